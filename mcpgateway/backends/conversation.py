@@ -232,7 +232,7 @@ class Conversation:
         return [each for queue in queued.values() for each in queue]
 
     def _settle(self, number: int) -> Request | None:
-        # Whatever has become of a call, it is under way no more.
+        # Answered, cancelled or expired: the call is not under way any more.
         call = self.pending.pop(number, None)
         if call is not None and call.session is not None:
             left = self._flights.pop(call.session, 1) - 1

@@ -39,7 +39,7 @@ OUR_PREFIX = "gateway"
 """``gateway__search`` is the gateway's own too, so all names of a server with this prefix get their digits."""
 
 DIGITS = (6, 12, 24, 40)
-"""How many digits of the digest are used; the later ones are for names that are the same all the same."""
+"""The numbers of digits of the digest; the later ones are for names that are equal with fewer."""
 
 OWN_ROOM = 20  # characters that are left for a tool's own name after a long prefix
 ID_LIMIT = 2200  # characters of an id that is parsed: a server's and a tool's name, and the separator

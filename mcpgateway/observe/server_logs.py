@@ -34,7 +34,7 @@ BATCH, PAUSE_S = 100, 0.05
 QUEUE_LINES, QUEUE_BYTES = 5000, 2 * 1_048_576
 LEVEL_CHARS = 20
 STDERR, GATEWAY, MESSAGE = "stderr", "gateway", "message"
-"""Where a line is from."""
+"""The source of a line."""
 
 
 class LogFile(Protocol):

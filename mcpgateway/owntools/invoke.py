@@ -38,7 +38,7 @@ QUIET_S, WHOLE_S = 60.0, 600.0  # timeouts of a call without progress, and of an
 SHOWN_CHARACTERS = 200
 CALLERS = frozenset(("invoke", "invoke_async", "call"))  # tools that cannot call themselves
 _OURS = (Cancelled, ClientGone, ShuttingDown, UnknownSession)
-"""What has become of the caller or the gateway, and says nothing of the tool."""
+"""The errors that come from the caller or the gateway, and say nothing about the tool."""
 
 _HINTS: dict[type[GatewayError], str] = {
     SwitchedOff: "gateway_list_servers shows how the servers are",

@@ -27,7 +27,7 @@ UNDERSCORED = "gateway_"
 _SPELLINGS = (UNDERSCORED, "gateway.", "gateway__", "gateway::", "gateway:", "gateway/")
 
 READ, WRITE, RUN = "read", "write", "run"
-"""What a tool does: it looks, it changes something of the gateway's, or it may have a new command run."""
+"""The effect of a tool: it reads, it changes state of the gateway, or it may run a new command."""
 
 SIX = ("search", "describe", "invoke", "invoke_async", "invoke_status", "get_result")
 _LISTED: Mapping[str, tuple[str, ...]] = {

@@ -1,4 +1,4 @@
-"""Adopting a client's file and giving it back, as simply as that can be done over the ledger."""
+"""Enrolling a client's file and restoring it, with the least code above the ledger."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mcpgateway.clientfiles.ledger import EditResult, Ledger
 from tests.support.faulty_disk import FaultyDisk
 
 BASE = LocalGateway(9100, frozenset(("localhost",)))
-# A comment, odd spacing and a line end of the other kind, so that only an exact way back gives the same bytes.
+# A comment, odd spacing and another line end, so that only an exact restoration results in the same bytes.
 ORIGINAL = (
     '{\n  "numStartups": 3,\r\n  "mcpServers": {\n'
     '    "git": {"command": "uvx",   "args": ["mcp-server-git"], "env": {"TOKEN": "hush-token"}},\n'
@@ -24,14 +24,14 @@ ORIGINAL = (
 
 
 class Adopter:
-    """Adopts one file of Claude Code."""
+    """Enrols one file of Claude Code."""
 
     def __init__(self, ledger: Ledger, path: str) -> None:
         self.ledger = ledger
         self.path = path
 
     def apply(self, *names: str):
-        """Let these servers lead to the gateway."""
+        """Enrol the entries of these servers."""
 
         def edit(text: str, former: FileRecord | None) -> EditResult:
             wishes = [
@@ -47,11 +47,11 @@ class Adopter:
         return self.ledger.change(self.path, edit)
 
     def suspend(self):
-        """Give it back for now."""
+        """Restore the file until it is enrolled again."""
         return self._given_back(lambda former: evolve(former, suspended="stopped"))
 
     def undo(self):
-        """Give it back for good."""
+        """Restore the file for good."""
         return self._given_back(lambda former: None)
 
     def _given_back(self, latter):
@@ -83,45 +83,45 @@ class Scene:
 
     @classmethod
     def found(cls, folder):
-        """One that is there already."""
+        """Return the scene of an existing directory."""
         scene = cls.__new__(cls)
         scene.folder, scene.home, scene.path = folder, str(folder / "home"), str(folder / "claude.json")
         return scene
 
     def adopter(self, disk=None):
-        """Somebody who adopts it, on this disk, or on one that is quick."""
-        os.utime(self.path, (0, 0))  # nobody else is at it
+        """Return an adopter of the file, on this disk or on a faster one."""
+        os.utime(self.path, (0, 0))  # without other processes at work on it
         disk = FaultyDisk() if disk is None else disk
         return Adopter(Ledger(self.home, disk), self.path)
 
     def prepared(self, name):
-        """The same scene when a transaction is about to begin."""
+        """Return the same scene, prepared for a transaction."""
         for each in TRANSACTIONS[name][0]:
             each(self.adopter())
         return self
 
     def recover(self):
-        """Put in order what was left."""
+        """Recover from an interrupted transaction."""
         return Ledger(self.home, FaultyDisk()).recover()
 
     @property
     def text(self):
-        """What the file holds."""
+        """The bytes of the file."""
         with open(self.path, newline="") as file:
             return file.read()
 
     @property
     def said(self):
-        """What the ledger says of it, without the way there."""
+        """The ledger's records of the file, without their history."""
         return Ledger(self.home).read().files.get(self.path)
 
     @property
     def strays(self):
-        """What is beside the file that was not there before."""
+        """The files beside it that were added."""
         return sorted(set(os.listdir(self.folder)) - {"home", "claude.json", "other.json"})
 
 
-# What is done before a transaction, and the transaction.
+# The preparation of each transaction, and the transaction.
 TRANSACTIONS = {
     "apply": ((), lambda adopter: adopter.apply("git", "time")),
     "adopt more": ((lambda adopter: adopter.apply("git"),), lambda adopter: adopter.apply("time", "files")),

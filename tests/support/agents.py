@@ -10,7 +10,7 @@ from tests.support.gateway_in_memory import MemoryGateway
 
 
 def agent(gateway: MemoryGateway, name: str, **limits: Any) -> dict[str, str]:
-    """The headers of an agent, whose token is made."""
+    """Return the headers of an agent, after making its token."""
     secret = f"mcpg_{name:_<32}"
     digest = hashlib.sha256(secret.encode()).hexdigest()
     gateway.bearers.admit_agents(

@@ -1,4 +1,4 @@
-"""What tests of attacks are made with: requests as they come from anybody, whole ones and raw bytes."""
+"""Helpers for tests of attacks: requests of any origin, complete ones and raw bytes."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ SILENCE_S = 2.0
 
 
 def attack(source: str, what: str) -> pytest.MarkDecorator:
-    """Mark a test as one of an attack: where it is known from, and what was done."""
+    """Mark a test as one of an attack: its source, and its method."""
     return pytest.mark.attack(source, what)
 
 
 @frozen
 class Answer:
-    """What came back."""
+    """An HTTP answer."""
 
     status: int
     headers: dict[str, str]
@@ -62,7 +62,7 @@ def _lower(headers) -> dict[str, str]:
 
 
 def raw(gateway, data: bytes) -> bytes:
-    """Send bytes as they are, and read until the gateway hangs up or falls silent."""
+    """Send bytes unchanged, and read until the gateway disconnects or is silent."""
     with closing(socket.create_connection(("127.0.0.1", gateway.port), timeout=LIMIT_S)) as peer:
         found = b""
         with suppress(OSError):
@@ -80,14 +80,14 @@ def message(method: str, params: Any = None, identifier: Any = 1) -> bytes:
 
 
 def call(gateway, tool: str, arguments: dict[str, Any], server: str = "fix", **headers: str) -> Any:
-    """Call a tool of a server that clients share; the text of its result."""
+    """Call a tool of a shared server; return the text of its result."""
     body = message("tools/call", {"name": tool, "arguments": arguments})
     answer = ask(gateway, "POST", f"/{server}/mcp", body, **{**JSON, **headers})
     return answer.json["result"]["content"][0]["text"]
 
 
 def begun(gateway, name: str = "own", **headers: str) -> str:
-    """Begin a session; its id."""
+    """Begin a session; return its id."""
     answer = ask(gateway, "POST", f"/{name}/mcp", message("initialize", HELLO), **{**JSON, **headers})
     return answer.headers["mcp-session-id"]
 
@@ -108,5 +108,5 @@ def routes(*classes: RouteClass) -> list[Route]:
 
 
 def name_of(route: Route) -> str:
-    """What a test of it is called."""
+    """Return the id of a route's test."""
     return f"{route.method} {route.path}"

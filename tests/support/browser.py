@@ -19,16 +19,16 @@ from websockets.sync.client import ClientConnection, connect
 
 LIMIT_S = 60.0
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""
-# That a page of another network may not reach this machine is the browser's own guard, which not every browser has;
-# it is not to hide whether ours holds.
+# The browser's own guard against other networks' pages, which not every browser has, is switched off, so that it cannot
+# hide a fault of the gateway's.
 OFF = "LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests,PrivateNetworkAccessSendPreflights"
 
 
 class Browser:
-    """One browser with one page.
+    """A browser with one page.
 
-    :param directory: where its profile is.
-    :param bent: names that lead to this machine, as a name server that has been bent says.
+    :param directory: directory of its profile.
+    :param bent: names that resolve to this machine, as after DNS rebinding.
     """
 
     def __init__(self, directory: Path, *bent: str) -> None:
@@ -86,7 +86,7 @@ class Browser:
                 return found
 
     def ask(self, method: str, **params: Any) -> Any:
-        """Have it do something; what comes of it."""
+        """Send a command of the protocol; return its result."""
         number = self._send(method, **params)
         found = self._until(lambda message: message.get("id") == number)
         assert "error" not in found, found
@@ -95,7 +95,7 @@ class Browser:
     def go(self, url: str, instead: str | None = None) -> None:
         """Show a page.
 
-        :param instead: its text, as if it had come from there before the name was bent.
+        :param instead: text of the page, as if loaded before the name was rebound.
         """
         if instead is not None:
             self.ask("Fetch.enable", patterns=[{"urlPattern": url}])
@@ -116,7 +116,7 @@ class Browser:
             self.ask("Fetch.disable")
 
     def run(self, script: str) -> Any:
-        """Run a script in the page; its value, or what it promises."""
+        """Run a script in the page; return its value, or that of its promise."""
         found = self.ask("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")

@@ -1,4 +1,4 @@
-"""Certificates for tests, signed by an authority that nobody else believes."""
+"""Certificates for tests, signed by an authority that is trusted in tests only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 
 class Authority:
-    """An authority of its own.
+    """A certificate authority.
 
     :ivar file: the PEM file of its certificate.
     """
@@ -29,7 +29,7 @@ class Authority:
         Path(self.file).write_bytes(made.public_bytes(Encoding.PEM))
 
     def issue(self, host: str, *, expired: bool = False) -> str:
-        """The PEM file of a key and a certificate for a host name or address."""
+        """Return the PEM file of a key and a certificate for a host name or address."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
         try:

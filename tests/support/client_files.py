@@ -1,4 +1,4 @@
-"""Files as clients and their users write them, and what each lists."""
+"""Files as clients and their users write them, and the entries of each."""
 
 from pathlib import Path
 from urllib.parse import quote
@@ -52,23 +52,23 @@ def dialect_of(name):
 
 
 def listed_in(name, text):
-    """What a text of a sample's client lists."""
+    """Return the entries in a text, read as a sample's client does."""
     dialect = dialect_of(name)
     return dialect.listed(syntax.read(text, name, dialect), BASE)
 
 
 def programs_in(name, text):
-    """What could be adopted."""
+    """Return the entries that could be enrolled."""
     return [each for each in listed_in(name, text) if each.kind is EntryKind.PROGRAM]
 
 
 def url_of(each):
-    """Where the gateway serves an entry of a sample."""
+    """Return the URL at which the gateway serves an entry of a sample."""
     return f"http://localhost:9100/{quote('-'.join(each.title.split()), safe='')}/mcp"
 
 
 def ours_for(name, each, *, by_command=False):
-    """What stands in an entry's place: a URL where the client takes one."""
+    """Return the replacement of an entry: a URL if the client accepts one."""
     dialect = dialect_of(name)
     if by_command or name.partition("/")[0] in ("claude-desktop", "junie", "amazon-q"):
         original = (each.program.command, *each.program.args)
@@ -78,5 +78,5 @@ def ours_for(name, each, *, by_command=False):
 
 
 def wishes_for(name, text, *, by_command=False):
-    """All that is to change in a sample."""
+    """Return all changes of a sample."""
     return [(each.road, ours_for(name, each, by_command=by_command)) for each in programs_in(name, text)]

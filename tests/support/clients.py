@@ -1,4 +1,4 @@
-"""A user's home with files of clients in it, for tests of what is done with them."""
+"""A user's home with files of clients in it, for tests of enrolment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support import forkserver
 BIN = Path(sys.executable).parent
 
 PROGRAM = {"command": "/bin/echo", "args": ["one"], "env": {"TOKEN": "a-secret-value"}}
-# Written as a person writes them, with whatever each form allows beside the servers.
+# Written as a user writes them, with other content that each format allows beside the servers.
 JSON = (
     '{{\n\t"note": "ü",  "n": 1.50,\n\t"{key}": {{\n\t\t"one": {one},\n\t\t"two": {two}\n\t}},\n'
     '\t"last": [1,2 , 3]\n}}\n'
@@ -42,7 +42,7 @@ GOOSE = (
 class House:
     """A user's home.
 
-    :ivar root: the user's.
+    :ivar root: the user's home directory.
     :ivar home: the gateway's own directory.
     """
 
@@ -53,7 +53,7 @@ class House:
 
     @property
     def machine(self) -> Machine:
-        """What is known of it now."""
+        """The machine, as it is now."""
         return Machine(str(self.home), self.environ)
 
     @property
@@ -67,17 +67,17 @@ class House:
         return self.root / ".cursor" / "mcp.json"
 
     def place(self, client: str) -> Path:
-        """Where a client has its file."""
+        """Return the path of a client's file."""
         return Path(user_files(DIALECTS[client], sys.platform, self.environ, str(self.root))[0])
 
     def write(self, path: Path, servers: Mapping[str, Any], **more: Any) -> Path:
-        """Write a file in the manner of most clients."""
+        """Write a file in the format of most clients."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({**more, "mcpServers": servers}, indent=2))
         return path
 
     def write_sample(self, client: str) -> Path:
-        """Write a file of a client with the servers one and two, as a person would."""
+        """Write a file of a client with the servers one and two, as a user would."""
         path = self.place(client)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(sample(client, path).encode())
@@ -89,12 +89,12 @@ class House:
         (self.home / "config.yaml").write_text(text)
 
     def servers(self, path: Path) -> dict[str, Any]:
-        """What a file lists now."""
+        """Return the entries of a file."""
         found: dict[str, Any] = json.loads(path.read_text())["mcpServers"]
         return found
 
     def started(self, *words: str, **more: Any) -> subprocess.Popen[str]:
-        """A command under way."""
+        """Start a command."""
         argv = [sys.executable, "-c", "import sys; from mcpgateway.cli.entry import main; sys.exit(main())"]
         return subprocess.Popen(
             [*argv, *words], env={**self.environ, **_here()}, stdin=subprocess.DEVNULL,
@@ -102,13 +102,13 @@ class House:
         )  # fmt: skip
 
     def ran(self, *words: str) -> tuple[int, str, str]:
-        """A command: its exit code, and what it said."""
+        """Run a command; return its exit code and its output."""
         done = forkserver.ran([BIN / "mcpgateway", *words], env=self.environ, has_ended=False)
         return done.returncode, done.stdout, done.stderr
 
 
 def sample(client: str, path: Path) -> str:
-    """What a person has written into a client's file."""
+    """Return the text that a user has written into a client's file."""
     if path.suffix == ".toml":
         return TOML
     if client == "continue":
@@ -120,7 +120,7 @@ def sample(client: str, path: Path) -> str:
     if key == "mcp":
         one = '{"type": "local", "command": ["/bin/echo", "one"], "environment": {"TOKEN": "a-secret-value"}}'
         two = '{"type":"local","command":["/bin/cat"],"enabled":true}'
-    # Clients that take comments are given some.
+    # The files of clients that accept comments have some.
     form = JSONC if client in {"vscode", "zed", "gemini", "opencode"} else JSON
     return form.format(key=key, one=one, two=two)
 

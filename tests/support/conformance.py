@@ -45,7 +45,7 @@ class Course:
     names: tuple[str, ...]
 
     def run(self, url: str, directory: Path) -> Report:
-        """What the suite says of an endpoint; the directory is made for what it needs and writes."""
+        """Run the suite on an endpoint; its directory is made for its input and output."""
         directory.mkdir()
         if self.suite == "0-1":  # it has an order of its own, so each scenario has a process
             ran = [judged(url, directory / name, "--scenario", name, suite="0-1") for name in self.names]
@@ -65,10 +65,10 @@ class Course:
 
 @frozen
 class Report:
-    """What the suite found.
+    """The result of the suite.
 
     :ivar code: its exit code; 0 when every scenario that counts has passed.
-    :ivar output: what it wrote.
+    :ivar output: its output.
     :ivar scenarios: the checks of every scenario that ran.
     """
 
@@ -102,12 +102,12 @@ class Report:
 
 
 def server(era: str = "dual") -> list[str]:
-    """How the server is started that has everything the suite looks for, in one era or in both."""
+    """Return the launch of the server with every feature that the suite tests, of one era or both."""
     return [sys.executable, "-I", "-S", str(SERVERS / "conformance"), f"--era={era}"]
 
 
 def judged(url: str, results: Path, *options: str, suite: str) -> Report:
-    """What one version of the suite, ``0-1`` or ``0-2``, says of an endpoint."""
+    """Run one version of the suite, ``0-1`` or ``0-2``, on an endpoint."""
     return _judged(_program(suite), url, results, *options)
 
 

@@ -1,4 +1,4 @@
-"""A home to be looked at by the doctor, with whatever a test says about the machine around it."""
+"""A home for tests of the doctor, on a machine whose other properties the test sets."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def answers(**body: Any) -> HealthReply:
 
 
 def found(name: str, looked_at: DoctorContext) -> list[DoctorFinding]:
-    """What one check finds."""
+    """Return the findings of one check."""
     return list(next(each for each in CHECKS if each.name == name).look(looked_at))
 
 
@@ -47,7 +47,7 @@ def ids(name: str, looked_at: DoctorContext) -> list[str]:
 
 
 def is_fine(name: str, looked_at: DoctorContext) -> bool:
-    """Whether one check finds that all is well, and nothing else."""
+    """Return whether one check passes, without any other finding."""
     (only,) = found(name, looked_at)
     return only.id == name and only.level is Severity.OK
 

@@ -166,7 +166,7 @@ class Wire:
             self.channel.dataReceived(chunk)
 
     def pass_ticks(self, count: int) -> None:
-        """Let seconds pass."""
+        """Advance the clock by some seconds."""
         for _ in range(count):
             self.factory.sweep()
 
@@ -178,7 +178,7 @@ class Wire:
 
     @property
     def answers(self) -> list[Answer]:
-        """What the client has read."""
+        """The bytes that the client has read."""
         return read_answers(self.transport.taken)
 
     @property
@@ -189,7 +189,7 @@ class Wire:
 
 @define
 class Answer:
-    """One response."""
+    """An HTTP response."""
 
     status: int
     headers: dict[bytes, bytes]

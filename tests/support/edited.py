@@ -25,7 +25,7 @@ from tests.support.instruments import MemoryWorld
 
 
 class Addresses:
-    """Where the gateway listens: nowhere."""
+    """A listener without an address."""
 
     http_port = 9100
     words: tuple[str, ...] = ()
@@ -132,7 +132,7 @@ class Edited(MemoryGateway):
         return examine(self.options, self.environ)
 
     def put(self, road: str, value: Any) -> None:
-        """Have the file say something else, and let the gateway notice."""
+        """Change the file, and let the gateway notice."""
         *above, name = road.split(".")
         at = self.said
         for each in above:
@@ -148,12 +148,12 @@ class Edited(MemoryGateway):
         self.settings = self.following.settings
 
     def beat(self, times: int = 1) -> None:
-        """Let seconds pass, for all of the service."""
+        """Advance the clock of the whole service by some seconds."""
         for _ in range(times):
             self.service._tick()
             self.clock.advance(1)
 
     def get(self, path: str, **headers: str) -> Answer:
-        """What a GET is answered with."""
+        """Return the answer to a GET."""
         client = Client(self.factory.buildProtocol(None), path, {"Content-Type": "", **headers})
         return client.ask(b"", "GET")

@@ -26,7 +26,7 @@ EVERYTHING = ROOT / "tests/servers/npm/node_modules/@modelcontextprotocol/server
 
 
 def answers(port: int) -> bool:
-    """Whether somebody listens on a port."""
+    """Return whether a program listens on a port."""
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
     except OSError:
@@ -58,7 +58,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where it serves."""
+        """The URL of its endpoint."""
         return f"http://127.0.0.1:{self.port}/mcp"
 
     def start(self) -> Self:
@@ -79,12 +79,12 @@ class Server:
             self._process = None
 
     def hold(self) -> None:
-        """Let it stand still."""
+        """Stop its process (SIGSTOP)."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Continue its process (SIGCONT)."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
@@ -103,7 +103,7 @@ class GatewayOfRemotes(Gateway):
 
     @property
     def argv(self) -> list[str]:
-        """How it is started."""
+        """The command line of the server."""
         (self.directory / "port.json").write_text(json.dumps(self.port))
         return [str(BIN / "twistd"), "-n", "--pidfile=", "-y", str(TAC)]
 

@@ -93,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def do_GET(self) -> None:
-        """There is no standing stream."""
+        """Refuse the standing stream."""
         self.say(405)
 
     def do_DELETE(self) -> None:

@@ -50,11 +50,11 @@ class FaultyDisk(Disk):
         return super().now() + self._slept
 
     def sleep(self, seconds: float) -> None:
-        """Nobody is waited for."""
+        """Advance the clock, instead of waiting."""
         self._slept += seconds
 
     def sync(self, descriptor: int) -> None:
-        """What is killed is a program, and the system goes on."""
+        """Do nothing: only programs are killed, and the system keeps written data."""
 
     def connect(self, path: str) -> sqlite3.Connection:
         """Likewise, a database waits for no disk."""

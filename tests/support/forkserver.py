@@ -109,7 +109,7 @@ class Forked:
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
-        """How it has ended; None while it runs."""
+        """Return the exit code; None while it runs."""
         if self.returncode is None:
             self.returncode = self._server.exit_of(self.pid)
         return self.returncode
@@ -161,7 +161,7 @@ class ForkServer:
             self._is_ready = bool(self._socket.recv(MESSAGE_BYTES))
 
     def is_up(self) -> bool:
-        """Whether it has imported all that programs need, and runs."""
+        """True if it runs, and has imported the modules of all programs."""
         return self._is_ready and self._process.poll() is None
 
     def start(
@@ -179,7 +179,7 @@ class ForkServer:
             return Forked(self, self._pids.pop())
 
     def exit_of(self, pid: int) -> int | None:
-        """How a program has ended; None while it runs."""
+        """Return the exit code of a program; None while it runs."""
         self.look(0)
         return self._exits.get(pid)
 
@@ -236,7 +236,7 @@ def script(
 
 
 def can_fork(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
-    """Whether a program can be forked: not where it begins with TLS, or its environment is for the interpreter."""
+    """Return whether a program can be forked: it neither starts with TLS nor sets variables of the interpreter."""
     program = Path(argv[0])
     has_tls = any(each.startswith("ssl:") for each in argv)
     is_for_python = any(each.startswith(FOR_PYTHON) and each not in HARMLESS for each in environ)
@@ -300,7 +300,7 @@ def _whole(file: IO[bytes]) -> str:
 
 
 class _Shown(ctypes.Structure):
-    """What the kernel shows of a process: ``struct prctl_mm_map`` of Linux."""
+    """The attributes of a process that the kernel shows: ``struct prctl_mm_map`` of Linux."""
 
     SET_MM, MAP, MAP_SIZE = 35, 14, 15
     IN_STAT = (
@@ -323,7 +323,7 @@ class _Shown(ctypes.Structure):
     @classmethod
     @cache
     def can(cls) -> bool:
-        """Whether a process may change what is shown of it."""
+        """Return whether a process may change these attributes."""
         size = ctypes.c_uint(0)
         known = sys.platform == "linux" and not cls._prctl(cls.MAP_SIZE, ctypes.byref(size), 0)
         return known and size.value == ctypes.sizeof(cls)
@@ -363,7 +363,7 @@ class _Server:
         self._socket.send(b"ready")
 
     def serve(self) -> dict[str, Any]:
-        """Serve until there is nobody to serve; returns in a program that was forked, with what it is to do."""
+        """Serve until all clients have disconnected; returns in a forked program, with its task."""
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._woken)
         while True:

@@ -51,5 +51,5 @@ def before(name: str) -> dict[str, bytes]:
 
 
 def standing(house: House, files: dict[str, bytes]) -> dict[str, bytes]:
-    """What stands in the same files now."""
+    """Return the present content of the same files."""
     return {each: (house.root / each).read_bytes() for each in files}

@@ -24,7 +24,7 @@ BIN = Path(sys.executable).parent
 MARKER = "MCPGATEWAY_TEST_RUN"
 """The environment variable by which a test finds the children of its own gateway, however they got away."""
 
-LIMIT_S = 60.0  # nothing here takes as long; whoever waits so long waits for ever
+LIMIT_S = 60.0  # no step of a test takes as long
 RUNNERS = {
     "twistd": (str(BIN / "twistd"), "-n", "--pidfile=", "mcpgateway"),
     "twist": (str(BIN / "twist"), "mcpgateway"),
@@ -47,7 +47,7 @@ def server(argv: Sequence[str], **more: Any) -> dict[str, Any]:
 
 
 class Gateway:
-    """One gateway process.
+    """A gateway process.
 
     :ivar home: its home directory.
     :ivar port: its main TCP port.
@@ -104,19 +104,19 @@ class Gateway:
 
     @property
     def argv(self) -> list[str]:
-        """How it is started; once it has had a port it keeps it."""
+        """The command line; once it has had a port it keeps it."""
         usual = ["--port", str(self.port), "--home", str(self.home)]
         usual += ["--config", str(self._config), "--source", str(self._source)]
         return [*self._runner, *usual, *self._options]
 
     @property
     def url(self) -> str:
-        """Where it is reached."""
+        """The URL of the gateway."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def log(self) -> str:
-        """What it has logged."""
+        """The text of its log."""
         return self._log.read_text(errors="replace")
 
     def start(self) -> Self:
@@ -164,7 +164,7 @@ class Gateway:
         return body
 
     def backend(self, name: str) -> dict[str, Any]:
-        """What ``GET /health`` says of one server."""
+        """Return the numbers of one server in ``GET /health``."""
         found: dict[str, Any] = next(each for each in self.health()["backends"] if each["name"] == name)
         return found
 
@@ -177,16 +177,16 @@ class Gateway:
         return [pid for pid in children_of(self.pid) if pid not in self.children()]
 
     def descriptors(self) -> int:
-        """How many files it has open."""
+        """Return the number of its open files."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def resident_kib(self) -> int:
-        """How much memory it occupies."""
+        """Return its resident memory."""
         return resident_kib(self.pid)
 
     @property
     def has_ended(self) -> bool:
-        """Whether it has ended by itself."""
+        """Return whether it has ended by itself."""
         return self._process is not None and self._process.poll() is not None
 
     def kill(self) -> None:
@@ -256,12 +256,12 @@ def children_of(pid: int) -> list[int]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; a zombie does not."""
+    """Return whether a process runs; a zombie does not."""
     return _stat(pid)[:1] not in ([], ["Z"])
 
 
 def resident_kib(pid: int) -> int:
-    """How much memory a process occupies."""
+    """Return the resident memory of a process."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1])

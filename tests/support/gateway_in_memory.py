@@ -224,7 +224,7 @@ class MemoryProcesses:
         return succeed({inode: self.sockets[inode] for inode in inodes if inode in self.sockets})
 
     def exit(self, pid: int) -> None:
-        """Let a process end."""
+        """End a process."""
         self.dead.add(pid)
         told = self.watched.pop(pid, None)
         if told is not None:
@@ -233,7 +233,7 @@ class MemoryProcesses:
 
 @define
 class Answer:
-    """One HTTP answer."""
+    """An HTTP answer."""
 
     status: int
     headers: dict[str, str]
@@ -256,7 +256,7 @@ class Answer:
 
 
 class Client:
-    """One connection that keeps its session."""
+    """A connection that keeps its session."""
 
     def __init__(self, channel: Channel, path: str, headers: dict[str, str]) -> None:
         self.transport = MemoryTransport()
@@ -436,7 +436,7 @@ class MemoryGateway:
         guard.changed = lambda: self.factory.hang_up_where(root.would_refuse)
 
     def parts(self) -> ControlParts:
-        """What the control plane is made of."""
+        """The parts of the control plane."""
         return ControlParts(
             switchboard=self.switchboard,
             owners=self.owners,
@@ -465,12 +465,12 @@ class MemoryGateway:
         )
 
     def ask_helper(self, *words: str) -> Deferred[Any]:
-        """Have an errand done by whoever answers for the helper program."""
+        """Run a command of the helper program, answered by the test."""
         self.errands.append(words)
         return self.answers_for_helper(*words)
 
     def read_own(self) -> None:
-        """There are no files."""
+        """Return no files."""
 
     def serve(self, *servers: ServerSpec) -> None:
         """Serve these from now on, as an edit of the configuration would have it."""
@@ -481,7 +481,7 @@ class MemoryGateway:
         self.hub.adopt(ways.gateway, change, ways.profiles)
 
     def edit(self, name: str, **fields: Any) -> None:
-        """Let one server be defined otherwise from now on."""
+        """Change the definition of one server."""
         self.serve(
             *(
                 evolve(each, **{"env": dict(each.env), **(fields if each.name == name else {})})
@@ -518,7 +518,7 @@ class MemoryGateway:
         return self.launcher.children[-1]
 
     def tick(self, times: int = 1) -> None:
-        """Let seconds pass."""
+        """Advance the clock by some seconds."""
         for _ in range(times):
             self.sessions.now += 1
             self.factory.sweep()

@@ -55,7 +55,7 @@ class RecordingSink:
 
     @property
     def value(self) -> Any:
-        """What the first text of that result says, decoded."""
+        """The first text of the result, decoded."""
         return json.loads(self.result["content"][0]["text"])
 
 
@@ -118,10 +118,10 @@ class ScriptedView:
 
 @define(eq=False)
 class ScriptedAccess:
-    """What a tool gets to know of a caller; calls to servers are kept until the test answers them.
+    """The caller of a tool, as the tool sees it; calls to servers are kept until the test answers them.
 
-    :ivar edited: the same caller after an edit of the configuration that has not been read; None where there is none.
-    :ivar missing: why the lists of some servers are not known.
+    :ivar edited: the same caller after an edit of the configuration that has not been read; None without one.
+    :ivar missing: the reasons why the lists of some servers are unknown.
     """
 
     servers: tuple[ServerSpec, ...] = ()

@@ -39,7 +39,7 @@ class Home:
         (self.path / "config.json").write_text(json.dumps(document))
 
     def argv(self, *words):
-        """How the program is started here."""
+        """The command line of the program."""
         return [str(BIN / "mcpgateway"), "--home", str(self.path), *map(str, words)]
 
     def begin(self, *words, **more):
@@ -68,7 +68,7 @@ class Home:
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
     def json(self, *words):
-        """What a command says to programs; it must go well."""
+        """Run a command with --json, which must succeed; return its output."""
         done = self.run("--json", *words)
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)
@@ -83,7 +83,7 @@ class Home:
 
     @property
     def log(self):
-        """What the gateways have logged."""
+        """The text of the gateways' logs."""
         with suppress(FileNotFoundError):
             return (self.path / "logs" / "gateway.log").read_text()
         return ""

@@ -19,7 +19,7 @@ REVISION = "2025-06-18"
 
 @frozen
 class Answer:
-    """One whole answer; header names are lower case."""
+    """A complete answer; header names are lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -40,13 +40,13 @@ class Answer:
 
     @property
     def is_stream(self) -> bool:
-        """Whether it came as an event stream."""
+        """True if it came as an event stream."""
         return self.headers.get("content-type", "").startswith("text/event-stream")
 
 
 @define(eq=False)
 class Connection:
-    """One connection to a gateway, kept alive; used by one request at a time."""
+    """A connection to a gateway, kept alive; used by one request at a time."""
 
     _reader: asyncio.StreamReader
     _writer: asyncio.StreamWriter
@@ -54,7 +54,7 @@ class Connection:
 
     @classmethod
     async def open(cls, address: str) -> Connection:
-        """Connect to ``http://host:port``, ``https://host:port`` (whoever it is) or ``unix:/path``."""
+        """Connect to ``http://host:port``, ``https://host:port`` (unverified) or ``unix:/path``."""
         if address.startswith("unix:"):
             return cls(*await asyncio.open_unix_connection(address[5:], limit=READ_LIMIT))
         url = urlsplit(address)
@@ -110,7 +110,7 @@ class Connection:
                     yield json.loads(data)
 
     async def ended(self) -> bytes:
-        """What comes until the connection ends."""
+        """Return the bytes until the connection ends."""
         async with asyncio.timeout(LIMIT_S):
             try:
                 return await self._reader.read()
@@ -223,7 +223,7 @@ class Client:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What its requests say of their session."""
+        """The headers of the session's requests."""
         return {"Mcp-Session-Id": self.id, "MCP-Protocol-Version": self.revision} if self.id else {}
 
     async def post(self, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:

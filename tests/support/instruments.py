@@ -42,7 +42,7 @@ class MemoryWorld:
 
     @property
     def instruments(self) -> Instruments:
-        """What the gateway measures it with."""
+        """The gateway's instruments."""
         return Instruments(
             lambda: 0.5, self._fetch, self._dial, self._weigh, self._is_known, self._look, self._question
         )

@@ -41,10 +41,10 @@ class Keys:
 
 
 class Issuer:
-    """What an authorization server publishes, by URL, and what it makes.
+    """The documents of an authorization server, by URL, and its tokens.
 
-    :ivar asked: what was asked for.
-    :ivar is_away: nothing is answered.
+    :ivar asked: the requested URLs.
+    :ivar is_away: True if no request is answered.
     """
 
     def __init__(self, url: str = "https://login.example", keys: Keys | None = None) -> None:
@@ -55,7 +55,7 @@ class Issuer:
         self.is_away = False
 
     def document(self, url: str) -> dict[str, Any] | None:
-        """What stands at a URL."""
+        """Return the document at a URL."""
         self.asked.append(url)
         if self.is_away:
             return None
@@ -75,7 +75,7 @@ class Issuer:
         return {"keys": self.published} if url == f"{self.url}/jwks" else None
 
     def claims(self, now: float, **more: Any) -> dict[str, Any]:
-        """What a good token says; what is None is left out."""
+        """Return the claims of a valid token; those that are None are left out."""
         made = {
             "iss": self.url,
             "aud": "https://mcp.example",
@@ -138,7 +138,7 @@ class LiveIssuer(Issuer):
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     def allowed(self, asked: dict[str, str]) -> str:
-        """Where a user's browser is sent who says yes."""
+        """Return the address to which the browser of a consenting user is redirected."""
         code = secrets.token_urlsafe(16)
         self._codes[code] = asked
         return f"{asked['redirect_uri']}?{urlencode({'code': code, 'state': asked.get('state', '')})}"

@@ -28,5 +28,5 @@ def keyring(home, **entries):
 
 
 def fill(home, **entries):
-    """Let the keyring have these entries, by ``service|name``."""
+    """Set the entries of the keyring, by ``service|name``."""
     (home / "keyring.json").write_text(json.dumps(entries))

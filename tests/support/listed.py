@@ -20,7 +20,7 @@ ids = st.tuples(servers, owns)
 
 
 def items(server: str, *entries: dict[str, Any] | str, kind: ListKind = ListKind.TOOL) -> tuple[Item, ...]:
-    """What a server lists; a text alone is the name of an entry."""
+    """Return the list of a server; a text alone is the name of an entry."""
     listed = [{kind.key: each} if isinstance(each, str) else each for each in entries]
     return read_items(server, kind, [jsonrpc.raw({kind.member: listed})])
 

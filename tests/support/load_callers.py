@@ -23,14 +23,14 @@ Judge = Callable[[str], bool]
 
 
 class Lost(Exception):
-    """There was no answer where one had to come."""
+    """A required answer is missing."""
 
 
 @define(eq=False)
 class Reply:
-    """What came for a request.
+    """The answer to a request.
 
-    :ivar status: 200 where it came on a stream.
+    :ivar status: 200 if it came on a stream.
     """
 
     status: int
@@ -87,7 +87,7 @@ class Caller:
 
     @property
     def kind(self) -> str:
-        """What it is counted as."""
+        """The name under which it is counted."""
         road = " over the Unix socket" if self.address.startswith("unix:") else ""
         return f"{type(self).__name__} at {'a view' if self.prefix else 'a server'}{road}"
 
@@ -160,7 +160,7 @@ class Caller:
             )
 
     def _judged(self, reply: Reply, number: int, is_right: Judge) -> str:
-        # "" where it is right; what begins with WRONG is so whatever happens meanwhile.
+        # "" if it is right; a text that begins with WRONG is a fault in any case.
         answers = [each for each in reply.messages if "method" not in each]
         if reply.status >= 400:
             said = answers[0] if answers else {}
@@ -180,7 +180,7 @@ class Caller:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What all its requests say."""
+        """The headers of all its requests."""
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
     async def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
@@ -205,7 +205,7 @@ class Caller:
 
     @property
     def is_standing(self) -> bool:
-        """Whether its stream is open."""
+        """True while its stream is open."""
         return self._stream is not None and not self._stream.done()
 
     def stream_lost(self, asked: float, why: object) -> None:
@@ -365,7 +365,7 @@ class Sse(Caller):
             for one in waiting:
                 if not one.done():
                     one.set_exception(Lost("the stream has ended"))
-                    one.exception()  # whoever waited may have left meanwhile
+                    one.exception()  # the waiting caller may have left meanwhile
         self.stream_lost(asked, ended)
 
     def _heard(self, said: Any) -> None:

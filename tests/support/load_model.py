@@ -1,4 +1,4 @@
-"""What is known of everything that takes part in a load: what may fail just now, what must not, and what was wrong."""
+"""The model of all participants of a load: the failures that are permitted now, and the faults that were found."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class Target:
 
     @contextmanager
     def doubted(self, why: str) -> Iterator[Doubt]:
-        """It may fail as long as this lasts."""
+        """Permit failures for the duration of a block."""
         doubt = Doubt(why, self.clock())
         self.doubts.append(doubt)
         yield doubt
         doubt.ended = self.clock()
 
     def over(self, why: str) -> None:
-        """It may fail from now on, for good."""
+        """Permit failures from now on, for good."""
         self.doubts.append(Doubt(why, self.clock()))
 
     def excuse(self, begun: float) -> str:
@@ -70,7 +70,7 @@ class World:
         return Target(name, self.clock)
 
     def nonce(self, name: str) -> str:
-        """A text that nobody else says."""
+        """Return a unique text."""
         self._nonces += 1
         return f"{name}/{self._nonces}"
 

@@ -187,7 +187,7 @@ class Operator:
             await self.ask("POST", f"{SERVERS}/run/{what}{wait}", excuse=server.excuse)
 
     async def kill(self, server: Target, signal: Callable[[int], None]) -> None:
-        """Have the children of a server killed, and wait until the gateway knows."""
+        """Kill the children of a server, and wait until the gateway has noticed."""
         shown = await self.ask("GET", f"{SERVERS}/{server.name}")
         if shown is None:
             return
@@ -238,7 +238,7 @@ class Operator:
         self.world.counts["tokens taken back"] += 1
 
     async def end(self, caller: Any) -> None:
-        """End somebody's session."""
+        """End a client's session."""
         if not caller.id:
             return
         with caller.session.doubted("its session was ended"):

@@ -43,14 +43,14 @@ RINGS = 7  # full, they take up to so many parts of what is in use when they are
 
 @frozen
 class Shape:
-    """How much load.
+    """The amount of load.
 
-    :ivar sessions: that are open at once, some of which are always just coming or going.
-    :ivar connections: that are open at once; the same is true of them.
+    :ivar sessions: number of open sessions, some of which are always beginning or ending.
+    :ivar connections: number of open connections, of which the same is true.
     :ivar rate: calls a second of all clients together, about.
-    :ivar operators: who ask the control plane.
-    :ivar watchers: who read streams of the control plane; more than there is room for.
-    :ivar vandals: who do harm.
+    :ivar operators: number of clients of the control plane.
+    :ivar watchers: number of readers of the control plane's streams; more than are admitted.
+    :ivar vandals: number of harmful clients.
     """
 
     sessions: int
@@ -77,12 +77,12 @@ SMALL = Shape(9, 30, operators=3, watchers=2, vandals=2)
 
 @frozen
 class Held:
-    """What a gateway holds when nobody wants anything of it.
+    """The resources of a gateway without load.
 
-    :ivar turns: requests of the control plane that run, that which asks among them, or wait.
-    :ivar readers: of the control plane's streams.
-    :ivar due: what the timers will do.
-    :ivar blocks: of memory that are in use.
+    :ivar turns: running and waiting requests of the control plane, the measuring one included.
+    :ivar readers: open streams of the control plane.
+    :ivar due: calls of the pending timers.
+    :ivar blocks: memory blocks in use.
     """
 
     sessions: int
@@ -167,7 +167,7 @@ class LoadStorm:
 
     @property
     def missing(self) -> list[str]:
-        """What has not happened."""
+        """Return the events that have not happened."""
         found = [what for what in self.wanted if not self.world.counts[what]]
         least = {"sessions": self.shape.sessions, "connections": self.shape.connections}
         return found + [f"{each} {what} at once" for what, each in least.items() if self.peak[what] < each]
@@ -322,7 +322,7 @@ class LoadStorm:
         return found
 
     async def _wake(self) -> None:
-        """See that every server runs, in each era that it speaks, whatever was done to it; each answers."""
+        """Check that every server runs, in each of its eras, after all faults; each answers."""
         operator, random = self._operator("the end", Random()), Random()
         await operator.ask("GET", f"{API}/tools?q=echo")  # after which words are remembered for a while
         for name, target in self.world.servers.items():
@@ -356,7 +356,7 @@ class LoadStorm:
         )
 
     async def _steady(self) -> Held:
-        """What is held when that has not become less for a while."""
+        """Return the held resources once they have not decreased for a while."""
         least = await self._held()
         for _ in range(STEADY):
             await asyncio.sleep(0.1)
@@ -365,7 +365,7 @@ class LoadStorm:
         return least
 
     async def _settled(self) -> Held:
-        """What is held when it is no more than in the beginning, or will not become so."""
+        """Return the held resources once they are as at the beginning, or do not decrease to that."""
         ends = self.world.clock() + LIMIT_S
         while True:
             held = await self._held()

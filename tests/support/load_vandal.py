@@ -1,4 +1,4 @@
-"""Clients that do a gateway harm, knowing it or not: each is told so, or is cut off, and nobody else is touched."""
+"""Clients that harm a gateway, on purpose or not: each gets an error or is cut off, without harm to other clients."""
 
 from __future__ import annotations
 
@@ -82,11 +82,11 @@ class Vandal:
                 self.world.complain(f"{self.name} read {len(text)} characters slowly instead of {MUCH}")
 
     async def stranger(self) -> None:
-        """Show a wrong token: one that was made up, or one that is for somebody else."""
+        """Send a wrong token: an invented one, or one for another use."""
         nonce = self.world.nonce("").strip("/")
         is_made_up = self.random.random() < 0.5
         said = {"Authorization": f"Bearer {MARK if is_made_up else 'other-'}{nonce}"}
-        # On this machine what is for somebody else is no token at all, and many need none.
+        # On this machine such a token counts as none, and many requests need none.
         paths = ("/api/v1/servers", "/calm/mcp", "/mcp/full") if is_made_up else ("/api/v1/tokens",)
         path = self.random.choice(paths)
         method = "GET" if path.startswith("/api") else "POST"

@@ -212,7 +212,7 @@ def failed(name: str, detail: str, why: GatewayError | None = None) -> Validatio
 
 
 def said(sink: RecordingSink) -> dict[str, Any]:
-    """What a tool has answered with, of which it is known that it succeeded."""
+    """Return the result of a tool's call, which must have succeeded."""
     assert not sink.failures
     assert "isError" not in sink.result, sink.value
     found: dict[str, Any] = sink.value
@@ -220,7 +220,7 @@ def said(sink: RecordingSink) -> dict[str, Any]:
 
 
 def refused(sink: RecordingSink) -> dict[str, Any]:
-    """What a tool has answered with, of which it is known that it failed."""
+    """Return the error of a tool's call, which must have failed."""
     assert not sink.failures
     assert sink.result["isError"] is True, sink.value
     found: dict[str, Any] = sink.value

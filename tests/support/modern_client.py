@@ -1,4 +1,4 @@
-"""What clients of the modern era send, and what servers of that era say, for tests in memory (MCP 2026-07-28)."""
+"""The messages of modern clients and servers, for tests in memory (MCP 2026-07-28)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LISTEN, ACKNOWLEDGED = "subscriptions/listen", "notifications/subscriptions/ackn
 CANCELLED, PROGRESS, LOG = "notifications/cancelled", "notifications/progress", "notifications/message"
 UPDATED, TOOLS_CHANGED = "notifications/resources/updated", "notifications/tools/list_changed"
 OTHER = {"Authorization": "Bearer bearer-token"}
-"""What makes a client another principal."""
+"""The headers that make a client another principal."""
 
 
 def dual_gateway(store: ISessionStore | None = None, *, bridge: Bridge = Bridge.AUTO) -> MemoryGateway:
@@ -78,18 +78,18 @@ def call(
 
 
 def list_tools(child: MemoryChild, tools: list[Any] | None = None) -> None:
-    """Let a child answer, if its latest question is for its tools."""
+    """Answer a child's latest request if it is for its tools."""
     if child.received[-1].get("method") == "tools/list":
         done(child, child.received[-1], tools=tools or [])
 
 
 def done(child: MemoryChild, asked: dict[str, Any], **result: Any) -> None:
-    """Let a child answer a request."""
+    """Answer a request in a child's place."""
     child.answer(asked, {"resultType": "complete", **result})
 
 
 def refuse(child: MemoryChild, asked: dict[str, Any], code: int = -32602, message: str = "no") -> None:
-    """Let a child answer a request with an error."""
+    """Answer a request with an error in a child's place."""
     child.say({"jsonrpc": "2.0", "id": asked["id"], "error": {"code": code, "message": message}})
 
 
@@ -99,7 +99,7 @@ def listen(client: Client, identifier: Any = "l", **notifications: Any) -> None:
 
 
 def acknowledge(child: MemoryChild, honoured: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Let a child acknowledge the latest listen; the filter that it was asked for."""
+    """Acknowledge a child's latest listen; return the requested filter."""
     asked = child.asked(LISTEN)[-1]
     wanted: dict[str, Any] = asked["params"]["notifications"]
     news(child, ACKNOWLEDGED, asked, notifications=wanted if honoured is None else honoured)
@@ -107,7 +107,7 @@ def acknowledge(child: MemoryChild, honoured: dict[str, Any] | None = None) -> d
 
 
 def news(child: MemoryChild, method: str, asked: dict[str, Any] | None = None, **params: Any) -> None:
-    """Let a child tell something to a listen, the latest if it is not said which."""
+    """Send a notification on a listen of a child, by default the latest."""
     asked = child.asked(LISTEN)[-1] if asked is None else asked
     child.say(note(method, **params, _meta={SUBSCRIPTION: asked["id"]}))
 
@@ -118,12 +118,12 @@ def note(method: str, **params: Any) -> dict[str, Any]:
 
 
 def hang_up(client: Client) -> None:
-    """Let a client disconnect."""
-    client.channel.connectionLost(None)  # type: ignore[arg-type]  # nobody looks at the reason
+    """Disconnect a client."""
+    client.channel.connectionLost(None)  # type: ignore[arg-type]  # the reason is not used
 
 
 def events(client: Client) -> list[Any]:
-    """What has come on a stream so far."""
+    """Return the messages on a stream so far."""
     return client.heard.events if client.heard is not None and client.heard.body[:1] != b"{" else []
 
 
@@ -149,7 +149,7 @@ def refusal(client: Client) -> tuple[int, int, Any]:
 
 
 def is_empty(gateway: MemoryGateway) -> bool:
-    """Whether nothing is under way, and nobody is remembered who has gone."""
+    """Return whether no request is under way, and no departed client is remembered."""
     return (
         not gateway.door.streams.waiting
         and not gateway.hub.stateless._listeners

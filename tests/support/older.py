@@ -1,4 +1,4 @@
-"""What tests of older gateways' contracts are made with: a mark for their page, shapes of bodies, a gateway."""
+"""Helpers for tests of older gateways' contracts: a mark for their page, formats of bodies, a gateway."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Maybe:
 
 
 def misfit(shape: Any, value: Any, where: str = "it") -> str:
-    """What is wrong with a body; empty where it has its shape.
+    """Return the difference of a body from a shape; empty if it has the shape.
 
     A shape is a type, a value, a list of one shape, or a mapping of members that have to be there.
     """
@@ -102,7 +102,7 @@ class Older(Gateway):
         return ask(self, "GET", path)
 
     def post(self, path: str, body: Any = None, method: str = "POST", **headers: str) -> Answer:
-        """Have something done, with the admin token."""
+        """Send a request with the admin token."""
         data = b"" if body is None else json.dumps(body).encode()
         return ask(self, method, path, data, **{"Authorization": token(self, "admin.token"), **headers})
 

@@ -37,7 +37,7 @@ def result_of(answer: Answer) -> bytes:
 
 
 def whole(original: bytes) -> Any:
-    """What all pages of a result are together."""
+    """Return all pages of a result, joined."""
     return exactly(bytes(documents.root_of(original)))
 
 

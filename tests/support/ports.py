@@ -10,7 +10,7 @@ PORTS = range(12_000, 32_000)
 
 
 def free_port(random: Random | None = None) -> int:
-    """A port that nobody listens on, and that nobody is given by chance."""
+    """Return a port on which no program listens, and which the system assigns to none."""
     random = random or Random()
     while True:
         port = random.choice(PORTS)

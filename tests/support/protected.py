@@ -44,7 +44,7 @@ class Protected:
 
     @property
     def url(self) -> str:
-        """Where its MCP server is."""
+        """The URL of its MCP server."""
         return f"{self.origin}/mcp"
 
     def wait(self) -> Self:
@@ -61,11 +61,11 @@ class Protected:
                 return self
 
     def tell(self, **said: Any) -> None:
-        """Have it do mischief (`tests/servers/mischief.py`)."""
+        """Let it misbehave (`tests/servers/mischief.py`)."""
         self._told(said)
 
     def asked(self, what: str) -> int:
-        """How often it was asked something such as ``POST /token``, since it was told to begin anew."""
+        """Return the number of requests such as ``POST /token`` since the last reset."""
         return int(self._told(None)["asked"].get(what, 0))
 
     def clients(self) -> list[dict[str, str]]:
@@ -124,5 +124,5 @@ def agreed(url: str, user: str = "somebody") -> str:
 
 
 def brought(location: str) -> dict[str, str]:
-    """What the browser brings back by that address."""
+    """Return the query with which the browser returns."""
     return dict(parse_qsl(urlsplit(location).query))

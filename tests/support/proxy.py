@@ -25,7 +25,7 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """The address of the proxy."""
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""How to start the servers that functional tests run; `make servers` installs those that are not ours."""
+"""The launches of the servers for functional tests; `make servers` installs those of other projects."""
 
 import sys
 from pathlib import Path

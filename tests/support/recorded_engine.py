@@ -130,7 +130,7 @@ class _Connection(BaseHTTPRequestHandler):
             self.answer(200, {"Version": "25", "ApiVersion": VERSION, "OSType": "linux"})
 
     def do_POST(self) -> None:
-        """What changes something."""
+        """The requests that change state."""
         engine, path = self.server.engine, self.route()
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}

@@ -105,7 +105,7 @@ class Registry:
         self._server.server_close()
 
     def publish(self, name: str, version: str, program: str = PROGRAM) -> None:
-        """Have one more version of the telling server, or of another, under a name."""
+        """Add a version of the telling server, or of another, under a name."""
         text = program.replace("__VERSION__", json.dumps(version)).encode()
         manifest = json.dumps({"name": name, "version": version, "bin": {name: "cli.js"}}).encode()
         data = io.BytesIO()

@@ -56,13 +56,13 @@ def tool(name: str, **properties: Any) -> dict[str, Any]:
 
 
 def ask(client: Client, method: str = "tools/list", **params: Any) -> Any:
-    """What a client is answered at once; None when it has to wait."""
+    """Return a client's immediate answer; None if it has to wait."""
     client.call(7, method, **params)
     return client.heard.json if client.heard is not None else None
 
 
 def answered(client: Client, child: MemoryChild, result: dict[str, Any], method: str = "tools/list") -> Any:
-    """What a client is answered when a child gives this result."""
+    """Return a client's answer when a child gives this result."""
     client.call(7, method)
     child.answer(child.asked(method)[-1], result)
     assert client.heard is not None

@@ -1,4 +1,4 @@
-"""HTTP servers on memory ends that answer what a test tells them, for tests of whoever asks them."""
+"""HTTP servers on memory transports that give the answers of a test, for tests of HTTP clients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HERE = "10.0.0.9"  # the address our own ends have
 
 
 class Wire:
-    """One end of a connection, as the asking side's transport."""
+    """One end of a connection, as the client's transport."""
 
     def __init__(self, host: str, port: int, server: ScriptedServer) -> None:
         self.protocol: Any = None
@@ -112,7 +112,7 @@ class Wire:
 
 @define(eq=False)
 class Request:
-    """One request that has come."""
+    """A received request."""
 
     method: str
     target: str
@@ -150,7 +150,7 @@ class Request:
         self.wire.say(f"{head}{''.join(lines)}\r\n".encode())
 
     def event(self, message: Any = None, *, text: str = "", **fields: Any) -> None:
-        """One event; anything but bytes as JSON."""
+        """Send an event; a value that is not bytes is sent as JSON."""
         lines = [f"{name}: {value}\n" for name, value in fields.items()]
         data = text or ("" if message is None else json.dumps(message))
         event = f"{''.join(lines)}data: {data}\n\n".encode()
@@ -222,7 +222,7 @@ class MemoryNet(Clock):
 
     @property
     def nameResolver(self) -> Any:
-        """What looks names up."""
+        """The resolver of names."""
         return self
 
     def resolveHostName(self, receiver: Any, host: str, *more: Any, **options: Any) -> Any:
@@ -259,4 +259,4 @@ class MemoryNet(Clock):
 
 class _Connector:
     def stopConnecting(self) -> None:
-        """It never connects."""
+        """Never connect."""

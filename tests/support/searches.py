@@ -6,7 +6,7 @@ from mcpgateway.system.process.socket_owners import Search
 
 
 def finished(searching: Search) -> dict[int, int]:
-    """What a search finds that is never left."""
+    """Run a search to its end; return its result."""
     while True:
         try:
             next(searching)

@@ -74,26 +74,26 @@ class Scripted:
         return {"HOME": str(home), "PATH": str(self.directory), "SHLVL": "1", "TERM": "dumb"}
 
     def asked(self) -> list[str]:
-        """What it has been asked since this was last called, without the questions."""
+        """Return the commands since the last call of this, without queries."""
         path = self.directory / "asked"
         found = path.read_text().splitlines() if path.exists() else []
         path.write_text("")
         return [each for each in found if not each.startswith(self.questions)]
 
     def active(self) -> set[str]:
-        """What runs."""
+        """Return the running units."""
         return {each.name for each in (self.directory / "active").iterdir()}
 
     def enabled(self) -> set[str]:
-        """What starts with the next login."""
+        """Return the units that start at the next login."""
         return {each.name for each in (self.directory / "enabled").iterdir()}
 
     def end(self, name: str) -> None:
-        """Have something run no longer."""
+        """Stop a unit."""
         (self.directory / "active" / name).unlink()
 
     def breaks(self, verb: str, says: str) -> Self:
-        """Have every such request fail, with something on stderr."""
+        """Let every such command fail, with text on stderr."""
         (self.directory / "broken" / verb).write_text(f"{says}\n")
         return self
 

@@ -1,4 +1,4 @@
-"""Who waits for a call's answer, in a test."""
+"""Sinks of calls' answers, for tests."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Storm:
     url: str = field(init=False, default="")
 
     async def blow(self, *, restarts: bool = False) -> World:
-        """Let it blow, calm down, and clean up."""
+        """Run the storm, let it end, and clean up."""
         clock = asyncio.get_running_loop().time
         self.url = self.gateway.url
         self.world = World(clock)
@@ -98,7 +98,7 @@ class Storm:
 
     @property
     def missing(self) -> list[str]:
-        """What has not happened often enough."""
+        """Return the events that have not happened often enough."""
         return [kind for kind, least in self.wanted.items() if self.world.counts[kind] < least]
 
     async def _guarded(self, work: Any, what: str) -> None:
@@ -111,7 +111,7 @@ class Storm:
 
     @property
     def is_blowing(self) -> bool:
-        """Whether new work is begun."""
+        """True while new work is begun."""
         return not self.over.is_set()
 
     def others(self) -> list[Session]:
@@ -128,7 +128,7 @@ class Storm:
             await asyncio.to_thread(self.gateway.start)
 
     async def _place(self, nth: int) -> None:
-        """One session after the other, until the storm is over."""
+        """Run one session after the other, until the storm is over."""
         name = (*SHARED, *OWN)[nth % 5]
         version = ("2025-06-18", "2025-11-25")[nth // 5 % 2]
         if nth in {7, 8}:
@@ -202,7 +202,7 @@ class Storm:
 
 @define(eq=False)
 class Hand:
-    """What one session does, one thing after the other."""
+    """The actions of a session, one after the other."""
 
     storm: Storm
     session: Session
@@ -319,7 +319,7 @@ class Hand:
 
     @property
     def can_be_asked(self) -> bool:
-        """Whether its server may ask it something."""
+        """Return whether its server may send it a question."""
         return self.member.is_own
 
     def asking(self) -> tuple[Call, str, Any]:
@@ -378,7 +378,7 @@ class Hand:
             self.member.busy.discard(what)
 
     async def touch(self) -> None:
-        """Touch a resource that somebody may be subscribed to."""
+        """Change a resource to which sessions may be subscribed."""
         near = [each.member for each in self.storm.sessions if each.member.child == self.member.child]
         other = self.random.choice(near or [self.member])
         await self.touch_one(self.random.choice([*CITIES, *self.member.spans, *other.spans]))
@@ -410,7 +410,7 @@ class Hand:
             world.changed(deed, value_of(call.result)["number"])
 
     async def log(self) -> None:
-        """Have something logged; those hear it whose level admits it."""
+        """Let a server log a message, which sessions with that level receive."""
         world = self.storm.world
         level = self.random.choice(LEVELS)
         prepared = self.prepared_tool("log", reported, lambda text: {"level": level, "mark": text})
@@ -431,7 +431,7 @@ class Hand:
                     setting.answered = self.storm.world.clock()
 
     async def whoami(self) -> None:
-        """Ask the child who it is and to whom it was introduced."""
+        """Ask the child for its identity, and for that of its client."""
 
         def judge(call: Call, result: Any) -> str | None:
             told = value_of(result)
@@ -484,7 +484,7 @@ class Hand:
             await self.touch_one(self.member.uris[0])
 
     async def cause_much(self) -> None:
-        """Have much said on the GET stream, or nothing for a while."""
+        """Let a server send much on the GET stream, or nothing for a while."""
         uri = self.member.uris[0]
         async with self.alone("what is kept") as is_alone:  # for it has a limit, and the oldest goes first
             if is_alone and self.random.random() < 0.5:
@@ -540,7 +540,7 @@ INGREDIENTS = {
     "left in a hurry": 1,
     "left silently": 1,
 }
-"""What makes a storm: it proves little where one of these is missing."""
+"""The required events: a storm without one of these proves little."""
 
 LOSSES = {
     "kills": 4,
@@ -549,7 +549,7 @@ LOSSES = {
     "resets": 100,
     "sessions that went on": 50,
 }
-"""What a storm with restarts has besides."""
+"""The further required events of a storm with restarts."""
 
 WEIGHTS = {
     Hand.echo: 12,
@@ -571,4 +571,4 @@ WEIGHTS = {
     Hand.ping: 2,
     Hand.break_stream: 2,
 }
-"""How often each thing is done."""
+"""The relative frequency of each action."""

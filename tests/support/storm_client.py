@@ -1,4 +1,4 @@
-"""One session of a storm on the wire: its calls, its GET stream, and how it breaks and mends its connections."""
+"""A session of a storm on the wire: its calls, its GET stream, and how it breaks and mends its connections."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CAPABILITIES = {"roots": {"listChanged": True}, "sampling": {}, "elicitation": {
 
 @frozen
 class Event:
-    """One event of a stream; an empty one says nothing but its id."""
+    """An event of a stream; an empty one has an id only."""
 
     id: str
     retry: str
@@ -49,7 +49,7 @@ class Link:
 
     @property
     def is_stream(self) -> bool:
-        """Whether the answer whose head was read is an event stream."""
+        """True if the answer with the last head is an event stream."""
         return self.wire._headers.get("content-type", "").startswith("text/event-stream")
 
     async def answer(self, status: int) -> Answer:
@@ -72,11 +72,11 @@ class Link:
 
 @define(eq=False)
 class Session:
-    """One client of one server.
+    """A client of one server.
 
     :ivar id: its ``Mcp-Session-Id``.
     :ivar is_leaving: it asks for nothing new.
-    :ivar is_gone: nobody reads for it any more.
+    :ivar is_gone: True once no message of it is read.
     """
 
     address: str
@@ -97,12 +97,12 @@ class Session:
 
     @property
     def world(self) -> World:
-        """What the session's words are judged by."""
+        """The model by which its messages are judged."""
         return self.member.world
 
     @property
     def headers(self) -> dict[str, str]:
-        """What its requests say of their session."""
+        """The headers of its session's requests."""
         said = {"Mcp-Session-Id": self.id}
         if self.member.version >= "2025-06-18":
             said["MCP-Protocol-Version"] = self.member.version
@@ -354,7 +354,7 @@ class Session:
     # Questions.
 
     async def _answer(self, question: Any) -> None:
-        """Answer a server's question after some thought, and have somebody else answer it first."""
+        """Answer a server's question after a delay, and let another client answer it first."""
         number, text = question["id"], question_text(question)
         await asyncio.sleep(self.random.choice((0, 0, 0.02, 0.3)))
         if self.random.random() < 0.3:
@@ -392,7 +392,7 @@ class Session:
     # The GET stream.
 
     async def _keep_stream(self) -> None:
-        """Have a GET stream open for as long as the session lives, or until another takes its place."""
+        """Keep a GET stream open for as long as the session lives, or until another one replaces it."""
         mine = asyncio.current_task()
         while not self.is_gone and self._keeper is mine:
             link = await self.link()
@@ -519,7 +519,7 @@ class Session:
             self.member.complain(f"waited {LIMIT_S:g} s for {what}")
 
     async def vanish(self) -> None:
-        """Leave without a word; what nobody has heard yet nobody is going to hear."""
+        """Leave without an end; unread messages stay unread."""
         self.is_leaving = self.is_gone = True
         self.member.owed.clear()
         self.member.is_here = False
@@ -541,5 +541,5 @@ class Session:
 
 
 def is_lost(said: Any) -> bool:
-    """Whether it says that an answer was lost with the gateway."""
+    """Return whether an error says that an answer was lost with the gateway."""
     return str(said.get("error", {}).get("message")).startswith("the answer is lost")

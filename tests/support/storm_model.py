@@ -1,26 +1,26 @@
-"""What each session of a storm may hear, must hear, and has heard.
+"""The messages that each session of a storm may get, must get, and has got.
 
 # Note [Two moments for each deed]
-What a server says because of a call, it says before it answers the call, so it was said, and passed on to whom it
-concerned, between the sending of the call and the arrival of the answer.  A session's own state changes in the same
-way between a request and its answer.  With both as intervals of the test's one clock, no judgement needs a margin:
+A server sends the messages of a call before it answers the call, so a message was sent, and passed on to its sessions,
+between the sending of the call and the arrival of the answer.  A session's own state changes in the same way between a
+request and its answer.  With both as intervals of the test's one clock, no judgement needs a margin:
 
 - an update was *allowed* if the session may have been subscribed at some moment of the deed, and *owed* if it surely
   was at each moment of it.  So an update is allowed however late it is read, as long as its touch began before the
   answer to ``unsubscribe`` had come; and one whose touch began later is wrong on any stream;
 - a log message was allowed if some level that may have been in force at some moment of the deed admits it, and the
   session may have had a call under way; nothing else tells whose it is;
-- a change is owed to everybody who is served by the same process.
+- a change is owed to every session that is served by the same process.
 
-A request that a crash took the answer of has no second moment: its effect stays possible until the next is answered.
+If a crash has destroyed the answer of a request, the effect of the request stays possible until the next is answered.
 
 # Note [What is owed]
-Only sessions whose GET stream was open all the time are owed something.  With event ids that includes times in which
-the connection was away, since the stream is taken up where it was left; without them, and when the gateway is killed,
-what was under way is lost, and nobody owes it any more.
+Only sessions whose GET stream was open all the time are owed messages.  With event ids that includes times without a
+connection, since the stream is resumed where it ended; without them, and when the gateway is killed, messages under way
+are lost, and are owed no more.
 
 While a connection is away one message for each topic (a resource, a list) waits for its return, so a later one on the
-same topic pays the debt.  Who had it open at each moment of the deed is owed that very message.
+same topic pays the debt.  A session with an open stream at each moment of the deed is owed that very message.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Call:
 
     @property
     def is_over(self) -> bool:
-        """Whether its answer has come."""
+        """True once its answer has come."""
         return self.answers > 0
 
 
@@ -144,7 +144,7 @@ class World:
 
     @property
     def kills(self) -> int:
-        """How often the gateway was killed."""
+        """The number of times that the gateway was killed."""
         return (self.epoch + 1) // 2
 
     def complain(self, who: str, what: str) -> None:
@@ -152,7 +152,7 @@ class World:
         self.wrong.append(f"[{self.clock():.3f}, {self.kills} kills] {who}: {what}")
 
     def is_explained(self, epoch: int) -> bool:
-        """Whether what began in that epoch may have been lost with a gateway."""
+        """Return whether a request begun in that epoch may have been lost with a gateway."""
         return epoch != self.epoch or epoch % 2 == 1
 
     def killed(self) -> None:
@@ -167,7 +167,7 @@ class World:
                 each.owed[BACK] = Debt(self.clock())
 
     def begin(self, doer: Member, mark: str, *, what: str = "", topic: str = "") -> Deed:
-        """Somebody makes a server tell something."""
+        """Note that a client makes a server send a notification."""
         deed = self.deeds[mark] = Deed(mark, doer, what, topic, self.clock())
         return deed
 
@@ -260,7 +260,7 @@ class Member:
 
     @property
     def is_resumable(self) -> bool:
-        """Whether its streams bear event ids."""
+        """True if its streams have event ids."""
         return self.version >= RESUMABLE
 
     def complain(self, what: str) -> None:
@@ -270,7 +270,7 @@ class Member:
     # What it is owed.
 
     def owe(self, deed: Deed) -> None:
-        """It must hear of a deed, unless it has, or could not."""
+        """Require the notification of an action, unless the session has it or could not get it."""
         if not self.is_here or deed.mark in self.heard or self.open_since > deed.begun:
             return
         topic = deed.topic if self.there_since > deed.begun else ""
@@ -289,7 +289,7 @@ class Member:
             self.interrupted()
 
     def interrupted(self) -> None:
-        """What was under way to it may be lost."""
+        """Permit the loss of messages under way to it."""
         self.open_since = self.there_since = inf
         self.owed.clear()
 
@@ -327,11 +327,11 @@ class Member:
             self.unsubscribes(uri)
 
     def may_hear(self, uri: str, begun: float, done: float) -> bool:
-        """Whether it may have been subscribed at some moment."""
+        """Return whether it may have been subscribed at some moment."""
         return any(span.asked <= done and begun <= span.ended for span in self.spans.get(uri, ()))
 
     def is_subscribed(self, uri: str, begun: float, done: float) -> bool:
-        """Whether it surely was subscribed at each moment."""
+        """Return whether it was certainly subscribed at each moment."""
         return self.served_since <= begun and any(
             span.answered <= begun and done <= span.unasked for span in self.spans.get(uri, ())
         )
@@ -348,7 +348,7 @@ class Member:
         return levels[0].level if len(levels) == 1 and levels[0].answered <= begun else None
 
     def is_busy(self, begun: float, done: float) -> bool:
-        """Whether it may have had a call under way at some moment."""
+        """Return whether it may have had a call under way at some moment."""
         return any(call.begun <= done and begun <= call.done for call in self.calls.values())
 
     def served_by(self, pid: int, epoch: int) -> None:

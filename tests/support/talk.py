@@ -49,7 +49,7 @@ class Talk:
         """Of no interest."""
 
     def methods(self) -> list[str]:
-        """What it has said unasked."""
+        """The messages that it has sent without a request."""
         return [method for method, _ in self.heard]
 
     def meet(self, **capabilities: Any) -> Deferred[Any]:

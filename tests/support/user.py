@@ -36,7 +36,7 @@ class User:
 
     @property
     def work(self) -> Path:
-        """Where the commands are run."""
+        """The working directory of commands."""
         return self.home / WORK
 
     @property
@@ -46,7 +46,7 @@ class User:
 
     @property
     def url(self) -> str:
-        """Where the gateway is reached, as clients' files say it."""
+        """The gateway's URL in clients' files."""
         return f"http://localhost:{self.port}"
 
     @property
@@ -78,7 +78,7 @@ class User:
         return done.stdout
 
     def told(self, *words: str) -> Any:
-        """What one of the gateway's commands says to programs."""
+        """Run one of the gateway's commands with --json; return its output."""
         return json.loads(self.mcpgateway("--json", *words))
 
     def health(self) -> dict[str, Any]:
@@ -88,19 +88,19 @@ class User:
         return body
 
     def answers(self) -> bool:
-        """Whether the gateway answers."""
+        """Return whether the gateway answers."""
         try:
             return bool(self.health()["status"] == "ok")
         except OSError:
             return False
 
     def backend(self, name: str) -> dict[str, Any]:
-        """What ``GET /health`` says of one server."""
+        """Return the numbers of one server in ``GET /health``."""
         found: dict[str, Any] = next(each for each in self.health()["backends"] if each["name"] == name)
         return found
 
     def serves(self, name: str) -> bool:
-        """Whether the gateway has a server of that name."""
+        """Return whether the gateway has a server of that name."""
         return any(each["name"] == name for each in self.health()["backends"])
 
     @property
@@ -116,7 +116,7 @@ class User:
 
     @property
     def log(self) -> str:
-        """What the gateway has logged."""
+        """The text of the gateway's log."""
         found = sorted((self.gateway_home / "logs").glob("*.log"))
         return "".join(each.read_text(errors="replace")[-3000:] for each in found)
 

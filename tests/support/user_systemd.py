@@ -1,4 +1,4 @@
-"""A systemd of a test's own: the user's manager itself, in mounts and a control group that nobody else sees."""
+"""A systemd for tests: the user's manager itself, in mounts and a control group of its own."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class UserSystemd:
 
     @property
     def log(self) -> str:
-        """What it has said."""
+        """The text of its log."""
         return self._log.read_text(errors="replace")
 
     def run(self, *argv: str, check: bool = True) -> str:
@@ -87,7 +87,7 @@ class UserSystemd:
         return done.stdout
 
     def property(self, unit: str, name: str) -> str:
-        """What it knows of a unit."""
+        """Return the properties of a unit."""
         return self.run("systemctl", "--user", "show", f"--property={name}", "--value", unit).strip()
 
     def __enter__(self) -> Self:

@@ -22,7 +22,7 @@ SHIM = Path(__file__).parents[2] / "mcpgateway" / "shim" / "shim_main.py"
 
 @define(eq=False)
 class _Duplex(Front):
-    """One way for everything that is said, and one for everything that is heard."""
+    """Two streams, one for each direction of messages."""
 
     _waiting: dict[int, tuple[asyncio.Future[Asked], list[Any], Any]] = Factory(dict)
 
@@ -125,7 +125,7 @@ class Stdio(_Duplex):
 
     @property
     def remarks(self) -> str:
-        """What the program has remarked."""
+        """The program's output on stderr."""
         return self._stderr.read_text(errors="replace")
 
     async def open(self) -> None:

@@ -33,10 +33,10 @@ class Lost(Exception):
 
 @define(eq=False)
 class Asked:
-    """What came of a request.
+    """The answer to a request.
 
-    :ivar said: what came before its answer.
-    :ivar answer: the response, an error where there was one.
+    :ivar said: the messages before it.
+    :ivar answer: the response, which may be an error.
     """
 
     said: list[Any]
@@ -69,7 +69,7 @@ class Front:
 
     @property
     def remarks(self) -> str:
-        """What its own program has said on stderr, where it has one."""
+        """The stderr of its own program, if it has one."""
         return ""
 
     def told_since(self, begun: str) -> str:
@@ -253,7 +253,7 @@ class Modern(Front):
         raise Lost(f"listen: its server was killed {TRIES} times")
 
     async def _has_begun(self) -> bool:
-        """Whether it listens; not so where its server was killed before the two were acquainted."""
+        """Return whether it listens; false if its server was killed before the two had met."""
         wanted = dict.fromkeys(CHANGES, True)
         body = modern_request("listen", LISTEN, self._meta(), notifications=wanted)
         stream = await Connection.open(self.gateway.url)

@@ -1,4 +1,4 @@
-"""What one client of a storm on views does, and how the answers are judged."""
+"""The actions of a client of a storm on views, and the judgement of the answers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Check = Callable[[Asked, str], str | None]
 
 @define(eq=False)
 class Hand:
-    """What one client does, one thing after the other."""
+    """The actions of a client, one after the other."""
 
     world: World
     front: Front
@@ -59,7 +59,7 @@ class Hand:
             await asyncio.sleep(self.random.choice((0, 0.05, 0.2, 0.5)))
 
     def server(self, names: Iterable[str] = ()) -> Server | None:
-        """One of those that it can reach, also of those that are not there just now."""
+        """Return a server that the client can reach, also one that is absent just now."""
         found = [each for each in self.world.seen_from(self.front.path) if not names or each.name in names]
         return self.random.choice(found) if found else None
 
@@ -207,7 +207,7 @@ def text_of(asked: Asked) -> str:
 
 
 def failure_of(answer: Mapping[str, Any]) -> str | None:
-    """What an answer says has failed; None where nothing has."""
+    """Return the failure that an answer reports; None for none."""
     if "error" in answer:
         return str(answer["error"].get("message", ""))
     result = answer["result"]
@@ -233,4 +233,4 @@ WEIGHTS = {
     Hand.list: 2,
     Hand.job: 2,
 }
-"""How often each thing is done."""
+"""The relative frequency of each action."""

@@ -1,4 +1,4 @@
-"""What a storm on views knows of its servers: which are there, under which name, and when that is in doubt."""
+"""The model of the servers of a storm on views: their presence, their names, and doubts about both."""
 
 from __future__ import annotations
 
@@ -67,16 +67,16 @@ class Server:
 
     @property
     def prefix(self) -> str | None:
-        """What its tools' names begin with today; None: it is not there."""
+        """The present prefix of its tools' names; None if the server is absent."""
         return self.history[-1][1]
 
 
 @define(eq=False)
 class World:
-    """What is known of all servers, and what was found to be wrong.
+    """The model of all servers, and the faults that were found.
 
     :ivar profiled: the servers of the profile; the others are on no profile's view.
-    :ivar stories: what happened around each call that was lost.
+    :ivar stories: the messages around each lost call.
     """
 
     clock: Callable[[], float]
@@ -126,11 +126,11 @@ class World:
 
 
 def is_view(path: str) -> bool:
-    """Whether an endpoint is one for many servers."""
+    """Return whether an endpoint is one for many servers."""
     return path == "/sse" or path.startswith("/mcp")
 
 
 def news_of(path: str) -> str:
-    """What clients of a view are told when a server comes or goes; one view lists the same tools always."""
+    """Return the notifications to a view's clients when a server comes or goes; one view always lists equal tools."""
     kind = "prompts" if path == "/mcp/search" else "tools"
     return f"notifications/{kind}/list_changed"

@@ -87,7 +87,7 @@ class Stage:
 
     @property
     def door(self) -> ViewDoor:
-        """What serves the view."""
+        """The parts that serve the view."""
         found = self.gateway.hub.stateless._views
         assert found is not None
         return found
@@ -106,7 +106,7 @@ class Stage:
         return [each for each in found if each.launched is not None and each.launched.server == name]
 
     def greet(self) -> None:
-        """Let all servers introduce themselves, and answer nothing else."""
+        """Answer the handshakes of all servers, and no other request."""
         for child in self.gateway.launcher.children:
             for asked in [each for each in child.received if each.get("method") in GREETINGS]:
                 if (id(child), asked["id"]) not in self._answered:
@@ -114,7 +114,7 @@ class Stage:
                     self._greet(child, _name(child), asked)
 
     def answer(self, *but: str) -> None:
-        """Let all servers but those answer what they have been asked for their lists, until they are asked no more."""
+        """Answer the lists of all servers except those, until no further list is requested."""
         while sum(self._answer(each) for each in self.gateway.launcher.children if _name(each) not in but):
             pass
 
@@ -143,7 +143,7 @@ class Stage:
         child.answer(asked, hello | {"capabilities": self.hellos.get(name, EVERYTHING)})
 
     def ask(self, method: str, client: Client | None = None, **params: Any) -> Any:
-        """What a client is answered by the view; servers answer for their lists meanwhile."""
+        """Return the view's answer to a client; servers answer for their lists meanwhile."""
         client = client or self.client()
         self.send(client, method, **params)
         answer = modern_client.reply(client)
@@ -172,7 +172,7 @@ class Stage:
         return name.partition("__")[0]
 
     def begin(self, *but: str) -> None:
-        """Let those be asked now whom a list that was just given is without; all but those answer."""
+        """Request the lists of the servers that the last list lacked; all except those answer."""
         self.gateway.clock.advance(SOON_S)
         self.answer(*but)
 
@@ -188,12 +188,12 @@ class Stage:
         return modern_client.reply(client)["result"]
 
     def names(self, method: str = "tools/list", key: str = "name") -> list[str]:
-        """What the view lists, the gateway's own left out."""
+        """The names that the view lists, without the gateway's own."""
         listed = self.listed(method)[LISTS[method]]
         return [each[key] for each in listed if not each[key].startswith("gateway_")]
 
     def wait(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self.gateway.clock.advance(seconds)
 
 

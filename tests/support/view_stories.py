@@ -1,4 +1,4 @@
-"""What a client of a storm on views has said and heard lately, to tell how a call of its was lost."""
+"""The latest messages to and from a client of a storm on views, for finding out how a call was lost."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def now() -> str:
 
 @define
 class Story:
-    """What one client has said and heard."""
+    """The latest messages to and from one client."""
 
     _lines: deque[tuple[str, str]] = Factory(lambda: deque(maxlen=LINES))
 
     def tell(self, what: str, message: Any) -> None:
-        """It has said or heard something."""
+        """Add a message."""
         self._lines.append((now(), f"{what} {message}"[:CHARACTERS]))
 
     def since(self, begun: str, remarks: str, log: str) -> str:

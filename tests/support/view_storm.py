@@ -118,7 +118,7 @@ class ViewStorm:
 
     @property
     def missing(self) -> list[str]:
-        """What has not happened."""
+        """Return the events that have not happened."""
         return [each for each in self.wanted if not self.world.counts[each]]
 
     async def _guarded(self, work: Any, what: str) -> None:
@@ -130,7 +130,7 @@ class ViewStorm:
                 raise
 
     async def _warm_up(self) -> None:
-        # What nobody has ever listed may come late; from now on it is known.
+        # A name that was never listed may come late; from now on it is known.
         for path in ("/mcp/full", "/mcp/p/x"):
             front = self.front(Legacy, path, "first", Random(self.seed))
             await front.open()
@@ -280,7 +280,7 @@ class ViewStorm:
         self.world.counts["told to all"] += 1
 
     async def _looks(self, server: Server) -> None:
-        # Whoever looks again sees what was changed.
+        # A client that lists again sees the change.
         front = self.front(Legacy, "/mcp/full", "looking", Random(0))
         await front.open()
         ends = self.world.clock() + LIMIT_S

@@ -26,7 +26,7 @@ def tool(name: str, **more: Any) -> dict[str, Any]:
 
 @define
 class Offer:
-    """What a server lists, by method; a list that is not here is never answered."""
+    """The lists of a server, by method; a request for another list is never answered."""
 
     tools: list[dict[str, Any]] | None = None
     prompts: list[dict[str, Any]] | None = field(factory=list)
@@ -62,7 +62,7 @@ class Stage:
         self._answered: set[tuple[int, int]] = set()
 
     def play(self) -> None:
-        """Let the servers answer whatever they are asked to list, also what they are only asked a moment later."""
+        """Answer all requests for lists in the servers' place, also those that come a moment later."""
         for _ in range(2):
             is_over = False
             while not is_over:
@@ -71,7 +71,7 @@ class Stage:
         self.gateway.clock.advance(LEARNT_S)
 
     def begin(self) -> None:
-        """Let those be asked now whom a list that was just given is without; none of them answers."""
+        """Request the lists of the servers that the last list lacked; none of them answers."""
         self.gateway.clock.advance(SOON_S)
 
     def _answer(self, child: MemoryChild) -> bool:
@@ -102,7 +102,7 @@ class Stage:
         return self.gateway.view(path, **capabilities)
 
     def list(self, client: Client, method: str = "tools/list") -> Any:
-        """What a client is listed, once all servers have answered that answer at all."""
+        """Return the list that a client gets, once all servers have answered that answer at all."""
         found = self._list(client, method)
         return self._list(client, method) if KEY in found.get("_meta", {}) else found
 

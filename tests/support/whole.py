@@ -13,7 +13,7 @@ PAUSE_S = 0.05
 
 
 async def whole(ask: Callable[[], Awaitable[Any]]) -> Any:
-    """What the SDK's client is listed in the end; whoever runs it says for how long that may take."""
+    """Return the list that the SDK's client gets in the end; the caller sets the time limit."""
     found = await ask()
     if KEY not in (found.meta or {}):
         return found

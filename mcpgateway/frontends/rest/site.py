@@ -93,7 +93,7 @@ class ControlPlane:
             raise  # the client has disconnected
         except GatewayError as why:
             return _refused(asked.request, why)
-        except Exception as why:  # noqa: BLE001 - whatever it was, its traceback is not the client's
+        except Exception as why:  # noqa: BLE001 - any exception: a client gets no traceback
             full = out_of_files(why)
             if full is not None:
                 return _refused(asked.request, full)
