@@ -22,7 +22,7 @@ def original_of(argv: tuple[str, ...]) -> tuple[str, ...] | None:
 
 
 def _is_bare(words: list[str]) -> bool:
-    """True if there is no command, so that it relays all servers together to a client that starts it."""
+    """True if the words hold no command, so that the program relays all servers together to a client that starts it."""
     rest = iter(words)
     for word in rest:
         name, equals, _ = word.partition("=")

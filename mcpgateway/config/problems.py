@@ -22,14 +22,14 @@ class Where:
     key: str = ""
 
     def __str__(self) -> str:
-        """File, line and key, for people."""
+        """Return file, line and key, for people."""
         line = f"{self.file}, line {self.line}" if self.line else self.file
         return f"{line}: {self.key}" if self.key else line
 
 
 @frozen
 class Problem:
-    """One thing that is wrong; ``str()`` is one line for people, and no part of it is a secret.
+    """One mistake or warning; ``str()`` is one line for people, and no part of it is a secret.
 
     :ivar found: the value found; without `allowed` a whole statement.
     :ivar allowed: the allowed values.
@@ -44,7 +44,7 @@ class Problem:
     is_error: bool = True
 
     def __str__(self) -> str:
-        """All of it on one line."""
+        """Return the problem on one line."""
         said = f"found {self.found}; expected {self.allowed}" if self.allowed else self.found
         return f"{self.where}: {said}; {self.hint}" if self.hint else f"{self.where}: {said}"
 
@@ -63,7 +63,7 @@ class Problems(list[Problem]):
     def catch(self, why: ConfigError, file: str = "", hint: str = "", *, is_error: bool = True) -> None:
         """Add an error that was raised.
 
-        :param file: the file it is about, where it does not say so itself.
+        :param file: the file of the error, where its text does not name it.
         :param hint: its consequence, or the way to mend it.
         """
         plain = Problem(Where(file), str(why).removeprefix(f"{file}: "))
@@ -93,9 +93,9 @@ class Problems(list[Problem]):
         return tuple(dict.fromkeys(str(each) for each in self.in_order() if not each.is_error))
 
     def in_order(self, files: Iterable[str] = ()) -> tuple[Problem, ...]:
-        """All of them, each once, file by file and down every file.
+        """Return all problems, each once, by file and line.
 
-        :param files: which file comes first; others follow in the order in which they came up.
+        :param files: the order of files; others follow in the order of their problems.
         """
         order = list(dict.fromkeys((*files, *(each.where.file for each in self))))
         down = sorted(self, key=lambda each: (order.index(each.where.file), each.where.line))

@@ -36,7 +36,7 @@ class EntryReach:
     """The way in which an entry's server is reached, before its variables are expanded.
 
     :ivar argv: program and arguments; empty where nothing is started.
-    :ivar reach: None for a program that is spoken with on its stdin and stdout.
+    :ivar reach: None for a program with JSON-RPC on its stdin and stdout.
     :ivar transport: the transport that the entry names; None leaves it to the URL.
     """
 
@@ -73,7 +73,7 @@ def read_reach(
         return _remote(url, found, transport, place, problems)
     if "rest_url" in found or "openapi" in found:
         return _rest(found, place, problems)
-    # A key that is there and could not be read is among the problems already.
+    # A present key that could not be read is among the problems already.
     if not any(place.has(key) for key in ("command", "docker", "rest_url", "openapi", *URL_KEYS)):
         problems.append(place.wrong_secret(EXPECTED).problem)
     return None
@@ -158,7 +158,7 @@ def _docker(
         if not place.at("docker").has("image"):
             problems.append(place.at("docker").at("image").wrong("the image").problem)
         return None
-    # By name only: the values reach the engine in its own environment, and no list of processes shows them.
+    # By name only: the engine gets the values in its own environment, so that no list of processes shows them.
     given = tuple(word for name in sorted(env) for word in ("-e", name))
     options = (*said.get("options", ()), *given)
     container = Container(**{**said_of(Container, said), "options": options})
@@ -222,7 +222,7 @@ def parameters(path: str) -> tuple[str, ...]:
 
 
 def is_sse(url: str) -> bool:
-    """True if a URL looks like one of the older transport."""
+    """True if a URL looks like one of the older transport, HTTP with SSE."""
     return url.partition("?")[0].partition("#")[0].rstrip("/").endswith("/sse")
 
 
@@ -237,8 +237,8 @@ def port_of(url: str) -> int:
 
 
 ENGINES = ("docker", "podman")
-# Options of "run" that stand alone.  Those that detach or ask for a terminal are not among them: a server that is
-# started like that is not spoken with on its stdin and stdout, and stays as it is written.
+# Options of "run" without a value.  Those that detach or ask for a terminal are left out: a server that is started like
+# that does not use its stdin and stdout for JSON-RPC, and its entry stays as written.
 ALONE = frozenset(
     "-i --interactive --rm --init --privileged --read-only -P --publish-all --no-healthcheck --oom-kill-disable"
     " --disable-content-trust -q --quiet --no-hosts --replace --tls-verify --sig-proxy".split()
@@ -285,7 +285,7 @@ def words_of(command: str) -> tuple[str, ...] | None:
 
 
 def take_apart(argv: tuple[str, ...]) -> DockerRun | None:
-    """Take ``docker run`` apart; None where any word of it is not certain."""
+    """Return the parts of a ``docker run`` command; None where any word of it is uncertain."""
     engine = argv[0].rpartition("/")[2]
     words = list(argv[1:])
     if words[:1] == ["container"]:

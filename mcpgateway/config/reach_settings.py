@@ -1,4 +1,4 @@
-"""The ways to reach a server that is no program spoken with on its stdin and stdout, and their settings."""
+"""The ways to reach a server that is no program with JSON-RPC on its stdin and stdout, and their settings."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ TRANSPORTS = {
 
 
 class GrantOf(Enum):
-    """Whose account is used at a remote server: that of each principal, or one of the gateway's for all."""
+    """The owner of the account at a remote server: each principal, or the gateway for all."""
 
     USER = "user"
     GATEWAY = "gateway"
@@ -150,9 +150,9 @@ class Remote:
 
     :ivar url: http, https, ws or wss, expanded; its query may hold a secret.
     :ivar headers: expanded, with the bearer token.
-    :ivar oauth: None: no token is asked for.
-    :ivar is_guess: the configuration does not name the transport; the URL's look does.
-    :ivar proxy: empty for none, None for that of the environment.
+    :ivar oauth: the OAuth settings; None: no token is asked for.
+    :ivar is_guess: the transport was guessed from the URL, since the configuration does not name it.
+    :ivar proxy: the URL of the proxy; empty for none, None for that of the environment.
     """
 
     url: str = setting(
@@ -227,8 +227,8 @@ class Daemon:
 class Container:
     """A server that runs in a container; the command of its spec runs inside of it.
 
-    :ivar engine: empty takes the first that is installed.
-    :ivar options: of ``docker run``, as written; ``-e NAME`` takes the value from the spec's ``env``.
+    :ivar engine: the engine; empty for the first that is installed.
+    :ivar options: the options of ``docker run``, as written; ``-e NAME`` takes the value from the spec's ``env``.
     """
 
     image: str = setting("image", FILLED, "The image.", value="", expansion=Expansion.IMAGE)
@@ -313,9 +313,10 @@ REST_TOOL = Section("A request as a tool", keys_of(RestTool))
 
 @frozen
 class Operations:
-    """The operations of a description that are offered: those that each of these lists, if it is not empty, has.
+    """The operations of a description that are offered: those that match every member that is not empty.
 
-    What begins with ``!`` is left out; ``*`` and ``?`` stand for any text and any character, as in names of files.
+    A pattern that begins with ``!`` excludes; ``*`` and ``?`` stand for any text and any character, as in names of
+    files.
     """
 
     tags: tuple[str, ...] = setting("tags", Texts(), "Those with one of these tags.", value=())
@@ -340,8 +341,8 @@ class Rest:
 
     :ivar base: the URL in front of every tool's path.
     :ivar openapi: the file or URL of its description; empty: `tools` has all.
-    :ivar credentials: by the names of the security schemes of the description.
-    :ivar proxy: as that of a `Remote`.
+    :ivar credentials: the credentials, by the names of the description's security schemes.
+    :ivar proxy: the URL of the proxy, as for a `Remote`.
     """
 
     base: str = keyed(REST_URL, value="", expansion=Expansion.URL)

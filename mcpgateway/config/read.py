@@ -1,4 +1,4 @@
-"""Configuration text to a document: JSON or YAML, by the file's extension, else by its look."""
+"""Configuration text to a document: JSON or YAML, by the file's extension, else by its first character."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ FILE_LIMIT = 1000
 class FileFinder:
     """The functions that find and read files.
 
-    :ivar find: the files that a path or pattern stands for, given the directory it is relative to.
-    :ivar read: the file of a path.
+    :ivar find: returns the files of a path or pattern, given the directory it is relative to.
+    :ivar read: returns the file of a path.
     """
 
     find: Callable[[str, str], Sequence[str]]
@@ -74,7 +74,7 @@ class FileFinder:
 def with_includes(
     document: Document, finder: FileFinder, problems: Problems, trail: tuple[str, ...] = ()
 ) -> list[Document]:
-    """Return the files that a file includes, and last the file itself, which outranks them."""
+    """Return the files that a file includes, and last the file itself, which takes precedence over them."""
     trail = (*trail, document.file)
     found: list[Document] = []
     for place in _included(document, problems):
@@ -133,7 +133,7 @@ TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")[ \t\n\r]*(:?)|([{\[])|([}\]])')
 def parse_json(text: str, file: str, flaws: Problems) -> Document:
     """Parse strict JSON: no comments and no NaN.
 
-    :param flaws: keys that are there twice, of which the last counts, are added to these problems.
+    :param flaws: keys that occur twice, of which the last counts, are added to these problems.
     :raise ConfigError: the text is not such JSON; the message names the line.
     """
     import json
@@ -153,7 +153,7 @@ def parse_json(text: str, file: str, flaws: Problems) -> Document:
 
 
 class JsonLines:
-    """Finds the lines of values in a JSON text that is known to be well-formed, and reads no part of it twice."""
+    """The lines of values in a well-formed JSON text, no part of which is read twice."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -161,7 +161,7 @@ class JsonLines:
         self._members: dict[Path, dict[str | int, int]] = {}
 
     def line_of(self, path: Path) -> int:
-        """Return the line on which the value at a path begins, or the nearest value above it that is there."""
+        """Return the line on which the value at a path begins, or the nearest existing value above it."""
         at = _skip(self._text, 0)
         for depth, step in enumerate(path):
             above = path[:depth]
@@ -186,7 +186,7 @@ class JsonLines:
             if opening == "{":
                 key, position = decode(text, position)
                 position = _skip(text, _skip(text, position) + 1)
-            # A key may be there twice: the last one is the one that counts.
+            # A key may occur twice: the last one counts.
             found[key] = position
             position = _skip(text, decode(text, position)[1])
             position = _skip(text, position + 1) if text[position] == "," else position

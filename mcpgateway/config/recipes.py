@@ -1,9 +1,10 @@
-"""Recipes: how a server that is known by a name, a package or an address becomes an entry of a configuration.
+"""Recipes: the entries of servers that are known by a name, a package or an address.
 
 # Note [What a recipe asks for]
-A recipe names what only its user can say: values, which become a part of the command or the address, and variables of
-the environment, most of them secrets.  A value is taken as it is, it never names a variable.  A variable is taken from
-where all variables come from, so the entry says ``${NAME}``, and a secret never passes through whoever installs.
+A recipe names the inputs that only its user can give: values, which become a part of the command or the address, and
+variables of the environment, most of them secrets.  A value is used literally, and never names a variable.  A
+variable is
+taken from the usual sources, so the entry has ``${NAME}``, and a secret never passes through the program that installs.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class Need:
     """An input of a recipe: a value or a variable.
 
     :ivar about: its purpose, and its source.
-    :ivar default: the value without an input; None: none.
-    :ivar is_path: it is a file or a directory, which is to be named from the root on.
+    :ivar default: the value without an input; None for none.
+    :ivar is_path: the value is a file or a directory, which needs an absolute path.
     """
 
     name: str
@@ -62,7 +63,7 @@ class Need:
     is_path: bool = False
 
     def shown(self) -> dict[str, Any]:
-        """The input in words, for the person who installs."""
+        """Return the input in words, for the user who installs."""
         flags = {"required": self.required, "secret": self.secret, "default": self.default}
         shown = {"name": self.name, "about": self.about, **{key: each for key, each in flags.items() if each}}
         return {**shown, "choices": list(self.choices)} if self.choices else shown
@@ -72,7 +73,7 @@ class Need:
 class WordGroup:
     """Words of a command line that stand or fall together.
 
-    :ivar is_optional: left out where a value in them is not given.
+    :ivar is_optional: the words are left out where a value in them is missing.
     """
 
     words: tuple[str, ...]
@@ -81,11 +82,11 @@ class WordGroup:
 
 @frozen
 class Filling:
-    """The inputs for a recipe, by the person who installs it.
+    """The inputs for a recipe, from the user who installs it.
 
-    :ivar values: by name; several for one that is repeated.
+    :ivar values: the values, by name; several for a repeated input.
     :ivar env: variables, as they are to stand in the entry.
-    :ivar knows: whether the gateway has a value for a variable.
+    :ivar knows: returns true for a variable of which the gateway has a value.
     """
 
     values: Mapping[str, Sequence[str]] = field(factory=dict)
@@ -95,15 +96,15 @@ class Filling:
 
 @frozen
 class Recipe:
-    """How to run a server, or where it is.
+    """The way to run a server, or its address.
 
-    :ivar name: the server's name, unless the person who installs it chooses another.
+    :ivar name: the server's name, unless the user who installs it chooses another.
     :ivar program: the program and its first words; empty where nothing is started.
     :ivar image: the image of a container, whose engine is the program.
     :ivar groups: the words behind them.
     :ivar keys: further keys of the entry, whose texts may hold values.
     :ivar fixed: variables with texts that may hold values.
-    :ivar is_strict: no variables are taken but those it names.
+    :ivar is_strict: only variables that the recipe names are accepted.
     """
 
     name: str
@@ -122,9 +123,9 @@ class Recipe:
     is_strict: bool = False
 
     def entry(self, filling: Filling) -> dict[str, Any]:
-        """The entry of a configuration.
+        """Return the entry for a configuration.
 
-        :raise InvalidParams: something is missing, or is said that the recipe knows nothing of.
+        :raise InvalidParams: an input is missing, or unknown to the recipe.
         """
         values = self._values(filling.values)
         env = {**{name: _filled(text, values) for name, text in self.fixed.items()}, **self._env(filling)}
@@ -198,7 +199,7 @@ class MissingVariables(InvalidParams):
 
 
 def read_recipes(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Recipe]:
-    """The recipes of the shipped catalogue, by name."""
+    """Return the recipes of the shipped catalogue, by name."""
     return {name: _shipped(name, said) for name, said in found.items()}
 
 
@@ -244,9 +245,9 @@ def is_package(text: str) -> bool:
 
 
 def of_package(text: str, name: str = "") -> Recipe:
-    """The recipe of a package: ``npm:name@version``, ``pypi:name==version`` or ``docker:image:tag``.
+    """Return the recipe of a package: ``npm:name@version``, ``pypi:name==version`` or ``docker:image:tag``.
 
-    :raise InvalidParams: it is no name that a package of that kind can have.
+    :raise InvalidParams: the name is invalid for a package of that kind.
     """
     kind, _, package = text.partition(":")
     pattern = {"npm": NPM, "pypi": PYPI, "docker": IMAGE}.get(kind)

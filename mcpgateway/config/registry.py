@@ -1,10 +1,10 @@
 """The registry's ``server.json`` (https://static.modelcontextprotocol.io/schemas) as a recipe.
 
-Its author is a stranger: no text of it names a variable of the environment but those it declares, and its options for
+Its author is not trusted: no text of it names a variable of the environment but those it declares, and its options for
 the runner of its package choose neither program, nor source, nor files of this machine.
 
-Of several ways to run a server the first that can be run here is taken: npm, PyPI, a container, a remote.  Members are
-understood in the spelling of today and in that of the first schema (``registry_type``).
+Of several ways to run a server the first that is possible here is used: npm, PyPI, a container, a remote.  Members are
+accepted in the present spelling and in that of the first schema (``registry_type``).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ USUAL_BASES = {
     "oci": ("https://docker.io", "https://ghcr.io", "https://quay.io"),
 }
 RUNNERS = {"bunx": ("bunx",), "podman": ("podman", "run", "-i", "--rm")}
-# Options of runners that a stranger may set: those without a value, and those with a value of this form.
+# Options of runners that an untrusted author may set: those without a value, and those with a value of this form.
 ALONE = {
     "npx": frozenset(
         "-y --yes -q --quiet -s --silent --prefer-offline --prefer-online --no-audit --no-fund".split()
@@ -64,7 +64,7 @@ INPUT_MARKS = ("format", "placeholder", "choices", "isRequired", "isSecret", "va
 
 
 def is_server_json(found: Mapping[str, Any]) -> bool:
-    """True if a mapping is such a description, bare or as a registry answers with it."""
+    """True if a mapping is such a description, bare or as in a registry's answer."""
     inner = found.get("server")
     said = inner if isinstance(inner, dict) else found
     return isinstance(said.get("name"), str) and any(
@@ -76,7 +76,7 @@ def of_server_json(found: Mapping[str, Any], prefer: str = "") -> Recipe:
     """Return the recipe of a server that a registry describes.
 
     :param prefer: ``npm``, ``pypi``, ``oci`` or ``remote``, where only that way is wanted.
-    :raise InvalidParams: it cannot be run from here, or is not as the schema says.
+    :raise InvalidParams: the server cannot be run from here, or the description is malformed.
     """
     inner = found.get("server")
     said = inner if isinstance(inner, dict) else found
@@ -123,7 +123,7 @@ class _Reading:
     fixed: dict[str, str] = field(factory=dict)
 
     def variable(self, said: Mapping[str, Any]) -> None:
-        """Note a variable of the environment that the server takes."""
+        """Add a variable of the environment that the server takes."""
         name = _text(said, "name")
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             raise InvalidParams(f"'{printable(name)}' is no name of a variable")
@@ -133,7 +133,7 @@ class _Reading:
             self.variables[name] = _need(name, said)
 
     def template(self, said: Mapping[str, Any]) -> str:
-        """Return the text of an input with a value, and note the inputs within it."""
+        """Return the text of an input with a value, and add the inputs within it."""
         text = escaped(_text(said, "value"))
         inputs = said.get("variables")
         known = inputs if isinstance(inputs, dict) else {}

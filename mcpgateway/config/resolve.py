@@ -22,7 +22,7 @@ from mcpgateway.config.section import Expansion, settings_of
 
 T = TypeVar("T")
 
-# The root of the workspace, as product files and as editors call it.
+# The root of the workspace, in the spellings of product files and editors.
 ROOT_NAMES = ("workspace", "workspaceFolder")
 # Only a call has the directory of its client, so they are filled in then (`mcpgateway.policy.argument_defaults`).
 OF_CALLS = {
@@ -31,7 +31,7 @@ OF_CALLS = {
     "cwd": "${cwd}",
     "project": "${project}",
 }
-# Their values depend on the caller, so one that is missing when the files are read may be there later.
+# Their values depend on the caller, so one that is missing when the files are read may exist later.
 LATER = (Share.WORKSPACE, Share.CREDENTIAL, Share.ISOLATED)
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 SCHEMES = {
@@ -45,12 +45,12 @@ class World:
     """The sources of values for entries.
 
     :ivar login: the environment of the user's login.
-    :ivar variables: the gateway's own ``.env``, which goes before it as a source of values.
+    :ivar variables: the gateway's own ``.env``, which takes precedence over it as a source of values.
     :ivar home: the user's home directory.
     :ivar classified: settings of classification files, by the server's name.
     :ivar profiles: the values of each profile, by its name.
     :ivar outside: external values, by ``keyring:service/name`` and the like; for the gateway's own files only.
-    :ivar is_token: whether a variable holds a token, which a child is given only where it is named.
+    :ivar is_token: returns true for a variable that holds a token, which a child gets only where it is named.
     """
 
     login: Mapping[str, str] = field(repr=False)
@@ -67,8 +67,8 @@ class WorkspaceSpec:
     """A directory that a server is built for.
 
     :ivar path: its root, a real path.
-    :ivar variables: its ``.env``, which goes before all other sources of values.
-    :ivar profiles: names of the profiles it uses; where two give a value, the later one counts.
+    :ivar variables: its ``.env``, which takes precedence over all other sources of values.
+    :ivar profiles: names of its profiles; of two values for a variable, the later one counts.
     """
 
     path: str
@@ -144,7 +144,7 @@ class ServerBuilder:
         )
 
     def _levels(self, variables: Mapping[str, str]) -> dict[str, str]:
-        """Return the values of profiles, the gateway's ``.env`` and these variables; later ones outrank earlier."""
+        """Return the values of profiles, the gateway's ``.env`` and these variables; later ones take precedence."""
         world = self._world
         fixed = {**world.variables, **variables}
         given: dict[str, str] = {}
@@ -276,7 +276,7 @@ class ServerBuilder:
         return found
 
     def _handed_on(self) -> dict[str, str]:
-        """Return the variables that a child is given unasked, each from the highest level that has it."""
+        """Return the variables that a child gets without being named, each from the highest level that has it."""
         entry, world = self._entry, self._world
         found = entry.env_policy.handed_on(world.login, world.is_token)
         if not (entry.origin.is_ours and entry.has_process):
@@ -287,11 +287,11 @@ class ServerBuilder:
         return {**found, **raised}
 
     def _filled_by_calls(self, text: str, *key: str) -> str:
-        """Return a text with its variables expanded, but for those that each call has values of its own for."""
+        """Return a text with its variables expanded, but for those whose values come from each call."""
         return self._text(text, *key, values={**self._values, **OF_CALLS})
 
     def _safe(self, text: str, *key: str, part: Callable[[str], str] = str) -> str:
-        """Return an expanded text that decides what runs, or who is sent tokens; a workspace's ``.env`` has no say.
+        """Return an expanded text that decides about programs or recipients of tokens, without values of a workspace.
 
         :param part: returns the part of the text that decides.
         """
@@ -406,7 +406,7 @@ def _origin(url: str) -> str:
 
 
 def _repository(image: str) -> str:
-    # Without its tag or digest: the same program, of another day.
+    # Without its tag or digest: the same program in another version.
     path, slash, name = image.rpartition("/")
     return f"{path}{slash}{re.split('[:@]', name, maxsplit=1)[0]}"
 

@@ -29,7 +29,7 @@ Reader = Callable[[Mapping[str, Any]], Any]
 
 
 class Counts(Enum):
-    """When an edit of a key counts in a running gateway, in the words of the reference."""
+    """The time when an edit of a key counts in a running gateway, in the words of the reference."""
 
     AT_ONCE = "at once"
     NEW_PROCESS = "by a new process of the server"
@@ -56,10 +56,11 @@ class Key:
     :ivar says: its documentation, in sentences.
     :ivar default: the value that holds without the key, as a file would have it.
     :ivar is_served: false for keys that this release checks and does not act on.
-    :ivar is_ours: no client writes the key, so a file that has it is a configuration of the gateway's.
+    :ivar is_ours: no client writes the key, so a file that has it is a configuration of the gateway.
     :ivar alias: the key of which this is another spelling; empty for all others.
-    :ivar counts: when an edit of it counts; None: as that of the key above it does, else at once.
-    :ivar is_harmless: it decides nothing about what a server is or is given, so that its edit needs no further rights.
+    :ivar counts: the time when an edit of it counts; None: as for the key above it, else at once.
+    :ivar is_harmless: it does not decide about the program or the values of a server, so its edit needs no further
+        rights.
     """
 
     name: str
@@ -86,7 +87,7 @@ class Section:
 
     :ivar title: its title in the documentation.
     :ivar is_open: other keys are no mistakes.
-    :ivar is_secret: a key that is not known may be a part of a secret, and is not shown.
+    :ivar is_secret: an unknown key may be a part of a secret, and is not shown.
     """
 
     title: str
@@ -96,7 +97,7 @@ class Section:
     words: str = "a mapping"
 
     def read(self, place: Place, problems: Problems) -> dict[str, Any]:
-        """Read the known keys that are there; mistakes and unknown keys are added to the problems."""
+        """Read the known keys of a mapping; mistakes and unknown keys are added to the problems."""
         mapping(place)
         found: dict[str, Any] = {}
         for name, key in self.keys.items():
@@ -113,11 +114,11 @@ class Section:
         return found
 
     def only(self, *names: str) -> Section:
-        """Return the section with some of its keys, and no word about the others."""
+        """Return the section with some of its keys, in which others are no mistakes."""
         return Section(self.title, [self.keys[each] for each in names], is_open=True)
 
     def json(self) -> dict[str, Any]:
-        """Return the JSON Schema of the section; a key that is null is a key that is not there."""
+        """Return the JSON Schema of the section; a null counts as a missing key."""
         return {
             "type": "object",
             "properties": {name: _property(key) for name, key in self.keys.items()},
@@ -160,7 +161,7 @@ class Declaration:
 
     @property
     def counts(self) -> Counts:
-        """When a change of the setting counts."""
+        """The time when a change of the setting counts."""
         return (self.keys[0].counts if self.keys else None) or Counts.AT_ONCE
 
     def said(self, found: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -222,7 +223,7 @@ def settings_of(declared: type) -> dict[str, Declaration]:
 def keys_of(declared: type, below: str = "") -> Iterator[Key]:
     """Iterate over the keys of a class of settings, each once; two fields may share one.
 
-    :param below: the section whose keys are wanted, where that is not the section of the class.
+    :param below: the section of the keys, where that is not the section of the class.
     """
     keys: list[Key] = []
     for each in settings_of(declared).values():

@@ -1,7 +1,7 @@
-"""The section ``settings.security``: the callers that are let in.
+"""The section ``settings.security``: the callers that are allowed.
 
-Nothing here may fail open: a list that cannot be read, a variable that is not set and half a pair of files are errors,
-with which the gateway does not start.
+No mistake here may open the gateway: a malformed list, an unset variable and half a pair of files are errors with which
+the gateway does not start.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mcpgateway.config.fields import Flag, Strings, Text, Texts, texts
 from mcpgateway.config.problems import Problems, Where
 from mcpgateway.config.section import Key, Section, keys_of, part, setting
 
-SHORT = 16  # characters; a shorter one can be guessed by trying
+SHORT = 16  # characters; a shorter key can be guessed
 WIDEST_V4, WIDEST_V6 = 8, 32  # bits; a wider network is nearly the whole internet
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 MARK = "sha256:"
@@ -31,7 +31,7 @@ class Networks:
     words: str = "a list of addresses and networks such as 10.0.0.7 and 10.0.0.0/24"
 
     def read(self, place: Place, problems: Problems) -> tuple[str, ...]:
-        """Read addresses; a network that is nearly everything is refused."""
+        """Read addresses; a network that covers nearly all addresses is refused."""
         from ipaddress import ip_network
 
         found = texts(place)
@@ -53,7 +53,7 @@ class Networks:
 
 @frozen
 class Issuer:
-    """An authorization server whose access tokens let clients in (OAuth 2.1).
+    """An authorization server whose access tokens are accepted from clients (OAuth 2.1).
 
     :ivar jwks_url: the URL of its keys; empty: its metadata has it.
     """
@@ -80,7 +80,7 @@ OAUTH_RESOURCE = Section("An authorization server for clients", keys_of(Issuer))
 
 @frozen
 class Security:
-    """The callers that are let in besides those with the gateway's own tokens.
+    """The callers that are allowed besides those with the gateway's own tokens.
 
     :ivar api_keys: keys of clients, or ``sha256:`` and a digest.
     :ivar project_tokens: tokens of clients in the same forms, and the workspace of each.

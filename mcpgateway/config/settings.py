@@ -16,16 +16,16 @@ class Settings:
     """A whole configuration.
 
     :ivar gateway: the gateway's own settings.
-    :ivar servers: the servers, as they are where no workspace is known.
+    :ivar servers: the servers for clients without a known workspace.
     :ivar passthrough: the number of entries that are left to their clients, because they are no stdio servers.
     :ivar warnings: one line each, for the log; never with a value of an environment variable.
-    :ivar blueprints: the templates of the servers, by name, of which those of a workspace are built.
+    :ivar blueprints: the templates of the servers, by name, from which those of a workspace are built.
     :ivar projects: the directories of projects in clients' own files.
     :ivar world: the sources of values, also for files that are read later.
     :ivar clients: the settings of clients' own files.
     :ivar manhole: the settings of the manhole.
     :ivar adopted: the enrolled files of clients.
-    :ivar is_disabled: whether the whole gateway is switched off softly, so that every client uses its own servers.
+    :ivar is_disabled: the whole gateway is switched off, so that every client uses its own servers.
     """
 
     gateway: GatewaySettings

@@ -11,10 +11,10 @@ from mcpgateway.config.openapi.lazy_json import opened
 
 REF = "$ref"
 REF_STEPS = 20  # references to references
-DEPTH_LIMIT = 12  # levels of one schema; what is deeper may be anything
+DEPTH_LIMIT = 12  # levels of one schema; deeper ones allow anything
 NODES_LIMIT = 2000  # schemas within the schema of one tool; a model reads all of it
 
-# Where other schemas stand in a schema; what is in no list is a plain value.
+# Keywords of a schema that hold schemas; any other keyword holds a plain value.
 ONE = frozenset(
     "items additionalProperties not if then else contains propertyNames unevaluatedItems"
     " unevaluatedProperties contentSchema".split()
@@ -64,11 +64,11 @@ def _unquoted(step: str) -> str:
 class Schemas:
     """Replaces references by their targets, for the schemas of one tool.
 
-    A schema that contains itself is shown once within itself and may then be anything, as may what is too deep or too
-    much.
+    A schema that contains itself is shown once within itself and allows anything there, as do schemas beyond the
+    limits.
 
-    :ivar is_old: the document is of OpenAPI 3.0, whose schemas differ from JSON Schema in a few words.
-    :ivar limit: how many schemas there may be within one.
+    :ivar is_old: the document is of OpenAPI 3.0, whose schemas differ from JSON Schema in a few keywords.
+    :ivar limit: the most schemas within one.
     """
 
     document: Mapping[str, Any]
@@ -79,11 +79,11 @@ class Schemas:
 
     @property
     def is_over(self) -> bool:
-        """True if something was left out because there is too much of it."""
+        """True if a part was left out because of the limit."""
         return self._nodes > self.limit
 
     def inlined(self, schema: Any) -> dict[str, Any]:
-        """A schema without references."""
+        """Return a schema without references."""
         found = self._schema(schema, 0)
         return found if isinstance(found, dict) else {}
 
@@ -132,10 +132,10 @@ def _is_read_only(schema: Any) -> bool:
 
 
 def _tidy_required(found: dict[str, Any]) -> None:
-    # What only the service sets is not asked for.
+    # Members that only the service sets are not arguments.
     required, properties = found.pop("required", None), found.get("properties")
     if not isinstance(required, list):
-        return  # OpenAPI 2 has a flag of that name, and people mix them up
+        return  # OpenAPI 2 has a flag of that name, and authors mix them up
     names = [name for name in required if isinstance(name, str)]
     if isinstance(properties, dict):
         names = [name for name in names if name in properties]
@@ -177,6 +177,6 @@ def _is_object(schema: Any) -> bool:
 
 
 def _without_members(schema: Any) -> dict[str, Any]:
-    # A schema within itself: what it is, not what is in it.
+    # A schema within itself: its type, without its members.
     known = schema if isinstance(schema, dict) else {}
     return {key: known[key] for key in ("type", "title", "description") if isinstance(known.get(key), str)}

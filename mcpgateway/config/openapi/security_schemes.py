@@ -1,10 +1,10 @@
-"""The credentials that an OpenAPI description knows: its security schemes, and which of them an operation wants.
+"""The credentials in an OpenAPI description: its security schemes, and those that an operation needs.
 
-type                       where it goes
+type                       the place of the credential
 apiKey                     the header, parameter of the query, or cookie that it names
 http                       Authorization: its scheme, and the credential; for ``basic``, a user and a password
 oauth2, openIdConnect      Authorization: Bearer, and a token
-mutualTLS                  nowhere: it is a certificate
+mutualTLS                  none: it is a certificate
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ PLACES = ("header", "query", "cookie")
 
 @frozen
 class Scheme:
-    """Where a credential goes.
+    """The place of a credential.
 
-    :ivar where: of `PLACES`; empty where it cannot be sent.
-    :ivar name: of the header, the parameter or the cookie.
+    :ivar where: one of `PLACES`; empty where the credential cannot be sent.
+    :ivar name: the name of the header, the parameter or the cookie.
     :ivar scheme: the word in front of it in the header; empty for none.
     """
 
@@ -36,7 +36,7 @@ class Scheme:
 
     @property
     def words(self) -> str:
-        """The scheme in words, for the person who needs its credential."""
+        """The scheme in words, for the user whose credential is needed."""
         if not self.where:
             return "a client certificate"
         return f"the {self.where} {self.name}" + (f": {self.scheme} …" if self.scheme else "")
@@ -74,7 +74,7 @@ def security_of(
 ) -> tuple[tuple[str, ...], ...] | None:
     """Return the ways to authenticate for an operation, each as names of schemes; None where the description has none.
 
-    An empty way is that of everybody.
+    An empty way needs no credential.
     """
     said = operation.get("security", document.get("security"))
     if not isinstance(said, list):
@@ -83,7 +83,7 @@ def security_of(
 
 
 def wanted(ways: Iterable[Iterable[str]] | None, schemes: Mapping[str, Scheme]) -> str:
-    """Which credentials an operation wants, in words; empty where it can do without."""
+    """Return the credentials that an operation needs, in words; empty where it needs none."""
     said = []
     for way in ways or ():
         if not way:

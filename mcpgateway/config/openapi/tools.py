@@ -1,6 +1,6 @@
 """An OpenAPI description (3.0 or 3.1) to tools: one for each operation.
 
-Only what the document itself holds is used: a ``$ref`` to another file or to a URL is never followed.
+Only the document's own content is used: a ``$ref`` to another file or to a URL is never followed.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from mcpgateway.errors import ConfigError
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 OPERATIONS_LIMIT = 2000  # the largest public descriptions have about a thousand
-NAME_LIMIT = 64  # characters; what model APIs take as the name of a tool, and of an argument
-DESCRIPTION_LIMIT = 4000  # characters; whole manuals have been seen
+NAME_LIMIT = 64  # characters; the limit of model APIs for the name of a tool, and of an argument
+DESCRIPTION_LIMIT = 4000  # characters; some descriptions are whole manuals
 SWAGGER = (
     "is a description of Swagger 2.0, which OpenAPI 3 has replaced; convert it, for instance by"
     " 'npx swagger2openapi FILE --outfile openapi.json', and name what comes of that"
@@ -41,10 +41,10 @@ _VARIABLE = re.compile(r"\{([^{}]*)\}")
 class Described:
     """The tools of a description.
 
-    :ivar base: the first of its servers, which may be relative to where the description was found; or empty.
-    :ivar version: of the service.
-    :ivar skipped: operations that cannot be offered, in words.
-    :ivar schemes: where its credentials go, by the names that it has for them.
+    :ivar base: the first of its servers, which may be relative to the URL of the description; or empty.
+    :ivar version: the version of the service.
+    :ivar skipped: the operations that cannot be offered, in words.
+    :ivar schemes: its security schemes, by their names.
     """
 
     title: str
@@ -58,9 +58,9 @@ class Described:
 def read_openapi(text: str, file: str, operations: Operations = ALL_OPERATIONS) -> Described:
     """Read a description, in JSON or YAML.
 
-    :param operations: which of its operations are wanted.
-    :param file: its name, whose extension tells JSON from YAML.
-    :raise ConfigError: it is no OpenAPI 3 document, or describes too much.
+    :param operations: the operations to offer.
+    :param file: its name, whose extension distinguishes JSON from YAML.
+    :raise ConfigError: the text is no OpenAPI 3 document, or has too many operations.
     """
     document = lazy_json.read(text) or parse(text, file, strict=False).value
     version = document.get("openapi")
@@ -83,7 +83,7 @@ def read_openapi(text: str, file: str, operations: Operations = ALL_OPERATIONS) 
 
 @define
 class _Reader:
-    """Turns the operations of one document into tools."""
+    """The conversion of one document's operations to tools."""
 
     document: dict[str, Any]
     file: str
@@ -95,7 +95,7 @@ class _Reader:
     _names: set[str] = field(factory=set)
 
     def read(self) -> None:
-        """Read all of them, in the order they stand in."""
+        """Read all operations, in their order."""
         self.schemes = schemes_of(self.document)
         says_security = isinstance(self.document.get("security"), list)
         for path, method, item, operation in self._operations():
@@ -108,7 +108,7 @@ class _Reader:
                 self.tools.append(self._tool(path, method, item, operation))
             except _Unusable as why:
                 self.skipped.append(f"{method.upper()} {path}: {why}")
-        if says_security:  # then what says nothing of it wants nothing
+        if says_security:  # then an operation without it needs no credential
             self.tools = [evolve(each, security=each.security or ()) for each in self.tools]
 
     def _operations(self) -> Iterator[tuple[str, str, Mapping[str, Any], Mapping[str, Any]]]:
@@ -143,7 +143,7 @@ class _Reader:
         )
 
     def _parameters(self, *lists: Any) -> list[Mapping[str, Any]]:
-        # An operation's own parameter goes before that of its path with the same name and place.
+        # An operation's own parameter takes precedence over that of its path with the same name and place.
         found: dict[tuple[Any, Any], Mapping[str, Any]] = {}
         for each in lists:
             for listed in each if isinstance(each, list) else ():
@@ -174,7 +174,7 @@ def _is_wanted(wanted: Operations, path: str, method: str, operation: Mapping[st
 
 
 def _is_among(patterns: Iterable[str], found: Iterable[str]) -> bool:
-    """True if anything that was found is like one of the patterns, and nothing like one that begins with ``!``."""
+    """True if any name matches one of the patterns, and none matches one that begins with ``!``."""
     sought = [each for each in patterns if not each.startswith("!")]
     left_out = [each[1:] for each in patterns if each.startswith("!")]
     if any(fnmatchcase(one, each) for one in found for each in left_out):
@@ -183,12 +183,12 @@ def _is_among(patterns: Iterable[str], found: Iterable[str]) -> bool:
 
 
 class _Unusable(Exception):
-    """An operation that cannot be offered, and why."""
+    """An operation cannot be offered; the text gives the reason."""
 
 
 @define
 class _Arguments:
-    """The arguments of one tool, and where each of them goes."""
+    """The arguments of one tool, and the place of each in the request."""
 
     schemas: Schemas
     places: dict[str, str] = field(factory=dict)
@@ -198,7 +198,7 @@ class _Arguments:
     _required: list[str] = field(factory=list)
 
     def add_parameter(self, parameter: Mapping[str, Any]) -> None:
-        """Take one parameter as an argument; those that cannot be sent are left out."""
+        """Add one parameter as an argument; those that cannot be sent are left out."""
         name, where = parameter["name"], parameter.get("in")
         is_required = parameter.get("required") is True or where == "path"
         if where not in ("path", "query", "header", "cookie"):
@@ -218,7 +218,7 @@ class _Arguments:
         return schema
 
     def add_body(self, body: Mapping[str, Any]) -> None:
-        """Take the properties of a body as arguments, or the whole of it as the argument ``body``."""
+        """Add the properties of a body as arguments, or the whole of it as the argument ``body``."""
         kinds = _media(body)
         if not kinds:
             return
@@ -281,7 +281,7 @@ class _Arguments:
                 self._add(name, "path", {"type": "string"}, is_required=True)
 
     def schema(self) -> dict[str, Any]:
-        """The JSON Schema of them all."""
+        """Return the JSON Schema of all arguments."""
         found: dict[str, Any] = {"type": "object", "properties": self._properties}
         if self._required:
             found["required"] = self._required
@@ -308,7 +308,7 @@ _QUERIES = {"deepObject": "query-deep", "spaceDelimited": "query-space", "pipeDe
 
 
 def _form_place(schema: Any, encoding: Mapping[str, Any]) -> str:
-    """How a property of a form is written."""
+    """Return the place of a form's property, which names its encoding."""
     if _is_bytes(schema) or (isinstance(schema, dict) and _is_bytes(schema.get("items"))):
         return "body-base64"
     if encoding.get("style") == "deepObject":
@@ -319,14 +319,14 @@ def _form_place(schema: Any, encoding: Mapping[str, Any]) -> str:
 
 
 def _is_bytes(schema: Any) -> bool:
-    # 3.0 says it by a format, 3.1 by a media type; what is base64 already is sent as it comes.
+    # 3.0 marks bytes by a format, 3.1 by a media type; text that is base64 already is sent unchanged.
     if not isinstance(schema, dict) or schema.get("contentEncoding"):
         return False
     return schema.get("format") == "binary" or "contentMediaType" in schema
 
 
 def _as_base64(schema: Any) -> dict[str, Any]:
-    """The schema of an argument for bytes."""
+    """Return the schema of an argument for bytes."""
     found = schema if isinstance(schema, dict) else {}
     if isinstance(found.get("items"), dict) and found.get("type") == "array":
         return {**found, "items": _as_base64(found["items"])}
