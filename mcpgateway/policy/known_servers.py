@@ -218,22 +218,28 @@ _IMAGE_PARTS = 3  # host, owner, image
 
 def known_by_start(server: ServerSpec) -> KnownServer:
     """Return the known properties of a server by its command."""
-    return _known(names_of(server))
+    return known_by_names(names_of(server))
 
 
 @lru_cache(maxsize=CACHED)
-def _known(names: tuple[str, ...]) -> KnownServer:
+def known_by_names(names: tuple[str, ...]) -> KnownServer:
+    """Return the known properties of a server by the names of its packages, images and programs."""
     return next((NAMES[name] for name in names if name in NAMES), NOTHING)
 
 
 def names_of(server: ServerSpec) -> tuple[str, ...]:
     """Return the packages, images and programs of a command."""
-    image = server.reach.image if isinstance(server.reach, Container) else ""
-    return _names(server.command, image)
+    return names_in_start(server.command, image_of(server))
+
+
+def image_of(server: ServerSpec) -> str:
+    """Return the image that a server is run from; empty without a container."""
+    return server.reach.image if isinstance(server.reach, Container) else ""
 
 
 @lru_cache(maxsize=CACHED)
-def _names(command: tuple[str, ...], image: str) -> tuple[str, ...]:
+def names_in_start(command: tuple[str, ...], image: str) -> tuple[str, ...]:
+    """Return the packages, images and programs of a command, or the names of an image."""
     words = (image,) if image else started_by(command)
     return tuple(dict.fromkeys(name for word in words for name in names_in(word)))
 

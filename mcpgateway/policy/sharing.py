@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 
 from mcpgateway.config.environment import MINIMAL, is_handed_on
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.reach_settings import Container, Daemon, Remote, Rest
-from mcpgateway.policy.known_servers import Trait, known_by_start, names_of
+from mcpgateway.policy.known_servers import CACHED, Trait, image_of, known_by_names, names_in_start
 
 STATEFUL = (
     "sequential-thinking",
@@ -23,6 +24,7 @@ STATEFUL = (
 See also `mcpgateway.policy.known_servers`.
 """
 
+_STATEFUL = frozenset(STATEFUL)
 _PLACE = re.compile(r"\$\{(?:workspace|project)\}")
 
 
@@ -74,7 +76,9 @@ Variant = tuple[str, str, str, str]
 
 def variant_of(server: ServerSpec) -> Variant:
     """Return the key of a server as it is run for one workspace and one principal."""
-    workspace = "" if scope_of(server) is Share.GLOBAL else server.workspace
+    workspace = server.workspace
+    if workspace and scope_of(server) is Share.GLOBAL:
+        workspace = ""
     return (server.name, workspace, values_of(server), server.principal)
 
 
@@ -134,10 +138,16 @@ def _without_secrets(url: str) -> tuple[str, ...]:
 
 def reason_of_state(server: ServerSpec) -> str:
     """Return why a server is known to keep state for each client, by its command or its name; else empty."""
-    known = known_by_start(server)
+    return _reason_of_state(server.command, image_of(server), server.name, server.title)
+
+
+@lru_cache(maxsize=CACHED)
+def _reason_of_state(command: tuple[str, ...], image: str, *named: str) -> str:
+    names = names_in_start(command, image)
+    known = known_by_names(names)
     if Trait.STATE in known.traits:
         return known.reason
-    if server.title in STATEFUL or server.name in STATEFUL or not _PACKAGES.isdisjoint(names_of(server)):
+    if not _STATEFUL.isdisjoint(named) or not _PACKAGES.isdisjoint(names):
         return "it is known to"
     return ""
 
