@@ -1,8 +1,7 @@
 """The errors of the gateway, in the words that users are shown.
 
 Three families distinguish faults of the caller, of a server and of the gateway.  Each class has the JSON-RPC code of
-its
-answer, and tells whether another try may succeed.
+its answer, and tells whether another try may succeed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Reading clients' enrolled files as they would be without the gateway.
 
 The module is loaded only where there are such files.  An enrolled entry counts as its original, with the changes that
-its
-client has made in it since.  A file that cannot be read at the moment counts as it was last.
+its client has made in it since.  A file that cannot be read at the moment counts as it was last.
 """
 
 from __future__ import annotations

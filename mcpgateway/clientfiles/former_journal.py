@@ -1,8 +1,7 @@
 """The ledger of earlier releases: a journal in two copies, which is read, taken over, and never written.
 
 A line is ``{"sum":"<16 hexadecimal digits>","v":1,"n":<number>,"record":{…}}``, where the sum is of the text that
-follows
-it.  A last line without a line end was cut short.  A record that one copy lacks is in the other.
+follows it.  A last line without a line end was cut short.  A record that one copy lacks is in the other.
 """
 
 from __future__ import annotations

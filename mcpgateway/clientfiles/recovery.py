@@ -145,8 +145,7 @@ def _by_value(held: Any, former: FileRecord | None, latter: FileRecord | None) -
     """Return the record of a file that has neither the version before nor the one after a change.
 
     A superfluous original in the record does no harm, since only enrolled entries are ever restored.  So an entry is
-    dropped
-    only where its original stands in the file.
+    dropped only where its original stands in the file.
     """
     standing = [each for each in (latter, former) if each is not None and each.is_standing]
     entries: dict[Road, EnrolledEntry] = {}

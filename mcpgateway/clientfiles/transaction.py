@@ -3,10 +3,9 @@
 # Note [The exchange]
 A new version is written beside the file, and the two then exchange their names in one step.  The displaced file is
 exactly what the file was at that moment.  If the change was not worked out from that content, another program has
-written
-in between: the names are exchanged back at once, and the change is worked out again.  So no edit of another program is
-overlooked; only between the exchange and its reversal can such an edit hit the new version.  That edit is kept
-(`Backups`), and only two writes within that moment lose one.
+written in between: the names are exchanged back at once, and the change is worked out again.  So no edit of another
+program is overlooked; only between the exchange and its reversal can such an edit hit the new version.  That edit is
+kept (`Backups`), and only two writes within that moment lose one.
 
 # Note [Writers in place]
 A program that writes without replacing the file has it open meanwhile, which shows in a refused lease.  A file that is
@@ -14,10 +13,8 @@ being written is not read, and an exchange with it does not stand.
 
 # Note [Overwritten]
 A program that has read the file before the change may write it after, without reading it again, and cannot be
-prevented.
-So where the file was written within the last seconds, it is watched for a moment, and when it was written again the
-edit
-is called once more: it changes nothing where the enrolled entries are still there.
+prevented. So where the file was written within the last seconds, it is watched for a moment, and when it was written
+again the edit is called once more: it changes nothing where the enrolled entries are still there.
 
 # Note [The client's lock]
 Claude Code makes a directory ``<file>.lock``, touches it as long as it writes, and removes one that was not touched for

@@ -55,10 +55,8 @@ def assign(candidates: Sequence[Candidate]) -> tuple[str, ...]:
 
     The order of the candidates has no influence on their names.  A pinned name stays, and candidates with the same
     definition join it.  The only definition of a name keeps it bare.  Of several, the first keeps it bare if it may,
-    and the
-    others are named after their projects.  Where none may, all are, so that a URL never comes to mean another server
-    because
-    a project was added.
+    and the others are named after their projects.  Where none may, all are, so that a URL never comes to mean another
+    server because a project was added.
     """
     pins = _pins(candidates)
     definitions: dict[str, dict[str, Candidate]] = {}

@@ -2,9 +2,9 @@
 
 # Note [What a recipe asks for]
 A recipe names the inputs that only its user can give: values, which become a part of the command or the address, and
-variables of the environment, most of them secrets.  A value is used literally, and never names a variable.  A
-variable is
-taken from the usual sources, so the entry has ``${NAME}``, and a secret never passes through the program that installs.
+variables of the environment, most of them secrets.  A value is used literally, and never names a variable.  A variable
+is taken from the usual sources, so the entry has ``${NAME}``, and a secret never passes through the program that
+installs.
 """
 
 from __future__ import annotations

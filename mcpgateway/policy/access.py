@@ -19,13 +19,11 @@ from other machines, which are a principal of their own.
 # Note [Clients' credentials]
 The two tokens of the gateway are its user's.  All others - API keys, tokens of projects and agents, those of an
 authorization server, and trusted addresses - are clients' credentials: each is a principal of its own, uses servers,
-and
-changes nothing of the gateway.  A principal with a limited token is shown only the servers and tools of its scope.
+and changes nothing of the gateway.  A principal with a limited token is shown only the servers and tools of its scope.
 
 # Note [Through a proxy]
 A reverse proxy on this machine that names its client (``X-Forwarded-For``) may forward requests of any machine.  So
-such
-a request counts as remote, has no process, and comes from no trusted address; no header changes that.
+such a request counts as remote, has no process, and comes from no trusted address; no header changes that.
 """
 
 from __future__ import annotations
@@ -97,9 +95,8 @@ class Reach(Enum):
 class PresentedCredential(Enum):
     """The result of checking the ``Authorization`` header.
 
-    ``OVER`` is a token that the gateway has issued, or would have accepted, and that is no longer valid; ``NARROW``
-    is one
-    whose scope does not suffice; ``CLIENT`` is one of those of Note [Clients' credentials].
+    ``OVER`` is a token that the gateway has issued, or would have accepted, and that is no longer valid; ``NARROW`` is
+    one whose scope does not suffice; ``CLIENT`` is one of those of Note [Clients' credentials].
     """
 
     NONE = "none"

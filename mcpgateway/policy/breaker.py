@@ -1,10 +1,8 @@
 """The circuit breaker of a server that keeps failing.
 
 One breaker counts for all instances of a server.  A *closed* breaker lets the server be started.  The breaker opens
-when
-the server has failed too often, and allows one try when it has been open for a while: a try that succeeds closes it,
-one
-that fails doubles the wait.  A child that has only done its handshake has succeeded on probation.
+when the server has failed too often, and allows one try when it has been open for a while: a try that succeeds closes
+it, one that fails doubles the wait.  A child that has only done its handshake has succeeded on probation.
 """
 
 from __future__ import annotations

@@ -31,8 +31,7 @@ def offer_of(capabilities: Mapping[str, Any]) -> Offer:
     """Return the capabilities of a client that the gateway declares to a child that the client shares.
 
     They are the questions that the client answers, and its extensions.  A child is not promised notifications of
-    changed
-    roots, since it gets none from one client of many.
+    changed roots, since it gets none from one client of many.
     """
     said: Offer = {
         name: {key: {} for key in known if key in capabilities[name]}

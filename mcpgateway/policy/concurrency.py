@@ -4,16 +4,13 @@
 A server that reads a file, changes it and writes it back was written for one client and one process: two of its
 processes overwrite each other's changes, as two concurrent calls do within one.  So a server whose calls run one at a
 time has one child for all clients of its scope: no replica, no child of the other era, none beside a stuck one.  A
-server
-with a child for each session has as many processes as its entry asks for, as without a gateway.
+server with a child for each session has as many processes as its entry asks for, as without a gateway.
 
 # Note [Writing calls]
 The first calls of tools that may change something run one at a time, so that bytes which the server's processes write
-to
-storage meanwhile (``write_bytes`` of proc_pid_io(5), which counts neither pipes nor sockets) belong to that call.
+to storage meanwhile (``write_bytes`` of proc_pid_io(5), which counts neither pipes nor sockets) belong to that call.
 Programs also write compiled code, or a cache, at the first use of something: a tool counts as a writer for good when
-two
-of its calls have written.  A tool with one such call counts as a writer until a later call of it writes nothing.
+two of its calls have written.  A tool with one such call counts as a writer until a later call of it writes nothing.
 """
 
 from __future__ import annotations

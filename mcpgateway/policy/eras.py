@@ -70,8 +70,7 @@ def is_offered(way: EraPath, bridge: Bridge, *, is_spoken: bool) -> bool:
     """True if the modern era is offered to a client that asks for the supported ones.
 
     An era that the server does not speak itself is not offered, so that a client of both eras loses nothing; the
-    children
-    that run at the moment make no difference.
+    children that run at the moment make no difference.
 
     :param is_spoken: the server itself is known to speak the modern era.
     """

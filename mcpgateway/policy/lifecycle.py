@@ -1,8 +1,7 @@
 """The life of a slot's child, as a machine: cold, starting, warm, stopping.
 
 The machine has no clock and no Deferred; its actions have.  They kill a child that failed its handshake and forget it
-at
-once, so that its later exit is no input here.
+at once, so that its later exit is no input here.
 """
 
 from __future__ import annotations

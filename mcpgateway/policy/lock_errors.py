@@ -3,15 +3,13 @@
 # Note [A lock says that there are two]
 A server that reports a lock has met another user of the same resource.  Where that is another process, one child for
 each session makes it worse: all of them compete for the one lock.  So a resource that servers keep for themselves
-across
-processes - a database, an index, a port - is never a reason to start more of them.
+across processes - a database, an index, a port - is never a reason to start more of them.
 
 The profile of a browser is different in one case.  If a child is the only one of its server, and several sessions use
 it, the profile is most likely held by the browser that it has opened for another session: the server takes all sessions
 for one client.  With a child for each session every client gets what it would have without the gateway.  If another
-child
-runs, that child holds the profile; if there is one session only, a program outside of the gateway does.  More children
-would help against neither.
+child runs, that child holds the profile; if there is one session only, a program outside of the gateway does.  More
+children would help against neither.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 # Note [Signs of life]
 Claude Code gives up on a call over HTTP after five minutes without progress of that very call: comments of SSE, pings
 and log messages do not count.  On stdio it waits for half an hour.  So the gateway reports progress for a silent call
-for
-as long as the client would have waited for the server itself.
+for as long as the client would have waited for the server itself.
 
 Progress has to increase (MCP 2025-11-25, basic/utilities/progress), and the server's next value is not known.  So the
 gateway's values stay as close as possible above the server's latest value, and begin at zero before its first: some

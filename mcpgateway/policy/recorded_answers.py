@@ -2,10 +2,9 @@
 
 # Note [Recipients of recorded answers]
 An answer may depend on how its server was launched, on the server's owner, and on what the gateway declared to the
-server
-of its client: the revision, the client's capabilities and its name.  A client that agrees in all of that is given the
-same answer; any other waits for the server itself.  Values of environment variables, headers and URL queries are in no
-key.
+server of its client: the revision, the client's capabilities and its name.  A client that agrees in all of that is
+given the same answer; any other waits for the server itself.  Values of environment variables, headers and URL queries
+are in no key.
 """
 
 from __future__ import annotations

@@ -4,8 +4,7 @@
 A request goes to the address in the server's entry or below it: every spelling of a parent directory in the path is
 refused, after decoding it as often as any server might.  Headers that are meant for the gateway itself (the token,
 cookies, the origin of the page) are not passed on, and no header of the answer can open the gateway's own origin to
-other
-sites.
+other sites.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The recipients of a server's notifications.
 
 No member of most of these messages names the call that caused them, so the rules widen the set of recipients only
-within
-one principal: a message of a server may hold data, and no principal's data is shown to another.
+within one principal: a message of a server may hold data, and no principal's data is shown to another.
 """
 
 from __future__ import annotations

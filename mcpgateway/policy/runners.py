@@ -2,9 +2,8 @@
 
 # Note [Doubtful commands]
 A runner stays in memory beside each server it has started.  Doing without it saves much memory; running another program
-than the entry says would be unforgivable.  So only known words are parsed: with an unknown flag, a package from a
-file or
-a repository, or a command for a shell, the entry is run as written.
+than the entry says would be unforgivable.  So only known words are parsed: with an unknown flag, a package from a file
+or a repository, or a command for a shell, the entry is run as written.
 """
 
 from __future__ import annotations

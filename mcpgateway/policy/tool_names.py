@@ -2,11 +2,9 @@
 
 # Note [A name is a hint]
 Most servers describe their tools by nothing but names.  A name decides only where nothing better is known: a server
-that
-seems to keep state gets a child for each session, as it would have without a gateway; a tool that seems to read only is
-not queued.  So only words count that hardly any tool has by chance, and a name that holds both a word for reading and
-one
-for changing (``get_or_create_note``) does not count as reading.
+that seems to keep state gets a child for each session, as it would have without a gateway; a tool that seems to read
+only is not queued.  So only words count that hardly any tool has by chance, and a name that holds both a word for
+reading and one for changing (``get_or_create_note``) does not count as reading.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 # Note [Only the first level is decoded]
 A message is read as ``dict[str, Raw]``: its member names are decoded, its values stay the bytes that were received.  So
 unknown members, integers of any size and the text of floats survive unchanged, a duplicate key is resolved before one
-of
-its values could be checked and the other forwarded, and a large result costs a scan and a copy, nothing more.
+of its values could be checked and the other forwarded, and a large result costs a scan and a copy, nothing more.
 """
 
 from __future__ import annotations
@@ -109,8 +108,7 @@ def read_client(body: bytes) -> Message:
     """Read and check one message of a client.
 
     Messages that a stdio server would drop without an answer are refused here: batches, null or fractional ids,
-    ``params``
-    that are no object, invalid UTF-8, absurd depth.
+    ``params`` that are no object, invalid UTF-8, absurd depth.
 
     :raise ParseError: not JSON, not UTF-8, or nested deeper than `DEPTH_LIMIT`.
     :raise MalformedMessage: JSON, but no JSON-RPC 2.0 message.
@@ -332,9 +330,8 @@ def encode(envelope: Envelope) -> bytes:
 def line(envelope: Envelope) -> bytes:
     """Return the message as one line for a child's stdin.
 
-    A newline between tokens of a raw value would end the line early and let its sender forge a second one, with the
-    id of
-    another client's request.
+    A newline between tokens of a raw value would end the line early and let its sender forge a second one, with the id
+    of another client's request.
     """
     return one_line(_encode(envelope)) + b"\n"
 

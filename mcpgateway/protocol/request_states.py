@@ -5,10 +5,9 @@
              format   node   issued    nonce    signature   a state        carries the state of a server's own
 
 A state is those octets in base64url (64 characters, and those of a server's own).  A client returns it, so it is
-trusted
-as little as any other parameter: the signature, HMAC-SHA-256 cut to 176 bits, is made over everything else in it and
-over its principal, server and call.  The latter are not in it; the request that returns a state has to have the same
-ones.  A server's own state is held by the client, and is no secret to it.
+trusted as little as any other parameter: the signature, HMAC-SHA-256 cut to 176 bits, is made over everything else in
+it and over its principal, server and call.  The latter are not in it; the request that returns a state has to have the
+same ones.  A server's own state is held by the client, and is no secret to it.
 """
 
 from __future__ import annotations

@@ -5,10 +5,8 @@
 
 An id is those octets in base64url (76 characters, all of them visible ASCII; MCP 2025-11-25, basic/transports, "Session
 Management").  The serial is random and makes an id impossible to guess; the signature, HMAC-SHA-256 cut to 128 bits
-over
-everything before it, distinguishes an id of the gateway from a forged one, even when nothing else is known of its
-session
-any more.
+over everything before it, distinguishes an id of the gateway from a forged one, even when nothing else is known of its
+session any more.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The connection to the gateway, which relays the client's lines to the gateway and the gateway's lines to the client.
 
 A GET with ``Upgrade: mcp-stdio`` becomes a connection of lines; the gateway holds the session and its state.  Lines
-that
-begin with ``#`` are for the shim (`mcpgateway.frontends.stdio`): ``#session ID`` names the session, which the next
+that begin with ``#`` are for the shim (`mcpgateway.frontends.stdio`): ``#session ID`` names the session, which the next
 connection resumes, and ``#closing COUNT`` is the number of lines that a closing gateway has taken.
 
 # Note [What is sent again]

@@ -1,9 +1,8 @@
 """Start a killed gateway again: the program that its guardian executes after it has cleaned up.
 
-It is run as ``python -I -S revive_main.py HOME [SECONDS SECONDS SECONDS]``: the times to wait after the first crash
-in a
-row, the second and so on; the last holds for every other.  It ends when a gateway runs, however it was started, or when
-none is wanted any more.
+It is run as ``python -I -S revive_main.py HOME [SECONDS SECONDS SECONDS]``: the times to wait after the first crash in
+a row, the second and so on; the last holds for every other.  It ends when a gateway runs, however it was started, or
+when none is wanted any more.
 """
 
 import sys

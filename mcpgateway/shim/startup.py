@@ -6,8 +6,7 @@ lock means that no daemon started here is alive, not even one that does not answ
 
 # Note [What the lock's file says]
 ``CLOCK WORD TRIES``: the last event of the gateway, its time by the kernel's clock (which is meaningless after a
-reboot),
-and the number of starts in a row without a life of `LIFE_S`.
+reboot), and the number of starts in a row without a life of `LIFE_S`.
 
 word        written by
 ``tried``   the starter of a daemon
@@ -16,11 +15,9 @@ word        written by
 
 # Note [A wanted gateway]
 ``mcpgateway start`` writes its options into a file, and ``mcpgateway stop`` removes that file.  Every start of the
-gateway in between uses these options, on the port that clients know, and the gateway stays until it is stopped.
-Without
+gateway in between uses these options, on the port that clients know, and the gateway stays until it is stopped. Without
 that file, the gateway was started by a shim, and ends when it is not used.  A shim that was running at the stop does
-not
-start the gateway again: remaining programs must not undo a user's command.
+not start the gateway again: remaining programs must not undo a user's command.
 """
 
 from __future__ import annotations

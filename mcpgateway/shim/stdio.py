@@ -1,8 +1,7 @@
 """The client's side of a shim: lines from stdin, lines to stdout, remarks to stderr.
 
 The descriptors stay blocking, since other programs may share them: the shim reads and writes only when poll(2) says
-that
-this does not block, and a writable pipe takes `PIPE_BUF` bytes at once.
+that this does not block, and a writable pipe takes `PIPE_BUF` bytes at once.
 """
 
 from __future__ import annotations

@@ -22,9 +22,8 @@ def template() -> bytes:
 def write_first(path: str) -> bool:
     """Write the file if there is none; true if it was written.
 
-    A directory that cannot be written to is left alone.  No template is written for an overlay, which is made with
-    its first
-    setting.
+    A directory that cannot be written to is left alone.  No template is written for an overlay, which is made with its
+    first setting.
     """
     if os.path.lexists(path) or os.path.splitext(path)[0].endswith(OVERLAY):
         return False

@@ -1,8 +1,7 @@
 """Reading and writing of the gateway's own files below its home; all of them are written in this way.
 
 The gateway makes regular files and directories of its user there.  A symbolic link, a pipe, or another user's file in
-the
-place of one comes from elsewhere, for instance with a repository that has a home in it: it is neither followed, nor
+the place of one comes from elsewhere, for instance with a repository that has a home in it: it is neither followed, nor
 waited for, nor trusted.  The configuration, which users keep as they like, is not read by this module.
 
 Everything here blocks for as long as a small file takes.

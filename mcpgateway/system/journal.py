@@ -11,12 +11,9 @@ are written before the next one that succeeds, at `Journal.settle`, and at the e
 
 # Note [The floor]
 The records of ended sessions prevent that an id with a valid signature revives one of them.  Beyond their limit the
-oldest
-are removed, and the floor rises: ids issued up to it are valid only while they are on record themselves.  Where the
-records
-are lost and cannot be read, the floor stays low: a revived session does no harm, and many clients cannot begin a new
-one
-when theirs is unknown.
+oldest are removed, and the floor rises: ids issued up to it are valid only while they are on record themselves.  Where
+the records are lost and cannot be read, the floor stays low: a revived session does no harm, and many clients cannot
+begin a new one when theirs is unknown.
 """
 
 from __future__ import annotations

@@ -52,8 +52,7 @@ class ReexecCommand:
         """Return the command of this process; None where the program cannot be restarted in place.
 
         A program that daemonizes, or that keeps a pid file, would conflict with itself; a process with a terminal, or
-        that
-        ignores SIGHUP, receives SIGHUP for another reason than a restart.
+        that ignores SIGHUP, receives SIGHUP for another reason than a restart.
         """
         words = tuple(sys.orig_argv)
         if not sys.executable or not _stays(words):

@@ -5,8 +5,7 @@ Most results are one text, which often is JSON, and perhaps the same value once 
 result ``$`` is that value.  Where there are several texts, or the structured content differs, ``$`` is an object with
 ``content``, whose items are the texts' values in their places, and ``structuredContent``.  The same holds for a text in
 an embedded resource, or in a block of an unknown kind: that block stays, with its text's value in it.  A large
-``_meta``
-is a part as well.
+``_meta`` is a part as well.
 """
 
 from __future__ import annotations

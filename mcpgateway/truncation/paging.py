@@ -1,12 +1,10 @@
 """Pages of a kept result, which together are all of it.
 
 # Note [Content of a page]
-A page of an array has some of its items, one of an object some of its members, one of a text some of its characters.
-It
+A page of an array has some of its items, one of an object some of its members, one of a text some of its characters. It
 has no more than `PAGE_BYTES`: items that do not fit are left for the next page, and one that is too large for any page
 is replaced by a marker with the path under which it has pages of its own; ``tooLarge`` lists those paths.  An object
-with
-names that are too long for a path is paged as the text of its JSON.
+with names that are too long for a path is paged as the text of its JSON.
 """
 
 from __future__ import annotations

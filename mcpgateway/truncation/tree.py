@@ -1,8 +1,7 @@
 """The tree of a result's value: its nodes are cut, and the rest is written.
 
 A value becomes a tree of arrays, objects and texts as far as it is large enough to be cut; smaller values stay the
-bytes
-that were received.
+bytes that were received.
 """
 
 from __future__ import annotations

@@ -2,10 +2,9 @@
 
 # Note [By value]
 A file that its client or its user has changed since its enrolment cannot be restored byte for byte.  Its enrolled
-entries
-are found by their URL or command, wherever they are now, and replaced by their originals.  Changes in an enrolled entry
-are carried over: keys that were added or changed are kept, keys that were removed stay removed.  Only the keys of the
-connection are the original's.
+entries are found by their URL or command, wherever they are now, and replaced by their originals.  Changes in an
+enrolled entry are carried over: keys that were added or changed are kept, keys that were removed stay removed.  Only
+the keys of the connection are the original's.
 """
 
 from __future__ import annotations

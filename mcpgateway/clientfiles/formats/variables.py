@@ -2,8 +2,7 @@
 
 # Note [Never guessed]
 A server is to get the same values as from its client.  Text that the client does not expand is escaped, variables of
-the
-environment are written in the gateway's form, and an entry with a variable that only the client knows, or whose
+the environment are written in the gateway's form, and an entry with a variable that only the client knows, or whose
 expansion by the client is unknown, is refused.
 """
 

@@ -22,8 +22,7 @@ def updated(text: str, file: str, values: Mapping[str, str], notes: Mapping[str,
     """Return the text of a ``.env`` file with these values in it.
 
     An existing variable keeps its place, also where it occurs several times; new ones are added at the end, in the
-    order
-    of their names.  Comments, blank lines and all other variables stay.
+    order of their names.  Comments, blank lines and all other variables stay.
 
     :param notes: for some variables, the comment above those that are added.
     :raise ConfigError: the text is no ``.env`` file.

@@ -3,12 +3,9 @@
 # Note [Spliced, then checked]
 A change is worked out as a few insertions and replacements in the text, so comments, order and layout of all the rest
 stay byte for byte.  The result is parsed again and compared with the wanted content.  Where a text is so unusual that
-the
-two differ (an alias in YAML stands for a value that is written elsewhere), YAML is written anew with its comments,
-and if
-that fails too, the change is refused rather than made.  YAML is not written anew at first, since ruamel.yaml attaches
-the
-comment above a key to the key before it, and removes it with that.
+the two differ (an alias in YAML stands for a value that is written elsewhere), YAML is written anew with its comments,
+and if that fails too, the change is refused rather than made.  YAML is not written anew at first, since ruamel.yaml
+attaches the comment above a key to the key before it, and removes it with that.
 """
 
 from __future__ import annotations

@@ -3,15 +3,13 @@
 # Note [One table, many places]
 A key path may lead to a table with a header, with further tables below it that may stand anywhere in the file, to a
 table in braces, or to nothing but dotted keys.  The table keeps the form in which it was written: the header stays in
-its
-place, with the comment behind it, and only the lines below are replaced.  A text is split into statements, headers and
-keys, each with its full path; tomllib reads their values.
+its place, with the comment behind it, and only the lines below are replaced.  A text is split into statements, headers
+and keys, each with its full path; tomllib reads their values.
 
 # Note [Values by tomlkit, files not]
 tomlkit 0.15 writes values here, but does not edit whole files: with the last key of a table it removes the comment
-above
-the next table, and a table that is written in parts all over a file cannot be replaced in it.  Clients' files belong to
-their users, so every comment stays.
+above the next table, and a table that is written in parts all over a file cannot be replaced in it.  Clients' files
+belong to their users, so every comment stays.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 # Note [Less than is described]
 Clients refuse a result that does not conform to its tool's output schema, and services deviate from their descriptions.
 So a schema only names members and their types, each of which may be missing or null; further constraints are left to
-the
-descriptions.  A large schema is left out: a model would read it with every list of tools.
+the descriptions.  A large schema is left out: a model would read it with every list of tools.
 """
 
 from __future__ import annotations

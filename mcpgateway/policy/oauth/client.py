@@ -11,9 +11,8 @@ the end of a token                  7009  revocation
 
 # Note [Places that are tried]
 Each document has several places.  A place that is wrong (404, a page in HTML, the document of another server) is
-skipped;
-a document counts only where it is complete and of the requested server.  A server of 2025-03-26 without metadata is its
-own authorization server, with the endpoints that the revision names.
+skipped; a document counts only where it is complete and of the requested server.  A server of 2025-03-26 without
+metadata is its own authorization server, with the endpoints that the revision names.
 """
 
 from __future__ import annotations
@@ -401,8 +400,7 @@ def may_name(url: str, by: str) -> bool:
     """True if a URL that a server at another URL names may be fetched: over TLS, or at the same origin.
 
     Services without TLS are mostly near, and do not authenticate their callers: a server on this machine must not
-    choose
-    what the gateway requests of any other service there, or sends to it.
+    choose what the gateway requests of any other service there, or sends to it.
     """
     return urlsplit(url).scheme == "https" or _at(url, "") == _at(by, "")
 

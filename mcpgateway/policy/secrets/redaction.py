@@ -1,16 +1,14 @@
 """Programs' output without secrets, for logs, events, records and results.
 
 Two kinds of secrets are removed: every value that is known to be secret, in any place and spelling, and every text of
-the
-form of a credential (`mcpgateway.policy.secrets.shapes`).  All of them are marked in the original first and removed
+the form of a credential (`mcpgateway.policy.secrets.shapes`).  All of them are marked in the original first and removed
 together, so that no part is left of two secrets that overlap.
 
 # Note [How known values are found]
 There may be thousands of spellings, and every line is searched for all of them.  None is shorter than `SHORTEST`, so in
 any text one of the first `STEP` groups of `GROUP` characters of a spelling stands at a multiple of `STEP`.  Spellings
-are
-indexed by these groups, in lower case, and only those places of a text are looked up.  So the time depends on the text
-alone, and spellings that differ in case only are one.
+are indexed by these groups, in lower case, and only those places of a text are looked up.  So the time depends on the
+text alone, and spellings that differ in case only are one.
 """
 
 from __future__ import annotations

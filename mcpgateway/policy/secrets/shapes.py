@@ -1,8 +1,7 @@
 """The forms and the names of secrets: the one table for views, logs, records and results.
 
 A *shape* is a token that names its issuer, such as ``ghp_…``.  The *generic shape* is a long run of mixed characters
-that
-is no word, date, identifier or path.
+that is no word, date, identifier or path.
 
 # Note [Linear time]
 A text that is made to be slow must not keep the gateway busy.  No pattern here has two repetitions that could share the

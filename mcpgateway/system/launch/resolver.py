@@ -8,8 +8,7 @@ itself is not started.  From then on the program is started directly, as the run
 
 # Note [Newer versions beside the old]
 npm and bun update a package by overwriting its files, which a running server may be using for weeks.  So a newer
-version
-is requested by its number, which gives it a directory of its own.
+version is requested by its number, which gives it a directory of its own.
 """
 
 from __future__ import annotations

@@ -14,8 +14,7 @@ def written_by(leaders: Collection[int], proc: str = "/proc") -> dict[int, int]:
 
     The count of an ended process is added to that of the parent that waited for it, so programs that a server has run
     meanwhile count, too.  Files in memory, as on tmpfs, do not count (proc_pid_io(5)).  Processes that cannot be read
-    are
-    left out; the result is empty where the system has no ``/proc``.
+    are left out; the result is empty where the system has no ``/proc``.
     """
     found: dict[int, int] = {}
     for pid, owner in owners_of(leaders, proc).items():

@@ -38,8 +38,7 @@ class ExitWatch:
 
         That is so where pidfds do not exist, when the process has ended already or may not be watched, and when no more
         files can be opened. A process that is watched already keeps its callback. The pid may have been given to
-        another
-        process since the caller learnt it: its start time tells.
+        another process since the caller learnt it: its start time tells.
         """
         if pid in self._watched:
             return True

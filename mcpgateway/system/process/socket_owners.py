@@ -1,8 +1,7 @@
 """The processes that hold the sockets of this machine, and that listen at its TCP ports.
 
 The kernel offers no shorter way than reading the open files of one process after the other, which takes 5 to 60 ms
-where
-a few hundred processes run.  So the search yields after each millisecond; no call waits for it.
+where a few hundred processes run.  So the search yields after each millisecond; no call waits for it.
 """
 
 from __future__ import annotations

@@ -32,8 +32,7 @@ def tree_sizes(leaders: Collection[int], proc: str = "/proc") -> dict[int, int]:
     """Return the resident bytes of each of these session leaders' trees.
 
     A tree has all processes in the leader's session or process group, and all descendants.  The table of processes is
-    read
-    once for all of them.  Shared memory counts for each process.  Empty where the system has no ``/proc``.
+    read once for all of them.  Shared memory counts for each process.  Empty where the system has no ``/proc``.
     """
     sizes: dict[int, int] = {}
     for owner, each in _members(leaders, proc):
