@@ -18,13 +18,13 @@ from twisted.internet.interfaces import IConsumer, IProtocol
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
+from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.http.connect import PLAIN, CertificateTrust
-from mcpgateway.backends.http.response import ANSWER_LIMIT, WebAnswer, WebStream
-from mcpgateway.errors import BackendError, BackendTimeout
+from mcpgateway.backends.http.response import ANSWER_LIMIT, WebAnswer
+from mcpgateway.errors import BackendError
 
 # treq accepts compressed answers, whose size is known only after they have been decompressed.
 _LEFT_OUT = frozenset((b"accept-encoding", b"content-encoding", b"content-length"))
@@ -53,10 +53,11 @@ def fetch(  # noqa: PLR0913 - as `Web.open`
         is larger than ``limit`` bytes.
     """
     try:
-        web.place(url)  # for the gateway's own error message where it is no URL
+        web.place(url)  # in words of our own where it is none
     except BackendError as why:
         return fail(why)
-    client = HTTPClient(WebAgent(web, trust, named_by, limit), data_to_body_producer=BodyInMemory)
+    agent = WebAgent(web, timeout_s, trust, limit, named_by)
+    client = HTTPClient(agent, data_to_body_producer=BodyInMemory)
     sent = body if isinstance(body, bytes) else dict(body)
     answered: Deferred[Any] = client.request(
         method,
@@ -67,37 +68,29 @@ def fetch(  # noqa: PLR0913 - as `Web.open`
         unbuffered=True,
         reactor=web.reactor,
     )
-    answered.addCallback(_whole)
-    answered.addTimeout(timeout_s, web.reactor, lambda _, limit_s: _late(limit_s))
-    return answered
+    return answered.addCallback(_whole)
 
 
 def _whole(response: Any) -> Deferred[WebAnswer]:
-    parts: list[bytes] = []
     headers = {name.lower(): b", ".join(values) for name, values in response.headers.getAllRawHeaders()}
-    whole: Deferred[WebAnswer] = Deferred(lambda _: response.original.abort())
-    treq.collect(response, parts.append).addCallbacks(
-        lambda _: whole.callback(WebAnswer(response.code, headers, b"".join(parts))), whole.errback
-    )
-    return whole
-
-
-def _late(limit_s: float) -> Failure:
-    return Failure(BackendTimeout(f"no answer within {limit_s:g} s"))
+    content: Deferred[bytes] = treq.content(response)
+    return content.addCallback(lambda body: WebAnswer(response.code, headers, body))
 
 
 @implementer(IAgent)
 @frozen
 class WebAgent:
-    """Twisted's agent, over the gateway's own connections.
+    """An agent of Twisted that uses the gateway's connections, and hands on only whole answers.
 
-    :ivar limit: bytes of an answer's body.
+    :ivar timeout_s: time limit of a whole answer, in seconds.
+    :ivar limit: the limit of an answer's body, in bytes.
     """
 
     web: Web
+    timeout_s: float
     trust: CertificateTrust
-    named_by: str
     limit: int
+    named_by: str
 
     def request(
         self,
@@ -106,21 +99,26 @@ class WebAgent:
         headers: Headers | None = None,
         bodyProducer: IBodyProducer | None = None,
     ) -> Deferred[IResponse]:
-        """Send a request; fires with the answer once its headers have come.
+        """Send a request; the Deferred fires with the response once its body is whole.
 
-        :raise BackendError: (through the Deferred) as `mcpgateway.backends.http.client.Web.open`.
+        :raise BackendError: (through the Deferred) as `mcpgateway.backends.http.client.Web.request`.
         """
         sent = {
             name.decode("ascii"): b", ".join(values).decode("utf-8")
             for name, values in (headers or Headers()).getAllRawHeaders()
             if name.lower() not in _LEFT_OUT
         }
-        body = bodyProducer.body if isinstance(bodyProducer, BodyInMemory) else b""
-        opened = self.web.open(
-            method.decode("ascii"), uri.decode("ascii"), sent, body, self.trust, named_by=self.named_by
+        answered: Deferred[Any] = self.web.request(
+            method.decode("ascii"),
+            uri.decode("ascii"),
+            sent,
+            bodyProducer.body if isinstance(bodyProducer, BodyInMemory) else b"",
+            timeout_s=self.timeout_s,
+            trust=self.trust,
+            limit=self.limit,
+            named_by=self.named_by,
         )
-        answered: Deferred[IResponse] = opened.addCallback(WebResponse, self.limit)
-        return answered
+        return answered.addCallback(WholeResponse)
 
 
 @implementer(IBodyProducer)
@@ -147,52 +145,26 @@ class BodyInMemory:
 
 
 @implementer(IResponse)
-class WebResponse:
-    """The answer to a request, in the interface of Twisted's agents.
-
-    :param limit: bytes of its body.
-    """
+class WholeResponse:
+    """An answer that has been received, in the form of Twisted's agents."""
 
     version = (b"HTTP", 1, 1)
     phrase = b""
-    length = UNKNOWN_LENGTH
     request = None
-    previousResponse = None
 
-    def __init__(self, stream: WebStream, limit: int) -> None:
-        self.code = stream.status
-        named = {name: [value] for name, value in stream.headers.items() if name not in _LEFT_OUT}
+    def __init__(self, answer: WebAnswer) -> None:
+        self.code = answer.status
+        named = {name: [value] for name, value in answer.headers.items() if name not in _LEFT_OUT}
         self.headers = Headers(named)
-        self._stream = stream
-        self._limit = limit
-        self._size = 0
-        self._protocol: Any = None
+        self.length = len(answer.body)
+        self.previousResponse: IResponse | None = None
+        self._body = answer.body
 
     def deliverBody(self, protocol: IProtocol) -> None:
-        """Pass the body on as it comes."""
-        self._protocol = protocol
-        self._stream.deliver(self)
+        """Deliver the body to a protocol at once."""
+        protocol.dataReceived(self._body)
+        protocol.connectionLost(Failure(ResponseDone()))
 
     def setPreviousResponse(self, response: IResponse) -> None:
-        """Ignore a former response: redirects are not followed."""
-        raise NotImplementedError("redirects are not followed")
-
-    def abort(self) -> None:
-        """Drop the connection; the protocol gets no further call."""
-        self._stream.abort()
-
-    # Calls of the stream (`IBodyReceiver`)
-
-    def data(self, data: bytes) -> None:
-        """Receive a part of the body."""
-        self._size += len(data)
-        if self._size > self._limit:
-            self._stream.abort()
-            self.ended(BackendError(f"the answer is larger than {self._limit} bytes"))
-            return
-        self._stream.holds(self._size)
-        self._protocol.dataReceived(data)
-
-    def ended(self, why: BackendError | None) -> None:
-        """Receive the end of the body: None if it is complete."""
-        self._protocol.connectionLost(Failure(why or ResponseDone()))
+        """Set the response that has led to this one."""
+        self.previousResponse = response
