@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from mcpgateway.bounded import Bounded
+
 LINES = 400  # of one server
 BYTES = 131_072
 PIECE = 8192  # of one line
@@ -76,7 +78,7 @@ class Tapes:
     def __init__(self, now: Callable[[], float], lines: int = LINES) -> None:
         self._now = now
         self._lines = lines
-        self._tapes: dict[str, Tape] = {}
+        self._tapes: Bounded[str, Tape] = Bounded(SERVERS)
 
     def find(self, server: str) -> Tape | None:
         """Return the tape of a server; None if no line of it has been kept."""
@@ -86,7 +88,5 @@ class Tapes:
         """Return the tape of a server, created at its first line; None if no lines are kept."""
         found = self._tapes.get(server)
         if found is None and self._lines:
-            if len(self._tapes) >= SERVERS:
-                del self._tapes[next(iter(self._tapes))]
             found = self._tapes[server] = Tape(self._now, self._lines)
         return found

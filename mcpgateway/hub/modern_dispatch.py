@@ -23,6 +23,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mcpgateway.bounded import Bounded
 from mcpgateway.config.diff import Change
 from mcpgateway.config.model import Bridge, ServerSpec
 from mcpgateway.errors import (
@@ -180,7 +181,7 @@ class Stateless:
         self.to_legacy = to_legacy
         self._listeners: dict[Request, tuple[Slot, ClientListener]] = {}
         self._of_peers: dict[tuple[Variant, str, int], Session] = {}
-        self._paths: dict[tuple[str, str], _KnownPath] = {}  # by server and principal
+        self._paths: Bounded[tuple[str, str], _KnownPath] = Bounded(PATHS_LIMIT)  # by server and principal
 
     def adopt(self, change: Change) -> None:
         """Take over a changed configuration."""
@@ -347,8 +348,6 @@ class Stateless:
         server = caller.server
         if server.workspace or server.principal or self._eras.is_guess(server):
             return  # the definition, or the era, may be different for the next request
-        if len(self._paths) >= PATHS_LIMIT:
-            self._paths.clear()
         found = _KnownPath(server, self._pool.moves, self._eras.findings, session)
         self._paths[server.name, caller.principal] = found
 

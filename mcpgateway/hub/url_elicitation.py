@@ -19,6 +19,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from mcpgateway.bounded import Bounded
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, NeedsLogin, SignInElicited
 from mcpgateway.hub.caller import Caller
@@ -53,7 +54,9 @@ class SendingAway:
 
     _sessions: Sessions = field(repr=False)
     _clock: IReactorTime = field(repr=False)
-    _sent: dict[tuple[str, bytes], str] = field(factory=dict, init=False, repr=False)
+    _sent: Bounded[tuple[str, bytes], str] = field(
+        factory=lambda: Bounded(SENT_LIMIT), init=False, repr=False
+    )
     _waiting: list[tuple[str, str, Deferred[None]]] = field(factory=list, init=False, repr=False)
 
     def attend(self, call: Request) -> None:
@@ -85,8 +88,6 @@ class SendingAway:
         identifier = hashlib.sha256(why.url.encode()).hexdigest()[:32]
         if session.id:
             self._sent[why.server, session.id] = identifier
-            if len(self._sent) > SENT_LIMIT:
-                del self._sent[next(iter(self._sent))]
         return SignInElicited(why, identifier)
 
     def until_done(self, why: NeedsLogin, principal: str) -> Deferred[None] | None:

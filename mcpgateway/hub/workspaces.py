@@ -26,6 +26,7 @@ from urllib.parse import unquote
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 
+from mcpgateway.bounded import Bounded
 from mcpgateway.config.merge import WorkspaceSpec
 from mcpgateway.config.model import ServerSpec, Share, Workspace
 from mcpgateway.errors import UnknownServer
@@ -169,7 +170,7 @@ class Scopes:
         self._takes_values = ground.takes_values
         self._built: dict[tuple[str, str], _Built] = {}
         self._of_principals: dict[tuple[str, str, str], _OfPrincipal] = {}
-        self._placed: dict[str, _Placed] = {}
+        self._placed: Bounded[str, _Placed] = Bounded(VARIANTS_LIMIT)
 
     def is_placed(self, server: ServerSpec) -> bool:
         """True if a server depends on the workspace of its client; cheap, as many requests ask for it."""
@@ -187,8 +188,6 @@ class Scopes:
         known = self._placed.get(_key(server))
         if known is None or known.server is not server or known.moves != self._pool.moves:
             known = self._placed[_key(server)] = self._look_at(server)
-            if len(self._placed) > VARIANTS_LIMIT:
-                del self._placed[next(iter(self._placed))]
         return known
 
     def _look_at(self, server: ServerSpec) -> _Placed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from mcpgateway.bounded import Bounded
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.sessions import Session
@@ -34,7 +35,7 @@ class KnownSessions:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._known: dict[_Kind, _Known] = {}
+        self._known: Bounded[_Kind, _Known] = Bounded(KNOWN_LIMIT)
 
     def find(self, request: Request) -> Session | None:
         """Find the session of a request; None where it is not cached, or its child does not run.
@@ -57,8 +58,6 @@ class KnownSessions:
             or len(kind[-1]) > CAPABILITIES_LIMIT
         ):
             return
-        if len(self._known) >= KNOWN_LIMIT:
-            self._known.clear()
         self._known[kind] = _Known(server, self._pool.moves, session)
 
     def clear(self) -> None:

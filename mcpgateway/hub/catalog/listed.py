@@ -24,6 +24,7 @@ from attrs import define, field
 from msgspec import Raw
 
 from mcpgateway import __version__
+from mcpgateway.bounded import Bounded
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.records import Item, ListKind, read_items
 from mcpgateway.hub.catalog.list_limit import ListLimit
@@ -107,7 +108,7 @@ class Librarian:
         self.servers: Callable[[], Iterable[ServerSpec]] = tuple
         self.limit = ListLimit()
         self._snapshots = snapshots
-        self._shelves: dict[tuple[str, str], Shelf] = {}
+        self._shelves: Bounded[tuple[str, str], Shelf] = Bounded(PLACES_LIMIT)
         self._places: dict[str, tuple[ServerSpec, str]] = {}  # cached, because each is made of a digest
         self._shared = told_at_handshake(legacy.shared_params(__version__))
         own = modern.own_meta(__version__).items()
@@ -215,8 +216,6 @@ class Librarian:
         at = (server.name, self._place(server))
         shelf = self._shelves.get(at)
         if shelf is None:
-            if len(self._shelves) >= PLACES_LIMIT:
-                del self._shelves[next(iter(self._shelves))]
             shelf = self._shelves[at] = {}
         return shelf
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from mcpgateway.bounded import Bounded
+
 if TYPE_CHECKING:
     from mcpgateway.errors import GatewayError
     from mcpgateway.interfaces import Gone, Launch
@@ -96,7 +98,7 @@ class Histories:
 
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
-        self._known: dict[str, History] = {}
+        self._known: Bounded[str, History] = Bounded(SERVERS)
 
     def find(self, name: str) -> History | None:
         """Return the history of a server; None where it has none."""
@@ -106,7 +108,5 @@ class Histories:
         """Return the history of a server, under former definitions too; a new one where it has none."""
         found = self._known.get(name)
         if found is None:
-            if len(self._known) >= SERVERS:
-                del self._known[next(iter(self._known))]
             found = self._known[name] = History(self._wall)
         return found
