@@ -258,10 +258,12 @@ def _planned(
 
 def _mode(machine: Machine, wanted: EnrolRequest, record: FileRecord | None) -> str:
     mode = wanted.mode or (record.mode if record is not None else HTTP)
+    return _http_mode(machine) if mode == HTTP else mode
+
+
+def _http_mode(machine: Machine) -> str:
     # No token goes into a client's file.
-    if mode == HTTP and machine.gateway.auth_mcp_transport == "bearer-required":
-        return FAIL_OPEN
-    return mode
+    return FAIL_OPEN if machine.gateway.auth_mcp_transport == BEARER else HTTP
 
 
 def wishes_of(listed: Sequence[ClientEntry], names: Mapping[Road, str]) -> list[EntryPlan]:
@@ -354,10 +356,7 @@ class EnrolEdit:
         return EnrolledEntry(former.name, evolve(first, ours=wrote))
 
     def _ours(self, road: Road, title: str, former: Any, name: str) -> Any:
-        mode = self.mode
-        if mode == SINGLE:
-            # No token goes into a client's file.
-            mode = FAIL_OPEN if self.machine.gateway.auth_mcp_transport == BEARER else HTTP
+        mode = _http_mode(self.machine) if self.mode == SINGLE else self.mode
         listed = ClientEntry(title, road, former, EntryKind.PROGRAM)
         return ours(self.machine, self.site, listed, name, mode, helper=self.helper)
 

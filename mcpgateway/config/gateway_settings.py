@@ -372,18 +372,19 @@ class GatewaySettings:
     security: Security = part(Security, below="security")
 
 
+ENV_POLICY = Key(
+    "env_policy",
+    POLICY,
+    "Which variables of the login all servers of the file are given, as ``env_policy`` of a server.",
+    "allow-list",
+    counts=Counts.NEW_PROCESS,
+)
 GATEWAY = Section(
     "The gateway",
     [
         *keys_of(GatewaySettings),
         Key("tool_filter", TOOL_FILTER, "Which tools are listed."),
-        Key(
-            "env_policy",
-            POLICY,
-            "Which variables of the login all servers of the file are given, as ``env_policy`` of a server.",
-            "allow-list",
-            counts=Counts.NEW_PROCESS,
-        ),
+        ENV_POLICY,
         Key(
             "env_file",
             FILLED,

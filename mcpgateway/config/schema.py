@@ -13,7 +13,6 @@ from mcpgateway.config.document import Place
 from mcpgateway.config.entry import SERVER
 from mcpgateway.config.fields import (
     FILLED,
-    POLICY,
     Anything,
     Choice,
     Either,
@@ -23,7 +22,7 @@ from mcpgateway.config.fields import (
     Texts,
     VariableMap,
 )
-from mcpgateway.config.gateway_settings import CLIENTS, COMPAT, GATEWAY, MANHOLE, SECRETS
+from mcpgateway.config.gateway_settings import CLIENTS, COMPAT, ENV_POLICY, GATEWAY, MANHOLE, SECRETS
 from mcpgateway.config.model import Dialect
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.section import Counts, Key, Section, same
@@ -119,13 +118,7 @@ TOP = Section(
             ),
             "The same as ``workspaces``, as older files have it; a name alone has no directory.",
         ),
-        Key(
-            "env_policy",
-            POLICY,
-            "Which variables of the login all servers of the file are given, as ``env_policy`` of a server.",
-            "allow-list",
-            counts=Counts.NEW_PROCESS,
-        ),
+        ENV_POLICY,
         Key("settings", SETTINGS, "Who may call."),
         Key("secrets", SECRETS, "Where secrets may come from."),
         Key("manhole", MANHOLE, "A Python prompt inside of the running gateway."),

@@ -24,7 +24,6 @@ STATEFUL = (
 See also `mcpgateway.policy.known_servers`.
 """
 
-_STATEFUL = frozenset(STATEFUL)
 _PLACE = re.compile(r"\$\{(?:workspace|project)\}")
 
 
@@ -85,9 +84,8 @@ def variant_of(server: ServerSpec) -> Variant:
 def name_in_workspace(server: ServerSpec) -> str:
     """Return the name of a server together with its workspace; a request state is valid there only.
 
-    A question in one workspace is not answered from another.  A value that has changed meanwhile is no reason to
-    refuse an
-    answer: the child that waits for it still runs.
+    A question in one workspace is not answered from another.  A value that has changed meanwhile is no reason to refuse
+    an answer: the child that waits for it still runs.
     """
     return f"{server.name}\0{server.workspace}" if server.workspace else server.name
 
@@ -147,7 +145,7 @@ def _reason_of_state(command: tuple[str, ...], image: str, *named: str) -> str:
     known = known_by_names(names)
     if Trait.STATE in known.traits:
         return known.reason
-    if not _STATEFUL.isdisjoint(named) or not _PACKAGES.isdisjoint(names):
+    if any(each in STATEFUL for each in named) or not _PACKAGES.isdisjoint(names):
         return "it is known to"
     return ""
 

@@ -40,6 +40,9 @@ class StartQueue:
 
     def take(self, is_taken: Callable[[Request], bool] = lambda _: True) -> list[Request]:
         """Remove the requests for which ``is_taken`` is true, all by default, and return them."""
-        waiting = self.requests
-        self.requests = [each for each in waiting if not is_taken(each)]
-        return [each for each in waiting if is_taken(each)]
+        taken: list[Request] = []
+        left: list[Request] = []
+        for each in self.requests:
+            (taken if is_taken(each) else left).append(each)
+        self.requests = left
+        return taken
