@@ -1,9 +1,12 @@
 """How every test is run."""
 
+import errno
 import gc
 import os
 import signal
-from collections.abc import Generator
+import socket
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -19,6 +22,24 @@ settings.load_profile("deep" if os.environ.get("MCPGATEWAY_SOAK") == "1" else "h
 for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, usual)
+
+USUAL_PORT = 9100
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_gateway_of_the_machine() -> Iterator[None]:
+    """Refuse connections of the test process to the usual port, where a gateway of this machine may listen."""
+    connect = socket.create_connection
+
+    def connect_elsewhere(address: tuple[str, int], *args: Any, **options: Any) -> socket.socket:
+        if address[1] == USUAL_PORT:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+        return connect(address, *args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "create_connection", connect_elsewhere)
+        yield
+
 
 # The modules and the tests are for good: nothing of them has to be looked through again and again.
 gc.disable()

@@ -74,16 +74,23 @@ def unwanted(home: str) -> None:
 
 
 def clear_up(home: str) -> list[str]:
-    """Clean up after a killed gateway; return a sentence for each thing found."""
+    """Clean up after a gateway that did not end in order; return a sentence for each thing found."""
     found = []
-    if os.path.isdir(f"{home}/children"):
+    if _has_child_records(home):
         from mcpgateway.system.process.orphans import (
             reap_leftovers,  # no other part of this program needs the gateway's code
         )
 
         found = [f"killed {each}" for each in reap_leftovers(home)]
-    if read_state(home).exists:
+    if read_state(home).exists and not gateway_pid(home):  # a supervisor may have started the next one
         with suppress(OSError):
             os.unlink(file_of(home))
             found.append(f"removed {file_of(home)}")
     return found
+
+
+def _has_child_records(home: str) -> bool:
+    # A gateway that ends in order removes its record.
+    with suppress(OSError):
+        return bool(os.listdir(f"{home}/children"))
+    return False

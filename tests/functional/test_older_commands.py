@@ -156,6 +156,11 @@ def test_a_file(tmp_path):
         asked = {"jsonrpc": "2.0", "id": 2, "method": "tools/call"}
         asked["params"] = {"name": "gateway_list_servers", "arguments": {}}
         lines = "".join(json.dumps(each) + "\n" for each in (hello, asked))
+        # The gateway that the command starts takes the port of the one that was killed, and not the usual one.
+        home.json("start", "--config", file, "--port", home.port)
+        for daemon in home.daemons():
+            os.kill(daemon, signal.SIGKILL)
+        eventually(lambda: home.daemons() == [], "it is dead")
         done = subprocess.run(
             home.argv(file),
             input=lines,

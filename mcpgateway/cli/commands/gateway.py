@@ -234,7 +234,7 @@ def stop(globals_: Globals, *, timeout: float, force: bool) -> int:
     if pid:
         with spinner("running calls may end"):
             in_order = end(home, pid, timeout)
-    cleared = clear_up(home) if not pid or not in_order else []
+    cleared = clear_up(home)
     value: dict[str, Any] = {
         "was_running": bool(pid),
         "pid": pid or None,
@@ -297,7 +297,8 @@ def restart(
 def _begun_again(globals_: Globals, options: list[str], wait: float, timeout: float) -> Begun:
     home = globals_.home
     pid = gateway_pid(home)
-    if pid and not end(home, pid, timeout):
+    if pid:
+        end(home, pid, timeout)
         clear_up(home)
     return begin(globals_, options, wait)
 
