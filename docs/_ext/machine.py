@@ -12,7 +12,7 @@ from docutils.parsers.rst import Directive
 from from_code import table
 from sphinx.application import Sphinx
 
-from mcpgateway.policy.health import HealthState, InstanceCondition, new_condition
+from mcpgateway.policy.health import HealthState, InstanceCondition, machine
 
 PLACES = {
     "idle": (0, 0),
@@ -58,7 +58,7 @@ def paths() -> list[Path]:
     order = [state.value for state in HealthState]
     found = [
         Path(source.name, event, target.name)
-        for source, event, target, _ in new_condition.__automat_automaton__.allTransitions()
+        for source, event, target, _ in machine().__automat_automaton__.allTransitions()
         if source is not target
     ]
     return sorted(found, key=lambda path: (order.index(path.source), order.index(path.target), path.event))

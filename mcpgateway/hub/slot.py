@@ -28,7 +28,6 @@ from mcpgateway.hub.slot_environment import SlotEnvironment
 from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE, Restoration, Subscriptions
 from mcpgateway.hub.upstream import Upstream
 from mcpgateway.interfaces import Gone, Request
-from mcpgateway.policy.lifecycle import LifecycleMachine, new_life
 from mcpgateway.protocol import legacy
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
@@ -63,6 +62,8 @@ class Slot(Upstream):
         era: Era = Era.LEGACY,
         home: Slot | None = None,
     ) -> None:
+        from mcpgateway.policy.lifecycle import LifecycleMachine, new_life  # an idle gateway has no slot
+
         super().__init__(server, environment.clock, shared=shared, era=era, home=home)
         self.replicas: Replicas | None = None if home is None else home.replicas
         self.levels = Levels(server.name, self.sessions.keys(), self.submit)

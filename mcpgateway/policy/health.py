@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import define
-from automat import TypeMachineBuilder
+
+if TYPE_CHECKING:
+    from automat import TypeMachine
 
 
 class HealthState(Enum):
@@ -125,9 +128,6 @@ class InstanceCondition(Protocol):
     def authorized(self) -> None:
         """Its user has signed in."""
 
-
-_builder = TypeMachineBuilder(InstanceCondition, HealthMachine)
-_states = {state: _builder.state(state.value) for state in HealthState}
 
 Event = Callable[[InstanceCondition], None]
 _EVENTS: tuple[Event, ...] = (
@@ -257,16 +257,24 @@ _PATHS: tuple[
 )
 
 
-def _build() -> None:
+@cache
+def machine() -> TypeMachine[InstanceCondition, HealthMachine]:
+    """Return the machine, whose call makes a condition; it is built with the first instance of a server."""
+    from automat import TypeMachineBuilder  # an idle gateway has no instance
+
+    builder = TypeMachineBuilder(InstanceCondition, HealthMachine)
+    states = {state: builder.state(state.value) for state in HealthState}
     left = {(event, state) for event in _EVENTS for state in HealthState}
     for event, sources, target, output in _PATHS:
         for source in sources:
             left.remove((event, source))
-            _states[source].upon(event).to(_states[target])(output)
+            states[source].upon(event).to(states[target])(output)
     # Other events of an instance are late or known already: a child that is being stopped still ends, for one.
     for event, state in left:
-        _states[state].upon(event).loop().returns(None)
+        states[state].upon(event).loop().returns(None)
+    return builder.build()
 
 
-_build()
-new_condition = _builder.build()
+def new_condition(core: HealthMachine) -> InstanceCondition:
+    """Return the condition of an instance that has not been started."""
+    return machine()(core)

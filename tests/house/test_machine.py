@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mcpgateway.policy.health import HealthState, new_condition
+from mcpgateway.policy import health
+from mcpgateway.policy.health import HealthState
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs" / "_ext"))
 machine = pytest.importorskip("machine", reason="Sphinx is not installed")
@@ -38,7 +39,7 @@ class MachineTests:
         """The machine that runs leaves out nothing."""
         found = {
             (source.name, event)
-            for source, event, _, _ in new_condition.__automat_automaton__.allTransitions()
+            for source, event, _, _ in health.machine().__automat_automaton__.allTransitions()
         }
         events = {event for _, event in found}
         assert found == {(state.value, event) for state in HealthState for event in events}
