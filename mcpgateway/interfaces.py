@@ -185,7 +185,7 @@ TIMED_OUT = "timed out"
 """The reason of a withdrawal at a timeout: the request counts as failed. With any other reason it was cancelled."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Request:
     """One request under way.
 

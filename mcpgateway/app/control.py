@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from mcpgateway.observe.sessions import SessionDirectory
 
 
-@frozen(kw_only=True, eq=False)
+@frozen(kw_only=True, eq=False, repr=False)
 class ControlParts:
     """The parts of the control plane's operations.
 

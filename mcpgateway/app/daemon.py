@@ -92,7 +92,7 @@ class SettingsOrigin:
     port: int | None = None
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class GatewayService(Service):
     """The running gateway: phases up in `startService`, the same phases down in `stopService`.
 

@@ -397,7 +397,7 @@ def _none(sight: GatewayStatus, launcher: ILauncher, clock: Any) -> Iterable[Too
     return ()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Hub:
     """The hub with its parts.
 

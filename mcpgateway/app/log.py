@@ -63,7 +63,7 @@ class LoggedFailure:
 
 
 @implementer(ILogObserver)
-@define(eq=False)
+@define(eq=False, repr=False)
 class Observation:
     """Receives every event, redacts it, and passes it on.
 

@@ -41,7 +41,7 @@ TRIAL = "import sys, mcpgateway.app.build; from mcpgateway.tap import Options; O
 NOT_ASKED, WAITING, PAUSING, OVER, STOPPED = range(5)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Renewal:
     """The restart on SIGHUP.
 

@@ -58,7 +58,7 @@ SENT = Message(MessageKind.REQUEST, {})
 _END_OF_NUMBER = frozenset(b",}")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class OwnQuestion:
     """Turns the answer to a request of the gateway's own into a Deferred, which fires with the whole response."""
 

@@ -25,7 +25,7 @@ class ProgramOutcome:
     last_words: str = field(default="", repr=False)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Errand:
     """Gathers the output of one program."""
 

@@ -70,7 +70,7 @@ def carry_out(
     return Report(tuple(reports))
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class FileChange:
     """The change that enrols one file, and that restores it if another file cannot be changed.
 
@@ -163,7 +163,7 @@ def _approve(machine: Machine, site: FileLocation) -> None:
 # Restoring
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class RestoreEdit:
     """The edit that restores the entries of a file.
 

@@ -35,7 +35,7 @@ def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Backups:
     """The displaced versions that one gateway home keeps, and the lock of its ledger.
 

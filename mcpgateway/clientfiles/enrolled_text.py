@@ -38,7 +38,7 @@ DIGEST_CHARACTERS = 12  # enough to distinguish versions of an entry
 KEPT = "the servers that it listed when it was enrolled are served until it can be read"
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class EnrolledFileReader:
     """A client's enrolled file, and its record.
 
@@ -154,7 +154,7 @@ def _enrolled(
     return next(free, next(iter(same_name), None))
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Reading:
     """One reading of one file."""
 

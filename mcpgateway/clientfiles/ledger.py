@@ -67,7 +67,7 @@ class LedgerRecords:
 Edit = Callable[[str, FileRecord | None], EditResult]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Ledger:
     """The ledger of one gateway home; all methods but `read` and `is_lost` lock it against other programs of that home.
 
@@ -262,7 +262,7 @@ def moved(files: Mapping[str, FileRecord]) -> list[tuple[str, FileRecord | None]
     return found
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Change:
     """One change of one file, which may be worked out several times."""
 

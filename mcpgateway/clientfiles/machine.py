@@ -96,7 +96,7 @@ def _from(running: GatewayState | None, path: str) -> str:
     return ""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Machine:
     """This machine: its ledger, configuration and gateway, each read when it is first needed.
 

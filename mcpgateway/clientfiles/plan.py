@@ -278,7 +278,7 @@ def wishes_of(listed: Sequence[ClientEntry], names: Mapping[Road, str]) -> list[
 # The edit of one file
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class EnrolEdit:
     """The edit that enrols the entries of a file.
 

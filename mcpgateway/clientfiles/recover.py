@@ -82,7 +82,7 @@ def rebuilt(machine: Machine, site: FileLocation, wanted: EnrolRequest) -> FileR
     return evolve(report, changed=changed is not None, rebuilt=dict(work.sources), left=tuple(work.left))
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class RebuildEdit:
     """The edit that restores entries which use the gateway and are not in the ledger.
 

@@ -112,7 +112,7 @@ class DatabaseCopy:
         return self.is_there and not self.damage
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class LedgerStore:
     """The two databases in the directory of a ledger; only the holder of that directory's lock writes them.
 

@@ -57,7 +57,7 @@ def sync(home: str, environ: Mapping[str, str], disk: Disk = DISK) -> Report:
     return Report((*back.files, *done))
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Sync:
     """One run over all watched files."""
 
@@ -153,7 +153,7 @@ def _is_gone(now: ClientEntry | None, each: EnrolledEntry, seen: FileContents, r
     )
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Displaced:
     """The times at which entries were enrolled again, because another program had written their originals."""
 

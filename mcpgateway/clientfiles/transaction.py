@@ -62,7 +62,7 @@ ADVICE = {
 }
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ClientLock:
     """A lock that is a directory.
 
@@ -209,7 +209,7 @@ class _Found:
         return _identity(self.status) if self.status else ()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Work:
     """One change of one file."""
 

@@ -22,7 +22,7 @@ SERVER_KEYS = ("mcpServers", "servers", "mcp")
 LEFT_OUT = "this server is left out"
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class ClientServers:
     """The servers of a client's file.
 

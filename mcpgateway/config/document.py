@@ -16,7 +16,7 @@ Path = tuple[str | int, ...]
 SHOWN_CHARACTERS = 60
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Document:
     """One parsed file.
 
@@ -36,7 +36,7 @@ class Document:
         return Place(self, (), self.value)
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Place:
     """One value in a document, and its path."""
 

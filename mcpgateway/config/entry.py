@@ -95,7 +95,7 @@ def _variables(said: Mapping[str, Any]) -> dict[str, str]:
     return {**said.get("environment", {}), **said.get("env", {})}
 
 
-@frozen(eq=False, kw_only=True)
+@frozen(eq=False, repr=False, kw_only=True)
 class Entry(ServerSettings):
     """A server as one file defines it.
 

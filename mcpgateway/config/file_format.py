@@ -22,7 +22,7 @@ SERVER_KEYS = ("mcp", "daemons", "mcpServers", "servers")
 TLS_FILES = ("tls_cert_path", "tls_key_path")
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class ListedServer:
     """A server as a file lists it; its entry is read only if no other file replaces it."""
 
@@ -31,7 +31,7 @@ class ListedServer:
     origin: Origin
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Space:
     """A workspace as a file lists it."""
 
@@ -52,7 +52,7 @@ class FileReading:
     env_policy: EnvPolicy
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Native:
     """The gateway's configuration files together: later files replace single settings and whole servers.
 

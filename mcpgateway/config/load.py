@@ -28,7 +28,7 @@ DISABLED = "disabled"
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class EnrolledServers:
     """The servers of an enrolled client's file.
 
@@ -61,7 +61,7 @@ class EnrolledFile(Protocol):
         """
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Files:
     """All files of a configuration, parsed.
 
@@ -79,7 +79,7 @@ class Files:
     opted_out: frozenset[str] = frozenset()
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Circumstances:
     """The circumstances in which settings are made.
 

@@ -42,7 +42,7 @@ class Blueprint:
         return "$" in said or "{env:" in said
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Assembled:
     """All servers of a configuration.
 

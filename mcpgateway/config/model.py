@@ -206,7 +206,7 @@ def _parts_of_shield(said: Mapping[str, Any]) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {"level": found}
 
 
-@frozen(eq=False, kw_only=True)
+@frozen(eq=False, repr=False, kw_only=True)
 class ServerSettings:
     """The settings of a server, each declared once.
 

@@ -138,7 +138,7 @@ class Section:
                 problems.warn(where, "has a key that is not known and is ignored", hint)
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Declaration:
     """The declaration of one field of a class of settings.
 

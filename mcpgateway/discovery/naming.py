@@ -96,7 +96,7 @@ def named(
     return shown_as
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Names:
     """The tools or prompts of all servers by their names, and by every other spelling of these.
 

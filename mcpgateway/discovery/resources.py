@@ -69,7 +69,7 @@ def owner_named(uri: str | None) -> frozenset[str]:
     return frozenset((found.server,)) if found is not None else frozenset()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ResourceOwners:
     """The owners of the URIs and templates that a view has shown; see Note [First owner]."""
 
@@ -90,7 +90,7 @@ class ResourceOwners:
         self._servers = {key: server for key, server in self._servers.items() if server in servers}
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Roof:
     """The resources, or the templates, of all servers.
 
@@ -125,7 +125,7 @@ class Roof:
         return self._shown.get((server, uri), uri)
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Routes:
     """The servers of requested URIs.
 

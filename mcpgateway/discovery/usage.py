@@ -33,7 +33,7 @@ class NewerUsageFormat(Exception):
     """A book was written by a newer gateway."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Book:
     """The book of counts.
 

@@ -15,7 +15,7 @@ from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _UnderWay:
     """A request, and the progress notifications that its client has got."""
 

@@ -27,7 +27,7 @@ LIST, CALL = "tools/list", "tools/call"
 Taker = Callable[[Request], bool]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Reader(Between):
     """Reads a list of tools that is passed on."""
 

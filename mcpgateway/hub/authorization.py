@@ -40,7 +40,7 @@ Refused = Callable[[str, str, Request, str, str], None]
 """Called with every refused request: its principal, its server, the request, the tool, and the reason."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Permits:
     """The rights of principals.
 
@@ -130,7 +130,7 @@ class Permits:
         return self._harmless.get(place, frozenset())
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Narrowed(Between):
     """Removes from a list the tools that the scope excludes."""
 

@@ -29,7 +29,7 @@ UNANSWERED_TICKS = 3600  # the time that a human may take to decide
 _TOKEN = "progressToken"  # noqa: S105 - the name of a member
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ClientQuestion:
     """One question under way.
 

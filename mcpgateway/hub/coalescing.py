@@ -58,7 +58,7 @@ class _Key:
     params: bytes = field(repr=False)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Passenger:
     """One joined call, and the function that sends it by itself."""
 
@@ -73,7 +73,7 @@ class _Passenger:
             self.call.sink.failed(self.call, why)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Flight:
     """One call to a server, and the joined calls that wait for its answer; the server's questions go to the first."""
 

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 LOOKING = frozenset(("ping", "tools/list", "prompts/list", "resources/list", "resources/templates/list"))
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Doubtful(Between):
     """Waits for a child without a handshake so far, whose server may not speak the legacy era."""
 

@@ -14,7 +14,7 @@ from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Envelope
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Between:
     """Passes everything on to the next sink; a subclass overrides the methods that it needs."""
 

@@ -20,7 +20,7 @@ from mcpgateway.protocol.jsonrpc import Envelope, Message
 SET_LEVEL = "logging/setLevel"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Wish(Between):
     """Records whether the server accepts a level that a client sets."""
 

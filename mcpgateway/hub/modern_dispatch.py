@@ -72,7 +72,7 @@ ALONE = "{name} runs in the other era, may have one child only, and the gateway 
 _MAY_BE_KEPT = re.compile(rb'ttlMs"[ \t\r\n]*:[ \t\r\n]*[1-9]')
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Keeper(Between):
     """Stores a result in the cache, if the server allows it."""
 
@@ -96,7 +96,7 @@ class _Keeper(Between):
         self.sink.answered(call, reply)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Doubtful(Between):
     """Waits for a child without a handshake so far, whose server may have changed its era since the probe."""
 
@@ -121,7 +121,7 @@ class _Doubtful(Between):
             call.sink.failed(call, why)
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class _KnownPath:
     """The path of a principal's requests to a server; it holds until the server's definition or traits change.
 

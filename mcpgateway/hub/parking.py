@@ -41,7 +41,7 @@ class ParkedCall(Protocol):
 C = TypeVar("C", bound=ParkedCall)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Parking(Generic[C]):
     """The parked calls.
 

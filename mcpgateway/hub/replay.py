@@ -80,7 +80,7 @@ class Budget:
                     replay.expire(now)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Trail:
     """One stream of a session.
 
@@ -97,7 +97,7 @@ class Trail:
     ended: int | None = None
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class SentEvent:
     """One event: its stream, its position there, its message and its tick."""
 

@@ -29,7 +29,7 @@ RESPITE_TICKS = 60  # the time without new replicas after a failed start
 NEWS_TICKS = 2  # the time in which all children announce the same change
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Hopeful(Between):
     """Waits for a replica that has to be started first, and sends its call elsewhere if that fails."""
 
@@ -56,7 +56,7 @@ class _News:
     left: int = NEWS_TICKS
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Replicas:
     """The children of one slot; see Note [What goes where].
 

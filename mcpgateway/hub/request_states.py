@@ -36,7 +36,7 @@ Key = tuple[str, str, str, bytes]
 """The binding of a state: principal, server, method, digest of the arguments."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Wrapping(Between):
     """Wraps the state in a server's answer."""
 
@@ -53,7 +53,7 @@ class _Wrapping(Between):
         self.sink.answered(call, reply)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ServerStates:
     """Wraps the states that servers send, and unwraps them when clients return them.
 

@@ -86,7 +86,7 @@ class Members(Protocol):
         """Remove a subscription of the view's session at a server; return the URIs under which it was recorded."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Session:
     """One client at one endpoint.
 

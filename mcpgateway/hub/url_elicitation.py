@@ -48,7 +48,7 @@ def sends_users(version: str, capabilities: dict[str, Any]) -> bool:
     return version == LATEST_LEGACY and shows_urls(capabilities)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class SendingAway:
     """Sends the questions to clients, and reports the end of sign-ins."""
 
@@ -118,7 +118,7 @@ class SendingAway:
                 done.callback(None)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Elicited(Between):
     """Sends a legacy client's user to a sign-in, if the server of its call demands one."""
 
@@ -130,7 +130,7 @@ class _Elicited(Between):
         self.sink.failed(call, self.away.sent(call.session, why) if isinstance(why, NeedsLogin) else why)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Asked(Between):
     """Sends a modern client's user to a sign-in, if the server of its request demands one.
 

@@ -59,7 +59,7 @@ class _Known:
     until: float
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class AccessTokens:
     """Verifies the tokens of one authorization server.
 

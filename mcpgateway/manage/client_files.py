@@ -34,7 +34,7 @@ class SettingsSource(Protocol):
         """Read a file at once that the gateway has just written."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ClientFiles:
     """The operations on clients' files; the helper program makes all changes of them.
 

@@ -34,7 +34,7 @@ def _unheard(principals: frozenset[str]) -> None:
     """Ignore principals whose credentials have ended."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class CredentialStore:
     """Finds the holder of a credential.
 

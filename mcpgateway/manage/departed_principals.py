@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mcpgateway.manage.logins import Logins
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class DepartedPrincipals:
     """Revokes the grants of principals whose credentials have ended.
 

@@ -34,7 +34,7 @@ LISTS = (
 WAITS, ASKED, DONE, FAILED = "waiting", "asked", "done", "failed"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class DiscoveredServer:
     """The outcome for one server.
 
@@ -60,7 +60,7 @@ class DiscoveredServer:
         return {**made, "took_s": round(self.took_s, 3), **said}
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Discovery:
     """The discovery under way, or the latest.
 

@@ -39,7 +39,7 @@ class RefusedRequest(GatewayError):
         self.number = number
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class InternalClient:
     """A session of the gateway's own.
 
@@ -113,7 +113,7 @@ class InternalClient:
         self._switchboard.end(self.session, why)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Waiting:
     """Turns the answer to a call into a Deferred; a cancelled one gets no further call."""
 

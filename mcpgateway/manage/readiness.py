@@ -38,7 +38,7 @@ WORKS = Verdict(Code.READY, "each session starts a process of its own, and one h
 GATEWAY_OFF = Verdict(Code.NEEDS_YOU, "the whole gateway is switched off", "mcpgateway enable")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Readiness:
     """Reports the readiness of servers, and starts those that a caller waits for.
 

@@ -72,7 +72,7 @@ def _nobody(settings: Settings, change: Change) -> None:
     """Do nothing: no server is served yet."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Reload:
     """Reads the configuration again when it has changed.
 

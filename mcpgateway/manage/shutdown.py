@@ -14,7 +14,7 @@ SOON_S = 0.05  # the answer to the request is sent first
 BEGUN, ALREADY = "shutting_down", "already_shutting_down"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class GatewayShutdown:
     """Ends the gateway as a signal would: calls under way may end, and its guardian restores clients' files.
 

@@ -33,7 +33,7 @@ def _unlearnt(tokens: Iterable[str]) -> None:
     """Ignore the texts."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class TokenIssuer:
     """Manages the tokens of the gateway itself, and those of agents.
 

@@ -99,7 +99,7 @@ class OwnToolFailed(BackendError):
     """One of the gateway's own tools has failed; the message says why."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Toolbox:
     """Lists, describes and calls tools."""
 

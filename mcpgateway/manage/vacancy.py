@@ -13,7 +13,7 @@ def _is_not() -> bool:
     return False
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class IdleTime:
     """Counts the seconds in which the gateway is idle.
 

@@ -95,7 +95,7 @@ class ActivityLines(Protocol):
         """Return the last lines, the oldest first."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ActivityLog:
     """The activity log.
 

@@ -35,7 +35,7 @@ class Follower(Protocol):
         """Note the end of the feed."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class EventHistory:
     """A feed that keeps its latest entries.
 

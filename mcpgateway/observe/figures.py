@@ -30,7 +30,7 @@ MINUTES_SHOWN = 60
 _FAILING = frozenset((HealthState.ERROR, HealthState.RESTARTING, HealthState.UNREACHABLE))
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ServerFigures:
     """Numbers of the gateway, its servers and their tools."""
 

@@ -30,7 +30,7 @@ Weigh = Callable[[Collection[int]], Mapping[int, int]]
 """The bytes that each of some children's process trees takes, as far as that can be told."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class TokenWeights:
     """The memory of children, measured now and then for readers that must not wait for it.
 
@@ -96,7 +96,7 @@ def entry_of(life: Life, sizes: Mapping[int, int]) -> ServerSavings:
     )
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Savings:
     """The savings of the gateway.
 

@@ -82,7 +82,7 @@ class StderrLines:
         self._log.queue(STDERR, lines)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ServerLog:
     """The log of one server.
 
@@ -197,7 +197,7 @@ class ServerLog:
         self._chronicle.close()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ServerLogs:
     """The logs of all servers.
 

@@ -48,7 +48,7 @@ def headers_of(text: str) -> dict[str, str]:
     return {unquote(name.strip()): unquote(value.strip()) for name, _, value in pairs}
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Spans:
     """Sends spans of calls to a collector.
 

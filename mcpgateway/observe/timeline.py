@@ -47,7 +47,7 @@ class _Minute:
     shares: array[int]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Timeline:
     """The minutes of the last day.
 

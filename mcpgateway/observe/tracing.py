@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NUMBERS = 0xFFFFFFFF
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Tracer:
     """Hooks of `mcpgateway.hub.meters.Meters` for the beginning and the end of every call.
 

@@ -37,7 +37,7 @@ class UnknownTool(CallerError):
     code = -32602
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Directory:
     """The tools of all servers that a caller may use."""
 

@@ -29,7 +29,7 @@ class ResultStore(Protocol):
         """
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class GetResult:
     """Returns a page of a shortened result, or its structure.
 

@@ -47,7 +47,7 @@ _HINTS: dict[type[GatewayError], str] = {
 }
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class CallTarget:
     """The tool that a call is for.
 
@@ -66,7 +66,7 @@ class CallTarget:
         return arguments.flaws(self.given, self.item.input_schema)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class TimedCall(Between):
     """Limits the time of a redirected call, and turns an error into a failed result.
 
@@ -140,7 +140,7 @@ class TimedCall(Between):
         )
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Invoking:
     """Redirects calls to tools.
 
@@ -217,7 +217,7 @@ class Invoking:
             call.sink.failed(call, why)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Invoke:
     """Calls a tool, and passes its result unchanged."""
 
@@ -236,7 +236,7 @@ class Invoke:
         self.invoking.invoke(call, given, access)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class CallTool:
     """Calls a tool under S001's name of ``invoke``, optionally in another directory."""
 

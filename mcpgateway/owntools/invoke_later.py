@@ -23,7 +23,7 @@ PRIORITY_LIMIT = 1_000_000
 _BLOCKS = ("image", "audio")  # content that a text cannot contain
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class InvokeAsync:
     """Queues a call of a tool, and answers at once."""
 
@@ -65,7 +65,7 @@ class InvokeAsync:
         answers.later(queue(), call)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class InvokeStatus:
     """Shows the state of a job, or cancels it."""
 

@@ -47,7 +47,7 @@ INTERRUPTED = "the gateway was stopped before it ended; it may have had effects"
 NOT_BEGUN = "the gateway was stopped before it began; the tool was not called"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Job:
     """An unfinished job, which is the sink of its call.
 

@@ -97,7 +97,7 @@ def said(names: list[str]) -> str:
     return f"{what} added: {', '.join(names[:NAMED])}{more}; call through gateway_invoke"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Telling(Between):
     """Adds the sentence to an answer."""
 

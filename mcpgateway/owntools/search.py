@@ -187,7 +187,7 @@ def tier_of(item: Item) -> str:
     return "destructive" if item.is_destructive else "write"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class SearchParts:
     """The parts that the search tools use.
 
@@ -230,7 +230,7 @@ class SearchParts:
         return now, await find(now)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Search:
     """Finds tools by a description of a task."""
 
@@ -292,7 +292,7 @@ class Search:
         }
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Describe:
     """Shows the complete description of a tool."""
 
@@ -335,7 +335,7 @@ def described(item: Item, identifier: str) -> dict[str, Any]:
     return {name: value for name, value in members.items() if name in kept or value not in (None, "")}
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class DescribeTool:
     """Describes a tool by its server and own name, under S001's name."""
 
@@ -363,7 +363,7 @@ class DescribeTool:
         answers.text(call, described(item, self.means.id_of(item, access)))
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ListTools:
     """Lists the tools of one server, or of all, in S003's format."""
 

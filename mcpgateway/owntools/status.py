@@ -68,7 +68,7 @@ def seen_by(access: Access) -> tuple[ServerSpec, ...]:
     return (*access.specs(), *access.view.others)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Status:
     """Shows the gateway in S004's format: the connected servers, and the number of tools."""
 
@@ -108,7 +108,7 @@ class Status:
         )
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ListServers:
     """Lists the servers that the caller may use, in S003's format."""
 
@@ -134,7 +134,7 @@ class ListServers:
         answers.text(call, [self.sight.shown(each) for each in seen_by.specs()])
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ListAllServers:
     """Lists every server of the view, with the caller's access to it."""
 

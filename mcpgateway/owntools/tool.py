@@ -231,7 +231,7 @@ def _nobody(session: Any) -> None:
     """Ignore the notification."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Builtin:
     """All of the gateway's own tools, in the order of their list.
 

@@ -17,7 +17,7 @@ from mcpgateway.config.gateway_settings import Circuit
 LONGEST_S = 3600.0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Breaker:
     """The breaker of one server; times are seconds of a monotonic clock.
 

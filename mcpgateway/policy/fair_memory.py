@@ -31,7 +31,7 @@ class MemoryHolder(Protocol):
         """Release all bytes, for lack of memory; they are not counted any more when this is called."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class FairMemory:
     """Counts held bytes.
 

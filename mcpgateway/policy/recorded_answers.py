@@ -180,7 +180,7 @@ def for_now(result: Raw) -> Raw:
     return jsonrpc.raw(members | {"ttlMs": jsonrpc.raw(0)}) if "ttlMs" in members else result
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class RecordedAnswer:
     """The complete answer to a request.
 
@@ -287,7 +287,7 @@ class NewerListFormat(Exception):
     """The file was written by a newer gateway."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Catalog:
     """The recorded answers of one server, by their recipients."""
 

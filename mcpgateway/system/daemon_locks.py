@@ -28,7 +28,7 @@ DIRECTORY = "daemons"
 LOCK_BYTES = 65_536
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class DaemonLocks:
     """The locks of one gateway home.
 

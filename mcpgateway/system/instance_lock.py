@@ -30,7 +30,7 @@ END_S = 45.0  # a gateway that ends lets calls run for 30 s, and then stops its 
 LOOK_S, ANSWER_S = 0.1, 1.0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class InstanceLock:
     """The lock, as this process holds it.
 

@@ -111,7 +111,7 @@ def _floor(limits: ShieldLimits) -> int:
     return min(2 * limits.array_items + 2, limits.string_chars, limits.field_bytes)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Part:
     """One block of the content.
 
@@ -158,7 +158,7 @@ def _is_cut(node: Node) -> bool:
     return next(cuts(node, ""), None) is not None or any(isinstance(each, Table) for each in below(node))
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Shortened:
     """A result that is being shortened."""
 

@@ -21,7 +21,7 @@ DEPTH_LIMIT = 64  # deeper values are not cut
 RETRIEVE = "gateway_get_result"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class TextNode:
     """A string.
 
@@ -52,7 +52,7 @@ def _missing(more: int) -> str:
     return f"\n[...TRUNCATED: {more} more chars]"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Array:
     """A list.
 
@@ -83,14 +83,14 @@ class Array:
         }
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class TableRow:
     """An object of a table: the values of its columns, and perhaps an object of the rest."""
 
     cells: list[Any]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Table(Array):
     """A list of objects, the names of their members written once; its items are rows.
 
@@ -101,7 +101,7 @@ class Table(Array):
     omitted: list[str]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Object:
     """The members of an object by name, and the names of those that were left out."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mcpgateway.views.members import Inners
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class TaskLearner(Between):
     """Remembers the server of a task that a call begins."""
 
@@ -34,7 +34,7 @@ class TaskLearner(Between):
         self.sink.answered(call, reply)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Rewriter(Between):
     """Rewrites the result of a request on its way to the client."""
 
@@ -47,7 +47,7 @@ class Rewriter(Between):
         self.sink.answered(call, reply)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Limited(Between):
     """Ends a call after a fixed time, whatever progress it makes."""
 

@@ -177,7 +177,7 @@ class _Named:
     name: str = OURS
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class _Nobody:
     """The asker in a question of the gateway's, in the place of a server."""
 
@@ -191,7 +191,7 @@ class _Nobody:
 NOBODY = _Nobody()
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class OwnAsker:
     """Takes the answer to a question, in the place of a conversation."""
 

@@ -67,7 +67,7 @@ class ListenWish:
         return names_of(view, self.server.name, uri, self.names)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ViewSubscription:
     """The listening of one client to a view.
 
@@ -118,7 +118,7 @@ class ViewSubscription:
             patience.cancel()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Part:
     """The listening of one client of a view to one server.
 
@@ -179,7 +179,7 @@ class Part:
             ear.listener.over({})  # see Note [What is acknowledged]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Overhearing:
     """Listens to a child that runs anyway; its news reach the catalog through the slot."""
 

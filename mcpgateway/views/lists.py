@@ -72,7 +72,7 @@ Key = tuple[str, str, ListKind, str]
 Wanted = Iterable[tuple[ServerSpec, ListKind]]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Asking:
     """A list that is being fetched, and the sessions that wait for it.
 

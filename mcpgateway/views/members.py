@@ -33,7 +33,7 @@ TASK_STATUS = "notifications/tasks/status"
 LIST_CHANGED = b"/list_changed"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Inners:
     """The member sessions of one session of a view, and its state.
 
@@ -176,7 +176,7 @@ def gained(outer: Session, owner: Owned, shown: str) -> str:
     return record
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Forward:
     """Passes the messages of a member session on to the outer session.
 

@@ -39,7 +39,7 @@ CALL_TOOL = "tools/call"
 TOKEN = Raw(b"0")  # the sink identifies the call, so the token's value does not matter
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class UnattendedCall(Between):
     """The sink of a call of the gateway's, whose client cannot be asked.
 
@@ -70,7 +70,7 @@ class UnattendedCall(Between):
             self.sink.failed(call, why)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ModernAccess:
     """An `mcpgateway.owntools.tool.Access`, for one call of a tool.
 

@@ -89,7 +89,7 @@ def most_careful(found: Iterable[Terms]) -> Terms:
     return Terms(min(one.ttl_ms for one in each), all(one.is_public for one in each))
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Asking:
     """The fetch of a list, one for all that wait for it.
 

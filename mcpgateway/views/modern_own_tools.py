@@ -36,7 +36,7 @@ QUESTION = "gateway"
 """The key of a tool's question; a tool asks one at a time."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class OwnToolCall:
     """One call of a tool of the gateway's own; see Note [A tool that asks].
 

@@ -63,7 +63,7 @@ _OF_ONE_SERVER = (UnsupportedVersion, UnservedRevision, UnknownServer, SessionRe
 """Errors by which a client would give up the endpoint, while they concern one server here and not the view."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _OnView(Between):
     """Rewrites refusals of one server that a client would take for refusals of the whole view."""
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _MIRRORED = ANNOTATION.encode()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Next(Between):
     """Reads a resource at the next server after one that does not have it; any other error is the answer."""
 

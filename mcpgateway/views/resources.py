@@ -176,7 +176,7 @@ class Resources:
         self._forwarder.go(call, owner.server)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Done(Between):
     """Notes the server that has answered a request."""
 
@@ -192,7 +192,7 @@ class _Done(Between):
         self.sink.answered(call, reply)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Next(Between):
     """Asks the next server after one that does not have the resource; any other error is the answer."""
 

@@ -49,7 +49,7 @@ from mcpgateway.views.view import KINDS, View
 LIST_TASKS = "tasks/list"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Held(Between):
     """The sink of a call of the gateway's own tools: it is answered once, and not after its cancellation.
 

@@ -59,7 +59,7 @@ class Sources:
     permits: Permits = field(factory=Permits, repr=False)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Look:
     """The contents of a view by one generation of the catalog.
 

@@ -43,7 +43,7 @@ _OURS = frozenset(
 _Key = tuple[str, CertificateTrust, str, Proxy | None]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Idle:
     """An idle connection.
 

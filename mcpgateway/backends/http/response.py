@@ -40,7 +40,7 @@ class WebAnswer:
     body: bytes = field(repr=False)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class WebStream:
     """An answer whose body comes in parts.
 

@@ -80,7 +80,7 @@ def _authorities(ca_file: str) -> Any:
     return ssl.trustRootFromCertificates(found)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class TlsPolicy:
     """Makes TLS connections with one set of accepted certificates."""
 
@@ -93,7 +93,7 @@ class TlsPolicy:
 
 
 @implementer(IOpenSSLClientConnectionCreator)
-@define(eq=False)
+@define(eq=False, repr=False)
 class Creator:
     """Makes the TLS connection to a host.
 

@@ -19,7 +19,7 @@ from mcpgateway.interfaces import IGrants, OwnAddress
 from mcpgateway.policy.oauth.client import AuthServer, Challenge, Grant, OAuthClient, Registration
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Account:
     """The account of one owner at one remote server.
 

@@ -26,7 +26,7 @@ class AccountRecord:
     client: OAuthClient | None = None
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class AccountBook:
     """Reads and writes the records of accounts."""
 

@@ -27,7 +27,7 @@ OF_OWNER_LIMIT = 100
 WORDS_LIMIT = 8192  # characters of pasted text
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class SignIn:
     """A sign-in under way.
 

@@ -57,7 +57,7 @@ def user_processes(proc: str = procfs.PROC) -> Iterator[UserProcess]:
             yield UserProcess(pid, parent, argv, INSTANCE_MARKER.encode() in environ, home)
 
 
-@define(eq=False, slots=False)
+@define(eq=False, repr=False, slots=False)
 class DoctorContext:
     """A machine, from the view of one gateway's home.
 

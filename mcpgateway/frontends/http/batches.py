@@ -42,7 +42,7 @@ def _read(member: bytes) -> Message | UnreadableMember:
         return UnreadableMember(member, why)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class BatchMember:
     """A request of a batch."""
 

@@ -12,7 +12,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class InheritedSockets:
     """A reactor for code that binds addresses: an inherited socket is adopted in place of a new one.
 

@@ -49,7 +49,7 @@ class BadHead(Exception):
         self.extra = extra
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Head:
     """A request line with its headers.
 

@@ -84,7 +84,7 @@ def _read(path: str) -> bytes:
 
 
 @implementer(IProtocolFactory)
-@define(eq=False)
+@define(eq=False, repr=False)
 class TlsOrPlain:
     """Makes the protocols of a port with a certificate; see Note [Both on one port]."""
 

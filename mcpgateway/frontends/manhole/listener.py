@@ -24,7 +24,7 @@ EXTRA = "SSH needs twisted[conch]: pip install 'mcpgateway[manhole]'"
 LOOPBACK = "127.0.0.1"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Manhole:
     """Listens for logins to the manhole.
 

@@ -35,7 +35,7 @@ Follow = Callable[["StreamReader"], Callable[[], None]]
 
 
 @implementer(IPushProducer)
-@define(eq=False)
+@define(eq=False, repr=False)
 class StreamReader:
     """A reader of a stream; see Note [Slow readers].
 
@@ -155,7 +155,7 @@ def written(entry: FeedEntry) -> bytes:
     return f"id: {entry.identifier}\n{kind}data: {entry.text}\n\n".encode(errors="replace")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Readers:
     """All readers, within a bound; see Note [Fair streams].
 

@@ -25,7 +25,7 @@ SHARE = 9  # a caller may have this multiple of the places left for others: 91 o
 Work = Callable[[], Coroutine[Any, Any, Any]]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class FairQueue:
     """Runs a bounded number of requests at once, and lets a bounded number wait.
 

@@ -47,7 +47,7 @@ class Feed:
     media: str = "text/event-stream"
 
 
-@define(eq=False, slots=False)
+@define(eq=False, repr=False, slots=False)
 class OperationRequest:
     """A request to an operation.
 

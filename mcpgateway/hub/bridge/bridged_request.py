@@ -38,7 +38,7 @@ class BridgeOwner(Protocol):
         """
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class BridgedRequest:
     """One request of a modern client at a legacy server.
 

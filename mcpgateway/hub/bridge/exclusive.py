@@ -65,7 +65,7 @@ class Passenger(Protocol):
     whose: Any
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Lane:
     """An exclusive child; see Note [One call in a lane].
 
@@ -98,7 +98,7 @@ class Lane:
             self.slot.levels.tune()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ChildGroup:
     """A group of equal exclusive children, and the calls that wait for one of them.
 

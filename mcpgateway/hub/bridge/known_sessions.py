@@ -17,7 +17,7 @@ CAPABILITIES_LIMIT = 4096  # bytes; requests with longer capabilities are not ca
 _Kind = tuple[str, str, str | None, bytes]
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class _Known:
     """One cached session, valid until the server's definition or what is known of servers changes.
 

@@ -13,7 +13,7 @@ from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.versions import LATEST_LEGACY
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class LevelledSessions:
     """The sessions of modern requests by log level; each is for all clients of a principal with equal capabilities."""
 

@@ -25,7 +25,7 @@ KEPT_MS = 3_600_000  # the ``ttl`` that the gateway asks for; the server may cho
 _log = Logger()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class TaskCall(Between):
     """The sink of a call that runs as a task, between the call and its own sink.
 

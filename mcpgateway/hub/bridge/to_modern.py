@@ -56,7 +56,7 @@ _FOREIGN = frozenset((modern.DISCOVER, modern.LISTEN))
 _NOBODY = {key: jsonrpc.raw(value) for key, value in modern.own_meta(__version__).items()}
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class BridgedCall(Between):
     """One request of a legacy client, and the requests to the server that follow from it.
 
@@ -108,7 +108,7 @@ class BridgedCall(Between):
             self.slot.submit(call)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Guest:
     """A legacy session at a modern server.
 

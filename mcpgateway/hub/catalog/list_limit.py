@@ -16,7 +16,7 @@ SERVERS_LIMIT = 1000
 MEBIBYTE = 1_048_576
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ListLimit:
     """The largest size of a kept list, and the lists of each server that exceed it.
 

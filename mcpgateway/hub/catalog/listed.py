@@ -53,7 +53,7 @@ OnNews = Callable[[str, ListKind, str], None]
 _KINDS = {kind.method: kind for kind in ListKind}
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _List:
     """One list in memory.
 

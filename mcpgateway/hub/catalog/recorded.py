@@ -82,7 +82,7 @@ Kept = Callable[[str, AnswerKey, str, tuple[Raw, ...]], None]
 Listed = Callable[["Upstream", tuple[Raw, ...]], None]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Held:
     """A catalog in memory.
 
@@ -240,7 +240,7 @@ class Snapshots:
         self._store.close()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Keeper(Between):
     """Records the answer of a request on its way to the client."""
 
@@ -258,7 +258,7 @@ class _Keeper(Between):
         self.sink.answered(call, reply)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Snapshot:
     """The recorded answers of one slot's server.
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 600.0  # a server that handles one request at a time may be busy with a long one
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Refreshing:
     """The requests to one child for the lists that are out of date."""
 

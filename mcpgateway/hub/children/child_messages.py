@@ -39,7 +39,7 @@ class SpeakingSlot(Protocol):
         """The conversation with the child that is being started, or runs."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ChildMessages:
     """Passes on the messages of a slot's current child; those of a former child are dropped.
 

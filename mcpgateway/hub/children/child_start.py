@@ -47,7 +47,7 @@ class StartOwner(Protocol):
         """Take the failure of the start or the handshake."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ChildStart:
     """One start of a slot's child, as soon as the start limiter admits it.
 

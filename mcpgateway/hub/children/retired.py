@@ -19,7 +19,7 @@ from mcpgateway.interfaces import Gone, Request
 LIMIT = 3  # of one slot; beyond that, the child that was retired first is given up
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class RetiredChild:
     """A retired child.
 

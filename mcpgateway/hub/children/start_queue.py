@@ -12,7 +12,7 @@ from mcpgateway.interfaces import Request
 WAITING_LIMIT = 1000  # calls that wait for one child to start
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class StartQueue:
     """The queue of requests before one child.
 

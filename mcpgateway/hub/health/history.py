@@ -19,7 +19,7 @@ SERVERS = 500  # with a history; a configuration has 100 at most
 TEXT_CHARS = 400
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Happening:
     """An event of a server, perhaps several times in a row.
 
@@ -35,7 +35,7 @@ class Happening:
     times: int = 1
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class History:
     """The latest events of one server, over all its children, the oldest first.
 

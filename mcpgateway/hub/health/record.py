@@ -22,7 +22,7 @@ _QUERY = re.compile(r"(\bhttps?://[^\s?]*)\?\S+", re.IGNORECASE)
 _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASS|AUTH|CRED|COOKIE|DSN|URL", re.IGNORECASE)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Chart:
     """The numbers of one server, as it is run for one workspace with one set of credentials.
 

@@ -12,7 +12,7 @@ from mcpgateway.hub.health.upkeep import Upkeep
 HEALTHY_TICKS = 30  # after which a child counts as healthy, even without any request
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Run:
     """The run of one child.
 

@@ -54,7 +54,7 @@ NAME_CHARS = 128
 Take = Callable[[Request], bool]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Turn(Between):
     """The turn of a call that counts and is under way; its end admits the next one.
 
@@ -98,7 +98,7 @@ class Turn(Between):
         self.sink.progressed(call, message)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Waiting:
     """A call that waits for its turn.
 
@@ -115,7 +115,7 @@ class Waiting:
     shown: float | None = None
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Limiter:
     """The calls of one server, or of one for a workspace or a credential; see Note [Who takes a turn].
 

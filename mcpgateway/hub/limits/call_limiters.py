@@ -69,7 +69,7 @@ class SharedServers(Protocol):
         """Reduce a server that may have only one child to one slot for all its clients."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Limiters:
     """The limiters of all servers.
 

@@ -43,7 +43,7 @@ class _Sought:
     inode: int
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _End:
     """The process at the other end of one connection.
 

@@ -24,7 +24,7 @@ SAID_LIMIT = 1000
 _FAILED = b'"isError"'
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Overhears(Between):
     """Reads the result of a tool call that has failed."""
 

@@ -42,7 +42,7 @@ SETTLE_S = 0.2  # for unprompted questions, which follow within moments of the h
 LOOK_S = 5.0  # a server that does not list its tools in that time is shared as it is
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class FirstLook:
     """The listener of every child's handshake; see Note [The first two clients]."""
 

@@ -26,7 +26,7 @@ class WatchedCall(Protocol):
     age: int
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class WriteWatch:
     """The watch over the writing of one server's calls.
 

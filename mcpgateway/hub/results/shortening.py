@@ -37,7 +37,7 @@ def _unheard(server: str, before: int, after: int) -> None:
     """Ignore the saving."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Shield(Between):
     """Shortens the answer to one call."""
 

@@ -33,7 +33,7 @@ from mcpgateway.protocol.jsonrpc import Envelope
 UNACKNOWLEDGED_TICKS = 60  # after which a subscription without an answer of the server is given up
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Hearing:
     """The subscriptions of one session; a `mcpgateway.hub.subscriptions.upstream_modern.UpstreamListener`.
 

@@ -40,7 +40,7 @@ Whose = tuple[Variant, str, int]
 """The key of a listener: the server, its principal, and its process where the server keeps state, else 0."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Ear:
     """The listening of one modern client, as the standing stream of its session.
 
@@ -72,7 +72,7 @@ class Ear:
         self.listener.over({})
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Beside:
     """The listening to one of the other children; see Note [Children beside]."""
 
@@ -88,7 +88,7 @@ class _Beside:
         self.ear.beside.pop(self.slot, None)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Asked:
     """The requests to subscribe to the resources of a filter.
 

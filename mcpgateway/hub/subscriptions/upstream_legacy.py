@@ -33,7 +33,7 @@ FORMER_LIMIT = 1000  # resources without a subscription any more
 PORTION = 100  # resources that a new child is asked for at a time, so that its stdin holds the requests
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Topic:
     """One resource, its subscribers and the requests for it.
 
@@ -57,7 +57,7 @@ class _Topic:
         return self.asking is not None and self.asking.method == SUBSCRIBE
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Turn(Between):
     """The sink of the request that is at the server; after its outcome the next one's turn comes."""
 

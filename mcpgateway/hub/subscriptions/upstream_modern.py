@@ -120,7 +120,7 @@ class UpstreamListener(Protocol):
         """Take the regular end of the listening by the server."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ClientListener:
     """One client's ``subscriptions/listen``.
 
@@ -159,7 +159,7 @@ class ClientListener:
         self.call.sink.answered(self.call, jsonrpc.result(jsonrpc.NULL, result))
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Upstream:
     """One ``subscriptions/listen`` of the gateway's at the child."""
 

@@ -63,7 +63,7 @@ class Audited:
         self._tool.call(call, arguments, access)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Outcome(Between):
     """Records the outcome of a call."""
 

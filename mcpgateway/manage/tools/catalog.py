@@ -30,7 +30,7 @@ DULL = frozenset(
 )
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ListCatalog:
     """Lists the servers that can be installed by name."""
 
@@ -109,7 +109,7 @@ def _installed(recipe: Recipe, servers: Iterable[ServerSpec]) -> str:
     return ""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class GetHealth:
     """Shows the health of the gateway and of the caller's servers."""
 
@@ -159,7 +159,7 @@ class Topic:
     text: str
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Docs:
     """Searches the gateway's own documentation; needs no network."""
 

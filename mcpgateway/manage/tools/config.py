@@ -80,7 +80,7 @@ SAME = {
 }
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class GetServerConfig:
     """Shows the entry of a server, without any value of a variable or a header."""
 
@@ -141,7 +141,7 @@ class _Change:
     words: str = ""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ManageConfig:
     """Shows the configuration, and changes the entries of servers."""
 

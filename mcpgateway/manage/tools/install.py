@@ -53,7 +53,7 @@ TALE_CHARACTERS = 200  # of the author's description
 DULL = frozenset("mcp www api com org net io dev app ai co".split())  # in a host name
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class InstallServer:
     """Installs a server, which ends when its tools can be called."""
 
@@ -148,7 +148,7 @@ class InstallServer:
         return recipe, definition
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class RemoveServer:
     """Takes a server out of the configuration."""
 

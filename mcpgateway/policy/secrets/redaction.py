@@ -170,7 +170,7 @@ _FORMS = (
 )
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Redactor:
     """The removal of secrets from texts.
 
