@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -68,6 +68,8 @@ if TYPE_CHECKING:
 
 TASK_METHODS = frozenset(("tasks/get", "tasks/update", "tasks/cancel"))
 PATHS_LIMIT = 1000  # pairs of server and principal whose path is kept
+BRIDGED_LIMIT = 16  # pairs of log level and capabilities whose session is kept with a path
+CAPABILITIES_LIMIT = 4096  # bytes; for longer capabilities no session is kept
 ALONE = "{name} runs in the other era, may have one child only, and the gateway is not to translate for it"
 _MAY_BE_KEPT = re.compile(rb'ttlMs"[ \t\r\n]*:[ \t\r\n]*[1-9]')
 
@@ -129,12 +131,14 @@ class _KnownPath:
     :ivar moves: the value of `mcpgateway.hub.pool.Pool.moves` at that time.
     :ivar findings: the value of `mcpgateway.hub.probes.era.Eras.findings` at that time.
     :ivar session: the session that stands for the principal's requests.
+    :ivar bridged: the sessions at a legacy server, by log level and capabilities.
     """
 
     server: ServerSpec
     moves: int
     findings: int
     session: Session
+    bridged: Bounded[tuple[str | None, bytes], Session] = field(factory=lambda: Bounded(BRIDGED_LIMIT))
 
 
 class Stateless:
@@ -202,6 +206,15 @@ class Stateless:
 
         :raise GatewayError: the request is refused; its sink receives nothing.
         """
+        if not self.forward(call):
+            self._route(call)
+
+    def forward(self, call: Request, *, may_doubt: bool = True) -> bool:
+        """Send a request to its server if the path is known; false if not.
+
+        :param may_doubt: send it also where the child may refuse it, so that another path is tried then.
+        :raise GatewayError: the request is refused; its sink receives nothing.
+        """
         if call.method in modern.REMOVED:
             raise UnknownMethod(f"Method not found: {call.method} (not in {LATEST_MODERN})")
         if not self.is_open:
@@ -209,19 +222,24 @@ class Stateless:
         caller: Caller = call.caller
         if self.permits.scopes:
             self.permits.check(caller.principal, caller.server, call)
+        path = self._known_path(caller) if not caller.server.view else None
+        if path is None or call.method == modern.DISCOVER:
+            return False
+        if path.session.era is not Era.MODERN:
+            return self._bridge(call, 0, path, may_doubt=may_doubt)
+        slot: Any = path.session.slot
+        is_sure = slot.conversation is not None and slot.limiter is None
+        if is_sure or may_doubt:
+            self._native(call, path.session, is_sure=is_sure)
+        return is_sure or may_doubt
+
+    def _route(self, call: Request) -> None:
+        caller: Caller = call.caller
         if caller.server.view:
             self._on_view(call)
             return
-        session = self._known_session(caller)
-        if session is not None and call.method != modern.DISCOVER:
-            if session.era is Era.MODERN:
-                self._native(call, session)
-            else:
-                self._bridge(call, 0)
-            return
-        server = caller.server = self.current(
-            caller.server
-        )  # the definition may have changed since the frontend has looked it up
+        # The definition may have changed since the frontend has looked it up.
+        server = caller.server = self.current(caller.server)
         road = self._eras.road(server, Era.MODERN)
         if road is None and self._pool.is_taken(server, Era.MODERN, caller.principal):
             road = self._beside(server)  # not even a probe may run beside its child
@@ -324,25 +342,37 @@ class Stateless:
             return
         if not peer:
             self._remember(call.caller, session)
-        self._native(call, session)
+        self._native(call, session, is_sure=not _is_doubtful(session.slot))
 
-    def _bridge(self, call: Request, peer: int) -> None:
-        call.sink = _Doubtful(call.sink, self, call.message, call.caller)
-        call.level = modern.level(call.message.meta)
-        self.to_legacy.submit(call, peer)
+    def _bridge(
+        self, call: Request, peer: int, path: _KnownPath | None = None, *, may_doubt: bool = True
+    ) -> bool:
+        meta = call.message.meta
+        call.level = modern.level(meta)
+        kind = (call.level, bytes(meta.get(modern.CAPABILITIES_KEY, b"")) if meta is not None else b"")
+        known = path.bridged.get(kind) if path is not None else None
+        if known is None or _is_doubtful(known.slot):
+            if not may_doubt:
+                return False
+            known = None
+            call.sink = _Doubtful(call.sink, self, call.message, call.caller)
+        found = self.to_legacy.submit(call, peer, known)
+        if path is not None and found is not None and len(kind[1]) <= CAPABILITIES_LIMIT:
+            path.bridged[kind] = found
+        return True
 
-    def _known_session(self, caller: Caller) -> Session | None:
+    def _known_path(self, caller: Caller) -> _KnownPath | None:
         # While the child runs, the checks that found the path would have the same results.
         found = self._paths.get((caller.server.name, caller.principal))
         if found is None or found.server is not caller.server:
             return None
         if found.moves != self._pool.moves or found.findings != self._eras.findings:
             return None
-        session = found.session
-        if session.slot is None or not session.slot.is_up or session.slot.is_over:
+        slot: Any = found.session.slot
+        if slot is None or slot.is_over or (slot.conversation is None and not slot.is_up):
             return None
-        session.seen = self._sessions.now
-        return session
+        found.session.seen = self._sessions.now
+        return found
 
     def _remember(self, caller: Caller, session: Session) -> None:
         server = caller.server
@@ -370,9 +400,9 @@ class Stateless:
 
     def meeting(self, caller: Caller) -> Session | None:
         """Return the session of a request; None if that is not known yet, or if the server needs the bridge."""
-        known = self._known_session(caller)
-        if known is not None and known.era is Era.MODERN:
-            return known
+        known = self._known_path(caller)
+        if known is not None and known.session.era is Era.MODERN:
+            return known.session
         server = caller.server = self.current(caller.server)
         if self._eras.road(server, Era.MODERN) is not EraPath.NATIVE or self._pool.keeps_state(server):
             return None
@@ -383,10 +413,10 @@ class Stateless:
             self._pool.slot_for(session)
         return session
 
-    def _native(self, call: Request, session: Session) -> None:
+    def _native(self, call: Request, session: Session, *, is_sure: bool) -> None:
         call.session, call.level = session, modern.level(call.message.meta)
         slot = slot_of(session) or self._pool.slot_for(session)
-        if slot.conversation is None or slot.may_give_way:
+        if not is_sure:
             call.sink = _Doubtful(call.sink, self, call.message, call.caller)
         if call.method == modern.LISTEN:
             self._listen(call, slot)
@@ -486,6 +516,11 @@ def _check_headers(call: Request, slot: Slot) -> Deferred[None] | None:
     if slot.mirrored == {} or call.caller.headers is None:
         return None  # the usual case: no header repeats an argument
     return param_headers.check(slot, call.message, call.caller.headers)
+
+
+def _is_doubtful(slot: Any) -> bool:
+    # Only a child that has not completed its handshake, or that may have to give way, refuses a request.
+    return slot is None or slot.conversation is None or slot.limiter is not None or slot.is_over
 
 
 def _is_up(session: Session) -> bool:

@@ -2,7 +2,7 @@
 
 # Note [Who is asked]
 The gateway asks a server whose list is not known for clients with equal capabilities, and a running server that has
-notified of a change of its list (`mcpgateway.views.modern_clients`).  A server that does not run and whose list is
+notified of a change of its list (`mcpgateway.views.modern_registry`).  A server that does not run and whose list is
 recorded is not started for it.  The time for which a request waits is as for legacy clients (`mcpgateway.views.lists`).
 
 # Note [How long a list of a view may be kept]
@@ -28,7 +28,7 @@ from mcpgateway.backends.conversation import OwnQuestion
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.errors import BackendTimeout, GatewayError, MalformedMessage
-from mcpgateway.hub.caller import Caller
+from mcpgateway.hub.caller import Caller, ModernClient
 from mcpgateway.hub.catalog.listed import Librarian
 from mcpgateway.hub.filters import reason
 from mcpgateway.interfaces import Request
@@ -37,7 +37,6 @@ from mcpgateway.policy.sharing import Variant, variant_of
 from mcpgateway.protocol import jsonrpc, legacy, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.views.lists import PASSING, PATIENCE_S, SOON_S, TRIES
-from mcpgateway.views.modern_clients import Clients
 
 ASKING_S = 60.0  # a server that has not answered by then is asked again for the next request
 RESPITE_S = 30.0  # for which a server that could not be asked is left alone
@@ -110,7 +109,8 @@ class Lists:
     :ivar pause: returns the failure for which a server is not started for a list now; None where it may be.
     :ivar current: returns the definition in force of a server; raises `GatewayError` where it is removed.
     :param hello: returns a server's answer to the handshake; None where it is not known.
-    :param clients: the capabilities of clients that servers get.
+    :param told: returns the ``told`` of a server for a client (`mcpgateway.hub.catalog.listed`).
+    :param words: returns the ``_meta`` of the request for a server's list for a client.
     :ivar learning: the list that is being taken and that no client was shown otherwise.
     """
 
@@ -122,7 +122,8 @@ class Lists:
         submit: Submit,
         is_running: Callable[[ServerSpec], bool],
         hello: Callable[[ServerSpec], Envelope | None],
-        clients: Clients,
+        told: Callable[[ServerSpec, ModernClient | None], str],
+        words: Callable[[ServerSpec, ModernClient | None], Envelope],
         clock: IReactorTime,
     ) -> None:
         self.learning: tuple[str, ListKind] | None = None
@@ -130,7 +131,8 @@ class Lists:
         self._submit = submit
         self._is_running = is_running
         self._hello = hello
-        self._clients = clients
+        self._told = told
+        self._words = words
         self._clock = clock
         self._asking: dict[_Key, _Asking] = {}
         self._terms: dict[tuple[Variant, ListKind, str], Terms] = {}
@@ -187,7 +189,7 @@ class Lists:
 
     def told(self, server: ServerSpec, caller: Caller) -> str:
         """Return the ``told`` of a server for a caller's client."""
-        return self._clients.told(server, caller.client)
+        return self._told(server, caller.client)
 
     def shown(self, servers: Iterable[ServerSpec], kind: ListKind, caller: Caller) -> None:
         """Note that a client is given a list with these servers missing or outdated, so that it is notified later."""
@@ -331,7 +333,7 @@ class Lists:
     async def _page(
         self, kind: ListKind, cursor: str | None, server: ServerSpec, caller: Caller
     ) -> Raw | None:
-        meta = self._clients.words(server, caller.client)
+        meta = self._words(server, caller.client)
         params: Envelope = {"_meta": jsonrpc.raw(meta)}
         if cursor is not None:
             params["cursor"] = jsonrpc.raw(cursor)

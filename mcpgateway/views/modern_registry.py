@@ -1,10 +1,17 @@
 """The registry of views for modern requests: their contents, and the parts that serve requests.
 
 All parts that serve modern requests use this registry; `mcpgateway.views.modern` puts them together.
+
+# Note [Lists that depend on the client]
+Some servers list a tool only to clients with the capabilities that it needs.  A modern server gets these with each
+request.  A legacy server gets them at its handshake, so clients with other capabilities have another child of it.  So a
+list is kept for clients with equal capabilities, and fetched with their ``_meta``; where a server has the same child
+for all clients, the list is kept for all.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,6 +19,7 @@ from attrs import define, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import (
@@ -23,19 +31,21 @@ from mcpgateway.errors import (
     UnsupportedVersion,
     of_server,
 )
-from mcpgateway.hub.caller import Caller
+from mcpgateway.hub.caller import Caller, ModernClient
 from mcpgateway.hub.catalog.listed import Librarian
 from mcpgateway.hub.catalog.recorded import Snapshots
 from mcpgateway.hub.filters import Between
 from mcpgateway.hub.pool import Pool
 from mcpgateway.interfaces import Request
 from mcpgateway.policy.access import is_client
+from mcpgateway.policy.eras import EraPath
 from mcpgateway.policy.permissions import TokenScope
+from mcpgateway.policy.recorded_answers import client_in, told_in
+from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
 from mcpgateway.views.extensions import met
 from mcpgateway.views.kept_results import KeptResults
-from mcpgateway.views.modern_clients import Clients
 from mcpgateway.views.modern_lists import Lists
 from mcpgateway.views.modern_own_tools import OwnToolCalls
 from mcpgateway.views.results import Outcomes
@@ -48,7 +58,10 @@ if TYPE_CHECKING:
 
 LOOK_S = 1.0  # for which a view is used before it is looked up again
 SEEN_LIMIT = 1000  # views by place, principal, scope and client
+CLIENTS_LIMIT = 1000
 CALL_TOOL = "tools/call"
+OWN: Envelope = {name: jsonrpc.raw(value) for name, value in modern.own_meta(__version__).items()}
+"""The ``_meta`` of the gateway's own requests."""
 Here = Callable[[Request, View], None]
 Submit = Callable[[Request], None]
 Flies = Callable[[Request, Item, Submit], bool]
@@ -79,6 +92,50 @@ class _OnView(Between):
             self.sink.answered(call, unusable(self.server, why))
         else:
             self.sink.failed(call, GatewayError(of_server(self.server, why.hint or why.message)))
+
+
+class Clients:
+    """Reads the client's ``_meta`` of requests, and derives the parts that servers get.
+
+    :param road: returns the path of modern clients to a server; None while it is not known.
+    :param told_of: returns the ``told`` of a legacy server's child for a client's ``_meta``.
+    """
+
+    def __init__(
+        self,
+        road: Callable[[ServerSpec], EraPath | None],
+        told_of: Callable[[ServerSpec, Envelope], str],
+    ) -> None:
+        self._road = road
+        self._told_of = told_of
+        self._read: dict[bytes, ModernClient | None] = {}  # requests repeat it
+
+    def read(self, meta: Envelope | None) -> ModernClient | None:
+        """Return the client with this ``_meta``; None where it has no capabilities that a list may depend on."""
+        said = client_in(meta or {})
+        key = b"\0".join(bytes(each) for each in said.values())
+        if key not in self._read:
+            if len(self._read) >= CLIENTS_LIMIT:
+                self._read.clear()
+            can = peek.mapping(said, modern.CAPABILITIES_KEY)
+            self._read[key] = ModernClient(said, hashlib.sha256(key).digest()) if can else None
+        return self._read[key]
+
+    def told(self, server: ServerSpec, client: ModernClient | None) -> str:
+        """Return the ``told`` of a server for a client (`mcpgateway.hub.catalog.listed`); empty for none."""
+        if client is None:
+            return ""
+        if self._road(server) is EraPath.BRIDGED:
+            return self._told_of(server, client.meta)
+        return told_in(self.words(server, client))
+
+    def words(self, server: ServerSpec, client: ModernClient | None) -> Envelope:
+        """Return the ``_meta`` of the gateway's request for a server's list for a client."""
+        if client is None:
+            return dict(OWN)
+        if self._road(server) is EraPath.BRIDGED:
+            return dict(client.meta)  # a child may be started with these capabilities
+        return OWN | {modern.CAPABILITIES_KEY: client.meta[modern.CAPABILITIES_KEY]}
 
 
 class Views(Protocol):
@@ -180,7 +237,8 @@ class ModernRegistry:
             stateless.submit,
             self._is_running,
             self._hello,
-            self.clients,
+            self.clients.told,
+            self.clients.words,
             around.clock,
         )
         self.lists.current, self.lists.pause = stateless.current, around.board.pause
@@ -262,6 +320,8 @@ class ModernRegistry:
 
         :raise GatewayError: the request is refused, and not sent.
         """
+        if self.stateless.forward(call, may_doubt=False):
+            return
         call.sink = refuses = _OnView(call.sink, call.caller.server.name)
         try:
             self.stateless.submit(call)

@@ -46,14 +46,14 @@ class Limit:
 LIMITS = {
     "legacy client, legacy server": Limit(4, 4),
     "modern client, modern server": Limit(5, 6),
-    "legacy client, modern server": Limit(6, 6),
-    "modern client, legacy server": Limit(9, 8),
+    "legacy client, modern server": Limit(5, 6),
+    "modern client, legacy server": Limit(6, 8),
     "legacy client, view, legacy server": Limit(8, 8),
-    "legacy client, view, modern server": Limit(10, None),
-    "modern client, view, modern server": Limit(11, 9),
-    "modern client, view, legacy server": Limit(14, 11),
-    "reload of an entry that keeps its child": Limit(32, 12),
-    "reload of an entry that replaces its child": Limit(39, None),
+    "legacy client, view, modern server": Limit(9, None),
+    "modern client, view, modern server": Limit(9, 9),
+    "modern client, view, legacy server": Limit(10, 11),
+    "reload of an entry that keeps its child": Limit(31, 12),
+    "reload of an entry that replaces its child": Limit(38, None),
 }
 
 

@@ -15,10 +15,8 @@ from mcpgateway.discovery.records import ListKind
 from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.catalog.listed import Librarian
 from mcpgateway.owntools.missing_servers import KEY, NOT_YET
-from mcpgateway.policy.eras import EraPath
 from mcpgateway.views.listeners import DEBOUNCE_S
 from mcpgateway.views.lists import LIST_S, PATIENCE_S, SOON_S, TRIES
-from mcpgateway.views.modern_clients import Clients
 from mcpgateway.views.modern_lists import ASKING_S, RESPITE_S, Lists
 from mcpgateway.views.sessions import LEARNT_S
 from tests.support.gateway_in_memory import Client
@@ -227,7 +225,8 @@ class ListTests:
             lambda *_: clock.advance(3),
             lambda _: False,
             lambda _: None,
-            Clients(lambda _: EraPath.NATIVE, lambda *_: ""),
+            lambda *_: "",
+            lambda *_: {},
             clock,
         )
         caller = Caller(modern("m"), "", None)

@@ -45,7 +45,6 @@ from mcpgateway.hub.bridge.bridged_request import (
     page_questions,
 )
 from mcpgateway.hub.bridge.exclusive import QUEUE_LIMIT, ChildGroup, Lane, Lanes
-from mcpgateway.hub.bridge.known_sessions import KnownSessions
 from mcpgateway.hub.bridge.levelled_sessions import LevelledSessions
 from mcpgateway.hub.client_requests import Questions
 from mcpgateway.hub.filters import reason
@@ -65,9 +64,8 @@ from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 from mcpgateway.protocol.request_states import RequestStates, digest_of
 from mcpgateway.protocol.versions import LATEST_LEGACY, LATEST_MODERN
 
-PATIENCE_TICKS = (
-    60  # after so long a parked call is given up, if calls that may ask wait for a lane and none may be added
-)
+# After so long a parked call is given up, if calls that may ask wait for a lane and none may be added.
+PATIENCE_TICKS = 60
 ASKERS_LIMIT = 1000
 
 
@@ -102,25 +100,24 @@ class ToLegacy:
         self._levelled = LevelledSessions(pool, sessions)
         self._crossings: dict[Request, BridgedRequest] = {}  # by the client's request
         self._parked: Parking[BridgedRequest] = Parking(states, seconds)
-        self._known = KnownSessions(pool)
         self._askers: Bounded[tuple[str, str, str], None] = Bounded(ASKERS_LIMIT)  # targets that asked
 
     def refuse(self, server: ServerSpec) -> None:
         """Refuse the calls that wait for a lane of a removed server, so that they do not start it again."""
-        self._known.clear()
         for group in self.lanes:
             if group.server.name == server.name:
                 self._refuse_queue(group, UnknownServer(f"Unknown server: {server.name}"))
 
     def adopt(self, server: ServerSpec) -> None:
         """Use a changed definition of a server."""
-        self._known.clear()
         self.lanes.adopt(server)
 
-    def submit(self, call: Request, peer: int) -> None:
+    def submit(self, call: Request, peer: int, known: Session | None = None) -> Session | None:
         """Send a request to its server.
 
         :param peer: the client's process, where the server keeps state for each; else 0.
+        :param known: the session for the request, if that is known and its child runs.
+        :return: a session for all requests of the principal with the same log level and capabilities, if that is used.
         :raise GatewayError: the request is refused, and not sent.
         """
         if call.method.startswith("tasks/"):
@@ -135,10 +132,10 @@ class ToLegacy:
         params = call.message.params or {}
         if call.method in ASKING and "requestState" in params:
             self._resume(call, peer)
-            return
+            return None
         if call.method in ASKING and "inputResponses" in params:
             answers_in(params)  # the server does not get them, so the gateway has to check their form
-        self._enter(call, peer)
+        return self._enter(call, peer, known)
 
     def told(self, server: ServerSpec, meta: Envelope) -> str:
         """Return the key of what a server's child is told, at its handshake, of clients with these ``_meta``."""
@@ -158,13 +155,12 @@ class ToLegacy:
             self.log.failure("a request broke on its way to a legacy server", why, event="bridge.broken")
         call.sink.failed(call, reason(why))
 
-    def _enter(self, call: Request, peer: int) -> None:
+    def _enter(self, call: Request, peer: int, known: Session | None = None) -> Session | None:
         if not self._is_open:
             raise ShuttingDown("the gateway is stopping")
-        known = self._known.find(call)
         if known is not None:
-            self._begin(call, known, peer, None, can_be_asked=False)
-            return
+            self._begin(call, known, peer, is_known=True)
+            return known
         call.caller.server = self._current(call.caller.server)
         server, principal = call.caller.server, call.caller.principal
         if self._pool.keeps_state(server) and not peer:
@@ -172,18 +168,23 @@ class ToLegacy:
             raise SharedOtherwise(f"{server.name} has a child for each client")
         offer = offer_to(server, call.message.meta)
         can_be_asked = offers_something(offer) and self.lanes.asks(server)
-        group = None
         if can_be_asked or self._pool.keeps_state(server):
             can = offer if self.lanes.asks(server) else {}
             group = self.lanes.group(server, principal, peer, can, call.message.meta or {})
-            session = self.lanes.any_of(group).aside
-        else:
-            session = self._levelled.session(server, principal, call.level, offer)
-            self._known.remember(call, session)
-        self._begin(call, session, peer, group, can_be_asked=can_be_asked)
+            self._begin(call, self.lanes.any_of(group).aside, peer, group)
+            return None
+        session = self._levelled.session(server, principal, call.level, offer)
+        self._begin(call, session, peer)
+        return session if not self._pool.asks(server) else None
 
     def _begin(
-        self, call: Request, session: Session, peer: int, group: ChildGroup | None, *, can_be_asked: bool
+        self,
+        call: Request,
+        session: Session,
+        peer: int,
+        group: ChildGroup | None = None,
+        *,
+        is_known: bool = False,
     ) -> None:
         server, principal = call.caller.server, call.caller.principal
         session.seen = self._sessions.now
@@ -199,9 +200,14 @@ class ToLegacy:
             self._ears.listen(call, slot, (variant_of(server), principal, peer))
         else:
             key = (principal, name_in_workspace(server), call.method, digest_of(call.message.params or {}))
-            is_alone = can_be_asked and call.method in ASKING
             crossing = BridgedRequest.of(self, call, key, session)
-            self._bring(crossing, call, group if is_alone else None, group)
+            if group is not None and call.method in ASKING and offers_something(group.offered):
+                self._queue(crossing, call, group)
+            else:
+                if group is not None:
+                    group.lanes[0].set_level(call.level)
+                self._hold(call, crossing)
+                self._send(crossing, is_known=is_known)
 
     def _discover(self, call: Request, slot: Slot) -> None:
         def met(hello: Envelope) -> None:
@@ -212,19 +218,8 @@ class ToLegacy:
 
     # Across
 
-    def _bring(
-        self, crossing: BridgedRequest, client: Request, group: ChildGroup | None, around: ChildGroup | None
-    ) -> None:
-        """Send a request, through a lane of a group where it needs an exclusive child.
-
-        :param around: the group whose child it goes to without holding a lane; None for the child that clients share.
-        """
-        if group is None:
-            if around is not None:
-                around.lanes[0].set_level(client.level)
-            self._hold(client, crossing)
-            self._send(crossing)
-            return
+    def _queue(self, crossing: BridgedRequest, client: Request, group: ChildGroup) -> None:
+        """Send a request through a lane of a group, since it needs an exclusive child."""
         if len(group.queue) >= QUEUE_LIMIT:
             raise Overloaded(f"{QUEUE_LIMIT} calls wait for {group.server.name} already")
         crossing.group = group
@@ -300,10 +295,11 @@ class ToLegacy:
             if crossing.client is not None:
                 self._deliver(crossing, crossing.client, why)
 
-    def _send(self, crossing: BridgedRequest) -> None:
+    def _send(self, crossing: BridgedRequest, *, is_known: bool = False) -> None:
         crossing.slot = crossing.call.session.slot or self._pool.slot_for(crossing.call.session)
-        peer = crossing.group.peer if crossing.group is not None else 0
-        self._ears.used(crossing.slot, (variant_of(crossing.slot.server), crossing.key[0], peer))
+        if self._ears.listening or not is_known:
+            peer = crossing.group.peer if crossing.group is not None else 0
+            self._ears.used(crossing.slot, (variant_of(crossing.slot.server), crossing.key[0], peer))
         crossing.call.message = in_legacy_form(crossing.message)
         slot, call = crossing.slot, crossing.call
         has_tasks = call.method == task_tools.CALL and legacy.has_tasks(slot.introduction)

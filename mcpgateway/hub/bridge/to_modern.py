@@ -156,7 +156,7 @@ class ToModern:
         :raise GatewayError: the request is refused, and not sent.
         """
         guest = self._guests.get(call.session)
-        if guest is not None:
+        if guest is not None and not guest.hearing.is_set:
             guest.hearing.look()
         here = self._here.get(call.method)
         if here is not None:

@@ -40,6 +40,7 @@ class Hearing:
     :ivar settled: removes a call from the bridge's waiting calls; returns False if it was removed before.
     :ivar filter: the notifications that the session wants.
     :ivar asked: the requests to subscribe that the server has not acknowledged yet, each with its resource.
+    :ivar is_set: True if the session listens, or has nothing to listen to.
     """
 
     session: Session
@@ -48,20 +49,20 @@ class Hearing:
     settled: Callable[[Request], bool]
     filter: Filter = field(factory=Filter)
     asked: dict[Request, str] = field(factory=dict)
+    is_set: bool = False
     patience: int = UNACKNOWLEDGED_TICKS
     late: str = "the server did not say whether it reports changes of this resource"
     _lists: frozenset[str] = frozenset()
     _can_subscribe: bool = False
     _is_meeting: bool = False  # while the child starts
     _is_listening: bool = False
-    _is_set: bool = False  # it listens, or has nothing to listen to
     _is_over: bool = False
     _failures: int = 0
     _rest: int = 0  # ticks until the next try to listen
 
     def look(self) -> None:
         """Subscribe to the notifications that the session wants, unless that has just been refused."""
-        if self._is_set or self._is_meeting or self._rest:
+        if self.is_set or self._is_meeting or self._rest:
             return
         if self.slot.is_resting and not self.asked and not self.session.uris:
             return  # a server that does not run sends no notifications
@@ -86,7 +87,7 @@ class Hearing:
         known = reason(why)
         self._disappoint(known)
         if self._is_listening:  # to the next child
-            self._is_set = True
+            self.is_set = True
             self._update()
         elif not self._rest:  # else it has got an answer already
             self.refused(known)
@@ -94,7 +95,7 @@ class Hearing:
     def _update(self) -> None:
         uris = {*(self.session.uris or ()), *self.asked.values()} if self._can_subscribe else ()
         former, self.filter = self.filter, Filter(self._lists, frozenset(uris))
-        self._is_set = True
+        self.is_set = True
         listening = self.slot.listening
         if listening is None or (self._is_listening and self.filter == former):
             return
@@ -121,7 +122,7 @@ class Hearing:
         """Advance by one second: try again to listen, if a child runs."""
         if self._rest:
             self._rest -= 1
-        elif not self._is_set and self.slot.conversation is not None:
+        elif not self.is_set and self.slot.conversation is not None:
             self.look()
 
     # Requests of the client
@@ -141,7 +142,7 @@ class Hearing:
 
     def bring(self) -> None:
         """Ask the server for the resource of the latest request to subscribe."""
-        self._is_set, self._rest = False, 0
+        self.is_set, self._rest = False, 0
         self.look()
 
     def unsubscribe(self, uri: str) -> None:
@@ -159,7 +160,7 @@ class Hearing:
         self._shrink()
 
     def _shrink(self) -> None:
-        if self._is_set and not self._is_over:
+        if self.is_set and not self._is_over:
             self._update()
 
     # Messages of the server
@@ -213,7 +214,7 @@ class Hearing:
 
     def refused(self, why: GatewayError | Raw) -> None:
         """Take a refusal: fail the requests to subscribe, and try again later."""
-        self._is_listening = self._is_set = False
+        self._is_listening = self.is_set = False
         self.session.is_stale = True
         self._failures += 1
         self._rest = round(delay_s(self._failures - 1))

@@ -133,12 +133,13 @@ class Ears:
     """All modern clients that listen to legacy servers.
 
     :param end: ends a session of the gateway's own.
+    :ivar listening: the listening of each client, by its request.
     """
 
     def __init__(self, sessions: Sessions, end: Callable[[Session, str], object]) -> None:
         self._sessions = sessions
         self._end = end
-        self._ears: dict[Request, Ear] = {}
+        self.listening: dict[Request, Ear] = {}
         self._by_whose: defaultdict[Whose, dict[Request, Ear]] = defaultdict(dict)
         self._used: defaultdict[Whose, WeakSet[Slot]] = defaultdict(WeakSet)
 
@@ -149,17 +150,17 @@ class Ears:
         """
         principal = whose[1]
         wanted = narrowed(read_filter(call.message.params))
-        if sum(ear.slot is slot for ear in self._ears.values()) >= LISTENERS_LIMIT:
+        if sum(ear.slot is slot for ear in self.listening.values()) >= LISTENERS_LIMIT:
             raise Overloaded(f"{LISTENERS_LIMIT} requests listen to this server already")
         session = self._sessions.synthetic(slot.server, principal, level="")
         listener = ClientListener(call, Filter(wanted.lists, wanted.uris), self._over)
-        ear = self._ears[call] = self._by_whose[whose][call] = Ear(listener, session, slot, whose)
+        ear = self.listening[call] = self._by_whose[whose][call] = Ear(listener, session, slot, whose)
         call.holder = self
         slot.join(session)
         slot.greet().addCallbacks(self._met, self._not_met, callbackArgs=(ear,), errbackArgs=(ear,))
 
     def _is_open(self, ear: Ear) -> bool:
-        return self._ears.get(ear.listener.call) is ear
+        return self.listening.get(ear.listener.call) is ear
 
     def _met(self, hello: Envelope, ear: Ear) -> None:
         if not self._is_open(ear):
@@ -176,7 +177,7 @@ class Ears:
             if self._is_open(ear):  # the acknowledgement may have failed, and ended it
                 ear.session.mailbox.attach(ear)
                 for each in list(self._used[ear.whose]):
-                    if each.conversation is not None:
+                    if each.is_up:
                         self._hear_beside(ear, each)
 
         _subscribe(ear.session, ear.slot, uris, _Asked(done, Filter(wanted.lists & changing), set(uris)))
@@ -215,7 +216,7 @@ class Ears:
             ear.listener.refused(reason(why))
 
     def _over(self, call: Request) -> bool:
-        ear = self._ears.pop(call, None)
+        ear = self.listening.pop(call, None)
         if ear is None:
             return False
         of_its = self._by_whose[ear.whose]
@@ -234,13 +235,13 @@ class Ears:
 
     def listen_to(self, slot: Slot) -> bool:
         """True if a client listens to a slot's child."""
-        return any(ear.slot is slot for ear in self._ears.values())
+        return any(ear.slot is slot for ear in self.listening.values())
 
     def slot_ended(self, slot: Slot) -> None:
         """End the listening to a slot that gets no child any more; clients may ask again."""
         for used in self._used.values():
             used.discard(slot)
-        for ear in list(self._ears.values()):
+        for ear in list(self.listening.values()):
             if ear.slot is slot:
                 ear.close()
             else:
@@ -253,7 +254,7 @@ class Ears:
 
     def close(self) -> None:
         """End all listening, with a response to each client."""
-        for ear in list(self._ears.values()):
+        for ear in list(self.listening.values()):
             ear.close()
 
 
