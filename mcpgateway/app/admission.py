@@ -7,9 +7,9 @@ from collections.abc import Callable
 from attrs import frozen
 from twisted.logger import Logger
 
+from mcpgateway.config.diff import Change
 from mcpgateway.config.gateway_settings import GatewaySettings
-from mcpgateway.config.model import ServerSpec
-from mcpgateway.config.security import Issuer
+from mcpgateway.config.security import Issuer, Security
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError
 from mcpgateway.frontends.http.guard import Guard
@@ -20,6 +20,17 @@ from mcpgateway.manage.credentials import CredentialStore
 from mcpgateway.manage.departed_principals import DepartedPrincipals
 from mcpgateway.policy.access import AccessPolicy, networks
 from mcpgateway.views.specs import view_specs
+
+# The settings that decide on who is admitted.
+ACCESS = (
+    "security",
+    "public_url",
+    "allowed_hosts",
+    "allowed_origins",
+    "allow_remote",
+    "auth_mcp_transport",
+    "open_loopback_admin",
+)
 
 
 @frozen
@@ -45,20 +56,32 @@ class Admission:
         if self.guard.access_tokens is not None:
             self.guard.access_tokens.tick()
 
-    def adopt(self, ways: ViewsConfig, servers: tuple[ServerSpec, ...]) -> None:
-        """Apply other settings."""
-        gateway = ways.gateway
-        self.callers.adopt(trusts_others=gateway.trust_other_users)
-        self.bearers.admit_keys(gateway.security.api_keys, gateway.security.project_tokens)
-        self.guard.adopt(policy_of(gateway))
+    def apply(self, change: Change) -> None:
+        """Apply a change of the configuration."""
+        settings, gateway = change.settings, change.settings.gateway
+        if change.has_servers or change.concerns("world"):
+            self.reroute(settings)
+        if change.concerns("trust_other_users"):
+            self.callers.adopt(trusts_others=gateway.trust_other_users)
+        if change.concerns("security"):
+            self._admit(gateway.security)
+        if change.concerns(*ACCESS):
+            self.guard.adopt(policy_of(gateway))
+            self.leaving.look()
+        if change.concerns("limits"):
+            self.root.set_limits(gateway.limits)
+        if change.has_servers or change.concerns("views", "profiles"):
+            self.root.serve((*settings.servers, *view_specs(ViewsConfig(gateway, settings.profiles))))
+        if change.concerns("is_disabled"):
+            self.root.switch(settings.is_disabled)
+
+    def _admit(self, security: Security) -> None:
+        self.bearers.admit_keys(security.api_keys, security.project_tokens)
         try:
-            self.trust(gateway.security.oauth)
+            self.trust(security.oauth)
         except ConfigError as why:
             self.log.error("no tokens of an issuer are taken: {why}", event="issuer.refused", why=str(why))
-        self.leaving.issuer = gateway.security.oauth.issuer
-        self.leaving.look()
-        self.root.set_limits(gateway.limits)
-        self.root.serve((*servers, *view_specs(ways)))
+        self.leaving.issuer = security.oauth.issuer
 
 
 def policy_of(settings: GatewaySettings) -> AccessPolicy:

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from mcpgateway import __version__
 from mcpgateway.app.admission import Admission
 from mcpgateway.app.enrolled import uses_gateway, uses_gateway_now
-from mcpgateway.app.hub import Hub, ground_facts, settle
+from mcpgateway.app.hub import GROUND, Hub, settle
 from mcpgateway.app.log import Observation
 from mcpgateway.app.restart import Renewal
 from mcpgateway.backends.spawn import Launcher
@@ -35,7 +35,6 @@ from mcpgateway.frontends.http.mcp import McpDoor
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.hub.owners.reaper import Reaper
-from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.interfaces import ILauncher, Launch
 from mcpgateway.manage.enrolment import Enrolment
 from mcpgateway.manage.memory import EVERY_TICKS as TIDY_TICKS
@@ -133,7 +132,7 @@ class GatewayService(Service):
         return self.hub.switchboard
 
     def __attrs_post_init__(self) -> None:
-        self.reload.apply = self.adopt
+        self.reload.apply = self.apply
         self.hub.config = self.reload.state.shown
         self.hub.manage = self._manage
         self._vacancy = IdleTime(self.switchboard, lambda: self.hub.is_heard)
@@ -190,29 +189,27 @@ class GatewayService(Service):
         self.reactor.callLater(0, self._enrol)
         self.reactor.callLater(0, self._heed_terminations)
 
-    def adopt(self, settings: Settings, change: Change) -> None:
-        """Apply other settings, as far as that is possible while the gateway runs."""
+    def apply(self, change: Change) -> None:
+        """Apply a change of the configuration, as far as that is possible while the gateway runs."""
         if self.manager is not None:
             self.manager.reloading()
-        before, self.settings = self.settings, settings
+        self.settings = change.settings
         self._observe()
-        if change or ground_facts(settings) != ground_facts(before):
-            settle(self.hub.switchboard, settings, self.home, self.reactor)
-        self.admission.reroute(settings)
-        self.admission.adopt(ViewsConfig(settings.gateway, settings.profiles), change.servers)
-        if settings.is_disabled != before.is_disabled:
-            self.admission.root.switch(settings.is_disabled)
-        self.hub.adopt(settings.gateway, change, settings.profiles)
+        if change.has_servers or change.concerns(*GROUND):
+            settle(self.switchboard, change.settings, self.home, self.reactor)
+        self.admission.apply(change)
+        self.hub.apply(change)
         self._say_ready()
-        self.hub.health.begin((*change.added, *(each.after for each in change.changed)))
+        self.hub.health.begin(change.latter)
         self._say_served(change.added)
         for server in change.removed:
             self.log.info("{name} is not served any more", event="server.removed", name=server.name)
             self.observation.forget(server.name)
         for each in change.changed:
             self.log.info("{name} is defined otherwise now", event="server.changed", name=each.after.name)
-        self.enrolment.look(settings)
-        self._open_manhole()
+        self.enrolment.look(change.settings)
+        if change.concerns("manhole"):
+            self._open_manhole()
 
     def _open_manhole(self) -> None:
         if self._manhole is None and self.settings.manhole == ManholeSettings():

@@ -18,9 +18,9 @@ from mcpgateway.backends.factory import Backends
 from mcpgateway.backends.tape import Tapes
 from mcpgateway.config import environment
 from mcpgateway.config.diff import Change
-from mcpgateway.config.gateway_settings import GatewaySettings, TraceSettings
+from mcpgateway.config.gateway_settings import TraceSettings
 from mcpgateway.config.merge import WorkspaceSpec, World, specialise
-from mcpgateway.config.model import Profile, ServerSpec
+from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.config.settings import Settings
 from mcpgateway.config.surface import ShieldLimits
@@ -75,6 +75,8 @@ if TYPE_CHECKING:
     from mcpgateway.views.modern import ViewDoor
     from mcpgateway.views.sessions import ViewSessions
 
+# The settings by which workspaces and their servers are found.
+GROUND = ("workspaces", "profiles", "projects", "world", "adopted")
 CHECK_S = 5.0  # limit of a request for a service's health
 CHECK_BYTES = 1_048_576
 EXPORT_S = 10.0  # limit of an export of spans to the collector
@@ -269,7 +271,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
 
     timeline, ways = Timeline(meters, clock.seconds), ViewsConfig(gateway, settings.profiles)
     hub = Hub(switchboard, health, meters, timeline, make_stateless, ways, tapes, snapshots)
-    health.on_switch = hub.show_anew
+    health.on_switch = switchboard.show_anew
     hub.savings = savings_of(hub, outside)
     hub.follow(outside.tracer)
     return hub
@@ -298,6 +300,7 @@ def _views_of(stateless: Stateless, board: ViewSessions, outside: Outside) -> Vi
     door.use(board.outcomes)
     board.errands = door.errands
     board.on_tick.append(door.look_around)
+    board.on_anew.append(door.anew)
     return door
 
 
@@ -379,11 +382,6 @@ def proxies_of(settings: Settings) -> Proxies:
     return from_levels((world.login, world.variables), said)
 
 
-def ground_facts(settings: Settings) -> tuple[object, ...]:
-    """Return the facts that decide whether workspaces have to be settled again."""
-    return (settings.workspaces, settings.profiles, settings.projects, settings.world, settings.adopted)
-
-
 def _world(settings: Settings) -> World:
     home = os.path.expanduser("~")
     return settings.world or World(environment.for_children(os.environ), {}, home)
@@ -457,30 +455,24 @@ class Hub:
         """Return whether clients listen to views, for which no server has to run."""
         return self._stateless is not None and self._stateless.is_heard
 
-    def adopt(
-        self, gateway: GatewaySettings, change: Change, profiles: Mapping[str, Profile] | None = None
-    ) -> None:
-        """Apply new servers and settings; sessions of unchanged servers are not affected.
+    def apply(self, change: Change) -> None:
+        """Apply a change of the configuration; sessions of unchanged servers are not affected.
 
-        :param profiles: None where they are the same.
+        Calls that wait for a removed server are refused before its children end, so that they do not start another.
         """
-        switchboard = self.switchboard
-        self.ways = ViewsConfig(gateway, self.ways.profiles if profiles is None else profiles)
-        switchboard.settle_views(self.ways)
-        switchboard.sessions.set_limit(gateway.limits.sessions)
-        switchboard.pool.set_limits(gateway.limits.spawns, gateway.limits.handshake_s)
-        switchboard.eras.set_bridge(gateway.bridge)
-        self.health.adopt(gateway)
-        switchboard.list_limit.set(gateway.limits.list_bytes)
+        switchboard, gateway = self.switchboard, change.settings.gateway
+        self.ways = ViewsConfig(gateway, change.settings.profiles)
+        if change.concerns("limits"):
+            switchboard.sessions.set_limit(gateway.limits.sessions)
+            switchboard.pool.set_limits(gateway.limits.spawns, gateway.limits.handshake_s)
+            switchboard.list_limit.set(gateway.limits.list_bytes)
+        if change.concerns("bridge"):
+            switchboard.eras.set_bridge(gateway.bridge)
+        if change.concerns("ping_s", "limits", "circuit"):
+            self.health.adopt(gateway)
         if self._stateless is not None:
-            self._stateless.adopt(change)
-        switchboard.adopt(change)
-
-    def show_anew(self) -> None:
-        """Notify all clients of views that other servers are shown from now on."""
-        if self._stateless is not None:
-            self._stateless.show_anew()
-        self.switchboard.show_anew()
+            self._stateless.to_legacy.apply(change)
+        switchboard.apply(change)
 
     def tick(self) -> None:
         """Tick all parts; called once a second."""

@@ -9,7 +9,10 @@ from attrs import asdict, evolve, field, frozen
 from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.model import ServerSettings, ServerSpec, Share
 from mcpgateway.config.section import Counts, settings_of
+from mcpgateway.config.settings import Settings
 
+# The parts of a configuration beside its servers and the gateway's own settings.
+PARTS = ("workspaces", "profiles", "projects", "world", "adopted", "is_disabled", "manhole")
 # The name and the place of a server's entry have no effect on its processes.
 NOTES = ("source", "title")
 SETTINGS = settings_of(ServerSettings)
@@ -58,31 +61,51 @@ class ChangedServer:
 
 @frozen
 class Change:
-    """The difference of two sets of servers.
+    """The difference of two configurations, computed once: each part of the gateway that it concerns applies it.
 
-    :ivar servers: all servers afterwards; unchanged ones are the same objects.
+    :ivar settings: the configuration afterwards; unchanged servers are the same objects.
+    :ivar parts: the names of the gateway's settings, and of the other `PARTS`, that differ.
     """
 
-    servers: tuple[ServerSpec, ...]
+    settings: Settings = field(repr=False)
     added: tuple[ServerSpec, ...] = ()
     removed: tuple[ServerSpec, ...] = ()
-    changed: tuple[ChangedServer, ...] = field(default=())
+    changed: tuple[ChangedServer, ...] = ()
+    parts: frozenset[str] = frozenset()
 
-    def __bool__(self) -> bool:
+    @property
+    def has_servers(self) -> bool:
+        """True if a server is added, removed or changed."""
         return bool(self.added or self.removed or self.changed)
 
+    @property
+    def former(self) -> tuple[ServerSpec, ...]:
+        """The servers that are removed or changed, as they were."""
+        return (*self.removed, *(each.before for each in self.changed))
 
-def compare(before: Sequence[ServerSpec], after: Sequence[ServerSpec]) -> Change:
-    """Return the difference of two sets of servers, which are matched by their names."""
-    former = {each.name: each for each in before}
-    wanted = {each.name for each in after}
-    servers = tuple(_kept(former.get(each.name), each) for each in after)
+    @property
+    def latter(self) -> tuple[ServerSpec, ...]:
+        """The servers that are added or changed, as they are."""
+        return (*self.added, *(each.after for each in self.changed))
+
+    def concerns(self, *parts: str) -> bool:
+        """True if one of these settings differs."""
+        return not self.parts.isdisjoint(parts)
+
+
+def compare(before: Settings, after: Settings) -> Change:
+    """Return the difference of two configurations, whose servers are matched by their names."""
+    former = {each.name: each for each in before.servers}
+    wanted = {each.name for each in after.servers}
+    servers = tuple(_kept(former.get(each.name), each) for each in after.servers)
     pairs = [(former[each.name], each) for each in servers if each.name in former]
+    others = [name for name in PARTS if getattr(before, name) != getattr(after, name)]
     return Change(
-        servers,
+        evolve(after, servers=servers),
         added=tuple(each for each in servers if each.name not in former),
-        removed=tuple(each for each in before if each.name not in wanted),
+        removed=tuple(each for each in before.servers if each.name not in wanted),
         changed=tuple(_changed(old, new) for old, new in pairs if old is not new),
+        parts=frozenset((*settings_changed(before.gateway, after.gateway), *others)),
     )
 
 

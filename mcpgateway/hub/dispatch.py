@@ -42,7 +42,7 @@ from mcpgateway.protocol.versions import LATEST_LEGACY, Era
 
 if TYPE_CHECKING:
     from mcpgateway.hub.bridge.to_modern import ToModern
-    from mcpgateway.hub.views import SessionViews, ViewsConfig
+    from mcpgateway.hub.views import SessionViews
 
 # Requests that only look at lists: the server keeps no state after them.
 LOOKING = frozenset(("ping", "tools/list", "prompts/list", "resources/list", "resources/templates/list"))
@@ -130,14 +130,9 @@ class Switchboard(Lifecycle):
             return server  # defined by the workspace itself
         raise UnknownServer(f"Unknown server: {server.name}")
 
-    def settle_views(self, ways: ViewsConfig) -> None:
-        """Let the views use these settings from now on."""
-        if self._board is not None:
-            self._board.settle(ways)
-
-    def adopt(self, change: Change) -> None:
-        """Take over a changed configuration; the sessions of unchanged servers go on."""
-        self.servers = {server.name: server for server in change.servers}
+    def apply(self, change: Change) -> None:
+        """Apply a change of the configuration; the sessions of unchanged servers go on."""
+        self.servers = {server.name: server for server in change.settings.servers}
         self.scopes.look_anew()
         for server in change.added:
             self._drop(server)  # an earlier server of that name may have left a slot
@@ -146,7 +141,7 @@ class Switchboard(Lifecycle):
         for each in change.changed:
             self._change(each)
         if self._board is not None:
-            self._board.adopt(change)
+            self._board.apply(change)
 
     def show_anew(self) -> None:
         """Let the views show their present servers, and forget the former ones."""
@@ -175,7 +170,7 @@ class Switchboard(Lifecycle):
             self._drop(change.before)
         for session in self.sessions.of(change.before):
             session.server = self.scopes.of_principal(change.of(session.server), session.principal)
-        self.pool.adopt(change)
+        self.pool.apply(change)
 
     def _drop(self, server: ServerSpec) -> None:
         self.sessions.forget_anonymous(server)

@@ -24,7 +24,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.bounded import Bounded
-from mcpgateway.config.diff import Change
 from mcpgateway.config.model import Bridge, ServerSpec
 from mcpgateway.errors import (
     BadReply,
@@ -186,20 +185,6 @@ class Stateless:
         self._listeners: dict[Request, tuple[Slot, ClientListener]] = {}
         self._of_peers: dict[tuple[Variant, str, int], Session] = {}
         self._paths: Bounded[tuple[str, str], _KnownPath] = Bounded(PATHS_LIMIT)  # by server and principal
-
-    def adopt(self, change: Change) -> None:
-        """Take over a changed configuration."""
-        for server in change.removed:
-            self.to_legacy.refuse(server)
-        for each in change.changed:
-            self.to_legacy.adopt(each.after)
-        self._paths.clear()
-        self.show_anew()
-
-    def show_anew(self) -> None:
-        """Let the views show their present servers, and forget the former ones."""
-        if self._views is not None:
-            self._views.adopt()
 
     def submit(self, call: Request) -> None:
         """Pass a request to its server or view; the request's sink receives the outcome.

@@ -469,8 +469,8 @@ class Pool:
             slot.listening.close()
         self._close(slot)
 
-    def adopt(self, change: ChangedServer) -> None:
-        """Take over a changed definition of a server; its clients keep their slots."""
+    def apply(self, change: ChangedServer) -> None:
+        """Apply a changed definition of a server; its clients keep their slots."""
         self._forget(change.before)
         for slot in [each for key, each in self._slots.items() if key.server == change.before.name]:
             slot.becomes(change.of(slot.server), restarts=change.restarts)

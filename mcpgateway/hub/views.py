@@ -78,11 +78,8 @@ class SessionViews(Holder, Protocol):
 
     # The configuration
 
-    def settle(self, ways: ViewsConfig) -> None:
-        """Use these settings from now on."""
-
-    def adopt(self, change: Change) -> None:
-        """Take over a changed configuration, and tell the sessions."""
+    def apply(self, change: Change) -> None:
+        """Apply a change of the configuration, and notify the sessions."""
 
     def look_anew(self) -> None:
         """Look up the servers of each view again, and tell the sessions."""
@@ -140,9 +137,6 @@ class ModernViews(Protocol):
 
         :raise GatewayError: the request is refused; its sink receives nothing.
         """
-
-    def adopt(self) -> None:
-        """Tell the listening clients that the servers of their view may have changed."""
 
     def warmed(self, slot: Slot) -> None:
         """Listen to the lists of a slot's child, which has just completed its handshake."""

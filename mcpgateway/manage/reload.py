@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, evolve, field
+from attrs import define, field
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 LOGGED_LIMIT = 20  # problems of one edit
 SOON_S = 2.0  # longer than it takes until an editor has saved
-Apply = Callable[[Settings, Change], None]
+Apply = Callable[[Change], None]
 
 
 @define
@@ -68,7 +68,7 @@ def _clients_files(settings: Settings) -> tuple[str, ...]:
     return tuple(each.path for each in settings.adopted)
 
 
-def _nobody(settings: Settings, change: Change) -> None:
+def _nobody(change: Change) -> None:
     """Do nothing: no server is served yet."""
 
 
@@ -79,7 +79,7 @@ class Reload:
     :ivar settings: the settings in force.
     :ivar config_file: the file for new servers.
     :ivar gather: reads the files without examining them, to find the definition of a server.
-    :ivar apply: applies settings; of the servers only those in the change.
+    :ivar apply: applies a change of the configuration.
     :ivar brought: values from outside of all files; None if none can be resolved.
     :ivar in_thread: runs blocking work in a thread.
     :param examine: reads all files.
@@ -240,11 +240,11 @@ class Reload:
         if self.state.problems:
             self.log.info("the configuration has no errors any more", event="config.repaired")
         self.state.problems, self.state.warnings, self.state.loaded_at = (), warnings, since
-        change = compare(self.settings.servers, settings.servers)
-        if change or settings.gateway != self.settings.gateway:
+        change = compare(self.settings, settings)
+        if change.has_servers or settings.gateway != self.settings.gateway:
             self._tell(change)
-        self.settings = evolve(settings, servers=change.servers)
-        self.apply(self.settings, change)
+        self.settings = change.settings
+        self.apply(change)
         self._warn_of_restart(settings)
 
     def _tell(self, change: Change) -> None:

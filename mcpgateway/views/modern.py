@@ -85,11 +85,15 @@ class ViewDoor(ModernRegistry):
         """True if a client listens to a view."""
         return bool(self._ears)
 
-    def adopt(self) -> None:
-        """Notify all listeners and forget all views, since the servers or the settings of views change."""
-        self._ears.all_changed()
+    def anew(self, announces: bool) -> None:  # noqa: FBT001 - a callback
+        """Forget all views, since the servers or the settings of views have changed.
+
+        :param announces: True if clients that listen are notified.
+        """
         self.lists.forget()
         self._seen.clear()
+        if announces:
+            self._ears.all_changed()
 
     # Requests that the view answers
 

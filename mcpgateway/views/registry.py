@@ -89,14 +89,12 @@ class ViewRegistry:
         self._due: dict[Session, dict[str, None]] = {}
         self.on_tick: list[Callable[[bool], None]] = []
         self._approved = switchboard.scopes.approved()
-        self.ways = ways
-        self.settle(ways)
+        self.use(ways)
 
     # The configuration
 
-    def settle(self, ways: ViewsConfig) -> None:
-        """Use changed settings."""
-        self._is_resettled = ways.gateway.views != self.ways.gateway.views
+    def use(self, ways: ViewsConfig) -> None:
+        """Use these settings."""
         self.ways = ways
         self._specs = {each.name: each for each in specs.view_specs(ways)}
         self._views.clear()

@@ -36,6 +36,8 @@ from mcpgateway.views.roots import Roots
 from mcpgateway.views.routing import SessionRouting
 from mcpgateway.views.single_server import Direct
 
+# The settings that decide on what a view shows to a client, beside those of views.
+CONTENTS = ("shield", "security", "workspaces", "projects", "world", "adopted")
 LEARNT_S = 0.1  # for which changes of lists are collected
 
 
@@ -43,6 +45,7 @@ class ViewSessions(ViewRegistry):
     """The sessions of all views; a `mcpgateway.hub.views.SessionViews`.
 
     :ivar lister: fetches the lists that are not known.
+    :ivar on_anew: called when all views have been made anew, with True where clients are notified of it.
     :ivar errands: the calls of the gateway's own tools by modern clients; None until there is one.
     :ivar roots: asks clients for their roots.
     :ivar direct: shortens results on servers' own endpoints.
@@ -58,6 +61,7 @@ class ViewSessions(ViewRegistry):
         outcomes: Outcomes,
     ) -> None:
         super().__init__(switchboard, librarian, clock, ways, builtin, outcomes)
+        self.on_anew: list[Callable[[bool], None]] = []
         self.lister = Lister(self)
         self.roots = Roots(self)
         self.direct = Direct(outcomes, librarian, self.told)
@@ -68,12 +72,15 @@ class ViewSessions(ViewRegistry):
 
     # The configuration
 
-    def adopt(self, change: Change) -> None:
-        """Use a changed configuration: make all views anew, and notify their sessions."""
-        for each in (*change.removed, *(changed.before for changed in change.changed)):
+    def apply(self, change: Change) -> None:
+        """Apply a change of the configuration: make all views anew, and notify their sessions."""
+        if change.concerns("views", "shield", "profiles"):
+            self.use(ViewsConfig(change.settings.gateway, change.settings.profiles))
+        for each in change.former:
             self.librarian.forget(each.name)
-        announces, self._is_resettled = bool(change) or self._is_resettled, False
-        self.look_anew(announces=announces)
+        announces = change.has_servers or change.concerns("views", "profiles")
+        if announces or change.concerns(*CONTENTS):
+            self.look_anew(announces=announces)
 
     def look_anew(self, *, announces: bool = True) -> None:
         """Make all views anew, and notify their sessions, since other servers may be shown."""
@@ -97,6 +104,8 @@ class ViewSessions(ViewRegistry):
         if announces:
             for session in list(self._outer):
                 self.announce_all(session)
+        for each in self.on_anew:
+            each(announces)
 
     # Sessions
 

@@ -5,7 +5,8 @@ from attrs import evolve
 
 from mcpgateway.config.diff import Change, ChangedServer, at_start, compare, settings_changed
 from mcpgateway.config.gateway_settings import GatewaySettings, Limits
-from mcpgateway.config.model import Lazy, ServerSpec, Share
+from mcpgateway.config.model import Lazy, Profile, ServerSpec, Share
+from mcpgateway.config.settings import Settings
 from mcpgateway.config.surface import Level, ViewSettings
 from mcpgateway.protocol.versions import Era
 
@@ -15,23 +16,35 @@ def spec(name, **more):
     return ServerSpec(name, ("run", "x"), {"A": "b"}, "/", **more)
 
 
+def of(*servers, **more):
+    """A configuration."""
+    return Settings(GatewaySettings(), servers, **more)
+
+
+def changed_of(before, after):
+    """How one server has changed."""
+    (changed,) = compare(of(before), of(after)).changed
+    return changed
+
+
 class CompareTests:
     """Which servers are the same."""
 
     def test_nothing(self):
         """Two equal sets make no change, and the servers stay the objects that they are."""
         before = (spec("a"), spec("b"))
-        change = compare(before, (spec("b"), spec("a")))
-        assert not change
-        assert change.servers[0] is before[1]
-        assert change.servers[1] is before[0]
+        change = compare(of(*before), of(spec("b"), spec("a")))
+        assert not change.has_servers
+        assert change.settings.servers[0] is before[1]
+        assert change.settings.servers[1] is before[0]
 
     def test_added_and_removed(self):
         """Servers are known by their names."""
         before, after = (spec("a"), spec("b")), (spec("b"), spec("c"))
-        change = compare(before, after)
-        assert change == Change((before[1], after[1]), added=(after[1],), removed=(before[0],))
-        assert change.servers[0] is before[1]
+        change = compare(of(*before), of(*after))
+        assert change == Change(of(before[1], after[1]), added=(after[1],), removed=(before[0],))
+        assert change.settings.servers[0] is before[1]
+        assert (change.former, change.latter) == ((before[0],), (after[1],))
 
     @pytest.mark.parametrize(
         ("fields", "restarts", "regroups"),
@@ -57,15 +70,14 @@ class CompareTests:
         """What a child was started with makes another child; what is only asked for later does not."""
         before = spec("a")
         after = evolve(before, **fields)
-        (changed,) = compare((before,), (after,)).changed
+        changed = changed_of(before, after)
         assert (changed.restarts, changed.regroups) == (restarts, regroups)
         assert changed.is_slight is not restarts
 
     def test_other_credentials(self):
         """Who shares a child by credential is another question with other values in the entry."""
         before = evolve(spec("a"), share=Share.CREDENTIAL, credential="one")
-        (changed,) = compare((before,), (evolve(before, credential="other"),)).changed
-        assert changed.regroups
+        assert changed_of(before, evolve(before, credential="other")).regroups
 
     def test_of_a_workspace(self):
         """A slight change comes to a server as it is run for a workspace, which stays the workspace's."""
@@ -78,7 +90,7 @@ class CompareTests:
     def test_not_slight(self):
         """What may hold a value of a workspace is worked out anew for each, though no child has to be."""
         before = spec("a")
-        (changed,) = compare((before,), (evolve(before, inject={"x": "${workspace}"}),)).changed
+        changed = changed_of(before, evolve(before, inject={"x": "${workspace}"}))
         assert not changed.restarts
         assert not changed.is_slight
 
@@ -94,3 +106,15 @@ class SettingsTests:
         )
         assert set(settings_changed(GatewaySettings(), after)) == {"http_port", "listen", "limits", "views"}
         assert set(at_start(GatewaySettings(), after)) == {"http_port", "listen"}
+
+    def test_parts(self):
+        """A change names the gateway's settings and the other parts that differ, and no part that does not."""
+        before = of(spec("a"))
+        views = evolve(before.gateway, views=ViewSettings(tool_budget=1))
+        change = compare(before, of(spec("a"), profiles={"p": Profile("p")}))
+        assert change.parts == {"profiles"}
+        assert not change.has_servers
+        change = compare(before, evolve(before, gateway=views, is_disabled=True))
+        assert change.parts == {"views", "is_disabled"}
+        assert change.concerns("limits", "views")
+        assert not change.concerns("limits", "profiles")

@@ -4,7 +4,6 @@ import pytest
 from attrs import evolve
 from twisted.logger import capturedLogs
 
-from mcpgateway.config.diff import compare
 from mcpgateway.config.gateway_settings import GatewaySettings, Limits
 from mcpgateway.config.model import Bridge, ServerSpec, Share
 from mcpgateway.config.surface import Level
@@ -320,10 +319,9 @@ class SettingsTests:
     def test_limits(self):
         """Limits and the bridge count from the next moment on."""
         gateway = MemoryGateway()
-        change = compare(gateway.settings.servers, gateway.settings.servers)
         limits = Limits(sessions=1, spawns=1, handshake_s=3)
         assert gateway.switchboard.eras.road(server(gateway, "shared"), Era.MODERN) is None
-        gateway.hub.adopt(GatewaySettings(limits=limits, bridge=Bridge.OFF), change)
+        gateway.apply(evolve(gateway.settings, gateway=GatewaySettings(limits=limits, bridge=Bridge.OFF)))
         gateway.session()
         gateway.session()
         assert len(gateway.sessions) == 1

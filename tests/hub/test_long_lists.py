@@ -184,8 +184,7 @@ class LimitTests:
         assert self.backend(gateway)["too_long"]
         settings = gateway.settings
         more = evolve(settings.gateway, limits=Limits(list_bytes=MEBIBYTE))
-        gateway.settings = evolve(settings, gateway=more)
-        gateway.serve(*settings.servers)
+        gateway.apply(evolve(settings, gateway=more))
         assert self.backend(gateway)["too_long"] == ""
 
     def test_forgotten(self) -> None:

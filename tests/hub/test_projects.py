@@ -12,8 +12,10 @@ from urllib.parse import quote
 import pytest
 
 from mcpgateway.config.diff import compare
+from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.merge import WorkspaceSpec
 from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.settings import Settings
 from mcpgateway.hub.workspaces import Ground
 from mcpgateway.policy.agent_tokens import PREFIX, AgentToken, digest_of
 from mcpgateway.system.workspaces import WorkspaceFinder
@@ -370,8 +372,10 @@ class RootsTests:
 
 def test_compared() -> None:
     """Another project is reason enough that no session stays."""
-    before = ServerSpec("a", (), {}, "/", project="/p")
-    (changed,) = compare([before], [ServerSpec("a", (), {}, "/", project="/q")]).changed
+    before, after = (
+        Settings(GatewaySettings(), (ServerSpec("a", (), {}, "/", project=each),)) for each in ("/p", "/q")
+    )
+    (changed,) = compare(before, after).changed
     assert changed.regroups
 
 

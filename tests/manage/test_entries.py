@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from mcpgateway.config.diff import Change
 from mcpgateway.config.edit.change import Patch
 from mcpgateway.config.edit.conditions import EditCondition
 from mcpgateway.config.read import parse
-from mcpgateway.config.settings import Settings
 from mcpgateway.errors import NameTaken, Outdated, UnknownServer
 from mcpgateway.manage.entries import Entries
 from mcpgateway.manage.servers import ServerOperations
@@ -54,8 +54,8 @@ def entries_of(managed: Managed) -> Entries:
     """What changes the entries of a configuration."""
     gateway = MemoryGateway()
 
-    def apply(settings: Settings, change: Any) -> None:
-        gateway.serve(*settings.servers)
+    def apply(change: Change) -> None:
+        gateway.serve(*change.settings.servers)
 
     managed.reload.apply = apply
     gateway.serve(*managed.reload.settings.servers)

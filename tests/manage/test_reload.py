@@ -49,7 +49,7 @@ class World:
             Fingerprints(()),
             str(self.path),
             lambda: gather(self.options, {}),
-            lambda settings, change: self.applied.append((settings, change)),
+            self.applied.append,
         )
         self.reload.begin(FileWatch(self.clock, no_notifier, self.reload.look))
 
@@ -85,9 +85,9 @@ class ReadTests:
     def test_applied(self, world):
         """What is different is put into force, once."""
         world.save(CONFIG.replace("walk", "run"))
-        ((settings, change),) = world.applied
+        (change,) = world.applied
         assert [each.after.command for each in change.changed] == [("run",)]
-        assert settings.servers[0] is change.servers[0]
+        assert change.settings is world.reload.settings
         world.settle()
         assert world.reads == 1
 
@@ -97,7 +97,7 @@ class ReadTests:
         for number in range(3):
             world.save(CONFIG + f"  c{number}:\n    command: x\n")
             assert world.reload.settings.servers[0] is first
-            assert world.applied[-1][1].servers[0] is first
+            assert world.applied[-1].settings.servers[0] is first
 
     def test_an_error(self, world):
         """Nothing is put into force, the problem is known, and it is logged once."""

@@ -48,7 +48,7 @@ class World:
             Fingerprints(()),
             str(self.path),
             lambda: gather(options, environ),
-            lambda settings, change: self.applied.append(change),
+            self.applied.append,
             brought,
             self._in_thread,
         )

@@ -13,6 +13,9 @@ from mcpgateway.app.daemon import GatewayService, SettingsOrigin
 from mcpgateway.app.hub import settle
 from mcpgateway.app.restart import Renewal
 from mcpgateway.clientfiles.reader import enrolled_files
+from mcpgateway.config.diff import compare
+from mcpgateway.config.gateway_settings import GatewaySettings
+from mcpgateway.config.settings import Settings
 from mcpgateway.frontends.http.peers import Callers
 from mcpgateway.manage.departed_principals import DepartedPrincipals
 from mcpgateway.manage.enrolment import Enrolment
@@ -78,7 +81,7 @@ class Edited(MemoryGateway):
         )
         settle(self.switchboard, found.settings, self.home, self.clock)
         self.service = self._service(front)
-        front.adopt(self.hub.ways, found.settings.servers)
+        front.apply(compare(Settings(GatewaySettings(), ()), found.settings))
 
     def _no_logins(self) -> Any:
         raise AssertionError("nothing was granted to anybody")

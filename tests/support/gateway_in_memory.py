@@ -474,11 +474,15 @@ class MemoryGateway:
 
     def serve(self, *servers: ServerSpec) -> None:
         """Serve these from now on, as an edit of the configuration would have it."""
-        change = compare(self.settings.servers, servers)
-        self.settings = evolve(self.settings, servers=change.servers)
+        self.apply(evolve(self.settings, servers=servers))
+
+    def apply(self, settings: Settings) -> None:
+        """Apply other settings, as an edit of the configuration would have it."""
+        change = compare(self.settings, settings)
+        self.settings = change.settings
         ways = ViewsConfig(self.settings.gateway, self.settings.profiles)
-        self.root.serve((*change.servers, *view_specs(ways)))
-        self.hub.adopt(ways.gateway, change, ways.profiles)
+        self.root.serve((*self.settings.servers, *view_specs(ways)))
+        self.hub.apply(change)
 
     def edit(self, name: str, **fields: Any) -> None:
         """Change the definition of one server."""

@@ -95,7 +95,7 @@ def stage() -> Stage:
     acts = {"ask": ask, "redirect": redirect, "refuse": refuse, "wait": wait}
     board = stage.gateway.switchboard.board
     board._builtin = Builtin([Scripted(name, act) for name, act in acts.items()])
-    board.settle(board.ways)
+    board.use(board.ways)
     return stage
 
 

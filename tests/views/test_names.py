@@ -66,8 +66,7 @@ class MeaningTests:
         gateway = stage.gateway
         settings = gateway.settings.gateway
         shown = evolve(settings, views=evolve(settings.views, expose=Expose.META))
-        gateway.settings = evolve(gateway.settings, gateway=shown)
-        gateway.serve(*gateway.settings.servers)
+        gateway.apply(evolve(gateway.settings, gateway=shown))
         client = stage.view("/mcp")
         assert called(stage, client, "list_servers") == "its own"
         assert called(stage, client, "search") == "bare: search"

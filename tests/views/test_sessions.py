@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from attrs import evolve
 
-from mcpgateway.config.gateway_settings import GatewaySettings, Limits
+from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.config.model import Lazy, Profile, ServerSpec, Share
-from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.policy.reaping import IDLE_TICKS
-from mcpgateway.views.specs import view_specs
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
 from tests.support.views import Offer, Stage, tool
 
@@ -225,16 +224,10 @@ class ConfigurationTests:
         """A profile has a view of its servers, for as long as there is a profile."""
         gateway = stage.gateway
         profile = Profile("docs", servers=("shared",))
-        ways = ViewsConfig(GatewaySettings(), {"docs": profile})
-        gateway.root.serve((*gateway.settings.servers, *view_specs(ways)))
-        change = gateway.settings.servers
-        assert change
-        from mcpgateway.config.diff import compare
-
-        gateway.hub.adopt(ways.gateway, compare(change, change), ways.profiles)
+        gateway.apply(evolve(gateway.settings, profiles={"docs": profile}))
         client = stage.view("/mcp/p/docs")
         assert stage.names(client) == ["shared__echo"]
-        gateway.hub.adopt(ways.gateway, compare(change, change), {})
+        gateway.apply(evolve(gateway.settings, profiles={}))
         assert client.ask({"jsonrpc": "2.0", "id": 1, "method": "ping"}).status == 404
 
 

@@ -101,8 +101,7 @@ class CountingTests:
         """A list that is shorter than its servers wrote it spares the difference."""
         settings = house.gateway.settings.gateway
         views = evolve(settings.views, compress_schemas=True)
-        house.gateway.settings = evolve(house.gateway.settings, gateway=evolve(settings, views=views))
-        house.gateway.serve(*house.gateway.settings.servers)
+        house.gateway.apply(evolve(house.gateway.settings, gateway=evolve(settings, views=views)))
         house.stage.list(house.stage.view("/mcp/full"))
         assert house.saved()["compression"] > 1000
 

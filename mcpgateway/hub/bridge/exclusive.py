@@ -32,6 +32,7 @@ from attrs import define, field
 from msgspec import Raw
 
 from mcpgateway import __version__
+from mcpgateway.config.diff import Change
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import Overloaded
 from mcpgateway.hub.owners.peers import Claim, unclaimed
@@ -137,13 +138,14 @@ class Lanes:
     def __iter__(self) -> Any:
         return iter(list(self._groups.values()))
 
-    def adopt(self, server: ServerSpec) -> None:
-        """Use a changed definition of a server for the groups that exist."""
+    def apply(self, change: Change) -> None:
+        """Use the changed definitions of servers for the groups that exist."""
+        changed = {each.after.name: each for each in change.changed}
         for group in self:
-            if group.server.name == server.name:
-                group.server = server
+            if group.server.name in changed:
+                group.server = changed[group.server.name].of(group.server)
                 for lane in group.lanes:
-                    lane.aside.server = server
+                    lane.aside.server = group.server
 
     def asks(self, server: ServerSpec) -> bool:
         """True if a server may ask the client of a call."""

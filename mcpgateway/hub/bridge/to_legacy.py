@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.bounded import Bounded
+from mcpgateway.config.diff import Change
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import (
     BackendTimeout,
@@ -102,15 +103,13 @@ class ToLegacy:
         self._parked: Parking[BridgedRequest] = Parking(states, seconds)
         self._askers: Bounded[tuple[str, str, str], None] = Bounded(ASKERS_LIMIT)  # targets that asked
 
-    def refuse(self, server: ServerSpec) -> None:
-        """Refuse the calls that wait for a lane of a removed server, so that they do not start it again."""
+    def apply(self, change: Change) -> None:
+        """Apply a change of the configuration: refuse the calls that wait for a lane of a removed server."""
+        removed = {each.name for each in change.removed}
         for group in self.lanes:
-            if group.server.name == server.name:
-                self._refuse_queue(group, UnknownServer(f"Unknown server: {server.name}"))
-
-    def adopt(self, server: ServerSpec) -> None:
-        """Use a changed definition of a server."""
-        self.lanes.adopt(server)
+            if group.server.name in removed:
+                self._refuse_queue(group, UnknownServer(f"Unknown server: {group.server.name}"))
+        self.lanes.apply(change)
 
     def submit(self, call: Request, peer: int, known: Session | None = None) -> Session | None:
         """Send a request to its server.

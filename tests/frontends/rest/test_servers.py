@@ -18,7 +18,6 @@ from twisted.internet.defer import Deferred
 from mcpgateway.config.diff import Change
 from mcpgateway.config.edit.edits import Put
 from mcpgateway.config.read import parse
-from mcpgateway.config.settings import Settings
 from mcpgateway.frontends.http.peers import HttpPeer
 from mcpgateway.frontends.http.routes import class_of, leading_to
 from mcpgateway.frontends.rest.openapi import REFUSALS
@@ -61,8 +60,8 @@ class Filed(MemoryGateway):
         self.launcher.hello = {**HELLO, "capabilities": {}}
         self.admin = self.client("a", **ADMIN)
 
-    def _apply(self, settings: Settings, change: Change) -> None:
-        self.serve(*change.servers)
+    def _apply(self, change: Change) -> None:
+        self.serve(*change.settings.servers)
 
     @property
     def text(self) -> str:
