@@ -24,12 +24,14 @@ FUNCTIONAL := -m "not soak" $(LONGEST) $(filter-out $(LONGEST),$(sort $(wildcard
 # Hundreds of processes import the same modules, which are compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
-ELSEWHERE := $(addprefix --ignore=tests/,bench clients remotes browser)
-UNIT := $(ELSEWHERE) --ignore=tests/functional --ignore=tests/contracts tests
+UNIT := $(addprefix --ignore=tests/,bench clients remotes browser functional contracts) tests
+# The unit tests as two processes, each of which collects its half only.  pytest-xdist has every process collect all of
+# them and hands out each by itself, a sixth of the time of tests this short.
+OUTER := $(addprefix tests/,clientfiles frontends cli config)
 PYTEST := $(BIN)/python -m pytest --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers run test tests lint structure roads types imports unit coverage functional soak conformance test-clients test-remotes test-browser bench docs package clean format
+.PHONY: help venv servers run test tests lint structure roads types imports unit unit-outer unit-inner coverage functional soak conformance test-clients test-remotes test-browser bench docs package clean format
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,7 +63,7 @@ run: $(VENV) ## serve ~/.claude.json and two demo servers on http://localhost:91
 
 # Tests that wait for processes leave time for all that computes, one after the other, beside them.
 test: $(VENV) servers ## everything that must hold before a change lands
-	$(MAKE) --jobs=2 --output-sync=target functional lint types docs package unit
+	$(MAKE) --jobs=2 --output-sync=target functional lint types docs package unit-outer unit-inner
 
 lint: $(VENV) ## formatting, ruff, import contracts, docstrings, spelling
 	$(BIN)/ruff format --check .
@@ -84,14 +86,19 @@ types: $(VENV) ## mypy, strict
 	$(BIN)/mypy
 
 tests: $(VENV) servers ## the unit and the functional tests
-	$(MAKE) --jobs=2 --output-sync=target functional unit
+	$(MAKE) --jobs=2 --output-sync=target functional unit-outer unit-inner
 
 # What each of the processes that run tests would have to compile for itself.
 compiled = mkdir -p build && { $(PYTEST) --collect-only $1 >build/collected-$@.log || { tail -50 build/collected-$@.log; exit 1; }; }
 
 unit: $(VENV) ## unit and property tests; no sockets, no servers
-	$(call compiled,$(UNIT))
-	$(PYTEST) --numprocesses=auto --dist=worksteal $(UNIT)
+	$(MAKE) --jobs=2 --output-sync=target unit-outer unit-inner
+
+unit-outer: $(VENV)
+	$(PYTEST) $(OUTER)
+
+unit-inner: $(VENV)
+	$(PYTEST) $(UNIT) $(addprefix --ignore=,$(OUTER))
 
 # Apart from the others, since watching every branch takes two and a half times as long.
 coverage: $(VENV) ## the unit tests under branch coverage

@@ -55,6 +55,7 @@ IMPORTED_AS = {
     "pyjwt": ("jwt",),
     "pyjwt[crypto]": ("jwt", "cryptography"),
     "pyopenssl": ("OpenSSL",),
+    "pytest": ("pytest", "_pytest"),
     "sphinx": ("sphinx", "docutils"),
     "twisted[conch]": ("twisted.conch",),
 }
