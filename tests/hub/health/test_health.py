@@ -462,7 +462,7 @@ class BreakerTests:
             "it failed last because: shared: the program was not found; "
             "to try it at once, reset its circuit or restart the gateway"
         )
-        gateway.tick(100_000)
+        gateway.tick(10_000)
         assert status(gateway) == "disabled"
         assert shown(gateway)["next_try_s"] is None
 
