@@ -2,7 +2,6 @@
 
 import os
 import stat
-import threading
 from pathlib import Path
 
 import pytest
@@ -299,24 +298,21 @@ class RaceTests:
 
     def test_written_in_place(self, file, tmp_path):
         """A program that has the file open is waited for."""
-        stream = open(file, "r+b", buffering=0)  # noqa: SIM115 - it is closed by another thread
+        stream = open(file, "r+b", buffering=0)  # noqa: SIM115 - it is closed while the change waits
 
-        def finish():
-            stream.seek(0)
-            stream.write(b"one\ntheirs\n")
-            stream.close()
+        class Open(FaultyDisk):
+            def sleep(self, seconds):
+                super().sleep(seconds)
+                if not stream.closed:
+                    stream.write(b"one\ntheirs\n")
+                    stream.close()
 
         with open(file, "rb") as looked:
             if not DISK.is_being_written(looked.fileno()):
                 stream.close()
                 pytest.skip("this file system does not tell who writes")
         (tmp_path / "home").mkdir()
-        timer = threading.Timer(0.1, finish)
-        timer.start()
-        try:
-            change(str(file), add, kept=Backups(str(tmp_path / "home")))
-        finally:
-            timer.join()
+        change(str(file), add, kept=Backups(str(tmp_path / "home"), Open()))
         assert file.read_bytes() == b"one\ntheirs\nours\n"
 
     def test_overwritten(self, file, tmp_path):
