@@ -412,7 +412,7 @@ def _run(argv: list[str], environ: dict[str, str], directory: str) -> NoReturn:
     if PROGRAMS[Path(argv[0]).name] == COMMAND:
         posix.execve = os.execve = _exec
         os.execv = _exec_module
-    sys.exit(_program(argv)())  # type: ignore[arg-type]
+    _end_with(_program(argv))
 
 
 def _be(argv: list[str], environ: dict[str, str]) -> None:
@@ -470,21 +470,31 @@ def _exec_module(path: str, words: Sequence[str]) -> NoReturn:
     )
 
 
-def _begin(argv: list[str], environ: Mapping[str, str], program: Callable[[], object]) -> NoReturn:
+def _begin(argv: list[str], environ: dict[str, str], program: Callable[[], object]) -> NoReturn:
     posix.execve, os.execve, os.execv = _execve, _execve, _execv  # a gateway begins anew as any other does
-    code: object = 1
-    try:
+
+    def begun() -> object:
         for number in signal.valid_signals():
             if callable(signal.getsignal(number)):
                 usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
                 signal.signal(number, usual)
         _be(argv, environ)
+        return program()
+
+    _end_with(begun)
+
+
+def _end_with(program: Callable[[], object]) -> NoReturn:
+    """End as the interpreter does, but for the modules, whose removal takes longer than most commands."""
+    code: object = 1
+    try:
         code = program()
     except SystemExit as end:
         code = end.code
     finally:
         if sys.exc_info()[0]:
             sys.excepthook(*sys.exc_info())
+        threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         if not isinstance(code, int | None):
             print(code, file=sys.stderr)
