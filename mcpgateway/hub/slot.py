@@ -347,7 +347,7 @@ class Slot(Upstream):
         """Take over another definition of the server.
 
         :param restarts: true if a child of the former definition has to be stopped; the next one is started on use, or
-            at once if a client listens or is subscribed.
+            at once if a request waits, or a client listens or is subscribed.
         """
         self.server = server
         self.limit_anew()
@@ -357,12 +357,20 @@ class Slot(Upstream):
         # Failures of the former definition do not count for this one.
         self.watch = self._environment.monitor.watch(self)
         self._remember()
-        if self.has_children:
-            self.close().addErrback(_let_go)
-            if self.subscriptions or self.listening:
-                self.want()
+        if self.has_children or self._start is not None:
+            self._replace()
         if self.era is Era.LEGACY:
             self._environment.listener.warmed(self, list(self.sessions))
+
+    def _replace(self) -> None:
+        # What waits for the child waits for its successor.
+        calls, greeting = self._waiting.take(), self._greeting
+        self._greeting = []
+        self.close().addErrback(_let_go)
+        self._waiting.requests[:0] = calls
+        self._greeting[:0] = greeting
+        if calls or greeting or self.subscriptions or self.listening:
+            self.want()
 
     def expire(self) -> None:
         """Count one tick, and answer the calls that have waited for longer than the server's time limit."""

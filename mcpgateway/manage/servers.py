@@ -53,9 +53,9 @@ class ServerOperations:
         if waiting is not None:
             waiting.append(done)
             return done
-        self._starting[name] = [done]
-        work = ensureDeferred(self._meet(server)).addTimeout(START_S, self._clock)
-        work.addErrback(self._not_met, name)
+        self._starting[name] = waiting = [done]
+        work = ensureDeferred(self._meet(server, waiting)).addTimeout(START_S, self._clock)
+        work.addErrback(self._not_met, name, waiting)
         return done
 
     def keep_up(self, name: str) -> None:
@@ -164,19 +164,18 @@ class ServerOperations:
     def _is_up(self, server: ServerSpec) -> bool:
         return any(each.slot.is_up for each in self._health.instances(server.name))
 
-    async def _meet(self, server: ServerSpec) -> None:
+    async def _meet(self, server: ServerSpec, waiting: list[Deferred[None]]) -> None:
         visit = await InternalClient.begin(self._switchboard, server, OURSELVES)
         try:
             if visit.session.slot is not None:
                 await visit.session.slot.greet()  # its recorded lists need no child
-            self._wake(server.name, None)
+            self._wake(server.name, waiting, None)
             if visit.offers("tools"):
                 await visit.list("tools/list", "tools")
         finally:
             visit.end("its server has been started")
 
-    def _not_met(self, why: Failure, name: str) -> None:
-        waiting = name in self._starting
+    def _not_met(self, why: Failure, name: str, waiting: list[Deferred[None]]) -> None:
         if why.check(defer.TimeoutError):
             why = Failure(BackendTimeout(f"{name} has not started within {START_S:g} s"))
         elif not why.check(GatewayError):
@@ -189,10 +188,13 @@ class ServerOperations:
                 server=name,
                 why=str(why.value),
             )
-        self._wake(name, why)
+        self._wake(name, waiting, why)
 
-    def _wake(self, name: str, why: Failure | None) -> None:
-        for done in self._starting.pop(name, []):
+    def _wake(self, name: str, waiting: list[Deferred[None]], why: Failure | None) -> None:
+        if self._starting.get(name) is waiting:
+            del self._starting[name]
+        while waiting:
+            done = waiting.pop(0)
             if why is None:
                 done.callback(None)
             else:

@@ -69,7 +69,6 @@ _starting.upon(LifecycleEvent.wanted).loop().returns(None)
 _warm.upon(LifecycleEvent.wanted).loop().returns(None)
 _returning.upon(LifecycleEvent.wanted).loop().returns(None)
 _stopping.upon(LifecycleEvent.wanted).to(_returning).returns(None)
-_returning.upon(LifecycleEvent.unwanted).to(_stopping).returns(None)
 _stopping.upon(LifecycleEvent.unwanted).loop().returns(None)
 # The child may exit before the outcome of its handshake is reported.
 _cold.upon(LifecycleEvent.gone).loop().returns(None)
@@ -110,6 +109,11 @@ def _lose(life: LifecycleEvent, core: LifecycleMachine) -> None:
 def _abort(life: LifecycleEvent, core: LifecycleMachine) -> None:
     core.hands.refuse()
     core.hands.stop()
+
+
+@_returning.upon(LifecycleEvent.unwanted).to(_stopping)
+def _no_return(life: LifecycleEvent, core: LifecycleMachine) -> None:
+    core.hands.refuse()
 
 
 @_warm.upon(LifecycleEvent.unwanted).to(_stopping)

@@ -254,6 +254,24 @@ class HandshakeTests:
         gateway.child.say({"jsonrpc": "2.0", "id": "q", "method": "roots/list"})
         assert len(gateway.switchboard.questions) == 1
 
+    def test_one_whose_entry_changes_meanwhile(self) -> None:
+        """Requests that wait for it wait for the child of the new definition."""
+        gateway = MemoryGateway()
+        gateway.launcher.hello = None
+        client = gateway.client("shared")
+        client.call(0, "initialize", protocolVersion="2025-06-18")
+        former = gateway.child
+        former.lingers = Deferred()
+        for number in range(3):
+            gateway.edit("shared", env={"N": str(number)})
+        former.exit(0)
+        former.lingers.callback(None)
+        assert client.heard is None
+        gateway.child.answer(gateway.child.asked("initialize")[0], HELLO)
+        assert client.heard is not None
+        assert client.heard.status == 200
+        assert len(gateway.launcher.children) == 2
+
     def test_one_that_is_stopped_meanwhile(self) -> None:
         """A child that is stopped in its handshake ends in its own time, and that is no failure of the server's."""
         gateway = MemoryGateway()

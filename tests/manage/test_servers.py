@@ -71,6 +71,38 @@ class StartTests:
         gateway.child.exit(1, "no")
         assert all(isinstance(outcome(each).value, GatewayError) for each in waiting)
 
+    @pytest.mark.parametrize("edits", [1, 2, 3])
+    def test_an_entry_that_changes_meanwhile(
+        self, gateway: MemoryGateway, operating: ServerOperations, edits: int
+    ) -> None:
+        """A start waits for the child of the latest definition, whatever has become of the children before."""
+        operating.start("shared")
+        former = gateway.child
+        former.lingers = Deferred()
+        waiting = []
+        for number in range(edits):
+            gateway.edit("shared", env={"N": str(number)})
+            waiting.append(operating.start("shared"))
+        former.exit(0)
+        former.lingers.callback(None)
+        assert gateway.child is not former
+        assert [outcome(each.addCallback(lambda _: "done")) for each in waiting] == ["done"] * edits
+
+    def test_a_list_that_ends_late(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
+        """The end of a child whose tools are being listed does not fail the start of its successor."""
+        gateway.launcher.hello = dict(HELLO)
+        operating.start("shared")
+        former = gateway.child
+        former.lingers = Deferred()
+        gateway.edit("shared", env={"N": "1"})
+        gateway.launcher.hello = None
+        started = operating.start("shared")
+        former.exit(0)
+        former.lingers.callback(None)
+        assert not started.called
+        gateway.child.answer(gateway.child.asked("initialize")[0], HELLO)
+        assert outcome(started.addCallback(lambda _: "done")) == "done"
+
     def test_too_slow(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
         """A start has a limit, whatever it is that takes so long."""
         gateway.launcher.prepares = False

@@ -57,7 +57,7 @@ class LifeTests:
             (["wanted", "ready", "unwanted", "wanted", "gone"], ["start", "serve", "stop", "rest", "start"]),
             (
                 ["wanted", "ready", "unwanted", "wanted", "unwanted", "gone"],
-                ["start", "serve", "stop", "rest"],
+                ["start", "serve", "stop", "refuse", "rest"],
             ),
             (["unwanted"], ["rest"]),
         ],
