@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-from functools import lru_cache
 from typing import Any
 
 from mcpgateway.config.document import Document, Path, printable
@@ -19,9 +18,6 @@ TEXT_LIMIT = 1_048_576
 # Far above any real configuration; what is beyond it is an alias bomb.
 NODE_LIMIT = 50_000
 DEPTH_LIMIT = 100
-# An edit reads the same texts again and again: the file before and after it, and each way to write it.
-REMEMBERED_TEXTS = 4
-REMEMBERED_LENGTH = 32_768  # the nodes of such a file take 4 MB
 
 PLAIN = "tag:yaml.org,2002:"
 # A parser quotes what it stumbled over, and that can be a part of a secret.
@@ -35,12 +31,13 @@ def parse(text: str, file: str, flaws: Problems) -> Document:
     :param flaws: keys that are there twice, of which the last counts, are added to these problems.
     :raise ConfigError: the text is not such YAML; the message names the line.
     """
+    from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     if len(text) > TEXT_LIMIT:
         raise Wrong(Problem(Where(file, 1), f"is larger than {TEXT_LIMIT} characters, the limit for YAML"))
     try:
-        node = _composed(text) if len(text) <= REMEMBERED_LENGTH else _composed.__wrapped__(text)
+        node = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as why:
         mark = why.problem_mark or why.context_mark
         line = mark.line + 1 if mark else 1
@@ -55,14 +52,6 @@ def parse(text: str, file: str, flaws: Problems) -> Document:
     reader = _Reader(file, flaws)
     value = None if node is None else reader.value(node, ())
     return Document(file, value, reader.line_of, reader.written)
-
-
-@lru_cache(maxsize=REMEMBERED_TEXTS)
-def _composed(text: str) -> Any:
-    """The nodes of a text, which nobody changes."""
-    from ruamel.yaml import YAML
-
-    return YAML(typ="safe", pure=True).compose(text)
 
 
 class _Reader:

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from mcpgateway.config.document import dotted, kind, printable, shown
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.read import parse
-from mcpgateway.config.yamltext import REMEMBERED_LENGTH
 from mcpgateway.errors import ConfigError
 
 plain = st.recursive(
@@ -172,17 +171,6 @@ class YamlTests:
         found = parse(text, "/c.yaml").value
         assert (found["y"], found["z"]) == ({"a": 1, "b": 3}, {"a": 1, "b": 2, "c": 4})
 
-    def test_read_again(self):
-        """A text that is read again gives values of its own, and its flaws are those of the file it is read from."""
-        first, second = (parse("a: {b: [1]}", file) for file in ("/c.yaml", "/d.yaml"))
-        first.value["a"]["b"].append(2)
-        assert second.value == parse("a: {b: [1]}", "/c.yaml").value == {"a": {"b": [1]}}
-        assert [problem("a: !local x", file).partition(",")[0] for file in ("/c.yaml", "/d.yaml")] == [
-            *("/c.yaml", "/d.yaml")
-        ]
-        long = "a: " + "x" * REMEMBERED_LENGTH
-        assert parse(long, "/c.yaml").value == parse(long, "/c.yaml").value
-
     def test_repeated_key(self):
         """A key that is there twice is named with its line."""
         assert problem("a: 1\nb: 2\na: 3\n", "/c.yaml") == "/c.yaml, line 3: the key 'a' is there twice"
@@ -205,7 +193,7 @@ class YamlTests:
             ("a: 1\n---\nb: 2\n", "is not valid YAML"),
             ("a: \x01", "is not valid YAML"),
             ("a: &a [*a]", "/c.yaml"),
-            ("[" * 1000, "nested too deeply"),
+            ("[" * 5000, "nested too deeply"),
             ("a: " + "[" * 150 + "]" * 150, "nested too deeply"),
             ("x" * 1_100_000, "is larger than"),
         ],

@@ -33,8 +33,8 @@ def edit(text: str, file: str, change: Edit) -> str:
     before = how.values(text, file)
     wanted = changed(before, change, file)
     for plan in (list(steps(before, change)), [change]):
-        made = _carried_out(how, text, file, plan)
-        if made is not None and same(_values(how, made, file), wanted):
+        made, value = _carried_out(how, text, before, file, plan)
+        if same(value, wanted):
             return made
     raise ConfigError(
         f"{file}: {dotted(change.road)} cannot be changed without changing something else;"
@@ -42,15 +42,15 @@ def edit(text: str, file: str, change: Edit) -> str:
     )
 
 
-def _carried_out(how: Any, text: str, file: str, plan: Sequence[Edit]) -> str | None:
+def _carried_out(how: Any, text: str, value: Any, file: str, plan: Sequence[Edit]) -> tuple[str, Any]:
+    # A text and its values, after all steps of a plan; no values where a step cannot be carried out.
     for each in plan:
-        aim = changed(how.values(text, file), each, file)
-        ways = (way for way in how.ways(text, each) if same(_values(how, way, file), aim))
-        made = next(ways, None)
-        if made is None:
-            return None
-        text = made
-    return text
+        aim = changed(value, each, file)
+        ways = ((way, _values(how, way, file)) for way in how.ways(text, each))
+        text, value = next((made for made in ways if same(made[1], aim)), (text, MISSING))
+        if value is MISSING:
+            break
+    return text, value
 
 
 def in_its_dialect(before: str, after: str, file: str) -> str:
