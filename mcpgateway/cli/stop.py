@@ -10,6 +10,7 @@ from time import monotonic, sleep
 from mcpgateway.cli.console import fail
 from mcpgateway.cli.gateway_process import gateway_pid
 from mcpgateway.shim import startup
+from mcpgateway.system import home_files
 from mcpgateway.system.process.procfs import is_alive, start_time
 from mcpgateway.system.state import file_of, read_state
 
@@ -76,7 +77,7 @@ def unwanted(home: str) -> None:
 def clear_up(home: str) -> list[str]:
     """Clean up after a gateway that did not end in order; return a sentence for each thing found."""
     found = []
-    if _has_child_records(home):
+    if home_files.names(f"{home}/children"):  # a gateway that ends in order removes its record
         from mcpgateway.system.process.orphans import (
             reap_leftovers,  # no other part of this program needs the gateway's code
         )
@@ -87,10 +88,3 @@ def clear_up(home: str) -> list[str]:
             os.unlink(file_of(home))
             found.append(f"removed {file_of(home)}")
     return found
-
-
-def _has_child_records(home: str) -> bool:
-    # A gateway that ends in order removes its record.
-    with suppress(OSError):
-        return bool(os.listdir(f"{home}/children"))
-    return False

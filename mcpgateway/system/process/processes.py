@@ -162,13 +162,15 @@ def _bears(pid: str, marker: bytes) -> bool:
 
 def kill_bearing(marker: str) -> int:
     """Send SIGKILL to every process that has the marker, until none is left, and return their number."""
-    killed = 0
-    for _ in range(20):  # each pass may meet children born during the last one
+    killed = set()
+    for _ in range(
+        20
+    ):  # each pass may meet children born during the last one, and those that are still ending
         pids = bearing(marker)
         for pid in pids:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-                killed += 1
+                killed.add(pid)
         if not pids:
             break
-    return killed
+    return len(killed)
