@@ -364,8 +364,8 @@ class Slot(Upstream):
 
     def _replace(self) -> None:
         # What waits for the child waits for its successor.
-        calls, greeting = self._waiting.take(), self._greeting
-        self._greeting = []
+        calls, greeting = self._waiting.requests, self._greeting
+        self._waiting.requests, self._greeting = [], []
         self.close().addErrback(_let_go)
         self._waiting.requests[:0] = calls
         self._greeting[:0] = greeting
