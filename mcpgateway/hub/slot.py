@@ -80,7 +80,6 @@ class Slot(Upstream):
         self._start: ChildStart | None = None  # of a child that has not answered the handshake
         self._why: GatewayError = HandshakeFailed(f"{server.name} has not been started")
         self._waiting = StartQueue()
-        self._greeting: list[Deferred[Envelope]] = []
         self._resting: list[Deferred[None]] = []
         # Stop ladders in progress: a second one begins if a child is wanted, and then unwanted, during the first.
         self._ladders = 0
@@ -128,7 +127,7 @@ class Slot(Upstream):
     @property
     def is_awaited(self) -> bool:
         """True if the child's handshake is awaited (`greet`)."""
-        return bool(self._greeting)
+        return bool(self._waiting.greetings)
 
     @property
     def may_give_way(self) -> bool:
@@ -195,7 +194,7 @@ class Slot(Upstream):
         if self.conversation is not None and self.hello is not None:
             return succeed(self.hello)
         greeting: Deferred[Envelope] = Deferred()
-        self._greeting.append(greeting)
+        self._waiting.greetings.append(greeting)
         self._life.wanted()
         return greeting
 
@@ -364,12 +363,11 @@ class Slot(Upstream):
 
     def _replace(self) -> None:
         # What waits for the child waits for its successor.
-        calls, greeting = self._waiting.requests, self._greeting
-        self._waiting.requests, self._greeting = [], []
+        waiting, self._waiting = self._waiting, StartQueue()
         self.close().addErrback(_let_go)
-        self._waiting.requests[:0] = calls
-        self._greeting[:0] = greeting
-        if calls or greeting or self.subscriptions or self.listening:
+        self._waiting.requests[:0] = waiting.requests
+        self._waiting.greetings[:0] = waiting.greetings
+        if waiting.requests or waiting.greetings or self.subscriptions or self.listening:
             self.want()
 
     def expire(self) -> None:
@@ -452,10 +450,10 @@ class Slot(Upstream):
                 self.retired.gone(conversation, why)
             return
         self._release()
-        if self._environment.locks is not None and self.conversation is not None:
-            self._environment.locks.heard(
-                self, why.last_words
-            )  # a child that ends in its handshake has held no lock for a call
+        locks = self._environment.locks
+        # A child that ends in its handshake has held no lock for a call.
+        if locks is not None and self.conversation is not None:
+            locks.heard(self, why.last_words)
         self._answered += conversation.sent
         self._current = self.dismissed = self.conversation = None
         self.levels.end()
@@ -481,9 +479,7 @@ class Slot(Upstream):
         if self.snapshot is not None and self.conversation is not None:
             self.snapshot.begun(self.hello or {})
             self._refresh(self.snapshot, self.conversation)
-        greeting, self._greeting = self._greeting, []
-        for done in greeting:
-            done.callback(self.hello or {})
+        self._waiting.greet(self.hello or {})
         if self.listening is not None:
             if self.conversation is not None:
                 self.listening.resume(self.conversation)
@@ -514,13 +510,13 @@ class Slot(Upstream):
 
     def refuse(self) -> None:
         """Answer the waiting requests with the reason why the slot has no child."""
-        greeting, self._greeting = self._greeting, []
+        greetings = self._waiting.take_greetings()
         for each in self._waiting.take():
             if self._may_go_on():
                 each.sink.failed(each, self._why)
             else:
                 each.fail(self._why)
-        for done in greeting:
+        for done in greetings:
             done.errback(self._why)
         if self.listening is not None:
             self.listening.refuse(self._why)

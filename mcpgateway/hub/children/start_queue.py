@@ -1,13 +1,15 @@
-"""The requests that wait for a server's child to start, in their order."""
+"""The requests, and the gateway's own greetings, that wait for a server's child to start."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from attrs import define, field
+from twisted.internet.defer import Deferred
 
 from mcpgateway.errors import Overloaded
 from mcpgateway.interfaces import Request
+from mcpgateway.protocol.jsonrpc import Envelope
 
 WAITING_LIMIT = 1000  # calls that wait for one child to start
 
@@ -17,9 +19,11 @@ class StartQueue:
     """The queue of requests before one child.
 
     :ivar requests: the waiting requests, in the order in which they came.
+    :ivar greetings: fire with the child's answer to the handshake, or fail.
     """
 
     requests: list[Request] = field(init=False, factory=list)
+    greetings: list[Deferred[Envelope]] = field(init=False, factory=list)
 
     def add(self, call: Request, server: str) -> None:
         """Add a request.
@@ -46,3 +50,13 @@ class StartQueue:
             (taken if is_taken(each) else left).append(each)
         self.requests = left
         return taken
+
+    def take_greetings(self) -> list[Deferred[Envelope]]:
+        """Remove all greetings, and return them."""
+        taken, self.greetings = self.greetings, []
+        return taken
+
+    def greet(self, hello: Envelope) -> None:
+        """Answer all greetings with the child's answer to the handshake."""
+        for done in self.take_greetings():
+            done.callback(hello)
