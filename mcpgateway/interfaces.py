@@ -54,7 +54,7 @@ class Launch:
     principal: str = ""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Ran:
     """The outcome of a program that has run to its end.
 
@@ -78,7 +78,7 @@ class RunProgram(Protocol):
         """
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Gone:
     """The end of a backend: an exit code or the number of a signal, and the end of its stderr.
 
@@ -427,7 +427,7 @@ class GatewayRun:
     instance: str
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class DaemonLock:
     """The lock of a server that listens on a port of its own: the process that holds the lock.
 
@@ -520,7 +520,7 @@ class OwnAddress:
     document: str = ""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Returned:
     """The outcome of a sign-in whose browser has returned to the redirect URI.
 

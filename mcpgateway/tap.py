@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -209,12 +210,14 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
+    linecache.clearcache()  # attrs keeps the source of all that it generates there: 0.5 MB
     from mcpgateway.app.build import make_gateway
     from mcpgateway.app.daemon import SettingsOrigin
     from mcpgateway.app.log import Observation
     from mcpgateway.system import service_manager
     from mcpgateway.system.reexec import ReexecCommand
 
+    linecache.clearcache()
     observation = Observation(pinned=options.log_level)
     observation.lead()
     command = ReexecCommand.of_this_process(os.environ)

@@ -33,7 +33,7 @@ ACCESS = (
 )
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Admission:
     """The parts in front of the hub that follow the settings: access of clients, and routes to servers.
 

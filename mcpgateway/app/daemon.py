@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 TICK_S = 1.0
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class SettingsOrigin:
     """The source of the settings, so that they can be read again.
 

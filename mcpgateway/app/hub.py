@@ -162,7 +162,7 @@ def tracer_of(
     return tracer
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Outside:
     """The parts that the hub uses and does not build.
 
@@ -503,7 +503,7 @@ class Hub:
                 each.close()
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Keys:
     """The signing keys that are derived from the key in the home."""
 

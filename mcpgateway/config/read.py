@@ -59,7 +59,7 @@ DEPTH_LIMIT = 8
 FILE_LIMIT = 1000
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class FileFinder:
     """The functions that find and read files.
 

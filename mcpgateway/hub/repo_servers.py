@@ -7,7 +7,6 @@ approval.  The servers of an approved file exist for the clients of its workspac
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -31,7 +30,7 @@ SEEN_LIMIT = 1000
 ISOLATING = (Share.SESSION, Share.ISOLATED, Share.WORKSPACE)
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Built:
     server: ServerSpec
     entry: Entry
@@ -184,6 +183,8 @@ class Approvals:
 
 
 def _refusal(name: str, entry: Entry, repository: Repository) -> NeedsApproval:
+    import shlex  # few repositories define servers
+
     command = visible(shlex.join(entry.argv))
     variables = sorted(visible(each) for each in entry.env)
     setting = f", with {', '.join(variables)} set" if variables else ""

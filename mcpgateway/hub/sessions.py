@@ -186,7 +186,7 @@ class Session:
             replay.clear()
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Recalled:
     """The content of the id, and the record, of a session that is not in use."""
 

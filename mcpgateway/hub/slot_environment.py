@@ -33,7 +33,7 @@ Take = Callable[[Request], bool]
 """Inspects a request before it is sent; true if it has answered the request, or sends it later."""
 
 
-@define
+@define(eq=False, repr=False)
 class SlotEnvironment:
     """The parts that every slot uses.
 

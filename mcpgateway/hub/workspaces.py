@@ -90,7 +90,7 @@ class SaidPlace:
         return bool(self.path or self.project or self.cwd)
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Built:
     """The variant of a server for a workspace, and its origin; without a workspace if only its calls depend on it."""
 
@@ -99,7 +99,7 @@ class _Built:
     workspace: WorkspaceSpec | None
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _OfPrincipal:
     """The variant of a server for a principal, and its origin."""
 
@@ -122,7 +122,7 @@ class Ground:
     takes_values: Callable[[ServerSpec], bool]
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Placed:
     """The influence of the workspace on a server, as of one state of the pool.
 

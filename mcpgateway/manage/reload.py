@@ -36,7 +36,7 @@ SOON_S = 2.0  # longer than it takes until an editor has saved
 Apply = Callable[[Change], None]
 
 
-@define
+@define(eq=False, repr=False)
 class ReloadState:
     """The state of the configuration.
 

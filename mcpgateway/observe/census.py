@@ -27,7 +27,7 @@ from mcpgateway.system.process.memory import resident_bytes
 GRACE_TICKS = 15  # how long S000 calls a gateway without servers "starting"
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Census:
     """Numbers about the gateway, computed on request.
 

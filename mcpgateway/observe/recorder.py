@@ -20,7 +20,7 @@ AT_ONCE = 25  # lines between two turns of the reactor, so that no client waits
 DOUBTFUL = 1024  # bytes before the end of a cut line: a cut secret is not recognised
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Recording:
     """Exports the recorded messages to and from servers.
 

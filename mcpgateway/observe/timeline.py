@@ -19,7 +19,7 @@ MINUTES = 1440
 MINUTE_S = 60
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Counts:
     """The counts of requests at one moment.
 
@@ -32,7 +32,7 @@ class _Counts:
     by_server: array[int] = field(factory=lambda: array("Q"))
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Minute:
     """The requests in one minute.
 

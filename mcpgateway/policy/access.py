@@ -147,7 +147,7 @@ class AccessPolicy:
     is_public: bool = field(default=False, kw_only=True)
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class RequestFacts:
     """The facts about a request whose headers have been received; header values as sent, None when absent.
 

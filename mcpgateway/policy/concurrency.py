@@ -70,7 +70,7 @@ def _reads(tool: Mapping[str, Any], *, by_name: bool) -> bool:
     return hint if isinstance(hint, bool) else by_name and only_reads(tool["name"])
 
 
-@define
+@define(eq=False, repr=False)
 class Tally:
     """The calls of one tool that were observed one at a time.
 

@@ -70,7 +70,7 @@ class HealthActions(Protocol):
         """Try to start the instance."""
 
 
-@define
+@define(eq=False, repr=False)
 class HealthMachine:
     """The machine's one collaborator."""
 

@@ -12,7 +12,7 @@ LOOKS = 4  # the least number of checks within a short time
 TASK_S = 3600.0  # the longest that a task is presumed to run on without a request
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Use:
     """The use of a child at a moment.
 
@@ -28,7 +28,7 @@ class Use:
     has_tasks: bool = False
 
 
-@define
+@define(eq=False, repr=False)
 class Idling:
     """The time for which one child has not been used, as far as periodic checks show it."""
 

@@ -31,7 +31,7 @@ class LifecycleActions(Protocol):
         """Report to those who wait for the end that no process runs any more."""
 
 
-@define
+@define(eq=False, repr=False)
 class LifecycleMachine:
     """The machine's one collaborator."""
 

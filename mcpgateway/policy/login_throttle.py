@@ -14,13 +14,13 @@ ADDRESSES_LIMIT = 1000  # a hostile network cannot make the memory grow
 _V6_GROUPS = 4  # of eight: the owner of one IPv6 address has all addresses of its /64 network
 
 
-@define
+@define(eq=False, repr=False)
 class _Count:
     since: float
     failures: int = 0
 
 
-@define
+@define(eq=False, repr=False)
 class Knocks:
     """Counts wrong tokens by address, within a window that begins with the first of them.
 

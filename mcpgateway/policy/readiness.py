@@ -49,7 +49,7 @@ _WORDS = {
 }
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class ReadinessFacts:
     """The state of a server.
 

@@ -19,7 +19,7 @@ class EndReason(Enum):
     IDLE = "it was idle for too long"
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class SessionFacts:
     """The state of one session, as far as the rule needs it.
 

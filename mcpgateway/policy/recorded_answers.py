@@ -221,7 +221,7 @@ class RecordedAnswer:
         return self._digest
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Page:
     """One page of a list.
 
@@ -232,7 +232,7 @@ class _Page:
     following: str | None
 
 
-@define
+@define(eq=False, repr=False)
 class Chain:
     """The pages of one list, collected from the answers in any order."""
 

@@ -39,7 +39,7 @@ class ProcessActivity:
     cpu_s: float
 
 
-@define
+@define(eq=False, repr=False)
 class Stillness:
     """The time for which a child has shown no sign of life; times are seconds of a monotonic clock.
 

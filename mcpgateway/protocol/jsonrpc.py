@@ -61,7 +61,7 @@ class MessageKind(Enum):
     RESPONSE = "response"
 
 
-@define
+@define(eq=False, repr=False)
 class Message:
     """One checked message of a client.
 

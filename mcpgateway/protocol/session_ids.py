@@ -48,7 +48,7 @@ class Issued:
         return self.server == _mark(server) and self.principal == _mark(principal)
 
 
-@define
+@define(eq=False, repr=False)
 class SessionIds:
     """The issuer and reader of the ids of one key.
 

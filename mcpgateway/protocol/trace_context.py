@@ -83,7 +83,7 @@ def headers(meta: Envelope) -> dict[str, str]:
     return {PARENT: str(context), STATE: state} if state else {PARENT: str(context)}
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Traced:
     """The place of a call in a trace.
 

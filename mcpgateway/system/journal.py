@@ -350,7 +350,7 @@ class Journal:
         )
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Change:
     """One statement that writes."""
 

@@ -34,7 +34,7 @@ FIRST = 10  # lower descriptors have other meanings
 REAP_S = 2.0
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class ReexecCommand:
     """The command by which this process was started.
 

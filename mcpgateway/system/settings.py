@@ -66,7 +66,7 @@ def none_enrolled(
     return (), frozenset()
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class LoadOptions:
     """The options of the command line for the configuration.
 
@@ -90,7 +90,7 @@ class LoadOptions:
     enrolled: ReadEnrolled = field(default=none_enrolled, eq=False, repr=False)
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class ExaminedSettings:
     """The result of reading a configuration.
 

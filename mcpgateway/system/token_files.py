@@ -25,7 +25,7 @@ CHARACTERS = len(base64.urlsafe_b64encode(bytes(BYTES)).rstrip(b"="))
 STRONG = re.compile(r"[A-Za-z0-9_-]{43,512}")
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class TokenFiles:
     """The files of tokens in a home; only their owner may read them.
 

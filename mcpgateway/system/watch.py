@@ -103,7 +103,7 @@ class Timers(Protocol):
         """Call a function after so many seconds."""
 
 
-@define
+@define(eq=False, repr=False)
 class _Due:
     """A change that is reported once no further one follows."""
 

@@ -126,7 +126,7 @@ def _owner(path: str) -> int | None:
         return None
 
 
-@define
+@define(eq=False, repr=False)
 class ParsedFile(Generic[T]):
     """A value made of a file, cached until the file changes.
 

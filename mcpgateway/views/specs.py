@@ -28,7 +28,7 @@ _PROFILES = "mcp/p/"
 _FIXED = {"mcp/full": FULL, "mcp/search": SEARCH, "mcp/admin": ADMIN}
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Keepers:
     """The storage of views' data; each None where nothing is kept.
 

@@ -59,7 +59,7 @@ def plain_path(path: bytes) -> str:
     return path.decode() if _PLAIN_PATH.fullmatch(path) and len(path) <= PATH_LIMIT else ""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Later:
     """A verdict that waits for the caller's identity.
 

@@ -19,7 +19,6 @@ from typing import Any
 from attrs import define
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.logger import Logger
@@ -40,7 +39,7 @@ NO_SUCH_FAMILY = frozenset((errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROT
 LOOPBACK_V4, LOOPBACK_V6 = "127.0.0.1", "::1"
 
 
-@define
+@define(eq=False, repr=False)
 class Listeners:
     """The listening ports.
 
@@ -267,6 +266,8 @@ def socket_path(home: str) -> str:
 
 
 def _bind_endpoint(reactor: InheritedSockets, description: str, factory: IProtocolFactory) -> IListeningPort:
+    from twisted.internet.endpoints import serverFromString  # few gateways have such an endpoint
+
     try:
         endpoint = serverFromString(reactor, description)
     except Exception as why:  # the endpoint parsers raise many types of exceptions

@@ -19,7 +19,6 @@ from mcpgateway.errors import GatewayError, Refused, UnknownServer
 from mcpgateway.frontends.http.guard import NO_STORE, Guard, Later
 from mcpgateway.frontends.http.health import HealthDoor
 from mcpgateway.frontends.http.mcp import McpDoor, refuse
-from mcpgateway.frontends.http.routes import class_of, methods_of
 from mcpgateway.policy.access import Deny, Pass, RouteClass
 from mcpgateway.policy.oauth.resource import WELL_KNOWN
 from mcpgateway.protocol import jsonrpc
@@ -61,7 +60,7 @@ class SiteMaker(Protocol):
         """Return the site of all paths that are not MCP."""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class RouteTarget:
     """The target of a path: its access class and, for MCP, its server and frontend.
 
@@ -76,7 +75,7 @@ class RouteTarget:
     is_astray: bool = False
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class AdmittedRequest:
     """A request that the guard has admitted: its target, principal, rights and workspace.
 
@@ -198,7 +197,7 @@ class Root:
             return way.route is RouteClass.MCP
         if path == b"/":
             return method in MESSAGING
-        return class_of(method, path) is RouteClass.NOTHING and is_of_mcp(path)
+        return _class_of(method, path) is RouteClass.NOTHING and is_of_mcp(path)
 
     def handle(self, exchange: Any) -> None:
         """Serve a request that the guard has admitted."""
@@ -317,7 +316,7 @@ class Root:
             known = self._ways.get(unquote_to_bytes(path))
             if known is not None:
                 return known
-        route = class_of(exchange.method, path)
+        route = _class_of(exchange.method, path)
         if route is not RouteClass.NOTHING:
             return RouteTarget(route)
         parts = path.split(b"/")
@@ -350,7 +349,16 @@ def _nothing_new() -> Deferred[None]:
     return succeed(None)
 
 
+def _class_of(method: bytes, path: bytes) -> RouteClass:
+    # Clients of MCP use nothing of this large table.
+    from mcpgateway.frontends.http.routes import class_of
+
+    return class_of(method, path)
+
+
 def _nothing(exchange: Any) -> None:
+    from mcpgateway.frontends.http.routes import methods_of
+
     methods = ", ".join(methods_of(exchange.path)).encode()
     if methods:
         exchange.answer(405, NOT_SO % methods, extra=b"Allow: %b\r\n" % methods)

@@ -32,7 +32,7 @@ RETRY_MS = 1000  # delay before a client resumes
 NO_SESSION = 404  # a client whose request names a session takes any 404 for the session's end
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Accepted:
     """The media types of an answer that a client accepts."""
 

@@ -15,7 +15,7 @@ Admits = Callable[[int, int], bool]
 """True if a list of so many bytes, on so many pages, is kept."""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class FetchedList:
     """The pages of a list, in their order.
 

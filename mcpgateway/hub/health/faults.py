@@ -27,7 +27,7 @@ class Fault:
         return asdict(self)
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Faults:
     """Finds the faults of the gateway when called.
 

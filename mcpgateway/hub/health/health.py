@@ -54,7 +54,7 @@ def _unasked(_: ServerSpec) -> None:
     """Return None: no user has to sign in."""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Instruments:
     """The measurements on which the health of servers depends.
 

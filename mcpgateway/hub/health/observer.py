@@ -78,7 +78,7 @@ class HealthEnvironment(Scales, Protocol):
         """Try to connect to the address of a server, and call back with the result."""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Visitors:
     """The monitor of a probe's temporary slots, whose children do not count for a server's health."""
 
@@ -101,7 +101,7 @@ class Visitors:
         return self.monitor.is_on(server)
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Visit:
     monitor: Monitor
     server: ServerSpec

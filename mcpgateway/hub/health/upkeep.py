@@ -24,7 +24,7 @@ class Scales(Protocol):
         """Return the resident bytes of a child's whole process tree, as last measured."""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Stop:
     """The decision to stop a child.
 

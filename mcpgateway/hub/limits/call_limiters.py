@@ -35,7 +35,7 @@ REST_TICKS = 600  # after a watch has begun again, until the next may
 _Key = tuple[str, str]
 
 
-@define
+@define(eq=False, repr=False)
 class _Look:
     """The bytes that an unlimited server had written at the last look.
 

@@ -35,7 +35,7 @@ KNOWN_TICKS = 60  # for which the process at the other end of a connection is re
 KNOWN_LIMIT = 10_000
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Sought:
     """A session whose owner is at the other end of its connection, a socket with this inode."""
 

@@ -38,7 +38,7 @@ NO_SIGHT = "this system does not tell what programs write"
 TOLD = "its tool {tool} keeps something for the client that calls it"
 
 
-@define
+@define(eq=False, repr=False)
 class _Record:
     """The facts known of one launch; None stands for a fact that is not known yet.
 

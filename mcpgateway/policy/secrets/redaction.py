@@ -63,7 +63,7 @@ _NEXT_WORD = re.compile(r"[.,;:!?)]?[ \t]{1,4}[A-Za-z(]\w{0,24}(?!\w|[ \t]{0,4}[
 _SCHEME = re.compile(r"(?:bearer|basic|digest|negotiate|ntlm|token|apikey|aws4-\S{1,32})[ \t]", re.IGNORECASE)
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Form:
     """A way in which texts name a credential and give its value.
 

@@ -23,7 +23,7 @@ def path_of(directory: str, server: str) -> str:
     return os.path.join(directory, f"{name}%.log" if name == OURS else f"{name}.log")
 
 
-@define
+@define(eq=False, repr=False)
 class ServerLogFile:
     """One log file and the one before it, whose name ends in ``.1``.
 

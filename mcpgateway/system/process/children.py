@@ -18,7 +18,7 @@ from mcpgateway.system.process.orphans import ChildRegistry
 PIPES = 6  # descriptors that a spawn takes, three of them until the child ends
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class ChildGuard:
     """The services of this machine that backends use.
 

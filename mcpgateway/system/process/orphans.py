@@ -31,7 +31,7 @@ class ChildRecord:
     server: str
 
 
-@define
+@define(eq=False, repr=False)
 class ChildRegistry:
     """The children of this gateway, mirrored in ``<home>/children/<instance>.json``.
 

@@ -206,7 +206,7 @@ class MalformedNetlink(OSError):
     """A message on the netlink socket is no valid answer."""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class NetlinkMessage:
     """One message of netlink."""
 

@@ -17,7 +17,7 @@ _TIMES = slice(
 STOPPED = (b"T", b"t")  # by a signal, or by a debugger
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Process:
     pid: int
     state: bytes
