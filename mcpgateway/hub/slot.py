@@ -346,7 +346,7 @@ class Slot(Upstream):
         """Take over another definition of the server.
 
         :param restarts: true if a child of the former definition has to be stopped; the next one is started on use, or
-            at once if a request waits, or a client listens or is subscribed.
+            at once if its handshake is awaited, or a client listens or is subscribed.
         """
         self.server = server
         self.limit_anew()
@@ -362,12 +362,11 @@ class Slot(Upstream):
             self._environment.listener.warmed(self, list(self.sessions))
 
     def _replace(self) -> None:
-        # What waits for the child waits for its successor.
-        waiting, self._waiting = self._waiting, StartQueue()
+        # Its successor answers those who wait for the handshake; requests are for the former definition.
+        greetings, self._waiting.greetings = self._waiting.greetings, []
         self.close().addErrback(_let_go)
-        self._waiting.requests[:0] = waiting.requests
-        self._waiting.greetings[:0] = waiting.greetings
-        if waiting.requests or waiting.greetings or self.subscriptions or self.listening:
+        self._waiting.greetings[:0] = greetings
+        if greetings or self.subscriptions or self.listening:
             self.want()
 
     def expire(self) -> None:

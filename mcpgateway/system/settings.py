@@ -66,7 +66,7 @@ def none_enrolled(
     return (), frozenset()
 
 
-@frozen(eq=False, repr=False)
+@frozen
 class LoadOptions:
     """The options of the command line for the configuration.
 

@@ -255,7 +255,7 @@ class HandshakeTests:
         assert len(gateway.switchboard.questions) == 1
 
     def test_one_whose_entry_changes_meanwhile(self) -> None:
-        """Requests that wait for it wait for the child of the new definition."""
+        """A session that begins with it begins with the child of the new definition."""
         gateway = MemoryGateway()
         gateway.launcher.hello = None
         client = gateway.client("shared")
