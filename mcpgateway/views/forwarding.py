@@ -1,39 +1,34 @@
-"""Forwarding of requests on a view to the servers that they are for, once these are known.
+"""Forwarding of the requests of views' sessions to servers.
 
-The request moves to its client's member session at the server, and keeps its client's sink.
+A request moves to its client's member session at the server, and keeps its client's sink.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
-from typing import Any
+from collections.abc import Collection
 
-from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred
 
 from mcpgateway.backends.conversation import OwnQuestion
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.surface import Level
 from mcpgateway.discovery.records import Item, ListKind
-from mcpgateway.errors import GatewayError, InvalidParams
-from mcpgateway.hub.filters import reason
+from mcpgateway.errors import GatewayError, ShuttingDown
 from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import Request
-from mcpgateway.owntools.missing_servers import hint as not_all
 from mcpgateway.policy.recorded_answers import is_own
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
 from mcpgateway.views.filters import TaskLearner
-from mcpgateway.views.lists import PASSING, Lister
+from mcpgateway.views.lists import Lister
 from mcpgateway.views.members import Inners
 from mcpgateway.views.registry import ViewRegistry
 from mcpgateway.views.view import View
 
 
 class Forwarder:
-    """Forwards requests of views' sessions to servers.
+    """Forwards requests of views' sessions to servers; a `mcpgateway.views.routing.ViewClients`.
 
     :ivar lister: fetches the lists that are not known.
     """
@@ -41,8 +36,47 @@ class Forwarder:
     def __init__(self, registry: ViewRegistry, lister: Lister) -> None:
         self._registry = registry
         self.lister = lister
+        self.clock = registry.clock
+        self.look = self.look_anew = registry.anew
+        self.hold, self.release = registry.hold, registry.release
+
+    def catch_up(self) -> Deferred[None]:
+        """Have edits of the configuration read; fires when they are in force."""
+        return self._registry.catch_up()
+
+    def view_of(self, call: Request) -> View:
+        """Return the view of a request's session.
+
+        :raise ShuttingDown: the gateway is stopping.
+        """
+        registry, session = self._registry, call.session
+        if not registry.switchboard.is_open:
+            raise ShuttingDown("the gateway is stopping")
+        inners = session.inners if session.id else None
+        return (inners if isinstance(inners, Inners) else registry.inners(session)).view
 
     # To a server
+
+    def forward(self, call: Request, view: View, item: Item) -> None:
+        """Send a call of a tool or a prompt to its server, under its own name.
+
+        :raise GatewayError: the call is refused, and not sent.
+        """
+        params, tool = call.message.params or {}, item if item.kind is ListKind.TOOL else None
+        params["name"] = jsonrpc.raw(item.own)
+        if tool is not None:
+            if "task" in params:
+                call.sink = TaskLearner(call.sink, self._registry.inners(call.session), item.server)
+            target = (item.server, item.own)
+            self._registry.outcomes.over(call, call.session.principal, view, target, None, item)
+        self.go(call, item.server, tool)
+
+    def to_server(self, call: Request, view: View, server: str) -> None:
+        """Send a request to a server of the view, as it is.
+
+        :raise GatewayError: the request is refused, and not sent.
+        """
+        self.go(call, server)
 
     def go(
         self,
@@ -113,114 +147,27 @@ class Forwarder:
             call.sink.failed(call, why)
         return done
 
-    def learn_task(self, call: Request, inners: Inners, server: str) -> None:
-        """Remember the server of the task that a call may begin."""
-        call.sink = TaskLearner(call.sink, inners, server)
+    # Servers to ask for their lists
 
-    # Answers of the gateway
+    def to_list(self, view: View, kind: ListKind, session: Session) -> list[ServerSpec]:
+        """Return the servers that have to be asked before a view's list is complete."""
+        return [each for each in self.to_seek(view, kind, session) if self.lister.may_list(session, each)]
 
-    def give(self, found: Deferred[dict[str, Any]], call: Request) -> None:
-        """Answer a call with a result of the gateway's, unless the call is cancelled before."""
-        registry = self._registry
-        registry.hold(call)
-
-        def answer(result: dict[str, Any]) -> None:
-            if registry.release(call):
-                call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, result))
-
-        def fail(why: Failure) -> None:
-            if registry.release(call):
-                call.sink.failed(call, reason(why))
-
-        found.addCallback(answer).addErrback(fail)
-
-    def settled(self, call: Request, then: Callable[[], None]) -> None:
-        """Go on with a call once all edits of the configuration are in force."""
-        caught_up = self._registry.catch_up()
-        if caught_up.called:
-            then()
-        else:
-            self._registry.hold(call)
-            self.after(caught_up, call, then)
-
-    def after(self, done: Deferred[None], call: Request, then: Callable[[], None]) -> None:
-        """Go on with a held call when ``done`` fires, unless the call is cancelled before."""
-
-        def go_on(_: object) -> None:
-            if self._registry.release(call):
-                then()
-
-        def broken(why: Failure) -> None:
-            self._registry.release(call)
-            call.sink.failed(call, reason(why))
-
-        done.addCallback(go_on).addErrback(broken)
-
-    # Names that are not known yet
-
-    def seek(
-        self,
-        call: Request,
-        kinds: Iterable[ListKind],
-        whose: Callable[[View], Container[str]],
-        is_found: Callable[[View], bool],
-        then: Callable[[], None],
-    ) -> None:
-        """Go on with a call for an unknown name once the lists that may have it are known.
-
-        :param whose: returns the servers that the name says it belongs to; empty where it does not say.
-        """
-        self._registry.hold(call)
-        sought = Deferred.fromCoroutine(self._seek(call.session, tuple(kinds), whose, is_found))
-        self.after(sought, call, then)
-
-    async def _seek(
-        self,
-        session: Session,
-        kinds: tuple[ListKind, ...],
-        whose: Callable[[View], Container[str]],
-        is_found: Callable[[View], bool],
-    ) -> None:
-        registry = self._registry
-        await registry.catch_up()
-        view = registry.anew(session)
-        if is_found(view):
-            return
-        unknown = [(each, kind) for kind in kinds for each in self.unknown_lists(session, view, kind)]
-        named = [each for each in unknown if each[0].name in whose(view)]
-        if not named and not whose(view):
-            await self.lister.wait(session, unknown)
-            return
-        # Only the named server can have it, and is called as at its own endpoint.
-        asked = [self.lister.ask(session, *each) for each in named]
-        why = _failure(await DeferredList(asked, consumeErrors=True))
-        if why is None or is_found(registry.anew(session)):
-            return
-        if isinstance(why, PASSING):
-            # The child may have been ended by an edit, which is not in force everywhere before this turn is over.
-            await deferLater(registry.clock, 0)
-            now = registry.anew(session).servers
-            if any(each.name in now and now[each.name] is not each for each, _ in named):
-                await self._seek(session, kinds, whose, is_found)
-                return
-        raise why
-
-    async def settle(self, session: Session, kind: ListKind) -> dict[str, str]:
-        """Wait for the lists of all servers of a session's view; return the reasons of those that are missing."""
-        registry = self._registry
-        unknown = [(each, kind) for each in self.unknown_lists(session, registry.anew(session), kind)]
-        if unknown:
-            await self.lister.wait(session, unknown)
-            registry.anew(session)
-        return self.lister.missing(session, kind)
-
-    def unknown_lists(self, session: Session, view: View, kind: ListKind) -> list[ServerSpec]:
-        """Return the servers of a view that have to be asked for a list.
+    def to_seek(
+        self, view: View, kind: ListKind, session: Session, named: Collection[str] = ()
+    ) -> list[ServerSpec]:
+        """Return the servers that have to be asked for an unknown name.
 
         A server that does not run is not started for a list that is recorded.
+
+        :param named: the servers that the name says it belongs to; empty where it does not say.
         """
-        told = view.told
-        return [each for each in view.to_ask(kind) if self._has_to_say(each, kind, told.get(each.name, ""))]
+        return [
+            each
+            for each in view.to_ask(kind)
+            if (not named or each.name in named)
+            and self._has_to_say(each, kind, view.told.get(each.name, ""))
+        ]
 
     def _has_to_say(self, server: ServerSpec, kind: ListKind, told: str) -> bool:
         return (
@@ -230,7 +177,7 @@ class Forwarder:
     def _runs(self, server: ServerSpec) -> bool:
         return any(self._registry.switchboard.pool.is_running(server, era) for era in Era)
 
-    def may_answer_soon(self, session: Session, server: ServerSpec) -> bool:
+    def may_answer_soon(self, server: ServerSpec, session: Session) -> bool:
         """True if a child that a session would ask for a server's lists is running."""
         inners = self._registry.inners(session)
         told = inners.view.told.get(server.name, "")
@@ -241,15 +188,3 @@ class Forwarder:
             is_own(told) or each.era is Era.MODERN or each.told == told for each in slots if each.conversation
         )
         return any(is_its)
-
-    def unknown(
-        self, session: Session, kind: ListKind, what: str, near: list[str], hint: str = ""
-    ) -> InvalidParams:
-        """Make the error for an unknown name, with similar names and the servers whose lists are missing."""
-        missing = self.lister.missing(session, kind)
-        said = [f"did you mean {', '.join(near)}?" if near else hint, not_all(missing)]
-        return InvalidParams(what, "; ".join(filter(None, said)), {"missing": missing} if missing else None)
-
-
-def _failure(outcomes: list[tuple[bool, Any]]) -> GatewayError | None:
-    return next((reason(why) for is_there, why in outcomes if not is_there), None)

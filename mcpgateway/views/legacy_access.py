@@ -18,6 +18,7 @@ from mcpgateway.policy.client_requests import refusal
 from mcpgateway.protocol import jsonrpc, legacy, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.views.filters import Limited
+from mcpgateway.views.routing import settle
 
 if TYPE_CHECKING:
     from mcpgateway.hub.sessions import Session
@@ -69,7 +70,7 @@ class LegacyAccess:
         return Deferred.fromCoroutine(self._settle(kind))
 
     async def _settle(self, kind: ListKind) -> tuple[Access, Mapping[str, str]]:
-        missing = await self._forwarder.settle(self.session, kind)
+        missing = await settle(self._forwarder, self._forwarder.lister, kind, self.session)
         return (self if self.is_elsewhere else evolve(self, view=self._registry.anew(self.session))), missing
 
     def within(self, cwd: str) -> LegacyAccess:

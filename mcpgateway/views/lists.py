@@ -40,6 +40,7 @@ from mcpgateway.errors import (
     UnknownSession,
     of_server,
 )
+from mcpgateway.hub.filters import reason
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import slot_of
 from mcpgateway.interfaces import Request
@@ -49,6 +50,7 @@ from mcpgateway.protocol.jsonrpc import Envelope
 
 if TYPE_CHECKING:
     from mcpgateway.views.registry import ViewRegistry
+    from mcpgateway.views.view import View
 
 LIST_S = 0.08  # for running servers, so that a list is answered within a tenth of a second
 PATIENCE_S = 10.0  # for servers that a request does not name
@@ -115,7 +117,7 @@ class Lister:
             for each in asking.waiting.values()
         )
 
-    def wait(self, session: Session, wanted: Wanted, patience_s: float = PATIENCE_S) -> Deferred[None]:
+    def wait(self, wanted: Wanted, session: Session, patience_s: float = PATIENCE_S) -> Deferred[None]:
         """Fetch lists; fires once all are known, or after so many seconds; see Note [Who waits, and for how long].
 
         Lists that a request has waited for in vain, and those of servers in a pause, are not waited for.
@@ -134,7 +136,7 @@ class Lister:
 
         return defer.DeferredList(asked).addCallback(done)
 
-    def begin(self, session: Session, wanted: Wanted) -> None:
+    def begin(self, wanted: Wanted, session: Session) -> None:
         """Fetch lists soon, without waiting for them: their arrival is notified."""
         if found := deque(wanted):
             self._registry.clock.callLater(SOON_S, self._begin_next, session, found)
@@ -153,10 +155,15 @@ class Lister:
         if wanted:
             self._registry.clock.callLater(0, self._begin_next, session, wanted)
 
-    def missing(self, session: Session, kind: ListKind) -> dict[str, str]:
+    async def fetch(self, wanted: Wanted, session: Session) -> GatewayError | None:
+        """Fetch lists; return the first failure."""
+        asked = [self.ask(session, *each) for each in wanted]
+        outcomes: list[tuple[bool, Any]] = await defer.DeferredList(asked, consumeErrors=True)
+        return next((reason(why) for is_there, why in outcomes if not is_there), None)
+
+    def missing(self, view: View, kind: ListKind, session: Session) -> dict[str, str]:
         """Return the servers whose list is missing in the session's view, with the reasons."""
-        view, known = self._registry.inners(session).view, self._registry.librarian.known
-        found = {}
+        known, found = self._registry.librarian.known, {}
         for server in view.to_ask(kind):
             is_unknown = known(server, kind, view.told.get(server.name, "")) is None
             if is_unknown and self.may_list(session, server):

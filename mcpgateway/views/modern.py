@@ -2,12 +2,8 @@
 
     request                     is answered by
     server/discover             the gateway, at once: a view speaks both eras, whatever its servers speak
-    lists                       the gateway, from the catalog (`mcpgateway.views.modern_lists`)
     subscriptions/listen        the gateway and the servers concerned (`mcpgateway.views.listeners`)
-    tools/call                  the server of the tool, or a tool of the gateway's own
-    prompts/get, resources/read the server of the prompt or the resource
-    completion/complete         the server of the prompt or the template
-    tasks/*                     the server that runs the task
+    others                      the gateway or a server (`mcpgateway.views.modern_routing`, `mcpgateway.views.routing`)
 
 A request to a server is sent by `mcpgateway.hub.modern_dispatch.Stateless.submit`, as if its client had sent it there:
 only the name is replaced by the server's own.
@@ -20,31 +16,25 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from attrs import evolve
-from msgspec import Raw
 from twisted.logger import Logger
 
 from mcpgateway import __version__
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.discovery.resources import owner_named
-from mcpgateway.errors import (
-    InvalidParams,
-)
 from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions.upstream_modern import Filter, narrowed, read_filter
 from mcpgateway.interfaces import Request
-from mcpgateway.owntools.missing_servers import with_missing
 from mcpgateway.protocol import jsonrpc, modern
 from mcpgateway.protocol.translate import COMPLETE
 from mcpgateway.protocol.versions import MODERN, Era
 from mcpgateway.views import introduction
 from mcpgateway.views.extensions import extensions
-from mcpgateway.views.kept_results import with_kept
 from mcpgateway.views.listeners import ListenWish, ViewEars
 from mcpgateway.views.modern_registry import ModernParts, ModernRegistry
 from mcpgateway.views.modern_routing import ModernRouting
 from mcpgateway.views.specs import ADMIN
-from mcpgateway.views.view import KINDS, View
+from mcpgateway.views.view import View
 
 if TYPE_CHECKING:
     from mcpgateway.hub.modern_dispatch import Stateless
@@ -60,13 +50,9 @@ class ViewDoor(ModernRegistry):
     def __init__(self, stateless: Stateless, around: ModernParts) -> None:
         super().__init__(stateless, around)
         self._ears = ViewEars(stateless, around.clock)
-        self._road = road = ModernRouting(self, around.pool)
-        self.methods = {
-            modern.DISCOVER: self._discover,
-            modern.LISTEN: self._listen,
-            **dict.fromkeys(KINDS, self._list),
-            **road.here,
-        }
+        self._routing = routing = ModernRouting(self, around.pool)
+        routing.methods |= {modern.DISCOVER: self._discover, modern.LISTEN: self._listen}
+        self.submit = routing.submit
         around.board.librarian.on_change.append(self._changed)
         for slot in around.pool:
             self.warmed(slot)
@@ -113,31 +99,6 @@ class ViewDoor(ModernRegistry):
         }
         call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, result))
 
-    def _list(self, call: Request, view: View) -> None:
-        if "cursor" in (call.message.params or {}):
-            raise InvalidParams("Invalid params: this list has one page, so there is no cursor")
-        kind = KINDS[call.method]
-        if view.shows(kind):
-            self._road.give_list(call, kind, lambda view: self._listed(call, kind, view))
-        else:
-            self._listed(call, kind, view)
-
-    def _listed(self, call: Request, kind: ListKind, view: View) -> None:
-        servers = view.servers.values() if view.shows(kind) else ()
-        unknown = view.to_ask(kind) if view.shows(kind) else ()
-        self.lists.shown(unknown, kind, call.caller)
-        if kind is ListKind.TOOL:
-            self.listed(view)
-        terms = self.lists.terms(servers, kind, call.caller)
-        kept = self.kept.entries(kind, call.caller.principal) if self.kept is not None else []
-        if kept and kind is ListKind.RESOURCE:
-            terms = evolve(terms, is_public=False)  # the originals are of this principal only
-        # A list may be long, so it is not decoded again.
-        result = jsonrpc.encode({"resultType": jsonrpc.raw(COMPLETE), **terms.written()})[:-1] + b","
-        listed = with_kept(view.listed(kind, is_dotted=call.is_dotted), kept)
-        whole = with_missing(Raw(result + bytes(listed)[1:]), self.lists.missing(unknown, kind, call.caller))
-        call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, whole))
-
     # Listening
 
     def _listen(self, call: Request, view: View) -> None:
@@ -149,13 +110,10 @@ class ViewDoor(ModernRegistry):
 
         unknown = [uri for uri in wanted.uris if view.resource(uri) is None]
         owners = frozenset().union(*map(owner_named, unknown)) if all(map(owner_named, unknown)) else ()
-        if unknown:
-            kinds = (ListKind.RESOURCE, ListKind.TEMPLATE)
-            self._road.seek(
-                call, kinds, lambda _: owners, lambda view: all(map(view.resource, unknown)), listen
-            )
-        else:
-            listen(view)
+        kinds = (ListKind.RESOURCE, ListKind.TEMPLATE)
+        self._routing.seek(
+            call, view, kinds, lambda _: owners, lambda view: all(map(view.resource, unknown)), listen
+        )
 
     def _wishes(self, wanted: Filter, caller: Caller, view: View) -> list[ListenWish]:
         found: dict[str, Filter] = {}
@@ -166,7 +124,7 @@ class ViewDoor(ModernRegistry):
                 found[owner.server] = found.get(owner.server, Filter()) | Filter(uris=frozenset((owner.uri,)))
                 names[owner.server].setdefault(owner.uri, []).append(uri)
         for task in sorted(wanted.tasks):
-            runner = self._road.runner(view, caller.principal, task)
+            runner = self._routing.runner(view, caller.principal, task)
             if runner is not None:
                 found[runner.name] = found.get(runner.name, Filter()) | Filter(tasks=frozenset((task,)))
         return [ListenWish(view.servers[server], filter_, names[server]) for server, filter_ in found.items()]

@@ -29,6 +29,7 @@ from mcpgateway.protocol import jsonrpc, modern, translate
 from mcpgateway.protocol.jsonrpc import Envelope, Message
 from mcpgateway.views.legacy_access import NO_DIRECTORY
 from mcpgateway.views.modern_own_tools import OwnToolCall
+from mcpgateway.views.routing import settle
 from mcpgateway.views.view import View
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class ModernAccess:
         return Deferred.fromCoroutine(self._settle(kind))
 
     async def _settle(self, kind: ListKind) -> tuple[Access, Mapping[str, str]]:
-        missing = await self.door.settle(self.caller, kind)
+        missing = await settle(self.door, self.door.lists, kind, self.caller)
         return self.anew(), missing
 
     def anew(self) -> ModernAccess:

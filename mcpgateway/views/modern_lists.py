@@ -36,7 +36,8 @@ from mcpgateway.owntools.missing_servers import NOT_YET
 from mcpgateway.policy.sharing import Variant, variant_of
 from mcpgateway.protocol import jsonrpc, legacy, peek
 from mcpgateway.protocol.jsonrpc import Envelope
-from mcpgateway.views.lists import PASSING, PATIENCE_S, SOON_S, TRIES
+from mcpgateway.views.lists import PASSING, PATIENCE_S, SOON_S, TRIES, Wanted
+from mcpgateway.views.view import View
 
 ASKING_S = 60.0  # a server that has not answered by then is asked again for the next request
 RESPITE_S = 30.0  # for which a server that could not be asked is left alone
@@ -141,9 +142,7 @@ class Lists:
         self.current: Callable[[ServerSpec], ServerSpec] = _as_it_was
         self.pause: Callable[[ServerSpec], GatewayError | None] = lambda _: None
 
-    def wait(
-        self, wanted: Iterable[tuple[ServerSpec, ListKind]], caller: Caller, patience_s: float = PATIENCE_S
-    ) -> Deferred[None]:
+    def wait(self, wanted: Wanted, caller: Caller, patience_s: float = PATIENCE_S) -> Deferred[None]:
         """Fetch lists; fires once all are known, or after so many seconds.
 
         Lists that a request has waited for in vain are not waited for.
@@ -165,7 +164,7 @@ class Lists:
         DeferredList([each.wait for each in asked], consumeErrors=True).addCallback(told)
         return done
 
-    def begin(self, wanted: Iterable[tuple[ServerSpec, ListKind]], caller: Caller) -> None:
+    def begin(self, wanted: Wanted, caller: Caller) -> None:
         """Fetch lists soon, without waiting for them: their arrival is notified."""
         if found := deque(wanted):
             self._clock.callLater(SOON_S, self._begin_next, found, caller)
@@ -178,10 +177,16 @@ class Lists:
         if wanted:
             self._clock.callLater(0, self._begin_next, wanted, caller)
 
-    def missing(self, servers: Iterable[ServerSpec], kind: ListKind, caller: Caller) -> dict[str, str]:
-        """Return those of these servers whose list is not known, with the reasons."""
+    async def fetch(self, wanted: Wanted, caller: Caller) -> GatewayError | None:
+        """Fetch lists; return the first failure."""
+        asked = [self.ask(*each, caller) for each in wanted]
+        await DeferredList([each.wait for each in asked])
+        return next((each.why for each in asked if each.why is not None), None)
+
+    def missing(self, view: View, kind: ListKind, caller: Caller) -> dict[str, str]:
+        """Return the servers of a view whose list is not known, with the reasons."""
         found = {}
-        for server in servers:
+        for server in view.to_ask(kind):
             if self._librarian.known(server, kind, self.told(server, caller)) is None:
                 respite = self._resting(server, kind, caller)
                 found[server.name] = respite.why if respite is not None else NOT_YET

@@ -12,10 +12,10 @@ for all clients, the list is kept for all.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
@@ -25,7 +25,6 @@ from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import (
     GatewayError,
     SessionRequired,
-    UnknownMethod,
     UnknownServer,
     UnservedRevision,
     UnsupportedVersion,
@@ -43,6 +42,7 @@ from mcpgateway.policy.permissions import TokenScope
 from mcpgateway.policy.recorded_answers import client_in, told_in
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.protocol.param_headers import ANNOTATION
 from mcpgateway.protocol.versions import Era
 from mcpgateway.views.extensions import met
 from mcpgateway.views.kept_results import KeptResults
@@ -62,7 +62,6 @@ CLIENTS_LIMIT = 1000
 CALL_TOOL = "tools/call"
 OWN: Envelope = {name: jsonrpc.raw(value) for name, value in modern.own_meta(__version__).items()}
 """The ``_meta`` of the gateway's own requests."""
-Here = Callable[[Request, View], None]
 Submit = Callable[[Request], None]
 Flies = Callable[[Request, Item, Submit], bool]
 """Merges a call with identical ones, and returns True; else False (`mcpgateway.hub.coalescing`)."""
@@ -72,6 +71,7 @@ Shield = Callable[[Request, str, View, tuple[str, str], Any], None]
 Its parameters: the call, the principal, the view, the server and the tool's own name, and the level.
 """
 
+_MIRRORED = ANNOTATION.encode()
 _OF_ONE_SERVER = (UnsupportedVersion, UnservedRevision, UnknownServer, SessionRequired)
 """Errors by which a client would give up the endpoint, while they concern one server here and not the view."""
 
@@ -203,7 +203,7 @@ class _Seen:
 
 
 class ModernRegistry:
-    """The contents of views, and the parts common to all modern requests to them.
+    """The contents of views, and the parts common to all modern requests; a `mcpgateway.views.routing.ViewClients`.
 
     :ivar errands: the calls of the gateway's own tools.
     :ivar lists: fetches servers' lists.
@@ -214,7 +214,6 @@ class ModernRegistry:
     :ivar kept: the originals of shortened results; None where none are kept.
     :ivar may_fly: returns True if identical calls of a tool may be merged.
     :ivar flies: merges a call with identical ones, and returns True; else False.
-    :ivar methods: the handler of each method; filled by `mcpgateway.views.modern.ViewDoor`.
     :ivar clients: the capabilities of clients that servers get.
     """
 
@@ -246,7 +245,6 @@ class ModernRegistry:
         self._look_at = around.board.seen
         self.clock = around.clock
         self._seen: dict[tuple[str, str, str, TokenScope | None, bytes], _Seen] = {}
-        self.methods: dict[str, Here] = {}
 
     def use(self, outcomes: Outcomes) -> None:
         """Have calls counted, their results shortened, and identical ones merged."""
@@ -255,16 +253,17 @@ class ModernRegistry:
         if outcomes.flights is not None:
             self.may_fly, self.flies = outcomes.may_fly, outcomes.flies
 
-    def submit(self, call: Request) -> None:
-        """Answer a request to a view, or send it to a server.
+    def catch_up(self) -> Deferred[None]:
+        """Have edits of the configuration read; fires when they are in force."""
+        return self.board.catch_up()
 
-        :raise GatewayError: the request is refused.
+    def view_of(self, call: Request) -> View:
+        """Return the view of a request that has just come.
+
+        :raise UnknownServer: the view no longer exists.
         """
-        here = self.methods.get(call.method)
-        if here is None:
-            raise UnknownMethod(f"Method not found: {call.method}")
         call.caller.client = self.clients.read(call.message.meta)
-        here(call, self.look(call.caller))
+        return self.look(call.caller)
 
     def look(self, caller: Caller) -> View:
         """Return the view of a caller, cached for `LOOK_S`: with many servers it takes a while to make.
@@ -328,15 +327,64 @@ class ModernRegistry:
         except _OF_ONE_SERVER as why:
             refuses.failed(call, why)
 
-    # Lists
+    def forward(self, call: Request, view: View, item: Item) -> None:
+        """Send a call of a tool or a prompt to its server, under its own name.
 
-    async def settle(self, caller: Caller, kind: ListKind) -> dict[str, str]:
-        """Wait for the lists of all servers of a view; return the reasons of those that are missing."""
-        asked = self.look(caller).to_ask(kind)
-        unknown = [(each, kind) for each in asked if self.lists.has_to_be_asked(each, kind, caller)]
-        if unknown:
-            await self.lists.wait(unknown, caller)
-        return self.lists.missing(self.look(caller).to_ask(kind), kind, caller)
+        :raise GatewayError: the call is refused, and not sent.
+        """
+        call.caller = evolve(call.caller, server=view.servers[item.server])
+        (call.message.params or {})["name"] = jsonrpc.raw(item.own)
+        if item.kind is ListKind.TOOL:
+            self.shield(call, call.caller.principal, view, (item.server, item.own), None)
+            if self._flies(call, item):
+                return
+        self.send(call)
+
+    def _flies(self, call: Request, item: Item) -> bool:
+        # Only at a server of the same era, and where no header has to be compared with each caller's arguments.
+        if not self.may_fly(item) or _MIRRORED in bytes(item.input_schema or b""):
+            return False
+        call.session = self.stateless.meeting(call.caller)
+        call.level = modern.level(call.message.meta)
+        return call.session is not None and self.flies(call, item, self.send)
+
+    def to_server(self, call: Request, view: View, server: str) -> None:
+        """Send a request to a server of the view, as it is.
+
+        :raise GatewayError: the request is refused, and not sent.
+        """
+        call.caller = evolve(call.caller, server=view.servers[server])
+        self.send(call)
+
+    # Requests that wait
+
+    def hold(self, call: Request) -> None:
+        """Do nothing: the request of a client that has gone away is given up when it goes on."""
+
+    def release(self, call: Request) -> bool:
+        """Return False if no client waits for the call any more."""
+        return not call.sink.is_gone
+
+    # Servers to ask for their lists
+
+    def to_list(self, view: View, kind: ListKind, caller: Caller) -> list[ServerSpec]:
+        """Return the servers that have to be asked before a view's list is complete."""
+        return [each for each in view.to_ask(kind) if self.lists.has_to_be_asked(each, kind, caller)]
+
+    def to_seek(
+        self, view: View, kind: ListKind, caller: Caller, named: Collection[str] = ()
+    ) -> list[ServerSpec]:
+        """Return the servers that have to be asked for an unknown name.
+
+        :param named: the servers that the name says it belongs to; empty where it does not say.
+        """
+        if not named:
+            return self.to_list(view, kind, caller)
+        return [each for each in view.to_ask(kind) if each.name in named]
+
+    def may_answer_soon(self, server: ServerSpec, caller: Caller) -> bool:
+        """True if a child of a server is running."""
+        return any(each.server.name == server.name and each.conversation is not None for each in self._pool)
 
     def _is_running(self, server: ServerSpec) -> bool:
         return any(self._pool.is_running(server, era) for era in Era)

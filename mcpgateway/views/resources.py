@@ -17,11 +17,12 @@ from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE
 from mcpgateway.interfaces import Request
 from mcpgateway.owntools.missing_servers import hint as not_all
-from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Envelope, Message
 from mcpgateway.views.filters import Rewriter
 from mcpgateway.views.kept_results import KeptResults, missing
 from mcpgateway.views.members import Inners, gained, written
+from mcpgateway.views.routing import Routing, text_of
 
 if TYPE_CHECKING:
     from mcpgateway.views.forwarding import Forwarder
@@ -40,62 +41,60 @@ class UnknownResource(InvalidParams):
 class Resources:
     """Routes requests for resources to their servers."""
 
-    def __init__(self, registry: ViewRegistry, forwarder: Forwarder) -> None:
+    def __init__(self, registry: ViewRegistry, forwarder: Forwarder, routing: Routing) -> None:
         self._registry = registry
         self._forwarder = forwarder
+        self._routing = routing
 
-    def read(self, call: Request, inners: Inners) -> None:
+    def read(self, call: Request, view: View) -> None:
         """Read a resource."""
-        uri = _uri(call.message)
+        uri = text_of(call, "uri", jsonrpc.URI_LIMIT)
         kept = self._kept(call, uri)
         if kept is not None:
-            self._forwarder.give(kept.read(uri, call.session.principal), call)
+            self._routing.answer(kept.read(uri, call.session.principal), call)
         else:
-            self._with_owner(call, inners, uri, lambda: self._to(call, uri))
+            self._with_owner(call, view, uri, lambda _: self._to(call, uri))
 
     def _kept(self, call: Request, uri: str) -> KeptResults | None:
         kept = self._registry.outcomes.kept
         return kept if kept is not None and kept.has(uri, call.session.principal) else None
 
-    def subscribe(self, call: Request, inners: Inners) -> None:
+    def subscribe(self, call: Request, view: View) -> None:
         """Subscribe to a resource."""
         _check_session(call)
-        uri = _uri(call.message)
+        uri = text_of(call, "uri", jsonrpc.URI_LIMIT)
         if self._kept(call, uri) is not None:
-            call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))  # an original never changes
-            return
-        self._with_owner(call, inners, uri, lambda: self._subscribe(call, uri))
+            _agree(call)  # an original never changes
+        else:
+            self._with_owner(call, view, uri, lambda _: self._subscribe(call, uri))
 
-    def unsubscribe(self, call: Request, inners: Inners) -> None:
+    def unsubscribe(self, call: Request, view: View) -> None:
         """Unsubscribe from a resource, at the server that was subscribed to."""
         _check_session(call)
-        uri = _uri(call.message)
+        uri, inners = text_of(call, "uri", jsonrpc.URI_LIMIT), self._registry.inners(call.session)
         if self._kept(call, uri) is not None:
-            call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
+            _agree(call)
             return
         owner = inners.subscription(uri)
         if owner is None:
-            self._with_owner(call, inners, uri, lambda: self._unsubscribe(call, uri))
+            self._with_owner(call, view, uri, lambda _: self._unsubscribe(call, uri))
         else:
             self._leave(call, inners, uri, owner)
 
-    def _with_owner(self, call: Request, inners: Inners, uri: str, then: Callable[[], None]) -> None:
-        if _owners(inners, uri):
-            then()
-            return
+    def _with_owner(self, call: Request, view: View, uri: str, then: Callable[[View], None]) -> None:
+        session = call.session
 
-        # The resource may be new, or of a server whose lists are not known yet.
         def is_found(_: View) -> bool:
-            return bool(_owners(self._registry.inners(call.session), uri))
+            return bool(_owners(self._registry.inners(session), uri))
 
-        self._forwarder.seek(
-            call, (ListKind.RESOURCE, ListKind.TEMPLATE), lambda _: owner_named(uri), is_found, then
-        )
+        kinds = (ListKind.RESOURCE, ListKind.TEMPLATE)
+        self._routing.seek(call, view, kinds, lambda _: owner_named(uri), is_found, then)
 
     def _found(self, session: Session, uri: str) -> tuple[Owned, ...]:
         owners = _owners(self._registry.inners(session), uri)
         if not owners:
-            absent = self._forwarder.lister.missing(session, ListKind.RESOURCE)
+            view = self._registry.inners(session).view
+            absent = self._forwarder.lister.missing(view, ListKind.RESOURCE, session)
             what, hint = missing(uri)
             data = {"uri": uri, "missing": absent} if absent else {"uri": uri}
             raise UnknownResource(what, "; ".join(filter(None, (hint, not_all(absent)))), data=data)
@@ -222,13 +221,6 @@ def _is_not_found(reply: Envelope) -> bool:
     from mcpgateway.views.own_messages import is_not_found  # few requests need it
 
     return is_not_found(reply["error"])
-
-
-def _uri(message: Message) -> str:
-    uri = peek.text(message.params, "uri", jsonrpc.URI_LIMIT)
-    if uri is None:
-        raise InvalidParams('Invalid params: "uri" must be a string')
-    return uri
 
 
 def _owners(inners: Inners, uri: str) -> tuple[Owned, ...]:

@@ -1,377 +1,369 @@
-"""Routing of the requests of legacy sessions on a view.
+"""Routing of requests on a view, of both eras.
 
     request                       goes to
+    lists                         no server, where all are known
     tools/call, prompts/get       the server of the name, under its own name
     completion/complete           the server of the prompt or the template
-    resources/*                   the server of the URI
-    lists                         no server, where all are known
-    logging/setLevel              all member sessions, also those that are made later
-    tasks/*                       the server that has begun the task
-    ping, the gateway's own tools no server
+    the gateway's own tools       no server
+    others of sessions            `mcpgateway.views.session_routing`
+    others of modern clients      `mcpgateway.views.modern_routing`
 
-Only the name is replaced; the rest of the message stays as its client wrote it.  The call moves to the member session
-and keeps its client's sink, so the answer, and all messages before it, need no second hop.
+Only the name is replaced; the rest of the message stays as its client wrote it.  The call keeps its client's sink, so
+the answer, and all messages before it, need no second hop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Protocol
 
-from attrs import define
-from twisted.internet.defer import DeferredList
+from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.listing import More
 from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.discovery.resources import owner_named
-from mcpgateway.errors import GatewayError, InvalidParams, ShuttingDown, UnknownMethod
-from mcpgateway.hub.filters import Between
-from mcpgateway.hub.levels import SET_LEVEL
-from mcpgateway.hub.sessions import Session
-from mcpgateway.hub.slot import slot_of
-from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE
-from mcpgateway.hub.tasks import OWNED
+from mcpgateway.errors import GatewayError, InvalidParams, UnknownMethod
+from mcpgateway.hub.filters import reason
 from mcpgateway.interfaces import Request
-from mcpgateway.owntools.missing_servers import with_missing
-from mcpgateway.policy import routing
+from mcpgateway.owntools.missing_servers import hint as not_all
 from mcpgateway.protocol import jsonrpc, peek
-from mcpgateway.protocol.jsonrpc import Envelope, Message
-from mcpgateway.views.forwarding import Forwarder
-from mcpgateway.views.kept_results import with_kept
-from mcpgateway.views.lists import LIST_S, Lister
-from mcpgateway.views.members import Inners, inner_id
-from mcpgateway.views.registry import ViewRegistry
-from mcpgateway.views.resources import Resources
-from mcpgateway.views.specs import FULL
+from mcpgateway.views.lists import LIST_S, PASSING, PATIENCE_S, Wanted
 from mcpgateway.views.view import KINDS, View
 
-LIST_TASKS = "tasks/list"
+Handler = Callable[[Request, View], None]
+"""Answers a request on a view, or sends it to a server.
+
+:raise GatewayError: the request is refused.
+"""
 
 
-@define(eq=False, repr=False)
-class Held(Between):
-    """The sink of a call of the gateway's own tools: it is answered once, and not after its cancellation.
+class ViewLists(Protocol):
+    """Fetches servers' lists for the clients of one era; a client is a session, or the caller of a modern request."""
 
-    :ivar is_over: True if the call is cancelled, so that the tool's answer is dropped.
+    def wait(self, wanted: Wanted, client: Any, patience_s: float = PATIENCE_S) -> Deferred[None]:
+        """Fetch lists; fires once all are known, or after so many seconds."""
+
+    def begin(self, wanted: Wanted, client: Any) -> None:
+        """Fetch lists soon, without waiting for them: their arrival is notified."""
+
+    async def fetch(self, wanted: Wanted, client: Any) -> GatewayError | None:
+        """Fetch lists; return the first failure."""
+
+    def missing(self, view: View, kind: ListKind, client: Any) -> dict[str, str]:
+        """Return the servers of a view whose list is missing, with the reasons."""
+
+
+class ViewClients(Protocol):
+    """The clients of one era, their views, and their ways to servers."""
+
+    clock: IReactorTime
+
+    def catch_up(self) -> Deferred[None]:
+        """Have edits of the configuration read; fires when they are in force."""
+
+    def view_of(self, call: Request) -> View:
+        """Return the view of a request that has just come.
+
+        :raise GatewayError: the view no longer exists, or the gateway is stopping.
+        """
+
+    def look(self, client: Any) -> View:
+        """Return the view of a client, for a request that has waited.
+
+        :raise UnknownServer: the view no longer exists.
+        """
+
+    def look_anew(self, client: Any) -> View:
+        """Return the view of a client by a configuration that has changed within the same turn.
+
+        :raise UnknownServer: the view no longer exists.
+        """
+
+    def hold(self, call: Request) -> None:
+        """Hold a call that waits."""
+
+    def release(self, call: Request) -> bool:
+        """Hold a call no longer; return False if no client waits for it any more."""
+
+    def forward(self, call: Request, view: View, item: Item) -> None:
+        """Send a call of a tool or a prompt to its server, under its own name.
+
+        :raise GatewayError: the call is refused, and not sent.
+        """
+
+    def to_server(self, call: Request, view: View, server: str) -> None:
+        """Send a request to a server of the view, as it is.
+
+        :raise GatewayError: the request is refused, and not sent.
+        """
+
+    def to_list(self, view: View, kind: ListKind, client: Any) -> list[ServerSpec]:
+        """Return the servers that have to be asked before a view's list is complete."""
+
+    def to_seek(
+        self, view: View, kind: ListKind, client: Any, named: Collection[str] = ()
+    ) -> list[ServerSpec]:
+        """Return the servers that have to be asked for an unknown name.
+
+        :param named: the servers that the name says it belongs to; empty where it does not say.
+        """
+
+    def may_answer_soon(self, server: ServerSpec, client: Any) -> bool:
+        """True if a child that would be asked for a server's lists is running."""
+
+
+class Routing(ABC):
+    """Routes requests on views; a subclass has the requests that only the clients of one era send.
+
+    :ivar methods: the handler of each method.
     """
 
-    registry: ViewRegistry
-    call: Request
-    is_over: bool = False
-    is_answered: bool = False
+    log = Logger()
 
-    def take_back(self, reason: str) -> None:
-        """Note the cancellation; the canceller answers the client."""
-        self.is_over = True
-        if self.call.meter is not None:
-            self.call.meter.taken_back(self.call, reason)
-
-    @property
-    def is_gone(self) -> bool:
-        """True if no client waits for the answer any more."""
-        return self.is_over or bool(self.sink.is_gone)
-
-    def answered(self, call: Request, reply: Envelope) -> None:
-        """Take the tool's answer."""
-        self.registry.release(call)
-        if call.meter is not None:
-            call.meter.answered(call, reply)
-        if not self.is_over and not self.is_answered:
-            self.is_answered = True
-            self.sink.answered(call, reply)
-
-    def failed(self, call: Request, why: GatewayError) -> None:
-        """Take the error in the place of an answer."""
-        self.registry.release(call)
-        if call.meter is not None:
-            call.meter.failed(call, why)
-        if not self.is_answered:
-            self.is_answered = True
-            self.sink.failed(call, why)
-
-
-class SessionRouting:
-    """Routes the requests of all views' sessions."""
-
-    def __init__(self, registry: ViewRegistry, lister: Lister) -> None:
-        self._registry = registry
-        self._forwarder = forwarder = Forwarder(registry, lister)
-        resources = Resources(registry, forwarder)
-        self._here: dict[str, Callable[[Request, Inners], None]] = {
-            "tools/call": self._call,
+    def __init__(self, clients: ViewClients, lists: ViewLists) -> None:
+        self._clients = clients
+        self._lists = lists
+        self.methods: dict[str, Handler] = {
             **dict.fromkeys(KINDS, self._list),
+            "tools/call": self._call,
             "prompts/get": self._prompt,
             "completion/complete": self._complete,
-            "resources/read": resources.read,
-            SUBSCRIBE: resources.subscribe,
-            UNSUBSCRIBE: resources.unsubscribe,
-            SET_LEVEL: self._set_level,
-            "ping": _pong,
-            LIST_TASKS: self._tasks,
-            **dict.fromkeys(OWNED, self._task),
         }
+
+    @abstractmethod
+    def give(self, call: Request, view: View, kind: ListKind) -> None:
+        """Answer a request for a list from the lists that are known."""
+
+    @abstractmethod
+    def run(self, call: Request, view: View, tool: Any) -> None:
+        """Run one of the gateway's own tools.
+
+        :raise GatewayError: the call is refused.
+        """
 
     def submit(self, call: Request) -> None:
         """Answer a request, or send it to a server.
 
         :raise GatewayError: the request is refused.
         """
-        registry = self._registry
-        here = self._here.get(call.method)
-        if here is None:
+        handler = self.methods.get(call.method)
+        if handler is None:
             raise UnknownMethod(f"Method not found: {call.method}")
-        if not registry.switchboard.is_open:
-            raise ShuttingDown("the gateway is stopping")
-        session: Session = call.session
-        inners = session.inners if session.id else None
-        here(call, inners if isinstance(inners, Inners) else registry.inners(session))
+        handler(call, self._clients.view_of(call))
 
     # Lists
 
-    def _list(self, call: Request, inners: Inners) -> None:
-        if call.message.params is not None and "cursor" in call.message.params:
+    def _list(self, call: Request, view: View) -> None:
+        if "cursor" in (call.message.params or {}):
             raise InvalidParams("Invalid params: there is no such cursor; every list is one page")
         kind = KINDS[call.method]
-        if inners.view.shows(kind):
-            self._forwarder.settled(call, lambda: self._list_now(call, kind))
+        if not view.shows(kind):
+            self.give(call, view, kind)
+            return
+        caught_up = self._clients.catch_up()
+        if caught_up.called:
+            self._list_now(call, kind)
         else:
-            self._give(call, kind)
+            self.after(caught_up, call, lambda _: self._list_now(call, kind))
 
     def _list_now(self, call: Request, kind: ListKind) -> None:
-        registry, session = self._registry, call.session
-        unknown = [
-            (each, kind)
-            for each in self._forwarder.unknown_lists(session, registry.anew(session), kind)
-            if self._forwarder.lister.may_list(session, each)
-        ]
-        soon = [each for each in unknown if self._forwarder.may_answer_soon(session, each[0])]
+        clients, lists, client = self._clients, self._lists, client_of(call)
+        known = clients.look(client)
+        unknown = [(each, kind) for each in clients.to_list(known, kind, client)]
+        soon = [each for each in unknown if clients.may_answer_soon(each[0], client)]
 
-        def give() -> None:
-            self._give(call, kind)
-            self._forwarder.lister.begin(session, [each for each in unknown if each not in soon])
+        def give(view: View) -> None:
+            self.give(call, view, kind)
+            lists.begin([each for each in unknown if each not in soon], client)
 
         if soon:
-            registry.hold(call)
-            self._forwarder.after(self._forwarder.lister.wait(session, soon, LIST_S), call, give)
+            self.after(lists.wait(soon, client, LIST_S), call, lambda _: give(clients.look(client)))
         else:
-            give()
+            give(known)
 
-    def _give(self, call: Request, kind: ListKind) -> None:
-        session, inners = call.session, self._registry.inners(call.session)
-        self._registry.is_given(session, kind)
-        listed = inners.view.listed(kind, is_dotted=call.is_dotted)
-        outcomes = self._registry.outcomes
-        if kind is ListKind.TOOL:
-            outcomes.listed(inners.view)
-        if outcomes.kept is not None:
-            listed = with_kept(listed, outcomes.kept.entries(kind, session.principal))
-        if inners.view.shows(kind):
-            self._forwarder.lister.shown(session, kind)
-            listed = with_missing(listed, self._forwarder.lister.missing(session, kind))
-        if kind is ListKind.TOOL and inners.view.kind == FULL and self._registry.builtin is not None:
-            self._registry.builtin.heard(session)
-        call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": listed})
+    # Tools and prompts
 
-    # Tools
-
-    def _call(self, call: Request, inners: Inners) -> None:
-        """Send a call to the tool of its name."""
-        params = call.message.params
-        name = peek.text(params, "name")
-        if name is None or params is None:
-            raise InvalidParams('Invalid params: "name" must be a string')
-        found = inners.view.find(name)
-        if found is None:
-            self._unknown_tool(call, name, inners)
-        else:
-            self._to_tool(call, params, found, inners)
-
-    def _to_tool(self, call: Request, params: Envelope, found: Any, inners: Inners) -> None:
-        if found.__class__ is Item:
-            self._of_server(call, params, found, inners)
-        elif isinstance(found, More):
-            item, params["arguments"] = found.choose(peek.members(params, "arguments"))
-            self._of_server(call, params, item, inners)
-        else:
-            self._own_tool(call, found, inners)
-
-    def _of_server(self, call: Request, params: Envelope, tool: Item, inners: Inners) -> None:
-        params["name"] = jsonrpc.raw(tool.own)
-        if "task" in params:
-            self._forwarder.learn_task(call, inners, tool.server)
-        whose = call.session.principal
-        self._registry.outcomes.over(call, whose, inners.view, (tool.server, tool.own), None, tool)
-        self._forwarder.go(call, tool.server, tool)
-
-    def _unknown_tool(self, call: Request, name: str, inners: Inners) -> None:
-        # The tool may be new, or of a server whose lists are not known yet.
-        def again() -> None:
-            now = self._registry.inners(call.session)
-            found, params = now.view.find(name), call.message.params or {}
-            if found is None:
-                near, hint = (
-                    now.view.near(name, ListKind.TOOL),
-                    "tools/list and gateway_search name those there are",
-                )
-                raise self._forwarder.unknown(
-                    call.session, ListKind.TOOL, f"Unknown tool: {name}", near, hint
-                )
-            self._to_tool(call, params, found, now)
-
-        self._forwarder.seek(
-            call,
-            (ListKind.TOOL,),
-            lambda view: view.named(name),
-            lambda view: view.find(name) is not None,
-            again,
-        )
-
-    def _own_tool(self, call: Request, tool: Any, inners: Inners) -> None:
-        from mcpgateway.owntools import answers  # what only views need
-        from mcpgateway.views.legacy_access import LegacyAccess
-
-        access = LegacyAccess(
-            call.session.principal, inners.view, call.session, self._registry, self._forwarder
-        )
-        call.sink = held = Held(call.sink, self._registry, call)
-        if call.meter is None:
-            self._registry.outcomes.own.begin_tool(call, tool.name)
-        self._registry.hold(call, held.take_back)
-        try:
-            tool.call(call, peek.members(call.message.params, "arguments"), access)
-        except GatewayError as why:
-            answers.failed_by(call, why)
-
-    # Prompts, and completion of arguments
-
-    def _prompt(self, call: Request, inners: Inners) -> None:
-        name, params = _named(call.message), call.message.params or {}
-        found = inners.view.prompt(name)
+    def _call(self, call: Request, view: View) -> None:
+        found = view.find(text_of(call, "name"))
         if found is not None:
-            self._under_its_own(call, params, "name", found)
-            return
+            self._to(call, view, found)
+        else:
+            self._by_name(call, view, ListKind.TOOL, View.find, self._to)
 
-        def again() -> None:
-            view = self._registry.inners(call.session).view
-            item = view.prompt(name)
-            if item is None:
-                raise self._forwarder.unknown(
-                    call.session, ListKind.PROMPT, f"Unknown prompt: {name}", view.near(name, ListKind.PROMPT)
-                )
-            self._under_its_own(call, params, "name", item)
+    def _to(self, call: Request, view: View, found: Any) -> None:
+        if isinstance(found, More):
+            params = call.message.params or {}
+            found, params["arguments"] = found.choose(peek.members(params, "arguments"))
+            if call.caller is not None:
+                call.caller = evolve(call.caller, headers=None)  # they repeat other arguments
+        if isinstance(found, Item):
+            self._clients.forward(call, view, found)
+        else:
+            self.run(call, view, found)
 
-        self._forwarder.seek(
-            call,
-            (ListKind.PROMPT,),
-            lambda view: view.named(name),
-            lambda view: bool(view.prompt(name)),
-            again,
-        )
+    def _prompt(self, call: Request, view: View) -> None:
+        self._by_name(call, view, ListKind.PROMPT, View.prompt, self._clients.forward)
 
-    def _under_its_own(self, call: Request, params: Envelope, key: str, item: Item) -> None:
-        params[key] = jsonrpc.raw(item.own)
-        self._forwarder.go(call, item.server)
+    def _by_name(
+        self,
+        call: Request,
+        view: View,
+        kind: ListKind,
+        find: Callable[[View, str], Any],
+        then: Callable[[Request, View, Any], None],
+    ) -> None:
+        name = text_of(call, "name")
 
-    def _complete(self, call: Request, inners: Inners) -> None:
+        def go_on(view: View) -> None:
+            found = find(view, name)
+            if found is None:
+                raise self._unknown(call, view, kind, name)
+            then(call, view, found)
+
+        def is_found(view: View) -> bool:
+            return find(view, name) is not None
+
+        self.seek(call, view, (kind,), lambda view: view.named(name), is_found, go_on)
+
+    def _unknown(self, call: Request, view: View, kind: ListKind, name: str) -> InvalidParams:
+        near, missing = view.near(name, kind), self._lists.missing(view, kind, client_of(call))
+        known = "tools/list and gateway_search name" if kind is ListKind.TOOL else f"{kind.method} names"
+        said = f"did you mean {', '.join(near)}?" if near else f"{known} those there are"
+        hint = "; ".join(filter(None, (said, not_all(missing))))
+        what = "tool" if kind is ListKind.TOOL else "prompt"
+        return InvalidParams(f"Unknown {what}: {name}", hint, {"missing": missing} if missing else None)
+
+    # Completion of arguments
+
+    def _complete(self, call: Request, view: View) -> None:
         params = call.message.params or {}
         ref = peek.members(params, "ref")
         name, uri = peek.text(ref, "name"), peek.text(ref, "uri", jsonrpc.URI_LIMIT)
+        if name is None and uri is None:
+            raise InvalidParams("Invalid params: ref must name a prompt or a resource")
 
-        def go_on() -> None:
-            found = _referred(self._registry.inners(call.session).view, name, uri)
+        def find(view: View) -> tuple[str, str] | None:
+            # The server of the prompt or resource, and its own name or URI there.
+            if name is not None:
+                item = view.prompt(name)
+                return (item.server, item.own) if item is not None else None
+            return view.template(uri or "") or view.resource(uri or "")
+
+        def complete(view: View) -> None:
+            found = find(view)
             if found is None:
-                what = name or uri or ""
-                raise InvalidParams(f"Invalid params: there is no prompt or resource template {what}")
+                raise InvalidParams(f"Invalid params: there is no prompt or resource template {name or uri}")
             server, own = found
             params["ref"] = jsonrpc.raw(ref | {"uri" if name is None else "name": jsonrpc.raw(own)})
-            self._forwarder.go(call, server)
+            self._clients.to_server(call, view, server)
 
-        def is_found(view: View) -> bool:
-            return _referred(view, name, uri) is not None
+        def whose(view: View) -> Collection[str]:
+            return view.named(name) if name is not None else owner_named(uri)
 
-        if is_found(inners.view):
-            go_on()
+        kinds = (ListKind.PROMPT,) if name is not None else (ListKind.TEMPLATE, ListKind.RESOURCE)
+        self.seek(call, view, kinds, whose, lambda view: find(view) is not None, complete)
+
+    # Waiting
+
+    def after(self, done: Deferred[Any], call: Request, then: Callable[[Any], None]) -> None:
+        """Go on with a call when ``done`` fires, with its result, unless the call is cancelled before."""
+        self._clients.hold(call)
+
+        def go_on(found: Any) -> Any:
+            if not self._clients.release(call):
+                return None
+            return found if isinstance(found, Failure) else then(found)
+
+        done.addBoth(go_on).addErrback(self._broken, call)
+
+    def _broken(self, why: Failure, call: Request) -> None:
+        if not why.check(GatewayError):
+            self.log.failure("a request to a view broke", why, event="view.broken")
+        call.sink.failed(call, reason(why))
+
+    def answer(self, found: Deferred[dict[str, Any]], call: Request) -> None:
+        """Answer a call with a result of the gateway's, unless the call is cancelled before."""
+        self.after(found, call, lambda result: call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, result)))
+
+    def seek(
+        self,
+        call: Request,
+        view: View,
+        kinds: Iterable[ListKind],
+        whose: Callable[[View], Collection[str]],
+        is_found: Callable[[View], bool],
+        then: Callable[[View], None],
+    ) -> None:
+        """Go on with a call for a name: at once where it is known, else once the lists that may have it are.
+
+        The name may be new, or of a server whose lists are not known yet.
+
+        :param whose: returns the servers that the name says it belongs to; empty where it does not say.
+        """
+        if is_found(view):
+            then(view)
             return
-        kind = ListKind.PROMPT if name is not None else ListKind.TEMPLATE
-        self._forwarder.seek(
-            call, (kind,), lambda view: view.named(name) if name else owner_named(uri), is_found, go_on
-        )
+        client = client_of(call)
+        sought = Deferred.fromCoroutine(self._seek(client, tuple(kinds), whose, is_found))
+        self.after(sought, call, lambda _: then(self._clients.look(client)))
 
-    # The log level
-
-    def _set_level(self, call: Request, inners: Inners) -> None:
-        session: Session = call.session
-        level = routing.asked_level(call.message.params)
-        if session.id:
-            session.level, session.has_level = level, True
-            self._registry.switchboard.sessions.remember(session)
-        for inner in list(inners.sessions.values()):
-            slot = slot_of(inner)
-            if slot is not None and slot.has_levels:
-                self._forwarder.ask(inner, SET_LEVEL, {"level": jsonrpc.raw(level)}).addErrback(_let_go)
-        call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
-
-    # Tasks
-
-    def _task(self, call: Request, inners: Inners) -> None:
-        task = peek.text(call.message.params, "taskId")
-        server = self._owner(call.session, inners, task) if task is not None else None
-        if server is None:
-            raise InvalidParams("Task not found")
-        self._forwarder.go(call, server)
-
-    def _owner(self, session: Session, inners: Inners, task: str) -> str | None:
-        found = inners.tasks.get(task)
-        if found is not None or not session.id:
-            return found
-        # The session may have begun the task before it was put aside.
-        for slot in self._registry.switchboard.pool:
-            name = slot.server.name
-            if (
-                slot.shared
-                and slot.tasks.owner(task) == inner_id(session, name)
-                and name in inners.view.servers
-            ):
-                return name
-        return None
-
-    def _tasks(self, call: Request, inners: Inners) -> None:
-        asked = [
-            self._forwarder.ask(inner, LIST_TASKS, {})
-            for inner in inners.sessions.values()
-            if inner.server.name in inners.tasks.values()
-        ]
-        self._registry.hold(call)
-        DeferredList(asked, consumeErrors=True).addCallback(self._all_tasks, call)
-
-    def _all_tasks(self, found: list[tuple[bool, Envelope]], call: Request) -> None:
-        tasks = []
-        for is_there, reply in found:
-            listed = peek.members(reply, "result").get("tasks") if is_there else None
-            tasks += jsonrpc.read_list(listed, "tasks") if listed is not None else []
-        if self._registry.release(call):
-            call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {"tasks": tasks}))
+    async def _seek(
+        self,
+        client: Any,
+        kinds: tuple[ListKind, ...],
+        whose: Callable[[View], Collection[str]],
+        is_found: Callable[[View], bool],
+    ) -> None:
+        clients = self._clients
+        await clients.catch_up()
+        view = clients.look(client)
+        if is_found(view):
+            return
+        named = whose(view)
+        unknown = [(each, kind) for kind in kinds for each in clients.to_seek(view, kind, client, named)]
+        if not named:
+            await self._lists.wait(unknown, client)
+            return
+        # Only the named server can have it, and is called as at its own endpoint.
+        why = await self._lists.fetch(unknown, client)
+        if why is None or is_found(clients.look(client)):
+            return
+        if isinstance(why, PASSING):
+            # The child may have been ended by an edit, which is not in force everywhere before this turn is over.
+            await deferLater(clients.clock, 0)
+            now = clients.look_anew(client).servers
+            if any(each.name in now and now[each.name] is not each for each, _ in unknown):
+                await self._seek(client, kinds, whose, is_found)
+                return
+        raise why
 
 
-def _referred(view: View, name: str | None, uri: str | None) -> tuple[str, str] | None:
-    # The server of the prompt or resource, and its own name or URI there.
-    if name is not None:
-        item = view.prompt(name)
-        return (item.server, item.own) if item is not None else None
-    return (view.template(uri) or view.resource(uri)) if uri is not None else None
+async def settle(clients: ViewClients, lists: ViewLists, kind: ListKind, client: Any) -> dict[str, str]:
+    """Wait for the lists of all servers of a client's view; return the reasons of those that are missing."""
+    unknown = [(each, kind) for each in clients.to_seek(clients.look(client), kind, client)]
+    if unknown:
+        await lists.wait(unknown, client)
+    return lists.missing(clients.look(client), kind, client)
 
 
-def _named(message: Message) -> str:
-    name = peek.text(message.params, "name")
-    if name is None:
-        raise InvalidParams('Invalid params: "name" must be a string')
-    return name
+def client_of(call: Request) -> Any:
+    """Return the client of a call: its caller in the modern era, else its session."""
+    return call.session if call.caller is None else call.caller
 
 
-def _pong(call: Request, inners: Inners) -> None:
-    call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
+def text_of(call: Request, name: str, limit: int = jsonrpc.METHOD_LIMIT) -> str:
+    """Return a parameter that has to be a string.
 
-
-def _let_go(why: Failure) -> None:
-    why.trap(GatewayError)  # a server that has ended gets the level with its next child
+    :raise InvalidParams: it is none.
+    """
+    found = peek.text(call.message.params, name, limit)
+    if found is None:
+        raise InvalidParams(f'Invalid params: "{name}" must be a string')
+    return found

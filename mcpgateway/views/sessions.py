@@ -5,7 +5,7 @@ servers of a view             `mcpgateway.views.specs`
 contents and names of a view  `mcpgateway.views.view`, from the catalog
 view of a session             `mcpgateway.views.registry`
 lists that are not known      `mcpgateway.views.lists`
-requests                      `mcpgateway.views.routing`, which sends most to a member session
+requests                      `mcpgateway.views.session_routing`, which sends most to a member session
 messages of servers           member sessions (`mcpgateway.views.members`)
 """
 
@@ -33,7 +33,7 @@ from mcpgateway.views.members import is_relied_on
 from mcpgateway.views.registry import ViewRegistry, gone
 from mcpgateway.views.results import Outcomes
 from mcpgateway.views.roots import Roots
-from mcpgateway.views.routing import SessionRouting
+from mcpgateway.views.session_routing import SessionRouting
 from mcpgateway.views.single_server import Direct
 
 # The settings that decide on what a view shows to a client, beside those of views.
@@ -137,7 +137,7 @@ class ViewSessions(ViewRegistry):
 
     def missing(self, session: Session, kind: ListKind) -> Mapping[str, str]:
         """Return the servers whose list was missing in a session's list, with the reasons."""
-        return self.lister.missing(session, kind)
+        return self.lister.missing(self.inners(session).view, kind, session)
 
     # News
 

@@ -402,12 +402,23 @@ class PromptTests:
         assert got == {"name": "greet", "arguments": {"a": "b"}}
 
     def test_unknown_prompt(self, stage: Stage) -> None:
-        """An unknown prompt is invalid params."""
+        """An unknown prompt is invalid params, and the error says where to look."""
         client = stage.view()
         client.call(1, "prompts/get", name="shared__greet")
         stage.play()
         assert client.heard is not None
-        assert client.heard.json["error"]["code"] == -32602
+        error = client.heard.json["error"]
+        assert error["code"] == -32602
+        assert "prompts/list" in error["data"]["hint"]
+
+    def test_completion_of_nothing(self, stage: Stage) -> None:
+        """A completion that names neither a prompt nor a template is refused, and no server is asked."""
+        client = stage.view()
+        client.call(
+            1, "completion/complete", ref={"type": "ref/prompt"}, argument={"name": "x", "value": "y"}
+        )
+        assert client.heard is not None
+        assert "ref must name" in client.heard.json["error"]["message"]
 
     def test_completion(self, stage: Stage) -> None:
         """What completes an argument is the server of the prompt, or of the template."""

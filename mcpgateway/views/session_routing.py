@@ -1,0 +1,198 @@
+"""Routing of the requests that only legacy sessions send on a view, and the answers that only they get.
+
+    request                       goes to
+    logging/setLevel              all member sessions, also those that are made later
+    resources/*                   the server of the URI (`mcpgateway.views.resources`)
+    tasks/*                       the server that has begun the task
+    ping                          no server
+
+The call moves to the member session.  The other requests are routed as those of modern clients are
+(`mcpgateway.views.routing`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define
+from twisted.internet.defer import DeferredList
+from twisted.python.failure import Failure
+
+from mcpgateway.discovery.records import ListKind
+from mcpgateway.errors import GatewayError, InvalidParams
+from mcpgateway.hub.filters import Between
+from mcpgateway.hub.levels import SET_LEVEL
+from mcpgateway.hub.sessions import Session
+from mcpgateway.hub.slot import slot_of
+from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE
+from mcpgateway.hub.tasks import OWNED
+from mcpgateway.interfaces import Request
+from mcpgateway.owntools.missing_servers import with_missing
+from mcpgateway.policy import routing
+from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.views.forwarding import Forwarder
+from mcpgateway.views.kept_results import with_kept
+from mcpgateway.views.lists import Lister
+from mcpgateway.views.members import inner_id
+from mcpgateway.views.registry import ViewRegistry
+from mcpgateway.views.resources import Resources
+from mcpgateway.views.routing import Routing
+from mcpgateway.views.specs import FULL
+from mcpgateway.views.view import View
+
+LIST_TASKS = "tasks/list"
+
+
+@define(eq=False, repr=False)
+class Held(Between):
+    """The sink of a call of the gateway's own tools: it is answered once, and not after its cancellation.
+
+    :ivar is_over: True if the call is cancelled, so that the tool's answer is dropped.
+    """
+
+    registry: ViewRegistry
+    call: Request
+    is_over: bool = False
+    is_answered: bool = False
+
+    def take_back(self, reason: str) -> None:
+        """Note the cancellation; the canceller answers the client."""
+        self.is_over = True
+        if self.call.meter is not None:
+            self.call.meter.taken_back(self.call, reason)
+
+    @property
+    def is_gone(self) -> bool:
+        """True if no client waits for the answer any more."""
+        return self.is_over or bool(self.sink.is_gone)
+
+    def answered(self, call: Request, reply: Envelope) -> None:
+        """Take the tool's answer."""
+        self.registry.release(call)
+        if call.meter is not None:
+            call.meter.answered(call, reply)
+        if not self.is_over and not self.is_answered:
+            self.is_answered = True
+            self.sink.answered(call, reply)
+
+    def failed(self, call: Request, why: GatewayError) -> None:
+        """Take the error in the place of an answer."""
+        self.registry.release(call)
+        if call.meter is not None:
+            call.meter.failed(call, why)
+        if not self.is_answered:
+            self.is_answered = True
+            self.sink.failed(call, why)
+
+
+class SessionRouting(Routing):
+    """Routes the requests of all views' sessions."""
+
+    def __init__(self, registry: ViewRegistry, lister: Lister) -> None:
+        self._registry = registry
+        self._forwarder = forwarder = Forwarder(registry, lister)
+        super().__init__(forwarder, lister)
+        resources = Resources(registry, forwarder, self)
+        self.methods |= {
+            "resources/read": resources.read,
+            SUBSCRIBE: resources.subscribe,
+            UNSUBSCRIBE: resources.unsubscribe,
+            SET_LEVEL: self._set_level,
+            "ping": _pong,
+            LIST_TASKS: self._tasks,
+            **dict.fromkeys(OWNED, self._task),
+        }
+
+    def give(self, call: Request, view: View, kind: ListKind) -> None:
+        """Answer a request for a list from the lists that are known."""
+        session, outcomes, lister = call.session, self._registry.outcomes, self._forwarder.lister
+        self._registry.is_given(session, kind)
+        listed = view.listed(kind, is_dotted=call.is_dotted)
+        if kind is ListKind.TOOL:
+            outcomes.listed(view)
+        if outcomes.kept is not None:
+            listed = with_kept(listed, outcomes.kept.entries(kind, session.principal))
+        if view.shows(kind):
+            lister.shown(session, kind)
+            listed = with_missing(listed, lister.missing(view, kind, session))
+        if kind is ListKind.TOOL and view.kind == FULL and self._registry.builtin is not None:
+            self._registry.builtin.heard(session)
+        call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": listed})
+
+    def run(self, call: Request, view: View, tool: Any) -> None:
+        """Run one of the gateway's own tools.
+
+        :raise GatewayError: the call is refused.
+        """
+        from mcpgateway.owntools import answers  # what only views need
+        from mcpgateway.views.legacy_access import LegacyAccess
+
+        access = LegacyAccess(call.session.principal, view, call.session, self._registry, self._forwarder)
+        call.sink = held = Held(call.sink, self._registry, call)
+        if call.meter is None:
+            self._registry.outcomes.own.begin_tool(call, tool.name)
+        self._registry.hold(call, held.take_back)
+        try:
+            tool.call(call, peek.members(call.message.params, "arguments"), access)
+        except GatewayError as why:
+            answers.failed_by(call, why)
+
+    # The log level
+
+    def _set_level(self, call: Request, view: View) -> None:
+        session: Session = call.session
+        level = routing.asked_level(call.message.params)
+        if session.id:
+            session.level, session.has_level = level, True
+            self._registry.switchboard.sessions.remember(session)
+        for inner in list(self._registry.inners(session).sessions.values()):
+            slot = slot_of(inner)
+            if slot is not None and slot.has_levels:
+                self._forwarder.ask(inner, SET_LEVEL, {"level": jsonrpc.raw(level)}).addErrback(_let_go)
+        call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
+
+    # Tasks
+
+    def _task(self, call: Request, view: View) -> None:
+        task = peek.text(call.message.params, "taskId")
+        server = self._owner(call.session, view, task) if task is not None else None
+        if server is None:
+            raise InvalidParams("Task not found")
+        self._forwarder.go(call, server)
+
+    def _owner(self, session: Session, view: View, task: str) -> str | None:
+        found = self._registry.inners(session).tasks.get(task)
+        if found is not None or not session.id:
+            return found
+        # The session may have begun the task before it was put aside.
+        for slot in self._registry.switchboard.pool:
+            name = slot.server.name
+            if slot.shared and slot.tasks.owner(task) == inner_id(session, name) and name in view.servers:
+                return name
+        return None
+
+    def _tasks(self, call: Request, view: View) -> None:
+        inners = self._registry.inners(call.session)
+        asked = [
+            self._forwarder.ask(inner, LIST_TASKS, {})
+            for inner in inners.sessions.values()
+            if inner.server.name in inners.tasks.values()
+        ]
+        self.answer(DeferredList(asked, consumeErrors=True).addCallback(_all_tasks), call)
+
+
+def _all_tasks(found: list[tuple[bool, Envelope]]) -> dict[str, Any]:
+    tasks = []
+    for is_there, reply in found:
+        listed = peek.members(reply, "result").get("tasks") if is_there else None
+        tasks += jsonrpc.read_list(listed, "tasks") if listed is not None else []
+    return {"tasks": tasks}
+
+
+def _pong(call: Request, view: View) -> None:
+    call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
+
+
+def _let_go(why: Failure) -> None:
+    why.trap(GatewayError)  # a server that has ended gets the level with its next child
