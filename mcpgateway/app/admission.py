@@ -70,8 +70,10 @@ class Admission:
             self.leaving.look()
         if change.concerns("limits"):
             self.root.set_limits(gateway.limits)
-        if change.has_servers or change.concerns("views", "profiles"):
+        if not change.is_quiet or change.concerns("views", "profiles"):
             self.root.serve((*settings.servers, *view_specs(ViewsConfig(gateway, settings.profiles))))
+        elif change.changed:
+            self.root.replace(change.latter)
         if change.concerns("is_disabled"):
             self.root.switch(settings.is_disabled)
 

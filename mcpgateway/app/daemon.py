@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from mcpgateway import __version__
 from mcpgateway.app.admission import Admission
 from mcpgateway.app.enrolled import uses_gateway, uses_gateway_now
-from mcpgateway.app.hub import GROUND, Hub, settle
+from mcpgateway.app.hub import GROUND, Hub, ground_of, settle
 from mcpgateway.app.log import Observation
 from mcpgateway.app.restart import Renewal
 from mcpgateway.backends.spawn import Launcher
@@ -195,8 +195,10 @@ class GatewayService(Service):
             self.manager.reloading()
         self.settings = change.settings
         self._observe()
-        if change.has_servers or change.concerns(*GROUND):
+        if not change.is_quiet or change.concerns(*GROUND):
             settle(self.switchboard, change.settings, self.home, self.reactor)
+        elif change.has_servers:
+            self.switchboard.scopes.settle_on(ground_of(change.settings, self.reactor.seconds))
         self.admission.apply(change)
         self.hub.apply(change)
         self._say_ready()

@@ -29,6 +29,8 @@ SLIGHT = (
     *NOTES,
     *(name for name, each in SETTINGS.items() if each.counts is Counts.AT_ONCE and not each.has_variables),
 )
+# Those of them that only a call, or a tick, looks up: no list, no limit and no route depends on them.
+QUIET = ("source", "timeout_s", "lazy", "shield", "shield_tools")
 # They decide which sessions share a child, and the gateway's declarations to the child.
 SHARING = ("workspace", "project", *(name for name, each in SETTINGS.items() if each.regroups))
 # Sockets are bound once, and recording begins with the start.
@@ -44,6 +46,7 @@ class ChangedServer:
     :ivar restarts: a child of the former definition has to be replaced.
     :ivar regroups: other sessions may share a child now, so every session is assigned anew.
     :ivar is_slight: no changed setting differs between workspaces.
+    :ivar is_quiet: nothing that is derived from the entry has to be derived anew.
     """
 
     before: ServerSpec
@@ -51,6 +54,7 @@ class ChangedServer:
     restarts: bool = False
     regroups: bool = False
     is_slight: bool = False
+    is_quiet: bool = False
 
     def of(self, server: ServerSpec) -> ServerSpec:
         """Return the server that replaces one that is run for a workspace, where the change is slight, or for none."""
@@ -87,6 +91,11 @@ class Change:
     def latter(self) -> tuple[ServerSpec, ...]:
         """The servers that are added or changed, as they are."""
         return (*self.added, *(each.after for each in self.changed))
+
+    @property
+    def is_quiet(self) -> bool:
+        """True if no server is added or removed, and what is derived from their entries need not be derived anew."""
+        return not (self.added or self.removed) and all(each.is_quiet for each in self.changed)
 
     def concerns(self, *parts: str) -> bool:
         """True if one of these settings differs."""
@@ -135,7 +144,8 @@ def _changed(before: ServerSpec, after: ServerSpec) -> ChangedServer:
     if after.share is Share.CREDENTIAL and before.credential != after.credential:
         regroups = True
     is_slight = _without(before, SLIGHT) == _without(after, SLIGHT)
-    return ChangedServer(before, after, restarts, regroups, is_slight)
+    is_quiet = _without(before, QUIET) == _without(after, QUIET)
+    return ChangedServer(before, after, restarts, regroups, is_slight, is_quiet)
 
 
 def _without(server: ServerSpec, names: Sequence[str]) -> ServerSpec:

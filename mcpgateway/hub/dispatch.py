@@ -133,7 +133,8 @@ class Switchboard(Lifecycle):
     def apply(self, change: Change) -> None:
         """Apply a change of the configuration; the sessions of unchanged servers go on."""
         self.servers = {server.name: server for server in change.settings.servers}
-        self.scopes.look_anew()
+        if not change.is_quiet:
+            self.scopes.look_anew()
         for server in change.added:
             self._drop(server)  # an earlier server of that name may have left a slot
         for server in change.removed:
@@ -156,6 +157,11 @@ class Switchboard(Lifecycle):
         self._drop(server)
 
     def _change(self, change: ChangedServer) -> None:
+        if change.is_quiet:
+            for session in self.sessions.of(change.before):
+                session.server = change.of(session.server)
+            self.pool.apply(change)
+            return
         self._forget(change.before)
         regroups = change.regroups or is_personal(change.before) is not is_personal(change.after)
         if regroups or (not change.is_slight and self.pool.has_variants(change.before)):

@@ -149,6 +149,7 @@ class Stateless:
     :ivar claim: watches the process that a session belongs to (`mcpgateway.hub.owners.owners.Owners.claim`).
     :ivar direct: returns the part that shortens results on the endpoints of single servers; set before the first
         request.
+    :ivar eras: the eras known of all servers.
     :ivar sending_away: asks clients to send their users to sign-ins; set before the first request.
     :ivar states: binds the request states of servers to their requests; set before the first request.
     :ivar make_views: builds the part that serves the endpoints of views; None without views.
@@ -178,7 +179,7 @@ class Stateless:
         self._views: ModernViews | None = None  # before the first request to a view
         self._pool = pool
         self._sessions = sessions
-        self._eras = eras
+        self.eras = eras
         self._neighbours = neighbours
         self._cache = cache
         self.to_legacy = to_legacy
@@ -225,11 +226,11 @@ class Stateless:
             return
         # The definition may have changed since the frontend has looked it up.
         server = caller.server = self.current(caller.server)
-        road = self._eras.road(server, Era.MODERN)
+        road = self.eras.road(server, Era.MODERN)
         if road is None and self._pool.is_taken(server, Era.MODERN, caller.principal):
             road = self._beside(server)  # not even a probe may run beside its child
         if road is None:
-            self._later(self._eras.find_out(server, Era.MODERN), call)
+            self._later(self.eras.find_out(server, Era.MODERN), call)
         elif road is EraPath.REFUSED or (
             call.method == modern.DISCOVER and not self._is_offered(road, server)
         ):
@@ -265,7 +266,7 @@ class Stateless:
     def again(self, call: Request) -> None:
         """Probe once more a server that has refused the era found before, and submit the request again."""
         call.caller.has_tried = True
-        self._eras.doubt(call.caller.server)
+        self.eras.doubt(call.caller.server)
         self.anew(call)
 
     def anew(self, call: Request) -> None:
@@ -277,17 +278,17 @@ class Stateless:
 
     def road(self, server: ServerSpec) -> EraPath | None:
         """Return how a request reaches a server; None before that is known."""
-        known = self._eras.road(server, Era.MODERN)
+        known = self.eras.road(server, Era.MODERN)
         is_beside = known in (None, EraPath.NATIVE) and self._pool.is_taken(server, Era.MODERN)
         return self._beside(server) if is_beside else known
 
     def _beside(self, server: ServerSpec) -> EraPath:
         # The server has a child of the other era, and may have no second one.
-        return EraPath.REFUSED if self._eras.bridge(server) is Bridge.OFF else EraPath.BRIDGED
+        return EraPath.REFUSED if self.eras.bridge(server) is Bridge.OFF else EraPath.BRIDGED
 
     def _is_offered(self, road: EraPath, server: ServerSpec) -> bool:
-        is_spoken = self._eras.known(server).modern is not False
-        return is_offered(road, self._eras.bridge(server), is_spoken=is_spoken)
+        is_spoken = self.eras.known(server).modern is not False
+        return is_offered(road, self.eras.bridge(server), is_spoken=is_spoken)
 
     def _later(self, known: Deferred[None], call: Request) -> None:
         known.addCallback(lambda _: None if call.sink.is_gone else self.submit(call))
@@ -351,7 +352,7 @@ class Stateless:
         found = self._paths.get((caller.server.name, caller.principal))
         if found is None or found.server is not caller.server:
             return None
-        if found.moves != self._pool.moves or found.findings != self._eras.findings:
+        if found.moves != self._pool.moves or found.findings != self.eras.findings:
             return None
         slot: Any = found.session.slot
         if slot is None or slot.is_over or (slot.conversation is None and not slot.is_up):
@@ -361,9 +362,9 @@ class Stateless:
 
     def _remember(self, caller: Caller, session: Session) -> None:
         server = caller.server
-        if server.workspace or server.principal or self._eras.is_guess(server):
+        if server.workspace or server.principal or self.eras.is_guess(server):
             return  # the definition, or the era, may be different for the next request
-        found = _KnownPath(server, self._pool.moves, self._eras.findings, session)
+        found = _KnownPath(server, self._pool.moves, self.eras.findings, session)
         self._paths[server.name, caller.principal] = found
 
     def _session(self, caller: Caller, peer: int) -> Session:
@@ -389,7 +390,7 @@ class Stateless:
         if known is not None and known.session.era is Era.MODERN:
             return known.session
         server = caller.server = self.current(caller.server)
-        if self._eras.road(server, Era.MODERN) is not EraPath.NATIVE or self._pool.keeps_state(server):
+        if self.eras.road(server, Era.MODERN) is not EraPath.NATIVE or self._pool.keeps_state(server):
             return None
         session = self._session(caller, 0)
         if not _is_up(session) and self._pool.is_taken(server, Era.MODERN, caller.principal):

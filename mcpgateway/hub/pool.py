@@ -471,9 +471,12 @@ class Pool:
 
     def apply(self, change: ChangedServer) -> None:
         """Apply a changed definition of a server; its clients keep their slots."""
-        self._forget(change.before)
+        if not change.is_quiet:
+            self._forget(change.before)
         for slot in [each for key, each in self._slots.items() if key.server == change.before.name]:
-            slot.becomes(change.of(slot.server), restarts=change.restarts)
+            slot.apply(change)
+            if change.is_quiet and slot.limiter is not None:
+                slot.limiter.server = slot.server
 
     def has_variants(self, server: ServerSpec) -> bool:
         """True if a server has slots for variants of its entry: for workspaces, credentials or principals."""

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.backends.conversation import Conversation
+from mcpgateway.config.diff import ChangedServer
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import (
     GatewayError,
@@ -342,16 +343,17 @@ class Slot(Upstream):
         for call in unsent:
             self.submit(call)
 
-    def becomes(self, server: ServerSpec, *, restarts: bool) -> None:
-        """Take over another definition of the server.
+    def apply(self, change: ChangedServer) -> None:
+        """Use a changed definition of the server.
 
-        :param restarts: true if a child of the former definition has to be stopped; the next one is started on use, or
-            at once if its handshake is awaited, or a client listens or is subscribed.
+        If a child of the former definition has to be stopped, the next one is started on use, or at once if its
+        handshake is awaited, or a client listens or is subscribed.
         """
-        self.server = server
-        self.limit_anew()
-        if not restarts:
-            self.watch.becomes(server)
+        self.server = change.of(self.server)
+        if not change.is_quiet:
+            self.limit_anew()
+        if not change.restarts:
+            self.watch.becomes(self.server)
             return
         # Failures of the former definition do not count for this one.
         self.watch = self._environment.monitor.watch(self)
@@ -449,10 +451,9 @@ class Slot(Upstream):
                 self.retired.gone(conversation, why)
             return
         self._release()
-        locks = self._environment.locks
         # A child that ends in its handshake has held no lock for a call.
-        if locks is not None and self.conversation is not None:
-            locks.heard(self, why.last_words)
+        if self._environment.locks is not None and self.conversation is not None:
+            self._environment.locks.heard(self, why.last_words)
         self._answered += conversation.sent
         self._current = self.dismissed = self.conversation = None
         self.levels.end()

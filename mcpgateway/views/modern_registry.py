@@ -190,7 +190,8 @@ class _Seen:
     :ivar asked: the view's entry in the request.
     :ivar edition: the edition of the configuration (`mcpgateway.views.registry.ViewRegistry.edition`).
     :ivar spec: the entry in force.
-    :ivar moves: the value of `mcpgateway.hub.pool.Pool.moves` at that time.
+    :ivar known: the values of `mcpgateway.hub.pool.Pool.moves` and `mcpgateway.hub.probes.era.Eras.findings` at that
+        time: the ``told`` of a server depends on both.
     :ivar at: the time, in seconds of the clock.
     """
 
@@ -198,7 +199,7 @@ class _Seen:
     edition: int
     spec: ServerSpec
     view: View
-    moves: int
+    known: tuple[int, int]
     at: float
 
 
@@ -230,6 +231,7 @@ class ModernRegistry:
         self.errands = OwnToolCalls(around.states, around.seconds, around.clock)
         self._snapshots = around.snapshots
         self._pool = around.pool
+        self._eras = stateless.eras
         self.clients = Clients(stateless.road, stateless.to_legacy.told)
         self.lists = Lists(
             around.board.librarian,
@@ -279,9 +281,9 @@ class ModernRegistry:
             scope,
             caller.client.key if caller.client else b"",
         )
-        now, moves = self.clock.seconds(), self._pool.moves
+        now, known = self.clock.seconds(), (self._pool.moves, self._eras.findings)
         seen = self._seen.get(key)
-        is_fresh = seen is not None and seen.moves == moves and 0 <= now - seen.at < LOOK_S
+        is_fresh = seen is not None and seen.known == known and 0 <= now - seen.at < LOOK_S
         if seen is not None and is_fresh and seen.asked is asked and seen.edition == self.board.edition:
             return seen.view
         spec = self.stateless.current(asked)
@@ -289,7 +291,7 @@ class ModernRegistry:
             if len(self._seen) >= SEEN_LIMIT:
                 self._seen.clear()
             seen = self._seen[key] = _Seen(
-                asked, self.board.edition, spec, self._look_at(spec, scope, self._told_of(caller)), moves, now
+                asked, self.board.edition, spec, self._look_at(spec, scope, self._told_of(caller)), known, now
             )
         return seen.view
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Raw
 from twisted.internet.interfaces import IReactorTime
 
-from mcpgateway.config.diff import Change
+from mcpgateway.config.diff import Change, ChangedServer
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.catalog.listed import Librarian, Whose
@@ -73,14 +73,26 @@ class ViewSessions(ViewRegistry):
     # The configuration
 
     def apply(self, change: Change) -> None:
-        """Apply a change of the configuration: make all views anew, and notify their sessions."""
-        if change.concerns("views", "shield", "profiles"):
+        """Apply a change of the configuration; where views may differ, make them anew and notify their sessions."""
+        is_set_anew = change.concerns("views", "shield", "profiles")
+        if is_set_anew:
             self.use(ViewsConfig(change.settings.gateway, change.settings.profiles))
-        for each in change.former:
-            self.librarian.forget(each.name)
-        announces = change.has_servers or change.concerns("views", "profiles")
-        if announces or change.concerns(*CONTENTS):
+        if not change.is_quiet:
+            for each in change.former:
+                self.librarian.forget(each.name)
+        announces = not change.is_quiet or change.concerns("views", "profiles")
+        if announces or is_set_anew or change.concerns(*CONTENTS):
             self.look_anew(announces=announces)
+        elif change.changed:
+            self._follow({each.after.name: each for each in change.changed})
+
+    def _follow(self, changed: Mapping[str, ChangedServer]) -> None:
+        # They change nothing that a view shows.
+        for key, view in list(self._views.items()):
+            del self._views[key]
+            view.follow(changed)
+            # The identity of its servers is a part of the key.
+            self._views[*key[:4], *map(id, view.servers.values()), *key[4 + len(view.servers) :]] = view
 
     def look_anew(self, *, announces: bool = True) -> None:
         """Make all views anew, and notify their sessions, since other servers may be shown."""

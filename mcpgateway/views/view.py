@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field, frozen
 from msgspec import Raw
 
+from mcpgateway.config.diff import ChangedServer
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.surface import Expose, ViewSettings
 from mcpgateway.discovery.list_digest import topology
@@ -95,7 +96,7 @@ class View:
     def __init__(
         self,
         spec: ServerSpec,
-        servers: Mapping[str, ServerSpec],
+        servers: dict[str, ServerSpec],
         told: Mapping[str, str],
         sources: Sources,
         own: tuple[ServerSpec, ...] = (),
@@ -122,6 +123,16 @@ class View:
         self._seen = _Look(-1)
         self._counted: list[Item] | None = None
         self._usage: Mapping[str, int] = {}
+
+    def follow(self, changed: Mapping[str, ChangedServer]) -> None:
+        """Use changed definitions of its servers, which change nothing that it shows."""
+
+        def now(server: ServerSpec) -> ServerSpec:
+            change = changed.get(server.name) if server not in self.own else None
+            return change.of(server) if change is not None else server
+
+        self.servers.update({name: now(each) for name, each in self.servers.items()})
+        self.others = tuple(now(each) for each in self.others)
 
     def _listed_own(self, *, is_dotted: bool = False) -> tuple[ListedTool, ...]:
         builtin = self._sources.builtin

@@ -74,6 +74,24 @@ class CompareTests:
         assert (changed.restarts, changed.regroups) == (restarts, regroups)
         assert changed.is_slight is not restarts
 
+    @pytest.mark.parametrize(
+        ("fields", "is_quiet"),
+        [
+            ({"timeout_s": 3.0}, True),
+            ({"lazy": Lazy(idle_s=3.0), "source": "elsewhere"}, True),
+            ({"shield": Level.OFF, "shield_tools": {"x": Level.LEAN}}, True),
+            ({"timeout_s": 3.0, "title": "T"}, False),
+            ({"prefix": ""}, False),
+            ({"command": ("other",)}, False),
+        ],
+    )
+    def test_quiet(self, fields, is_quiet):
+        """A change is quiet where no list, no limit and no route depends on it, and no server comes or goes."""
+        before = spec("a")
+        change = compare(of(before, spec("b")), of(evolve(before, **fields), spec("b")))
+        assert (change.is_quiet, change.changed[0].is_quiet) == (is_quiet, is_quiet)
+        assert not compare(of(before), of(evolve(before, **fields), spec("b"))).is_quiet
+
     def test_other_credentials(self):
         """Who shares a child by credential is another question with other values in the entry."""
         before = evolve(spec("a"), share=Share.CREDENTIAL, credential="one")

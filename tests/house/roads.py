@@ -52,7 +52,7 @@ LIMITS = {
     "legacy client, view, modern server": Limit(9, None),
     "modern client, view, modern server": Limit(9, 9),
     "modern client, view, legacy server": Limit(10, 11),
-    "reload of an entry that keeps its child": Limit(30, 12),
+    "reload of an entry that keeps its child": Limit(12, 12),
     "reload of an entry that replaces its child": Limit(37, None),
 }
 

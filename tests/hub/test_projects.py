@@ -282,6 +282,18 @@ class ViewTests:
         house.gateway.serve(*former, *house.servers)
         assert sorted(house.stage.names(client)) == ["db-shop__query", *EVERYBODYS]
 
+    def test_switched_on(self, house: House) -> None:
+        """A server that an operator switches on is shown in its project, if no other depends on a place."""
+        for each in house.servers:
+            house.gateway.health.disable(each.name)
+        client = house.client(house.shop, "/mcp/full")
+        client.initialize(protocolVersion=VERSION)
+        assert sorted(house.stage.names(client)) == EVERYBODYS
+        for each in house.servers:
+            house.gateway.health.enable(each.name)
+        assert house.names(house.shop) == sorted(["db-shop__query", *EVERYBODYS])
+        assert house.names(house.blog) == sorted(["db-blog__query", *EVERYBODYS])
+
     def test_moves_to_another_project(self, house: House) -> None:
         """A server that becomes another project's is no more there for the former's clients."""
         client = house.client(house.shop, "/db-shop/mcp")

@@ -481,7 +481,10 @@ class MemoryGateway:
         change = compare(self.settings, settings)
         self.settings = change.settings
         ways = ViewsConfig(self.settings.gateway, self.settings.profiles)
-        self.root.serve((*self.settings.servers, *view_specs(ways)))
+        if change.is_quiet and change.changed:
+            self.root.replace(change.latter)
+        else:
+            self.root.serve((*self.settings.servers, *view_specs(ways)))
         self.hub.apply(change)
 
     def edit(self, name: str, **fields: Any) -> None:

@@ -180,6 +180,47 @@ class ChangedTests:
         assert stage.child("shared") is not former
         assert stage.child("shared").asked("tools/call")
 
+    @pytest.mark.parametrize("path", ["/mcp/full", "/shared/mcp"])
+    def test_another_time_limit(self, path: str) -> None:
+        """It counts for the next call of each client; no list is asked for again, and nobody is told of anything."""
+        stage = Edited()
+        name = "shared__echo" if "full" in path else "echo"
+        session, modern = stage.view(path), Client(stage.gateway.factory.buildProtocol(None), path, {})
+        stage.list(session)
+        clients = {"session": session, "modern": modern}
+        for era, client in clients.items():
+            stage.send(client, era, "tools/call", {"name": name})
+            stage.play()
+            child = next(each for each in stage.gateway.launcher.children if each.asked("tools/call"))
+            child.answer(child.asked("tools/call")[-1], {"content": []})
+            assert "result" in modern_client.reply(client)
+        ears = stage.gateway.listen(session)
+        children = stage.gateway.launcher.children
+        asked = [len(each.asked("tools/list")) for each in children]
+        for limit_s in (8, 3):
+            stage.gateway.edit("shared", timeout_s=float(limit_s))
+            for era, client in clients.items():
+                stage.send(client, era, "tools/call", {"name": name})
+                stage.gateway.tick(limit_s)
+                assert client.heard is None
+                stage.gateway.tick()
+                assert "did not answer" in modern_client.reply(client)["error"]["message"]
+        stage.play()
+        assert ears.heard is None or ears.heard.events == []
+        assert [len(each.asked("tools/list")) for each in children] == asked
+
+    def test_several_servers(self) -> None:
+        """A view goes on with the servers that it has, in one object for all its sessions."""
+        stage = Edited()
+        one = stage.view()
+        names = stage.names(one)
+        stage.gateway.edit("shared", timeout_s=7.0)
+        other = stage.view()
+        assert stage.names(one) == stage.names(other) == names
+        registry = stage.gateway.switchboard.board
+        views = {id(registry.inners(each).view) for each in registry.outer()}  # type: ignore[attr-defined]
+        assert len(views) == 1
+
     def test_switched_off(self) -> None:
         """A server that is switched off meanwhile is not started for whoever waits for its list."""
         stage = Edited()

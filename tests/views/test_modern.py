@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from mcpgateway.config.model import Share
+from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.catalog.listed import Librarian
 from mcpgateway.owntools.missing_servers import KEY, NOT_YET
+from mcpgateway.protocol.versions import Era
 from mcpgateway.views.listeners import DEBOUNCE_S
 from mcpgateway.views.lists import LIST_S, PATIENCE_S, SOON_S, TRIES
 from mcpgateway.views.modern_lists import ASKING_S, RESPITE_S, Lists
@@ -116,6 +117,25 @@ class DiscoverTests:
 
 class ListTests:
     """Lists of all servers."""
+
+    def test_era_found_meanwhile(self) -> None:
+        """A server is listed, or named as missing, however its era was found since the view was looked up."""
+        stage = Stage(ServerSpec("s", ("run",), {}, "/", share=Share.GLOBAL), s=[tool("echo")])
+        stage.gateway.launcher.eras = {"s": (Era.LEGACY,)}
+        client = stage.client()
+
+        def named() -> set[str]:
+            post(client, request(1, "tools/list", CAN_BE_ASKED))
+            result = reply(client)["result"]
+            return {each["name"] for each in result["tools"]} | {*result.get("_meta", {}).get(KEY, {})}
+
+        assert "s" in named()
+        eras, server = stage.gateway.switchboard.eras, stage.gateway.switchboard.servers["s"]
+        eras.learn(server, Era.MODERN, speaks=False)
+        eras.learn(server, Era.LEGACY, speaks=True)
+        stage.begin()
+        stage.answer()
+        assert "s__echo" in named()
 
     def test_merged(self, stage: Stage) -> None:
         """Every server's entries are in it, under names that tell them apart; each server is asked once."""

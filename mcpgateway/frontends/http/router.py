@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote_to_bytes
 
 import msgspec
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -146,6 +146,14 @@ class Root:
         self._servers = {server.name: server for server in servers}
         self._views = {view.name: view for view in views}
         self._ways = ways
+
+    def replace(self, servers: Iterable[ServerSpec]) -> None:
+        """Serve other definitions of servers at the paths that they have."""
+        changed = {each.name: each for each in servers}
+        self._servers |= changed
+        for path, way in self._ways.items():
+            if way.server is not None and not way.server.view and way.server.name in changed:
+                self._ways[path] = evolve(way, server=changed[way.server.name])
 
     def set_limits(self, limits: Limits) -> None:
         """Set the limit of bodies."""

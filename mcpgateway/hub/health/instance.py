@@ -110,7 +110,8 @@ class Instance:
         self.chart.becomes(server)
         self.is_kept = self.is_kept and not server.lazy.enabled
         self.is_warming = self.is_warming and server.lazy.prewarm
-        self.look()
+        if self.state is HealthState.DEGRADED:
+            self.look()  # the address of its health check may be another
 
     # Events of the slot: a `mcpgateway.hub.health.watch.Watch`
 

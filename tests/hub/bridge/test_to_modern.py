@@ -203,7 +203,7 @@ class BeginningTests:
         client = session(gateway, "any")
         (kept,) = gateway.sessions
         gateway.switchboard.park(kept, "a test")
-        gateway.hub.stateless._eras._known.clear()
+        gateway.hub.stateless.eras._known.clear()
         gateway.store.judge(f"eras {launch_digest(kept.server)}", "")
         client = again(gateway, client)
         client.call(2, "tools/list")
