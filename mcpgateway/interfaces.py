@@ -8,13 +8,14 @@ from signal import Signals
 from typing import Any, Protocol
 
 from attrs import Factory, define, field, frozen
-from msgspec import Raw
+from msgspec import Raw, Struct
 from twisted.internet.defer import Deferred
 
 from mcpgateway.config.reach_settings import Reach
 from mcpgateway.errors import GatewayError
 from mcpgateway.protocol.jsonrpc import Envelope, Message
 from mcpgateway.protocol.versions import Era
+from mcpgateway.records import FrozenRecord
 
 
 class ProbeListener(Protocol):
@@ -54,8 +55,7 @@ class Launch:
     principal: str = ""
 
 
-@frozen(eq=False, repr=False)
-class Ran:
+class Ran(FrozenRecord, frozen=True):
     """The outcome of a program that has run to its end.
 
     :ivar code: its exit code; None if it was killed, for example at the limit of time or of output.
@@ -64,8 +64,8 @@ class Ran:
     """
 
     code: int | None
-    output: str = field(repr=False)
-    complaint: str = field(default="", repr=False)
+    output: str
+    complaint: str = ""
 
 
 class RunProgram(Protocol):
@@ -78,8 +78,7 @@ class RunProgram(Protocol):
         """
 
 
-@frozen(eq=False, repr=False)
-class Gone:
+class Gone(FrozenRecord, frozen=True):
     """The end of a backend: an exit code or the number of a signal, and the end of its stderr.
 
     :ivar fault: the reason why the gateway killed the child, or why the connection cannot be used any more.
@@ -89,7 +88,7 @@ class Gone:
 
     code: int | None = None
     signal: int | None = None
-    last_words: str = field(default="", repr=False)
+    last_words: str = ""
     fault: str = ""
     is_unreachable: bool = False
     error: GatewayError | None = None
@@ -415,8 +414,7 @@ class IWard(Protocol):
         """KILL every process whose environment has this ``NAME=value`` entry; return their number."""
 
 
-@frozen
-class GatewayRun:
+class GatewayRun(Struct, frozen=True):
     """The identity of a gateway: its home, and the present run.
 
     :ivar home: the gateway's own directory.
@@ -427,8 +425,7 @@ class GatewayRun:
     instance: str
 
 
-@frozen(eq=False, repr=False)
-class DaemonLock:
+class DaemonLock(FrozenRecord, frozen=True):
     """The lock of a server that listens on a port of its own: the process that holds the lock.
 
     :ivar pid: the process id; 0 if unknown.
@@ -508,8 +505,7 @@ class IDoor(Protocol):
         """
 
 
-@frozen
-class OwnAddress:
+class OwnAddress(Struct, frozen=True):
     """The gateway's address for browsers and authorization servers.
 
     :ivar redirect: the redirect URI of sign-ins.
@@ -520,8 +516,7 @@ class OwnAddress:
     document: str = ""
 
 
-@frozen(eq=False, repr=False)
-class Returned:
+class Returned(FrozenRecord, frozen=True):
     """The outcome of a sign-in whose browser has returned to the redirect URI.
 
     :ivar server: the name of the server.
@@ -531,7 +526,7 @@ class Returned:
 
     server: str
     owner: str = ""
-    key: str = field(default="", repr=False)
+    key: str = ""
 
 
 class ISignIns(Protocol):

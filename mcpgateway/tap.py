@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from time import time_ns
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+from msgspec.structs import replace
 from twisted.application.service import IService
 from twisted.python import usage
 
@@ -125,7 +127,6 @@ class Options(usage.Options):
             leave_out_openssl()
 
     def _said_here(self, examined: ExaminedSettings, more: tuple[str, ...]) -> ExaminedSettings:
-        from attrs import evolve
 
         settings = examined.settings
         if settings is None or not (more or self["no-auth"]):
@@ -133,7 +134,7 @@ class Options(usage.Options):
         gateway = evolve(settings.gateway, listen=settings.gateway.listen + more)
         if self["no-auth"]:
             gateway = evolve(gateway, open_loopback_admin=True)
-        return evolve(examined, settings=evolve(settings, gateway=gateway))
+        return replace(examined, settings=evolve(settings, gateway=gateway))
 
     @property
     def port(self) -> int | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import frozen
 from twisted.logger import Logger
 
 from mcpgateway.config.diff import Change
@@ -19,6 +18,7 @@ from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.manage.credentials import CredentialStore
 from mcpgateway.manage.departed_principals import DepartedPrincipals
 from mcpgateway.policy.access import AccessPolicy, networks
+from mcpgateway.records import FrozenRecord
 from mcpgateway.views.specs import view_specs
 
 # The settings that decide on who is admitted.
@@ -33,8 +33,7 @@ ACCESS = (
 )
 
 
-@frozen(eq=False, repr=False)
-class Admission:
+class Admission(FrozenRecord, frozen=True):
     """The parts in front of the hub that follow the settings: access of clients, and routes to servers.
 
     :ivar reroute: applies the settings of proxies to the gateway's own requests.

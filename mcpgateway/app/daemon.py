@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.error import ReactorNotRunning
@@ -42,6 +42,7 @@ from mcpgateway.manage.memory import MemoryUpkeep
 from mcpgateway.manage.reload import Reload
 from mcpgateway.manage.vacancy import IdleTime
 from mcpgateway.policy.secrets.configured import configured
+from mcpgateway.records import FrozenRecord
 from mcpgateway.system import state
 from mcpgateway.system.config_template import write_first
 from mcpgateway.system.instance_lock import SHIM, START, InstanceLock
@@ -61,8 +62,7 @@ if TYPE_CHECKING:
 TICK_S = 1.0
 
 
-@frozen(eq=False, repr=False)
-class SettingsOrigin:
+class SettingsOrigin(FrozenRecord, frozen=True):
     """The source of the settings, so that they can be read again.
 
     :ivar examine: reads all files.
@@ -86,7 +86,7 @@ class SettingsOrigin:
     gather: Callable[[], Files] | None = None
     adopts: Adopt | None = None
     command: tuple[str, ...] = ()
-    brought: ProvidedValues | None = field(default=None, repr=False)
+    brought: ProvidedValues | None = None
     is_managed: bool = False
     port: int | None = None
 

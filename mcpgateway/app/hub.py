@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred, fail, succeed
 
@@ -52,6 +53,7 @@ from mcpgateway.policy import urls
 from mcpgateway.policy.proxies import Proxies, from_levels
 from mcpgateway.policy.secrets.redaction import Redactor
 from mcpgateway.protocol.session_ids import NODE_BYTES, SessionIds
+from mcpgateway.records import FrozenRecord
 from mcpgateway.system.process.tree_sizes import tree_activity, tree_sizes
 from mcpgateway.system.settings import read_workspace
 from mcpgateway.system.workspaces import WorkspaceFinder
@@ -162,8 +164,7 @@ def tracer_of(
     return tracer
 
 
-@frozen(eq=False, repr=False)
-class Outside:
+class Outside(FrozenRecord, frozen=True):
     """The parts that the hub uses and does not build.
 
     :ivar holders: finds the processes that hold sockets.
@@ -188,7 +189,7 @@ class Outside:
     said: Said = unkept
     stopwatch: Callable[[], float] = time.perf_counter
     tracer: Tracer | None = None
-    redactor: Redactor = field(factory=Redactor, repr=False)
+    redactor: Redactor = msgspec.field(default_factory=Redactor)
     looks: bool = False
     written: Written | None = None
 

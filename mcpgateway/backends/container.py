@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from attrs import evolve, frozen
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -105,7 +106,7 @@ class ContainerBackend:
         """Remove the container: its command line has ended."""
         self._removing = Deferred.fromCoroutine(self._remove())
         if why.code == ENGINE_FAILED and not why.fault:
-            why = evolve(why, fault=self._fault(why.last_words))
+            why = replace(why, fault=self._fault(why.last_words))
         self._receiver.gone(why)
 
     def _fault(self, words: str) -> str:

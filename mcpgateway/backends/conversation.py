@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
-from attrs import define, evolve
 from msgspec import Raw
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -35,6 +35,7 @@ from mcpgateway.interfaces import (
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 from mcpgateway.protocol.versions import Era, has_batches
+from mcpgateway.records import Record
 
 IN_FLIGHT_LIMIT = 10_000  # calls on one child; further calls fail instead of being queued without end
 WINDOW = 64  # of those a session may have sent; see Note [A window for each session]
@@ -58,8 +59,7 @@ SENT = Message(MessageKind.REQUEST, {})
 _END_OF_NUMBER = frozenset(b",}")
 
 
-@define(eq=False, repr=False)
-class OwnQuestion:
+class OwnQuestion(Record):
     """Turns the answer to a request of the gateway's own into a Deferred, which fires with the whole response."""
 
     done: Deferred[Envelope]
@@ -462,7 +462,7 @@ class Conversation:
     def gone(self, why: Gone) -> None:
         """Answer every call under way with an error; no call is sent again."""
         if self._fault:
-            why = evolve(why, fault=self._fault)
+            why = replace(why, fault=self._fault)
         self.ended = why
         waiting = [*self.pending.values(), *chain.from_iterable(self.queued.values())]
         self.pending, self.queued, self._flights = {}, {}, {}

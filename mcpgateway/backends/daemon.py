@@ -16,6 +16,7 @@ from collections import deque
 from typing import Any, Protocol
 
 from attrs import evolve
+from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -330,7 +331,7 @@ class _Daemon:
 
     def gone(self, why: Gone) -> None:
         """Note the end of the daemon's process."""
-        self._ended = evolve(why, last_words=self.tail())
+        self._ended = replace(why, last_words=self.tail())
         if not self._is_up:
             return  # the wait for its port fails
         self.is_over = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from mcpgateway.config.document import Document, Place
 from mcpgateway.config.entry import Entry, Origin, Scope, is_program, read_program, read_server, url_of
@@ -16,14 +16,14 @@ from mcpgateway.config.environment import FULL
 from mcpgateway.config.ours import original_of
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.reach import PROGRAM_TYPES
+from mcpgateway.records import FrozenRecord
 
 # VS Code calls them servers, opencode calls them mcp.
 SERVER_KEYS = ("mcpServers", "servers", "mcp")
 LEFT_OUT = "this server is left out"
 
 
-@frozen(eq=False, repr=False)
-class ClientServers:
+class ClientServers(FrozenRecord, frozen=True):
     """The servers of a client's file.
 
     :ivar entries: its stdio servers, as written.

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import evolve, frozen
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mcpgateway.config import schema
 from mcpgateway.config.document import Document, Place, printable
@@ -28,8 +29,7 @@ OLDER_KLIPIDE_KEY = "projects"
 REACHES = ("command", "url", "type")
 
 
-@frozen
-class Reading:
+class Reading(Struct, frozen=True):
     """The dialect of a file.
 
     :ivar why: the reason, for people.
@@ -52,7 +52,7 @@ def reading_of(document: Document) -> Reading:
     """Return the dialect of a file; see Note [By its own servers]."""
     found = _reading(document.value)
     if found.dialect is Dialect.OURS and is_mcpctl(document.root()):
-        return evolve(found, dialect=Dialect.MCPCTL, why="it has no key that is unknown to that program")
+        return replace(found, dialect=Dialect.MCPCTL, why="it has no key that is unknown to that program")
     return found
 
 

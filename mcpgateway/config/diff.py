@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attrs import asdict, evolve, field, frozen
+from msgspec import Struct
 
 from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.model import ServerSettings, ServerSpec, Share
@@ -39,8 +40,7 @@ AT_START = tuple(
 )
 
 
-@frozen
-class ChangedServer:
+class ChangedServer(Struct, frozen=True):
     """One server before and after a change.
 
     :ivar restarts: a child of the former definition has to be replaced.

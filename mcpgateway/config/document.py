@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from attrs import evolve, field, frozen
+import msgspec
+from msgspec.structs import replace
 
 from mcpgateway.config.problems import Problem, Where, Wrong
 from mcpgateway.escaping import one_line
+from mcpgateway.records import FrozenRecord
 
 Path = tuple[str | int, ...]
 
@@ -16,8 +18,7 @@ Path = tuple[str | int, ...]
 SHOWN_CHARACTERS = 60
 
 
-@frozen(eq=False, repr=False)
-class Document:
+class Document(FrozenRecord, frozen=True):
     """One parsed file.
 
     :ivar file: its path, as messages show it.
@@ -27,22 +28,21 @@ class Document:
     """
 
     file: str
-    value: Any = field(repr=False)
-    line_of: Callable[[Path], int] = field(repr=False)
-    written: Mapping[Path, str] = field(factory=dict, repr=False)
+    value: Any
+    line_of: Callable[[Path], int]
+    written: Mapping[Path, str] = msgspec.field(default_factory=dict)
 
     def root(self) -> Place:
         """Return the place of the whole document."""
         return Place(self, (), self.value)
 
 
-@frozen(eq=False, repr=False)
-class Place:
+class Place(FrozenRecord, frozen=True):
     """One value in a document, and its path."""
 
     document: Document
     path: Path
-    value: Any = field(repr=False)
+    value: Any
 
     def at(self, key: str | int) -> Place:
         """Return the place of a member; one that is absent has the value None."""
@@ -50,7 +50,7 @@ class Place:
             value = self.value[key]
         except (KeyError, IndexError, TypeError):
             value = None
-        return evolve(self, path=(*self.path, key), value=value)
+        return replace(self, path=(*self.path, key), value=value)
 
     def has(self, key: str) -> bool:
         """True if a mapping has a member that is not null."""

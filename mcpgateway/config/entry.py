@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 from attrs import evolve, field, frozen
+from msgspec import Struct
 
 from mcpgateway.config.document import Place, dotted
 from mcpgateway.config.environment import LISTED, EnvPolicy
@@ -62,8 +63,7 @@ class Scope(Enum):
     DEMO = 3
 
 
-@frozen
-class Origin:
+class Origin(Struct, frozen=True):
     """The file and the scope of an entry.
 
     :ivar scope: the kind of file.

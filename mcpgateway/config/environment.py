@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 
-from attrs import frozen
+from msgspec import Struct
 
 # Programs find their files and their user by these; no credential is among them.
 MINIMAL = frozenset("HOME LOGNAME USER PATH SHELL TERM LANG TMPDIR".split())
@@ -68,8 +68,7 @@ class Inherited(Enum):
     FULL = "full"
 
 
-@frozen
-class EnvPolicy:
+class EnvPolicy(Struct, frozen=True):
     """The variables that a child gets although its entry does not name them.
 
     :ivar given: the extent of the login environment.

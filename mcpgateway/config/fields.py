@@ -6,12 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from attrs import frozen
-
 from mcpgateway.config.document import Place, shown
 from mcpgateway.config.environment import EnvPolicy, Inherited
 from mcpgateway.config.problems import Problems
 from mcpgateway.errors import ConfigError
+from mcpgateway.records import FrozenRecord
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -37,8 +36,7 @@ class Kind(Protocol):
         """Return the JSON Schema of these values."""
 
 
-@frozen(eq=False, repr=False)
-class Text:
+class Text(FrozenRecord, frozen=True):
     """A text.
 
     :ivar is_secret: messages never show it.
@@ -61,8 +59,7 @@ class Text:
         return {"type": "string", **({"minLength": self.least} if self.least else {})}
 
 
-@frozen(eq=False, repr=False)
-class Flag:
+class Flag(FrozenRecord, frozen=True):
     """True or false."""
 
     words: str = "true or false"
@@ -78,8 +75,7 @@ class Flag:
         return {"type": "boolean"}
 
 
-@frozen(eq=False, repr=False)
-class WholeNumber:
+class WholeNumber(FrozenRecord, frozen=True):
     """A whole number within bounds."""
 
     least: int
@@ -102,8 +98,7 @@ class WholeNumber:
         return {"type": "integer", "minimum": self.least, "maximum": self.most}
 
 
-@frozen(eq=False, repr=False)
-class Duration:
+class Duration(FrozenRecord, frozen=True):
     """A duration, read as seconds.
 
     :ivar unit: the unit of a number without one: ``s`` or ``ms``.
@@ -144,8 +139,7 @@ class Duration:
         }
 
 
-@frozen(eq=False, repr=False)
-class Choice:
+class Choice(FrozenRecord, frozen=True):
     """One of several words.
 
     :ivar means: the value of each word.
@@ -174,8 +168,7 @@ class Choice:
         return {"enum": list(self.means)}
 
 
-@frozen(eq=False, repr=False)
-class Switch:
+class Switch(FrozenRecord, frozen=True):
     """One of several words, of which YAML 1.1 and JSON have some as truth values."""
 
     means: Mapping[str, Any]
@@ -199,8 +192,7 @@ class Switch:
         return {"enum": [*self.means, *self.truths]}
 
 
-@frozen(eq=False, repr=False)
-class Texts:
+class Texts(FrozenRecord, frozen=True):
     """A list of texts; one text alone is a list of one.
 
     :ivar is_secret: messages never show any of them.
@@ -223,8 +215,7 @@ class Texts:
         return several if self.is_secret else {"anyOf": [{"type": "string"}, several]}
 
 
-@frozen(eq=False, repr=False)
-class ArgumentList:
+class ArgumentList(FrozenRecord, frozen=True):
     """A list of arguments, in which numbers and truth values stand for their text.
 
     :ivar least: the least number of arguments; the first of them is then not empty.
@@ -248,8 +239,7 @@ class ArgumentList:
         return {**found, **({"minItems": self.least} if self.least else {})}
 
 
-@frozen(eq=False, repr=False)
-class VariableMap:
+class VariableMap(FrozenRecord, frozen=True):
     """Environment variables, as a mapping or as a list of ``KEY=VALUE``; no value is ever shown."""
 
     words: str = "a mapping, or a list of KEY=VALUE"
@@ -280,8 +270,7 @@ class VariableMap:
         return {"anyOf": [{"type": "object", "additionalProperties": plain}, pairs]}
 
 
-@frozen(eq=False, repr=False)
-class Strings:
+class Strings(FrozenRecord, frozen=True):
     """A mapping of names to texts; no text is ever shown.
 
     :ivar hides_names: the names are secrets as well, so messages name the whole mapping only.
@@ -307,8 +296,7 @@ class Strings:
         return {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}}
 
 
-@frozen(eq=False, repr=False)
-class Anything:
+class Anything(FrozenRecord, frozen=True):
     """A value of any kind, which is not checked here."""
 
     words: str = "anything"
@@ -322,8 +310,7 @@ class Anything:
         return {}
 
 
-@frozen(eq=False, repr=False)
-class Tree:
+class Tree(FrozenRecord, frozen=True):
     """A mapping, which is passed on as it is."""
 
     words: str = "a mapping"
@@ -338,8 +325,7 @@ class Tree:
         return {"type": "object"}
 
 
-@frozen(eq=False, repr=False)
-class Either:
+class Either(FrozenRecord, frozen=True):
     """A value of the first of several kinds that has its shape (text, list, mapping, truth value)."""
 
     kinds: Mapping[type, Kind]
@@ -362,8 +348,7 @@ class Either:
         return {"anyOf": [each.json() for each in self.kinds.values()]}
 
 
-@frozen(eq=False, repr=False)
-class ListOf:
+class ListOf(FrozenRecord, frozen=True):
     """A list whose items are all of one kind."""
 
     kind: Kind
@@ -385,8 +370,7 @@ class ListOf:
         return {"type": "array", "items": self.kind.json()}
 
 
-@frozen(eq=False, repr=False)
-class MapOf:
+class MapOf(FrozenRecord, frozen=True):
     """A mapping of names to values of one kind."""
 
     kind: Kind
@@ -410,8 +394,7 @@ class MapOf:
         }
 
 
-@frozen(eq=False, repr=False)
-class EnvPolicyKind:
+class EnvPolicyKind(FrozenRecord, frozen=True):
     """A policy of variables: a word, or a list of a word, of names, and of names with a minus."""
 
     words: str = (

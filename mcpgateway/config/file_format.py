@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import evolve, field, frozen
+import msgspec
+from attrs import evolve
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mcpgateway.config import schema
 from mcpgateway.config.dialect import CLIENTS_KEYS, Reading, reading_of, refuse_mcpctl_names, top_servers
@@ -17,13 +20,13 @@ from mcpgateway.config.model import Dialect
 from mcpgateway.config.ours import original_of
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 from mcpgateway.config.section import NOTE_PREFIXES, overlaid
+from mcpgateway.records import FrozenRecord
 
 SERVER_KEYS = ("mcp", "daemons", "mcpServers", "servers")
 TLS_FILES = ("tls_cert_path", "tls_key_path")
 
 
-@frozen(eq=False, repr=False)
-class ListedServer:
+class ListedServer(FrozenRecord, frozen=True):
     """A server as a file lists it; its entry is read only if no other file replaces it."""
 
     title: str
@@ -31,8 +34,7 @@ class ListedServer:
     origin: Origin
 
 
-@frozen(eq=False, repr=False)
-class Space:
+class Space(FrozenRecord, frozen=True):
     """A workspace as a file lists it."""
 
     path: str
@@ -40,8 +42,7 @@ class Space:
     place: Place
 
 
-@frozen
-class FileReading:
+class FileReading(Struct, frozen=True):
     """The dialect in which a file was read.
 
     :ivar env_policy: the policy for its servers that have none of their own.
@@ -52,8 +53,7 @@ class FileReading:
     env_policy: EnvPolicy
 
 
-@frozen(eq=False, repr=False)
-class Native:
+class Native(FrozenRecord, frozen=True):
     """The gateway's configuration files together: later files replace single settings and whole servers.
 
     :ivar servers: the servers, by profile and name.
@@ -70,18 +70,18 @@ class Native:
     :ivar readings: the dialect of each file.
     """
 
-    gateway: GatewaySettings = field(factory=GatewaySettings)
-    servers: Mapping[tuple[str, str], ListedServer] = field(factory=dict)
-    profiles: Mapping[str, Mapping[str, Any]] = field(factory=dict)
-    workspaces: Mapping[str, Space] = field(factory=dict)
+    gateway: GatewaySettings = msgspec.field(default_factory=GatewaySettings)
+    servers: Mapping[tuple[str, str], ListedServer] = msgspec.field(default_factory=dict)
+    profiles: Mapping[str, Mapping[str, Any]] = msgspec.field(default_factory=dict)
+    workspaces: Mapping[str, Space] = msgspec.field(default_factory=dict)
     address: Place | None = None
     env_file: Place | None = None
     consolidates: Place | None = None
-    clients: ClientSettings = field(factory=ClientSettings)
+    clients: ClientSettings = msgspec.field(default_factory=ClientSettings)
     security: Place | None = None
     tls: Place | None = None
     allows_commands: bool = False
-    manhole: ManholeSettings = field(factory=ManholeSettings)
+    manhole: ManholeSettings = msgspec.field(default_factory=ManholeSettings)
     readings: tuple[FileReading, ...] = ()
 
 
@@ -162,7 +162,7 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
     origin = _origin(document, reading)
     if isinstance(root.value, list):
         servers = {**before.servers, **_keyed(root, origin, problems)}
-        return evolve(
+        return replace(
             before, servers=servers, readings=(*before.readings, _read_as(document, reading, origin))
         )
     if reading.dialect is Dialect.MCPCTL:
@@ -175,7 +175,7 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
         "security": found.get("settings", {}).get("security", {}),
     }
     policy = found.get("env_policy", section.get("env_policy", origin.env_policy))
-    origin = evolve(origin, env_policy=policy)
+    origin = replace(origin, env_policy=policy)
     servers = {**before.servers, **_keyed(top, origin, problems)}
     for key in SERVER_KEYS:
         if key in found:
@@ -185,7 +185,7 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
     bundles |= own
     for name, bundle in bundles.items():
         if "servers" in bundle:
-            servers |= _keyed(bundle["servers"], evolve(origin, profile=name), problems)
+            servers |= _keyed(bundle["servers"], replace(origin, profile=name), problems)
     place = root.at("gateway")
     return Native(
         overlaid(before.gateway, section),
@@ -224,7 +224,7 @@ def _parted(root: Place, reading: Reading) -> tuple[Place, Place]:
     keys = top_servers(root.value) if reading.is_top else []
     servers = {key: root.value[key] for key in keys}
     rest = {key: each for key, each in root.value.items() if key not in servers}
-    return evolve(root, value=servers), evolve(root, value=rest)
+    return replace(root, value=servers), replace(root, value=rest)
 
 
 def _workspaces(

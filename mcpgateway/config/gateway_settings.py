@@ -29,12 +29,12 @@ from mcpgateway.config.problems import Problems
 from mcpgateway.config.section import Counts, Key, Section, keyed, keys_of, part, same, setting
 from mcpgateway.config.security import Security
 from mcpgateway.config.surface import GIB, SHIELD, TOOL_FILTER, ShieldLimits, ViewSettings
+from mcpgateway.records import FrozenRecord
 
 LOG_LEVELS = ("debug", "info", "warn", "error", "critical")
 
 
-@frozen(eq=False, repr=False)
-class Address:
+class Address(FrozenRecord, frozen=True):
     """An IP address, or ``localhost``."""
 
     words: str = "an IP address such as 127.0.0.1 or ::1"
@@ -55,8 +55,7 @@ class Address:
         return {"type": "string", "pattern": "^(localhost|[0-9.]+|[0-9a-fA-F:.]*:[0-9a-fA-F:.%a-z0-9]*)$"}
 
 
-@frozen(eq=False, repr=False)
-class PublicUrl:
+class PublicUrl(FrozenRecord, frozen=True):
     """The public URL of the gateway: an http or https URL without a user, a query and a fragment."""
 
     words: str = "a URL such as https://gateway.example, or an empty text"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from attrs import evolve, field, frozen
+from attrs import evolve
 
 from mcpgateway.config.client import ClientServers, read_client
 from mcpgateway.config.document import Document, Place, printable
@@ -22,14 +22,14 @@ from mcpgateway.config.section import nearest
 from mcpgateway.config.security import settled
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError
+from mcpgateway.records import FrozenRecord
 
 # The reason for restored entries while the whole gateway is disabled.
 DISABLED = "disabled"
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-@frozen(eq=False, repr=False)
-class EnrolledServers:
+class EnrolledServers(FrozenRecord, frozen=True):
     """The servers of an enrolled client's file.
 
     :ivar projects: the directories of its projects.
@@ -61,8 +61,7 @@ class EnrolledFile(Protocol):
         """
 
 
-@frozen(eq=False, repr=False)
-class Files:
+class Files(FrozenRecord, frozen=True):
     """All files of a configuration, parsed.
 
     :ivar native: the gateway's own files, each of which outranks those before it.
@@ -79,8 +78,7 @@ class Files:
     opted_out: frozenset[str] = frozenset()
 
 
-@frozen(eq=False, repr=False)
-class Circumstances:
+class Circumstances(FrozenRecord, frozen=True):
     """The circumstances in which settings are made.
 
     :ivar port: the port that outranks that of the files, or None.
@@ -89,7 +87,7 @@ class Circumstances:
 
     world: World
     port: int | None = None
-    real: Callable[[str], str] = field(default=str)
+    real: Callable[[str], str] = str
 
 
 def compose(

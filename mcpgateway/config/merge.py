@@ -11,6 +11,7 @@ from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.names import RESERVED_AFTER_MCP, RESERVED_BEFORE_MCP, Candidate, assign, slug
 from mcpgateway.config.problems import Problems, Wrong
 from mcpgateway.config.resolve import ServerBuilder, WorkspaceSpec, World
+from mcpgateway.records import FrozenRecord
 
 __all__ = ["Assembled", "Blueprint", "WorkspaceSpec", "World", "assemble", "specialise"]
 
@@ -42,8 +43,7 @@ class Blueprint:
         return "$" in said or "{env:" in said
 
 
-@frozen(eq=False, repr=False)
-class Assembled:
+class Assembled(FrozenRecord, frozen=True):
     """All servers of a configuration.
 
     :ivar servers: the servers for clients without a known workspace.

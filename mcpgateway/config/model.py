@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from attrs import field, frozen
+from msgspec import Struct
 
 from mcpgateway.config.document import Place
 from mcpgateway.config.fields import (
@@ -29,6 +30,7 @@ from mcpgateway.config.section import Counts, Key, Section, keyed, keys_of, same
 from mcpgateway.config.surface import LEVELS, Level
 from mcpgateway.errors import ConfigError
 from mcpgateway.protocol.versions import Era
+from mcpgateway.records import FrozenRecord
 
 MIB = 2**20
 
@@ -66,8 +68,7 @@ class Share(Enum):
     ISOLATED = "isolated"
 
 
-@frozen
-class Concurrency:
+class Concurrency(Struct, frozen=True):
     """The number of calls of a server's tools that are under way at once.
 
     :ivar limit: the largest number; 0: any.
@@ -129,8 +130,7 @@ class Lazy:
 LAZY = Section("When a server runs", keys_of(Lazy))
 
 
-@frozen
-class Project:
+class Project(Struct, frozen=True):
     """A directory that a server knows by a name.
 
     :ivar path: an absolute path.
@@ -152,8 +152,7 @@ SHARES = {
 }
 
 
-@frozen(eq=False, repr=False)
-class CallLimit:
+class CallLimit(FrozenRecord, frozen=True):
     """The number of calls under way at once: a number, or a word."""
 
     words: str = "auto, writes, none, or a whole number from 1 to 1000"
@@ -440,8 +439,7 @@ class ServerSpec(ServerSettings):
         return any(each not in (None, Level.OFF) for each in (self.shield, *self.shield_tools.values()))
 
 
-@frozen
-class ClientFile:
+class ClientFile(Struct, frozen=True):
     """A client's own file that is enrolled.
 
     :ivar client: the client's name.
@@ -482,8 +480,7 @@ class Profile:
     env: Mapping[str, str] = field(factory=dict, repr=False)
 
 
-@frozen
-class Workspace:
+class Workspace(Struct, frozen=True):
     """A directory with profiles of its own.
 
     :ivar path: a real path.

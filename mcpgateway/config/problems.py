@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from attrs import evolve, frozen
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mcpgateway.errors import ConfigError
 
 
-@frozen
-class Where:
+class Where(Struct, frozen=True):
     """A place in a file.
 
     :ivar line: counted from 1; 0 stands for the whole file.
@@ -27,8 +27,7 @@ class Where:
         return f"{line}: {self.key}" if self.key else line
 
 
-@frozen
-class Problem:
+class Problem(Struct, frozen=True):
     """One mistake or warning; ``str()`` is one line for people, and no part of it is a secret.
 
     :ivar found: the value found; without `allowed` a whole statement.
@@ -68,7 +67,7 @@ class Problems(list[Problem]):
         """
         plain = Problem(Where(file), str(why).removeprefix(f"{file}: "))
         problem = why.problem if isinstance(why, Wrong) else plain
-        self.append(evolve(problem, hint=problem.hint or hint, is_error=is_error))
+        self.append(replace(problem, hint=problem.hint or hint, is_error=is_error))
 
     def warn(self, where: Where, what: str, hint: str = "") -> None:
         """Add a warning."""
@@ -80,7 +79,7 @@ class Problems(list[Problem]):
 
     def soften(self, others: Iterable[Problem], hint: str) -> None:
         """Add other problems as warnings, each with its consequence."""
-        self.extend(evolve(each, hint=each.hint or hint, is_error=False) for each in others)
+        self.extend(replace(each, hint=each.hint or hint, is_error=False) for each in others)
 
     @property
     def errors(self) -> list[Problem]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import evolve, field, frozen
+from msgspec import Struct
 
 from mcpgateway.config.document import Place
 from mcpgateway.config.problems import Problems
@@ -260,8 +261,7 @@ VALUED = frozenset(
 IMPLIED = frozenset(("-i", "--interactive", "--rm"))
 
 
-@frozen
-class DockerRun:
+class DockerRun(Struct, frozen=True):
     """The parts of a ``docker run`` command.
 
     :ivar inside: the command within the container; empty for the image's own.

@@ -7,12 +7,11 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from attrs import frozen
-
 from mcpgateway.config import yamltext
 from mcpgateway.config.document import Document, Path, Place, printable
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 from mcpgateway.errors import ConfigError
+from mcpgateway.records import FrozenRecord
 
 
 def parse(
@@ -59,8 +58,7 @@ DEPTH_LIMIT = 8
 FILE_LIMIT = 1000
 
 
-@frozen(eq=False, repr=False)
-class FileFinder:
+class FileFinder(FrozenRecord, frozen=True):
     """The functions that find and read files.
 
     :ivar find: returns the files of a path or pattern, given the directory it is relative to.

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import frozen
-
 from mcpgateway.config.document import Place
 from mcpgateway.config.entry import SERVER
 from mcpgateway.config.fields import (
@@ -27,10 +25,10 @@ from mcpgateway.config.model import Dialect
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.section import Counts, Key, Section, same
 from mcpgateway.config.security import SETTINGS
+from mcpgateway.records import FrozenRecord
 
 
-@frozen(eq=False, repr=False)
-class ServerList:
+class ServerList(FrozenRecord, frozen=True):
     """Servers: a mapping by name, or a list of servers that each have a name."""
 
     words: str = "a mapping of names to servers, or a list of servers"

@@ -12,10 +12,12 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from attrs import Factory, evolve, field, fields, frozen
+from msgspec.structs import replace
 
 from mcpgateway.config.document import Document, Place, printable
 from mcpgateway.config.fields import Kind, mapping, tried
 from mcpgateway.config.problems import Problems
+from mcpgateway.records import FrozenRecord
 
 # Notes of people and of editors, which no program reads.
 NOTE_PREFIXES = ("_", "x-")
@@ -49,8 +51,7 @@ class Expansion(Enum):
     PART = "settings of their own"
 
 
-@frozen(eq=False, repr=False)
-class Key:
+class Key(FrozenRecord, frozen=True):
     """One key of a section.
 
     :ivar says: its documentation, in sentences.
@@ -134,12 +135,11 @@ class Section:
             if WORD.fullmatch(each.key) and (hint or not self.is_secret):
                 problems.warn(each.where, "is not a known key and is ignored", hint)
             else:
-                where = evolve(place.where, line=each.where.line)
+                where = replace(place.where, line=each.where.line)
                 problems.warn(where, "has a key that is not known and is ignored", hint)
 
 
-@frozen(eq=False, repr=False)
-class Declaration:
+class Declaration(FrozenRecord, frozen=True):
     """The declaration of one field of a class of settings.
 
     :ivar keys: its keys; where a file has several of them, the first counts.

@@ -17,6 +17,7 @@ from mcpgateway.config.expand import expand
 from mcpgateway.config.fields import Flag, Strings, Text, Texts, texts
 from mcpgateway.config.problems import Problems, Where
 from mcpgateway.config.section import Key, Section, keys_of, part, setting
+from mcpgateway.records import FrozenRecord
 
 SHORT = 16  # characters; a shorter key can be guessed
 WIDEST_V4, WIDEST_V6 = 8, 32  # bits; a wider network is nearly the whole internet
@@ -24,8 +25,7 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 MARK = "sha256:"
 
 
-@frozen(eq=False, repr=False)
-class Networks:
+class Networks(FrozenRecord, frozen=True):
     """Addresses, and networks of them."""
 
     words: str = "a list of addresses and networks such as 10.0.0.7 and 10.0.0.0/24"

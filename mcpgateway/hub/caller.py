@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import field, frozen
+from msgspec import Struct
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.protocol.jsonrpc import Envelope
@@ -23,8 +24,7 @@ class ModernClient:
     key: bytes
 
 
-@define
-class Caller:
+class Caller(Struct):
     """The caller of a modern request.
 
     :ivar server: the server or the view of the endpoint, or the server to which a view passes the request.

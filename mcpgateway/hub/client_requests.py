@@ -12,7 +12,6 @@ from collections.abc import Hashable
 from itertools import count
 from typing import Any
 
-from attrs import define
 from msgspec import Raw
 from twisted.logger import Logger
 
@@ -21,6 +20,7 @@ from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.records import Record
 
 LIMIT = 100  # of one session at a time
 FIRST_LIMIT = 2**30  # some clients read a number into 32 bits
@@ -29,8 +29,7 @@ UNANSWERED_TICKS = 3600  # the time that a human may take to decide
 _TOKEN = "progressToken"  # noqa: S105 - the name of a member
 
 
-@define(eq=False, repr=False)
-class ClientQuestion:
+class ClientQuestion(Record):
     """One question under way.
 
     :ivar number: the id of the question on the client's connection.

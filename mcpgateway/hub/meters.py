@@ -24,8 +24,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from attrs import frozen
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from mcpgateway.errors import UnknownMethod
 from mcpgateway.interfaces import TIMED_OUT, Request
@@ -165,8 +164,7 @@ class Row:
             meter.meters.on_end(call, self, spent, outcome, said)
 
 
-@frozen
-class Totals:
+class Totals(Struct, frozen=True):
     """The number of requests to a server, or to all servers.
 
     :ivar requests: the requests that have ended, the calls among them.

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, frozen
+from msgspec import Struct
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -41,8 +42,7 @@ IDLE_TICKS = 1800  # time that the child of a workspace, a credential or a princ
 PLACES_LIMIT = 64  # workspaces, credentials or principals of one server that have a child at the same time
 
 
-@frozen
-class SlotKey:
+class SlotKey(Struct, frozen=True):
     """The key of a slot: sessions share a child if their keys are equal.
 
     :ivar value: the session id of a session's own child; else the workspace or credential that its sessions share, or
@@ -294,7 +294,7 @@ class Pool:
         found = [
             slot
             for each, slot in self._slots.items()
-            if slot.shared and not slot.is_replica and evolve(each, offer="") == key
+            if slot.shared and not slot.is_replica and replace(each, offer="") == key
         ]
         return next((each for each in found if each.is_up), found[0] if found else None)
 
@@ -351,7 +351,7 @@ class Pool:
         from mcpgateway.hub.replicas import Replicas  # few servers have any
 
         def make(nth: int) -> Slot:
-            return self._add(home.server, params, evolve(key, nth=nth), shared=True, home=home)
+            return self._add(home.server, params, replace(key, nth=nth), shared=True, home=home)
 
         def tell(method: str) -> None:
             self._environment.listener.noticed(home, method, jsonrpc.notification(method))
@@ -509,7 +509,7 @@ class Pool:
     def probe(self, server: ServerSpec, era: Era, limit_s: float = math.inf) -> Slot:
         """Return a slot for a probe: its child shows whether the server speaks an era, within ``limit_s`` seconds."""
         params = legacy.shared_params(__version__) if era is Era.LEGACY else modern.own_meta(__version__)
-        environment = evolve(
+        environment = replace(
             self._environment,
             hurry_s=limit_s,
             monitor=Visitors(self._environment.monitor),

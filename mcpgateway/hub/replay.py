@@ -19,9 +19,8 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import Any
 
-from attrs import define, field
-
 from mcpgateway.protocol.sse import EventId
+from mcpgateway.records import Record
 
 EVENTS_LIMIT = 256
 BYTES_LIMIT = 1024 * 1024
@@ -80,8 +79,7 @@ class Budget:
                     replay.expire(now)
 
 
-@define(eq=False, repr=False)
-class Trail:
+class Trail(Record):
     """One stream of a session.
 
     :ivar request: the id of the request that opened it.
@@ -93,17 +91,16 @@ class Trail:
     number: int
     request: bytes = b""
     place: int = -1
-    sink: Any = field(default=None, repr=False)
+    sink: Any = None
     ended: int | None = None
 
 
-@define(eq=False, repr=False)
-class SentEvent:
+class SentEvent(Record):
     """One event: its stream, its position there, its message and its tick."""
 
     trail: Trail
     place: int
-    message: bytes = field(repr=False)
+    message: bytes
     tick: int
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 from twisted.logger import Logger
 
 from mcpgateway.bounded import Bounded
@@ -22,6 +22,7 @@ from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.names import Candidate, assign
 from mcpgateway.errors import ConfigError, NeedsApproval, UnknownServer
 from mcpgateway.policy.sharing import launch_digest, scope_of
+from mcpgateway.records import FrozenRecord
 from mcpgateway.system import approvals
 from mcpgateway.system.approvals import REPOSITORY_FILE, Repository
 from mcpgateway.system.workspaces import ParsedFile
@@ -30,8 +31,7 @@ SEEN_LIMIT = 1000
 ISOLATING = (Share.SESSION, Share.ISOLATED, Share.WORKSPACE)
 
 
-@frozen(eq=False, repr=False)
-class _Built:
+class _Built(FrozenRecord, frozen=True):
     server: ServerSpec
     entry: Entry
     workspace: WorkspaceSpec

@@ -17,7 +17,7 @@ from collections.abc import Callable, Container, Iterator
 from hashlib import sha256
 from typing import Any, Protocol
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -34,6 +34,7 @@ from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.session_ids import SERIAL_BYTES, Issued, SessionIds
 from mcpgateway.protocol.versions import LATEST_LEGACY, LATEST_MODERN, Era, can_resume
+from mcpgateway.records import FrozenRecord
 
 ANONYMOUS_LIMIT = 1000  # kinds of requests without an id: server, workspace, principal, revision
 HANDLE_CHARS = 12
@@ -186,8 +187,7 @@ class Session:
             replay.clear()
 
 
-@frozen(eq=False, repr=False)
-class Recalled:
+class Recalled(FrozenRecord, frozen=True):
     """The content of the id, and the record, of a session that is not in use."""
 
     issued: Issued

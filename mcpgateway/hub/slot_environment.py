@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
@@ -19,6 +18,7 @@ from mcpgateway.hub.upstream import Upstream
 from mcpgateway.interfaces import ILauncher, ISlotListener, Request
 from mcpgateway.policy.sharing import may_move
 from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.records import Record
 
 if TYPE_CHECKING:
     from mcpgateway.backends.tape import Tape, Tapes
@@ -33,8 +33,7 @@ Take = Callable[[Request], bool]
 """Inspects a request before it is sent; true if it has answered the request, or sends it later."""
 
 
-@define(eq=False, repr=False)
-class SlotEnvironment:
+class SlotEnvironment(Record):
     """The parts that every slot uses.
 
     :ivar handshake_s: the default time limit of a handshake, in seconds; an entry may set another.

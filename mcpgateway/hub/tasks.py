@@ -6,8 +6,8 @@ sessions, to its principal (``io.modelcontextprotocol/tasks``).
 
 from __future__ import annotations
 
-from attrs import define, frozen
-from msgspec import Raw
+from attrs import define
+from msgspec import Raw, Struct
 
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.filters import Between
@@ -21,8 +21,7 @@ RELATED = "io.modelcontextprotocol/related-task"
 OWNED = frozenset(("tasks/get", "tasks/result", "tasks/cancel"))
 
 
-@frozen
-class TaskOwner:
+class TaskOwner(Struct, frozen=True):
     """The owner of a task.
 
     :ivar session: the id of the session that began it; empty for a request without one.

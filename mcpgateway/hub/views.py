@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import frozen
-from msgspec import Raw
+from msgspec import Raw, Struct
 from twisted.internet.defer import Deferred
 
 from mcpgateway.config.diff import Change
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
     from mcpgateway.hub.slot import Slot
 
 
-@frozen
-class ViewsConfig:
+class ViewsConfig(Struct, frozen=True):
     """The settings of the views.
 
     :ivar gateway: the settings of the gateway.

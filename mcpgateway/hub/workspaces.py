@@ -23,7 +23,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 from urllib.parse import unquote
 
-from attrs import evolve, frozen
+from attrs import evolve
+from msgspec import Struct
 from twisted.internet.defer import Deferred
 
 from mcpgateway.bounded import Bounded
@@ -34,6 +35,7 @@ from mcpgateway.hub.owners.peers import Neighbours
 from mcpgateway.hub.pool import Pool
 from mcpgateway.policy.ownership import owner_of
 from mcpgateway.policy.sharing import needs_place, scope_of, tells_place
+from mcpgateway.records import FrozenRecord
 from mcpgateway.system.workspaces import NOWHERE, ParsedFile, WorkingDirectory, WorkspaceFinder
 
 VARIANTS_LIMIT = 1000
@@ -69,8 +71,7 @@ class Repositories(Protocol):
         """Return the files without an approval, and the names of their servers."""
 
 
-@frozen
-class SaidPlace:
+class SaidPlace(Struct, frozen=True):
     """The place of a client as its request names it, unchecked; each part may be empty, or invalid.
 
     :ivar path: the value of ``Mcp-Project-Path``, or of the URL.
@@ -90,8 +91,7 @@ class SaidPlace:
         return bool(self.path or self.project or self.cwd)
 
 
-@frozen(eq=False, repr=False)
-class _Built:
+class _Built(FrozenRecord, frozen=True):
     """The variant of a server for a workspace, and its origin; without a workspace if only its calls depend on it."""
 
     server: ServerSpec
@@ -99,16 +99,14 @@ class _Built:
     workspace: WorkspaceSpec | None
 
 
-@frozen(eq=False, repr=False)
-class _OfPrincipal:
+class _OfPrincipal(FrozenRecord, frozen=True):
     """The variant of a server for a principal, and its origin."""
 
     server: ServerSpec
     of: ServerSpec
 
 
-@frozen
-class Ground:
+class Ground(Struct, frozen=True):
     """The part of the configuration that concerns workspaces.
 
     :ivar read: returns the values for a directory: its ``.env``, and the profiles it uses.
@@ -122,8 +120,7 @@ class Ground:
     takes_values: Callable[[ServerSpec], bool]
 
 
-@frozen(eq=False, repr=False)
-class _Placed:
+class _Placed(FrozenRecord, frozen=True):
     """The influence of the workspace on a server, as of one state of the pool.
 
     :ivar moves: the value of `mcpgateway.hub.pool.Pool.moves` at that time.

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import define, evolve, field, frozen
+from msgspec.structs import replace
 
 from mcpgateway.clientfiles.reader import read_repository
 from mcpgateway.config.client import read_project
@@ -202,7 +203,7 @@ class InstallPlanner:
         if document not in native:
             native.insert(0, document)
         setting = Circumstances(self._world, reload.settings.gateway.http_port, os.path.realpath)
-        return compose(evolve(found, native=tuple(native)), setting, problems)
+        return compose(replace(found, native=tuple(native)), setting, problems)
 
     def foresee(self, name: str, changes: Sequence[Edit], root: str = "") -> tuple[ServerSpec, ...]:
         """Check that an entry could be changed, without writing any file.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attrs import define, evolve, field
+from attrs import define, field
+from msgspec.structs import replace
 from twisted.internet import defer
 from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
 from twisted.internet.task import deferLater
@@ -152,9 +153,9 @@ class Readiness:
         facts = self._facts(server)
         match why:
             case NeedsAuthorization():
-                facts = evolve(facts, needs=AUTHORIZATION, error=why.message)
+                facts = replace(facts, needs=AUTHORIZATION, error=why.message)
             case NeedsApproval():
-                facts = evolve(facts, needs=APPROVAL, error=why.message)
+                facts = replace(facts, needs=APPROVAL, error=why.message)
             case SwitchedOff():
                 pass
             case _:

@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from mcpgateway.config.diff import Change, at_start, compare
 from mcpgateway.config.problems import Problem
 from mcpgateway.config.settings import Settings
+from mcpgateway.records import Record
 from mcpgateway.system.fingerprint import Fingerprints
 from mcpgateway.system.settings import ExaminedSettings
 from mcpgateway.system.watch import FileWatch
@@ -36,8 +37,7 @@ SOON_S = 2.0  # longer than it takes until an editor has saved
 Apply = Callable[[Change], None]
 
 
-@define(eq=False, repr=False)
-class ReloadState:
+class ReloadState(Record):
     """The state of the configuration.
 
     :ivar loaded_at: time at which the settings in force were read, in epoch seconds.

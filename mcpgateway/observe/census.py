@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from attrs import frozen
-
 from mcpgateway import __version__
 from mcpgateway.config.model import ClientFile, ServerSpec, Share
 from mcpgateway.config.reach_settings import transport
@@ -22,13 +20,13 @@ from mcpgateway.hub.slot import Slot
 from mcpgateway.observe import immorterm
 from mcpgateway.policy.access import LOCAL, is_client
 from mcpgateway.protocol.versions import Era
+from mcpgateway.records import FrozenRecord
 from mcpgateway.system.process.memory import resident_bytes
 
 GRACE_TICKS = 15  # how long S000 calls a gateway without servers "starting"
 
 
-@frozen(eq=False, repr=False)
-class Census:
+class Census(FrozenRecord, frozen=True):
     """Numbers about the gateway, computed on request.
 
     :ivar lives: health of the servers.

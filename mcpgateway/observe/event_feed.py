@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from attrs import define, field, frozen
+from attrs import define, field
+from msgspec import Struct
 
 
-@frozen
-class FeedEntry:
+class FeedEntry(Struct, frozen=True):
     """An entry of a feed.
 
     :ivar identifier: id of the entry, after which a follower can resume; later entries have greater ones.

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import define, field
+from msgspec import Struct
 
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.health.health import Health
@@ -61,8 +62,7 @@ class TokenWeights:
                 self._sizes = self.now(set(self._pids()))
 
 
-@frozen
-class ServerSavings:
+class ServerSavings(Struct, frozen=True):
     """The savings by sharing one server.
 
     :ivar without: number of its processes without the gateway.

@@ -11,16 +11,17 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define, field, frozen
+import msgspec
+from attrs import define, field
 
 from mcpgateway.hub.meters import Meters
+from mcpgateway.records import FrozenRecord
 
 MINUTES = 1440
 MINUTE_S = 60
 
 
-@frozen(eq=False, repr=False)
-class _Counts:
+class _Counts(FrozenRecord, frozen=True):
     """The counts of requests at one moment.
 
     :ivar by_server: the number of requests of each server, by its place.
@@ -29,11 +30,10 @@ class _Counts:
     requests: int = 0
     errors: int = 0
     total_s: float = 0.0
-    by_server: array[int] = field(factory=lambda: array("Q"))
+    by_server: array[int] = msgspec.field(default_factory=lambda: array("Q"))
 
 
-@frozen(eq=False, repr=False)
-class _Minute:
+class _Minute(FrozenRecord, frozen=True):
     """The requests in one minute.
 
     :ivar at: its number since the epoch.

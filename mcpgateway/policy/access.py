@@ -33,8 +33,10 @@ from enum import Enum
 from typing import Any
 
 from attrs import field, frozen
+from msgspec import Struct
 
 from mcpgateway.policy.permissions import TokenScope
+from mcpgateway.records import FrozenRecord
 
 LOCAL, TOKEN, REMOTE = "local", "token", "remote"
 """The principals: callers of this machine without and with a token, and callers of others, which need one."""
@@ -108,8 +110,7 @@ class PresentedCredential(Enum):
     ADMIN = "admin"
 
 
-@frozen
-class CredentialHolder:
+class CredentialHolder(Struct, frozen=True):
     """The caller that a credential identifies.
 
     :ivar name: the principal of its bearer; empty for the gateway's own two tokens.
@@ -147,8 +148,7 @@ class AccessPolicy:
     is_public: bool = field(default=False, kw_only=True)
 
 
-@frozen(eq=False, repr=False)
-class RequestFacts:
+class RequestFacts(FrozenRecord, frozen=True):
     """The facts about a request whose headers have been received; header values as sent, None when absent.
 
     :ivar address: the address of the TCP peer, where no proxy is in between; else empty.
@@ -161,7 +161,7 @@ class RequestFacts:
     host: bytes | None = None
     origin: bytes | None = None
     fetch_site: bytes | None = None
-    credential: PresentedCredential = field(default=PresentedCredential.NONE)
+    credential: PresentedCredential = PresentedCredential.NONE
     name: str = ""
     scope: TokenScope = ALL
     address: str = ""

@@ -19,10 +19,9 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
 
-from attrs import define
-
 from mcpgateway.config.model import UNLIMITED, WRITES, Concurrency, ServerSpec, Share
 from mcpgateway.policy.tool_names import only_reads
+from mcpgateway.records import Record
 
 QUIET_CALLS = 5  # without a byte written, after which a server counts as one that does not write
 FAILED_CALLS = 20  # that prove little; after so many of them it counts as such, too
@@ -70,8 +69,7 @@ def _reads(tool: Mapping[str, Any], *, by_name: bool) -> bool:
     return hint if isinstance(hint, bool) else by_name and only_reads(tool["name"])
 
 
-@define(eq=False, repr=False)
-class Tally:
+class Tally(Record):
     """The calls of one tool that were observed one at a time.
 
     :ivar wrote: the number of calls that have written.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from enum import Enum
 
-from attrs import evolve, frozen
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mcpgateway.config.model import Bridge
 from mcpgateway.protocol.versions import Era
 
 
-@frozen
-class KnownEras:
+class KnownEras(Struct, frozen=True):
     """The known eras of a server; None where that has not been found out yet."""
 
     legacy: bool | None = None
@@ -23,7 +23,7 @@ class KnownEras:
 
     def learnt(self, era: Era, *, speaks: bool) -> KnownEras:
         """Return the known eras with one more; a server that does not speak one era speaks the other."""
-        known = evolve(self, **{era.value: speaks})
+        known = replace(self, **{era.value: speaks})
         return (
             known if speaks or known.speaks(era.other) is not None else known.learnt(era.other, speaks=True)
         )

@@ -11,7 +11,7 @@ from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import define
+from mcpgateway.records import Record
 
 if TYPE_CHECKING:
     from automat import TypeMachine
@@ -70,8 +70,7 @@ class HealthActions(Protocol):
         """Try to start the instance."""
 
 
-@define(eq=False, repr=False)
-class HealthMachine:
+class HealthMachine(Record):
     """The machine's one collaborator."""
 
     hands: HealthActions

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from attrs import define, frozen
+from attrs import define
 
 from mcpgateway.config.model import Lazy
+from mcpgateway.records import FrozenRecord
 
 LOOK_S = 30.0
 GUARD_S = 5.0  # beyond the entry's time, so that a client that is about to send its next request still finds the child
@@ -12,8 +13,7 @@ LOOKS = 4  # the least number of checks within a short time
 TASK_S = 3600.0  # the longest that a task is presumed to run on without a request
 
 
-@frozen(eq=False, repr=False)
-class Use:
+class Use(FrozenRecord, frozen=True):
     """The use of a child at a moment.
 
     :ivar requests: the number of requests sent to it so far.

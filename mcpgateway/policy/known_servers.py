@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 from functools import lru_cache
 
-from attrs import frozen
+from msgspec import Struct
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Container
@@ -30,8 +30,7 @@ class Trait(Enum):
     STATELESS = "stateless"
 
 
-@frozen
-class KnownServer:
+class KnownServer(Struct, frozen=True):
     """One server, or several alike.
 
     :ivar names: the names of packages, images and programs, without version; in lower case, with ``-`` for ``_``.

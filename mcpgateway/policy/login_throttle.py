@@ -7,6 +7,7 @@ from collections.abc import Callable
 from attrs import define, field
 
 from mcpgateway.bounded import Bounded
+from mcpgateway.records import Record
 
 ATTEMPTS = 10  # wrong tokens from one address
 WINDOW_S = 60.0
@@ -14,8 +15,7 @@ ADDRESSES_LIMIT = 1000  # a hostile network cannot make the memory grow
 _V6_GROUPS = 4  # of eight: the owner of one IPv6 address has all addresses of its /64 network
 
 
-@define(eq=False, repr=False)
-class _Count:
+class _Count(Record):
     since: float
     failures: int = 0
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from attrs import frozen
+from msgspec import Struct
 
 ANY = "*"
 BETWEEN = "__"
@@ -58,8 +58,7 @@ OWN_TOOLS = frozenset(
 """The gateway's own tools that show and use no more than the view they are called on."""
 
 
-@frozen
-class TokenScope:
+class TokenScope(Struct, frozen=True):
     """The permissions of a token; an empty member is no limit.
 
     :ivar servers: patterns of servers' names.

@@ -17,9 +17,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import IntEnum
 
-from attrs import frozen
+from msgspec import Struct
 
 from mcpgateway.policy.health import UP, HealthState
+from mcpgateway.records import FrozenRecord
 
 AUTHORIZATION, APPROVAL = "authorization", "approval"
 """A step that a server may need of its user."""
@@ -49,8 +50,7 @@ _WORDS = {
 }
 
 
-@frozen(eq=False, repr=False)
-class ReadinessFacts:
+class ReadinessFacts(FrozenRecord, frozen=True):
     """The state of a server.
 
     :ivar needs: `AUTHORIZATION`, `APPROVAL` or nothing.
@@ -65,8 +65,7 @@ class ReadinessFacts:
     error: str = ""
 
 
-@frozen
-class Verdict:
+class Verdict(Struct, frozen=True):
     """The readiness of a server, the reason and the remedy; both empty where it needs none."""
 
     code: Code

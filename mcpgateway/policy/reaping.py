@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 
-from attrs import frozen
+from msgspec import Struct
+
+from mcpgateway.records import FrozenRecord
 
 IDLE_TICKS = 30 * 60  # without a known owner, where the settings name no other time
 OWNED_IDLE_TICKS = 24 * 60 * 60  # with an owner that lives: a day
@@ -19,8 +21,7 @@ class EndReason(Enum):
     IDLE = "it was idle for too long"
 
 
-@frozen(eq=False, repr=False)
-class SessionFacts:
+class SessionFacts(FrozenRecord, frozen=True):
     """The state of one session, as far as the rule needs it.
 
     :ivar owner: the owner's process id; None: unknown.
@@ -38,8 +39,7 @@ class SessionFacts:
     is_unused: bool = False
 
 
-@frozen
-class ReapNow:
+class ReapNow(Struct, frozen=True):
     """The decision to end a session."""
 
     id: bytes

@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from attrs import define, field, frozen
-from msgspec import Raw
+import msgspec
+from attrs import define, field
+from msgspec import Raw, Struct
 
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.reach_settings import Remote
@@ -25,6 +26,7 @@ from mcpgateway.policy.sharing import launch_digest, scope_of
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import PROTOCOL_VERSION_KEY, Envelope, Message
 from mcpgateway.protocol.versions import Era
+from mcpgateway.records import FrozenRecord, Record
 
 FORMAT = 1
 LIST_BYTES = 64 * 1024 * 1024  # of one list, all its pages together, where the settings say nothing else
@@ -122,8 +124,7 @@ def client_in(meta: Envelope) -> Envelope:
     return {name: meta[name] for name in sorted(_TOLD) if name in meta}
 
 
-@frozen
-class RecordableRequest:
+class RecordableRequest(Struct, frozen=True):
     """A request whose answer may be recorded.
 
     :ivar cursor: the cursor of the requested page of a list; None for the first.
@@ -221,14 +222,13 @@ class RecordedAnswer:
         return self._digest
 
 
-@frozen(eq=False, repr=False)
-class _Page:
+class _Page(FrozenRecord, frozen=True):
     """One page of a list.
 
     :ivar following: the cursor of the next page; None behind the last.
     """
 
-    result: Raw = field(repr=False)
+    result: Raw
     following: str | None
 
 
@@ -274,8 +274,7 @@ class Chain:
         return None
 
 
-@frozen
-class AnswerKey:
+class AnswerKey(Struct, frozen=True):
     """The key of recorded answers and their recipients; see Note [Recipients of recorded answers]."""
 
     place: str
@@ -287,11 +286,10 @@ class NewerListFormat(Exception):
     """The file was written by a newer gateway."""
 
 
-@define(eq=False, repr=False)
-class Catalog:
+class Catalog(Record):
     """The recorded answers of one server, by their recipients."""
 
-    variants: dict[AnswerKey, dict[str, RecordedAnswer]] = field(factory=dict, repr=False)
+    variants: dict[AnswerKey, dict[str, RecordedAnswer]] = msgspec.field(default_factory=dict)
 
     @property
     def size(self) -> int:

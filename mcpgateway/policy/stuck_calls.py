@@ -15,7 +15,8 @@ calls that it has.
 
 from __future__ import annotations
 
-from attrs import define, frozen
+from attrs import define
+from msgspec import Struct
 
 PINGS = 2  # so many in a row have to stay without an answer
 SUSPECT_SHARE = 0.25  # of the limit, after which the child's processes are measured
@@ -27,8 +28,7 @@ STOPPED = "it is stopped (state T)"
 SILENT = "it says nothing, does nothing and answers no pings"
 
 
-@frozen
-class ProcessActivity:
+class ProcessActivity(Struct, frozen=True):
     """The activity of a child's processes.
 
     :ivar is_stopped: the child's own process is stopped, as by SIGSTOP or a debugger.

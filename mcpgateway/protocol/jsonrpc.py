@@ -14,10 +14,10 @@ from itertools import accumulate
 from typing import Any, TypeVar
 
 import msgspec
-from attrs import define
 from msgspec import Raw
 
 from mcpgateway.errors import GatewayError, InvalidParams, MalformedMessage, ParseError
+from mcpgateway.records import Record
 
 Envelope = dict[str, Raw]
 
@@ -61,8 +61,7 @@ class MessageKind(Enum):
     RESPONSE = "response"
 
 
-@define(eq=False, repr=False)
-class Message:
+class Message(Record):
     """One checked message of a client.
 
     :ivar method: the method's name; empty for a response.

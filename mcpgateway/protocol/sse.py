@@ -12,7 +12,7 @@ import binascii
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
-from attrs import frozen
+from msgspec import Struct
 
 from mcpgateway.errors import GatewayError
 from mcpgateway.protocol import jsonrpc
@@ -26,8 +26,7 @@ REQUEST_ID_LIMIT = (
 _EVENT_ID = re.compile(rb"([0-9a-f]{1,32})-([0-9]{1,9})-([0-9]{1,9})(?:-([A-Za-z0-9_=-]+))?\Z")
 
 
-@frozen
-class EventId:
+class EventId(Struct, frozen=True):
     """The place of an event.
 
     :ivar epoch: the life of the session, lower-case hexadecimal.

@@ -15,8 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from attrs import frozen
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from mcpgateway.errors import BadReply, GatewayError
 from mcpgateway.protocol import jsonrpc, legacy, peek
@@ -162,8 +161,7 @@ def kind_of(result: Raw) -> str:
     return peek.text(members, "resultType") or "" if "resultType" in members else COMPLETE
 
 
-@frozen
-class InputRequest:
+class InputRequest(Struct, frozen=True):
     """One question in a result.
 
     :ivar params: the parameters, an object, as received.

@@ -37,7 +37,7 @@ def revive(home: str, pauses: tuple[float, ...] = ()) -> None:
             return
 
 
-def _waited(home: str, record: startup.Record, pause_s: float) -> bool:
+def _waited(home: str, record: startup.StartRecord, pause_s: float) -> bool:
     """Wait, while a file has the time of the next start; true if the gateway is still away and wanted then."""
     try:
         startup.write_due(home, startup.REVIVAL, int(startup.clock() + pause_s * 1000))
@@ -52,7 +52,7 @@ def _waited(home: str, record: startup.Record, pause_s: float) -> bool:
             pass
 
 
-def _is_still_away(home: str, found: startup.Record, pause_s: float) -> bool:
+def _is_still_away(home: str, found: startup.StartRecord, pause_s: float) -> bool:
     # A starter writes its record into the lock's file.  The lock itself is not tried: the starter might find it taken.
     ends = startup.clock() + pause_s * 1000
     while _is_wanted(home) and startup.record_of(home).at_ms == found.at_ms:

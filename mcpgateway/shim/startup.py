@@ -56,7 +56,7 @@ FOREIGN = (
 LOGGER = "mcpgateway.system.logs.gateway_log.observer"
 
 
-class Record:
+class StartRecord:
     """The record in the lock's file; see Note [What the lock's file says].
 
     :ivar at_ms: milliseconds since the machine's boot.
@@ -90,13 +90,13 @@ def pause_after(failures: int) -> float:
     return PAUSES_S[min(failures, len(PAUSES_S)) - 1] if failures > 0 else 0.0
 
 
-def read_record(descriptor: int) -> Record:
+def read_record(descriptor: int) -> StartRecord:
     """Return the record in the lock's file; an empty one where it is unreadable, or from before the machine's boot."""
     words = posix.pread(descriptor, RECORD_LIMIT, 0).decode("ascii", "replace").split()
     if len(words) != 3 or not (words[0].isdigit() and words[2].isdigit()):
-        return Record()
+        return StartRecord()
     at_ms = int(words[0])
-    return Record(at_ms, words[1], int(words[2])) if at_ms <= clock() else Record()
+    return StartRecord(at_ms, words[1], int(words[2])) if at_ms <= clock() else StartRecord()
 
 
 def write_record(descriptor: int, word: str, tries: int = 0) -> None:
@@ -165,7 +165,7 @@ class Starter:
             return False
         return self._start(lock, record)
 
-    def _start(self, lock: int, record: Record) -> bool:
+    def _start(self, lock: int, record: StartRecord) -> bool:
         tries = record.failures(clock()) + 1
         # A command can report the missing log to its user; a program without a user could not.
         log = open_own(f"{self._home}/logs/{LOG}", posix.O_WRONLY | posix.O_APPEND)
@@ -248,12 +248,12 @@ def is_held(home: str) -> bool:
         posix.close(lock)
 
 
-def record_of(home: str) -> Record:
+def record_of(home: str) -> StartRecord:
     """Read the record of a home's gateway; an empty one where it cannot be read."""
     try:
         lock = open_lock(home)
     except OSError:
-        return Record()
+        return StartRecord()
     try:
         return read_record(lock)
     finally:

@@ -26,11 +26,11 @@ from contextlib import closing, suppress
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from attrs import field, frozen
 from twisted.logger import Logger
 
 from mcpgateway.errors import ConfigError
 from mcpgateway.interfaces import PARAMS_LIMIT, SessionRecord
+from mcpgateway.records import FrozenRecord
 from mcpgateway.system import home_files
 
 FORMAT = 2
@@ -350,12 +350,11 @@ class Journal:
         )
 
 
-@frozen(eq=False, repr=False)
-class _Change:
+class _Change(FrozenRecord, frozen=True):
     """One statement that writes."""
 
     statement: str
-    values: tuple[Any, ...] = field(repr=False)
+    values: tuple[Any, ...]
 
 
 def _check(path: str) -> None:

@@ -20,8 +20,7 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from contextlib import suppress
 from time import monotonic, sleep  # noqa: TID251 - the reactor has ended
 
-from attrs import field, frozen
-
+from mcpgateway.records import FrozenRecord
 from mcpgateway.system.instance_lock import DESCRIPTOR, STARTED_VARIABLE
 from mcpgateway.system.process import processes
 
@@ -34,8 +33,7 @@ FIRST = 10  # lower descriptors have other meanings
 REAP_S = 2.0
 
 
-@frozen(eq=False, repr=False)
-class ReexecCommand:
+class ReexecCommand(FrozenRecord, frozen=True):
     """The command by which this process was started.
 
     :ivar taken: the variables that are removed from the environment.
@@ -44,7 +42,7 @@ class ReexecCommand:
 
     program: str
     argv: tuple[str, ...]
-    taken: Mapping[str, str] = field(repr=False)
+    taken: Mapping[str, str]
     pid: int
 
     @classmethod

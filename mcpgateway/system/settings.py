@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from attrs import evolve, field, frozen
+from msgspec.structs import replace
 
 from mcpgateway.config import environment
 from mcpgateway.config.classification import Classification, read_classification
@@ -28,6 +29,7 @@ from mcpgateway.config.resolve import ServerBuilder, WorkspaceSpec, World
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError
 from mcpgateway.policy.secrets.masking import is_token
+from mcpgateway.records import FrozenRecord
 from mcpgateway.system import approvals, files, home_files, paths
 from mcpgateway.system.last_read import LastRead
 from mcpgateway.system.secret_providers import ProvidedValues
@@ -90,8 +92,7 @@ class LoadOptions:
     enrolled: ReadEnrolled = field(default=none_enrolled, eq=False, repr=False)
 
 
-@frozen(eq=False, repr=False)
-class ExaminedSettings:
+class ExaminedSettings(FrozenRecord, frozen=True):
     """The result of reading a configuration.
 
     :ivar settings: the settings; None where there is an error among the problems.
@@ -104,7 +105,7 @@ class ExaminedSettings:
     settings: Settings | None
     problems: tuple[Problem, ...]
     files: tuple[str, ...]
-    wanted: tuple[str, ...] = field(default=(), repr=False)
+    wanted: tuple[str, ...] = ()
     readings: tuple[FileReading, ...] = ()
 
 
@@ -131,7 +132,7 @@ def start(
     found = look(options, environ, brought)
     assert found.settings is not None
     failed = keep_login(paths.gateway_home(environ, options.home or None), environ)
-    return evolve(found, settings=evolve(found.settings, warnings=(*found.settings.warnings, *failed)))
+    return replace(found, settings=evolve(found.settings, warnings=(*found.settings.warnings, *failed)))
 
 
 def look(

@@ -9,11 +9,12 @@ import secrets
 import stat
 from collections.abc import Mapping
 
-from attrs import field, frozen
+import msgspec
 
 from mcpgateway.errors import ConfigError
 from mcpgateway.policy import agent_tokens
 from mcpgateway.policy.agent_tokens import AgentToken
+from mcpgateway.records import FrozenRecord
 from mcpgateway.system import files, home_files
 
 AUTH, ADMIN = "auth.token", "admin.token"
@@ -25,8 +26,7 @@ CHARACTERS = len(base64.urlsafe_b64encode(bytes(BYTES)).rstrip(b"="))
 STRONG = re.compile(r"[A-Za-z0-9_-]{43,512}")
 
 
-@frozen(eq=False, repr=False)
-class TokenFiles:
+class TokenFiles(FrozenRecord, frozen=True):
     """The files of tokens in a home; only their owner may read them.
 
     :ivar environ: variables that may set the gateway's own tokens, as in a container; the files are then written to
@@ -34,7 +34,7 @@ class TokenFiles:
     """
 
     home: str
-    environ: Mapping[str, str] = field(factory=dict, repr=False)
+    environ: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     def own(self) -> tuple[str, str]:
         """Return the gateway's two tokens, made where they are missing.

@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterable
 from stat import S_ISDIR
 from typing import Any, Protocol
 
-from attrs import define, field, frozen
+from attrs import field, frozen
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+
+from mcpgateway.records import Record
 
 DEBOUNCE_S = 0.5  # some editors save in several steps
 QUICK_S = 0.1  # for a file that may be read half-written without harm
@@ -103,8 +105,7 @@ class Timers(Protocol):
         """Call a function after so many seconds."""
 
 
-@define(eq=False, repr=False)
-class _Due:
+class _Due(Record):
     """A change that is reported once no further one follows."""
 
     patience: IDelayedCall

@@ -11,7 +11,8 @@ import stat
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
-from attrs import define, field, frozen
+from attrs import define, field
+from msgspec import Struct
 
 from mcpgateway.errors import ConfigError
 
@@ -22,8 +23,7 @@ PATH_LIMIT = 4096  # Linux has no longer ones
 T = TypeVar("T")
 
 
-@frozen
-class WorkingDirectory:
+class WorkingDirectory(Struct, frozen=True):
     """The directory in which a client works; empty where it is unknown.
 
     :ivar directory: a real path.

@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 from msgspec import Raw
+from msgspec.structs import replace
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mcpgateway.config.model import ServerSpec
@@ -232,7 +233,7 @@ class ViewEars:
         call.holder = self
         for wish in wishes:
             inner = Request(None, _listen_to(call.message, wish.filter), None, None)
-            inner.caller = evolve(call.caller, server=wish.server, headers=None)
+            inner.caller = replace(call.caller, server=wish.server, headers=None)
             inner.sink = ear.parts[inner] = Part(ear, wish)
             ear.open.add(inner)
         if ear.open:

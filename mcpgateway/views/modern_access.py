@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve
 from msgspec import Raw
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, fail, succeed
 
 from mcpgateway import __version__
@@ -151,7 +152,7 @@ class ModernAccess:
         try:
             # The headers repeat the arguments of the gateway's tool, not of the server's.
             self.door.shield(call, self.principal, self.view, target, level)
-            call.caller = evolve(self.caller, server=spec, headers=None)
+            call.caller = replace(self.caller, server=spec, headers=None)
             self.door.send(call)
         except GatewayError:
             errands.stay(self.errand)
@@ -173,7 +174,7 @@ class ModernAccess:
         call = Request(None, message, bytes(TOKEN), UnattendedCall(sink))
         spec = self._spec(server)
         self.door.called(server, tool)
-        call.caller = evolve(self.caller, server=spec, headers=None)
+        call.caller = replace(self.caller, server=spec, headers=None)
         self.door.send(call)
         return call
 

@@ -15,7 +15,8 @@ import hashlib
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attrs import define, evolve, frozen
+from attrs import define, frozen
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
@@ -334,7 +335,7 @@ class ModernRegistry:
 
         :raise GatewayError: the call is refused, and not sent.
         """
-        call.caller = evolve(call.caller, server=view.servers[item.server])
+        call.caller = replace(call.caller, server=view.servers[item.server])
         (call.message.params or {})["name"] = jsonrpc.raw(item.own)
         if item.kind is ListKind.TOOL:
             self.shield(call, call.caller.principal, view, (item.server, item.own), None)
@@ -355,7 +356,7 @@ class ModernRegistry:
 
         :raise GatewayError: the request is refused, and not sent.
         """
-        call.caller = evolve(call.caller, server=view.servers[server])
+        call.caller = replace(call.caller, server=view.servers[server])
         self.send(call)
 
     # Requests that wait

@@ -13,6 +13,7 @@ from typing import Any
 
 from attrs import define, evolve
 from msgspec import Raw
+from msgspec.structs import replace
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.records import ListKind
@@ -139,14 +140,14 @@ class ModernRouting(Routing):
         """
         (owner, server), *others = owners
         if others:
-            again = evolve(call.message, params=dict(call.message.params or {}))
-            call.sink = _Next(call.sink, self, again, evolve(call.caller), uri, others)
+            again = replace(call.message, params=dict(call.message.params or {}))
+            call.sink = _Next(call.sink, self, again, replace(call.caller), uri, others)
         if owner.uri != uri:
             from mcpgateway.views.own_messages import renamed
 
             call.sink = Rewriter(call.sink, lambda result: renamed(result, owner.uri, uri))
             (call.message.params or {})["uri"] = jsonrpc.raw(owner.uri)
-        call.caller = evolve(call.caller, server=server)
+        call.caller = replace(call.caller, server=server)
         self._door.send(call)
 
     def _task(self, call: Request, view: View) -> None:
@@ -154,7 +155,7 @@ class ModernRouting(Routing):
         server = self.runner(view, call.caller.principal, peek.text(call.message.params, "taskId") or "")
         if server is None:
             raise InvalidParams("Task not found")
-        call.caller = evolve(call.caller, server=server)
+        call.caller = replace(call.caller, server=server)
         self._door.send(call)
 
     def runner(self, view: View, principal: str, task: str) -> ServerSpec | None:

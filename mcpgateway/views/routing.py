@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Protocol
 
-from attrs import evolve
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -202,7 +202,7 @@ class Routing(ABC):
             params = call.message.params or {}
             found, params["arguments"] = found.choose(peek.members(params, "arguments"))
             if call.caller is not None:
-                call.caller = evolve(call.caller, headers=None)  # they repeat other arguments
+                call.caller = replace(call.caller, headers=None)  # they repeat other arguments
         if isinstance(found, Item):
             self._clients.forward(call, view, found)
         else:

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
 from mcpgateway.config.document import printable
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.surface import Expose, ShieldLimits
 from mcpgateway.errors import InvalidParams
 from mcpgateway.hub.views import ViewsConfig
+from mcpgateway.records import FrozenRecord
 
 if TYPE_CHECKING:
     from mcpgateway.hub.results.originals import Vault
@@ -28,8 +27,7 @@ _PROFILES = "mcp/p/"
 _FIXED = {"mcp/full": FULL, "mcp/search": SEARCH, "mcp/admin": ADMIN}
 
 
-@frozen(eq=False, repr=False)
-class Keepers:
+class Keepers(FrozenRecord, frozen=True):
     """The storage of views' data; each None where nothing is kept.
 
     :ivar jobs: stores jobs, which outlive the gateway.

@@ -2,6 +2,7 @@
 
 import pytest
 from attrs import evolve
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
@@ -27,7 +28,7 @@ class World:
             GatewaySettings(),
             (),
             clients=ClientSettings(**clients),
-            adopted=(evolve(FILE, unsettled=unsettled),),
+            adopted=(replace(FILE, unsettled=unsettled),),
         )
         self.after = None
         self.enrolment = Enrolment(self.ask, self.clock, self.read)
@@ -50,7 +51,7 @@ class World:
 
     def now(self, *unsettled, **fields):
         """The files were read again."""
-        file = evolve(FILE, unsettled=unsettled, **fields)
+        file = replace(FILE, unsettled=unsettled, **fields)
         self.settings = evolve(self.settings, adopted=(file,))
         self.enrolment.look(self.settings)
 
@@ -122,7 +123,7 @@ class SyncTests:
     def test_given_back_while_away(self):
         """Files that were given back because the gateway was away are led here again, even unwatched."""
         world = World(watch=False)
-        world.settings = evolve(world.settings, adopted=(evolve(FILE, suspended="away"),))
+        world.settings = evolve(world.settings, adopted=(replace(FILE, suspended="away"),))
         assert world.begin().asked == ["sync"]
 
     @pytest.mark.parametrize("why", ["disabled", "stopped"])

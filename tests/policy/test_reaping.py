@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import evolve
+from msgspec.structs import replace
 
 from mcpgateway.policy.reaping import IDLE_TICKS, OWNED_IDLE_TICKS, EndReason, ReapNow, SessionFacts, judge
 
@@ -38,9 +38,9 @@ class JudgeTests:
     def test_never_used(self) -> None:
         """One whose program has gone before it was used for anything ends at the next look, unless it is used now."""
         facts = [
-            evolve(session(b"a"), is_unused=True),
-            evolve(session(b"b", busy=True), is_unused=True),
-            evolve(session(b"c", 7), is_unused=True),
+            replace(session(b"a"), is_unused=True),
+            replace(session(b"b", busy=True), is_unused=True),
+            replace(session(b"c", 7), is_unused=True),
         ]
         assert judge(facts) == [ReapNow(b"a", EndReason.LEFT)]
 

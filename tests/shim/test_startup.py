@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mcpgateway.interfaces import INSTANCE_MARKER
 from mcpgateway.shim import startup
-from mcpgateway.shim.startup import ENDED, TRIED, UP, Record
+from mcpgateway.shim.startup import ENDED, TRIED, UP, StartRecord
 from mcpgateway.system import instance_lock
 from mcpgateway.system.logs import gateway_log
 
@@ -77,7 +77,7 @@ class RecordTests:
     )
     def test_the_pause(self, word, tries, age, pause):
         """A start that failed is not repeated soon; a crash is, once, and again after ten minutes of life."""
-        assert Record(0, word, tries).pause_s(age) == pause
+        assert StartRecord(0, word, tries).pause_s(age) == pause
 
     @given(st.sampled_from([TRIED, UP, ENDED]), st.integers(0, 10**6))
     def test_written_and_read(self, word, tries):

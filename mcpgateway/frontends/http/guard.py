@@ -13,7 +13,8 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, frozen
+from attrs import evolve
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
 from mcpgateway.config.security import Issuer
@@ -36,6 +37,7 @@ from mcpgateway.policy.access import (
 )
 from mcpgateway.policy.login_throttle import Knocks
 from mcpgateway.policy.oauth.resource import METADATA, base_of, challenge, described
+from mcpgateway.records import FrozenRecord
 
 if TYPE_CHECKING:
     from mcpgateway.manage.access_tokens import AccessTokens
@@ -59,8 +61,7 @@ def plain_path(path: bytes) -> str:
     return path.decode() if _PLAIN_PATH.fullmatch(path) and len(path) <= PATH_LIMIT else ""
 
 
-@frozen(eq=False, repr=False)
-class Later:
+class Later(FrozenRecord, frozen=True):
     """A verdict that waits for the caller's identity.
 
     :ivar known: fires when the request can be judged.
@@ -119,7 +120,7 @@ class Guard:
         address = getattr(exchange.caller.address, "host", "")
         if is_forwarded(headers):
             # See Note [Through a proxy] in `mcpgateway.policy.access`.
-            exchange.caller = evolve(exchange.caller, reach=Reach.REMOTE, pid=0, inode=0)
+            exchange.caller = replace(exchange.caller, reach=Reach.REMOTE, pid=0, inode=0)
             knocker, address = f"{address} {spoken_for(headers)}", ""
         else:
             knocker = address

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from attrs import define
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
@@ -27,6 +26,7 @@ from twisted.python.failure import Failure
 from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.errors import ConfigError, Misplaced
 from mcpgateway.frontends.http.inherited_sockets import InheritedSockets, adopt_connections
+from mcpgateway.records import Record
 from mcpgateway.system.process.processes import check_files
 
 BACKLOG = 512
@@ -39,8 +39,7 @@ NO_SUCH_FAMILY = frozenset((errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROT
 LOOPBACK_V4, LOOPBACK_V6 = "127.0.0.1", "::1"
 
 
-@define(eq=False, repr=False)
-class Listeners:
+class Listeners(Record):
     """The listening ports.
 
     :ivar ports: every port, in the order they were bound.

@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Hashable, Iterable
 from socket import MSG_DONTWAIT, MSG_PEEK
 from typing import Any
 
-from attrs import evolve, frozen
+from msgspec import Struct
+from msgspec.structs import replace
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
@@ -21,8 +22,7 @@ from mcpgateway.system.process.peers import Peer, PeersUnknown
 ROOT = 0
 
 
-@frozen
-class HttpPeer:
+class HttpPeer(Struct, frozen=True, weakref=True):
     """The other end of a connection.
 
     :ivar pid: its process, if the kernel reports it with the connection (Unix sockets); else 0.
@@ -74,7 +74,7 @@ class Callers:
         caller = by_address(transport)
         if caller.reach is Reach.SOCKET:
             found = peers.credentials(transport.getHandle())
-            return caller if found is None else evolve(caller, pid=found[0])
+            return caller if found is None else replace(caller, pid=found[0])
         if caller.reach is Reach.LOOPBACK:
             return self._neighbour(caller, transport.getHost())
         return caller
@@ -87,11 +87,11 @@ class Callers:
             return caller
         # A peer that has disconnected already cannot be identified.
         if peer is not None and peer.inode and (self._trusts_others or peer.uid in self._trusted):
-            return evolve(caller, inode=peer.inode)
+            return replace(caller, inode=peer.inode)
         if self._trusts_others:
             return caller
         self.log.debug("a caller is another user of this machine, or gone", event="caller.stranger")
-        return evolve(caller, reach=Reach.OTHER_USER)
+        return replace(caller, reach=Reach.OTHER_USER)
 
 
 Find = Callable[[Collection[int]], Deferred[dict[int, int]]]

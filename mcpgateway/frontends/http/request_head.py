@@ -18,10 +18,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from attrs import define, field
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from mcpgateway.policy.access import TELLING
+from mcpgateway.records import Record
 
 HEAD_LIMIT = 64 * 1024  # bytes of request line and headers
 HEADERS_LIMIT = 100
@@ -49,8 +49,7 @@ class BadHead(Exception):
         self.extra = extra
 
 
-@define(eq=False, repr=False)
-class Head:
+class Head(Record):
     """A request line with its headers.
 
     :ivar raw: its bytes, the blank line included.
@@ -63,13 +62,13 @@ class Head:
     :ivar is_telling: True if it has headers about the client's identity or location.
     """
 
-    raw: bytes = field(repr=False)
+    raw: bytes
     method: bytes
     target: bytes
     path: bytes
     query: bytes
     version: bytes
-    headers: dict[bytes, bytes] = field(repr=False)
+    headers: dict[bytes, bytes]
     length: int
     is_last: bool
     expects: bool

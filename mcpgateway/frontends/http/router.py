@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote_to_bytes
 
 import msgspec
-from attrs import evolve, frozen
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -22,6 +22,7 @@ from mcpgateway.frontends.http.mcp import McpDoor, refuse
 from mcpgateway.policy.access import Deny, Pass, RouteClass
 from mcpgateway.policy.oauth.resource import WELL_KNOWN
 from mcpgateway.protocol import jsonrpc
+from mcpgateway.records import FrozenRecord
 
 if TYPE_CHECKING:
     from twisted.web.server import Site
@@ -60,8 +61,7 @@ class SiteMaker(Protocol):
         """Return the site of all paths that are not MCP."""
 
 
-@frozen(eq=False, repr=False)
-class RouteTarget:
+class RouteTarget(FrozenRecord, frozen=True):
     """The target of a path: its access class and, for MCP, its server and frontend.
 
     :ivar unknown: the name in the path, if no server has it.
@@ -75,8 +75,7 @@ class RouteTarget:
     is_astray: bool = False
 
 
-@frozen(eq=False, repr=False)
-class AdmittedRequest:
+class AdmittedRequest(FrozenRecord, frozen=True):
     """A request that the guard has admitted: its target, principal, rights and workspace.
 
     :ivar pending: fires when the request can be judged; None if it has been.
@@ -153,7 +152,7 @@ class Root:
         self._servers |= changed
         for path, way in self._ways.items():
             if way.server is not None and not way.server.view and way.server.name in changed:
-                self._ways[path] = evolve(way, server=changed[way.server.name])
+                self._ways[path] = replace(way, server=changed[way.server.name])
 
     def set_limits(self, limits: Limits) -> None:
         """Set the limit of bodies."""

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import frozen
-
 from mcpgateway.errors import Cancelled, GatewayError
 from mcpgateway.frontends.http.statuses import status_of
 from mcpgateway.hub.keepalive import Signs
@@ -25,6 +23,7 @@ from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, sse
 from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.records import FrozenRecord
 
 PATIENCE_TICKS = 30
 HEARTBEAT_TICKS = 15
@@ -32,8 +31,7 @@ RETRY_MS = 1000  # delay before a client resumes
 NO_SESSION = 404  # a client whose request names a session takes any 404 for the session's end
 
 
-@frozen(eq=False, repr=False)
-class Accepted:
+class Accepted(FrozenRecord, frozen=True):
     """The media types of an answer that a client accepts."""
 
     json: bool

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from attrs import frozen
 from msgspec import Raw
 
 from mcpgateway.policy.recorded_answers import PAGES_LIMIT, cursor_of
+from mcpgateway.records import FrozenRecord
 
 AskPage = Callable[[str | None], Awaitable[Raw | None]]
 """Asks for the page at a cursor, None for the first; its result, or None where the server has no such list."""
@@ -15,8 +15,7 @@ Admits = Callable[[int, int], bool]
 """True if a list of so many bytes, on so many pages, is kept."""
 
 
-@frozen(eq=False, repr=False)
-class FetchedList:
+class FetchedList(FrozenRecord, frozen=True):
     """The pages of a list, in their order.
 
     :ivar is_absent: True if the server has answered that it has no such list, perhaps after some pages.

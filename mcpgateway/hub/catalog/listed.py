@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from attrs import define, field
 from msgspec import Raw
 
 from mcpgateway import __version__
@@ -40,6 +39,7 @@ from mcpgateway.policy.recorded_answers import (
 )
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek
 from mcpgateway.protocol.versions import Era
+from mcpgateway.records import Record
 
 if TYPE_CHECKING:
     from mcpgateway.hub.catalog.recorded import Snapshots
@@ -53,8 +53,7 @@ OnNews = Callable[[str, ListKind, str], None]
 _KINDS = {kind.method: kind for kind in ListKind}
 
 
-@define(eq=False, repr=False)
-class _List:
+class _List(Record):
     """One list in memory.
 
     :ivar items: the parsed entries; None where the list is not known, on disk either.
@@ -64,7 +63,7 @@ class _List:
     """
 
     items: tuple[Item, ...] | None
-    digest: bytes = field(default=b"", repr=False)
+    digest: bytes = b""
     is_fresh: bool = True
     is_shown: bool = False
 

@@ -45,6 +45,7 @@ from mcpgateway.policy.recorded_answers import (
 from mcpgateway.protocol import jsonrpc, modern
 from mcpgateway.protocol.jsonrpc import Envelope, Message
 from mcpgateway.protocol.versions import Era
+from mcpgateway.records import Record
 
 if TYPE_CHECKING:
     from mcpgateway.hub.sessions import Session
@@ -82,8 +83,7 @@ Kept = Callable[[str, AnswerKey, str, tuple[Raw, ...]], None]
 Listed = Callable[["Upstream", tuple[Raw, ...]], None]
 
 
-@define(eq=False, repr=False)
-class _Held:
+class _Held(Record):
     """A catalog in memory.
 
     :ivar size: its bytes.

@@ -9,18 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.interfaces import Gone, Request
+from mcpgateway.records import FrozenRecord
 
 LIMIT = 3  # of one slot; beyond that, the child that was retired first is given up
 
 
-@frozen(eq=False, repr=False)
-class RetiredChild:
+class RetiredChild(FrozenRecord, frozen=True):
     """A retired child.
 
     :ivar why: the reason for which it was retired.

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from attrs import asdict, field, frozen
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from mcpgateway.records import FrozenRecord
 
 DISK, CONFIGURATION, DISABLED = "disk", "configuration", "disabled"
 
 
-@frozen
-class Fault:
+class Fault(Struct, frozen=True):
     """A fault of the gateway.
 
     :ivar code: its name, for programs.
@@ -27,8 +29,7 @@ class Fault:
         return asdict(self)
 
 
-@frozen(eq=False, repr=False)
-class Faults:
+class Faults(FrozenRecord, frozen=True):
     """Finds the faults of the gateway when called.
 
     :ivar lack: returns the reason why the home cannot be written to; empty where it can.
@@ -36,9 +37,9 @@ class Faults:
     :ivar is_disabled: returns True if the gateway is disabled (``mcpgateway disable``).
     """
 
-    lack: Callable[[], str] = field(repr=False)
-    problems: Callable[[], Sequence[object]] = field(repr=False)
-    is_disabled: Callable[[], bool] = field(repr=False)
+    lack: Callable[[], str]
+    problems: Callable[[], Sequence[object]]
+    is_disabled: Callable[[], bool]
 
     def __call__(self) -> list[Fault]:
         """Return all faults, the worst first."""

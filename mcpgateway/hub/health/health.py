@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
 from twisted.internet.defer import Deferred, DeferredList, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -36,6 +35,7 @@ from mcpgateway.policy.readiness import AUTHORIZATION
 from mcpgateway.policy.sharing import Variant, scope_of, values_of
 from mcpgateway.policy.stuck_calls import ProcessActivity
 from mcpgateway.protocol.versions import Era
+from mcpgateway.records import FrozenRecord
 
 if TYPE_CHECKING:
     from mcpgateway.hub.dispatch import Switchboard
@@ -54,8 +54,7 @@ def _unasked(_: ServerSpec) -> None:
     """Return None: no user has to sign in."""
 
 
-@frozen(eq=False, repr=False)
-class Instruments:
+class Instruments(FrozenRecord, frozen=True):
     """The measurements on which the health of servers depends.
 
     :ivar chance: returns a random number from 0 to 1.

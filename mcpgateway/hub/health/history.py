@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from mcpgateway.bounded import Bounded
+from mcpgateway.records import Record
 
 if TYPE_CHECKING:
     from mcpgateway.errors import GatewayError
@@ -19,8 +20,7 @@ SERVERS = 500  # with a history; a configuration has 100 at most
 TEXT_CHARS = 400
 
 
-@define(eq=False, repr=False)
-class Happening:
+class Happening(Record):
     """An event of a server, perhaps several times in a row.
 
     :ivar at: its time, in seconds since the epoch; the last one if it is repeated.

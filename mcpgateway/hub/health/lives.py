@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from attrs import frozen
+from msgspec import Struct
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.hub.dispatch import Switchboard
@@ -14,8 +14,7 @@ from mcpgateway.hub.slot import Slot
 from mcpgateway.policy.health import UP, HealthState
 
 
-@frozen
-class Life:
+class Life(Struct, frozen=True):
     """The state of a server over all its children.
 
     :ivar sessions: the number of its sessions, those of views among them.

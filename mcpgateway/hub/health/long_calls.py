@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from msgspec import Struct
 from twisted.logger import Logger
 
 from mcpgateway.hub.health.history import Histories
@@ -22,8 +22,7 @@ SHOWN = 20  # of one server, the oldest first
 UNENDING = frozenset((modern.LISTEN,))  # requests that are answered only when the stream ends
 
 
-@frozen
-class LongCall:
+class LongCall(Struct, frozen=True):
     """A call that has been under way for long.
 
     :ivar what: the name of the tool, or the method where it is no call of a tool.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import frozen
-
 from mcpgateway.hub.health.upkeep import Scales
+from mcpgateway.records import FrozenRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,8 +77,7 @@ class HealthEnvironment(Scales, Protocol):
         """Try to connect to the address of a server, and call back with the result."""
 
 
-@frozen(eq=False, repr=False)
-class Visitors:
+class Visitors(FrozenRecord, frozen=True):
     """The monitor of a probe's temporary slots, whose children do not count for a server's health."""
 
     monitor: Monitor
@@ -101,8 +99,7 @@ class Visitors:
         return self.monitor.is_on(server)
 
 
-@frozen(eq=False, repr=False)
-class _Visit:
+class _Visit(FrozenRecord, frozen=True):
     monitor: Monitor
     server: ServerSpec
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from attrs import define
-
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.hub.health.ping import Pulse
 from mcpgateway.hub.health.stuck_calls import StuckWatch
 from mcpgateway.hub.health.upkeep import Upkeep
+from mcpgateway.records import Record
 
 HEALTHY_TICKS = 30  # after which a child counts as healthy, even without any request
 
 
-@define(eq=False, repr=False)
-class Run:
+class Run(Record):
     """The run of one child.
 
     :ivar ready_at: the tick at which the child was ready.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import frozen
 from twisted.logger import Logger
 
 from mcpgateway.policy import idling
 from mcpgateway.policy.idling import Idling, Use
+from mcpgateway.records import FrozenRecord
 
 if TYPE_CHECKING:
     from mcpgateway.hub.upstream import Upstream
@@ -24,8 +24,7 @@ class Scales(Protocol):
         """Return the resident bytes of a child's whole process tree, as last measured."""
 
 
-@frozen(eq=False, repr=False)
-class Stop:
+class Stop(FrozenRecord, frozen=True):
     """The decision to stop a child.
 
     :ivar why: the reason.

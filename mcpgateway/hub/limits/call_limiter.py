@@ -39,6 +39,7 @@ from mcpgateway.interfaces import TIMED_OUT, Request
 from mcpgateway.policy.progress import next_value
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.records import Record
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -98,8 +99,7 @@ class Turn(Between):
         self.sink.progressed(call, message)
 
 
-@define(eq=False, repr=False)
-class Waiting:
+class Waiting(Record):
     """A call that waits for its turn.
 
     :ivar go: sends the call.
@@ -110,7 +110,7 @@ class Waiting:
     slot: Upstream
     call: Request
     tool: str
-    go: Callable[[], None] = field(repr=False)
+    go: Callable[[], None]
     ticks: int = 0
     shown: float | None = None
 

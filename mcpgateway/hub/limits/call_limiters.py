@@ -22,6 +22,7 @@ from mcpgateway.hub.probes.traits import Traits, tools_in
 from mcpgateway.hub.probes.writes import WriteWatch, Written
 from mcpgateway.policy.concurrency import ConcurrencyFinding, readers
 from mcpgateway.policy.sharing import scope_of, scope_value
+from mcpgateway.records import Record
 
 if TYPE_CHECKING:
     from msgspec import Raw
@@ -35,8 +36,7 @@ REST_TICKS = 600  # after a watch has begun again, until the next may
 _Key = tuple[str, str]
 
 
-@define(eq=False, repr=False)
-class _Look:
+class _Look(Record):
     """The bytes that an unlimited server had written at the last look.
 
     :ivar calls: the number of its calls until then that might have changed something.

@@ -18,13 +18,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection
 
-from attrs import define, field, frozen
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.interfaces import IExitWatch, IProcessTable
+from mcpgateway.records import FrozenRecord, Record
 
 Holders = Callable[[Collection[int]], Deferred[dict[int, int]]]
 Ended = Callable[[list[Session]], None]
@@ -35,16 +36,14 @@ KNOWN_TICKS = 60  # for which the process at the other end of a connection is re
 KNOWN_LIMIT = 10_000
 
 
-@frozen(eq=False, repr=False)
-class _Sought:
+class _Sought(FrozenRecord, frozen=True):
     """A session whose owner is at the other end of its connection, a socket with this inode."""
 
     session: Session
     inode: int
 
 
-@define(eq=False, repr=False)
-class _End:
+class _End(Record):
     """The process at the other end of one connection.
 
     :ivar since: the tick at which the search began.
@@ -54,7 +53,7 @@ class _End:
 
     since: int
     pid: int | None = None
-    sessions: list[Session] = field(factory=list)
+    sessions: list[Session] = msgspec.field(default_factory=list)
 
 
 class Owners:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from attrs import define
-
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.reach_settings import Container, Rest
 from mcpgateway.errors import GatewayError
@@ -22,6 +20,7 @@ from mcpgateway.policy.sharing import launch_digest, reason_of_state, scope_of
 from mcpgateway.policy.tool_names import state_told_by
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.records import Record
 
 if TYPE_CHECKING:
     from msgspec import Raw
@@ -38,8 +37,7 @@ NO_SIGHT = "this system does not tell what programs write"
 TOLD = "its tool {tool} keeps something for the client that calls it"
 
 
-@define(eq=False, repr=False)
-class _Record:
+class _Record(Record):
     """The facts known of one launch; None stands for a fact that is not known yet.
 
     :ivar why: the reason why it keeps state for each client, by all that is known; empty where there is none.

@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from attrs import define, field
+import msgspec
+from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -25,6 +26,7 @@ from mcpgateway.interfaces import Request
 from mcpgateway.policy import routing
 from mcpgateway.protocol import jsonrpc, legacy
 from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.records import Record
 
 SUBSCRIBE, UNSUBSCRIBE = "resources/subscribe", "resources/unsubscribe"
 TOPICS_LIMIT = 10_000  # resources of one child
@@ -33,8 +35,7 @@ FORMER_LIMIT = 1000  # resources without a subscription any more
 PORTION = 100  # resources that a new child is asked for at a time, so that its stdin holds the requests
 
 
-@define(eq=False, repr=False)
-class _Topic:
+class _Topic(Record):
     """One resource, its subscribers and the requests for it.
 
     :ivar holders: the subscribed sessions; a dict for its order.
@@ -43,8 +44,8 @@ class _Topic:
     """
 
     uri: str
-    holders: dict[Session, None] = field(factory=dict)
-    line: deque[Request] = field(factory=deque)
+    holders: dict[Session, None] = msgspec.field(default_factory=dict)
+    line: deque[Request] = msgspec.field(default_factory=deque)
     asking: Request | None = None
 
     def calls(self) -> list[Request]:

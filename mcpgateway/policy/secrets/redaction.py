@@ -21,9 +21,10 @@ from itertools import islice
 from string import ascii_lowercase, ascii_uppercase
 from urllib.parse import quote, quote_plus
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from mcpgateway.policy.secrets.shapes import MASK, NAME, cut, generic, shaped
+from mcpgateway.records import FrozenRecord
 
 SHORTEST, LONGEST = 6, 4096  # characters of a known secret; a shorter one stands in any text
 GROUP = 3  # characters; see Note [How known values are found]
@@ -63,8 +64,7 @@ _NEXT_WORD = re.compile(r"[.,;:!?)]?[ \t]{1,4}[A-Za-z(]\w{0,24}(?!\w|[ \t]{0,4}[
 _SCHEME = re.compile(r"(?:bearer|basic|digest|negotiate|ntlm|token|apikey|aws4-\S{1,32})[ \t]", re.IGNORECASE)
 
 
-@frozen(eq=False, repr=False)
-class _Form:
+class _Form(FrozenRecord, frozen=True):
     """A way in which texts name a credential and give its value.
 
     :ivar hints: texts in lower case; the pattern matches only where one of them occurs.

@@ -6,9 +6,8 @@ import os
 from contextlib import suppress
 from urllib.parse import quote
 
-from attrs import define
-
 from mcpgateway.errors import ConfigError
+from mcpgateway.records import Record
 from mcpgateway.system import home_files
 
 ROTATE_BYTES = 5 * 1_048_576
@@ -23,8 +22,7 @@ def path_of(directory: str, server: str) -> str:
     return os.path.join(directory, f"{name}%.log" if name == OURS else f"{name}.log")
 
 
-@define(eq=False, repr=False)
-class ServerLogFile:
+class ServerLogFile(Record):
     """One log file and the one before it, whose name ends in ``.1``.
 
     The file is opened for every write: many servers have one, and few of them write often.

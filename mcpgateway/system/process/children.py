@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from signal import Signals
 
-from attrs import frozen
-
 from mcpgateway.interfaces import INSTANCE_MARKER
+from mcpgateway.records import FrozenRecord
 from mcpgateway.system.process import processes
 from mcpgateway.system.process.guardian import Guardian
 from mcpgateway.system.process.orphans import ChildRegistry
@@ -18,8 +17,7 @@ from mcpgateway.system.process.orphans import ChildRegistry
 PIPES = 6  # descriptors that a spawn takes, three of them until the child ends
 
 
-@frozen(eq=False, repr=False)
-class ChildGuard:
+class ChildGuard(FrozenRecord, frozen=True):
     """The services of this machine that backends use.
 
     The constructor also keeps children from inheriting the descriptors that the gateway was started with.
@@ -28,7 +26,7 @@ class ChildGuard:
     registry: ChildRegistry
     guardian: Guardian
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         processes.seal_descriptors()
 
     @property

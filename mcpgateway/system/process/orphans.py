@@ -8,7 +8,9 @@ import signal
 from contextlib import suppress
 from typing import Any
 
-from attrs import Factory, asdict, define, field, frozen
+from attrs import Factory, define, field
+from msgspec import Struct
+from msgspec.structs import asdict
 from twisted.logger import Logger
 
 from mcpgateway.errors import ConfigError
@@ -22,8 +24,7 @@ DIRECTORY = "children"
 FILE_LIMIT = 16 * 1_048_576
 
 
-@frozen
-class ChildRecord:
+class ChildRecord(Struct, frozen=True):
     """One running child; its pid and start time together identify the process."""
 
     pid: int

@@ -23,7 +23,9 @@ from collections.abc import Callable, Iterator
 from enum import Enum, auto
 from typing import NoReturn, Protocol
 
-from attrs import frozen
+from msgspec import Struct
+
+from mcpgateway.records import FrozenRecord
 
 NETLINK_SOCK_DIAG = 4
 SOCK_DIAG_BY_FAMILY = 20
@@ -62,8 +64,7 @@ class PeersUnknown(Exception):
     """
 
 
-@frozen
-class Peer:
+class Peer(Struct, frozen=True):
     """The socket at the other end.
 
     :ivar uid: the user who made it; meaningless where ``inode`` is 0.
@@ -176,8 +177,7 @@ class PeerLookup:
         return found
 
 
-@frozen
-class ConnectionEnds:
+class ConnectionEnds(Struct, frozen=True):
     """A connection as one of its sockets sees it; the addresses have 4 bytes each, or 16 each."""
 
     own: bytes
@@ -206,8 +206,7 @@ class MalformedNetlink(OSError):
     """A message on the netlink socket is no valid answer."""
 
 
-@frozen(eq=False, repr=False)
-class NetlinkMessage:
+class NetlinkMessage(FrozenRecord, frozen=True):
     """One message of netlink."""
 
     kind: int

@@ -12,7 +12,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
-from attrs import frozen
+from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Cooperator
@@ -89,8 +89,7 @@ def sockets_of(pid: int, *, proc: str = "/proc") -> set[int]:
     return found
 
 
-@frozen
-class PortHolder:
+class PortHolder(Struct, frozen=True):
     """A process that listens at a TCP port.
 
     :ivar pid: its process id; 0 where the process is another user's.

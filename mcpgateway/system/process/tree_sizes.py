@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator
 
-from attrs import frozen
-
 from mcpgateway.policy.stuck_calls import ProcessActivity
+from mcpgateway.records import FrozenRecord
 
 # proc(5): the fields of /proc/PID/stat after the command's name, which is in parentheses and may hold anything.
 _STATE, _PARENT, _GROUP, _SESSION, _RESIDENT = 0, 1, 2, 3, 21
@@ -17,8 +16,7 @@ _TIMES = slice(
 STOPPED = (b"T", b"t")  # by a signal, or by a debugger
 
 
-@frozen(eq=False, repr=False)
-class _Process:
+class _Process(FrozenRecord, frozen=True):
     pid: int
     state: bytes
     parent: int

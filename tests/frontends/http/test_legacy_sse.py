@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from attrs import evolve
+from msgspec.structs import replace
 
 from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.config.model import ServerSpec, Share
@@ -117,7 +117,7 @@ def _gist(message: dict[str, Any]) -> Any:
 def come_from(link: Link, inode: int) -> None:
     """Let the kernel tell the number of the socket at the other end of a stream."""
     exchange: Any = link.ears.channel._exchange
-    exchange.caller = evolve(exchange.caller, inode=inode)
+    exchange.caller = replace(exchange.caller, inode=inode)
 
 
 def shake_hands(gateway: MemoryGateway) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
@@ -156,7 +157,7 @@ class ClientsTests:
 
     def test_immorterm(self) -> None:
         """S000's body lists the clients that lead here now."""
-        gateway = gateway_with(FILE, evolve(FILE, path="/other", suspended="disabled"))
+        gateway = gateway_with(FILE, replace(FILE, path="/other", suspended="disabled"))
         health = said(gateway.client().ask(b"", "GET", "/health?shape=immorterm"))
         assert [each["configPath"] for each in health["clients"]] == ["/home/me/.claude.json"]
 
@@ -205,7 +206,7 @@ class ClientsTests:
         """A project's file is led here, and what is in it by then is told."""
         file = tmp_path / ".mcp.json"
         file.write_text("{}")
-        gateway = gateway_with(evolve(FILE, path=str(file)))
+        gateway = gateway_with(replace(FILE, path=str(file)))
         gateway.answers_for_helper = lambda *_: succeed({"files": [{"error": ""}]})
         answer = gateway.client(**ADMIN).ask({"configPath": str(file)}, path="/projects/register")
         assert answer.status == 200

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import evolve
+from msgspec.structs import replace
 
 from mcpgateway.hub.health.faults import Faults
 from tests.support.gateway_in_memory import MemoryGateway
@@ -18,14 +18,14 @@ class FaultTests:
 
     def test_none(self) -> None:
         """Where all is well, health says so in the words that older gateways have for it."""
-        census = evolve(MemoryGateway().census, faults=faults())
+        census = replace(MemoryGateway().census, faults=faults())
         assert census.alive() == {"status": "ok"}
         body = census.health()
         assert (body["status"], body["problems"]) == ("ok", [])
 
     def test_all(self) -> None:
         """Each has a code, a sentence that names the place, and what helps; the worst comes first."""
-        census = evolve(
+        census = replace(
             MemoryGateway().census,
             faults=faults("/h: full", "c.yaml: gone", "d.yaml: gone", is_disabled=True),
         )
@@ -42,4 +42,4 @@ class FaultTests:
         """A gateway that ends says that, whatever is wrong."""
         gateway = MemoryGateway()
         gateway.switchboard.is_open = False
-        assert evolve(gateway.census, faults=faults("full")).alive()["status"] == "stopping"
+        assert replace(gateway.census, faults=faults("full")).alive()["status"] == "stopping"

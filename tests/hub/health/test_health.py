@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
 from mcpgateway.config.gateway_settings import Circuit, Limits
@@ -1155,7 +1156,7 @@ class TickTests:
         def broken(url: str) -> Deferred[int]:
             raise ZeroDivisionError(url)
 
-        instruments = evolve(BLIND, fetch=broken)
+        instruments = replace(BLIND, fetch=broken)
         assert isinstance(instruments, Instruments)
         server = spec("rest", health_url="http://127.0.0.1:9/health")
         gateway = MemoryGateway(ping_s=5.0, more=(server,), instruments=instruments)
