@@ -5,8 +5,6 @@ A request moves to its client's member session at the server, and keeps its clie
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from twisted.internet.defer import Deferred
 
 from mcpgateway.backends.conversation import OwnQuestion
@@ -16,26 +14,24 @@ from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import GatewayError, ShuttingDown
 from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import Request
-from mcpgateway.policy.recorded_answers import is_own
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Envelope
-from mcpgateway.protocol.versions import Era
 from mcpgateway.views.filters import TaskLearner
-from mcpgateway.views.lists import Lister
 from mcpgateway.views.members import Inners
 from mcpgateway.views.registry import ViewRegistry
+from mcpgateway.views.session_lists import SessionLists
 from mcpgateway.views.view import View
 
 
 class Forwarder:
     """Forwards requests of views' sessions to servers; a `mcpgateway.views.routing.ViewClients`.
 
-    :ivar lister: fetches the lists that are not known.
+    :ivar lists: fetches the lists that are not known.
     """
 
-    def __init__(self, registry: ViewRegistry, lister: Lister) -> None:
+    def __init__(self, registry: ViewRegistry, lists: SessionLists) -> None:
         self._registry = registry
-        self.lister = lister
+        self.lists = lists
         self.clock = registry.clock
         self.look = self.look_anew = registry.anew
         self.hold, self.release = registry.hold, registry.release
@@ -146,45 +142,3 @@ class Forwarder:
         except GatewayError as why:
             call.sink.failed(call, why)
         return done
-
-    # Servers to ask for their lists
-
-    def to_list(self, view: View, kind: ListKind, session: Session) -> list[ServerSpec]:
-        """Return the servers that have to be asked before a view's list is complete."""
-        return [each for each in self.to_seek(view, kind, session) if self.lister.may_list(session, each)]
-
-    def to_seek(
-        self, view: View, kind: ListKind, session: Session, named: Collection[str] = ()
-    ) -> list[ServerSpec]:
-        """Return the servers that have to be asked for an unknown name.
-
-        A server that does not run is not started for a list that is recorded.
-
-        :param named: the servers that the name says it belongs to; empty where it does not say.
-        """
-        return [
-            each
-            for each in view.to_ask(kind)
-            if (not named or each.name in named)
-            and self._has_to_say(each, kind, view.told.get(each.name, ""))
-        ]
-
-    def _has_to_say(self, server: ServerSpec, kind: ListKind, told: str) -> bool:
-        return (
-            is_own(told) or self._registry.librarian.known(server, kind, told) is None or self._runs(server)
-        )
-
-    def _runs(self, server: ServerSpec) -> bool:
-        return any(self._registry.switchboard.pool.is_running(server, era) for era in Era)
-
-    def may_answer_soon(self, server: ServerSpec, session: Session) -> bool:
-        """True if a child that a session would ask for a server's lists is running."""
-        inners = self._registry.inners(session)
-        told = inners.view.told.get(server.name, "")
-        if is_own(told) and server.name not in inners.sessions:
-            return False  # the client's own child has to be started first
-        slots = (each for each in self._registry.switchboard.pool if each.server.name == server.name)
-        is_its = (
-            is_own(told) or each.era is Era.MODERN or each.told == told for each in slots if each.conversation
-        )
-        return any(is_its)

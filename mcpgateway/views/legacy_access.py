@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
@@ -70,7 +71,7 @@ class LegacyAccess:
         return Deferred.fromCoroutine(self._settle(kind))
 
     async def _settle(self, kind: ListKind) -> tuple[Access, Mapping[str, str]]:
-        missing = await settle(self._forwarder, self._forwarder.lister, kind, self.session)
+        missing = await settle(self._forwarder, self._forwarder.lists, kind, self.session)
         return (self if self.is_elsewhere else evolve(self, view=self._registry.anew(self.session))), missing
 
     def within(self, cwd: str) -> LegacyAccess:
@@ -145,16 +146,8 @@ class LegacyAccess:
         spec = self.view.servers.get(server)
         if spec is None:
             return maybeDeferred(_unknown, server)
-        told, librarian = self.view.told.get(server, ""), self._registry.librarian
-        is_known = librarian.is_fresh(spec, kind, told)
-        lister = self._forwarder.lister
-        asked = succeed(None) if is_known else lister.ask(self.session, spec, kind, told, is_look=is_look)
-
-        def known(_: None) -> tuple[Item, ...]:
-            items = librarian.known(spec, kind, told) or ()
-            return self.view.narrowed(spec, items) if kind is ListKind.TOOL else items
-
-        return asked.addCallback(known)
+        found = self._forwarder.lists.entries(spec, kind, self.session, is_look=is_look)
+        return found.addCallback(partial(self.view.narrowed, spec)) if kind is ListKind.TOOL else found
 
     def elicit(self, call: Request, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
         """Ask the user of the caller's client."""

@@ -1,7 +1,8 @@
 """Fetches of the lists that are not known, from several servers at once, as a client would fetch them.
 
-A list of a shared child is fetched once for all its clients.  A list of a client's own child is fetched in that
-client's own session.
+A list of a shared child is fetched once for all its clients.  A subclass has what differs between the eras: the
+request to a server, and the servers that may be asked (`mcpgateway.views.session_lists`,
+`mcpgateway.views.modern_lists`).
 
 # Note [Who waits, and for how long]
 A client that asks for a list gets it at once, and waits only `LIST_S` for servers that run and may answer at once: some
@@ -14,24 +15,30 @@ waited for again until the server has answered.
 
 A server that has failed to start is not started again for a list before its back-off is over: the client gets the
 failure as the reason.  Calls do not wait for that.
+
+# Note [Who is asked]
+The gateway asks a server whose list is not known for clients with equal capabilities, and a running server that has
+notified of a change of its list.  A server that does not run and whose list is recorded is not started for it.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from attrs import define, field, frozen
+from attrs import define, field
 from msgspec import Raw
 from twisted.internet import defer
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.backends.conversation import OwnQuestion
-from mcpgateway.config.model import ServerSpec, Share
-from mcpgateway.discovery.records import ListKind
+from mcpgateway.bounded import Bounded
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import (
     BackendGone,
     BackendTimeout,
@@ -41,12 +48,11 @@ from mcpgateway.errors import (
     of_server,
 )
 from mcpgateway.hub.filters import reason
-from mcpgateway.hub.sessions import Session
-from mcpgateway.hub.slot import slot_of
 from mcpgateway.interfaces import Request
 from mcpgateway.owntools.missing_servers import NOT_YET
-from mcpgateway.protocol import jsonrpc, legacy
+from mcpgateway.protocol import jsonrpc, legacy, peek
 from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.protocol.versions import Era
 
 if TYPE_CHECKING:
     from mcpgateway.views.registry import ViewRegistry
@@ -56,11 +62,11 @@ LIST_S = 0.08  # for running servers, so that a list is answered within a tenth 
 PATIENCE_S = 10.0  # for servers that a request does not name
 SOON_S = 0.02  # starting a server would delay the answer that was just given
 ANSWER_S = 120.0  # a server that has not answered by then is asked again for the next request
-RESPITE_S = 30.0  # for which a server that could not be asked is left alone
-RESPITES_LIMIT = 1000
+PAUSE_S = 30.0  # for which a server that could not be asked is left alone
+PAUSES_LIMIT = 10_000
 TRIES = 3  # requests for one list to a server whose child ends meanwhile, as when it is killed
 PASSING = (BackendGone, ShuttingDown)
-_UNKNOWN_METHOD = -32601
+_NO_SUCH_LIST = (-32601, -32602)  # some servers without a list of a kind report invalid parameters
 _DECLARED = {
     ListKind.TOOL: "tools",
     ListKind.PROMPT: "prompts",
@@ -68,312 +74,342 @@ _DECLARED = {
     ListKind.TEMPLATE: "resources",
 }
 
+Client = TypeVar("Client")
 Key = tuple[str, str, ListKind, str]
 """The server, its launch, the kind of list, and the ``told`` of its child."""
-
 Wanted = Iterable[tuple[ServerSpec, ListKind]]
 
 
 @define(eq=False, repr=False)
-class _Asking:
-    """A list that is being fetched, and the sessions that wait for it.
+class _Fetch(Generic[Client]):
+    """A list that is being fetched, and the clients that wait for it.
 
     :ivar is_missed: True if a request has waited for the list in vain.
-    :ivar tries: the number of times that the server's child has ended during the fetch.
     """
 
-    waiting: dict[Deferred[None], Session] = field(factory=dict)
+    waiting: dict[Deferred[None], Client] = field(factory=dict)
     is_missed: bool = False
-    tries: int = 0
 
 
-@frozen
-class _Respite:
-    """The pause of a server that could not be asked.
+class ListFetcher(ABC, Generic[Client]):
+    """Fetches lists, each once for all clients that wait for it.
 
-    :ivar until: by the clock, in seconds.
+    A client is a session, or the caller of a modern request.
+
+    :param submit: sends a request to its server.
     """
-
-    until: float
-    why: GatewayError
-
-
-class Lister:
-    """Fetches lists, each once for all that wait for it."""
 
     log = Logger()
 
-    def __init__(self, registry: ViewRegistry) -> None:
-        self._registry = registry
-        self._asking: dict[Key, _Asking] = {}
-        self._respites: dict[Key, _Respite] = {}
+    def __init__(self, board: ViewRegistry, submit: Callable[[Request], None]) -> None:
+        self._board = board
+        self._librarian, self._clock = board.librarian, board.clock
+        self._switchboard = board.switchboard
+        self._submit = submit
+        self._fetches: dict[Key, _Fetch[Client]] = {}
+        self._paused: Bounded[Key, tuple[float, GatewayError]] = Bounded(PAUSES_LIMIT)  # until when, and why
 
-    def waits(self, session: Session, server: str, kind: ListKind) -> bool:
-        """True if a session waits for a list that is being fetched."""
+    # What differs between the eras
+
+    @abstractmethod
+    def told(self, server: ServerSpec, client: Client) -> str:
+        """Return the ``told`` of a server for a client (`mcpgateway.hub.catalog.listed`)."""
+
+    @abstractmethod
+    def request(
+        self, server: ServerSpec, kind: ListKind, params: Envelope, client: Client, told: str
+    ) -> Request:
+        """Return the request for a page of a list.
+
+        :param told: the ``told`` of the child to ask.
+        :raise GatewayError: the child cannot be asked.
+        """
+
+    @abstractmethod
+    def hello(self, call: Request) -> Envelope | None:
+        """Return the answer to the handshake of the child that a request goes to; None where none runs."""
+
+    def may_list(self, server: ServerSpec, client: Client) -> bool:
+        """True if a client may fetch a server's list."""
+        return True
+
+    def may_answer_soon(self, server: ServerSpec, client: Client) -> bool:
+        """True if a child that would be asked for a server's lists is running."""
         return any(
-            each is session
-            for key, asking in self._asking.items()
-            if key[0] == server and key[2] is kind
-            for each in asking.waiting.values()
+            each.server.name == server.name and each.conversation is not None
+            for each in self._switchboard.pool
         )
 
-    def wait(self, wanted: Wanted, session: Session, patience_s: float = PATIENCE_S) -> Deferred[None]:
+    def _is_asked_again(self, server: ServerSpec, told: str) -> bool:
+        # True if a server is asked for a list that is known but out of date.
+        return any(self._switchboard.pool.is_running(server, era) for era in Era)
+
+    def _is_wanted(self, server: ServerSpec, client: Client) -> bool:
+        # True if a list that was to be fetched later is still to be fetched.
+        return self._is_current(server)
+
+    def _may_try_again(self, server: ServerSpec, client: Client, told: str) -> bool:
+        return self._is_current(server)
+
+    def _told_now(self, server: ServerSpec, client: Client, told: str) -> str:
+        # The server may meanwhile turn out to have one child for all clients, or several.
+        return self.told(server, client)
+
+    def _remember(self, server: ServerSpec, client: Client) -> None:
+        """Note a client that is given a server's lists."""
+
+    def _keep(self, server: ServerSpec, kind: ListKind, pages: tuple[Raw, ...], told: str) -> None:
+        self._librarian.learn(server, kind, pages, told)
+
+    # The servers to ask
+
+    def to_ask(
+        self, view: View, kind: ListKind, client: Client, named: Collection[str] = ()
+    ) -> list[ServerSpec]:
+        """Return the servers to ask before a view's list is complete, or a name is unknown.
+
+        :param named: the servers that the name says it belongs to; empty where it does not say.
+        """
+        if named:
+            return [each for each in view.to_ask(kind) if each.name in named]
+        return [each for each in view.to_ask(kind) if self.has_to_be_asked(each, kind, client)]
+
+    def has_to_be_asked(self, server: ServerSpec, kind: ListKind, client: Client) -> bool:
+        """True if a server has to be asked for a list; see Note [Who is asked]."""
+        key = self._key(server, kind, client)
+        if self._librarian.is_fresh(server, kind, key[3]) or not self.may_list(server, client):
+            return False
+        if self._fault(key, server) is not None:
+            return False
+        return self._librarian.known(server, kind, key[3]) is None or self._is_asked_again(server, key[3])
+
+    def missing(self, view: View, kind: ListKind, client: Client) -> dict[str, str]:
+        """Return the servers of a view whose list is not known, with the reasons."""
+        found = {}
+        for server in view.to_ask(kind):
+            key = self._key(server, kind, client)
+            if self._librarian.known(server, kind, key[3]) is None and self.may_list(server, client):
+                fault = self._fault(key, server)
+                found[server.name] = fault.message if fault is not None else NOT_YET
+        return found
+
+    def shown(self, view: View, kind: ListKind, client: Client) -> None:
+        """Note that a client is given a view's list, so that it is notified when a part turns out to be outdated."""
+        for server in view.to_ask(kind):
+            self._librarian.show(server, kind, self.told(server, client))
+            self._remember(server, client)
+
+    # Waiting
+
+    def wait(self, wanted: Wanted, client: Client, patience_s: float = PATIENCE_S) -> Deferred[None]:
         """Fetch lists; fires once all are known, or after so many seconds; see Note [Who waits, and for how long].
 
         Lists that a request has waited for in vain, and those of servers in a pause, are not waited for.
         """
         asked: list[Deferred[None]] = []
         # A request may start many servers, which takes time.
-        late = self._registry.clock.callLater(patience_s, self._impatient, asked, patience_s >= PATIENCE_S)
+        late = self._clock.callLater(patience_s, self._late, asked, patience_s >= PATIENCE_S)
         for server, kind in wanted:
-            key = self._key(session, server, kind)
-            if not self._is_missed(key) and self._fault(key, server) is None:
-                asked.append(self.ask(session, server, kind).addErrback(_let_go))
+            key = self._key(server, kind, client)
+            fetch = self._fetches.get(key)
+            if (fetch is None or not fetch.is_missed) and self._fault(key, server) is None:
+                asked.append(self.ask(server, kind, client).addErrback(_let_go))
 
         def done(_: object) -> None:
             if late.active():
                 late.cancel()
 
-        return defer.DeferredList(asked).addCallback(done)
+        return DeferredList(asked).addCallback(done)
 
-    def begin(self, wanted: Wanted, session: Session) -> None:
-        """Fetch lists soon, without waiting for them: their arrival is notified."""
-        if found := deque(wanted):
-            self._registry.clock.callLater(SOON_S, self._begin_next, session, found)
-
-    def _begin_next(self, session: Session, wanted: deque[tuple[ServerSpec, ListKind]]) -> None:
-        # A request may start a server, which takes time: other work goes on in between.
-        if session.id and not self._is_there(session):
-            return
-        server, kind = wanted.popleft()
-        key = self._key(session, server, kind)
-        if (
-            self._registry.inners(session).view.servers.get(server.name) is server
-            and self._fault(key, server) is None
-        ):
-            self._asked(session, server, key)
-        if wanted:
-            self._registry.clock.callLater(0, self._begin_next, session, wanted)
-
-    async def fetch(self, wanted: Wanted, session: Session) -> GatewayError | None:
-        """Fetch lists; return the first failure."""
-        asked = [self.ask(session, *each) for each in wanted]
-        outcomes: list[tuple[bool, Any]] = await defer.DeferredList(asked, consumeErrors=True)
-        return next((reason(why) for is_there, why in outcomes if not is_there), None)
-
-    def missing(self, view: View, kind: ListKind, session: Session) -> dict[str, str]:
-        """Return the servers whose list is missing in the session's view, with the reasons."""
-        known, found = self._registry.librarian.known, {}
-        for server in view.to_ask(kind):
-            is_unknown = known(server, kind, view.told.get(server.name, "")) is None
-            if is_unknown and self.may_list(session, server):
-                fault = self._fault(self._key(session, server, kind), server)
-                found[server.name] = fault.message if fault is not None else NOT_YET
-        return found
-
-    def may_list(self, session: Session, server: ServerSpec) -> bool:
-        """True if a session may fetch a server's list: a session without an id has no child of its own."""
-        return bool(session.id) or self._registry.switchboard.pool.scope(server) is not Share.SESSION
-
-    def shown(self, session: Session, kind: ListKind) -> None:
-        """Note that a session's client is given a list, so that it is notified when a part turns out to be outdated."""
-        view = self._registry.inners(session).view
-        for server in view.to_ask(kind):
-            self._registry.librarian.show(server, kind, view.told.get(server.name, ""))
-
-    def _fault(self, key: Key, server: ServerSpec) -> GatewayError | None:
-        """Return the failure for which a server is not asked for lists now; None where it may be asked."""
-        found = self._respites.get(key)
-        if found is not None and found.until > self._registry.clock.seconds():
-            return found.why
-        return self._registry.pause(server)
-
-    def _impatient(self, asked: list[Deferred[None]], is_missed: bool) -> None:  # noqa: FBT001 - of a timer
-        if is_missed:
-            for asking in self._asking.values():
-                if not asking.waiting.keys().isdisjoint(asked):
-                    asking.is_missed = True
+    def _late(self, asked: list[Deferred[None]], is_missed: bool) -> None:  # noqa: FBT001 - of a timer
+        for fetch in self._fetches.values() if is_missed else ():
+            if not fetch.waiting.keys().isdisjoint(asked):
+                fetch.is_missed = True
         for each in asked:
             each.cancel()
 
-    def _is_missed(self, key: Key) -> bool:
-        # A request has waited for it in vain; its arrival is notified.
-        asking = self._asking.get(key)
-        return asking is not None and asking.is_missed
+    def begin(self, wanted: Wanted, client: Client) -> None:
+        """Fetch lists soon, without waiting for them: their arrival is notified."""
+        if found := deque(wanted):
+            self._clock.callLater(SOON_S, self._begin_next, found, client)
 
-    def _key(self, session: Session, server: ServerSpec, kind: ListKind, told: str | None = None) -> Key:
-        if told is None:
-            told = self._registry.inners(session).view.told.get(server.name, "")
-        return (server.name, self._registry.librarian.place(server), kind, told)
+    def _begin_next(self, wanted: deque[tuple[ServerSpec, ListKind]], client: Client) -> None:
+        # A request may start a server, which takes time: other work goes on in between.
+        server, kind = wanted.popleft()
+        if self._is_wanted(server, client) and self.has_to_be_asked(server, kind, client):
+            self._fetch(server, kind, client)
+        if wanted:
+            self._clock.callLater(0, self._begin_next, wanted, client)
+
+    async def fetch(self, wanted: Wanted, client: Client) -> GatewayError | None:
+        """Fetch lists; return the first failure."""
+        asked = [self.ask(*each, client) for each in wanted]
+        outcomes: list[tuple[bool, Any]] = await DeferredList(asked, consumeErrors=True)
+        return next((reason(why) for is_there, why in outcomes if not is_there), None)
+
+    def entries(
+        self, server: ServerSpec, kind: ListKind, client: Client, *, is_look: bool
+    ) -> Deferred[tuple[Item, ...]]:
+        """Return a server's entries of a kind; fetch them where they are not known.
+
+        :param is_look: True if no call needs them: then a server that has just failed is not started for them, and
+            entries that are out of date will do where no newer ones can be had.
+        :raise GatewayError: (through the Deferred) the server cannot be asked.
+        """
+        librarian, told = self._librarian, self.told(server, client)
+        known = librarian.known(server, kind, told)
+        has_to_be_asked = (
+            self.has_to_be_asked(server, kind, client)
+            if is_look
+            else not librarian.is_fresh(server, kind, told)
+        )
+        if known is not None and not has_to_be_asked:
+            return succeed(known)
+
+        def found(why: Failure | None) -> Any:
+            items = librarian.known(server, kind, self.told(server, client))
+            return why if why is not None and (items is None or not is_look) else items or ()
+
+        return self.ask(server, kind, client, is_look=is_look).addBoth(found)
 
     def ask(
-        self,
-        session: Session,
-        server: ServerSpec,
-        kind: ListKind,
-        told: str | None = None,
-        *,
-        is_look: bool = False,
+        self, server: ServerSpec, kind: ListKind, client: Client, *, is_look: bool = False
     ) -> Deferred[None]:
-        """Fetch a list; fires when it is known, and may be cancelled, which does not stop the fetch.
+        """Fetch a list, unless it is being fetched; fires when it is known.
 
-        :param told: the ``told`` of the child; None for that of the session's view.
+        The Deferred may be cancelled, which does not stop the fetch.
+
         :param is_look: True if no call needs the list, so that a server that has just failed is not started for it.
         :raise GatewayError: (through the Deferred) the server cannot be asked.
         """
-        key = self._key(session, server, kind, told)
-        pause = self._registry.pause(server) if is_look and key not in self._asking else None
+        key = self._key(server, kind, client)
+        pause = self._board.pause(server) if is_look and key not in self._fetches else None
         if pause is not None:
             return fail(pause)
-        asking = self._asking.get(key) or _Asking()
-        done: Deferred[None] = Deferred(lambda each: self._give_up(key, each))
-        asking.waiting[done] = session
-        self._asked(session, server, key, asking)
+
+        def give_up(done: Deferred[None]) -> None:
+            if (fetch := self._fetches.get(key)) is not None:
+                fetch.waiting.pop(done, None)
+            done.errback(BackendTimeout("it takes too long"))
+
+        done: Deferred[None] = Deferred(give_up)
+        self._fetch(server, kind, client, done)
         return done
 
-    def _asked(self, session: Session, server: ServerSpec, key: Key, asking: _Asking | None = None) -> None:
-        if key not in self._asking:
-            self._asking[key] = asking or _Asking()
-            self._begin(session, server, key)
+    # Fetching
 
-    def _begin(self, session: Session, server: ServerSpec, key: Key) -> None:
-        learnt = Deferred.fromCoroutine(self._learn(session, server, key[2], key[3]))
-        learnt.addTimeout(ANSWER_S, self._registry.clock).addBoth(self._learnt, key, session, server)
+    def _fetch(
+        self, server: ServerSpec, kind: ListKind, client: Client, wait: Deferred[None] | None = None
+    ) -> None:
+        key = self._key(server, kind, client)
+        fetch = self._fetches.get(key)
+        is_new = fetch is None
+        if fetch is None:
+            fetch = self._fetches[key] = _Fetch()
+        if wait is not None:
+            fetch.waiting[wait] = client
+        if is_new:
+            self._remember(server, client)
+            found = Deferred.fromCoroutine(self._fetched(key, server, client))
+            found.addTimeout(ANSWER_S, self._clock).addBoth(self._over, key)
 
-    def _give_up(self, key: Key, done: Deferred[None]) -> None:
-        asking = self._asking.get(key)
-        if asking is not None:
-            asking.waiting.pop(done, None)
-        done.errback(BackendTimeout("it takes too long"))
-
-    def _learnt(self, why: Any, key: Key, session: Session, server: ServerSpec) -> None:
-        has_left = isinstance(why, Failure) and bool(key[3]) and not self._is_there(session)
-        waiting = self._asking[key].waiting.values() if has_left else ()
-        heir = next((each for each in waiting if self._is_there(each)), None)
-        if heir is not None:
-            # The child of a client that has left was asked; the children of the other waiting clients list the same.
-            self._begin(heir, server, key)
+    def _over(self, why: Failure | None, key: Key) -> None:
+        fetch = self._fetches.pop(key)
+        self._paused.pop(key, None)
+        if why is None:
+            for each in fetch.waiting:
+                each.callback(None)
             return
-        asking = self._asking[key]
-        if isinstance(why, Failure) and why.check(*PASSING) and self._is_current(server, key):
-            # The next child may answer, and without the list its tools would be unknown for a while.
-            asking.tries += 1
-            if asking.tries < TRIES:
-                self._begin(session, server, key)
-                return
-        del self._asking[key]
-        self._respites.pop(key, None)
-        if has_left:
-            for done in asking.waiting:
-                done.errback(UnknownSession("Session has ended"))
-        elif isinstance(why, Failure):
-            error = self._not_learnt(why, key)
-            for done in asking.waiting:
-                done.errback(error)
-        else:
-            for done in asking.waiting:
-                done.callback(None)
+        error = self._failed(why, key)
+        for each in fetch.waiting:
+            each.errback(error)
 
-    def _is_current(self, server: ServerSpec, key: Key) -> bool:
-        # A redefined or removed server is not started again.
-        switchboard = self._registry.switchboard
-        try:
-            now = switchboard.current(server)
-        except GatewayError:
-            return False
-        return switchboard.is_open and self._registry.librarian.place(now) == key[1]
-
-    def _is_there(self, session: Session) -> bool:
-        return self._registry.switchboard.sessions.named(session.id) is session
-
-    def _not_learnt(self, why: Failure, key: Key) -> GatewayError:
+    def _failed(self, why: Failure, key: Key) -> GatewayError:
+        is_late = why.check(defer.TimeoutError) is not None
+        error = BackendTimeout(f"it did not answer within {ANSWER_S:g} s") if is_late else reason(why)
+        if isinstance(error, UnknownSession):
+            return error  # the client has left, which is no reason to leave the server alone
+        self._paused[key] = (self._clock.seconds() + PAUSE_S, error)
         if why.check(GatewayError, defer.TimeoutError) is None:
-            self.log.failure("a list could not be read", why, event="view.list_broken")
+            self.log.failure("a list could not be read", why, event="list.broken", server=key[0])
         else:
             self.log.info(
-                "{server} cannot be asked for its {what}: {why}",
-                event="view.not_listed",
+                "{server} could not be asked for {method}: {why}",
+                event="list.not_asked",
                 server=key[0],
-                what=key[2].member,
-                why=str(why.value),
+                method=key[2].method,
+                why=error.message,
             )
-        if len(self._respites) >= RESPITES_LIMIT:
-            self._respites.clear()
-        error = (
-            why.value
-            if isinstance(why.value, GatewayError)
-            else BackendTimeout(f"no answer in {ANSWER_S:g} s")
-        )
-        self._respites[key] = _Respite(self._registry.clock.seconds() + RESPITE_S, error)
         return error
+
+    async def _fetched(self, key: Key, server: ServerSpec, client: Client) -> None:
+        for tries in range(TRIES, 0, -1):
+            try:
+                await self._ask(key, server, client)
+            except PASSING:
+                # The next child may answer, and without the list its tools would be unknown for a while.
+                if tries == 1 or not self._may_try_again(server, client, key[3]):
+                    raise
+            else:
+                return
+
+    async def _ask(self, key: Key, server: ServerSpec, client: Client) -> None:
+        librarian, (_, _, kind, told) = self._librarian, key
+        changes = librarian.changes.get(server.name)
+
+        async def page(cursor: str | None) -> Raw | None:
+            params = {} if cursor is None else {"cursor": jsonrpc.raw(cursor)}
+            return await self._page(self.request(server, kind, params, client, told), server, kind)
+
+        fetched = await librarian.limit.fetch(server.name, kind.method, page)
+        for each in dict.fromkeys((told, self._told_now(server, client, told))):
+            self._keep(server, kind, fetched.pages, each)
+            if librarian.changes.get(server.name) != changes:
+                librarian.outdate(server, kind.news, each)  # the list may be older than the change
+
+    async def _page(self, call: Request, server: ServerSpec, kind: ListKind) -> Raw | None:
+        if lacks(self.hello(call), kind):
+            return None
+        done: Deferred[Envelope] = Deferred()
+        call.sink = OwnQuestion(done)
+        self._submit(call)
+        try:
+            reply = await done
+        except CancelledError:
+            call.withdraw("it takes too long")
+            raise
+        if "result" in reply:
+            return reply["result"]
+        error = reply["error"]
+        code = jsonrpc.integer(peek.members({"error": error}, "error").get("code"))
+        if code in _NO_SUCH_LIST or lacks(self.hello(call), kind):
+            return None
+        raise GatewayError(of_server(server.name, legacy.error_text(error)))
+
+    def _key(self, server: ServerSpec, kind: ListKind, client: Client) -> Key:
+        return (server.name, self._librarian.place(server), kind, self.told(server, client))
+
+    def _fault(self, key: Key, server: ServerSpec) -> GatewayError | None:
+        # The failure for which a server is not asked for lists now; None where it may be asked.
+        until, why = self._paused.get(key, (0.0, None))
+        return why if until > self._clock.seconds() else self._board.pause(server)
+
+    def _is_current(self, server: ServerSpec) -> bool:
+        # A redefined or removed server is not started again.
+        place = self._librarian.place
+        try:
+            return place(self._switchboard.current(server)) == place(server)
+        except GatewayError:
+            return False
 
     def forget(self) -> None:
         """End all pauses, since the servers have changed."""
-        self._respites.clear()
-
-    async def _learn(self, session: Session, server: ServerSpec, kind: ListKind, told: str) -> None:
-        registry, librarian = self._registry, self._registry.librarian
-        # A list that is the same for all is fetched in no client's session, so that it comes even if the client leaves.
-        if told:
-            from mcpgateway.views.other_directories import meet
-
-            asked = meet(registry, session, server)
-        else:
-            asked = registry.switchboard.session(None, server, session.principal)
-        changes = librarian.changes.get(server.name)
-        pages = await self._pages(asked, kind)
-        # A client's own child that has notified of a change meanwhile has a list of that client alone.
-        own = registry.inners(session).view.told.get(server.name, told) if told else told
-        for each in dict.fromkeys((told, own)):
-            librarian.learn(server, kind, pages, each)
-            if librarian.changes.get(server.name) != changes:
-                librarian.outdate(server, kind.news, each)
-
-    async def _pages(self, asked: Session, kind: ListKind) -> tuple[Raw, ...]:
-        async def ask(cursor: str | None) -> Raw | None:
-            if _lacks(asked, kind):
-                return None
-            params = {} if cursor is None else {"cursor": jsonrpc.raw(cursor)}
-            reply = await self._request(asked, kind.method, params)
-            if "error" in reply:
-                _check_absent(reply["error"], asked, kind)
-                return None
-            return reply["result"]
-
-        fetched = await self._registry.librarian.limit.fetch(asked.server.name, kind.method, ask)
-        return fetched.pages if not fetched.is_absent else ()
-
-    def _request(self, asked: Session, method: str, params: Envelope) -> Deferred[Envelope]:
-        registry = self._registry
-        call = Request(asked, jsonrpc.own_request(method, params, b""), None, None)
-
-        def give_up(_: Deferred[Envelope]) -> None:
-            call.withdraw("it takes too long")
-
-        done: Deferred[Envelope] = Deferred(give_up)
-        call.sink = OwnQuestion(done)
-        try:
-            registry.switchboard.submit(call)
-        except GatewayError as why:
-            done.errback(why)
-        return done
+        self._paused.clear()
 
 
-def _lacks(session: Session, kind: ListKind) -> bool:
-    # Many servers declare tools only, and need not be started for other lists.
-    slot = slot_of(session)
-    hello = slot.introduction if slot is not None else None
+def lacks(hello: Envelope | None, kind: ListKind) -> bool:
+    """True if a server's answer to the handshake declares no list of a kind; many servers declare tools only."""
     return hello is not None and _DECLARED[kind] not in legacy.capabilities(hello)
-
-
-def _check_absent(error: Raw, asked: Session, kind: ListKind) -> None:
-    """Check that an error stands for the absence of a list.
-
-    :raise GatewayError: it is another error.
-    """
-    body = jsonrpc.value(error, dict)
-    if body.get("code") != _UNKNOWN_METHOD and not _lacks(asked, kind):
-        raise GatewayError(of_server(asked.server.name, legacy.error_text(error)))
 
 
 def _let_go(why: Failure) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve
@@ -14,7 +15,6 @@ from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import (
-    BackendError,
     Cancelled,
     ClientGone,
     GatewayError,
@@ -191,24 +191,11 @@ class ModernAccess:
         :param is_look: True if no call needs them, so that a server that has just failed is not started for it.
         :raise GatewayError: (through the Deferred) the server cannot be asked.
         """
-        librarian, spec = self.door.librarian, self.view.servers.get(server)
+        spec = self.view.servers.get(server)
         if spec is None:
             return fail(UnknownServer(f"Unknown server: {server}"))
-        known = librarian.known(spec, kind, self.door.lists.told(spec, self.caller))
-        if known is not None and not self.door.lists.has_to_be_asked(spec, kind, self.caller):
-            return succeed(self._narrowed(spec, kind, known))
-        asked = self.door.lists.ask(spec, kind, self.caller, is_look=is_look)
-
-        def found(_: None) -> tuple[Item, ...]:
-            items = librarian.known(spec, kind, self.door.lists.told(spec, self.caller))
-            if items is None:
-                raise asked.why or BackendError(f"{server} could not be asked what it has")
-            return self._narrowed(spec, kind, items)
-
-        return asked.wait.addCallback(found)
-
-    def _narrowed(self, spec: ServerSpec, kind: ListKind, items: tuple[Item, ...]) -> tuple[Item, ...]:
-        return self.view.narrowed(spec, items) if kind is ListKind.TOOL else items
+        found = self.door.lists.entries(spec, kind, self.caller, is_look=is_look)
+        return found.addCallback(partial(self.view.narrowed, spec)) if kind is ListKind.TOOL else found
 
     def elicit(self, call: Request, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
         """Ask the user of the caller's client; see `mcpgateway.views.modern_own_tools`.

@@ -12,8 +12,8 @@ for all clients, the list is kept for all.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, frozen
 from msgspec.structs import replace
@@ -32,7 +32,6 @@ from mcpgateway.errors import (
     of_server,
 )
 from mcpgateway.hub.caller import Caller, ModernClient
-from mcpgateway.hub.catalog.listed import Librarian
 from mcpgateway.hub.catalog.recorded import Snapshots
 from mcpgateway.hub.filters import Between
 from mcpgateway.hub.pool import Pool
@@ -44,10 +43,8 @@ from mcpgateway.policy.recorded_answers import client_in, told_in
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.param_headers import ANNOTATION
-from mcpgateway.protocol.versions import Era
-from mcpgateway.views.extensions import met
 from mcpgateway.views.kept_results import KeptResults
-from mcpgateway.views.modern_lists import Lists
+from mcpgateway.views.modern_lists import ModernLists, Submit
 from mcpgateway.views.modern_own_tools import OwnToolCalls
 from mcpgateway.views.results import Outcomes
 from mcpgateway.views.view import View
@@ -56,6 +53,7 @@ if TYPE_CHECKING:
     from mcpgateway.hub.meters import Meter
     from mcpgateway.hub.modern_dispatch import Stateless
     from mcpgateway.protocol.request_states import RequestStates
+    from mcpgateway.views.registry import ViewRegistry
 
 LOOK_S = 1.0  # for which a view is used before it is looked up again
 SEEN_LIMIT = 1000  # views by place, principal, scope and client
@@ -63,7 +61,6 @@ CLIENTS_LIMIT = 1000
 CALL_TOOL = "tools/call"
 OWN: Envelope = {name: jsonrpc.raw(value) for name, value in modern.own_meta(__version__).items()}
 """The ``_meta`` of the gateway's own requests."""
-Submit = Callable[[Request], None]
 Flies = Callable[[Request, Item, Submit], bool]
 """Merges a call with identical ones, and returns True; else False (`mcpgateway.hub.coalescing`)."""
 Shield = Callable[[Request, str, View, tuple[str, str], Any], None]
@@ -139,33 +136,6 @@ class Clients:
         return OWN | {modern.CAPABILITIES_KEY: client.meta[modern.CAPABILITIES_KEY]}
 
 
-class Views(Protocol):
-    """The registry of the views' contents (`mcpgateway.views.registry.ViewRegistry`)."""
-
-    librarian: Librarian
-    edition: int
-    pause: Callable[[ServerSpec], GatewayError | None]
-    catch_up: Callable[[], Deferred[None]]
-
-    def seen(
-        self,
-        spec: ServerSpec,
-        scope: TokenScope | None = None,
-        told_of: Callable[[ServerSpec], str] | None = None,
-    ) -> View:
-        """Return a view for a place, limited to a scope.
-
-        :param spec: the view's entry, as it is for the place.
-        :param scope: the permissions of the caller; None for all.
-        :param told_of: returns the ``told`` of a server for the client; None where that is empty for all.
-        """
-
-    def within(
-        self, view: View, cwd: str, session: None = None, told_of: Callable[[ServerSpec], str] | None = None
-    ) -> View:
-        """Return the same view for a directory."""
-
-
 @frozen
 class ModernParts:
     """The objects that serve requests to views.
@@ -176,7 +146,7 @@ class ModernParts:
     :ivar snapshots: the recorded answers of servers; None where none are kept.
     """
 
-    board: Views
+    board: ViewRegistry
     pool: Pool
     clock: IReactorTime
     states: RequestStates
@@ -234,16 +204,9 @@ class ModernRegistry:
         self._pool = around.pool
         self._eras = stateless.eras
         self.clients = Clients(stateless.road, stateless.to_legacy.told)
-        self.lists = Lists(
-            around.board.librarian,
-            stateless.submit,
-            self._is_running,
-            self._hello,
-            self.clients.told,
-            self.clients.words,
-            around.clock,
+        self.lists = ModernLists(
+            around.board, stateless.submit, self.clients.told, self.clients.words, around.snapshots
         )
-        self.lists.current, self.lists.pause = stateless.current, around.board.pause
         self.board = around.board
         self._look_at = around.board.seen
         self.clock = around.clock
@@ -367,33 +330,6 @@ class ModernRegistry:
     def release(self, call: Request) -> bool:
         """Return False if no client waits for the call any more."""
         return not call.sink.is_gone
-
-    # Servers to ask for their lists
-
-    def to_list(self, view: View, kind: ListKind, caller: Caller) -> list[ServerSpec]:
-        """Return the servers that have to be asked before a view's list is complete."""
-        return [each for each in view.to_ask(kind) if self.lists.has_to_be_asked(each, kind, caller)]
-
-    def to_seek(
-        self, view: View, kind: ListKind, caller: Caller, named: Collection[str] = ()
-    ) -> list[ServerSpec]:
-        """Return the servers that have to be asked for an unknown name.
-
-        :param named: the servers that the name says it belongs to; empty where it does not say.
-        """
-        if not named:
-            return self.to_list(view, kind, caller)
-        return [each for each in view.to_ask(kind) if each.name in named]
-
-    def may_answer_soon(self, server: ServerSpec, caller: Caller) -> bool:
-        """True if a child of a server is running."""
-        return any(each.server.name == server.name and each.conversation is not None for each in self._pool)
-
-    def _is_running(self, server: ServerSpec) -> bool:
-        return any(self._pool.is_running(server, era) for era in Era)
-
-    def _hello(self, server: ServerSpec) -> Envelope | None:
-        return met(server, self._pool, self._snapshots)
 
 
 def alone(call: Request, item: Item, submit: Submit) -> bool:

@@ -78,7 +78,8 @@ class ModernRouting(Routing):
         """Answer a request for a list from the lists that are known."""
         door, lists, caller = self._door, self._door.lists, call.caller
         is_shown = view.shows(kind)
-        lists.shown(view.to_ask(kind) if is_shown else (), kind, caller)
+        if is_shown:
+            lists.shown(view, kind, caller)
         if kind is ListKind.TOOL:
             door.listed(view)
         terms = lists.terms(view.servers.values() if is_shown else (), kind, caller)

@@ -94,7 +94,7 @@ class Resources:
         owners = _owners(self._registry.inners(session), uri)
         if not owners:
             view = self._registry.inners(session).view
-            absent = self._forwarder.lister.missing(view, ListKind.RESOURCE, session)
+            absent = self._forwarder.lists.missing(view, ListKind.RESOURCE, session)
             what, hint = missing(uri)
             data = {"uri": uri, "missing": absent} if absent else {"uri": uri}
             raise UnknownResource(what, "; ".join(filter(None, (hint, not_all(absent)))), data=data)

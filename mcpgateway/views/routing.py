@@ -25,7 +25,6 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.listing import More
 from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.discovery.resources import owner_named
@@ -34,7 +33,7 @@ from mcpgateway.hub.filters import reason
 from mcpgateway.interfaces import Request
 from mcpgateway.owntools.missing_servers import hint as not_all
 from mcpgateway.protocol import jsonrpc, peek
-from mcpgateway.views.lists import LIST_S, PASSING, PATIENCE_S, Wanted
+from mcpgateway.views.lists import LIST_S, PASSING, ListFetcher
 from mcpgateway.views.view import KINDS, View
 
 Handler = Callable[[Request, View], None]
@@ -42,22 +41,6 @@ Handler = Callable[[Request, View], None]
 
 :raise GatewayError: the request is refused.
 """
-
-
-class ViewLists(Protocol):
-    """Fetches servers' lists for the clients of one era; a client is a session, or the caller of a modern request."""
-
-    def wait(self, wanted: Wanted, client: Any, patience_s: float = PATIENCE_S) -> Deferred[None]:
-        """Fetch lists; fires once all are known, or after so many seconds."""
-
-    def begin(self, wanted: Wanted, client: Any) -> None:
-        """Fetch lists soon, without waiting for them: their arrival is notified."""
-
-    async def fetch(self, wanted: Wanted, client: Any) -> GatewayError | None:
-        """Fetch lists; return the first failure."""
-
-    def missing(self, view: View, kind: ListKind, client: Any) -> dict[str, str]:
-        """Return the servers of a view whose list is missing, with the reasons."""
 
 
 class ViewClients(Protocol):
@@ -104,20 +87,6 @@ class ViewClients(Protocol):
         :raise GatewayError: the request is refused, and not sent.
         """
 
-    def to_list(self, view: View, kind: ListKind, client: Any) -> list[ServerSpec]:
-        """Return the servers that have to be asked before a view's list is complete."""
-
-    def to_seek(
-        self, view: View, kind: ListKind, client: Any, named: Collection[str] = ()
-    ) -> list[ServerSpec]:
-        """Return the servers that have to be asked for an unknown name.
-
-        :param named: the servers that the name says it belongs to; empty where it does not say.
-        """
-
-    def may_answer_soon(self, server: ServerSpec, client: Any) -> bool:
-        """True if a child that would be asked for a server's lists is running."""
-
 
 class Routing(ABC):
     """Routes requests on views; a subclass has the requests that only the clients of one era send.
@@ -127,7 +96,7 @@ class Routing(ABC):
 
     log = Logger()
 
-    def __init__(self, clients: ViewClients, lists: ViewLists) -> None:
+    def __init__(self, clients: ViewClients, lists: ListFetcher[Any]) -> None:
         self._clients = clients
         self._lists = lists
         self.methods: dict[str, Handler] = {
@@ -176,8 +145,8 @@ class Routing(ABC):
     def _list_now(self, call: Request, kind: ListKind) -> None:
         clients, lists, client = self._clients, self._lists, client_of(call)
         known = clients.look(client)
-        unknown = [(each, kind) for each in clients.to_list(known, kind, client)]
-        soon = [each for each in unknown if clients.may_answer_soon(each[0], client)]
+        unknown = [(each, kind) for each in lists.to_ask(known, kind, client)]
+        soon = [each for each in unknown if lists.may_answer_soon(each[0], client)]
 
         def give(view: View) -> None:
             self.give(call, view, kind)
@@ -321,18 +290,18 @@ class Routing(ABC):
         whose: Callable[[View], Collection[str]],
         is_found: Callable[[View], bool],
     ) -> None:
-        clients = self._clients
+        clients, lists = self._clients, self._lists
         await clients.catch_up()
         view = clients.look(client)
         if is_found(view):
             return
         named = whose(view)
-        unknown = [(each, kind) for kind in kinds for each in clients.to_seek(view, kind, client, named)]
+        unknown = [(each, kind) for kind in kinds for each in lists.to_ask(view, kind, client, named)]
         if not named:
-            await self._lists.wait(unknown, client)
+            await lists.wait(unknown, client)
             return
         # Only the named server can have it, and is called as at its own endpoint.
-        why = await self._lists.fetch(unknown, client)
+        why = await lists.fetch(unknown, client)
         if why is None or is_found(clients.look(client)):
             return
         if isinstance(why, PASSING):
@@ -345,9 +314,11 @@ class Routing(ABC):
         raise why
 
 
-async def settle(clients: ViewClients, lists: ViewLists, kind: ListKind, client: Any) -> dict[str, str]:
+async def settle(
+    clients: ViewClients, lists: ListFetcher[Any], kind: ListKind, client: Any
+) -> dict[str, str]:
     """Wait for the lists of all servers of a client's view; return the reasons of those that are missing."""
-    unknown = [(each, kind) for each in clients.to_seek(clients.look(client), kind, client)]
+    unknown = [(each, kind) for each in lists.to_ask(clients.look(client), kind, client)]
     if unknown:
         await lists.wait(unknown, client)
     return lists.missing(clients.look(client), kind, client)

@@ -33,11 +33,11 @@ from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.views.forwarding import Forwarder
 from mcpgateway.views.kept_results import with_kept
-from mcpgateway.views.lists import Lister
 from mcpgateway.views.members import inner_id
 from mcpgateway.views.registry import ViewRegistry
 from mcpgateway.views.resources import Resources
 from mcpgateway.views.routing import Routing
+from mcpgateway.views.session_lists import SessionLists
 from mcpgateway.views.specs import FULL
 from mcpgateway.views.view import View
 
@@ -89,10 +89,10 @@ class Held(Between):
 class SessionRouting(Routing):
     """Routes the requests of all views' sessions."""
 
-    def __init__(self, registry: ViewRegistry, lister: Lister) -> None:
+    def __init__(self, registry: ViewRegistry, lists: SessionLists) -> None:
         self._registry = registry
-        self._forwarder = forwarder = Forwarder(registry, lister)
-        super().__init__(forwarder, lister)
+        self._forwarder = forwarder = Forwarder(registry, lists)
+        super().__init__(forwarder, lists)
         resources = Resources(registry, forwarder, self)
         self.methods |= {
             "resources/read": resources.read,
@@ -106,7 +106,7 @@ class SessionRouting(Routing):
 
     def give(self, call: Request, view: View, kind: ListKind) -> None:
         """Answer a request for a list from the lists that are known."""
-        session, outcomes, lister = call.session, self._registry.outcomes, self._forwarder.lister
+        session, outcomes = call.session, self._registry.outcomes
         self._registry.is_given(session, kind)
         listed = view.listed(kind, is_dotted=call.is_dotted)
         if kind is ListKind.TOOL:
@@ -114,8 +114,8 @@ class SessionRouting(Routing):
         if outcomes.kept is not None:
             listed = with_kept(listed, outcomes.kept.entries(kind, session.principal))
         if view.shows(kind):
-            lister.shown(session, kind)
-            listed = with_missing(listed, lister.missing(view, kind, session))
+            self._lists.shown(view, kind, session)
+            listed = with_missing(listed, self._lists.missing(view, kind, session))
         if kind is ListKind.TOOL and view.kind == FULL and self._registry.builtin is not None:
             self._registry.builtin.heard(session)
         call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": listed})

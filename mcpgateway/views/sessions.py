@@ -4,7 +4,7 @@ subject                       is handled by
 servers of a view             `mcpgateway.views.specs`
 contents and names of a view  `mcpgateway.views.view`, from the catalog
 view of a session             `mcpgateway.views.registry`
-lists that are not known      `mcpgateway.views.lists`
+lists that are not known      `mcpgateway.views.session_lists`
 requests                      `mcpgateway.views.session_routing`, which sends most to a member session
 messages of servers           member sessions (`mcpgateway.views.members`)
 """
@@ -28,11 +28,11 @@ from mcpgateway.interfaces import Request
 from mcpgateway.owntools.tool import Builtin
 from mcpgateway.protocol.versions import Era
 from mcpgateway.views import introduction
-from mcpgateway.views.lists import Lister
 from mcpgateway.views.members import is_relied_on
 from mcpgateway.views.registry import ViewRegistry, gone
 from mcpgateway.views.results import Outcomes
 from mcpgateway.views.roots import Roots
+from mcpgateway.views.session_lists import SessionLists
 from mcpgateway.views.session_routing import SessionRouting
 from mcpgateway.views.single_server import Direct
 
@@ -44,7 +44,7 @@ LEARNT_S = 0.1  # for which changes of lists are collected
 class ViewSessions(ViewRegistry):
     """The sessions of all views; a `mcpgateway.hub.views.SessionViews`.
 
-    :ivar lister: fetches the lists that are not known.
+    :ivar lists: fetches the lists that are not known.
     :ivar on_anew: called when all views have been made anew, with True where clients are notified of it.
     :ivar errands: the calls of the gateway's own tools by modern clients; None until there is one.
     :ivar roots: asks clients for their roots.
@@ -62,11 +62,11 @@ class ViewSessions(ViewRegistry):
     ) -> None:
         super().__init__(switchboard, librarian, clock, ways, builtin, outcomes)
         self.on_anew: list[Callable[[bool], None]] = []
-        self.lister = Lister(self)
+        self.lists = SessionLists(self, switchboard.submit)
         self.roots = Roots(self)
         self.direct = Direct(outcomes, librarian, self.told)
         self.errands: Holder | None = None
-        self.submit = SessionRouting(self, self.lister).submit
+        self.submit = SessionRouting(self, self.lists).submit
         self._learnt: dict[Session, dict[ListKind, None]] = {}
         librarian.on_news = self._news
 
@@ -112,7 +112,7 @@ class ViewSessions(ViewRegistry):
                 continue
             self.look_again(session)
             self.roots.ask(session)
-        self.lister.forget()
+        self.lists.forget()
         if announces:
             for session in list(self._outer):
                 self.announce_all(session)
@@ -149,7 +149,7 @@ class ViewSessions(ViewRegistry):
 
     def missing(self, session: Session, kind: ListKind) -> Mapping[str, str]:
         """Return the servers whose list was missing in a session's list, with the reasons."""
-        return self.lister.missing(self.inners(session).view, kind, session)
+        return self.lists.missing(self.inners(session).view, kind, session)
 
     # News
 
@@ -163,7 +163,7 @@ class ViewSessions(ViewRegistry):
                 is_its
                 and kind in inners.listed
                 and view.shows(kind)
-                and not self.lister.waits(session, server, kind)
+                and not self.lists.waits(session, server, kind)
             ):
                 if self.librarian.is_fresh(view.servers[server], kind, told):
                     self._learnt_for(session, kind)

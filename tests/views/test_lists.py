@@ -9,7 +9,7 @@ import pytest
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.owntools.missing_servers import KEY, NOT_YET
 from mcpgateway.policy.recorded_answers import Catalog
-from mcpgateway.views.lists import LIST_S, PATIENCE_S, RESPITE_S, TRIES
+from mcpgateway.views.lists import LIST_S, PATIENCE_S, PAUSE_S, TRIES
 from tests.support.gateway_in_memory import Client, MemoryGateway
 from tests.support.views import Offer, Stage, tool
 
@@ -337,7 +337,7 @@ class ListTests:
         assert "ended" in missing["bad"]
         assert "shared__echo" in stage.names(client)
         assert len(stage.gateway.launcher.children) == starts
-        stage.gateway.tick(int(RESPITE_S))
+        stage.gateway.tick(int(PAUSE_S))
         client.call(2, "tools/list")
         stage.begin()
         assert len(stage.gateway.launcher.children) > starts
@@ -373,7 +373,7 @@ class ListTests:
         client.call(1, "tools/call", name="shared__echo", arguments={})
         stage.child("shared").exit(3)
         launcher.hello = hello
-        stage.gateway.tick(int(RESPITE_S))
+        stage.gateway.tick(int(PAUSE_S))
         assert "shared__echo" in stage.names(client)
 
     def test_killed_meanwhile(self, stage: Stage) -> None:

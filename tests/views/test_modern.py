@@ -8,17 +8,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.task import Clock
 
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.hub.caller import Caller
-from mcpgateway.hub.catalog.listed import Librarian
 from mcpgateway.owntools.missing_servers import KEY, NOT_YET
 from mcpgateway.protocol.versions import Era
 from mcpgateway.views.listeners import DEBOUNCE_S
-from mcpgateway.views.lists import LIST_S, PATIENCE_S, SOON_S, TRIES
-from mcpgateway.views.modern_lists import ASKING_S, RESPITE_S, Lists
+from mcpgateway.views.lists import ANSWER_S, LIST_S, PATIENCE_S, PAUSE_S, SOON_S, TRIES
+from mcpgateway.views.modern_lists import ModernLists
 from mcpgateway.views.sessions import LEARNT_S
 from tests.support.gateway_in_memory import Client
 from tests.support.modern_client import (
@@ -237,21 +235,18 @@ class ListTests:
         stage.wait(LIST_S)
         assert reply(client)["result"]["_meta"][KEY].keys() == {"m", "n", "old"}
 
-    def test_slow_to_ask(self) -> None:
+    def test_slow_to_ask(self, stage: Stage) -> None:
         """The time it takes to ask all of them, which may be to start them, is a part of what a client waits."""
-        clock = Clock()
-        lists = Lists(
-            Librarian(),
-            lambda *_: clock.advance(3),
-            lambda _: False,
-            lambda _: None,
+        lists = ModernLists(
+            stage.gateway.switchboard.board,
+            lambda _: stage.wait(3),
             lambda *_: "",
             lambda *_: {},
-            clock,
+            snapshots=None,
         )
         caller = Caller(modern("m"), "", None)
         done = lists.wait([(modern(name), ListKind.TOOL) for name in "mn"], caller)
-        clock.advance(PATIENCE_S - 6)
+        stage.wait(PATIENCE_S - 6)
         assert done.called
 
     def test_a_server_that_never_answers(self, stage: Stage) -> None:
@@ -260,10 +255,10 @@ class ListTests:
         stage.wait(SOON_S)
         stage.greet()
         stage.answer("n")
-        stage.wait(ASKING_S)
+        stage.wait(ANSWER_S)
         (asked,) = stage.child("n").asked("tools/list")
         assert asked["id"] in [each["params"]["requestId"] for each in stage.child("n").asked(CANCELLED)]
-        stage.wait(RESPITE_S - 1)
+        stage.wait(PAUSE_S - 1)
         post(client := stage.client(), request(2, "tools/list"))
         stage.wait(SOON_S)
         assert len(stage.child("n").asked("tools/list")) == 1

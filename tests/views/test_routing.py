@@ -10,7 +10,7 @@ import pytest
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.discovery.naming import marked
 from mcpgateway.owntools.missing_servers import KEY
-from mcpgateway.views.lists import ANSWER_S, PATIENCE_S, RESPITE_S
+from mcpgateway.views.lists import ANSWER_S, PATIENCE_S, PAUSE_S
 from tests.support.gateway_in_memory import Client
 from tests.support.views import Offer, Stage, tool
 
@@ -142,7 +142,7 @@ class CallTests:
         client.call(2, "prompts/list")
         assert client.heard is not None
         assert client.heard.json["result"]["_meta"][KEY].keys() == {"shared", "own"}
-        stage.gateway.clock.advance(RESPITE_S + 1)
+        stage.gateway.clock.advance(PAUSE_S + 1)
         stage.offers["shared"].prompts = [{"name": "greet"}]
         stage.offers["own"].prompts = []
         assert stage.names(client, "prompts/list") == ["shared__greet"]
