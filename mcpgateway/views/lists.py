@@ -237,7 +237,7 @@ class ListFetcher(ABC, Generic[Client]):
         # A request may start a server, which takes time: other work goes on in between.
         server, kind = wanted.popleft()
         if self._is_wanted(server, client) and self.has_to_be_asked(server, kind, client):
-            self._fetch(server, kind, client)
+            self._start(server, kind, client)
         if wanted:
             self._clock.callLater(0, self._begin_next, wanted, client)
 
@@ -252,23 +252,18 @@ class ListFetcher(ABC, Generic[Client]):
     ) -> Deferred[tuple[Item, ...]]:
         """Return a server's entries of a kind; fetch them where they are not known.
 
-        :param is_look: True if no call needs them: then a server that has just failed is not started for them, and
-            entries that are out of date will do where no newer ones can be had.
+        Entries that are out of date will do where the server does not run, or cannot be asked.
+
+        :param is_look: True if no call needs them, so that a server that has just failed is not started for them.
         :raise GatewayError: (through the Deferred) the server cannot be asked.
         """
-        librarian, told = self._librarian, self.told(server, client)
-        known = librarian.known(server, kind, told)
-        has_to_be_asked = (
-            self.has_to_be_asked(server, kind, client)
-            if is_look
-            else not librarian.is_fresh(server, kind, told)
-        )
-        if known is not None and not has_to_be_asked:
+        known = self._librarian.known(server, kind, self.told(server, client))
+        if known is not None and not self.has_to_be_asked(server, kind, client):
             return succeed(known)
 
         def found(why: Failure | None) -> Any:
-            items = librarian.known(server, kind, self.told(server, client))
-            return why if why is not None and (items is None or not is_look) else items or ()
+            items = self._librarian.known(server, kind, self.told(server, client))
+            return items if items is not None else why or ()
 
         return self.ask(server, kind, client, is_look=is_look).addBoth(found)
 
@@ -293,12 +288,12 @@ class ListFetcher(ABC, Generic[Client]):
             done.errback(BackendTimeout("it takes too long"))
 
         done: Deferred[None] = Deferred(give_up)
-        self._fetch(server, kind, client, done)
+        self._start(server, kind, client, done)
         return done
 
     # Fetching
 
-    def _fetch(
+    def _start(
         self, server: ServerSpec, kind: ListKind, client: Client, wait: Deferred[None] | None = None
     ) -> None:
         key = self._key(server, kind, client)
@@ -310,23 +305,24 @@ class ListFetcher(ABC, Generic[Client]):
             fetch.waiting[wait] = client
         if is_new:
             self._remember(server, client)
-            found = Deferred.fromCoroutine(self._fetched(key, server, client))
+            found = Deferred.fromCoroutine(self._with_tries(key, server, client))
             found.addTimeout(ANSWER_S, self._clock).addBoth(self._over, key)
 
     def _over(self, why: Failure | None, key: Key) -> None:
         fetch = self._fetches.pop(key)
         self._paused.pop(key, None)
-        if why is None:
-            for each in fetch.waiting:
-                each.callback(None)
-            return
-        error = self._failed(why, key)
+        error = self._failed(why, key) if why is not None else None
         for each in fetch.waiting:
-            each.errback(error)
+            if each.called:
+                continue  # it was given up when one before it went on
+            if error is not None:
+                each.errback(error)
+            else:
+                each.callback(None)
 
     def _failed(self, why: Failure, key: Key) -> GatewayError:
         is_late = why.check(defer.TimeoutError) is not None
-        error = BackendTimeout(f"it did not answer within {ANSWER_S:g} s") if is_late else reason(why)
+        error = BackendTimeout(f"{key[0]} did not answer within {ANSWER_S:g} s") if is_late else reason(why)
         if isinstance(error, UnknownSession):
             return error  # the client has left, which is no reason to leave the server alone
         self._paused[key] = (self._clock.seconds() + PAUSE_S, error)
@@ -342,10 +338,10 @@ class ListFetcher(ABC, Generic[Client]):
             )
         return error
 
-    async def _fetched(self, key: Key, server: ServerSpec, client: Client) -> None:
+    async def _with_tries(self, key: Key, server: ServerSpec, client: Client) -> None:
         for tries in range(TRIES, 0, -1):
             try:
-                await self._ask(key, server, client)
+                await self._fetch_pages(key, server, client)
             except PASSING:
                 # The next child may answer, and without the list its tools would be unknown for a while.
                 if tries == 1 or not self._may_try_again(server, client, key[3]):
@@ -353,7 +349,7 @@ class ListFetcher(ABC, Generic[Client]):
             else:
                 return
 
-    async def _ask(self, key: Key, server: ServerSpec, client: Client) -> None:
+    async def _fetch_pages(self, key: Key, server: ServerSpec, client: Client) -> None:
         librarian, (_, _, kind, told) = self._librarian, key
         changes = librarian.changes.get(server.name)
 

@@ -141,7 +141,7 @@ class ModernLists(ListFetcher[Caller]):
                 told = self.told(server, each)
                 if self._librarian.known(server, kind, told) is not None:
                     self._librarian.show(server, kind, told)
-                    self._fetch(server, kind, each)
+                    self._start(server, kind, each)
 
     def terms(self, servers: Iterable[ServerSpec], kind: ListKind, caller: Caller) -> Terms:
         """Return the terms of a list of all these servers together."""

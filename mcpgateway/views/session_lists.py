@@ -93,9 +93,9 @@ class SessionLists(ListFetcher[Session]):
     def _is_there(self, session: Session) -> bool:
         return self._switchboard.sessions.named(session.id) is session
 
-    async def _fetched(self, key: Key, server: ServerSpec, session: Session) -> None:
+    async def _with_tries(self, key: Key, server: ServerSpec, session: Session) -> None:
         try:
-            await super()._fetched(key, server, session)
+            await super()._with_tries(key, server, session)
         except GatewayError:
             if not key[3] or self._is_there(session):
                 raise
@@ -103,4 +103,4 @@ class SessionLists(ListFetcher[Session]):
             heir = next((each for each in self._fetches[key].waiting.values() if self._is_there(each)), None)
             if heir is None:
                 raise UnknownSession("Session has ended") from None
-            await self._fetched(key, server, heir)
+            await self._with_tries(key, server, heir)

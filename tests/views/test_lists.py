@@ -177,6 +177,17 @@ class ListTests:
         assert client.heard is not None
         assert client.heard.json["result"] == {"prompts": []}
 
+    def test_its_error(self, stage: Stage) -> None:
+        """The error that a server has answered with is the reason why it is missing."""
+        stage.offers["shared"] = Offer(tools=None)
+        client = stage.view()
+        client.call(1, "tools/list")
+        stage.begin()
+        child = stage.child("shared")
+        error = {"code": -32603, "message": "no database"}
+        child.say({"jsonrpc": "2.0", "id": child.asked("tools/list")[0]["id"], "error": error})
+        assert stage.list(client)["_meta"][KEY] == {"shared": "shared: no database"}
+
     @pytest.mark.parametrize("path", ["/mcp", "/mcp/full"])
     @pytest.mark.parametrize("capabilities", [{}, {"elicitation": {}}, {"roots": {}, "sampling": {}}])
     def test_at_once(self, stage: Stage, path: str, capabilities: dict[str, Any]) -> None:
@@ -574,6 +585,23 @@ class RecordTests:
         before = len(stage.gateway.launcher.children)
         assert "shared__echo" in stage.names(client)
         assert len(stage.gateway.launcher.children) == before
+
+    def test_looked_at_and_called(self, stage: Stage) -> None:
+        """Its tools are shown without starting it; a call of one that is not among them starts and asks it."""
+        client = stage.view()
+        stage.list(client)
+        child = stage.child("shared")
+        child.say({"jsonrpc": "2.0", "method": TOOLS})
+        child.exit()
+        stage.offers["shared"].tools = [tool("echo"), tool("new")]
+        before = len(stage.gateway.launcher.children)
+        client.call(1, "tools/call", name="gateway_list_tools", arguments={"server": "shared"})
+        assert client.heard is not None
+        assert "shared__echo" in client.heard.json["result"]["content"][0]["text"]
+        assert len(stage.gateway.launcher.children) == before
+        client.call(2, "tools/call", name="shared__new")
+        stage.play()
+        assert stage.child("shared").asked("tools/call")[0]["params"]["name"] == "new"
 
     def test_not_true_any_more(self) -> None:
         """What a server lists otherwise than it is on record is announced once it runs."""

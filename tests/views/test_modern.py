@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -288,6 +289,24 @@ class ListTests:
         assert {"m__echo", "old__echo"} <= set(listed)
         assert "n__echo" not in listed
         assert "ended" in result["_meta"][KEY]["n"]
+
+    @pytest.mark.parametrize("name", ["n", "old"])
+    def test_its_error(self, stage: Stage, name: str) -> None:
+        """The error that a server has answered with is the reason why it is missing, in either era."""
+        post(stage.client(), request(1, "tools/list"))
+        stage.wait(SOON_S)
+        stage.greet()
+        refuse(stage.child(name), stage.child(name).asked("tools/list")[0], -32603, "no database")
+        stage.answer()
+        assert stage.listed()["_meta"][KEY] == {name: f"{name}: no database"}
+
+    def test_redefined_meanwhile(self, stage: Stage) -> None:
+        """A server that is redefined between the answer to a client and the fetch is not started for that client."""
+        post(stage.client(), request(1, "tools/list"))
+        stage.serve(modern("m"), evolve(modern("n"), command=("other",)), legacy("old"))
+        stage.wait(SOON_S)
+        assert stage.children("n") == []
+        assert len(stage.children("m")) == 1
 
     def test_a_server_without_such_a_list(self, stage: Stage) -> None:
         """A server that does not know the method has an empty list, and is not asked again."""
