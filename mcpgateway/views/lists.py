@@ -29,7 +29,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import define, field
-from msgspec import Raw
+from msgspec import Raw, Struct
 from twisted.internet import defer
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
 from twisted.logger import Logger
@@ -75,9 +75,20 @@ _DECLARED = {
 }
 
 Client = TypeVar("Client")
-Key = tuple[str, str, ListKind, str]
-"""The server, its launch, the kind of list, and the ``told`` of its child."""
 Wanted = Iterable[tuple[ServerSpec, ListKind]]
+
+
+class ListKey(Struct, frozen=True):
+    """One list of one server.
+
+    :ivar place: its launch (`mcpgateway.hub.catalog.listed.Librarian.place`).
+    :ivar told: the ``told`` of its child.
+    """
+
+    server: str
+    place: str
+    kind: ListKind
+    told: str
 
 
 @define(eq=False, repr=False)
@@ -106,8 +117,10 @@ class ListFetcher(ABC, Generic[Client]):
         self._librarian, self._clock = board.librarian, board.clock
         self._switchboard = board.switchboard
         self._submit = submit
-        self._fetches: dict[Key, _Fetch[Client]] = {}
-        self._paused: Bounded[Key, tuple[float, GatewayError]] = Bounded(PAUSES_LIMIT)  # until when, and why
+        self._fetches: dict[ListKey, _Fetch[Client]] = {}
+        self._paused: Bounded[ListKey, tuple[float, GatewayError]] = Bounded(
+            PAUSES_LIMIT
+        )  # until when, and why
 
     # What differs between the eras
 
@@ -177,18 +190,18 @@ class ListFetcher(ABC, Generic[Client]):
     def has_to_be_asked(self, server: ServerSpec, kind: ListKind, client: Client) -> bool:
         """True if a server has to be asked for a list; see Note [Who is asked]."""
         key = self._key(server, kind, client)
-        if self._librarian.is_fresh(server, kind, key[3]) or not self.may_list(server, client):
+        if self._librarian.is_fresh(server, kind, key.told) or not self.may_list(server, client):
             return False
         if self._fault(key, server) is not None:
             return False
-        return self._librarian.known(server, kind, key[3]) is None or self._is_asked_again(server, key[3])
+        return self._librarian.known(server, kind, key.told) is None or self._is_asked_again(server, key.told)
 
     def missing(self, view: View, kind: ListKind, client: Client) -> dict[str, str]:
         """Return the servers of a view whose list is not known, with the reasons."""
         found = {}
         for server in view.to_ask(kind):
             key = self._key(server, kind, client)
-            if self._librarian.known(server, kind, key[3]) is None and self.may_list(server, client):
+            if self._librarian.known(server, kind, key.told) is None and self.may_list(server, client):
                 fault = self._fault(key, server)
                 found[server.name] = fault.message if fault is not None else NOT_YET
         return found
@@ -308,7 +321,7 @@ class ListFetcher(ABC, Generic[Client]):
             found = Deferred.fromCoroutine(self._with_tries(key, server, client))
             found.addTimeout(ANSWER_S, self._clock).addBoth(self._over, key)
 
-    def _over(self, why: Failure | None, key: Key) -> None:
+    def _over(self, why: Failure | None, key: ListKey) -> None:
         fetch = self._fetches.pop(key)
         self._paused.pop(key, None)
         error = self._failed(why, key) if why is not None else None
@@ -320,37 +333,39 @@ class ListFetcher(ABC, Generic[Client]):
             else:
                 each.callback(None)
 
-    def _failed(self, why: Failure, key: Key) -> GatewayError:
+    def _failed(self, why: Failure, key: ListKey) -> GatewayError:
         is_late = why.check(defer.TimeoutError) is not None
-        error = BackendTimeout(f"{key[0]} did not answer within {ANSWER_S:g} s") if is_late else reason(why)
+        error = (
+            BackendTimeout(f"{key.server} did not answer within {ANSWER_S:g} s") if is_late else reason(why)
+        )
         if isinstance(error, UnknownSession):
             return error  # the client has left, which is no reason to leave the server alone
         self._paused[key] = (self._clock.seconds() + PAUSE_S, error)
         if why.check(GatewayError, defer.TimeoutError) is None:
-            self.log.failure("a list could not be read", why, event="list.broken", server=key[0])
+            self.log.failure("a list could not be read", why, event="list.broken", server=key.server)
         else:
             self.log.info(
                 "{server} could not be asked for {method}: {why}",
                 event="list.not_asked",
-                server=key[0],
-                method=key[2].method,
+                server=key.server,
+                method=key.kind.method,
                 why=error.message,
             )
         return error
 
-    async def _with_tries(self, key: Key, server: ServerSpec, client: Client) -> None:
+    async def _with_tries(self, key: ListKey, server: ServerSpec, client: Client) -> None:
         for tries in range(TRIES, 0, -1):
             try:
                 await self._fetch_pages(key, server, client)
             except PASSING:
                 # The next child may answer, and without the list its tools would be unknown for a while.
-                if tries == 1 or not self._may_try_again(server, client, key[3]):
+                if tries == 1 or not self._may_try_again(server, client, key.told):
                     raise
             else:
                 return
 
-    async def _fetch_pages(self, key: Key, server: ServerSpec, client: Client) -> None:
-        librarian, (_, _, kind, told) = self._librarian, key
+    async def _fetch_pages(self, key: ListKey, server: ServerSpec, client: Client) -> None:
+        librarian, kind, told = self._librarian, key.kind, key.told
         changes = librarian.changes.get(server.name)
 
         async def page(cursor: str | None) -> Raw | None:
@@ -382,10 +397,13 @@ class ListFetcher(ABC, Generic[Client]):
             return None
         raise GatewayError(of_server(server.name, legacy.error_text(error)))
 
-    def _key(self, server: ServerSpec, kind: ListKind, client: Client) -> Key:
-        return (server.name, self._librarian.place(server), kind, self.told(server, client))
+    def _key(self, server: ServerSpec, kind: ListKind, client: Client) -> ListKey:
+        return self._key_of(server, kind, self.told(server, client))
 
-    def _fault(self, key: Key, server: ServerSpec) -> GatewayError | None:
+    def _key_of(self, server: ServerSpec, kind: ListKind, told: str) -> ListKey:
+        return ListKey(server.name, self._librarian.place(server), kind, told)
+
+    def _fault(self, key: ListKey, server: ServerSpec) -> GatewayError | None:
         # The failure for which a server is not asked for lists now; None where it may be asked.
         until, why = self._paused.get(key, (0.0, None))
         return why if until > self._clock.seconds() else self._board.pause(server)

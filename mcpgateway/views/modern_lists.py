@@ -23,7 +23,7 @@ from mcpgateway.policy.sharing import Variant, variant_of
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.views.extensions import met
-from mcpgateway.views.lists import Key, ListFetcher, lacks
+from mcpgateway.views.lists import ListFetcher, ListKey, lacks
 
 if TYPE_CHECKING:
     from mcpgateway.views.registry import ViewRegistry
@@ -85,7 +85,7 @@ class ModernLists(ListFetcher[Caller]):
         self._told_of = told_of
         self._words = words
         self._snapshots = snapshots
-        self._terms: Bounded[Key, Terms] = Bounded(TERMS_LIMIT)
+        self._terms: Bounded[ListKey, Terms] = Bounded(TERMS_LIMIT)
         self._askers: dict[Variant, Bounded[str, Caller]] = {}  # by ``told``
 
     def told(self, server: ServerSpec, caller: Caller) -> str:
@@ -118,8 +118,7 @@ class ModernLists(ListFetcher[Caller]):
         return False
 
     def _keep(self, server: ServerSpec, kind: ListKind, pages: tuple[Raw, ...], told: str) -> None:
-        key = (server.name, self._librarian.place(server), kind, told)
-        self._terms[key] = _terms(pages, self._clock.seconds())
+        self._terms[self._key_of(server, kind, told)] = _terms(pages, self._clock.seconds())
         # Where no client was shown another list, no client has to be notified.
         self.learning = None if self._librarian.is_shown(server, kind, told) else (server.name, kind)
         try:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from attrs import evolve
+from msgspec import Struct
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -45,6 +46,22 @@ from mcpgateway.views.view import Sources, View
 if TYPE_CHECKING:
     from mcpgateway.hub.dispatch import Switchboard
     from mcpgateway.owntools.tool import Builtin
+
+
+class ViewKey(Struct, frozen=True):
+    """All that the contents of a view depend on: sessions with equal keys share it.
+
+    :ivar is_for_all: True if no server's list depends on the client.
+    :ivar servers: the identities of its servers, which the view keeps alive.
+    :ivar told: the ``told`` of its servers, by their names.
+    """
+
+    name: str
+    kind: str
+    scope: TokenScope | None
+    is_for_all: bool
+    servers: tuple[int, ...]
+    told: tuple[tuple[str, str], ...]
 
 
 class ViewRegistry:
@@ -81,7 +98,7 @@ class ViewRegistry:
         self._make_builtin = builtin
         self._builtin: Builtin | None = None
         self.edition = 0
-        self._views: WeakValueDictionary[tuple[object, ...], View] = WeakValueDictionary()
+        self._views: WeakValueDictionary[ViewKey, View] = WeakValueDictionary()
         self._holders: defaultdict[str, ResourceOwners] = defaultdict(ResourceOwners)
         self._outer: dict[Session, None] = {}
         # Calls that no server has: they wait for lists, or for one of the gateway's own tools.
@@ -208,13 +225,13 @@ class ViewRegistry:
         servers.update((each.name, each) for each in own)
         if told_of is not None:
             told.update((each.name, name) for each in own if (name := told_of(each)))
-        key = (
+        key = ViewKey(
             spec.name,
             spec.view,
             scope,
             told_of is None,
-            *map(id, servers.values()),
-            *sorted(told.items()),
+            tuple(map(id, servers.values())),
+            tuple(sorted(told.items())),
         )
         found = self._views.get(key)
         if found is None:

@@ -15,7 +15,7 @@ from mcpgateway.policy.recorded_answers import is_own
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
-from mcpgateway.views.lists import Key, ListFetcher
+from mcpgateway.views.lists import ListFetcher, ListKey
 
 
 class SessionLists(ListFetcher[Session]):
@@ -57,7 +57,7 @@ class SessionLists(ListFetcher[Session]):
         return any(
             each is session
             for key, fetch in self._fetches.items()
-            if key[0] == server and key[2] is kind
+            if key.server == server and key.kind is kind
             for each in fetch.waiting.values()
         )
 
@@ -93,11 +93,11 @@ class SessionLists(ListFetcher[Session]):
     def _is_there(self, session: Session) -> bool:
         return self._switchboard.sessions.named(session.id) is session
 
-    async def _with_tries(self, key: Key, server: ServerSpec, session: Session) -> None:
+    async def _with_tries(self, key: ListKey, server: ServerSpec, session: Session) -> None:
         try:
             await super()._with_tries(key, server, session)
         except GatewayError:
-            if not key[3] or self._is_there(session):
+            if not key.told or self._is_there(session):
                 raise
             # The child of a client that has left was asked; the children of the other waiting clients list the same.
             heir = next((each for each in self._fetches[key].waiting.values() if self._is_there(each)), None)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from msgspec import Raw
+from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
 from mcpgateway.config.diff import Change, ChangedServer
@@ -91,8 +92,7 @@ class ViewSessions(ViewRegistry):
         for key, view in list(self._views.items()):
             del self._views[key]
             view.follow(changed)
-            # The identity of its servers is a part of the key.
-            self._views[*key[:4], *map(id, view.servers.values()), *key[4 + len(view.servers) :]] = view
+            self._views[replace(key, servers=tuple(map(id, view.servers.values())))] = view
 
     def look_anew(self, *, announces: bool = True) -> None:
         """Make all views anew, and notify their sessions, since other servers may be shown."""
