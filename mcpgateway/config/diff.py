@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from attrs import asdict, evolve, field, frozen
+from attrs import evolve, field, fields, frozen
 from msgspec import Struct
 
 from mcpgateway.config.gateway_settings import GatewaySettings
@@ -120,8 +118,7 @@ def compare(before: Settings, after: Settings) -> Change:
 
 def settings_changed(before: GatewaySettings, after: GatewaySettings) -> tuple[str, ...]:
     """Return the names of the gateway's settings that differ."""
-    former, latter = asdict(before, recurse=False), asdict(after, recurse=False)
-    return tuple(name for name in latter if former[name] != latter[name])
+    return _differing(before, after)
 
 
 def at_start(before: GatewaySettings, after: GatewaySettings) -> tuple[str, ...]:
@@ -131,7 +128,7 @@ def at_start(before: GatewaySettings, after: GatewaySettings) -> tuple[str, ...]
 
 def runs_alike(before: ServerSpec, after: ServerSpec) -> bool:
     """True if a child of one definition of a server serves for another one, too."""
-    return _without(before, LIVE) == _without(after, LIVE)
+    return set(LIVE).issuperset(_differing(before, after))
 
 
 def _kept(former: ServerSpec | None, found: ServerSpec) -> ServerSpec:
@@ -139,15 +136,18 @@ def _kept(former: ServerSpec | None, found: ServerSpec) -> ServerSpec:
 
 
 def _changed(before: ServerSpec, after: ServerSpec) -> ChangedServer:
-    restarts = not runs_alike(before, after)
-    regroups = any(getattr(before, name) != getattr(after, name) for name in SHARING)
-    if after.share is Share.CREDENTIAL and before.credential != after.credential:
-        regroups = True
-    is_slight = _without(before, SLIGHT) == _without(after, SLIGHT)
-    is_quiet = _without(before, QUIET) == _without(after, QUIET)
-    return ChangedServer(before, after, restarts, regroups, is_slight, is_quiet)
+    differing = set(_differing(before, after))
+    is_shared_otherwise = after.share is Share.CREDENTIAL and "credential" in differing
+    return ChangedServer(
+        before,
+        after,
+        restarts=not differing.issubset(LIVE),
+        regroups=is_shared_otherwise or not differing.isdisjoint(SHARING),
+        is_slight=differing.issubset(SLIGHT),
+        is_quiet=differing.issubset(QUIET),
+    )
 
 
-def _without(server: ServerSpec, names: Sequence[str]) -> ServerSpec:
-    blank = ServerSpec(server.name, (), {}, "")
-    return evolve(server, **{name: getattr(blank, name) for name in names})
+def _differing(before: ServerSpec | GatewaySettings, after: ServerSpec | GatewaySettings) -> tuple[str, ...]:
+    names = (each.name for each in fields(type(before)))
+    return tuple(name for name in names if getattr(before, name) != getattr(after, name))
