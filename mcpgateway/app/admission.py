@@ -14,12 +14,10 @@ from mcpgateway.errors import ConfigError
 from mcpgateway.frontends.http.guard import Guard
 from mcpgateway.frontends.http.peers import Callers
 from mcpgateway.frontends.http.router import Root
-from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.manage.credentials import CredentialStore
 from mcpgateway.manage.departed_principals import DepartedPrincipals
 from mcpgateway.policy.access import AccessPolicy, networks
 from mcpgateway.records import FrozenRecord
-from mcpgateway.views.specs import view_specs
 
 # The settings that decide on who is admitted.
 ACCESS = (
@@ -69,10 +67,7 @@ class Admission(FrozenRecord, frozen=True):
             self.leaving.look()
         if change.concerns("limits"):
             self.root.set_limits(gateway.limits)
-        if not change.is_quiet or change.concerns("views", "profiles"):
-            self.root.serve((*settings.servers, *view_specs(ViewsConfig(gateway, settings.profiles))))
-        elif change.changed:
-            self.root.replace(change.latter)
+        self.root.apply(change)
         if change.concerns("is_disabled"):
             self.root.switch(settings.is_disabled)
 

@@ -32,7 +32,6 @@ from mcpgateway.hub.health.health import BLIND, Instruments
 from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.hub.owners.reaper import Reaper
 from mcpgateway.hub.probes.writes import Written
-from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.interfaces import (
     Gone,
     ISessionStore,
@@ -480,11 +479,7 @@ class MemoryGateway:
         """Apply other settings, as an edit of the configuration would have it."""
         change = compare(self.settings, settings)
         self.settings = change.settings
-        ways = ViewsConfig(self.settings.gateway, self.settings.profiles)
-        if change.is_quiet and change.changed:
-            self.root.replace(change.latter)
-        else:
-            self.root.serve((*self.settings.servers, *view_specs(ways)))
+        self.root.apply(change)
         self.hub.apply(change)
 
     def edit(self, name: str, **fields: Any) -> None:

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mcpgateway.config.diff import Change
 from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.names import RESERVED_AFTER_MCP, sse_base
@@ -19,10 +20,12 @@ from mcpgateway.errors import GatewayError, Refused, UnknownServer
 from mcpgateway.frontends.http.guard import NO_STORE, Guard, Later
 from mcpgateway.frontends.http.health import HealthDoor
 from mcpgateway.frontends.http.mcp import McpDoor, refuse
+from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.policy.access import Deny, Pass, RouteClass
 from mcpgateway.policy.oauth.resource import WELL_KNOWN
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.records import FrozenRecord
+from mcpgateway.views.specs import view_specs
 
 if TYPE_CHECKING:
     from twisted.web.server import Site
@@ -146,8 +149,15 @@ class Root:
         self._views = {view.name: view for view in views}
         self._ways = ways
 
-    def replace(self, servers: Iterable[ServerSpec]) -> None:
-        """Serve other definitions of servers at the paths that they have."""
+    def apply(self, change: Change) -> None:
+        """Apply a change of the configuration: servers of which only quiet settings differ keep their paths."""
+        settings = change.settings
+        if not change.is_quiet or change.concerns("views", "profiles"):
+            self.serve((*settings.servers, *view_specs(ViewsConfig(settings.gateway, settings.profiles))))
+        elif change.changed:
+            self._replace(change.latter)
+
+    def _replace(self, servers: Iterable[ServerSpec]) -> None:
         changed = {each.name: each for each in servers}
         self._servers |= changed
         for path, way in self._ways.items():
