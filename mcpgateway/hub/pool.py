@@ -475,8 +475,6 @@ class Pool:
             self._forget(change.before)
         for slot in [each for key, each in self._slots.items() if key.server == change.before.name]:
             slot.apply(change)
-            if change.is_quiet and slot.limiter is not None:
-                slot.limiter.server = slot.server
 
     def has_variants(self, server: ServerSpec) -> bool:
         """True if a server has slots for variants of its entry: for workspaces, credentials or principals."""

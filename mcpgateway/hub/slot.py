@@ -350,9 +350,9 @@ class Slot(Upstream):
         handshake is awaited, or a client listens or is subscribed.
         """
         self.server = change.of(self.server)
-        if not change.is_quiet:
-            self.limit_anew()
         if not change.restarts:
+            if not change.is_quiet:
+                self.limit_anew()
             self.watch.becomes(self.server)
             return
         # Failures of the former definition do not count for this one.

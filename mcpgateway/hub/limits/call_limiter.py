@@ -362,7 +362,7 @@ class Limiter:
         for each in self.line():
             each.ticks += 1
             self.waited_ticks += 1
-            limit = self.server.timeout_s
+            limit = each.slot.server.timeout_s
             if limit and each.ticks > limit:
                 self._expire(each)
                 continue
