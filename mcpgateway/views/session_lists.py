@@ -84,7 +84,8 @@ class SessionLists(ListFetcher[Session]):
     def _is_wanted(self, server: ServerSpec, session: Session) -> bool:
         if session.id and not self._is_there(session):
             return False
-        return self._board.inners(session).view.servers.get(server.name) is server
+        is_shown = server.name in self._board.inners(session).view.servers
+        return is_shown and super()._is_wanted(server, session)
 
     def _may_try_again(self, server: ServerSpec, session: Session, told: str) -> bool:
         is_there = not told or self._is_there(session)

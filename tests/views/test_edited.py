@@ -209,6 +209,15 @@ class ChangedTests:
         assert ears.heard is None or ears.heard.events == []
         assert [len(each.asked("tools/list")) for each in children] == asked
 
+    @pytest.mark.parametrize("era", ["session", "none", "modern"])
+    def test_a_list_to_be_fetched(self, era: str) -> None:
+        """A list that is to be fetched soon is fetched, though the time limit of its server changes before."""
+        stage = Edited()
+        stage.send(stage.client(era), era, "tools/list", {})
+        stage.gateway.edit("shared", timeout_s=7.0)
+        stage.play()
+        assert stage.child("shared").asked("tools/list")
+
     def test_several_servers(self) -> None:
         """A view goes on with the servers that it has, in one object for all its sessions."""
         stage = Edited()
