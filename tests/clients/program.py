@@ -14,7 +14,8 @@ from typing import Self
 
 from attrs import Factory, define
 
-from tests.support.gateway import MARKER, bearing
+from tests.support.gateway import MARKER
+from tests.support.processes import bearing
 
 HERE = Path(__file__).resolve().parent
 PYTHON_DRIVERS = HERE / "pypi"

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import socket
+import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from tests.support.attacking import (
 )
 from tests.support.gateway import BIN, LIMIT_S, Gateway, eventually, server
 from tests.support.ports import free_port
+from tests.support.processes import command_line, found_below, open_sockets
 
 pytestmark = pytest.mark.functional
 
@@ -230,14 +232,12 @@ class DoorTests:
     @attack("CVE-2026-23744, CVE-2026-9680", "listening to everybody by default")
     def test_loopback_only(self, gateway):
         """What nobody has asked for is not listened to."""
-        inodes = {
-            os.readlink(f"/proc/{gateway.pid}/fd/{each}") for each in os.listdir(f"/proc/{gateway.pid}/fd")
-        }
+        inodes = open_sockets(gateway.pid)
         heard = []
         for table in ("tcp", "tcp6"):
             for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
                 parts = line.split()
-                if parts[3] == "0A" and f"socket:[{parts[9]}]" in inodes:
+                if parts[3] == "0A" and parts[9] in inodes:
                     heard.append(parts[1].split(":")[0])
         assert heard
         assert set(heard) <= {"0100007F", "00000000000000000000000001000000"}
@@ -264,14 +264,14 @@ class DoorTests:
         call(gateway, "echo", {"text": "x"})
         secrets = [(gateway.home / name).read_text().strip() for name in ("auth.token", "admin.token")]
         for pid in [gateway.pid, *gateway.children(), *gateway.helpers()]:
-            line = Path(f"/proc/{pid}/cmdline").read_text()
+            line = command_line(pid).decode()
             assert not [each for each in secrets if each in line]
 
     @attack("CVE-2026-31431, OWASP MCP01", "secrets in files that others may read")
     def test_files(self, gateway):
         """Whatever is in the home is its owner's alone."""
-        for path in [gateway.home, *gateway.home.rglob("*")]:
-            assert path.lstat().st_mode & 0o077 == 0 or path.is_symlink(), path
+        for path, status in found_below(gateway.home).items():
+            assert status.st_mode & 0o077 == 0 or stat.S_ISLNK(status.st_mode), path
 
     @attack("CWE-208", "guessing a token letter by letter")
     def test_nearly_right(self, gateway):

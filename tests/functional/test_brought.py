@@ -12,20 +12,12 @@ import pytest
 from tests.support import forkserver
 from tests.support.gateway import BIN, Gateway, eventually, server
 from tests.support.keyrings import fill, keyring
+from tests.support.processes import environment_of, texts_below
 from tests.support.real_servers import fixture
 
 pytestmark = pytest.mark.functional
 
 VALUES = {"TOKEN": "${keyring:github/ada}", "MADE": "${cmd:sh -c 'echo made-by-$$ | tee -a made; sleep 0.2'}"}
-
-
-def environment_of(pid: int) -> dict[str, str]:
-    """What a process was started with; nothing of one that has just ended."""
-    try:
-        pairs = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
-    except (FileNotFoundError, ProcessLookupError):
-        return {}
-    return dict(each.split("=", 1) for each in pairs if each)
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="only Linux tells what a process was started with")
@@ -55,9 +47,7 @@ class GatewayTests:
             )
             assert gateway.health()["config"]["ok"]
             said = gateway.log + json.dumps(gateway.health())
-            state = "".join(
-                each.read_text(errors="replace") for each in gateway.home.rglob("*") if each.is_file()
-            )
+            state = texts_below(gateway.home)
             assert "hunter2" not in said + state
             assert "sesame" not in said + state
             assert "it is ***REDACTED***" in state

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gateway import IS_SOAK, Gateway, is_alive, server
+from tests.support.gateway import IS_SOAK, Gateway, server
 from tests.support.http_client import Client, message, text_of, tool_call
+from tests.support.processes import is_alive
 from tests.support.real_servers import fixture
 from tests.support.rounds import (
     HEAVY_KIB,

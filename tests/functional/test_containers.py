@@ -30,6 +30,7 @@ from mcpgateway.system.process.socket_owners import SocketSearch
 from tests.contracts.talk import Talk, until
 from tests.support import engines
 from tests.support.engines import Engine
+from tests.support.processes import command_line
 from tests.support.recorded_engine import RecordedEngine
 
 pytestmark = pytest.mark.functional
@@ -101,7 +102,7 @@ def launch(engine: Engine, *flags: str, options: tuple[str, ...] = (), **env: st
 
 def command_lines(pids: list[int]) -> str:
     """What everybody may read of processes."""
-    return "".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in pids)
+    return "".join(command_line(pid).decode() for pid in pids)
 
 
 class RealTests:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gateway import LIMIT_S, children_of, eventually
+from tests.support.gateway import LIMIT_S, eventually
 from tests.support.home import Home
+from tests.support.processes import children_of
 
 pytestmark = pytest.mark.functional
 

@@ -7,8 +7,9 @@ import signal
 import pytest
 from attrs import field, frozen
 
-from tests.support.gateway import IS_SOAK, Gateway, eventually, is_alive, server
+from tests.support.gateway import IS_SOAK, Gateway, eventually, server
 from tests.support.http_client import Client, Connection, message, request, text_of, tool_call
+from tests.support.processes import is_alive
 from tests.support.real_servers import fixture
 from tests.support.rounds import GROWTH_KIB, HEAVY_KIB, ROUNDS, costs_nothing, echo, failure, initialized
 

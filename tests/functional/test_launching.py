@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from mcpgateway.system.process.orphans import ChildRegistry as Children
 from mcpgateway.system.process.processes import bearing
 from tests.support.gateway import Gateway, eventually, server
 from tests.support.ports import free_port
+from tests.support.processes import command_line
 from tests.support.registry import PORTED, PROGRAM, Registry
 
 pytestmark = pytest.mark.functional
@@ -90,11 +90,7 @@ def kill_child(gateway: Gateway, name: str = "teller") -> None:
 
 def commands(gateway: Gateway) -> list[str]:
     """The command lines of everything that runs for the servers."""
-    found = []
-    for pid in gateway.children():
-        with suppress(OSError):
-            found.append(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip())
-    return found
+    return [command_line(pid).decode() for pid in gateway.children()]
 
 
 def grown_old(gateway: Gateway, days: float) -> None:

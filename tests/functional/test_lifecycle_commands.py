@@ -20,9 +20,10 @@ import pytest
 
 from mcpgateway.shim import startup as daemon
 from tests.shim.driver import INITIALIZE, Shim
-from tests.support.gateway import IS_SOAK, LIMIT_S, children_of, eventually, is_alive, server
+from tests.support.gateway import IS_SOAK, LIMIT_S, eventually, server
 from tests.support.home import Home
 from tests.support.ports import free_port
+from tests.support.processes import children_of, command_line, is_alive
 
 pytestmark = pytest.mark.functional
 
@@ -315,7 +316,7 @@ class StopTests:
         home.json("start")
         Session(home.port)
         (daemon,) = home.daemons()
-        guardian = [pid for pid in children_of(daemon) if b"guardian" in cmdline(pid)]
+        guardian = [pid for pid in children_of(daemon) if b"guardian" in command_line(pid)]
         for number in (signal.SIGSTOP, signal.SIGKILL):
             for pid in (*guardian, daemon):
                 os.kill(pid, number)
@@ -336,14 +337,6 @@ class StopTests:
                 new.open()
                 assert len(home.daemons()) == 1
             assert shim.call("echo", text="back") == "back"
-
-
-def cmdline(pid):
-    """What a process was started with."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 class RestartTests:

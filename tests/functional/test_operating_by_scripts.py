@@ -14,8 +14,9 @@ import pytest
 
 from mcpgateway.system.control_http import UnixConnection
 from tests.support import forkserver
-from tests.support.gateway import BIN, LIMIT_S, Gateway, eventually, is_alive, server
+from tests.support.gateway import BIN, LIMIT_S, Gateway, eventually, server
 from tests.support.ports import free_port
+from tests.support.processes import is_alive
 
 pytestmark = pytest.mark.functional
 

@@ -21,7 +21,8 @@ from mcpgateway.system.process import peers
 from mcpgateway.system.process.exits import ExitWatch
 from mcpgateway.system.process.peers import Peer, PeerLookup, PeersUnknown, credentials, open_netlink, peer_of
 from mcpgateway.system.process.socket_owners import search
-from tests.support.gateway import LIMIT_S, eventually, is_alive
+from tests.support.gateway import LIMIT_S, eventually
+from tests.support.processes import is_alive
 from tests.support.searches import finished
 
 pytestmark = [

@@ -19,7 +19,8 @@ from attrs import define
 from mcpgateway.frontends.http.routes import ROUTES, Media
 from mcpgateway.frontends.rest.openapi import document
 from tests.support.attacking import FIXTURE, JSON, ask, call, token
-from tests.support.gateway import BIN, IS_SOAK, Gateway, eventually, is_alive, server
+from tests.support.gateway import BIN, IS_SOAK, Gateway, eventually, server
+from tests.support.processes import is_alive
 
 pytestmark = pytest.mark.functional
 

@@ -17,9 +17,10 @@ import pytest
 
 from tests.shim.driver import INITIALIZE, Shim
 from tests.support.certificates import Authority
-from tests.support.gateway import BIN, IS_SOAK, LIMIT_S, children_of, eventually, is_alive, server
+from tests.support.gateway import BIN, IS_SOAK, LIMIT_S, eventually, server
 from tests.support.home import Home
 from tests.support.ports import free_port
+from tests.support.processes import children_of, command_line, is_alive, open_files
 from tests.support.real_servers import ROOT
 from tests.support.service_manager import Manager
 
@@ -242,22 +243,20 @@ class UnnoticedTests:
         posts.result()
         pid = after["pid"]
         eventually(lambda: len(children_of(pid)) == 2, "a guardian, a server, and no zombies")
-        (ours,) = [
-            each for each in children_of(pid) if b"fixture.py" in Path(f"/proc/{each}/cmdline").read_bytes()
-        ]
+        (ours,) = [each for each in children_of(pid) if b"fixture.py" in command_line(each)]
         assert _nofile(Path(f"/proc/{ours}/limits").read_text()) == _nofile(
             Path("/proc/self/limits").read_text()
         )
 
     def test_descriptors_do_not_grow(self, home):
         """After the last time as many files are open as after the first."""
-        open_files, pid = [], state(home)["pid"]
+        counts, pid = [], state(home)["pid"]
         for _ in range(TIMES):
             renewed(home, hung_up(home))
             eventually(lambda: len(children_of(pid)) == 1, "nothing but the guardian is there")
             time.sleep(0.5)
-            open_files.append(len(os.listdir(f"/proc/{pid}/fd")))
-        assert open_files[-1] <= open_files[0], open_files
+            counts.append(len(open_files(pid)))
+        assert counts[-1] <= counts[0], counts
 
     def test_a_stream_is_resumed(self, home):
         """A stream ends in order; one that resumes where it ended is served."""

@@ -15,6 +15,7 @@ import pytest
 from tests.support.gateway import LIMIT_S, RUNNERS, Gateway, eventually, ran, server
 from tests.support.http_client import Client, Connection, tool_call
 from tests.support.ports import free_port
+from tests.support.processes import open_sockets
 from tests.support.real_servers import fixture
 
 pytestmark = pytest.mark.functional
@@ -384,10 +385,6 @@ def has_tls(pid):
 
 def unix_sockets(pid):
     """The paths of the Unix sockets that a process listens on."""
-    inodes = set()
-    for each in os.listdir(f"/proc/{pid}/fd"):
-        with suppress(FileNotFoundError):  # it has been closed meanwhile
-            target = os.readlink(f"/proc/{pid}/fd/{each}")
-            inodes |= {target[8:-1]} if target.startswith("socket:[") else set()
+    inodes = open_sockets(pid)
     lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
     return [fields[7] for fields in lines if len(fields) == 8 and fields[6] in inodes]

@@ -18,6 +18,7 @@ import pytest
 
 from tests.shim.driver import Shim
 from tests.support.gateway import LIMIT_S, Gateway, eventually, server
+from tests.support.processes import environment_of
 from tests.support.real_servers import fixture
 
 pytestmark = [
@@ -146,12 +147,6 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
         yield running
 
 
-def environment(pid: int) -> dict[str, str]:
-    """The environment of a process, as the kernel shows it."""
-    entries = Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
-    return dict(each.split("=", 1) for each in entries if "=" in each)
-
-
 def _text(lines: list[bytes]) -> str:
     return b"".join(lines).decode()
 
@@ -175,8 +170,8 @@ class TableTests:
             assert client.token in wanted
             pid = client.server
             served[client.name].add(pid)
-            assert environment(pid)[TOKEN] in wanted
-            assert not {*CREDENTIALS.values()} - wanted & {*environment(pid).values()}
+            assert environment_of(pid)[TOKEN] in wanted
+            assert not {*CREDENTIALS.values()} - wanted & {*environment_of(pid).values()}
         counts = {each: len(pids) for each, pids in served.items()}
         assert counts == {
             "global": 1,

@@ -17,6 +17,7 @@ import pytest
 from tests.support import forkserver
 from tests.support.gateway import BIN, LIMIT_S, Gateway, eventually, server
 from tests.support.ports import free_port
+from tests.support.processes import environment_of
 
 pytestmark = pytest.mark.functional
 
@@ -343,7 +344,7 @@ class EditTests:
         assert ran(home, "set-env", "fx", "SEEN=yes")[0] == 0
         eventually(lambda: gateway.backend("fx")["pids"] not in ([], before), "it runs anew")
         (pid,) = gateway.backend("fx")["pids"]
-        assert b"SEEN=yes" in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        assert environment_of(pid)["SEEN"] == "yes"
 
     def test_headers(self, home: Path, gateway: Gateway) -> None:
         """The same with headers."""

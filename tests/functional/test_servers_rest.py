@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.support.gateway import LIMIT_S, Gateway, eventually, server
+from tests.support.processes import command_line
 
 pytestmark = pytest.mark.functional
 
@@ -157,5 +158,5 @@ class GuardTests:
         ask(gateway, "POST", "/fx/start?wait=30s")
         secrets = [(gateway.home / f"{each}.token").read_text().strip() for each in ("auth", "admin")]
         for pid in (gateway.pid, *gateway.children()):
-            words = Path(f"/proc/{pid}/cmdline").read_text()
+            words = command_line(pid).decode()
             assert not any(each in words for each in (*secrets, "very secret"))

@@ -14,7 +14,8 @@ import pytest
 
 from mcpgateway.cli.main import COMMANDS
 from tests.functional.test_service import answers, configured, health
-from tests.support.gateway import BIN, LIMIT_S, eventually, is_alive
+from tests.support.gateway import BIN, LIMIT_S, eventually
+from tests.support.processes import is_alive
 from tests.support.user_systemd import Unavailable, UserSystemd
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,8 +18,9 @@ import pytest
 from mcp import Client, StdioServerParameters
 
 from tests.shim.driver import INITIALIZE, MODERN, SHIM, Shim
-from tests.support.gateway import BIN, LIMIT_S, MARKER, Gateway, bearing, eventually, is_alive, server
+from tests.support.gateway import BIN, LIMIT_S, MARKER, Gateway, eventually, server
 from tests.support.ports import free_port
+from tests.support.processes import bearing, command_line, is_alive
 
 pytestmark = pytest.mark.functional
 
@@ -85,10 +86,7 @@ class Home:
 
 
 def _is_daemon(pid):
-    with suppress(OSError):
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        return b"--pidfile=" in words and is_alive(pid)
-    return False
+    return b"--pidfile=" in command_line(pid).split() and is_alive(pid)
 
 
 def connected(gateway, name="shared", *more, **options):
@@ -126,7 +124,7 @@ class RelayTests:
         """Each of the installed programs is the shim, in the same process that the client has started."""
         with connected(gateway, shim=(str(BIN / program),)) as shim:
             shim.open()
-            assert b"shim_main.py" in Path(f"/proc/{shim.process.pid}/cmdline").read_bytes()
+            assert b"shim_main.py" in command_line(shim.process.pid)
             assert shim.end() == 0
 
     def test_a_url(self, gateway):
@@ -557,7 +555,7 @@ class AbsentTests:
                 shim.open()
                 assert shim.call("echo", text="once") == "once"
                 (child,) = gateway.children()
-                assert b"fixture.py" in Path(f"/proc/{child}/cmdline").read_bytes()
+                assert b"fixture.py" in command_line(child)
             with connected(gateway, "circle") as shim:
                 assert "error" in shim.ask("initialize", **INITIALIZE)
 

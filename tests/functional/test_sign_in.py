@@ -12,7 +12,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +22,7 @@ from tests.support import forkserver
 from tests.support.certificates import Authority
 from tests.support.gateway import BIN, Gateway, eventually, server
 from tests.support.ports import free_port
+from tests.support.processes import texts_below
 from tests.support.protected import Protected, agreed, brought, several
 
 pytestmark = pytest.mark.functional
@@ -149,11 +149,7 @@ class World:
 
     def kept(self) -> str:
         """All that is kept of grants."""
-        found = ""
-        for each in (self.gateway.home / "grants").iterdir():
-            with suppress(FileNotFoundError):  # it is being erased
-                found += each.read_text()
-        return found
+        return texts_below(self.gateway.home / "grants")
 
     def tokens(self) -> set[str]:
         """The access tokens that are kept."""
@@ -326,7 +322,7 @@ class LoginTests:
         assert "sdk does not run: it wants its user" in world.ran("servers", "start", "sdk")[1]
         assert "mcpgateway servers login" in world.ran("doctor")[1]
         state = brought(url)["state"]
-        logs = "".join(each.read_text(errors="replace") for each in (world.gateway.home / "logs").iterdir())
+        logs = texts_below(world.gateway.home / "logs")
         assert state not in world.gateway.log + logs
         assert brought(url)["code_challenge"] not in world.gateway.log + logs
 

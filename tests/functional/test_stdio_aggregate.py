@@ -11,6 +11,7 @@ import pytest
 from tests.shim.driver import MODERN, Shim
 from tests.support import forkserver
 from tests.support.gateway import BIN, LIMIT_S, MARKER, Gateway, eventually, server
+from tests.support.processes import command_line
 from tests.support.whole import whole_result
 
 pytestmark = pytest.mark.functional
@@ -56,7 +57,7 @@ class AggregateTests:
         """The bare command becomes the small program that relays, not a second gateway."""
         with everything(gateway, shim=PROGRAM) as shim:
             shim.open()
-            assert b"shim_main.py" in Path(f"/proc/{shim.process.pid}/cmdline").read_bytes()
+            assert b"shim_main.py" in command_line(shim.process.pid)
             assert json.loads(shim.call("shared__pid"))["pid"] in gateway.children()
 
     def test_a_view(self, gateway):

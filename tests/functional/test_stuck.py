@@ -6,8 +6,9 @@ import signal
 
 import pytest
 
-from tests.support.gateway import Gateway, eventually, is_alive, server
+from tests.support.gateway import Gateway, eventually, server
 from tests.support.http_client import Client, message, tool_call
+from tests.support.processes import is_alive
 from tests.support.real_servers import fixture
 
 pytestmark = pytest.mark.functional

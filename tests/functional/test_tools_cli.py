@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import forkserver
-from tests.support.gateway import BIN, MARKER, Gateway, bearing, server
+from tests.support.gateway import BIN, MARKER, Gateway, server
+from tests.support.processes import bearing
 
 pytestmark = pytest.mark.functional
 

@@ -27,7 +27,8 @@ from mcpgateway.system.process.guardian import Guardian
 from mcpgateway.system.process.orphans import ChildRegistry
 from mcpgateway.system.process.socket_owners import SocketSearch
 from tests.support import forkserver, real_servers
-from tests.support.gateway import BIN, LIMIT_S, bearing, eventually
+from tests.support.gateway import BIN, LIMIT_S, eventually
+from tests.support.processes import bearing
 
 pytestmark = pytest.mark.functional
 

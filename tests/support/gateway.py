@@ -19,6 +19,7 @@ from subprocess import Popen
 from typing import Any, Self
 
 from tests.support import forkserver
+from tests.support.processes import bearing, children_of, is_alive, open_files, resident_kib
 
 BIN = Path(sys.executable).parent
 MARKER = "MCPGATEWAY_TEST_RUN"
@@ -178,7 +179,7 @@ class Gateway:
 
     def descriptors(self) -> int:
         """Return the number of its open files."""
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        return len(open_files(self.pid))
 
     def resident_kib(self) -> int:
         """Return its resident memory."""
@@ -234,43 +235,3 @@ def ran(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a program that is to end by itself."""
     environ = {"PATH": os.environ["PATH"], "HOME": str(cwd)}
     return forkserver.ran(argv, env=environ, cwd=cwd, has_ended=False)
-
-
-def bearing(entry: str) -> list[int]:
-    """The living processes whose environment has this entry."""
-    wanted = entry.encode()
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with suppress(OSError):
-                if wanted in Path(f"/proc/{name}/environ").read_bytes().split(b"\0"):
-                    found.append(int(name))
-    return found
-
-
-def children_of(pid: int) -> list[int]:
-    """The direct children of a process."""
-    return [
-        int(name) for name in os.listdir("/proc") if name.isdigit() and _stat(int(name))[1:2] == [str(pid)]
-    ]
-
-
-def is_alive(pid: int) -> bool:
-    """Return whether a process runs; a zombie does not."""
-    return _stat(pid)[:1] not in ([], ["Z"])
-
-
-def resident_kib(pid: int) -> int:
-    """Return the resident memory of a process."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1])
-    return 0
-
-
-def _stat(pid: int) -> list[str]:
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
-        return []
-    return text[text.rindex(")") + 2 :].split()

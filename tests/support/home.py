@@ -10,8 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.support import forkserver
-from tests.support.gateway import BIN, LIMIT_S, MARKER, bearing, eventually, is_alive
+from tests.support.gateway import BIN, LIMIT_S, MARKER, eventually
 from tests.support.ports import free_port
+from tests.support.processes import bearing, command_line, is_alive
 
 
 class Home:
@@ -109,7 +110,4 @@ class Home:
 
 
 def _is_daemon(pid):
-    with suppress(OSError):
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        return b"--pidfile=" in words and is_alive(pid)
-    return False
+    return b"--pidfile=" in command_line(pid).split() and is_alive(pid)

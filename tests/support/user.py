@@ -15,8 +15,9 @@ from typing import Any, Self
 from attrs import Factory, define
 
 from tests.support import forkserver
-from tests.support.gateway import BIN, LIMIT_S, MARKER, bearing, eventually, is_alive
+from tests.support.gateway import BIN, LIMIT_S, MARKER, eventually
 from tests.support.ports import free_port
+from tests.support.processes import bearing, is_alive
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 WORK = "work"

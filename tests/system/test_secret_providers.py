@@ -8,8 +8,9 @@ import pytest
 from mcpgateway.config.external_values import ExternalValue
 from mcpgateway.config.problems import Problems, Where
 from mcpgateway.system.secret_providers import LIMIT_BYTES, ProvidedValues
-from tests.support.gateway import eventually, is_alive
+from tests.support.gateway import eventually
 from tests.support.keyrings import fill, keyring
+from tests.support.processes import is_alive
 
 
 @pytest.fixture
