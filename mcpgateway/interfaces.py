@@ -264,16 +264,16 @@ class ICallSink(Protocol):
     def is_gone(self) -> bool:
         """True if the client's connection has ended, though the client may reconnect for the answer."""
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Receive the server's response; its id is still the number on the child's connection."""
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Receive the error with which the gateway answers in the server's place."""
 
-    def progressed(self, call: Request, message: bytes) -> None:
+    def progressed(self, request: Request, message: bytes) -> None:
         """Receive a progress notification of this request, a complete JSON-RPC message."""
 
-    def noticed(self, call: Request, message: bytes) -> bool:
+    def noticed(self, request: Request, message: bytes) -> bool:
         """Receive a JSON-RPC message that precedes the answer; return false if the client does not read the stream."""
 
 
@@ -292,7 +292,7 @@ class INoticeListener(Protocol):
     def progressed(self, backend: Any, number: int, params: Envelope, message: Envelope) -> None:
         """Handle progress of a request that has been answered, but whose task may still run."""
 
-    def refused(self, backend: Any, call: Request, error: Raw) -> None:
+    def refused(self, backend: Any, request: Request, error: Raw) -> None:
         """Handle an error response of the server, before the call is answered with it."""
 
 
@@ -485,7 +485,7 @@ class IExitWatch(Protocol):
         """Stop watching all processes."""
 
 
-class IDoor(Protocol):
+class IRequestHandler(Protocol):
     """Answers the requests of the HTTP channel."""
 
     def opened(self, exchange: Any) -> int:

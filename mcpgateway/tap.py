@@ -214,12 +214,12 @@ def makeService(options: Options) -> IService:
     linecache.clearcache()  # attrs keeps the source of all that it generates there: 0.5 MB
     from mcpgateway.app.build import make_gateway
     from mcpgateway.app.daemon import SettingsOrigin
-    from mcpgateway.app.log import Observation
+    from mcpgateway.app.log import LogPipeline
     from mcpgateway.system import service_manager
     from mcpgateway.system.reexec import ReexecCommand
 
     linecache.clearcache()
-    observation = Observation(pinned=options.log_level)
+    observation = LogPipeline(pinned=options.log_level)
     observation.lead()
     command = ReexecCommand.of_this_process(os.environ)
     origin = SettingsOrigin(

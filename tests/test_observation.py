@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogBeginner, Logger, LogPublisher, eventAsJSON, textFileLogObserver
 from zope.interface import implementer
 
-from mcpgateway.app.log import Observation
+from mcpgateway.app.log import LogPipeline
 from mcpgateway.observe.event_feed import FeedEntry
 from mcpgateway.policy.secrets.redaction import MASK
 from tests.support.serverlogs import MemoryLog
@@ -48,7 +48,7 @@ class Stage:
     """An observation between a logger and the observers of a program."""
 
     def __init__(self, pinned: str = "") -> None:
-        self.observation = Observation(pinned=pinned)
+        self.observation = LogPipeline(pinned=pinned)
         self.observation.redactor.learn([SECRET])
         publisher = LogPublisher()
         beginner = LogBeginner(publisher, io.StringIO(), Stdio(), Warned())

@@ -18,7 +18,7 @@ from msgspec import Raw
 from twisted.internet.defer import Deferred
 from twisted.logger import LogBeginner, Logger, LogPublisher, textFileLogObserver
 
-from mcpgateway.app.log import Observation
+from mcpgateway.app.log import LogPipeline
 from mcpgateway.backends.process import StderrTail
 from mcpgateway.cli.main import run
 from mcpgateway.config.model import ServerSpec
@@ -50,7 +50,7 @@ class Warned:
 
 def observed(texts: tuple[str, ...]) -> tuple[str, str]:
     """What the log and the events tell of texts that were logged."""
-    observation, written = Observation(), io.StringIO()
+    observation, written = LogPipeline(), io.StringIO()
     publisher = LogPublisher()
     beginner = LogBeginner(publisher, io.StringIO(), Stdio(), Warned())
     observation.lead(beginner)

@@ -54,9 +54,9 @@ def adopted(name: str, port: int = PORT, program: str = "mcpgateway") -> str:
             try:
                 value = dialect.by_url(each, f"http://localhost:{port}/{each.title}/mcp")
             except ConfigError:  # it takes no URL
-                argv = [program, "connect", each.title, "--", *dialect.target_of(each.road, each.value)]
+                argv = [program, "connect", each.title, "--", *dialect.target_of(each.key_path, each.value)]
                 value = dialect.by_command(each, argv)
-            wishes.append((each.road, value))
+            wishes.append((each.key_path, value))
     return replace(text, path.name, wishes)[0]
 
 

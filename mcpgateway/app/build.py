@@ -13,8 +13,8 @@ from mcpgateway.app.admission import Admission, policy_of
 from mcpgateway.app.control import ControlParts, make_site
 from mcpgateway.app.daemon import GatewayService, SettingsOrigin
 from mcpgateway.app.hub import (
+    HubDependencies,
     Keys,
-    Outside,
     exposition_of,
     figures_of,
     instruments_of,
@@ -24,8 +24,8 @@ from mcpgateway.app.hub import (
     settle,
     tracer_of,
 )
-from mcpgateway.app.log import Observation
-from mcpgateway.app.restart import Renewal
+from mcpgateway.app.log import LogPipeline
+from mcpgateway.app.restart import InPlaceRestart
 from mcpgateway.backends.factory import Backends
 from mcpgateway.backends.spawn import Launcher
 from mcpgateway.config.gateway_settings import GatewaySettings
@@ -34,9 +34,9 @@ from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError
 from mcpgateway.frontends.http.channel_factory import ChannelFactory
 from mcpgateway.frontends.http.guard import Guard
-from mcpgateway.frontends.http.health import HealthDoor
+from mcpgateway.frontends.http.health import HealthEndpoint
 from mcpgateway.frontends.http.listeners import bind, socket_path
-from mcpgateway.frontends.http.mcp import McpDoor
+from mcpgateway.frontends.http.mcp import LegacyEndpoint
 from mcpgateway.frontends.http.peers import Callers
 from mcpgateway.frontends.http.router import Root
 from mcpgateway.hub.catalog.recorded import Snapshots
@@ -104,7 +104,7 @@ def make_gateway(
     reactor: Any,
     origin: SettingsOrigin | None = None,
     command: ReexecCommand | None = None,
-    observation: Observation | None = None,
+    observation: LogPipeline | None = None,
 ) -> GatewayService:
     """Build the gateway with all its parts, and bind its addresses.
 
@@ -116,7 +116,7 @@ def make_gateway(
     sockets = reexec.inherited(os.environ)
     manager = service_manager()  # first, so that no child inherits variables that are for this process
     claim = _claim_of(home)
-    observation = observation or Observation()
+    observation = observation or LogPipeline()
     bearers, keys = _secrets_of(home, settings.gateway.security, reactor, observation.redactor)
     processes.raise_nofile()
     instance = secrets.token_hex(8)
@@ -150,7 +150,7 @@ def make_gateway(
         RecordedListFiles(f"{home}/catalogs", reactor.seconds, _in_thread(reactor)), reactor.seconds
     )
     keepers = keepers_of(reactor, home, JobFiles(f"{home}/jobs"))
-    outside = Outside(
+    dependencies = HubDependencies(
         backends,
         reactor,
         keys,
@@ -167,15 +167,15 @@ def make_gateway(
         looks=True,
         written=written_by,
     )
-    hub = make_hub(settings, outside)
+    hub = make_hub(settings, dependencies)
     logins = backends.make_heard = _logins_of(hub, reactor, backends)
-    switchboard = hub.switchboard
+    dispatcher = hub.dispatcher
     table = processes.ProcessTable()
-    reaper = Reaper(switchboard.sessions, switchboard, table)
-    owners = Owners(switchboard.sessions, table, ExitWatch(reactor), holders, reaper.owner_ended)
+    reaper = Reaper(dispatcher.sessions, dispatcher, table)
+    owners = Owners(dispatcher.sessions, table, ExitWatch(reactor), holders, reaper.owner_ended)
     hub.claim = owners.claim
-    settle(switchboard, settings, home, reactor)
-    mcp = McpDoor(switchboard, owners, lambda: hub.stateless)
+    settle(dispatcher, settings, home, reactor)
+    mcp = LegacyEndpoint(dispatcher, owners, lambda: hub.modern_dispatcher)
     origin = origin or SettingsOrigin(lambda: ExaminedSettings(settings, (), ()), read_at=reactor.seconds())
     reload = make_reload(settings, origin, reactor)
     helper = Helper(launcher.run, home, _surroundings(origin))
@@ -189,10 +189,10 @@ def make_gateway(
     def make_sse() -> LegacySse:
         from mcpgateway.frontends.http.legacy_sse import LegacySse  # few gateways need it
 
-        return LegacySse(switchboard, owners, mcp.streams)
+        return LegacySse(dispatcher, owners, mcp.streams)
 
     census = Census(
-        switchboard,
+        dispatcher,
         hub.health,
         hub.meters,
         reactor.seconds(),
@@ -207,7 +207,7 @@ def make_gateway(
         ),
     )
     parts = ControlParts(
-        switchboard=switchboard,
+        dispatcher=dispatcher,
         owners=owners,
         clock=reactor,
         limits=lambda: reload.settings.gateway.limits,
@@ -240,7 +240,7 @@ def make_gateway(
         guard,
         settings.gateway.limits,
         lambda: make_site(parts),
-        HealthDoor(census, lambda: exposition_of(hub, census)),
+        HealthEndpoint(census, lambda: exposition_of(hub, census)),
     )
     root.look_again, root.settle, root.is_disabled, hub.catch_up = (
         reload.look_again,
@@ -254,7 +254,7 @@ def make_gateway(
         bearers, guard.trusts, OAuthTokenFiles(home).every, logins, settings.gateway.security.oauth.issuer
     )
     # A principal's limits hold everywhere, and its open streams end when its credential is revoked.
-    switchboard.permits.scopes, bearers.gone = bearers.scopes, _parting(factory, leaving)
+    dispatcher.permits.scopes, bearers.gone = bearers.scopes, _parting(factory, leaving)
     guard.changed = lambda: factory.hang_up_where(root.would_refuse)
     trust = trusting(settings.gateway.security.oauth, guard, backends, reactor, factory)
     listeners = bind(reactor, settings.gateway, home, factory, is_alone=claim.is_held, inherited=sockets)
@@ -270,7 +270,7 @@ def make_gateway(
         hub,
         owners,
         reaper,
-        MemoryUpkeep(switchboard, factory.shared.heads.clear),
+        MemoryUpkeep(dispatcher, factory.shared.heads.clear),
         ward,
         launcher,
         Admission(root, guard, callers, bearers, trust, rerouting(backends, settings), leaving),
@@ -278,7 +278,7 @@ def make_gateway(
         enrolment,
         origin,
         claim,
-        Renewal(reactor, command),
+        InPlaceRestart(reactor, command),
         observation,
         () if origin.is_managed else _restorer(home, origin),
     )
@@ -297,7 +297,7 @@ def _logins_of(hub: Hub, clock: Any, backends: Backends) -> Callable[[], Logins]
     def make() -> Logins:
         from mcpgateway.manage.logins import Logins  # only with remote servers
 
-        return Logins(hub.switchboard, hub.health, clock, lambda: backends.accounts)
+        return Logins(hub.dispatcher, hub.health, clock, lambda: backends.accounts)
 
     return make
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mcpgateway.frontends.rest.event_streams import Readers
     from mcpgateway.frontends.rest.fair_queue import FairQueue
     from mcpgateway.frontends.rest.site import Groups
-    from mcpgateway.hub.dispatch import Switchboard
+    from mcpgateway.hub.dispatch import LegacyDispatcher
     from mcpgateway.hub.owners.owners import Owners
     from mcpgateway.interfaces import ILauncher, ISignIns
     from mcpgateway.manage.client_files import ClientFiles
@@ -66,7 +66,7 @@ class ControlParts:
     :ivar web: returns the HTTP client.
     """
 
-    switchboard: Switchboard
+    dispatcher: LegacyDispatcher
     owners: Owners
     clock: IReactorTime
     limits: Callable[[], Limits]
@@ -96,7 +96,7 @@ class ControlParts:
         """The operator's starts and stops of servers."""
         from mcpgateway.manage.servers import ServerOperations
 
-        return ServerOperations(self.switchboard, self.hub.health, self.clock)
+        return ServerOperations(self.dispatcher, self.hub.health, self.clock)
 
     @cached_property
     def turns(self) -> FairQueue:
@@ -174,13 +174,13 @@ def _daemons(parts: ControlParts) -> Any:
     def is_served(reach: Daemon) -> Awaitable[bool]:
         return speaks_mcp(parts.clock, parts.web(), reach)
 
-    return DaemonRoutes(Book(parts.switchboard, parts.hub.health, parts.operating, is_served))
+    return DaemonRoutes(Book(parts.dispatcher, parts.hub.health, parts.operating, is_served))
 
 
 def _describing(_: ControlParts) -> Any:
-    from mcpgateway.frontends.rest.description import Describing
+    from mcpgateway.frontends.rest.description import DescriptionRoutes
 
-    return Describing()
+    return DescriptionRoutes()
 
 
 def _figures(parts: ControlParts) -> Any:
@@ -195,11 +195,11 @@ def _instance(parts: ControlParts) -> Any:
     from mcpgateway.manage.shutdown import GatewayShutdown
     from mcpgateway.observe.dump import Dump
 
-    board, clock = parts.switchboard, parts.clock
+    view_sessions, clock = parts.dispatcher, parts.clock
     return GatewayRoutes(
-        Readiness(board, parts.hub.health, clock, parts.is_disabled),
+        Readiness(view_sessions, parts.hub.health, clock, parts.is_disabled),
         Dump(
-            board,
+            view_sessions,
             _book(parts),
             clock,
             lambda: parts.reload.settings,
@@ -207,40 +207,42 @@ def _instance(parts: ControlParts) -> Any:
             parts.redact,
             lambda: {**parts.turns.shown(), "readers": len(parts.readers)},
         ),
-        GatewayShutdown(board, clock, parts.stop),
+        GatewayShutdown(view_sessions, clock, parts.stop),
     )
 
 
 def _logs(parts: ControlParts) -> Any:
-    from mcpgateway.frontends.rest.logs import Logs
+    from mcpgateway.frontends.rest.logs import LogRoutes
 
-    return Logs(parts.logs, parts.events, parts.readers)
+    return LogRoutes(parts.logs, parts.events, parts.readers)
 
 
 def _older(parts: ControlParts) -> Any:
-    from mcpgateway.frontends.rest.compat_immorterm import Older
+    from mcpgateway.frontends.rest.compat_immorterm import ImmortermRoutes
     from mcpgateway.manage.tools.family import list_tools
 
     def listed(server: ServerSpec, principal: str) -> Awaitable[Sequence[str]]:
-        return list_tools(parts.switchboard, parts.clock, server, principal)
+        return list_tools(parts.dispatcher, parts.clock, server, principal)
 
-    return Older(parts.switchboard, parts.operating, parts.clients(), lambda: _installing(parts), listed)
+    return ImmortermRoutes(
+        parts.dispatcher, parts.operating, parts.clients(), lambda: _installing(parts), listed
+    )
 
 
 def _relay(parts: ControlParts) -> Any:
     from mcpgateway.backends.relay import RestRelay as Relaying
     from mcpgateway.frontends.rest.relay import RelayRoutes
 
-    return RelayRoutes(parts.switchboard, Relaying(parts.web, parts.clock))
+    return RelayRoutes(parts.dispatcher, Relaying(parts.web, parts.clock))
 
 
 def _servers(parts: ControlParts) -> Any:
-    from mcpgateway.frontends.rest.servers import Servers
+    from mcpgateway.frontends.rest.servers import ServerRoutes
     from mcpgateway.observe.roster import Roster
 
     reload = parts.reload
     roster = Roster(
-        lambda: parts.switchboard.servers,
+        lambda: parts.dispatcher.servers,
         parts.census.server,
         lambda: reload.settings.blueprints,
         parts.census.tools,
@@ -254,45 +256,45 @@ def _servers(parts: ControlParts) -> Any:
             _installing(parts), roster, parts.operating, parts.tag_key, partial(classify, parts.home)
         )
 
-    return Servers(roster, parts.operating, entries, lambda: reload.settings.gateway)
+    return ServerRoutes(roster, parts.operating, entries, lambda: reload.settings.gateway)
 
 
 def _sessions(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.sessions import SessionRoutes
 
-    return SessionRoutes(parts.switchboard, _book(parts))
+    return SessionRoutes(parts.dispatcher, _book(parts))
 
 
 def _tokens(parts: ControlParts) -> Any:
-    from mcpgateway.frontends.rest.tokens import Tokens
+    from mcpgateway.frontends.rest.tokens import TokenRoutes
 
-    return Tokens(parts.issuing())
+    return TokenRoutes(parts.issuing())
 
 
 def _tools(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.tools import ToolRoutes
 
-    return ToolRoutes(parts.switchboard, parts.owners, parts.clock)
+    return ToolRoutes(parts.dispatcher, parts.owners, parts.clock)
 
 
 def _tracing(parts: ControlParts) -> Any:
-    from mcpgateway.frontends.rest.tracing import Tracing
+    from mcpgateway.frontends.rest.tracing import TracingRoutes
     from mcpgateway.observe.recorder import Recording
     from mcpgateway.observe.why import Diagnoser
 
     hub, health = parts.hub, parts.hub.health
-    why = Diagnoser(parts.switchboard, health, hub.tapes, parts.problems, parts.redact)
+    why = Diagnoser(parts.dispatcher, health, hub.tapes, parts.problems, parts.redact)
     activity = hub.tracer.activity if hub.tracer is not None else None
-    return Tracing(why, Recording(hub.tapes, health.histories, parts.clock, parts.redact), activity)
+    return TracingRoutes(why, Recording(hub.tapes, health.histories, parts.clock, parts.redact), activity)
 
 
 def _book(parts: ControlParts) -> SessionDirectory:
     from mcpgateway.observe.sessions import SessionDirectory
 
-    return SessionDirectory(parts.switchboard, parts.clock.seconds)
+    return SessionDirectory(parts.dispatcher, parts.clock.seconds)
 
 
 def _installing(parts: ControlParts) -> Installer:
     from mcpgateway.manage.tools.family import installing_of
 
-    return installing_of(parts.reload, parts.switchboard, parts.home, parts.launcher, parts.clock)
+    return installing_of(parts.reload, parts.dispatcher, parts.home, parts.launcher, parts.clock)

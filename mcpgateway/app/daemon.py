@@ -20,8 +20,8 @@ from mcpgateway import __version__
 from mcpgateway.app.admission import Admission
 from mcpgateway.app.enrolled import uses_gateway, uses_gateway_now
 from mcpgateway.app.hub import GROUND, Hub, ground_of, settle
-from mcpgateway.app.log import Observation
-from mcpgateway.app.restart import Renewal
+from mcpgateway.app.log import LogPipeline
+from mcpgateway.app.restart import InPlaceRestart
 from mcpgateway.backends.spawn import Launcher
 from mcpgateway.config.diff import Change
 from mcpgateway.config.gateway_settings import Adopt, ManholeSettings
@@ -31,8 +31,8 @@ from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError
 from mcpgateway.frontends.http.channel_factory import ChannelFactory
 from mcpgateway.frontends.http.listeners import Listeners
-from mcpgateway.frontends.http.mcp import McpDoor
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.frontends.http.mcp import LegacyEndpoint
+from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.hub.owners.reaper import Reaper
 from mcpgateway.interfaces import ILauncher, Launch
@@ -106,7 +106,7 @@ class GatewayService(Service):
     manager: Notify | None = field(repr=False)
     listeners: Listeners = field(repr=False)
     factory: ChannelFactory = field(repr=False)
-    mcp: McpDoor = field(repr=False)
+    mcp: LegacyEndpoint = field(repr=False)
     hub: Hub = field(repr=False)
     owners: Owners = field(repr=False)
     reaper: Reaper = field(repr=False)
@@ -118,8 +118,8 @@ class GatewayService(Service):
     enrolment: Enrolment = field(repr=False)
     origin: SettingsOrigin = field(repr=False)
     claim: InstanceLock = field(repr=False)
-    renewal: Renewal = field(repr=False)
-    observation: Observation = field(repr=False)
+    renewal: InPlaceRestart = field(repr=False)
+    observation: LogPipeline = field(repr=False)
     restorer: tuple[str, ...] = field(repr=False, default=())
     _started_at: float = field(init=False, default=0.0)
     _vacancy: IdleTime = field(init=False, repr=False)
@@ -127,15 +127,15 @@ class GatewayService(Service):
     _manhole: Manhole | None = field(init=False, default=None, repr=False)
 
     @property
-    def switchboard(self) -> Switchboard:
+    def dispatcher(self) -> LegacyDispatcher:
         """The dispatch of legacy requests."""
-        return self.hub.switchboard
+        return self.hub.dispatcher
 
     def __attrs_post_init__(self) -> None:
         self.reload.apply = self.apply
         self.hub.config = self.reload.state.shown
         self.hub.manage = self._manage
-        self._vacancy = IdleTime(self.switchboard, lambda: self.hub.is_heard)
+        self._vacancy = IdleTime(self.dispatcher, lambda: self.hub.is_heard)
         self._heart = LoopingCall(self._tick)
         self._heart.clock = self.reactor
 
@@ -145,7 +145,7 @@ class GatewayService(Service):
             managed,
         )  # few users let a model manage their servers
 
-        tools = managed(ManagementParts(sight, self.reload, self.switchboard, self.home, launcher, clock))
+        tools = managed(ManagementParts(sight, self.reload, self.dispatcher, self.home, launcher, clock))
         tracer = self.hub.tracer
         if tracer is None or tracer.activity is None:
             return tools
@@ -158,7 +158,7 @@ class GatewayService(Service):
         super().startService()
         self._observe()
         if self.observation.logs is not None:
-            self.observation.logs.is_served = lambda name: name in self.switchboard.servers
+            self.observation.logs.is_served = lambda name: name in self.dispatcher.servers
         self.observation.begin()
         self._started_at = self.reactor.seconds()
         if self.manager is not None:
@@ -196,9 +196,9 @@ class GatewayService(Service):
         self.settings = change.settings
         self._observe()
         if not change.is_quiet or change.concerns(*GROUND):
-            settle(self.switchboard, change.settings, self.home, self.reactor)
+            settle(self.dispatcher, change.settings, self.home, self.reactor)
         elif change.has_servers:
-            self.switchboard.scopes.settle_on(ground_of(change.settings, self.reactor.seconds))
+            self.dispatcher.scopes.settle_on(ground_of(change.settings, self.reactor.seconds))
         self.admission.apply(change)
         self.hub.apply(change)
         self._say_ready()
@@ -223,7 +223,7 @@ class GatewayService(Service):
         self._manhole.adopt(self.settings.manhole)
 
     def _inside(self) -> dict[str, Any]:
-        pool, sessions = self.switchboard.pool, self.switchboard.sessions
+        pool, sessions = self.dispatcher.pool, self.dispatcher.sessions
         return {"gateway": self, "pool": pool, "sessions": sessions, "config": self.settings}
 
     def _observe(self) -> None:
@@ -243,7 +243,7 @@ class GatewayService(Service):
             self.reactor.stop()
 
     def _enrol(self) -> None:
-        if self.switchboard.is_open:
+        if self.dispatcher.is_open:
             self.enrolment.begin(self.settings, adopts=self.origin.adopts)
 
     def say_that_it_runs(self) -> None:
@@ -322,15 +322,15 @@ class GatewayService(Service):
             self.factory.sweep,
             self.mcp.streams.tick,
             self._expire,
-            self.switchboard.pool.tick,
-            self.switchboard.calls.tick,
-            self.switchboard.questions.tick,
+            self.dispatcher.pool.tick,
+            self.dispatcher.calls.tick,
+            self.dispatcher.questions.tick,
             self.hub.tick,
             self.hub.health.tick,
             self.owners.tick,
             self.admission.bearers.tick,
             self.admission.tick,
-            self.switchboard.sessions.store.settle,
+            self.dispatcher.sessions.store.settle,
             self._reap,
             self._tidy,
             self.reload.tick,
@@ -344,14 +344,14 @@ class GatewayService(Service):
                 self.log.failure("a beat of the heart failed", event="heartbeat.failed")
 
     def _say_ready(self) -> None:
-        if self.manager is not None and self.switchboard.is_open:
+        if self.manager is not None and self.dispatcher.is_open:
             self.manager.ready(self._status())
 
     def _status(self) -> str:
-        calls, sessions = self.switchboard.calls.awaited(), len(self.switchboard.sessions)
-        if not self.switchboard.is_open:
+        calls, sessions = self.dispatcher.calls.awaited(), len(self.dispatcher.sessions)
+        if not self.dispatcher.is_open:
             return f"stopping, calls under way: {calls}"
-        processes = sum(len(slot.pids) for slot in self.switchboard.pool)
+        processes = sum(len(slot.pids) for slot in self.dispatcher.pool)
         return f"{len(self.settings.servers)} servers, {processes} processes, {sessions} sessions at {self._base}"
 
     def _say_alive(self) -> None:
@@ -359,19 +359,19 @@ class GatewayService(Service):
             self.manager.beat(self._status())
 
     def _age(self) -> None:
-        self.switchboard.sessions.now += 1
+        self.dispatcher.sessions.now += 1
 
     def _expire(self) -> None:
-        for slot in self.switchboard.pool:
+        for slot in self.dispatcher.pool:
             slot.expire()
 
     def _reap(self) -> None:
-        if self.switchboard.sessions.now % round(self.settings.gateway.limits.reap_s) == 0:
+        if self.dispatcher.sessions.now % round(self.settings.gateway.limits.reap_s) == 0:
             self.reaper.look_around(self.settings.gateway.limits.session_idle_s)
             self.owners.tidy()
 
     def _tidy(self) -> None:
-        if self.switchboard.sessions.now % TIDY_TICKS == 0:
+        if self.dispatcher.sessions.now % TIDY_TICKS == 0:
             self.housekeeping.look_around()
 
     def _leave(self) -> None:
@@ -400,10 +400,10 @@ class GatewayService(Service):
         self.reload.close()
         if self._manhole is not None:
             self._manhole.close()
-        self.switchboard.is_open = False
+        self.dispatcher.is_open = False
         if not self.renewal.is_due:
             await self._refuse()
-        await self.switchboard.close()
+        await self.dispatcher.close()
         await self.launcher.close()
         self.ward.close()
         await deferLater(self.reactor, 0)  # the answers to cut-off calls leave in the next turn
@@ -413,7 +413,7 @@ class GatewayService(Service):
         self.owners.close()
         if self.hub.snapshots is not None:
             self.hub.snapshots.close()
-        self.switchboard.sessions.store.close()
+        self.dispatcher.sessions.store.close()
         if not self.renewal.is_due:
             self.forget()
         self.observation.end()
@@ -448,14 +448,14 @@ class GatewayService(Service):
 
     async def _drained(self) -> None:
         waited, limit = 0.0, self.settings.gateway.limits.drain_s
-        if calls := self.switchboard.calls.awaited():
+        if calls := self.dispatcher.calls.awaited():
             self.log.info(
                 "{calls} calls are under way; waiting up to {limit:g} s",
                 event="service.drain",
                 calls=calls,
                 limit=limit,
             )
-        while self.switchboard.calls.awaited() and waited < limit:
+        while self.dispatcher.calls.awaited() and waited < limit:
             await deferLater(self.reactor, 0.1)
             waited += 0.1
 

@@ -12,7 +12,7 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall, react
 
-from mcpgateway.app.hub import Hub, Keys, Outside, make_hub, proxies_of, settle
+from mcpgateway.app.hub import Hub, HubDependencies, Keys, make_hub, proxies_of, settle
 from mcpgateway.backends.factory import Backends
 from mcpgateway.backends.spawn import Launcher
 from mcpgateway.cli.commands.discover import progress, report
@@ -136,7 +136,7 @@ async def _run(
     )
     backends.proxies = proxies_of(settings)
     hub = _hub_of(reactor, home, settings, backends, holders)
-    discovery = Discovery(hub.switchboard, reactor)
+    discovery = Discovery(hub.dispatcher, reactor)
     telling = LoopingCall(lambda: request.tell(discovery.shown()))
     telling.clock = reactor
     try:
@@ -147,7 +147,7 @@ async def _run(
     finally:
         if telling.running:
             telling.stop()
-        await hub.switchboard.close()
+        await hub.dispatcher.close()
         await launcher.close()
         ward.close()
         if hub.snapshots is not None:
@@ -159,8 +159,8 @@ def _hub_of(reactor: Any, home: str, settings: Settings, backends: Backends, hol
     # No file of these sessions is kept after the end of this program.
     store = Journal(":memory:", reactor.seconds)
     keys = Keys(secrets.token_urlsafe(32))
-    hub = make_hub(settings, Outside(backends, reactor, keys, store, holders, snapshots=snapshots))
-    settle(hub.switchboard, settings, home, reactor)
+    hub = make_hub(settings, HubDependencies(backends, reactor, keys, store, holders, snapshots=snapshots))
+    settle(hub.dispatcher, settings, home, reactor)
     return hub
 
 

@@ -29,7 +29,7 @@ from mcpgateway.errors import BackendError
 from mcpgateway.hub.catalog.recorded import Snapshots
 from mcpgateway.hub.children.start_limiter import StartLimiter
 from mcpgateway.hub.client_requests import Questions
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.health.health import BLIND, Health, Instruments
 from mcpgateway.hub.limits.call_limiters import Limiters
 from mcpgateway.hub.meters import Meters
@@ -45,7 +45,7 @@ from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot_environment import SlotEnvironment
 from mcpgateway.hub.url_elicitation import SendingAway
 from mcpgateway.hub.views import ViewsConfig
-from mcpgateway.hub.workspaces import Ground, Scopes
+from mcpgateway.hub.workspaces import Scopes, WorkspaceSettings
 from mcpgateway.interfaces import ILauncher, ISessionStore
 from mcpgateway.observe.savings import Savings, TokenWeights
 from mcpgateway.observe.timeline import Timeline
@@ -57,13 +57,13 @@ from mcpgateway.records import FrozenRecord
 from mcpgateway.system.process.tree_sizes import tree_activity, tree_sizes
 from mcpgateway.system.settings import read_workspace
 from mcpgateway.system.workspaces import WorkspaceFinder
-from mcpgateway.views.specs import NOTHING_KEPT, Keepers
+from mcpgateway.views.specs import NOTHING_KEPT, ViewStorage
 
 if TYPE_CHECKING:
     from mcpgateway.backends.http.client import Web
     from mcpgateway.frontends.http.metrics import Exposition
     from mcpgateway.hub.bridge.to_modern import ToModern
-    from mcpgateway.hub.modern_dispatch import Stateless
+    from mcpgateway.hub.modern_dispatch import ModernDispatcher
     from mcpgateway.hub.results.originals import Vault
     from mcpgateway.hub.usage import Usage
     from mcpgateway.observe.census import Census
@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     from mcpgateway.owntools.status import GatewayStatus
     from mcpgateway.owntools.tool import Tool
     from mcpgateway.protocol.request_states import RequestStates
-    from mcpgateway.views.modern import ViewDoor
+    from mcpgateway.views.modern import ModernViewRequests
     from mcpgateway.views.sessions import ViewSessions
 
 # The settings by which workspaces and their servers are found.
@@ -115,9 +115,9 @@ def usage_of(seconds: Callable[[], float], home: str) -> Usage:
     return Usage(UsageFile(f"{home}/usage.json"), seconds)
 
 
-def keepers_of(reactor: Any, home: str, jobs: JobStore) -> Keepers:
+def keepers_of(reactor: Any, home: str, jobs: JobStore) -> ViewStorage:
     """Return the stores of usage, results and jobs."""
-    return Keepers(jobs, partial(usage_of, reactor.seconds, home), partial(vault_of, reactor, home))
+    return ViewStorage(jobs, partial(usage_of, reactor.seconds, home), partial(vault_of, reactor, home))
 
 
 def vault_of(reactor: Any, home: str, limits: ShieldLimits) -> Vault:
@@ -164,7 +164,7 @@ def tracer_of(
     return tracer
 
 
-class Outside(FrozenRecord, frozen=True):
+class HubDependencies(FrozenRecord, frozen=True):
     """The parts that the hub uses and does not build.
 
     :ivar holders: finds the processes that hold sockets.
@@ -185,7 +185,7 @@ class Outside(FrozenRecord, frozen=True):
     holders: Callable[[Collection[int]], Deferred[dict[int, int]]]
     instruments: Instruments = BLIND
     snapshots: Snapshots | None = None
-    keepers: Keepers = NOTHING_KEPT
+    keepers: ViewStorage = NOTHING_KEPT
     said: Said = unkept
     stopwatch: Callable[[], float] = time.perf_counter
     tracer: Tracer | None = None
@@ -194,20 +194,25 @@ class Outside(FrozenRecord, frozen=True):
     written: Written | None = None
 
 
-def make_hub(settings: Settings, outside: Outside) -> Hub:
+def make_hub(settings: Settings, dependencies: HubDependencies) -> Hub:
     """Build the hub."""
-    launcher, clock, keys, store = outside.launcher, outside.clock, outside.keys, outside.store
-    snapshots, gateway = outside.snapshots, settings.gateway
+    launcher, clock, keys, store = (
+        dependencies.launcher,
+        dependencies.clock,
+        dependencies.keys,
+        dependencies.store,
+    )
+    snapshots, gateway = dependencies.snapshots, settings.gateway
     sessions = Sessions(gateway.limits.sessions, keys.session_ids(), store, clock.seconds)
     questions = Questions()
 
     notices = Notices(sessions, questions, lambda slot, why: pool.asked_nobody(slot, why))  # noqa: PLW0108 - later
-    notices.said = outside.said
-    health = Health(gateway, outside.instruments, clock.seconds)
-    meters = Meters(outside.stopwatch, outside.redactor.redact)
+    notices.said = dependencies.said
+    health = Health(gateway, dependencies.instruments, clock.seconds)
+    meters = Meters(dependencies.stopwatch, dependencies.redactor.redact)
 
     tapes = Tapes(clock.seconds, gateway.trace.record_lines)
-    around = SlotEnvironment(
+    parts = SlotEnvironment(
         launcher,
         clock,
         notices,
@@ -220,7 +225,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         Locks(lambda slot, why: pool.move(slot.server, why), lambda slot: pool.others(slot)),  # noqa: PLW0108 - later
         tapes,
     )
-    pool = _pool_of(around, outside, questions)
+    pool = _pool_of(parts, dependencies, questions)
     pool.params_of = sessions.params_of
     eras = Eras(pool, store, gateway.bridge, clock.seconds)
 
@@ -229,85 +234,92 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
 
         return ToModern(sessions, questions, clock)
 
-    neighbours = Neighbours(outside.holders)
+    neighbours = Neighbours(dependencies.holders)
     scopes = Scopes(pool, neighbours, ground_of(settings, clock.seconds))
-    switchboard = Switchboard(settings.servers, pool, sessions, questions, eras, make_to_modern)
-    switchboard.scopes, switchboard.sending_away = scopes, SendingAway(sessions, clock)
+    dispatcher = LegacyDispatcher(settings.servers, pool, sessions, questions, eras, make_to_modern)
+    dispatcher.scopes, dispatcher.sending_away = scopes, SendingAway(sessions, clock)
 
     @cache
-    def make_board() -> ViewSessions:
+    def make_view_sessions() -> ViewSessions:
         # Not built for a gateway whose clients use single servers only.
-        from mcpgateway.views.wiring import Parts, board_of
+        from mcpgateway.views.wiring import ViewParts, view_sessions_of
 
-        parts = Parts(switchboard, health, launcher, clock, snapshots, outside.keepers, outside.redactor.mask)
-        notices.lists = made = board_of(hub, parts)
+        keepers, mask = dependencies.keepers, dependencies.redactor.mask
+        parts = ViewParts(dispatcher, health, launcher, clock, snapshots, keepers, mask)
+        notices.lists = made = view_sessions_of(hub, parts)
         made.catch_up = lambda: hub.catch_up()  # noqa: PLW0108 - it is set later
         return made
 
-    switchboard.make_board = make_board
-    scopes.members = lambda view: switchboard.board.members(view)  # noqa: PLW0108 - it is built when it is first used
-    health.attend(switchboard)
+    dispatcher.make_view_sessions = make_view_sessions
+    scopes.members = lambda view: dispatcher.view_sessions.members(view)  # noqa: PLW0108 - it is built when it is first used
+    health.attend(dispatcher)
 
-    def make_stateless() -> Stateless:
+    def make_stateless() -> ModernDispatcher:
         # A gateway with legacy clients only saves half a megabyte.
         from mcpgateway.hub.bridge.to_legacy import ToLegacy
-        from mcpgateway.hub.modern_dispatch import Stateless
+        from mcpgateway.hub.modern_dispatch import ModernDispatcher
         from mcpgateway.hub.request_states import ServerStates
         from mcpgateway.hub.result_cache import ResultCache
 
         states = keys.request_states()
         to_legacy = ToLegacy(
-            pool, sessions, questions, states, clock.seconds, switchboard.end, switchboard.current
+            pool, sessions, questions, states, clock.seconds, dispatcher.end, dispatcher.current
         )
         cache = ResultCache(clock.seconds)
-        notices.modern = made = Stateless(
-            pool, sessions, eras, neighbours, cache, to_legacy, switchboard.current
+        notices.modern = made = ModernDispatcher(
+            pool, sessions, eras, neighbours, cache, to_legacy, dispatcher.current
         )
-        made.is_open = switchboard.is_open
-        made.permits, made.states = switchboard.permits, ServerStates(states, store, clock.seconds)
-        made.sending_away = switchboard.sending_away
-        made.make_views = lambda stateless: _views_of(stateless, make_board(), outside)
-        made.direct = lambda: switchboard.board.direct
+        made.is_open = dispatcher.is_open
+        made.permits, made.states = dispatcher.permits, ServerStates(states, store, clock.seconds)
+        made.sending_away = dispatcher.sending_away
+        made.make_views = lambda modern_dispatcher: _views_of(
+            modern_dispatcher, make_view_sessions(), dependencies
+        )
+        made.direct = lambda: dispatcher.view_sessions.direct
         return made
 
     timeline, ways = Timeline(meters, clock.seconds), ViewsConfig(gateway, settings.profiles)
-    hub = Hub(switchboard, health, meters, timeline, make_stateless, ways, tapes, snapshots)
-    health.on_switch = switchboard.show_anew
-    hub.savings = savings_of(hub, outside)
-    hub.follow(outside.tracer)
+    hub = Hub(dispatcher, health, meters, timeline, make_stateless, ways, tapes, snapshots)
+    health.on_switch = dispatcher.show_anew
+    hub.savings = savings_of(hub, dependencies)
+    hub.follow(dependencies.tracer)
     return hub
 
 
-def _pool_of(around: SlotEnvironment, outside: Outside, questions: Questions) -> Pool:
-    pool = Pool(around, outside.store)
-    if outside.written is not None:
-        pool.traits.looks, pool.traits.sees = True, bool(outside.written((os.getpid(),)))
-    around.limiters = Limiters(pool, around.meters, outside.written, questions.is_asked)
-    if outside.looks:
-        look = FirstLook(pool, around.clock)
-        around.meet = look.met
-        if around.snapshots is not None:
-            around.snapshots.listed = look.listed
+def _pool_of(parts: SlotEnvironment, dependencies: HubDependencies, questions: Questions) -> Pool:
+    pool = Pool(parts, dependencies.store)
+    if dependencies.written is not None:
+        pool.traits.looks, pool.traits.sees = True, bool(dependencies.written((os.getpid(),)))
+    parts.limiters = Limiters(pool, parts.meters, dependencies.written, questions.is_asked)
+    if dependencies.looks:
+        look = FirstLook(pool, parts.clock)
+        parts.meet = look.met
+        if parts.snapshots is not None:
+            parts.snapshots.listed = look.listed
     return pool
 
 
-def _views_of(stateless: Stateless, board: ViewSessions, outside: Outside) -> ViewDoor:
-    from mcpgateway.views.modern import ViewDoor
+def _views_of(
+    modern_dispatcher: ModernDispatcher, view_sessions: ViewSessions, dependencies: HubDependencies
+) -> ModernViewRequests:
+    from mcpgateway.views.modern import ModernViewRequests
     from mcpgateway.views.modern_registry import ModernParts
 
-    states, clock = outside.keys.request_states(), outside.clock
-    around = ModernParts(board, board.switchboard.pool, clock, states, clock.seconds, outside.snapshots)
-    door = ViewDoor(stateless, around)
-    door.use(board.outcomes)
-    board.errands = door.errands
-    board.on_tick.append(door.look_around)
-    board.on_anew.append(door.anew)
-    return door
+    states, clock = dependencies.keys.request_states(), dependencies.clock
+    parts = ModernParts(
+        view_sessions, view_sessions.dispatcher.pool, clock, states, clock.seconds, dependencies.snapshots
+    )
+    view_requests = ModernViewRequests(modern_dispatcher, parts)
+    view_requests.use(view_sessions.outcomes)
+    view_sessions.own_calls = view_requests.own_calls
+    view_sessions.on_tick.append(view_requests.look_around)
+    view_sessions.on_anew.append(view_requests.anew)
+    return view_requests
 
 
-def savings_of(hub: Hub, outside: Outside) -> Savings:
+def savings_of(hub: Hub, dependencies: HubDependencies) -> Savings:
     """Return the sum of the gateway's savings."""
-    pool, read = hub.switchboard.pool, outside.keepers.usage
+    pool, read = hub.dispatcher.pool, dependencies.keepers.usage
     on_record = cache(read) if read is not None else None  # loaded for the first client of a view
 
     def usage() -> Usage | None:
@@ -316,8 +328,8 @@ def savings_of(hub: Hub, outside: Outside) -> Savings:
     def pids() -> Iterable[int]:
         return (pid for slot in pool for pid in slot.pids)
 
-    weights = TokenWeights(outside.instruments.weigh, pids)
-    return Savings(hub.switchboard, hub.health, weights, usage)
+    weights = TokenWeights(dependencies.instruments.weigh, pids)
+    return Savings(hub.dispatcher, hub.health, weights, usage)
 
 
 def figures_of(hub: Hub, census: Census) -> ServerFigures:
@@ -334,7 +346,7 @@ def exposition_of(hub: Hub, census: Census) -> Exposition:
     return Exposition(hub.meters, census, hub.savings)
 
 
-def ground_of(settings: Settings, seconds: Callable[[], float]) -> Ground:
+def ground_of(settings: Settings, seconds: Callable[[], float]) -> WorkspaceSettings:
     """Return the settings of workspaces."""
 
     def read(path: str) -> WorkspaceSpec:
@@ -352,12 +364,12 @@ def ground_of(settings: Settings, seconds: Callable[[], float]) -> Ground:
 
     roots = (each.path for each in settings.workspaces)
     places = WorkspaceFinder(roots, os.path.expanduser("~"), seconds)
-    return Ground(places, settings.workspaces, read, variant, takes_values)
+    return WorkspaceSettings(places, settings.workspaces, read, variant, takes_values)
 
 
-def settle(switchboard: Switchboard, settings: Settings, home: str, clock: Any) -> None:
+def settle(dispatcher: LegacyDispatcher, settings: Settings, home: str, clock: Any) -> None:
     """Apply the settings of workspaces, and the approvals of users for repositories."""
-    scopes = switchboard.scopes
+    scopes = dispatcher.scopes
     scopes.settle_on(ground_of(settings, clock.seconds))
     world = _world(settings)
     names = [server.name for server in settings.servers]
@@ -400,7 +412,7 @@ def _none(sight: GatewayStatus, launcher: ILauncher, clock: Any) -> Iterable[Too
 class Hub:
     """The hub with its parts.
 
-    :ivar switchboard: the dispatch of legacy requests.
+    :ivar dispatcher: the dispatch of legacy requests.
     :ivar health: the watch over servers.
     :ivar meters: counters of calls.
     :ivar timeline: the same counters, by the minute.
@@ -416,11 +428,11 @@ class Hub:
     :ivar claim: watches the process that owns a session (`mcpgateway.hub.owners.owners.Owners.claim`).
     """
 
-    switchboard: Switchboard
+    dispatcher: LegacyDispatcher
     health: Health
     meters: Meters
     timeline: Timeline
-    _make_stateless: Callable[[], Stateless]
+    _make_stateless: Callable[[], ModernDispatcher]
     ways: ViewsConfig
     tapes: Tapes
     snapshots: Snapshots | None = None
@@ -432,55 +444,55 @@ class Hub:
     usage: Usage | None = None
     vault: Vault | None = None
     tracer: Tracer | None = None
-    _stateless: Stateless | None = None
+    _modern_dispatcher: ModernDispatcher | None = None
     savings: Savings = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        limit = self.switchboard.list_limit
+        limit = self.dispatcher.list_limit
         limit.set(self.ways.gateway.limits.list_bytes)
         self.health.too_long = limit.said
         if self.snapshots is not None:
             self.snapshots.limit = limit
 
     @property
-    def stateless(self) -> Stateless:
+    def modern_dispatcher(self) -> ModernDispatcher:
         """The dispatch of modern requests, built for the first one."""
-        if self._stateless is None:
-            self._stateless = self._make_stateless()
+        if self._modern_dispatcher is None:
+            self._modern_dispatcher = self._make_stateless()
             if self.claim is not None:
-                self._stateless.claim = self._stateless.to_legacy.lanes.claim = self.claim
-        return self._stateless
+                self._modern_dispatcher.claim = self._modern_dispatcher.to_legacy.exclusive.claim = self.claim
+        return self._modern_dispatcher
 
     @property
     def is_heard(self) -> bool:
         """Return whether clients listen to views, for which no server has to run."""
-        return self._stateless is not None and self._stateless.is_heard
+        return self._modern_dispatcher is not None and self._modern_dispatcher.is_heard
 
     def apply(self, change: Change) -> None:
         """Apply a change of the configuration; sessions of unchanged servers are not affected.
 
         Calls that wait for a removed server are refused before its children end, so that they do not start another.
         """
-        switchboard, gateway = self.switchboard, change.settings.gateway
+        dispatcher, gateway = self.dispatcher, change.settings.gateway
         self.ways = ViewsConfig(gateway, change.settings.profiles)
         if change.concerns("limits"):
-            switchboard.sessions.set_limit(gateway.limits.sessions)
-            switchboard.pool.set_limits(gateway.limits.spawns, gateway.limits.handshake_s)
-            switchboard.list_limit.set(gateway.limits.list_bytes)
+            dispatcher.sessions.set_limit(gateway.limits.sessions)
+            dispatcher.pool.set_limits(gateway.limits.spawns, gateway.limits.handshake_s)
+            dispatcher.list_limit.set(gateway.limits.list_bytes)
         if change.concerns("bridge"):
-            switchboard.eras.set_bridge(gateway.bridge)
+            dispatcher.eras.set_bridge(gateway.bridge)
         if change.concerns("ping_s", "limits", "circuit"):
             self.health.adopt(gateway)
-        if self._stateless is not None:
-            self._stateless.to_legacy.apply(change)
-        switchboard.apply(change)
+        if self._modern_dispatcher is not None:
+            self._modern_dispatcher.to_legacy.apply(change)
+        dispatcher.apply(change)
 
     def tick(self) -> None:
         """Tick all parts; called once a second."""
-        if self._stateless is not None:
-            self._stateless.to_legacy.tick()
-        self.switchboard.tick_bridge()
-        self.switchboard.tick_views()
+        if self._modern_dispatcher is not None:
+            self._modern_dispatcher.to_legacy.tick()
+        self.dispatcher.tick_bridge()
+        self.dispatcher.tick_views()
         for each in (self.snapshots, self.usage, self.vault, self.timeline, self.savings, self.tracer):
             if each is not None:
                 each.tick()
@@ -491,14 +503,14 @@ class Hub:
         meters.on_begin = tracer.begun if tracer is not None else None
         meters.on_end = tracer.ended if tracer is not None else None
         activity = tracer.activity if tracer is not None else None
-        self.switchboard.permits.on_refusal = activity.refused if activity is not None else None
+        self.dispatcher.permits.on_refusal = activity.refused if activity is not None else None
 
     def close(self) -> None:
         """End all parts, in order."""
         if self.jobs is not None:
             self.jobs.close()
-        if self._stateless is not None:
-            self._stateless.close()
+        if self._modern_dispatcher is not None:
+            self._modern_dispatcher.close()
         for each in (self.usage, self.vault, self.tracer):
             if each is not None:
                 each.close()

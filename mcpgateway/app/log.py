@@ -64,7 +64,7 @@ class LoggedFailure:
 
 @implementer(ILogObserver)
 @define(eq=False, repr=False)
-class Observation:
+class LogPipeline:
     """Receives every event, redacts it, and passes it on.
 
     :ivar redactor: removes secrets.

@@ -42,7 +42,7 @@ NOT_ASKED, WAITING, PAUSING, OVER, STOPPED = range(5)
 
 
 @define(eq=False, repr=False)
-class Renewal:
+class InPlaceRestart:
     """The restart on SIGHUP.
 
     :ivar command: the command line to execute; None if that is not possible.
@@ -78,7 +78,7 @@ class Renewal:
     def asked(self) -> None:
         """Start the restart, unless one is under way or would fail."""
         service = self._service
-        if self._phase != NOT_ASKED or not service.switchboard.is_open:
+        if self._phase != NOT_ASKED or not service.dispatcher.is_open:
             return
         if why := self._obstacles():
             self._refuse(why)
@@ -131,18 +131,18 @@ class Renewal:
     async def _prepare(self) -> None:
         service = self._service
         limit = service.settings.gateway.limits.drain_s
-        switchboard = service.switchboard
+        dispatcher = service.dispatcher
         # A SIGTERM that came together with the SIGHUP has been handled by then.
         await deferLater(self.reactor, POLL_S)
-        if self._phase != WAITING or not switchboard.is_open:
+        if self._phase != WAITING or not dispatcher.is_open:
             return
         why = await self._tried()
-        if self._phase != WAITING or not switchboard.is_open:
+        if self._phase != WAITING or not dispatcher.is_open:
             return
         if why:
             self._refuse(why)
             return
-        before = switchboard.calls.under_way()
+        before = dispatcher.calls.under_way()
         self.log.info(
             "the gateway begins anew; {calls} calls are under way and have up to {limit:g} s",
             event="renewal.begun",
@@ -150,8 +150,8 @@ class Renewal:
             limit=limit,
         )
         ends = self.reactor.seconds() + limit
-        await self._until(lambda: not before & switchboard.calls.under_way(), limit)
-        if self._phase != WAITING or not switchboard.is_open:
+        await self._until(lambda: not before & dispatcher.calls.under_way(), limit)
+        if self._phase != WAITING or not dispatcher.is_open:
             return
         self._phase = PAUSING
         if service.manager is not None:
@@ -161,13 +161,13 @@ class Renewal:
         service.mcp.streams.close()
         service.hub.close()
         service.factory.park()
-        switchboard.calls.cut_off(
-            before & switchboard.calls.under_way()
+        dispatcher.calls.cut_off(
+            before & dispatcher.calls.under_way()
         )  # their time is over, and no client waits for them
         rest = max(ends - self.reactor.seconds(), min(limit, PAUSE_S))
         await self._until(lambda: not service.factory.is_busy, min(rest, READING_S))
-        await self._until(lambda: not (service.factory.is_answering or switchboard.calls.awaited()), rest)
-        if self._phase != PAUSING or not switchboard.is_open:
+        await self._until(lambda: not (service.factory.is_answering or dispatcher.calls.awaited()), rest)
+        if self._phase != PAUSING or not dispatcher.is_open:
             return
         self.reactor.addSystemEventTrigger("after", "shutdown", self._execute)
         self.reactor.stop()
@@ -177,7 +177,7 @@ class Renewal:
         ends = self.reactor.seconds() + limit_s
         while (
             self._phase != STOPPED
-            and self._service.switchboard.is_open
+            and self._service.dispatcher.is_open
             and not holds()
             and self.reactor.seconds() < ends
         ):

@@ -65,18 +65,18 @@ class OwnQuestion(Record):
     done: Deferred[Envelope]
     is_gone: bool = False
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Fire the Deferred with the server's response."""
         self.done.callback(reply)
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Fail the Deferred: the server has ended, or its answer cannot be read."""
         self.done.errback(why)
 
-    def progressed(self, call: Request, message: bytes) -> None:
+    def progressed(self, request: Request, message: bytes) -> None:
         """Ignore progress of the gateway's own request."""
 
-    def noticed(self, call: Request, message: bytes) -> bool:
+    def noticed(self, request: Request, message: bytes) -> bool:
         """Refuse a message before the answer: no client reads it."""
         return False
 
@@ -166,7 +166,7 @@ class Conversation:
             done.errback(why)
         return done
 
-    def request(self, call: Request) -> None:
+    def request(self, request: Request) -> None:
         """Send a caller's request, or queue it while too many others of its session are under way.
 
         :raise Overloaded: too many calls are under way, or the server has stopped reading.
@@ -174,30 +174,30 @@ class Conversation:
         """
         if len(self.pending) >= IN_FLIGHT_LIMIT:
             raise Overloaded(f"{self.server} already has {IN_FLIGHT_LIMIT} calls under way")
-        session = call.session
+        session = request.session
         if session is None:  # one of the gateway's own
-            self._send(call)
+            self._send(request)
             return
         flights = self._flights.get(session, 0)
-        if flights >= WINDOW and call.method not in URGENT:
-            self._queue(call)
+        if flights >= WINDOW and request.method not in URGENT:
+            self._queue(request)
             return
-        self._send(call)
+        self._send(request)
         self._flights[session] = flights + 1
 
-    def _queue(self, call: Request) -> None:
-        queue = self.queued.setdefault(call.session, deque())
+    def _queue(self, request: Request) -> None:
+        queue = self.queued.setdefault(request.session, deque())
         if len(queue) >= IN_FLIGHT_LIMIT:
             raise Overloaded(f"{IN_FLIGHT_LIMIT} calls of this session already wait for {self.server}")
-        queue.append(call)
+        queue.append(request)
 
-    def _send(self, call: Request) -> None:
+    def _send(self, request: Request) -> None:
         number = self._take_number()
-        message = call.message
+        message = request.message
         jsonrpc.splice_request(message, number)
         self._write(message.envelope)
-        call.message, call.number = SENT, number
-        self.pending[number] = call
+        request.message, request.number = SENT, number
+        self.pending[number] = request
         self.sent += 1
 
     @property
@@ -255,13 +255,13 @@ class Conversation:
             else:
                 self._flights[session] = self._flights.get(session, 0) + 1
 
-    def _withdraw(self, call: Request) -> bool:
-        queue = self.queued.get(call.session, ())
-        if call not in queue:
+    def _withdraw(self, request: Request) -> bool:
+        queue = self.queued.get(request.session, ())
+        if request not in queue:
             return False
-        self.queued[call.session].remove(call)
-        if not self.queued[call.session]:
-            del self.queued[call.session]
+        self.queued[request.session].remove(request)
+        if not self.queued[request.session]:
+            del self.queued[request.session]
         return True
 
     def notify(self, envelope: Envelope) -> None:
@@ -281,31 +281,31 @@ class Conversation:
             # A child that is being stopped may still ask: its stdin is closed, its stdout is not.
             self.log.debug("{server} could not be answered: {why}", server=self.server, why=why)
 
-    def cancel(self, call: Request, reason: str) -> bool:
+    def cancel(self, request: Request, reason: str) -> bool:
         """Forget a call and notify the server, whose late answer is dropped; return false if it was not under way."""
-        was_queued = bool(self.queued) and self._withdraw(call)
+        was_queued = bool(self.queued) and self._withdraw(request)
         if not was_queued:
-            if self.pending.get(call.number) is not call:
+            if self.pending.get(request.number) is not request:
                 return False  # another server's call may have the same number
-            self._settle(call.number)
-            self._leave(call)
-        if call.meter is not None:
-            call.meter.taken_back(call, reason)
+            self._settle(request.number)
+            self._leave(request)
+        if request.meter is not None:
+            request.meter.taken_back(request, reason)
         if was_queued:
             return True
         self.cancelled += 1
         try:
-            params = {"requestId": call.number, "reason": reason}
+            params = {"requestId": request.number, "reason": reason}
             self._write(jsonrpc.notification(CANCELLED, params))
         except GatewayError:
             pass  # the server has stopped reading, or has ended
         return True
 
-    def _leave(self, call: Request) -> None:
-        if call.session is None:
+    def _leave(self, request: Request) -> None:
+        if request.session is None:
             return
         if len(self._left) < LEFT_LIMIT:
-            self._left[call.number] = call.session
+            self._left[request.number] = request.session
         else:
             self._are_all_known = False
 

@@ -26,7 +26,7 @@ class ProgramOutcome:
 
 
 @define(eq=False, repr=False)
-class _Errand:
+class _ProgramRun:
     """Gathers the output of one program."""
 
     done: Deferred[ProgramOutcome]
@@ -54,8 +54,8 @@ def run(
     :raise LaunchFailed: the program is missing or may not be executed.
     """
     done: Deferred[ProgramOutcome] = Deferred()
-    errand = evolve(launch, argv=argv, reach=None, is_heard=False)
-    child: IBackend = programs.launch(errand, _Errand(done))
+    program_run = evolve(launch, argv=argv, reach=None, is_heard=False)
+    child: IBackend = programs.launch(program_run, _ProgramRun(done))
     late = reactor.callLater(limit_s, child.kill)
 
     def ended(ran: ProgramOutcome) -> ProgramOutcome:

@@ -301,7 +301,7 @@ class _Trial:
     def progressed(self, backend: Any, number: int, params: Envelope, message: Envelope) -> None:
         """Ignore progress."""
 
-    def refused(self, backend: Any, call: Request, error: Raw) -> None:
+    def refused(self, backend: Any, request: Request, error: Raw) -> None:
         """An error that `_asked` reports."""
 
 

@@ -193,9 +193,9 @@ def _commands(home: str) -> dict[str, tuple[str, ...]]:
         dialect = DIALECTS.get(file.dialect)
         if dialect is None or file.suspended:
             continue
-        for road, enrolled in file.entries.items():
+        for key_path, enrolled in file.entries.items():
             value = enrolled.replaced.former
-            for step in reversed(road):
+            for step in reversed(key_path):
                 value = {step: value}
             for each in dialect.listed(value, LocalGateway(0, frozenset()), file.project):
                 if each.program is not None:

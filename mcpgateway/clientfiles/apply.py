@@ -192,8 +192,8 @@ class RestoreEdit:
             return EditResult(text, None)
         if record.suspended:
             return EditResult(text, self._suspended(record))
-        chosen = {road: each for road, each in record.entries.items() if self._is_meant(each)}
-        rest = {road: each for road, each in record.entries.items() if road not in chosen}
+        chosen = {key_path: each for key_path, each in record.entries.items() if self._is_meant(each)}
+        rest = {key_path: each for key_path, each in record.entries.items() if key_path not in chosen}
         if not any(each.name for each in rest.values()):
             chosen, rest = dict(record.entries), {}  # the single entry for all has no original
         exact = None if rest else unwound(record, text)
@@ -216,7 +216,7 @@ class RestoreEdit:
 
     def _again(self, given: Sequence[ReplacedEntry]) -> dict[str, str]:
         home, path = self.machine.home, self.site.path
-        found = {each.title: recover.source_of(home, path, each.road, each.former) for each in given}
+        found = {each.title: recover.source_of(home, path, each.key_path, each.former) for each in given}
         return {title: source for title, source in found.items() if source and title in self.given.restored}
 
     def _suspended(self, record: FileRecord) -> FileRecord | None:

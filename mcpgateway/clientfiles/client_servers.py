@@ -57,7 +57,7 @@ class ClientServersReader:
         ]
         for each in off:
             on = {key: said for key, said in each.value.items() if key not in SWITCHES}
-            value = changed(value, Put(each.road, on), self.path)
+            value = changed(value, Put(each.key_path, on), self.path)
         for each in self.dialect.listed(value, self.base, self.project):
             own = Problems()
             try:
@@ -65,9 +65,9 @@ class ClientServersReader:
             except ConfigError as why:
                 problems.warn(self._where(each), str(why))
                 continue
-            if each.road in {one.road for one in off}:
+            if each.key_path in {one.key_path for one in off}:
                 said["enabled"] = False
-            place = Place(Document(self.path, None, _no_line), each.road, said)
+            place = Place(Document(self.path, None, _no_line), each.key_path, said)
             entry = read_server(each.title, place, self._origin(each), own)
             problems.soften(own, "")
             if entry is not None:
@@ -95,7 +95,7 @@ class ClientServersReader:
 
     def _behind(self, listed: ClientEntry) -> tuple[str, ...]:
         # A copied relay with its original behind it: the gateway can serve the original.
-        target = self.dialect.target_of(listed.road, listed.value)
+        target = self.dialect.target_of(listed.key_path, listed.value)
         return (original_of(target) or ()) if target and "://" not in target[0] else ()
 
     def _rest(self, listed: ClientEntry) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class ClientServersReader:
         return {key: each for key, each in listed.value.items() if key not in gone}
 
     def _remote(self, listed: ClientEntry) -> dict[str, Any]:
-        shape = self.dialect.shape_of(listed.road)
+        shape = self.dialect.shape_of(listed.key_path)
         value = reached(listed.value, shape)
         said = shape.words.variables.translated
         found: dict[str, Any] = {"url": said(url_of(value))}
@@ -125,7 +125,7 @@ class ClientServersReader:
         return Origin(scope, self.path, directory, project=project, env_policy=FULL)
 
     def _where(self, listed: ClientEntry) -> Where:
-        return Where(self.path, 0, dotted(listed.road))
+        return Where(self.path, 0, dotted(listed.key_path))
 
 
 def _pairs(place: Any) -> list[tuple[Any, Any]]:

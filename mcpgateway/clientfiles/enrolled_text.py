@@ -14,7 +14,7 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 
 from mcpgateway.clientfiles.enrolment_records import EnrolledEntry
-from mcpgateway.clientfiles.formats.client_format import ClientDialect, ClientEntry, EntryKind, Road
+from mcpgateway.clientfiles.formats.client_format import ClientDialect, ClientEntry, EntryKind, KeyPath
 from mcpgateway.clientfiles.formats.loopback import LocalGateway, port_of
 from mcpgateway.clientfiles.formats.program import Program
 from mcpgateway.clientfiles.formats.rewrite import ReplacedEntry, carried
@@ -54,7 +54,7 @@ class EnrolledFileReader:
     path: str
     dialect: ClientDialect
     value: Any = field(repr=False)
-    entries: Mapping[Road, EnrolledEntry] = field(repr=False)
+    entries: Mapping[KeyPath, EnrolledEntry] = field(repr=False)
     mode: str = "http"
     project: str = ""
     suspended: str = ""
@@ -83,30 +83,30 @@ def read_enrolled(
 
 
 def also_former(
-    base: LocalGateway, dialect: ClientDialect, entries: Mapping[Road, EnrolledEntry]
+    base: LocalGateway, dialect: ClientDialect, entries: Mapping[KeyPath, EnrolledEntry]
 ) -> LocalGateway:
     """Return the gateway's addresses, with the former ports of enrolled entries."""
-    target = (dialect.target_of(road, each.replaced.ours) for road, each in entries.items())
+    target = (dialect.target_of(key_path, each.replaced.ours) for key_path, each in entries.items())
     ports = {port_of(each[0]) for each in target if len(each) == 1 and "://" in each[0]}
     return evolve(base, former=base.former | {each for each in ports if each is not None})
 
 
 def enrolled_in(
-    value: Any, dialect: ClientDialect, entries: Mapping[Road, EnrolledEntry], base: LocalGateway
-) -> dict[Road, EnrolledEntry]:
+    value: Any, dialect: ClientDialect, entries: Mapping[KeyPath, EnrolledEntry], base: LocalGateway
+) -> dict[KeyPath, EnrolledEntry]:
     """Return the enrolled entries of a file, by their present key paths."""
-    found: dict[Road, EnrolledEntry] = {}
+    found: dict[KeyPath, EnrolledEntry] = {}
     for listed in dialect.listed(value, base):
         enrolled = _enrolled(listed, entries, found)
         if enrolled is not None:
-            found[listed.road] = enrolled
+            found[listed.key_path] = enrolled
     return found
 
 
 def newcomers(
     value: Any,
     dialect: ClientDialect,
-    entries: Mapping[Road, EnrolledEntry],
+    entries: Mapping[KeyPath, EnrolledEntry],
     base: LocalGateway,
     project: str = "",
 ) -> frozenset[str]:
@@ -115,7 +115,8 @@ def newcomers(
     return frozenset(
         each.title
         for each in listed
-        if each.road not in entries or _former(entries[each.road], dialect, base, project) != each.program
+        if each.key_path not in entries
+        or _former(entries[each.key_path], dialect, base, project) != each.program
     )
 
 
@@ -123,10 +124,10 @@ def _former(
     enrolled: EnrolledEntry, dialect: ClientDialect, base: LocalGateway, project: str
 ) -> Program | None:
     """Return the original program of an enrolled entry."""
-    road, former = enrolled.replaced.road, enrolled.replaced.former
+    key_path, former = enrolled.replaced.key_path, enrolled.replaced.former
     if former is None:
         return None
-    listed = dialect.listed(changed({}, Put(road, former), ""), base, project)
+    listed = dialect.listed(changed({}, Put(key_path, former), ""), base, project)
     return listed[0].program if listed else None
 
 
@@ -139,9 +140,9 @@ def _original(now: Any, replaced: ReplacedEntry) -> Any:
 
 
 def _enrolled(
-    listed: ClientEntry, entries: Mapping[Road, EnrolledEntry], taken: Mapping[Road, EnrolledEntry]
+    listed: ClientEntry, entries: Mapping[KeyPath, EnrolledEntry], taken: Mapping[KeyPath, EnrolledEntry]
 ) -> EnrolledEntry | None:
-    here = entries.get(listed.road)
+    here = entries.get(listed.key_path)
     if here is not None and same(listed.value, here.replaced.ours):
         return here  # also with a former port of the gateway
     if listed.kind is not EntryKind.ENROLLED:
@@ -162,8 +163,8 @@ class _Reading:
     base: LocalGateway
     rank: int
     problems: Problems
-    _ours: dict[Road, EnrolledEntry] = field(factory=dict)
-    _off: set[Road] = field(factory=set)
+    _ours: dict[KeyPath, EnrolledEntry] = field(factory=dict)
+    _off: set[KeyPath] = field(factory=set)
     _entries: list[Entry] = field(factory=list)
     _remotes: list[str] = field(factory=list)
 
@@ -208,31 +209,32 @@ class _Reading:
         file = self.file
         if not is_known:
             self._ours = dict(file.entries)
-            put = {road: enrolled.replaced.former for road, enrolled in file.entries.items()}
+            put = {key_path: enrolled.replaced.former for key_path, enrolled in file.entries.items()}
         else:
             self._ours = enrolled_in(value, file.dialect, file.entries, self.base)
             put = {
-                road: _original(at(value, road), enrolled.replaced) for road, enrolled in self._ours.items()
+                key_path: _original(at(value, key_path), enrolled.replaced)
+                for key_path, enrolled in self._ours.items()
             }
             put |= self._behind_the_one(value)
-        for road, former in put.items():
+        for key_path, former in put.items():
             if former is not None:
-                value = self._put(value, road, former)
+                value = self._put(value, key_path, former)
         for each in file.dialect.listed(value, self.base):
             if each.kind is EntryKind.OFF and isinstance(each.value, Mapping):
-                self._off.add(each.road)
+                self._off.add(each.key_path)
                 on = {key: word for key, word in each.value.items() if key not in SWITCHES}
-                value = self._put(value, each.road, on)
+                value = self._put(value, each.key_path, on)
         return value
 
-    def _put(self, value: Any, road: Road, wanted: Any) -> Any:
+    def _put(self, value: Any, key_path: KeyPath, wanted: Any) -> Any:
         try:
-            return changed(value, Put(road, wanted), self.file.path)
+            return changed(value, Put(key_path, wanted), self.file.path)
         except ConfigError as why:
             self.problems.catch(why, self.file.path, LEFT_OUT, is_error=False)
             return value
 
-    def _behind_the_one(self, value: Any) -> dict[Road, Any]:
+    def _behind_the_one(self, value: Any) -> dict[KeyPath, Any]:
         """Return the originals behind the single entry for all servers, as long as that entry exists."""
         listed = self.file.dialect.listed(value, self.base)
         if self.file.mode != SINGLE or not any(
@@ -240,9 +242,9 @@ class _Reading:
         ):
             return {}
         return {
-            road: enrolled.replaced.former
-            for road, enrolled in self.file.entries.items()
-            if enrolled.replaced.ours is None and at(value, road) is MISSING
+            key_path: enrolled.replaced.former
+            for key_path, enrolled in self.file.entries.items()
+            if enrolled.replaced.ours is None and at(value, key_path) is MISSING
         }
 
     # One entry
@@ -260,7 +262,7 @@ class _Reading:
                 else:
                     if original:
                         self._take_program(listed, original, own)
-            case EntryKind.REMOTE if listed.road not in self._off:
+            case EntryKind.REMOTE if listed.key_path not in self._off:
                 self._remotes.append(url_of(listed.value))
             case EntryKind.UNUSABLE:
                 own.warn(self._where(listed), listed.why)
@@ -274,7 +276,7 @@ class _Reading:
             return  # a relative path, whose root is not known
         entry = read_program(_place(self.file.path, listed, program), self._origin(listed), problems)
         if entry is not None:
-            enabled = listed.road not in self._off
+            enabled = listed.key_path not in self._off
             self._entries.append(
                 evolve(entry, enabled=enabled, enrolled_as=enrolled.name if enrolled else "")
             )
@@ -292,10 +294,10 @@ class _Reading:
 
     def _enrolled(self, listed: ClientEntry, program: Program) -> EnrolledEntry | None:
         """Return the enrolled entry that corresponds to an entry, unless another user may have changed its program."""
-        enrolled = self._ours.get(listed.road)
+        enrolled = self._ours.get(listed.key_path)
         if enrolled is not None and not self.file.project:
             return enrolled
-        enrolled = enrolled or self.file.entries.get(listed.road)
+        enrolled = enrolled or self.file.entries.get(listed.key_path)
         return (
             enrolled
             if enrolled is not None
@@ -312,7 +314,7 @@ class _Reading:
         return Origin(Scope.USER, f"{words}, user scope", directory, env_policy=FULL, rank=self.rank)
 
     def _where(self, listed: ClientEntry) -> Where:
-        return Where(self.file.path, 0, dotted(listed.road))
+        return Where(self.file.path, 0, dotted(listed.key_path))
 
     # Findings about the file
 
@@ -323,24 +325,24 @@ class _Reading:
         for each in listed:
             ids = {each.title, f"{self.file.dialect.name}:{each.title}"}
             if each.kind is EntryKind.PROGRAM and self.file.is_trusted and not ids & out:
-                yield f"{dotted(each.road)} is not enrolled: {_digest(each.value)}"
-            elif each.road in self._ours and self._leads_elsewhere(each):
-                yield f"{dotted(each.road)} has another port"
-            elif each.road in self._ours and self._lacks_project(each):
-                yield f"{dotted(each.road)} does not name its project"
+                yield f"{dotted(each.key_path)} is not enrolled: {_digest(each.value)}"
+            elif each.key_path in self._ours and self._leads_elsewhere(each):
+                yield f"{dotted(each.key_path)} has another port"
+            elif each.key_path in self._ours and self._lacks_project(each):
+                yield f"{dotted(each.key_path)} does not name its project"
         there = {id(each) for each in self._ours.values()}
-        for road, enrolled in self.file.entries.items():
+        for key_path, enrolled in self.file.entries.items():
             if enrolled.replaced.ours is not None and id(enrolled) not in there:
-                yield f"{dotted(road)} is not there"
+                yield f"{dotted(key_path)} is not there"
 
     def _lacks_project(self, listed: ClientEntry) -> bool:
         project = listed.project or self.file.project
-        return bool(project) and not self.file.dialect.names_project(listed.road, listed.value, project)
+        return bool(project) and not self.file.dialect.names_project(listed.key_path, listed.value, project)
 
     def _leads_elsewhere(self, listed: ClientEntry) -> bool:
         if listed.kind is not EntryKind.ENROLLED:
             return True
-        target = self.file.dialect.target_of(listed.road, listed.value)
+        target = self.file.dialect.target_of(listed.key_path, listed.value)
         port = port_of(target[0]) if len(target) == 1 and "://" in target[0] else None
         return port is not None and self.base.port not in (port, 0)
 
@@ -354,7 +356,7 @@ def _place(file: str, listed: ClientEntry, program: Program) -> Place:
     value: dict[str, Any] = {"command": program.command, "args": list(program.args), "env": dict(program.env)}
     if program.cwd:
         value["cwd"] = program.cwd
-    return Place(Document(file, None, lambda _path: 0), listed.road, value)
+    return Place(Document(file, None, lambda _path: 0), listed.key_path, value)
 
 
 def _digest(value: Any) -> str:

@@ -204,9 +204,11 @@ def _as_before(planned: FilePlan, record: FileRecord) -> FilePlan:
     """Limit the plan of a project's file to entries that were enrolled before; other users may have written it."""
     if not planned.site.project and record.is_watched:
         return planned
-    formers = {road: each.replaced.former for road, each in record.entries.items()}
+    formers = {key_path: each.replaced.former for key_path, each in record.entries.items()}
     wishes = [
-        each for each in planned.wishes if each.road in formers and same(each.value, formers[each.road])
+        each
+        for each in planned.wishes
+        if each.key_path in formers and same(each.value, formers[each.key_path])
     ]
     return evolve(planned, wishes=tuple(wishes))
 

@@ -13,7 +13,7 @@ from mcpgateway.clientfiles.formats.rewrite import ReplacedEntry, reverse
 from mcpgateway.clientfiles.formats.splices import TextSplice
 from mcpgateway.errors import ConfigError
 
-Road = tuple[str, ...]
+KeyPath = tuple[str, ...]
 TIMES: Mapping[str, type[date | time]] = {"datetime": datetime, "date": date, "time": time}
 # A value that JSON has no form for is a mapping with one of these keys alone.
 TIME = "$time"
@@ -71,7 +71,7 @@ class FileRecord:
     dialect: str
     mode: str = "http"
     project: str = ""
-    entries: Mapping[Road, EnrolledEntry] = field(factory=dict)
+    entries: Mapping[KeyPath, EnrolledEntry] = field(factory=dict)
     suspended: str = ""
     is_watched: bool = True
     registered_at: float = 0.0
@@ -175,7 +175,7 @@ def read(said: Mapping[str, Any]) -> FileRecord:
         key: said[key] for key in ("path", "real", "dialect", "mode", "project", "suspended", "is_watched")
     }
     return FileRecord(
-        entries={each.replaced.road: each for each in entries},
+        entries={each.replaced.key_path: each for each in entries},
         chain=chain,
         # Unknown to earlier releases.
         registered_at=said.get("registered_at", 0.0),
@@ -184,16 +184,19 @@ def read(said: Mapping[str, Any]) -> FileRecord:
     )
 
 
-def without(record: FileRecord, roads: frozenset[Road]) -> FileRecord:
+def without(record: FileRecord, key_paths: frozenset[KeyPath]) -> FileRecord:
     """Return a record without some of its entries."""
-    return evolve(record, entries={road: each for road, each in record.entries.items() if road not in roads})
+    return evolve(
+        record,
+        entries={key_path: each for key_path, each in record.entries.items() if key_path not in key_paths},
+    )
 
 
 def _written_entry(entry: EnrolledEntry) -> dict[str, Any]:
     replaced = entry.replaced
     return {
         "name": entry.name,
-        "road": list(replaced.road),
+        "road": list(replaced.key_path),
         "title": replaced.title,
         "former": _plain(replaced.former),
         "ours": _plain(replaced.ours),

@@ -236,5 +236,5 @@ def _is_of_client(directory: str, environ: Mapping[str, str]) -> bool:
 
 def _has_table(values: Any, dialect: ClientDialect) -> bool:
     return isinstance(values, dict) and any(
-        isinstance(values.get(road[0]), dict | list) for road in dialect.tables
+        isinstance(values.get(key_path[0]), dict | list) for key_path in dialect.tables
     )

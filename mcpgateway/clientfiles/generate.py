@@ -12,7 +12,7 @@ from enum import Enum
 from attrs import frozen
 
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import ClientDialect, Road
+from mcpgateway.clientfiles.formats.client_format import ClientDialect, KeyPath
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.formats.locations import user_files
 from mcpgateway.clientfiles.formats.rewrite import replace
@@ -90,7 +90,7 @@ def new_entry(
     name: str,
     form: SnippetForm | None,
     project: str = "",
-    table: Road | None = None,
+    table: KeyPath | None = None,
 ) -> EntryPlan:
     """Return an entry that uses the gateway and is not in the client's file yet.
 
@@ -109,7 +109,7 @@ def new_entry(
     if value is None:
         by = SnippetForm.PROXY if form is SnippetForm.PROXY else SnippetForm.SHIM
         value = dialect.by_command(fresh, argv(machine, name, by, project))
-    return EntryPlan(fresh.road, fresh.title, MISSING, name, value)
+    return EntryPlan(fresh.key_path, fresh.title, MISSING, name, value)
 
 
 def argv(machine: Machine, name: str, form: SnippetForm = SnippetForm.SHIM, project: str = "") -> list[str]:
@@ -194,7 +194,7 @@ def text_of(dialect: ClientDialect, file: str, wanted: Iterable[EntryPlan], befo
     empty = dialect.empty
     if empty and empty.partition(":")[0] not in (syntax.read(before, file) or {}):
         before += "\n" * (not before.endswith("\n") and bool(before)) + empty
-    text, _ = replace(before, file, [(each.road, each.ours) for each in wanted])
+    text, _ = replace(before, file, [(each.key_path, each.ours) for each in wanted])
     return text
 
 

@@ -20,7 +20,7 @@ from attrs import field, frozen
 from mcpgateway.clientfiles.enrolment_records import FileRecord
 from mcpgateway.clientfiles.files import FileChoice, FileLocation, chosen, see
 from mcpgateway.clientfiles.formats import rewrite, syntax
-from mcpgateway.clientfiles.formats.client_format import Road, url_of
+from mcpgateway.clientfiles.formats.client_format import KeyPath, url_of
 from mcpgateway.clientfiles.ledger import EditResult
 from mcpgateway.clientfiles.machine import Machine
 from mcpgateway.clientfiles.report import FileReport, Report, reason
@@ -34,7 +34,7 @@ NAME = "immorterm-mcp-gateway"
 CLAUDE = ("config-backup.json", "config-backup.shadow.json")
 OF_TOOL = re.compile(r"config-backup-(\w+)\.json")
 PROJECTS = "project-backups"
-STAMP: Road = ("_mcp_gateway_ts",)  # which it writes beside the servers, and never removes
+STAMP: KeyPath = ("_mcp_gateway_ts",)  # which it writes beside the servers, and never removes
 ITS_URL = re.compile(r"http://localhost:(\d+)/([^/?#]+)/mcp")
 # Its names of clients, where they differ from the names here.
 TOOLS = {"claude": "claude-code"}
@@ -49,12 +49,12 @@ class StrandedFile:
     """
 
     site: FileLocation
-    servers: Mapping[Road, Any] = field(repr=False)
+    servers: Mapping[KeyPath, Any] = field(repr=False)
 
     @property
     def titles(self) -> tuple[str, ...]:
         """The names of these entries."""
-        return tuple(road[-1] for road in self.servers)
+        return tuple(key_path[-1] for key_path in self.servers)
 
 
 def runs(environ: Mapping[str, str]) -> int:
@@ -113,7 +113,7 @@ def _restored(machine: Machine, each: StrandedFile) -> FileReport:
     report = FileReport.of(site)
 
     def edited(text: str, record: FileRecord | None) -> EditResult:
-        wishes: list[tuple[Road, Any]] = list(each.servers.items())
+        wishes: list[tuple[KeyPath, Any]] = list(each.servers.items())
         values = syntax.read(text, site.path)
         if isinstance(values, Mapping) and STAMP[0] in values:
             wishes.append((STAMP, None))
@@ -133,14 +133,14 @@ def _restored(machine: Machine, each: StrandedFile) -> FileReport:
     )
 
 
-def _entries(machine: Machine, site: FileLocation, servers: Mapping[str, Any]) -> dict[Road, Any]:
+def _entries(machine: Machine, site: FileLocation, servers: Mapping[str, Any]) -> dict[KeyPath, Any]:
     record = machine.record_of(site.path)
     known = {} if record is None or record.suspended else record.entries
     found = {}
     for each in see(site, machine.base).listed:
         url = ITS_URL.fullmatch(url_of(each.value)) if isinstance(each.value, Mapping) else None
-        if url and url[2] == each.title and each.title in servers and each.road not in known:
-            found[each.road] = servers[each.title]
+        if url and url[2] == each.title and each.title in servers and each.key_path not in known:
+            found[each.key_path] = servers[each.title]
     return found
 
 

@@ -183,13 +183,13 @@ def _is_only_a_clients(text: str, path: str) -> bool:
         value = _as_ours(text, path).value
     except ConfigError:
         return form is syntax.TextForm.JSON
-    named = {road[0] for road in DIALECTS[CUSTOM].tables}
+    named = {key_path[0] for key_path in DIALECTS[CUSTOM].tables}
     return isinstance(value, dict) and bool(named & value.keys() - TOP.keys.keys())
 
 
 def _of_a_client(document: Document, problems: Problems, haul: ImportedServers) -> list[Entry]:
     listed = DIALECTS[CUSTOM].listed(document.value, haul.machine.base)
-    ours = {each.title: each.road for each in listed if each.kind is EntryKind.ENROLLED}
+    ours = {each.title: each.key_path for each in listed if each.kind is EntryKind.ENROLLED}
     remotes = [each for each in read_remotes(document, problems) if each.title not in ours]
     found = [*read_client(document, 0, problems).entries, *remotes]
     for title in ours.keys() - {each.title for each in found}:
@@ -281,7 +281,7 @@ def _with(text: str, target: str, haul: ImportedServers, taken: list[str]) -> st
     for name, (entry, where) in haul.servers.items():
         held = parse(text, target).value
         new = placed(held, Put((name,), entry))
-        there = at(held, new.road)
+        there = at(held, new.key_path)
         if there is MISSING or there is None:
             text = edit(text, target, new)
             taken.append(f"{name}: taken from {where}")
@@ -324,7 +324,7 @@ def _errors(text: str, target: str) -> list[Problem]:
     return problems.errors
 
 
-def _at(value: Any, road: Sequence[str]) -> Any:
-    for step in road:
+def _at(value: Any, key_path: Sequence[str]) -> Any:
+    for step in key_path:
         value = value.get(step) if isinstance(value, dict) else None
     return value

@@ -15,7 +15,7 @@ from mcpgateway.clientfiles.apply import FileChange, ledger_locked
 from mcpgateway.clientfiles.enrolment_records import EnrolledEntry
 from mcpgateway.clientfiles.files import FileLocation, listed_in
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import ClientDialect, ClientEntry, EntryKind, Road
+from mcpgateway.clientfiles.formats.client_format import ClientDialect, ClientEntry, EntryKind, KeyPath
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.generate import ALL, SnippetForm, new_entry, refuse_aggregate, served
 from mcpgateway.clientfiles.machine import HTTP, Machine
@@ -54,7 +54,7 @@ class InstallTarget:
     """
 
     site: FileLocation
-    table: Road
+    table: KeyPath
 
     @property
     def project(self) -> str:
@@ -142,22 +142,22 @@ def drift(machine: Machine, where: InstallTarget, entries: Sequence[EntryPlan]) 
     except FileNotFoundError:
         text = ""
     values = syntax.read(text, where.site.path, where.site.dialect) if text.strip() else {}
-    listed = {each.road: each for each in listed_in(where.site, values, machine.base)}
+    listed = {each.key_path: each for each in listed_in(where.site, values, machine.base)}
     there = {
         each.served
         for each in listed.values()
-        if each.kind is EntryKind.ENROLLED and each.road[:-1] == where.table
+        if each.kind is EntryKind.ENROLLED and each.key_path[:-1] == where.table
     }
     record = machine.record_of(where.site.path)
     written = record.entries if record is not None else {}
     sorted_: dict[str, list[EntryPlan]] = {"missing": [], "different": [], "foreign": []}
     for each in entries:
-        now = listed.get(each.road)
-        if now is not None and _is_as_written(each, now, written.get(each.road)):
+        now = listed.get(each.key_path)
+        if now is not None and _is_as_written(each, now, written.get(each.key_path)):
             now = evolve(now, kind=EntryKind.ENROLLED, served=each.name)
         verdict = _verdict(where.site.dialect, each, now, is_there=each.name in there)
         if verdict:
-            sorted_[verdict].append(evolve(each, value=edits.at(values, each.road)))
+            sorted_[verdict].append(evolve(each, value=edits.at(values, each.key_path)))
     return Drift(**{name: tuple(found) for name, found in sorted_.items()})
 
 
@@ -171,7 +171,7 @@ def _verdict(dialect: ClientDialect, entry: EntryPlan, now: ClientEntry | None, 
         return "" if is_there else "missing"
     if now.kind is not EntryKind.ENROLLED or now.served != entry.name:
         return "foreign"
-    same_way = dialect.target_of(entry.road, now.value) == dialect.target_of(entry.road, entry.ours)
+    same_way = dialect.target_of(entry.key_path, now.value) == dialect.target_of(entry.key_path, entry.ours)
     says = isinstance(now.value, Mapping) and now.value.get("type") == entry.ours.get("type")
     return "" if same_way and says else "different"
 

@@ -83,7 +83,7 @@ def without_us(home: str, path: str, data: bytes) -> tuple[bytes, frozenset[str]
     except ConfigError:
         return data, frozenset()  # the file counts as it is
     strange = newcomers(value, _dialect(record), record.entries, _base(record), record.project)
-    titles = {road[-1] for road in record.entries}
+    titles = {key_path[-1] for key_path in record.entries}
     return syntax.encoded(original), frozenset(titles - strange)
 
 

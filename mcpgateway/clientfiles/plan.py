@@ -25,7 +25,7 @@ from mcpgateway.clientfiles.files import (
     unwritable,
 )
 from mcpgateway.clientfiles.formats import rewrite, syntax
-from mcpgateway.clientfiles.formats.client_format import ClientEntry, EntryKind, Road
+from mcpgateway.clientfiles.formats.client_format import ClientEntry, EntryKind, KeyPath
 from mcpgateway.clientfiles.formats.rewrite import ReplacedEntry
 from mcpgateway.clientfiles.ledger import EditResult
 from mcpgateway.clientfiles.machine import FAIL_OPEN, HTTP, SINGLE, Machine
@@ -66,7 +66,7 @@ class EntryPlan:
     :ivar ours: the new value; None where it is worked out from the present one.
     """
 
-    road: Road
+    key_path: KeyPath
     title: str
     value: Any = field(repr=False)
     name: str
@@ -161,7 +161,7 @@ def plan_of(machine: Machine, wanted: EnrolRequest, found: Sequence[FileContents
     names = iter(named(machine.settings, newcomers) if newcomers else ())
     plans: list[FilePlan] = []
     for each, (programs, left) in zip(found, listed, strict=True):
-        roads: dict[Road, str] = {}
+        key_paths: dict[KeyPath, str] = {}
         for one in programs:
             given = next(names)
             if wanted.servers:
@@ -171,10 +171,10 @@ def plan_of(machine: Machine, wanted: EnrolRequest, found: Sequence[FileContents
                 left.append(_opted_out(one, given.name))
                 continue
             if given.name:
-                roads[one.road] = given.name
+                key_paths[one.key_path] = given.name
             else:
                 left.append(UntouchedEntry(one.title, f"cannot be served: {given.why}"))
-        plans.append(_planned(machine, wanted, each, wishes_of(programs, roads), left))
+        plans.append(_planned(machine, wanted, each, wishes_of(programs, key_paths), left))
     return tuple(plans)
 
 
@@ -190,14 +190,14 @@ def for_client(site: FileLocation, name: str) -> str:
 
 def _eligible(machine: Machine, seen: FileContents) -> tuple[list[ClientEntry], list[UntouchedEntry]]:
     record = machine.record_of(seen.site.path)
-    known: Mapping[Road, object] = record.entries if record is not None and not record.suspended else {}
+    known: Mapping[KeyPath, object] = record.entries if record is not None and not record.suspended else {}
     programs: list[ClientEntry] = []
     left: list[UntouchedEntry] = []
     for each in seen.listed:
         match each.kind:
             case EntryKind.PROGRAM:
                 programs.append(each)
-            case EntryKind.ENROLLED if each.road not in known and not _is_known(seen, each, record):
+            case EntryKind.ENROLLED if each.key_path not in known and not _is_known(seen, each, record):
                 left.append(
                     UntouchedEntry(each.title, LOST, "mcpgateway clients undo rebuilds it where it can")
                 )
@@ -266,12 +266,12 @@ def _http_mode(machine: Machine) -> str:
     return FAIL_OPEN if machine.gateway.auth_mcp_transport == BEARER else HTTP
 
 
-def wishes_of(listed: Sequence[ClientEntry], names: Mapping[Road, str]) -> list[EntryPlan]:
+def wishes_of(listed: Sequence[ClientEntry], names: Mapping[KeyPath, str]) -> list[EntryPlan]:
     """Return the plans of the entries that have a name to be served under."""
     return [
-        EntryPlan(each.road, each.title, each.value, names[each.road])
+        EntryPlan(each.key_path, each.title, each.value, names[each.key_path])
         for each in listed
-        if each.road in names
+        if each.key_path in names
     ]
 
 
@@ -310,33 +310,33 @@ class EnrolEdit:
         values = syntax.read(text, self.site.path, self.site.dialect)
         if self.mode == SINGLE:
             return self._all_in_one(text, values, record, known)
-        wanted: list[tuple[Road, Any]] = []
-        names: dict[Road, str] = {}
+        wanted: list[tuple[KeyPath, Any]] = []
+        names: dict[KeyPath, str] = {}
         for wish in self.wishes:
-            if same(edits.at(values, wish.road), wish.value):
-                made = wish.ours or self._ours(wish.road, wish.title, wish.value, wish.name)
-                wanted.append((wish.road, made))
-                names[wish.road] = wish.name
+            if same(edits.at(values, wish.key_path), wish.value):
+                made = wish.ours or self._ours(wish.key_path, wish.title, wish.value, wish.name)
+                wanted.append((wish.key_path, made))
+                names[wish.key_path] = wish.name
                 self.taken[wish.title] = wish.name
-        for road, enrolled in known.items():
-            renewed = None if road in names else self._renewed(values, road, enrolled)
+        for key_path, enrolled in known.items():
+            renewed = None if key_path in names else self._renewed(values, key_path, enrolled)
             if renewed is not None:
-                wanted.append((road, renewed))
+                wanted.append((key_path, renewed))
                 self.renewed[enrolled.replaced.title] = enrolled.name
         return self._rewritten(text, wanted, names, record, known)
 
     def _rewritten(
         self,
         text: str,
-        wanted: Sequence[tuple[Road, Any]],
-        names: Mapping[Road, str],
+        wanted: Sequence[tuple[KeyPath, Any]],
+        names: Mapping[KeyPath, str],
         record: FileRecord | None,
-        known: dict[Road, EnrolledEntry],
+        known: dict[KeyPath, EnrolledEntry],
     ) -> EditResult:
         self.put = [value for _, value in wanted]
         made, replaced = rewrite.replace(text, self.site.path, wanted)
         for each in replaced:
-            known[each.road] = self._enrolled(each, names.get(each.road), known.get(each.road))
+            known[each.key_path] = self._enrolled(each, names.get(each.key_path), known.get(each.key_path))
         if not known:
             return EditResult(made, record)
         record = record or FileRecord(self.site.path, self.site.dialect.name, project=self.site.project)
@@ -345,59 +345,71 @@ class EnrolEdit:
     def _enrolled(
         self, replaced: ReplacedEntry, name: str | None, former: EnrolledEntry | None
     ) -> EnrolledEntry:
-        if former is not None and any(each.road == replaced.road and each.ours for each in self.wishes):
+        if former is not None and any(
+            each.key_path == replaced.key_path and each.ours for each in self.wishes
+        ):
             return EnrolledEntry(name or "", evolve(former.replaced, ours=replaced.ours))
         if former is None or name is not None:
             return EnrolledEntry(name or "", replaced)
         # An enrolled entry was replaced: its first original stays on record, with the client's additions.
         first, wrote = former.replaced, replaced.ours
         if wrote is not None and first.former is not None:
-            wrote = self._ours(first.road, first.title, first.former, former.name)
+            wrote = self._ours(first.key_path, first.title, first.former, former.name)
         return EnrolledEntry(former.name, evolve(first, ours=wrote))
 
-    def _ours(self, road: Road, title: str, former: Any, name: str) -> Any:
+    def _ours(self, key_path: KeyPath, title: str, former: Any, name: str) -> Any:
         mode = _http_mode(self.machine) if self.mode == SINGLE else self.mode
-        listed = ClientEntry(title, road, former, EntryKind.PROGRAM)
+        listed = ClientEntry(title, key_path, former, EntryKind.PROGRAM)
         return ours(self.machine, self.site, listed, name, mode, helper=self.helper)
 
-    def _renewed(self, values: Any, road: Road, enrolled: EnrolledEntry) -> Any:
+    def _renewed(self, values: Any, key_path: KeyPath, enrolled: EnrolledEntry) -> Any:
         """Return the value of an enrolled entry in this mode and at this port; None where it already has that value."""
         replaced: ReplacedEntry = enrolled.replaced
-        now = edits.at(values, road)
+        now = edits.at(values, key_path)
         if replaced.ours is None or now is MISSING or not isinstance(now, Mapping):
             return None
         dialect = self.site.dialect
-        if dialect.target_of(road, now) != dialect.target_of(road, replaced.ours):
+        if dialect.target_of(key_path, now) != dialect.target_of(key_path, replaced.ours):
             return None
         # The client's own additions to an enrolled entry are carried over.
         is_new = replaced.former is None
         whole = now if is_new else rewrite.carried(replaced.former, replaced.ours, now)
-        wanted = self._ours(road, replaced.title, whole, enrolled.name)
-        project = dialect.project_of(road) or self.site.project
-        is_said = not project or dialect.names_project(road, now, project)
-        return None if is_said and dialect.target_of(road, wanted) == dialect.target_of(road, now) else wanted
+        wanted = self._ours(key_path, replaced.title, whole, enrolled.name)
+        project = dialect.project_of(key_path) or self.site.project
+        is_said = not project or dialect.names_project(key_path, now, project)
+        return (
+            None
+            if is_said and dialect.target_of(key_path, wanted) == dialect.target_of(key_path, now)
+            else wanted
+        )
 
     # All in one
 
     def _all_in_one(
-        self, text: str, values: Any, record: FileRecord | None, known: dict[Road, EnrolledEntry]
+        self, text: str, values: Any, record: FileRecord | None, known: dict[KeyPath, EnrolledEntry]
     ) -> EditResult:
         dialect = self.site.dialect
-        wishes = [each for each in self.wishes if same(edits.at(values, each.road), each.value)]
-        wanted: list[tuple[Road, Any]] = [(each.road, each.ours) for each in wishes]
-        names = {each.road: each.name for each in wishes}
+        wishes = [each for each in self.wishes if same(edits.at(values, each.key_path), each.value)]
+        wanted: list[tuple[KeyPath, Any]] = [(each.key_path, each.ours) for each in wishes]
+        names = {each.key_path: each.name for each in wishes}
         self.taken = {each.title: each.name for each in wishes}
-        for road, enrolled in known.items():
-            if enrolled.replaced.ours is not None and enrolled.name and edits.at(values, road) is not MISSING:
-                wanted.append((road, None))
+        for key_path, enrolled in known.items():
+            if (
+                enrolled.replaced.ours is not None
+                and enrolled.name
+                and edits.at(values, key_path) is not MISSING
+            ):
+                wanted.append((key_path, None))
                 self.renewed[enrolled.replaced.title] = enrolled.name
-            elif not enrolled.name and (renewed := self._renewed(values, road, enrolled)) is not None:
-                wanted.append((road, renewed))
+            elif not enrolled.name and (renewed := self._renewed(values, key_path, enrolled)) is not None:
+                wanted.append((key_path, renewed))
                 self.renewed[enrolled.replaced.title] = enrolled.replaced.title
         if wanted and not self._has_one(values):
             titles = chain((ONE,), (f"{ONE}-{number}" for number in count(2)))
-            one = next(each for each in map(dialect.fresh, titles) if edits.at(values, each.road) is MISSING)
-            wanted.append((one.road, self._ours(one.road, one.title, one.value, "")))
+            one = next(
+                each for each in map(dialect.fresh, titles) if edits.at(values, each.key_path) is MISSING
+            )
+            wanted.append((one.key_path, self._ours(one.key_path, one.title, one.value, "")))
         return self._rewritten(text, wanted, names, record, known)
 
     def _has_one(self, values: Any) -> bool:
@@ -413,10 +425,10 @@ def ours(
     :param name: the server's name in the gateway; "" for the single entry for all servers.
     """
     # The client's process may well work in another directory, so the entry names its project.
-    project = site.dialect.project_of(listed.road) or site.project
+    project = site.dialect.project_of(listed.key_path) or site.project
     if mode != FAIL_OPEN:
         with suppress(ConfigError):
             return site.dialect.by_url(listed, machine.url(name), helper=helper, project=project)
     # A client that takes no URLs is enrolled by a command.
-    original = site.dialect.target_of(listed.road, listed.value)
+    original = site.dialect.target_of(listed.key_path, listed.value)
     return site.dialect.by_command(listed, machine.command(name, original, project))

@@ -119,9 +119,9 @@ class RebuildEdit:
             if value is None:
                 self.left.append(_left(listed))
             else:
-                wanted.append((listed.road, value))
+                wanted.append((listed.key_path, value))
                 self.sources[listed.title] = source
-                self.written[tuple(listed.road)] = (value, source)
+                self.written[tuple(listed.key_path)] = (value, source)
         made, _ = rewrite.replace(text, self.site.path, wanted)
         return EditResult(made, record)
 
@@ -133,7 +133,7 @@ class RebuildEdit:
             each
             for each in listed_in(self.site, values, self.machine.base)
             if each.kind is EntryKind.ENROLLED
-            and each.road not in known
+            and each.key_path not in known
             and each.served not in names
             and (not self.servers or {each.title, each.served} & set(self.servers))
         ]
@@ -156,7 +156,7 @@ class RebuildEdit:
         dialect = self.site.dialect
         argv = tuple(map(unescaped, (program.command, *program.args)))
         value = dict(dialect.by_command(listed, argv))
-        words = _words(dialect, listed.road)
+        words = _words(dialect, listed.key_path)
         if program.env and not value.get(words.env):
             value[words.env] = {name: unescaped(each) for name, each in program.env.items()}
         if program.cwd:
@@ -166,7 +166,7 @@ class RebuildEdit:
     # The places to search
 
     def _behind(self, listed: ClientEntry) -> Iterator[FoundOriginal]:
-        argv = self.site.dialect.target_of(listed.road, listed.value)
+        argv = self.site.dialect.target_of(listed.key_path, listed.value)
         original = original_of(argv) if argv else None
         if original:
             value = self.site.dialect.by_command(listed, original)
@@ -175,10 +175,10 @@ class RebuildEdit:
     def _of_others(self, listed: ClientEntry) -> Iterator[FoundOriginal]:
         for site in recorded_sites(self.machine.records):
             record = self.machine.record_of(site.path)
-            for road, each in (record.entries if record else {}).items():
+            for key_path, each in (record.entries if record else {}).items():
                 if each.name != listed.served or each.replaced.former is None:
                     continue
-                program = _program(site, road, each.replaced.former, self.machine)
+                program = _program(site, key_path, each.replaced.former, self.machine)
                 if program is not None:
                     is_same = site.dialect.name == self.site.dialect.name
                     yield FoundOriginal(site.path, each.replaced.former if is_same else None, program)
@@ -200,8 +200,11 @@ class RebuildEdit:
             with suppress(ConfigError, OSError):
                 text = files.read_text(path, FILE_LIMIT)
                 values = syntax.read(text, self.site.path, self.site.dialect)
-                value = edits.at(values, listed.road)
-                if value is not MISSING and _program(self.site, listed.road, value, self.machine) is not None:
+                value = edits.at(values, listed.key_path)
+                if (
+                    value is not MISSING
+                    and _program(self.site, listed.key_path, value, self.machine) is not None
+                ):
                     yield FoundOriginal("an earlier version of the file", value)
 
     def _versions(self) -> list[str]:
@@ -222,25 +225,25 @@ class RebuildEdit:
             yield FoundOriginal("the cache of launches, without its variables", None, Program(fitting.pop()))
 
 
-def _words(dialect: ClientDialect, road: tuple[str, ...]) -> ProgramKeys:
+def _words(dialect: ClientDialect, key_path: tuple[str, ...]) -> ProgramKeys:
     """Return the keys of a client for a program."""
     tables = dialect.tables.items()
     fitting = (
         shape.words
         for table, shape in tables
-        if len(table) == len(road) - 1
-        and all(one in (EACH, two) for one, two in zip(table, road, strict=False))
+        if len(table) == len(key_path) - 1
+        and all(one in (EACH, two) for one, two in zip(table, key_path, strict=False))
     )
     return next(fitting, ProgramKeys())
 
 
-def _program(site: FileLocation, road: tuple[str, ...], value: Any, machine: Machine) -> Program | None:
+def _program(site: FileLocation, key_path: tuple[str, ...], value: Any, machine: Machine) -> Program | None:
     """Return the program that the client starts for an entry."""
     whole: Any = value
-    for step in reversed(road):
+    for step in reversed(key_path):
         whole = {step: whole}
     listed = listed_in(site, whole, machine.base)
-    return next((each.program for each in listed if each.road == road), None)
+    return next((each.program for each in listed if each.key_path == key_path), None)
 
 
 def _left(listed: ClientEntry) -> UntouchedEntry:
@@ -278,16 +281,16 @@ def remember(home: str, path: str, entries: Mapping[tuple[str, ...], tuple[Any, 
     :param entries: the values by their key paths, each with its source.
     """
     known = _rebuilt_entries(home)
-    for road, (value, source) in entries.items():
-        known[_key(path, road)] = [_digest(value), source]
+    for key_path, (value, source) in entries.items():
+        known[_key(path, key_path)] = [_digest(value), source]
     data = json.dumps(dict(list(known.items())[-ENTRIES_LIMIT:])).encode()
     with suppress(ConfigError):
         home_files.keep(os.path.join(home, FILE), data, lasting=False)
 
 
-def source_of(home: str, path: str, road: Sequence[str], value: Any) -> str:
+def source_of(home: str, path: str, key_path: Sequence[str], value: Any) -> str:
     """Return the source of a rebuilt entry; empty for one that its user has written, or has changed since."""
-    said = _rebuilt_entries(home).get(_key(path, road))
+    said = _rebuilt_entries(home).get(_key(path, key_path))
     match said:
         case [str(digest), str(source)] if digest == _digest(value):
             return source
@@ -302,8 +305,8 @@ def _rebuilt_entries(home: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _key(path: str, road: Sequence[str]) -> str:
-    return json.dumps([os.path.realpath(path), *road])
+def _key(path: str, key_path: Sequence[str]) -> str:
+    return json.dumps([os.path.realpath(path), *key_path])
 
 
 def _digest(value: Any) -> str:

@@ -13,7 +13,7 @@ from attrs import evolve, field, frozen
 
 from mcpgateway.clientfiles.backups import Backups, digest_of, read_file, sync_directory
 from mcpgateway.clientfiles.disk import Disk
-from mcpgateway.clientfiles.enrolment_records import EnrolledEntry, FileRecord, Intent, Road
+from mcpgateway.clientfiles.enrolment_records import EnrolledEntry, FileRecord, Intent, KeyPath
 from mcpgateway.clientfiles.formats import syntax
 from mcpgateway.clientfiles.replacement import leftovers, overwrite, sweep
 from mcpgateway.config.edit.edits import at, same
@@ -148,12 +148,14 @@ def _by_value(held: Any, former: FileRecord | None, latter: FileRecord | None) -
     dropped only where its original stands in the file.
     """
     standing = [each for each in (latter, former) if each is not None and each.is_standing]
-    entries: dict[Road, EnrolledEntry] = {}
-    for road in dict.fromkeys(road for each in standing for road in each.entries):
-        choices = [each.entries[road] for each in standing if road in each.entries]
-        value = at(held, road)
+    entries: dict[KeyPath, EnrolledEntry] = {}
+    for key_path in dict.fromkeys(key_path for each in standing for key_path in each.entries):
+        choices = [each.entries[key_path] for each in standing if key_path in each.entries]
+        value = at(held, key_path)
         if held is None or not same(value, choices[0].replaced.former):
-            entries[road] = next((each for each in choices if same(value, each.replaced.ours)), choices[0])
+            entries[key_path] = next(
+                (each for each in choices if same(value, each.replaced.ours)), choices[0]
+            )
     if standing and entries:
         return evolve(standing[0], entries=entries, chain=())
     # The file has no enrolled entry, so it counts as restored.

@@ -233,9 +233,9 @@ def _state(machine: Machine, record: FileRecord) -> tuple[str, str]:
     served = {each.served for each in seen.listed if each.kind is EntryKind.ENROLLED}
     missing = [
         each.replaced.title
-        for road, each in record.entries.items()
+        for key_path, each in record.entries.items()
         if each.replaced.ours is not None
-        and not _stands(edits.at(values, road), each.replaced.ours)
+        and not _stands(edits.at(values, key_path), each.replaced.ours)
         and each.name not in served
     ]
     return (DRIFTED, f"not enrolled any more: {', '.join(missing)}") if missing else (EDITED, "")

@@ -60,8 +60,8 @@ def cut_off(machine: Machine) -> tuple[CutOff, ...]:
 def _by_url(record: FileRecord) -> tuple[str, ...]:
     dialect = DIALECTS.get(record.dialect, DIALECTS[CUSTOM])
     target = {
-        each.replaced.title: dialect.target_of(road, each.replaced.ours)
-        for road, each in record.entries.items()
+        each.replaced.title: dialect.target_of(key_path, each.replaced.ours)
+        for key_path, each in record.entries.items()
     }
     return tuple(title for title, words in target.items() if words and "://" in words[0])
 

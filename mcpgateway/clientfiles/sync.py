@@ -25,7 +25,7 @@ from mcpgateway.clientfiles.disk import DISK, Disk
 from mcpgateway.clientfiles.enrolment import AWAY, machine_of, resume
 from mcpgateway.clientfiles.enrolment_records import EnrolledEntry, FileRecord, without
 from mcpgateway.clientfiles.files import FileContents, FileLocation, recorded_sites, see
-from mcpgateway.clientfiles.formats.client_format import ClientEntry, EntryKind, Road
+from mcpgateway.clientfiles.formats.client_format import ClientEntry, EntryKind, KeyPath
 from mcpgateway.clientfiles.machine import Machine
 from mcpgateway.clientfiles.plan import EnrolRequest, FilePlan, UntouchedEntry, plan_of
 from mcpgateway.clientfiles.report import FileReport, Report
@@ -87,7 +87,9 @@ class _Sync:
             )
         gone = _gone(seen, record)
         if gone:
-            titles = tuple(each.replaced.title for road, each in record.entries.items() if road in gone)
+            titles = tuple(
+                each.replaced.title for key_path, each in record.entries.items() if key_path in gone
+            )
             # A file that its user has emptied is still enrolled, and so are entries that are added to it.
             self.machine.ledger.put(without(record, gone))
             self.machine.look_again()
@@ -114,9 +116,9 @@ class _Sync:
         planned = plan_of(self.machine, EnrolRequest(mode=record.mode), [seen])[0]
         wishes, left = [], list(planned.left)
         for wish in planned.wishes:
-            known = record.entries.get(wish.road)
+            known = record.entries.get(wish.key_path)
             if known is not None and same(known.replaced.former, wish.value):
-                if self.displaced.is_to_return(seen.site.path, wish.road):
+                if self.displaced.is_to_return(seen.site.path, wish.key_path):
                     wishes.append(wish)
                 else:
                     hint = f"mcpgateway clients apply --server {wish.name} enrols it again"
@@ -131,13 +133,13 @@ class _Sync:
         return evolve(planned, wishes=tuple(wishes), left=tuple(left))
 
 
-def _gone(seen: FileContents, record: FileRecord) -> frozenset[Road]:
+def _gone(seen: FileContents, record: FileRecord) -> frozenset[KeyPath]:
     """Return the enrolled entries that the user has removed, or changed into a server of another kind."""
-    there = {each.road: each for each in seen.listed}
+    there = {each.key_path: each for each in seen.listed}
     return frozenset(
-        road
-        for road, each in record.entries.items()
-        if each.replaced.ours is not None and _is_gone(there.get(road), each, seen, record)
+        key_path
+        for key_path, each in record.entries.items()
+        if each.replaced.ours is not None and _is_gone(there.get(key_path), each, seen, record)
     )
 
 
@@ -148,7 +150,7 @@ def _is_gone(now: ClientEntry | None, each: EnrolledEntry, seen: FileContents, r
         return False  # enrolled, with a former port of the gateway
     # The user may have renamed it.
     return not any(
-        one.kind is EntryKind.ENROLLED and one.served == each.name and one.road not in record.entries
+        one.kind is EntryKind.ENROLLED and one.served == each.name and one.key_path not in record.entries
         for one in seen.listed
     )
 
@@ -162,9 +164,9 @@ class _Displaced:
     _times: dict[str, list[float]] | None = None
     _is_changed: bool = False
 
-    def is_to_return(self, path: str, road: Road) -> bool:
+    def is_to_return(self, path: str, key_path: KeyPath) -> bool:
         """True if an entry is to be enrolled again, which is counted."""
-        key = json.dumps([path, *road])
+        key = json.dumps([path, *key_path])
         now = self.disk.now()
         times = [each for each in self._known().get(key, []) if 0 <= now - each < RETURNS_WITHIN_S]
         if len(times) >= RETURNS:

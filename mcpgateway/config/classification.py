@@ -65,11 +65,11 @@ def classifying(
     said = {**dict.fromkeys(unset), **values}
     if not said or not said.keys() <= PLACES.keys():
         return None
-    for road, value in said.items():
-        key = SAID.keys[PLACES[road]]
+    for key_path, value in said.items():
+        key = SAID.keys[PLACES[key_path]]
         if value is not None and not _may_be(key, value):
-            raise InvalidParams(f"{'.'.join(road)}: found {value!r}", f"allowed: {key.kind.words}")
-    return {PLACES[road]: value for road, value in said.items()}
+            raise InvalidParams(f"{'.'.join(key_path)}: found {value!r}", f"allowed: {key.kind.words}")
+    return {PLACES[key_path]: value for key_path, value in said.items()}
 
 
 def _may_be(key: Key, value: Any) -> bool:

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from mcpgateway.config.client import ClientServers, read_client
 from mcpgateway.config.document import Document, Place, printable
-from mcpgateway.config.edit.edits import NAME, Road
+from mcpgateway.config.edit.edits import NAME, KeyPath
 from mcpgateway.config.entry import Entry
 from mcpgateway.config.file_format import Native, check_reach, read_native, read_servers
 from mcpgateway.config.gateway_settings import GatewaySettings
@@ -245,11 +245,11 @@ def place_of(files: Files, entry: Entry) -> Place | None:
     return next((each.place for each in same), None)
 
 
-def road_of(place: Place) -> Road:
+def key_path_of(place: Place) -> KeyPath:
     """Return the path of edits to a place, in which an item of a list is known by its name."""
-    road: list[str] = []
+    key_path: list[str] = []
     value: Any = place.document.value
     for step in place.path:
         value = value[step]
-        road.append(str(value[NAME]) if isinstance(step, int) else step)
-    return tuple(road)
+        key_path.append(str(value[NAME]) if isinstance(step, int) else step)
+    return tuple(key_path)

@@ -58,7 +58,7 @@ class KnownKey:
     :ivar counts: when an edit of the key counts in a running gateway.
     """
 
-    road: tuple[str, ...]
+    key_path: tuple[str, ...]
     key: Key
     counts: Counts
 
@@ -68,35 +68,35 @@ def known_keys() -> Iterator[KnownKey]:
     yield from _below(schema.TOP, (), Counts.AT_ONCE)
 
 
-def _below(kind: Any, road: tuple[str, ...], counts: Counts) -> Iterator[KnownKey]:
-    if len(road) > DEPTH_LIMIT:
+def _below(kind: Any, key_path: tuple[str, ...], counts: Counts) -> Iterator[KnownKey]:
+    if len(key_path) > DEPTH_LIMIT:
         return
     match kind:
         case Section():
             for name, key in kind.keys.items():
-                known = KnownKey((*road, name), key, key.counts or counts)
+                known = KnownKey((*key_path, name), key, key.counts or counts)
                 yield known
-                yield from _below(key.kind, known.road, known.counts)
+                yield from _below(key.kind, known.key_path, known.counts)
         case schema.ServerList():
-            if road == ("servers",):  # the other places of servers have the same keys
-                yield from _below(entry.SERVER, (*road, ANY), counts)
+            if key_path == ("servers",):  # the other places of servers have the same keys
+                yield from _below(entry.SERVER, (*key_path, ANY), counts)
         case MapOf():
-            yield from _below(kind.kind, (*road, ANY), counts)
+            yield from _below(kind.kind, (*key_path, ANY), counts)
         case ListOf():
-            yield from _below(kind.kind, road, counts)
+            yield from _below(kind.kind, key_path, counts)
         case Either():
             for each in kind.kinds.values():
-                yield from _below(each, road, counts)
+                yield from _below(each, key_path, counts)
 
 
 @cache
 def _counts() -> dict[tuple[str, ...], Counts]:
-    return {each.road: each.counts for each in known_keys()}
+    return {each.key_path: each.counts for each in known_keys()}
 
 
-def counts_of(road: Sequence[str]) -> Counts:
+def counts_of(key_path: Sequence[str]) -> Counts:
     """Return when an edit of the key at a path counts; a key that no table has counts as the nearest above it."""
-    above = (tuple(road[:length]) for length in range(len(road), 0, -1))
+    above = (tuple(key_path[:length]) for length in range(len(key_path), 0, -1))
     return next((_counts()[each] for each in above if each in _counts()), Counts.AT_ONCE)
 
 
@@ -119,8 +119,8 @@ def _row(place: str, key: Key) -> str:
 def _when(place: str, key: Key) -> str:
     if key.alias or isinstance(key.kind, Section):
         return ""
-    road = place.replace("<name>", ANY).replace("[]", "").split(".") if place else []
-    return counts_of((*road, key.name)).value
+    key_path = place.replace("<name>", ANY).replace("[]", "").split(".") if place else []
+    return counts_of((*key_path, key.name)).value
 
 
 def _cells(*cells: str) -> Iterator[str]:

@@ -45,8 +45,8 @@ def records(path: str, lock: DatabaseKey, group: str = "") -> tuple[PasswordReco
     is_there = not group
     wanted = tuple(each for each in group.split("/") if each)
     for root in database.tree.findall("Root/Group"):
-        for road, each in _groups(root, (), bin_id):
-            if group and not _is_within(road, wanted):
+        for group_path, each in _groups(root, (), bin_id):
+            if group and not _is_within(group_path, wanted):
                 continue
             is_there = True
             found += (_record(entry, database) for entry in each.findall("Entry"))
@@ -89,17 +89,19 @@ def _opened(path: str, lock: DatabaseKey) -> Any:
         raise ConfigError(f"{path}: cannot be read as a KeePass database ({type(why).__name__})") from None
 
 
-def _groups(group: Any, road: tuple[str, ...], bin_id: str | None) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _groups(
+    group: Any, group_path: tuple[str, ...], bin_id: str | None
+) -> Iterator[tuple[tuple[str, ...], Any]]:
     if bin_id and group.findtext("UUID") == bin_id:
         return
-    yield road, group
-    if len(road) < DEPTH_LIMIT:
+    yield group_path, group
+    if len(group_path) < DEPTH_LIMIT:
         for each in group.findall("Group"):
-            yield from _groups(each, (*road, each.findtext("Name") or ""), bin_id)
+            yield from _groups(each, (*group_path, each.findtext("Name") or ""), bin_id)
 
 
-def _is_within(road: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
-    return road[: len(wanted)] == wanted or (len(wanted) == 1 and wanted[0] in road)
+def _is_within(group_path: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
+    return group_path[: len(wanted)] == wanted or (len(wanted) == 1 and wanted[0] in group_path)
 
 
 def _record(entry: Any, database: Any) -> PasswordRecord:

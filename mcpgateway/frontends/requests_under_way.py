@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from mcpgateway.errors import Cancelled, GatewayError
 from mcpgateway.frontends.http.streams import Streams
-from mcpgateway.hub.keepalive import Signs
+from mcpgateway.hub.keepalive import ProgressKeepalive
 from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc
 
@@ -19,8 +19,8 @@ from mcpgateway.protocol import jsonrpc
 class _UnderWay:
     """A request, and the progress notifications that its client has got."""
 
-    call: Request
-    signs: Signs | None = None
+    request: Request
+    signs: ProgressKeepalive | None = None
 
 
 class RequestsUnderWay:
@@ -40,42 +40,42 @@ class RequestsUnderWay:
         return len(self._by_id)
 
     def __iter__(self) -> Iterator[Request]:
-        return iter([each.call for each in self._by_id.values()])
+        return iter([each.request for each in self._by_id.values()])
 
     def find(self, identifier: bytes) -> Request | None:
         """Return the request with an id, as its client wrote it; None if none is under way."""
         found = self._by_id.get(_key(identifier))
-        return found.call if found is not None else None
+        return found.request if found is not None else None
 
-    def add(self, call: Request) -> None:
+    def add(self, request: Request) -> None:
         """Add a request that is under way."""
-        self._by_id[_key(call.id)] = _UnderWay(call)
+        self._by_id[_key(request.id)] = _UnderWay(request)
         self._streams.waiting.add(self._connection)
 
-    def remove(self, call: Request) -> None:
+    def remove(self, request: Request) -> None:
         """Remove a request that has its answer, or needs none."""
-        self._by_id.pop(_key(call.id), None)
+        self._by_id.pop(_key(request.id), None)
         if not self._by_id:
             self._streams.waiting.discard(self._connection)
 
-    def progress(self, call: Request, message: bytes) -> bytes:
+    def progress(self, request: Request, message: bytes) -> bytes:
         """Return a call's progress notification for its client, never lower than the notifications before."""
-        found = self._by_id.get(_key(call.id))
-        return message if found is None or found.signs is None else found.signs.follow(call, message)
+        found = self._by_id.get(_key(request.id))
+        return message if found is None or found.signs is None else found.signs.follow(request, message)
 
     def signs(self) -> Iterator[bytes]:
         """Yield progress notifications for the silent calls; called once a second."""
         for each in list(self._by_id.values()):
-            if each.call.token is not None:
-                each.signs = each.signs or Signs(each.call.token)
-                sign = each.signs.tick(each.call.progress)
+            if each.request.token is not None:
+                each.signs = each.signs or ProgressKeepalive(each.request.token)
+                sign = each.signs.tick(each.request.progress)
                 if sign is not None:
                     yield sign
 
 
-def error_for(call: Request, why: GatewayError) -> bytes:
+def error_for(request: Request, why: GatewayError) -> bytes:
     """Return the error response; empty if the client has cancelled its request, and waits for none."""
-    return b"" if isinstance(why, Cancelled) else jsonrpc.error_bytes(call.id, why)
+    return b"" if isinstance(why, Cancelled) else jsonrpc.error_bytes(request.id, why)
 
 
 def _key(identifier: bytes) -> bytes:

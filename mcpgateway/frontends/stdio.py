@@ -55,8 +55,8 @@ from mcpgateway.frontends.http.workspace_detection import (
 )
 from mcpgateway.frontends.requests_under_way import RequestsUnderWay, error_for
 from mcpgateway.hub.caller import Caller
-from mcpgateway.hub.dispatch import Switchboard
-from mcpgateway.hub.modern_dispatch import Stateless
+from mcpgateway.hub.dispatch import LegacyDispatcher
+from mcpgateway.hub.modern_dispatch import ModernDispatcher
 from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import Request
@@ -109,10 +109,15 @@ class ShimConnection:
     """
 
     def __init__(
-        self, door: StdioDoor, exchange: Any, server: ServerSpec, principal: str, session: Session | None
+        self,
+        endpoint: ShimEndpoint,
+        exchange: Any,
+        server: ServerSpec,
+        principal: str,
+        session: Session | None,
     ) -> None:
         self.session = session
-        self._door = door
+        self._endpoint = endpoint
         self._exchange = exchange
         self._server = server
         self._principal = principal
@@ -120,13 +125,13 @@ class ShimConnection:
         self._is_skipping = False
         self._lines: deque[bytes | None] = deque()
         self._taken = 0
-        self._requests = RequestsUnderWay(self, door.streams)
+        self._requests = RequestsUnderWay(self, endpoint.streams)
         self._is_taking = False
         self._is_beginning = False
         self._is_congested = False
         self._is_last = False
         self._waiting_size = 0
-        self._spoke = door.streams.keep(self)
+        self._spoke = endpoint.streams.keep(self)
         exchange.on_gone = self.gone
 
     def open(self) -> None:
@@ -190,7 +195,7 @@ class ShimConnection:
             return
         if message.kind is not MessageKind.REQUEST:
             self._hear(message)
-        elif self._door.is_disabled():
+        elif self._endpoint.is_disabled():
             self.say(jsonrpc.error_bytes(message.id, DISABLED))
         elif self._requests.find(message.id) is not None:
             taken = MalformedMessage("Invalid Request: a request with this id is under way already")
@@ -203,11 +208,11 @@ class ShimConnection:
             self._submit(message, self)
 
     def _session(self) -> Session:
-        session, switchboard = self.session, self._door.switchboard
+        session, dispatcher = self.session, self._endpoint.dispatcher
         if session is None:
-            return switchboard.session(None, switchboard.current(self._server), self._principal)
+            return dispatcher.session(None, dispatcher.current(self._server), self._principal)
         try:
-            known = switchboard.session(session.id, session.server, self._principal)
+            known = dispatcher.session(session.id, session.server, self._principal)
         except (UnknownSession, UnknownServer):
             raise _NotTaken from None  # the answer to the shim's next connection has the reason
         if known is not session:
@@ -224,7 +229,7 @@ class ShimConnection:
             self._requests.add(call)
         try:
             call.token = message.token
-            self._door.switchboard.take(call)
+            self._endpoint.dispatcher.take(call)
         except GatewayError as why:
             call.sink.failed(call, why)
 
@@ -236,19 +241,19 @@ class ShimConnection:
             return None
 
     def _submit_modern(self, message: Message) -> None:
-        door, exchange = self._door, self._exchange
+        endpoint, exchange = self._endpoint, self._exchange
         call = self._call(None, message, self)
         call.principal = self._principal
         self._requests.add(call)
-        pid = door.owners.living(said_pid(exchange, None))
+        pid = endpoint.owners.living(said_pid(exchange, None))
         server = self._server
         if owner_of(self._principal, server):
-            server = door.switchboard.scopes.of_principal(server, self._principal)
+            server = endpoint.dispatcher.scopes.of_principal(server, self._principal)
         try:
             modern.check(message, None)
             call.token = message.token
             call.caller = Caller(server, self._principal, exchange.caller, pid)
-            door.stateless().take(call)
+            endpoint.modern_dispatcher().take(call)
         except UnknownServer:
             self._requests.remove(call)
             raise _NotTaken from None
@@ -273,7 +278,7 @@ class ShimConnection:
             return True
         if members is None:
             return False
-        batch = Batch(self._door.streams, _BatchAnswer(self), WHOLE)
+        batch = Batch(self._endpoint.streams, _BatchAnswer(self), WHOLE)
         for each in members:
             if isinstance(each, UnreadableMember):
                 batch.refused(jsonrpc.error_bytes(known_id(each.body), each.why))
@@ -296,11 +301,11 @@ class ShimConnection:
         try:
             session = self._session()
             if message.kind is MessageKind.NOTIFICATION:
-                self._door.switchboard.heard(session, message)
+                self._endpoint.dispatcher.heard(session, message)
             else:
-                self._door.switchboard.answered(session, message)
+                self._endpoint.dispatcher.answered(session, message)
         except GatewayError as why:
-            self._door.log.debug("a notification was lost: {why}", event="notification.lost", why=why)
+            self._endpoint.log.debug("a notification was lost: {why}", event="notification.lost", why=why)
         if message.method == INITIALIZED and self.session is not None:
             self._listen(self.session)
 
@@ -308,20 +313,20 @@ class ShimConnection:
         identifier = jsonrpc.identifier((message.params or {}).get("requestId"))
         return self._requests.find(identifier) if identifier is not None else None
 
-    def _cancel_modern(self, call: Request, why: str) -> None:
-        self._requests.remove(call)
-        call.withdraw(why)
+    def _cancel_modern(self, request: Request, why: str) -> None:
+        self._requests.remove(request)
+        request.withdraw(why)
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Send the response to the client, under the client's own id."""
-        self._settle(call, jsonrpc.splice_id(reply, call.id))
+        self._settle(request, jsonrpc.splice_id(reply, request.id))
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Send an error as the response, unless the client has cancelled the request."""
-        self._settle(call, error_for(call, why))
+        self._settle(request, error_for(request, why))
 
-    def _settle(self, call: Request, body: bytes) -> None:
-        self._requests.remove(call)
+    def _settle(self, request: Request, body: bytes) -> None:
+        self._requests.remove(request)
         if body:
             self._write(body)
         self._go_on()
@@ -333,11 +338,11 @@ class ShimConnection:
         """True once the client's connection has ended."""
         return bool(self._exchange.gone or self._exchange.answered)
 
-    def progressed(self, call: Request, message: bytes) -> None:
+    def progressed(self, request: Request, message: bytes) -> None:
         """Send a call's progress."""
-        self.say(self._requests.progress(call, message))
+        self.say(self._requests.progress(request, message))
 
-    def noticed(self, call: Request, message: bytes) -> bool:
+    def noticed(self, request: Request, message: bytes) -> bool:
         """Send a message before a call's response; return false if the client cannot receive it."""
         return self.say(message)
 
@@ -378,46 +383,46 @@ class ShimConnection:
     # The session
 
     def _initialize(self, message: Message) -> None:
-        door, exchange = self._door, self._exchange
+        endpoint, exchange = self._endpoint, self._exchange
         call = Request(None, message, None, self)
         self._leave("its client has begun another")
         self._requests.add(call)
         self._is_beginning = True
-        owner = door.owners.living(said_pid(exchange, said_owner(message)))
+        owner = endpoint.owners.living(said_pid(exchange, said_owner(message)))
         if owner is None:
-            door.owners.expect(exchange.caller.inode)
-        begun = maybeDeferred(door.switchboard.initialize, self._server, self._principal, message, owner)
+            endpoint.owners.expect(exchange.caller.inode)
+        begun = maybeDeferred(endpoint.dispatcher.initialize, self._server, self._principal, message, owner)
         begun.addCallback(self._begun, call)
         begun.addErrback(self._not_begun, call)
 
-    def _begun(self, opened: tuple[Session, Raw], call: Request) -> None:
+    def _begun(self, opened: tuple[Session, Raw], request: Request) -> None:
         session, hello = opened
-        door, exchange = self._door, self._exchange
+        endpoint, exchange = self._endpoint, self._exchange
         if self.is_gone:
-            door.switchboard.end(session, "its client did not wait for it")
+            endpoint.dispatcher.end(session, "its client did not wait for it")
             return
         self.session = session
         # Claimed first, so that the owner is watched even if it ends as soon as it has its answer.
-        door.owners.claim(session, exchange.caller.pid, exchange.caller.inode)
-        if session.inners is not None:
-            session.inners.goes_by_roots = door.placing.goes_by_roots(exchange)
+        endpoint.owners.claim(session, exchange.caller.pid, exchange.caller.inode)
+        if session.members is not None:
+            session.members.goes_by_roots = endpoint.placing.goes_by_roots(exchange)
         self._tell_shim(b"session " + session.id)
-        self._write(jsonrpc.splice_id(jsonrpc.result(jsonrpc.NULL, hello), call.id))
+        self._write(jsonrpc.splice_id(jsonrpc.result(jsonrpc.NULL, hello), request.id))
         # The client does not wait for the disk: until the session is stored, its id is valid by its signature.
-        door.switchboard.put_on_record(session, call.message)
-        self._over_with(call)
+        endpoint.dispatcher.put_on_record(session, request.message)
+        self._over_with(request)
 
-    def _not_begun(self, why: Failure, call: Request) -> None:
+    def _not_begun(self, why: Failure, request: Request) -> None:
         error = why.value
         if not isinstance(error, GatewayError):
-            self._door.log.failure("an initialize broke", why, event="initialize.broken")
+            self._endpoint.log.failure("an initialize broke", why, event="initialize.broken")
             error = GatewayError("Internal error: the session could not be begun")
-        self._write(jsonrpc.error_bytes(call.id, error))
-        self._over_with(call)
+        self._write(jsonrpc.error_bytes(request.id, error))
+        self._over_with(request)
 
-    def _over_with(self, call: Request) -> None:
+    def _over_with(self, request: Request) -> None:
         self._is_beginning = False
-        self._requests.remove(call)
+        self._requests.remove(request)
         self._go_on()
 
     def _listen(self, session: Session) -> None:
@@ -430,8 +435,8 @@ class ShimConnection:
         if session is None:
             return
         session.mailbox.detach(self)
-        if self._door.switchboard.sessions.named(session.id) is session:
-            self._door.switchboard.end(session, why)
+        if self._endpoint.dispatcher.sessions.named(session.id) is session:
+            self._endpoint.dispatcher.end(session, why)
 
     # The end
 
@@ -461,13 +466,13 @@ class ShimConnection:
     def _over(self) -> None:
         self._exchange.on_gone = None
         self._lines.clear()
-        self._door.streams.dropped(self, self._spoke)
-        self._door.streams.waiting.discard(self)
+        self._endpoint.streams.dropped(self, self._spoke)
+        self._endpoint.streams.waiting.discard(self)
         if self.session is not None:
             self.session.mailbox.detach(self)
 
 
-class StdioDoor:
+class ShimEndpoint:
     """Translates between the connections of shims and the hub.
 
     :ivar is_disabled: whether requests are refused.
@@ -479,23 +484,23 @@ class StdioDoor:
         self,
         streams: Streams,
         placing: WorkspaceDetector,
-        switchboard: Switchboard,
+        dispatcher: LegacyDispatcher,
         owners: Owners,
-        stateless: Callable[[], Stateless],
+        modern_dispatcher: Callable[[], ModernDispatcher],
         is_disabled: Callable[[], bool],
     ) -> None:
         self.streams = streams
         self.placing = placing
-        self.switchboard = switchboard
+        self.dispatcher = dispatcher
         self.owners = owners
-        self.stateless = stateless
+        self.modern_dispatcher = modern_dispatcher
         self.is_disabled = is_disabled
 
     def open(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         """Serve a request that asks for such a connection."""
         identifier = exchange.headers.get(b"mcp-session-id", b"")
         try:
-            session = self.switchboard.session(identifier, server, principal) if identifier else None
+            session = self.dispatcher.session(identifier, server, principal) if identifier else None
         except GatewayError as why:
             exchange.answer(status_of(why), jsonrpc.error_bytes(b"null", why))
             return

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import define
 from msgspec import Raw
 
-from mcpgateway.hub.filters import Between
+from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.interfaces import Request
 from mcpgateway.policy import argument_defaults as injection
 from mcpgateway.protocol import peek
@@ -28,16 +28,16 @@ Taker = Callable[[Request], bool]
 
 
 @define(eq=False, repr=False)
-class _Reader(Between):
+class _Reader(SinkFilter):
     """Reads a list of tools that is passed on."""
 
     injection: Injection
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Read the list, and pass the response on."""
         if "result" in reply:
             self.injection.learn(reply["result"])
-        self.sink.answered(call, reply)
+        self.sink.answered(request, reply)
 
 
 class Injection:
@@ -58,27 +58,27 @@ class Injection:
         """Return the takers of requests by method, the other parts' included."""
         return {**self._others, LIST: self._list, CALL: self._call}
 
-    def _list(self, call: Request) -> bool:
-        call.sink = _Reader(call.sink, self)
-        return self._pass_on(LIST, call)
+    def _list(self, request: Request) -> bool:
+        request.sink = _Reader(request.sink, self)
+        return self._pass_on(LIST, request)
 
-    def _call(self, call: Request) -> bool:
-        params = call.message.params
+    def _call(self, request: Request) -> bool:
+        params = request.message.params
         if params is not None:
             if not self._takers:
-                self._recall(call.message)
+                self._recall(request.message)
             taken = self._takers.get(peek.text(params, "name") or "")
             if taken:
-                server = call.session.server if call.session is not None else self._slot.server
+                server = request.session.server if request.session is not None else self._slot.server
                 values = {name: injection.value_of(server.inject.get(name, ""), server) for name in taken}
                 arguments = injection.added(params, values)
                 if arguments is not None:
                     params["arguments"] = arguments
-        return self._pass_on(CALL, call)
+        return self._pass_on(CALL, request)
 
-    def _pass_on(self, method: str, call: Request) -> bool:
+    def _pass_on(self, method: str, request: Request) -> bool:
         other = self._others.get(method)
-        return other is not None and other(call)
+        return other is not None and other(request)
 
     def _recall(self, message: Message) -> None:
         snapshot = self._snapshot

@@ -21,7 +21,7 @@ from mcpgateway.bounded import Bounded
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.records import Item, ListKind, read_items
 from mcpgateway.errors import OutOfScope
-from mcpgateway.hub.filters import Between
+from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.interfaces import Request
 from mcpgateway.policy.access import is_client
 from mcpgateway.policy.permissions import TokenScope
@@ -29,7 +29,7 @@ from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 
 if TYPE_CHECKING:
-    from mcpgateway.hub.catalog.listed import Librarian
+    from mcpgateway.hub.catalog.listed import ServerLists
 
 CALL, LIST = "tools/call", "tools/list"
 KNOWN_LIMIT = 1000  # servers, per workspace
@@ -45,12 +45,12 @@ class Permits:
     """The rights of principals.
 
     :ivar scopes: the scopes of limited principals, by name.
-    :ivar librarian: returns the keeper of the servers' lists; needed for read-only scopes only.
+    :ivar server_lists: returns the keeper of the servers' lists; needed for read-only scopes only.
     :ivar on_refusal: called with refused requests; None without a listener.
     """
 
     scopes: Mapping[str, TokenScope] = field(factory=dict)
-    librarian: Callable[[], Librarian | None] = lambda: None
+    server_lists: Callable[[], ServerLists | None] = lambda: None
     on_refusal: Refused | None = None
     _harmless: dict[Place, frozenset[str]] = field(
         factory=lambda: Bounded(KNOWN_LIMIT), init=False, repr=False
@@ -69,7 +69,7 @@ class Permits:
         if scope is not None and not server.view and not scope.admits_server(server.name):
             raise OutOfScope(f"this token may not use {server.name}", "ask for one whose scope has it")
 
-    def check(self, principal: str, server: ServerSpec, call: Request) -> None:
+    def check(self, principal: str, server: ServerSpec, request: Request) -> None:
         """Check that a principal may send a request to a server.
 
         :raise OutOfScope: the scope excludes the server, the method or the tool.
@@ -77,12 +77,12 @@ class Permits:
         scope = self.scopes.get(principal)
         if scope is None or server.view:
             return
-        tool = (peek.text(call.message.params, "name") or "") if call.method == CALL else ""
+        tool = (peek.text(request.message.params, "name") or "") if request.method == CALL else ""
         try:
-            self._check(principal, scope, server, call.method, tool)
+            self._check(principal, scope, server, request.method, tool)
         except OutOfScope as why:
             if self.on_refusal is not None:
-                self.on_refusal(principal, server.name, call, tool, why.message)
+                self.on_refusal(principal, server.name, request, tool, why.message)
             raise
 
     def _check(self, principal: str, scope: TokenScope, server: ServerSpec, method: str, tool: str) -> None:
@@ -95,12 +95,12 @@ class Permits:
         if not scope.admits_tool(server.name, tool, is_read_only=is_harmless):
             raise OutOfScope(f"this token may not call {tool} of {server.name}", _hint(scope))
 
-    def narrow(self, principal: str, server: ServerSpec, call: Request) -> None:
+    def narrow(self, principal: str, server: ServerSpec, request: Request) -> None:
         """Remove from the answer to a client's ``tools/list`` the tools that it may not call."""
         scope = self.scopes.get(principal)
-        if scope is not None and call.method == LIST and not server.view and scope.names_tools:
-            is_first = "cursor" not in (call.message.params or {})
-            call.sink = _Narrowed(call.sink, self, scope, server, is_first)
+        if scope is not None and request.method == LIST and not server.view and scope.names_tools:
+            is_first = "cursor" not in (request.message.params or {})
+            request.sink = _Narrowed(request.sink, self, scope, server, is_first)
 
     def narrowed(self, scope: TokenScope, server: ServerSpec, items: Iterable[Item]) -> tuple[Item, ...]:
         """Return those of a server's tools that the scope allows."""
@@ -123,15 +123,15 @@ class Permits:
 
     def _known(self, server: ServerSpec) -> frozenset[str]:
         place = (server.name, server.workspace)
-        if place not in self._harmless and (librarian := self.librarian()) is not None:
-            items = librarian.recall(server, ListKind.TOOL)
+        if place not in self._harmless and (server_lists := self.server_lists()) is not None:
+            items = server_lists.recall(server, ListKind.TOOL)
             if items is not None:
                 self.note(server, items)
         return self._harmless.get(place, frozenset())
 
 
 @define(eq=False, repr=False)
-class _Narrowed(Between):
+class _Narrowed(SinkFilter):
     """Removes from a list the tools that the scope excludes."""
 
     permits: Permits
@@ -139,11 +139,11 @@ class _Narrowed(Between):
     server: ServerSpec
     is_first: bool
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Pass the response on without the excluded tools."""
         if "result" in reply:
             reply = {**reply, "result": self._left(reply["result"])}
-        self.sink.answered(call, reply)
+        self.sink.answered(request, reply)
 
     def _left(self, result: Raw) -> Raw:
         members = jsonrpc.read_object(result, "result")

@@ -55,8 +55,8 @@ class Calls:
         return [self.bridge] if self.bridge is not None else []
 
     def _holders_of(self, session: Session) -> list[Holder]:
-        if session.inners is not None:
-            inner = (self._holders_of(each) for each in session.inners.sessions.values())
+        if session.members is not None:
+            inner = (self._holders_of(each) for each in session.members.sessions.values())
             return list(dict.fromkeys([*self._views(), *(holder for each in inner for holder in each)]))
         slot = slot_of(session)
         views = self._views() if session.outer is not None else []
@@ -138,9 +138,9 @@ class Calls:
                 call.sink.failed(call, ShuttingDown(CUT_OFF.format(name=_called(call))))
 
 
-def _called(call: Request) -> str:
+def _called(request: Request) -> str:
     # A modern call of a tool of the gateway's own has no session.
-    return str(call.session.server.name) if call.session is not None else "the tool"
+    return str(request.session.server.name) if request.session is not None else "the tool"
 
 
 def _reason(message: Message) -> str:

@@ -38,7 +38,7 @@ class ClientQuestion(Record):
     :ivar child_id: the id of the question on the child's connection.
     :ivar session: the session whose client is asked.
     :ivar at: that client's session at the server: a member session, if the client uses a view; else the same.
-    :ivar call: the call that the question belongs to, if known; the question goes on its stream, and outlives the
+    :ivar request: the call that the question belongs to, if known; the question goes on its stream, and outlives the
         child.
     :ivar token: the child's own progress token, if the client of a view was given another one.
     :ivar is_heard: true if the question was sent to the client.
@@ -52,7 +52,7 @@ class ClientQuestion(Record):
     session: Session
     at: Session
     method: str
-    call: Request | None = None
+    request: Request | None = None
     token: Raw | None = None
     is_heard: bool = False
     ticks: int = 0
@@ -83,11 +83,11 @@ class Questions:
         session: Session,
         method: str,
         message: Envelope,
-        call: Request | None = None,
+        request: Request | None = None,
     ) -> None:
         """Ask a session's client.
 
-        :param call: the call that the question belongs to, if known.
+        :param request: the request that the question belongs to, if known.
         :raise Overloaded: the client has too many unanswered questions.
         :raise ClientGone: the client cannot be asked now, or later.
         """
@@ -95,9 +95,9 @@ class Questions:
         if sum(1 for each in self._asked.values() if each.session is session) >= LIMIT:
             raise Overloaded(f"the client already has {LIMIT} questions to answer")
         number = next(self._numbers)
-        question = ClientQuestion(number, slot, backend, message["id"], session, at, method, call)
+        question = ClientQuestion(number, slot, backend, message["id"], session, at, method, request)
         self._asked[number] = question
-        if at is not session and call is None:
+        if at is not session and request is None:
             message = _with_own_token(question, message)
         question.is_heard = self._say(question, jsonrpc.splice_id(dict(message), b"%d" % number))
         # A session of the gateway's own can only be asked about its calls: it never has a standing stream.
@@ -109,7 +109,7 @@ class Questions:
         # On the stream of the call that it belongs to, or most likely belongs to; else on the session's standing
         # stream.
         session = question.session
-        call = question.call or question.slot.newest_calls().get(question.at)
+        call = question.request or question.slot.newest_calls().get(question.at)
         if call is not None and call.sink.noticed(call, message):
             return True
         session.mailbox.put(message, question.key, lambda: self._lost(question))
@@ -196,7 +196,7 @@ class Questions:
 
     def backend_ended(self, slot: Any) -> None:
         """Take back the questions of a child that has ended."""
-        for question in [each for each in self._asked.values() if each.slot is slot and each.call is None]:
+        for question in [each for each in self._asked.values() if each.slot is slot and each.request is None]:
             self._call_off(question, "the server has ended")
 
     def tick(self) -> None:

@@ -59,18 +59,18 @@ class _Key:
 
 
 @define(eq=False, repr=False)
-class _Passenger:
+class _JoinedCall:
     """One joined call, and the function that sends it by itself."""
 
-    call: Request
+    request: Request
     submit: Submit = field(repr=False)
 
     def go_alone(self) -> None:
         """Send the call by itself."""
         try:
-            self.submit(self.call)
+            self.submit(self.request)
         except GatewayError as why:
-            self.call.sink.failed(self.call, why)
+            self.request.sink.failed(self.request, why)
 
 
 @define(eq=False, repr=False)
@@ -79,52 +79,52 @@ class _Flight:
 
     flights: SingleFlight
     key: _Key
-    passengers: list[_Passenger]
-    call: Request
+    joined: list[_JoinedCall]
+    request: Request
 
     @property
     def is_gone(self) -> bool:
         """True if no client waits any more."""
-        return all(each.call.sink.is_gone for each in self.passengers)
+        return all(each.request.sink.is_gone for each in self.joined)
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Answer each joined call; if the answer asks something, only the first, and send the others by themselves."""
-        passengers = self._land()
-        asks = bool(passengers[1:]) and "result" in reply and _asks(reply["result"])
-        for nth, each in enumerate(passengers):
+        joined = self._land()
+        asks = bool(joined[1:]) and "result" in reply and _asks(reply["result"])
+        for nth, each in enumerate(joined):
             if asks and nth:
                 each.go_alone()
             else:
-                each.call.sink.answered(each.call, dict(reply))
+                each.request.sink.answered(each.request, dict(reply))
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Fail all joined calls; if the first one's session has ended, fail that one and retry for the others."""
-        if isinstance(why, _LOST) and len(self.passengers) > 1:
+        if isinstance(why, _LOST) and len(self.joined) > 1:
             self.flights.over(self)
-            first = self.passengers.pop(0)
-            first.call.sink.failed(first.call, why)
+            first = self.joined.pop(0)
+            first.request.sink.failed(first.request, why)
             self.flights.again(self)
             return
         for each in self._land():
-            each.call.sink.failed(each.call, why)
+            each.request.sink.failed(each.request, why)
 
-    def _land(self) -> list[_Passenger]:
+    def _land(self) -> list[_JoinedCall]:
         self.flights.over(self)
-        passengers, self.passengers = self.passengers, []
-        return passengers
+        joined, self.joined = self.joined, []
+        return joined
 
-    def progressed(self, call: Request, message: bytes) -> None:
+    def progressed(self, request: Request, message: bytes) -> None:
         """Pass progress on to each client under its own token."""
         envelope = jsonrpc.decode(message)
-        for each in list(self.passengers):
-            if each.call.token is not None and call.progress is not None:
-                each.call.progress = call.progress | {"progressToken": Raw(each.call.token)}
-                envelope["params"] = Raw(jsonrpc.encode(each.call.progress))
-                each.call.sink.progressed(each.call, jsonrpc.encode(envelope))
+        for each in list(self.joined):
+            if each.request.token is not None and request.progress is not None:
+                each.request.progress = request.progress | {"progressToken": Raw(each.request.token)}
+                envelope["params"] = Raw(jsonrpc.encode(each.request.progress))
+                each.request.sink.progressed(each.request, jsonrpc.encode(envelope))
 
-    def noticed(self, call: Request, message: bytes) -> bool:
+    def noticed(self, request: Request, message: bytes) -> bool:
         """Pass a message that precedes the answer, such as a question, to the first client."""
-        first = self.passengers[0].call if self.passengers else None
+        first = self.joined[0].request if self.joined else None
         return first is not None and bool(first.sink.noticed(first, message))
 
 
@@ -135,74 +135,74 @@ class SingleFlight:
         self._flights: dict[_Key, _Flight] = {}
         self._by_call: dict[Request, _Flight] = {}
 
-    def join(self, call: Request, item: Item | None, submit: Submit) -> bool:
+    def join(self, request: Request, item: Item | None, submit: Submit) -> bool:
         """Join a call to an equal one, or begin a flight with it; false if the caller has to send it by itself.
 
         :param submit: sends a call to its server; called at once for the first call of a flight.
         :raise GatewayError: the call is refused by ``submit``.
         """
-        key = _key(call, item)
+        key = _key(request, item)
         if key is None:
             return False
-        passenger = _Passenger(call, submit)
+        joined_call = _JoinedCall(request, submit)
         flight = self._flights.get(key)
         if flight is not None:
-            if len(flight.passengers) >= PASSENGERS_LIMIT:
+            if len(flight.joined) >= PASSENGERS_LIMIT:
                 return False
-            flight.passengers.append(passenger)
-            self._by_call[call] = flight
-            call.holder = self
+            flight.joined.append(joined_call)
+            self._by_call[request] = flight
+            request.holder = self
             return True
-        self._take_off(key, [passenger])
+        self._take_off(key, [joined_call])
         return True
 
-    def _take_off(self, key: _Key, passengers: list[_Passenger]) -> None:
-        first = passengers[0]
-        own = Request(first.call.session, first.call.message, first.call.token, None, level=first.call.level)
+    def _take_off(self, key: _Key, joined: list[_JoinedCall]) -> None:
+        first = joined[0].request
+        own = Request(first.session, first.message, first.token, None, level=first.level)
         own.id = b""  # unknown to clients, so that none can cancel it
-        own.follow(first.call)
-        flight = own.sink = _Flight(self, key, passengers, own)
+        own.follow(first)
+        flight = own.sink = _Flight(self, key, joined, own)
         self._flights[key] = flight
-        for each in passengers:
-            self._by_call[each.call] = flight
-            each.call.holder = self
+        for each in joined:
+            self._by_call[each.request] = flight
+            each.request.holder = self
         try:
-            first.submit(own)
+            joined[0].submit(own)
         except GatewayError:
             self.over(flight)
             raise
 
     def again(self, flight: _Flight) -> None:
         """Send a call that has ended once more, for the remaining joined calls."""
-        passengers = flight.passengers
+        joined = flight.joined
         try:
-            self._take_off(flight.key, passengers)
+            self._take_off(flight.key, joined)
         except GatewayError as why:
-            for each in passengers:
-                each.call.sink.failed(each.call, why)
+            for each in joined:
+                each.request.sink.failed(each.request, why)
 
     def over(self, flight: _Flight) -> None:
         """Remove a flight that has ended."""
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
-        for each in flight.passengers:
-            self._by_call.pop(each.call, None)
+        for each in flight.joined:
+            self._by_call.pop(each.request, None)
 
     def calls(self) -> list[Request]:
         """Return the joined calls."""
         return list(self._by_call)
 
-    def withdraw(self, call: Request, reason: str) -> bool:
+    def withdraw(self, request: Request, reason: str) -> bool:
         """Take a joined call back; the others stay.  False if it is not, or no longer, under way."""
-        flight = self._by_call.pop(call, None)
+        flight = self._by_call.pop(request, None)
         if flight is None:
             return False
-        flight.passengers = [each for each in flight.passengers if each.call is not call]
-        if flight.passengers:
-            flight.call.session = flight.passengers[0].call.session
+        flight.joined = [each for each in flight.joined if each.request is not request]
+        if flight.joined:
+            flight.request.session = flight.joined[0].request.session
         else:
             self.over(flight)
-            flight.call.withdraw(reason)
+            flight.request.withdraw(reason)
         return True
 
 
@@ -210,18 +210,18 @@ def _asks(result: Raw) -> bool:
     return translate.kind_of(result) == modern.INPUT_REQUIRED
 
 
-def _key(call: Request, item: Item | None) -> _Key | None:
+def _key(request: Request, item: Item | None) -> _Key | None:
     if item is None or not (item.is_read_only and item.is_idempotent):
         return None
-    params, session = call.message.params, call.session
-    if call.method != CALL_TOOL or params is None or session is None or call.level is not None:
+    params, session = request.message.params, request.session
+    if request.method != CALL_TOOL or params is None or session is None or request.level is not None:
         return None
-    if "task" in params or not RETRIED.isdisjoint(params) or modern.has_tasks(call.message.meta):
+    if "task" in params or not RETRIED.isdisjoint(params) or modern.has_tasks(request.message.meta):
         return None
-    said = canonical(params, call.message.meta)
+    said = canonical(params, request.message.meta)
     slot = session.slot
     where = slot if slot is not None and slot.shared else session
-    return None if said is None else _Key(where, session.principal, call.token is not None, said)
+    return None if said is None else _Key(where, session.principal, request.token is not None, said)
 
 
 def canonical(params: Envelope, meta: Envelope | None) -> bytes | None:

@@ -22,7 +22,7 @@ from mcpgateway.errors import (
 )
 from mcpgateway.hub.calls import SESSION_CALLS_LIMIT
 from mcpgateway.hub.client_requests import Questions
-from mcpgateway.hub.filters import Between, reason
+from mcpgateway.hub.filters import SinkFilter, reason
 from mcpgateway.hub.keepalive import PROGRESS
 from mcpgateway.hub.lifecycle import Lifecycle
 from mcpgateway.hub.pool import Pool
@@ -49,37 +49,37 @@ LOOKING = frozenset(("ping", "tools/list", "prompts/list", "resources/list", "re
 
 
 @define(eq=False, repr=False)
-class _Doubtful(Between):
+class _Doubtful(SinkFilter):
     """Waits for a child without a handshake so far, whose server may not speak the legacy era."""
 
-    switchboard: Switchboard
+    dispatcher: LegacyDispatcher
     message: Message
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Pass the error on, or submit the request again: to another child, or in the other era."""
-        call.sink = self.sink
+        request.sink = self.sink
         if isinstance(why, SharedOtherwise):
-            call.message = self.message
-            self.switchboard.again(call)
-        elif isinstance(why, HandshakeRefused) and call.session.server.protocol is None:
-            call.message = self.message
-            self.switchboard.refused(call, why)
+            request.message = self.message
+            self.dispatcher.again(request)
+        elif isinstance(why, HandshakeRefused) and request.session.server.protocol is None:
+            request.message = self.message
+            self.dispatcher.refused(request, why)
         else:
-            call.sink.failed(call, why)
+            request.sink.failed(request, why)
 
 
-class Switchboard(Lifecycle):
+class LegacyDispatcher(Lifecycle):
     """The entrance of legacy sessions and their messages, for the frontends.
 
     If a server runs in a variant for each workspace, the parameter ``server`` of the methods is the caller's variant.
 
     :ivar sending_away: asks clients to send their users to sign-ins; set before the first request.
-    :ivar make_board: builds the part that serves views; set before the first request.
+    :ivar make_view_sessions: builds the part that serves views; set before the first request.
     """
 
     log = Logger()
     sending_away: SendingAway
-    make_board: Callable[[], SessionViews]
+    make_view_sessions: Callable[[], SessionViews]
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class Switchboard(Lifecycle):
         super().__init__(servers, pool, sessions, questions, eras)
         self._make_to_modern = make_to_modern
         self._to_modern: ToModern | None = None  # built on first use
-        self._board: SessionViews | None = None  # built on first use
+        self._view_sessions: SessionViews | None = None  # built on first use
         self._here: dict[str, Callable[[Request], None]] = {
             "ping": _pong,
             "logging/setLevel": self._set_level,
@@ -120,7 +120,7 @@ class Switchboard(Lifecycle):
         :raise ConfigError: the values of the workspace cannot be used.
         """
         if server.view:
-            return self.board.current(server)
+            return self.view_sessions.current(server)
         known = self.servers.get(server.name)
         if known is server:
             return server
@@ -141,13 +141,13 @@ class Switchboard(Lifecycle):
             self._remove(server)
         for each in change.changed:
             self._change(each)
-        if self._board is not None:
-            self._board.apply(change)
+        if self._view_sessions is not None:
+            self._view_sessions.apply(change)
 
     def show_anew(self) -> None:
         """Let the views show their present servers, and forget the former ones."""
-        if self._board is not None:
-            self._board.look_anew()
+        if self._view_sessions is not None:
+            self._view_sessions.look_anew()
 
     def _remove(self, server: ServerSpec) -> None:
         self._forget(server)
@@ -210,14 +210,14 @@ class Switchboard(Lifecycle):
                 f"{server.name} keeps state per session: send initialize first and repeat the id it answers with",
             )
 
-    def again(self, call: Request) -> None:
+    def again(self, request: Request) -> None:
         """Submit a request again whose child has proved not to be shared."""
         try:
-            if not call.session.id:
-                self._check_anonymous(call.session.server)
-            self.submit(call)
+            if not request.session.id:
+                self._check_anonymous(request.session.server)
+            self.submit(request)
         except GatewayError as why:
-            call.fail(why)
+            request.fail(why)
 
     def slot_for(self, session: Session) -> Slot:
         """Return the slot of a session, created on first use."""
@@ -237,11 +237,11 @@ class Switchboard(Lifecycle):
         return self._to_modern
 
     @property
-    def board(self) -> SessionViews:
+    def view_sessions(self) -> SessionViews:
         """The part that serves views, built on first use."""
-        if self._board is None:
-            self._board = self.calls.views = self.make_board()
-        return self._board
+        if self._view_sessions is None:
+            self._view_sessions = self.calls.views = self.make_view_sessions()
+        return self._view_sessions
 
     def tick_bridge(self) -> None:
         """Count one second for the calls that wait for answers to questions."""
@@ -250,27 +250,27 @@ class Switchboard(Lifecycle):
 
     def tick_views(self) -> None:
         """Count one second for the views."""
-        if self._board is not None:
-            self._board.tick()
+        if self._view_sessions is not None:
+            self._view_sessions.tick()
 
-    def refused(self, call: Request, why: GatewayError) -> None:
+    def refused(self, request: Request, why: GatewayError) -> None:
         """Probe the modern era after a refused handshake, and submit the request again if the server speaks it."""
-        session: Session = call.session
+        session: Session = request.session
 
         def found(has_it: bool) -> None:  # noqa: FBT001 - a callback
             if not has_it:
                 raise why
             self.current(session.server)
-            self._cross_over(call)
-            self.submit(call)
+            self._cross_over(request)
+            self.submit(request)
 
         asked = self._has_other_era(session.server).addCallback(found)
-        asked.addErrback(lambda failure: call.fail(reason(failure)))
+        asked.addErrback(lambda failure: request.fail(reason(failure)))
 
-    def _cross_over(self, call: Request) -> None:
-        session: Session = call.session
+    def _cross_over(self, request: Request) -> None:
+        session: Session = request.session
         if not session.id:
-            call.session = self.sessions.anonymous(
+            request.session = self.sessions.anonymous(
                 session.server,
                 session.principal,
                 session.version,
@@ -284,64 +284,64 @@ class Switchboard(Lifecycle):
 
     # Requests
 
-    def submit(self, call: Request) -> None:
+    def submit(self, request: Request) -> None:
         """Pass a request to its server or view; the request's sink receives the outcome.
 
         :raise GatewayError: the request is refused; its sink receives nothing.
         """
-        session: Session = call.session
+        session: Session = request.session
         if self.permits.scopes:
-            self.permits.check(session.principal, session.server, call)
+            self.permits.check(session.principal, session.server, request)
         if session.era is Era.MODERN:
-            self._bridge(call)
+            self._bridge(request)
             return
         if session.server.view:
-            self.board.submit(call)
+            self.view_sessions.submit(request)
             return
-        here = self._here.get(call.method)
+        here = self._here.get(request.method)
         if here is not None:
-            here(call)
-        elif call.message.params is not None and "task" in call.message.params:
-            self._learn(call)
+            here(request)
+        elif request.message.params is not None and "task" in request.message.params:
+            self._learn(request)
         else:
-            self._forward(call)
+            self._forward(request)
 
-    def take(self, call: Request) -> None:
+    def take(self, request: Request) -> None:
         """Pass on a request that comes from a client itself, not from a view; the request's sink receives the outcome.
 
         :raise GatewayError: the request is refused; its sink receives nothing.
         """
-        session: Session = call.session
+        session: Session = request.session
         if not session.has_called:
-            session.has_called = call.method not in LOOKING
+            session.has_called = request.method not in LOOKING
         if session.sends_user is None:
             session.sends_user = sends_users(session.version, self.sessions.capabilities_of(session))
         if session.sends_user:
-            self.sending_away.attend(call)
+            self.sending_away.attend(request)
         if self.permits.scopes:
-            self.permits.narrow(call.session.principal, call.session.server, call)
-        if not call.session.server.has_shield or not self.board.direct.serves(call):
-            self.submit(call)
+            self.permits.narrow(request.session.principal, request.session.server, request)
+        if not request.session.server.has_shield or not self.view_sessions.direct.serves(request):
+            self.submit(request)
 
-    def _bridge(self, call: Request) -> None:
+    def _bridge(self, request: Request) -> None:
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
-        slot = self.slot_for(call.session)
-        session: Session = call.session
+        slot = self.slot_for(request.session)
+        session: Session = request.session
         if not slot.is_up and self._is_taken(session.server, Era.MODERN, session.principal):
-            self._cross_over(call)
-            self.submit(call)
+            self._cross_over(request)
+            self.submit(request)
             return
         if slot.may_give_way:
-            call.sink = _Doubtful(call.sink, self, call.message)
+            request.sink = _Doubtful(request.sink, self, request.message)
         if slot.load + self.to_modern.load >= SESSION_CALLS_LIMIT:
-            self.calls.check_load(call.session)
-        self.to_modern.submit(call)
+            self.calls.check_load(request.session)
+        self.to_modern.submit(request)
 
-    def _forward(self, call: Request) -> None:
+    def _forward(self, request: Request) -> None:
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
-        session: Session = call.session
+        session: Session = request.session
         slot = session.slot
         if not isinstance(slot, Slot):
             slot = self.pool.slot_for(session)
@@ -353,60 +353,60 @@ class Switchboard(Lifecycle):
                 and not slot.is_up
                 and self._is_taken(session.server, Era.LEGACY, session.principal)
             ):
-                self._cross_over(call)
-                self.submit(call)
+                self._cross_over(request)
+                self.submit(request)
                 return
-            call.sink = _Doubtful(call.sink, self, call.message)
+            request.sink = _Doubtful(request.sink, self, request.message)
         elif slot.may_give_way:
-            call.sink = _Doubtful(call.sink, self, call.message)
-        if slot.replicas is not None and _goes_anywhere(call.message):
-            slot.replicas.submit(call)
+            request.sink = _Doubtful(request.sink, self, request.message)
+        if slot.replicas is not None and _goes_anywhere(request.message):
+            slot.replicas.submit(request)
         else:
-            slot.submit(call)
+            slot.submit(request)
 
-    def _set_level(self, call: Request) -> None:
+    def _set_level(self, request: Request) -> None:
         # A shared child has one level for all sessions: the most verbose that any of them has set.
-        session: Session = call.session
-        level = routing.asked_level(call.message.params)
+        session: Session = request.session
+        level = routing.asked_level(request.message.params)
         slot = self.slot_for(session)
         if not slot.has_levels:
-            self._forward(call)  # the server answers with its own error
+            self._forward(request)  # the server answers with its own error
             return
         session.level, session.has_level = level, True
         self.sessions.remember(session)  # before the answer, so that a kill in between loses nothing
         if slot.is_resting:
-            call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))  # the next child gets the level
+            request.sink.answered(request, jsonrpc.result(jsonrpc.NULL, {}))  # the next child gets the level
         else:
-            slot.levels.wish(call)
+            slot.levels.wish(request)
         if slot.replicas is not None:
             slot.replicas.tune()
 
-    def _subscribe(self, call: Request) -> None:
+    def _subscribe(self, request: Request) -> None:
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
-        if not call.session.id:
+        if not request.session.id:
             raise InvalidParams("Invalid params: a subscription needs a session; send initialize first")
-        uri = peek.text(call.message.params, "uri", jsonrpc.URI_LIMIT)
+        uri = peek.text(request.message.params, "uri", jsonrpc.URI_LIMIT)
         if uri is None:
             raise InvalidParams('Invalid params: "uri" must be a string')
-        call.holder = slot = self.pool.slot_for(call.session)
-        slot.subscriptions.submit(call, uri)
+        request.holder = slot = self.pool.slot_for(request.session)
+        slot.subscriptions.submit(request, uri)
 
-    def _learn(self, call: Request) -> None:
-        slot = self.pool.slot_for(call.session)
+    def _learn(self, request: Request) -> None:
+        slot = self.pool.slot_for(request.session)
         if slot.shared:
-            call.sink = Learner(call.sink, slot.tasks)
-        self._forward(call)
+            request.sink = Learner(request.sink, slot.tasks)
+        self._forward(request)
 
-    def _check_task(self, call: Request) -> None:
-        slot = self.pool.slot_for(call.session)
-        if slot.shared and not self._owns_task(call):
+    def _check_task(self, request: Request) -> None:
+        slot = self.pool.slot_for(request.session)
+        if slot.shared and not self._owns_task(request):
             raise InvalidParams("Task not found")
-        self._forward(call)
+        self._forward(request)
 
-    def _owns_task(self, call: Request) -> bool:
-        session: Session = call.session
-        task = peek.text(call.message.params, "taskId")
+    def _owns_task(self, request: Request) -> bool:
+        session: Session = request.session
+        task = peek.text(request.message.params, "taskId")
         slot = slot_of(session)
         return slot is not None and slot.tasks.is_of(session, task)
 
@@ -417,15 +417,15 @@ class Switchboard(Lifecycle):
         if message.method == "notifications/cancelled":
             self.calls.cancel(session, message)
         elif message.method == "notifications/initialized" or session.era is Era.MODERN:
-            if session.inners is not None:
-                self.board.ask_roots(session)
+            if session.members is not None:
+                self.view_sessions.ask_roots(session)
             return  # the gateway sends its own ``notifications/initialized``, once per child
-        elif session.inners is not None and message.method == PROGRESS:
+        elif session.members is not None and message.method == PROGRESS:
             self.questions.progressed(session, message)
-        elif session.inners is not None:
+        elif session.members is not None:
             if message.method == "notifications/roots/list_changed":
-                self.board.ask_roots(session)
-            for each in list(session.inners.sessions.values()):
+                self.view_sessions.ask_roots(session)
+            for each in list(session.members.sessions.values()):
                 self.heard(each, message)
         elif not session.server.view:
             self.permits.admit(session.principal, session.server)
@@ -448,8 +448,8 @@ class Switchboard(Lifecycle):
         return self.pool.close()
 
 
-def _pong(call: Request) -> None:
-    call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
+def _pong(request: Request) -> None:
+    request.sink.answered(request, jsonrpc.result(jsonrpc.NULL, {}))
 
 
 def _goes_anywhere(message: Message) -> bool:

@@ -15,7 +15,7 @@ from mcpgateway.protocol.jsonrpc import Envelope
 
 
 @define(eq=False, repr=False)
-class Between:
+class SinkFilter:
     """Passes everything on to the next sink; a subclass overrides the methods that it needs."""
 
     sink: Any
@@ -25,21 +25,21 @@ class Between:
         """True if the caller's connection has ended."""
         return bool(self.sink.is_gone)
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Pass the server's response on."""
-        self.sink.answered(call, reply)
+        self.sink.answered(request, reply)
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Pass an error of the gateway on."""
-        self.sink.failed(call, why)
+        self.sink.failed(request, why)
 
-    def progressed(self, call: Request, message: bytes) -> None:
+    def progressed(self, request: Request, message: bytes) -> None:
         """Pass progress of the call on."""
-        self.sink.progressed(call, message)
+        self.sink.progressed(request, message)
 
-    def noticed(self, call: Request, message: bytes) -> bool:
+    def noticed(self, request: Request, message: bytes) -> bool:
         """Pass a message that precedes the answer on."""
-        return bool(self.sink.noticed(call, message))
+        return bool(self.sink.noticed(request, message))
 
 
 def reason(why: Failure) -> GatewayError:
@@ -47,9 +47,9 @@ def reason(why: Failure) -> GatewayError:
     return why.value if isinstance(why.value, GatewayError) else GatewayError("Internal error")
 
 
-def refuse(call: Request, why: GatewayError | Raw) -> None:
+def refuse(request: Request, why: GatewayError | Raw) -> None:
     """End a call with an error of the gateway, or with a server's own error."""
     if isinstance(why, GatewayError):
-        call.sink.failed(call, why)
+        request.sink.failed(request, why)
     else:
-        call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "error": why})
+        request.sink.answered(request, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "error": why})

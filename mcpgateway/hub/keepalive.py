@@ -23,7 +23,7 @@ def raise_above(params: Envelope, told: float) -> Envelope | None:
     return None if raised == value else params | {"progress": jsonrpc.raw(raised)}
 
 
-class Signs:
+class ProgressKeepalive:
     """The gateway's progress notifications for one call.
 
     :param token: the client's own progress token, as JSON.
@@ -50,14 +50,14 @@ class Signs:
             return None
         return self._sign()
 
-    def follow(self, call: Request, message: bytes) -> bytes:
+    def follow(self, request: Request, message: bytes) -> bytes:
         """Return a server's progress notification with a value above those that the gateway has reported."""
-        if self._told is None or call.progress is None:
+        if self._told is None or request.progress is None:
             return message
-        raised = raise_above(call.progress, self._told)
+        raised = raise_above(request.progress, self._told)
         if raised is None:
             return message
-        call.progress, self._told = raised, jsonrpc.value(raised["progress"], float)
+        request.progress, self._told = raised, jsonrpc.value(raised["progress"], float)
         return jsonrpc.encode(jsonrpc.notification(PROGRESS, raised))
 
     def _sign(self) -> bytes | None:

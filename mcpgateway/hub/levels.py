@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.errors import GatewayError
-from mcpgateway.hub.filters import Between
+from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import Request
 from mcpgateway.policy import routing
@@ -21,16 +21,16 @@ SET_LEVEL = "logging/setLevel"
 
 
 @define(eq=False, repr=False)
-class _Wish(Between):
+class _Wish(SinkFilter):
     """Records whether the server accepts a level that a client sets."""
 
     _levels: Levels
     _nth: int
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Record the server's answer, and pass it on."""
         self._levels.answered(reply, self._nth)
-        self.sink.answered(call, reply)
+        self.sink.answered(request, reply)
 
 
 class Levels:
@@ -63,16 +63,16 @@ class Levels:
         """Handle the end of the child; its level stays the one that the waiting requests ask for."""
         self._conversation = None
 
-    def wish(self, call: Request) -> None:
+    def wish(self, request: Request) -> None:
         """Handle a client's ``logging/setLevel``, whose level its session has already."""
         wanted = self._wanted()
         is_set = self._conversation is not None and self._has_agreed and wanted == self._level
-        if wanted is None or is_set or not call.session.id:
-            call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
+        if wanted is None or is_set or not request.session.id:
+            request.sink.answered(request, jsonrpc.result(jsonrpc.NULL, {}))
             return
-        call.sink = _Wish(call.sink, self, self._ask(wanted))
-        self.update(call.message)
-        self._submit(call)
+        request.sink = _Wish(request.sink, self, self._ask(wanted))
+        self.update(request.message)
+        self._submit(request)
 
     def update(self, message: Message) -> None:
         """Change a client's request to the level of the most verbose session, which others may have set since."""

@@ -65,13 +65,13 @@ class Lifecycle(ABC):
         self.questions = questions
         self.is_open = True
         self.list_limit = ListLimit()
-        self.permits = Permits(librarian=lambda: self.board.librarian)
+        self.permits = Permits(server_lists=lambda: self.view_sessions.server_lists)
         self.eras = eras
         self.calls = Calls(pool, sessions)
 
     @property
     @abstractmethod
-    def board(self) -> SessionViews:
+    def view_sessions(self) -> SessionViews:
         """The part that serves views, built on first use."""
 
     @abstractmethod
@@ -112,7 +112,7 @@ class Lifecycle(ABC):
         session = self.sessions.open(server, principal, version, message.params)
         session.owner, session.era = owner, era
         if server.view:
-            return succeed((session, self.board.begin(session)))
+            return succeed((session, self.view_sessions.begin(session)))
         try:
             slot = self.slot_for(session)
         except GatewayError:
@@ -157,7 +157,7 @@ class Lifecycle(ABC):
         # The era that a legacy client's child speaks: the legacy one, unless the server is known not to speak it.
         if server.view:
             return Era.LEGACY
-        match self.eras.road(server, Era.LEGACY):
+        match self.eras.path(server, Era.LEGACY):
             case EraPath.BRIDGED:
                 return Era.MODERN
             case EraPath.REFUSED:
@@ -184,14 +184,14 @@ class Lifecycle(ABC):
         try:
             self.slot_for(session)
         except GatewayError:
-            self.end_inner(session, UnknownSession("Session has ended"))
+            self.end_member(session, UnknownSession("Session has ended"))
             raise
         return session
 
     def put_on_record(self, session: Session, message: Message) -> None:
         """Record a client's ``initialize`` parameters; best just after the answer has been sent."""
         self.sessions.remember(session, self._recorded(session, message))
-        if session.inners is not None:
+        if session.members is not None:
             session.params = None  # they are in the journal
 
     def _recorded(self, session: Session, message: Message) -> bytes:
@@ -239,7 +239,7 @@ class Lifecycle(ABC):
         session = self.sessions.revive(identifier, server, recalled)
         session.era = era
         if server.view:
-            self.board.revived(session)
+            self.view_sessions.revived(session)
         else:
             self.slot_for(session)
         return session
@@ -254,7 +254,7 @@ class Lifecycle(ABC):
         )
         return self._let_go(session, _ended(session, why))
 
-    def end_inner(self, session: Session, why: GatewayError) -> bool:
+    def end_member(self, session: Session, why: GatewayError) -> bool:
         """End a member session; true if a child is stopped."""
         self.sessions.forget(session)
         return self._let_go(session, why)
@@ -283,10 +283,10 @@ class Lifecycle(ABC):
 
     def _let_go(self, session: Session, why: GatewayError) -> bool:
         killed = False
-        if session.inners is not None:
-            killed = self.board.leave(session, why)
-        if session.outer is not None and session.outer.inners is not None:
-            session.outer.inners.drop(session)
+        if session.members is not None:
+            killed = self.view_sessions.leave(session, why)
+        if session.outer is not None and session.outer.members is not None:
+            session.outer.members.drop(session)
         self.calls.end(session, why)
         if self.calls.bridge is not None:
             self.calls.bridge.leave(session)

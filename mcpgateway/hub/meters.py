@@ -114,11 +114,11 @@ class Row:
         self.total_s = self.last_at = 0.0
         self.recent = array("f")
 
-    def age(self, call: Request) -> float:
+    def age(self, request: Request) -> float:
         """Return for how many seconds a request of this row has been under way."""
-        return self._meter.seconds() - call.began
+        return self._meter.seconds() - request.began
 
-    def answered(self, call: Request, reply: Envelope, line: bytes = b"") -> None:
+    def answered(self, request: Request, reply: Envelope, line: bytes = b"") -> None:
         """Count a request that is answered.
 
         :param line: the server's response as it was sent, if it is available.
@@ -129,28 +129,28 @@ class Row:
             has_failed = bool(self.tool and not line.endswith(_USUAL) and says_it_failed(reply, line))
         if has_failed:
             self.errors += 1
-            self._ended(call, ERROR, reply)
+            self._ended(request, ERROR, reply)
         else:
-            self._ended(call, OK, reply)
+            self._ended(request, OK, reply)
 
-    def failed(self, call: Request, why: Any) -> None:
+    def failed(self, request: Request, why: Any) -> None:
         """Count a request that the gateway answers with an error."""
         self.errors += 1
-        self._ended(call, ERROR, why)
+        self._ended(request, ERROR, why)
 
-    def taken_back(self, call: Request, reason: str) -> None:
+    def taken_back(self, request: Request, reason: str) -> None:
         """Count a request that is cancelled, or has timed out."""
         if reason == TIMED_OUT:
-            self.failed(call, reason)
+            self.failed(request, reason)
         else:
             self.cancelled += 1
-            self._ended(call, CANCELLED, reason)
+            self._ended(request, CANCELLED, reason)
 
-    def _ended(self, call: Request, outcome: str, said: Any) -> None:
+    def _ended(self, request: Request, outcome: str, said: Any) -> None:
         meter = self._meter
         now = meter.seconds()
-        spent = now - call.began
-        call.meter = None
+        spent = now - request.began
+        request.meter = None
         self.total_s += spent
         self.last_at = now
         recent = self.recent
@@ -161,7 +161,7 @@ class Row:
         self.requests += 1
         meter.ranges[bisect_left(BOUNDS, spent)] += 1
         if meter.meters.on_end is not None:
-            meter.meters.on_end(call, self, spent, outcome, said)
+            meter.meters.on_end(request, self, spent, outcome, said)
 
 
 class Totals(Struct, frozen=True):
@@ -196,17 +196,17 @@ class Uncounted:
 
     method = tool = ""
 
-    def age(self, call: Request) -> float:
+    def age(self, request: Request) -> float:
         """Return 0: the other request's row has its age."""
         return 0.0
 
-    def answered(self, call: Request, reply: Envelope, line: bytes = b"") -> None:
+    def answered(self, request: Request, reply: Envelope, line: bytes = b"") -> None:
         """Count nothing."""
 
-    def failed(self, call: Request, why: Any) -> None:
+    def failed(self, request: Request, why: Any) -> None:
         """Count nothing."""
 
-    def taken_back(self, call: Request, reason: str) -> None:
+    def taken_back(self, request: Request, reason: str) -> None:
         """Count nothing."""
 
 
@@ -238,28 +238,28 @@ class Meter:
     def __len__(self) -> int:
         return len(self._by_tool) + len(self._by_method)
 
-    def begin(self, call: Request) -> None:
+    def begin(self, request: Request) -> None:
         """Begin to measure a request, which has reached the server's slot."""
-        if call.method == CALL_TOOL:
-            params = call.message.params
+        if request.method == CALL_TOOL:
+            params = request.message.params
             name = params.get("name") if params is not None else None
             row = self._by_spelling.get(bytes(name)) if name is not None else None
             if row is None:
                 row = self._tool_as_written(params, name)
         else:
-            row = self._by_method.get(call.method) or self._method(call.method)
-        call.meter = row
-        call.began = self.seconds()
+            row = self._by_method.get(request.method) or self._method(request.method)
+        request.meter = row
+        request.began = self.seconds()
         if self.meters.on_begin is not None:
-            self.meters.on_begin(call, row)
+            self.meters.on_begin(request, row)
 
-    def begin_tool(self, call: Request, name: str) -> None:
+    def begin_tool(self, request: Request, name: str) -> None:
         """Begin to measure a call of a tool of that name, whatever name its message has."""
         row = self.tool(name)
-        call.meter = row
-        call.began = self.seconds()
+        request.meter = row
+        request.began = self.seconds()
         if self.meters.on_begin is not None:
-            self.meters.on_begin(call, row)
+            self.meters.on_begin(request, row)
 
     def _tool_as_written(self, params: Envelope | None, name: Raw | None) -> Row:
         row = self.tool(peek.text(params, "name", NAME_CHARS) or OTHER)

@@ -41,7 +41,7 @@ from mcpgateway.hub.authorization import Permits
 from mcpgateway.hub.bridge.bridged_request import ASKING
 from mcpgateway.hub.bridge.to_legacy import ToLegacy
 from mcpgateway.hub.caller import Caller
-from mcpgateway.hub.filters import Between, reason
+from mcpgateway.hub.filters import SinkFilter, reason
 from mcpgateway.hub.owners.peers import Claim, Neighbours, unclaimed
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.probes.era import Eras
@@ -74,7 +74,7 @@ _MAY_BE_KEPT = re.compile(rb'ttlMs"[ \t\r\n]*:[ \t\r\n]*[1-9]')
 
 
 @define(eq=False, repr=False)
-class _Keeper(Between):
+class _Keeper(SinkFilter):
     """Stores a result in the cache, if the server allows it."""
 
     cache: ResultCache
@@ -82,44 +82,44 @@ class _Keeper(Between):
     params: Envelope | None
     changes: int
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Store the result of the server's response, and pass the response on."""
         if "result" in reply:
-            if call.method == modern.DISCOVER:
+            if request.method == modern.DISCOVER:
                 reply["result"] = modern.served_only(reply["result"])
             result = reply["result"]
             # Most results must not be kept; the pattern shows it without decoding a long list.  A result that may be
             # older than a change is not kept either.
             if self.changes == self.slot.changes and _MAY_BE_KEPT.search(bytes(result)):
-                self.cache.put(self.slot, call.method, self.params, call.session.principal, result)
-            if call.method == "tools/list":
+                self.cache.put(self.slot, request.method, self.params, request.session.principal, result)
+            if request.method == "tools/list":
                 param_headers.learn_from(self.slot, result)
-        self.sink.answered(call, reply)
+        self.sink.answered(request, reply)
 
 
 @define(eq=False, repr=False)
-class _Doubtful(Between):
+class _Doubtful(SinkFilter):
     """Waits for a child without a handshake so far, whose server may have changed its era since the probe."""
 
-    stateless: Stateless
+    modern_dispatcher: ModernDispatcher
     message: Message
     caller: Caller
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Pass the error on, or submit the request again: to another child, or in the other era."""
-        call.sink = self.sink
+        request.sink = self.sink
         if isinstance(why, SharedOtherwise):
-            call.message, call.caller = self.message, self.caller
-            self.stateless.anew(call)
+            request.message, request.caller = self.message, self.caller
+            self.modern_dispatcher.anew(request)
         elif (
             isinstance(why, HandshakeRefused)
             and self.caller.server.protocol is None
             and not self.caller.has_tried
         ):
-            call.message, call.caller = self.message, self.caller
-            self.stateless.again(call)
+            request.message, request.caller = self.message, self.caller
+            self.modern_dispatcher.again(request)
         else:
-            call.sink.failed(call, why)
+            request.sink.failed(request, why)
 
 
 @frozen(eq=False, repr=False)
@@ -140,12 +140,12 @@ class _KnownPath:
     bridged: Bounded[tuple[str | None, bytes], Session] = field(factory=lambda: Bounded(BRIDGED_LIMIT))
 
 
-class Stateless:
+class ModernDispatcher:
     """The entrance of modern requests, for the frontends.
 
     :ivar to_legacy: the bridge to servers that speak only the legacy era.
     :ivar is_open: false once the gateway is stopping.
-    :ivar current: returns the current definition of a server (`mcpgateway.hub.dispatch.Switchboard.current`).
+    :ivar current: returns the current definition of a server (`mcpgateway.hub.dispatch.LegacyDispatcher.current`).
     :ivar claim: watches the process that a session belongs to (`mcpgateway.hub.owners.owners.Owners.claim`).
     :ivar direct: returns the part that shortens results on the endpoints of single servers; set before the first
         request.
@@ -175,7 +175,7 @@ class Stateless:
         self.is_open = True
         self.permits = Permits()
         self.claim: Claim = unclaimed
-        self.make_views: Callable[[Stateless], ModernViews] | None = None
+        self.make_views: Callable[[ModernDispatcher], ModernViews] | None = None
         self._views: ModernViews | None = None  # before the first request to a view
         self._pool = pool
         self._sessions = sessions
@@ -187,98 +187,100 @@ class Stateless:
         self._of_peers: dict[tuple[Variant, str, int], Session] = {}
         self._paths: Bounded[tuple[str, str], _KnownPath] = Bounded(PATHS_LIMIT)  # by server and principal
 
-    def submit(self, call: Request) -> None:
+    def submit(self, request: Request) -> None:
         """Pass a request to its server or view; the request's sink receives the outcome.
 
         :raise GatewayError: the request is refused; its sink receives nothing.
         """
-        if not self.forward(call):
-            self._route(call)
+        if not self.forward(request):
+            self._route(request)
 
-    def forward(self, call: Request, *, may_doubt: bool = True) -> bool:
+    def forward(self, request: Request, *, may_doubt: bool = True) -> bool:
         """Send a request to its server if the path is known; false if not.
 
         :param may_doubt: send it also where the child may refuse it, so that another path is tried then.
         :raise GatewayError: the request is refused; its sink receives nothing.
         """
-        if call.method in modern.REMOVED:
-            raise UnknownMethod(f"Method not found: {call.method} (not in {LATEST_MODERN})")
+        if request.method in modern.REMOVED:
+            raise UnknownMethod(f"Method not found: {request.method} (not in {LATEST_MODERN})")
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
-        caller: Caller = call.caller
+        caller: Caller = request.caller
         if self.permits.scopes:
-            self.permits.check(caller.principal, caller.server, call)
+            self.permits.check(caller.principal, caller.server, request)
         path = self._known_path(caller) if not caller.server.view else None
-        if path is None or call.method == modern.DISCOVER:
+        if path is None or request.method == modern.DISCOVER:
             return False
         if path.session.era is not Era.MODERN:
-            return self._bridge(call, 0, path, may_doubt=may_doubt)
+            return self._bridge(request, 0, path, may_doubt=may_doubt)
         slot: Any = path.session.slot
         is_sure = slot.conversation is not None and slot.limiter is None
         if is_sure or may_doubt:
-            self._native(call, path.session, is_sure=is_sure)
+            self._native(request, path.session, is_sure=is_sure)
         return is_sure or may_doubt
 
-    def _route(self, call: Request) -> None:
-        caller: Caller = call.caller
+    def _route(self, request: Request) -> None:
+        caller: Caller = request.caller
         if caller.server.view:
-            self._on_view(call)
+            self._on_view(request)
             return
         # The definition may have changed since the frontend has looked it up.
         server = caller.server = self.current(caller.server)
-        road = self.eras.road(server, Era.MODERN)
-        if road is None and self._pool.is_taken(server, Era.MODERN, caller.principal):
-            road = self._beside(server)  # not even a probe may run beside its child
-        if road is None:
-            self._later(self.eras.find_out(server, Era.MODERN), call)
-        elif road is EraPath.REFUSED or (
-            call.method == modern.DISCOVER and not self._is_offered(road, server)
+        path = self.eras.path(server, Era.MODERN)
+        if path is None and self._pool.is_taken(server, Era.MODERN, caller.principal):
+            path = self._beside(server)  # not even a probe may run beside its child
+        if path is None:
+            self._later(self.eras.find_out(server, Era.MODERN), request)
+        elif path is EraPath.REFUSED or (
+            request.method == modern.DISCOVER and not self._is_offered(path, server)
         ):
             raise UnsupportedVersion(UNSUPPORTED)
         else:
-            self._go(road, call)
+            self._go(path, request)
 
-    def take(self, call: Request) -> None:
+    def take(self, request: Request) -> None:
         """Pass on a request that comes from a client itself, not from a view; the request's sink receives the outcome.
 
         :raise GatewayError: the request is refused; its sink receives nothing.
         """
-        server = call.caller.server
+        server = request.caller.server
         if self.permits.scopes:
-            self.permits.narrow(call.caller.principal, server, call)
-        if shows_urls(peek.mapping(call.message.meta, modern.CAPABILITIES_KEY)):
-            self.sending_away.attend_modern(call, self.anew)
-        if not server.has_shield or not self.direct().serves_modern(call, server, call.caller.principal):
-            self.submit(call)
+            self.permits.narrow(request.caller.principal, server, request)
+        if shows_urls(peek.mapping(request.message.meta, modern.CAPABILITIES_KEY)):
+            self.sending_away.attend_modern(request, self.anew)
+        if not server.has_shield or not self.direct().serves_modern(
+            request, server, request.caller.principal
+        ):
+            self.submit(request)
 
     @property
     def is_heard(self) -> bool:
         """True if a client listens to a view."""
         return self._views is not None and self._views.is_heard
 
-    def _on_view(self, call: Request) -> None:
+    def _on_view(self, request: Request) -> None:
         if self._views is None:
             if self.make_views is None:
-                raise UnknownServer(f"Unknown server: {call.caller.server.name}")
+                raise UnknownServer(f"Unknown server: {request.caller.server.name}")
             self._views = self.make_views(self)
-        self._views.submit(call)
+        self._views.submit(request)
 
-    def again(self, call: Request) -> None:
+    def again(self, request: Request) -> None:
         """Probe once more a server that has refused the era found before, and submit the request again."""
-        call.caller.has_tried = True
-        self.eras.doubt(call.caller.server)
-        self.anew(call)
+        request.caller.has_tried = True
+        self.eras.doubt(request.caller.server)
+        self.anew(request)
 
-    def anew(self, call: Request) -> None:
+    def anew(self, request: Request) -> None:
         """Submit a request once more, after its path has proved wrong; an error goes to its sink."""
         try:
-            self.submit(call)
+            self.submit(request)
         except GatewayError as why:
-            call.fail(why)
+            request.fail(why)
 
-    def road(self, server: ServerSpec) -> EraPath | None:
+    def path(self, server: ServerSpec) -> EraPath | None:
         """Return how a request reaches a server; None before that is known."""
-        known = self.eras.road(server, Era.MODERN)
+        known = self.eras.path(server, Era.MODERN)
         is_beside = known in (None, EraPath.NATIVE) and self._pool.is_taken(server, Era.MODERN)
         return self._beside(server) if is_beside else known
 
@@ -286,63 +288,63 @@ class Stateless:
         # The server has a child of the other era, and may have no second one.
         return EraPath.REFUSED if self.eras.bridge(server) is Bridge.OFF else EraPath.BRIDGED
 
-    def _is_offered(self, road: EraPath, server: ServerSpec) -> bool:
+    def _is_offered(self, path: EraPath, server: ServerSpec) -> bool:
         is_spoken = self.eras.known(server).modern is not False
-        return is_offered(road, self.eras.bridge(server), is_spoken=is_spoken)
+        return is_offered(path, self.eras.bridge(server), is_spoken=is_spoken)
 
-    def _later(self, known: Deferred[None], call: Request) -> None:
-        known.addCallback(lambda _: None if call.sink.is_gone else self.submit(call))
-        known.addErrback(self._not_submitted, call)
+    def _later(self, known: Deferred[None], request: Request) -> None:
+        known.addCallback(lambda _: None if request.sink.is_gone else self.submit(request))
+        known.addErrback(self._not_submitted, request)
 
-    def _not_submitted(self, why: Failure, call: Request) -> None:
+    def _not_submitted(self, why: Failure, request: Request) -> None:
         if not why.check(GatewayError):
             self.log.failure("a request broke", why, event="request.broken")
-        call.fail(reason(why))
+        request.fail(reason(why))
 
-    def _go(self, road: EraPath, call: Request) -> None:
+    def _go(self, path: EraPath, request: Request) -> None:
         peer = 0
-        if self._pool.keeps_state(call.caller.server):
-            found = call.caller.pid or self._neighbours.process(call.caller.connection)
+        if self._pool.keeps_state(request.caller.server):
+            found = request.caller.pid or self._neighbours.process(request.caller.connection)
             if found is None:
-                self._later(self._neighbours.look_for(call.caller.connection), call)
+                self._later(self._neighbours.look_for(request.caller.connection), request)
                 return
             if not found:
                 raise UnsupportedVersion(
                     UNSUPPORTED,
-                    f"{call.caller.server.name} keeps state for each client, and nothing tells which one this is",
+                    f"{request.caller.server.name} keeps state for each client, and nothing tells which one this is",
                 )
             peer = found
-        session = self._session(call.caller, peer) if road is EraPath.NATIVE else None
+        session = self._session(request.caller, peer) if path is EraPath.NATIVE else None
         if (
             session is not None
             and not _is_up(session)
-            and self._pool.is_taken(call.caller.server, Era.MODERN, call.caller.principal)
+            and self._pool.is_taken(request.caller.server, Era.MODERN, request.caller.principal)
         ):
             session = None
-            if self._beside(call.caller.server) is EraPath.REFUSED:
-                raise UnsupportedVersion(UNSUPPORTED, ALONE.format(name=call.caller.server.name))
+            if self._beside(request.caller.server) is EraPath.REFUSED:
+                raise UnsupportedVersion(UNSUPPORTED, ALONE.format(name=request.caller.server.name))
         if session is None:
-            self._bridge(call, peer)
-            if road is EraPath.BRIDGED and call.session is not None and not peer:
-                self._remember(call.caller, call.session)
+            self._bridge(request, peer)
+            if path is EraPath.BRIDGED and request.session is not None and not peer:
+                self._remember(request.caller, request.session)
             return
         if not peer:
-            self._remember(call.caller, session)
-        self._native(call, session, is_sure=not _is_doubtful(session.slot))
+            self._remember(request.caller, session)
+        self._native(request, session, is_sure=not _is_doubtful(session.slot))
 
     def _bridge(
-        self, call: Request, peer: int, path: _KnownPath | None = None, *, may_doubt: bool = True
+        self, request: Request, peer: int, path: _KnownPath | None = None, *, may_doubt: bool = True
     ) -> bool:
-        meta = call.message.meta
-        call.level = modern.level(meta)
-        kind = (call.level, bytes(meta.get(modern.CAPABILITIES_KEY, b"")) if meta is not None else b"")
+        meta = request.message.meta
+        request.level = modern.level(meta)
+        kind = (request.level, bytes(meta.get(modern.CAPABILITIES_KEY, b"")) if meta is not None else b"")
         known = path.bridged.get(kind) if path is not None else None
         if known is None or _is_doubtful(known.slot):
             if not may_doubt:
                 return False
             known = None
-            call.sink = _Doubtful(call.sink, self, call.message, call.caller)
-        found = self.to_legacy.submit(call, peer, known)
+            request.sink = _Doubtful(request.sink, self, request.message, request.caller)
+        found = self.to_legacy.submit(request, peer, known)
         if path is not None and found is not None and len(kind[1]) <= CAPABILITIES_LIMIT:
             path.bridged[kind] = found
         return True
@@ -390,7 +392,7 @@ class Stateless:
         if known is not None and known.session.era is Era.MODERN:
             return known.session
         server = caller.server = self.current(caller.server)
-        if self.eras.road(server, Era.MODERN) is not EraPath.NATIVE or self._pool.keeps_state(server):
+        if self.eras.path(server, Era.MODERN) is not EraPath.NATIVE or self._pool.keeps_state(server):
             return None
         session = self._session(caller, 0)
         if not _is_up(session) and self._pool.is_taken(server, Era.MODERN, caller.principal):
@@ -399,57 +401,59 @@ class Stateless:
             self._pool.slot_for(session)
         return session
 
-    def _native(self, call: Request, session: Session, *, is_sure: bool) -> None:
-        call.session, call.level = session, modern.level(call.message.meta)
+    def _native(self, request: Request, session: Session, *, is_sure: bool) -> None:
+        request.session, request.level = session, modern.level(request.message.meta)
         slot = slot_of(session) or self._pool.slot_for(session)
         if not is_sure:
-            call.sink = _Doubtful(call.sink, self, call.message, call.caller)
-        if call.method == modern.LISTEN:
-            self._listen(call, slot)
+            request.sink = _Doubtful(request.sink, self, request.message, request.caller)
+        if request.method == modern.LISTEN:
+            self._listen(request, slot)
             return
-        if call.method == "tools/call":
-            learning = _check_headers(call, slot)
+        if request.method == "tools/call":
+            learning = _check_headers(request, slot)
             if learning is not None:
-                self._later(learning, call)
+                self._later(learning, request)
                 return
-            if modern.has_tasks(call.message.meta):
-                call.sink = Learner(call.sink, slot.tasks)
-        elif call.method in CACHEABLE:
-            kept = self._cache.get(slot, call.method, call.message.params, session.principal)
+            if modern.has_tasks(request.message.meta):
+                request.sink = Learner(request.sink, slot.tasks)
+        elif request.method in CACHEABLE:
+            kept = self._cache.get(slot, request.method, request.message.params, session.principal)
             if kept is not None:
-                call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, kept))
+                request.sink.answered(request, jsonrpc.result(jsonrpc.NULL, kept))
                 return
-            call.sink = _Keeper(call.sink, self._cache, slot, dict(call.message.params or {}), slot.changes)
-        elif call.method in TASK_METHODS:
-            _check_task(call, session, slot)
-        if call.method in ASKING:
-            self._take_state(call)
-        _send(call, slot)
+            request.sink = _Keeper(
+                request.sink, self._cache, slot, dict(request.message.params or {}), slot.changes
+            )
+        elif request.method in TASK_METHODS:
+            _check_task(request, session, slot)
+        if request.method in ASKING:
+            self._take_state(request)
+        _send(request, slot)
 
-    def _take_state(self, call: Request) -> None:
+    def _take_state(self, request: Request) -> None:
         # The state is unwrapped once, even if the request is submitted again.
-        if not call.caller.has_state:
-            call.caller.has_state = True
-            self.states.take(call, call.caller.principal, name_in_workspace(call.caller.server))
+        if not request.caller.has_state:
+            request.caller.has_state = True
+            self.states.take(request, request.caller.principal, name_in_workspace(request.caller.server))
 
     # Listening
 
-    def _listen(self, call: Request, slot: Slot) -> None:
+    def _listen(self, request: Request, slot: Slot) -> None:
         if slot.listening is None:
             raise BadReply("this server does not let anybody listen")
-        wanted = narrowed(read_filter(call.message.params))
-        owned = frozenset(task for task in wanted.tasks if slot.tasks.is_of(call.session, task))
-        listener = ClientListener(call, Filter(wanted.lists, wanted.uris, owned), self._forget)
-        self._listeners[call] = (slot, listener)
-        call.holder = self
+        wanted = narrowed(read_filter(request.message.params))
+        owned = frozenset(task for task in wanted.tasks if slot.tasks.is_of(request.session, task))
+        listener = ClientListener(request, Filter(wanted.lists, wanted.uris, owned), self._forget)
+        self._listeners[request] = (slot, listener)
+        request.holder = self
         try:
             slot.listening.add(listener)
         except GatewayError:
-            del self._listeners[call]
+            del self._listeners[request]
             raise
 
-    def _forget(self, call: Request) -> bool:
-        found = self._listeners.pop(call, None)
+    def _forget(self, request: Request) -> bool:
+        found = self._listeners.pop(request, None)
         if found is None:
             return False
         slot, listener = found
@@ -459,9 +463,9 @@ class Stateless:
 
     # The end
 
-    def withdraw(self, call: Request, reason: str) -> bool:
+    def withdraw(self, request: Request, reason: str) -> bool:
         """Remove a listening client; false if the request does not listen."""
-        return self._forget(call)
+        return self._forget(request)
 
     def changed(self, slot: Slot, method: str, what: str | None) -> None:
         """Drop the cached results that a change of a server makes invalid."""
@@ -491,17 +495,21 @@ class Stateless:
         self.to_legacy.close()
 
 
-def _send(call: Request, slot: Slot) -> None:
-    if slot.replicas is not None and call.method == "tools/call" and not modern.has_tasks(call.message.meta):
-        slot.replicas.submit(call)
+def _send(request: Request, slot: Slot) -> None:
+    if (
+        slot.replicas is not None
+        and request.method == "tools/call"
+        and not modern.has_tasks(request.message.meta)
+    ):
+        slot.replicas.submit(request)
     else:
-        slot.submit(call)
+        slot.submit(request)
 
 
-def _check_headers(call: Request, slot: Slot) -> Deferred[None] | None:
-    if slot.mirrored == {} or call.caller.headers is None:
+def _check_headers(request: Request, slot: Slot) -> Deferred[None] | None:
+    if slot.mirrored == {} or request.caller.headers is None:
         return None  # the usual case: no header repeats an argument
-    return param_headers.check(slot, call.message, call.caller.headers)
+    return param_headers.check(slot, request.message, request.caller.headers)
 
 
 def _is_doubtful(slot: Any) -> bool:
@@ -513,8 +521,8 @@ def _is_up(session: Session) -> bool:
     return session.slot is not None and session.slot.is_up
 
 
-def _check_task(call: Request, session: Session, slot: Slot) -> None:
-    if slot.tasks.is_of(session, peek.text(call.message.params, "taskId")):
+def _check_task(request: Request, session: Session, slot: Slot) -> None:
+    if slot.tasks.is_of(session, peek.text(request.message.params, "taskId")):
         return
-    modern.check_tasks(call.message.meta)
+    modern.check_tasks(request.message.meta)
     raise InvalidParams("Task not found")

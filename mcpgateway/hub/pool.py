@@ -16,7 +16,7 @@ from mcpgateway import __version__
 from mcpgateway.config.diff import ChangedServer
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import Overloaded, SharedOtherwise
-from mcpgateway.hub.health.observer import Monitor, Visitors
+from mcpgateway.hub.health.observer import Monitor, ProbeMonitor
 from mcpgateway.hub.probes.traits import Traits
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import Slot, slot_of
@@ -510,7 +510,7 @@ class Pool:
         environment = replace(
             self._environment,
             hurry_s=limit_s,
-            monitor=Visitors(self._environment.monitor),
+            monitor=ProbeMonitor(self._environment.monitor),
             snapshots=None,
             locks=None,
         )

@@ -33,7 +33,7 @@ RANKS = (BYTES_LIMIT + EVENTS_LIMIT * EVENT_COST).bit_length() + 1
 STANDING = 0  # the number of the standing stream
 
 
-class Budget:
+class ReplayBudget:
     """The events that all sessions keep together.
 
     :ivar used: their size in bytes; see Note [What is kept].
@@ -79,7 +79,7 @@ class Budget:
                     replay.expire(now)
 
 
-class Trail(Record):
+class ReplayStream(Record):
     """One stream of a session.
 
     :ivar request: the id of the request that opened it.
@@ -98,7 +98,7 @@ class Trail(Record):
 class SentEvent(Record):
     """One event: its stream, its position there, its message and its tick."""
 
-    trail: Trail
+    trail: ReplayStream
     place: int
     message: bytes
     tick: int
@@ -112,37 +112,37 @@ class Replay:
 
     __slots__ = ("_budget", "_events", "_next", "_rank", "_size", "_trails", "epoch")
 
-    def __init__(self, epoch: str, budget: Budget) -> None:
+    def __init__(self, epoch: str, budget: ReplayBudget) -> None:
         self.epoch = epoch
         self._budget = budget
         self._events: deque[SentEvent] = deque()
         self._size = 0
         self._rank = 0
         self._next = STANDING + 1
-        self._trails: dict[int, Trail] = {STANDING: Trail(STANDING)}
+        self._trails: dict[int, ReplayStream] = {STANDING: ReplayStream(STANDING)}
 
     @property
-    def standing(self) -> Trail:
+    def standing(self) -> ReplayStream:
         """The standing stream, which continues over several connections."""
         return self._trails[STANDING]
 
-    def open(self, request: bytes, sink: Any, now: int) -> Trail:
+    def open(self, request: bytes, sink: Any, now: int) -> ReplayStream:
         """Begin the stream of a request."""
         self._forget(now)
-        trail = self._trails[self._next] = Trail(self._next, request, sink=sink)
+        trail = self._trails[self._next] = ReplayStream(self._next, request, sink=sink)
         self._next += 1
         return trail
 
-    def find(self, number: int) -> Trail | None:
+    def find(self, number: int) -> ReplayStream | None:
         """Return the stream of a number; None if it was dropped."""
         return self._trails.get(number)
 
-    def mark(self, trail: Trail) -> EventId:
+    def mark(self, trail: ReplayStream) -> EventId:
         """Return the id of a stream's next event, an empty one that is not kept."""
         trail.place += 1
         return EventId(self.epoch, trail.number, trail.place, trail.request)
 
-    def record(self, trail: Trail, message: bytes, now: int) -> EventId:
+    def record(self, trail: ReplayStream, message: bytes, now: int) -> EventId:
         """Keep the next event of a stream; return its id."""
         identifier = self.mark(trail)
         self._events.append(SentEvent(trail, trail.place, message, now))
@@ -154,7 +154,7 @@ class Replay:
         self._budget.relieve()
         return identifier
 
-    def after(self, trail: Trail, place: int) -> list[tuple[EventId, bytes]]:
+    def after(self, trail: ReplayStream, place: int) -> list[tuple[EventId, bytes]]:
         """Return the kept events of a stream after a position."""
         return [
             (EventId(self.epoch, trail.number, event.place, trail.request), event.message)
@@ -162,7 +162,7 @@ class Replay:
             if event.trail is trail and event.place > place
         ]
 
-    def end(self, trail: Trail, now: int) -> None:
+    def end(self, trail: ReplayStream, now: int) -> None:
         """Record the end of a stream."""
         trail.ended, trail.sink = now, None
 
@@ -190,7 +190,7 @@ class Replay:
                 self._dropped(event)
         self._weigh()
 
-    def _goes_on(self, trail: Trail) -> bool:
+    def _goes_on(self, trail: ReplayStream) -> bool:
         # A call may outlive its session's life here: then its stream is unknown to the new object.
         return trail.number != STANDING and trail.ended is None and self._trails.get(trail.number) is trail
 

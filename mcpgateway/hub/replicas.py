@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from mcpgateway.errors import GatewayError, HandshakeFailed, LaunchFailed
-from mcpgateway.hub.filters import Between
+from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.interfaces import Request
 
 if TYPE_CHECKING:
@@ -30,18 +30,18 @@ NEWS_TICKS = 2  # the time in which all children announce the same change
 
 
 @define(eq=False, repr=False)
-class _Hopeful(Between):
+class _Hopeful(SinkFilter):
     """Waits for a replica that has to be started first, and sends its call elsewhere if that fails."""
 
     _replicas: Replicas
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Send a call that was not sent to another child; pass any other error on."""
-        call.sink = self.sink
+        request.sink = self.sink
         if isinstance(why, LaunchFailed | HandshakeFailed):
-            self._replicas.elsewhere(call)
+            self._replicas.elsewhere(request)
         else:
-            call.sink.failed(call, why)
+            request.sink.failed(request, why)
 
 
 @define
@@ -77,16 +77,16 @@ class Replicas:
     def __iter__(self) -> Iterator[Upstream]:
         return iter(list(self._others.values()))
 
-    def submit(self, call: Request) -> None:
+    def submit(self, request: Request) -> None:
         """Send a call to the child with the fewest calls."""
         slot = self._least()
         if slot is not self.home and slot.conversation is None:
-            call.sink = _Hopeful(call.sink, self)
-        slot.submit(call)
+            request.sink = _Hopeful(request.sink, self)
+        slot.submit(request)
 
-    def holder(self, call: Request) -> Upstream | None:
+    def holder(self, request: Request) -> Upstream | None:
         """Return the slot of the child that has a call."""
-        return next((each for each in (self.home, *self) if call in each.calls()), None)
+        return next((each for each in (self.home, *self) if request in each.calls()), None)
 
     def _least(self) -> Upstream:
         if self.home.conversation is None:
@@ -99,11 +99,11 @@ class Replicas:
             least = self._others[nth] = self._make(nth)
         return least
 
-    def elsewhere(self, call: Request) -> None:
+    def elsewhere(self, request: Request) -> None:
         """Send a call, whose replica could not be started, to a child that runs."""
         self._respite = RESPITE_TICKS
         running = [each for each in self._others.values() if each.conversation is not None]
-        min((self.home, *running), key=_load).submit(call)
+        min((self.home, *running), key=_load).submit(request)
 
     def tune(self) -> None:
         """Set the log levels of all replicas again, after a change of the sessions' levels."""

@@ -18,7 +18,7 @@ from msgspec import Raw
 
 from mcpgateway.bounded import Bounded
 from mcpgateway.errors import InvalidParams
-from mcpgateway.hub.filters import Between
+from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.interfaces import ISessionStore, Request
 from mcpgateway.protocol import jsonrpc, modern, peek, translate
 from mcpgateway.protocol.jsonrpc import Envelope, Message
@@ -37,7 +37,7 @@ Key = tuple[str, str, str, bytes]
 
 
 @define(eq=False, repr=False)
-class _Wrapping(Between):
+class _Wrapping(SinkFilter):
     """Wraps the state in a server's answer."""
 
     states: ServerStates
@@ -45,12 +45,12 @@ class _Wrapping(Between):
     principal: str
     place: str
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Wrap the state of the response; a pattern shows without decoding that most have none."""
         if "result" in reply and _ASKS.search(reply["result"]):
-            key = (self.principal, self.place, call.method, digest_of(self.message.params or {}))
+            key = (self.principal, self.place, request.method, digest_of(self.message.params or {}))
             reply = reply | {"result": self.states.wrapped(reply["result"], key)}
-        self.sink.answered(call, reply)
+        self.sink.answered(request, reply)
 
 
 @define(eq=False, repr=False)
@@ -65,17 +65,17 @@ class ServerStates:
     _seconds: Callable[[], float]
     _used: dict[bytes, None] = field(factory=lambda: Bounded(USED_LIMIT), init=False, repr=False)
 
-    def take(self, call: Request, principal: str, place: str) -> None:
+    def take(self, request: Request, principal: str, place: str) -> None:
         """Prepare a request, whose answer may be a question: unwrap its state, and wrap that of the answer.
 
         :param place: the name of the server's variant.
         :raise InvalidParams: the state of the request is not valid.
         """
-        params = call.message.params
+        params = request.message.params
         if params is not None and _STATE in params:
-            key = (principal, place, call.method, digest_of(params))
+            key = (principal, place, request.method, digest_of(params))
             params[_STATE] = self._unwrapped(params, key)
-        call.sink = _Wrapping(call.sink, self, call.message, principal, place)
+        request.sink = _Wrapping(request.sink, self, request.message, principal, place)
 
     def _unwrapped(self, params: Envelope, key: Key) -> Raw:
         state = peek.text(params, _STATE, STATE_LIMIT) or ""

@@ -262,9 +262,9 @@ class Notices:
 
     # Other events
 
-    def refused(self, backend: Slot, call: Request, error: Raw) -> None:
+    def refused(self, backend: Slot, request: Request, error: Raw) -> None:
         """Record the session that an error sends to a URL, so that its client learns of the completion there."""
-        if call.session is None or not call.session.id:
+        if request.session is None or not request.session.id:
             return
         try:
             body = jsonrpc.value(error, dict)
@@ -276,7 +276,7 @@ class Notices:
         elicitations = data.get("elicitations")
         for each in elicitations if isinstance(elicitations, list) else ():
             if isinstance(each, dict):
-                _sent_elsewhere(backend, each, call.session)
+                _sent_elsewhere(backend, each, request.session)
 
     def warmed(self, slot: Slot, sessions: Iterable[Session]) -> None:
         """Tell sessions that lists may have changed: another child, or a snapshot, answers now."""

@@ -25,7 +25,7 @@ from mcpgateway.bounded import Bounded
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.mailbox import Mailbox
-from mcpgateway.hub.replay import Budget, Replay
+from mcpgateway.hub.replay import Replay, ReplayBudget
 from mcpgateway.interfaces import ISessionStore, Request, SessionRecord
 from mcpgateway.policy.client_requests import Offer, name_of
 from mcpgateway.policy.routing import DEFAULT_LEVEL
@@ -66,12 +66,12 @@ class UsedSlot(Protocol):
     def greet(self) -> Deferred[Envelope]:
         """Start the child; the Deferred fires with its ``InitializeResult`` or ``DiscoverResult``."""
 
-    def withdraw(self, call: Request, reason: str) -> bool:
+    def withdraw(self, request: Request, reason: str) -> bool:
         """Take a call back; false if it has been answered."""
 
 
 class Members(Protocol):
-    """The member sessions of a view's session (`mcpgateway.views.members.Inners`).
+    """The member sessions of a view's session (`mcpgateway.views.members.MemberSessions`).
 
     :ivar sessions: the member sessions, by server name, or by the key of a variant.
     :ivar goes_by_roots: true if the client has not named its directory, so that its roots decide on its workspace.
@@ -116,7 +116,7 @@ class Session:
     :ivar is_stale: true if its client's knowledge of the server may be out of date.
     :ivar is_unmet: true if its client knows nothing of the server, which demanded a sign-in first.
     :ivar sends_user: true if its client can send its user to a URL; None before that was checked.
-    :ivar inners: its member sessions, if it is the session of a view; else None.
+    :ivar members: its member sessions, if it is the session of a view; else None.
     :ivar outer: the session of the view, if it is a member session; else None.
     """
 
@@ -145,7 +145,7 @@ class Session:
     sends_user: bool | None = None
     slot: UsedSlot | None = field(default=None, repr=False)
     uris: set[str] | None = field(default=None, repr=False)
-    inners: Members | None = field(default=None, repr=False)
+    members: Members | None = field(default=None, repr=False)
     outer: Session | None = field(default=None, repr=False)
     _mailbox: Mailbox | None = field(default=None, init=False, repr=False)
     _replay: Replay | None = field(default=None, init=False, repr=False)
@@ -171,7 +171,7 @@ class Session:
         """True if its revision has event ids, by which a client resumes a stream."""
         return bool(self.id) and can_resume(self.version)
 
-    def replay(self, budget: Budget) -> Replay:
+    def replay(self, budget: ReplayBudget) -> Replay:
         """Return the events that it has been sent, within the budget of all sessions."""
         if self._replay is None:
             self._replay = Replay(self.epoch, budget)
@@ -207,7 +207,7 @@ class Sessions:
 
     def __init__(self, limit: int, ids: SessionIds, store: ISessionStore, wall: Callable[[], float]) -> None:
         self.now = 0
-        self.budget = Budget()
+        self.budget = ReplayBudget()
         self.store = store
         self._limit = limit
         self._ids = ids
@@ -437,7 +437,7 @@ class Sessions:
         elif not is_on:  # a new subscription is recorded with the client's URI by the view
             outer = session.outer
             for each in (
-                outer.inners.lost(outer, session.server.name, uri) if outer.inners is not None else ()
+                outer.members.lost(outer, session.server.name, uri) if outer.members is not None else ()
             ):
                 self.record(outer, each, is_on=False)
 

@@ -160,30 +160,30 @@ class Slot(Upstream):
         """True if the slot has no child, and a snapshot that can answer for it."""
         return self._current is None and self.snapshot is not None and self.snapshot.is_known
 
-    def submit(self, call: Request) -> None:
+    def submit(self, request: Request) -> None:
         """Send a request, at once if the child is warm; the request's sink receives the outcome."""
-        call.holder = self
-        take = self._takers.get(call.method)
-        if take is None or not take(call):
-            self.enter(call)
+        request.holder = self
+        take = self._takers.get(request.method)
+        if take is None or not take(request):
+            self.enter(request)
 
-    def measure(self, call: Request) -> None:
+    def measure(self, request: Request) -> None:
         """Count a request in the statistics from now on, unless it is counted already."""
-        if call.meter is None:
-            self._meter.begin(call)
+        if request.meter is None:
+            self._meter.begin(request)
 
-    def enter(self, call: Request) -> None:
+    def enter(self, request: Request) -> None:
         """Send a request past the snapshot, the limiter and the other takers of `submit`."""
-        if call.meter is None:
-            self._meter.begin(call)
+        if request.meter is None:
+            self._meter.begin(request)
         conversation = self.conversation
         try:
             if conversation is not None:
-                conversation.request(call)
+                conversation.request(request)
                 return
-            self._waiting.add(call, self.server.name)
+            self._waiting.add(request, self.server.name)
         except GatewayError as why:
-            call.fail(why)
+            request.fail(why)
             return
         self._life.wanted()
 
@@ -274,27 +274,27 @@ class Slot(Upstream):
         session: Session | None = self._current.only_session() if self._current is not None else None
         return session if session is not None and self.tasks.are_only_of(session) else None
 
-    def withdraw(self, call: Request, reason: str) -> bool:
+    def withdraw(self, request: Request, reason: str) -> bool:
         """Take a call back; false if it has been answered, or has another holder."""
-        if self.subscriptions.withdraw(call):
+        if self.subscriptions.withdraw(request):
             return True
-        is_found = self._take_back(call, reason)
+        is_found = self._take_back(request, reason)
         if is_found:
-            self.subscriptions.cancelled(call)
+            self.subscriptions.cancelled(request)
             if self.limiter is not None:
-                self.limiter.taken_back(call)
+                self.limiter.taken_back(request)
         return is_found
 
-    def _take_back(self, call: Request, reason: str) -> bool:
-        if self._waiting.remove(call):
-            if call.meter is not None:
-                call.meter.taken_back(call, reason)
+    def _take_back(self, request: Request, reason: str) -> bool:
+        if self._waiting.remove(request):
+            if request.meter is not None:
+                request.meter.taken_back(request, reason)
             return True
-        if self.limiter is not None and self.limiter.withdraw(call, reason):
+        if self.limiter is not None and self.limiter.withdraw(request, reason):
             return True
-        if self._current is not None and self._current.cancel(call, reason):
+        if self._current is not None and self._current.cancel(request, reason):
             return True
-        return self.retired is not None and self.retired.withdraw(call, reason)
+        return self.retired is not None and self.retired.withdraw(request, reason)
 
     def calls(self) -> list[Request]:
         """Return the calls under way or waiting, without the gateway's own; first those that wait for another call.
@@ -498,9 +498,9 @@ class Slot(Upstream):
 
     def _refresh(self, snapshot: Snapshot, conversation: Conversation) -> None:
         if snapshot.outdated():
-            from mcpgateway.hub.catalog.refresh import Refreshing  # only for an outdated snapshot
+            from mcpgateway.hub.catalog.refresh import ListRefresh  # only for an outdated snapshot
 
-            self.clock.callLater(0, Refreshing(snapshot, conversation).begin)
+            self.clock.callLater(0, ListRefresh(snapshot, conversation).begin)
 
     def _send(self, is_next: Callable[[Request], bool]) -> None:
         for each in self._waiting.take(is_next):
@@ -525,7 +525,7 @@ class Slot(Upstream):
         """Remove all sessions and fail all waiting calls, which have not been sent: they get another slot."""
         calls = self._waiting.take()
         if self.limiter is not None:
-            calls += [each.call for each in self.limiter.leave(self)]
+            calls += [each.request for each in self.limiter.leave(self)]
         for session in list(self.sessions):
             self.leave(session)
         for call in calls:

@@ -10,7 +10,7 @@ from attrs import define
 from msgspec import Raw, Struct
 
 from mcpgateway.errors import GatewayError
-from mcpgateway.hub.filters import Between
+from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, peek
@@ -50,7 +50,7 @@ class Tasks:
         """Return a record without tasks."""
         return cls({}, {})
 
-    def learn(self, call: Request, reply: Envelope) -> None:
+    def learn(self, request: Request, reply: Envelope) -> None:
         """Record the task that an answer begins, if it begins one."""
         result = peek.members(reply, "result")
         # The legacy era has the task as a member of the result; in the extension of the modern era the result is the
@@ -59,9 +59,9 @@ class Tasks:
         identifier = peek.text(began, "taskId")
         if identifier is None:
             return
-        session: Session = call.session
-        owner = TaskOwner(session.id, session.principal, call.token)
-        self._by_id[identifier] = self._by_number[call.number] = owner
+        session: Session = request.session
+        owner = TaskOwner(session.id, session.principal, request.token)
+        self._by_id[identifier] = self._by_number[request.number] = owner
         if len(self._by_id) > LIMIT:
             del self._by_id[next(iter(self._by_id))]
         if len(self._by_number) > LIMIT:
@@ -125,15 +125,15 @@ def related(message: Envelope) -> str | None:
 
 
 @define(eq=False, repr=False)
-class Learner(Between):
+class Learner(SinkFilter):
     """Records the task that an answer begins, or removes other owners' tasks from the answer to ``tasks/list``."""
 
     _tasks: Tasks
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Record the task, or filter the list, and pass the answer on."""
-        if call.method == "tasks/list":
-            reply = self._tasks.mine(call.session, reply)
+        if request.method == "tasks/list":
+            reply = self._tasks.mine(request.session, reply)
         else:
-            self._tasks.learn(call, reply)
-        self.sink.answered(call, reply)
+            self._tasks.learn(request, reply)
+        self.sink.answered(request, reply)

@@ -188,15 +188,15 @@ class Upstream(ABC):
         """The number of requests under way or waiting."""
 
     @abstractmethod
-    def submit(self, call: Request) -> None:
+    def submit(self, request: Request) -> None:
         """Send a request, at once if the child is warm; the request's sink receives the outcome."""
 
     @abstractmethod
-    def enter(self, call: Request) -> None:
+    def enter(self, request: Request) -> None:
         """Send a request past the snapshot, the limiter and the other takers of `submit`."""
 
     @abstractmethod
-    def measure(self, call: Request) -> None:
+    def measure(self, request: Request) -> None:
         """Count a request in the statistics from now on, unless it is counted already."""
 
     @abstractmethod
@@ -204,7 +204,7 @@ class Upstream(ABC):
         """Return the calls under way or waiting, without the gateway's own; first those that wait for another call."""
 
     @abstractmethod
-    def withdraw(self, call: Request, reason: str) -> bool:
+    def withdraw(self, request: Request, reason: str) -> bool:
         """Take a call back; false if it has been answered, or has another holder."""
 
     @abstractmethod

@@ -23,7 +23,7 @@ from mcpgateway.bounded import Bounded
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, NeedsLogin, SignInElicited
 from mcpgateway.hub.caller import Caller
-from mcpgateway.hub.filters import Between
+from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.interfaces import Request
 from mcpgateway.policy.client_requests import shows_urls
@@ -59,28 +59,28 @@ class SendingAway:
     )
     _waiting: list[tuple[str, str, Deferred[None]]] = field(factory=list, init=False, repr=False)
 
-    def attend(self, call: Request) -> None:
+    def attend(self, request: Request) -> None:
         """Prepare a call of a legacy client that can send its user to URLs."""
-        if call.method in METHODS:
-            call.sends_user = True
-            call.sink = _Elicited(call.sink, self)
+        if request.method in METHODS:
+            request.sends_user = True
+            request.sink = _Elicited(request.sink, self)
 
-    def attend_modern(self, call: Request, again: Callable[[Request], None]) -> None:
+    def attend_modern(self, request: Request, again: Callable[[Request], None]) -> None:
         """Prepare a request of a modern client that can send its user to URLs.
 
         An answer to the gateway's question is removed from the request.
 
         :param again: submits the request once more.
         """
-        if call.method not in METHODS:
+        if request.method not in METHODS:
             return
-        action = _taken(call.message)
-        if action is None and "requestState" in (call.message.params or {}):
+        action = _taken(request.message)
+        if action is None and "requestState" in (request.message.params or {}):
             return  # a question of the gateway would replace the server's question, and lose the server's state
         if action in (None, "accept"):
-            call.sends_user = True
-            call.sink = _Asked(
-                call.sink, self, call.message, call.caller, again, has_agreed=action is not None
+            request.sends_user = True
+            request.sink = _Asked(
+                request.sink, self, request.message, request.caller, again, has_agreed=action is not None
             )
 
     def sent(self, session: Session, why: NeedsLogin) -> SignInElicited:
@@ -119,19 +119,21 @@ class SendingAway:
 
 
 @define(eq=False, repr=False)
-class _Elicited(Between):
+class _Elicited(SinkFilter):
     """Sends a legacy client's user to a sign-in, if the server of its call demands one."""
 
     away: SendingAway
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Pass the error on; `NeedsLogin` becomes the error of URL elicitation."""
-        call.sink = self.sink
-        self.sink.failed(call, self.away.sent(call.session, why) if isinstance(why, NeedsLogin) else why)
+        request.sink = self.sink
+        self.sink.failed(
+            request, self.away.sent(request.session, why) if isinstance(why, NeedsLogin) else why
+        )
 
 
 @define(eq=False, repr=False)
-class _Asked(Between):
+class _Asked(SinkFilter):
     """Sends a modern client's user to a sign-in, if the server of its request demands one.
 
     :ivar has_agreed: true if its user has been sent to the sign-in already.
@@ -143,26 +145,26 @@ class _Asked(Between):
     again: Callable[[Request], None]
     has_agreed: bool
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Pass the error on; at `NeedsLogin` ask the client, or wait for the sign-in and submit the request again."""
-        call.sink = self.sink
+        request.sink = self.sink
         if not isinstance(why, NeedsLogin):
-            self.sink.failed(call, why)
+            self.sink.failed(request, why)
             return
         if not self.has_agreed:
-            self.sink.answered(call, jsonrpc.result(jsonrpc.NULL, _question(why)))
+            self.sink.answered(request, jsonrpc.result(jsonrpc.NULL, _question(why)))
             return
         done = self.away.until_done(why, self.caller.principal)
         if done is None:
-            self.sink.failed(call, why)
+            self.sink.failed(request, why)
         else:
-            done.addCallback(lambda _: self._go_on(call))
+            done.addCallback(lambda _: self._go_on(request))
 
-    def _go_on(self, call: Request) -> None:
-        call.sends_user = False  # asked once only
+    def _go_on(self, request: Request) -> None:
+        request.sends_user = False  # asked once only
         if not self.sink.is_gone:
-            call.message, call.caller = self.message, self.caller
-            self.again(call)
+            request.message, request.caller = self.message, self.caller
+            self.again(request)
 
 
 def _question(why: NeedsLogin) -> dict[str, Any]:

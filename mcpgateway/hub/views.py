@@ -16,7 +16,7 @@ from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.model import Profile, ServerSpec
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.errors import GatewayError
-from mcpgateway.hub.catalog.listed import Librarian
+from mcpgateway.hub.catalog.listed import ServerLists
 from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import Request
 
@@ -41,17 +41,17 @@ class Holder(Protocol):
     def calls(self) -> list[Request]:
         """Return the calls that it holds."""
 
-    def withdraw(self, call: Request, reason: str) -> bool:
+    def withdraw(self, request: Request, reason: str) -> bool:
         """Take one of them back; false if it does not hold that call."""
 
 
 class SingleServers(Protocol):
     """Shortens the results of single servers whose entries ask for it, and returns the originals."""
 
-    def serves(self, call: Request) -> bool:
+    def serves(self, request: Request) -> bool:
         """Answer a request of a session, or prepare to shorten its result; false if the caller has to submit it."""
 
-    def serves_modern(self, call: Request, server: ServerSpec, principal: str) -> bool:
+    def serves_modern(self, request: Request, server: ServerSpec, principal: str) -> bool:
         """Answer a modern request, or prepare to shorten its result; false if the caller has to submit it."""
 
 
@@ -59,7 +59,7 @@ class SessionViews(Holder, Protocol):
     """Serves the sessions of views (`mcpgateway.views.sessions.ViewSessions`)."""
 
     @property
-    def librarian(self) -> Librarian:
+    def server_lists(self) -> ServerLists:
         """The lists of all servers, as far as they are known."""
 
     @property
@@ -110,13 +110,13 @@ class SessionViews(Holder, Protocol):
 
     # Requests
 
-    def submit(self, call: Request) -> None:
+    def submit(self, request: Request) -> None:
         """Pass a request on; its sink receives the outcome.
 
         :raise GatewayError: the request is refused; its sink receives nothing.
         """
 
-    def hurry(self, call: Request) -> bool:
+    def hurry(self, request: Request) -> bool:
         """Answer a call at once if its result is known already; false if not."""
 
     def tick(self) -> None:
@@ -124,13 +124,13 @@ class SessionViews(Holder, Protocol):
 
 
 class ModernViews(Protocol):
-    """Serves the modern requests to views (`mcpgateway.views.modern.ViewDoor`)."""
+    """Serves the modern requests to views (`mcpgateway.views.modern.ModernViewRequests`)."""
 
     @property
     def is_heard(self) -> bool:
         """True if a client listens to a view."""
 
-    def submit(self, call: Request) -> None:
+    def submit(self, request: Request) -> None:
         """Pass a request on; its sink receives the outcome.
 
         :raise GatewayError: the request is refused; its sink receives nothing.

@@ -106,7 +106,7 @@ class _OfPrincipal(FrozenRecord, frozen=True):
     of: ServerSpec
 
 
-class Ground(Struct, frozen=True):
+class WorkspaceSettings(Struct, frozen=True):
     """The part of the configuration that concerns workspaces.
 
     :ivar read: returns the values for a directory: its ``.env``, and the profiles it uses.
@@ -151,14 +151,14 @@ class Scopes:
     :ivar members: returns the servers that a view shows, as their entries define them.
     """
 
-    def __init__(self, pool: Pool, neighbours: Neighbours, ground: Ground) -> None:
+    def __init__(self, pool: Pool, neighbours: Neighbours, ground: WorkspaceSettings) -> None:
         self.repositories: Repositories | None = None
         self.members: Callable[[ServerSpec], Iterable[ServerSpec]] = _none
         self._pool = pool
         self._neighbours = neighbours
         self.settle_on(ground)
 
-    def settle_on(self, ground: Ground) -> None:
+    def settle_on(self, ground: WorkspaceSettings) -> None:
         """Use this configuration from now on."""
         self._places = ground.places
         self._projects = {each.name: each.path for each in ground.workspaces}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mcpgateway.config.edit import permissions
-from mcpgateway.config.edit.edits import Edit, Put, Road, placed, rooted
+from mcpgateway.config.edit.edits import Edit, KeyPath, Put, placed, rooted
 from mcpgateway.config.edit.file_text import edit, in_its_dialect, in_its_words
-from mcpgateway.config.load import place_of, road_of
+from mcpgateway.config.load import key_path_of, place_of
 from mcpgateway.config.read import parse
 from mcpgateway.errors import NotOurs, Unfit, UnknownServer
 from mcpgateway.manage.reload import Reload
@@ -24,12 +24,12 @@ def carry_out(reload: Reload, *changes: Edit) -> None:
     for each in changes:
         permissions.check(each)
     _check(reload)
-    file, road = _home_of(reload, changes[0])
+    file, key_path = _home_of(reload, changes[0])
 
     def edited(text: str) -> str:
         made = text
         for each in changes:
-            change = rooted(each, road) if road else placed(parse(made, file).value, each)
+            change = rooted(each, key_path) if key_path else placed(parse(made, file).value, each)
             made = edit(made, file, in_its_words(change, made, file))
         return in_its_dialect(text, made, file)
 
@@ -63,14 +63,14 @@ def _write(reload: Reload, file: str, edited: Callable[[str], str]) -> None:
         raise Unfit(f"nothing was changed: {why}")
 
 
-def _home_of(reload: Reload, change: Edit) -> tuple[str, Road]:
-    name = change.road[0]
+def _home_of(reload: Reload, change: Edit) -> tuple[str, KeyPath]:
+    name = change.key_path[0]
     blueprint = reload.settings.blueprints.get(name)
-    if blueprint is None and isinstance(change, Put) and len(change.road) == 1 and reload.config_file:
+    if blueprint is None and isinstance(change, Put) and len(change.key_path) == 1 and reload.config_file:
         return reload.config_file, ()
     if blueprint is None:
         raise UnknownServer(f"Unknown server: {name}")
     place = place_of(reload.gather(), blueprint.entry) if reload.gather is not None else None
     if place is None:
         raise NotOurs(f"{name} stands in no file that could be changed")
-    return place.document.file, road_of(place)
+    return place.document.file, key_path_of(place)

@@ -17,7 +17,7 @@ from mcpgateway.config.document import printable
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Daemon
 from mcpgateway.errors import GatewayError, NotThere
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.health.health import Health
 from mcpgateway.hub.slot import Slot
 from mcpgateway.manage.servers import ServerOperations
@@ -31,7 +31,7 @@ IsServed = Callable[[Daemon], Awaitable[bool]]
 class DaemonOperations:
     """Lists, starts and stops daemons."""
 
-    switchboard: Switchboard = field(repr=False)
+    dispatcher: LegacyDispatcher = field(repr=False)
     health: Health = field(repr=False)
     operating: ServerOperations = field(repr=False)
     is_served: IsServed = field(repr=False)
@@ -87,7 +87,7 @@ class DaemonOperations:
 
     def _all(self) -> Mapping[str, ServerSpec]:
         return {
-            name: each for name, each in self.switchboard.servers.items() if isinstance(each.reach, Daemon)
+            name: each for name, each in self.dispatcher.servers.items() if isinstance(each.reach, Daemon)
         }
 
     def _named(self, name: str) -> ServerSpec:
@@ -125,7 +125,7 @@ class DaemonOperations:
         return self.health.shown(server, self._slots(server))["status"] in _UP
 
     def _slots(self, server: ServerSpec) -> list[Slot]:
-        return [slot for slot in self.switchboard.pool if slot.server.name == server.name]
+        return [slot for slot in self.dispatcher.pool if slot.server.name == server.name]
 
 
 _UP = frozenset(each.value for each in UP)

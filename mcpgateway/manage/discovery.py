@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.slot import Slot, slot_of
 from mcpgateway.manage.internal_client import InternalClient, RefusedRequest
 from mcpgateway.protocol.versions import Era
@@ -69,7 +69,7 @@ class Discovery:
 
     log = Logger()
 
-    _switchboard: Switchboard
+    _dispatcher: LegacyDispatcher
     _clock: Any = field(repr=False)
     found: list[DiscoveredServer] = field(factory=list)
     _is_running: bool = False
@@ -108,7 +108,7 @@ class Discovery:
             asked = ensureDeferred(self._ask(server, found))
             try:
                 await asked.addTimeout(limit_s, self._clock)
-                found.state, found.note = DONE, self._switchboard.list_limit.said(server.name)
+                found.state, found.note = DONE, self._dispatcher.list_limit.said(server.name)
             except (defer.TimeoutError, defer.CancelledError):
                 found.state, found.error = FAILED, f"it did not answer within {limit_s:g} s"
             except GatewayError as why:
@@ -121,8 +121,8 @@ class Discovery:
     async def _ask(self, server: ServerSpec, found: DiscoveredServer) -> None:
         if not server.enabled:
             raise GatewayError("it is switched off")
-        was_up = any(self._switchboard.pool.is_running(server, era) for era in Era)
-        visit = await InternalClient.begin(self._switchboard, server, OURSELVES)
+        was_up = any(self._dispatcher.pool.is_running(server, era) for era in Era)
+        visit = await InternalClient.begin(self._dispatcher, server, OURSELVES)
         slot = slot_of(visit.session)
         try:
             if slot is not None:

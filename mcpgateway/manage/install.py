@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from mcpgateway.backends.validation import ValidationReport
 from mcpgateway.clientfiles.reader import read_repository
 from mcpgateway.config.edit.change import runs_here
-from mcpgateway.config.edit.edits import Edit, Put, Remove, Road, road_to
+from mcpgateway.config.edit.edits import Edit, KeyPath, Put, Remove, key_path_to
 from mcpgateway.config.edit.file_text import edit
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.read import parse
@@ -49,7 +49,7 @@ TryOut = Callable[[ServerSpec], Deferred[ValidationReport]]
 """Tries a server and ends it; fires with what was found, and never fails (`mcpgateway.backends.validation`)."""
 
 ListTools = Callable[[ServerSpec], Awaitable[Sequence[str]]]
-"""Has a server's tools listed on the road that calls take; fires with what they are called there."""
+"""Has a server's tools listed under the names by which calls reach them; fires with these names."""
 
 
 @frozen
@@ -73,7 +73,7 @@ class _Written:
     """
 
     file: str
-    road: Road
+    key_path: KeyPath
     before: str | None = field(repr=False)
     after: str = field(repr=False)
 
@@ -150,11 +150,11 @@ class Installer:
                 plan.file, lambda text: with_entry(text, plan.file, plan.name, definition), is_repository=True
             )
             self.plans.workspaces.approve(plan.root, approvals.digest_of(plan.file))
-            road: Road = (LIST, plan.name)
+            key_path: KeyPath = (LIST, plan.name)
         else:
-            road = road_to(parse(before or "", plan.file).value, plan.name)
+            key_path = key_path_to(parse(before or "", plan.file).value, plan.name)
             carry_out(self._reload, Put((plan.name,), dict(plan.definition)))
-        return _Written(plan.file, road, before, read_text(plan.file) or "")
+        return _Written(plan.file, key_path, before, read_text(plan.file) or "")
 
     def _take_back(self, written: _Written, plan: InstallPlan) -> None:
         try:
@@ -180,7 +180,7 @@ class Installer:
         def restored(text: str) -> str:
             if text == written.after and written.before is not None:
                 return written.before
-            return edit(text, written.file, Remove(written.road))
+            return edit(text, written.file, Remove(written.key_path))
 
         write_back(written.file, restored)
 
@@ -190,7 +190,7 @@ class Installer:
         :param changes: all at once; their paths begin with the server's name.
         :raise GatewayError: no changeable file has the entry, or the change is not permitted; no file was changed.
         """
-        name = changes[0].road[0]
+        name = changes[0].key_path[0]
         if root:
             file = self._change_own(name, changes, root)
         else:
@@ -217,7 +217,7 @@ class Installer:
         former = write_back(path, lambda text: edited(text, path, changes, (LIST, name)), is_repository=True)
         try:
             left = {each.title for each in read_repository(path, self.plans.home).entries}
-            gone = any(isinstance(each, Remove) and len(each.road) == 1 for each in changes)
+            gone = any(isinstance(each, Remove) and len(each.key_path) == 1 for each in changes)
             if len(left) < len(repository.entries) - gone:
                 raise ConfigError(f"nothing was changed: {name} could not be run like this")
         except ConfigError:

@@ -22,10 +22,10 @@ from mcpgateway.clientfiles.reader import read_repository
 from mcpgateway.config.client import read_project
 from mcpgateway.config.document import printable, visible
 from mcpgateway.config.edit import permissions
-from mcpgateway.config.edit.edits import Edit, Put, Road, placed, rooted, same
+from mcpgateway.config.edit.edits import Edit, KeyPath, Put, placed, rooted, same
 from mcpgateway.config.edit.file_text import edit, in_its_dialect
 from mcpgateway.config.environment import FULL, LISTED
-from mcpgateway.config.load import Circumstances, compose, place_of, road_of
+from mcpgateway.config.load import Circumstances, compose, key_path_of, place_of
 from mcpgateway.config.merge import Blueprint, World, specialise
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.problems import Problems
@@ -229,7 +229,7 @@ class InstallPlanner:
             raise NotOurs(f"{name} stands in no file that could be changed")
         file = place.document.file
         text = read_text(file) or ""
-        made = edited(text, file, changes, road_of(place))
+        made = edited(text, file, changes, key_path_of(place))
         problems = Problems()
         settings = self._composed(file, in_its_dialect(text, made, file), problems)
         if settings is None:
@@ -336,10 +336,10 @@ def read_text(path: str) -> str | None:
         return None
 
 
-def edited(text: str, file: str, changes: Sequence[Edit], road: Road) -> str:
+def edited(text: str, file: str, changes: Sequence[Edit], key_path: KeyPath) -> str:
     """Return a file's text after changes of the entry at a path."""
     for each in changes:
-        text = edit(text, file, rooted(each, road))
+        text = edit(text, file, rooted(each, key_path))
     return text
 
 

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.meters import UNCOUNTED
 from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import Request
@@ -49,12 +49,12 @@ class InternalClient:
 
     session: Session
     hello: Envelope = field(repr=False)
-    _switchboard: Switchboard = field(repr=False)
+    _dispatcher: LegacyDispatcher = field(repr=False)
     is_admin: bool = False
 
     @classmethod
     async def begin(
-        cls, switchboard: Switchboard, server: ServerSpec, principal: str, *, is_admin: bool = False
+        cls, dispatcher: LegacyDispatcher, server: ServerSpec, principal: str, *, is_admin: bool = False
     ) -> InternalClient:
         """Begin a session.
 
@@ -66,8 +66,8 @@ class InternalClient:
             "clientInfo": {"name": OURS, "version": __version__},
         }
         message = _request("initialize", params)
-        session, hello = await switchboard.initialize(server, principal, message, None)
-        return cls(session, jsonrpc.read_object(hello, "result"), switchboard, is_admin)
+        session, hello = await dispatcher.initialize(server, principal, message, None)
+        return cls(session, jsonrpc.read_object(hello, "result"), dispatcher, is_admin)
 
     def ask(self, method: str, params: Mapping[str, Any], *, counts: bool = True) -> Deferred[Raw]:
         """Send a request; fires with the result.
@@ -81,7 +81,7 @@ class InternalClient:
         if not counts:
             call.meter = UNCOUNTED
         try:
-            self._switchboard.submit(call)
+            self._dispatcher.submit(call)
         except GatewayError as why:
             call.sink.failed(call, why)
         return done
@@ -110,7 +110,7 @@ class InternalClient:
 
     def end(self, why: str) -> None:
         """End the session; requests under way are cancelled."""
-        self._switchboard.end(self.session, why)
+        self._dispatcher.end(self.session, why)
 
 
 @define(eq=False, repr=False)
@@ -120,7 +120,7 @@ class _Waiting:
     done: Deferred[Raw]
     is_gone: bool = False
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Fire with the server's own response, which may be an error."""
         if self.done.called:
             return
@@ -131,15 +131,15 @@ class _Waiting:
         else:
             self.done.callback(reply.get("result", jsonrpc.EMPTY))
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Fire with the gateway's error."""
         if not self.done.called:
             self.done.errback(why)
 
-    def progressed(self, call: Request, message: bytes) -> None:
+    def progressed(self, request: Request, message: bytes) -> None:
         """Drop progress, which this client does not request."""
 
-    def noticed(self, call: Request, message: bytes) -> bool:
+    def noticed(self, request: Request, message: bytes) -> bool:
         """Drop notifications, which this client does not receive."""
         return False
 

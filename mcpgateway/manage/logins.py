@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import BackendTimeout, Conflict, NeedsLogin, OutOfScope
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.health.health import Health
 from mcpgateway.manage.internal_client import InternalClient
 from mcpgateway.observe.roster import named
@@ -69,12 +69,12 @@ class Logins:
 
     def __init__(
         self,
-        switchboard: Switchboard,
+        dispatcher: LegacyDispatcher,
         health: Health,
         clock: IReactorTime,
         accounts: Callable[[], Accounts],
     ) -> None:
-        self._switchboard = switchboard
+        self._dispatcher = dispatcher
         self._health = health
         self._clock = clock
         self._accounts = accounts
@@ -89,9 +89,9 @@ class Logins:
     def granted(self, server: str, owner: str) -> None:
         """Note that an owner has signed in."""
         self._health.granted(server, owner)
-        known = self._switchboard.servers.get(server)
+        known = self._dispatcher.servers.get(server)
         if known is not None:
-            self._switchboard.sending_away.done(known, owner)
+            self._dispatcher.sending_away.done(known, owner)
         woken = [done for key, done in self._waiting if key == (server, owner)]
         self._waiting = [each for each in self._waiting if each[0] != (server, owner)]
         for done in woken:
@@ -151,7 +151,7 @@ class Logins:
             raise BackendTimeout(f"nothing was heard within {BEGIN_S:g} s") from None
 
     async def _meet(self, server: ServerSpec, principal: str) -> None:
-        visit = await InternalClient.begin(self._switchboard, server, principal)
+        visit = await InternalClient.begin(self._dispatcher, server, principal)
         try:
             if visit.session.slot is not None:
                 await visit.session.slot.greet()
@@ -210,7 +210,7 @@ class Logins:
         accounts = self._accounts()
         for (
             server
-        ) in self._switchboard.servers.values():  # the entry may have a proxy, or authorities of its own
+        ) in self._dispatcher.servers.values():  # the entry may have a proxy, or authorities of its own
             if isinstance(server.reach, Remote):
                 for owner in {each.owner for each in accounts.owned(is_over) if each.name == server.name}:
                     accounts.of(server.name, server.reach, owner)
@@ -226,8 +226,8 @@ class Logins:
         self.log.failure("a grant could not be revoked", why, event="oauth.not_left", server=server)
 
     def _of(self, name: str, principal: str) -> tuple[ServerSpec, Account]:
-        server = named(self._switchboard.servers, name)
-        self._switchboard.permits.admit(principal, server)
+        server = named(self._dispatcher.servers, name)
+        self._dispatcher.permits.admit(principal, server)
         reach = server.reach
         if not isinstance(reach, Remote):
             raise Conflict(f"{name} is no remote server, and takes no sign-in")

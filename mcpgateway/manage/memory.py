@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.system.process.memory import allocated_bytes, give_back, resident_bytes
 
 EVERY_TICKS = 5
@@ -21,15 +21,15 @@ WORTHWHILE = 0.05  # of the process; less is not worth the milliseconds
 class MemoryUpkeep:
     """Checks every few seconds for memory to return."""
 
-    def __init__(self, switchboard: Switchboard, forget: Callable[[], None]) -> None:
-        self._switchboard = switchboard
+    def __init__(self, dispatcher: LegacyDispatcher, forget: Callable[[], None]) -> None:
+        self._dispatcher = dispatcher
         self._forget = forget
         self._smallest = resident_bytes()  # the size of the process when it was smallest
         self._unused: int | None = None  # bytes that cannot be returned; None until the first attempt
 
     def look_around(self) -> None:
         """Return memory if there is enough of it and no call is under way; see Note [Memory that can be returned]."""
-        if len(self._switchboard.calls):
+        if len(self._dispatcher.calls):
             return
         size = resident_bytes()
         self._smallest = min(self._smallest, size)

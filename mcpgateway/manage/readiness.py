@@ -24,7 +24,7 @@ from mcpgateway.errors import (
     SwitchedOff,
     Unreachable,
 )
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.health.health import Health
 from mcpgateway.manage.internal_client import InternalClient
 from mcpgateway.policy.health import HealthState
@@ -49,7 +49,7 @@ class Readiness:
     :ivar is_disabled: returns True while the whole gateway is switched off softly.
     """
 
-    switchboard: Switchboard = field(repr=False)
+    dispatcher: LegacyDispatcher = field(repr=False)
     health: Health = field(repr=False)
     clock: Any = field(repr=False)
     is_disabled: Callable[[], bool] = bool
@@ -84,33 +84,33 @@ class Readiness:
     def _judge(self, name: str) -> Verdict:
         if self.is_disabled():
             return GATEWAY_OFF
-        server = self.switchboard.servers.get(name)
+        server = self.dispatcher.servers.get(name)
         if server is None:
             return self._of_nobody(name)
         return judge(self._facts(server))
 
     def _facts(self, server: ServerSpec) -> ReadinessFacts:
-        slots = [slot for slot in self.switchboard.pool if slot.server.name == server.name]
+        slots = [slot for slot in self.dispatcher.pool if slot.server.name == server.name]
         shown = self.health.shown(server, slots)
-        charts = {self.health.chart(server), *(each.chart for each in self.health.instances(server.name))}
-        needs = next((each.needs for each in charts if each.needs and not each.server.principal), "")
-        is_off = any(each.is_off for each in charts)
+        records = {self.health.record(server), *(each.record for each in self.health.instances(server.name))}
+        needs = next((each.needs for each in records if each.needs and not each.server.principal), "")
+        is_off = any(each.is_off for each in records)
         return ReadinessFacts(server.name, HealthState(shown["status"]), needs, is_off, shown["last_error"])
 
     def _of_nobody(self, name: str) -> Verdict:
-        repositories = self.switchboard.scopes.repositories
+        repositories = self.dispatcher.scopes.repositories
         for each in repositories.waiting() if repositories is not None else ():
             if name in each["servers"]:
                 path = printable(str(each["path"]))
                 why = f"it is defined by {path}, which its user has not approved of as it is now"
                 return Verdict(Code.NEEDS_YOU, why, f"mcpgateway config approve {path}")
-        near = did_you_mean(name, self.switchboard.servers)
+        near = did_you_mean(name, self.dispatcher.servers)
         hint = f"did you mean {near[0]}?" if near else "mcpgateway servers list says which there are"
         return Verdict(Code.FAILED, "there is no server of that name", hint)
 
     async def _wait(self, name: str, limit_s: float) -> Verdict:
         verdict = self._judge(name)
-        server = self.switchboard.servers.get(name)
+        server = self.dispatcher.servers.get(name)
         if server is None or verdict.code in (Code.READY, Code.NEEDS_YOU):
             return verdict
         started: Deferred[Verdict] = ensureDeferred(self._start(server))
@@ -129,7 +129,7 @@ class Readiness:
             try:
                 await self._visit(server)
             except (Unreachable, ShuttingDown) as why:
-                if not self.switchboard.is_open:
+                if not self.dispatcher.is_open:
                     return Verdict(Code.FAILED, why.message, why.advice)
                 await deferLater(self.clock, AGAIN_S)
             except GatewayError as why:
@@ -139,7 +139,7 @@ class Readiness:
                 return verdict if verdict.code is Code.READY else WORKS
 
     async def _visit(self, server: ServerSpec) -> None:
-        visit = await InternalClient.begin(self.switchboard, server, OURSELVES)
+        visit = await InternalClient.begin(self.dispatcher, server, OURSELVES)
         try:
             if visit.session.slot is not None:
                 await visit.session.slot.greet()  # its recorded lists may have sufficed so far
@@ -147,7 +147,7 @@ class Readiness:
             visit.end("it was waited for")
 
     def _failed(self, name: str, why: GatewayError) -> Verdict:
-        server = self.switchboard.servers.get(name)
+        server = self.dispatcher.servers.get(name)
         if server is None:
             return self._of_nobody(name)  # by now
         facts = self._facts(server)

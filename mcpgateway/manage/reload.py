@@ -163,7 +163,7 @@ class Reload:
         """Read all files, and apply them unless one has an error."""
         try:
             self._read()
-        except Exception:  # noqa: BLE001 - the one catch-all of this road
+        except Exception:  # noqa: BLE001 - the one catch-all of this path
             self.log.failure("the configuration could not be read again", event="config.broken")
 
     def _read(self) -> None:

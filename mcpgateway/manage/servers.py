@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import BackendTimeout, Conflict, GatewayError
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.health.health import Health
 from mcpgateway.manage.discovery import OURSELVES
 from mcpgateway.manage.internal_client import InternalClient
@@ -31,8 +31,8 @@ class ServerOperations:
 
     log = Logger()
 
-    def __init__(self, switchboard: Switchboard, health: Health, clock: IReactorTime) -> None:
-        self._switchboard = switchboard
+    def __init__(self, dispatcher: LegacyDispatcher, health: Health, clock: IReactorTime) -> None:
+        self._dispatcher = dispatcher
         self._health = health
         self._clock = clock
         self._starting: dict[str, list[Deferred[None]]] = {}
@@ -68,7 +68,7 @@ class ServerOperations:
 
     def start_all(self) -> tuple[str, ...]:
         """Start every server that clients share and that may be started; return their names."""
-        pool = self._switchboard.pool
+        pool = self._dispatcher.pool
         shared = [each for each in self._servers() if pool.scope(each) is Share.GLOBAL]
         wanted = [each.name for each in shared if self._health.refusal(each) is None]
         for each in wanted:
@@ -88,7 +88,7 @@ class ServerOperations:
 
         :raise UnknownServer: no server has that name.
         """
-        named(self._switchboard.servers, name)
+        named(self._dispatcher.servers, name)
         running = []
         for each in self._health.instances(name):
             each.put_off()
@@ -119,7 +119,7 @@ class ServerOperations:
         running = [each for each in self._health.instances(name) if each.slot.has_children]
         for each in running:
             each.renew("an operator wants another")
-        if running and self._switchboard.pool.scope(server) is not Share.GLOBAL:
+        if running and self._dispatcher.pool.scope(server) is not Share.GLOBAL:
             anew = [each.slot.greet() for each in running]
             done = DeferredList(anew, consumeErrors=True).addCallback(_nothing)
             return self._waited(done, limit_s)
@@ -130,7 +130,7 @@ class ServerOperations:
 
         :raise UnknownServer: no server has that name.
         """
-        named(self._switchboard.servers, name)
+        named(self._dispatcher.servers, name)
         self._health.reset(name)
 
     def switch(self, name: str, *, on: bool) -> None:
@@ -138,7 +138,7 @@ class ServerOperations:
 
         :raise UnknownServer: no server has that name.
         """
-        named(self._switchboard.servers, name)
+        named(self._dispatcher.servers, name)
         if on:
             self._health.enable(name)
         else:
@@ -152,10 +152,10 @@ class ServerOperations:
         self._health.follow(name)
 
     def _servers(self) -> Iterable[ServerSpec]:
-        return list(self._switchboard.servers.values())
+        return list(self._dispatcher.servers.values())
 
     def _startable(self, name: str) -> ServerSpec:
-        server = named(self._switchboard.servers, name)
+        server = named(self._dispatcher.servers, name)
         refusal = self._health.refusal(server)
         if refusal is not None:
             raise Conflict(refusal.message, refusal.hint)
@@ -165,7 +165,7 @@ class ServerOperations:
         return any(each.slot.is_up for each in self._health.instances(server.name))
 
     async def _meet(self, server: ServerSpec, waiting: list[Deferred[None]]) -> None:
-        visit = await InternalClient.begin(self._switchboard, server, OURSELVES)
+        visit = await InternalClient.begin(self._dispatcher, server, OURSELVES)
         try:
             if visit.session.slot is not None:
                 await visit.session.slot.greet()  # its recorded lists need no child

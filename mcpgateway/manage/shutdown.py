@@ -8,7 +8,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.dispatch import LegacyDispatcher
 
 SOON_S = 0.05  # the answer to the request is sent first
 BEGUN, ALREADY = "shutting_down", "already_shutting_down"
@@ -23,14 +23,14 @@ class GatewayShutdown:
 
     log = Logger()
 
-    _switchboard: Switchboard = field(repr=False)
+    _dispatcher: LegacyDispatcher = field(repr=False)
     _clock: IReactorTime = field(repr=False)
     _stop: Callable[[], None] = field(repr=False)
     _has_begun: bool = field(default=False, init=False)
 
     def begin(self) -> str:
         """Begin the shutdown soon; return its state."""
-        if self._has_begun or not self._switchboard.is_open:
+        if self._has_begun or not self._dispatcher.is_open:
             return ALREADY
         self._has_begun = True
         self.log.info("the gateway ends on request", event="service.ending")

@@ -29,7 +29,7 @@ from mcpgateway.errors import (
     NotThere,
     UnknownServer,
 )
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.manage.internal_client import InternalClient, RefusedRequest
 from mcpgateway.observe.roster import named
 from mcpgateway.protocol import jsonrpc, peek
@@ -103,7 +103,7 @@ class OwnToolFailed(BackendError):
 class Toolbox:
     """Lists, describes and calls tools."""
 
-    _switchboard: Switchboard = field(repr=False)
+    _dispatcher: LegacyDispatcher = field(repr=False)
     _clock: IReactorTime = field(repr=False)
 
     async def tools(self, caller: ToolboxCaller, server: str = "") -> ToolList:
@@ -116,7 +116,7 @@ class Toolbox:
         async def listed(visit: InternalClient) -> ToolList:
             """Return the tools, and the missing servers."""
             found = await self._listed(visit, server)
-            views = self._switchboard.board
+            views = self._dispatcher.view_sessions
             return ToolList(found, views.missing(visit.session, ListKind.TOOL) if not server else {})
 
         return await self._visit(FULL, caller, LISTING_S, listed)
@@ -228,9 +228,9 @@ class Toolbox:
 
     def _never_listed(self, identifier: str) -> tuple[str, str] | None:
         # The tools of such a server are unknown, and searching them does not start one that has just failed.
-        known, librarian = self._switchboard.servers, self._switchboard.board.librarian
+        known, server_lists = self._dispatcher.servers, self._dispatcher.view_sessions.server_lists
         for server, tool in read_id(identifier):
-            if server in known and librarian.tools(known[server]) is None:
+            if server in known and server_lists.tools(known[server]) is None:
                 return server, tool
         return None
 
@@ -262,7 +262,7 @@ class Toolbox:
 
     async def _served(self, caller: ToolboxCaller, name: str) -> ServerSpec:
         await self._catch_up(name)
-        if name not in self._switchboard.servers:
+        if name not in self._dispatcher.servers:
             try:
                 return await caller.own(name)
             except UnknownServer:
@@ -275,8 +275,8 @@ class Toolbox:
         :param caller: None: all servers may be used.
         :raise UnknownServer: the caller may use no server of that name.
         """
-        known = self._switchboard.servers
-        if caller is not None and (scope := self._switchboard.permits.of(caller.principal)) is not None:
+        known = self._dispatcher.servers
+        if caller is not None and (scope := self._dispatcher.permits.of(caller.principal)) is not None:
             # The caller's directory is checked at the call; until then errors do not name projects' servers.
             known = {
                 each: spec
@@ -287,8 +287,8 @@ class Toolbox:
 
     async def _catch_up(self, name: str) -> None:
         # The server may have been added a moment ago.
-        if name not in self._switchboard.servers:
-            await self._switchboard.board.catch_up()
+        if name not in self._dispatcher.servers:
+            await self._dispatcher.view_sessions.catch_up()
 
     async def _check_listed(self, name: str, caller: ToolboxCaller) -> None:
         # Views leave out disabled servers; the error for one that is named says that it is disabled, not unknown.
@@ -299,7 +299,7 @@ class Toolbox:
         server = self.server(name, caller)
         if server.project:
             await caller.placed(server)
-        if not self._switchboard.board.is_on(server):
+        if not self._dispatcher.view_sessions.is_on(server):
             raise Conflict(f"{name} is disabled", f"mcpgateway servers enable {name}")
 
     async def _own(self, visit: InternalClient, tool: str, arguments: Mapping[str, Any]) -> Any:
@@ -324,9 +324,9 @@ class Toolbox:
 
     async def _visited(self, spec: ServerSpec, caller: ToolboxCaller, work: Work[T]) -> T:
         if spec.view:
-            spec = self._switchboard.current(spec)
+            spec = self._dispatcher.current(spec)
         placed, is_admin = await caller.placed(spec), caller.is_admin
-        visit = await InternalClient.begin(self._switchboard, placed, caller.principal, is_admin=is_admin)
+        visit = await InternalClient.begin(self._dispatcher, placed, caller.principal, is_admin=is_admin)
         try:
             return await work(visit)
         finally:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from attrs import define
 
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.dispatch import LegacyDispatcher
 
 
 def _is_not() -> bool:
@@ -23,26 +23,23 @@ class IdleTime:
     :param is_heard: returns True while a stream is open that belongs to no single server.
     """
 
-    _switchboard: Switchboard
+    _dispatcher: LegacyDispatcher
     _is_heard: Callable[[], bool] = _is_not
     _ticks: int = 0
     _requests: int = -1
 
     def tick(self) -> int:
         """Count a second; return for how many seconds the gateway has been idle."""
-        requests = sum(slot.requests for slot in self._switchboard.pool)
+        requests = sum(slot.requests for slot in self._dispatcher.pool)
         is_used = requests != self._requests or self._is_used()
         self._requests = requests
         self._ticks = 0 if is_used else self._ticks + 1
         return self._ticks
 
     def _is_used(self) -> bool:
-        held = any(slot.is_used or (slot.is_up and slot.tasks.have_begun) for slot in self._switchboard.pool)
+        held = any(slot.is_used or (slot.is_up and slot.tasks.have_begun) for slot in self._dispatcher.pool)
         return (
-            held
-            or self._is_heard()
-            or len(self._switchboard.sessions) > 0
-            or len(self._switchboard.calls) > 0
+            held or self._is_heard() or len(self._dispatcher.sessions) > 0 or len(self._dispatcher.calls) > 0
         )
 
     def begin(self) -> None:

@@ -5,7 +5,7 @@ The ``kind`` of a record is ``call`` for a tool's call, ``request`` for any othe
 
 It has neither arguments nor answers: those are in the flight recorder, for a while (`mcpgateway.observe.recorder`).
 
-# Note [Off the road]
+# Note [Off the path of requests]
 While a call is served, one tuple is kept.  It becomes a line of JSON within a second, or earlier when so many wait that
 writing them would delay a call.  Lines that cannot be written are counted and dropped.
 """
@@ -115,8 +115,8 @@ class ActivityLog:
     _ended: list[tuple[Any, ...]] = field(factory=list, init=False, repr=False)
     _done: list[ActivityRecord | ManagementRecord] = field(factory=list, init=False, repr=False)
 
-    def ended(self, call: Request, row: Row, spent_s: float, outcome: str, said: Any) -> None:
-        """Record the end of a call; see Note [Off the road]."""
+    def ended(self, request: Request, row: Row, spent_s: float, outcome: str, said: Any) -> None:
+        """Record the end of a call; see Note [Off the path of requests]."""
         why = said_of(said) if outcome == ERROR else None
         self._ended.append(
             (
@@ -125,29 +125,29 @@ class ActivityLog:
                 spent_s,
                 outcome,
                 why,
-                call.session,
-                call.principal,
-                call.id,
-                call.number,
-                call.trace,
+                request.session,
+                request.principal,
+                request.id,
+                request.number,
+                request.trace,
             )
         )
         if len(self._ended) >= AT_ONCE:
             self.flush()
 
-    def refused(self, principal: str, server: str, call: Request, tool: str, why: str) -> None:
+    def refused(self, principal: str, server: str, request: Request, tool: str, why: str) -> None:
         """Record a call that was refused, since its token may not use the server or tool."""
         record = ActivityRecord(
             written(self._now()),
             self._new_id(),
             server,
-            self._redact(call.method),
+            self._redact(request.method),
             0.0,
             REFUSED,
             self._redact(principal),
-            self._redact(call.id.decode(errors="replace")),
+            self._redact(request.id.decode(errors="replace")),
             0,
-            kind=_kind(call.method),
+            kind=_kind(request.method),
             tool=self._redact(tool),
             error=self._redact(why)[:ERROR_CHARS],
         )

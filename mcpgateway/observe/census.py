@@ -12,7 +12,7 @@ from mcpgateway import __version__
 from mcpgateway.config.model import ClientFile, ServerSpec, Share
 from mcpgateway.config.reach_settings import transport
 from mcpgateway.discovery.records import Item
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.health.faults import Fault
 from mcpgateway.hub.health.health import Health
 from mcpgateway.hub.meters import Meters
@@ -40,7 +40,7 @@ class Census(FrozenRecord, frozen=True):
     :ivar faults: returns the problems of the gateway as a whole.
     """
 
-    switchboard: Switchboard
+    dispatcher: LegacyDispatcher
     lives: Health
     meters: Meters
     started_at: float
@@ -54,7 +54,7 @@ class Census(FrozenRecord, frozen=True):
 
     def tools(self, server: ServerSpec) -> Sequence[Item] | None:
         """Return the known tools of a server, running or not; None if it was never asked."""
-        return self.switchboard.board.librarian.tools(server)
+        return self.dispatcher.view_sessions.server_lists.tools(server)
 
     def health(self, principal: str = LOCAL) -> dict[str, Any]:
         """Return the union of the older gateways' bodies: S003's and S004's numbers, and every server in ``backends``.
@@ -63,8 +63,8 @@ class Census(FrozenRecord, frozen=True):
         """
         is_user = not is_client(principal)
         slots = self._slots()
-        sessions = self.switchboard.sessions
-        servers = self.switchboard.servers.values()
+        sessions = self.dispatcher.sessions
+        servers = self.dispatcher.servers.values()
         faults = self.faults()
         running = sum(self.lives.runs(slots[server.name]) for server in servers)
         return {
@@ -75,7 +75,7 @@ class Census(FrozenRecord, frozen=True):
             "running": running,
             "sessions": len(sessions),
             "streams": sum(session.has_stream for session in sessions),
-            "calls": len(self.switchboard.calls),
+            "calls": len(self.dispatcher.calls),
             "auth": self.auth(),
             "started_at": datetime.fromtimestamp(self.started_at, UTC).isoformat(timespec="seconds"),
             "uptime": sessions.now,
@@ -102,13 +102,13 @@ class Census(FrozenRecord, frozen=True):
         return {"status": self._status(faults), **named}
 
     def _status(self, faults: Sequence[Fault] = ()) -> str:
-        if not self.switchboard.is_open:
+        if not self.dispatcher.is_open:
             return "stopping"
         return "degraded" if faults else "ok"
 
     def server(self, server: ServerSpec) -> dict[str, Any]:
         """Return the numbers of one server, for the gateway's own user."""
-        slots = [each for each in self.switchboard.pool if each.server.name == server.name]
+        slots = [each for each in self.dispatcher.pool if each.server.name == server.name]
         return self._backend(server, slots) | self._way(server)
 
     def _way(self, server: ServerSpec) -> dict[str, Any]:
@@ -117,20 +117,20 @@ class Census(FrozenRecord, frozen=True):
         return {"login_url": question.url} if question is not None else {}
 
     def _approvals(self) -> list[dict[str, Any]]:
-        repositories = self.switchboard.scopes.repositories
+        repositories = self.dispatcher.scopes.repositories
         return repositories.waiting() if repositories is not None else []
 
     def _backend(self, server: ServerSpec, slots: list[Slot]) -> dict[str, Any]:
         pids = [pid for slot in slots for pid in slot.pids]
         # The member sessions of views count for the server too, though not as further clients of the gateway.
-        sessions = sum(1 for session in self.switchboard.sessions.of(server) if session.id)
+        sessions = sum(1 for session in self.dispatcher.sessions.of(server) if session.id)
         asked = self.meters.totals(server.name)
         return {
             "name": server.name,
             "title": server.title,
             "transport": transport(server.reach),
-            "share": self.switchboard.pool.scope(server).value,
-            "share_reason": self.switchboard.pool.reason(server),
+            "share": self.dispatcher.pool.scope(server).value,
+            "share_reason": self.dispatcher.pool.reason(server),
             "speaks": self._speaks(server),
             "running_eras": sorted({slot.era.value for slot in slots if slot.is_up}),
             "pids": pids,
@@ -146,16 +146,16 @@ class Census(FrozenRecord, frozen=True):
 
     def _speaks(self, server: ServerSpec) -> dict[str, bool | None]:
         # None: no client has come for which it matters.
-        known = self.switchboard.eras.known(server)
+        known = self.dispatcher.eras.known(server)
         return {era.value: known.speaks(era) for era in Era}
 
     def immorterm(self) -> dict[str, Any]:
         """Return the body of S000."""
         slots = self._slots()
         servers = [
-            self._immorterm_server(each, slots[each.name]) for each in self.switchboard.servers.values()
+            self._immorterm_server(each, slots[each.name]) for each in self.dispatcher.servers.values()
         ]
-        uptime = self.switchboard.sessions.now
+        uptime = self.dispatcher.sessions.now
         clients = [immorterm.client(each) for each in self.clients() if not each.suspended]
         return {
             "status": "ok" if servers else ("starting" if uptime <= GRACE_TICKS else "degraded"),
@@ -170,8 +170,8 @@ class Census(FrozenRecord, frozen=True):
 
     def harshal(self) -> dict[str, Any]:
         """Return the body of S004: ``servers`` are the connected ones, and ``timestamp`` is in milliseconds."""
-        slots, servers = self._slots(), self.switchboard.servers.values()
-        sessions = self.switchboard.sessions
+        slots, servers = self._slots(), self.dispatcher.servers.values()
+        sessions = self.dispatcher.sessions
         return {
             "status": self._status(),
             "servers": sum(self.lives.runs(slots[each.name]) for each in servers),
@@ -182,7 +182,7 @@ class Census(FrozenRecord, frozen=True):
         }
 
     def _immorterm_server(self, server: ServerSpec, slots: list[Slot]) -> dict[str, Any]:
-        stateful = self.switchboard.pool.scope(server) is Share.SESSION
+        stateful = self.dispatcher.pool.scope(server) is Share.SESSION
         return {
             "name": server.name,
             "mode": "stateful" if stateful else "stateless",
@@ -192,7 +192,7 @@ class Census(FrozenRecord, frozen=True):
 
     def _slots(self) -> dict[str, list[Slot]]:
         slots: dict[str, list[Slot]] = defaultdict(list)
-        for slot in self.switchboard.pool:
+        for slot in self.dispatcher.pool:
             slots[slot.server.name].append(slot)
         return slots
 

@@ -24,8 +24,8 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Container, Remote, Rest, transport
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import BackendError
-from mcpgateway.hub.dispatch import Switchboard
-from mcpgateway.hub.health.instance import Instance
+from mcpgateway.hub.dispatch import LegacyDispatcher
+from mcpgateway.hub.health.instance import ChildHealth
 from mcpgateway.hub.sessions import handle
 from mcpgateway.hub.slot import Slot
 from mcpgateway.observe.sessions import SessionDirectory
@@ -46,7 +46,7 @@ class Dump:
     :ivar control: returns the numbers of running and waiting requests, and of open streams, of the control plane.
     """
 
-    switchboard: Switchboard = field(repr=False)
+    dispatcher: LegacyDispatcher = field(repr=False)
     book: SessionDirectory = field(repr=False)
     reactor: Any = field(repr=False)
     settings: Callable[[], Settings] = field(repr=False)
@@ -65,7 +65,7 @@ class Dump:
             "connections": self._connections(),
             "control": self.control(),
             "slots": self._slots(),
-            "sessions": _bounded(self.book.listed(limit=LIMIT + 1), len(self.switchboard.sessions)),
+            "sessions": _bounded(self.book.listed(limit=LIMIT + 1), len(self.dispatcher.sessions)),
             "calls": self._calls(),
             "config": self._config(),
         }
@@ -82,18 +82,18 @@ class Dump:
         return value
 
     def _gateway(self) -> dict[str, Any]:
-        board = self.switchboard
+        view_sessions = self.dispatcher
         return {
             "version": __version__,
             "python": sys.version.split()[0],
             "reactor": type(self.reactor).__name__,
             "pid": os.getpid(),
-            "uptime_seconds": board.sessions.now,
-            "is_open": board.is_open,
-            "servers": len(board.servers),
-            "sessions": len(board.sessions),
-            "streams": sum(each.has_stream for each in board.sessions),
-            "calls": len(board.calls),
+            "uptime_seconds": view_sessions.sessions.now,
+            "is_open": view_sessions.is_open,
+            "servers": len(view_sessions.servers),
+            "sessions": len(view_sessions.sessions),
+            "streams": sum(each.has_stream for each in view_sessions.sessions),
+            "calls": len(view_sessions.calls),
         }
 
     def _timers(self) -> dict[str, Any]:
@@ -115,11 +115,11 @@ class Dump:
         return {"count": len(everybody), "kinds": dict(counted)}
 
     def _slots(self) -> dict[str, Any]:
-        slots = list(self.switchboard.pool)
+        slots = list(self.dispatcher.pool)
         return _bounded((_slot(each) for each in slots), len(slots))
 
     def _calls(self) -> dict[str, Any]:
-        calls = [(holder, call) for holder in self.switchboard.calls.holders() for call in holder.calls()]
+        calls = [(holder, call) for holder in self.dispatcher.calls.holders() for call in holder.calls()]
         return _bounded((_call(holder, call) for holder, call in calls), len(calls))
 
     def _config(self) -> dict[str, Any]:
@@ -185,7 +185,7 @@ def _slot(slot: Slot) -> dict[str, Any]:
         "workspace": slot.server.workspace,
         "shared": slot.shared,
         "replica": slot.is_replica,
-        "state": watch.state.value if isinstance(watch, Instance) else None,
+        "state": watch.state.value if isinstance(watch, ChildHealth) else None,
         "pid": slot.pid,
         "up": slot.is_up,
         "resting": slot.is_resting,

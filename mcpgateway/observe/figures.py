@@ -17,7 +17,7 @@ from attrs import define, field
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.discovery.records import Item
 from mcpgateway.discovery.tokens import Cost, cost_of
-from mcpgateway.hub.health.lives import Life, lives
+from mcpgateway.hub.health.lives import ServerLife, lives
 from mcpgateway.hub.meters import Meters, Row, totals
 from mcpgateway.hub.sessions import handle
 from mcpgateway.observe import immorterm
@@ -47,9 +47,9 @@ class ServerFigures:
     def stats(self) -> dict[str, Any]:
         """Return the data of S000's dashboard."""
         census, asked = self.census, totals(self.meters.rows)
-        living = lives(census.switchboard, census.lives)
+        living = lives(census.dispatcher, census.lives)
         return {
-            "uptimeSeconds": census.switchboard.sessions.now,
+            "uptimeSeconds": census.dispatcher.sessions.now,
             "totalRequests": asked.requests,
             "totalErrors": asked.errors,
             "totalCalls": asked.calls,
@@ -99,14 +99,14 @@ class ServerFigures:
         # Epoch milliseconds, computed from the age: the stopwatch has no date.
         return round((self.timeline.wall() - (self.meters.seconds() - moment)) * 1000)
 
-    def _server(self, life: Life) -> dict[str, Any]:
+    def _server(self, life: ServerLife) -> dict[str, Any]:
         server, census = life.server, self.census
         rows, asked = list(self.meters.of(server.name)), self.meters.totals(server.name)
         ended = [each.last_at for each in rows if each.requests]
         files = [each for each in census.clients() if server.name in each.servers]
         return {
             "name": server.name,
-            "mode": "stateful" if census.switchboard.pool.scope(server) is Share.SESSION else "stateless",
+            "mode": "stateful" if census.dispatcher.pool.scope(server) is Share.SESSION else "stateless",
             "activeChildren": life.running,
             "totalRequests": asked.requests,
             "totalCalls": asked.calls,
@@ -120,7 +120,7 @@ class ServerFigures:
 
     def _sessions(self) -> list[dict[str, Any]]:
         # Only sessions with children of their own, as in S000; the handle identifies a session and gives no access.
-        sessions, now = self.census.switchboard.sessions, self.timeline.wall()
+        sessions, now = self.census.dispatcher.sessions, self.timeline.wall()
         return [
             {
                 "sessionId": handle(each.id),
@@ -137,12 +137,12 @@ class ServerFigures:
 
     def metrics(self) -> dict[str, Any]:
         """Return S003's numbers on servers, and the cost of their tools for a model."""
-        board = self.census.switchboard
-        cost = self.cost(board.servers.values())
+        view_sessions = self.census.dispatcher
+        cost = self.cost(view_sessions.servers.values())
         return {
             "timestamp": written(self.timeline.wall()),
-            "gateway_uptime": duration(board.sessions.now),
-            "servers": [_life(each) for each in lives(board, self.census.lives)],
+            "gateway_uptime": duration(view_sessions.sessions.now),
+            "servers": [_life(each) for each in lives(view_sessions, self.census.lives)],
             "tokens": {
                 "total_tools": cost.tools,
                 "est_schema_tokens": cost.schema,
@@ -170,7 +170,7 @@ class ServerFigures:
         return known[1]
 
 
-def _life(life: Life) -> dict[str, Any]:
+def _life(life: ServerLife) -> dict[str, Any]:
     return {
         "name": life.server.name,
         "restart_count": life.restarts,

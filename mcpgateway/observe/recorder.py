@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from mcpgateway.backends.tape import PIECE, Line, Tapes
-from mcpgateway.hub.health.history import Happening, Histories
+from mcpgateway.hub.health.history import Histories, ServerEvent
 from mcpgateway.policy.secrets.scrubbing import scrubbed
 
 AT_ONCE = 25  # lines between two turns of the reactor, so that no client waits
@@ -51,7 +51,7 @@ class Recording:
                 await deferLater(self.clock, 0.0)
         return found
 
-    def _happened(self, name: str, what: Happening) -> dict[str, Any]:
+    def _happened(self, name: str, what: ServerEvent) -> dict[str, Any]:
         return {"at": written(what.at), "server": name, "event": what.event, "text": self.redact(what.text)}
 
     def _said(self, name: str, line: Line) -> dict[str, Any]:

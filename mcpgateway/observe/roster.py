@@ -33,7 +33,7 @@ class Roster:
     :ivar servers: the configured servers, by name.
     :ivar look: returns the numbers of a server (`mcpgateway.observe.census.Census.server`).
     :ivar blueprints: their definitions, by name.
-    :ivar tools: returns the known tools of a server (`mcpgateway.hub.catalog.listed.Librarian.tools`).
+    :ivar tools: returns the known tools of a server (`mcpgateway.hub.catalog.listed.ServerLists.tools`).
     """
 
     servers: Callable[[], Mapping[str, ServerSpec]]

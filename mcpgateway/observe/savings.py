@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 from msgspec import Struct
 
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.health.health import Health
-from mcpgateway.hub.health.lives import Life, lives
+from mcpgateway.hub.health.lives import ServerLife, lives
 from mcpgateway.system.process.memory import resident_bytes
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class ServerSavings(Struct, frozen=True):
         return self.saved * self.size // self.running if self.running else 0
 
 
-def entry_of(life: Life, sizes: Mapping[int, int]) -> ServerSavings:
+def entry_of(life: ServerLife, sizes: Mapping[int, int]) -> ServerSavings:
     """Return the savings of one server; see Note [What it is compared with]."""
     running = len(life.pids)
     without = max(life.sessions, running) if running else 0
@@ -103,7 +103,7 @@ class Savings:
     :ivar usage: the book of saved tokens; None if there is none.
     """
 
-    _switchboard: Switchboard
+    _dispatcher: LegacyDispatcher
     _health: Health
     weights: TokenWeights
     usage: Callable[[], Usage | None]
@@ -112,22 +112,22 @@ class Savings:
     def tick(self) -> None:
         """Tick the measurement; called once a second."""
         self.weights.tick()
-        if self._switchboard.sessions.now % LOOK_TICKS == 0:
+        if self._dispatcher.sessions.now % LOOK_TICKS == 0:
             self._process_s += LOOK_TICKS * sum(each.saved for each in self.entries({}))
 
     def entries(self, sizes: Mapping[int, int]) -> list[ServerSavings]:
         """Return the savings of each server."""
-        return [entry_of(each, sizes) for each in lives(self._switchboard, self._health)]
+        return [entry_of(each, sizes) for each in lives(self._dispatcher, self._health)]
 
     def shown(self) -> dict[str, Any]:
         """Return the savings of all servers together."""
-        pids = {pid for slot in self._switchboard.pool for pid in slot.pids}
+        pids = {pid for slot in self._dispatcher.pool for pid in slot.pids}
         entries = self.entries(self.weights.now(pids))
         own, running = resident_bytes(), sum(each.size for each in entries)
         saved = sum(each.saved_bytes for each in entries)
         usage = self.usage()
         return {
-            "uptime_seconds": self._switchboard.sessions.now,
+            "uptime_seconds": self._dispatcher.sessions.now,
             "processes": {
                 "without": sum(each.without for each in entries),
                 "running": sum(each.running for each in entries),

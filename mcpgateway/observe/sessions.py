@@ -14,7 +14,7 @@ from typing import Any
 from attrs import field, frozen
 
 from mcpgateway.config.document import printable
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.sessions import HANDLE_CHARS, Session, handle
 from mcpgateway.protocol import peek
 
@@ -42,7 +42,7 @@ class SessionDirectory:
     :ivar wall: returns epoch seconds.
     """
 
-    switchboard: Switchboard = field(repr=False)
+    dispatcher: LegacyDispatcher = field(repr=False)
     wall: Callable[[], float] = field(repr=False)
 
     def listed(
@@ -53,7 +53,7 @@ class SessionDirectory:
         :param server: only those of this server, or this view.
         :param pid: only those of this process.
         """
-        found: Iterable[Session] = self.switchboard.sessions
+        found: Iterable[Session] = self.dispatcher.sessions
         if pid is not None:
             found = (each for each in found if each.owner == pid)
         if server:
@@ -64,7 +64,7 @@ class SessionDirectory:
 
     def _calls(self) -> Counter[Session]:
         counted: Counter[Session] = Counter()
-        for holder in self.switchboard.calls.holders():
+        for holder in self.dispatcher.calls.holders():
             for call in holder.calls():
                 session: Session | None = call.session
                 if session is not None:
@@ -72,10 +72,10 @@ class SessionDirectory:
         return counted
 
     def _shown(self, session: Session, calls: int) -> dict[str, Any]:
-        sessions = self.switchboard.sessions
+        sessions = self.dispatcher.sessions
         idle = sessions.now - session.seen
-        inners = session.inners.sessions.values() if session.inners is not None else ()
-        own = [each for each in (session, *inners) if each.slot is not None and not each.slot.shared]
+        members = session.members.sessions.values() if session.members is not None else ()
+        own = [each for each in (session, *members) if each.slot is not None and not each.slot.shared]
         issued = session.issued
         return {
             "id": handle(session.id),
@@ -101,32 +101,32 @@ class SessionDirectory:
             return self._end([found], "it was ended on request")
         identifier = name.encode(errors="replace")
         if len(identifier) <= ID_LIMIT:
-            self.switchboard.sessions.forget_parked(identifier)
+            self.dispatcher.sessions.forget_parked(identifier)
         return EndedSession()
 
     def _find(self, name: str) -> Session | None:
-        sessions = self.switchboard.sessions
+        sessions = self.dispatcher.sessions
         if len(name) == HANDLE_CHARS:
             return next((each for each in sessions if handle(each.id) == name), None)
         return sessions.named(name.encode(errors="replace"))
 
     def end_owned_by(self, pid: int) -> EndedSession:
         """End all sessions of a process."""
-        return self._end(self.switchboard.sessions.owned_by(pid), "its owner was ended")
+        return self._end(self.dispatcher.sessions.owned_by(pid), "its owner was ended")
 
     def end_all(self) -> EndedSession:
         """End all sessions in use."""
-        return self._end(self.switchboard.sessions, "all sessions were ended on request")
+        return self._end(self.dispatcher.sessions, "all sessions were ended on request")
 
     def _end(self, sessions: Iterable[Session], why: str) -> EndedSession:
-        killed = [self.switchboard.end(each, why) for each in list(sessions)]
+        killed = [self.dispatcher.end(each, why) for each in list(sessions)]
         return EndedSession(len(killed), sum(killed))
 
 
 def _servers(session: Session) -> list[str]:
-    if session.inners is None:
+    if session.members is None:
         return [session.server.name]
-    return sorted({each.server.name for each in session.inners.sessions.values()})
+    return sorted({each.server.name for each in session.members.sessions.values()})
 
 
 def _client(params: Any) -> dict[str, str]:

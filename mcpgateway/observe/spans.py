@@ -70,9 +70,9 @@ class Spans:
     _ticks: int = 0
     _is_failing: bool = False
 
-    def ended(self, call: Request, row: Row, spent_s: float, outcome: str, said: Any) -> None:
+    def ended(self, request: Request, row: Row, spent_s: float, outcome: str, said: Any) -> None:
         """Queue the span of a call that belongs to a trace."""
-        traced: Traced = call.trace
+        traced: Traced = request.trace
         end = self._now()
         span: dict[str, Any] = {
             "traceId": traced.context.trace,
@@ -81,7 +81,7 @@ class Spans:
             "kind": SERVER_KIND,
             "startTimeUnixNano": str(int((end - spent_s) * 1e9)),
             "endTimeUnixNano": str(int(end * 1e9)),
-            "attributes": list(_attributes(call, row, outcome)),
+            "attributes": list(_attributes(request, row, outcome)),
         }
         if traced.parent:
             span["parentSpanId"] = traced.parent
@@ -142,11 +142,11 @@ class Spans:
         return number
 
 
-def _attributes(call: Request, row: Row, outcome: str) -> Iterator[dict[str, Any]]:
+def _attributes(request: Request, row: Row, outcome: str) -> Iterator[dict[str, Any]]:
     # The names of OpenTelemetry's semantic conventions for MCP, as far as it has them.
     yield _attribute("mcp.method.name", row.method)
     yield _attribute("mcpgateway.server", row.server)
-    yield _attribute("jsonrpc.request.id", call.id.decode(errors="replace"))
+    yield _attribute("jsonrpc.request.id", request.id.decode(errors="replace"))
     if row.method == CALL_TOOL:
         yield _attribute("gen_ai.operation.name", "execute_tool")
         yield _attribute("gen_ai.tool.name", row.tool)

@@ -51,28 +51,28 @@ class Tracer:
         """Return the id of the next call or request, which is unique."""
         return f"{self._boot}{self._next() & NUMBERS:08x}"
 
-    def begun(self, call: Request, _: Row) -> None:
+    def begun(self, request: Request, _: Row) -> None:
         """Add the trace to a call before it is sent to the server."""
-        said, meta = call.trace, call.message.meta
+        said, meta = request.trace, request.message.meta
         is_in_body = meta is not None and PARENT in meta
         if said is None and not is_in_body and not self.begins and self.spans is None:
             return
         if isinstance(said, Traced):
             return  # it is sent once more
-        context, state = self._found(said, call.message, is_in_body=is_in_body)
+        context, state = self._found(said, request.message, is_in_body=is_in_body)
         parent = context.span if context is not None else ""
         if context is None:
-            call.trace = None
+            request.trace = None
             if not self.begins and self.spans is None:
                 return
             context = TraceContext(self._token(16), self._token(8))
         span = self.new_id()
-        traced = call.trace = Traced(context, span, parent)
+        traced = request.trace = Traced(context, span, parent)
         exports = self.spans is not None and context.is_sampled
         if exports or not parent:
-            _tell(call.message, str(traced.context.within(span)), state)
+            _tell(request.message, str(traced.context.within(span)), state)
         elif not is_in_body:
-            _tell(call.message, str(context), state)
+            _tell(request.message, str(context), state)
 
     def _found(self, said: Any, message: Message, *, is_in_body: bool) -> tuple[TraceContext | None, str]:
         if is_in_body:
@@ -82,12 +82,12 @@ class Tracer:
         parent, state = said
         return trace_context.read(parent), trace_context.read_state(state)
 
-    def ended(self, call: Request, row: Row, spent_s: float, outcome: str, said: Any) -> None:
+    def ended(self, request: Request, row: Row, spent_s: float, outcome: str, said: Any) -> None:
         """Record a call that was answered, has failed or was cancelled."""
         if self.activity is not None:
-            self.activity.ended(call, row, spent_s, outcome, said)
-        if self.spans is not None and isinstance(call.trace, Traced) and call.trace.context.is_sampled:
-            self.spans.ended(call, row, spent_s, outcome, said)
+            self.activity.ended(request, row, spent_s, outcome, said)
+        if self.spans is not None and isinstance(request.trace, Traced) and request.trace.context.is_sampled:
+            self.spans.ended(request, row, spent_s, outcome, said)
 
     def tick(self) -> None:
         """Tick the log and the spans; called once a second."""

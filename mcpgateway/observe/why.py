@@ -31,10 +31,10 @@ from mcpgateway.errors import (
     Unreachable,
     without_name,
 )
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.health.health import Health
 from mcpgateway.hub.health.history import History
-from mcpgateway.hub.health.record import Chart
+from mcpgateway.hub.health.record import HealthRecord
 from mcpgateway.hub.slot import Slot
 from mcpgateway.interfaces import Launch
 from mcpgateway.policy.diagnosis import Advice, ConcurrencyFacts, Failure, ServerFacts, Trip, advise, verdict
@@ -64,7 +64,7 @@ class Diagnoser:
     :ivar redact: removes all secrets from a text.
     """
 
-    switchboard: Switchboard
+    dispatcher: LegacyDispatcher
     health: Health
     tapes: Tapes
     problems: Callable[[], Sequence[Problem]]
@@ -75,8 +75,8 @@ class Diagnoser:
 
         :raise UnknownServer: the name is unknown.
         """
-        slots = [each for each in self.switchboard.pool if each.server.name == name]
-        server = self.switchboard.servers.get(name) or next((each.server for each in slots), None)
+        slots = [each for each in self.dispatcher.pool if each.server.name == name]
+        server = self.dispatcher.servers.get(name) or next((each.server for each in slots), None)
         if server is None or server.view:
             return self._masked(self._not_served(name))
         question = self.health.question(server)
@@ -89,8 +89,8 @@ class Diagnoser:
 
     def is_known(self, name: str) -> bool:
         """Return whether a server has that name."""
-        return name in self.switchboard.servers or any(
-            each.server.name == name for each in self.switchboard.pool
+        return name in self.dispatcher.servers or any(
+            each.server.name == name for each in self.dispatcher.pool
         )
 
     def _redacted(self, value: Any) -> Any:
@@ -105,7 +105,7 @@ class Diagnoser:
                 return value
 
     def _not_served(self, name: str) -> dict[str, Any]:
-        repositories = self.switchboard.scopes.repositories
+        repositories = self.dispatcher.scopes.repositories
         waiting = repositories.waiting() if repositories is not None else []
         file = next((each["path"] for each in waiting if name in each["servers"]), "")
         problems = (*self._problems(True, name), *self._problems(False, name))
@@ -117,7 +117,7 @@ class Diagnoser:
         return {**_story(facts, advise(facts)), "file": file, "history": []}
 
     def _hint(self, name: str, waiting: Sequence[Mapping[str, Any]]) -> str:
-        known = [each.name for each in self.switchboard.servers.values() if not each.view]
+        known = [each.name for each in self.dispatcher.servers.values() if not each.view]
         known += [each for file in waiting for each in file["servers"]]
         near = did_you_mean(name, known, 1)
         if near:
@@ -140,8 +140,8 @@ class Diagnoser:
             "title": server.title,
             "source": server.source,
             "transport": transport(server.reach),
-            "share": self.switchboard.pool.scope(server).value,
-            "share_reason": self.switchboard.pool.reason(server),
+            "share": self.dispatcher.pool.scope(server).value,
+            "share_reason": self.dispatcher.pool.reason(server),
             "concurrency": self._concurrency(server),
             "launch": launch.shown(),
             "pids": [pid for slot in slots for pid in slot.pids],
@@ -166,7 +166,7 @@ class Diagnoser:
         server: ServerSpec,
         slots: list[Slot],
         shown: Mapping[str, Any],
-        charts: list[Chart],
+        charts: list[HealthRecord],
         launch: _Launched,
     ) -> ServerFacts:
         history, now = launch.history, self.health.now
@@ -208,14 +208,14 @@ class Diagnoser:
             retired=tuple(each["why"] for each in shown["retired"]),
             long_calls=tuple((each["what"], each["seconds"]) for each in shown["long_calls"]),
             knows_no_ping=any(each.knows_no_ping for each in charts),
-            apart=self.switchboard.pool.reason(server),
+            apart=self.dispatcher.pool.reason(server),
             turns=self._turns(server),
             problems=self._problems(True, server.name, server.title),
             warnings=self._problems(False, server.name, server.title),
         )
 
     def _concurrency(self, server: ServerSpec) -> dict[str, Any]:
-        limiters = self.switchboard.pool.limiters
+        limiters = self.dispatcher.pool.limiters
         return limiters.told(server) if limiters is not None else {}
 
     def _turns(self, server: ServerSpec) -> ConcurrencyFacts:
@@ -231,10 +231,10 @@ class Diagnoser:
             oldest["seconds"] if oldest is not None else 0,
         )
 
-    def _worst(self, charts: list[Chart]) -> Chart:
+    def _worst(self, charts: list[HealthRecord]) -> HealthRecord:
         return max(charts, key=lambda each: (not each.breaker.is_closed, each.breaker.failures))
 
-    def _breaker(self, charts: list[Chart]) -> dict[str, Any]:
+    def _breaker(self, charts: list[HealthRecord]) -> dict[str, Any]:
         breaker, now = self._worst(charts).breaker, self.health.now
         circuit = breaker.circuit
         return {
@@ -295,8 +295,8 @@ class _Launched:
 
 
 def _is_about(problem: Problem, names: Sequence[str]) -> bool:
-    road = problem.where.key.split(".")
-    return any(name and (name in road or f"'{name}'" in problem.found) for name in names)
+    key_path = problem.where.key.split(".")
+    return any(name and (name in key_path or f"'{name}'" in problem.found) for name in names)
 
 
 def _is_program(server: ServerSpec) -> bool:
@@ -313,7 +313,7 @@ def _address(server: ServerSpec) -> str:
             return ""
 
 
-def _failure(history: History, charts: list[Chart]) -> Failure:
+def _failure(history: History, charts: list[HealthRecord]) -> Failure:
     if history.fault is not None:
         return next(failure for kind, failure in _FAILURES if isinstance(history.fault, kind))
     end = history.end

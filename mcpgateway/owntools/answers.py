@@ -21,31 +21,31 @@ if TYPE_CHECKING:
     from mcpgateway.owntools.tool import Access
 
 
-def text(call: Request, value: Any, *more: Raw) -> None:
+def text(request: Request, value: Any, *more: Raw) -> None:
     """Answer with a value as JSON, followed by further content."""
-    call.sink.answered(call, _reply(value, more))
+    request.sink.answered(request, _reply(value, more))
 
 
-def failed(call: Request, message: str, hint: str = "", **more: Any) -> None:
+def failed(request: Request, message: str, hint: str = "", **more: Any) -> None:
     """Answer with a failed result: the reason, and a hint that a model can act on."""
     body: dict[str, Any] = {"error": message, "hint": hint or GatewayError.remedy}
     body |= {key: value for key, value in more.items() if value}
-    call.sink.answered(call, _reply(body, is_error=True))
+    request.sink.answered(request, _reply(body, is_error=True))
 
 
-def failed_by(call: Request, why: GatewayError) -> None:
+def failed_by(request: Request, why: GatewayError) -> None:
     """Answer with a failed result for an error."""
-    if call.sends_user and isinstance(why, NeedsLogin):
-        call.sink.failed(call, why)  # its client has its user sign in, and calls again
+    if request.sends_user and isinstance(why, NeedsLogin):
+        request.sink.failed(request, why)  # its client has its user sign in, and calls again
         return
-    failed(call, why.message, why.advice, **(why.data or {}))
+    failed(request, why.message, why.advice, **(why.data or {}))
 
 
-def later(done: Coroutine[Any, Any, None], call: Request) -> None:
+def later(done: Coroutine[Any, Any, None], request: Request) -> None:
     """Answer with the result of a coroutine; its exception becomes a failed result."""
 
     def broken(why: Failure) -> Failure | None:
-        failed_by(call, reason(why))
+        failed_by(request, reason(why))
         return None if why.check(GatewayError) else why
 
     Deferred.fromCoroutine(done).addErrback(broken)
@@ -82,5 +82,5 @@ It is given the call, its tool (None for what is the gateway's own), the level (
 """
 
 
-def unshielded(call: Request, item: Item | None, level: Any, access: Access) -> None:
+def unshielded(request: Request, item: Item | None, level: Any, access: Access) -> None:
     """Exempt a call's answer from shortening."""

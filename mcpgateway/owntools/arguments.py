@@ -105,7 +105,7 @@ def level(arguments: Envelope, name: str = "shield") -> Level | None:
 
 
 @frozen
-class Flaws:
+class ArgumentErrors:
     """The differences between the arguments of a call and the schema of its tool.
 
     :ivar missing: arguments that the schema requires.
@@ -137,22 +137,22 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(printable, names[:NAMED]))
 
 
-def flaws(arguments: Raw, schema: Raw | None) -> Flaws:
+def flaws(arguments: Raw, schema: Raw | None) -> ArgumentErrors:
     """Compare the names of arguments with those of a schema; an unreadable schema has no flaws."""
     try:
         names = set(jsonrpc.read_object(arguments, "args"))
         described = jsonrpc.value(schema, dict) if schema is not None else {}
     except GatewayError:
-        return Flaws()
+        return ArgumentErrors()
     properties, required = described.get("properties"), described.get("required")
     if not isinstance(properties, dict):
-        return Flaws()
+        return ArgumentErrors()
     needs = [each for each in required if isinstance(each, str)] if isinstance(required, list) else []
     missing = tuple(each for each in needs if each not in names)
     is_open = described.get("additionalProperties") not in (None, False) or "patternProperties" in described
     strange = sorted(names - set(properties)) if not is_open else []
     unknown = {each: _meant(each, [name for name in properties if name not in names]) for each in strange}
-    return Flaws(missing, unknown, tuple(properties))
+    return ArgumentErrors(missing, unknown, tuple(properties))
 
 
 def _meant(wrong: str, known: list[str]) -> str | None:

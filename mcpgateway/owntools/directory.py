@@ -22,7 +22,7 @@ SEPARATOR = "\0"
 
 
 class ListSource(Protocol):
-    """The known lists of servers (`mcpgateway.hub.catalog.listed.Librarian`)."""
+    """The known lists of servers (`mcpgateway.hub.catalog.listed.ServerLists`)."""
 
     def known(self, server: ServerSpec, kind: ListKind, told: str = "") -> tuple[Item, ...] | None:
         """Return a server's list, from memory or from its record; None if it is unknown.
@@ -41,7 +41,7 @@ class UnknownTool(CallerError):
 class Directory:
     """The tools of all servers that a caller may use."""
 
-    librarian: ListSource
+    server_lists: ListSource
 
     def id_of(self, item: Item, access: Access) -> str:
         """Return the id of a tool: the name that it is listed under."""
@@ -53,9 +53,9 @@ class Directory:
     def known(self, spec: ServerSpec, access: Access) -> tuple[Item, ...] | None:
         """Return the tools of a server, if they are known without a request to it; else None."""
         told = _told(spec, access)
-        found = self.librarian.known(spec, ListKind.TOOL, told)
+        found = self.server_lists.known(spec, ListKind.TOOL, told)
         if found is None and told:
-            found = self.librarian.known(spec, ListKind.TOOL)
+            found = self.server_lists.known(spec, ListKind.TOOL)
         return None if found is None else access.view.narrowed(spec, found)
 
     def lists(self, access: Access) -> dict[str, tuple[Item, ...]]:

@@ -13,16 +13,16 @@ from mcpgateway.discovery.records import ListKind
 from mcpgateway.owntools.answers import Shield, unshielded
 from mcpgateway.owntools.directory import Directory, ListSource
 from mcpgateway.owntools.get_result import GetResult, ResultStore
-from mcpgateway.owntools.invoke import CallTool, Invoke, Invoking
+from mcpgateway.owntools.invoke import CallRedirection, CallTool, Invoke
 from mcpgateway.owntools.invoke_later import InvokeAsync, InvokeStatus
 from mcpgateway.owntools.jobs import Jobs
-from mcpgateway.owntools.news import News
+from mcpgateway.owntools.news import ToolNews
 from mcpgateway.owntools.search import Describe, DescribeTool, Finder, ListTools, Search, SearchParts
 from mcpgateway.owntools.status import GatewayStatus, ListAllServers, ListServers, Status
 from mcpgateway.owntools.tool import Builtin, Tool
 
 if TYPE_CHECKING:
-    from mcpgateway.hub.dispatch import Switchboard
+    from mcpgateway.hub.dispatch import LegacyDispatcher
     from mcpgateway.hub.health.health import Health
 
 
@@ -35,7 +35,7 @@ class OwnToolParts:
     :ivar shield: shortens large results.
     """
 
-    librarian: ListSource
+    server_lists: ListSource
     vault: ResultStore | None
     jobs: Jobs
     sight: GatewayStatus
@@ -44,49 +44,52 @@ class OwnToolParts:
 
 
 def sight_of(
-    switchboard: Switchboard, health: Health, librarian: ListSource, config: Callable[[], Mapping[str, Any]]
+    dispatcher: LegacyDispatcher,
+    health: Health,
+    server_lists: ListSource,
+    config: Callable[[], Mapping[str, Any]],
 ) -> GatewayStatus:
     """Return the view of the gateway and its servers for ``status`` tools."""
 
     def look(server: ServerSpec) -> Mapping[str, Any]:
-        slots = [each for each in switchboard.pool if each.server.name == server.name]
+        slots = [each for each in dispatcher.pool if each.server.name == server.name]
         return {"transport": transport(server.reach), **health.shown(server, slots)}
 
     def count(server: ServerSpec) -> int | None:
-        known = librarian.known(server, ListKind.TOOL)
+        known = server_lists.known(server, ListKind.TOOL)
         return len(known) if known is not None else None
 
     def servers() -> Iterable[ServerSpec]:
-        return switchboard.servers.values()
+        return dispatcher.servers.values()
 
-    return GatewayStatus(servers, look, count, config, lambda: switchboard.sessions.now)
+    return GatewayStatus(servers, look, count, config, lambda: dispatcher.sessions.now)
 
 
-def make_builtin(around: OwnToolParts, more: Iterable[Tool] = ()) -> Builtin:
+def make_builtin(parts: OwnToolParts, more: Iterable[Tool] = ()) -> Builtin:
     """Return all own tools, in the order of their list.
 
     :param more: the tools that manage servers.
     """
     own = Builtin(())
-    directory = Directory(around.librarian)
-    news = News(directory)
+    directory = Directory(parts.server_lists)
+    news = ToolNews(directory)
     own.heard = news.heard
-    means = SearchParts(directory, Finder(own, around.clock), around.sight, own, news, around.shield)
-    invoking = Invoking(means, around.clock)
+    means = SearchParts(directory, Finder(own, parts.clock), parts.sight, own, news, parts.shield)
+    invoking = CallRedirection(means, parts.clock)
     own.add(
         [
             Search(means),
             Describe(means),
             Invoke(invoking),
-            InvokeAsync(invoking, around.jobs),
-            InvokeStatus(around.jobs),
-            GetResult(around.vault),
-            ListServers(around.sight),
+            InvokeAsync(invoking, parts.jobs),
+            InvokeStatus(parts.jobs),
+            GetResult(parts.vault),
+            ListServers(parts.sight),
             ListTools(means),
             DescribeTool(means),
             CallTool(invoking),
-            ListAllServers(around.sight),
-            Status(around.sight),
+            ListAllServers(parts.sight),
+            Status(parts.sight),
             *more,
         ]
     )

@@ -60,7 +60,7 @@ class GetResult:
         readOnlyHint=True,
     )
 
-    def call(self, call: Request, given: Envelope, access: Access) -> None:
+    def call(self, request: Request, given: Envelope, access: Access) -> None:
         """Answer with the page; as a table if the call requests one."""
         from mcpgateway.truncation.queries import read_query  # loaded on the first use
 
@@ -74,9 +74,9 @@ class GetResult:
 
         def show(found: dict[str, Any]) -> None:
             is_table = style == "table" and "data" in found
-            answers.text(call, found | table(jsonrpc.raw(found["data"])) if is_table else found)
+            answers.text(request, found | table(jsonrpc.raw(found["data"])) if is_table else found)
 
-        self.vault.page(ref, access.principal, query).addCallback(show).addErrback(not_found, call)
+        self.vault.page(ref, access.principal, query).addCallback(show).addErrback(not_found, request)
 
 
 def table(data: Raw) -> dict[str, Any]:

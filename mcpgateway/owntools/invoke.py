@@ -24,10 +24,10 @@ from mcpgateway.errors import (
     SwitchedOff,
     UnknownSession,
 )
-from mcpgateway.hub.filters import Between
+from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.interfaces import Request
 from mcpgateway.owntools import answers, arguments
-from mcpgateway.owntools.arguments import Flaws
+from mcpgateway.owntools.arguments import ArgumentErrors
 from mcpgateway.owntools.deadline import Deadline, seconds_of
 from mcpgateway.owntools.search import SearchParts
 from mcpgateway.owntools.tool import RUN, Access, Tool, define_tool
@@ -61,13 +61,13 @@ class CallTarget:
     given: Raw = field(repr=False)
 
     @property
-    def flaws(self) -> Flaws:
+    def flaws(self) -> ArgumentErrors:
         """Return the faults of the arguments by the schema."""
         return arguments.flaws(self.given, self.item.input_schema)
 
 
 @define(eq=False, repr=False)
-class TimedCall(Between):
+class TimedCall(SinkFilter):
     """Limits the time of a redirected call, and turns an error into a failed result.
 
     :ivar access: cancels the call when its time is over.
@@ -75,7 +75,7 @@ class TimedCall(Between):
 
     target: CallTarget
     access: Access
-    call: Request
+    request: Request
     quiet_s: float
     is_over: bool = False
     deadline: Deadline | None = None
@@ -90,47 +90,47 @@ class TimedCall(Between):
         if self.deadline is not None:
             self.deadline.stop()
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Pass the server's response on; a protocol error becomes a failed result."""
         if self.is_over:
             return
         self.end()
-        call.sink = self.sink
+        request.sink = self.sink
         if "error" in reply:
-            self._refused(call, reply["error"])
+            self._refused(request, reply["error"])
             return
         flaws = self.target.flaws if answers.is_failed(reply) else None
-        self.sink.answered(call, answers.with_note(reply, f"hint: {flaws}") if flaws else reply)
+        self.sink.answered(request, answers.with_note(reply, f"hint: {flaws}") if flaws else reply)
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Answer with a failed result in the server's place."""
         if self.is_over:
             return
         self.end()
-        call.sink = self.sink
-        if isinstance(why, _OURS) or (self.call.sends_user and isinstance(why, NeedsLogin)):
-            self.sink.failed(call, why)
+        request.sink = self.sink
+        if isinstance(why, _OURS) or (self.request.sends_user and isinstance(why, NeedsLogin)):
+            self.sink.failed(request, why)
         else:
             answers.failed(
-                call, why.message, why.hint or _HINTS.get(type(why), why.remedy), **(why.data or {})
+                request, why.message, why.hint or _HINTS.get(type(why), why.remedy), **(why.data or {})
             )
 
-    def progressed(self, call: Request, message: bytes) -> None:
+    def progressed(self, request: Request, message: bytes) -> None:
         """Pass progress on, and restart the timeout."""
         if self.deadline is not None:
             self.deadline.progressed()
-        self.sink.progressed(call, message)
+        self.sink.progressed(request, message)
 
-    def _refused(self, call: Request, error: Raw) -> None:
+    def _refused(self, request: Request, error: Raw) -> None:
         said = peek.members({"error": error}, "error")
         message = peek.text(said, "message", jsonrpc.URI_LIMIT) or "the server has refused the call"
         flaws = self.target.flaws
         hint = str(flaws) if flaws else f"gateway_describe shows what {self.target.identifier} takes"
-        answers.failed(call, message, hint, code=jsonrpc.integer(said.get("code")))
+        answers.failed(request, message, hint, code=jsonrpc.integer(said.get("code")))
 
     def _too_late(self) -> None:
         self.end()
-        call, waited_ms = self.call, round(self.quiet_s * 1000)
+        call, waited_ms = self.request, round(self.quiet_s * 1000)
         self.access.cancel(call, f"it took longer than {waited_ms} ms")
         call.sink = self.sink
         answers.failed(
@@ -141,7 +141,7 @@ class TimedCall(Between):
 
 
 @define(eq=False, repr=False)
-class Invoking:
+class CallRedirection:
     """Redirects calls to tools.
 
     :ivar means: the search for tools.
@@ -185,11 +185,11 @@ class Invoking:
         )
         return found.addCallback(lambda item: CallTarget(self.means.id_of(item, access), item, inner))
 
-    def invoke(self, call: Request, given: Envelope, access: Access) -> None:
+    def invoke(self, request: Request, given: Envelope, access: Access) -> None:
         """Redirect a call to the tool that it names."""
         quiet_s = seconds_of(arguments.value(given, "timeoutMs"), QUIET_S, WHOLE_S)
         level = arguments.level(given)
-        answers.later(self._go(call, given, access, quiet_s, level), call)
+        answers.later(self._go(request, given, access, quiet_s, level), request)
 
     def sought(
         self, given: Envelope, access: Access
@@ -200,28 +200,32 @@ class Invoking:
         """
         return self.means.sought(access, lambda each: maybeDeferred(self.target, given, each))
 
-    async def _go(self, call: Request, given: Envelope, access: Access, quiet_s: float, level: Any) -> None:
+    async def _go(
+        self, request: Request, given: Envelope, access: Access, quiet_s: float, level: Any
+    ) -> None:
         access, found = await self.sought(given, access)
-        if call.sink.is_gone:
+        if request.sink.is_gone:
             return  # the list had to be read first, and the caller has left meanwhile
         if not isinstance(found, CallTarget):
-            found.call(call, jsonrpc.read_object(arguments.given(given, "args", "arguments"), "args"), access)
+            found.call(
+                request, jsonrpc.read_object(arguments.given(given, "args", "arguments"), "args"), access
+            )
             return
-        attended = TimedCall(call.sink, found, access, call, quiet_s)
-        call.sink = attended
+        attended = TimedCall(request.sink, found, access, request, quiet_s)
+        request.sink = attended
         attended.begin(self.clock)
         target = (found.item.server, found.item.own)
         try:
-            access.redirect(call, target, found.given, limit_s=0.0, level=level)
+            access.redirect(request, target, found.given, limit_s=0.0, level=level)
         except GatewayError as why:
-            call.sink.failed(call, why)
+            request.sink.failed(request, why)
 
 
 @define(eq=False, repr=False)
 class Invoke:
     """Calls a tool, and passes its result unchanged."""
 
-    invoking: Invoking
+    invoking: CallRedirection
     name: ClassVar[str] = "invoke"
     tier: ClassVar[str] = RUN
     definition: ClassVar[bytes] = define_tool(
@@ -231,16 +235,16 @@ class Invoke:
         ["id"],
     )
 
-    def call(self, call: Request, given: Envelope, access: Access) -> None:
+    def call(self, request: Request, given: Envelope, access: Access) -> None:
         """Redirect the call to the tool."""
-        self.invoking.invoke(call, given, access)
+        self.invoking.invoke(request, given, access)
 
 
 @define(eq=False, repr=False)
 class CallTool:
     """Calls a tool under S001's name of ``invoke``, optionally in another directory."""
 
-    invoking: Invoking
+    invoking: CallRedirection
     name: ClassVar[str] = "call"
     tier: ClassVar[str] = RUN
     definition: ClassVar[bytes] = define_tool(
@@ -256,9 +260,9 @@ class CallTool:
         openWorldHint=True,
     )
 
-    def call(self, call: Request, given: Envelope, access: Access) -> None:
+    def call(self, request: Request, given: Envelope, access: Access) -> None:
         """Redirect the call to the tool."""
         if not arguments.text(given, "tool", "id"):
             raise InvalidParams('"tool" is missing', "list_tools shows the tools of a server")
         cwd = arguments.text(given, "cwd")
-        self.invoking.invoke(call, given, access.within(cwd) if cwd else access)
+        self.invoking.invoke(request, given, access.within(cwd) if cwd else access)

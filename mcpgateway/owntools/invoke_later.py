@@ -11,7 +11,7 @@ from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.interfaces import Request
 from mcpgateway.owntools import answers, arguments
 from mcpgateway.owntools.deadline import seconds_of
-from mcpgateway.owntools.invoke import CallTarget, Invoking
+from mcpgateway.owntools.invoke import CallRedirection, CallTarget
 from mcpgateway.owntools.job_records import JobRecord
 from mcpgateway.owntools.jobs import QUIET_S, WHOLE_S, Jobs
 from mcpgateway.owntools.search import not_found
@@ -27,7 +27,7 @@ _BLOCKS = ("image", "audio")  # content that a text cannot contain
 class InvokeAsync:
     """Queues a call of a tool, and answers at once."""
 
-    invoking: Invoking
+    invoking: CallRedirection
     jobs: Jobs
     name: ClassVar[str] = "invoke_async"
     tier: ClassVar[str] = RUN
@@ -38,7 +38,7 @@ class InvokeAsync:
         ["id"],
     )
 
-    def call(self, call: Request, given: Envelope, access: Access) -> None:
+    def call(self, request: Request, given: Envelope, access: Access) -> None:
         """Answer with the id of the job."""
         quiet_s = seconds_of(arguments.value(given, "timeoutMs"), QUIET_S, WHOLE_S)
         priority = arguments.whole(given, "priority", 0, -PRIORITY_LIMIT, PRIORITY_LIMIT)
@@ -59,10 +59,10 @@ class InvokeAsync:
                 quiet_s=quiet_s,
             )
             answers.text(
-                call, {"jobId": record.job, "status": record.status.value, "toolId": found.identifier}
+                request, {"jobId": record.job, "status": record.status.value, "toolId": found.identifier}
             )
 
-        answers.later(queue(), call)
+        answers.later(queue(), request)
 
 
 @define(eq=False, repr=False)
@@ -79,24 +79,24 @@ class InvokeStatus:
         ["jobId"],
     )
 
-    def call(self, call: Request, given: Envelope, access: Access) -> None:
+    def call(self, request: Request, given: Envelope, access: Access) -> None:
         """Answer with the job in S004's format; images and audio follow as content of their own."""
         name = arguments.needed(given, "jobId", "gateway_invoke_async answers with one")
         wants_end = arguments.value(given, "cancel") is True
         find = self.jobs.cancel if wants_end else self.jobs.find
         record = find(name, access.principal)
-        done = self.jobs.result(record).addCallback(lambda result: show(call, record, result))
-        done.addErrback(not_found, call)
+        done = self.jobs.result(record).addCallback(lambda result: show(request, record, result))
+        done.addErrback(not_found, request)
 
 
-def show(call: Request, record: JobRecord, result: Raw) -> None:
+def show(request: Request, record: JobRecord, result: Raw) -> None:
     """Answer with a job, and its result unless that is JSON's null."""
     shown = record.shown()
     if result == jsonrpc.NULL:
-        answers.text(call, shown)
+        answers.text(request, shown)
         return
     result, apart = without_blocks(result)
-    answers.text(call, shown | {"result": result}, *apart)
+    answers.text(request, shown | {"result": result}, *apart)
 
 
 def without_blocks(result: Raw) -> tuple[Any, list[Raw]]:

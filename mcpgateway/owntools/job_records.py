@@ -49,7 +49,7 @@ class JobStore(Protocol):
         """Delete the record of a job."""
 
 
-class Nowhere:
+class NoJobStore:
     """A store without storage: jobs live as long as the gateway."""
 
     def names(self) -> list[str]:

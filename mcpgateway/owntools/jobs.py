@@ -62,11 +62,11 @@ class Job:
     access: Access = field(repr=False)
     level: Any = None
     quiet_s: float = QUIET_S
-    call: Request | None = None
+    request: Request | None = None
     deadline: Deadline | None = None
     is_gone: bool = field(default=False, init=False)  # a client may ask for the job later
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """End the job with the server's own response."""
         if "result" not in reply:
             said = peek.members(reply, "error")
@@ -85,14 +85,16 @@ class Job:
         else:
             self.jobs.ended(self, JobStatus.COMPLETED)
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """End the job with an error."""
         if isinstance(why, ShuttingDown):
-            self.jobs.ended(self, JobStatus.INTERRUPTED, INTERRUPTED if self.call is not None else NOT_BEGUN)
+            self.jobs.ended(
+                self, JobStatus.INTERRUPTED, INTERRUPTED if self.request is not None else NOT_BEGUN
+            )
         else:
             self.jobs.ended(self, JobStatus.FAILED, why.message, why.advice)
 
-    def progressed(self, call: Request, message: bytes) -> None:
+    def progressed(self, request: Request, message: bytes) -> None:
         """Keep the call's progress."""
         if self.deadline is not None:
             self.deadline.progressed()
@@ -100,7 +102,7 @@ class Job:
         known = ("progress", "total", "message")
         self.record.progress = jsonrpc.raw({name: params[name] for name in known if name in params})
 
-    def noticed(self, call: Request, message: bytes) -> bool:
+    def noticed(self, request: Request, message: bytes) -> bool:
         """Keep a log message of the call, and refuse a question, since a job has no client."""
         envelope = jsonrpc.decode(message)
         method = peek.text(envelope, "method")
@@ -204,10 +206,10 @@ class Jobs:
             self._clock, job.quiet_s, max(WHOLE_S, job.quiet_s), lambda: self._too_late(job)
         )
         try:
-            job.call = job.access.begin(job.item.server, job.item.own, job.arguments, job)
-            self._shield(job.call, job.item, job.level, job.access)
+            job.request = job.access.begin(job.item.server, job.item.own, job.arguments, job)
+            self._shield(job.request, job.item, job.level, job.access)
         except GatewayError as why:
-            job.failed(job.call or Request(None, jsonrpc.own_request("tools/call"), None, job), why)
+            job.failed(job.request or Request(None, jsonrpc.own_request("tools/call"), None, job), why)
 
     def _too_late(self, job: Job) -> None:
         self._take_back(
@@ -215,7 +217,7 @@ class Jobs:
         )
 
     def _take_back(self, job: Job, status: JobStatus, why: str) -> None:
-        call = job.call
+        call = job.request
         self.ended(job, status, why)
         if call is not None:
             job.access.cancel(call, why)

@@ -10,7 +10,7 @@ from attrs import define, frozen
 
 from mcpgateway.bounded import Bounded
 from mcpgateway.discovery.records import Item
-from mcpgateway.hub.filters import Between
+from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.interfaces import Request
 from mcpgateway.owntools import answers
 from mcpgateway.owntools.directory import Directory
@@ -30,7 +30,7 @@ class _Added:
     item: Item
 
 
-class News:
+class ToolNews:
     """New tools, and the sessions that were notified of them.
 
     A session is notified of tools added since its first call here, or its last list of tools; without sessions, all
@@ -49,7 +49,7 @@ class News:
         """Note that a session has got the list of tools."""
         self._of_sessions.pop(session, None)
 
-    def tell(self, call: Request, access: Access) -> None:
+    def tell(self, request: Request, access: Access) -> None:
         """Add the tools that are new for the caller to the call's answer."""
         lists = self._look(access)
         since = self._seen(access)
@@ -59,7 +59,7 @@ class News:
         added = [each.item for each in self._added if each.number > since and each.key in lists]
         if added:
             names = [self._directory.id_of(item, access) for item in added]
-            call.sink = _Telling(call.sink, said(names))
+            request.sink = _Telling(request.sink, said(names))
 
     def _look(self, access: Access) -> dict[str, tuple[Item, ...]]:
         lists = self._directory.lists(access)
@@ -98,12 +98,12 @@ def said(names: list[str]) -> str:
 
 
 @define(eq=False, repr=False)
-class _Telling(Between):
+class _Telling(SinkFilter):
     """Adds the sentence to an answer."""
 
     _said: str
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Add the new tools to the tool's answer."""
-        call.sink = self.sink
-        self.sink.answered(call, answers.with_note(reply, self._said))
+        request.sink = self.sink
+        self.sink.answered(request, answers.with_note(reply, self._said))

@@ -19,7 +19,7 @@ from mcpgateway.owntools import answers, arguments
 from mcpgateway.owntools.answers import Shield, unshielded
 from mcpgateway.owntools.directory import SEPARATOR, Directory, UnknownTool
 from mcpgateway.owntools.missing_servers import hint as not_all
-from mcpgateway.owntools.news import News
+from mcpgateway.owntools.news import ToolNews
 from mcpgateway.owntools.status import GatewayStatus
 from mcpgateway.owntools.tool import OWN_NAME, READ, UNDERSCORED, Access, Builtin, Tool, define_tool
 from mcpgateway.protocol import jsonrpc, peek
@@ -198,7 +198,7 @@ class SearchParts:
     finder: Finder
     sight: GatewayStatus
     own: Builtin
-    news: News
+    news: ToolNews
     shield: Shield = unshielded
 
     def id_of(self, item: Item, access: Access) -> str:
@@ -245,16 +245,16 @@ class Search:
         readOnlyHint=True,
     )
 
-    def call(self, call: Request, given: Envelope, access: Access) -> None:
+    def call(self, request: Request, given: Envelope, access: Access) -> None:
         """Answer with the best hits; with all tools, unranked, for an empty query."""
         query = arguments.text(given, "query")
         limit = arguments.whole(given, "limit", FOUND, 1, FOUND_MOST)
         server = arguments.text(given, "server", "backend")
-        answers.later(self._search(call, access, query, limit, server), call)
+        answers.later(self._search(request, access, query, limit, server), request)
 
-    async def _search(self, call: Request, access: Access, query: str, limit: int, server: str) -> None:
+    async def _search(self, request: Request, access: Access, query: str, limit: int, server: str) -> None:
         access, missing = await (await access.caught_up()).settle(ListKind.TOOL)
-        self.means.news.tell(call, access)
+        self.means.news.tell(request, access)
         specs = {each.name: each for each in access.specs()}
         if server and server not in specs and server != OWN_NAME:
             raise InvalidParams(f"Unknown server: {server}", f"one of: {', '.join(specs)}")
@@ -276,7 +276,7 @@ class Search:
             answer["hint"] = "try other words, or gateway_list_tools with a server"
         if missing:
             answer["missing"] = missing
-        answers.text(call, answer)
+        answers.text(request, answer)
 
     def _shown(self, item: Item, score: float, connected: set[str], access: Access) -> dict[str, Any]:
         return {
@@ -307,15 +307,15 @@ class Describe:
         readOnlyHint=True,
     )
 
-    def call(self, call: Request, given: Envelope, access: Access) -> None:
+    def call(self, request: Request, given: Envelope, access: Access) -> None:
         """Answer with the tool of an id."""
-        self.means.news.tell(call, access)
+        self.means.news.tell(request, access)
         identifier = arguments.needed(given, "id", "gateway_search finds the ids of tools")
-        answers.later(self._show(call, access, identifier), call)
+        answers.later(self._show(request, access, identifier), request)
 
-    async def _show(self, call: Request, access: Access, identifier: str) -> None:
+    async def _show(self, request: Request, access: Access, identifier: str) -> None:
         access, item = await self.means.sought(access, lambda each: self.means.find(identifier, each))
-        answers.text(call, described(item, self.means.id_of(item, access)))
+        answers.text(request, described(item, self.means.id_of(item, access)))
 
 
 def described(item: Item, identifier: str) -> dict[str, Any]:
@@ -350,17 +350,17 @@ class DescribeTool:
         readOnlyHint=True,
     )
 
-    def call(self, call: Request, given: Envelope, access: Access) -> None:
+    def call(self, request: Request, given: Envelope, access: Access) -> None:
         """Answer with a server's tool."""
-        self.means.news.tell(call, access)
+        self.means.news.tell(request, access)
         server = arguments.needed(given, "server", "list_servers shows them")
         tool = arguments.needed(given, "tool", "list_tools shows them")
-        answers.later(self._show(call, access, server, tool), call)
+        answers.later(self._show(request, access, server, tool), request)
 
-    async def _show(self, call: Request, access: Access, server: str, tool: str) -> None:
+    async def _show(self, request: Request, access: Access, server: str, tool: str) -> None:
         find = self.means.directory.find_own
         access, item = await self.means.sought(access, lambda each: find(server, tool, each))
-        answers.text(call, described(item, self.means.id_of(item, access)))
+        answers.text(request, described(item, self.means.id_of(item, access)))
 
 
 @define(eq=False, repr=False)
@@ -377,16 +377,16 @@ class ListTools:
         readOnlyHint=True,
     )
 
-    def call(self, call: Request, given: Envelope, access: Access) -> None:
+    def call(self, request: Request, given: Envelope, access: Access) -> None:
         """Answer with the tools by server; servers with unknown tools are asked."""
         server = arguments.text(given, "server", "backend")
         style = arguments.text(given, "format") or "json"
         if style not in ("json", "table"):
             raise InvalidParams('"format" must be json or table')
         level = arguments.level(given)
-        answers.later(self._list(call, access, server, style, level), call)
+        answers.later(self._list(request, access, server, style, level), request)
 
-    async def _list(self, call: Request, access: Access, server: str, style: str, level: Any) -> None:
+    async def _list(self, request: Request, access: Access, server: str, style: str, level: Any) -> None:
         access = await access.caught_up()
         names = [each.name for each in access.specs()]
         if server and server not in names:
@@ -399,14 +399,14 @@ class ListTools:
             found = {name: [] for name in names}
             for item in self.means.directory.tools(access):
                 found[item.server].append(item)
-        self.means.news.tell(call, access)
-        self.means.shield(call, None, level, access)
-        self._answer(found, call, access, style, missing)
+        self.means.news.tell(request, access)
+        self.means.shield(request, None, level, access)
+        self._answer(found, request, access, style, missing)
 
     def _answer(
         self,
         found: dict[str, list[Item]],
-        call: Request,
+        request: Request,
         access: Access,
         style: str,
         missing: Mapping[str, str],
@@ -422,10 +422,10 @@ class ListTools:
                 for items in found.values()
                 for item in items
             ]
-            answers.text(call, {"columns": ["id", "description", "fieldNames"], "rows": rows}, *note)
+            answers.text(request, {"columns": ["id", "description", "fieldNames"], "rows": rows}, *note)
             return
         shown = {name: [self._shown(each, access) for each in items] for name, items in found.items()}
-        answers.text(call, shown, *note)
+        answers.text(request, shown, *note)
 
     def _shown(self, item: Item, access: Access) -> dict[str, Any]:
         return {
@@ -440,11 +440,11 @@ def _is_admitted(item: Item, access: Access) -> bool:
     return item.server != OWN_NAME or access.view.admits_own(item.own)
 
 
-def not_found(why: Failure, call: Request) -> None:
+def not_found(why: Failure, request: Request) -> None:
     """Answer that a tool was not found, or its server could not be asked."""
     if not why.check(GatewayError):
         why.raiseException()
-    answers.failed_by(call, reason(why))
+    answers.failed_by(request, reason(why))
 
 
 def camel_case(name: str) -> str:

@@ -79,13 +79,13 @@ class Status:
         "status", "How the gateway and its servers are.", {}, readOnlyHint=True
     )
 
-    def call(self, call: Request, arguments: Envelope, access: Access) -> None:
+    def call(self, request: Request, arguments: Envelope, access: Access) -> None:
         """Answer with the servers that the caller may use."""
         specs, config = access.specs(), self.sight.config()
         files = config.get("files") or ()
         projects = {each.path: each.name for spec in specs for each in spec.projects}
         answers.text(
-            call,
+            request,
             {
                 "connectedServers": [
                     {"name": each.name, "toolCount": self.sight.count(each) or 0}
@@ -122,16 +122,16 @@ class ListServers:
         readOnlyHint=True,
     )
 
-    def call(self, call: Request, arguments: Envelope, access: Access) -> None:
+    def call(self, request: Request, arguments: Envelope, access: Access) -> None:
         """Answer with one entry for each server."""
         cwd = text(arguments, "cwd")
 
-        answers.later(self._show(call, access, cwd), call)
+        answers.later(self._show(request, access, cwd), request)
 
-    async def _show(self, call: Request, access: Access, cwd: str) -> None:
+    async def _show(self, request: Request, access: Access, cwd: str) -> None:
         now = await access.caught_up()
         seen_by = now.within(cwd) if cwd else now
-        answers.text(call, [self.sight.shown(each) for each in seen_by.specs()])
+        answers.text(request, [self.sight.shown(each) for each in seen_by.specs()])
 
 
 @define(eq=False, repr=False)
@@ -148,9 +148,9 @@ class ListAllServers:
         readOnlyHint=True,
     )
 
-    def call(self, call: Request, arguments: Envelope, access: Access) -> None:
+    def call(self, request: Request, arguments: Envelope, access: Access) -> None:
         """Answer with one entry for each server."""
         usable = {each.name for each in access.specs()}
         order = {each.name: at for at, each in enumerate(self.sight.servers())}
         seen = sorted(seen_by(access), key=lambda each: order.get(each.name, len(order)))
-        answers.text(call, [{**self.sight.shown(each), "usable": each.name in usable} for each in seen])
+        answers.text(request, [{**self.sight.shown(each), "usable": each.name in usable} for each in seen])

@@ -70,7 +70,7 @@ class Tool(Protocol):
     def tier(self) -> str:
         """``read``, ``write`` or ``run``."""
 
-    def call(self, call: Request, arguments: Envelope, access: Access) -> None:
+    def call(self, request: Request, arguments: Envelope, access: Access) -> None:
         """Answer the call's sink, now or later (`mcpgateway.owntools.answers`), or have the call redirected.
 
         :raise GatewayError: the call cannot be served; its answer is a failed result.
@@ -165,7 +165,7 @@ class Access(Protocol):
 
     def redirect(
         self,
-        call: Request,
+        request: Request,
         target: tuple[str, str],
         arguments: Raw,
         *,
@@ -186,7 +186,7 @@ class Access(Protocol):
         :raise GatewayError: the target is unknown or cannot be used.
         """
 
-    def cancel(self, call: Request, why: str) -> None:
+    def cancel(self, request: Request, why: str) -> None:
         """Cancel a call that was redirected or begun, and is unanswered; its sink may be called with the error."""
 
     def list(self, server: str, kind: ListKind, *, is_look: bool = True) -> Deferred[tuple[Item, ...]]:
@@ -195,7 +195,7 @@ class Access(Protocol):
         :param is_look: the request is no call, so a server that has just failed is not started for it.
         """
 
-    def elicit(self, call: Request, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
+    def elicit(self, request: Request, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
         """Ask the human at the caller's client.
 
         :raise QuestionRefused: (through the Deferred) the client has no elicitation.

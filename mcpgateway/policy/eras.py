@@ -56,7 +56,7 @@ class EraPath(Enum):
     REFUSED = "refused"
 
 
-def road(era: Era, known: KnownEras, bridge: Bridge) -> EraPath | None:
+def path(era: Era, known: KnownEras, bridge: Bridge) -> EraPath | None:
     """Return the path for a client of an era; None while the server's eras are not known."""
     match known.speaks(era):
         case None:

@@ -13,7 +13,7 @@ LOOKS = 4  # the least number of checks within a short time
 TASK_S = 3600.0  # the longest that a task is presumed to run on without a request
 
 
-class Use(FrozenRecord, frozen=True):
+class ChildUse(FrozenRecord, frozen=True):
     """The use of a child at a moment.
 
     :ivar requests: the number of requests sent to it so far.
@@ -35,7 +35,7 @@ class Idling:
     _since: float
     _requests: int = 0
 
-    def is_over(self, use: Use, lazy: Lazy, now: float) -> bool:
+    def is_over(self, use: ChildUse, lazy: Lazy, now: float) -> bool:
         """True if the child is to be stopped, given its use now."""
         if use.is_busy or use.is_held or use.requests != self._requests:
             self._since, self._requests = now, use.requests

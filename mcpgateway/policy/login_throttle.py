@@ -21,7 +21,7 @@ class _Count(Record):
 
 
 @define(eq=False, repr=False)
-class Knocks:
+class LoginThrottle:
     """Counts wrong tokens by address, within a window that begins with the first of them.
 
     :ivar seconds: a clock, in seconds.

@@ -40,7 +40,7 @@ class ProcessActivity(Struct, frozen=True):
 
 
 @define(eq=False, repr=False)
-class Stillness:
+class StuckTime:
     """The time for which a child has shown no sign of life; times are seconds of a monotonic clock.
 
     :ivar since: the time of the last sign.

@@ -10,59 +10,59 @@ from msgspec import Raw
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mcpgateway.errors import BackendTimeout, GatewayError
-from mcpgateway.hub.filters import Between
+from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.interfaces import TIMED_OUT, Request
 from mcpgateway.protocol import peek
 from mcpgateway.protocol.jsonrpc import Envelope
 
 if TYPE_CHECKING:
-    from mcpgateway.views.members import Inners
+    from mcpgateway.views.members import MemberSessions
 
 
 @define(eq=False, repr=False)
-class TaskLearner(Between):
+class TaskLearner(SinkFilter):
     """Remembers the server of a task that a call begins."""
 
-    inners: Inners
+    members: MemberSessions
     server: str
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Take the server's response, which may name a task."""
         task = peek.text(peek.members(peek.members(reply, "result"), "task"), "taskId")
         if task is not None:
-            self.inners.began(task, self.server)
-        self.sink.answered(call, reply)
+            self.members.began(task, self.server)
+        self.sink.answered(request, reply)
 
 
 @define(eq=False, repr=False)
-class Rewriter(Between):
+class Rewriter(SinkFilter):
     """Rewrites the result of a request on its way to the client."""
 
     rewrite: Callable[[Raw], Raw]
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Take the server's response, and pass it on with its result rewritten."""
         if "result" in reply:
             reply = reply | {"result": self.rewrite(reply["result"])}
-        self.sink.answered(call, reply)
+        self.sink.answered(request, reply)
 
 
 @define(eq=False, repr=False)
-class Limited(Between):
+class Limited(SinkFilter):
     """Ends a call after a fixed time, whatever progress it makes."""
 
     clock: IReactorTime
     _late: IDelayedCall | None = None
 
-    def begin(self, call: Request, limit_s: float) -> None:
+    def begin(self, request: Request, limit_s: float) -> None:
         """Start the timer."""
-        self._late = self.clock.callLater(limit_s, self._expired, call, limit_s)
+        self._late = self.clock.callLater(limit_s, self._expired, request, limit_s)
 
-    def _expired(self, call: Request, limit_s: float) -> None:
+    def _expired(self, request: Request, limit_s: float) -> None:
         self._late = None
-        if call.withdraw(TIMED_OUT):
-            call.sink.failed(
-                call, BackendTimeout(f"{call.session.server.name} did not answer within {limit_s:g} s")
+        if request.withdraw(TIMED_OUT):
+            request.sink.failed(
+                request, BackendTimeout(f"{request.session.server.name} did not answer within {limit_s:g} s")
             )
 
     def _stop(self) -> None:
@@ -70,12 +70,12 @@ class Limited(Between):
         if late is not None:
             late.cancel()
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Pass the response on, and stop the timer."""
         self._stop()
-        self.sink.answered(call, reply)
+        self.sink.answered(request, reply)
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Pass the error on, and stop the timer."""
         self._stop()
-        self.sink.failed(call, why)
+        self.sink.failed(request, why)

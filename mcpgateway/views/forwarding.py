@@ -17,7 +17,7 @@ from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.views.filters import TaskLearner
-from mcpgateway.views.members import Inners
+from mcpgateway.views.members import MemberSessions
 from mcpgateway.views.registry import ViewRegistry
 from mcpgateway.views.session_lists import SessionLists
 from mcpgateway.views.view import View
@@ -40,43 +40,45 @@ class Forwarder:
         """Have edits of the configuration read; fires when they are in force."""
         return self._registry.catch_up()
 
-    def view_of(self, call: Request) -> View:
+    def view_of(self, request: Request) -> View:
         """Return the view of a request's session.
 
         :raise ShuttingDown: the gateway is stopping.
         """
-        registry, session = self._registry, call.session
-        if not registry.switchboard.is_open:
+        registry, session = self._registry, request.session
+        if not registry.dispatcher.is_open:
             raise ShuttingDown("the gateway is stopping")
-        inners = session.inners if session.id else None
-        return (inners if isinstance(inners, Inners) else registry.inners(session)).view
+        members = session.members if session.id else None
+        return (members if isinstance(members, MemberSessions) else registry.members_of(session)).view
 
     # To a server
 
-    def forward(self, call: Request, view: View, item: Item) -> None:
+    def forward(self, request: Request, view: View, item: Item) -> None:
         """Send a call of a tool or a prompt to its server, under its own name.
 
         :raise GatewayError: the call is refused, and not sent.
         """
-        params, tool = call.message.params or {}, item if item.kind is ListKind.TOOL else None
+        params, tool = request.message.params or {}, item if item.kind is ListKind.TOOL else None
         params["name"] = jsonrpc.raw(item.own)
         if tool is not None:
             if "task" in params:
-                call.sink = TaskLearner(call.sink, self._registry.inners(call.session), item.server)
+                request.sink = TaskLearner(
+                    request.sink, self._registry.members_of(request.session), item.server
+                )
             target = (item.server, item.own)
-            self._registry.outcomes.over(call, call.session.principal, view, target, None, item)
-        self.go(call, item.server, tool)
+            self._registry.outcomes.over(request, request.session.principal, view, target, None, item)
+        self.go(request, item.server, tool)
 
-    def to_server(self, call: Request, view: View, server: str) -> None:
+    def to_server(self, request: Request, view: View, server: str) -> None:
         """Send a request to a server of the view, as it is.
 
         :raise GatewayError: the request is refused, and not sent.
         """
-        self.go(call, server)
+        self.go(request, server)
 
     def go(
         self,
-        call: Request,
+        request: Request,
         server: str,
         tool: Item | None = None,
         elsewhere: ServerSpec | None = None,
@@ -87,21 +89,21 @@ class Forwarder:
         :param elsewhere: the server as run for another directory, if the request is for that one.
         :raise GatewayError: the request is refused, and not sent.
         """
-        outer: Session = call.session
+        outer: Session = request.session
         if not outer.server.view:
-            self._met(call, outer, tool)  # the session is at the server itself
+            self._met(request, outer, tool)  # the session is at the server itself
             return
-        inners = outer.inners
-        inner = inners.sessions.get(server) if inners is not None else None
+        members = outer.members
+        inner = members.sessions.get(server) if members is not None else None
         if elsewhere is not None:
             inner = None
         if inner is None:
             inner = self._meet(outer, server, elsewhere)
-        self._met(call, inner, tool)
+        self._met(request, inner, tool)
 
     def bring(
         self,
-        call: Request,
+        request: Request,
         view: View,
         target: tuple[str, str],
         level: Level | None,
@@ -114,8 +116,8 @@ class Forwarder:
         :param elsewhere: the server as run for another directory, if the call is for that one.
         :raise GatewayError: the call is refused, and not sent.
         """
-        self._registry.outcomes.over(call, call.session.principal, view, target, level)
-        self.go(call, target[0], view.tool(*target), elsewhere)
+        self._registry.outcomes.over(request, request.session.principal, view, target, level)
+        self.go(request, target[0], view.tool(*target), elsewhere)
 
     def _meet(self, outer: Session, server: str, elsewhere: ServerSpec | None) -> Session:
         if elsewhere is None:
@@ -124,11 +126,11 @@ class Forwarder:
 
         return meet(self._registry, outer, elsewhere)
 
-    def _met(self, call: Request, inner: Session, tool: Item | None) -> None:
-        call.session = inner
-        submit = self._registry.switchboard.submit
-        if tool is None or not self._registry.outcomes.flies(call, tool, submit):
-            submit(call)
+    def _met(self, request: Request, inner: Session, tool: Item | None) -> None:
+        request.session = inner
+        submit = self._registry.dispatcher.submit
+        if tool is None or not self._registry.outcomes.flies(request, tool, submit):
+            submit(request)
 
     def ask(self, inner: Session, method: str, params: Envelope) -> Deferred[Envelope]:
         """Send a request of the gateway's in a member session; fires with the response, which may be an error.
@@ -138,7 +140,7 @@ class Forwarder:
         done: Deferred[Envelope] = Deferred()
         call = Request(inner, jsonrpc.own_request(method, params, b""), None, OwnQuestion(done))
         try:
-            self._registry.switchboard.submit(call)
+            self._registry.dispatcher.submit(call)
         except GatewayError as why:
             call.sink.failed(call, why)
         return done

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Raw
 
 from mcpgateway import __version__
-from mcpgateway.hub.catalog.listed import Librarian
+from mcpgateway.hub.catalog.listed import ServerLists
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.views.specs import ADMIN, FULL
 from mcpgateway.views.view import View
@@ -34,25 +34,25 @@ _GUIDES = {
 }
 
 
-def written(view: View, librarian: Librarian, version: str) -> Raw:
+def written(view: View, server_lists: ServerLists, version: str) -> Raw:
     """Return the ``InitializeResult`` for a client of a view."""
     return jsonrpc.raw(
         {
             "protocolVersion": version,
             "capabilities": CAPABILITIES,
             "serverInfo": {"name": "mcpgateway", "version": f"{__version__}+{view.topology()}"},
-            "instructions": instructions(view, librarian),
+            "instructions": instructions(view, server_lists),
         }
     )
 
 
-def instructions(view: View, librarian: Librarian) -> str:
+def instructions(view: View, server_lists: ServerLists) -> str:
     """Return the instructions of a view and of its servers, cut to `ALL_LIMIT` characters."""
     names = ", ".join(view.servers)
     lines = [f"Many MCP servers at one address: {_cut(names, ONE_LIMIT)}. {_GUIDES.get(view.kind, _FIND)}"]
     room = ALL_LIMIT - len(lines[0])
     for server in view.servers.values() if view.kind != ADMIN else ():
-        said = librarian.instructions(server)
+        said = server_lists.instructions(server)
         if said and room > 0:
             part = f"## {server.name}\n{_cut(said.strip(), min(ONE_LIMIT, room))}"
             lines.append(part)

@@ -85,7 +85,7 @@ class LegacyAccess:
 
     def redirect(
         self,
-        call: Request,
+        request: Request,
         target: tuple[str, str],
         arguments: Raw,
         *,
@@ -96,31 +96,31 @@ class LegacyAccess:
         server, tool = target
         if server not in self.view.servers:
             raise UnknownServer(f"Unknown server: {server}")
-        said = call.message
+        said = request.message
         meta = {"_meta": jsonrpc.raw(said.meta)} if said.meta is not None else {}
         params = {"name": jsonrpc.raw(tool), "arguments": arguments, **meta}
         message = jsonrpc.own_request("tools/call", params, said.id, said.meta)
-        if not self._registry.release(call):
+        if not self._registry.release(request):
             return  # the call was cancelled meanwhile
-        call.meter = None  # the call counts for that server
+        request.meter = None  # the call counts for that server
         if limit_s:
-            call.sink = limited = Limited(call.sink, self._registry.clock)
-            limited.begin(call, limit_s)
+            request.sink = limited = Limited(request.sink, self._registry.clock)
+            limited.begin(request, limit_s)
         if self.is_elsewhere and not self.session.id:
-            call.session = self._anonymous(server)
-        call.message = message
+            request.session = self._anonymous(server)
+        request.message = message
         elsewhere = self.view.servers[server] if self.is_elsewhere else None
-        self._forwarder.bring(call, self.view, target, level, elsewhere)
+        self._forwarder.bring(request, self.view, target, level, elsewhere)
 
     def _anonymous(self, server: str) -> Session:
-        return self._registry.switchboard.session(None, self._served(server), self.principal)
+        return self._registry.dispatcher.session(None, self._served(server), self.principal)
 
     def _served(self, server: str) -> ServerSpec:
         # The view may be older than the configuration, as for a job that has waited.
         spec = self.view.servers.get(server)
         if spec is None:
             raise UnknownServer(f"Unknown server: {server}")
-        return self._registry.switchboard.current(spec)
+        return self._registry.dispatcher.current(spec)
 
     def begin(self, server: str, tool: str, arguments: Raw, sink: Any) -> Request:
         """Begin a call of the gateway's, for which no client waits."""
@@ -129,17 +129,17 @@ class LegacyAccess:
         meta = {"progressToken": Raw(TOKEN)}
         params = {"name": jsonrpc.raw(tool), "arguments": arguments, "_meta": jsonrpc.raw(meta)}
         call = Request(self.session, jsonrpc.own_request("tools/call", params, b"", meta), TOKEN, sink)
-        if self.is_elsewhere or self._registry.switchboard.pool.scope(spec) is not Share.SESSION:
+        if self.is_elsewhere or self._registry.dispatcher.pool.scope(spec) is not Share.SESSION:
             # The call goes on after the client has left, so it runs in a session of no client.
             call.session = self._anonymous(server)
         self._registry.outcomes.called(server, tool)
         self._forwarder.go(call, server)
         return call
 
-    def cancel(self, call: Request, why: str) -> None:
+    def cancel(self, request: Request, why: str) -> None:
         """Cancel a call that was redirected or begun."""
-        if call.withdraw(why):
-            call.sink.failed(call, Cancelled(why))
+        if request.withdraw(why):
+            request.sink.failed(request, Cancelled(why))
 
     def list(self, server: str, kind: ListKind, *, is_look: bool = True) -> Deferred[tuple[Item, ...]]:
         """Return a server's entries of a kind; fetch them where they are not known."""
@@ -149,20 +149,20 @@ class LegacyAccess:
         found = self._forwarder.lists.entries(spec, kind, self.session, is_look=is_look)
         return found.addCallback(partial(self.view.narrowed, spec)) if kind is ListKind.TOOL else found
 
-    def elicit(self, call: Request, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
+    def elicit(self, request: Request, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
         """Ask the user of the caller's client."""
-        return maybeDeferred(self._elicit, call, params)
+        return maybeDeferred(self._elicit, request, params)
 
-    def _elicit(self, call: Request, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
-        board = self._registry.switchboard
+    def _elicit(self, request: Request, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
+        view_sessions = self._registry.dispatcher
         if not self.session.id:
             raise QuestionRefused(-32601, f"Method not found: {ELICIT} (there is no session)")
-        no = refusal(ELICIT, params, board.sessions.capabilities_of(self.session))
+        no = refusal(ELICIT, params, view_sessions.sessions.capabilities_of(self.session))
         if no is not None:
             raise QuestionRefused(*no)
         asker = OwnAsker(Deferred())
         question = jsonrpc.request(0, ELICIT, params)
-        board.questions.ask(NOBODY, asker, self.session, ELICIT, question, call)
+        view_sessions.questions.ask(NOBODY, asker, self.session, ELICIT, question, request)
         return asker.done
 
 

@@ -44,9 +44,9 @@ DEBOUNCE_S = 0.1  # an edited or started server notifies changes of all its list
 
 
 class ListenDispatch(Protocol):
-    """The dispatch of modern requests (`mcpgateway.hub.modern_dispatch.Stateless`)."""
+    """The dispatch of modern requests (`mcpgateway.hub.modern_dispatch.ModernDispatcher`)."""
 
-    def submit(self, call: Request) -> None:
+    def submit(self, request: Request) -> None:
         """Send a request to its server."""
 
 
@@ -81,13 +81,13 @@ class ViewSubscription:
     :ivar parts: the requests to servers.
     """
 
-    owner: ViewEars
+    owner: ViewSubscriptions
     listener: ClientListener
     view: Callable[[], View]
     honoured: Filter
     own: tuple[ServerSpec, ...]
     is_nowhere: bool
-    parts: dict[Request, Part] = field(factory=dict)
+    parts: dict[Request, ServerListening] = field(factory=dict)
     open: set[Request] = field(factory=set)
     patience: IDelayedCall | None = None
     is_acknowledged: bool = False
@@ -120,31 +120,31 @@ class ViewSubscription:
 
 
 @define(eq=False, repr=False)
-class Part:
+class ServerListening:
     """The listening of one client of a view to one server.
 
     :ivar wish: the notifications that are wanted of the server.
     """
 
-    ear: ViewSubscription
+    subscription: ViewSubscription
     wish: ListenWish
     is_gone: bool = False
 
-    def noticed(self, call: Request, message: bytes) -> bool:
+    def noticed(self, request: Request, message: bytes) -> bool:
         """Take a message of the server; the first one is its acknowledgement."""
-        ear = self.ear
-        if call not in ear.parts:
+        subscription = self.subscription
+        if request not in subscription.parts:
             return False
         said = jsonrpc.decode(message)
         method = peek.text(said, "method") or ""
         if method != modern.ACKNOWLEDGED:
             self._tell(method, said)
-        elif call in ear.open:
-            ear.open.discard(call)
+        elif request in subscription.open:
+            subscription.open.discard(request)
             honoured = read_filter(peek.members(said, "params"))
-            names = (name for uri in honoured.uris for name in self.wish.called(uri, ear.view()))
-            ear.honoured |= Filter(uris=frozenset(names), tasks=honoured.tasks)
-            ear.look()
+            names = (name for uri in honoured.uris for name in self.wish.called(uri, subscription.view()))
+            subscription.honoured |= Filter(uris=frozenset(names), tasks=honoured.tasks)
+            subscription.look()
         return True
 
     def _tell(self, method: str, said: Envelope) -> None:
@@ -152,32 +152,32 @@ class Part:
             return  # the catalog notifies of lists
         uri = peek.text(peek.members(said, "params"), "uri", jsonrpc.URI_LIMIT) if method == UPDATED else None
         if uri is None:
-            self.ear.listener.told(method, said)
+            self.subscription.listener.told(method, said)
             return
-        for name in self.wish.called(uri, self.ear.view()):
+        for name in self.wish.called(uri, self.subscription.view()):
             params = {**peek.members(said, "params"), "uri": jsonrpc.raw(name)}
-            self.ear.listener.told(method, {**said, "params": jsonrpc.raw(params)})
+            self.subscription.listener.told(method, {**said, "params": jsonrpc.raw(params)})
 
-    def progressed(self, call: Request, message: bytes) -> None:
+    def progressed(self, request: Request, message: bytes) -> None:
         """Ignore progress."""
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Take the server's refusal, or the end of its listening."""
-        self._ended(call)
+        self._ended(request)
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Take the failure of the request."""
-        self._ended(call)
+        self._ended(request)
 
-    def _ended(self, call: Request) -> None:
-        ear = self.ear
-        if ear.parts.pop(call, None) is None:
+    def _ended(self, request: Request) -> None:
+        subscription = self.subscription
+        if subscription.parts.pop(request, None) is None:
             return
-        if call in ear.open:
-            ear.open.discard(call)
-            ear.look()
-        elif ear.is_acknowledged:
-            ear.listener.over({})  # see Note [What is acknowledged]
+        if request in subscription.open:
+            subscription.open.discard(request)
+            subscription.look()
+        elif subscription.is_acknowledged:
+            subscription.listener.over({})  # see Note [What is acknowledged]
 
 
 @define(eq=False, repr=False)
@@ -199,21 +199,21 @@ class _Overhearing:
         """Ignore the end."""
 
 
-class ViewEars:
+class ViewSubscriptions:
     """All modern clients that listen to views."""
 
-    def __init__(self, stateless: ListenDispatch, clock: IReactorTime) -> None:
-        self.stateless = stateless
+    def __init__(self, modern_dispatcher: ListenDispatch, clock: IReactorTime) -> None:
+        self.modern_dispatcher = modern_dispatcher
         self._clock = clock
-        self._ears: dict[Request, ViewSubscription] = {}
+        self._subscriptions: dict[Request, ViewSubscription] = {}
         self._due: IDelayedCall | None = None
 
     def __len__(self) -> int:
-        return len(self._ears)
+        return len(self._subscriptions)
 
     def listen(
         self,
-        call: Request,
+        request: Request,
         wanted: Filter,
         wishes: Iterable[ListenWish],
         view: Callable[[], View],
@@ -225,44 +225,46 @@ class ViewEars:
         :param view: returns the current view.
         :raise Overloaded: `LISTENERS_LIMIT` requests listen to views.
         """
-        if len(self._ears) >= LISTENERS_LIMIT:
+        if len(self._subscriptions) >= LISTENERS_LIMIT:
             raise Overloaded(f"{LISTENERS_LIMIT} requests listen to views already")
-        listener = ClientListener(call, wanted, self.end)
-        own, is_nowhere = view().own, not call.caller.server.workspace
-        ear = self._ears[call] = ViewSubscription(self, listener, view, Filter(wanted.lists), own, is_nowhere)
-        call.holder = self
+        listener = ClientListener(request, wanted, self.end)
+        own, is_nowhere = view().own, not request.caller.server.workspace
+        seen = Filter(wanted.lists)
+        subscription = ViewSubscription(self, listener, view, seen, own, is_nowhere)
+        self._subscriptions[request] = subscription
+        request.holder = self
         for wish in wishes:
-            inner = Request(None, _listen_to(call.message, wish.filter), None, None)
-            inner.caller = replace(call.caller, server=wish.server, headers=None)
-            inner.sink = ear.parts[inner] = Part(ear, wish)
-            ear.open.add(inner)
-        if ear.open:
-            ear.patience = self._clock.callLater(PATIENCE_S, ear.give_up)
-        for inner, part in list(ear.parts.items()):
+            inner = Request(None, _listen_to(request.message, wish.filter), None, None)
+            inner.caller = replace(request.caller, server=wish.server, headers=None)
+            inner.sink = subscription.parts[inner] = ServerListening(subscription, wish)
+            subscription.open.add(inner)
+        if subscription.open:
+            subscription.patience = self._clock.callLater(PATIENCE_S, subscription.give_up)
+        for inner, part in list(subscription.parts.items()):
             self._ask(inner, part)
-        ear.look()
+        subscription.look()
 
-    def _ask(self, call: Request, part: Part) -> None:
+    def _ask(self, request: Request, part: ServerListening) -> None:
         try:
-            self.stateless.submit(call)
+            self.modern_dispatcher.submit(request)
         except GatewayError as why:
-            part.failed(call, why)
+            part.failed(request, why)
 
-    def knows(self, ear: ViewSubscription) -> bool:
+    def knows(self, subscription: ViewSubscription) -> bool:
         """True if the client still listens."""
-        return self._ears.get(ear.listener.call) is ear
+        return self._subscriptions.get(subscription.listener.request) is subscription
 
-    def withdraw(self, call: Request, reason: str) -> bool:
+    def withdraw(self, request: Request, reason: str) -> bool:
         """End the listening of a client; return False when it does not listen here."""
-        return self.end(call)
+        return self.end(request)
 
-    def end(self, call: Request) -> bool:
+    def end(self, request: Request) -> bool:
         """Forget a client that listens no more; return False when it does not listen here."""
-        ear = self._ears.pop(call, None)
-        if ear is None:
+        subscription = self._subscriptions.pop(request, None)
+        if subscription is None:
             return False
-        ear.rest()
-        parts, ear.parts = ear.parts, {}
+        subscription.rest()
+        parts, subscription.parts = subscription.parts, {}
         for each, part in parts.items():
             part.is_gone = True
             each.withdraw("its client has stopped listening")
@@ -272,42 +274,44 @@ class ViewEars:
 
     def changed(self, server: str, kind: ListKind) -> None:
         """Notify listeners of views that show a changed list, once for several changes."""
-        for ear in [each for each in self._ears.values() if KINDS[kind.news] in each.honoured.lists]:
-            view = self._view(ear)
+        for subscription in [
+            each for each in self._subscriptions.values() if KINDS[kind.news] in each.honoured.lists
+        ]:
+            view = self._view(subscription)
             if view is not None and server in view.servers and view.shows(kind):
-                self._note(ear, kind)
+                self._note(subscription, kind)
 
     def all_changed(self) -> None:
         """Notify all listeners of all lists, since the servers have changed."""
-        for ear in list(self._ears.values()):
-            if self._view(ear) is not None:
+        for subscription in list(self._subscriptions.values()):
+            if self._view(subscription) is not None:
                 for kind in ListKind:
-                    self._note(ear, kind)
+                    self._note(subscription, kind)
 
     def look_around(self, *, has_news: bool) -> None:
         """Notify listeners whose workspaces define other servers now.
 
         :param has_news: True if users have approved workspaces; then listeners without a workspace are notified, too.
         """
-        for ear in list(self._ears.values()):
-            view = self._view(ear)
-            if view is None or (view.own == ear.own and not (has_news and ear.is_nowhere)):
+        for subscription in list(self._subscriptions.values()):
+            view = self._view(subscription)
+            if view is None or (view.own == subscription.own and not (has_news and subscription.is_nowhere)):
                 continue
-            ear.own = view.own
+            subscription.own = view.own
             for kind in ListKind:
                 if view.shows(kind):
-                    self._note(ear, kind)
+                    self._note(subscription, kind)
 
-    def _view(self, ear: ViewSubscription) -> View | None:
+    def _view(self, subscription: ViewSubscription) -> View | None:
         try:
-            return ear.view()
+            return subscription.view()
         except GatewayError:
-            ear.listener.over({})  # the view no longer exists
+            subscription.listener.over({})  # the view no longer exists
             return None
 
-    def _note(self, ear: ViewSubscription, kind: ListKind) -> None:
-        if KINDS[kind.news] in ear.honoured.lists:
-            ear.news[kind.news] = None
+    def _note(self, subscription: ViewSubscription, kind: ListKind) -> None:
+        if KINDS[kind.news] in subscription.honoured.lists:
+            subscription.news[kind.news] = None
             self.hurry()
 
     def hurry(self) -> None:
@@ -317,13 +321,13 @@ class ViewEars:
 
     def _flush(self) -> None:
         self._due = None
-        for ear in list(self._ears.values()):
-            if not ear.is_acknowledged:
+        for subscription in list(self._subscriptions.values()):
+            if not subscription.is_acknowledged:
                 continue  # notifications follow the acknowledgement
-            news, ear.news = ear.news, {}
+            news, subscription.news = subscription.news, {}
             for method in news:
-                if self.knows(ear):
-                    ear.listener.told(method, jsonrpc.notification(method))
+                if self.knows(subscription):
+                    subscription.listener.told(method, jsonrpc.notification(method))
 
     def overhear(self, slot: Slot) -> None:
         """Listen to the changes of a modern child's lists for as long as it runs."""
@@ -340,8 +344,8 @@ class ViewEars:
         due, self._due = self._due, None
         if due is not None:
             due.cancel()
-        for ear in list(self._ears.values()):
-            ear.listener.over({})
+        for subscription in list(self._subscriptions.values()):
+            subscription.listener.over({})
 
 
 def _listen_to(message: Message, filter_: Filter) -> Message:

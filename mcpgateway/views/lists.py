@@ -81,7 +81,7 @@ Wanted = Iterable[tuple[ServerSpec, ListKind]]
 class ListKey(Struct, frozen=True):
     """One list of one server.
 
-    :ivar place: its launch (`mcpgateway.hub.catalog.listed.Librarian.place`).
+    :ivar place: its launch (`mcpgateway.hub.catalog.listed.ServerLists.place`).
     :ivar told: the ``told`` of its child.
     """
 
@@ -112,10 +112,10 @@ class ListFetcher(ABC, Generic[Client]):
 
     log = Logger()
 
-    def __init__(self, board: ViewRegistry, submit: Callable[[Request], None]) -> None:
-        self._board = board
-        self._librarian, self._clock = board.librarian, board.clock
-        self._switchboard = board.switchboard
+    def __init__(self, view_sessions: ViewRegistry, submit: Callable[[Request], None]) -> None:
+        self._view_sessions = view_sessions
+        self._server_lists, self._clock = view_sessions.server_lists, view_sessions.clock
+        self._dispatcher = view_sessions.dispatcher
         self._submit = submit
         self._fetches: dict[ListKey, _Fetch[Client]] = {}
         self._paused: Bounded[ListKey, tuple[float, GatewayError]] = Bounded(
@@ -139,7 +139,7 @@ class ListFetcher(ABC, Generic[Client]):
         """
 
     @abstractmethod
-    def hello(self, call: Request) -> Envelope | None:
+    def hello(self, request: Request) -> Envelope | None:
         """Return the answer to the handshake of the child that a request goes to; None where none runs."""
 
     def may_list(self, server: ServerSpec, client: Client) -> bool:
@@ -150,12 +150,12 @@ class ListFetcher(ABC, Generic[Client]):
         """True if a child that would be asked for a server's lists is running."""
         return any(
             each.server.name == server.name and each.conversation is not None
-            for each in self._switchboard.pool
+            for each in self._dispatcher.pool
         )
 
     def _is_asked_again(self, server: ServerSpec, told: str) -> bool:
         # True if a server is asked for a list that is known but out of date.
-        return any(self._switchboard.pool.is_running(server, era) for era in Era)
+        return any(self._dispatcher.pool.is_running(server, era) for era in Era)
 
     def _is_wanted(self, server: ServerSpec, client: Client) -> bool:
         # True if a list that was to be fetched later is still to be fetched.
@@ -172,7 +172,7 @@ class ListFetcher(ABC, Generic[Client]):
         """Note a client that is given a server's lists."""
 
     def _keep(self, server: ServerSpec, kind: ListKind, pages: tuple[Raw, ...], told: str) -> None:
-        self._librarian.learn(server, kind, pages, told)
+        self._server_lists.learn(server, kind, pages, told)
 
     # The servers to ask
 
@@ -190,18 +190,20 @@ class ListFetcher(ABC, Generic[Client]):
     def has_to_be_asked(self, server: ServerSpec, kind: ListKind, client: Client) -> bool:
         """True if a server has to be asked for a list; see Note [Who is asked]."""
         key = self._key(server, kind, client)
-        if self._librarian.is_fresh(server, kind, key.told) or not self.may_list(server, client):
+        if self._server_lists.is_fresh(server, kind, key.told) or not self.may_list(server, client):
             return False
         if self._fault(key, server) is not None:
             return False
-        return self._librarian.known(server, kind, key.told) is None or self._is_asked_again(server, key.told)
+        return self._server_lists.known(server, kind, key.told) is None or self._is_asked_again(
+            server, key.told
+        )
 
     def missing(self, view: View, kind: ListKind, client: Client) -> dict[str, str]:
         """Return the servers of a view whose list is not known, with the reasons."""
         found = {}
         for server in view.to_ask(kind):
             key = self._key(server, kind, client)
-            if self._librarian.known(server, kind, key.told) is None and self.may_list(server, client):
+            if self._server_lists.known(server, kind, key.told) is None and self.may_list(server, client):
                 fault = self._fault(key, server)
                 found[server.name] = fault.message if fault is not None else NOT_YET
         return found
@@ -209,7 +211,7 @@ class ListFetcher(ABC, Generic[Client]):
     def shown(self, view: View, kind: ListKind, client: Client) -> None:
         """Note that a client is given a view's list, so that it is notified when a part turns out to be outdated."""
         for server in view.to_ask(kind):
-            self._librarian.show(server, kind, self.told(server, client))
+            self._server_lists.show(server, kind, self.told(server, client))
             self._remember(server, client)
 
     # Waiting
@@ -270,12 +272,12 @@ class ListFetcher(ABC, Generic[Client]):
         :param is_look: True if no call needs them, so that a server that has just failed is not started for them.
         :raise GatewayError: (through the Deferred) the server cannot be asked.
         """
-        known = self._librarian.known(server, kind, self.told(server, client))
+        known = self._server_lists.known(server, kind, self.told(server, client))
         if known is not None and not self.has_to_be_asked(server, kind, client):
             return succeed(known)
 
         def found(why: Failure | None) -> Any:
-            items = self._librarian.known(server, kind, self.told(server, client))
+            items = self._server_lists.known(server, kind, self.told(server, client))
             return items if items is not None else why or ()
 
         return self.ask(server, kind, client, is_look=is_look).addBoth(found)
@@ -291,7 +293,7 @@ class ListFetcher(ABC, Generic[Client]):
         :raise GatewayError: (through the Deferred) the server cannot be asked.
         """
         key = self._key(server, kind, client)
-        pause = self._board.pause(server) if is_look and key not in self._fetches else None
+        pause = self._view_sessions.pause(server) if is_look and key not in self._fetches else None
         if pause is not None:
             return fail(pause)
 
@@ -365,35 +367,35 @@ class ListFetcher(ABC, Generic[Client]):
                 return
 
     async def _fetch_pages(self, key: ListKey, server: ServerSpec, client: Client) -> None:
-        librarian, kind, told = self._librarian, key.kind, key.told
-        changes = librarian.changes.get(server.name)
+        server_lists, kind, told = self._server_lists, key.kind, key.told
+        changes = server_lists.changes.get(server.name)
 
         async def page(cursor: str | None) -> Raw | None:
             params = {} if cursor is None else {"cursor": jsonrpc.raw(cursor)}
             return await self._page(self.request(server, kind, params, client, told), server, kind)
 
-        fetched = await librarian.limit.fetch(server.name, kind.method, page)
+        fetched = await server_lists.limit.fetch(server.name, kind.method, page)
         for each in dict.fromkeys((told, self._told_now(server, client, told))):
             self._keep(server, kind, fetched.pages, each)
-            if librarian.changes.get(server.name) != changes:
-                librarian.outdate(server, kind.news, each)  # the list may be older than the change
+            if server_lists.changes.get(server.name) != changes:
+                server_lists.outdate(server, kind.news, each)  # the list may be older than the change
 
-    async def _page(self, call: Request, server: ServerSpec, kind: ListKind) -> Raw | None:
-        if lacks(self.hello(call), kind):
+    async def _page(self, request: Request, server: ServerSpec, kind: ListKind) -> Raw | None:
+        if lacks(self.hello(request), kind):
             return None
         done: Deferred[Envelope] = Deferred()
-        call.sink = OwnQuestion(done)
-        self._submit(call)
+        request.sink = OwnQuestion(done)
+        self._submit(request)
         try:
             reply = await done
         except CancelledError:
-            call.withdraw("it takes too long")
+            request.withdraw("it takes too long")
             raise
         if "result" in reply:
             return reply["result"]
         error = reply["error"]
         code = jsonrpc.integer(peek.members({"error": error}, "error").get("code"))
-        if code in _NO_SUCH_LIST or lacks(self.hello(call), kind):
+        if code in _NO_SUCH_LIST or lacks(self.hello(request), kind):
             return None
         raise GatewayError(of_server(server.name, legacy.error_text(error)))
 
@@ -401,18 +403,18 @@ class ListFetcher(ABC, Generic[Client]):
         return self._key_of(server, kind, self.told(server, client))
 
     def _key_of(self, server: ServerSpec, kind: ListKind, told: str) -> ListKey:
-        return ListKey(server.name, self._librarian.place(server), kind, told)
+        return ListKey(server.name, self._server_lists.place(server), kind, told)
 
     def _fault(self, key: ListKey, server: ServerSpec) -> GatewayError | None:
         # The failure for which a server is not asked for lists now; None where it may be asked.
         until, why = self._paused.get(key, (0.0, None))
-        return why if until > self._clock.seconds() else self._board.pause(server)
+        return why if until > self._clock.seconds() else self._view_sessions.pause(server)
 
     def _is_current(self, server: ServerSpec) -> bool:
         # A redefined or removed server is not started again.
-        place = self._librarian.place
+        place = self._server_lists.place
         try:
-            return place(self._switchboard.current(server)) == place(server)
+            return place(self._dispatcher.current(server)) == place(server)
         except GatewayError:
             return False
 

@@ -34,7 +34,7 @@ LIST_CHANGED = b"/list_changed"
 
 
 @define(eq=False, repr=False)
-class Inners:
+class MemberSessions:
     """The member sessions of one session of a view, and its state.
 
     :ivar view: the view that the session sees.
@@ -61,7 +61,7 @@ class Inners:
     @classmethod
     def of(cls, session: Session) -> Self | None:
         """Return the state of a session; None where it has none so far, or is no view's."""
-        found = session.inners
+        found = session.members
         return found if isinstance(found, cls) else None
 
     def drop(self, session: Session) -> None:
@@ -124,7 +124,7 @@ def names_of(view: View, server: str, uri: str, heard: Mapping[str, Iterable[str
 
 def is_relied_on(view: View, sessions: Iterable[Session]) -> bool:
     """True if any of these sessions was given the list of tools of a view."""
-    inner = map(Inners.of, sessions)
+    inner = map(MemberSessions.of, sessions)
     return any(each is not None and each.view is view and ListKind.TOOL in each.listed for each in inner)
 
 
@@ -168,8 +168,8 @@ def gained(outer: Session, owner: Owned, shown: str) -> str:
     record = written(owner.server, shown)
     if outer.uris is None:
         outer.uris = set()
-    if (inners := Inners.of(outer)) is not None:
-        inners.hear(owner, shown)
+    if (members := MemberSessions.of(outer)) is not None:
+        members.hear(owner, shown)
     if record in outer.uris or len(outer.uris) >= URIS_LIMIT:
         return ""
     outer.uris.add(record)
@@ -177,7 +177,7 @@ def gained(outer: Session, owner: Owned, shown: str) -> str:
 
 
 @define(eq=False, repr=False)
-class Forward:
+class MemberFilter:
     """Passes the messages of a member session on to the outer session.
 
     :ivar changed: called with every list that a client's own child has changed.
@@ -191,13 +191,13 @@ class Forward:
 
     def say(self, message: bytes) -> bool:
         """Pass a message on, with the URIs of the view."""
-        inners = Inners.of(self.outer)
-        if inners is None:
+        members = MemberSessions.of(self.outer)
+        if members is None:
             return False
         if LIST_CHANGED in message:
             return self._changed(message)
         if b"resources/updated" in message or b"tasks/status" in message:
-            return self._keyed(message, inners)
+            return self._keyed(message, members)
         self.outer.mailbox.put(message)
         return True
 
@@ -212,11 +212,11 @@ class Forward:
             self.outer.mailbox.put(message, method)
         return True
 
-    def _keyed(self, message: bytes, inners: Inners) -> bool:
+    def _keyed(self, message: bytes, members: MemberSessions) -> bool:
         envelope = jsonrpc.decode(message)
         method, params = peek.text(envelope, "method"), peek.members(envelope, "params")
         if method == UPDATED and (uri := peek.text(params, "uri", jsonrpc.URI_LIMIT)) is not None:
-            for shown in inners.told_as(self.inner.server.name, uri):
+            for shown in members.told_as(self.inner.server.name, uri):
                 renamed = envelope | {"params": jsonrpc.raw(params | {"uri": jsonrpc.raw(shown)})}
                 self.outer.mailbox.put(message if shown == uri else jsonrpc.encode(renamed), (method, shown))
         elif method == TASK_STATUS:

@@ -5,8 +5,8 @@
     subscriptions/listen        the gateway and the servers concerned (`mcpgateway.views.listeners`)
     others                      the gateway or a server (`mcpgateway.views.modern_routing`, `mcpgateway.views.routing`)
 
-A request to a server is sent by `mcpgateway.hub.modern_dispatch.Stateless.submit`, as if its client had sent it there:
-only the name is replaced by the server's own.
+A request to a server is sent by `mcpgateway.hub.modern_dispatch.ModernDispatcher.submit`, as if its client had sent
+it there: only the name is replaced by the server's own.
 """
 
 from __future__ import annotations
@@ -30,31 +30,31 @@ from mcpgateway.protocol.translate import COMPLETE
 from mcpgateway.protocol.versions import MODERN, Era
 from mcpgateway.views import introduction
 from mcpgateway.views.extensions import extensions
-from mcpgateway.views.listeners import ListenWish, ViewEars
+from mcpgateway.views.listeners import ListenWish, ViewSubscriptions
 from mcpgateway.views.modern_registry import ModernParts, ModernRegistry
 from mcpgateway.views.modern_routing import ModernRouting
 from mcpgateway.views.specs import ADMIN
 from mcpgateway.views.view import View
 
 if TYPE_CHECKING:
-    from mcpgateway.hub.modern_dispatch import Stateless
+    from mcpgateway.hub.modern_dispatch import ModernDispatcher
 
 DISCOVERY_MS = 10_000  # a view changes with the configuration, of which listeners are notified
 
 
-class ViewDoor(ModernRegistry):
+class ModernViewRequests(ModernRegistry):
     """Serves modern requests to views; a `mcpgateway.hub.views.ModernViews`."""
 
     log = Logger()
 
-    def __init__(self, stateless: Stateless, around: ModernParts) -> None:
-        super().__init__(stateless, around)
-        self._ears = ViewEars(stateless, around.clock)
-        self._routing = routing = ModernRouting(self, around.pool)
+    def __init__(self, modern_dispatcher: ModernDispatcher, parts: ModernParts) -> None:
+        super().__init__(modern_dispatcher, parts)
+        self._subscriptions = ViewSubscriptions(modern_dispatcher, parts.clock)
+        self._routing = routing = ModernRouting(self, parts.pool)
         routing.methods |= {modern.DISCOVER: self._discover, modern.LISTEN: self._listen}
         self.submit = routing.submit
-        around.board.librarian.on_change.append(self._changed)
-        for slot in around.pool:
+        parts.view_sessions.server_lists.on_change.append(self._changed)
+        for slot in parts.pool:
             self.warmed(slot)
 
     def look_around(self, has_news: bool) -> None:  # noqa: FBT001 - a callback
@@ -64,12 +64,12 @@ class ViewDoor(ModernRegistry):
         """
         if has_news:
             self._seen = {key: evolve(each, at=-math.inf) for key, each in self._seen.items()}
-        self._ears.look_around(has_news=has_news)
+        self._subscriptions.look_around(has_news=has_news)
 
     @property
     def is_heard(self) -> bool:
         """True if a client listens to a view."""
-        return bool(self._ears)
+        return bool(self._subscriptions)
 
     def anew(self, announces: bool) -> None:  # noqa: FBT001 - a callback
         """Forget all views, since the servers or the settings of views have changed.
@@ -79,11 +79,11 @@ class ViewDoor(ModernRegistry):
         self.lists.forget()
         self._seen.clear()
         if announces:
-            self._ears.all_changed()
+            self._subscriptions.all_changed()
 
     # Requests that the view answers
 
-    def _discover(self, call: Request, view: View) -> None:
+    def _discover(self, request: Request, view: View) -> None:
         capabilities = {name: each for name, each in introduction.CAPABILITIES.items() if name != "tasks"}
         if view.kind != ADMIN:
             capabilities["extensions"] = extensions(view.servers.values(), self._pool, self._snapshots)
@@ -92,27 +92,27 @@ class ViewDoor(ModernRegistry):
             "resultType": COMPLETE,
             "supportedVersions": list(MODERN),
             "capabilities": capabilities,
-            "instructions": introduction.instructions(view, self.librarian),
+            "instructions": introduction.instructions(view, self.server_lists),
             "ttlMs": DISCOVERY_MS,
             "cacheScope": "private",
             "_meta": {modern.SERVER_INFO_KEY: {"name": "mcpgateway", "version": version}},
         }
-        call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, result))
+        request.sink.answered(request, jsonrpc.result(jsonrpc.NULL, result))
 
     # Listening
 
-    def _listen(self, call: Request, view: View) -> None:
-        wanted = narrowed(read_filter(call.message.params))
+    def _listen(self, request: Request, view: View) -> None:
+        wanted = narrowed(read_filter(request.message.params))
 
         def listen(view: View) -> None:
-            wishes = self._wishes(wanted, call.caller, view)
-            self._ears.listen(call, wanted, wishes, lambda: self.look(call.caller))
+            wishes = self._wishes(wanted, request.caller, view)
+            self._subscriptions.listen(request, wanted, wishes, lambda: self.look(request.caller))
 
         unknown = [uri for uri in wanted.uris if view.resource(uri) is None]
         owners = frozenset().union(*map(owner_named, unknown)) if all(map(owner_named, unknown)) else ()
         kinds = (ListKind.RESOURCE, ListKind.TEMPLATE)
         self._routing.seek(
-            call, view, kinds, lambda _: owners, lambda view: all(map(view.resource, unknown)), listen
+            request, view, kinds, lambda _: owners, lambda view: all(map(view.resource, unknown)), listen
         )
 
     def _wishes(self, wanted: Filter, caller: Caller, view: View) -> list[ListenWish]:
@@ -131,18 +131,18 @@ class ViewDoor(ModernRegistry):
 
     def _changed(self, server: str, kind: ListKind) -> None:
         if self.lists.learning != (server, kind):
-            self._ears.changed(server, kind)
+            self._subscriptions.changed(server, kind)
 
     def warmed(self, slot: Slot) -> None:
         """Listen to the lists of a new modern child, and compare them with those that views have shown."""
         if slot.era is not Era.MODERN or slot.conversation is None or not slot.shared or slot.is_replica:
             return
-        self._ears.overhear(slot)
+        self._subscriptions.overhear(slot)
         self.lists.refresh(slot.server, Caller(slot.server, "", None))
 
     # The end
 
     def close(self) -> None:
         """End all listening, and give up the parked calls of the gateway's own tools."""
-        self._ears.close()
-        self.errands.close()
+        self._subscriptions.close()
+        self.own_calls.close()

@@ -23,7 +23,7 @@ from mcpgateway.errors import (
     UnknownServer,
 )
 from mcpgateway.hub.caller import Caller
-from mcpgateway.hub.filters import Between
+from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.interfaces import Request
 from mcpgateway.policy.access import Reach
 from mcpgateway.protocol import jsonrpc, modern, translate
@@ -42,7 +42,7 @@ TOKEN = Raw(b"0")  # the sink identifies the call, so the token's value does not
 
 
 @define(eq=False, repr=False)
-class UnattendedCall(Between):
+class UnattendedCall(SinkFilter):
     """The sink of a call of the gateway's, whose client cannot be asked.
 
     :ivar is_over: True if it has been answered or cancelled.
@@ -55,21 +55,23 @@ class UnattendedCall(Between):
         """True if no client waits for it any more."""
         return self.is_over or bool(self.sink.is_gone)
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Take the server's response; one that asks for input is a failure."""
         if self.is_over:
             return
         if "result" in reply and translate.kind_of(reply["result"]) == modern.INPUT_REQUIRED:
-            self.failed(call, QuestionRefused(-32601, "the tool asks its user something, and there is none"))
+            self.failed(
+                request, QuestionRefused(-32601, "the tool asks its user something, and there is none")
+            )
             return
         self.is_over = True
-        self.sink.answered(call, reply)
+        self.sink.answered(request, reply)
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Take the error in the place of a response."""
         if not self.is_over:
             self.is_over = True
-            self.sink.failed(call, why)
+            self.sink.failed(request, why)
 
 
 @define(eq=False, repr=False)
@@ -77,13 +79,13 @@ class ModernAccess:
     """An `mcpgateway.owntools.tool.Access`, for one call of a tool.
 
     :ivar caller: the caller of the tool.
-    :ivar errand: the record of the call.
+    :ivar own_call: the record of the call.
     """
 
-    door: ModernRegistry
+    registry: ModernRegistry
     view: View
     caller: Caller
-    errand: OwnToolCall
+    own_call: OwnToolCall
     session: None = None
 
     @property
@@ -102,11 +104,11 @@ class ModernAccess:
         """
         if getattr(self.caller.connection, "reach", None) is Reach.REMOTE or self.view.scope is not None:
             raise InvalidParams(NO_DIRECTORY)
-        return evolve(self, view=self.door.within(self.view, cwd, self.caller))
+        return evolve(self, view=self.registry.within(self.view, cwd, self.caller))
 
     def caught_up(self) -> Deferred[Access]:
         """Fire with the access of the same caller once all edits of the configuration are in force."""
-        done = self.door.board.catch_up()
+        done = self.registry.view_sessions.catch_up()
         return succeed(self) if done.called else done.addCallback(lambda _: self.anew())
 
     def settle(self, kind: ListKind) -> Deferred[tuple[Access, Mapping[str, str]]]:
@@ -114,12 +116,12 @@ class ModernAccess:
         return Deferred.fromCoroutine(self._settle(kind))
 
     async def _settle(self, kind: ListKind) -> tuple[Access, Mapping[str, str]]:
-        missing = await settle(self.door, self.door.lists, kind, self.caller)
+        missing = await settle(self.registry, self.registry.lists, kind, self.caller)
         return self.anew(), missing
 
     def anew(self) -> ModernAccess:
         """Return the access of the same caller by the current configuration."""
-        return evolve(self, view=self.door.look_anew(self.caller))
+        return evolve(self, view=self.registry.look_anew(self.caller))
 
     def _spec(self, server: str) -> ServerSpec:
         found = self.view.servers.get(server)
@@ -129,7 +131,7 @@ class ModernAccess:
 
     def redirect(
         self,
-        call: Request,
+        request: Request,
         target: tuple[str, str],
         arguments: Raw,
         *,
@@ -142,20 +144,20 @@ class ModernAccess:
         """
         server, tool = target
         spec = self._spec(server)
-        said = call.message
+        said = request.message
         params = dict(said.params or {}) | {"name": jsonrpc.raw(tool), "arguments": arguments}
         meta = dict(said.meta) if said.meta is not None else None
-        call.message = Message(said.kind, dict(said.envelope), CALL_TOOL, said.id, params, meta)
-        errands = self.door.errands
-        errands.limit(self.errand, limit_s)
-        call.meter = None  # the call counts for that server
+        request.message = Message(said.kind, dict(said.envelope), CALL_TOOL, said.id, params, meta)
+        own_calls = self.registry.own_calls
+        own_calls.limit(self.own_call, limit_s)
+        request.meter = None  # the call counts for that server
         try:
             # The headers repeat the arguments of the gateway's tool, not of the server's.
-            self.door.shield(call, self.principal, self.view, target, level)
-            call.caller = replace(self.caller, server=spec, headers=None)
-            self.door.send(call)
+            self.registry.shield(request, self.principal, self.view, target, level)
+            request.caller = replace(self.caller, server=spec, headers=None)
+            self.registry.send(request)
         except GatewayError:
-            errands.stay(self.errand)
+            own_calls.stay(self.own_call)
             raise
 
     def begin(self, server: str, tool: str, arguments: Raw, sink: Any) -> Request:
@@ -173,17 +175,17 @@ class ModernAccess:
         message = jsonrpc.own_request(CALL_TOOL, params, meta=meta)
         call = Request(None, message, bytes(TOKEN), UnattendedCall(sink))
         spec = self._spec(server)
-        self.door.called(server, tool)
+        self.registry.called(server, tool)
         call.caller = replace(self.caller, server=spec, headers=None)
-        self.door.send(call)
+        self.registry.send(call)
         return call
 
-    def cancel(self, call: Request, why: str) -> None:
+    def cancel(self, request: Request, why: str) -> None:
         """Cancel a call that was redirected or begun; its sink gets `Cancelled`."""
-        if call.sink.is_gone:
+        if request.sink.is_gone:
             return
-        call.withdraw(why)
-        call.sink.failed(call, Cancelled(why))
+        request.withdraw(why)
+        request.sink.failed(request, Cancelled(why))
 
     def list(self, server: str, kind: ListKind, *, is_look: bool = True) -> Deferred[tuple[Item, ...]]:
         """Return a server's entries of a kind; fetch them where they are not known.
@@ -194,14 +196,14 @@ class ModernAccess:
         spec = self.view.servers.get(server)
         if spec is None:
             return fail(UnknownServer(f"Unknown server: {server}"))
-        found = self.door.lists.entries(spec, kind, self.caller, is_look=is_look)
+        found = self.registry.lists.entries(spec, kind, self.caller, is_look=is_look)
         return found.addCallback(partial(self.view.narrowed, spec)) if kind is ListKind.TOOL else found
 
-    def elicit(self, call: Request, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
+    def elicit(self, request: Request, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
         """Ask the user of the caller's client; see `mcpgateway.views.modern_own_tools`.
 
         :raise QuestionRefused: (through the Deferred) the client does not support the question.
         """
-        if call is not self.errand.call:
+        if request is not self.own_call.request:
             return fail(ClientGone("there is no client to be asked"))
-        return self.door.errands.elicit(self.errand, params)
+        return self.registry.own_calls.elicit(self.own_call, params)

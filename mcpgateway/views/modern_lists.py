@@ -35,16 +35,16 @@ Submit = Callable[[Request], None]
 
 
 @frozen
-class Terms:
+class CacheTerms:
     """The time for which a result may be kept, and its scope."""
 
     ttl_ms: int = 0
     is_public: bool = False
     since: float = 0.0
 
-    def left(self, now: float) -> Terms:
+    def left(self, now: float) -> CacheTerms:
         """Return the terms with the time that is left."""
-        return Terms(max(0, self.ttl_ms - int((now - self.since) * 1000)), self.is_public, now)
+        return CacheTerms(max(0, self.ttl_ms - int((now - self.since) * 1000)), self.is_public, now)
 
     def written(self) -> Envelope:
         """Return the members of a result that declare the terms."""
@@ -52,15 +52,15 @@ class Terms:
         return {"ttlMs": jsonrpc.raw(self.ttl_ms), "cacheScope": jsonrpc.raw(scope)}
 
 
-NOT_AT_ALL = Terms()
+NOT_AT_ALL = CacheTerms()
 
 
-def most_careful(found: Iterable[Terms]) -> Terms:
+def most_careful(found: Iterable[CacheTerms]) -> CacheTerms:
     """Return the strictest of some terms; see Note [How long a list of a view may be kept]."""
     each = list(found)
     if not each:
         return NOT_AT_ALL
-    return Terms(min(one.ttl_ms for one in each), all(one.is_public for one in each))
+    return CacheTerms(min(one.ttl_ms for one in each), all(one.is_public for one in each))
 
 
 class ModernLists(ListFetcher[Caller]):
@@ -74,18 +74,18 @@ class ModernLists(ListFetcher[Caller]):
 
     def __init__(
         self,
-        board: ViewRegistry,
+        view_sessions: ViewRegistry,
         submit: Submit,
         told_of: Callable[[ServerSpec, ModernClient | None], str],
         words: Callable[[ServerSpec, ModernClient | None], Envelope],
         snapshots: Snapshots | None,
     ) -> None:
-        super().__init__(board, submit)
+        super().__init__(view_sessions, submit)
         self.learning: tuple[str, ListKind] | None = None
         self._told_of = told_of
         self._words = words
         self._snapshots = snapshots
-        self._terms: Bounded[ListKey, Terms] = Bounded(TERMS_LIMIT)
+        self._terms: Bounded[ListKey, CacheTerms] = Bounded(TERMS_LIMIT)
         self._askers: dict[Variant, Bounded[str, Caller]] = {}  # by ``told``
 
     def told(self, server: ServerSpec, caller: Caller) -> str:
@@ -102,17 +102,17 @@ class ModernLists(ListFetcher[Caller]):
         call.caller = Caller(server, caller.principal, caller.connection, caller.pid)
         return call
 
-    def hello(self, call: Request) -> Envelope | None:
+    def hello(self, request: Request) -> Envelope | None:
         """Return the answer to the handshake of a child of the server; None where none runs."""
-        return met(call.caller.server, self._switchboard.pool, None)
+        return met(request.caller.server, self._dispatcher.pool, None)
 
     def has_to_be_asked(self, server: ServerSpec, kind: ListKind, caller: Caller) -> bool:
         """True if a server has to be asked for a list; one that has declared no such list before has not."""
         if not super().has_to_be_asked(server, kind, caller):
             return False
         told = self.told(server, caller)
-        is_known = self._librarian.known(server, kind, told) is not None
-        if is_known or not lacks(met(server, self._switchboard.pool, self._snapshots), kind):
+        is_known = self._server_lists.known(server, kind, told) is not None
+        if is_known or not lacks(met(server, self._dispatcher.pool, self._snapshots), kind):
             return True
         self._keep(server, kind, (), told)
         return False
@@ -120,7 +120,7 @@ class ModernLists(ListFetcher[Caller]):
     def _keep(self, server: ServerSpec, kind: ListKind, pages: tuple[Raw, ...], told: str) -> None:
         self._terms[self._key_of(server, kind, told)] = _terms(pages, self._clock.seconds())
         # Where no client was shown another list, no client has to be notified.
-        self.learning = None if self._librarian.is_shown(server, kind, told) else (server.name, kind)
+        self.learning = None if self._server_lists.is_shown(server, kind, told) else (server.name, kind)
         try:
             super()._keep(server, kind, pages, told)
         finally:
@@ -138,11 +138,11 @@ class ModernLists(ListFetcher[Caller]):
         for each in (caller, *self._askers.pop(variant_of(server), {}).values()):
             for kind in ListKind:
                 told = self.told(server, each)
-                if self._librarian.known(server, kind, told) is not None:
-                    self._librarian.show(server, kind, told)
+                if self._server_lists.known(server, kind, told) is not None:
+                    self._server_lists.show(server, kind, told)
                     self._start(server, kind, each)
 
-    def terms(self, servers: Iterable[ServerSpec], kind: ListKind, caller: Caller) -> Terms:
+    def terms(self, servers: Iterable[ServerSpec], kind: ListKind, caller: Caller) -> CacheTerms:
         """Return the terms of a list of all these servers together."""
         now = self._clock.seconds()
         return most_careful(
@@ -156,11 +156,11 @@ class ModernLists(ListFetcher[Caller]):
         self._askers.clear()
 
 
-def _terms(pages: Iterable[Raw], now: float) -> Terms:
+def _terms(pages: Iterable[Raw], now: float) -> CacheTerms:
     found = []
     for page in pages:
         members = peek.members({"page": page}, "page")
         ttl = jsonrpc.integer(members.get("ttlMs")) or 0
-        found.append(Terms(max(0, ttl), peek.text(members, "cacheScope") == "public"))
+        found.append(CacheTerms(max(0, ttl), peek.text(members, "cacheScope") == "public"))
     terms = most_careful(found)
-    return Terms(terms.ttl_ms, terms.is_public, now)
+    return CacheTerms(terms.ttl_ms, terms.is_public, now)

@@ -41,7 +41,7 @@ class OwnToolCall:
     """One call of a tool of the gateway's own; see Note [A tool that asks].
 
     :ivar client: the client's request, to be answered; None while the call is parked, or after it was cancelled.
-    :ivar call: the same request as the tool knows it.
+    :ivar request: the same request as the tool knows it.
     :ivar key: principal, view, method and digest of the arguments.
     :ivar is_elsewhere: True if it has become the call of a server's tool.
     :ivar question: the question to the client, while the call is parked.
@@ -51,7 +51,7 @@ class OwnToolCall:
 
     owner: OwnToolCalls
     client: Request | None
-    call: Request
+    request: Request
     key: StateKey
     is_elsewhere: bool = False
     handle: bytes = b""
@@ -64,18 +64,18 @@ class OwnToolCall:
         """True if its client has gone away; the client of a parked call may still return."""
         return bool(self.client.sink.is_gone) if self.client is not None else self.answer is None
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Take the response of the tool, or of the server whose tool the call has become."""
-        if call.meter is not None:
-            call.meter.answered(call, reply)
+        if request.meter is not None:
+            request.meter.answered(request, reply)
         client = self._over()
         if client is not None:
             client.sink.answered(client, _typed(reply))
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Take the error in the place of a response."""
-        if call.meter is not None:
-            call.meter.failed(call, why)
+        if request.meter is not None:
+            request.meter.failed(request, why)
         client = self._over()
         if client is not None:
             client.sink.failed(client, why)
@@ -86,13 +86,13 @@ class OwnToolCall:
         self.owner.forget(self, client)
         return client
 
-    def progressed(self, call: Request, message: bytes) -> None:
+    def progressed(self, request: Request, message: bytes) -> None:
         """Pass a progress notification to the client's current request."""
         if self.client is not None:
-            self.client.progress = self.call.progress
+            self.client.progress = self.request.progress
             self.client.sink.progressed(self.client, message)
 
-    def noticed(self, call: Request, message: bytes) -> bool:
+    def noticed(self, request: Request, message: bytes) -> bool:
         """Pass a message that precedes the answer to the client; return False where the call is parked."""
         return self.client is not None and bool(self.client.sink.noticed(self.client, message))
 
@@ -130,9 +130,9 @@ class OwnToolCalls:
         call = Request(None, client.message, client.token, None, is_admin=client.is_admin)
         call.follow(client)
         call.level = client.level
-        errand = self._under_way[client] = OwnToolCall(self, client, call, key)
-        call.sink, client.holder = errand, self
-        return errand
+        own_call = self._under_way[client] = OwnToolCall(self, client, call, key)
+        call.sink, client.holder = own_call, self
+        return own_call
 
     def resume(self, client: Request, principal: str, view: str) -> bool:
         """Resume a parked call by a request that brings its answer; return False when the request resumes none.
@@ -142,23 +142,23 @@ class OwnToolCalls:
         params = client.message.params or {}
         if "requestState" not in params:
             return False
-        errand = self._parked.find(params, (principal, view, client.method, digest_of(params)))
-        if errand is None or errand.answer is None:
+        own_call = self._parked.find(params, (principal, view, client.method, digest_of(params)))
+        if own_call is None or own_call.answer is None:
             return False
         answer = _answer(params)
-        self._parked.remove(errand)
-        errand.rest()
-        errand.client, errand.call.token, errand.call.level = client, client.token, client.level
-        self._under_way[client] = errand
+        self._parked.remove(own_call)
+        own_call.rest()
+        own_call.client, own_call.request.token, own_call.request.level = client, client.token, client.level
+        self._under_way[client] = own_call
         client.holder = self
         if answer is None:
-            self._park(errand)
+            self._park(own_call)
         else:
-            waiting, errand.answer = errand.answer, None
+            waiting, own_call.answer = own_call.answer, None
             waiting.callback(answer)
         return True
 
-    def forget(self, errand: OwnToolCall, client: Request | None) -> None:
+    def forget(self, own_call: OwnToolCall, client: Request | None) -> None:
         """Forget the client's request of a call."""
         if client is not None:
             self._under_way.pop(client, None)
@@ -169,75 +169,77 @@ class OwnToolCalls:
 
     def withdraw(self, client: Request, reason: str) -> bool:
         """Cancel a client's request; return False when it is none for a tool of the gateway's own."""
-        errand = self._under_way.pop(client, None)
-        if errand is None:
+        own_call = self._under_way.pop(client, None)
+        if own_call is None:
             return False
-        errand.client = None
-        errand.rest()
-        if errand.is_elsewhere:
-            errand.call.withdraw(reason)
-        if errand.call.meter is not None:
-            errand.call.meter.taken_back(errand.call, reason)
+        own_call.client = None
+        own_call.rest()
+        if own_call.is_elsewhere:
+            own_call.request.withdraw(reason)
+        if own_call.request.meter is not None:
+            own_call.request.meter.taken_back(own_call.request, reason)
         return True
 
-    def limit(self, errand: OwnToolCall, limit_s: float) -> None:
+    def limit(self, own_call: OwnToolCall, limit_s: float) -> None:
         """Limit the time of a call that has become the call of a server's tool."""
-        errand.is_elsewhere = True
+        own_call.is_elsewhere = True
         if limit_s > 0:
-            errand.timer = self._clock.callLater(limit_s, self._late, errand, limit_s)
+            own_call.timer = self._clock.callLater(limit_s, self._late, own_call, limit_s)
 
-    def stay(self, errand: OwnToolCall) -> None:
+    def stay(self, own_call: OwnToolCall) -> None:
         """Undo `limit`, since the call could not be sent."""
-        errand.is_elsewhere = False
-        errand.rest()
+        own_call.is_elsewhere = False
+        own_call.rest()
 
-    def _late(self, errand: OwnToolCall, limit_s: float) -> None:
-        errand.timer = None
-        errand.call.withdraw(TIMED_OUT)
-        errand.call.sink.failed(errand.call, BackendTimeout(f"the tool did not answer within {limit_s:g} s"))
+    def _late(self, own_call: OwnToolCall, limit_s: float) -> None:
+        own_call.timer = None
+        own_call.request.withdraw(TIMED_OUT)
+        own_call.request.sink.failed(
+            own_call.request, BackendTimeout(f"the tool did not answer within {limit_s:g} s")
+        )
 
     # Questions
 
-    def elicit(self, errand: OwnToolCall, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
+    def elicit(self, own_call: OwnToolCall, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
         """Ask the user of a call's client; fires with the ``ElicitResult``.
 
         :raise QuestionRefused: (through the Deferred) the client does not support the question.
         :raise ClientGone: (through the Deferred) the client has gone away, or does not resume the call in time.
         :raise Overloaded: (through the Deferred) too many calls are parked.
         """
-        offered = translate.client_capabilities_for_legacy(errand.call.message.meta or {})
+        offered = translate.client_capabilities_for_legacy(own_call.request.message.meta or {})
         no = refusal(ELICIT, params, offered)
         if no is not None:
             return fail(QuestionRefused(*no))
-        if errand.client is None or errand.answer is not None:
+        if own_call.client is None or own_call.answer is not None:
             return fail(ClientGone("the client is not there any more"))
-        if not (self._is_open and self._parked.has_room(errand)):
+        if not (self._is_open and self._parked.has_room(own_call)):
             return fail(Overloaded("too many calls wait for answers of their users already"))
         waiting: Deferred[dict[str, Any]] = Deferred()
-        errand.answer, errand.question = waiting, {"method": ELICIT, "params": params}
-        self._park(errand)
+        own_call.answer, own_call.question = waiting, {"method": ELICIT, "params": params}
+        self._park(own_call)
         return waiting
 
-    def _park(self, errand: OwnToolCall) -> None:
-        client, errand.client = errand.client, None
-        errand.timer = self._clock.callLater(
-            PARKED_TICKS, self._give_up, errand, "its client did not come back"
+    def _park(self, own_call: OwnToolCall) -> None:
+        client, own_call.client = own_call.client, None
+        own_call.timer = self._clock.callLater(
+            PARKED_TICKS, self._give_up, own_call, "its client did not come back"
         )
-        self.forget(errand, client)
-        self._parked.park(errand, client, {QUESTION: errand.question})
+        self.forget(own_call, client)
+        self._parked.park(own_call, client, {QUESTION: own_call.question})
 
-    def _give_up(self, errand: OwnToolCall, why: str) -> None:
-        errand.rest()
-        self._parked.remove(errand)
-        waiting, errand.answer = errand.answer, None
+    def _give_up(self, own_call: OwnToolCall, why: str) -> None:
+        own_call.rest()
+        self._parked.remove(own_call)
+        waiting, own_call.answer = own_call.answer, None
         if waiting is not None:
             waiting.errback(ClientGone(why))
 
     def close(self) -> None:
         """Give up the parked calls, since the gateway stops; calls under way are left to the shutdown."""
         self._is_open = False
-        for errand in self._parked:
-            self._give_up(errand, "the gateway is stopping")
+        for own_call in self._parked:
+            self._give_up(own_call, "the gateway is stopping")
 
 
 def _typed(reply: Envelope) -> Envelope:

@@ -33,7 +33,7 @@ from mcpgateway.errors import (
 )
 from mcpgateway.hub.caller import Caller, ModernClient
 from mcpgateway.hub.catalog.recorded import Snapshots
-from mcpgateway.hub.filters import Between
+from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.hub.pool import Pool
 from mcpgateway.interfaces import Request
 from mcpgateway.policy.access import is_client
@@ -51,7 +51,7 @@ from mcpgateway.views.view import View
 
 if TYPE_CHECKING:
     from mcpgateway.hub.meters import Meter
-    from mcpgateway.hub.modern_dispatch import Stateless
+    from mcpgateway.hub.modern_dispatch import ModernDispatcher
     from mcpgateway.protocol.request_states import RequestStates
     from mcpgateway.views.registry import ViewRegistry
 
@@ -75,36 +75,36 @@ _OF_ONE_SERVER = (UnsupportedVersion, UnservedRevision, UnknownServer, SessionRe
 
 
 @define(eq=False, repr=False)
-class _OnView(Between):
+class _OnView(SinkFilter):
     """Rewrites refusals of one server that a client would take for refusals of the whole view."""
 
     server: str
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Take the error in the place of a response."""
         if not isinstance(why, _OF_ONE_SERVER):
-            self.sink.failed(call, why)
-        elif call.method == CALL_TOOL:
+            self.sink.failed(request, why)
+        elif request.method == CALL_TOOL:
             from mcpgateway.views.own_messages import unusable
 
-            self.sink.answered(call, unusable(self.server, why))
+            self.sink.answered(request, unusable(self.server, why))
         else:
-            self.sink.failed(call, GatewayError(of_server(self.server, why.hint or why.message)))
+            self.sink.failed(request, GatewayError(of_server(self.server, why.hint or why.message)))
 
 
-class Clients:
+class ClientMeta:
     """Reads the client's ``_meta`` of requests, and derives the parts that servers get.
 
-    :param road: returns the path of modern clients to a server; None while it is not known.
+    :param path: returns the path of modern clients to a server; None while it is not known.
     :param told_of: returns the ``told`` of a legacy server's child for a client's ``_meta``.
     """
 
     def __init__(
         self,
-        road: Callable[[ServerSpec], EraPath | None],
+        path: Callable[[ServerSpec], EraPath | None],
         told_of: Callable[[ServerSpec, Envelope], str],
     ) -> None:
-        self._road = road
+        self._path = path
         self._told_of = told_of
         self._read: dict[bytes, ModernClient | None] = {}  # requests repeat it
 
@@ -123,7 +123,7 @@ class Clients:
         """Return the ``told`` of a server for a client (`mcpgateway.hub.catalog.listed`); empty for none."""
         if client is None:
             return ""
-        if self._road(server) is EraPath.BRIDGED:
+        if self._path(server) is EraPath.BRIDGED:
             return self._told_of(server, client.meta)
         return told_in(self.words(server, client))
 
@@ -131,7 +131,7 @@ class Clients:
         """Return the ``_meta`` of the gateway's request for a server's list for a client."""
         if client is None:
             return dict(OWN)
-        if self._road(server) is EraPath.BRIDGED:
+        if self._path(server) is EraPath.BRIDGED:
             return dict(client.meta)  # a child may be started with these capabilities
         return OWN | {modern.CAPABILITIES_KEY: client.meta[modern.CAPABILITIES_KEY]}
 
@@ -146,7 +146,7 @@ class ModernParts:
     :ivar snapshots: the recorded answers of servers; None where none are kept.
     """
 
-    board: ViewRegistry
+    view_sessions: ViewRegistry
     pool: Pool
     clock: IReactorTime
     states: RequestStates
@@ -177,7 +177,7 @@ class _Seen:
 class ModernRegistry:
     """The contents of views, and the parts common to all modern requests; a `mcpgateway.views.routing.ViewClients`.
 
-    :ivar errands: the calls of the gateway's own tools.
+    :ivar own_calls: the calls of the gateway's own tools.
     :ivar lists: fetches servers' lists.
     :ivar shield: called with each call of a server's tool before it is sent, to shorten its result.
     :ivar called: called for each call that no client waits for.
@@ -189,9 +189,9 @@ class ModernRegistry:
     :ivar clients: the capabilities of clients that servers get.
     """
 
-    def __init__(self, stateless: Stateless, around: ModernParts) -> None:
-        self.stateless = stateless
-        self.librarian = around.board.librarian
+    def __init__(self, modern_dispatcher: ModernDispatcher, parts: ModernParts) -> None:
+        self.modern_dispatcher = modern_dispatcher
+        self.server_lists = parts.view_sessions.server_lists
         self.shield: Shield = as_it_is
         self.called: Callable[[str, str], None] = _uncounted
         self.own: Meter | None = None
@@ -199,17 +199,21 @@ class ModernRegistry:
         self.kept: KeptResults | None = None
         self.may_fly: Callable[[Item], bool] = lambda _: False
         self.flies: Flies = alone
-        self.errands = OwnToolCalls(around.states, around.seconds, around.clock)
-        self._snapshots = around.snapshots
-        self._pool = around.pool
-        self._eras = stateless.eras
-        self.clients = Clients(stateless.road, stateless.to_legacy.told)
+        self.own_calls = OwnToolCalls(parts.states, parts.seconds, parts.clock)
+        self._snapshots = parts.snapshots
+        self._pool = parts.pool
+        self._eras = modern_dispatcher.eras
+        self.clients = ClientMeta(modern_dispatcher.path, modern_dispatcher.to_legacy.told)
         self.lists = ModernLists(
-            around.board, stateless.submit, self.clients.told, self.clients.words, around.snapshots
+            parts.view_sessions,
+            modern_dispatcher.submit,
+            self.clients.told,
+            self.clients.words,
+            parts.snapshots,
         )
-        self.board = around.board
-        self._look_at = around.board.seen
-        self.clock = around.clock
+        self.view_sessions = parts.view_sessions
+        self._look_at = parts.view_sessions.seen
+        self.clock = parts.clock
         self._seen: dict[tuple[str, str, str, TokenScope | None, bytes], _Seen] = {}
 
     def use(self, outcomes: Outcomes) -> None:
@@ -221,15 +225,15 @@ class ModernRegistry:
 
     def catch_up(self) -> Deferred[None]:
         """Have edits of the configuration read; fires when they are in force."""
-        return self.board.catch_up()
+        return self.view_sessions.catch_up()
 
-    def view_of(self, call: Request) -> View:
+    def view_of(self, request: Request) -> View:
         """Return the view of a request that has just come.
 
         :raise UnknownServer: the view no longer exists.
         """
-        call.caller.client = self.clients.read(call.message.meta)
-        return self.look(call.caller)
+        request.caller.client = self.clients.read(request.message.meta)
+        return self.look(request.caller)
 
     def look(self, caller: Caller) -> View:
         """Return the view of a caller, cached for `LOOK_S`: with many servers it takes a while to make.
@@ -237,7 +241,7 @@ class ModernRegistry:
         :raise UnknownServer: the view no longer exists.
         """
         asked, principal = caller.server, caller.principal
-        scope = self.stateless.permits.of(principal) if is_client(principal) else None
+        scope = self.modern_dispatcher.permits.of(principal) if is_client(principal) else None
         key = (
             asked.name,
             asked.workspace,
@@ -248,14 +252,24 @@ class ModernRegistry:
         now, known = self.clock.seconds(), (self._pool.moves, self._eras.findings)
         seen = self._seen.get(key)
         is_fresh = seen is not None and seen.known == known and 0 <= now - seen.at < LOOK_S
-        if seen is not None and is_fresh and seen.asked is asked and seen.edition == self.board.edition:
+        if (
+            seen is not None
+            and is_fresh
+            and seen.asked is asked
+            and seen.edition == self.view_sessions.edition
+        ):
             return seen.view
-        spec = self.stateless.current(asked)
+        spec = self.modern_dispatcher.current(asked)
         if seen is None or not is_fresh or seen.spec is not spec:
             if len(self._seen) >= SEEN_LIMIT:
                 self._seen.clear()
             seen = self._seen[key] = _Seen(
-                asked, self.board.edition, spec, self._look_at(spec, scope, self._told_of(caller)), known, now
+                asked,
+                self.view_sessions.edition,
+                spec,
+                self._look_at(spec, scope, self._told_of(caller)),
+                known,
+                now,
             )
         return seen.view
 
@@ -268,7 +282,7 @@ class ModernRegistry:
 
         :raise InvalidParams: the directory does not exist.
         """
-        return self.board.within(view, cwd, None, self._told_of(caller))
+        return self.view_sessions.within(view, cwd, None, self._told_of(caller))
 
     def look_anew(self, caller: Caller) -> View:
         """Return the view of a caller, made anew.
@@ -280,64 +294,64 @@ class ModernRegistry:
 
     # To a server
 
-    def send(self, call: Request) -> None:
+    def send(self, request: Request) -> None:
         """Send a request to one server, under the server's own names.
 
         :raise GatewayError: the request is refused, and not sent.
         """
-        if self.stateless.forward(call, may_doubt=False):
+        if self.modern_dispatcher.forward(request, may_doubt=False):
             return
-        call.sink = refuses = _OnView(call.sink, call.caller.server.name)
+        request.sink = refuses = _OnView(request.sink, request.caller.server.name)
         try:
-            self.stateless.submit(call)
+            self.modern_dispatcher.submit(request)
         except _OF_ONE_SERVER as why:
-            refuses.failed(call, why)
+            refuses.failed(request, why)
 
-    def forward(self, call: Request, view: View, item: Item) -> None:
+    def forward(self, request: Request, view: View, item: Item) -> None:
         """Send a call of a tool or a prompt to its server, under its own name.
 
         :raise GatewayError: the call is refused, and not sent.
         """
-        call.caller = replace(call.caller, server=view.servers[item.server])
-        (call.message.params or {})["name"] = jsonrpc.raw(item.own)
+        request.caller = replace(request.caller, server=view.servers[item.server])
+        (request.message.params or {})["name"] = jsonrpc.raw(item.own)
         if item.kind is ListKind.TOOL:
-            self.shield(call, call.caller.principal, view, (item.server, item.own), None)
-            if self._flies(call, item):
+            self.shield(request, request.caller.principal, view, (item.server, item.own), None)
+            if self._flies(request, item):
                 return
-        self.send(call)
+        self.send(request)
 
-    def _flies(self, call: Request, item: Item) -> bool:
+    def _flies(self, request: Request, item: Item) -> bool:
         # Only at a server of the same era, and where no header has to be compared with each caller's arguments.
         if not self.may_fly(item) or _MIRRORED in bytes(item.input_schema or b""):
             return False
-        call.session = self.stateless.meeting(call.caller)
-        call.level = modern.level(call.message.meta)
-        return call.session is not None and self.flies(call, item, self.send)
+        request.session = self.modern_dispatcher.meeting(request.caller)
+        request.level = modern.level(request.message.meta)
+        return request.session is not None and self.flies(request, item, self.send)
 
-    def to_server(self, call: Request, view: View, server: str) -> None:
+    def to_server(self, request: Request, view: View, server: str) -> None:
         """Send a request to a server of the view, as it is.
 
         :raise GatewayError: the request is refused, and not sent.
         """
-        call.caller = replace(call.caller, server=view.servers[server])
-        self.send(call)
+        request.caller = replace(request.caller, server=view.servers[server])
+        self.send(request)
 
     # Requests that wait
 
-    def hold(self, call: Request) -> None:
+    def hold(self, request: Request) -> None:
         """Do nothing: the request of a client that has gone away is given up when it goes on."""
 
-    def release(self, call: Request) -> bool:
+    def release(self, request: Request) -> bool:
         """Return False if no client waits for the call any more."""
-        return not call.sink.is_gone
+        return not request.sink.is_gone
 
 
-def alone(call: Request, item: Item, submit: Submit) -> bool:
+def alone(request: Request, item: Item, submit: Submit) -> bool:
     """Return False: identical calls are not merged."""
     return False
 
 
-def as_it_is(call: Request, principal: str, view: View, target: tuple[str, str], level: Any) -> None:
+def as_it_is(request: Request, principal: str, view: View, target: tuple[str, str], level: Any) -> None:
     """Leave the call's result unchanged."""
 
 

@@ -20,7 +20,7 @@ from mcpgateway.discovery.records import ListKind
 from mcpgateway.discovery.resources import Owned, owner_named
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.caller import Caller
-from mcpgateway.hub.filters import Between
+from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.hub.pool import Pool
 from mcpgateway.interfaces import Request
 from mcpgateway.owntools.missing_servers import hint as not_all
@@ -38,7 +38,7 @@ from mcpgateway.views.view import View
 
 
 @define(eq=False, repr=False)
-class _Next(Between):
+class _Next(SinkFilter):
     """Reads a resource at the next server after one that does not have it; any other error is the answer."""
 
     routing: ModernRouting
@@ -47,117 +47,124 @@ class _Next(Between):
     uri: str
     owners: list[tuple[Owned, ServerSpec]]
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Take the server's response; after "not found" ask the next server."""
         from mcpgateway.views.own_messages import is_not_found
 
-        call.sink = self.sink
+        request.sink = self.sink
         if "error" not in reply or not is_not_found(reply["error"]):
-            self.sink.answered(call, reply)
+            self.sink.answered(request, reply)
             return
         try:
-            call.message, call.caller = self.message, self.caller
-            self.routing.read_at(call, self.uri, self.owners)
+            request.message, request.caller = self.message, self.caller
+            self.routing.read_at(request, self.uri, self.owners)
         except GatewayError as why:
-            call.sink.failed(call, why)
+            request.sink.failed(request, why)
 
 
 class ModernRouting(Routing):
     """Routes modern requests on views."""
 
-    def __init__(self, door: ModernRegistry, pool: Pool) -> None:
-        super().__init__(door, door.lists)
-        self._door = door
+    def __init__(self, registry: ModernRegistry, pool: Pool) -> None:
+        super().__init__(registry, registry.lists)
+        self._registry = registry
         self._pool = pool
         self.methods |= {
             "resources/read": self._read,
             **dict.fromkeys(("tasks/get", "tasks/update", "tasks/cancel"), self._task),
         }
 
-    def give(self, call: Request, view: View, kind: ListKind) -> None:
+    def give(self, request: Request, view: View, kind: ListKind) -> None:
         """Answer a request for a list from the lists that are known."""
-        door, lists, caller = self._door, self._door.lists, call.caller
+        registry, lists, caller = self._registry, self._registry.lists, request.caller
         is_shown = view.shows(kind)
         if is_shown:
             lists.shown(view, kind, caller)
         if kind is ListKind.TOOL:
-            door.listed(view)
+            registry.listed(view)
         terms = lists.terms(view.servers.values() if is_shown else (), kind, caller)
-        kept = door.kept.entries(kind, caller.principal) if door.kept is not None else []
+        kept = registry.kept.entries(kind, caller.principal) if registry.kept is not None else []
         if kept and kind is ListKind.RESOURCE:
             terms = evolve(terms, is_public=False)  # the originals are of this principal only
         # A list may be long, so it is not decoded again.
         result = jsonrpc.encode({"resultType": jsonrpc.raw(COMPLETE), **terms.written()})[:-1] + b","
-        listed = with_kept(view.listed(kind, is_dotted=call.is_dotted), kept)
+        listed = with_kept(view.listed(kind, is_dotted=request.is_dotted), kept)
         absent = lists.missing(view, kind, caller) if is_shown else {}
         whole = with_missing(Raw(result + bytes(listed)[1:]), absent)
-        call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, whole))
+        request.sink.answered(request, jsonrpc.result(jsonrpc.NULL, whole))
 
-    def run(self, call: Request, view: View, tool: Any) -> None:
+    def run(self, request: Request, view: View, tool: Any) -> None:
         """Run one of the gateway's own tools, or resume its call.
 
         :raise GatewayError: the call is refused.
         """
-        door, caller = self._door, call.caller
-        if door.errands.resume(call, caller.principal, caller.server.name):
+        registry, caller = self._registry, request.caller
+        if registry.own_calls.resume(request, caller.principal, caller.server.name):
             return
         from mcpgateway.owntools import answers
 
-        call.level = modern.level(call.message.meta)
-        errand = door.errands.begin(call, caller.principal, caller.server.name)
-        access = ModernAccess(door, view, caller, errand)
-        if door.own is not None:
-            door.own.begin_tool(errand.call, tool.name)
+        request.level = modern.level(request.message.meta)
+        own_call = registry.own_calls.begin(request, caller.principal, caller.server.name)
+        access = ModernAccess(registry, view, caller, own_call)
+        if registry.own is not None:
+            registry.own.begin_tool(own_call.request, tool.name)
         try:
-            tool.call(errand.call, _arguments(call.message), access)
+            tool.call(own_call.request, _arguments(request.message), access)
         except GatewayError as why:
-            answers.failed_by(errand.call, why)
+            answers.failed_by(own_call.request, why)
 
-    def _read(self, call: Request, view: View) -> None:
-        uri, kept = text_of(call, "uri", jsonrpc.URI_LIMIT), self._door.kept
-        if kept is not None and kept.has(uri, call.caller.principal):
-            found = kept.read(uri, call.caller.principal)
-            self.answer(found.addCallback(lambda result: OF_ERA[Era.MODERN] | result), call)
+    def _read(self, request: Request, view: View) -> None:
+        uri, kept = text_of(request, "uri", jsonrpc.URI_LIMIT), self._registry.kept
+        if kept is not None and kept.has(uri, request.caller.principal):
+            found = kept.read(uri, request.caller.principal)
+            self.answer(found.addCallback(lambda result: OF_ERA[Era.MODERN] | result), request)
             return
 
         def read(view: View) -> None:
             owners = [(each, view.servers[each.server]) for each in view.owners(uri)]
             if not owners:
-                absent = self._door.lists.missing(view, ListKind.RESOURCE, call.caller)
+                absent = self._registry.lists.missing(view, ListKind.RESOURCE, request.caller)
                 what, hint = missing(uri)
                 data = {"uri": uri, "missing": absent} if absent else {"uri": uri}
                 raise InvalidParams(what, "; ".join(filter(None, (hint, not_all(absent)))), data)
-            self.read_at(call, uri, owners)
+            self.read_at(request, uri, owners)
 
         kinds = (ListKind.RESOURCE, ListKind.TEMPLATE)
         self.seek(
-            call, view, kinds, lambda _: owner_named(uri), lambda view: view.resource(uri) is not None, read
+            request,
+            view,
+            kinds,
+            lambda _: owner_named(uri),
+            lambda view: view.resource(uri) is not None,
+            read,
         )
 
-    def read_at(self, call: Request, uri: str, owners: list[tuple[Owned, ServerSpec]]) -> None:
+    def read_at(self, request: Request, uri: str, owners: list[tuple[Owned, ServerSpec]]) -> None:
         """Read a resource at the first server that may have it, and at the next where that one does not.
 
         :raise GatewayError: the request is refused, and not sent.
         """
         (owner, server), *others = owners
         if others:
-            again = replace(call.message, params=dict(call.message.params or {}))
-            call.sink = _Next(call.sink, self, again, replace(call.caller), uri, others)
+            again = replace(request.message, params=dict(request.message.params or {}))
+            request.sink = _Next(request.sink, self, again, replace(request.caller), uri, others)
         if owner.uri != uri:
             from mcpgateway.views.own_messages import renamed
 
-            call.sink = Rewriter(call.sink, lambda result: renamed(result, owner.uri, uri))
-            (call.message.params or {})["uri"] = jsonrpc.raw(owner.uri)
-        call.caller = replace(call.caller, server=server)
-        self._door.send(call)
+            request.sink = Rewriter(request.sink, lambda result: renamed(result, owner.uri, uri))
+            (request.message.params or {})["uri"] = jsonrpc.raw(owner.uri)
+        request.caller = replace(request.caller, server=server)
+        self._registry.send(request)
 
-    def _task(self, call: Request, view: View) -> None:
-        modern.check_tasks(call.message.meta)
-        server = self.runner(view, call.caller.principal, peek.text(call.message.params, "taskId") or "")
+    def _task(self, request: Request, view: View) -> None:
+        modern.check_tasks(request.message.meta)
+        server = self.runner(
+            view, request.caller.principal, peek.text(request.message.params, "taskId") or ""
+        )
         if server is None:
             raise InvalidParams("Task not found")
-        call.caller = replace(call.caller, server=server)
-        self._door.send(call)
+        request.caller = replace(request.caller, server=server)
+        self._registry.send(request)
 
     def runner(self, view: View, principal: str, task: str) -> ServerSpec | None:
         """Return the server that runs a task of a principal; None where none does."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import Overloaded, ShuttingDown, UnknownSession
 from mcpgateway.hub.sessions import Session
-from mcpgateway.views.members import Forward, inner_id, named_elsewhere
+from mcpgateway.views.members import MemberFilter, inner_id, named_elsewhere
 
 if TYPE_CHECKING:
     from mcpgateway.views.registry import ViewRegistry
@@ -24,38 +24,38 @@ def meet(registry: ViewRegistry, session: Session, spec: ServerSpec) -> Session:
 
     :raise GatewayError: the session cannot be opened.
     """
-    inners = registry.inners(session)
-    here = inners.view.servers.get(spec.name)
+    members = registry.members_of(session)
+    here = members.view.servers.get(spec.name)
     if here is not None and here.workspace == spec.workspace:
         return registry.meet(session, spec.name)  # the view runs the server for the same workspace
     name = named_elsewhere(spec)
-    known = inners.sessions.pop(name, None)
+    known = members.sessions.pop(name, None)
     if known is not None:
-        inners.sessions[name] = known  # moved to the end, as the latest
+        members.sessions[name] = known  # moved to the end, as the latest
         return known
     return _open(registry, session, spec)
 
 
 def _open(registry: ViewRegistry, session: Session, spec: ServerSpec) -> Session:
-    inners, switchboard, name = registry.inners(session), registry.switchboard, named_elsewhere(spec)
-    if switchboard.sessions.named(session.id) is not session:
+    members, dispatcher, name = registry.members_of(session), registry.dispatcher, named_elsewhere(spec)
+    if dispatcher.sessions.named(session.id) is not session:
         raise UnknownSession("Session has ended")
-    if not switchboard.is_open:
+    if not dispatcher.is_open:
         raise ShuttingDown("the gateway is stopping")
-    if name not in inners.sessions:
+    if name not in members.sessions:
         _make_room(registry, session)
-        inner = switchboard.begin_inner(session, spec, inner_id(session, name), set())
-        inner.mailbox.attach(Forward(session, inner, registry.privately_changed, is_elsewhere=True))
-        inners.sessions[name] = inner
-    return inners.sessions[name]
+        inner = dispatcher.begin_inner(session, spec, inner_id(session, name), set())
+        inner.mailbox.attach(MemberFilter(session, inner, registry.privately_changed, is_elsewhere=True))
+        members.sessions[name] = inner
+    return members.sessions[name]
 
 
 def _make_room(registry: ViewRegistry, session: Session) -> None:
-    found = [each for name, each in registry.inners(session).sessions.items() if name != each.server.name]
+    found = [each for name, each in registry.members_of(session).sessions.items() if name != each.server.name]
     if len(found) < LIMIT:
         return
-    busy = registry.switchboard.calls.busy()
+    busy = registry.dispatcher.calls.busy()
     oldest = next((each for each in found if each not in busy), None)
     if oldest is None:
         raise Overloaded(f"{LIMIT} calls in other directories are under way already", "wait for one to end")
-    registry.switchboard.end_inner(oldest, UnknownSession("Session has ended"))
+    registry.dispatcher.end_member(oldest, UnknownSession("Session has ended"))

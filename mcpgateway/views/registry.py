@@ -27,7 +27,7 @@ from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.discovery.resources import ResourceOwners
 from mcpgateway.errors import BackendGone, GatewayError, ShuttingDown, UnknownServer
-from mcpgateway.hub.catalog.listed import Librarian
+from mcpgateway.hub.catalog.listed import ServerLists
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import slot_of
 from mcpgateway.hub.views import ViewsConfig
@@ -39,12 +39,12 @@ from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
 from mcpgateway.system.workspaces import WorkingDirectory
 from mcpgateway.views import specs
-from mcpgateway.views.members import Forward, Inners, inner_id, subscribed
+from mcpgateway.views.members import MemberFilter, MemberSessions, inner_id, subscribed
 from mcpgateway.views.results import Outcomes
-from mcpgateway.views.view import Sources, View
+from mcpgateway.views.view import View, ViewSources
 
 if TYPE_CHECKING:
-    from mcpgateway.hub.dispatch import Switchboard
+    from mcpgateway.hub.dispatch import LegacyDispatcher
     from mcpgateway.owntools.tool import Builtin
 
 
@@ -67,7 +67,7 @@ class ViewKey(Struct, frozen=True):
 class ViewRegistry:
     """The contents of views and the member sessions of their sessions.
 
-    :ivar librarian: the lists of all servers.
+    :ivar server_lists: the lists of all servers.
     :ivar edition: the number of changes of the configuration.
     :ivar clock: the clock of all waits.
     :ivar outcomes: counts calls, and shortens their results.
@@ -81,15 +81,15 @@ class ViewRegistry:
 
     def __init__(
         self,
-        switchboard: Switchboard,
-        librarian: Librarian,
+        dispatcher: LegacyDispatcher,
+        server_lists: ServerLists,
         clock: IReactorTime,
         ways: ViewsConfig,
         builtin: Callable[[], Builtin | None],
         outcomes: Outcomes,
     ) -> None:
-        self.switchboard = switchboard
-        self.librarian = librarian
+        self.dispatcher = dispatcher
+        self.server_lists = server_lists
         self.clock = clock
         self.outcomes = outcomes
         self.is_on: Callable[[ServerSpec], bool] = attrgetter("enabled")
@@ -105,7 +105,7 @@ class ViewRegistry:
         self._held: dict[Request, Callable[[str], None] | None] = {}
         self._due: dict[Session, dict[str, None]] = {}
         self.on_tick: list[Callable[[bool], None]] = []
-        self._approved = switchboard.scopes.approved()
+        self._approved = dispatcher.scopes.approved()
         self.use(ways)
 
     # The configuration
@@ -115,24 +115,24 @@ class ViewRegistry:
         self.ways = ways
         self._specs = {each.name: each for each in specs.view_specs(ways)}
         self._views.clear()
-        self._sources = Sources(
-            self.librarian,
+        self._sources = ViewSources(
+            self.server_lists,
             ways.gateway.views,
             self.builtin,
             self.outcomes.counts,
             self._holders,
-            self.switchboard.permits,
+            self.dispatcher.permits,
         )
         if self.outcomes.shielding is not None:
             self.outcomes.shielding.adopt(ways.gateway.shield)
 
     def members(self, view: ServerSpec) -> tuple[ServerSpec, ...]:
         """Return the servers that a view shows, as their entries define them."""
-        return self._on(specs.concerned(view, self.switchboard.servers.values(), self.ways))
+        return self._on(specs.concerned(view, self.dispatcher.servers.values(), self.ways))
 
     def own(self, view: ServerSpec) -> tuple[ServerSpec, ...]:
         """Return the servers that a view's workspace defines, as they are run there."""
-        scopes = self.switchboard.scopes
+        scopes = self.dispatcher.scopes
         own = tuple(scopes.of_principal(each, view.principal) for each in scopes.defined_for(view))
         return self._on(specs.concerned(view, own, self.ways))
 
@@ -146,29 +146,29 @@ class ViewRegistry:
         """
         if (known := self._specs.get(view.name)) is None:
             raise UnknownServer(f"Unknown server: {view.name}")
-        scopes = self.switchboard.scopes
+        scopes = self.dispatcher.scopes
         found = scopes.again(known, view.workspace) if view.workspace else known
         found = scopes.of_principal(found, view.principal)
         return evolve(found, is_everywhere=True) if view.is_everywhere else found
 
     def at_place(self, view: ServerSpec, place: WorkingDirectory) -> ServerSpec:
         """Return the current entry of a view for a working directory."""
-        scopes = self.switchboard.scopes
+        scopes = self.dispatcher.scopes
         found = scopes.variant(self._specs.get(view.name, view), place)
         return scopes.of_principal(found, view.principal)
 
     def look_again(self, session: Session) -> None:
         """Make the view of a session anew, and end member sessions that no longer fit it."""
-        if (inners := Inners.of(session)) is not None:
-            inners.view = self.view(session)
-            self._drop_strays(inners)
+        if (members := MemberSessions.of(session)) is not None:
+            members.view = self.view(session)
+            self._drop_strays(members)
             self._restore(session)
 
     # Workspaces
 
     def tick(self) -> None:
         """Advance by one second: read the servers of workspaces again, and notify the sessions there of changes."""
-        approved = self.switchboard.scopes.approved()
+        approved = self.dispatcher.scopes.approved()
         has_news, self._approved = approved != self._approved, approved
         if not approved and not has_news:
             return
@@ -179,7 +179,7 @@ class ViewRegistry:
             at = (session.server.name, session.server.workspace, session.server.principal)
             if at not in own:
                 own[at] = self.own(session.server)
-            if self.inners(session).view.own != own[at]:
+            if self.members_of(session).view.own != own[at]:
                 self.look_again(session)
                 self.announce_all(session)
         for each in self.on_tick:
@@ -187,25 +187,25 @@ class ViewRegistry:
 
     def locate(self, session: Session) -> None:
         """Find the working directory of a session's client, where it matters and is not known."""
-        scopes = self.switchboard.scopes
+        scopes = self.dispatcher.scopes
         if session.server.workspace or not session.owner or not scopes.is_placed(session.server):
             return
         session.server = scopes.variant(session.server, scopes.place_of_process(session.owner))
         if session.server.workspace:
-            self.switchboard.sessions.remember(session)
+            self.dispatcher.sessions.remember(session)
 
-    def _drop_strays(self, inners: Inners) -> None:
-        # The switchboard has ended those at servers of the configuration.
-        for name, inner in list(inners.sessions.items()):
-            is_everybodys = name in self.switchboard.servers and not inner.server.project
-            if not is_everybodys and inners.view.servers.get(name) != inner.server:
-                self.switchboard.end_inner(inner, BackendGone(f"{name} is not what it was any more"))
+    def _drop_strays(self, members: MemberSessions) -> None:
+        # The dispatcher has ended those at servers of the configuration.
+        for name, inner in list(members.sessions.items()):
+            is_everybodys = name in self.dispatcher.servers and not inner.server.project
+            if not is_everybodys and members.view.servers.get(name) != inner.server:
+                self.dispatcher.end_member(inner, BackendGone(f"{name} is not what it was any more"))
 
     # Views
 
     def view(self, session: Session) -> View:
         """Return the view of a session."""
-        scope = self.switchboard.permits.of(session.principal)
+        scope = self.dispatcher.permits.of(session.principal)
         return self._view(session.server, self._teller(session), scope)
 
     def _view(
@@ -214,7 +214,7 @@ class ViewRegistry:
         servers, told = {}, {}
         for each in _admitted(scope, self.members(spec)):
             try:
-                shown = self.switchboard.scopes.shown_by(spec, each)
+                shown = self.dispatcher.scopes.shown_by(spec, each)
             except GatewayError as why:
                 self.log.debug("{view} is without {server}: {why}", view=spec.name, server=each.name, why=why)
                 continue
@@ -235,8 +235,8 @@ class ViewRegistry:
         )
         found = self._views.get(key)
         if found is None:
-            every = _admitted(scope, specs.concerned(spec, self.switchboard.servers.values(), self.ways))
-            is_shown = self.switchboard.scopes.is_shown_by
+            every = _admitted(scope, specs.concerned(spec, self.dispatcher.servers.values(), self.ways))
+            is_shown = self.dispatcher.scopes.is_shown_by
             others = tuple(each for each in every if each.name not in servers and is_shown(spec, each))
             found = self._views[key] = View(spec, servers, told, self._sources, own, others, scope)
         return found
@@ -255,7 +255,7 @@ class ViewRegistry:
         :raise InvalidParams: the path is no directory.
         """
         specs.check_directory(cwd)
-        scopes = self.switchboard.scopes
+        scopes = self.dispatcher.scopes
         known = self._specs.get(view.spec.name, view.spec)
         spec = scopes.of_principal(scopes.variant(known, scopes.place_of(cwd)), view.spec.principal)
         told_of = self._teller(session) if session is not None else told_of
@@ -275,7 +275,7 @@ class ViewRegistry:
 
     def _teller(self, session: Session) -> Callable[[ServerSpec], str]:
         # The parameters may have to be read from the journal.
-        params = cache(lambda: self.switchboard.sessions.params_of(session))
+        params = cache(lambda: self.dispatcher.sessions.params_of(session))
         return lambda server: self.told(session, server, params)
 
     def told(
@@ -285,13 +285,13 @@ class ViewRegistry:
 
         :param params_of: returns the session's ``initialize`` parameters, so that they are read only once.
         """
-        pool = self.switchboard.pool
+        pool = self.dispatcher.pool
         if not session.id:
             return ""
-        params = params_of() if params_of is not None else self.switchboard.sessions.params_of(session)
+        params = params_of() if params_of is not None else self.dispatcher.sessions.params_of(session)
         if pool.scope(server) is not Share.SESSION:
             return pool.told(server, peek.mapping(params, "capabilities"))
-        if (inners := Inners.of(session)) is not None and server.name in inners.private:
+        if (members := MemberSessions.of(session)) is not None and server.name in members.private:
             return inner_id(session, server.name).decode()
         may_ask = server.interactive is not False
         return told_at_handshake(legacy.session_params(params, __version__, may_ask=may_ask))
@@ -303,28 +303,28 @@ class ViewRegistry:
             self._builtin = self._make_builtin()
         return self._builtin
 
-    def inners(self, session: Session) -> Inners:
+    def members_of(self, session: Session) -> MemberSessions:
         """Return the member sessions and the state of a session of a view."""
-        now, inners = self.switchboard.sessions.now, session.inners
-        if not isinstance(inners, Inners):
-            inners = session.inners = Inners(self.view(session), now)
-            inners.recall(session.uris or ())
-        elif not session.id and inners.seen_at != now:
+        now, members = self.dispatcher.sessions.now, session.members
+        if not isinstance(members, MemberSessions):
+            members = session.members = MemberSessions(self.view(session), now)
+            members.recall(session.uris or ())
+        elif not session.id and members.seen_at != now:
             # The session stands for all requests without an id, as long as such requests come.
-            inners.view, inners.seen_at = self.view(session), now
-        return inners
+            members.view, members.seen_at = self.view(session), now
+        return members
 
     def anew(self, session: Session) -> View:
         """Return the view of a session, after something may have changed.
 
         :raise UnknownServer: the view no longer exists.
         """
-        inners = self.inners(session)
+        members = self.members_of(session)
         if not session.id:
             # The session stands for all requests without an id, also for those that have waited for the change.
             session.server = self.current(session.server)
-            inners.view = self.view(session)
-        return inners.view
+            members.view = self.view(session)
+        return members.view
 
     # Sessions
 
@@ -333,9 +333,9 @@ class ViewRegistry:
         return list(self._outer)
 
     def _restore(self, session: Session) -> None:
-        inners = self.inners(session)
+        members = self.members_of(session)
         for server in subscribed(session):
-            if server in inners.view.servers and server not in inners.sessions:
+            if server in members.view.servers and server not in members.sessions:
                 try:
                     slot = slot_of(self.open_now(session, server))
                     if slot is not None and slot.era is Era.LEGACY:
@@ -353,12 +353,12 @@ class ViewRegistry:
 
         :raise GatewayError: the session cannot be opened.
         """
-        inners = self.inners(session)
-        known = inners.sessions.get(server)
+        members = self.members_of(session)
+        known = members.sessions.get(server)
         if known is not None:
             return known
         if not session.id:
-            return self.switchboard.session(None, self._spec(inners.view, server), session.principal)
+            return self.dispatcher.session(None, self._spec(members.view, server), session.principal)
         return self.open_now(session, server)
 
     def open_now(self, session: Session, server: str) -> Session:
@@ -366,17 +366,17 @@ class ViewRegistry:
 
         :raise GatewayError: the session cannot be opened.
         """
-        inners = self.inners(session)
-        known = inners.sessions.get(server)
+        members = self.members_of(session)
+        known = members.sessions.get(server)
         if known is not None:
             return known
-        if not self.switchboard.is_open:
+        if not self.dispatcher.is_open:
             raise ShuttingDown("the gateway is stopping")
-        spec = self._spec(inners.view, server)
+        spec = self._spec(members.view, server)
         uris = subscribed(session).get(server, set())
-        inner = self.switchboard.begin_inner(session, spec, inner_id(session, server), uris)
-        inner.mailbox.attach(Forward(session, inner, self.privately_changed))
-        inners.sessions[server] = inner
+        inner = self.dispatcher.begin_inner(session, spec, inner_id(session, server), uris)
+        inner.mailbox.attach(MemberFilter(session, inner, self.privately_changed))
+        members.sessions[server] = inner
         return inner
 
     def _spec(self, view: View, server: str) -> ServerSpec:
@@ -403,11 +403,11 @@ class ViewRegistry:
 
     def is_given(self, session: Session, kind: ListKind) -> None:
         """Note that a session's client is given a list, and withdraw its pending notification."""
-        inners = self.inners(session)
-        inners.listed[kind] = inners.view.mark(kind)
+        members = self.members_of(session)
+        members.listed[kind] = members.view.mark(kind)
         # Two lists have the same notification: it is withdrawn once the client has the current state of both.
         if all(
-            mark == inners.view.mark(each) for each, mark in inners.listed.items() if each.news == kind.news
+            mark == members.view.mark(each) for each, mark in members.listed.items() if each.news == kind.news
         ):
             session.mailbox.withdraw(kind.news)
             self._due.get(session, {}).pop(kind.news, None)
@@ -415,31 +415,31 @@ class ViewRegistry:
     def announce_all(self, session: Session) -> None:
         """Notify a session that all lists may have changed."""
         for kind in ListKind:
-            if self.inners(session).view.shows(kind):
+            if self.members_of(session).view.shows(kind):
                 self.announce(session, kind)
 
     def privately_changed(self, session: Session, news: str) -> None:
         """Take the notification of a client's own child that a list has changed."""
-        if (outer := session.outer) is None or (inners := Inners.of(outer)) is None:
+        if (outer := session.outer) is None or (members := MemberSessions.of(outer)) is None:
             return
         name = session.server.name
         own = inner_id(outer, name).decode()
-        if name not in inners.private:
-            self.librarian.lend(session.server, inners.view.told.get(name, ""), own)
-            inners.private.add(name)
-            inners.view = self.view(outer)
-        self.librarian.outdate(session.server, news, own)
+        if name not in members.private:
+            self.server_lists.lend(session.server, members.view.told.get(name, ""), own)
+            members.private.add(name)
+            members.view = self.view(outer)
+        self.server_lists.outdate(session.server, news, own)
 
     # Waiting calls
 
-    def hold(self, call: Request, on_cancel: Callable[[str], None] | None = None) -> None:
+    def hold(self, request: Request, on_cancel: Callable[[str], None] | None = None) -> None:
         """Hold a call; ``on_cancel`` is called with the reason if it is cancelled."""
-        self._held[call] = on_cancel
-        call.holder = self
+        self._held[request] = on_cancel
+        request.holder = self
 
-    def release(self, call: Request) -> bool:
+    def release(self, request: Request) -> bool:
         """Release a held call; return False when it was cancelled."""
-        return self._held.pop(call, gone) is not gone
+        return self._held.pop(request, gone) is not gone
 
 
 def gone(reason: str) -> None:

@@ -60,7 +60,7 @@ class Outcomes:
 
     def over(
         self,
-        call: Request,
+        request: Request,
         principal: str,
         view: View,
         target: tuple[str, str],
@@ -78,10 +78,10 @@ class Outcomes:
         self.called(server, tool)
         if self.shielding is not None:
             chosen = self.shielding.level(view.servers[server], tool, level)
-            self.shielding.over(call, item or view.tool(server, tool), chosen, principal)
+            self.shielding.over(request, item or view.tool(server, tool), chosen, principal)
 
     def shield(
-        self, spec: ServerSpec, call: Request, item: Item | None, level: Level | None, principal: str
+        self, spec: ServerSpec, request: Request, item: Item | None, level: Level | None, principal: str
     ) -> None:
         """Have the result of a call of the gateway's shortened.
 
@@ -91,16 +91,16 @@ class Outcomes:
         if self.shielding is not None:
             tool = item.own if item is not None else ""
             chosen = self.shielding.level(spec, tool, level)
-            self.shielding.over(call, item, chosen, principal, is_own=item is None)
+            self.shielding.over(request, item, chosen, principal, is_own=item is None)
 
-    def flies(self, call: Request, item: Item | None, submit: Callable[[Request], None]) -> bool:
+    def flies(self, request: Request, item: Item | None, submit: Callable[[Request], None]) -> bool:
         """Merge a call with identical ones; return False where it has to be submitted by itself.
 
         :raise GatewayError: the call is refused.
         """
         if self.flights is None or item is None or not self.may_fly(item):
             return False
-        return self.flights.join(call, item, submit)
+        return self.flights.join(request, item, submit)
 
     def may_fly(self, item: Item) -> bool:
         """True if a tool is read-only and idempotent by its annotations."""

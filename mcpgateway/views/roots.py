@@ -37,40 +37,40 @@ class Roots:
 
     def ask(self, session: Session) -> None:
         """Ask a session's client for its roots, if they count."""
-        switchboard = self._registry.switchboard
-        inners = session.inners
+        dispatcher = self._registry.dispatcher
+        members = session.members
         if (
-            inners is None
-            or not inners.goes_by_roots
-            or not switchboard.scopes.shows_projects(session.server)
+            members is None
+            or not members.goes_by_roots
+            or not dispatcher.scopes.shows_projects(session.server)
         ):
             return
-        if "roots" not in switchboard.sessions.capabilities_of(session):
+        if "roots" not in dispatcher.sessions.capabilities_of(session):
             return
         asker = OwnAsker(Deferred())
         asker.done.addCallback(self._answered, session).addErrback(self._not_answered)
         try:
-            switchboard.questions.ask(NOBODY, asker, session, LIST, jsonrpc.request(0, LIST, {}))
+            dispatcher.questions.ask(NOBODY, asker, session, LIST, jsonrpc.request(0, LIST, {}))
         except GatewayError as why:
             self.log.debug("a client is not asked for its roots: {why}", event="roots.not_asked", why=why)
 
     def _answered(self, result: dict[str, Any], session: Session) -> None:
-        registry, switchboard = self._registry, self._registry.switchboard
-        if switchboard.sessions.named(session.id) is not session:
+        registry, dispatcher = self._registry, self._registry.dispatcher
+        if dispatcher.sessions.named(session.id) is not session:
             return
-        places = [switchboard.scopes.place_of(each) for each in paths_in(result)]
+        places = [dispatcher.scopes.place_of(each) for each in paths_in(result)]
         chosen = self._chosen([each for each in places if each.directory], session)
         if chosen is None:
             return
         former, session.server = session.server, registry.at_place(session.server, chosen)
         if session.server.workspace != former.workspace:
-            switchboard.sessions.remember(session)
+            dispatcher.sessions.remember(session)
             registry.look_again(session)
             registry.announce_all(session)
 
     def _chosen(self, places: list[WorkingDirectory], session: Session) -> WorkingDirectory | None:
         # Of several roots, the first with servers of its own.
-        scopes = self._registry.switchboard.scopes
+        scopes = self._registry.dispatcher.scopes
         own = (each for each in places if scopes.is_of_project(session.server, each))
         return next(own, next(iter(places), None))
 

@@ -51,7 +51,7 @@ class ViewClients(Protocol):
     def catch_up(self) -> Deferred[None]:
         """Have edits of the configuration read; fires when they are in force."""
 
-    def view_of(self, call: Request) -> View:
+    def view_of(self, request: Request) -> View:
         """Return the view of a request that has just come.
 
         :raise GatewayError: the view no longer exists, or the gateway is stopping.
@@ -69,19 +69,19 @@ class ViewClients(Protocol):
         :raise UnknownServer: the view no longer exists.
         """
 
-    def hold(self, call: Request) -> None:
+    def hold(self, request: Request) -> None:
         """Hold a call that waits."""
 
-    def release(self, call: Request) -> bool:
+    def release(self, request: Request) -> bool:
         """Hold a call no longer; return False if no client waits for it any more."""
 
-    def forward(self, call: Request, view: View, item: Item) -> None:
+    def forward(self, request: Request, view: View, item: Item) -> None:
         """Send a call of a tool or a prompt to its server, under its own name.
 
         :raise GatewayError: the call is refused, and not sent.
         """
 
-    def to_server(self, call: Request, view: View, server: str) -> None:
+    def to_server(self, request: Request, view: View, server: str) -> None:
         """Send a request to a server of the view, as it is.
 
         :raise GatewayError: the request is refused, and not sent.
@@ -107,102 +107,102 @@ class Routing(ABC):
         }
 
     @abstractmethod
-    def give(self, call: Request, view: View, kind: ListKind) -> None:
+    def give(self, request: Request, view: View, kind: ListKind) -> None:
         """Answer a request for a list from the lists that are known."""
 
     @abstractmethod
-    def run(self, call: Request, view: View, tool: Any) -> None:
+    def run(self, request: Request, view: View, tool: Any) -> None:
         """Run one of the gateway's own tools.
 
         :raise GatewayError: the call is refused.
         """
 
-    def submit(self, call: Request) -> None:
+    def submit(self, request: Request) -> None:
         """Answer a request, or send it to a server.
 
         :raise GatewayError: the request is refused.
         """
-        handler = self.methods.get(call.method)
+        handler = self.methods.get(request.method)
         if handler is None:
-            raise UnknownMethod(f"Method not found: {call.method}")
-        handler(call, self._clients.view_of(call))
+            raise UnknownMethod(f"Method not found: {request.method}")
+        handler(request, self._clients.view_of(request))
 
     # Lists
 
-    def _list(self, call: Request, view: View) -> None:
-        if "cursor" in (call.message.params or {}):
+    def _list(self, request: Request, view: View) -> None:
+        if "cursor" in (request.message.params or {}):
             raise InvalidParams("Invalid params: there is no such cursor; every list is one page")
-        kind = KINDS[call.method]
+        kind = KINDS[request.method]
         if not view.shows(kind):
-            self.give(call, view, kind)
+            self.give(request, view, kind)
             return
         caught_up = self._clients.catch_up()
         if caught_up.called:
-            self._list_now(call, kind)
+            self._list_now(request, kind)
         else:
-            self.after(caught_up, call, lambda _: self._list_now(call, kind))
+            self.after(caught_up, request, lambda _: self._list_now(request, kind))
 
-    def _list_now(self, call: Request, kind: ListKind) -> None:
-        clients, lists, client = self._clients, self._lists, client_of(call)
+    def _list_now(self, request: Request, kind: ListKind) -> None:
+        clients, lists, client = self._clients, self._lists, client_of(request)
         known = clients.look(client)
         unknown = [(each, kind) for each in lists.to_ask(known, kind, client)]
         soon = [each for each in unknown if lists.may_answer_soon(each[0], client)]
 
         def give(view: View) -> None:
-            self.give(call, view, kind)
+            self.give(request, view, kind)
             lists.begin([each for each in unknown if each not in soon], client)
 
         if soon:
-            self.after(lists.wait(soon, client, LIST_S), call, lambda _: give(clients.look(client)))
+            self.after(lists.wait(soon, client, LIST_S), request, lambda _: give(clients.look(client)))
         else:
             give(known)
 
     # Tools and prompts
 
-    def _call(self, call: Request, view: View) -> None:
-        found = view.find(text_of(call, "name"))
+    def _call(self, request: Request, view: View) -> None:
+        found = view.find(text_of(request, "name"))
         if found is not None:
-            self._to(call, view, found)
+            self._to(request, view, found)
         else:
-            self._by_name(call, view, ListKind.TOOL, View.find, self._to)
+            self._by_name(request, view, ListKind.TOOL, View.find, self._to)
 
-    def _to(self, call: Request, view: View, found: Any) -> None:
+    def _to(self, request: Request, view: View, found: Any) -> None:
         if isinstance(found, More):
-            params = call.message.params or {}
+            params = request.message.params or {}
             found, params["arguments"] = found.choose(peek.members(params, "arguments"))
-            if call.caller is not None:
-                call.caller = replace(call.caller, headers=None)  # they repeat other arguments
+            if request.caller is not None:
+                request.caller = replace(request.caller, headers=None)  # they repeat other arguments
         if isinstance(found, Item):
-            self._clients.forward(call, view, found)
+            self._clients.forward(request, view, found)
         else:
-            self.run(call, view, found)
+            self.run(request, view, found)
 
-    def _prompt(self, call: Request, view: View) -> None:
-        self._by_name(call, view, ListKind.PROMPT, View.prompt, self._clients.forward)
+    def _prompt(self, request: Request, view: View) -> None:
+        self._by_name(request, view, ListKind.PROMPT, View.prompt, self._clients.forward)
 
     def _by_name(
         self,
-        call: Request,
+        request: Request,
         view: View,
         kind: ListKind,
         find: Callable[[View, str], Any],
         then: Callable[[Request, View, Any], None],
     ) -> None:
-        name = text_of(call, "name")
+        name = text_of(request, "name")
 
         def go_on(view: View) -> None:
             found = find(view, name)
             if found is None:
-                raise self._unknown(call, view, kind, name)
-            then(call, view, found)
+                raise self._unknown(request, view, kind, name)
+            then(request, view, found)
 
         def is_found(view: View) -> bool:
             return find(view, name) is not None
 
-        self.seek(call, view, (kind,), lambda view: view.named(name), is_found, go_on)
+        self.seek(request, view, (kind,), lambda view: view.named(name), is_found, go_on)
 
-    def _unknown(self, call: Request, view: View, kind: ListKind, name: str) -> InvalidParams:
-        near, missing = view.near(name, kind), self._lists.missing(view, kind, client_of(call))
+    def _unknown(self, request: Request, view: View, kind: ListKind, name: str) -> InvalidParams:
+        near, missing = view.near(name, kind), self._lists.missing(view, kind, client_of(request))
         known = "tools/list and gateway_search name" if kind is ListKind.TOOL else f"{kind.method} names"
         said = f"did you mean {', '.join(near)}?" if near else f"{known} those there are"
         hint = "; ".join(filter(None, (said, not_all(missing))))
@@ -211,8 +211,8 @@ class Routing(ABC):
 
     # Completion of arguments
 
-    def _complete(self, call: Request, view: View) -> None:
-        params = call.message.params or {}
+    def _complete(self, request: Request, view: View) -> None:
+        params = request.message.params or {}
         ref = peek.members(params, "ref")
         name, uri = peek.text(ref, "name"), peek.text(ref, "uri", jsonrpc.URI_LIMIT)
         if name is None and uri is None:
@@ -231,42 +231,46 @@ class Routing(ABC):
                 raise InvalidParams(f"Invalid params: there is no prompt or resource template {name or uri}")
             server, own = found
             params["ref"] = jsonrpc.raw(ref | {"uri" if name is None else "name": jsonrpc.raw(own)})
-            self._clients.to_server(call, view, server)
+            self._clients.to_server(request, view, server)
 
-        def whose(view: View) -> Collection[str]:
+        def named_servers(view: View) -> Collection[str]:
             return view.named(name) if name is not None else owner_named(uri)
 
         kinds = (ListKind.PROMPT,) if name is not None else (ListKind.TEMPLATE, ListKind.RESOURCE)
-        self.seek(call, view, kinds, whose, lambda view: find(view) is not None, complete)
+        self.seek(request, view, kinds, named_servers, lambda view: find(view) is not None, complete)
 
     # Waiting
 
-    def after(self, done: Deferred[Any], call: Request, then: Callable[[Any], None]) -> None:
+    def after(self, done: Deferred[Any], request: Request, then: Callable[[Any], None]) -> None:
         """Go on with a call when ``done`` fires, with its result, unless the call is cancelled before."""
-        self._clients.hold(call)
+        self._clients.hold(request)
 
         def go_on(found: Any) -> Any:
-            if not self._clients.release(call):
+            if not self._clients.release(request):
                 return None
             return found if isinstance(found, Failure) else then(found)
 
-        done.addBoth(go_on).addErrback(self._broken, call)
+        done.addBoth(go_on).addErrback(self._broken, request)
 
-    def _broken(self, why: Failure, call: Request) -> None:
+    def _broken(self, why: Failure, request: Request) -> None:
         if not why.check(GatewayError):
             self.log.failure("a request to a view broke", why, event="view.broken")
-        call.sink.failed(call, reason(why))
+        request.sink.failed(request, reason(why))
 
-    def answer(self, found: Deferred[dict[str, Any]], call: Request) -> None:
+    def answer(self, found: Deferred[dict[str, Any]], request: Request) -> None:
         """Answer a call with a result of the gateway's, unless the call is cancelled before."""
-        self.after(found, call, lambda result: call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, result)))
+        self.after(
+            found,
+            request,
+            lambda result: request.sink.answered(request, jsonrpc.result(jsonrpc.NULL, result)),
+        )
 
     def seek(
         self,
-        call: Request,
+        request: Request,
         view: View,
         kinds: Iterable[ListKind],
-        whose: Callable[[View], Collection[str]],
+        named_servers: Callable[[View], Collection[str]],
         is_found: Callable[[View], bool],
         then: Callable[[View], None],
     ) -> None:
@@ -274,20 +278,20 @@ class Routing(ABC):
 
         The name may be new, or of a server whose lists are not known yet.
 
-        :param whose: returns the servers that the name says it belongs to; empty where it does not say.
+        :param named_servers: returns the servers that the name says it belongs to; empty where it does not say.
         """
         if is_found(view):
             then(view)
             return
-        client = client_of(call)
-        sought = Deferred.fromCoroutine(self._seek(client, tuple(kinds), whose, is_found))
-        self.after(sought, call, lambda _: then(self._clients.look(client)))
+        client = client_of(request)
+        sought = Deferred.fromCoroutine(self._seek(client, tuple(kinds), named_servers, is_found))
+        self.after(sought, request, lambda _: then(self._clients.look(client)))
 
     async def _seek(
         self,
         client: Any,
         kinds: tuple[ListKind, ...],
-        whose: Callable[[View], Collection[str]],
+        named_servers: Callable[[View], Collection[str]],
         is_found: Callable[[View], bool],
     ) -> None:
         clients, lists = self._clients, self._lists
@@ -295,7 +299,7 @@ class Routing(ABC):
         view = clients.look(client)
         if is_found(view):
             return
-        named = whose(view)
+        named = named_servers(view)
         unknown = [(each, kind) for kind in kinds for each in lists.to_ask(view, kind, client, named)]
         if not named:
             await lists.wait(unknown, client)
@@ -309,7 +313,7 @@ class Routing(ABC):
             await deferLater(clients.clock, 0)
             now = clients.look_anew(client).servers
             if any(each.name in now and now[each.name] is not each for each, _ in unknown):
-                await self._seek(client, kinds, whose, is_found)
+                await self._seek(client, kinds, named_servers, is_found)
                 return
         raise why
 
@@ -324,17 +328,17 @@ async def settle(
     return lists.missing(clients.look(client), kind, client)
 
 
-def client_of(call: Request) -> Any:
+def client_of(request: Request) -> Any:
     """Return the client of a call: its caller in the modern era, else its session."""
-    return call.session if call.caller is None else call.caller
+    return request.session if request.caller is None else request.caller
 
 
-def text_of(call: Request, name: str, limit: int = jsonrpc.METHOD_LIMIT) -> str:
+def text_of(request: Request, name: str, limit: int = jsonrpc.METHOD_LIMIT) -> str:
     """Return a parameter that has to be a string.
 
     :raise InvalidParams: it is none.
     """
-    found = peek.text(call.message.params, name, limit)
+    found = peek.text(request.message.params, name, limit)
     if found is None:
         raise InvalidParams(f'Invalid params: "{name}" must be a string')
     return found

@@ -23,10 +23,10 @@ class SessionLists(ListFetcher[Session]):
 
     def told(self, server: ServerSpec, session: Session) -> str:
         """Return the ``told`` of a server for a session (`mcpgateway.hub.catalog.listed`)."""
-        view = self._board.inners(session).view
+        view = self._view_sessions.members_of(session).view
         if view.servers.get(server.name) is server:
             return view.told.get(server.name, "")
-        return self._board.told(session, server)  # it is run for another directory
+        return self._view_sessions.told(session, server)  # it is run for another directory
 
     def _told_now(self, server: ServerSpec, session: Session, told: str) -> str:
         # A client's own child that has notified of a change meanwhile has a list of that client alone.
@@ -42,14 +42,14 @@ class SessionLists(ListFetcher[Session]):
         if told:
             from mcpgateway.views.other_directories import meet
 
-            asked = meet(self._board, session, server)
+            asked = meet(self._view_sessions, session, server)
         else:
-            asked = self._switchboard.session(None, server, session.principal)
+            asked = self._dispatcher.session(None, server, session.principal)
         return Request(asked, jsonrpc.own_request(kind.method, params, b""), None, None)
 
-    def hello(self, call: Request) -> Envelope | None:
+    def hello(self, request: Request) -> Envelope | None:
         """Return the answer to the handshake of the child that a request goes to; None where none runs."""
-        slot = slot_of(call.session)
+        slot = slot_of(request.session)
         return slot.introduction if slot is not None else None
 
     def waits(self, session: Session, server: str, kind: ListKind) -> bool:
@@ -65,14 +65,14 @@ class SessionLists(ListFetcher[Session]):
 
     def may_list(self, server: ServerSpec, session: Session) -> bool:
         """True if a session may fetch a server's list: a session without an id has no child of its own."""
-        return bool(session.id) or self._switchboard.pool.scope(server) is not Share.SESSION
+        return bool(session.id) or self._dispatcher.pool.scope(server) is not Share.SESSION
 
     def may_answer_soon(self, server: ServerSpec, session: Session) -> bool:
         """True if a child that a session would ask for a server's lists is running."""
         told = self.told(server, session)
-        if is_own(told) and server.name not in self._board.inners(session).sessions:
+        if is_own(told) and server.name not in self._view_sessions.members_of(session).sessions:
             return False  # the client's own child has to be started first
-        slots = (each for each in self._switchboard.pool if each.server.name == server.name)
+        slots = (each for each in self._dispatcher.pool if each.server.name == server.name)
         is_its = (
             is_own(told) or each.era is Era.MODERN or each.told == told for each in slots if each.conversation
         )
@@ -84,15 +84,15 @@ class SessionLists(ListFetcher[Session]):
     def _is_wanted(self, server: ServerSpec, session: Session) -> bool:
         if session.id and not self._is_there(session):
             return False
-        is_shown = server.name in self._board.inners(session).view.servers
+        is_shown = server.name in self._view_sessions.members_of(session).view.servers
         return is_shown and super()._is_wanted(server, session)
 
     def _may_try_again(self, server: ServerSpec, session: Session, told: str) -> bool:
         is_there = not told or self._is_there(session)
-        return is_there and self._switchboard.is_open and super()._may_try_again(server, session, told)
+        return is_there and self._dispatcher.is_open and super()._may_try_again(server, session, told)
 
     def _is_there(self, session: Session) -> bool:
-        return self._switchboard.sessions.named(session.id) is session
+        return self._dispatcher.sessions.named(session.id) is session
 
     async def _with_tries(self, key: ListKey, server: ServerSpec, session: Session) -> None:
         try:

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.errors import GatewayError, InvalidParams
-from mcpgateway.hub.filters import Between
+from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.hub.levels import SET_LEVEL
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import slot_of
@@ -45,45 +45,45 @@ LIST_TASKS = "tasks/list"
 
 
 @define(eq=False, repr=False)
-class Held(Between):
+class OwnToolSink(SinkFilter):
     """The sink of a call of the gateway's own tools: it is answered once, and not after its cancellation.
 
     :ivar is_over: True if the call is cancelled, so that the tool's answer is dropped.
     """
 
     registry: ViewRegistry
-    call: Request
+    request: Request
     is_over: bool = False
     is_answered: bool = False
 
     def take_back(self, reason: str) -> None:
         """Note the cancellation; the canceller answers the client."""
         self.is_over = True
-        if self.call.meter is not None:
-            self.call.meter.taken_back(self.call, reason)
+        if self.request.meter is not None:
+            self.request.meter.taken_back(self.request, reason)
 
     @property
     def is_gone(self) -> bool:
         """True if no client waits for the answer any more."""
         return self.is_over or bool(self.sink.is_gone)
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Take the tool's answer."""
-        self.registry.release(call)
-        if call.meter is not None:
-            call.meter.answered(call, reply)
+        self.registry.release(request)
+        if request.meter is not None:
+            request.meter.answered(request, reply)
         if not self.is_over and not self.is_answered:
             self.is_answered = True
-            self.sink.answered(call, reply)
+            self.sink.answered(request, reply)
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Take the error in the place of an answer."""
-        self.registry.release(call)
-        if call.meter is not None:
-            call.meter.failed(call, why)
+        self.registry.release(request)
+        if request.meter is not None:
+            request.meter.failed(request, why)
         if not self.is_answered:
             self.is_answered = True
-            self.sink.failed(call, why)
+            self.sink.failed(request, why)
 
 
 class SessionRouting(Routing):
@@ -104,11 +104,11 @@ class SessionRouting(Routing):
             **dict.fromkeys(OWNED, self._task),
         }
 
-    def give(self, call: Request, view: View, kind: ListKind) -> None:
+    def give(self, request: Request, view: View, kind: ListKind) -> None:
         """Answer a request for a list from the lists that are known."""
-        session, outcomes = call.session, self._registry.outcomes
+        session, outcomes = request.session, self._registry.outcomes
         self._registry.is_given(session, kind)
-        listed = view.listed(kind, is_dotted=call.is_dotted)
+        listed = view.listed(kind, is_dotted=request.is_dotted)
         if kind is ListKind.TOOL:
             outcomes.listed(view)
         if outcomes.kept is not None:
@@ -118,9 +118,9 @@ class SessionRouting(Routing):
             listed = with_missing(listed, self._lists.missing(view, kind, session))
         if kind is ListKind.TOOL and view.kind == FULL and self._registry.builtin is not None:
             self._registry.builtin.heard(session)
-        call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": listed})
+        request.sink.answered(request, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": listed})
 
-    def run(self, call: Request, view: View, tool: Any) -> None:
+    def run(self, request: Request, view: View, tool: Any) -> None:
         """Run one of the gateway's own tools.
 
         :raise GatewayError: the call is refused.
@@ -128,58 +128,60 @@ class SessionRouting(Routing):
         from mcpgateway.owntools import answers  # what only views need
         from mcpgateway.views.legacy_access import LegacyAccess
 
-        access = LegacyAccess(call.session.principal, view, call.session, self._registry, self._forwarder)
-        call.sink = held = Held(call.sink, self._registry, call)
-        if call.meter is None:
-            self._registry.outcomes.own.begin_tool(call, tool.name)
-        self._registry.hold(call, held.take_back)
+        access = LegacyAccess(
+            request.session.principal, view, request.session, self._registry, self._forwarder
+        )
+        request.sink = held = OwnToolSink(request.sink, self._registry, request)
+        if request.meter is None:
+            self._registry.outcomes.own.begin_tool(request, tool.name)
+        self._registry.hold(request, held.take_back)
         try:
-            tool.call(call, peek.members(call.message.params, "arguments"), access)
+            tool.call(request, peek.members(request.message.params, "arguments"), access)
         except GatewayError as why:
-            answers.failed_by(call, why)
+            answers.failed_by(request, why)
 
     # The log level
 
-    def _set_level(self, call: Request, view: View) -> None:
-        session: Session = call.session
-        level = routing.asked_level(call.message.params)
+    def _set_level(self, request: Request, view: View) -> None:
+        session: Session = request.session
+        level = routing.asked_level(request.message.params)
         if session.id:
             session.level, session.has_level = level, True
-            self._registry.switchboard.sessions.remember(session)
-        for inner in list(self._registry.inners(session).sessions.values()):
+            self._registry.dispatcher.sessions.remember(session)
+        for inner in list(self._registry.members_of(session).sessions.values()):
             slot = slot_of(inner)
             if slot is not None and slot.has_levels:
                 self._forwarder.ask(inner, SET_LEVEL, {"level": jsonrpc.raw(level)}).addErrback(_let_go)
-        call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
+        request.sink.answered(request, jsonrpc.result(jsonrpc.NULL, {}))
 
     # Tasks
 
-    def _task(self, call: Request, view: View) -> None:
-        task = peek.text(call.message.params, "taskId")
-        server = self._owner(call.session, view, task) if task is not None else None
+    def _task(self, request: Request, view: View) -> None:
+        task = peek.text(request.message.params, "taskId")
+        server = self._owner(request.session, view, task) if task is not None else None
         if server is None:
             raise InvalidParams("Task not found")
-        self._forwarder.go(call, server)
+        self._forwarder.go(request, server)
 
     def _owner(self, session: Session, view: View, task: str) -> str | None:
-        found = self._registry.inners(session).tasks.get(task)
+        found = self._registry.members_of(session).tasks.get(task)
         if found is not None or not session.id:
             return found
         # The session may have begun the task before it was put aside.
-        for slot in self._registry.switchboard.pool:
+        for slot in self._registry.dispatcher.pool:
             name = slot.server.name
             if slot.shared and slot.tasks.owner(task) == inner_id(session, name) and name in view.servers:
                 return name
         return None
 
-    def _tasks(self, call: Request, view: View) -> None:
-        inners = self._registry.inners(call.session)
+    def _tasks(self, request: Request, view: View) -> None:
+        members = self._registry.members_of(request.session)
         asked = [
             self._forwarder.ask(inner, LIST_TASKS, {})
-            for inner in inners.sessions.values()
-            if inner.server.name in inners.tasks.values()
+            for inner in members.sessions.values()
+            if inner.server.name in members.tasks.values()
         ]
-        self.answer(DeferredList(asked, consumeErrors=True).addCallback(_all_tasks), call)
+        self.answer(DeferredList(asked, consumeErrors=True).addCallback(_all_tasks), request)
 
 
 def _all_tasks(found: list[tuple[bool, Envelope]]) -> dict[str, Any]:
@@ -190,8 +192,8 @@ def _all_tasks(found: list[tuple[bool, Envelope]]) -> dict[str, Any]:
     return {"tasks": tasks}
 
 
-def _pong(call: Request, view: View) -> None:
-    call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
+def _pong(request: Request, view: View) -> None:
+    request.sink.answered(request, jsonrpc.result(jsonrpc.NULL, {}))
 
 
 def _let_go(why: Failure) -> None:

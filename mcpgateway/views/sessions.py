@@ -20,8 +20,8 @@ from twisted.internet.interfaces import IReactorTime
 from mcpgateway.config.diff import Change, ChangedServer
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.errors import GatewayError
-from mcpgateway.hub.catalog.listed import Librarian, Whose
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.catalog.listed import ListAudience, ServerLists
+from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.views import Holder, ViewsConfig
@@ -35,7 +35,7 @@ from mcpgateway.views.results import Outcomes
 from mcpgateway.views.roots import Roots
 from mcpgateway.views.session_lists import SessionLists
 from mcpgateway.views.session_routing import SessionRouting
-from mcpgateway.views.single_server import Direct
+from mcpgateway.views.single_server import SingleServerResults
 
 # The settings that decide on what a view shows to a client, beside those of views.
 CONTENTS = ("shield", "security", "workspaces", "projects", "world", "adopted")
@@ -47,29 +47,29 @@ class ViewSessions(ViewRegistry):
 
     :ivar lists: fetches the lists that are not known.
     :ivar on_anew: called when all views have been made anew, with True where clients are notified of it.
-    :ivar errands: the calls of the gateway's own tools by modern clients; None until there is one.
+    :ivar own_calls: the calls of the gateway's own tools by modern clients; None until there is one.
     :ivar roots: asks clients for their roots.
     :ivar direct: shortens results on servers' own endpoints.
     """
 
     def __init__(
         self,
-        switchboard: Switchboard,
-        librarian: Librarian,
+        dispatcher: LegacyDispatcher,
+        server_lists: ServerLists,
         clock: IReactorTime,
         ways: ViewsConfig,
         builtin: Callable[[], Builtin | None],
         outcomes: Outcomes,
     ) -> None:
-        super().__init__(switchboard, librarian, clock, ways, builtin, outcomes)
+        super().__init__(dispatcher, server_lists, clock, ways, builtin, outcomes)
         self.on_anew: list[Callable[[bool], None]] = []
-        self.lists = SessionLists(self, switchboard.submit)
+        self.lists = SessionLists(self, dispatcher.submit)
         self.roots = Roots(self)
-        self.direct = Direct(outcomes, librarian, self.told)
-        self.errands: Holder | None = None
+        self.direct = SingleServerResults(outcomes, server_lists, self.told)
+        self.own_calls: Holder | None = None
         self.submit = SessionRouting(self, self.lists).submit
         self._learnt: dict[Session, dict[ListKind, None]] = {}
-        librarian.on_news = self._news
+        server_lists.on_news = self._news
 
     # The configuration
 
@@ -80,7 +80,7 @@ class ViewSessions(ViewRegistry):
             self.use(ViewsConfig(change.settings.gateway, change.settings.profiles))
         if not change.is_quiet:
             for each in change.former:
-                self.librarian.forget(each.name)
+                self.server_lists.forget(each.name)
         announces = not change.is_quiet or change.concerns("views", "profiles")
         if announces or is_set_anew or change.concerns(*CONTENTS):
             self.look_anew(announces=announces)
@@ -102,13 +102,13 @@ class ViewSessions(ViewRegistry):
             spec = self._specs.get(name)
             holders.retain({each.name for each in self.members(spec)} if spec is not None else ())
         for spec in self._specs.values():
-            self.switchboard.sessions.forget_anonymous(spec)
+            self.dispatcher.sessions.forget_anonymous(spec)
         for session in list(self._outer):
             self.locate(session)
             try:
                 session.server = self.current(session.server)
             except GatewayError:
-                self.switchboard.end(session, "its view was taken out of the configuration")
+                self.dispatcher.end(session, "its view was taken out of the configuration")
                 continue
             self.look_again(session)
             self.roots.ask(session)
@@ -123,16 +123,16 @@ class ViewSessions(ViewRegistry):
 
     def begin(self, session: Session) -> Raw:
         """Begin a session; return the result of its ``initialize``."""
-        view = self.inners(session).view
+        view = self.members_of(session).view
         if not is_relied_on(view, self._outer):
             view.refresh()
         self._outer[session] = None
-        return introduction.written(view, self.librarian, session.version)
+        return introduction.written(view, self.server_lists, session.version)
 
     def revived(self, session: Session) -> None:
         """Restore a session that is back, and notify it that its lists may have changed."""
         self._outer[session] = None
-        self.inners(session).listed.update(dict.fromkeys(ListKind))
+        self.members_of(session).listed.update(dict.fromkeys(ListKind))
         session.is_stale = False
         self.announce_all(session)
         self._restore(session)
@@ -140,8 +140,8 @@ class ViewSessions(ViewRegistry):
     def leave(self, session: Session, why: GatewayError) -> bool:
         """End the member sessions of a session that ends or is put aside; return True when a child is stopped."""
         self._outer.pop(session, None)
-        inner = list(session.inners.sessions.values()) if session.inners is not None else []
-        return any([self.switchboard.end_inner(each, why) for each in inner])  # noqa: C419 - all of them
+        inner = list(session.members.sessions.values()) if session.members is not None else []
+        return any([self.dispatcher.end_member(each, why) for each in inner])  # noqa: C419 - all of them
 
     def ask_roots(self, session: Session) -> None:
         """Ask a session's client for its roots, if the view depends on them."""
@@ -149,23 +149,23 @@ class ViewSessions(ViewRegistry):
 
     def missing(self, session: Session, kind: ListKind) -> Mapping[str, str]:
         """Return the servers whose list was missing in a session's list, with the reasons."""
-        return self.lists.missing(self.inners(session).view, kind, session)
+        return self.lists.missing(self.members_of(session).view, kind, session)
 
     # News
 
     def _news(self, server: str, kind: ListKind, told: str) -> None:
         # A session that waits for that list need not be notified of it.
         for session in self._outer:
-            inners = self.inners(session)
-            view = inners.view
+            members = self.members_of(session)
+            view = members.view
             is_its = server in view.servers and view.told.get(server, "") == told
             if (
                 is_its
-                and kind in inners.listed
+                and kind in members.listed
                 and view.shows(kind)
                 and not self.lists.waits(session, server, kind)
             ):
-                if self.librarian.is_fresh(view.servers[server], kind, told):
+                if self.server_lists.is_fresh(view.servers[server], kind, told):
                     self._learnt_for(session, kind)
                 else:
                     self.announce(session, kind)
@@ -180,22 +180,22 @@ class ViewSessions(ViewRegistry):
         learnt, self._learnt = self._learnt, {}
         for session, kinds in learnt.items():
             if session in self._outer:
-                inners = self.inners(session)
+                members = self.members_of(session)
                 for kind in kinds:
-                    if inners.listed.get(kind) != inners.view.mark(kind):
+                    if members.listed.get(kind) != members.view.mark(kind):
                         self.announce(session, kind)
 
     def lists_changed(self, slot: Slot, news: str) -> None:
         """Take a server's notification that a list has changed."""
         if slot.shared:
-            self.librarian.changed(slot.server, news, _whose(slot), slot.told)
-        elif any(each.is_apart for each in slot.sessions):  # lanes of modern clients
-            self.librarian.changed(slot.server, news, Whose.TOLD)
+            self.server_lists.changed(slot.server, news, _whose(slot), slot.told)
+        elif any(each.is_apart for each in slot.sessions):  # exclusive children of modern clients
+            self.server_lists.changed(slot.server, news, ListAudience.TOLD)
 
     def lost(self, slot: Slot) -> None:
         """Note that a child has ended."""
         if slot.shared:
-            self.librarian.lost(slot.server, _whose(slot), slot.told)
+            self.server_lists.lost(slot.server, _whose(slot), slot.told)
 
     # Requests
 
@@ -205,21 +205,21 @@ class ViewSessions(ViewRegistry):
         return list(dict.fromkeys((*self._held, *found)))
 
     def _others(self) -> list[Holder]:
-        found = (self.errands, self.outcomes.flights, self.outcomes.shielding)
+        found = (self.own_calls, self.outcomes.flights, self.outcomes.shielding)
         return [each for each in found if each is not None]
 
-    def withdraw(self, call: Request, reason: str) -> bool:
+    def withdraw(self, request: Request, reason: str) -> bool:
         """Cancel a held call; return False when it is not held."""
-        on_cancel = self._held.pop(call, gone)
+        on_cancel = self._held.pop(request, gone)
         if on_cancel is not None:
             on_cancel(reason)
         return on_cancel is not gone
 
-    def hurry(self, call: Request) -> bool:
+    def hurry(self, request: Request) -> bool:
         """Answer a call at once with its unshortened result, for lack of time; return False if that may not be."""
         shielding = self.outcomes.shielding
-        return shielding is not None and shielding.hurry(call)
+        return shielding is not None and shielding.hurry(request)
 
 
-def _whose(slot: Slot) -> Whose:
-    return Whose.ALL if slot.era is Era.MODERN else Whose.SHARED
+def _whose(slot: Slot) -> ListAudience:
+    return ListAudience.ALL if slot.era is Era.MODERN else ListAudience.SHARED

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.surface import Level
 from mcpgateway.discovery.records import Item, ListKind
-from mcpgateway.hub.catalog.listed import Librarian
+from mcpgateway.hub.catalog.listed import ServerLists
 from mcpgateway.hub.filters import reason
 from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, peek
@@ -30,55 +30,55 @@ if TYPE_CHECKING:
 _UNCUT = {"outputSchema": Raw(b'{"if":true}')}
 
 
-class Direct:
+class SingleServerResults:
     """Shortens results of single servers, and serves the originals at their endpoints.
 
     :param told: returns the ``told`` of a server for a session (`mcpgateway.hub.catalog.listed`).
     """
 
     def __init__(
-        self, outcomes: Outcomes, librarian: Librarian, told: Callable[[Session, ServerSpec], str]
+        self, outcomes: Outcomes, server_lists: ServerLists, told: Callable[[Session, ServerSpec], str]
     ) -> None:
         self._outcomes = outcomes
-        self._librarian = librarian
+        self._server_lists = server_lists
         self._told = told
 
-    def serves(self, call: Request) -> bool:
+    def serves(self, request: Request) -> bool:
         """Answer a session's request for an original, or have a tool's result shortened; return True if answered."""
-        session: Session = call.session
+        session: Session = request.session
         server = session.server
-        if call.method == "tools/call":
-            self._cover(call, server, self._told(session, server), session.principal)
-        return call.method == "resources/read" and self._reads(call, session.principal, Era.LEGACY)
+        if request.method == "tools/call":
+            self._cover(request, server, self._told(session, server), session.principal)
+        return request.method == "resources/read" and self._reads(request, session.principal, Era.LEGACY)
 
-    def serves_modern(self, call: Request, server: ServerSpec, principal: str) -> bool:
+    def serves_modern(self, request: Request, server: ServerSpec, principal: str) -> bool:
         """Do the same for a modern request, which has no session."""
-        if call.method == "tools/call":
-            self._cover(call, server, "", principal)
-        return call.method == "resources/read" and self._reads(call, principal, Era.MODERN)
+        if request.method == "tools/call":
+            self._cover(request, server, "", principal)
+        return request.method == "resources/read" and self._reads(request, principal, Era.MODERN)
 
-    def _cover(self, call: Request, server: ServerSpec, told: str, principal: str) -> None:
-        shielding, name = self._outcomes.shielding, peek.text(call.message.params, "name") or ""
+    def _cover(self, request: Request, server: ServerSpec, told: str, principal: str) -> None:
+        shielding, name = self._outcomes.shielding, peek.text(request.message.params, "name") or ""
         level = server.shield_tools.get(name) or server.shield or Level.OFF
         if shielding is not None and level is not Level.OFF:
-            shielding.over(call, self._tool(server, name, told), level, principal, is_direct=True)
+            shielding.over(request, self._tool(server, name, told), level, principal, is_direct=True)
 
     def _tool(self, server: ServerSpec, name: str, told: str) -> Item:
-        known = self._librarian.recall(server, ListKind.TOOL, told) or ()
+        known = self._server_lists.recall(server, ListKind.TOOL, told) or ()
         found = next((each for each in known if each.own == name), None)
         return found or Item(server.name, ListKind.TOOL, name, _UNCUT)
 
-    def _reads(self, call: Request, principal: str, era: Era) -> bool:
-        kept, uri = self._outcomes.kept, peek.text(call.message.params, "uri", jsonrpc.URI_LIMIT) or ""
+    def _reads(self, request: Request, principal: str, era: Era) -> bool:
+        kept, uri = self._outcomes.kept, peek.text(request.message.params, "uri", jsonrpc.URI_LIMIT) or ""
         if kept is None or not kept.has(uri, principal):
             return False
 
         def answer(result: dict[str, Any]) -> None:
-            if not call.sink.is_gone:
-                call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, OF_ERA[era] | result))
+            if not request.sink.is_gone:
+                request.sink.answered(request, jsonrpc.result(jsonrpc.NULL, OF_ERA[era] | result))
 
         def fail(why: Failure) -> None:
-            call.sink.failed(call, reason(why))
+            request.sink.failed(request, reason(why))
 
         kept.read(uri, principal).addCallback(answer).addErrback(fail)
         return True

@@ -27,7 +27,7 @@ _PROFILES = "mcp/p/"
 _FIXED = {"mcp/full": FULL, "mcp/search": SEARCH, "mcp/admin": ADMIN}
 
 
-class Keepers(FrozenRecord, frozen=True):
+class ViewStorage(FrozenRecord, frozen=True):
     """The storage of views' data; each None where nothing is kept.
 
     :ivar jobs: stores jobs, which outlive the gateway.
@@ -40,7 +40,7 @@ class Keepers(FrozenRecord, frozen=True):
     vault: Callable[[ShieldLimits], Vault] | None = None
 
 
-NOTHING_KEPT = Keepers()
+NOTHING_KEPT = ViewStorage()
 
 
 def view_specs(ways: ViewsConfig) -> tuple[ServerSpec, ...]:

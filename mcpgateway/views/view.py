@@ -30,7 +30,7 @@ from mcpgateway.discovery.resources import Owned, ResourceOwners, Routes
 from mcpgateway.discovery.token_savings import Spared, spared
 from mcpgateway.discovery.tokens import estimate
 from mcpgateway.hub.authorization import Permits
-from mcpgateway.hub.catalog.listed import Librarian
+from mcpgateway.hub.catalog.listed import ServerLists
 from mcpgateway.policy.permissions import OWN_TOOLS, TokenScope
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.views.specs import ADMIN, FULL, HYBRID
@@ -42,17 +42,17 @@ KINDS = {kind.method: kind for kind in ListKind}
 
 
 @frozen
-class Sources:
+class ViewSources:
     """The sources of all views.
 
-    :ivar librarian: the lists of all servers.
+    :ivar server_lists: the lists of all servers.
     :ivar builtin: the gateway's own tools; None where there are none.
     :ivar usage: returns the number of calls of each tool, by `Item.id`.
     :ivar permits: the permissions of tokens, for limited views.
     :ivar holders: the owners of the URIs that views have shown, by the names of the views.
     """
 
-    librarian: Librarian
+    server_lists: ServerLists
     settings: ViewSettings
     builtin: Builtin | None
     usage: Callable[[], Mapping[str, int]]
@@ -98,7 +98,7 @@ class View:
         spec: ServerSpec,
         servers: dict[str, ServerSpec],
         told: Mapping[str, str],
-        sources: Sources,
+        sources: ViewSources,
         own: tuple[ServerSpec, ...] = (),
         others: tuple[ServerSpec, ...] = (),
         scope: TokenScope | None = None,
@@ -111,7 +111,7 @@ class View:
         self.others = others
         self._sources = sources
         self._holders = sources.holders[spec.name]
-        self._librarian = sources.librarian
+        self._server_lists = sources.server_lists
         self._permits = sources.permits
         self._narrowed: dict[str, tuple[tuple[Item, ...], tuple[Item, ...]]] = {}
         self._own = self._listed_own()
@@ -168,7 +168,7 @@ class View:
         No name is both: `mcpgateway.discovery.naming` gives a server's tool none of the gateway's own.
         """
         look = self._seen
-        if look.generation != self._librarian.generation or look.listing is None:
+        if look.generation != self._server_lists.generation or look.listing is None:
             look = self._look_at_tools()
         found: Item | More | Tool | None = look.calls.get(name)
         if found is None and self._sources.builtin is not None:
@@ -183,8 +183,8 @@ class View:
         return look.listing or self._look_at_tools().listing  # type: ignore[return-value]  # it is there then
 
     def _look(self) -> _Look:
-        if self._seen.generation != self._librarian.generation:
-            self._seen = _Look(self._librarian.generation)
+        if self._seen.generation != self._server_lists.generation:
+            self._seen = _Look(self._server_lists.generation)
         return self._seen
 
     def _look_at_tools(self) -> _Look:
@@ -235,7 +235,7 @@ class View:
 
     def items(self, kind: ListKind) -> list[Item]:
         """Return all known entries of a list."""
-        known, told = self._librarian.known, self.told
+        known, told = self._server_lists.known, self.told
         shown = self.servers.values()
         if kind is ListKind.TOOL and self.scope is not None:
             lists = ((each, known(each, kind, told.get(each.name, "")) or ()) for each in shown)
@@ -246,7 +246,7 @@ class View:
 
     def to_ask(self, kind: ListKind) -> list[ServerSpec]:
         """Return the servers whose list is not known, or out of date."""
-        is_fresh, told = self._librarian.is_fresh, self.told
+        is_fresh, told = self._server_lists.is_fresh, self.told
         hidden = self.exposure.hidden if kind is ListKind.TOOL else ()
         return [
             each

@@ -11,7 +11,7 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.records import Item
 from mcpgateway.discovery.tokens import CHARACTERS_PER_TOKEN
 from mcpgateway.discovery.usage import Saving
-from mcpgateway.hub.catalog.listed import Librarian
+from mcpgateway.hub.catalog.listed import ServerLists
 from mcpgateway.hub.coalescing import SingleFlight
 from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.results.originals import Vault
@@ -20,17 +20,17 @@ from mcpgateway.hub.usage import Usage
 from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.interfaces import ILauncher, Request
 from mcpgateway.owntools import family
-from mcpgateway.owntools.job_records import Nowhere
+from mcpgateway.owntools.job_records import NoJobStore
 from mcpgateway.owntools.jobs import Jobs
 from mcpgateway.owntools.status import GatewayStatus
 from mcpgateway.owntools.tool import Access, Builtin, Tool
 from mcpgateway.views.results import Outcomes
 from mcpgateway.views.sessions import ViewSessions
-from mcpgateway.views.specs import Keepers
+from mcpgateway.views.specs import ViewStorage
 
 if TYPE_CHECKING:
     from mcpgateway.hub.catalog.recorded import Snapshots
-    from mcpgateway.hub.dispatch import Switchboard
+    from mcpgateway.hub.dispatch import LegacyDispatcher
     from mcpgateway.hub.health.health import Health
 
 OURS = ServerSpec("gateway", (), {}, "/")  # the server of the gateway's own tools
@@ -49,37 +49,37 @@ class HubParts(Protocol):
 
 
 @frozen
-class Parts:
+class ViewParts:
     """The objects from which the views' parts are built.
 
     :ivar mask: removes secrets from a text of a result, and counts them.
     """
 
-    switchboard: Switchboard
+    dispatcher: LegacyDispatcher
     health: Health
     launcher: ILauncher
     clock: Any
     snapshots: Snapshots | None
-    keepers: Keepers
+    keepers: ViewStorage
     mask: Callable[[str], tuple[str, int]]
 
 
-def board_of(hub: HubParts, parts: Parts) -> ViewSessions:
-    """Build the sessions of views for the switchboard."""
-    librarian = Librarian(parts.snapshots)
-    librarian.servers = lambda: parts.switchboard.servers.values()  # noqa: PLW0108 - they are replaced
-    librarian.limit = parts.switchboard.list_limit
+def view_sessions_of(hub: HubParts, parts: ViewParts) -> ViewSessions:
+    """Build the sessions of views for the legacy dispatcher."""
+    server_lists = ServerLists(parts.snapshots)
+    server_lists.servers = lambda: parts.dispatcher.servers.values()  # noqa: PLW0108 - they are replaced
+    server_lists.limit = parts.dispatcher.list_limit
     outcomes = _outcomes(hub, parts)
 
     def builtin() -> Builtin:
-        return _builtin(hub, parts, librarian, outcomes)
+        return _builtin(hub, parts, server_lists, outcomes)
 
-    made = ViewSessions(parts.switchboard, librarian, parts.clock, hub.ways, builtin, outcomes)
+    made = ViewSessions(parts.dispatcher, server_lists, parts.clock, hub.ways, builtin, outcomes)
     made.is_on, made.pause = parts.health.is_on, parts.health.pause
     return made
 
 
-def _outcomes(hub: HubParts, parts: Parts) -> Outcomes:
+def _outcomes(hub: HubParts, parts: ViewParts) -> Outcomes:
     keepers, limits = parts.keepers, hub.ways.gateway.shield
     hub.usage = keepers.usage() if keepers.usage is not None else None
     hub.vault = keepers.vault(limits) if keepers.vault is not None else None
@@ -97,17 +97,17 @@ def _saved_in(usage: Usage) -> Callable[[str, int, int], None]:
     return saved
 
 
-def _builtin(hub: HubParts, parts: Parts, librarian: Librarian, outcomes: Outcomes) -> Builtin:
-    switchboard, clock = parts.switchboard, parts.clock
+def _builtin(hub: HubParts, parts: ViewParts, server_lists: ServerLists, outcomes: Outcomes) -> Builtin:
+    dispatcher, clock = parts.dispatcher, parts.clock
 
-    def shield(call: Request, item: Item | None, level: Any, access: Access) -> None:
+    def shield(request: Request, item: Item | None, level: Any, access: Access) -> None:
         # The entry in the caller's view, which may be one of a workspace or of a repository.
         name = item.server if item is not None else ""
         server = next((each for each in access.specs() if each.name == name), OURS)
-        outcomes.shield(server, call, item, level, access.principal)
+        outcomes.shield(server, request, item, level, access.principal)
 
-    hub.jobs = Jobs(clock, parts.keepers.jobs or Nowhere(), shield, hub.vault)
-    sight = family.sight_of(switchboard, parts.health, librarian, hub.config)
+    hub.jobs = Jobs(clock, parts.keepers.jobs or NoJobStore(), shield, hub.vault)
+    sight = family.sight_of(dispatcher, parts.health, server_lists, hub.config)
     own = hub.manage(sight, parts.launcher, clock)
-    around = family.OwnToolParts(librarian, hub.vault, hub.jobs, sight, clock, shield)
-    return family.make_builtin(around, own)
+    tool_parts = family.OwnToolParts(server_lists, hub.vault, hub.jobs, sight, clock, shield)
+    return family.make_builtin(tool_parts, own)

@@ -86,7 +86,7 @@ class Road:
     @property
     def slot(self) -> Any:
         """The slot of its server."""
-        return next(iter(self.gateway.switchboard.pool))
+        return next(iter(self.gateway.dispatcher.pool))
 
     def turn(self) -> float:
         """CPU seconds of one call, over some of them."""

@@ -352,16 +352,16 @@ class HelpTests:
     """What a person is told of each command."""
 
     @pytest.mark.parametrize(
-        ("road", "command"),
+        ("key_path", "command"),
         list(commands()),
         ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
     )
-    def test_every_option_says_what_it_is_for(self, road, command):
+    def test_every_option_says_what_it_is_for(self, key_path, command):
         """Each command and each of its options has a sentence."""
         assert command.get_short_help_str()
         for each in command.params:
             if each.param_type_name == "option":
-                assert each.help, (road, each.name)
+                assert each.help, (key_path, each.name)
 
     def test_the_table_says_what_the_commands_say(self):
         """The group of all commands is one that loads a command when it is named."""

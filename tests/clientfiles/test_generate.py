@@ -89,25 +89,30 @@ class EntryTests:
             )
         serving = machine(tmp_path / "2", health={"aggregate": True})
         (wish,) = entries(SnippetRequest(dialect_of("claude"), (), SnippetForm.SINGLE), serving)
-        assert (wish.road, wish.ours["url"]) == (("mcpServers", "mcpgateway"), "http://localhost:9100/mcp")
+        assert (wish.key_path, wish.ours["url"]) == (
+            ("mcpServers", "mcpgateway"),
+            "http://localhost:9100/mcp",
+        )
         (entry,) = entries(SnippetRequest(dialect_of("claude-desktop"), (), SnippetForm.SINGLE), serving)
         assert entry.ours["args"] == ["stdio"]
 
     def test_the_running_gateway_knows_best(self, tmp_path: Path) -> None:
         """The servers are those of the gateway that runs; without one, those of the configuration."""
         here = machine(tmp_path, health={"backends": [{"name": "clock"}]})
-        assert [each.road[-1] for each in entries(SnippetRequest(dialect_of("cursor")), here)] == ["clock"]
+        assert [each.key_path[-1] for each in entries(SnippetRequest(dialect_of("cursor")), here)] == [
+            "clock"
+        ]
 
     @pytest.mark.parametrize("form", [SnippetForm.HTTP, SnippetForm.SHIM, SnippetForm.PROXY])
     def test_servers_of_projects(self, tmp_path: Path, form: SnippetForm) -> None:
         """A server of a project's is only there where it is named, and then its entry says for which project it is."""
         backends = [{"name": "clock"}, {"name": "db", "project": "/p/shop"}]
         here = machine(tmp_path, health={"backends": backends})
-        assert [each.road[-1] for each in entries(SnippetRequest(dialect_of("cursor"), (), form), here)] == [
-            "clock"
-        ]
+        assert [
+            each.key_path[-1] for each in entries(SnippetRequest(dialect_of("cursor"), (), form), here)
+        ] == ["clock"]
         (wish,) = entries(SnippetRequest(dialect_of("cursor"), ("db",), form), here)
-        assert dialect_of("cursor").names_project(wish.road, wish.ours, "/p/shop")
+        assert dialect_of("cursor").names_project(wish.key_path, wish.ours, "/p/shop")
         assert (
             dialect_of("cursor").listed({"mcpServers": {"db": wish.ours}}, LocalGateway(9100))[0].served
             == "db"

@@ -254,16 +254,16 @@ class ModernTests:
         """A request is called off by its notification."""
         made = Shim(modern)
         made.ask(1, "tools/call", name="x", _meta=MODERN)
-        assert len(modern.switchboard.calls) == 1
+        assert len(modern.dispatcher.calls) == 1
         made.notify("notifications/cancelled", requestId=1)
-        assert len(modern.switchboard.calls) == 0
+        assert len(modern.dispatcher.calls) == 0
 
     def test_a_shim_that_leaves(self, modern: MemoryGateway) -> None:
         """The end of a connection takes its requests back."""
         made = Shim(modern)
         made.ask(1, "tools/call", name="x", _meta=MODERN)
         made.leave()
-        assert len(modern.switchboard.calls) == 0
+        assert len(modern.dispatcher.calls) == 0
 
     def test_both_eras(self, modern: MemoryGateway) -> None:
         """A client that has spoken the modern era may begin a session afterwards."""
@@ -282,7 +282,7 @@ class EndTests:
         shim.ask(1, "tools/call", name="x")
         shim.leave()
         assert len(gateway.sessions) == 0
-        assert len(gateway.switchboard.calls) == 0
+        assert len(gateway.dispatcher.calls) == 0
 
     def test_a_connection_that_breaks(self, gateway: MemoryGateway, shim: Shim) -> None:
         """A broken connection leaves the session, which another connection goes on with."""
@@ -305,7 +305,7 @@ class EndTests:
     def test_a_session_that_is_ended(self, gateway: MemoryGateway, shim: Shim) -> None:
         """When somebody else ends the session the connection ends, so that its shim begins another."""
         assert shim.said
-        gateway.switchboard.end_named(shim.session.encode())
+        gateway.dispatcher.end_named(shim.session.encode())
         assert shim.said
         assert shim.taken == 2
         assert shim.transport.is_closing
@@ -316,7 +316,7 @@ class EndTests:
         made = Shim(gateway)
         made.ask(0, "initialize", protocolVersion="2025-11-25", capabilities={})
         assert made.said
-        gateway.switchboard.end_named(made.session.encode())
+        gateway.dispatcher.end_named(made.session.encode())
         made.ask(1, "ping")
         assert len(made.said) == 1
         assert made.taken == 1

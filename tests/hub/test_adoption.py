@@ -27,7 +27,7 @@ TOOLS_CHANGED = "notifications/tools/list_changed"
 
 def server(gateway, name):
     """The definition in force of a server."""
-    return gateway.switchboard.servers[name]
+    return gateway.dispatcher.servers[name]
 
 
 def without(gateway, name):
@@ -83,7 +83,7 @@ class RemovedTests:
         assert client.heard.json["error"]["message"] == "Session has ended"
         assert child.is_stopping
         assert len(gateway.sessions) == 0
-        assert list(gateway.switchboard.pool) == []
+        assert list(gateway.dispatcher.pool) == []
         client.call(2)
         assert client.heard.status == 404
         assert len(gateway.launcher.children) == 1
@@ -104,7 +104,7 @@ class RemovedTests:
         gateway.serve(*without(gateway, "shared"))
         gateway.serve(*gateway.settings.servers, evolve(old, command=("other",)))
         gateway.session()
-        (slot,) = gateway.switchboard.pool
+        (slot,) = gateway.dispatcher.pool
         assert slot.server.command == ("other",)
 
     def test_a_body_on_its_way(self):
@@ -165,7 +165,7 @@ class ChangedTests:
         client.call(1)
         assert gateway.child is not child
         assert len(gateway.child.asked("tools/call")) == 1
-        (slot,) = gateway.switchboard.pool
+        (slot,) = gateway.dispatcher.pool
         assert slot.server.env == {"A": "b"}
 
     def test_a_call_under_way(self):
@@ -243,12 +243,12 @@ class ChangedTests:
         """What a server speaks, and why it is not shared, is found out anew."""
         gateway = MemoryGateway(more=(ServerSpec("auto", ("run",), {}, "/"),))
         auto = server(gateway, "auto")
-        gateway.switchboard.pool.move(auto, "it asked")
-        gateway.switchboard.eras.learn(auto, Era.LEGACY, speaks=True)
+        gateway.dispatcher.pool.move(auto, "it asked")
+        gateway.dispatcher.eras.learn(auto, Era.LEGACY, speaks=True)
         gateway.edit("auto", command=("other",))
         auto = server(gateway, "auto")
-        assert gateway.switchboard.pool.reason(auto) == ""
-        assert gateway.switchboard.eras.known(auto).legacy is None
+        assert gateway.dispatcher.pool.reason(auto) == ""
+        assert gateway.dispatcher.eras.known(auto).legacy is None
 
     def test_while_it_is_found_out(self):
         """A throw-away child of the former definition is stopped, and says nothing of the next."""
@@ -267,7 +267,7 @@ class ChangedTests:
         gateway.edit("auto", command=("other",))
         assert all(each.is_stopping for each in former)
         gateway.tick(1)
-        assert gateway.switchboard.pool.reason(server(gateway, "auto")) == ""
+        assert gateway.dispatcher.pool.reason(server(gateway, "auto")) == ""
 
     def test_the_modern_era(self):
         """Requests go to the next child, and who listens is told that everything may be another."""
@@ -308,9 +308,9 @@ class ChangedTests:
         assert former.is_stopping
         post(client, request(2, "tools/call", envelope, name="t"))
         assert gateway.child is not former
-        assert {slot.server.command for slot in gateway.switchboard.pool} == {("other",)}
+        assert {slot.server.command for slot in gateway.dispatcher.pool} == {("other",)}
         gateway.serve(*without(gateway, "asks"))
-        assert list(gateway.switchboard.pool) == []
+        assert list(gateway.dispatcher.pool) == []
 
 
 class SettingsTests:
@@ -320,12 +320,12 @@ class SettingsTests:
         """Limits and the bridge count from the next moment on."""
         gateway = MemoryGateway()
         limits = Limits(sessions=1, spawns=1, handshake_s=3)
-        assert gateway.switchboard.eras.road(server(gateway, "shared"), Era.MODERN) is None
+        assert gateway.dispatcher.eras.path(server(gateway, "shared"), Era.MODERN) is None
         gateway.apply(evolve(gateway.settings, gateway=GatewaySettings(limits=limits, bridge=Bridge.OFF)))
         gateway.session()
         gateway.session()
         assert len(gateway.sessions) == 1
-        assert gateway.switchboard.eras.bridge(server(gateway, "shared")) is Bridge.OFF
+        assert gateway.dispatcher.eras.bridge(server(gateway, "shared")) is Bridge.OFF
 
     def test_the_gate(self):
         """A gate that is made wider lets in those that wait; one that is made narrower lets those inside be."""

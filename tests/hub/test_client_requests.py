@@ -75,7 +75,7 @@ class AnswerTests:
             assert answers(child)[-1] == {**answer, "id": identifier}
             assert type(answers(child)[-1]["id"]) is type(identifier)
         assert len(answers(child)) == len(kinds)
-        assert len(gateway.switchboard.questions) == 0
+        assert len(gateway.dispatcher.questions) == 0
 
     def test_as_it_was_spelled(self, gateway: MemoryGateway) -> None:
         """Nothing but the id is spelled otherwise than the client spelled it."""
@@ -131,7 +131,7 @@ class AnswerTests:
         (asked,) = heard(ears)
         assert client.ask({"jsonrpc": "2.0", "id": asked["id"], "result": {}}).status == 202
         assert answers(child) == []
-        assert len(gateway.switchboard.questions) == 0
+        assert len(gateway.dispatcher.questions) == 0
 
 
 class WhereTests:
@@ -160,7 +160,7 @@ class WhereTests:
     def test_progress_of_it(self, gateway: MemoryGateway) -> None:
         """Only a session that has a question before it may report progress."""
         (one, child), (two, _) = connected(gateway), connected(gateway)
-        questions = gateway.switchboard.questions
+        questions = gateway.dispatcher.questions
         ears = gateway.listen(one)
         ask(child)
         assert questions.owns_token(session_of(gateway, one))
@@ -262,7 +262,7 @@ class CrowdedTests:
         (refused,) = answers(child)
         assert refused["id"] == 7
         assert "too many messages" in refused["error"]["message"]
-        assert len(gateway.switchboard.questions) == 0
+        assert len(gateway.dispatcher.questions) == 0
         assert {each["method"] for each in heard(gateway.listen(client))} == {"news"}
         gateway.tick(UNHEARD_TICKS + 1)
         assert len(answers(child)) == 1
@@ -310,7 +310,7 @@ class EndTests:
         one.ask(b"", "DELETE")
         assert answers(child) == [{"jsonrpc": "2.0", "id": identifier, **answer} for identifier in (1, 2)]
         assert answers(other) == []
-        assert len(gateway.switchboard.questions) == 1
+        assert len(gateway.dispatcher.questions) == 1
 
     def test_the_child_goes(self, gateway: MemoryGateway) -> None:
         """Its client is told, on the stream it was asked on; what it had not heard yet it never hears."""
@@ -322,7 +322,7 @@ class EndTests:
         asked, cancelled = heard(ears)
         assert cancelled["params"] == {"requestId": asked["id"], "reason": "the server has ended"}
         assert CANCELLED not in [event["method"] for event in heard(gateway.listen(two))]
-        assert len(gateway.switchboard.questions) == 0
+        assert len(gateway.dispatcher.questions) == 0
 
     @pytest.mark.parametrize(
         ("asked", "taken_back", "matches"),

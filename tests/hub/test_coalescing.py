@@ -50,7 +50,7 @@ class Skies:
         message = jsonrpc.read_client(json.dumps(body).encode())
         call = Request(session, message, message.token, Sink())
         sink = call.sink
-        has_joined = self.flights.join(call, tool, self.gateway.switchboard.submit)
+        has_joined = self.flights.join(call, tool, self.gateway.dispatcher.submit)
         return call, sink, has_joined
 
     def asked(self) -> list[dict[str, Any]]:
@@ -81,7 +81,7 @@ class TogetherTests:
     def test_the_sink(self, skies: Skies) -> None:
         """A flight waits for an answer as any other does."""
         skies.call(skies.session(), 1)
-        (own,) = (call for slot in skies.gateway.switchboard.pool for call in slot.calls())
+        (own,) = (call for slot in skies.gateway.dispatcher.pool for call in slot.calls())
         assert not own.sink.is_gone
 
     def test_progress(self, skies: Skies) -> None:
@@ -105,7 +105,7 @@ class TogetherTests:
     def test_a_refusal(self, skies: Skies) -> None:
         """A call that goes nowhere is refused, and leaves nothing behind."""
         session = skies.session()
-        skies.gateway.switchboard.is_open = False
+        skies.gateway.dispatcher.is_open = False
         with pytest.raises(ShuttingDown):
             skies.call(session, 1)
         assert skies.flights.calls() == []
@@ -128,7 +128,7 @@ class LeavingTests:
         one, two = (skies.call(skies.session(), each) for each in range(2))
         assert one[0].withdraw("enough")
         assert not skies.gateway.child.asked("notifications/cancelled")
-        (own,) = (call for slot in skies.gateway.switchboard.pool for call in slot.calls())
+        (own,) = (call for slot in skies.gateway.dispatcher.pool for call in slot.calls())
         assert own.session is two[0].session
         skies.gateway.child.answer(skies.asked()[0], {"x": 1})
         assert two[1].replies
@@ -145,7 +145,7 @@ class LeavingTests:
     def test_the_end_of_its_session(self, skies: Skies) -> None:
         """Where the call was lost with the first one's session, it is made once more for the others."""
         one, two, three = (skies.call(skies.session(), each) for each in range(3))
-        skies.gateway.switchboard.end(one[0].session, "it is over")
+        skies.gateway.dispatcher.end(one[0].session, "it is over")
         assert one[1].reasons
         assert len(skies.asked()) == 2
         skies.gateway.child.answer(skies.asked()[1], {"x": 1})
@@ -156,7 +156,7 @@ class LeavingTests:
     def test_gone(self, skies: Skies) -> None:
         """A flight is given up only when nobody waits any more."""
         one, two = (skies.call(skies.session(), each) for each in range(2))
-        (own,) = (call for slot in skies.gateway.switchboard.pool for call in slot.calls())
+        (own,) = (call for slot in skies.gateway.dispatcher.pool for call in slot.calls())
         one[1].is_gone = True
         assert not own.sink.is_gone
         two[1].is_gone = True

@@ -22,14 +22,14 @@ from mcpgateway.manage.servers import ServerOperations
 from mcpgateway.policy.stuck_calls import ProcessActivity
 from mcpgateway.system.process.peers import Peer
 from mcpgateway.system.result_files import ResultFiles
-from mcpgateway.views.specs import Keepers
+from mcpgateway.views.specs import ViewStorage
 from tests.support.doors import MemoryTransport
 from tests.support.edited import Edited
 from tests.support.gateway_in_memory import Answer, Client
 from tests.support.views import Offer, Stage, tool
 
 KEYS = {
-    ".".join(each.road): each
+    ".".join(each.key_path): each
     for each in known_keys()
     if not (each.key.alias or isinstance(each.key.kind, Section))
 }
@@ -37,11 +37,11 @@ PROOFS: dict[str, Callable[[Edited], None]] = {}
 EntryEdit = tuple[dict[str, Any], dict[str, Any]]
 
 
-def proves(*roads: str) -> Callable[[Callable[[Edited], None]], Callable[[Edited], None]]:
+def proves(*key_paths: str) -> Callable[[Callable[[Edited], None]], Callable[[Edited], None]]:
     """Say that a function shows of some keys that an edit of them counts at once."""
 
     def register(proof: Callable[[Edited], None]) -> Callable[[Edited], None]:
-        PROOFS.update(dict.fromkeys(roads, proof))
+        PROOFS.update(dict.fromkeys(key_paths, proof))
         return proof
 
     return register
@@ -49,7 +49,7 @@ def proves(*roads: str) -> Callable[[Callable[[Edited], None]], Callable[[Edited
 
 def counting(counts: Counts) -> list[str]:
     """The roads of all keys that count then."""
-    return [road for road, known in KEYS.items() if counts_of(known.road) is counts]
+    return [key_path for key_path, known in KEYS.items() if counts_of(known.key_path) is counts]
 
 
 def running(home: Path, **said: Any) -> Edited:
@@ -57,7 +57,7 @@ def running(home: Path, **said: Any) -> Edited:
     servers = {"a": {"command": "run", "share": "global"}, "b": {"command": "run", "share": "session"}}
 
     class Keeping(Edited):
-        keepers = Keepers(
+        keepers = ViewStorage(
             vault=lambda limits: Vault(
                 ResultFiles(f"{home}/results"), limits.keep, limits.keep_bytes, lambda: 0.0
             )
@@ -148,11 +148,11 @@ def _other_users(gateway: Edited) -> None:
 
 @proves("gateway.bridge")
 def _bridge(gateway: Edited) -> None:
-    server = gateway.switchboard.server("a")
+    server = gateway.dispatcher.server("a")
     gateway.put("gateway.bridge", "off")
-    assert gateway.switchboard.eras.bridge(server).value == "off"
+    assert gateway.dispatcher.eras.bridge(server).value == "off"
     gateway.put("gateway.bridge", "always")
-    assert gateway.switchboard.eras.bridge(server).value == "always"
+    assert gateway.dispatcher.eras.bridge(server).value == "always"
 
 
 @proves("gateway.auth_mcp_transport")
@@ -249,7 +249,7 @@ def _bodies(gateway: Edited) -> None:
 def _list_bytes(gateway: Edited) -> None:
     client = gateway.client("a")
     client.call(0, "initialize", protocolVersion="2025-06-18")
-    limit = gateway.hub.switchboard.list_limit
+    limit = gateway.hub.dispatcher.list_limit
     for most, is_kept in ((1024, False), (4096, True)):
         gateway.put("gateway.limits.list_bytes", most)
         assert limit.admits(2000, 1) is is_kept
@@ -364,7 +364,7 @@ def _env_file(gateway: Edited) -> None:
     gateway.put("servers.a.env", {"X": "${VALUE:-none}"})
     (gateway.path.parent / "other.env").write_text("VALUE=brought\n")
     gateway.put("gateway.env_file", str(gateway.path.parent / "other.env"))
-    assert gateway.switchboard.server("a").env["X"] == "brought"
+    assert gateway.dispatcher.server("a").env["X"] == "brought"
 
 
 def listed(gateway: Edited, path: str = "/mcp", **offers: list[str]) -> list[str]:
@@ -643,7 +643,7 @@ def _timeout(gateway: Edited) -> None:
 @proves("servers.NAME.bridge")
 def _server_bridge(gateway: Edited) -> None:
     gateway.put("servers.a.bridge", "off")
-    assert gateway.switchboard.eras.bridge(gateway.switchboard.server("a")).value == "off"
+    assert gateway.dispatcher.eras.bridge(gateway.dispatcher.server("a")).value == "off"
 
 
 @proves(
@@ -696,10 +696,10 @@ def _excess(gateway: Edited) -> None:
 
 @proves("servers.NAME.concurrency")
 def _concurrency(gateway: Edited) -> None:
-    server = gateway.switchboard.server
-    assert not gateway.switchboard.pool.is_single(server("a"))
+    server = gateway.dispatcher.server
+    assert not gateway.dispatcher.pool.is_single(server("a"))
     gateway.put("servers.a.concurrency", 1)
-    assert gateway.switchboard.pool.is_single(server("a"))
+    assert gateway.dispatcher.pool.is_single(server("a"))
 
 
 @proves("servers.NAME.inject_args")
@@ -709,7 +709,7 @@ def _inject(gateway: Edited) -> None:
     client.call(1, name="x", arguments={})
     gateway.put("servers.a.inject_args", {"place": "there"})
     assert len(gateway.launcher.children) == 1
-    assert dict(gateway.switchboard.server("a").inject) == {"place": "there"}
+    assert dict(gateway.dispatcher.server("a").inject) == {"place": "there"}
 
 
 @proves("servers.NAME.prefix", "servers.NAME.expose_tools", "servers.NAME.pinned")
@@ -814,29 +814,29 @@ class CompletenessTests:
         assert counts_of(("servers", "NAME", "docker", "image")) is Counts.NEW_PROCESS
 
 
-@pytest.mark.parametrize("road", sorted(PROOFS))
-def test_at_once(road: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("key_path", sorted(PROOFS))
+def test_at_once(key_path: str, tmp_path: Path) -> None:
     """An edit of it is seen in a gateway that runs."""
-    PROOFS[road](running(tmp_path))
+    PROOFS[key_path](running(tmp_path))
 
 
-@pytest.mark.parametrize("road", sorted(counting(Counts.AT_START)))
-def test_at_start(road: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("key_path", sorted(counting(Counts.AT_START)))
+def test_at_start(key_path: str, tmp_path: Path) -> None:
     """An edit of it is said to wait for the next start, and nothing else is done."""
     gateway = running(tmp_path)
     gateway.session("a")
-    if road.startswith("gateway.tls_"):  # the one is nothing without the other
+    if key_path.startswith("gateway.tls_"):  # the one is nothing without the other
         gateway.said["gateway"] = {"tls_cert_path": "/other.pem", "tls_key_path": "/other.pem"}
-    gateway.put(road, AT_START[road])
-    assert road.split(".")[1] in gateway.following.state.restart
+    gateway.put(key_path, AT_START[key_path])
+    assert key_path.split(".")[1] in gateway.following.state.restart
     assert len(gateway.launcher.children) == 1
     assert not gateway.child.is_stopping
 
 
 def replacing() -> list[str]:
     """The keys of a server that its process is replaced for, those below others left out."""
-    found = (road.split(".") for road in counting(Counts.NEW_PROCESS))
-    return sorted({road[2] for road in found if road[:2] == ["servers", "NAME"]})
+    found = (key_path.split(".") for key_path in counting(Counts.NEW_PROCESS))
+    return sorted({key_path[2] for key_path in found if key_path[:2] == ["servers", "NAME"]})
 
 
 @pytest.mark.parametrize("key", replacing())
@@ -854,25 +854,25 @@ def test_new_process(key: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "road", ["gateway.env_policy", "env_policy", "profiles.NAME.env", "projects.NAME.env"]
+    "key_path", ["gateway.env_policy", "env_policy", "profiles.NAME.env", "projects.NAME.env"]
 )
-def test_new_environments(road: str, tmp_path: Path) -> None:
+def test_new_environments(key_path: str, tmp_path: Path) -> None:
     """So does an edit elsewhere that gives its server other values; it takes the next call."""
     gateway = running(tmp_path)
     gateway.environ["VALUE"] = "usual"
     gateway.put("servers.a", {"command": "run", "share": "workspace", "env": {"X": "${VALUE:-none}"}})
     here: dict[str, Any] = {"path": str(tmp_path), "profiles": ["NAME"]}
     gateway.said["profiles"] = {"NAME": {"env": {}}}
-    gateway.put("workspaces", {"NAME": here} if "profiles" in road else {})
+    gateway.put("workspaces", {"NAME": here} if "profiles" in key_path else {})
     assert served_with(gateway, Mcp_Project_Path=str(tmp_path)) == "none"
-    match road:
+    match key_path:
         case "profiles.NAME.env":
             gateway.put("profiles.NAME.env", {"VALUE": "theirs"})
         case "projects.NAME.env":
             gateway.put("projects", {"NAME": {"path": str(tmp_path), "env": {"VALUE": "theirs"}}})
         case _:
-            gateway.put(road, "full")
-    expected = "usual" if road.endswith("env_policy") else "theirs"
+            gateway.put(key_path, "full")
+    expected = "usual" if key_path.endswith("env_policy") else "theirs"
     assert served_with(gateway, Mcp_Project_Path=str(tmp_path)) == expected
 
 
@@ -880,23 +880,25 @@ def test_others_stay_stopped(tmp_path: Path) -> None:
     """A server that is started with the gateway, and was stopped, is not started for the edit of another."""
     gateway = running(tmp_path)
     gateway.put("servers.a.lazy", {"prewarm": True})
-    operating = ServerOperations(gateway.switchboard, gateway.health, gateway.clock)
+    operating = ServerOperations(gateway.dispatcher, gateway.health, gateway.clock)
     operating.stop("a")
     gateway.put("servers.b.timeout", "5s")
     assert len(gateway.launcher.children) == 1
 
 
-@pytest.mark.parametrize("road", sorted(counting(Counts.NEVER)))
-def test_never(road: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("key_path", sorted(counting(Counts.NEVER)))
+def test_never(key_path: str, tmp_path: Path) -> None:
     """An edit of it changes nothing."""
     gateway = running(tmp_path, profiles={"NAME": {}}, workspaces={"NAME": {"path": str(tmp_path)}})
     gateway.said["servers"]["NAME"] = {"command": "run", "share": "global"}
     gateway.said["projects"] = {"NAME": {"path": str(tmp_path)}}
     gateway.save()
     gateway.session("NAME")
-    before, servers = gateway.settings, dict(gateway.switchboard.servers)
-    road = road.replace("projects.description", "projects.NAME.description")
-    gateway.put(road, NOTED.get(road.rpartition(".")[2], "mcp" if road.endswith("errors") else ["note"]))
+    before, servers = gateway.settings, dict(gateway.dispatcher.servers)
+    key_path = key_path.replace("projects.description", "projects.NAME.description")
+    gateway.put(
+        key_path, NOTED.get(key_path.rpartition(".")[2], "mcp" if key_path.endswith("errors") else ["note"])
+    )
     assert gateway.settings.gateway == before.gateway
-    assert gateway.switchboard.servers == servers
+    assert gateway.dispatcher.servers == servers
     assert not gateway.child.is_stopping

@@ -28,9 +28,9 @@ class UnrecordedTests:
         for client in (used, aside, other):
             client.initialize()
         store.close()
-        for session in list(gateway.switchboard.sessions):
+        for session in list(gateway.dispatcher.sessions):
             if session.id != used.headers["Mcp-Session-Id"].encode():
-                gateway.switchboard.park(session, "a test")
+                gateway.dispatcher.park(session, "a test")
         for client in (used, aside):
             assert client.ask(b"", "DELETE").status == 200
             assert ping(client) == 404
@@ -42,7 +42,7 @@ class UnrecordedTests:
         store = Journal(":memory:", lambda: 1_700_000_000.0)
         store.close()
         gateway = MemoryGateway(store=store)
-        server = gateway.switchboard.server("shared")
+        server = gateway.dispatcher.server("shared")
         ids = Keys("a key of forty-three characters for the tests").session_ids()
         issued = [
             ids.issue(nth.to_bytes(SERIAL_BYTES, "big"), 1, "shared", "local", "2025-11-25")

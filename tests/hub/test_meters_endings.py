@@ -166,11 +166,11 @@ class Storm:
 def test_each_ends_once(steps: list[tuple[str, str, int]]) -> None:
     """When the gateway has stopped, every call that has begun has ended, once, and the counts say the same."""
     storm = Storm()
-    calls = storm.gateway.switchboard.calls
+    calls = storm.gateway.dispatcher.calls
     for step in steps:
         storm.step(*step)
         assert all(call.holder is not None for holder in calls.holders() for call in holder.calls())
-    storm.gateway.switchboard.close()
+    storm.gateway.dispatcher.close()
     storm.gateway.hub.close()
     storm.gateway.clock.advance(60)
     account = storm.account

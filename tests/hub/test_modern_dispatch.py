@@ -203,7 +203,7 @@ class CallTests:
 
     def test_while_stopping(self, gateway: MemoryGateway) -> None:
         """A gateway that is stopping takes nothing more."""
-        gateway.hub.stateless.close()
+        gateway.hub.modern_dispatcher.close()
         client = gateway.client("m")
         post(client, request(4, "tools/list"))
         assert refusal(client) == (200, -32603, 4)
@@ -294,7 +294,7 @@ class HangUpTests:
         call(gateway, two, 1)
         hang_up(one)
         assert not gateway.child.asked(CANCELLED)
-        assert len(gateway.switchboard.calls) == 1
+        assert len(gateway.dispatcher.calls) == 1
 
     def test_in_time(self) -> None:
         """A call that takes too long is taken back, and its client told."""
@@ -629,7 +629,7 @@ class StatefulTests:
         gateway.processes.dead.clear()
         self.ask(gateway, **{"X-Client-Pid": "11"})
         assert self.children(gateway) == [1, 1]
-        assert len(gateway.hub.stateless._of_peers) == 2
+        assert len(gateway.hub.modern_dispatcher._of_peers) == 2
 
     def test_the_process_of_a_listener_ends(self, gateway: MemoryGateway) -> None:
         """Whoever listened to its child is told that this is over."""

@@ -163,7 +163,7 @@ class ToldTests:
     def test_found_to_be_one_only(self, gateway: MemoryGateway) -> None:
         """A server that turns out to write gets no second child for another kind of client."""
         one = come(gateway)
-        gateway.switchboard.pool.traits.saw(gateway.switchboard.servers["auto"], "it writes")
+        gateway.dispatcher.pool.traits.saw(gateway.dispatcher.servers["auto"], "it writes")
         two = come(gateway, {"roots": {}})
         for each in (one, two):
             call(each)
@@ -479,6 +479,6 @@ class OfferTests:
         gateway = gateway_of()
         for nth in range(PLACES_LIMIT):
             come(gateway, {"extensions": {f"x{nth}": {}}})
-        pool, server = gateway.switchboard.pool, gateway.switchboard.servers["auto"]
+        pool, server = gateway.dispatcher.pool, gateway.dispatcher.servers["auto"]
         with pytest.raises(GatewayError, match="kinds of clients"):
             pool.shared(server, offer={"extensions": {"one": "more"}})

@@ -261,7 +261,7 @@ class EndTests:
         gateway.processes.exit(77)
         assert owners(gateway) == [78]
         assert ears.transport.taken.endswith(b"0\r\n\r\n")
-        assert [bool(slot.pid) for slot in gateway.switchboard.pool].count(True) == 1
+        assert [bool(slot.pid) for slot in gateway.dispatcher.pool].count(True) == 1
 
     def test_its_ids_stay_good(self, gateway: MemoryGateway) -> None:
         """Whoever goes on with one of its sessions gets it back, and keeps it."""

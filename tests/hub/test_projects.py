@@ -16,7 +16,7 @@ from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.merge import WorkspaceSpec
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.settings import Settings
-from mcpgateway.hub.workspaces import Ground
+from mcpgateway.hub.workspaces import WorkspaceSettings
 from mcpgateway.policy.agent_tokens import PREFIX, AgentToken, digest_of
 from mcpgateway.system.workspaces import WorkspaceFinder
 from mcpgateway.views.roots import paths_in
@@ -43,8 +43,8 @@ class House:
         offers = {each.name: Offer(tools=[tool("query")]) for each in self.servers}
         self.stage = Stage(self.gateway, **offers)
         places = WorkspaceFinder((), str(self.directory), self.gateway.clock.seconds)
-        ground = Ground(places, (), WorkspaceSpec, lambda server, _: server, lambda _: False)
-        self.gateway.switchboard.scopes.settle_on(ground)
+        ground = WorkspaceSettings(places, (), WorkspaceSpec, lambda server, _: server, lambda _: False)
+        self.gateway.dispatcher.scopes.settle_on(ground)
 
     def made(self, name: str) -> Path:
         """A directory."""
@@ -197,7 +197,7 @@ class DoorTests:
     def test_a_home_is_no_roof(self, house: House) -> None:
         """What Claude Code keeps for the home directory is for clients that were started there, and no deeper."""
         server = house.server("db-home", house.directory)
-        everything = (*house.gateway.switchboard.servers.values(), server)
+        everything = (*house.gateway.dispatcher.servers.values(), server)
         house.gateway.serve(*everything)
         for where, status in ((house.directory, 200), (house.shop, 404), (None, 404)):
             assert house.client(where, "/db-home/mcp").initialize(protocolVersion=VERSION).status == status
@@ -267,14 +267,14 @@ class ViewTests:
         """Where a project is a part of a repository, the rest of it is no part of the project."""
         (house.shop / ".git").mkdir()
         server = house.server("db-src", house.shop / "src")
-        house.gateway.serve(*house.gateway.switchboard.servers.values(), server)
+        house.gateway.serve(*house.gateway.dispatcher.servers.values(), server)
         house.stage.offers["db-src"] = Offer(tools=[tool("query")])
         assert house.names(house.shop / "src") == ["db-shop__query", "db-src__query", *EVERYBODYS]
         assert house.names(house.shop) == ["db-shop__query", *EVERYBODYS]
 
     def test_comes_later(self, house: House, working: Working) -> None:
         """A session that was begun before the project had any servers is listed them from then on."""
-        former = tuple(each for each in house.gateway.switchboard.servers.values() if not each.project)
+        former = tuple(each for each in house.gateway.dispatcher.servers.values() if not each.project)
         house.gateway.serve(*former)
         client = house.client(None, "/mcp/full", **{"X-Client-Pid": working(house.shop)})
         client.initialize(protocolVersion=VERSION)
@@ -298,7 +298,7 @@ class ViewTests:
         """A server that becomes another project's is no more there for the former's clients."""
         client = house.client(house.shop, "/db-shop/mcp")
         client.initialize(protocolVersion=VERSION)
-        servers = house.gateway.switchboard.servers
+        servers = house.gateway.dispatcher.servers
         moved = house.server("db-shop", house.blog)
         house.gateway.serve(*(moved if each.name == "db-shop" else each for each in servers.values()))
         client.call(1, "tools/list")
@@ -366,7 +366,7 @@ class RootsTests:
             headers = RestTests().agent(house)
         if why == "no projects":
             house.gateway.serve(
-                *(each for each in house.gateway.switchboard.servers.values() if not each.project)
+                *(each for each in house.gateway.dispatcher.servers.values() if not each.project)
             )
         offered: dict[str, Any] = {"sampling": {}} if why == "none offered" else {"roots": {}}
         client = house.client(None, "/mcp/full", **headers)

@@ -17,9 +17,9 @@ from mcpgateway.hub.replay import (
     STANDING,
     TOTAL_LIMIT,
     TRAILS_LIMIT,
-    Budget,
     Replay,
-    Trail,
+    ReplayBudget,
+    ReplayStream,
 )
 from mcpgateway.protocol.sse import EventId
 from tests.support.gateway_in_memory import Client, MemoryGateway
@@ -31,10 +31,10 @@ CHANGED = "notifications/tools/list_changed"
 @pytest.fixture
 def replay() -> Replay:
     """The events of one session."""
-    return Replay("ab", Budget())
+    return Replay("ab", ReplayBudget())
 
 
-def places(replay: Replay, trail: Trail, after: int = -1) -> list[int]:
+def places(replay: Replay, trail: ReplayStream, after: int = -1) -> list[int]:
     """Which events of a stream are kept."""
     return [identifier.place for identifier, _ in replay.after(trail, after)]
 
@@ -134,7 +134,7 @@ class TimeTests:
 
     def test_the_standing_stream(self) -> None:
         """What was said on it is kept for as long and no longer, although nobody opens another stream."""
-        budget = Budget()
+        budget = ReplayBudget()
         replay = Replay("ab", budget)
         lasting = replay.open(b"1", None, 0)
         for trail, now in ((replay.standing, 0), (lasting, 0), (replay.standing, EXPIRE_TICKS)):
@@ -153,7 +153,7 @@ class TimeTests:
 
     def test_a_call_that_outlives_its_session(self) -> None:
         """What a session's call says after the session has ended is given back some minutes later."""
-        budget = Budget()
+        budget = ReplayBudget()
         trail = Replay("ab", budget).open(b"1", None, 0)
         later = Replay("ab", budget)
         later.record(trail, b"the answer", 0)
@@ -199,7 +199,7 @@ class BoundTests:
 
     def test_all_sessions_together(self) -> None:
         """All sessions keep no more than the total, however many there are."""
-        budget = Budget()
+        budget = ReplayBudget()
         several = [Replay(f"{n}", budget) for n in range(2 * TOTAL_LIMIT // BYTES_LIMIT)]
         for each in several:
             each.record(each.standing, bytes(BYTES_LIMIT), 0)
@@ -210,7 +210,7 @@ class BoundTests:
 
     def test_events_without_words(self) -> None:
         """Many small events are bounded too: what they take beside their messages counts."""
-        budget = Budget()
+        budget = ReplayBudget()
         several = [Replay(f"{n}", budget) for n in range(4)]
         for each in several:
             for _ in range(EVENTS_LIMIT):
@@ -219,7 +219,7 @@ class BoundTests:
 
     def test_what_many_are_told(self) -> None:
         """A message that many sessions are told takes its bytes once; they are free when the last one drops it."""
-        budget = Budget()
+        budget = ReplayBudget()
         several = [Replay(f"{n}", budget) for n in range(2 * TOTAL_LIMIT // BYTES_LIMIT)]
         for each in several:
             each.record(each.standing, LARGE, 0)
@@ -233,7 +233,7 @@ class BoundTests:
 
     def test_the_fullest_give_way(self) -> None:
         """Whoever keeps little keeps it, whatever the others are told and however old it is."""
-        budget = Budget()
+        budget = ReplayBudget()
         little, several = Replay("1", budget), [Replay(f"{n}", budget) for n in range(2, 80)]
         trail = little.open(b"1", None, 0)
         little.record(trail, b"the answer", 0)
@@ -251,7 +251,7 @@ class BoundTests:
 
     def test_given_back(self) -> None:
         """What a session held is there for others as soon as it is cleared."""
-        budget = Budget()
+        budget = ReplayBudget()
         one, other = Replay("1", budget), Replay("2", budget)
         one.record(one.standing, b"abc", 0)
         other.record(other.standing, b"de", 0)
@@ -273,9 +273,9 @@ class BoundTests:
     @given(st.lists(deeds, max_size=60), st.integers(0, BYTES_LIMIT // 2))
     def test_any_history(self, history: list[tuple[str, int, int]], size: int) -> None:
         """Whatever is opened, said and ended: each session is within its bounds, and the sum is that of all."""
-        budget = Budget()
+        budget = ReplayBudget()
         several = [Replay(f"{n}", budget) for n in range(3)]
-        trails: list[list[Trail]] = [[each.standing] for each in several]
+        trails: list[list[ReplayStream]] = [[each.standing] for each in several]
         said: list[list[Any]] = [[] for _ in several]
         now = 0
         for deed, who, what in history:
@@ -344,7 +344,7 @@ class StandingStreamTests:
         gateway, client, ears = self.listening()
         (before,) = ids(ears)
         (session,) = gateway.sessions
-        gateway.switchboard.park(session, "a test")
+        gateway.dispatcher.park(session, "a test")
         again = gateway.listen(client, Last_Event_ID=before)
         gateway.child.say({"jsonrpc": "2.0", "method": CHANGED})
         once_more = gateway.listen(client, Last_Event_ID=before)

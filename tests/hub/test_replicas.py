@@ -162,7 +162,7 @@ class EverybodyTests:
         gateway.client("r", **clients[1].headers).ask(b"", "DELETE")
         cancelled = [len(each.asked("notifications/cancelled")) for each in gateway.launcher.children]
         assert cancelled == [0, 1, 0]
-        assert len(gateway.switchboard.calls) == N - 1
+        assert len(gateway.dispatcher.calls) == N - 1
 
     def test_progress(self, gateway: MemoryGateway) -> None:
         """Progress comes from the child that works, under the client's own token."""
@@ -220,8 +220,8 @@ class EverybodyTests:
     def test_draining(self, gateway: MemoryGateway) -> None:
         """A gateway that stops waits for the calls of all children."""
         busy(gateway, N)
-        assert gateway.switchboard.calls.awaited() == N
-        gateway.switchboard.close()
+        assert gateway.dispatcher.calls.awaited() == N
+        gateway.dispatcher.close()
         assert all(each.is_stopping for each in gateway.launcher.children)
 
 

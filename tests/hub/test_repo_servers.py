@@ -13,7 +13,7 @@ from mcpgateway.config.dotenv import parse_dotenv
 from mcpgateway.config.merge import WorkspaceSpec, World
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.hub.repo_servers import Approvals
-from mcpgateway.hub.workspaces import Ground
+from mcpgateway.hub.workspaces import WorkspaceSettings
 from mcpgateway.system import approvals as kept
 from mcpgateway.system.workspaces import WorkspaceFinder
 from tests.support.gateway_in_memory import Answer, Client, MemoryGateway
@@ -35,12 +35,12 @@ class House:
     def start(self, store: Any = None) -> None:
         """Begin with a new gateway."""
         self.gateway = MemoryGateway(more=(GLOBAL,), store=store)
-        scopes = self.gateway.switchboard.scopes
+        scopes = self.gateway.dispatcher.scopes
         places = WorkspaceFinder((), str(self.directory), self.gateway.clock.seconds)
-        scopes.settle_on(Ground(places, (), self.read, lambda server, _: server, lambda _: False))
+        scopes.settle_on(WorkspaceSettings(places, (), self.read, lambda server, _: server, lambda _: False))
         world = World({"PATH": "/bin"}, {}, str(self.directory))
         self.approvals = Approvals(
-            str(self.home), world, scopes.workspace, self.gateway.switchboard.servers.keys, lambda: 0.0
+            str(self.home), world, scopes.workspace, self.gateway.dispatcher.servers.keys, lambda: 0.0
         )
         scopes.repositories = self.approvals
 
@@ -253,6 +253,6 @@ class ApprovedTests:
         root = house.repository("shop", db={**DB, "share": share})
         house.approve(root)
         house.begin("db", root)
-        (slot,) = house.gateway.switchboard.pool
+        (slot,) = house.gateway.dispatcher.pool
         assert slot.server.share is Share.WORKSPACE
         assert slot.server.workspace == str(root)

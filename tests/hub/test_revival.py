@@ -203,7 +203,7 @@ class TombstoneTests:
         """A session that was ended stays so: a signature alone does not revive it."""
         first = begun(store)
         one, two = session(first), session(first)
-        first.switchboard.end_named(two.headers["Mcp-Session-Id"].encode())
+        first.dispatcher.end_named(two.headers["Mcp-Session-Id"].encode())
         assert one.ask(b"", "DELETE").status == 200
         for gateway in (first, begun(store), begun(store)):
             for client in (one, two):
@@ -217,7 +217,7 @@ class TombstoneTests:
         one, two = (session(first := begun(store)), session(first))
         gateway = begun(store)
         assert same(gateway, one).ask(b"", "DELETE").status == 200
-        gateway.switchboard.end_named(two.headers["Mcp-Session-Id"].encode())
+        gateway.dispatcher.end_named(two.headers["Mcp-Session-Id"].encode())
         assert gateway.launcher.children == []
         assert [ping(same(gateway, each)) for each in (one, two)] == [404, 404]
 
@@ -254,7 +254,7 @@ class TombstoneTests:
         """A stopping gateway brings nobody back; the next one does."""
         one = session(begun(store))
         gateway = begun(store)
-        gateway.switchboard.is_open = False
+        gateway.dispatcher.is_open = False
         answer = same(gateway, one).ask({"jsonrpc": "2.0", "id": 1, "method": "ping"})
         assert "stopping" in answer.json["error"]["message"]
         assert ping(same(begun(store), one)) == 200
@@ -277,7 +277,7 @@ class PutAsideTests:
         assert reaper.look_around() == 0
         gateway.sessions.now += 1
         assert reaper.look_around() == 1
-        assert (len(gateway.sessions), len(gateway.switchboard.calls)) == (0, 0)
+        assert (len(gateway.sessions), len(gateway.dispatcher.calls)) == (0, 0)
         again = same(gateway, one)
         again.call(2)
         assert gateway.child is not child

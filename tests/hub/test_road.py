@@ -60,7 +60,7 @@ class SessionTests:
         assert gateway.launcher.children[0].asked("tools/call")
         assert not gateway.launcher.children[1].asked("tools/call")
         assert two.ask(b"", "DELETE").json == {"ok": True}
-        assert len(list(gateway.switchboard.pool)) == 1
+        assert len(list(gateway.dispatcher.pool)) == 1
 
     def test_its_own_name_reaches_its_child(self, gateway: MemoryGateway) -> None:
         """A child of one session sees that client's name and revision."""
@@ -189,14 +189,14 @@ class RoutingTests:
         """A request names the part that has it, which alone is asked to take it back; once it has, there is none."""
         gateway.session("own").call(7)
         gateway.session().call(7)
-        (slot,) = (each for each in gateway.switchboard.pool if each.server.name == "shared")
+        (slot,) = (each for each in gateway.dispatcher.pool if each.server.name == "shared")
         (request,) = slot.calls()
         assert request.holder is slot
         assert request.withdraw("not needed")
         assert not request.withdraw("not needed")
         (cancelled,) = gateway.child.asked("notifications/cancelled")
         assert cancelled["params"]["reason"] == "not needed"
-        assert len(gateway.switchboard.calls) == 1
+        assert len(gateway.dispatcher.calls) == 1
 
     def test_log_messages(self, gateway: MemoryGateway) -> None:
         """A log message goes to whoever has a call under way and wants to hear it; nobody else is disturbed."""
@@ -593,7 +593,7 @@ class FaultTests:
         """A gateway that stops answers what is under way and takes nothing new."""
         client, late = gateway.session(), gateway.session()
         client.call(1)
-        done = gateway.switchboard.close()
+        done = gateway.dispatcher.close()
         assert done.called
         assert client.heard is not None
         assert "error" in client.heard.json
@@ -606,7 +606,7 @@ class FaultTests:
         client = gateway.session("own")
         gateway.child.lingers = leaving = Deferred()
         client.ask(b"", "DELETE")
-        done = gateway.switchboard.close()
+        done = gateway.dispatcher.close()
         assert not done.called
         gateway.child.exit()
         leaving.callback(None)

@@ -19,7 +19,7 @@ class SyntheticTests:
 
     def test_versions(self, gateway: MemoryGateway) -> None:
         """Its revision is the latest of its server's era."""
-        server = gateway.switchboard.server("shared")
+        server = gateway.dispatcher.server("shared")
         sessions = [gateway.sessions.synthetic(server, "local", era=era) for era in Era]
         assert {each.era: each.version for each in sessions} == {
             Era.LEGACY: LATEST_LEGACY,
@@ -28,14 +28,14 @@ class SyntheticTests:
 
     def test_levels(self, gateway: MemoryGateway) -> None:
         """It hears what it is begun for: the usual, what a request wants to hear, or nothing."""
-        server = gateway.switchboard.server("shared")
+        server = gateway.dispatcher.server("shared")
         found = [gateway.sessions.synthetic(server, "local", level=level) for level in (None, "error", "")]
         assert [(each.level, each.has_level) for each in found[1:]] == [("error", True), ("", False)]
         assert not found[0].has_level
 
     def test_not_on_record(self, gateway: MemoryGateway) -> None:
         """It is in use, and nothing of it is put on record: after a restart there is none."""
-        server = gateway.switchboard.server("shared")
+        server = gateway.dispatcher.server("shared")
         session = gateway.sessions.synthetic(server, "local", is_apart=True)
         assert gateway.sessions.named(session.id) is session
         gateway.sessions.park(session)

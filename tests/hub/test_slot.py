@@ -152,7 +152,7 @@ class LevelTests:
 
 def conversation(gateway: MemoryGateway) -> Conversation:
     """What is said with the shared child."""
-    speaking = gateway.switchboard.pool.shared(gateway.switchboard.server("shared")).speaking
+    speaking = gateway.dispatcher.pool.shared(gateway.dispatcher.server("shared")).speaking
     assert speaking is not None
     return speaking
 
@@ -244,7 +244,7 @@ class HandshakeTests:
         gateway.child.answer(handshake, HELLO)
         assert client.heard is not None
         assert client.heard.status == 200
-        assert len(gateway.switchboard.questions) == 0
+        assert len(gateway.dispatcher.questions) == 0
 
     def test_right_after_it(self) -> None:
         """What it asks next is its client's to answer."""
@@ -252,7 +252,7 @@ class HandshakeTests:
         client = gateway.client("own")
         client.initialize(protocolVersion="2025-06-18", capabilities={"roots": {}})
         gateway.child.say({"jsonrpc": "2.0", "id": "q", "method": "roots/list"})
-        assert len(gateway.switchboard.questions) == 1
+        assert len(gateway.dispatcher.questions) == 1
 
     def test_one_whose_entry_changes_meanwhile(self) -> None:
         """A session that begins with it begins with the child of the new definition."""
@@ -276,8 +276,8 @@ class HandshakeTests:
         """A child that is stopped in its handshake ends in its own time, and that is no failure of the server's."""
         gateway = MemoryGateway()
         gateway.launcher.hello = None
-        server = gateway.switchboard.server("shared")
-        slot = gateway.switchboard.pool.probe(server, Era.LEGACY)
+        server = gateway.dispatcher.server("shared")
+        slot = gateway.dispatcher.pool.probe(server, Era.LEGACY)
         slot.want()
         child = gateway.child
         child.lingers = Deferred()
@@ -288,8 +288,8 @@ class HandshakeTests:
             child.exit(0)
             child.lingers.callback(None)
         assert "child.start_failed" not in [each.get("event") for each in events]
-        assert gateway.health.chart(server).last_error == ""
-        assert gateway.health.chart(server).breaker.is_closed
+        assert gateway.health.record(server).last_error == ""
+        assert gateway.health.record(server).breaker.is_closed
 
 
 class PermitTests:

@@ -529,13 +529,13 @@ class AbandonedTests:
     def test_cancelled_in_the_end(self, gateway: MemoryGateway, revision: str) -> None:
         """For five minutes its client may come back; then the child is told to stop."""
         client = self.abandon(gateway, revision)
-        assert gateway.switchboard.calls.awaited() == 0
+        assert gateway.dispatcher.calls.awaited() == 0
         gateway.tick(LONELY_TICKS)
         assert gateway.child.asked("notifications/cancelled") == []
         gateway.tick(2 * LONELY_STEP_TICKS)
         (cancelled,) = gateway.child.asked("notifications/cancelled")
         assert cancelled["params"]["requestId"] == gateway.child.asked("tools/call")[0]["id"]
-        assert len(gateway.switchboard.calls) == 0
+        assert len(gateway.dispatcher.calls) == 0
         assert client.headers["Mcp-Session-Id"]
 
     def test_one_that_is_waited_for(self, gateway: MemoryGateway) -> None:
@@ -547,7 +547,7 @@ class AbandonedTests:
         gateway.tick(LONELY_TICKS)
         again = gateway.listen(two, Last_Event_ID=place)
         gateway.tick(2 * LONELY_TICKS)
-        assert gateway.switchboard.calls.awaited() == 2
+        assert gateway.dispatcher.calls.awaited() == 2
         assert [each.asked("notifications/cancelled") for each in gateway.launcher.children] == [[], []]
         assert not again.transport.taken.endswith(b"0\r\n\r\n")
 

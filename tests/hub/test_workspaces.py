@@ -19,7 +19,7 @@ from mcpgateway.config.model import ServerSpec, Share, Workspace
 from mcpgateway.errors import ConfigError
 from mcpgateway.frontends.http.peers import HttpPeer
 from mcpgateway.hub.pool import IDLE_TICKS, PLACES_LIMIT
-from mcpgateway.hub.workspaces import Ground
+from mcpgateway.hub.workspaces import WorkspaceSettings
 from mcpgateway.policy.access import AccessPolicy, Reach
 from mcpgateway.policy.agent_tokens import AgentToken, digest_of
 from mcpgateway.protocol.versions import Era
@@ -79,7 +79,9 @@ class House:
         """Let the gateway know the workspaces."""
         roots = (each.path for each in self.named)
         places = WorkspaceFinder(roots, str(self.directory), self.gateway.clock.seconds)
-        self.gateway.switchboard.scopes.settle_on(Ground(places, self.named, read, built, takes_values))
+        self.gateway.dispatcher.scopes.settle_on(
+            WorkspaceSettings(places, self.named, read, built, takes_values)
+        )
 
     def workspace(self, name: str, token: str = "") -> Path:
         """A repository, with a token of its own if it has one."""
@@ -321,8 +323,9 @@ class RoadTests:
                 raise ConfigError("TOKEN: say it")
             return built(server, workspace)
 
-        scopes = house.gateway.switchboard.scopes
-        scopes.settle_on(Ground(WorkspaceFinder((), "/none", lambda: 0.0), (), read, demanding, takes_values))
+        scopes = house.gateway.dispatcher.scopes
+        finder = WorkspaceFinder((), "/none", lambda: 0.0)
+        scopes.settle_on(WorkspaceSettings(finder, (), read, demanding, takes_values))
         for name in ("s-credential", "s-credential", "s-workspace"):
             answer = house.client(name, house.directory / "nowhere").initialize()
             assert answer.json["error"]["message"] == "TOKEN: say it"
@@ -337,8 +340,8 @@ class RoadTests:
         house.workspace("shop", "changed")
         again = House(house.directory)
         again.gateway = MemoryGateway(more=SERVERS, store=former.store)
-        again.gateway.switchboard.scopes.settle_on(
-            Ground(WorkspaceFinder((), "/none", lambda: 0.0), (), read, built, takes_values)
+        again.gateway.dispatcher.scopes.settle_on(
+            WorkspaceSettings(WorkspaceFinder((), "/none", lambda: 0.0), (), read, built, takes_values)
         )
         back = again.gateway.client("s-credential", **{**client.headers, "Mcp-Project-Path": str(blog)})
         assert again.token(back) == "changed"
@@ -426,7 +429,7 @@ class LettingGoTests:
         house.gateway.tick(IDLE_TICKS + 2)
         assert first.is_stopping
         assert house.serves(house.client("s-workspace", house.directory / "shop")) is not first
-        assert len(list(house.gateway.switchboard.pool)) == 1
+        assert len(list(house.gateway.dispatcher.pool)) == 1
 
     def test_no_more_than(self, house: House) -> None:
         """So many workspaces of one server have a child; the next takes the place of one that is not used."""

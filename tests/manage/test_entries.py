@@ -59,8 +59,8 @@ def entries_of(managed: Managed) -> Entries:
 
     managed.reload.apply = apply
     gateway.serve(*managed.reload.settings.servers)
-    roster = Roster(lambda: gateway.switchboard.servers, gateway.census.server)
-    operating = ServerOperations(gateway.switchboard, gateway.health, gateway.clock)
+    roster = Roster(lambda: gateway.dispatcher.servers, gateway.census.server)
+    operating = ServerOperations(gateway.dispatcher, gateway.health, gateway.clock)
     return Entries(managed.installing, roster, operating, b"key")
 
 
@@ -123,7 +123,7 @@ class Editing(RuleBasedStateMachine):
         text = self.managed.text
         assert not self.entries.patch(name, patch, EditCondition()).is_other
         assert self.managed.text == text
-        entry = dict(parse(text, str(self.managed.file)).value.get(self.road, {})[name])
+        entry = dict(parse(text, str(self.managed.file)).value.get(self.key_path, {})[name])
         held = entry.get("env", {})
         known = dict(each.split("=", 1) for each in held) if isinstance(held, list) else held
         former = self.model[name].get("env", {})
@@ -132,7 +132,7 @@ class Editing(RuleBasedStateMachine):
         self.model[name] = entry
 
     @property
-    def road(self) -> str:
+    def key_path(self) -> str:
         """The key that servers stand under."""
         return "mcpServers" if "mcpServers" in self.config else "servers"
 
@@ -169,7 +169,7 @@ class Editing(RuleBasedStateMachine):
             return
         text = self.managed.text
         value = parse(text, str(self.managed.file)).value
-        assert (value.get(self.road) or {}) == self.model
+        assert (value.get(self.key_path) or {}) == self.model
         assert all(each in text for each in ("# top", "# end") if each in self.config)
         assert self.managed.reload.state.problems == ()
         assert set(self.managed.names) == set(self.model)

@@ -62,10 +62,10 @@ class Machine:
 
 def keeper(machine: Machine) -> MemoryUpkeep:
     """The housekeeping of a gateway on that machine."""
-    switchboard: Any = type("Switchboard", (), {"calls": property(lambda self: range(machine.calls))})()
+    dispatcher: Any = type("Dispatcher", (), {"calls": property(lambda self: range(machine.calls))})()
     for name in ("resident_bytes", "allocated_bytes", "give_back"):
         setattr(housekeeping, name, getattr(machine, name))
-    return MemoryUpkeep(switchboard, machine.forget)
+    return MemoryUpkeep(dispatcher, machine.forget)
 
 
 @pytest.fixture(autouse=True)

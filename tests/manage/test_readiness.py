@@ -36,7 +36,7 @@ def gateway() -> MemoryGateway:
 @pytest.fixture
 def readiness(gateway: MemoryGateway) -> Readiness:
     """What judges its servers."""
-    return Readiness(gateway.switchboard, gateway.health, gateway.clock, lambda: gateway.root.is_disabled)
+    return Readiness(gateway.dispatcher, gateway.health, gateway.clock, lambda: gateway.root.is_disabled)
 
 
 def codes(found: dict[str, Any]) -> dict[str, int]:
@@ -77,7 +77,7 @@ class LookTests:
     def test_not_approved_of(self, gateway: MemoryGateway, readiness: Readiness) -> None:
         """A server of a repository whose user has not approved of it is told from one that nobody knows."""
         repositories: Any = Repository()
-        gateway.switchboard.scopes.repositories = repositories
+        gateway.dispatcher.scopes.repositories = repositories
         found = readiness.look(["theirs"])
         assert codes(found) == {"theirs": 11}
         assert found["servers"][0]["hint"] == "mcpgateway config approve /work/.mcp.json"
@@ -187,7 +187,7 @@ class WaitTests:
 
     def test_stopping(self, gateway: MemoryGateway, readiness: Readiness) -> None:
         """A gateway that is about to end starts nothing, and says so at once."""
-        gateway.switchboard.is_open = False
+        gateway.dispatcher.is_open = False
         assert codes(waiting(readiness, "shared")[0]) == {"shared": 12}
 
     def test_changed_meanwhile(self, gateway: MemoryGateway, readiness: Readiness) -> None:

@@ -27,7 +27,7 @@ def gateway() -> MemoryGateway:
 @pytest.fixture
 def operating(gateway: MemoryGateway) -> ServerOperations:
     """Whoever operates it."""
-    return ServerOperations(gateway.switchboard, gateway.health, gateway.clock)
+    return ServerOperations(gateway.dispatcher, gateway.health, gateway.clock)
 
 
 def outcome(work: Deferred[Any]) -> Any:
@@ -222,5 +222,5 @@ class SwitchTests:
 def test_shared_by_workspaces() -> None:
     """A server of which each workspace has its own is not started for nobody by starting all."""
     gateway = MemoryGateway(more=(spec("w", share=Share.WORKSPACE),))
-    operating = ServerOperations(gateway.switchboard, gateway.health, gateway.clock)
+    operating = ServerOperations(gateway.dispatcher, gateway.health, gateway.clock)
     assert operating.start_all() == ("shared",)

@@ -11,13 +11,13 @@ class VacancyTests:
 
     def test_nobody_ever(self):
         """It counts from the beginning."""
-        vacancy = IdleTime(MemoryGateway().switchboard)
+        vacancy = IdleTime(MemoryGateway().dispatcher)
         assert [vacancy.tick() for _ in range(4)] == [0, 1, 2, 3]
 
     def test_a_session(self):
         """While there is a session it is used, and not after its end."""
         gateway = MemoryGateway()
-        vacancy = IdleTime(gateway.switchboard)
+        vacancy = IdleTime(gateway.dispatcher)
         client = gateway.session()
         assert [vacancy.tick() for _ in range(3)] == [0, 0, 0]
         client.ask(b"", "DELETE")
@@ -27,7 +27,7 @@ class VacancyTests:
     def test_a_call_between_two_looks(self):
         """A call that came and went was use as well."""
         gateway = MemoryGateway()
-        vacancy = IdleTime(gateway.switchboard)
+        vacancy = IdleTime(gateway.dispatcher)
         vacancy.tick()
         client = gateway.session()
         client.call(1, "tools/call", name="x")
@@ -39,7 +39,7 @@ class VacancyTests:
     def test_listening_to_no_server(self):
         """Whoever listens to all servers at once uses it, though none of them runs."""
         stage = Stage(modern("m"))
-        vacancy = IdleTime(stage.gateway.switchboard, lambda: stage.gateway.hub.is_heard)
+        vacancy = IdleTime(stage.gateway.dispatcher, lambda: stage.gateway.hub.is_heard)
         assert [vacancy.tick() for _ in range(3)][-1] > 0
         listen(client := stage.client(), toolsListChanged=True)
         assert [vacancy.tick() for _ in range(3)][-1] == 0
@@ -48,7 +48,7 @@ class VacancyTests:
 
     def test_anew(self):
         """It can be told to count from the beginning."""
-        vacancy = IdleTime(MemoryGateway().switchboard)
+        vacancy = IdleTime(MemoryGateway().dispatcher)
         for _ in range(5):
             vacancy.tick()
         vacancy.begin()

@@ -15,7 +15,7 @@ from tests.support.gateway_in_memory import MemoryGateway
 def backend(gateway: MemoryGateway, name: str) -> dict[str, Any]:
     """What is told of one server."""
     census = Census(
-        gateway.switchboard,
+        gateway.dispatcher,
         gateway.health,
         gateway.hub.meters,
         0.0,

@@ -35,9 +35,9 @@ def gateway() -> MemoryGateway:
 
 def told(gateway: MemoryGateway, **more: Any) -> dict[str, Any]:
     """What is told of it, as a program gets it."""
-    book = SessionDirectory(gateway.switchboard, gateway.clock.seconds)
+    book = SessionDirectory(gateway.dispatcher, gateway.clock.seconds)
     made = Dump(
-        gateway.switchboard,
+        gateway.dispatcher,
         book,
         gateway.clock,
         lambda: gateway.settings,
@@ -119,7 +119,7 @@ class EndingTests:
     def test_once(self, gateway: MemoryGateway) -> None:
         """It is begun once, when the answer to whoever asks has left; afterwards it is no news."""
         stopped: list[bool] = []
-        ending = GatewayShutdown(gateway.switchboard, gateway.clock, lambda: stopped.append(True))
+        ending = GatewayShutdown(gateway.dispatcher, gateway.clock, lambda: stopped.append(True))
         assert ending.begin() == BEGUN
         assert ending.begin() == ALREADY
         assert stopped == []
@@ -129,5 +129,5 @@ class EndingTests:
 
     def test_ends_already(self, gateway: MemoryGateway) -> None:
         """One that a signal has ended is not ended a second time."""
-        gateway.switchboard.is_open = False
-        assert GatewayShutdown(gateway.switchboard, gateway.clock, lambda: None).begin() == ALREADY
+        gateway.dispatcher.is_open = False
+        assert GatewayShutdown(gateway.dispatcher, gateway.clock, lambda: None).begin() == ALREADY

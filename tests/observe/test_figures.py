@@ -16,7 +16,7 @@ from mcpgateway.frontends.rest.schemas import SCHEMAS
 from mcpgateway.hub.usage import Usage
 from mcpgateway.observe.figures import duration, percentile
 from mcpgateway.system.usage import UsageFile
-from mcpgateway.views.specs import Keepers
+from mcpgateway.views.specs import ViewStorage
 from tests.support.gateway_in_memory import MemoryGateway
 from tests.support.instruments import MemoryWorld
 from tests.support.remembering import Home
@@ -235,7 +235,7 @@ class SavingsTests:
         former.close()
 
         class Counting(MemoryGateway):
-            keepers = Keepers(usage=lambda: Usage(UsageFile(file), lambda: 1_700_000_000.0))
+            keepers = ViewStorage(usage=lambda: Usage(UsageFile(file), lambda: 1_700_000_000.0))
 
         gateway = Counting()
         tokens = get(gateway, "/api/v1/savings")["tokens"]

@@ -22,7 +22,7 @@ def gateway() -> MemoryGateway:
 @pytest.fixture
 def book(gateway: MemoryGateway) -> SessionDirectory:
     """What tells of its sessions."""
-    return SessionDirectory(gateway.switchboard, gateway.clock.seconds)
+    return SessionDirectory(gateway.dispatcher, gateway.clock.seconds)
 
 
 def begin(gateway: MemoryGateway, server: str = "shared", pid: int = 0, **said: Any) -> Client:
@@ -100,7 +100,7 @@ class EndTests:
     def test_by_id(self, gateway: MemoryGateway, book: SessionDirectory) -> None:
         """So is its id, be it in use or put aside."""
         used, aside = begin(gateway), begin(gateway)
-        gateway.switchboard.park(gateway.sessions.named(identifier(aside).encode()), "a test")  # type: ignore[arg-type]
+        gateway.dispatcher.park(gateway.sessions.named(identifier(aside).encode()), "a test")  # type: ignore[arg-type]
         assert book.end(identifier(used)) == EndedSession(1, 0)
         assert book.end(identifier(aside)) == EndedSession()
         assert not is_there(used)

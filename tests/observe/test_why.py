@@ -25,7 +25,7 @@ SECRET = "sk-very-secret-1234567"
 
 def told(gateway: MemoryGateway, name: str = "shared", problems: tuple[Problem, ...] = ()) -> dict[str, Any]:
     """What is said of a server."""
-    why = Diagnoser(gateway.switchboard, gateway.health, gateway.hub.tapes, lambda: problems)
+    why = Diagnoser(gateway.dispatcher, gateway.health, gateway.hub.tapes, lambda: problems)
     found: dict[str, Any] = json.loads(json.dumps(why.tell(name)))
     return found
 
@@ -203,11 +203,11 @@ class WhyTests:
         """A server that a repository defines is told to wait for its user's approval, and how that is given."""
         file = tmp_path / ".mcp.json"
         file.write_text(json.dumps({"mcpServers": {"db": {"command": "/opt/db"}}}))
-        scopes, home = gateway.switchboard.scopes, tmp_path / "home"
+        scopes, home = gateway.dispatcher.scopes, tmp_path / "home"
         home.mkdir(mode=0o700)
         world = World({"PATH": "/bin"}, {}, str(tmp_path))
         scopes.repositories = Approvals(
-            str(home), world, scopes.workspace, gateway.switchboard.servers.keys, lambda: 0.0
+            str(home), world, scopes.workspace, gateway.dispatcher.servers.keys, lambda: 0.0
         )
         scopes.repositories.projects = (str(tmp_path),)
         found = told(gateway, "db")
@@ -217,7 +217,7 @@ class WhyTests:
     def test_everything_is_redacted(self, gateway: MemoryGateway) -> None:
         """Every text goes through the redactor."""
         why = Diagnoser(
-            gateway.switchboard,
+            gateway.dispatcher,
             gateway.health,
             gateway.hub.tapes,
             tuple,
@@ -271,5 +271,5 @@ class TapesTests:
 
     def test_off(self, gateway: MemoryGateway) -> None:
         """The story is told without what was printed on stdout."""
-        why = Diagnoser(gateway.switchboard, gateway.health, Tapes(lambda: 0.0, 0), tuple)
+        why = Diagnoser(gateway.dispatcher, gateway.health, Tapes(lambda: 0.0, 0), tuple)
         assert why.tell("shared")["ok"]

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from mcpgateway.discovery.tokens import estimate
 from mcpgateway.manage.tools.family import management
 from mcpgateway.owntools.family import OwnToolParts, make_builtin
-from mcpgateway.owntools.job_records import Nowhere
+from mcpgateway.owntools.job_records import NoJobStore
 from mcpgateway.owntools.jobs import Jobs
 from mcpgateway.owntools.status import GatewayStatus
 from mcpgateway.owntools.tool import READ, RUN, SIX, WRITE, Builtin, Tool
@@ -26,7 +26,7 @@ def family() -> Builtin:
     """All of them, with nothing to work on."""
     clock = Clock()
     sight = GatewayStatus(tuple, lambda _: {}, lambda _: None)
-    return make_builtin(OwnToolParts(ScriptedLibrarian(), None, Jobs(clock, Nowhere()), sight, clock))
+    return make_builtin(OwnToolParts(ScriptedLibrarian(), None, Jobs(clock, NoJobStore()), sight, clock))
 
 
 def nothing() -> Any:

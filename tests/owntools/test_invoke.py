@@ -11,7 +11,7 @@ from mcpgateway.config.surface import Level
 from mcpgateway.discovery.listing import More
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.errors import BackendGone, Cancelled, InvalidParams, SwitchedOff
-from mcpgateway.owntools.invoke import CallTool, Invoke, Invoking
+from mcpgateway.owntools.invoke import CallRedirection, CallTool, Invoke
 from mcpgateway.protocol import jsonrpc
 from tests.owntools.test_search import World, items
 from tests.support.gateway_tools import RecordingSink, Sent, ask, reply
@@ -32,8 +32,8 @@ class Invoked(World):
 
     def __init__(self) -> None:
         super().__init__()
-        self.librarian.lists["db", ""] = items("db", QUERY)
-        self.tool = Invoke(Invoking(self.means, self.clock))
+        self.server_lists.lists["db", ""] = items("db", QUERY)
+        self.tool = Invoke(CallRedirection(self.means, self.clock))
 
     def invoke(self, **arguments: Any) -> tuple[RecordingSink, Sent]:
         """Call the tool; what the client hears, and what was sent."""
@@ -192,7 +192,7 @@ class InvokeTests:
     def test_a_listed_name_wins(self) -> None:
         """A name that the view lists is understood before it is taken apart."""
         world = Invoked()
-        (item,) = world.librarian.known(world.db, ListKind.TOOL) or ()
+        (item,) = world.server_lists.known(world.db, ListKind.TOOL) or ()
         world.access.view.names["files__query_1a2b3c"] = item
         _, sent = world.invoke(id="files__query_1a2b3c")
         assert (sent.server, sent.tool) == ("db", "query")
@@ -200,7 +200,7 @@ class InvokeTests:
     def test_consolidated_tools_are_called(self) -> None:
         """The one tool that stands for many of a server's is called by its id as by its name."""
         world = Invoked()
-        world.access.view.names["db__more_tools"] = More("db", world.librarian.lists["db", ""])
+        world.access.view.names["db__more_tools"] = More("db", world.server_lists.lists["db", ""])
         _, sent = world.invoke(id="db__more_tools", args={"tool_name": "query", "arguments": {"sql": "x"}})
         assert (sent.tool, sent.arguments) == ("query", {"sql": "x"})
         _, sent = world.invoke(server="db", tool="more_tools", args={"tool_name": "query"})
@@ -219,7 +219,7 @@ class InvokeTests:
     def test_s001s_call_takes_a_directory(self) -> None:
         """S001's ``call`` runs the tool as from the directory it names."""
         world = Invoked()
-        tool = CallTool(Invoking(world.means, world.clock))
+        tool = CallTool(CallRedirection(world.means, world.clock))
         ask(tool, world.access, {"server": "db", "tool": "query", "args": {"sql": "x"}, "cwd": "/w"})
         assert world.access.sent[0].arguments == {"sql": "x"}
         assert world.access.elsewhere == "/w"
@@ -227,7 +227,7 @@ class InvokeTests:
     def test_call_names_what_it_misses(self) -> None:
         """A ``call`` without a tool is told of the argument that it has, not of another tool's."""
         world = Invoked()
-        tool = CallTool(Invoking(world.means, world.clock))
+        tool = CallTool(CallRedirection(world.means, world.clock))
         with pytest.raises(InvalidParams, match='"tool" is missing'):
             ask(tool, world.access, {"server": "db"})
 

@@ -16,7 +16,7 @@ from mcpgateway.errors import BackendGone, Overloaded, ShuttingDown
 from mcpgateway.hub.results.originals import Vault
 from mcpgateway.owntools import jobs
 from mcpgateway.owntools.invoke_later import InvokeStatus
-from mcpgateway.owntools.job_records import JobRecord, JobStatus, Nowhere, UnknownJob
+from mcpgateway.owntools.job_records import JobRecord, JobStatus, NoJobStore, UnknownJob
 from mcpgateway.owntools.jobs import Jobs
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.system.result_files import ResultFiles
@@ -393,7 +393,7 @@ class RestartTests:
         record = world.find(world.add())
         assert (record.status, record.error) == (JobStatus.INTERRUPTED, jobs.NOT_BEGUN)
 
-    @pytest.mark.parametrize("store", [MemoryStore(is_full=True), Nowhere()])
+    @pytest.mark.parametrize("store", [MemoryStore(is_full=True), NoJobStore()])
     def test_no_disk_is_needed(self, store: Any) -> None:
         """Where nothing can be written, jobs live as long as the gateway."""
         world = World(store)

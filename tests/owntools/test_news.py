@@ -32,7 +32,7 @@ class NewsTests:
         one = ScriptedAccess((world.files, world.db), session=Client())
         other = ScriptedAccess((world.files, world.db), session=Client())
         assert self.search(world, one) == []
-        world.librarian.lists["db", ""] += items("db", {**DROP, "name": "dump"}, {**DROP, "name": "load"})
+        world.server_lists.lists["db", ""] += items("db", {**DROP, "name": "dump"}, {**DROP, "name": "load"})
         assert self.search(world, one) == ["2 tools added: db__dump, db__load; call through gateway_invoke"]
         assert self.search(world, one) == []
         assert self.search(world, other) == []  # it has come later
@@ -76,7 +76,7 @@ class NewsTests:
         world = World()
         here = ScriptedAccess((world.db,), session=Client())
         self.search(world, here)
-        world.librarian.lists["db", "/w"] = items("db", {**DROP, "name": "dump"})
+        world.server_lists.lists["db", "/w"] = items("db", {**DROP, "name": "dump"})
         self.search(world, ScriptedAccess((spec("db", workspace="/w"),), session=Client()))
         assert self.search(world, here) == []
 

@@ -17,7 +17,7 @@ from mcpgateway.discovery.records import Item, ListKind, read_items
 from mcpgateway.errors import InvalidParams, LaunchFailed
 from mcpgateway.owntools import search as finding
 from mcpgateway.owntools.directory import Directory
-from mcpgateway.owntools.news import News
+from mcpgateway.owntools.news import ToolNews
 from mcpgateway.owntools.search import Describe, DescribeTool, Finder, ListTools, Search, SearchParts
 from mcpgateway.owntools.status import GatewayStatus, Status
 from mcpgateway.owntools.tool import Builtin
@@ -90,7 +90,7 @@ class World:
 
     def __init__(self) -> None:
         self.files, self.db = spec("files"), spec("db")
-        self.librarian = ScriptedLibrarian(
+        self.server_lists = ScriptedLibrarian(
             {("files", ""): items("files", READ_FILE), ("db", ""): items("db", DROP, MAKE_ISSUE)}
         )
         self.access = ScriptedAccess((self.files, self.db))
@@ -103,8 +103,8 @@ class World:
         )
         self.own = Builtin([Status(sight)])
         self.finder = Finder(self.own, self.clock, self.make)
-        directory = Directory(self.librarian)
-        self.means = SearchParts(directory, self.finder, sight, self.own, News(directory))
+        directory = Directory(self.server_lists)
+        self.means = SearchParts(directory, self.finder, sight, self.own, ToolNews(directory))
 
     def make(self) -> WordIndex:
         self.made.append(WordIndex())
@@ -163,7 +163,7 @@ class SearchTests:
         """They are behind any server's, also where only a few are asked for, unless the question is about servers."""
         world = World()
         status = {"name": "s", "description": "What of the servers", "inputSchema": {}}
-        world.librarian.lists["files", ""] = items("files", status)
+        world.server_lists.lists["files", ""] = items("files", status)
 
         def ids(query: str, limit: int) -> list[str]:
             return [each["id"] for each in world.search(query, limit=limit)["results"]]
@@ -181,10 +181,10 @@ class SearchTests:
             "inputSchema": {},
         }
         world = World()
-        world.librarian.lists["files", ""] = items("files", clock, READ_FILE)
+        world.server_lists.lists["files", ""] = items("files", clock, READ_FILE)
         own = Builtin([Search(world.means), Status(world.means.sight), ListTools(world.means)])
         finder = Finder(own, world.clock, make_index)
-        lists = {"files": world.librarian.lists["files", ""]}
+        lists = {"files": world.server_lists.lists["files", ""]}
         hits = finder.search("what time is it", 10, lists)
         assert hits[0].item.own == "get_current_time"
         assert hits == sorted(hits, key=lambda hit: -hit.score)
@@ -221,7 +221,7 @@ class SearchTests:
         """However many tools of others are better hits, a caller finds its own."""
         world = World()
         many = [{"name": f"f{number}", "description": "a file", "inputSchema": {}} for number in range(60)]
-        world.librarian.lists["db", ""] = items("db", *many)
+        world.server_lists.lists["db", ""] = items("db", *many)
         world.access.servers = (world.db, world.files)
         assert world.search("file", limit=50)["found"] == 50
         narrow = ScriptedAccess((world.files,))
@@ -242,7 +242,7 @@ class SearchTests:
         """What a server lists anew is found by the next search, what it lists no more is not; the rest stays."""
         world = World()
         world.search("file")
-        world.librarian.lists["db", ""] = items("db", {**DROP, "description": "Destroy"})
+        world.server_lists.lists["db", ""] = items("db", {**DROP, "description": "Destroy"})
         assert [each["id"] for each in world.search("destroy")["results"]] == ["db__drop"]
         assert world.search("issue")["found"] == 0
         (index,) = world.made
@@ -251,8 +251,8 @@ class SearchTests:
     def test_a_workspace_finds_its_own(self) -> None:
         """A server that lists otherwise for a workspace is found there as it is there, and elsewhere as it is there."""
         world = World()
-        world.librarian.lists["db", "/w"] = items("db", {**DROP, "description": "Drop a view"})
-        world.librarian.lists["files", "/w"] = items("files", READ_FILE)
+        world.server_lists.lists["db", "/w"] = items("db", {**DROP, "description": "Drop a view"})
+        world.server_lists.lists["files", "/w"] = items("files", READ_FILE)
         there = ScriptedAccess((spec("files", workspace="/w"), spec("db", workspace="/w")))
         assert world.search("table")["found"] == 1
         assert world.search("table", there)["found"] == 0
@@ -352,7 +352,7 @@ class DescribeTests:
     def test_a_server_never_listed_is_asked(self) -> None:
         """A server that nobody has asked yet is asked for its tools before one of them is called unknown."""
         world = World()
-        del world.librarian.lists["db", ""]
+        del world.server_lists.lists["db", ""]
         world.access.lists["db"] = items("db", DROP)
         assert ask(Describe(world.means), world.access, {"id": "db__drop"}).value["id"] == "db__drop"
         world.access.lists["db"] = LaunchFailed("db: no such program", "install it")

@@ -56,17 +56,17 @@ class RoadTests:
     @given(each_era, knowns, st.sampled_from(Bridge))
     def test_table(self, era: Era, known: KnownEras, bridge: Bridge) -> None:
         """Native where the server speaks it, else across where there is a bridge; unknown where that is unknown."""
-        road = eras.road(era, known, bridge)
+        path = eras.path(era, known, bridge)
         match known.speaks(era):
             case None:
-                assert road is None
+                assert path is None
             case True:
-                assert road is EraPath.NATIVE
+                assert path is EraPath.NATIVE
             case False:
-                assert road is (EraPath.REFUSED if bridge is Bridge.OFF else EraPath.BRIDGED)
+                assert path is (EraPath.REFUSED if bridge is Bridge.OFF else EraPath.BRIDGED)
 
     @given(st.sampled_from(EraPath), st.sampled_from(Bridge), st.booleans())
-    def test_offered(self, road: EraPath, bridge: Bridge, is_spoken: bool) -> None:  # noqa: FBT001
+    def test_offered(self, path: EraPath, bridge: Bridge, is_spoken: bool) -> None:  # noqa: FBT001
         """What is refused is never offered; else what the server speaks itself, or what is wanted for all."""
-        offered = eras.is_offered(road, bridge, is_spoken=is_spoken)
-        assert offered is (road is not EraPath.REFUSED and (is_spoken or bridge is Bridge.ALWAYS))
+        offered = eras.is_offered(path, bridge, is_spoken=is_spoken)
+        assert offered is (path is not EraPath.REFUSED and (is_spoken or bridge is Bridge.ALWAYS))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.config.model import Lazy
-from mcpgateway.policy.idling import GUARD_S, LOOK_S, TASK_S, Idling, Use, excess, look_s
+from mcpgateway.policy.idling import GUARD_S, LOOK_S, TASK_S, ChildUse, Idling, excess, look_s
 
 LAZY = Lazy(idle_s=300)
 
@@ -18,27 +18,27 @@ class IdlingTests:
     def test_without_use(self) -> None:
         """It is over a guard's time after the limit."""
         idling = Idling(0)
-        assert not idling.is_over(Use(0), LAZY, 300)
-        assert idling.is_over(Use(0), LAZY, 300 + GUARD_S)
+        assert not idling.is_over(ChildUse(0), LAZY, 300)
+        assert idling.is_over(ChildUse(0), LAZY, 300 + GUARD_S)
 
     def test_no_limit(self) -> None:
         """Where there is no limit it is never over."""
-        assert not Idling(0).is_over(Use(0), Lazy(), 10**9)
+        assert not Idling(0).is_over(ChildUse(0), Lazy(), 10**9)
 
-    @pytest.mark.parametrize("use", [Use(0, is_busy=True), Use(0, is_held=True), Use(1)])
-    def test_use(self, use: Use) -> None:
+    @pytest.mark.parametrize("use", [ChildUse(0, is_busy=True), ChildUse(0, is_held=True), ChildUse(1)])
+    def test_use(self, use: ChildUse) -> None:
         """A call, something open, and a call that has come and gone since the last look begin the time anew."""
         idling = Idling(0)
         assert not idling.is_over(use, LAZY, 1000)
-        calm = Use(use.requests)
+        calm = ChildUse(use.requests)
         assert not idling.is_over(calm, LAZY, 1300)
         assert idling.is_over(calm, LAZY, 1305)
 
     def test_tasks(self) -> None:
         """What a task does cannot be seen, so it gets an hour."""
         idling = Idling(0)
-        assert not idling.is_over(Use(0, has_tasks=True), LAZY, TASK_S)
-        assert idling.is_over(Use(0, has_tasks=True), LAZY, TASK_S + GUARD_S)
+        assert not idling.is_over(ChildUse(0, has_tasks=True), LAZY, TASK_S)
+        assert idling.is_over(ChildUse(0, has_tasks=True), LAZY, TASK_S + GUARD_S)
 
     @given(st.floats(0, 10_000))
     def test_looks(self, idle_s: float) -> None:

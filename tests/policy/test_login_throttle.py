@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcpgateway.policy.login_throttle import ADDRESSES_LIMIT, ATTEMPTS, WINDOW_S, Knocks, place_of
+from mcpgateway.policy.login_throttle import ADDRESSES_LIMIT, ATTEMPTS, WINDOW_S, LoginThrottle, place_of
 
 
 class Clock:
@@ -21,7 +21,7 @@ class KnockTests:
     def test_so_many_and_no_more(self) -> None:
         """After ten wrong tokens within a minute an address waits, the others do not, and then it is heard again."""
         clock = Clock()
-        knocks = Knocks(clock.seconds)
+        knocks = LoginThrottle(clock.seconds)
         assert [knocks.failed("1.2.3.4") for _ in range(ATTEMPTS)] == [0] * ATTEMPTS
         assert knocks.wait("1.2.3.4") == 0
         assert 0 < knocks.failed("1.2.3.4") <= WINDOW_S
@@ -33,7 +33,7 @@ class KnockTests:
 
     def test_bounded(self) -> None:
         """However many addresses knock, so many are remembered: the latest."""
-        knocks = Knocks(Clock().seconds)
+        knocks = LoginThrottle(Clock().seconds)
         for number in range(ADDRESSES_LIMIT + 50):
             for _ in range(ATTEMPTS + 1):
                 knocks.failed(f"h{number}")
@@ -49,7 +49,7 @@ class KnockTests:
     def test_clock_goes_back(self) -> None:
         """A clock that is set back locks nobody out."""
         clock = Clock()
-        knocks = Knocks(clock.seconds)
+        knocks = LoginThrottle(clock.seconds)
         for _ in range(ATTEMPTS + 1):
             knocks.failed("a")
         clock.now -= 3600

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.policy.stuck_calls import PINGS, SILENT, STOPPED, ProcessActivity, Stillness, look_s
+from mcpgateway.policy.stuck_calls import PINGS, SILENT, STOPPED, ProcessActivity, StuckTime, look_s
 
 LIMIT_S = 60.0
 
 
 def still(activity: ProcessActivity, *, seconds: float = LIMIT_S, unanswered: int = PINGS) -> str:
     """What is said of a child that has said nothing for so long, and whose processes have been like this."""
-    stillness = Stillness(0.0)
+    stillness = StuckTime(0.0)
     stillness.sees(activity, seconds / 4)
     stillness.sees(activity, seconds / 2)
     return stillness.fault(seconds, LIMIT_S, unanswered)
@@ -38,12 +38,12 @@ class FaultTests:
 
     def test_nothing_is_known(self) -> None:
         """Where its processes cannot be seen, nothing is said of it."""
-        assert Stillness(0.0).fault(1000.0, LIMIT_S, 99) == ""
+        assert StuckTime(0.0).fault(1000.0, LIMIT_S, 99) == ""
 
     @given(st.floats(0.0, 0.02), st.floats(1.0, 1000.0))
     def test_noise(self, cpu_s: float, seconds: float) -> None:
         """What timers and background threads take is no sign of life."""
-        stillness = Stillness(0.0)
+        stillness = StuckTime(0.0)
         stillness.sees(ProcessActivity(is_stopped=False, cpu_s=1.0), 0.0)
         stillness.sees(ProcessActivity(is_stopped=False, cpu_s=1.0 + cpu_s), seconds)
         assert stillness.since == 0.0
@@ -51,7 +51,7 @@ class FaultTests:
     @pytest.mark.parametrize("is_stopped", [True, False])
     def test_work(self, *, is_stopped: bool) -> None:
         """CPU time is, except of a process that is stopped: others of its tree may go on."""
-        stillness = Stillness(0.0)
+        stillness = StuckTime(0.0)
         for second in range(0, 100, 5):
             stillness.sees(ProcessActivity(is_stopped, cpu_s=second / 10), second)
         assert (stillness.fault(100.0, LIMIT_S, PINGS) == STOPPED) is is_stopped
@@ -59,7 +59,7 @@ class FaultTests:
 
     def test_hears(self) -> None:
         """So is whatever it says; the first look only tells how much that was so far."""
-        stillness = Stillness(0.0)
+        stillness = StuckTime(0.0)
         assert stillness.hears(5, 1.0)
         assert not stillness.hears(5, 2.0)
         assert stillness.hears(6, 3.0)

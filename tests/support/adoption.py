@@ -41,7 +41,7 @@ class Adopter:
             ]
             made, replaced = replace(text, self.path, wishes)
             entries = dict(former.entries) if former else {}
-            entries |= {each.road: EnrolledEntry(each.title, each) for each in replaced}
+            entries |= {each.key_path: EnrolledEntry(each.title, each) for each in replaced}
             return EditResult(made, FileRecord(self.path, "claude-code", entries=entries))
 
         return self.ledger.change(self.path, edit)

@@ -79,4 +79,4 @@ def ours_for(name, each, *, by_command=False):
 
 def wishes_for(name, text, *, by_command=False):
     """Return all changes of a sample."""
-    return [(each.road, ours_for(name, each, by_command=by_command)) for each in programs_in(name, text)]
+    return [(each.key_path, ours_for(name, each, by_command=by_command)) for each in programs_in(name, text)]

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from mcpgateway.app.admission import Admission
 from mcpgateway.app.daemon import GatewayService, SettingsOrigin
 from mcpgateway.app.hub import settle
-from mcpgateway.app.restart import Renewal
+from mcpgateway.app.restart import InPlaceRestart
 from mcpgateway.clientfiles.reader import enrolled_files
 from mcpgateway.config.diff import compare
 from mcpgateway.config.gateway_settings import GatewaySettings
@@ -79,7 +79,7 @@ class Edited(MemoryGateway):
             self.rerouted.append,
             DepartedPrincipals(self.bearers, self.guard.trusts, tuple, self._no_logins),
         )
-        settle(self.switchboard, found.settings, self.home, self.clock)
+        settle(self.dispatcher, found.settings, self.home, self.clock)
         self.service = self._service(front)
         front.apply(compare(Settings(GatewaySettings(), ()), found.settings))
 
@@ -114,7 +114,7 @@ class Edited(MemoryGateway):
             self.hub,
             self.owners,
             self.reaper,
-            MemoryUpkeep(self.switchboard, lambda: None),
+            MemoryUpkeep(self.dispatcher, lambda: None),
             None,  # type: ignore[arg-type]  # nothing is stopped
             self.launcher,  # type: ignore[arg-type]
             front,
@@ -122,7 +122,7 @@ class Edited(MemoryGateway):
             enrolment,
             SettingsOrigin(self.examine),
             Unclaimed(),  # type: ignore[arg-type]
-            Renewal(self.clock, None),
+            InPlaceRestart(self.clock, None),
             self.observation,
         )
 
@@ -134,9 +134,9 @@ class Edited(MemoryGateway):
         """Read the file."""
         return examine(self.options, self.environ)
 
-    def put(self, road: str, value: Any) -> None:
+    def put(self, key_path: str, value: Any) -> None:
         """Change the file, and let the gateway notice."""
-        *above, name = road.split(".")
+        *above, name = key_path.split(".")
         at = self.said
         for each in above:
             at = at.setdefault(each, {})

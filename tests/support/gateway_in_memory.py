@@ -12,8 +12,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from mcpgateway.app.control import ControlParts, make_site
-from mcpgateway.app.hub import Keys, Outside, exposition_of, figures_of, make_hub
-from mcpgateway.app.log import Observation
+from mcpgateway.app.hub import HubDependencies, Keys, exposition_of, figures_of, make_hub
+from mcpgateway.app.log import LogPipeline
 from mcpgateway.backends.http.client import Web
 from mcpgateway.config.diff import compare
 from mcpgateway.config.gateway_settings import Circuit, GatewaySettings, Limits
@@ -23,9 +23,9 @@ from mcpgateway.errors import BackendGone, ClientFilesFailed, GatewayError, Laun
 from mcpgateway.frontends.http.channel import Channel
 from mcpgateway.frontends.http.channel_factory import ChannelFactory
 from mcpgateway.frontends.http.guard import Guard
-from mcpgateway.frontends.http.health import HealthDoor
+from mcpgateway.frontends.http.health import HealthEndpoint
 from mcpgateway.frontends.http.legacy_sse import LegacySse
-from mcpgateway.frontends.http.mcp import McpDoor
+from mcpgateway.frontends.http.mcp import LegacyEndpoint
 from mcpgateway.frontends.http.router import Root
 from mcpgateway.hub.catalog.recorded import CatalogStore, Snapshots
 from mcpgateway.hub.health.health import BLIND, Instruments
@@ -48,7 +48,7 @@ from mcpgateway.policy.access import AccessPolicy
 from mcpgateway.protocol.versions import Era
 from mcpgateway.system.journal import Journal
 from mcpgateway.system.token_files import TokenFiles
-from mcpgateway.views.specs import NOTHING_KEPT, Keepers, view_specs
+from mcpgateway.views.specs import NOTHING_KEPT, ViewStorage, view_specs
 from tests.support.doors import MemoryTransport
 from tests.support.scripted_http import MemoryNet
 from tests.support.serverlogs import MemoryLog
@@ -315,7 +315,7 @@ class MemoryGateway:
     """
 
     catalogs: CatalogStore | None = None
-    keepers: Keepers = NOTHING_KEPT
+    keepers: ViewStorage = NOTHING_KEPT
 
     def __init__(  # noqa: PLR0913 - the parts that a test may replace
         self,
@@ -370,9 +370,9 @@ class MemoryGateway:
         gateway = GatewaySettings(limits=limits, bridge=bridge, circuit=circuit, ping_s=ping_s)
         settings = settings or Settings(gateway, servers)
         keys = Keys("a key of forty-three characters for the tests")
-        self.observation = Observation()
+        self.observation = LogPipeline()
         self.logs = self.observation.serve(self.clock, lambda _: MemoryLog())
-        outside = Outside(
+        outside = HubDependencies(
             self.launcher,
             self.clock,
             keys,
@@ -389,22 +389,22 @@ class MemoryGateway:
         )
         self.hub = make_hub(settings, outside)
         self.sign_ins = MemorySignIns()
-        self.errands: list[tuple[str, ...]] = []
+        self.helper_runs: list[tuple[str, ...]] = []
         self.answers_for_helper: Callable[..., Deferred[Any]] = _no_helper
-        self.switchboard = self.hub.switchboard
+        self.dispatcher = self.hub.dispatcher
         self.health = self.hub.health
-        self.sessions = self.switchboard.sessions
-        self.reaper = Reaper(self.sessions, self.switchboard, self.processes)
+        self.sessions = self.dispatcher.sessions
+        self.reaper = Reaper(self.sessions, self.dispatcher, self.processes)
         self.owners = Owners(
             self.sessions, self.processes, self.processes, self.processes.holders, self.reaper.owner_ended
         )
         self.hub.claim = self.owners.claim
-        self.door = McpDoor(self.switchboard, self.owners, lambda: self.hub.stateless)
+        self.door = LegacyEndpoint(self.dispatcher, self.owners, lambda: self.hub.modern_dispatcher)
         self.bearers = CredentialStore.of("bearer-token", "admin-token", seconds=self.clock.seconds)
-        self.switchboard.permits.scopes = self.bearers.scopes
+        self.dispatcher.permits.scopes = self.bearers.scopes
         self.guard = guard = Guard(policy or AccessPolicy(), self.bearers)
         self.census = census = Census(
-            self.switchboard,
+            self.dispatcher,
             self.health,
             self.hub.meters,
             0.0,
@@ -414,7 +414,7 @@ class MemoryGateway:
             is_disabled=lambda: self.root.is_disabled,
             saved=lambda: self.hub.usage.shown() if self.hub.usage is not None else {},
         )
-        sse = LegacySse(self.switchboard, self.owners, self.door.streams)
+        sse = LegacySse(self.dispatcher, self.owners, self.door.streams)
         self.settings = settings
         self.root = root = Root(
             (*settings.servers, *view_specs(self.hub.ways)),
@@ -423,7 +423,7 @@ class MemoryGateway:
             guard,
             limits,
             lambda: make_site(self.parts()),
-            HealthDoor(census, lambda: exposition_of(self.hub, census)),
+            HealthEndpoint(census, lambda: exposition_of(self.hub, census)),
         )
         self.home = ""
         self.environ: dict[str, str] = {}
@@ -437,12 +437,12 @@ class MemoryGateway:
     def parts(self) -> ControlParts:
         """The parts of the control plane."""
         return ControlParts(
-            switchboard=self.switchboard,
+            dispatcher=self.dispatcher,
             owners=self.owners,
             clock=self.clock,
             limits=lambda: self.settings.gateway.limits,
             sign_ins=self.sign_ins,
-            logins=lambda: Logins(self.switchboard, self.health, self.clock, _no_accounts),
+            logins=lambda: Logins(self.dispatcher, self.health, self.clock, _no_accounts),
             clients=lambda: self.clients,
             issuing=lambda: TokenIssuer(self.bearers, TokenFiles(self.home, self.environ), self),  # type: ignore[arg-type]
             figures=lambda: figures_of(self.hub, self.census),
@@ -465,7 +465,7 @@ class MemoryGateway:
 
     def ask_helper(self, *words: str) -> Deferred[Any]:
         """Run a command of the helper program, answered by the test."""
-        self.errands.append(words)
+        self.helper_runs.append(words)
         return self.answers_for_helper(*words)
 
     def read_own(self) -> None:
@@ -526,12 +526,12 @@ class MemoryGateway:
             self.factory.sweep()
             self.door.streams.tick()
             self.owners.tick()
-            self.switchboard.pool.tick()
-            self.switchboard.calls.tick()
-            self.switchboard.questions.tick()
+            self.dispatcher.pool.tick()
+            self.dispatcher.calls.tick()
+            self.dispatcher.questions.tick()
             self.hub.tick()
             self.health.tick()
-            for slot in self.switchboard.pool:
+            for slot in self.dispatcher.pool:
                 slot.expire()
             self.clock.advance(1)
 

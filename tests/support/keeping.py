@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from mcpgateway.config.surface import ShieldLimits
 from mcpgateway.hub.results.originals import Vault
 from mcpgateway.system.result_files import ResultFiles
-from mcpgateway.views.specs import Keepers
+from mcpgateway.views.specs import ViewStorage
 from tests.support.gateway_in_memory import MemoryGateway
 
 LONG: dict[str, Any] = {
@@ -47,6 +47,6 @@ def keeping(home: Path, thread: Thread | None = None, **more: Any) -> MemoryGate
         return Vault(ResultFiles(str(home / "results")), limits.keep, limits.keep_bytes, lambda: 0.0, **works)
 
     class Keeping(MemoryGateway):
-        keepers = Keepers(vault=vault)
+        keepers = ViewStorage(vault=vault)
 
     return Keeping(**more)

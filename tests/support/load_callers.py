@@ -88,8 +88,8 @@ class Caller:
     @property
     def kind(self) -> str:
         """The name under which it is counted."""
-        road = " over the Unix socket" if self.address.startswith("unix:") else ""
-        return f"{type(self).__name__} at {'a view' if self.prefix else 'a server'}{road}"
+        way = " over the Unix socket" if self.address.startswith("unix:") else ""
+        return f"{type(self).__name__} at {'a view' if self.prefix else 'a server'}{way}"
 
     def excuse(self, begun: float) -> str:
         """Why a call may have failed that began then."""

@@ -19,7 +19,7 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import GatewayError, QuestionRefused
 from mcpgateway.hub.repo_servers import Approvals
-from mcpgateway.hub.workspaces import Ground
+from mcpgateway.hub.workspaces import WorkspaceSettings
 from mcpgateway.interfaces import Request
 from mcpgateway.manage.install import Installer
 from mcpgateway.manage.install_plans import InstallPlanner, InstallWorkspaces
@@ -154,9 +154,9 @@ class Managed:
         return cls(home, None)
 
     def _scopes(self) -> Any:
-        scopes = MemoryGateway().switchboard.scopes
+        scopes = MemoryGateway().dispatcher.scopes
         places = WorkspaceFinder((), str(self.home.parent), self._clock.seconds)
-        scopes.settle_on(Ground(places, (), _workspace, lambda server, _: server, lambda _: False))
+        scopes.settle_on(WorkspaceSettings(places, (), _workspace, lambda server, _: server, lambda _: False))
         world = self.reload.settings.world
         assert world is not None
         names = [each.name for each in self.reload.settings.servers]

@@ -10,7 +10,7 @@ from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.owntools.missing_servers import KEY
 from mcpgateway.protocol.versions import Era
 from mcpgateway.views.lists import LIST_S, SOON_S
-from mcpgateway.views.modern import ViewDoor
+from mcpgateway.views.modern import ModernViewRequests
 from tests.support import modern_client
 from tests.support.gateway_in_memory import DISCOVERED, HELLO, Client, MemoryChild, MemoryGateway
 from tests.support.modern_client import done, meta, post, refuse, request
@@ -86,9 +86,9 @@ class Stage:
         self.gateway.serve(*(evolve(each, source="a test") for each in servers))
 
     @property
-    def door(self) -> ViewDoor:
+    def registry(self) -> ModernViewRequests:
         """The parts that serve the view."""
-        found = self.gateway.hub.stateless._views
+        found = self.gateway.hub.modern_dispatcher._views
         assert found is not None
         return found
 

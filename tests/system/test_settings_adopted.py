@@ -49,9 +49,11 @@ class House:
                 url = f"http://localhost:{PORT}/{name}/mcp"
                 argv = ("mcpgateway", "connect", name, "--", each.program.command, *each.program.args)
                 ours = dialect.by_command(each, argv) if mode == "fail-open" else dialect.by_url(each, url)
-                wishes.append((each.road, ours))
+                wishes.append((each.key_path, ours))
             made, replaced = replace(text, str(path), wishes)
-            entries = {each.road: EnrolledEntry(names.get(each.title, each.title), each) for each in replaced}
+            entries = {
+                each.key_path: EnrolledEntry(names.get(each.title, each.title), each) for each in replaced
+            }
             return EditResult(made, FileRecord(str(path), client, mode, project, entries))
 
         self.ledger.change(str(path), edit)

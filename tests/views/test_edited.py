@@ -226,8 +226,8 @@ class ChangedTests:
         stage.gateway.edit("shared", timeout_s=7.0)
         other = stage.view()
         assert stage.names(one) == stage.names(other) == names
-        registry = stage.gateway.switchboard.board
-        views = {id(registry.inners(each).view) for each in registry.outer()}  # type: ignore[attr-defined]
+        registry = stage.gateway.dispatcher.view_sessions
+        views = {id(registry.members_of(each).view) for each in registry.outer()}  # type: ignore[attr-defined]
         assert len(views) == 1
 
     def test_switched_off(self) -> None:

@@ -255,7 +255,7 @@ class NewsTests:
     def test_not_kept_running(self, stage: Stage) -> None:
         """Nobody has a use for a server because a client listens to the view."""
         listen(stage.client(), toolsListChanged=True)
-        for slot in stage.gateway.switchboard.pool:
+        for slot in stage.gateway.dispatcher.pool:
             assert not slot.listening
 
 
@@ -269,7 +269,7 @@ class EndTests:
         old = stage.child("old")
         old.answer(old.asked("resources/subscribe")[0], {})
         hang_up(client)
-        assert len(stage.door._ears) == 0
+        assert len(stage.registry._subscriptions) == 0
         assert "resourceSubscriptions" not in last_listen(stage.child("m"))
         assert len(old.asked("resources/unsubscribe")) == 1
         news(stage.child("m"), TOOLS_CHANGED)
@@ -285,7 +285,7 @@ class EndTests:
             "id": "l",
             "result": {"resultType": "complete", "_meta": {SUBSCRIPTION: "l"}},
         }
-        assert len(stage.door._ears) == 0
+        assert len(stage.registry._subscriptions) == 0
 
     def test_a_servers_end(self, stage: Stage) -> None:
         """A server that tells no more of what it had agreed to ends it, since there is no taking that back."""

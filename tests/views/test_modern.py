@@ -129,7 +129,7 @@ class ListTests:
             return {each["name"] for each in result["tools"]} | {*result.get("_meta", {}).get(KEY, {})}
 
         assert "s" in named()
-        eras, server = stage.gateway.switchboard.eras, stage.gateway.switchboard.servers["s"]
+        eras, server = stage.gateway.dispatcher.eras, stage.gateway.dispatcher.servers["s"]
         eras.learn(server, Era.MODERN, speaks=False)
         eras.learn(server, Era.LEGACY, speaks=True)
         stage.begin()
@@ -239,7 +239,7 @@ class ListTests:
     def test_slow_to_ask(self, stage: Stage) -> None:
         """The time it takes to ask all of them, which may be to start them, is a part of what a client waits."""
         lists = ModernLists(
-            stage.gateway.switchboard.board,
+            stage.gateway.dispatcher.view_sessions,
             lambda _: stage.wait(3),
             lambda *_: "",
             lambda *_: {},
@@ -698,15 +698,15 @@ class QuestionTests:
         ada, bea = stage.client(), stage.client()
         for nth, client in enumerate((ada, bea)):
             stage.send(client, "tools/call", 1, CAN_BE_ASKED, name="old__ask")
-            lane = [each for each in stage.children("old") if each.asked("tools/call")][nth]
-            lane.say({"jsonrpc": "2.0", "id": nth, "method": "elicitation/create", "params": FORM})
+            exclusive_child = [each for each in stage.children("old") if each.asked("tools/call")][nth]
+            exclusive_child.say({"jsonrpc": "2.0", "id": nth, "method": "elicitation/create", "params": FORM})
             assert reply(client)["result"]["resultType"] == "input_required"
         again(stage, bea, "old__ask", "Bea")
         again(stage, ada, "old__ask", "Ada")
-        lanes = [each for each in stage.children("old") if each.asked("tools/call")]
-        for lane, client, name in zip(lanes, (ada, bea), ("Ada", "Bea"), strict=True):
-            assert lane.received[-1]["result"]["content"] == {"who": name}
-            done(lane, lane.asked("tools/call")[-1], content=[], of=name)
+        exclusive = [each for each in stage.children("old") if each.asked("tools/call")]
+        for exclusive_child, client, name in zip(exclusive, (ada, bea), ("Ada", "Bea"), strict=True):
+            assert exclusive_child.received[-1]["result"]["content"] == {"who": name}
+            done(exclusive_child, exclusive_child.asked("tools/call")[-1], content=[], of=name)
             assert reply(client)["result"]["of"] == name
 
     def test_a_modern_server(self) -> None:
@@ -749,8 +749,8 @@ class QuestionTests:
         stage = Stage(legacy("old", interactive=True), old=[tool("ask")])
         client, other = stage.client(), stage.client(Authorization="Bearer bearer-token")
         stage.send(client, "tools/call", 1, CAN_BE_ASKED, name="old__ask")
-        (lane,) = [each for each in stage.children("old") if each.asked("tools/call")]
-        lane.say({"jsonrpc": "2.0", "id": 1, "method": "elicitation/create", "params": FORM})
+        (exclusive_child,) = [each for each in stage.children("old") if each.asked("tools/call")]
+        exclusive_child.say({"jsonrpc": "2.0", "id": 1, "method": "elicitation/create", "params": FORM})
         state = reply(client)["result"]["requestState"]
         stage.send(other, "tools/call", 2, CAN_BE_ASKED, name="old__ask", requestState=state)
         assert reply(other)["error"]["code"] == -32602
@@ -759,8 +759,8 @@ class QuestionTests:
         """A server is told what this client offers, as at its own endpoint."""
         stage = Stage(legacy("old", interactive=True), old=[tool("ask")])
         stage.send(stage.client(), "tools/call", 1, CAN_BE_ASKED, name="old__ask")
-        (lane,) = [each for each in stage.children("old") if each.asked("tools/call")]
-        (hello,) = lane.asked("initialize")
+        (exclusive_child,) = [each for each in stage.children("old") if each.asked("tools/call")]
+        (hello,) = exclusive_child.asked("initialize")
         assert hello["params"]["capabilities"] == OFFERS
 
 

@@ -144,7 +144,7 @@ class NewsTests:
         for nth in range(REFRESHED_LIMIT + 2):
             said = meta(**{PREFIX + "clientCapabilities": {"experimental": {str(nth): {}}}})
             stage.send(stage.client(), "tools/list", envelope=said)
-        assert [len(each) for each in stage.door.lists._askers.values()] == [REFRESHED_LIMIT]
+        assert [len(each) for each in stage.registry.lists._askers.values()] == [REFRESHED_LIMIT]
 
     def test_another_child(self) -> None:
         """A child that takes another's place is asked in the words of all who were shown a list."""

@@ -93,9 +93,9 @@ def stage() -> Stage:
         modern("m"), legacy("old", interactive=True), m=[tool("echo")], old=[tool("ask"), tool("echo")]
     )
     acts = {"ask": ask, "redirect": redirect, "refuse": refuse, "wait": wait}
-    board = stage.gateway.switchboard.board
-    board._builtin = Builtin([Scripted(name, act) for name, act in acts.items()])
-    board.use(board.ways)
+    view_sessions = stage.gateway.dispatcher.view_sessions
+    view_sessions._builtin = Builtin([Scripted(name, act) for name, act in acts.items()])
+    view_sessions.use(view_sessions.ways)
     return stage
 
 
@@ -120,7 +120,7 @@ def text(answer: Any) -> Any:
 
 def the_tool(stage: Stage, name: str) -> Any:
     """One of the gateway's own tools."""
-    builtin = stage.gateway.switchboard.board.builtin
+    builtin = stage.gateway.dispatcher.view_sessions.builtin
     assert builtin is not None
     return builtin.find(f"gateway_{name}")
 
@@ -141,7 +141,7 @@ class AskingTests:
         assert last["result"]["resultType"] == "complete"
         assert [each["content"]["who"] for each in text(last)] == ["Ada", "Bea"]
         assert len(the_tool(stage, "ask").calls) == 1
-        assert len(stage.door.errands) == 0
+        assert len(stage.registry.own_calls) == 0
 
     def test_crossed(self, stage: Stage) -> None:
         """What two clients are asked, and answer, is each one's own."""
@@ -186,9 +186,9 @@ class AskingTests:
     def test_nobody_comes_back(self, stage: Stage) -> None:
         """A tool hears when its client does not come back, and nothing is left of its call."""
         call(stage, stage.client(), "gateway_ask")
-        assert len(stage.door.errands) == 1
+        assert len(stage.registry.own_calls) == 1
         stage.wait(PARKED_TICKS)
-        assert len(stage.door.errands) == 0
+        assert len(stage.registry.own_calls) == 0
 
     def test_a_client_that_cannot(self, stage: Stage) -> None:
         """A client that does not offer it is not asked, and the tool says so."""
@@ -209,17 +209,17 @@ class AskingTests:
         clients = [stage.client(), stage.client()]
         for client in clients:
             call(stage, client, "gateway_wait")
-        switchboard = stage.gateway.switchboard
-        assert len(switchboard.calls.under_way()) == 2
-        assert switchboard.calls.busy() == set()
+        dispatcher = stage.gateway.dispatcher
+        assert len(dispatcher.calls.under_way()) == 2
+        assert dispatcher.calls.busy() == set()
         stage.gateway.hub.close()
-        assert (len(stage.door.errands), switchboard.calls.awaited()) == (2, 2)
+        assert (len(stage.registry.own_calls), dispatcher.calls.awaited()) == (2, 2)
         answers.text(the_tool(stage, "wait").calls[0][0], "in time")
         assert text(reply(clients[0])) == "in time"
-        assert switchboard.calls.awaited() == 1
-        switchboard.close()
+        assert dispatcher.calls.awaited() == 1
+        dispatcher.close()
         assert reply(clients[1])["error"]["code"] == -32603
-        assert len(stage.door.errands) == 0
+        assert len(stage.registry.own_calls) == 0
 
 
 class AnsweringTests:
@@ -241,7 +241,7 @@ class AnsweringTests:
         hang_up(client)
         assert inner.sink.is_gone
         answers.text(inner, "late")
-        assert len(stage.door.errands) == 0
+        assert len(stage.registry.own_calls) == 0
 
 
 class RedirectTests:
@@ -263,22 +263,22 @@ class RedirectTests:
         assert progress["params"] == {"progressToken": 7, "progress": 1}
         assert answer["result"] == {"content": [], "resultType": "complete"}
         stage.wait(10)
-        assert len(stage.door.errands) == 0
+        assert len(stage.registry.own_calls) == 0
 
     def test_a_server_that_asks(self, stage: Stage) -> None:
         """What the server asks reaches the client, and its answer the server, through the same tool."""
         client = stage.client()
         more = {"arguments": {"target": ["old", "ask"], "args": {}}}
         call(stage, client, "gateway_redirect", **more)
-        (lane,) = [each for each in stage.children("old") if each.asked("tools/call")]
-        lane.say({"jsonrpc": "2.0", "id": 1, "method": "elicitation/create", "params": FORM})
+        (exclusive_child,) = [each for each in stage.children("old") if each.asked("tools/call")]
+        exclusive_child.say({"jsonrpc": "2.0", "id": 1, "method": "elicitation/create", "params": FORM})
         first = reply(client)
         assert first["result"]["resultType"] == "input_required"
         again(stage, client, first, "Ada", "gateway_redirect", **more)
-        assert lane.received[-1]["result"]["content"] == {"who": "Ada"}
-        done(lane, lane.asked("tools/call")[-1], content=[])
+        assert exclusive_child.received[-1]["result"]["content"] == {"who": "Ada"}
+        done(exclusive_child, exclusive_child.asked("tools/call")[-1], content=[])
         assert reply(client)["result"]["content"] == []
-        assert len(lane.asked("tools/call")) == 1
+        assert len(exclusive_child.asked("tools/call")) == 1
 
     def test_too_long(self, stage: Stage) -> None:
         """A call that takes too long is taken back, and its client told."""

@@ -6,7 +6,7 @@ from attrs import define, field
 
 from mcpgateway.discovery.usage import Book
 from mcpgateway.hub.usage import Usage
-from mcpgateway.views.specs import Keepers
+from mcpgateway.views.specs import ViewStorage
 from tests.support.gateway_in_memory import Client, MemoryGateway
 from tests.support.views import Offer, Stage, tool
 
@@ -27,7 +27,7 @@ class Memory:
 class Counting(MemoryGateway):
     """A gateway that counts calls."""
 
-    keepers = Keepers(usage=lambda: Usage(Memory(), lambda: 0.0))
+    keepers = ViewStorage(usage=lambda: Usage(Memory(), lambda: 0.0))
 
 
 def stage() -> Stage:

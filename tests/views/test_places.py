@@ -74,17 +74,21 @@ class PlaceTests:
     @pytest.mark.parametrize("cwd", ["src", "~/src", "/nonexistent/directory", ""])
     def test_a_directory_that_is_none(self, stage: Stage, cwd: str) -> None:
         """What is as from another directory is refused where there is none, not done as from nowhere."""
-        board = stage.gateway.switchboard.board
-        view = board.seen(next(each for each in view_specs(board.ways) if each.name == "mcp/full"))
+        view_sessions = stage.gateway.dispatcher.view_sessions
+        view = view_sessions.seen(
+            next(each for each in view_specs(view_sessions.ways) if each.name == "mcp/full")
+        )
         with pytest.raises(InvalidParams, match="no directory"):
-            board.within(view, cwd)
+            view_sessions.within(view, cwd)
 
     def test_another_directory(self, stage: Stage, tmp_path: Path) -> None:
         """The same view, as it looks from there; it knows which servers are switched off, too."""
-        board = stage.gateway.switchboard.board
-        view = board.seen(next(each for each in view_specs(board.ways) if each.name == "mcp/full"))
-        assert board.within(view, str(tmp_path)).servers["spaced"].workspace == str(tmp_path)
-        assert {*view.servers, *(each.name for each in view.others)} == set(stage.gateway.switchboard.servers)
+        view_sessions = stage.gateway.dispatcher.view_sessions
+        view = view_sessions.seen(
+            next(each for each in view_specs(view_sessions.ways) if each.name == "mcp/full")
+        )
+        assert view_sessions.within(view, str(tmp_path)).servers["spaced"].workspace == str(tmp_path)
+        assert {*view.servers, *(each.name for each in view.others)} == set(stage.gateway.dispatcher.servers)
 
 
 class ElsewhereTests:
@@ -123,7 +127,7 @@ class ElsewhereTests:
         """A server that takes values of the workspace may ask the client meanwhile."""
         apart = ServerSpec("spaced", ("run",), {}, "/", share=Share.SESSION)
         stage = Stage(MemoryGateway(more=(apart,)), spaced=Offer(tools=[tool("where")]))
-        stage.gateway.switchboard.scopes._takes_values = lambda server: server.name == "spaced"
+        stage.gateway.dispatcher.scopes._takes_values = lambda server: server.name == "spaced"
         client = viewer(stage, tmp_path, sampling={})
         stream = self.call(stage, client, tmp_path / "there")
         child = stage.child("spaced")
@@ -145,10 +149,10 @@ class ElsewhereTests:
         first = next(each for each in stage.gateway.launcher.children if each.asked("tools/call"))
         first.answer(first.asked("tools/call")[0], {"content": []})
         self.call(stage, client, tmp_path / "another")
-        assert session.inners is not None
-        assert sum(" " in name for name in session.inners.sessions) == LIMIT
+        assert session.members is not None
+        assert sum(" " in name for name in session.members.sessions) == LIMIT
         also(stage, client).send(b"", "DELETE")
-        assert len(stage.gateway.switchboard.calls) == 0
+        assert len(stage.gateway.dispatcher.calls) == 0
 
 
 class ProfileTests:

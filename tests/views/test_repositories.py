@@ -11,7 +11,7 @@ import pytest
 
 from mcpgateway.config.merge import WorkspaceSpec, World
 from mcpgateway.hub.repo_servers import Approvals
-from mcpgateway.hub.workspaces import Ground
+from mcpgateway.hub.workspaces import WorkspaceSettings
 from mcpgateway.system import approvals as kept
 from mcpgateway.system.workspaces import WorkspaceFinder
 from mcpgateway.views.listeners import DEBOUNCE_S
@@ -32,10 +32,12 @@ class House:
         self.home.mkdir(mode=0o700)
         self.gateway = MemoryGateway()
         self.stage = Stage(self.gateway, db=Offer(tools=[tool("query")]))
-        scopes = self.gateway.switchboard.scopes
+        scopes = self.gateway.dispatcher.scopes
         self.places = WorkspaceFinder((), str(self.directory), self.gateway.clock.seconds)
-        scopes.settle_on(Ground(self.places, (), WorkspaceSpec, lambda server, _: server, lambda _: False))
-        names = self.gateway.switchboard.servers.keys
+        scopes.settle_on(
+            WorkspaceSettings(self.places, (), WorkspaceSpec, lambda server, _: server, lambda _: False)
+        )
+        names = self.gateway.dispatcher.servers.keys
         self.approvals = Approvals(
             str(self.home),
             World({}, {}, str(self.directory)),

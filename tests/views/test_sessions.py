@@ -49,7 +49,7 @@ class LifeTests:
         shared, own = call(stage, client, "shared__echo"), call(stage, client, "own__count")
         assert client.ask(b"", "DELETE").status == 200
         assert (shared.is_stopping, own.is_stopping) == (False, True)
-        assert stage.gateway.sessions.of(stage.gateway.switchboard.servers["shared"])[0].id == b""
+        assert stage.gateway.sessions.of(stage.gateway.dispatcher.servers["shared"])[0].id == b""
         assert client.ask({"jsonrpc": "2.0", "id": 1, "method": "ping"}).status == 404
 
     def test_not_another_view_s(self, stage: Stage) -> None:
@@ -200,9 +200,9 @@ class ConfigurationTests:
         """A server that is shared otherwise from now on ends its inner sessions; the view's own goes on."""
         client = stage.view()
         call(stage, client, "shared__echo")
-        before = stage.gateway.sessions.of(stage.gateway.switchboard.servers["shared"])
+        before = stage.gateway.sessions.of(stage.gateway.dispatcher.servers["shared"])
         stage.gateway.edit("shared", share=Share.SESSION)
-        after = stage.gateway.sessions.of(stage.gateway.switchboard.servers["shared"])
+        after = stage.gateway.sessions.of(stage.gateway.dispatcher.servers["shared"])
         assert before
         assert after == []
         call(stage, client, "shared__echo")

@@ -39,7 +39,7 @@ class Threads:
     def __init__(self, home: Path) -> None:
         self.thread = Thread()
         self.stage = Stage(modern("m"), legacy("old"), gateway=keeping(home, self.thread), **OFFERS)
-        self.switchboard = self.stage.gateway.switchboard
+        self.dispatcher = self.stage.gateway.dispatcher
         self.guest = self.stage.gateway.view()
         self.guest.call(1, "tools/list")
         self.stage.answer()
@@ -65,17 +65,17 @@ class ThreadTests:
         """Whoever stops the gateway, or begins it anew, waits for them."""
         threads = Threads(tmp_path)
         threads.stage.gateway.hub.close()
-        assert threads.switchboard.calls.awaited() == 2
-        assert len(threads.switchboard.calls.under_way()) == 2
+        assert threads.dispatcher.calls.awaited() == 2
+        assert len(threads.dispatcher.calls.under_way()) == 2
         assert threads.answers == [None, None]
         threads.thread.work()
         assert all("_ref" in each for each in threads.answers)
-        assert threads.switchboard.calls.awaited() == 0
+        assert threads.dispatcher.calls.awaited() == 0
 
     def test_no_more_time(self, tmp_path: Path) -> None:
         """When there is no more time they are passed on whole, and once."""
         threads = Threads(tmp_path)
-        threads.switchboard.close()
+        threads.dispatcher.close()
         assert [each["content"] for each in threads.answers] == [BIG["content"], BIG["content"]]
         threads.thread.work()
         assert [each["content"] for each in threads.answers] == [BIG["content"], BIG["content"]]
@@ -87,7 +87,7 @@ class ThreadTests:
         other.path = threads.guest.path
         other.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 7}})
         hang_up(threads.client)
-        assert len(threads.switchboard.calls) == 0
+        assert len(threads.dispatcher.calls) == 0
         threads.thread.work()
         assert threads.answers[0]["error"]["code"] == -32800
 
@@ -98,7 +98,7 @@ class LevelTests:
     def test_as_the_caller_sees_it(self, tmp_path: Path) -> None:
         """A server of a repository is judged by what it says itself, any other by the gateway's settings."""
         hub = keeping(tmp_path).hub
-        assert hub.switchboard.board.builtin is not None
+        assert hub.dispatcher.view_sessions.builtin is not None
         assert hub.jobs is not None
         for server, is_shielded in (("repo", False), ("other", True)):
             sink = Sink()

@@ -72,7 +72,7 @@ class LegacyTests:
         """Without a word in its entry a server's answers pass whole, and nothing is built that could shorten them."""
         stage = stage_of(tmp_path)
         assert called(stage, client_of(stage), LONG) == LONG
-        assert stage.gateway.switchboard._board is None
+        assert stage.gateway.dispatcher._view_sessions is None
 
     def test_single_tools(self, tmp_path: Path) -> None:
         """The level of a tool goes before that of its server."""
@@ -153,4 +153,4 @@ class ModernTests:
         stage.send(client, "tools/call", name="echo")
         done(stage.child("m"), stage.child("m").asked("tools/call")[-1], **LONG)
         assert reply(client)["result"]["content"] == LONG["content"]
-        assert stage.gateway.switchboard._board is None
+        assert stage.gateway.dispatcher._view_sessions is None

@@ -42,7 +42,7 @@ class House:
         self.stage = Stage(self.gateway, shared=Offer(tools=many))
         self.memory = Memory()
         self.usage = Usage(self.memory, lambda: 0.0)
-        self.gateway.switchboard.board.outcomes.usage = self.usage
+        self.gateway.dispatcher.view_sessions.outcomes.usage = self.usage
         self.gateway.hub.usage = self.usage
 
     def call(self, client: Client, name: str, **arguments: Any) -> None:

@@ -50,7 +50,7 @@ OPENING = (
         "--group",
         metavar="GROUP",
         default="",
-        help="Only what is in this group, named by its name or its road, and in those below it.",
+        help="Only what is in this group, named by its name or its path, and in those below it.",
     ),
 )
 TARGETS = (

@@ -81,7 +81,7 @@ def _generate(globals_: Globals, wish: SnippetRequest, output: str) -> None:
         return
     file = os.path.abspath(os.path.expanduser(output))
     copy = write(wish.dialect, file, wanted, int(datetime.now(UTC).timestamp() * 1000))
-    names = [each.road[-1] for each in wanted]
+    names = [each.key_path[-1] for each in wanted]
 
     def tell() -> None:
         say(f"{file}: {', '.join(names)}")

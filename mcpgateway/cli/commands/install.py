@@ -70,9 +70,9 @@ def _install(
     verb = "is missing or different" if is_check else "would be written" if is_dry else "written"
     value = {
         "file": where.site.path,
-        "missing": [each.road[-1] for each in found.missing],
-        "different": [each.road[-1] for each in found.different],
-        "foreign": [each.road[-1] for each in found.foreign],
+        "missing": [each.key_path[-1] for each in found.missing],
+        "different": [each.key_path[-1] for each in found.different],
+        "foreign": [each.key_path[-1] for each in found.foreign],
         "changed": bool(found.changes) and not (is_dry or is_check),
     }
     answer(globals_, value, lambda: _tell(where.site.path, found, verb))
@@ -81,9 +81,9 @@ def _install(
 
 def _tell(path: str, found: Drift, verb: str) -> None:
     for each in found.changes:
-        say(f"{each.road[-1]}: {verb}")
+        say(f"{each.key_path[-1]}: {verb}")
     for each in found.foreign:
-        say(f"{each.road[-1]}: is there already and is another server; left as it is", fg="yellow")
+        say(f"{each.key_path[-1]}: is there already and is another server; left as it is", fg="yellow")
     if not found.changes:
         say(f"{path} is as it should be" + (" but for that" if found.foreign else ""))
     elif verb == "written":

@@ -185,7 +185,7 @@ def _dead(world: DoctorContext, seen: FileContents, entries: list[ClientEntry]) 
         titles = some([each.title for each in dead])
         text = f"{seen.site.dialect.title}: {titles} of {visible(seen.site.path)} lead to port {world.port}"
         known = _entries_known(world, seen)
-        lost = [each.title for each in dead if each.road not in known]
+        lost = [each.title for each in dead if each.key_path not in known]
         # Entries that are not in the ledger cannot be restored either.
         advice = f"mcpgateway start; where it does not have {some(lost)}, {WRITE_ANEW}" if lost else ""
         yield DEAD.found(f"{text}, where nobody answers", advice=advice)
@@ -206,7 +206,7 @@ def _misled(world: DoctorContext, seen: FileContents) -> Iterator[DoctorFinding]
             # `clients apply` rewrites only entries that the ledger has.
             advice = (
                 ""
-                if each.road in known
+                if each.key_path in known
                 else f"mcpgateway restart --port {port} serves it there again; else {WRITE_ANEW}"
             )
             yield ELSEWHERE.found(f"{text}, where nobody listens", advice=advice)

@@ -133,7 +133,7 @@ def _disagreements(
         return
     if seen.trouble:
         return  # another check has reported it
-    listed = {each.road: each for each in seen.listed}
+    listed = {each.key_path: each for each in seen.listed}
     if adopted.suspended:
         ours = [each.title for each in listed.values() if each.kind is EntryKind.ENROLLED]
         if ours:
@@ -156,10 +156,10 @@ def _changed(
     """Return the titles of entries that are the client's own again, and of those that are missing."""
     served = {each.served for each in listed.values() if each.kind is EntryKind.ENROLLED}
     reverted, removed = [], []
-    for road, enrolled in adopted.entries.items():
+    for key_path, enrolled in adopted.entries.items():
         if enrolled.replaced.ours is None:
             continue  # one of the originals that the one entry for all servers replaces
-        now = listed.get(road)
+        now = listed.get(key_path)
         if now is None and enrolled.name not in served:
             removed.append(enrolled.replaced.title)
         elif now is not None and now.kind is EntryKind.PROGRAM:
@@ -170,7 +170,7 @@ def _changed(
 def _unknown(seen: FileContents, known: Mapping[tuple[str, ...], object]) -> Iterator[DoctorFinding]:
     served = {getattr(each, "name", "") for each in known.values()}
     ours = [each for each in seen.listed if each.kind is EntryKind.ENROLLED]
-    strange = [each.title for each in ours if each.road not in known and each.served not in served]
+    strange = [each.title for each in ours if each.key_path not in known and each.served not in served]
     if strange:
         yield UNKNOWN.found(f"{visible(seen.site.path)}: {some(map(visible, strange))} of unknown origin")
 

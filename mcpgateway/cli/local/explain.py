@@ -18,8 +18,8 @@ def explain(asked: str, *, as_json: bool = False) -> int:
     """
     known = list(known_keys())
     steps = tuple(asked.strip(".").split("."))
-    found = [each for each in known if _fits(each.road, steps)]
-    found = found or [each for each in known if each.road[-len(steps) :] == steps]
+    found = [each for each in known if _fits(each.key_path, steps)]
+    found = found or [each for each in known if each.key_path[-len(steps) :] == steps]
     if not found:
         raise ConfigError(f"there is no key '{asked}'{_nearest(steps, known)}")
     if as_json:
@@ -29,24 +29,26 @@ def explain(asked: str, *, as_json: bool = False) -> int:
     return 0
 
 
-def _fits(road: tuple[str, ...], steps: tuple[str, ...]) -> bool:
-    return len(road) == len(steps) and all(
-        mine in (ANY, theirs) for mine, theirs in zip(road, steps, strict=True)
+def _fits(key_path: tuple[str, ...], steps: tuple[str, ...]) -> bool:
+    return len(key_path) == len(steps) and all(
+        mine in (ANY, theirs) for mine, theirs in zip(key_path, steps, strict=True)
     )
 
 
 def _nearest(steps: tuple[str, ...], known: list[KnownKey]) -> str:
     from difflib import get_close_matches
 
-    roads = {".".join(each.road): each for each in known} | {each.road[-1]: each for each in known}
-    near = get_close_matches(".".join(steps), roads, n=1) or get_close_matches(steps[-1], roads, n=1)
+    key_paths = {".".join(each.key_path): each for each in known} | {
+        each.key_path[-1]: each for each in known
+    }
+    near = get_close_matches(".".join(steps), key_paths, n=1) or get_close_matches(steps[-1], key_paths, n=1)
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def _value(known: KnownKey) -> dict[str, Any]:
     key = known.key
     return {
-        "key": ".".join(known.road),
+        "key": ".".join(known.key_path),
         "says": key.says,
         "takes": key.kind.words,
         "default": key.default,
@@ -58,7 +60,7 @@ def _value(known: KnownKey) -> dict[str, Any]:
 
 def _said(known: KnownKey) -> str:
     key = known.key
-    lines = [".".join(known.road), f"  {key.says.replace('``', '')}", f"  takes: {key.kind.words}"]
+    lines = [".".join(known.key_path), f"  {key.says.replace('``', '')}", f"  takes: {key.kind.words}"]
     if key.default is not None:
         lines.append(f"  default: {json.dumps(key.default, ensure_ascii=False)}")
     if not (isinstance(key.kind, Section) or key.alias):

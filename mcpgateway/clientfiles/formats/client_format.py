@@ -33,13 +33,13 @@ __all__ = [
     "ClientEntry",
     "EntryFormat",
     "EntryKind",
+    "KeyPath",
     "LocalGateway",
     "Program",
-    "Road",
     "served_by",
 ]
 
-Road = tuple[str, ...]
+KeyPath = tuple[str, ...]
 
 # A step in the key path of a table that stands for any key, which is the directory of a project.
 EACH = "*"
@@ -76,7 +76,7 @@ class EntryKind(Enum):
 class ClientEntry:
     """One entry of a client's file.
 
-    :ivar road: its key path, in which an item of a list is named by its name.
+    :ivar key_path: its key path, in which an item of a list is named by its name.
     :ivar project: the directory of the project that it is for, where the file names one.
     :ivar why: the reason why an unusable entry is unusable.
     :ivar program: the program that the client would start; None for other kinds.
@@ -84,7 +84,7 @@ class ClientEntry:
     """
 
     title: str
-    road: Road
+    key_path: KeyPath
     value: Any = field(repr=False)
     kind: EntryKind
     project: str = ""
@@ -110,7 +110,7 @@ class EntryFormat:
     nests: str = ""
     fresh: Mapping[str, Any] = field(factory=dict)
     helper: Mapping[str, Any] = field(factory=dict)
-    headers: Road = ("headers",)
+    headers: KeyPath = ("headers",)
 
 
 @frozen
@@ -129,7 +129,7 @@ class ClientDialect:
 
     name: str
     title: str
-    tables: Mapping[Road, EntryFormat]
+    tables: Mapping[KeyPath, EntryFormat]
     user: Mapping[str, tuple[str, ...]] = field(factory=dict)
     project: tuple[str, ...] = ()
     is_strict: bool = False
@@ -146,12 +146,12 @@ class ClientDialect:
         return tuple(
             _listed(
                 shape,
-                ClientEntry(title, (*road, title), value, EntryKind.UNUSABLE, inside),
+                ClientEntry(title, (*key_path, title), value, EntryKind.UNUSABLE, inside),
                 base,
                 inside or project,
             )
             for table, shape in self.tables.items()
-            for road, inside, held in _walk(document_value, table, ())
+            for key_path, inside, held in _walk(document_value, table, ())
             for title, value in members(held)
         )
 
@@ -162,7 +162,7 @@ class ClientDialect:
         :param project: the directory of the project that the entry is for, which the client is to send, or "".
         :raise ConfigError: the client takes no URLs.
         """
-        shape = self.shape_of(listed.road)
+        shape = self.shape_of(listed.key_path)
         if not shape.url:
             raise ConfigError(
                 f"{self.title} takes no URL in its file, so {printable(listed.title)} can only be reached with a"
@@ -183,32 +183,32 @@ class ClientDialect:
 
         Its variables and its directory stay, since the command may have to run the original.
         """
-        shape = self.shape_of(listed.road)
+        shape = self.shape_of(listed.key_path)
         value = _mapping(listed.value)
         if shape.nests and isinstance(inner := value.get(shape.nests), Mapping):
             return {**value, shape.nests: _by_command(inner, argv, shape.words)}
         return _by_command(value, argv, shape.words)
 
-    def fresh(self, title: str, table: Road | None = None) -> ClientEntry:
+    def fresh(self, title: str, table: KeyPath | None = None) -> ClientEntry:
         """Return a new entry, for `by_url` and `by_command`.
 
         :param table: the key path of its table; by default, that of the servers of the client's user.
         """
         table = next(iter(self.tables)) if table is None else table
         listed = ClientEntry(title, (*table, title), {}, EntryKind.UNUSABLE)
-        fresh = self.shape_of(listed.road).fresh
+        fresh = self.shape_of(listed.key_path).fresh
         return evolve(listed, value={key: title if each == NAME else each for key, each in fresh.items()})
 
-    def project_of(self, road: Road) -> str:
+    def project_of(self, key_path: KeyPath) -> str:
         """Return the directory of the project that the place of an entry in its file names; else ""."""
-        table = next((each for each in self.tables if _fits(road[:-1], each)), ())
-        return next((step for key, step in zip(table, road, strict=False) if key == EACH), "")
+        table = next((each for each in self.tables if _fits(key_path[:-1], each)), ())
+        return next((step for key, step in zip(table, key_path, strict=False) if key == EACH), "")
 
-    def names_project(self, road: Road, value: Any, project: str) -> bool:
+    def names_project(self, key_path: KeyPath, value: Any, project: str) -> bool:
         """True if an enrolled entry names its project."""
         if not isinstance(value, Mapping):
             return False
-        shape = self.shape_of(road)
+        shape = self.shape_of(key_path)
         argv = argv_of(reached(value, shape), shape.words)
         if not url_of(reached(value, shape)):
             return ("--project", project) in pairwise(argv)
@@ -217,11 +217,11 @@ class ClientDialect:
             held = held.get(key) if isinstance(held, Mapping) else None
         return bool(held == quote(project))
 
-    def target_of(self, road: Road, value: Any) -> tuple[str, ...]:
+    def target_of(self, key_path: KeyPath, value: Any) -> tuple[str, ...]:
         """Return the URL of an entry, or its program with arguments; () where neither is known."""
         if not isinstance(value, Mapping):
             return ()
-        shape = self.shape_of(road)
+        shape = self.shape_of(key_path)
         value = reached(value, shape)
         url = url_of(value)
         return (url,) if url else argv_of(value, shape.words)
@@ -231,12 +231,12 @@ class ClientDialect:
 
         :raise ConfigError: the program has a variable that only its client can fill in.
         """
-        words = self.shape_of(listed.road).words
+        words = self.shape_of(listed.key_path).words
         return read_program({words.command: list(argv), words.env: env}, words)
 
-    def shape_of(self, road: Road) -> EntryFormat:
+    def shape_of(self, key_path: KeyPath) -> EntryFormat:
         """Return the form of the entries at a key path."""
-        fitting = (shape for table, shape in self.tables.items() if _fits(road[:-1], table))
+        fitting = (shape for table, shape in self.tables.items() if _fits(key_path[:-1], table))
         return next(fitting, next(iter(self.tables.values())))
 
 
@@ -255,19 +255,23 @@ def is_named(value: Any) -> bool:
     return isinstance(value, Mapping) and isinstance(value.get(NAME), str)
 
 
-def _walk(value: Any, table: Road, road: Road, project: str = "") -> Iterator[tuple[Road, str, Any]]:
+def _walk(
+    value: Any, table: KeyPath, key_path: KeyPath, project: str = ""
+) -> Iterator[tuple[KeyPath, str, Any]]:
     if not table:
-        yield road, project, value
+        yield key_path, project, value
         return
     held = value if isinstance(value, Mapping) else {}
     for key in held if table[0] == EACH else (table[0],):
         if key in held:
             inside = key if table[0] == EACH else project
-            yield from _walk(held[key], table[1:], (*road, key), inside)
+            yield from _walk(held[key], table[1:], (*key_path, key), inside)
 
 
-def _fits(road: Road, table: Road) -> bool:
-    return len(road) == len(table) and all(step in (EACH, key) for step, key in zip(table, road, strict=True))
+def _fits(key_path: KeyPath, table: KeyPath) -> bool:
+    return len(key_path) == len(table) and all(
+        step in (EACH, key) for step, key in zip(table, key_path, strict=True)
+    )
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -342,10 +346,10 @@ def url_of(value: Mapping[str, Any]) -> str:
 
 
 def _with_header(
-    value: Mapping[str, Any], put: Mapping[str, Any], road: Road, header: str, text: str
+    value: Mapping[str, Any], put: Mapping[str, Any], key_path: KeyPath, header: str, text: str
 ) -> dict[str, Any]:
     """Return the new keys of an entry, with a header besides those that it has."""
-    key, *rest = road
+    key, *rest = key_path
     held = _mapping(value.get(key))
     inner = _with_header(held, held, tuple(rest), header, text) if rest else {**held, header: text}
     return {**put, key: inner}

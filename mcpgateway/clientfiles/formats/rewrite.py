@@ -21,8 +21,8 @@ from mcpgateway.clientfiles.formats.client_format import (
     ClientDialect,
     ClientEntry,
     EntryKind,
+    KeyPath,
     LocalGateway,
-    Road,
     served_by,
 )
 from mcpgateway.clientfiles.formats.splices import reverse, splices
@@ -40,13 +40,13 @@ __all__ = ("ReplacedEntry", "RestoredText", "carried", "give_back", "replace", "
 class ReplacedEntry:
     """One entry that was replaced.
 
-    :ivar road: its key path.
+    :ivar key_path: its key path.
     :ivar former: its original value; None for a new entry.
     :ivar ours: its enrolled value; None where it was removed.
     :ivar written: the original's own text, where it can be restored exactly.
     """
 
-    road: Road
+    key_path: KeyPath
     title: str
     former: Any = field(repr=False)
     ours: Any = field(repr=False)
@@ -69,18 +69,20 @@ class RestoredText:
 
 
 def replace(
-    text: str, file: str, wishes: Sequence[tuple[Road, Any]]
+    text: str, file: str, wishes: Sequence[tuple[KeyPath, Any]]
 ) -> tuple[str, tuple[ReplacedEntry, ...]]:
     """Replace the values of entries; None stands for no entry, before and after.
 
     :raise ConfigError: the text is malformed, or cannot be changed without changing something else.
     """
-    work = _Work(text, file, [road[:-1] for road, _ in wishes])
+    work = _Work(text, file, [key_path[:-1] for key_path, _ in wishes])
     before = work.values
-    written = work.put([WantedEntry(road, value) for road, value in wishes])
+    written = work.put([WantedEntry(key_path, value) for key_path, value in wishes])
     replaced = (
-        ReplacedEntry(road, road[-1], _none(edits.at(before, road)), value, written.get(road, ""))
-        for road, value in wishes
+        ReplacedEntry(
+            key_path, key_path[-1], _none(edits.at(before, key_path)), value, written.get(key_path, "")
+        )
+        for key_path, value in wishes
     )
     return work.whole, tuple(replaced)
 
@@ -92,15 +94,15 @@ def give_back(
 
     :raise ConfigError: the text is malformed, or cannot be changed without changing something else.
     """
-    work = _Work(text, file, [*dialect.tables, *(each.road[:-1] for each in replaced)])
+    work = _Work(text, file, [*dialect.tables, *(each.key_path[:-1] for each in replaced)])
     verdict = _Verdict(work.values, dialect, base)
     for each in replaced:
         verdict.judge(each)
-    work.put([WantedEntry(road, each.former, each.written) for road, each in verdict.back.items()])
-    for road, each in verdict.back.items():
-        if isinstance(each.former, Mapping) and isinstance(now := verdict.now[road], Mapping):
+    work.put([WantedEntry(key_path, each.former, each.written) for key_path, each in verdict.back.items()])
+    for key_path, each in verdict.back.items():
+        if isinstance(each.former, Mapping) and isinstance(now := verdict.now[key_path], Mapping):
             value = carried(each.former, each.ours, now)
-            work.carry_over(road, _with_command(dialect, road, value, each.ours, now))
+            work.carry_over(key_path, _with_command(dialect, key_path, value, each.ours, now))
     titles = {each.title: None for each in verdict.back.values()}
     return RestoredText(work.whole, tuple(titles), tuple(verdict.gone), tuple(verdict.kept))
 
@@ -125,14 +127,16 @@ def _merged(former: Any, wrote: Any, now: Any, depth: int) -> Any:
     return now
 
 
-def _with_command(dialect: ClientDialect, road: Road, value: Mapping[str, Any], ours: Any, now: Any) -> Any:
+def _with_command(
+    dialect: ClientDialect, key_path: KeyPath, value: Mapping[str, Any], ours: Any, now: Any
+) -> Any:
     """Return a value with the original command that was changed behind the relay's ``--`` since, if any."""
-    words = dialect.target_of(road, now)
+    words = dialect.target_of(key_path, now)
     original = original_of(words) if words else None
-    wrote = dialect.target_of(road, ours)
+    wrote = dialect.target_of(key_path, ours)
     if not original or (wrote and original == original_of(wrote)):
         return value
-    return dialect.by_command(ClientEntry(road[-1], road, value, EntryKind.PROGRAM), original)
+    return dialect.by_command(ClientEntry(key_path[-1], key_path, value, EntryKind.PROGRAM), original)
 
 
 def _none(value: Any) -> Any:
@@ -151,24 +155,24 @@ class _Verdict:
         self._dialect = dialect
         self._base = base
         listed = dialect.listed(values, base)
-        self._ours = {each.road: each for each in listed if each.kind is EntryKind.ENROLLED}
+        self._ours = {each.key_path: each for each in listed if each.kind is EntryKind.ENROLLED}
         self._judged: list[ReplacedEntry] = []
-        self.back: dict[Road, ReplacedEntry] = {}
-        self.now: dict[Road, Any] = {}
+        self.back: dict[KeyPath, ReplacedEntry] = {}
+        self.now: dict[KeyPath, Any] = {}
         self.gone: dict[str, None] = {}
         self.kept: dict[str, None] = {}
 
     def judge(self, replaced: ReplacedEntry) -> None:
         """Find the present place of an enrolled entry."""
         self._judged.append(replaced)
-        there = edits.at(self._values, replaced.road)
+        there = edits.at(self._values, replaced.key_path)
         if replaced.ours is None:
             if there is MISSING:
-                self._give(replaced.road, replaced)
+                self._give(replaced.key_path, replaced)
             else:
                 self.kept[replaced.title] = None
-        elif there is not MISSING and self._is_still(replaced.road, replaced):
-            self._give(replaced.road, replaced)
+        elif there is not MISSING and self._is_still(replaced.key_path, replaced):
+            self._give(replaced.key_path, replaced)
         elif (renamed := self._renamed(replaced)) is not None:
             self._give(renamed, replaced)
         elif there is MISSING:
@@ -176,29 +180,33 @@ class _Verdict:
         else:
             self.kept[replaced.title] = None
 
-    def _give(self, road: Road, replaced: ReplacedEntry) -> None:
+    def _give(self, key_path: KeyPath, replaced: ReplacedEntry) -> None:
         is_named = (
-            isinstance(replaced.former, Mapping) and replaced.former.get(edits.NAME) == replaced.road[-1]
+            isinstance(replaced.former, Mapping) and replaced.former.get(edits.NAME) == replaced.key_path[-1]
         )
-        if is_named and road[-1] != replaced.road[-1] and isinstance(replaced.ours, Mapping):
+        if is_named and key_path[-1] != replaced.key_path[-1] and isinstance(replaced.ours, Mapping):
             # Its name is also a member of the value.
-            replaced = evolve(replaced, former={**replaced.former, edits.NAME: road[-1]}, written="")
-            replaced = evolve(replaced, ours={**replaced.ours, edits.NAME: road[-1]})
-        self.back[road] = replaced
-        self.now[road] = edits.at(self._values, road)
+            replaced = evolve(replaced, former={**replaced.former, edits.NAME: key_path[-1]}, written="")
+            replaced = evolve(replaced, ours={**replaced.ours, edits.NAME: key_path[-1]})
+        self.back[key_path] = replaced
+        self.now[key_path] = edits.at(self._values, key_path)
 
-    def _is_still(self, road: Road, replaced: ReplacedEntry) -> bool:
+    def _is_still(self, key_path: KeyPath, replaced: ReplacedEntry) -> bool:
         """True if an entry has the URL or command of an enrolled one."""
-        target = self._dialect.target_of(replaced.road, replaced.ours)
-        if target and self._dialect.target_of(road, edits.at(self._values, road)) == target:
+        target = self._dialect.target_of(replaced.key_path, replaced.ours)
+        if target and self._dialect.target_of(key_path, edits.at(self._values, key_path)) == target:
             return True
-        listed = self._ours.get(road)
+        listed = self._ours.get(key_path)
         return listed is not None and listed.served == served_by(target, self._base)
 
-    def _renamed(self, replaced: ReplacedEntry) -> Road | None:
-        claimed = {each.road for each in self._judged} | set(self.back)
-        free = [road for road in self._ours if road not in claimed and self._is_still(road, replaced)]
-        beside = (road for road in free if road[:-1] == replaced.road[:-1])
+    def _renamed(self, replaced: ReplacedEntry) -> KeyPath | None:
+        claimed = {each.key_path for each in self._judged} | set(self.back)
+        free = [
+            key_path
+            for key_path in self._ours
+            if key_path not in claimed and self._is_still(key_path, replaced)
+        ]
+        beside = (key_path for key_path in free if key_path[:-1] == replaced.key_path[:-1])
         return next(beside, next(iter(free), None))
 
 
@@ -210,7 +218,7 @@ class WantedEntry:
     :ivar text: its former text, where that is known.
     """
 
-    road: Road
+    key_path: KeyPath
     value: Any = field(repr=False)
     text: str = field(default="", repr=False)
 
@@ -218,15 +226,15 @@ class WantedEntry:
 class _Work:
     """A text that is being changed, and its values at some key paths."""
 
-    def __init__(self, text: str, file: str, roads: Sequence[Road]) -> None:
+    def __init__(self, text: str, file: str, key_paths: Sequence[KeyPath]) -> None:
         self._file = file
         self._bom = BOM if text.startswith(BOM) else ""
         self._text = text.removeprefix(BOM)
         self._form = syntax.form_of(file, text)
         self._newline = newline_of(text)
         self._has_lines = "\n" in text
-        self._roads = tuple(dict.fromkeys(roads))
-        self._opened = syntax.opened(self._text, file, self._form, self._roads)
+        self._key_paths = tuple(dict.fromkeys(key_paths))
+        self._opened = syntax.opened(self._text, file, self._form, self._key_paths)
         self.values = self._opened.value
 
     @property
@@ -234,37 +242,37 @@ class _Work:
         """The present text, with its byte order mark."""
         return self._bom + self._text
 
-    def put(self, wanted: Sequence[WantedEntry]) -> dict[Road, str]:
+    def put(self, wanted: Sequence[WantedEntry]) -> dict[KeyPath, str]:
         """Set the values of entries, with their former text where that is known; return the replaced texts.
 
         :raise ConfigError: the text cannot be changed without changing something else.
         """
-        there = [each for each in wanted if edits.at(self.values, each.road) is not MISSING]
+        there = [each for each in wanted if edits.at(self.values, each.key_path) is not MISSING]
         written = self._exchange(there)
         for each in wanted:
             if each.value is None:
-                self._one(Remove(each.road), "")
-            elif edits.at(self.values, each.road) is MISSING:
-                self._one(Put(each.road, each.value), "")
+                self._one(Remove(each.key_path), "")
+            elif edits.at(self.values, each.key_path) is MISSING:
+                self._one(Put(each.key_path, each.value), "")
                 if each.text:
                     self._exchange([each])
         return written
 
-    def carry_over(self, road: Road, value: Mapping[str, Any]) -> None:
+    def carry_over(self, key_path: KeyPath, value: Mapping[str, Any]) -> None:
         """Set the value of an entry by changing only its different members."""
-        for change in list(edits.steps(self.values, Put(road, value))):
+        for change in list(edits.steps(self.values, Put(key_path, value))):
             self._one(change, "")
 
-    def _exchange(self, wanted: Sequence[WantedEntry]) -> dict[Road, str]:
+    def _exchange(self, wanted: Sequence[WantedEntry]) -> dict[KeyPath, str]:
         """Replace the values of existing entries: all at once, else one after the other."""
-        written: dict[Road, str] = {}
+        written: dict[KeyPath, str] = {}
         ways: list[list[edits.Splice] | None] = []
         changes: list[tuple[Edit, str]] = []
         for each in wanted:
-            change: Edit = Put(each.road, {} if each.value is None else each.value)
+            change: Edit = Put(each.key_path, {} if each.value is None else each.value)
             parts = self._parts(change)
             if parts:
-                written[each.road] = self._told(parts)
+                written[each.key_path] = self._told(parts)
             if each.value is not None:
                 ways.append(None if parts is None else next(self._ways(parts, each.text)))
                 changes.append((change, each.text))
@@ -284,13 +292,13 @@ class _Work:
         return None if found is None else [_trimmed(self._text, each) for each in found]
 
     def _one(self, change: Edit, text: str) -> None:
-        if not isinstance(change, Put) and edits.at(self.values, change.road) is MISSING:
+        if not isinstance(change, Put) and edits.at(self.values, change.key_path) is MISSING:
             return
         parts = self._parts(change)
         if parts is not None and any(self._take(way, [change]) for way in self._ways(parts, text)):
             return
         raise ConfigError(
-            f"{self._file}: {dotted(change.road)} cannot be changed without changing something else;"
+            f"{self._file}: {dotted(change.key_path)} cannot be changed without changing something else;"
             " please edit the file by hand"
         )
 
@@ -315,7 +323,7 @@ class _Work:
         for change in changes:
             wanted = changed(wanted, change, self._file)
         try:
-            opened = syntax.opened(made, self._file, self._form, self._roads)
+            opened = syntax.opened(made, self._file, self._form, self._key_paths)
             if not same(opened.value, wanted) and not same(opened.value, _without_empty(wanted, changes)):
                 return False
         except ConfigError:
@@ -327,10 +335,10 @@ class _Work:
 def _without_empty(value: Any, changes: Sequence[Edit]) -> Any:
     """Return a value without its empty tables, which do not exist in TOML."""
     for change in changes:
-        road = change.road[:-1] if isinstance(change, Remove) else ()
-        while road and edits.at(value, road) == {}:
-            value = changed(value, Remove(road), "")
-            road = road[:-1]
+        key_path = change.key_path[:-1] if isinstance(change, Remove) else ()
+        while key_path and edits.at(value, key_path) == {}:
+            value = changed(value, Remove(key_path), "")
+            key_path = key_path[:-1]
     return value
 
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any, Protocol, cast
 
 from mcpgateway.clientfiles.formats.client_format import ClientDialect
-from mcpgateway.config.edit.edits import Edit, Road, Splice
+from mcpgateway.config.edit.edits import Edit, KeyPath, Splice
 from mcpgateway.config.problems import Problem, Where, Wrong
 
 BOM = "\ufeff"
@@ -79,15 +79,15 @@ def _looks_like_toml(text: str) -> bool:
     return first.startswith("[") or "=" in first.partition(":")[0]
 
 
-def opened(text: str, file: str, form: TextForm, roads: Sequence[Road] | None) -> OpenedText:
+def opened(text: str, file: str, form: TextForm, key_paths: Sequence[KeyPath] | None) -> OpenedText:
     """Parse a text; the parser of its format is imported when it is first needed.
 
-    :param roads: the key paths that are wanted; None for the whole content.
+    :param key_paths: the key paths that are wanted; None for the whole content.
     :raise ConfigError: the text is not of this format.
     """
     module = import_module(f"mcpgateway.config.edit.{form.value}")
     make = getattr(module, f"Opened{form.value.title()}")
-    return cast("OpenedText", make(text, file, roads))
+    return cast("OpenedText", make(text, file, key_paths))
 
 
 def read(text: str, file: str, dialect: ClientDialect | None = None) -> Any:
@@ -96,8 +96,8 @@ def read(text: str, file: str, dialect: ClientDialect | None = None) -> Any:
     :raise ConfigError: the text is malformed, or the client does not accept it.
     """
     form = form_of(file, text)
-    roads = None if dialect is None else list(dialect.tables)
-    found = opened(text.removeprefix(BOM), file, form, roads).value
+    key_paths = None if dialect is None else list(dialect.tables)
+    found = opened(text.removeprefix(BOM), file, form, key_paths).value
     if dialect is not None and dialect.is_strict and form is TextForm.JSON and text.strip(BOM + " \t\r\n"):
         from mcpgateway.config.edit import json
 

@@ -19,10 +19,10 @@ from mcpgateway.config.edit.edits import (
     MISSING,
     NAME,
     Edit,
+    KeyPath,
     Put,
     Remove,
     Rename,
-    Road,
     at,
     changed,
     same,
@@ -117,61 +117,61 @@ NAMED = (VariableMap, Strings, MapOf)
 EXAMPLE = "such as timeout, lazy.idleTimeoutMs, args or env.NAME"
 
 
-def road_of(key: str) -> Road:
+def key_path_of(key: str) -> KeyPath:
     """Return the path of a dotted key.
 
     :raise InvalidParams: a server has no such key; the hint names similar keys.
     """
     if key.startswith(NOTE_PREFIXES):
         return (key,)
-    road: list[str] = []
+    key_path: list[str] = []
     section, rest = SERVER, key
     while True:
         name, dot, rest = rest.partition(".")
         if name not in section.keys:
             where, known = (
-                (dotted(tuple(road)), f"its keys are {', '.join(section.keys)}")
-                if road
+                (dotted(tuple(key_path)), f"its keys are {', '.join(section.keys)}")
+                if key_path
                 else ("a server", EXAMPLE)
             )
             raise InvalidParams(
                 f"'{printable(name)}' is no key of {where}", nearest(name, section.keys) or known
             )
-        if not road and name == NAME:
+        if not key_path and name == NAME:
             raise InvalidParams("name: is not changed so", "new_name calls a server by another name")
-        road.append(name)
+        key_path.append(name)
         if not dot:
-            return tuple(road)
+            return tuple(key_path)
         inner = _mapping(section.keys[name].kind)
         if isinstance(inner, NAMED) and rest:
-            return (*road, rest)
+            return (*key_path, rest)
         if not isinstance(inner, Section) or not rest:
-            raise InvalidParams(f"{'.'.join(road)}: has no key '{printable(rest)}'", "set it as a whole")
+            raise InvalidParams(f"{'.'.join(key_path)}: has no key '{printable(rest)}'", "set it as a whole")
         section = inner
 
 
-def dotted(road: Road) -> str:
+def dotted(key_path: KeyPath) -> str:
     """Return a path as a dotted key."""
-    return ".".join(road)
+    return ".".join(key_path)
 
 
-def overlapping(roads: Iterable[Road]) -> str:
+def overlapping(key_paths: Iterable[KeyPath]) -> str:
     """Return the dotted key of a path that equals another one or begins with it; "" where there is none."""
-    known = sorted((_compared(each) for each in roads), key=lambda pair: pair[0])
+    known = sorted((_compared(each) for each in key_paths), key=lambda pair: pair[0])
     for (former, _), (later, key) in pairwise(known):
         if later[: len(former)] == former:
             return dotted(key)
     return ""
 
 
-def _compared(road: Road) -> tuple[Road, Road]:
+def _compared(key_path: KeyPath) -> tuple[KeyPath, KeyPath]:
     """Return a path as it is compared, and the path: variables have two keys, and headers have no case."""
-    first, *rest = road
+    first, *rest = key_path
     if first == ENVIRONMENT:
         first = ENV
     if first == HEADERS:
         rest = [each.lower() for each in rest]
-    return (first, *rest), road
+    return (first, *rest), key_path
 
 
 def _mapping(kind: Kind) -> Kind | None:
@@ -207,29 +207,29 @@ class Patch:
     add_headers: Mapping[str, str] = field(factory=dict, repr=False)
     remove_headers: tuple[str, ...] = ()
     new_name: str = ""
-    values: Mapping[Road, Any] = field(factory=dict, repr=False)
-    unset: tuple[Road, ...] = ()
+    values: Mapping[KeyPath, Any] = field(factory=dict, repr=False)
+    unset: tuple[KeyPath, ...] = ()
 
     @property
     def gives(self) -> bool:
         """True if the patch changes the server's program, address or values, which needs further rights."""
         given = self.add_env or self.remove_env or self.add_headers or self.remove_headers
-        return bool(given or risky(road[0] for road in (*self.values, *self.unset)))
+        return bool(given or risky(key_path[0] for key_path in (*self.values, *self.unset)))
 
     @property
     def runs_here(self) -> bool:
         """True if the patch sets a program that this machine runs."""
-        return runs_here({road[0]: value for road, value in self.values.items()})
+        return runs_here({key_path[0]: value for key_path, value in self.values.items()})
 
     @property
     def switches(self) -> bool:
         """True if the patch switches the server on or off."""
-        return self.disabled is not None or any(road[0] in SWITCHES for road in self.unset)
+        return self.disabled is not None or any(key_path[0] in SWITCHES for key_path in self.unset)
 
     @property
     def gives_headers(self) -> bool:
         """True if the patch sets headers."""
-        return bool(self.add_headers) or any(road[0] == HEADERS for road in self.values)
+        return bool(self.add_headers) or any(key_path[0] == HEADERS for key_path in self.values)
 
     def edits(self, name: str, entry: Mapping[str, Any]) -> tuple[Edit, ...]:
         """Return the edits for an entry with this content.
@@ -237,8 +237,8 @@ class Patch:
         :raise InvalidParams: the entry has the key in another form.
         """
         steps: list[Callable[[Any], tuple[Edit, ...]]] = [
-            *(partial(_set, name, road=road, value=value) for road, value in self.values.items()),
-            *(partial(_unset, name, road=road) for road in self.unset),
+            *(partial(_set, name, key_path=key_path, value=value) for key_path, value in self.values.items()),
+            *(partial(_unset, name, key_path=key_path) for key_path in self.unset),
             lambda now: added(name, now, ENV, self.add_env),
             lambda now: taken(name, now, ENV, self.remove_env),
             lambda now: added(name, now, HEADERS, self.add_headers),
@@ -262,33 +262,33 @@ class Patch:
         return () if self.disabled is None else switched(name, entry, on=not self.disabled)
 
 
-def _set(name: str, entry: Mapping[str, Any], road: Road, value: Any) -> tuple[Edit, ...]:
-    key, *inner = _spelled(entry, road)
+def _set(name: str, entry: Mapping[str, Any], key_path: KeyPath, value: Any) -> tuple[Edit, ...]:
+    key, *inner = _spelled(entry, key_path)
     if inner and key in GIVEN:
         return added(name, entry, key, {inner[0]: value})
     _check_holder(entry, (key, *inner))
     return () if same(at(entry, (key, *inner)), value) else (Put((name, key, *inner), value),)
 
 
-def _unset(name: str, entry: Mapping[str, Any], road: Road) -> tuple[Edit, ...]:
-    key, *inner = _spelled(entry, road)
+def _unset(name: str, entry: Mapping[str, Any], key_path: KeyPath) -> tuple[Edit, ...]:
+    key, *inner = _spelled(entry, key_path)
     if inner and key in GIVEN:
         return taken(name, entry, key, inner)
     _check_holder(entry, (key, *inner))
     return () if at(entry, (key, *inner)) is MISSING else (Remove((name, key, *inner)),)
 
 
-def _spelled(entry: Mapping[str, Any], road: Road) -> Road:
-    key, *inner = road
+def _spelled(entry: Mapping[str, Any], key_path: KeyPath) -> KeyPath:
+    key, *inner = key_path
     return (spelled(entry, ENV if key == ENVIRONMENT else key), *inner)
 
 
-def _check_holder(entry: Mapping[str, Any], road: Road) -> None:
+def _check_holder(entry: Mapping[str, Any], key_path: KeyPath) -> None:
     """Refuse a key below one that has a plain value in the entry, such as ``lazy: true``."""
-    for end in range(1, len(road)):
-        held = at(entry, road[:end])
+    for end in range(1, len(key_path)):
+        held = at(entry, key_path[:end])
         if held is not MISSING and held is not None and not isinstance(held, Mapping):
-            key = printable(dotted(road[:end]))
+            key = printable(dotted(key_path[:end]))
             raise InvalidParams(f"{key} has no keys in this entry", f"set {key} as a whole")
 
 
@@ -299,7 +299,7 @@ def touched(name: str, entry: Mapping[str, Any], edits: Iterable[Edit]) -> dict[
     for each in edits:
         if not isinstance(each, Rename):
             whole = changed(whole, each, name)
-            keys[each.road[1]] = None
+            keys[each.key_path[1]] = None
     if "args" in keys:
         keys["command"] = None
     return {key: whole[name][key] for key in keys if key in whole[name]}
@@ -343,15 +343,15 @@ def read_patch(said: Mapping[str, Any]) -> Patch:
     if not said:
         raise InvalidParams("nothing is to be changed", EXPECTED)
     values, unset = _set_of(said), _unset_of(said)
-    switches = {road: value for road, value in values.items() if road[0] in SWITCHES}
+    switches = {key_path: value for key_path, value in values.items() if key_path[0] in SWITCHES}
     patch = Patch(
-        _disabled({**said, **{road[0]: value for road, value in switches.items()}}),
+        _disabled({**said, **{key_path[0]: value for key_path, value in switches.items()}}),
         _values(said, "add_env"),
         _names(said, "remove_env"),
         _values(said, "add_headers"),
         _names(said, "remove_headers"),
         _text(said, "new_name"),
-        {road: value for road, value in values.items() if road not in switches},
+        {key_path: value for key_path, value in values.items() if key_path not in switches},
         unset,
     )
     said_so = ((key,) for key in SWITCHES if key in said)
@@ -360,7 +360,7 @@ def read_patch(said: Mapping[str, Any]) -> Patch:
     return patch
 
 
-def _given(patch: Patch) -> Iterator[Road]:
+def _given(patch: Patch) -> Iterator[KeyPath]:
     for key, names in (
         (ENV, (*patch.add_env, *patch.remove_env)),
         (HEADERS, (*patch.add_headers, *patch.remove_headers)),
@@ -368,35 +368,35 @@ def _given(patch: Patch) -> Iterator[Road]:
         yield from ((key, each) for each in names)
 
 
-def _set_of(said: Mapping[str, Any]) -> dict[Road, Any]:
+def _set_of(said: Mapping[str, Any]) -> dict[KeyPath, Any]:
     found = said.get("set", {})
     if not isinstance(found, dict):
         raise InvalidParams('"set" must be an object of keys and their values', EXPECTED)
-    values = {road_of(key): value for key, value in found.items()}
+    values = {key_path_of(key): value for key, value in found.items()}
     if len(values) < len(found):
         raise InvalidParams('"set" has a key twice')
-    for road, value in values.items():
-        _check_value(road, value)
+    for key_path, value in values.items():
+        _check_value(key_path, value)
     return values
 
 
-def _check_value(road: Road, value: Any) -> None:
-    key = printable(dotted(road))
+def _check_value(key_path: KeyPath, value: Any) -> None:
+    key = printable(dotted(key_path))
     if value is None:
         raise InvalidParams(f"{key}: null is no value", '"unset" takes a key away')
-    if road[0] in GIVEN and len(road) > 1:
-        check_name(road[1], "set")
+    if key_path[0] in GIVEN and len(key_path) > 1:
+        check_name(key_path[1], "set")
         if not isinstance(value, str):
             raise InvalidParams(f"{key} must be a text")
         if FORBIDDEN.search(value):
             raise InvalidParams(f"{key}: has a line break or a NUL in its value")
 
 
-def _unset_of(said: Mapping[str, Any]) -> tuple[Road, ...]:
+def _unset_of(said: Mapping[str, Any]) -> tuple[KeyPath, ...]:
     found = said.get("unset", [])
     if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
         raise InvalidParams('"unset" must be a list of keys', EXPECTED)
-    return tuple(map(road_of, found))
+    return tuple(map(key_path_of, found))
 
 
 def _disabled(said: Mapping[str, Any]) -> bool | None:

@@ -12,7 +12,7 @@ from mcpgateway.config.document import printable
 from mcpgateway.errors import ConfigError
 
 # The keys from the top of a document to a value; items of a list are identified by their names.
-Road = tuple[str, ...]
+KeyPath = tuple[str, ...]
 NAME = "name"
 MISSING: Any = object()
 
@@ -21,7 +21,7 @@ MISSING: Any = object()
 class Put:
     """Set the value of a key; of an existing mapping only different members are changed."""
 
-    road: Road
+    key_path: KeyPath
     value: Any = field(repr=False)
 
 
@@ -29,14 +29,14 @@ class Put:
 class Remove:
     """Remove a key."""
 
-    road: Road
+    key_path: KeyPath
 
 
 @frozen
 class Rename:
     """Give a key another name, in the same place."""
 
-    road: Road
+    key_path: KeyPath
     name: str
 
 
@@ -55,12 +55,12 @@ class Splice:
     text: str = field(repr=False)
 
 
-def rooted(change: Edit, road: Road) -> Edit:
+def rooted(change: Edit, key_path: KeyPath) -> Edit:
     """Return a change with another key path of the server, in the place of its first step."""
-    return evolve(change, road=(*road, *change.road[1:]))
+    return evolve(change, key_path=(*key_path, *change.key_path[1:]))
 
 
-def road_to(value: Any, name: str) -> Road:
+def key_path_to(value: Any, name: str) -> KeyPath:
     """Return the key path of a new server in a file with this content."""
     found = value if isinstance(value, dict) else {}
     for key in ("servers", "mcpServers", "mcp"):
@@ -71,11 +71,11 @@ def road_to(value: Any, name: str) -> Road:
 
 def placed(value: Any, change: Edit) -> Edit:
     """Return a change of a new server with its key path in a file with this content."""
-    road = road_to(value, change.road[0])
-    holder = at(value, road[:-1])
+    key_path = key_path_to(value, change.key_path[0])
+    holder = at(value, key_path[:-1])
     if isinstance(holder, list) and isinstance(change, Put) and isinstance(change.value, Mapping):
-        return Put(road, {NAME: road[-1], **change.value})
-    return rooted(change, road)
+        return Put(key_path, {NAME: key_path[-1], **change.value})
+    return rooted(change, key_path)
 
 
 def steps(value: Any, change: Edit) -> Iterator[Edit]:
@@ -86,7 +86,7 @@ def steps(value: Any, change: Edit) -> Iterator[Edit]:
     if not isinstance(change, Put):
         yield change
         return
-    former = at(value, change.road)
+    former = at(value, change.key_path)
     if (
         not isinstance(change.value, Mapping)
         or not isinstance(former, dict)
@@ -97,10 +97,10 @@ def steps(value: Any, change: Edit) -> Iterator[Edit]:
             yield change
         return
     for key, each in change.value.items():
-        yield from steps(value, Put((*change.road, key), each))
+        yield from steps(value, Put((*change.key_path, key), each))
     for key in former:
         if key not in change.value:
-            yield Remove((*change.road, key))
+            yield Remove((*change.key_path, key))
 
 
 def changed(value: Any, change: Edit, file: str) -> Any:
@@ -108,38 +108,38 @@ def changed(value: Any, change: Edit, file: str) -> Any:
 
     :raise ConfigError: the changed key does not exist, or the new name is taken.
     """
-    road = change.road
-    if not road:
+    key_path = change.key_path
+    if not key_path:
         raise ConfigError(f"{file}: the whole file cannot be changed")
     if value is None:
         value = {}
     if isinstance(value, list):
         return _changed_item(value, change, file)
     if not isinstance(value, dict):
-        raise ConfigError(f"{file}: '{printable(road[0])}' cannot stand in a value that is no mapping")
-    if not isinstance(change, Put) and road[0] not in value:
-        raise ConfigError(f"{file}: there is no '{printable(road[0])}'")
-    if len(road) > 1:
-        return {**value, road[0]: changed(value.get(road[0]), _below(change), file)}
+        raise ConfigError(f"{file}: '{printable(key_path[0])}' cannot stand in a value that is no mapping")
+    if not isinstance(change, Put) and key_path[0] not in value:
+        raise ConfigError(f"{file}: there is no '{printable(key_path[0])}'")
+    if len(key_path) > 1:
+        return {**value, key_path[0]: changed(value.get(key_path[0]), _below(change), file)}
     return _changed_key(value, change, file)
 
 
 def _changed_key(value: dict[str, Any], change: Edit, file: str) -> dict[str, Any]:
-    road = change.road
+    key_path = change.key_path
     match change:
         case Put():
-            return {**value, road[0]: change.value}
+            return {**value, key_path[0]: change.value}
         case Remove():
-            return {key: each for key, each in value.items() if key != road[0]}
+            return {key: each for key, each in value.items() if key != key_path[0]}
         case Rename():
-            if change.name in value and change.name != road[0]:
+            if change.name in value and change.name != key_path[0]:
                 raise ConfigError(f"{file}: there is a '{printable(change.name)}' already")
-            return {change.name if key == road[0] else key: each for key, each in value.items()}
+            return {change.name if key == key_path[0] else key: each for key, each in value.items()}
 
 
 def _changed_item(value: list[Any], change: Edit, file: str) -> list[Any]:
     """Return a list after a change, with its items identified by their names."""
-    name, *rest = change.road
+    name, *rest = change.key_path
     index = next((index for index, each in enumerate(value) if is_named(each, name)), -1)
     if not rest and isinstance(change, Put) and not is_named(change.value, name):
         raise ConfigError(f"{file}: '{printable(name)}' cannot stand in a value that is no mapping")
@@ -156,9 +156,9 @@ def _changed_item(value: list[Any], change: Edit, file: str) -> list[Any]:
     return [*before, changed(value[index], _below(change), file), *behind]
 
 
-def at(value: Any, road: Road) -> Any:
+def at(value: Any, key_path: KeyPath) -> Any:
     """Return the value at a path; `MISSING` where there is none."""
-    for step in road:
+    for step in key_path:
         if isinstance(value, dict):
             value = value.get(step, MISSING)
         elif isinstance(value, list):
@@ -176,11 +176,11 @@ def is_named(item: Any, name: str) -> bool:
 def _below(change: Edit) -> Edit:
     match change:
         case Put():
-            return Put(change.road[1:], change.value)
+            return Put(change.key_path[1:], change.value)
         case Remove():
-            return Remove(change.road[1:])
+            return Remove(change.key_path[1:])
         case Rename():
-            return Rename(change.road[1:], change.name)
+            return Rename(change.key_path[1:], change.name)
 
 
 def spliced(text: str, splices: Sequence[Splice]) -> str:

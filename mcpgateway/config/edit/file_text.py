@@ -37,7 +37,7 @@ def edit(text: str, file: str, change: Edit) -> str:
         if same(value, wanted):
             return made
     raise ConfigError(
-        f"{file}: {dotted(change.road)} cannot be changed without changing something else;"
+        f"{file}: {dotted(change.key_path)} cannot be changed without changing something else;"
         " please edit the file by hand"
     )
 
@@ -69,7 +69,7 @@ def in_its_words(change: Edit, text: str, file: str) -> Edit:
     :param change: a change with its whole key path in that file.
     :raise ConfigError: the text is malformed.
     """
-    *holder, key = change.road
+    *holder, key = change.key_path
     if key != "enabled" or not isinstance(change, Put) or not isinstance(change.value, bool):
         return change
     document = parse(text, file, strict=False, takes_list=True)

@@ -13,10 +13,10 @@ from mcpgateway.config.edit.edits import (
     MISSING,
     NAME,
     Edit,
+    KeyPath,
     Put,
     Remove,
     Rename,
-    Road,
     Splice,
     newline_of,
     spliced,
@@ -66,28 +66,29 @@ class JsonMember:
     comma: int = -1
 
 
-def values(text: str, file: str, roads: Sequence[Road] | None = None) -> Any:
+def values(text: str, file: str, key_paths: Sequence[KeyPath] | None = None) -> Any:
     """Return the content of a text.
 
-    :param roads: the key paths to read; None for all.
+    :param key_paths: the key paths to read; None for all.
     :raise ConfigError: the text is malformed.
     """
-    return read(text, file, roads).value
+    return read(text, file, key_paths).value
 
 
-def read(text: str, file: str = "", roads: Sequence[Road] | None = None) -> Node:
+def read(text: str, file: str = "", key_paths: Sequence[KeyPath] | None = None) -> Node:
     """Return the tree of a text's values.
 
-    :param roads: the key paths to read, in which ``*`` is any key; other members of an object have a position and no
+    :param key_paths: the key paths to read, in which ``*`` is any key; other members of an object have a position and
+    no
         value, and are not in the object's value.
     :raise ConfigError: the text is malformed.
     """
     if not text.strip("\ufeff \t\r\n"):
         return Node(0, 0, {})
-    if roads is not None and not is_strict(text):
+    if key_paths is not None and not is_strict(text):
         # Only a well-formed text can be skipped safely.
-        roads = None
-    return _Reader(text, file).whole(roads)
+        key_paths = None
+    return _Reader(text, file).whole(key_paths)
 
 
 def is_strict(text: str) -> bool:
@@ -102,17 +103,17 @@ def is_strict(text: str) -> bool:
     return True
 
 
-def along(value: Any, roads: Sequence[Road]) -> Any:
+def along(value: Any, key_paths: Sequence[KeyPath]) -> Any:
     """Return the values at some key paths, without the rest."""
-    if () in roads or not isinstance(value, dict):
+    if () in key_paths or not isinstance(value, dict):
         return value
-    below = {key: [each[1:] for each in roads if each[0] in (key, "*")] for key in value}
+    below = {key: [each[1:] for each in key_paths if each[0] in (key, "*")] for key in value}
     return {key: along(each, below[key]) for key, each in value.items() if below[key]}
 
 
 def ways(text: str, change: Edit) -> Iterator[str]:
     """Iterate over possible texts after a change; some of them may have another content than the wanted one."""
-    found = OpenedJson(text, "", [change.road[:-1]]).change(change)
+    found = OpenedJson(text, "", [change.key_path[:-1]]).change(change)
     if found is not None:
         yield spliced(text, found)
 
@@ -124,8 +125,8 @@ class _Reader:
         self._text = text
         self._file = file
 
-    def whole(self, roads: Sequence[Road] | None) -> Node:
-        node = self._node(self._skip(0), 0, roads)
+    def whole(self, key_paths: Sequence[KeyPath] | None) -> Node:
+        node = self._node(self._skip(0), 0, key_paths)
         if self._skip(node.end) != len(self._text):
             raise self._wrong(node.end)
         return node
@@ -134,14 +135,14 @@ class _Reader:
         found = BLANK.match(self._text, at)
         return found.end() if found else at
 
-    def _node(self, at: int, depth: int, roads: Sequence[Road] | None) -> Node:
-        if roads is not None and () in roads:
-            roads = None
+    def _node(self, at: int, depth: int, key_paths: Sequence[KeyPath] | None) -> Node:
+        if key_paths is not None and () in key_paths:
+            key_paths = None
         if depth > DEPTH_LIMIT:
             raise ConfigError(f"{self._file}: is nested too deeply")
         match self._text[at : at + 1]:
             case "{":
-                return self._object(at, depth, roads)
+                return self._object(at, depth, key_paths)
             case "[":
                 return self._array(at, depth)
             case '"':
@@ -150,7 +151,7 @@ class _Reader:
             case _:
                 return self._word(at)
 
-    def _object(self, at: int, depth: int, roads: Sequence[Road] | None) -> Node:
+    def _object(self, at: int, depth: int, key_paths: Sequence[KeyPath] | None) -> Node:
         members: list[JsonMember] = []
         here = self._skip(at + 1)
         while self._text[here : here + 1] != "}":
@@ -160,7 +161,7 @@ class _Reader:
             colon = self._skip(end)
             if self._text[colon : colon + 1] != ":":
                 raise self._wrong(colon)
-            node = self._member(self._skip(colon + 1), depth + 1, key, roads)
+            node = self._member(self._skip(colon + 1), depth + 1, key, key_paths)
             member = JsonMember(key, here, end, node)
             here = self._skip(node.end)
             if self._text[here : here + 1] == ",":
@@ -170,10 +171,10 @@ class _Reader:
         held = {each.key: each.node.value for each in members if each.node.value is not MISSING}
         return Node(at, here + 1, held, members)
 
-    def _member(self, at: int, depth: int, key: str, roads: Sequence[Road] | None) -> Node:
-        if roads is None:
+    def _member(self, at: int, depth: int, key: str, key_paths: Sequence[KeyPath] | None) -> Node:
+        if key_paths is None:
             return self._node(at, depth, None)
-        below = [each[1:] for each in roads if each[0] in (key, "*")]
+        below = [each[1:] for each in key_paths if each[0] in (key, "*")]
         return self._node(at, depth, below) if below else Node(at, self._end(at), MISSING)
 
     def _end(self, at: int) -> int:
@@ -235,38 +236,40 @@ class OpenedJson:
     :ivar value: its content.
     """
 
-    def __init__(self, text: str, file: str, roads: Sequence[Road] | None) -> None:
+    def __init__(self, text: str, file: str, key_paths: Sequence[KeyPath] | None) -> None:
         self._text = text
         self._newline = newline_of(text)
-        self._root = read(text, file, roads)
+        self._root = read(text, file, key_paths)
         self._unit = self._find_unit()
         self._is_one_line = "\n" not in text.strip()
         self._separators = (", ", ": ") if re.search(r'": ', text) else (",", ":")
-        self.value = self._root.value if roads is None else along(self._root.value, roads)
+        self.value = self._root.value if key_paths is None else along(self._root.value, key_paths)
 
     def change(self, change: Edit) -> list[Splice] | None:
         """Return the replacements of a change; None where it cannot be made."""
         if self._root.end == 0 and isinstance(change, Put):
             return [
                 Splice(
-                    0, len(self._text), self._written(_nested(change.road, change.value), "") + self._newline
+                    0,
+                    len(self._text),
+                    self._written(_nested(change.key_path, change.value), "") + self._newline,
                 )
             ]
-        node, road = self._root, change.road
-        while len(road) > 1:
-            member = _find(node, road[0])
+        node, key_path = self._root, change.key_path
+        while len(key_path) > 1:
+            member = _find(node, key_path[0])
             if member is None:
                 break
-            node, road = member.node, road[1:]
+            node, key_path = member.node, key_path[1:]
         if isinstance(node.value, list):
-            return self._change_item(node, road[0], change)
-        return self._change_key(node, road, change)
+            return self._change_item(node, key_path[0], change)
+        return self._change_key(node, key_path, change)
 
-    def _change_key(self, node: Node, road: Road, change: Edit) -> list[Splice] | None:
-        member = _find(node, road[0])
+    def _change_key(self, node: Node, key_path: KeyPath, change: Edit) -> list[Splice] | None:
+        member = _find(node, key_path[0])
         match change:
             case Put(value=value) if member is None:
-                return self._add(node, road[0], _nested(road[1:], value))
+                return self._add(node, key_path[0], _nested(key_path[1:], value))
             case Put(value=value) if member is not None:
                 return self._replace(member, value)
             case Remove() if member is not None:
@@ -392,8 +395,8 @@ def _find(node: Node, key: str) -> JsonMember | None:
     return next((each for each in reversed(node.members) if each.key == key), None)
 
 
-def _nested(road: Road, value: Any) -> Any:
-    for step in reversed(road):
+def _nested(key_path: KeyPath, value: Any) -> Any:
+    for step in reversed(key_path):
         value = {step: value}
     return value
 

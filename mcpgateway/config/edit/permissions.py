@@ -25,13 +25,13 @@ def check(change: Edit) -> None:
     """
     if not isinstance(change, Put):
         return
-    if masks := sorted(masked_keys(change.value, change.road[1:])):
+    if masks := sorted(masked_keys(change.value, change.key_path[1:])):
         raise Unfit(
             f"{', '.join(map(printable, masks))}: what is shown in place of a secret is not taken for it",
             "say its value, or leave the key as it is: PATCH and servers set change single keys",
         )
     value: Any = change.value
-    for step in reversed(change.road[1:]):
+    for step in reversed(change.key_path[1:]):
         value = {step: value}
     if not isinstance(value, dict):
         return
@@ -47,16 +47,16 @@ def check(change: Edit) -> None:
             raise Unfit(f"{printable(name)}: {why}")
 
 
-def masked_keys(value: Any, road: tuple[str, ...] = ()) -> Iterator[str]:
+def masked_keys(value: Any, key_path: tuple[str, ...] = ()) -> Iterator[str]:
     """Iterate over the dotted keys of texts with a mask, which the gateway shows in the place of secrets."""
     match value:
         case str() if any(each in value for each in MASKS):
-            yield ".".join(road) or "the value"
+            yield ".".join(key_path) or "the value"
         case dict():
             for key, each in value.items():
-                yield from masked_keys(each, (*road, str(key)))
+                yield from masked_keys(each, (*key_path, str(key)))
         case list() | tuple():
-            *above, key = road or ("",)
+            *above, key = key_path or ("",)
             for index, each in enumerate(value):
                 name = str(each).partition("=")[0]
                 inner = (key, name) if key in VARIABLES else (f"{key}[{index}]",)

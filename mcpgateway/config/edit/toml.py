@@ -22,7 +22,7 @@ from typing import Any
 
 from attrs import frozen
 
-from mcpgateway.config.edit.edits import Edit, Put, Remove, Rename, Road, Splice, at, newline_of, same
+from mcpgateway.config.edit.edits import Edit, KeyPath, Put, Remove, Rename, Splice, at, newline_of, same
 from mcpgateway.config.problems import Problem, Where, Wrong
 from mcpgateway.errors import ConfigError
 
@@ -50,7 +50,7 @@ class TomlStatement:
     """A header, or a key with its value.
 
     :ivar table: the path of the header above it; for a header, its own.
-    :ivar road: its own path.
+    :ivar key_path: its own path.
     :ivar start: its position.
     :ivar parts: the positions of the parts of its key.
     :ivar value: the position of the value; -1 for a header.
@@ -58,8 +58,8 @@ class TomlStatement:
     :ivar is_array: the header begins one of several tables in a list.
     """
 
-    table: Road
-    road: Road
+    table: KeyPath
+    key_path: KeyPath
     start: int
     parts: Sequence[tuple[int, int]]
     value: int
@@ -97,49 +97,49 @@ class _Reader:
 
     def statements(self) -> Iterator[TomlStatement]:
         at = self._blank(0)
-        table: Road = ()
+        table: KeyPath = ()
         while at < len(self._text):
             if self._text[at] == "[":
                 found = self._header(at)
-                table = found.road
+                table = found.key_path
             else:
                 found = self._pair(at, table)
             yield found
             at = self._blank(found.end)
 
-    def members(self, at: int, road: Road) -> Iterator[TomlStatement]:
+    def members(self, at: int, key_path: KeyPath) -> Iterator[TomlStatement]:
         """Iterate over the members of a table in braces."""
         at = self._blank(at + 1)
         while self._text[at] != "}":
-            found = self._pair(at, road)
+            found = self._pair(at, key_path)
             yield found
             at = self._blank(found.end)
             at = self._blank(at + 1) if self._text[at] == "," else at
 
     def _header(self, start: int) -> TomlStatement:
         is_array = self._text.startswith("[[", start)
-        road, parts = self._key(start + 1 + is_array)
+        key_path, parts = self._key(start + 1 + is_array)
         close = self._text.index("]", parts[-1][1]) + 1 + is_array
-        return TomlStatement(road, road, start, parts, -1, close, is_array)
+        return TomlStatement(key_path, key_path, start, parts, -1, close, is_array)
 
-    def _pair(self, start: int, table: Road) -> TomlStatement:
-        road, parts = self._key(start)
+    def _pair(self, start: int, table: KeyPath) -> TomlStatement:
+        key_path, parts = self._key(start)
         value = self._space(self._text.index("=", parts[-1][1]) + 1)
-        return TomlStatement(table, (*table, *road), start, parts, value, self._value(value))
+        return TomlStatement(table, (*table, *key_path), start, parts, value, self._value(value))
 
-    def _key(self, at: int) -> tuple[Road, list[tuple[int, int]]]:
-        road: list[str] = []
+    def _key(self, at: int) -> tuple[KeyPath, list[tuple[int, int]]]:
+        key_path: list[str] = []
         parts: list[tuple[int, int]] = []
         while True:
             at = self._space(at)
             found = STRING.match(self._text, at) or BARE.match(self._text, at)
             if found is None:
                 raise _NotUnderstood
-            road += tomllib.loads(f"{found[0]} = 0")
+            key_path += tomllib.loads(f"{found[0]} = 0")
             parts.append(found.span())
             dot = self._space(found.end())
             if self._text[dot : dot + 1] != ".":
-                return tuple(road), parts
+                return tuple(key_path), parts
             at = dot + 1
 
     def _value(self, at: int) -> int:
@@ -177,11 +177,11 @@ class _NotUnderstood(Exception):
 class OpenedToml:
     """A text that has been parsed, in which changes can be worked out.
 
-    :param roads: the key paths that are needed; all are read.
+    :param key_paths: the key paths that are needed; all are read.
     :ivar value: its content.
     """
 
-    def __init__(self, text: str, file: str, roads: Sequence[Road] | None = None) -> None:
+    def __init__(self, text: str, file: str, key_paths: Sequence[KeyPath] | None = None) -> None:
         self._text = text
         self._newline = newline_of(text)
         self._reader = _Reader(text)
@@ -199,9 +199,9 @@ class OpenedToml:
             return None
 
     def _change(self, change: Edit) -> list[Splice] | None:
-        pair = self._pair(self._statements, change.road)
-        own = [each for each in self._statements if each.road[: len(change.road)] == change.road]
-        above = [each for each in self._statements if change.road[: len(each.road)] == each.road]
+        pair = self._pair(self._statements, change.key_path)
+        own = [each for each in self._statements if each.key_path[: len(change.key_path)] == change.key_path]
+        above = [each for each in self._statements if change.key_path[: len(each.key_path)] == each.key_path]
         if any(each.is_array for each in (*own, *above)):
             # The path does not identify one of the tables.
             return None
@@ -209,42 +209,44 @@ class OpenedToml:
             case Put(value=value) if pair is not None:
                 return [Splice(pair.value, pair.end, inline(value))]
             case Put(value=value) if own:
-                return self._exchange(own, change.road, value)
-            case Put(road=road, value=value):
-                return self._add(road, value)
-            case Remove(road=road) if pair is not None:
-                return self._take_pair(pair, road)
+                return self._exchange(own, change.key_path, value)
+            case Put(key_path=key_path, value=value):
+                return self._add(key_path, value)
+            case Remove(key_path=key_path) if pair is not None:
+                return self._take_pair(pair, key_path)
             case Remove() if own:
                 return [self._lines(each) for each in self._runs(own)]
-            case Rename(road=road, name=name) if pair is not None:
-                return _renamed([pair], road, name)
-            case Rename(road=road, name=name):
-                return _renamed(own, road, name) or None
+            case Rename(key_path=key_path, name=name) if pair is not None:
+                return _renamed([pair], key_path, name)
+            case Rename(key_path=key_path, name=name):
+                return _renamed(own, key_path, name) or None
         return None
 
-    def _pair(self, among: Iterable[TomlStatement], road: Road) -> TomlStatement | None:
+    def _pair(self, among: Iterable[TomlStatement], key_path: KeyPath) -> TomlStatement | None:
         """Return the statement with the value at a path, also within a table in braces; None for none."""
         for each in among:
-            if each.is_header or road[: len(each.road)] != each.road:
+            if each.is_header or key_path[: len(each.key_path)] != each.key_path:
                 continue
-            if each.road == road:
+            if each.key_path == key_path:
                 return each
             if self._text[each.value] == "{":
-                return self._pair(self._reader.members(each.value, each.road), road)
+                return self._pair(self._reader.members(each.value, each.key_path), key_path)
         return None
 
     # Tables and dotted keys
 
-    def _exchange(self, own: list[TomlStatement], road: Road, value: Any) -> list[Splice] | None:
+    def _exchange(self, own: list[TomlStatement], key_path: KeyPath, value: Any) -> list[Splice] | None:
         if not isinstance(value, Mapping):
             return None
         runs = list(self._runs(own))
-        main = next((run for run in runs if run[0].is_header and run[0].road == road), None)
-        former = at(self.value, road)
+        main = next((run for run in runs if run[0].is_header and run[0].key_path == key_path), None)
+        former = at(self.value, key_path)
         stays = [
-            run for run in runs if run is not (main or runs[0]) and _is_same(run, len(road), former, value)
+            run
+            for run in runs
+            if run is not (main or runs[0]) and _is_same(run, len(key_path), former, value)
         ]
-        elsewhere = {each.road[len(road)] for run in stays for each in run}
+        elsewhere = {each.key_path[len(key_path)] for run in stays for each in run}
         runs = [run for run in runs if run not in stays]
         value = {key: each for key, each in value.items() if key not in elsewhere}
         if main is not None:
@@ -254,9 +256,9 @@ class OpenedToml:
             return [Splice(start, end, text), *(self._lines(run) for run in runs if run is not main)]
         first = runs[0][0]
         if first.is_header:
-            text = self._newline.join((f"[{_dotted(road)}]", *_lines(value)))
+            text = self._newline.join((f"[{_dotted(key_path)}]", *_lines(value)))
         else:
-            lead = _dotted(road[len(first.table) :])
+            lead = _dotted(key_path[len(first.table) :])
             text = self._newline.join(f"{lead}.{each}" for each in _lines(value))
             if not value:
                 text = f"{lead} = {{}}"
@@ -265,10 +267,10 @@ class OpenedToml:
     def _runs(self, own: list[TomlStatement]) -> Iterator[list[TomlStatement]]:
         """Iterate over groups of adjacent statements; the table's own header begins a new group."""
         mine = {each.start for each in own}
-        shortest = min(len(each.road) for each in own)
+        shortest = min(len(each.key_path) for each in own)
         run: list[TomlStatement] = []
         for each in self._statements:
-            if run and each.is_header and each.start in mine and len(each.road) == shortest:
+            if run and each.is_header and each.start in mine and len(each.key_path) == shortest:
                 yield run
                 run = []
             if each.start in mine:
@@ -296,35 +298,39 @@ class OpenedToml:
         found = REST_OF_LINE.match(self._text, at)
         return found.end() if found else at
 
-    def _add(self, road: Road, value: Any) -> list[Splice] | None:
-        for depth in range(len(road) - 1, 0, -1):
-            pair = self._pair(self._statements, road[:depth])
+    def _add(self, key_path: KeyPath, value: Any) -> list[Splice] | None:
+        for depth in range(len(key_path) - 1, 0, -1):
+            pair = self._pair(self._statements, key_path[:depth])
             if pair is not None:
-                return self._add_inside(pair, _nested(road[depth + 1 :], value), road[depth])
-        if (not isinstance(value, Mapping) or len(road) > 2) and (found := self._add_beside(road, value)):
+                return self._add_inside(pair, _nested(key_path[depth + 1 :], value), key_path[depth])
+        if (not isinstance(value, Mapping) or len(key_path) > 2) and (
+            found := self._add_beside(key_path, value)
+        ):
             return found
         if not isinstance(value, Mapping):
-            value, road = {road[-1]: value}, road[:-1]
+            value, key_path = {key_path[-1]: value}, key_path[:-1]
         lead = "" if not self._text or self._text.endswith("\n") else self._newline
         lead += self._newline if self._text.strip() else ""
-        text = self._newline.join((f"[{_dotted(road)}]" if road else "", *_lines(value)))
+        text = self._newline.join((f"[{_dotted(key_path)}]" if key_path else "", *_lines(value)))
         return [Splice(len(self._text), len(self._text), lead + text + self._newline)]
 
-    def _add_beside(self, road: Road, value: Any) -> list[Splice]:
+    def _add_beside(self, key_path: KeyPath, value: Any) -> list[Splice]:
         """Add a key behind the last one of its table, in the same form."""
-        holder = road[:-1]
+        holder = key_path[:-1]
         beside = [
             each
             for each in self._statements
             if len(each.table) <= len(holder)
-            and (each.road == holder if each.is_header else each.road[: len(holder)] == holder)
+            and (each.key_path == holder if each.is_header else each.key_path[: len(holder)] == holder)
         ]
         if beside:
             last = beside[-1]
             at = self._end_of_line(last.end)
-            return [Splice(at, at, f"{self._newline}{_dotted(road[len(last.table) :])} = {inline(value)}")]
+            return [
+                Splice(at, at, f"{self._newline}{_dotted(key_path[len(last.table) :])} = {inline(value)}")
+            ]
         if not holder:
-            return [Splice(0, 0, f"{_dotted(road)} = {inline(value)}{self._newline}")]
+            return [Splice(0, 0, f"{_dotted(key_path)} = {inline(value)}{self._newline}")]
         return []
 
     # Between braces
@@ -332,21 +338,21 @@ class OpenedToml:
     def _add_inside(self, pair: TomlStatement, value: Any, key: str) -> list[Splice] | None:
         if self._text[pair.value] != "{":
             return None
-        held = list(self._reader.members(pair.value, pair.road))
+        held = list(self._reader.members(pair.value, pair.key_path))
         said = f"{_key(key)} = {inline(value)}"
         if held:
             return [Splice(held[-1].end, held[-1].end, f", {said}")]
         return [Splice(pair.value, pair.end, f"{{ {said} }}")]
 
-    def _take_pair(self, pair: TomlStatement, road: Road) -> list[Splice]:
+    def _take_pair(self, pair: TomlStatement, key_path: KeyPath) -> list[Splice]:
         if any(each.start == pair.start for each in self._statements):
             return [self._lines([pair])]
         holder = next(
             each
-            for depth in range(len(road) - 1, 0, -1)
-            if (each := self._pair(self._statements, road[:depth])) is not None
+            for depth in range(len(key_path) - 1, 0, -1)
+            if (each := self._pair(self._statements, key_path[:depth])) is not None
         )
-        held = list(self._reader.members(holder.value, holder.road))
+        held = list(self._reader.members(holder.value, holder.key_path))
         at = next(index for index, each in enumerate(held) if each.start == pair.start)
         if at + 1 < len(held):
             return [Splice(pair.start, held[at + 1].start, "")]
@@ -355,15 +361,15 @@ class OpenedToml:
 
 def _is_same(run: Sequence[TomlStatement], depth: int, former: Any, value: Mapping[str, Any]) -> bool:
     """True if statements apart from the rest of their table keep their content."""
-    keys = {each.road[depth] for each in run}
+    keys = {each.key_path[depth] for each in run}
     return all(key in value and same(at(former, (key,)), value[key]) for key in keys)
 
 
-def _renamed(own: Iterable[TomlStatement], road: Road, name: str) -> list[Splice]:
+def _renamed(own: Iterable[TomlStatement], key_path: KeyPath, name: str) -> list[Splice]:
     """Replace a name in every key and header."""
     found = []
     for each in own:
-        at = len(road) - 1 - (0 if each.is_header else len(each.table))
+        at = len(key_path) - 1 - (0 if each.is_header else len(each.table))
         if at >= 0:
             found.append(Splice(*each.parts[at], _key(name)))
     return found
@@ -404,11 +410,11 @@ def _key(key: str) -> str:
     return key if BARE.fullmatch(key) and key.isascii() else inline(key)
 
 
-def _dotted(road: Road) -> str:
-    return ".".join(map(_key, road))
+def _dotted(key_path: KeyPath) -> str:
+    return ".".join(map(_key, key_path))
 
 
-def _nested(road: Road, value: Any) -> Any:
-    for step in reversed(road):
+def _nested(key_path: KeyPath, value: Any) -> Any:
+    for step in reversed(key_path):
         value = {step: value}
     return value

@@ -11,7 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from mcpgateway.config import yamltext
-from mcpgateway.config.edit.edits import NAME, Edit, Put, Remove, Rename, Road, Splice, newline_of, spliced
+from mcpgateway.config.edit.edits import NAME, Edit, KeyPath, Put, Remove, Rename, Splice, newline_of, spliced
 from mcpgateway.config.problems import Problems
 from mcpgateway.errors import ConfigError
 
@@ -66,7 +66,7 @@ def _anew(text: str, change: Edit) -> Iterator[str]:
     try:
         whole = yaml.load(text)
         holder = whole
-        for step in change.road[:-1]:
+        for step in change.key_path[:-1]:
             holder = holder[step]
         _change(holder, change)
         stream = StringIO()
@@ -77,7 +77,7 @@ def _anew(text: str, change: Edit) -> Iterator[str]:
 
 
 def _change(holder: Any, change: Edit) -> None:
-    key = change.road[-1]
+    key = change.key_path[-1]
     match change:
         case Put():
             holder[key] = change.value
@@ -91,10 +91,10 @@ def _change(holder: Any, change: Edit) -> None:
 class OpenedYaml:
     """A text that has been parsed, in which changes can be worked out.
 
-    :param roads: the key paths that are needed; all are read.
+    :param key_paths: the key paths that are needed; all are read.
     """
 
-    def __init__(self, text: str, file: str, roads: Sequence[Road] | None = None) -> None:
+    def __init__(self, text: str, file: str, key_paths: Sequence[KeyPath] | None = None) -> None:
         self._text = text
         self._file = file
         self._newline = newline_of(text)
@@ -115,32 +115,32 @@ class OpenedYaml:
 
     def change(self, change: Edit) -> list[Splice] | None:
         """Return the replacements of a change; None where it cannot be made."""
-        node, road = self._root, change.road
+        node, key_path = self._root, change.key_path
         if node is None or (node.id == "scalar" and node.start_mark.index == node.end_mark.index):
-            return self._append(_nested(road, change.value)) if isinstance(change, Put) else None
+            return self._append(_nested(key_path, change.value)) if isinstance(change, Put) else None
         above: YamlPair | None = None
         is_inside = True  # of braces, or at the top, where an empty mapping gives way to no block
-        while len(road) > 1 and (entry := _find(node, road[0])) is not None:
+        while len(key_path) > 1 and (entry := _find(node, key_path[0])) is not None:
             is_inside = bool(node.flow_style)
-            above, node, road = entry, entry.value, road[1:]
+            above, node, key_path = entry, entry.value, key_path[1:]
         if (
             is_inside
             and isinstance(change, Put)
             and (node.id == "scalar" or (node.id == "mapping" and not node.value))
         ):
-            return self._flow_value(YamlPair(None, node), _nested(road, change.value))
+            return self._flow_value(YamlPair(None, node), _nested(key_path, change.value))
         if node.id == "sequence":
-            return self._change_item(above, node, road, change)
+            return self._change_item(above, node, key_path, change)
         if node.id != "mapping":
             return (
-                self._replace(above, _nested(road, change.value))
+                self._replace(above, _nested(key_path, change.value))
                 if above and isinstance(change, Put)
                 else None
             )
-        entry = _find(node, road[0])
+        entry = _find(node, key_path[0])
         match change:
             case Put(value=value) if entry is None:
-                return self._add(above, node, road[0], _nested(road[1:], value))
+                return self._add(above, node, key_path[0], _nested(key_path[1:], value))
             case Put(value=value) if entry is not None:
                 return self._flow_value(entry, value) if node.flow_style else self._replace(entry, value)
             case Remove() if entry is not None:
@@ -152,12 +152,12 @@ class OpenedYaml:
     # In lists whose items have names
 
     def _change_item(
-        self, above: YamlPair | None, node: Any, road: Road, change: Edit
+        self, above: YamlPair | None, node: Any, key_path: KeyPath, change: Edit
     ) -> list[Splice] | None:
-        entry = _find(node, road[0])
+        entry = _find(node, key_path[0])
         match change:
             case Put(value=value) if entry is None:
-                return self._add_item(above, node, _nested(road[1:], value))
+                return self._add_item(above, node, _nested(key_path[1:], value))
             case Put(value=value) if entry is not None:
                 return self._replace_item(entry, value)
             case Remove() if entry is not None:
@@ -336,8 +336,8 @@ def _is_alias(node: Any, key: Any) -> bool:
     return key is not None and bool(node.start_mark.index < key.start_mark.index)
 
 
-def _nested(road: Road, value: Any) -> Any:
-    for step in reversed(road):
+def _nested(key_path: KeyPath, value: Any) -> Any:
+    for step in reversed(key_path):
         value = {step: value}
     return value
 

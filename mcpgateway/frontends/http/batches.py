@@ -49,24 +49,24 @@ class BatchMember:
     _batch: Batch
     _nth: int
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Take the response of this request."""
-        self._batch.answered(self._nth, jsonrpc.splice_id(reply, call.id))
+        self._batch.answered(self._nth, jsonrpc.splice_id(reply, request.id))
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Take an error as the response of this request."""
-        self._batch.answered(self._nth, jsonrpc.error_bytes(call.id, why))
+        self._batch.answered(self._nth, jsonrpc.error_bytes(request.id, why))
 
     @property
     def is_gone(self) -> bool:
         """True once the client's connection has closed."""
         return self._batch.is_gone
 
-    def progressed(self, call: Request, message: bytes) -> None:
+    def progressed(self, request: Request, message: bytes) -> None:
         """Pass on progress of this request."""
         self._batch.noticed(message)
 
-    def noticed(self, call: Request, message: bytes) -> bool:
+    def noticed(self, request: Request, message: bytes) -> bool:
         """Pass on a message before the response."""
         return self._batch.noticed(message)
 

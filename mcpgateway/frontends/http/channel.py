@@ -52,7 +52,7 @@ from mcpgateway.frontends.http.request_head import (
 )
 from mcpgateway.frontends.http.shared_state import KNOWN_HEAD_LIMIT, SharedState
 from mcpgateway.frontends.http.write_buffer import WriteBuffer
-from mcpgateway.interfaces import IDoor
+from mcpgateway.interfaces import IRequestHandler
 from mcpgateway.system.process.processes import TOO_MANY, out_of_files
 
 CONNECTIONS_LIMIT = 10_000
@@ -86,7 +86,7 @@ class Channel:
     is_last: bool = field(init=False)
     phase: int = field(init=False, default=IDLE)
     age: int = field(init=False, default=0)
-    _door: IDoor = field(init=False)
+    _handler: IRequestHandler = field(init=False)
     _exchange: Exchange | None = field(init=False, default=None)
     _known: Head | None = field(init=False, default=None)
     _known_raw: bytes = field(init=False, default=b"")
@@ -103,7 +103,7 @@ class Channel:
     _principal: str = field(init=False, default="")
 
     def __attrs_post_init__(self) -> None:
-        self._door = self.shared.door
+        self._handler = self.shared.handler
         self.is_last = self.shared.is_draining
 
     # The connection's beginning and end
@@ -311,7 +311,7 @@ class Channel:
         self.phase = BODY
         exchange = self._exchange = Exchange(self, head)
         self.is_last = self.is_last or head.is_last
-        self._limit = self._ask_door(exchange)
+        self._limit = self._ask_handler(exchange)
         if exchange.answered or exchange.gone:
             return b""
         if length > self._limit:
@@ -328,7 +328,7 @@ class Channel:
         exchange = self._exchange = Exchange(self, head)
         if head.is_last:
             self.is_last = True
-        limit = self._ask_door(exchange)
+        limit = self._ask_handler(exchange)
         if exchange.answered or exchange.gone:
             return
         if len(body) > limit:
@@ -366,17 +366,17 @@ class Channel:
         if exchange is not None and exchange.streaming and is_over(exchange):
             self.abort()
 
-    def _ask_door(self, exchange: Exchange) -> int:
+    def _ask_handler(self, exchange: Exchange) -> int:
         try:
-            return self._door.opened(exchange)
-        except Exception:  # noqa: BLE001  # the one catch-all of this road, with the next one
+            return self._handler.opened(exchange)
+        except Exception:  # noqa: BLE001  # the one catch-all of this path, with the next one
             self._confess(exchange)
             return 0
 
     def _handle(self, exchange: Exchange) -> None:
         try:
-            self._door.handle(exchange)
-        except Exception:  # noqa: BLE001  # the one catch-all of this road, with the one before
+            self._handler.handle(exchange)
+        except Exception:  # noqa: BLE001  # the one catch-all of this path, with the one before
             self._confess(exchange)
 
     def _confess(self, exchange: Exchange) -> None:
@@ -384,7 +384,7 @@ class Channel:
         full = out_of_files(sys.exc_info()[1] or Exception())
         if full is not None and not exchange.answered and not exchange.streaming:
             self.shared.shortages += 1
-            exchange.answer(503, self._door.refusal(exchange.method, exchange.path, full.message))
+            exchange.answer(503, self._handler.refusal(exchange.method, exchange.path, full.message))
             return
         incident = secrets.token_hex(4)
         self.log.failure("incident {incident}: a request broke", event="http.incident", incident=incident)
@@ -392,13 +392,15 @@ class Channel:
             exchange.abort()
         elif not exchange.answered:
             data = {"incident": incident}
-            exchange.answer(500, self._door.refusal(exchange.method, exchange.path, "Internal error", data))
+            exchange.answer(
+                500, self._handler.refusal(exchange.method, exchange.path, "Internal error", data)
+            )
 
     # Answers
 
     def refusal(self, why: str) -> bytes:
         """Return the body of an error answer, in the format of the current request's clients."""
-        return self._door.refusal(*self._asked(), why)
+        return self._handler.refusal(*self._asked(), why)
 
     def _asked(self) -> tuple[bytes, bytes]:
         # Method and path of the current request, as far as they have been read.
@@ -468,7 +470,7 @@ class Channel:
         """
         asked = asked or self._asked()
         self._tell_gone()
-        body = self._door.refusal(*asked, why)
+        body = self._handler.refusal(*asked, why)
         self.outlet.write(
             b"%b%bContent-Type: application/json\r\n%bConnection: close\r\nContent-Length: %d\r\n\r\n%b"
             % (STATUS_LINES[status], self.shared.date, extra, len(body), body)

@@ -12,7 +12,7 @@ from mcpgateway.frontends.http.exchange import Exchange
 from mcpgateway.frontends.http.peers import Find, HttpPeer, Introduce, by_address
 from mcpgateway.frontends.http.phases import BUSY, CLOSING
 from mcpgateway.frontends.http.shared_state import SharedState
-from mcpgateway.interfaces import IDoor
+from mcpgateway.interfaces import IRequestHandler
 
 PARKED_LIMIT = 500  # connections that are passed on; a program may be started with 1024 files
 
@@ -29,13 +29,13 @@ class ChannelFactory:
 
     def __init__(
         self,
-        door: IDoor,
+        handler: IRequestHandler,
         clock: IReactorTime | None = None,
         introduce: Introduce = by_address,
         find: Find | None = None,
     ) -> None:
         self.connections: set[Channel] = set()
-        self.shared = SharedState(door, self._callers, clock, introduce, find)
+        self.shared = SharedState(handler, self._callers, clock, introduce, find)
 
     def _callers(self) -> Iterator[HttpPeer]:
         return (each.caller for each in self.connections)

@@ -35,7 +35,7 @@ from mcpgateway.policy.access import (
     judge,
     spoken_for,
 )
-from mcpgateway.policy.login_throttle import Knocks
+from mcpgateway.policy.login_throttle import LoginThrottle
 from mcpgateway.policy.oauth.resource import METADATA, base_of, challenge, described
 from mcpgateway.records import FrozenRecord
 
@@ -86,7 +86,7 @@ class Guard:
         self.changed: Callable[[], None] = _unheard
         self._policy = policy
         self._bearers = bearers
-        self._knocks = Knocks(bearers.seconds)
+        self._knocks = LoginThrottle(bearers.seconds)
         self._plain: dict[tuple[bytes | None, RouteClass, Reach], Verdict] = {}
 
     def adopt(self, policy: AccessPolicy) -> None:

@@ -22,7 +22,7 @@ SHAPES: Mapping[bytes, Callable[[Census], dict[str, Any]]] = {
 """The bodies of older gateways, by what asks for them."""
 
 
-class HealthDoor:
+class HealthEndpoint:
     """Answers ``GET /health`` with numbers, ``GET /healthz`` with one word or two, and ``GET /metrics`` for Prometheus.
 
     :param make_metrics: makes the exposition of metrics, for the first request.

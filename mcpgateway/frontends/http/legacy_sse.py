@@ -41,7 +41,7 @@ from mcpgateway.frontends.http.workspace_detection import (
     said_trace,
 )
 from mcpgateway.frontends.requests_under_way import RequestsUnderWay, error_for
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import PARAMS_LIMIT, Request
@@ -64,8 +64,8 @@ class SseClient:
     """
 
     __slots__ = (
-        "_door",
         "_exchange",
+        "_frontend",
         "_is_last",
         "_spoke",
         "endpoint",
@@ -78,7 +78,7 @@ class SseClient:
     )
 
     def __init__(
-        self, door: LegacySse, exchange: Any, endpoint: ServerSpec, server: ServerSpec, principal: str
+        self, frontend: LegacySse, exchange: Any, endpoint: ServerSpec, server: ServerSpec, principal: str
     ) -> None:
         self.id = secrets.token_urlsafe(ID_BYTES).encode()
         self.endpoint = endpoint
@@ -86,11 +86,11 @@ class SseClient:
         self.principal = principal
         self.session: Session | None = None
         self.is_over = False
-        self._door = door
+        self._frontend = frontend
         self._exchange = exchange
-        self.requests = RequestsUnderWay(self, door.streams)
+        self.requests = RequestsUnderWay(self, frontend.streams)
         self._is_last = False
-        self._spoke = door.streams.keep(self)
+        self._spoke = frontend.streams.keep(self)
         exchange.on_gone = self.gone
 
     def open(self) -> None:
@@ -107,16 +107,16 @@ class SseClient:
         """True while an ``initialize`` is under way."""
         return any(each.method == INITIALIZE for each in self.requests)
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Send the response to the client, under the client's own id."""
-        self._settle(call, jsonrpc.splice_id(reply, call.id))
+        self._settle(request, jsonrpc.splice_id(reply, request.id))
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Send an error as the response, unless the client has cancelled the request."""
-        self._settle(call, error_for(call, why))
+        self._settle(request, error_for(request, why))
 
-    def _settle(self, call: Request, body: bytes) -> None:
-        self.requests.remove(call)
+    def _settle(self, request: Request, body: bytes) -> None:
+        self.requests.remove(request)
         if body:
             self.say(body)
         if self._is_last and not self.requests:
@@ -129,11 +129,11 @@ class SseClient:
         """True once the client's connection has closed."""
         return bool(self._exchange.gone or self._exchange.answered)
 
-    def progressed(self, call: Request, message: bytes) -> None:
+    def progressed(self, request: Request, message: bytes) -> None:
         """Send a call's progress."""
-        self.say(self.requests.progress(call, message))
+        self.say(self.requests.progress(request, message))
 
-    def noticed(self, call: Request, message: bytes) -> bool:
+    def noticed(self, request: Request, message: bytes) -> bool:
         """Send a message before a call's response; return false if the client is gone."""
         return self.say(message)
 
@@ -152,12 +152,12 @@ class SseClient:
 
     # The session
 
-    def begun(self, session: Session, call: Request, hello: Raw) -> None:
+    def begun(self, session: Session, request: Request, hello: Raw) -> None:
         """Take the session that the hub has begun, and send the client its response and all its messages."""
         self.session = session
         # Claimed first, so that the owner is watched even if it exits as soon as it has its answer.
-        self._door.claim(session, self._exchange.caller)
-        self.answered(call, jsonrpc.result(jsonrpc.NULL, hello))
+        self._frontend.claim(session, self._exchange.caller)
+        self.answered(request, jsonrpc.result(jsonrpc.NULL, hello))
         if self.session is session:
             session.mailbox.attach(self)
 
@@ -166,12 +166,12 @@ class SseClient:
         session, self.session = self.session, None
         if session is not None:
             session.mailbox.detach(self)
-            self._door.end(session, why)
+            self._frontend.end(session, why)
 
     def close(self) -> None:
         """End the stream in order: at once if its session has ended, else after the answers under way."""
         self._is_last = True
-        if not self.requests or self._door.has_lost(self.session):
+        if not self.requests or self._frontend.has_lost(self.session):
             self._end("the gateway is stopping")
 
     def gone(self) -> None:
@@ -182,7 +182,7 @@ class SseClient:
         if self.is_over:
             return
         self.is_over = True
-        self._door.ended(self, self._spoke)
+        self._frontend.ended(self, self._spoke)
         self._exchange.on_gone = None
         self._exchange.finish()
         self.leave(why)
@@ -192,15 +192,15 @@ class SseClient:
 
 
 class LegacySse:
-    """Translates between streams with their POSTs and the switchboard."""
+    """Translates between streams with their POSTs and the legacy dispatcher."""
 
     log = Logger()
 
-    def __init__(self, switchboard: Switchboard, owners: Owners, streams: Streams) -> None:
+    def __init__(self, dispatcher: LegacyDispatcher, owners: Owners, streams: Streams) -> None:
         self.streams = streams
-        self._switchboard = switchboard
+        self._dispatcher = dispatcher
         self._owners = owners
-        self._placing = WorkspaceDetector(switchboard.scopes, owners)
+        self._placing = WorkspaceDetector(dispatcher.scopes, owners)
         self._links: dict[bytes, SseClient] = {}
 
     def listen(self, exchange: Any, server: ServerSpec, principal: str) -> None:
@@ -240,7 +240,7 @@ class LegacySse:
             exchange.answer(404, jsonrpc.error_bytes(b"null", UnknownSession("Session not found")))
             return
         try:
-            link.server = self._switchboard.current(link.server)  # its definition may have changed
+            link.server = self._dispatcher.current(link.server)  # its definition may have changed
             messages = _read(exchange.body, link)
             self._placing.refine(exchange, link)
         except GatewayError as why:
@@ -270,9 +270,9 @@ class LegacySse:
         try:
             session = self._session(link)
             if message.kind is MessageKind.NOTIFICATION:
-                self._switchboard.heard(session, message)
+                self._dispatcher.heard(session, message)
             else:
-                self._switchboard.answered(session, message)
+                self._dispatcher.answered(session, message)
         except GatewayError as why:
             self.log.debug("a notification was lost: {why}", event="notification.lost", why=why)
 
@@ -284,17 +284,17 @@ class LegacySse:
         try:
             call.session = self._session(link)
             call.token = message.token
-            self._switchboard.take(call)
+            self._dispatcher.take(call)
         except GatewayError as why:
             call.sink.failed(call, why)
 
     def _session(self, link: SseClient) -> Session:
         session = link.session
         if session is not None:
-            session.seen = self._switchboard.sessions.now
+            session.seen = self._dispatcher.sessions.now
             return session
         try:
-            return self._switchboard.session(None, link.server, link.principal)
+            return self._dispatcher.session(None, link.server, link.principal)
         except SessionRequired:
             why = f"Bad Request: {link.server.name} keeps state per session: send initialize first"
             raise SessionRequired(why) from None
@@ -308,23 +308,23 @@ class LegacySse:
         link.requests.add(call)
         link.leave("its client has begun another")
         owner = self._owners.living(said_pid(exchange, said_owner(message)))
-        begun = maybeDeferred(self._switchboard.initialize, link.server, link.principal, message, owner)
+        begun = maybeDeferred(self._dispatcher.initialize, link.server, link.principal, message, owner)
         begun.addCallback(self._begun, link, call).addErrback(self._not_begun, call)
 
-    def _begun(self, opened: Any, link: SseClient, call: Request) -> None:
+    def _begun(self, opened: Any, link: SseClient, request: Request) -> None:
         session, hello = opened
         if link.is_over or self.has_lost(session):
-            self._switchboard.end(session, "its client did not wait for it")
+            self._dispatcher.end(session, "its client did not wait for it")
             raise UnknownSession("Session has ended")
-        _keep_off_record(session, call.message)
-        link.begun(session, call, hello)
+        _keep_off_record(session, request.message)
+        link.begun(session, request, hello)
 
-    def _not_begun(self, why: Failure, call: Request) -> None:
+    def _not_begun(self, why: Failure, request: Request) -> None:
         error = why.value
         if not isinstance(error, GatewayError):
             self.log.failure("an initialize broke", why, event="initialize.broken")
             error = GatewayError("Internal error: the session could not be begun")
-        call.sink.failed(call, error)
+        request.sink.failed(request, error)
 
     # Calls of a client's stream
 
@@ -334,12 +334,12 @@ class LegacySse:
 
     def has_lost(self, session: Session | None) -> bool:
         """Return whether a session was ended or suspended meanwhile."""
-        return session is not None and self._switchboard.sessions.named(session.id) is not session
+        return session is not None and self._dispatcher.sessions.named(session.id) is not session
 
     def end(self, session: Session, why: str) -> None:
         """End a session for good, unless it has ended already."""
         if not self.has_lost(session):
-            self._switchboard.end(session, why)
+            self._dispatcher.end(session, why)
 
     def ended(self, link: SseClient, spoke: int) -> None:
         """Remove a stream that has ended."""

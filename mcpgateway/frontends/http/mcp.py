@@ -29,7 +29,7 @@ from mcpgateway.frontends.http.workspace_detection import (
     said_pid,
     said_trace,
 )
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.hub.replay import STANDING
 from mcpgateway.hub.sessions import Session
@@ -48,9 +48,9 @@ from mcpgateway.protocol.versions import (
 
 if TYPE_CHECKING:
     from mcpgateway.frontends.http.batches import Batch, UnreadableMember
-    from mcpgateway.frontends.http.modern import ModernDoor
-    from mcpgateway.frontends.stdio import StdioDoor
-    from mcpgateway.hub.modern_dispatch import Stateless
+    from mcpgateway.frontends.http.modern import ModernEndpoint
+    from mcpgateway.frontends.stdio import ShimEndpoint
+    from mcpgateway.hub.modern_dispatch import ModernDispatcher
 
 ALLOW_POST = b"Allow: POST\r\n"
 ALLOW = b"Allow: GET, POST, DELETE\r\n"
@@ -62,8 +62,8 @@ EITHER = Accepted(json=True, sse=True)
 NO_BATCHES = MalformedMessage(f"Invalid Request: {LATEST_MODERN} has no batches")
 
 
-class McpDoor:
-    """Translates between exchanges and the switchboard.
+class LegacyEndpoint:
+    """Translates between exchanges and the legacy dispatcher.
 
     :ivar streams: the open streams to clients.
     :ivar placing: determines the variant of a server for a request.
@@ -72,14 +72,16 @@ class McpDoor:
 
     log = Logger()
 
-    def __init__(self, switchboard: Switchboard, owners: Owners, stateless: Callable[[], Stateless]) -> None:
-        self.streams = Streams(switchboard.sessions)
-        self.placing = WorkspaceDetector(switchboard.scopes, owners)
-        self._stateless = stateless
+    def __init__(
+        self, dispatcher: LegacyDispatcher, owners: Owners, modern_dispatcher: Callable[[], ModernDispatcher]
+    ) -> None:
+        self.streams = Streams(dispatcher.sessions)
+        self.placing = WorkspaceDetector(dispatcher.scopes, owners)
+        self._modern_dispatcher = modern_dispatcher
         self.is_disabled = False
-        self._modern: ModernDoor | None = None  # until its first request
-        self._stdio: StdioDoor | None = None  # until the first shim
-        self._switchboard = switchboard
+        self._modern: ModernEndpoint | None = None  # until its first request
+        self._stdio: ShimEndpoint | None = None  # until the first shim
+        self._dispatcher = dispatcher
         self._owners = owners
         self._accepts: dict[bytes, Accepted] = {}
 
@@ -87,7 +89,7 @@ class McpDoor:
         """Serve a request to a server's endpoint."""
         identifier = exchange.headers.get(b"mcp-session-id", b"")
         # A known session has its place; the id of another server's or another principal's session has no effect.
-        if identifier and self._switchboard.sessions.find(identifier, server, principal) is not None:
+        if identifier and self._dispatcher.sessions.find(identifier, server, principal) is not None:
             self._serve(exchange, server, principal)
         else:
             self.placing.find(exchange, server, lambda variant: self._serve(exchange, variant, principal))
@@ -110,24 +112,24 @@ class McpDoor:
 
     def handle_own(self, exchange: Any, name: str, serve: Callable[[ServerSpec], None]) -> None:
         """Serve a request to an unknown server, which the client's workspace may define."""
-        self.placing.own(exchange, name, self._switchboard.sessions, serve)
+        self.placing.own(exchange, name, self._dispatcher.sessions, serve)
 
-    def _make_modern(self) -> ModernDoor:
+    def _make_modern(self) -> ModernEndpoint:
         from mcpgateway.frontends.http.modern import (
-            ModernDoor,
+            ModernEndpoint,
         )  # half a megabyte that only modern clients need
 
-        return ModernDoor(self.streams, self._stateless())
+        return ModernEndpoint(self.streams, self._modern_dispatcher())
 
-    def _make_stdio(self) -> StdioDoor:
-        from mcpgateway.frontends.stdio import StdioDoor  # not needed without shims
+    def _make_stdio(self) -> ShimEndpoint:
+        from mcpgateway.frontends.stdio import ShimEndpoint  # not needed without shims
 
-        return StdioDoor(
+        return ShimEndpoint(
             self.streams,
             self.placing,
-            self._switchboard,
+            self._dispatcher,
             self._owners,
-            self._stateless,
+            self._modern_dispatcher,
             lambda: self.is_disabled,
         )
 
@@ -151,7 +153,7 @@ class McpDoor:
                 pid = self._owners.living(said) if said is not None else None
                 self._modern = self._modern or self._make_modern()
                 if owner_of(principal, server):
-                    server = self._switchboard.scopes.of_principal(server, principal)
+                    server = self._dispatcher.scopes.of_principal(server, principal)
                 self._modern.handle(exchange, message, server, principal, takes, pid)
                 return
             if message.method == "initialize" and message.kind is MessageKind.REQUEST:
@@ -179,7 +181,7 @@ class McpDoor:
         version = headers.get(b"mcp-protocol-version")
         if version is not None and not is_legacy(version):
             raise UnsupportedVersion(UNSUPPORTED)
-        session = self._switchboard.session(headers.get(b"mcp-session-id") or None, server, principal)
+        session = self._dispatcher.session(headers.get(b"mcp-session-id") or None, server, principal)
         if session.is_unclaimed:
             self._owners.claim(session, exchange.caller.pid, exchange.caller.inode)
         return session
@@ -192,7 +194,7 @@ class McpDoor:
         call.trace = said_trace(exchange)
         try:
             call.token = message.token
-            self._switchboard.take(call)
+            self._dispatcher.take(call)
         except GatewayError as why:
             call.sink.failed(call, why)
         return call.token
@@ -200,9 +202,9 @@ class McpDoor:
     def _take(self, session: Session, message: Message) -> None:
         try:
             if message.kind is MessageKind.NOTIFICATION:
-                self._switchboard.heard(session, message)
+                self._dispatcher.heard(session, message)
             else:
-                self._switchboard.answered(session, message)
+                self._dispatcher.answered(session, message)
         except GatewayError as why:
             self.log.debug("a notification was lost: {why}", event="notification.lost", why=why)
 
@@ -300,7 +302,7 @@ class McpDoor:
         owner = self._owners.living(said_pid(exchange, said_owner(message)))
         if owner is None:
             self._owners.expect(exchange.caller.inode)
-        begun = self._switchboard.initialize(server, principal, message, owner)
+        begun = self._dispatcher.initialize(server, principal, message, owner)
         begun.addCallbacks(
             self._begun, self._not_begun, callbackArgs=(exchange, message), errbackArgs=(exchange, message)
         )
@@ -308,17 +310,17 @@ class McpDoor:
     def _begun(self, opened: Any, exchange: Any, message: Message) -> None:
         session, hello = opened
         if exchange.gone:
-            self._switchboard.end(session, "its client did not wait for it")
+            self._dispatcher.end(session, "its client did not wait for it")
             return
         reply = jsonrpc.result(jsonrpc.NULL, hello)
         header = b"Mcp-Session-Id: " + session.id + b"\r\n"
         # Claimed first, so that the owner is watched even if it ends as soon as it has its answer.
         self._owners.claim(session, exchange.caller.pid, exchange.caller.inode)
-        if session.inners is not None:
-            session.inners.goes_by_roots = self.placing.goes_by_roots(exchange)
+        if session.members is not None:
+            session.members.goes_by_roots = self.placing.goes_by_roots(exchange)
         exchange.answer(200, jsonrpc.splice_id(reply, message.id), extra=header)
         # The client does not wait for the disk: until the session is stored, its id is valid by its signature.
-        self._switchboard.put_on_record(session, message)
+        self._dispatcher.put_on_record(session, message)
 
     def _not_begun(self, why: Failure, exchange: Any, message: Message) -> None:
         error = why.value
@@ -332,7 +334,7 @@ class McpDoor:
         identifier = exchange.headers.get(b"mcp-session-id")
         try:
             if identifier:  # without an id, no session has to be ended: the answer of immorterm-mcp-gateway
-                self._switchboard.delete(identifier, server, principal)
+                self._dispatcher.delete(identifier, server, principal)
         except GatewayError as why:
             _fail(exchange, why)
             return

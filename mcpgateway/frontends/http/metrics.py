@@ -14,7 +14,7 @@ from attrs import frozen
 
 from mcpgateway import __version__
 from mcpgateway.config.reach_settings import transport
-from mcpgateway.hub.health.lives import Life, lives
+from mcpgateway.hub.health.lives import ServerLife, lives
 from mcpgateway.hub.meters import BOUNDS, Meter, Meters, Row
 from mcpgateway.observe.census import Census
 from mcpgateway.observe.savings import Savings, entry_of
@@ -26,7 +26,7 @@ _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
 @frozen
-class Family:
+class MetricFamily:
     """A metric family: its name, type, labels and meaning.
 
     :ivar labels: the names of its labels.
@@ -46,108 +46,114 @@ class Family:
 SERVER = ("server",)
 OUTCOME = "outcome"
 
-INFO = Family("mcpgateway_info", GAUGE, "Always 1; the release is a label.", ("version",))
-UPTIME = Family("mcpgateway_uptime_seconds", GAUGE, "The uptime of the gateway.")
-SERVERS = Family("mcpgateway_servers", GAUGE, "Servers that are configured.")
-SESSIONS = Family("mcpgateway_sessions", GAUGE, "Sessions of clients.")
-STREAMS = Family("mcpgateway_streams", GAUGE, "Sessions with an open standing stream.")
-IN_PROGRESS = Family("mcpgateway_requests_in_progress", GAUGE, "Requests that are under way or waiting.")
-ENABLED = Family(
+INFO = MetricFamily("mcpgateway_info", GAUGE, "Always 1; the release is a label.", ("version",))
+UPTIME = MetricFamily("mcpgateway_uptime_seconds", GAUGE, "The uptime of the gateway.")
+SERVERS = MetricFamily("mcpgateway_servers", GAUGE, "Servers that are configured.")
+SESSIONS = MetricFamily("mcpgateway_sessions", GAUGE, "Sessions of clients.")
+STREAMS = MetricFamily("mcpgateway_streams", GAUGE, "Sessions with an open standing stream.")
+IN_PROGRESS = MetricFamily(
+    "mcpgateway_requests_in_progress", GAUGE, "Requests that are under way or waiting."
+)
+ENABLED = MetricFamily(
     "mcpgateway_enabled", GAUGE, "1 if the gateway is enabled, 0 if it is disabled with mcpgateway disable."
 )
-MEMORY = Family("process_resident_memory_bytes", GAUGE, "Memory of the gateway itself.")
-CPU = Family("process_cpu_seconds_total", COUNTER, "CPU time of the gateway itself.")
-STARTED = Family("process_start_time_seconds", GAUGE, "When the gateway was started, since the epoch.")
-OPEN_FDS = Family("process_open_fds", GAUGE, "File descriptors that the gateway has open.")
+MEMORY = MetricFamily("process_resident_memory_bytes", GAUGE, "Memory of the gateway itself.")
+CPU = MetricFamily("process_cpu_seconds_total", COUNTER, "CPU time of the gateway itself.")
+STARTED = MetricFamily("process_start_time_seconds", GAUGE, "When the gateway was started, since the epoch.")
+OPEN_FDS = MetricFamily("process_open_fds", GAUGE, "File descriptors that the gateway has open.")
 
-UP = Family("mcpgateway_server_up", GAUGE, "Whether a server answers calls at once.", ("server", "transport"))
-STATE = Family("mcpgateway_server_state", GAUGE, "Always 1; the state is a label.", ("server", "state"))
-CHILDREN = Family("mcpgateway_server_processes", GAUGE, "Processes that run a server.", SERVER)
-SIZE = Family(
+UP = MetricFamily(
+    "mcpgateway_server_up", GAUGE, "Whether a server answers calls at once.", ("server", "transport")
+)
+STATE = MetricFamily("mcpgateway_server_state", GAUGE, "Always 1; the state is a label.", ("server", "state"))
+CHILDREN = MetricFamily("mcpgateway_server_processes", GAUGE, "Processes that run a server.", SERVER)
+SIZE = MetricFamily(
     "mcpgateway_server_memory_bytes",
     GAUGE,
     "Memory of a server's processes and all that they have started; from the second scrape on.",
     SERVER,
 )
-USERS = Family("mcpgateway_server_sessions", GAUGE, "Sessions that use a server.", SERVER)
-STARTS = Family("mcpgateway_server_starts_total", COUNTER, "Starts of a server.", SERVER)
-RESTARTS = Family(
+USERS = MetricFamily("mcpgateway_server_sessions", GAUGE, "Sessions that use a server.", SERVER)
+STARTS = MetricFamily("mcpgateway_server_starts_total", COUNTER, "Starts of a server.", SERVER)
+RESTARTS = MetricFamily(
     "mcpgateway_server_restarts_total",
     COUNTER,
     "Restarts of a server after an unexpected end.",
     SERVER,
 )
-RUN = Family("mcpgateway_server_uptime_seconds", GAUGE, "The uptime of a server.", SERVER)
-MTBF = Family(
+RUN = MetricFamily("mcpgateway_server_uptime_seconds", GAUGE, "The uptime of a server.", SERVER)
+MTBF = MetricFamily(
     "mcpgateway_server_mtbf_seconds",
     GAUGE,
     "The mean time between failures of a server; 0 without a failure.",
     SERVER,
 )
-CRASHED = Family(
+CRASHED = MetricFamily(
     "mcpgateway_server_last_crash_timestamp_seconds",
     GAUGE,
     "The time of a server's last unexpected end, since the epoch.",
     SERVER,
 )
-WAITING = Family(
+WAITING = MetricFamily(
     "mcpgateway_server_calls_waiting",
     GAUGE,
     "Calls that wait for their turn at a server with limited concurrency.",
     SERVER,
 )
-WAITS = Family(
+WAITS = MetricFamily(
     "mcpgateway_server_waits_total", COUNTER, "Calls that have waited for their turn at a server.", SERVER
 )
-WAITED = Family(
+WAITED = MetricFamily(
     "mcpgateway_server_waited_seconds_total",
     COUNTER,
     "The total time that calls have waited for their turn at a server, in whole seconds.",
     SERVER,
 )
-FAILURES = Family(
+FAILURES = MetricFamily(
     "mcpgateway_server_consecutive_failures", GAUGE, "The failures of a server in a row.", SERVER
 )
 
-REQUESTS = Family(
+REQUESTS = MetricFamily(
     "mcpgateway_requests_total",
     COUNTER,
     "Ended requests to a server; outcome: ok, error, cancelled.",
     ("server", "method", OUTCOME),
 )
-DURATIONS = Family(
+DURATIONS = MetricFamily(
     "mcpgateway_request_duration_seconds",
     HISTOGRAM,
     "The durations of requests, including the start of the server.",
     SERVER,
 )
-TOOL_CALLS = Family(
+TOOL_CALLS = MetricFamily(
     "mcpgateway_tool_calls_total",
     COUNTER,
     "Ended calls of a tool; outcome: ok, error, cancelled.",
     ("server", "tool", OUTCOME),
 )
-TOOL_SECONDS = Family(
+TOOL_SECONDS = MetricFamily(
     "mcpgateway_tool_seconds_total",
     COUNTER,
     "The total time of all calls of a tool.",
     ("server", "tool"),
 )
 
-SAVED_PROCESSES = Family("mcpgateway_saved_processes", GAUGE, "Processes that sharing saves.")
-SAVED_MEMORY = Family(
+SAVED_PROCESSES = MetricFamily("mcpgateway_saved_processes", GAUGE, "Processes that sharing saves.")
+SAVED_MEMORY = MetricFamily(
     "mcpgateway_saved_memory_bytes",
     GAUGE,
     "Memory of the saved processes minus that of the gateway; from the second scrape on.",
 )
-SAVED_TOKENS = Family(
+SAVED_TOKENS = MetricFamily(
     "mcpgateway_saved_tokens_total",
     COUNTER,
     "Tokens saved for models; by: deferral, shielding, compression.",
     ("by",),
 )
 
-FAMILIES: tuple[Family, ...] = tuple(each for each in list(globals().values()) if isinstance(each, Family))
+FAMILIES: tuple[MetricFamily, ...] = tuple(
+    each for each in list(globals().values()) if isinstance(each, MetricFamily)
+)
 """All of them, in the order of the text."""
 
 Number = int | float
@@ -189,21 +195,21 @@ class Exposition:
 
     def _lines(self) -> Iterator[str]:
         yield from self._of_gateway()
-        living = lives(self._census.switchboard, self._census.lives)
+        living = lives(self._census.dispatcher, self._census.lives)
         yield from self._of_servers(living)
         yield from self._of_requests()
         yield from self._of_savings(living)
 
     def _of_gateway(self) -> Iterator[str]:
         census = self._census
-        sessions = census.switchboard.sessions
+        sessions = census.dispatcher.sessions
         yield from _family(INFO, [(f'{{version="{__version__}"}}', 1)])
         for family, number in (
             (UPTIME, sessions.now),
-            (SERVERS, len(census.switchboard.servers)),
+            (SERVERS, len(census.dispatcher.servers)),
             (SESSIONS, len(sessions)),
             (STREAMS, sum(each.has_stream for each in sessions)),
-            (IN_PROGRESS, len(census.switchboard.calls)),
+            (IN_PROGRESS, len(census.dispatcher.calls)),
             (ENABLED, int(not census.is_disabled())),
             (MEMORY, resident_bytes()),
             (CPU, time.process_time()),
@@ -215,10 +221,10 @@ class Exposition:
         except OSError:
             return  # the system does not provide it
 
-    def _of_servers(self, living: list[Life]) -> Iterator[str]:
+    def _of_servers(self, living: list[ServerLife]) -> Iterator[str]:
         labels = {each.server.name: _labels(server=each.server.name) for each in living}
 
-        def each_with(family: Family, number: Callable[[Life], Number | None]) -> Iterator[str]:
+        def each_with(family: MetricFamily, number: Callable[[ServerLife], Number | None]) -> Iterator[str]:
             found = ((labels[each.server.name], number(each)) for each in living)
             yield from _family(family, ((label, value) for label, value in found if value is not None))
 
@@ -246,7 +252,7 @@ class Exposition:
 
     def _of_turns(self) -> Iterator[str]:
         counts: dict[str, list[int]] = {}
-        for each in self._census.switchboard.pool.limiters or ():
+        for each in self._census.dispatcher.pool.limiters or ():
             found = counts.setdefault(each.server.name, [0, 0, 0])
             for at, number in enumerate((each.waiting, each.waited, each.waited_ticks)):
                 found[at] += number
@@ -275,7 +281,7 @@ class Exposition:
             found.tell(row)
         return found
 
-    def _of_savings(self, living: list[Life]) -> Iterator[str]:
+    def _of_savings(self, living: list[ServerLife]) -> Iterator[str]:
         sizes = self._savings.weights.latest()
         entries = [entry_of(each, sizes) for each in living]
         yield from _family(SAVED_PROCESSES, [("", sum(each.saved for each in entries))])
@@ -288,7 +294,7 @@ class Exposition:
             yield from _family(SAVED_TOKENS, ((_labels(by=by), tokens) for by, tokens in spared.items()))
 
 
-def _family(family: Family, samples: Iterable[_Sample]) -> Iterator[str]:
+def _family(family: MetricFamily, samples: Iterable[_Sample]) -> Iterator[str]:
     yield family.head
     for labels, number in samples:
         yield f"{family.name}{labels} {number!r}\n"
@@ -318,7 +324,7 @@ def _durations(meter: Meter) -> Iterator[str]:
     yield f'{DURATIONS.name}_count{{server="{server}"}} {total}\n'
 
 
-def _size(life: Life, sizes: Mapping[int, int]) -> int | None:
+def _size(life: ServerLife, sizes: Mapping[int, int]) -> int | None:
     known = [sizes[each] for each in life.pids if each in sizes]
     return sum(known) if known or not life.pids else None
 

@@ -19,7 +19,7 @@ from mcpgateway.frontends.http.statuses import modern_status, modern_status_of
 from mcpgateway.frontends.http.streams import Accepted, PostStream, Streams
 from mcpgateway.frontends.http.workspace_detection import RELAYED, is_admin, is_dotted, said_trace
 from mcpgateway.hub.caller import Caller
-from mcpgateway.hub.modern_dispatch import Stateless
+from mcpgateway.hub.modern_dispatch import ModernDispatcher
 from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, modern
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
@@ -37,23 +37,23 @@ NOBODY = NoClient()
 class ModernPost(PostStream):
     """The POST of a modern request; a client that disconnects cancels it."""
 
-    __slots__ = ("_call", "_stateless")
+    __slots__ = ("_call", "_modern_dispatcher")
 
-    def __init__(self, stateless: Stateless, call: Request, *waiting: Any) -> None:
+    def __init__(self, modern_dispatcher: ModernDispatcher, request: Request, *waiting: Any) -> None:
         super().__init__(*waiting)
-        self._stateless = stateless
-        self._call: Request | None = call
+        self._modern_dispatcher = modern_dispatcher
+        self._call: Request | None = request
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Send the response to the client; some errors have a status of their own."""
         self._call = None
         status = modern_status(reply["error"]) if "error" in reply else 200
-        self._say(status, jsonrpc.splice_id(reply, call.id))
+        self._say(status, jsonrpc.splice_id(reply, request.id))
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Send an error as the response."""
         self._call = None
-        self._say(modern_status_of(why), jsonrpc.error_bytes(call.id, why))
+        self._say(modern_status_of(why), jsonrpc.error_bytes(request.id, why))
 
     def gone(self) -> None:
         """Cancel the request: the client has disconnected."""
@@ -63,12 +63,12 @@ class ModernPost(PostStream):
             call.withdraw("the client has disconnected")
 
 
-class ModernDoor:
+class ModernEndpoint:
     """Translates between exchanges and the hub."""
 
-    def __init__(self, streams: Streams, stateless: Stateless) -> None:
+    def __init__(self, streams: Streams, modern_dispatcher: ModernDispatcher) -> None:
         self._streams = streams
-        self._stateless = stateless
+        self._modern_dispatcher = modern_dispatcher
 
     def handle(
         self,
@@ -113,11 +113,11 @@ class ModernDoor:
         call.is_dotted = is_dotted(exchange)
         call.trace, call.principal = said_trace(exchange), caller.principal
         sink = call.sink = ModernPost(
-            self._stateless, call, self._streams, exchange, NOBODY, message.id, takes
+            self._modern_dispatcher, call, self._streams, exchange, NOBODY, message.id, takes
         )
         sink.token = token
         exchange.body = b""  # a large request is kept once, until the child has read it
         try:
-            self._stateless.take(call)
+            self._modern_dispatcher.take(call)
         except GatewayError as why:
             call.sink.failed(call, why)

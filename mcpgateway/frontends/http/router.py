@@ -18,8 +18,8 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.names import RESERVED_AFTER_MCP, sse_base
 from mcpgateway.errors import GatewayError, Refused, UnknownServer
 from mcpgateway.frontends.http.guard import NO_STORE, Guard, Later
-from mcpgateway.frontends.http.health import HealthDoor
-from mcpgateway.frontends.http.mcp import McpDoor, refuse
+from mcpgateway.frontends.http.health import HealthEndpoint
+from mcpgateway.frontends.http.mcp import LegacyEndpoint, refuse
 from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.policy.access import Deny, Pass, RouteClass
 from mcpgateway.policy.oauth.resource import WELL_KNOWN
@@ -104,12 +104,12 @@ class Root:
     def __init__(
         self,
         servers: tuple[ServerSpec, ...],
-        mcp: McpDoor,
+        mcp: LegacyEndpoint,
         make_sse: Callable[[], LegacySse],
         guard: Guard,
         limits: Limits,
         make_site: SiteMaker,
-        health: HealthDoor,
+        health: HealthEndpoint,
     ) -> None:
         self.look_again: LookAgain = _nothing_new
         self.settle: LookAgain = _nothing_new

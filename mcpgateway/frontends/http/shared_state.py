@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from mcpgateway.bounded import Bounded
 from mcpgateway.frontends.http.peers import Find, HttpPeer, Introduce, PeerGroups, by_address
 from mcpgateway.frontends.http.request_head import Head
-from mcpgateway.interfaces import IDoor
+from mcpgateway.interfaces import IRequestHandler
 from mcpgateway.policy.fair_memory import FairMemory
 from mcpgateway.system.process.processes import RAISE_IT, TELLING, files_left, files_limit
 
@@ -45,13 +45,13 @@ class SharedState:
 
     def __init__(
         self,
-        door: IDoor,
+        handler: IRequestHandler,
         callers: Callable[[], Iterable[HttpPeer]],
         clock: IReactorTime | None = None,
         introduce: Introduce = by_address,
         find: Find | None = None,
     ) -> None:
-        self.door = door
+        self.handler = handler
         self.introduce = introduce
         self.peers = PeerGroups(find)
         self.room = FairMemory(

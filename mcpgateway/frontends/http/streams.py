@@ -17,8 +17,8 @@ from typing import Any
 
 from mcpgateway.errors import Cancelled, GatewayError
 from mcpgateway.frontends.http.statuses import status_of
-from mcpgateway.hub.keepalive import Signs
-from mcpgateway.hub.replay import Replay, Trail
+from mcpgateway.hub.keepalive import ProgressKeepalive
+from mcpgateway.hub.replay import Replay, ReplayStream
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, sse
@@ -120,24 +120,24 @@ class PostStream:
         self._session = session
         self._identifier = identifier
         self._takes = takes
-        self._trail: Trail | None = None
+        self._trail: ReplayStream | None = None
         self._progress: Envelope | None = None
-        self._signs: Signs | None = None
+        self._signs: ProgressKeepalive | None = None
         self.token: bytes | None = None
         self.silent = 0
         exchange.on_gone = self.gone
         streams.waiting.add(self)
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Send the response to the client, under the client's own id."""
-        self._say(200, jsonrpc.splice_id(reply, call.id))
+        self._say(200, jsonrpc.splice_id(reply, request.id))
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Send an error as the response."""
         status = 200 if isinstance(why, Cancelled) else status_of(why)
         if status == NO_SESSION and self._has_session:
             status = 200
-        self._say(status, jsonrpc.error_bytes(call.id, why))
+        self._say(status, jsonrpc.error_bytes(request.id, why))
 
     @property
     def _has_session(self) -> bool:
@@ -176,14 +176,14 @@ class PostStream:
         """True once the client's connection has closed; with kept events the client may resume."""
         return bool(self._exchange.gone)
 
-    def progressed(self, call: Request, message: bytes) -> None:
+    def progressed(self, request: Request, message: bytes) -> None:
         """Send the call's progress, or keep it for a client that may resume."""
         if self._signs is not None:
-            message = self._signs.follow(call, message)
-        self._progress = call.progress
+            message = self._signs.follow(request, message)
+        self._progress = request.progress
         self._speak(message)
 
-    def noticed(self, call: Request, message: bytes) -> bool:
+    def noticed(self, request: Request, message: bytes) -> bool:
         """Send a message before the response; return false if the client accepts JSON only, or is not connected."""
         return not self._exchange.gone and self._speak(message)
 
@@ -218,7 +218,7 @@ class PostStream:
 
     def _show_life(self) -> None:
         if self.token is not None:
-            self._signs = self._signs or Signs(self.token)
+            self._signs = self._signs or ProgressKeepalive(self.token)
             sign = self._signs.tick(self._progress)
             if sign is not None:
                 self._exchange.send(sse.event(sign))  # not worth keeping

@@ -10,7 +10,7 @@ from attrs import frozen
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import ClientFilesFailed, InvalidParams, NotThere
 from mcpgateway.frontends.rest.operation import OperationRequest
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.manage.client_files import ClientFiles
 from mcpgateway.manage.install import Installer
 from mcpgateway.manage.servers import ServerOperations
@@ -24,10 +24,10 @@ ListTools = Callable[[ServerSpec, str], Awaitable[Sequence[str]]]
 
 
 @frozen
-class Older:
+class ImmortermRoutes:
     """Restarts servers, restores them to their clients or enrols them again, and installs them."""
 
-    _switchboard: Switchboard
+    _dispatcher: LegacyDispatcher
     _operating: ServerOperations
     _clients: ClientFiles
     _installing: Callable[[], Installer]
@@ -42,7 +42,7 @@ class Older:
     async def disable(self, asked: OperationRequest) -> Any:
         """Restore clients' own entries of a server, or switch the server off if no client uses the gateway for it."""
         name = asked.path["name"]
-        self._switchboard.server(name)
+        self._dispatcher.server(name)
         if self._clients.is_led_here(name):
             await self._clients.give_back(name)
         else:
@@ -52,7 +52,7 @@ class Older:
     async def enable(self, asked: OperationRequest) -> Any:
         """Enrol clients again for a server that was restored to them, or switch it on."""
         name = asked.path["name"]
-        is_known = name in self._switchboard.servers
+        is_known = name in self._dispatcher.servers
         if self._clients.is_given_back(name):
             await self._clients.take_in(name)
             if self._clients.is_given_back(name):
@@ -61,7 +61,7 @@ class Older:
                 )
         elif not is_known:
             raise NotThere(f"there is no server {name}, and none was restored for its clients")
-        if name in self._switchboard.servers:
+        if name in self._dispatcher.servers:
             self._operating.switch(name, on=True)
         return {"ok": True, "server": name, "enabled": True}
 

@@ -11,7 +11,7 @@ from mcpgateway.frontends.rest.operation import OperationRequest
 
 
 @define(slots=False)
-class Describing:
+class DescriptionRoutes:
     """Serves the OpenAPI document, which is made for the first request."""
 
     @cached_property

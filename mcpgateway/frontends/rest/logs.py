@@ -20,7 +20,7 @@ FLAGS = {"": True, "1": True, "true": True, "yes": True, "0": False, "false": Fa
 
 
 @frozen
-class Logs:
+class LogRoutes:
     """Streams of lines and of events."""
 
     _logs: ServerLogs

@@ -9,7 +9,7 @@ from attrs import frozen
 from mcpgateway.backends.relay import RestRelay as Relaying
 from mcpgateway.backends.relay import Sent
 from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.dispatch import LegacyDispatcher
 
 SLASHES = 6  # before the relayed part: /api/v1/servers/NAME/rest/
 
@@ -18,12 +18,12 @@ SLASHES = 6  # before the relayed part: /api/v1/servers/NAME/rest/
 class RelayRoutes:
     """Relays requests to the address in a server's entry."""
 
-    _switchboard: Switchboard
+    _dispatcher: LegacyDispatcher
     _relaying: Relaying
 
     async def pass_on(self, asked: OperationRequest) -> Any:
         """Relay a request; the answer is the service's own."""
-        server = self._switchboard.server(asked.path["name"])
+        server = self._dispatcher.server(asked.path["name"])
         target: bytes = asked.request.uri  # as received: encoded characters stay encoded
         way, _, query = target.partition(b"?")
         path = way.split(b"/", SLASHES)[SLASHES]

@@ -38,7 +38,7 @@ OFF = ("false", "0")
 RUNS = frozenset(("running", "degraded", "restarting", "starting"))
 
 
-class Servers:
+class ServerRoutes:
     """The operations on servers.
 
     :param make_entries: makes the editor of their entries, for the first operation that needs it.

@@ -9,7 +9,7 @@ from attrs import frozen
 from mcpgateway.config.document import visible
 from mcpgateway.errors import InvalidParams, NotThere
 from mcpgateway.frontends.rest.operation import OperationRequest, number
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.observe.sessions import ID_LIMIT, LISTED_LIMIT, EndedSession, SessionDirectory
 
 LISTED = "mcpgateway sessions list (GET /api/v1/sessions) shows those there are"
@@ -20,7 +20,7 @@ WHICH = "name a session in the path, or say ?pid=PID or ?all=true"
 class SessionRoutes:
     """Lists sessions, and ends them."""
 
-    _switchboard: Switchboard
+    _dispatcher: LegacyDispatcher
     _book: SessionDirectory
 
     async def listed(self, asked: OperationRequest) -> Any:
@@ -29,7 +29,7 @@ class SessionRoutes:
         pid = _pid(said["pid"]) if "pid" in said else None
         limit = number("limit", said["limit"]) if "limit" in said else LISTED_LIMIT
         found = self._book.listed(server=said.get("server", ""), pid=pid, limit=min(limit, LISTED_LIMIT))
-        return {"sessions": found, "count": len(self._switchboard.sessions)}
+        return {"sessions": found, "count": len(self._dispatcher.sessions)}
 
     async def kill(self, asked: OperationRequest) -> Any:
         """End one session."""
@@ -53,7 +53,7 @@ class SessionRoutes:
 
     async def end(self, asked: OperationRequest) -> Any:
         """End one session, by its complete id; an unknown id ends none, without an error."""
-        killed = self._switchboard.end_named(asked.path["id"].encode(errors="replace"))
+        killed = self._dispatcher.end_named(asked.path["id"].encode(errors="replace"))
         return {"ok": True, "killed": int(killed)}
 
     async def kill_named(self, asked: OperationRequest) -> Any:

@@ -20,7 +20,7 @@ class NotWritten(GatewayError):
 
 
 @frozen
-class Tokens:
+class TokenRoutes:
     """The operations on tokens; only the answer to a token's creation contains it."""
 
     _issuing: TokenIssuer

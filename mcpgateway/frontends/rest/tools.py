@@ -19,7 +19,7 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import InvalidParams
 from mcpgateway.frontends.http.workspace_detection import said_place
 from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest, number
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.manage.discovery import LIMIT_S, Discovery
 from mcpgateway.manage.toolbox import Toolbox
@@ -43,12 +43,12 @@ class ToolCaller:
     principal: str
     is_admin: bool
     _exchange: Any = field(repr=False)
-    _switchboard: Switchboard = field(repr=False)
+    _dispatcher: LegacyDispatcher = field(repr=False)
     _owners: Owners = field(repr=False)
 
     def placed(self, server: ServerSpec) -> Deferred[ServerSpec]:
         """Return the variant of a server or view for the caller's workspace."""
-        scopes = self._switchboard.scopes
+        scopes = self._dispatcher.scopes
         if not scopes.is_placed(server):
             return succeed(server)
         if is_client(self.principal):
@@ -59,10 +59,10 @@ class ToolCaller:
 
     def own(self, name: str) -> Deferred[ServerSpec]:
         """Return the server of that name that the caller's workspace itself defines."""
-        return self._place().addCallback(lambda place: self._switchboard.scopes.own(name, place.root))
+        return self._place().addCallback(lambda place: self._dispatcher.scopes.own(name, place.root))
 
     def _place(self) -> Deferred[WorkingDirectory]:
-        scopes, peer = self._switchboard.scopes, self._exchange.caller
+        scopes, peer = self._dispatcher.scopes, self._exchange.caller
         said = said_place(self._exchange, self._owners)
         place = scopes.place(said, peer)
         looked = scopes.look_for(peer) if place is None else succeed(None)
@@ -72,11 +72,11 @@ class ToolCaller:
 class ToolRoutes:
     """Finds, describes and calls tools."""
 
-    def __init__(self, switchboard: Switchboard, owners: Owners, clock: IReactorTime) -> None:
-        self._switchboard = switchboard
+    def __init__(self, dispatcher: LegacyDispatcher, owners: Owners, clock: IReactorTime) -> None:
+        self._dispatcher = dispatcher
         self._owners = owners
-        self._toolbox = Toolbox(switchboard, clock)
-        self._discovery = Discovery(switchboard, clock)
+        self._toolbox = Toolbox(dispatcher, clock)
+        self._discovery = Discovery(dispatcher, clock)
 
     async def listed(self, asked: OperationRequest) -> Any:
         """Return all tools, those of one server, or those that match a question."""
@@ -126,7 +126,7 @@ class ToolRoutes:
         return OperationAnswer(202, self._discovery.shown())
 
     def _named(self, said: Mapping[str, Raw]) -> list[ServerSpec]:
-        known = self._switchboard.servers
+        known = self._dispatcher.servers
         try:
             names = msgspec.json.decode(said["servers"], type=list[str]) if "servers" in said else []
         except msgspec.DecodeError:
@@ -135,7 +135,7 @@ class ToolRoutes:
         return chosen or [each for each in known.values() if each.enabled]
 
     def _caller(self, asked: OperationRequest) -> ToolCaller:
-        return ToolCaller(asked.principal, asked.is_admin, asked.exchange, self._switchboard, self._owners)
+        return ToolCaller(asked.principal, asked.is_admin, asked.exchange, self._dispatcher, self._owners)
 
 
 EXPECTED = 'such as {"tool": "read_file", "arguments": {"path": "notes.txt"}}'

@@ -13,7 +13,7 @@ from mcpgateway.observe.why import Diagnoser
 MEMBERS = ("id", "server", "tool", "outcome", "principal", "kind")
 
 
-class Tracing:
+class TracingRoutes:
     """The operations for diagnosis."""
 
     def __init__(self, why: Diagnoser, recording: Recording, activity: ActivityLog | None) -> None:

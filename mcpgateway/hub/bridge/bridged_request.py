@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub import param_headers
-from mcpgateway.hub.bridge.exclusive import ChildGroup, Lane
+from mcpgateway.hub.bridge.exclusive import ChildGroup, ExclusiveChild
 from mcpgateway.hub.parking import StateKey
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import Slot
@@ -28,10 +28,10 @@ LOG_MESSAGE = "notifications/message"
 class BridgeOwner(Protocol):
     """The bridge that carries a request (`mcpgateway.hub.bridge.to_legacy.ToLegacy`)."""
 
-    def ended(self, crossing: BridgedRequest, outcome: Envelope | GatewayError) -> None:
+    def ended(self, bridged: BridgedRequest, outcome: Envelope | GatewayError) -> None:
         """Take the outcome of a request: the server's response, or the error in its place."""
 
-    def asked(self, crossing: BridgedRequest, method: str, question: Envelope) -> bool:
+    def asked(self, bridged: BridgedRequest, method: str, question: Envelope) -> bool:
         """Take a question of the server.
 
         :return: True if the client is asked, or is going to be; False if the bridge does not take the question.
@@ -43,10 +43,10 @@ class BridgedRequest:
     """One request of a modern client at a legacy server.
 
     :ivar client: the client's request, to be answered; None while the call is parked.
-    :ivar call: the same request as the server knows it.
-    :ivar whose: the key of the client: its process id where that is known, else its connection.
+    :ivar request: the same request as the server knows it.
+    :ivar client_key: the key of the client: its process id where that is known, else its connection.
     :ivar group: the group of exclusive children that the request may use; None where it needs none.
-    :ivar lane: the exclusive child that it has used last.
+    :ivar exclusive_child: the exclusive child that it has used last.
     :ivar slot: the slot that it was sent to; None before.
     :ivar asked: the open questions to the client, by the request id that the hub has given them.
     :ivar held: the outcome of a parked call, kept until its client resumes the call.
@@ -54,12 +54,12 @@ class BridgedRequest:
 
     owner: BridgeOwner
     client: Request | None
-    call: Request
+    request: Request
     message: Message
     key: StateKey
-    whose: Any
+    client_key: Any
     group: ChildGroup | None = None
-    lane: Lane | None = None
+    exclusive_child: ExclusiveChild | None = None
     slot: Slot | None = None
     asked: dict[int, Envelope] = field(factory=dict)
     held: Envelope | GatewayError | None = None
@@ -76,10 +76,10 @@ class BridgedRequest:
         call = Request(session, client.message, client.token, None)
         call.follow(client)
         call.level = client.level
-        whose = client.caller.pid or client.caller.connection
-        crossing = cls(owner, client, call, client.message, key, whose)
-        call.sink = crossing
-        return crossing
+        client_key = client.caller.pid or client.caller.connection
+        bridged = cls(owner, client, call, client.message, key, client_key)
+        call.sink = bridged
+        return bridged
 
     @property
     def target(self) -> tuple[str, str, str]:
@@ -97,25 +97,25 @@ class BridgedRequest:
     def may_ask(self) -> bool:
         """True if a question of the child belongs to this call."""
         # On a child that clients share a question gets here only while no other call is under way.
-        if self.lane is not None:
-            return self.lane.current is self
-        return self.slot is not None and self.slot.shared and self.call.method in ASKING
+        if self.exclusive_child is not None:
+            return self.exclusive_child.current is self
+        return self.slot is not None and self.slot.shared and self.request.method in ASKING
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Take the response of the server."""
         self.owner.ended(self, reply)
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Take the error that the gateway answers in the server's place."""
         self.owner.ended(self, why)
 
-    def progressed(self, call: Request, message: bytes) -> None:
+    def progressed(self, request: Request, message: bytes) -> None:
         """Pass a progress notification to the client's current request."""
         if self.client is not None:
-            self.client.progress = call.progress
+            self.client.progress = request.progress
             self.client.sink.progressed(self.client, message)
 
-    def noticed(self, call: Request, message: bytes) -> bool:
+    def noticed(self, request: Request, message: bytes) -> bool:
         """Take a message that precedes the answer: a question parks the call, a notification goes to the client.
 
         :return: True if the message is dealt with.
@@ -139,10 +139,10 @@ class BridgedRequest:
         # A notification does not name its call, so it is passed on only while a single call is under way.
         slot: Upstream | None = self.slot
         if self.slot is not None and self.slot.replicas is not None:
-            slot = self.slot.replicas.holder(self.call)
+            slot = self.slot.replicas.holder(self.request)
         if slot is None or len(slot.calls()) != 1:
             return False
-        wanted, level = self.call.level, peek.text(peek.members(said, "params"), "level")
+        wanted, level = self.request.level, peek.text(peek.members(said, "params"), "level")
         return method != LOG_MESSAGE or (wanted is not None and routing.admits(wanted, level or ""))
 
 
@@ -187,14 +187,14 @@ def page_questions(elicitations: list[dict[str, Any]]) -> dict[int, Envelope]:
     }
 
 
-def check_headers(call: Request, slot: Slot) -> Deferred[None] | None:
+def check_headers(request: Request, slot: Slot) -> Deferred[None] | None:
     """Check that the headers of a request repeat its arguments.
 
     :return: None if that is checked; a Deferred where the server has to be asked for its tools first.
     :raise HeaderMismatch: a header differs from the body.
     """
-    headers = call.caller.headers
+    headers = request.caller.headers
     if slot.mirrored is not None and (not slot.mirrored or headers is None):
         return None  # as of nearly all servers: no header repeats an argument
     has_to_know = legacy.has_tasks(slot.introduction)
-    return param_headers.check(slot, call.message, headers, has_to_know=has_to_know)
+    return param_headers.check(slot, request.message, headers, has_to_know=has_to_know)

@@ -1,24 +1,26 @@
 """Exclusive children: each serves one call at a time, because it may ask its client.
 
-# Note [One call in a lane]
+# Note [One call at an exclusive child]
 A legacy server's question does not name the call that it belongs to, so a child that may ask serves one call at a
-time: the code calls it a lane.  Lanes are separate by principal, by what the client can be asked, and by the client's
-process where the server keeps state; lanes that differ in none of these are a group, and a call takes any free lane of
-its group.  A lane is closed while its call is parked; other calls then get further lanes, up to `LANES_LIMIT`, of which
-the parked calls of one client close at most `SHARE`.
+time.  Exclusive children are separate by principal, by what the client can be asked, and by the client's
+process where the server keeps state; exclusive children that differ in none of these are a group, and a call takes
+any free exclusive child of its group.  An exclusive child is closed while its call is parked; other calls then get
+further exclusive children, up to `CHILDREN_LIMIT`, of which the parked calls of one client close at most `SHARE`.
 
 # Note [What questions hold up]
 A question may wait for long, and most calls ask nothing.  So a call whose target has not been seen asking does not
-wait for parked calls, but goes beside the lanes: to the child that clients share, where a question reaches its client
-as long as no other call is under way.  Where the server keeps state, the group has a single lane, and the call goes to
-that lane's child: the child has one client, so each of its questions is for that client.
+wait for parked calls, but goes beside the exclusive children: to the child that clients share, where a question
+reaches its client as long as no other call is under way.  Where the server keeps state, the group has a single
+exclusive child, and the call goes to that child: the child has one client, so each of its questions is for that
+client.
 
-A question beside the lanes reaches no client while another is open there.  So while one is open, a call that would go
-there gets a lane beyond its client's share; if it asks, the client's oldest parked call is given up.
+A question beside the exclusive children reaches no client while another is open there.  So while one is open, a call
+that would go there gets an exclusive child beyond its client's share; if it asks, the client's oldest parked call is
+given up.
 
 # Note [What was taken back may still ask]
 A call that its client has cancelled is cancelled at the server, but some servers work on and ask all the same.  So no
-other call uses its lane: the child is ended as soon as no other request is under way on it.
+other call uses its exclusive child: the child is ended as soon as no other request is under way on it.
 """
 
 from __future__ import annotations
@@ -39,47 +41,46 @@ from mcpgateway.hub.owners.peers import Claim, unclaimed
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
-from mcpgateway.hub.subscriptions.modern_clients import Ears
+from mcpgateway.hub.subscriptions.modern_clients import ListenStreams
 from mcpgateway.interfaces import Request
 from mcpgateway.policy.sharing import Variant, variant_of
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import LATEST_LEGACY
 
-LANES_LIMIT = 8  # lanes of one group
-SHARE = 4  # lanes of a group that the parked calls of one client may close
-LANES_OF_PRINCIPAL = (
-    64  # lanes of one principal at one server; a client may declare other capabilities with each request
-)
-SPARE_TICKS = 30  # ticks for which an idle lane is kept beside another idle one
-QUEUE_LIMIT = 100  # calls of one group that wait for a lane
+CHILDREN_LIMIT = 8  # exclusive children of one group
+SHARE = 4  # exclusive children of a group that the parked calls of one client may close
+# Exclusive children of one principal at one server; a client may declare other capabilities with each request.
+PRINCIPAL_LIMIT = 64
+SPARE_TICKS = 30  # ticks for which an idle exclusive child is kept beside another idle one
+QUEUE_LIMIT = 100  # calls of one group that wait for an exclusive child
 
 
-class Passenger(Protocol):
-    """A call that may hold a lane.
+class ExclusiveCall(Protocol):
+    """A call that may hold an exclusive child.
 
     :ivar client: the client's request; None while it is parked.
-    :ivar whose: the key of its client: a process id, or else a connection.
+    :ivar client_key: the key of its client: a process id, or else a connection.
     """
 
     client: Request | None
-    whose: Any
+    client_key: Any
 
 
 @define(eq=False, repr=False)
-class Lane:
-    """An exclusive child; see Note [One call in a lane].
+class ExclusiveChild:
+    """An exclusive child; see Note [One call at an exclusive child].
 
     :ivar session: the gateway's session, which the child belongs to.
     :ivar slot: the child's slot.
     :ivar aside: the session of requests that go to the same child and during which the child may not ask.
-    :ivar current: the call that holds the lane, perhaps parked; None while the lane is free.
+    :ivar current: the call that holds the exclusive child, perhaps parked; None while the exclusive child is free.
     """
 
     session: Session
     slot: Slot
     aside: Session
-    current: Passenger | None = None
+    current: ExclusiveCall | None = None
 
     @property
     def is_closed(self) -> bool:
@@ -113,27 +114,31 @@ class ChildGroup:
     peer: int
     offered: dict[str, Any]
     info: Raw | None
-    lanes: list[Lane] = field(factory=list)
+    children: list[ExclusiveChild] = field(factory=list)
     queue: deque[Any] = field(factory=deque)
     is_advancing: bool = False
 
 
-class Lanes:
+class ExclusiveChildren:
     """All exclusive children, in groups.
 
     :param end: ends a session of the gateway's own.
     """
 
     def __init__(
-        self, pool: Pool, sessions: Sessions, ears: Ears, end: Callable[[Session, str], object]
+        self,
+        pool: Pool,
+        sessions: Sessions,
+        listen_streams: ListenStreams,
+        end: Callable[[Session, str], object],
     ) -> None:
         self.claim: Claim = unclaimed
         self._pool = pool
         self._sessions = sessions
-        self._ears = ears
+        self._listen_streams = listen_streams
         self._end = end
         self._groups: dict[tuple[Variant, str, int, str], ChildGroup] = {}
-        self._leaving: list[Lane] = []
+        self._leaving: list[ExclusiveChild] = []
 
     def __iter__(self) -> Any:
         return iter(list(self._groups.values()))
@@ -144,8 +149,8 @@ class Lanes:
         for group in self:
             if group.server.name in changed:
                 group.server = changed[group.server.name].of(group.server)
-                for lane in group.lanes:
-                    lane.aside.server = group.server
+                for child in group.children:
+                    child.aside.server = group.server
 
     def asks(self, server: ServerSpec) -> bool:
         """True if a server may ask the client of a call."""
@@ -171,61 +176,61 @@ class Lanes:
         self._check(found)
         return found
 
-    def any_of(self, group: ChildGroup) -> Lane:
-        """Return a lane for a request during which the server may not ask; a new one where the group has none.
+    def any_of(self, group: ChildGroup) -> ExclusiveChild:
+        """Return a child for a request during which the server may not ask; a new one where the group has none.
 
-        :raise Overloaded: the principal has `LANES_OF_PRINCIPAL` lanes at the server, all in use.
+        :raise Overloaded: the principal has `PRINCIPAL_LIMIT` exclusive children at the server, all in use.
         """
-        lane = group.lanes[0] if group.lanes else self._new(group)
-        lane.session.seen = self._sessions.now
-        return lane
+        child = group.children[0] if group.children else self._new(group)
+        child.session.seen = self._sessions.now
+        return child
 
-    def free(self, group: ChildGroup, whose: Any, *, past_share: bool = False) -> Lane | None:
-        """Return a lane for the next call of a client; None if none is free and none may be added.
+    def free(self, group: ChildGroup, client_key: Any, *, past_share: bool = False) -> ExclusiveChild | None:
+        """Return an exclusive child for the next call of a client; None if none is free and none may be added.
 
-        :param past_share: allow one lane more than the client's share.
-        :raise Overloaded: the principal has `LANES_OF_PRINCIPAL` lanes at the server, all in use.
+        :param past_share: allow one exclusive child more than the client's share.
+        :raise Overloaded: the principal has `PRINCIPAL_LIMIT` exclusive children at the server, all in use.
         """
         self._check(group)
-        if self.has_its_share(group, whose) and not past_share:
+        if self.has_its_share(group, client_key) and not past_share:
             return None
-        lane = next((each for each in group.lanes if each.current is None), None)
-        if lane is None:
-            is_moving = any(not each.is_closed for each in group.lanes)
-            is_alone = bool(group.lanes) and self._pool.keeps_state(group.server)
-            if is_moving or is_alone or len(group.lanes) >= LANES_LIMIT:
+        child = next((each for each in group.children if each.current is None), None)
+        if child is None:
+            is_moving = any(not each.is_closed for each in group.children)
+            is_alone = bool(group.children) and self._pool.keeps_state(group.server)
+            if is_moving or is_alone or len(group.children) >= CHILDREN_LIMIT:
                 return None
-            lane = self._new(group)
-        lane.session.seen = self._sessions.now
-        return lane
+            child = self._new(group)
+        child.session.seen = self._sessions.now
+        return child
 
-    def has_its_share(self, group: ChildGroup, whose: Any) -> bool:
-        """True if the parked calls of a client close `SHARE` lanes of a group or more."""
-        return self._closed_by(group, whose) >= SHARE
+    def has_its_share(self, group: ChildGroup, client_key: Any) -> bool:
+        """True if the parked calls of a client close `SHARE` exclusive children of a group or more."""
+        return self._closed_by(group, client_key) >= SHARE
 
-    def is_past_its_share(self, group: ChildGroup, whose: Any) -> bool:
-        """True if the parked calls of a client close more than `SHARE` lanes of a group."""
-        return self._closed_by(group, whose) > SHARE
+    def is_past_its_share(self, group: ChildGroup, client_key: Any) -> bool:
+        """True if the parked calls of a client close more than `SHARE` exclusive children of a group."""
+        return self._closed_by(group, client_key) > SHARE
 
-    def _closed_by(self, group: ChildGroup, whose: Any) -> int:
-        closed = [each.current for each in group.lanes if each.is_closed]
-        return len([each for each in closed if each is not None and each.whose == whose])
+    def _closed_by(self, group: ChildGroup, client_key: Any) -> int:
+        closed = [each.current for each in group.children if each.is_closed]
+        return len([each for each in closed if each is not None and each.client_key == client_key])
 
-    def is_held_up(self, group: ChildGroup, whose: Any) -> bool:
-        """True if a call without a lane would wait for parked calls; see Note [What questions hold up]."""
-        are_closed = bool(group.lanes) and all(each.is_closed for each in group.lanes)
-        return are_closed or self.has_its_share(group, whose)
+    def is_held_up(self, group: ChildGroup, client_key: Any) -> bool:
+        """True if a call without an exclusive child would wait for parked calls; see Note [What questions hold up]."""
+        are_closed = bool(group.children) and all(each.is_closed for each in group.children)
+        return are_closed or self.has_its_share(group, client_key)
 
     def _check(self, group: ChildGroup) -> None:
-        # The session of a lane may have been ended elsewhere meanwhile.
-        for lane in [each for each in group.lanes if not self._is_open(each)]:
-            group.lanes.remove(lane)
-            self._ears.slot_ended(lane.slot)
+        # The session of an exclusive child may have been ended elsewhere meanwhile.
+        for child in [each for each in group.children if not self._is_open(each)]:
+            group.children.remove(child)
+            self._listen_streams.slot_ended(child.slot)
 
-    def _is_open(self, lane: Lane) -> bool:
-        return self._sessions.named(lane.session.id) is lane.session
+    def _is_open(self, child: ExclusiveChild) -> bool:
+        return self._sessions.named(child.session.id) is child.session
 
-    def _new(self, group: ChildGroup) -> Lane:
+    def _new(self, group: ChildGroup) -> ExclusiveChild:
         self._make_room(group)
         server = group.server
         params = {
@@ -239,62 +244,66 @@ class Lanes:
             self.claim(session, group.peer, 0)
         slot = self._pool.slot_for(session)
         aside = Session(b"", server, group.principal, LATEST_LEGACY, slot=slot, stands_for_many=True)
-        lane = Lane(session, slot, aside)
-        group.lanes.append(lane)
-        return lane
+        child = ExclusiveChild(session, slot, aside)
+        group.children.append(child)
+        return child
 
     def _make_room(self, group: ChildGroup) -> None:
-        lanes = [
-            (lane, each)
+        exclusive_children = [
+            (child, each)
             for each in self._groups.values()
             if (each.server, each.principal, each.peer) == (group.server, group.principal, group.peer)
-            for lane in each.lanes
+            for child in each.children
         ]
-        if len(lanes) < LANES_OF_PRINCIPAL:
+        if len(exclusive_children) < PRINCIPAL_LIMIT:
             return
-        idle = [(lane, each) for lane, each in lanes if lane.is_idle and not self._ears.listen_to(lane.slot)]
+        idle = [
+            (child, each)
+            for child, each in exclusive_children
+            if child.is_idle and not self._listen_streams.listen_to(child.slot)
+        ]
         if not idle:
             raise Overloaded(
-                f"{group.server.name} serves {LANES_OF_PRINCIPAL} kinds of clients of this user already"
+                f"{group.server.name} serves {PRINCIPAL_LIMIT} kinds of clients of this user already"
             )
         self._give_back(*min(idle, key=lambda pair: pair[0].session.seen), "others need its place")
 
-    def _give_back(self, lane: Lane, group: ChildGroup, why: str) -> None:
-        group.lanes.remove(lane)
-        self._end(lane.session, why)
-        self._ears.slot_ended(lane.slot)
+    def _give_back(self, child: ExclusiveChild, group: ChildGroup, why: str) -> None:
+        group.children.remove(child)
+        self._end(child.session, why)
+        self._listen_streams.slot_ended(child.slot)
 
-    def retire(self, lane: Lane, group: ChildGroup) -> None:
-        """Give a lane no more calls; see Note [What was taken back may still ask]."""
-        lane.current = None
-        if lane not in group.lanes or self._pool.keeps_state(group.server):
+    def retire(self, child: ExclusiveChild, group: ChildGroup) -> None:
+        """Give an exclusive child no more calls; see Note [What was taken back may still ask]."""
+        child.current = None
+        if child not in group.children or self._pool.keeps_state(group.server):
             return  # the child of a server that keeps state has one client, the one whose call it was
-        group.lanes.remove(lane)
-        self._ears.slot_ended(lane.slot)
-        self._leaving.append(lane)
+        group.children.remove(child)
+        self._listen_streams.slot_ended(child.slot)
+        self._leaving.append(child)
         self._let_go()
 
     def _let_go(self) -> None:
         leaving, self._leaving = self._leaving, []
-        for lane in leaving:
-            if not lane.is_idle and self._is_open(lane):
-                self._leaving.append(lane)
-            elif self._is_open(lane):
-                self._end(lane.session, "a call on it was taken back")
+        for child in leaving:
+            if not child.is_idle and self._is_open(child):
+                self._leaving.append(child)
+            elif self._is_open(child):
+                self._end(child.session, "a call on it was taken back")
 
     def tick(self) -> None:
-        """Advance by one second: end the lanes that are to be retired or idle for `SPARE_TICKS` beside another."""
+        """Advance by one second: end the children that are to be retired, or are idle for `SPARE_TICKS`."""
         self._let_go()
         for key, group in list(self._groups.items()):
             self._check(group)
-            for lane in group.lanes:
-                if self._ears.listen_to(lane.slot):
-                    lane.session.seen = self._sessions.now
-            idle = [each for each in group.lanes if each.is_idle]
-            for lane in idle[1:]:
-                if self._sessions.now - lane.session.seen > SPARE_TICKS:
-                    self._give_back(lane, group, "there is another child for the same clients")
-            if not group.lanes and not group.queue:
+            for child in group.children:
+                if self._listen_streams.listen_to(child.slot):
+                    child.session.seen = self._sessions.now
+            idle = [each for each in group.children if each.is_idle]
+            for child in idle[1:]:
+                if self._sessions.now - child.session.seen > SPARE_TICKS:
+                    self._give_back(child, group, "there is another child for the same clients")
+            if not group.children and not group.queue:
                 del self._groups[key]
 
 

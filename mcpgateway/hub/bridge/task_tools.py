@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.errors import GatewayError
-from mcpgateway.hub.filters import Between
+from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.hub.slot import Slot
 from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, peek
@@ -26,7 +26,7 @@ _log = Logger()
 
 
 @define(eq=False, repr=False)
-class TaskCall(Between):
+class TaskCall(SinkFilter):
     """The sink of a call that runs as a task, between the call and its own sink.
 
     :ivar task: the task id; empty before the task has begun.
@@ -35,46 +35,46 @@ class TaskCall(Between):
     slot: Slot
     task: str = ""
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Take a response: after the task has begun, ask for its result; pass a result or an error on."""
         began = peek.members(peek.members(reply, "result"), "task") if not self.task else {}
         identifier = peek.text(began, "taskId")
         if identifier is None:
-            self.sink.answered(call, reply)
+            self.sink.answered(request, reply)
             return
-        self.task, call.method = identifier, RESULT
-        self.slot.tasks.learn(call, reply)  # so its progress and its questions are this call's
+        self.task, request.method = identifier, RESULT
+        self.slot.tasks.learn(request, reply)  # so its progress and its questions are this call's
         params: Envelope = {"taskId": jsonrpc.raw(identifier)}
-        call.message = jsonrpc.own_request(RESULT, params)
+        request.message = jsonrpc.own_request(RESULT, params)
         try:
-            self.slot.submit(call)
+            self.slot.submit(request)
         except GatewayError as why:
-            self.sink.failed(call, why)
+            self.sink.failed(request, why)
 
 
-def begin(slot: Slot, known: Iterable[Slot], call: Request) -> bool:
+def begin(slot: Slot, known: Iterable[Slot], request: Request) -> bool:
     """Turn a tool call into a task where the tool needs one.
 
     :param known: slots in which the server's list of tools may be known; those of other servers are ignored.
     :return: True if the call runs as a task; False if it is unchanged.
     """
-    params = call.message.params
+    params = request.message.params
     if params is None:
         return False
     name = peek.text(params, "name")
     if not any(name in each.tasked for each in known if each.server.name == slot.server.name):
         return False
     params["task"] = jsonrpc.raw({"ttl": KEPT_MS})
-    call.message.envelope["params"] = jsonrpc.raw(params)
-    call.sink = TaskCall(call.sink, slot)
+    request.message.envelope["params"] = jsonrpc.raw(params)
+    request.sink = TaskCall(request.sink, slot)
     return True
 
 
-def take_back(call: Request) -> None:
+def take_back(request: Request) -> None:
     """Cancel the task of a cancelled call, if it has one."""
-    errand = call.sink
-    if isinstance(errand, TaskCall) and errand.task and errand.slot.conversation is not None:
-        errand.slot.ask(CANCEL, {"taskId": errand.task}).addErrback(_not_taken_back, errand.slot.server.name)
+    sink = request.sink
+    if isinstance(sink, TaskCall) and sink.task and sink.slot.conversation is not None:
+        sink.slot.ask(CANCEL, {"taskId": sink.task}).addErrback(_not_taken_back, sink.slot.server.name)
 
 
 def _not_taken_back(why: Failure, server: str) -> None:

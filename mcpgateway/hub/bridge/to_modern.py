@@ -34,11 +34,11 @@ from mcpgateway.errors import (
 )
 from mcpgateway.hub.bridge.bridged_request import ASKING
 from mcpgateway.hub.client_requests import Questions
-from mcpgateway.hub.filters import Between
+from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.hub.levels import SET_LEVEL
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot, slot_of
-from mcpgateway.hub.subscriptions.legacy_sessions import Hearing
+from mcpgateway.hub.subscriptions.legacy_sessions import SessionSubscriptions
 from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE
 from mcpgateway.interfaces import Request
 from mcpgateway.policy import routing
@@ -57,7 +57,7 @@ _NOBODY = {key: jsonrpc.raw(value) for key, value in modern.own_meta(__version__
 
 
 @define(eq=False, repr=False)
-class BridgedCall(Between):
+class BridgedCall(SinkFilter):
     """One request of a legacy client, and the requests to the server that follow from it.
 
     See Note [An answer becomes a question].
@@ -72,7 +72,7 @@ class BridgedCall(Between):
     """
 
     owner: ToModern
-    call: Request
+    request: Request
     slot: Slot
     envelope: Envelope = field(repr=False)
     params: Envelope = field(repr=False)
@@ -84,7 +84,7 @@ class BridgedCall(Between):
     patience: int = ROUND_TICKS
     late: str = f"the client did not answer within {ROUND_TICKS} s"
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Take the server's response to one of the requests."""
         self.owner.answered(self, reply)
 
@@ -92,7 +92,7 @@ class BridgedCall(Between):
         """Take the client's answer to one of the questions."""
         self.owner.told(self, answer)
 
-    def withdraw(self, call: Request, reason: str) -> None:
+    def withdraw(self, request: Request, reason: str) -> None:
         """Cancel the call: call off its questions, and send no further request."""
         self.owner.called_off(self, reason)
 
@@ -100,7 +100,7 @@ class BridgedCall(Between):
         """Send the request, with parameters in addition to those of the first."""
         params = self.params | more
         meta = peek.members(params, "_meta")
-        call = self.call
+        call = self.request
         call.message = Message(MessageKind.REQUEST, dict(self.envelope), call.method, call.id, params, meta)
         if self.slot.replicas is not None and call.method == "tools/call":
             self.slot.replicas.submit(call)
@@ -109,14 +109,14 @@ class BridgedCall(Between):
 
 
 @define(eq=False, repr=False)
-class Guest:
+class BridgedSession:
     """A legacy session at a modern server.
 
     :ivar hearing: its subscriptions.
     :ivar envelope: the ``_meta`` of its requests, made with the first of them.
     """
 
-    hearing: Hearing
+    hearing: SessionSubscriptions
     envelope: Envelope | None = field(default=None, repr=False)
 
 
@@ -127,8 +127,8 @@ class ToModern:
         self._sessions = sessions
         self._questions = questions
         self._clock = clock
-        self._guests: dict[Session, Guest] = {}
-        self._waiting: dict[Request, BridgedCall | Hearing] = {}
+        self._guests: dict[Session, BridgedSession] = {}
+        self._waiting: dict[Request, BridgedCall | SessionSubscriptions] = {}
         self._here: dict[str, Callable[[Request], None]] = {
             "ping": _agree,
             SET_LEVEL: self._set_level,
@@ -140,7 +140,7 @@ class ToModern:
         """Let a session of a modern child (``session.slot``) get the notifications that legacy children send."""
         slot = slot_of(session)
         if session.id and slot is not None:
-            guest = Guest(Hearing(session, slot, self._sessions, self._settled))
+            guest = BridgedSession(SessionSubscriptions(session, slot, self._sessions, self._settled))
             self._guests[session] = guest
             guest.hearing.look()
 
@@ -150,21 +150,21 @@ class ToModern:
         if guest is not None:
             guest.hearing.leave()
 
-    def submit(self, call: Request) -> None:
+    def submit(self, request: Request) -> None:
         """Send a request to the session's server, or answer it here; the call's sink gets the outcome.
 
         :raise GatewayError: the request is refused, and not sent.
         """
-        guest = self._guests.get(call.session)
+        guest = self._guests.get(request.session)
         if guest is not None and not guest.hearing.is_set:
             guest.hearing.look()
-        here = self._here.get(call.method)
+        here = self._here.get(request.method)
         if here is not None:
-            here(call)
-        elif call.method in _FOREIGN or call.method.startswith("tasks/"):
-            raise UnknownMethod(f"Method not found: {call.method}")
+            here(request)
+        elif request.method in _FOREIGN or request.method.startswith("tasks/"):
+            raise UnknownMethod(f"Method not found: {request.method}")
         else:
-            self._cross(call)
+            self._cross(request)
 
     # Calls that no server has
 
@@ -177,15 +177,15 @@ class ToModern:
         """The number of these calls."""
         return len(self._waiting)
 
-    def withdraw(self, call: Request, reason: str) -> bool:
+    def withdraw(self, request: Request, reason: str) -> bool:
         """Cancel one of them; return False when the call is none of them."""
-        holder = self._waiting.pop(call, None)
+        holder = self._waiting.pop(request, None)
         if holder is not None:
-            holder.withdraw(call, reason)
+            holder.withdraw(request, reason)
         return holder is not None
 
-    def _settled(self, call: Request) -> bool:
-        return self._waiting.pop(call, None) is not None
+    def _settled(self, request: Request) -> bool:
+        return self._waiting.pop(request, None) is not None
 
     def tick(self) -> None:
         """Advance by one second: fail the calls that have waited for longer than their ``patience``."""
@@ -204,54 +204,54 @@ class ToModern:
 
     # Requests that the gateway answers
 
-    def _set_level(self, call: Request) -> None:
-        session: Session = call.session
-        level = routing.asked_level(call.message.params)
+    def _set_level(self, request: Request) -> None:
+        session: Session = request.session
+        level = routing.asked_level(request.message.params)
         slot = slot_of(session)
         if slot is not None and not slot.has_levels:
             raise UnknownMethod(f"Method not found: {SET_LEVEL} (the server sends no log messages)")
         if session.id:
             session.level, session.has_level = level, True
             self._sessions.remember(session)  # before the answer, so that a restart does not lose the level
-        _agree(call)
+        _agree(request)
 
-    def _subscribe(self, call: Request) -> None:
-        hearing, uri = self._subscription(call)
-        if not hearing.subscribe(call, uri):
-            _agree(call)
+    def _subscribe(self, request: Request) -> None:
+        hearing, uri = self._subscription(request)
+        if not hearing.subscribe(request, uri):
+            _agree(request)
             return
-        self._waiting[call] = hearing
-        call.holder = self
-        call.age = 0
+        self._waiting[request] = hearing
+        request.holder = self
+        request.age = 0
         hearing.bring()
 
-    def _unsubscribe(self, call: Request) -> None:
-        hearing, uri = self._subscription(call)
+    def _unsubscribe(self, request: Request) -> None:
+        hearing, uri = self._subscription(request)
         hearing.unsubscribe(uri)
-        _agree(call)
+        _agree(request)
 
-    def _subscription(self, call: Request) -> tuple[Hearing, str]:
-        guest = self._guests.get(call.session)
+    def _subscription(self, request: Request) -> tuple[SessionSubscriptions, str]:
+        guest = self._guests.get(request.session)
         if guest is None:
             raise InvalidParams("Invalid params: a subscription needs a session; send initialize first")
-        uri = peek.text(call.message.params, "uri", jsonrpc.URI_LIMIT)
+        uri = peek.text(request.message.params, "uri", jsonrpc.URI_LIMIT)
         if uri is None:
             raise InvalidParams('Invalid params: "uri" must be a string')
         return guest.hearing, uri
 
     # Requests that the server answers
 
-    def _cross(self, call: Request) -> None:
-        session: Session = call.session
+    def _cross(self, request: Request) -> None:
+        session: Session = request.session
         slot = slot_of(session)
         if slot is None:
             raise ShuttingDown("the session is being put aside")
-        call.level = session.level if session.has_level else None
-        params = translate.modern_params(_own_params(call.message), self._envelope(session))
-        bare = {name: value for name, value in call.message.envelope.items() if name != "params"}
-        crossing = BridgedCall(call.sink, self, call, slot, bare, params)
-        call.sink, call.is_verbatim = crossing, False
-        crossing.send({})
+        request.level = session.level if session.has_level else None
+        params = translate.modern_params(_own_params(request.message), self._envelope(session))
+        bare = {name: value for name, value in request.message.envelope.items() if name != "params"}
+        bridged = BridgedCall(request.sink, self, request, slot, bare, params)
+        request.sink, request.is_verbatim = bridged, False
+        bridged.send({})
 
     def _envelope(self, session: Session) -> Envelope:
         guest = self._guests.get(session)
@@ -274,104 +274,104 @@ class ToModern:
             said[modern.INFO_KEY] = info
         return {key: jsonrpc.raw(value) for key, value in said.items()}
 
-    def answered(self, crossing: BridgedCall, reply: Envelope) -> None:
+    def answered(self, bridged: BridgedCall, reply: Envelope) -> None:
         """Take a response of the server: answer the client, or ask the client for the input that the server needs."""
-        call = crossing.call
+        call = bridged.request
         kind = "error" if "error" in reply else translate.kind_of(reply["result"])
         match kind:
             case "error":
-                crossing.sink.answered(call, reply)
+                bridged.sink.answered(call, reply)
             case "complete":
                 result = translate.legacy_result(call.method, reply["result"])
-                crossing.sink.answered(call, reply | {"result": result})
+                bridged.sink.answered(call, reply | {"result": result})
             case modern.INPUT_REQUIRED if call.method in ASKING:
-                self._next_round(crossing, reply["result"])
+                self._next_round(bridged, reply["result"])
             case _:
-                name = crossing.slot.server.name
+                name = bridged.slot.server.name
                 why = BadReply(f"{name} gave {call.method} a result of a kind that it must not be: {kind}")
-                crossing.sink.failed(call, why)
+                bridged.sink.failed(call, why)
 
     # Rounds
 
-    def _next_round(self, crossing: BridgedCall, result: Raw) -> None:
-        call = crossing.call
-        crossing.rounds += 1
+    def _next_round(self, bridged: BridgedCall, result: Raw) -> None:
+        call = bridged.request
+        bridged.rounds += 1
         try:
-            requests, crossing.state = translate.input_requests(result)
-            if crossing.rounds > ROUNDS_LIMIT:
-                raise BadReply(f"{crossing.slot.server.name} has asked {ROUNDS_LIMIT} times and wants more")
-            questions = {key: self._question(crossing, each) for key, each in requests.items()}
+            requests, bridged.state = translate.input_requests(result)
+            if bridged.rounds > ROUNDS_LIMIT:
+                raise BadReply(f"{bridged.slot.server.name} has asked {ROUNDS_LIMIT} times and wants more")
+            questions = {key: self._question(bridged, each) for key, each in requests.items()}
         except GatewayError as why:
-            crossing.sink.failed(call, why)
+            bridged.sink.failed(call, why)
             return
-        self._waiting[call] = crossing
+        self._waiting[call] = bridged
         call.holder = self
         call.age = 0
-        crossing.answers = {}
+        bridged.answers = {}
         if questions:
-            self._ask(crossing, questions)
+            self._ask(bridged, questions)
         else:
-            pause = PAUSE_S * 2 ** (crossing.rounds - 1)
-            crossing.pause = self._clock.callLater(pause, self._again, crossing)
+            pause = PAUSE_S * 2 ** (bridged.rounds - 1)
+            bridged.pause = self._clock.callLater(pause, self._again, bridged)
 
-    def _question(self, crossing: BridgedCall, request: InputRequest) -> Envelope:
+    def _question(self, bridged: BridgedCall, request: InputRequest) -> Envelope:
         method, said = request.method, peek.members({"params": request.params}, "params")
         mode = {"mode": peek.text(said, "mode")} if "mode" in said else {}
-        declared = peek.mapping(self._envelope(crossing.call.session), modern.CAPABILITIES_KEY)
+        declared = peek.mapping(self._envelope(bridged.request.session), modern.CAPABILITIES_KEY)
         no = refusal(method, {**said, **mode}, declared)
         if no is not None:
-            words = f"{crossing.slot.server.name} cannot go on without {method}: {no[1]}"
+            words = f"{bridged.slot.server.name} cannot go on without {method}: {no[1]}"
             raise QuestionRefused(GatewayError.code, words)
         if mode == {"mode": "url"} and "elicitationId" not in said:
             said["elicitationId"] = jsonrpc.raw(secrets.token_hex(16))  # the modern era has no such id
         question = {"jsonrpc": jsonrpc.VERSION, "method": jsonrpc.raw(method)}
         return question | ({"params": jsonrpc.raw(said)} if said else {})
 
-    def _ask(self, crossing: BridgedCall, questions: dict[str, Envelope]) -> None:
-        call = crossing.call
-        crossing.open = {key: peek.text(each, "method") or "" for key, each in questions.items()}
+    def _ask(self, bridged: BridgedCall, questions: dict[str, Envelope]) -> None:
+        call = bridged.request
+        bridged.open = {key: peek.text(each, "method") or "" for key, each in questions.items()}
         for key, each in questions.items():
             if call not in self._waiting:
                 return  # a question that could not be asked has ended the call
             question = {**each, "id": jsonrpc.raw(key)}
             try:
-                self._questions.ask(crossing.slot, crossing, call.session, crossing.open[key], question, call)
+                self._questions.ask(bridged.slot, bridged, call.session, bridged.open[key], question, call)
             except GatewayError as why:
                 self.withdraw(call, "another question could not be asked")
-                crossing.sink.failed(call, why)
+                bridged.sink.failed(call, why)
                 return
 
-    def told(self, crossing: BridgedCall, answer: Envelope) -> None:
+    def told(self, bridged: BridgedCall, answer: Envelope) -> None:
         """Take the answer to a question, the client's or the gateway's own; after the last, repeat the request."""
         key = jsonrpc.value(answer["id"], str)
-        method = crossing.open.pop(key, None)
-        if method is None or self._waiting.get(crossing.call) is not crossing:
+        method = bridged.open.pop(key, None)
+        if method is None or self._waiting.get(bridged.request) is not bridged:
             return
         if "error" in answer and method != "elicitation/create":
-            self.withdraw(crossing.call, "another question was answered with an error")
+            self.withdraw(bridged.request, "another question was answered with an error")
             reply = {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "error": answer["error"]}
-            crossing.sink.answered(crossing.call, reply)
+            bridged.sink.answered(bridged.request, reply)
             return
-        crossing.answers[key] = answer.get("result", CANCEL)
-        if not crossing.open:
-            self._again(crossing)
+        bridged.answers[key] = answer.get("result", CANCEL)
+        if not bridged.open:
+            self._again(bridged)
 
-    def _again(self, crossing: BridgedCall) -> None:
-        del self._waiting[crossing.call]
-        crossing.pause = None
-        crossing.call.age = 0
-        more = {"inputResponses": jsonrpc.raw(crossing.answers)} if crossing.answers else {}
-        if crossing.state is not None:
-            more["requestState"] = crossing.state
-        crossing.send(more)
+    def _again(self, bridged: BridgedCall) -> None:
+        del self._waiting[bridged.request]
+        bridged.pause = None
+        bridged.request.age = 0
+        more = {"inputResponses": jsonrpc.raw(bridged.answers)} if bridged.answers else {}
+        if bridged.state is not None:
+            more["requestState"] = bridged.state
+        bridged.send(more)
 
-    def called_off(self, crossing: BridgedCall, reason: str) -> None:
+    def called_off(self, bridged: BridgedCall, reason: str) -> None:
         """Call off a cancelled call's pause and its open questions; its request is not repeated."""
-        crossing.open = {}
-        pause, crossing.pause = crossing.pause, None
+        bridged.open = {}
+        pause, bridged.pause = bridged.pause, None
         if pause is not None:
             pause.cancel()
-        self._questions.called_off(crossing, reason)
+        self._questions.called_off(bridged, reason)
 
 
 def _own_params(message: Message) -> Envelope:
@@ -384,5 +384,5 @@ def _own_params(message: Message) -> Envelope:
     return params
 
 
-def _agree(call: Request) -> None:
-    call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
+def _agree(request: Request) -> None:
+    request.sink.answered(request, jsonrpc.result(jsonrpc.NULL, {}))

@@ -68,7 +68,7 @@ class _List(Record):
     is_shown: bool = False
 
 
-class Whose(Enum):
+class ListAudience(Enum):
     """The clients whose lists have changed; see Note [Whose list it is]."""
 
     SHARED = "the list of a child that clients share"
@@ -80,15 +80,15 @@ class Whose(Enum):
 
         :param shared: the ``told`` of the child that clients share.
         """
-        if self is Whose.ALL:
+        if self is ListAudience.ALL:
             return True
-        return is_own(told) if self is Whose.TOLD else told == shared
+        return is_own(told) if self is ListAudience.TOLD else told == shared
 
 
 Shelf = dict[tuple[ListKind, str], _List]
 
 
-class Librarian:
+class ServerLists:
     """The lists of all servers, in memory and from the records.
 
     :ivar generation: a counter that grows with each change of any list.
@@ -262,15 +262,18 @@ class Librarian:
     def _is_on_record(self, name: str, key: AnswerKey, kind: ListKind) -> bool:
         return self._snapshots is not None and self._snapshots.find(name, key, kind.method) is not None
 
-    def changed(self, server: ServerSpec, news: str, whose: Whose = Whose.SHARED, told: str = "") -> None:
+    def changed(
+        self, server: ServerSpec, news: str, audience: ListAudience = ListAudience.SHARED, told: str = ""
+    ) -> None:
         """Take a server's notification that a list has changed; the former list stays in use until it is fetched again.
 
         :param news: the method of the notification.
-        :param whose: the clients that it concerns.
+        :param audience: the clients that it concerns.
         :param told: the key of what a shared child is told of its clients.
         """
-        sharers = {Whose.SHARED: [told], Whose.TOLD: [], Whose.ALL: ["", *self._commons(server)]}[whose]
-        for kind in self._outdate(server, news, lambda each: whose.includes(each, told)):
+        everybody = ["", *self._commons(server)]
+        sharers = {ListAudience.SHARED: [told], ListAudience.TOLD: [], ListAudience.ALL: everybody}[audience]
+        for kind in self._outdate(server, news, lambda each: audience.includes(each, told)):
             for heard in list(self.on_change):
                 heard(server.name, kind)
             for each in sharers:
@@ -288,10 +291,10 @@ class Librarian:
                 known.is_fresh = False
         return kinds
 
-    def lost(self, server: ServerSpec, whose: Whose = Whose.SHARED, told: str = "") -> None:
+    def lost(self, server: ServerSpec, audience: ListAudience = ListAudience.SHARED, told: str = "") -> None:
         """Note that a child has ended, since the next one may list something else."""
         for (kind, of), known in self._shelf(server).items():
-            if known.items is None or not whose.includes(of, told):
+            if known.items is None or not audience.includes(of, told):
                 continue
             if is_own(of):
                 known.is_fresh = False

@@ -21,7 +21,7 @@ from msgspec import Raw
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.hub.catalog.list_limit import ListLimit
-from mcpgateway.hub.filters import Between
+from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.interfaces import Request
 from mcpgateway.policy.recorded_answers import (
     CHANGES,
@@ -241,7 +241,7 @@ class Snapshots:
 
 
 @define(eq=False, repr=False)
-class _Keeper(Between):
+class _Keeper(SinkFilter):
     """Records the answer of a request on its way to the client."""
 
     snapshot: Snapshot
@@ -249,13 +249,13 @@ class _Keeper(Between):
     told: str
     changes: int
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Take the server's response: record its result, and pass it on."""
         if "result" in reply:
             # A request that was sent before a change may have been answered from before it, too.
             is_stale = self.changes != self.snapshot.changes
             self.snapshot.heard(self.question, self.told, reply["result"], is_stale=is_stale)
-        self.sink.answered(call, reply)
+        self.sink.answered(request, reply)
 
 
 @define(eq=False, repr=False)
@@ -313,26 +313,26 @@ class Snapshot:
 
     # Requests
 
-    def take(self, call: Request) -> bool:
+    def take(self, request: Request) -> bool:
         """Answer a request from the records if the server does not run; else have the server's answer recorded.
 
         :return: True if the request is answered.
         """
-        question = question_of(self.slot.era, call.message)
+        question = question_of(self.slot.era, request.message)
         if question is None:
             return False
-        told = self.told(call.message)
+        told = self.told(request.message)
         if self.slot.conversation is not None:
-            call.sink = _Keeper(call.sink, self, question, told, self.changes)
+            request.sink = _Keeper(request.sink, self, question, told, self.changes)
             return False
         known = self.find(question.method, told) if self.slot.is_on else None
         page = known.page(question.cursor) if known is not None else None
         if known is None or page is None:
             return False
-        if question.method in LISTS and call.session is not None:
-            self._remember(call.session, told, question.method, known, call.message)
+        if question.method in LISTS and request.session is not None:
+            self._remember(request.session, told, question.method, known, request.message)
         result = page if self.slot.era is Era.LEGACY else for_now(page)
-        call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": result})
+        request.sink.answered(request, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": result})
         return True
 
     def _remember(

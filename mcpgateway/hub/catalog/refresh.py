@@ -28,7 +28,7 @@ PATIENCE_S = 600.0  # a server that handles one request at a time may be busy wi
 
 
 @define(eq=False, repr=False)
-class Refreshing:
+class ListRefresh:
     """The requests to one child for the lists that are out of date."""
 
     log = Logger()

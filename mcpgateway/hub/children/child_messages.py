@@ -86,8 +86,8 @@ class ChildMessages:
         if backend is self._slot.speaking:
             self._environment.listener.progressed(self._upstream, number, params, message)
 
-    def refused(self, backend: Conversation, call: Request, error: Raw) -> None:
+    def refused(self, backend: Conversation, request: Request, error: Raw) -> None:
         """Take the error with which a child has answered a call."""
         if self._environment.locks is not None:
             self._environment.locks.heard(self._upstream, legacy.error_text(error))
-        self._environment.listener.refused(self._upstream, call, error)
+        self._environment.listener.refused(self._upstream, request, error)

@@ -69,9 +69,9 @@ class Retired:
         """Iterate over the calls that these children still have."""
         return (call for each in self for call in each.conversation.calls())
 
-    def withdraw(self, call: Request, reason: str) -> bool:
+    def withdraw(self, request: Request, reason: str) -> bool:
         """Cancel a call at the child that has it; return False where none has."""
-        return any(each.conversation.cancel(call, reason) for each in self)
+        return any(each.conversation.cancel(request, reason) for each in self)
 
     def expire(self, ticks: float) -> None:
         """Advance by some ticks: fail the calls that time out, and stop children without calls."""

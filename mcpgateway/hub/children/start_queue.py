@@ -25,7 +25,7 @@ class StartQueue:
     requests: list[Request] = field(init=False, factory=list)
     greetings: list[Deferred[Envelope]] = field(init=False, factory=list)
 
-    def add(self, call: Request, server: str) -> None:
+    def add(self, request: Request, server: str) -> None:
         """Add a request.
 
         :param server: the server's name, for the error.
@@ -33,13 +33,13 @@ class StartQueue:
         """
         if len(self.requests) >= WAITING_LIMIT:
             raise Overloaded(f"{WAITING_LIMIT} calls already wait for {server} to start")
-        self.requests.append(call)
+        self.requests.append(request)
 
-    def remove(self, call: Request) -> bool:
+    def remove(self, request: Request) -> bool:
         """Remove a request; return False where it does not wait."""
-        if call not in self.requests:
+        if request not in self.requests:
             return False
-        self.requests.remove(call)
+        self.requests.remove(request)
         return True
 
     def take(self, is_taken: Callable[[Request], bool] = lambda _: True) -> list[Request]:

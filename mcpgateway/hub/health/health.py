@@ -24,10 +24,10 @@ from mcpgateway.errors import (
     of_server,
 )
 from mcpgateway.hub.health.history import Histories
-from mcpgateway.hub.health.instance import Instance
+from mcpgateway.hub.health.instance import ChildHealth
 from mcpgateway.hub.health.long_calls import LOOK_TICKS, SHOWN, LongCalls, long_calls
 from mcpgateway.hub.health.ping import Checks
-from mcpgateway.hub.health.record import Chart, numbers
+from mcpgateway.hub.health.record import HealthRecord, numbers
 from mcpgateway.policy.breaker import Breaker
 from mcpgateway.policy.eras import EraPath
 from mcpgateway.policy.health import UP, HealthState, worst
@@ -38,7 +38,7 @@ from mcpgateway.protocol.versions import Era
 from mcpgateway.records import FrozenRecord
 
 if TYPE_CHECKING:
-    from mcpgateway.hub.dispatch import Switchboard
+    from mcpgateway.hub.dispatch import LegacyDispatcher
     from mcpgateway.hub.upstream import Upstream
 
 WEIGH_TICKS = 10
@@ -127,47 +127,47 @@ class Health:
         self.too_long: Callable[[str], str] = _in_bounds
         self._circuit = gateway.circuit
         self._instruments = instruments
-        self._charts: dict[Variant, Chart] = {}
+        self._records: dict[Variant, HealthRecord] = {}
         self._switches: dict[str, bool] = {}  # the decisions of operators, by server
-        self._open: set[Chart] = set()
+        self._open: set[HealthRecord] = set()
         self._sizes: Mapping[int, int] = {}
-        self._switchboard: Switchboard | None = None
+        self._dispatcher: LegacyDispatcher | None = None
 
-    def attend(self, switchboard: Switchboard) -> None:
-        """Watch over the servers of this switchboard."""
-        self._switchboard = switchboard
+    def attend(self, dispatcher: LegacyDispatcher) -> None:
+        """Watch over the servers of this dispatcher."""
+        self._dispatcher = dispatcher
 
     def adopt(self, gateway: GatewaySettings) -> None:
         """Use changed settings for pings, stuck children and circuits."""
         self.ping_s, self.stuck_s = gateway.ping_s, gateway.limits.stuck_s
         if gateway.circuit != self._circuit:
             self._circuit = gateway.circuit
-            for chart in self._charts.values():
-                chart.breaker.adopt(gateway.circuit, self.now)
+            for record in self._records.values():
+                record.breaker.adopt(gateway.circuit, self.now)
 
     # Watching: a `mcpgateway.hub.health.observer.Monitor`
 
-    def watch(self, slot: Upstream) -> Instance:
+    def watch(self, slot: Upstream) -> ChildHealth:
         """Make the watch of a new slot's child."""
-        return Instance(slot, self.chart(slot.server), self)
+        return ChildHealth(slot, self.record(slot.server), self)
 
     def refusal(self, server: ServerSpec) -> SwitchedOff | None:
         """Return the error for which a server may not be started for a probe now; None where it may."""
-        return self.chart(server).refusal(self.now)
+        return self.record(server).refusal(self.now)
 
     def pause(self, server: ServerSpec) -> HandshakeFailed | None:
         """Return the last failure of a server while its pause lasts; None where a probe may start it."""
-        chart = self.chart(server)
-        left = chart.paused_until - self.now
+        record = self.record(server)
+        left = record.paused_until - self.now
         if left <= 0 or any(
-            each.state in UP or each.state is HealthState.STARTING for each in self._of(chart)
+            each.state in UP or each.state is HealthState.STARTING for each in self._of(record)
         ):
             return None
         wait_s = math.ceil(left)
         hint = (
             f"until {wait_s} s have passed only a call starts it, or mcpgateway servers restart {server.name}"
         )
-        return HandshakeFailed(chart.last_fault, hint)
+        return HandshakeFailed(record.last_fault, hint)
 
     def question(self, server: ServerSpec) -> NeedsLogin | None:
         """Return the sign-in that a server needs of its user before a start; None where it needs none."""
@@ -178,16 +178,16 @@ class Health:
             else None
         )
 
-    def chart(self, server: ServerSpec) -> Chart:
+    def record(self, server: ServerSpec) -> HealthRecord:
         """Return the chart of a server; a new one if its entry has changed so that its children had to be replaced."""
         key = _key(server)
-        found = self._charts.get(key)
+        found = self._records.get(key)
         if found is not None and found.server is server:
             return found
         if found is not None and runs_alike(found.server, server):
             found.becomes(server)
         else:
-            found = self._charts[key] = Chart(
+            found = self._records[key] = HealthRecord(
                 server, Breaker(self._circuit), self.histories.of(server.name), not self.is_on(server)
             )
         return found
@@ -203,13 +203,13 @@ class Health:
 
         :raise UnknownServer: there is none of that name.
         """
-        charts = self._named(name)
+        records = self._named(name)
         self.histories.of(name).add("server.reset", "its circuit is reset")
-        for chart in charts:
-            chart.reset()
-            for each in self._of(chart):
+        for record in records:
+            record.reset()
+            for each in self._of(record):
                 each.forgive()
-            self._on_again(chart)
+            self._on_again(record)
 
     def disable(self, name: str) -> None:
         """Switch a server off: its children are stopped, and calls are refused.
@@ -234,9 +234,9 @@ class Health:
 
         :raise UnknownServer: there is none of that name.
         """
-        charts = self._named(name)
+        records = self._named(name)
         was_on = self._switches.pop(name, None)
-        is_on = all(each.server.enabled for each in charts)
+        is_on = all(each.server.enabled for each in records)
         if was_on is not None and was_on is not is_on:
             self._switch(name, is_on=is_on)
 
@@ -245,19 +245,19 @@ class Health:
         self.on_switch()
 
     def _set(self, name: str, *, is_on: bool) -> None:
-        charts = self._named(name)
+        records = self._named(name)
         if is_on:
             self.log.info("{server} is switched on", event="server.enabled", server=name)
             self.histories.of(name).add("server.enabled", "an operator switches it on")
-            for chart in charts:
-                chart.is_off = False
+            for record in records:
+                record.is_off = False
             self.reset(name)
             return
         self.log.info("{server} is switched off", event="server.disabled", server=name)
         self.histories.of(name).add("server.disabled", "an operator switches it off")
-        for chart in charts:
-            chart.is_off = True
-            for each in self._of(chart):
+        for record in records:
+            record.is_off = True
+            for each in self._of(record):
                 if each.slot.has_children:
                     each.slot.close()
                 each.switched_off()
@@ -266,16 +266,16 @@ class Health:
 
     def wanted(self, server: str, owner: str) -> None:
         """Note that an owner has to sign in at a server; a child that runs goes on with requests that need no user."""
-        for chart in self._known(server, owner):
-            chart.needs = AUTHORIZATION
+        for record in self._known(server, owner):
+            record.needs = AUTHORIZATION
             self.histories.of(server).add("server.needs_login", f"it wants {owner or 'its user'} to sign in")
 
     def granted(self, server: str, owner: str) -> None:
         """Note that an owner has signed in at a server."""
-        for chart in self._known(server, owner):
-            chart.needs = ""
+        for record in self._known(server, owner):
+            record.needs = ""
             self.histories.of(server).add("server.signed_in", f"{owner or 'its user'} has signed in")
-            for each in self._of(chart):
+            for each in self._of(record):
                 each.authorized()
 
     def sign_out(self, server: str, owner: str) -> Deferred[Any]:
@@ -284,41 +284,41 @@ class Health:
         :return: fires when all of them have ended.
         """
         closing = []
-        for chart in self._known(server, owner):
-            chart.needs = ""
+        for record in self._known(server, owner):
+            record.needs = ""
             self.histories.of(server).add("server.signed_out", f"{owner or 'its user'} signs out")
-            closing += [each.slot.close() for each in self._of(chart) if each.slot.is_up]
+            closing += [each.slot.close() for each in self._of(record) if each.slot.is_up]
         return DeferredList(closing, consumeErrors=True)
 
-    def _known(self, name: str, owner: str) -> list[Chart]:
+    def _known(self, name: str, owner: str) -> list[HealthRecord]:
         return [
             each
-            for each in self._charts.values()
+            for each in self._records.values()
             if (each.server.name, each.server.principal) == (name, owner)
         ]
 
-    def instances(self, name: str) -> list[Instance]:
+    def instances(self, name: str) -> list[ChildHealth]:
         """Return the instances of a server.
 
         :raise UnknownServer: there is none of that name.
         """
-        return [each for chart in self._named(name) for each in self._of(chart)]
+        return [each for record in self._named(name) for each in self._of(record)]
 
-    def _named(self, name: str) -> list[Chart]:
-        server = self._switchboard.servers.get(name) if self._switchboard is not None else None
+    def _named(self, name: str) -> list[HealthRecord]:
+        server = self._dispatcher.servers.get(name) if self._dispatcher is not None else None
         if server is None:
             raise UnknownServer(f"Unknown server: {name}")
         return self._charts_of(server)
 
-    def _charts_of(self, server: ServerSpec) -> list[Chart]:
-        known = self._charts.get(_key(server))
+    def _charts_of(self, server: ServerSpec) -> list[HealthRecord]:
+        known = self._records.get(_key(server))
         if known is None or not self._of(known):
-            self.chart(server)  # a former entry's failures do not count for this one
-        return [each for each in self._charts.values() if each.server.name == server.name]
+            self.record(server)  # a former entry's failures do not count for this one
+        return [each for each in self._records.values() if each.server.name == server.name]
 
-    def _on_again(self, chart: Chart) -> None:
-        self._open.discard(chart)
-        for each in self._of(chart):
+    def _on_again(self, record: HealthRecord) -> None:
+        self._open.discard(record)
+        for each in self._of(record):
             each.switched_on()
             if each.is_used and not each.slot.is_up and each.refusal() is None:
                 each.begin()
@@ -333,12 +333,12 @@ class Health:
                 self._warm(server, is_kept=not lazy.enabled)
 
     def _warm(self, server: ServerSpec, *, is_kept: bool, era: Era | None = None) -> None:
-        board = self._switchboard
-        if board is None or _is_of_one(server):
+        view_sessions = self._dispatcher
+        if view_sessions is None or _is_of_one(server):
             return  # a child of one client starts with its client
-        road = board.eras.road(server, Era.LEGACY)
-        era = era or (Era.MODERN if road in (EraPath.BRIDGED, EraPath.REFUSED) else Era.LEGACY)
-        slot = board.pool.shared(server, era)
+        path = view_sessions.eras.path(server, Era.LEGACY)
+        era = era or (Era.MODERN if path in (EraPath.BRIDGED, EraPath.REFUSED) else Era.LEGACY)
+        slot = view_sessions.pool.shared(server, era)
         for each in _watching([slot]):
             each.is_kept, each.is_warming = is_kept, not is_kept
         self.warm(slot)
@@ -349,17 +349,17 @@ class Health:
 
     def _not_warm(self, why: Failure, slot: Upstream) -> None:
         why.trap(GatewayError)
-        board, server = self._switchboard, slot.server
-        if board is None or why.check(HandshakeRefused) is None or server.protocol is not None:
+        view_sessions, server = self._dispatcher, slot.server
+        if view_sessions is None or why.check(HandshakeRefused) is None or server.protocol is not None:
             return
         if slot.era is Era.MODERN:
             return
-        found = board.eras.find_out(server, Era.MODERN)
+        found = view_sessions.eras.find_out(server, Era.MODERN)
         found.addCallback(lambda _: self._other_era(slot)).addErrback(_let_go)
 
     def _other_era(self, slot: Upstream) -> None:
-        board = self._switchboard
-        if board is not None and board.eras.known(slot.server).modern:
+        view_sessions = self._dispatcher
+        if view_sessions is not None and view_sessions.eras.known(slot.server).modern:
             for each in _watching([slot]):
                 each.is_kept = each.is_warming = False
             self._warm(slot.server, is_kept=not slot.server.lazy.enabled, era=Era.MODERN)
@@ -369,26 +369,26 @@ class Health:
     def tick(self) -> None:
         """Advance by one second: run the checks that are due."""
         self.now += 1
-        if self._switchboard is None:
+        if self._dispatcher is None:
             return
         if self.now % WEIGH_TICKS == 0:
             self._guarded(self._weigh)
         if self.now % LOOK_TICKS == 0:
-            self._guarded(self._long_calls.look, list(self._switchboard.pool))
+            self._guarded(self._long_calls.look, list(self._dispatcher.pool))
         for each in self._instances():
             self._guarded(each.tick, self.now)
-        for chart in list(self._open):
-            if chart.breaker.allows(self.now):
-                self._guarded(self._half_open, chart)
-        for chart in self._charts.values():
-            if chart.server.health_url and self.now - chart.checked_at >= self.ping_s:
-                self._guarded(self._check, chart)
+        for record in list(self._open):
+            if record.breaker.allows(self.now):
+                self._guarded(self._half_open, record)
+        for record in self._records.values():
+            if record.server.health_url and self.now - record.checked_at >= self.ping_s:
+                self._guarded(self._check, record)
 
     def _guarded(self, look: Callable[..., None], *what: Any) -> None:
         # An exception at one server must not keep the others from being looked after.
         try:
             look(*what)
-        except Exception:  # noqa: BLE001 - the one catch-all of this road
+        except Exception:  # noqa: BLE001 - the one catch-all of this path
             self.log.failure("a look at a server's health broke", event="health.broken")
 
     def _weigh(self) -> None:
@@ -396,40 +396,40 @@ class Health:
         pids = {slot.pid for slot in slots if slot.server.lazy.ram_bytes and slot.pid}
         self._sizes = self._instruments.weigh(pids) if pids else {}
 
-    def _half_open(self, chart: Chart) -> None:
-        self.log.info("{server} may be tried once more", event="server.half_open", server=chart.server.name)
-        chart.history.add("server.half_open", "it may be tried once more")
-        self._on_again(chart)
+    def _half_open(self, record: HealthRecord) -> None:
+        self.log.info("{server} may be tried once more", event="server.half_open", server=record.server.name)
+        record.history.add("server.half_open", "it may be tried once more")
+        self._on_again(record)
 
-    def _check(self, chart: Chart) -> None:
-        if chart.is_checking or not self.checks.free or not self.ping_s:
+    def _check(self, record: HealthRecord) -> None:
+        if record.is_checking or not self.checks.free or not self.ping_s:
             return
-        chart.checked_at = self.now
-        if not any(each.state in UP for each in self._of(chart)):
+        record.checked_at = self.now
+        if not any(each.state in UP for each in self._of(record)):
             return
-        chart.is_checking = True
+        record.is_checking = True
         done: Deferred[None] = Deferred()
         self.checks.under(done)
-        asked: Deferred[bool] = self._instruments.fetch(chart.server.health_url).addCallbacks(
+        asked: Deferred[bool] = self._instruments.fetch(record.server.health_url).addCallbacks(
             lambda status: status in OK, _not_well
         )
-        asked.addCallback(self._checked, chart).addErrback(self._broken).addBoth(done.callback)
+        asked.addCallback(self._checked, record).addErrback(self._broken).addBoth(done.callback)
 
-    def _checked(self, is_well: bool, chart: Chart) -> None:  # noqa: FBT001 - a callback
-        chart.is_checking = False
-        chart.service_fault = "" if is_well else SERVICE_FAILED
-        for each in self._of(chart):
+    def _checked(self, is_well: bool, record: HealthRecord) -> None:  # noqa: FBT001 - a callback
+        record.is_checking = False
+        record.service_fault = "" if is_well else SERVICE_FAILED
+        for each in self._of(record):
             if each.state in UP:
                 each.look()
 
     def _broken(self, why: Failure) -> None:
         self.log.failure("a check of a server's health broke", why, event="health.check_broken")
 
-    def _of(self, chart: Chart) -> list[Instance]:
-        return [each for each in self._instances() if each.chart is chart]
+    def _of(self, record: HealthRecord) -> list[ChildHealth]:
+        return [each for each in self._instances() if each.record is record]
 
-    def _instances(self) -> list[Instance]:
-        return _watching(self._switchboard.pool if self._switchboard is not None else ())
+    def _instances(self) -> list[ChildHealth]:
+        return _watching(self._dispatcher.pool if self._dispatcher is not None else ())
 
     # The environment of instances: a `mcpgateway.hub.health.observer.HealthEnvironment`
 
@@ -437,8 +437,10 @@ class Health:
         """True if a request that needs a slot's child is under way, at the child or in the bridge."""
         if slot.calls():
             return True
-        board = self._switchboard
-        return board is not None and any(session.slot is slot for session in board.calls.bridged())
+        view_sessions = self._dispatcher
+        return view_sessions is not None and any(
+            session.slot is slot for session in view_sessions.calls.bridged()
+        )
 
     def is_known(self, slot: Upstream) -> bool:
         """True if the catalog of a slot's server is known without a child."""
@@ -455,23 +457,23 @@ class Health:
 
     def may_double(self, slot: Upstream) -> bool:
         """True if a slot may have a second child beside the one that runs."""
-        board, server = self._switchboard, slot.server
+        view_sessions, server = self._dispatcher, slot.server
         has_room = not isinstance(server.reach, Daemon)  # only one process can listen on the port
-        return has_room and board is not None and not board.pool.is_single(server)
+        return has_room and view_sessions is not None and not view_sessions.pool.is_single(server)
 
-    def opened(self, chart: Chart) -> None:
+    def opened(self, record: HealthRecord) -> None:
         """Note that a server's circuit has opened: it is given up, and its waiting instances are switched off."""
-        if chart not in self._open:
-            self._open.add(chart)
+        if record not in self._open:
+            self._open.add(record)
             self.log.error(
                 "{server} is given up: {why}; it failed last because: {last}",
                 event="server.given_up",
-                server=chart.server.name,
-                why=chart.breaker.why,
-                last=chart.last_fault,
+                server=record.server.name,
+                why=record.breaker.why,
+                last=record.last_fault,
             )
-            chart.history.add("server.given_up", f"it is given up: {chart.breaker.why}")
-        for each in self._of(chart):
+            record.history.add("server.given_up", f"it is given up: {record.breaker.why}")
+        for each in self._of(record):
             if each.state not in UP and each.state is not HealthState.STARTING:
                 each.switched_off()
 
@@ -490,7 +492,7 @@ class Health:
 
     # State
 
-    def known(self, server: ServerSpec) -> list[Chart]:
+    def known(self, server: ServerSpec) -> list[HealthRecord]:
         """Return the charts of a server, one for each workspace and set of credentials."""
         return self._charts_of(server)
 
@@ -500,13 +502,13 @@ class Health:
 
     def shown(self, server: ServerSpec, slots: Collection[Upstream]) -> dict[str, Any]:
         """Return a server's health for the REST API, without values that its entry keeps secret."""
-        now, watching, charts = self.now, _watching(slots), self._charts_of(server)
+        now, watching, records = self.now, _watching(slots), self._charts_of(server)
         running = [now - each.ready_at for each in watching if each.ready_at is not None]
         tries = [each.next_try for each in watching if each.next_try is not None]
-        tries += [each.breaker.opens_at for each in charts if each.breaker.opens_at is not None]
+        tries += [each.breaker.opens_at for each in records if each.breaker.opens_at is not None]
         return {
-            "status": self.state(server, watching, charts).value,
-            **numbers(charts, sum(running)),
+            "status": self.state(server, watching, records).value,
+            **numbers(records, sum(running)),
             "uptime_seconds": max(running, default=0),
             "next_try_s": max(0, round(min(tries) - now)) if tries else None,
             "excess": next((each.excess for each in watching if each.excess), ""),
@@ -517,24 +519,26 @@ class Health:
         }
 
     @property
-    def charts(self) -> Collection[Chart]:
+    def records(self) -> Collection[HealthRecord]:
         """All charts: one for each server, workspace and set of credentials."""
-        return self._charts.values()
+        return self._records.values()
 
-    def watching(self, slots: Iterable[Upstream]) -> list[Instance]:
+    def watching(self, slots: Iterable[Upstream]) -> list[ChildHealth]:
         """Return the instances of some slots."""
         return _watching(slots)
 
-    def state(self, server: ServerSpec, watching: list[Instance], charts: list[Chart]) -> HealthState:
+    def state(
+        self, server: ServerSpec, watching: list[ChildHealth], records: list[HealthRecord]
+    ) -> HealthState:
         """Return the state of a server: the worst state of its instances that are used."""
-        if any(each.is_disabled(self.now) for each in charts if each.server.enabled == server.enabled):
+        if any(each.is_disabled(self.now) for each in records if each.server.enabled == server.enabled):
             return HealthState.DISABLED
         # A sign-in that another principal needs does not change the state for this one.
-        charts = [each for each in charts if each.server.principal == server.principal or not each.needs]
+        records = [each for each in records if each.server.principal == server.principal or not each.needs]
         state = self._of_instances(
-            [each for each in watching if each.state is not HealthState.NEEDS_LOGIN or each.chart in charts]
+            [each for each in watching if each.state is not HealthState.NEEDS_LOGIN or each.record in records]
         )
-        if any(each.needs == AUTHORIZATION for each in charts):
+        if any(each.needs == AUTHORIZATION for each in records):
             # The state shows the needed sign-in, though a child that runs may go on with requests that need no user.
             return (
                 HealthState.NEEDS_LOGIN
@@ -543,11 +547,11 @@ class Health:
             )
         if state is not None:
             return state
-        if any(each.is_failing for each in charts):
+        if any(each.is_failing for each in records):
             return HealthState.ERROR
         return HealthState.IDLE if self._instruments.is_known(server) else HealthState.STOPPED
 
-    def _of_instances(self, watching: list[Instance]) -> HealthState | None:
+    def _of_instances(self, watching: list[ChildHealth]) -> HealthState | None:
         used = [each for each in watching if each.slot.is_up or each.is_used]
         if used or any(each.state is not HealthState.STOPPED for each in watching):
             return worst(each.state for each in used or watching)
@@ -558,8 +562,8 @@ def _key(server: ServerSpec) -> Variant:
     return (server.name, server.workspace, values_of(server), server.principal)
 
 
-def _watching(slots: Iterable[Upstream]) -> list[Instance]:
-    return [slot.watch for slot in slots if isinstance(slot.watch, Instance)]
+def _watching(slots: Iterable[Upstream]) -> list[ChildHealth]:
+    return [slot.watch for slot in slots if isinstance(slot.watch, ChildHealth)]
 
 
 def _is_of_one(server: ServerSpec) -> bool:

@@ -20,7 +20,7 @@ SERVERS = 500  # with a history; a configuration has 100 at most
 TEXT_CHARS = 400
 
 
-class Happening(Record):
+class ServerEvent(Record):
     """An event of a server, perhaps several times in a row.
 
     :ivar at: its time, in seconds since the epoch; the last one if it is repeated.
@@ -52,7 +52,7 @@ class History:
     fault: GatewayError | None = None
     end: Gone | None = None
     words: str = field(default="", repr=False)
-    _happenings: deque[Happening] = field(factory=lambda: deque(maxlen=HAPPENINGS), repr=False)
+    _happenings: deque[ServerEvent] = field(factory=lambda: deque(maxlen=HAPPENINGS), repr=False)
 
     def add(self, event: str, text: str) -> None:
         """Add an event; one that equals the last counts as its repetition."""
@@ -62,7 +62,7 @@ class History:
             last.times += 1
             last.at = self._wall()
         else:
-            self._happenings.append(Happening(self._wall(), event, text))
+            self._happenings.append(ServerEvent(self._wall(), event, text))
 
     def launching(self, launch: Launch) -> None:
         """Note the launch of a child."""
@@ -88,7 +88,7 @@ class History:
         self.fault, self.words = None, ""
         self.add("child.ready", text)
 
-    def happenings(self) -> list[Happening]:
+    def happenings(self) -> list[ServerEvent]:
         """Return the kept events, the oldest first."""
         return list(self._happenings)
 

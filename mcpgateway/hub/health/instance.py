@@ -15,7 +15,7 @@ from mcpgateway.errors import (
     NeedsLogin,
     Unreachable,
 )
-from mcpgateway.hub.health.ping import Pulse
+from mcpgateway.hub.health.ping import ChildPings
 from mcpgateway.hub.health.running_child import Run
 from mcpgateway.hub.health.start_failures import lasts, never_runs
 from mcpgateway.hub.health.stuck_calls import StuckWatch
@@ -30,7 +30,7 @@ from mcpgateway.protocol.versions import Era
 if TYPE_CHECKING:
     from mcpgateway.config.model import ServerSpec
     from mcpgateway.hub.health.observer import HealthEnvironment
-    from mcpgateway.hub.health.record import Chart
+    from mcpgateway.hub.health.record import HealthRecord
     from mcpgateway.hub.upstream import Upstream
 
 MISSES_LIMIT = 3
@@ -41,7 +41,7 @@ PING_FAILED = "MCP ping failed"
 _WAITING = frozenset((HealthState.RESTARTING, HealthState.ERROR, HealthState.UNREACHABLE))
 
 
-class Instance:
+class ChildHealth:
     """Watches over one slot's child; a `mcpgateway.hub.health.watch.Watch`.
 
     :ivar state: the state of the child's health.
@@ -53,9 +53,9 @@ class Instance:
 
     log = Logger()
 
-    def __init__(self, slot: Upstream, chart: Chart, world: HealthEnvironment) -> None:
+    def __init__(self, slot: Upstream, record: HealthRecord, world: HealthEnvironment) -> None:
         self.slot = slot
-        self.chart = chart
+        self.record = record
         self.state = HealthState.STOPPED
         self.is_kept = self.is_warming = self.is_wanted = False
         self.retry_at = math.inf
@@ -107,7 +107,7 @@ class Instance:
 
     def becomes(self, server: ServerSpec) -> None:
         """Use a changed entry, for which the child need not be replaced."""
-        self.chart.becomes(server)
+        self.record.becomes(server)
         self.is_kept = self.is_kept and not server.lazy.enabled
         self.is_warming = self.is_warming and server.lazy.prewarm
         if self.state is HealthState.DEGRADED:
@@ -117,25 +117,25 @@ class Instance:
 
     def refusal(self) -> GatewayError | None:
         """Return the error for which the child may not be started now; None where it may."""
-        refusal = self.chart.refusal(self._world.now)
-        if refusal is None and self.chart.needs:
+        refusal = self.record.refusal(self._world.now)
+        if refusal is None and self.record.needs:
             return self._world.question(self.slot.server)
         return refusal
 
     def starting(self) -> None:
         """Note the begin of a start."""
-        self._is_try = not self.chart.breaker.is_closed
-        self.chart.breaker.began()
+        self._is_try = not self.record.breaker.is_closed
+        self.record.breaker.began()
         if self._has_crashed:
             self._has_crashed = False
-            self.chart.restarts += 1
+            self.record.restarts += 1
         self._started_at = self._world.now
         self._stuck_at = self._started_at + STUCK_TICKS
         self._condition.started()
 
     def launching(self, launch: Launch) -> None:
         """Note the launch of the child."""
-        self.chart.history.launching(launch)
+        self.record.history.launching(launch)
 
     def ready(self) -> None:
         """Note the end of the handshake: the child is ready."""
@@ -143,20 +143,20 @@ class Instance:
             return  # the child is being stopped
         self._is_permanent = self._is_try = self.is_warming = False
         self._probes = 0
-        self.chart.breaker.ready()
-        self.chart.last_error, self.chart.is_failing, self.chart.needs = "", False, ""
-        self.chart.paused_until = -math.inf
+        self.record.breaker.ready()
+        self.record.last_error, self.record.is_failing, self.record.needs = "", False, ""
+        self.record.paused_until = -math.inf
         self._run = self._begun()
-        self.chart.history.ready(f"it runs{f' (pid {self.slot.pid})' if self.slot.pid else ''}")
+        self.record.history.ready(f"it runs{f' (pid {self.slot.pid})' if self.slot.pid else ''}")
         self._condition.ready()
         self.look()
 
     def _begun(self) -> Run:
         world, now, conversation = self._world, self._world.now, self.slot.speaking
         assert conversation is not None  # the child has just answered the handshake
-        pulse = Pulse(conversation, self, world.checks, world.ping_s, world.chance, now)
+        pings = ChildPings(conversation, self, world.checks, world.ping_s, world.chance, now)
         upkeep = Upkeep(self.slot, world, now)
-        return Run(conversation, now, pulse, upkeep, StuckWatch(conversation, self._activity, now))
+        return Run(conversation, now, pings, upkeep, StuckWatch(conversation, self._activity, now))
 
     def _activity(self) -> ProcessActivity | None:
         return self._world.activity(self.slot)
@@ -167,7 +167,7 @@ class Instance:
             self._is_refused(why)
             return
         words = why.hint if isinstance(why, HandshakeFailed) else ""
-        self.chart.history.failed(why, self.chart.note(why.message), words)
+        self.record.history.failed(why, self.record.note(why.message), words)
         self._not_started(why.message, is_unreachable=isinstance(why, Unreachable), is_permanent=lasts(why))
 
     def ended(self, why: Gone) -> None:
@@ -179,7 +179,7 @@ class Instance:
             what = f"{self.slot.server.name} ended during the handshake ({why})"
             if why.error is not None:
                 what = why.error.message
-            self.chart.history.ended(why, self.chart.note(what))
+            self.record.history.ended(why, self.record.note(what))
             is_permanent = never_runs(why)
             self._not_started(what, is_unreachable=why.is_unreachable, is_permanent=is_permanent)
         elif self.state in UP:
@@ -189,7 +189,7 @@ class Instance:
         """Note that the child is being stopped on purpose."""
         self._call_off()
         self._run_is_over()
-        self.chart.history.add("server.stopped", f"it is stopped{self._why_stopped}")
+        self.record.history.add("server.stopped", f"it is stopped{self._why_stopped}")
         if self._is_replaced:
             self._condition.replaced()
             self._stuck_at = self._world.now + STUCK_TICKS
@@ -200,7 +200,7 @@ class Instance:
         # The one try of an open breaker is not used up, since it has shown nothing.
         if self._is_try:
             self._is_try = False
-            self.chart.breaker.called_off()
+            self.record.breaker.called_off()
 
     def _rest(self) -> None:
         if self._world.is_known(self.slot):
@@ -213,37 +213,37 @@ class Instance:
         what = why.message
         if isinstance(why, NeedsLogin):
             what = f"{why.plain}: {login(self.slot.server.name)}"
-        self.chart.history.failed(why, self.chart.note(what), "")
-        self.chart.is_failing = False
+        self.record.history.failed(why, self.record.note(what), "")
+        self.record.is_failing = False
         self._is_permanent = True
         self._call_off()
         if isinstance(why, NeedsAuthorization):
-            self.chart.needs = AUTHORIZATION
+            self.record.needs = AUTHORIZATION
             self._condition.unauthorized()
         else:
-            self.chart.needs = APPROVAL
+            self.record.needs = APPROVAL
             self._condition.failed()
 
     def _not_started(self, why: str, *, is_unreachable: bool, is_permanent: bool) -> None:
         if self.state is not HealthState.STARTING:
             return
-        chart = self.chart
-        chart.note(why)
-        chart.is_failing, chart.needs = True, ""
+        record = self.record
+        record.note(why)
+        record.is_failing, record.needs = True, ""
         if is_unreachable:
             self._call_off()
             self._condition.lost()
             return
         self._is_permanent = is_permanent
-        chart.breaker.failed(self._world.now)
+        record.breaker.failed(self._world.now)
         self._is_try = False
         self._condition.failed()
-        if not chart.breaker.is_closed:
-            self._world.opened(chart)
+        if not record.breaker.is_closed:
+            self._world.opened(record)
 
     def _crashed(self, why: Gone) -> None:
-        chart = self.chart
-        chart.history.ended(why, chart.note(f"{self.slot.server.name} has ended: {why}"))
+        record = self.record
+        record.history.ended(why, record.note(f"{self.slot.server.name} has ended: {why}"))
         if why.is_unreachable:
             self._run_is_over()
             self._condition.lost()
@@ -254,21 +254,21 @@ class Instance:
             self._condition.crashed()
         else:
             self._rest()
-        if not chart.breaker.is_closed:
-            self._world.opened(chart)
+        if not record.breaker.is_closed:
+            self._world.opened(record)
 
     def _is_lost(self) -> None:
         was_healthy = self._run is not None and (self._run.is_healthy or self._run.has_answered)
         self._run_is_over()
         self._has_crashed = True
-        self.chart.last_crash = self._world.wall()
-        self.chart.breaker.ended(self._world.now, was_healthy=was_healthy)
+        self.record.last_crash = self._world.wall()
+        self.record.breaker.ended(self._world.now, was_healthy=was_healthy)
 
     def _run_is_over(self) -> None:
         run, self._run = self._run, None
         if run is not None:
             run.give_up_pings()
-            self.chart.run_s += self._world.now - run.ready_at
+            self.record.run_s += self._world.now - run.ready_at
         self._stuck_at = math.inf
 
     # Actions of the state machine: `mcpgateway.policy.health.HealthActions`
@@ -288,7 +288,7 @@ class Instance:
         if state is not HealthState.STARTING:
             self._stuck_at = math.inf
         if state in UP and former in UP:
-            why = self.chart.last_error or "it answers again"
+            why = self.record.last_error or "it answers again"
             self.log.info(
                 "{server} is {state}: {why}",
                 event="server.condition",
@@ -296,17 +296,17 @@ class Instance:
                 state=state.value,
                 why=why,
             )
-            self.chart.history.add("server.condition", f"it is {state.value}: {why}")
+            self.record.history.add("server.condition", f"it is {state.value}: {why}")
 
     def wait(self) -> None:
         """Schedule the next start, unless it would only fail again."""
         self.retry_at = math.inf
-        if self._is_permanent and (self.chart.needs or not self.is_expected):
+        if self._is_permanent and (self.record.needs or not self.is_expected):
             return
         wait_s = backoff.delay_s(self._failures, self._world.chance())
-        self.retry_at = self.chart.paused_until = self._world.now + wait_s
+        self.retry_at = self.record.paused_until = self._world.now + wait_s
         self._failures += 1
-        self.chart.history.add("server.restarting", "it is started again after a while, or by the next call")
+        self.record.history.add("server.restarting", "it is started again after a while, or by the next call")
         if self.is_used:
             self.log.info(
                 "{server} is started again in {wait:.0f} s, or by the next call",
@@ -319,7 +319,7 @@ class Instance:
         """Schedule the next look at the server's address."""
         self.retry_at = self._world.now + backoff.probe_delay_s(self._probes)
         self._probes += 1
-        self.chart.history.add("server.unreachable", "its address is looked at now and then")
+        self.record.history.add("server.unreachable", "its address is looked at now and then")
 
     def start(self) -> None:
         """Have the child started as soon as the machine is done, since the machine defers events meanwhile."""
@@ -380,16 +380,16 @@ class Instance:
             return
         self._stuck_at = math.inf
         what = f"stuck in {self.state.value} state"
-        self.chart.history.add("server.stuck", self.chart.note(what))
+        self.record.history.add("server.stuck", self.record.note(what))
         if self.state is HealthState.RESTARTING:  # else the slot reports the failure
             self._condition.stuck()
         self.slot.abandon(HandshakeFailed(f"{self.slot.server.name}: {what}"))
 
     def _look_after(self, run: Run, now: int) -> None:
-        if run.pulse is not None:
-            run.pulse.tick(now, self._world.ping_s)
+        if run.pings is not None:
+            run.pings.tick(now, self._world.ping_s)
         if run.becomes_healthy(now):
-            self.chart.breaker.healthy()
+            self.record.breaker.healthy()
         if now - run.ready_at >= backoff.STEADY_S:
             self._failures = 0
         self._look_for_life(run, now)
@@ -415,10 +415,10 @@ class Instance:
 
     def _is_worth_a_try(self) -> bool:
         # See `missed`: a server that has never answered a ping may not support it.
-        if self.chart.has_ponged or self.slot.era is Era.MODERN:
+        if self.record.has_ponged or self.slot.era is Era.MODERN:
             return True
         was_silent, self._was_silent = self._was_silent, True
-        return not (was_silent or self.chart.knows_no_ping)
+        return not (was_silent or self.record.knows_no_ping)
 
     def _replace(self, fault: str) -> None:
         """Let another child take new calls; the stuck one keeps those it has."""
@@ -427,8 +427,8 @@ class Instance:
         self._condition.replaced()
         self._stuck_at = self._world.now + STUCK_TICKS
         self.slot.retire(fault)
-        if not self.chart.breaker.is_closed:
-            self._world.opened(self.chart)
+        if not self.record.breaker.is_closed:
+            self._world.opened(self.record)
         elif self.is_used:
             self.slot.want()
         elif not self.slot.is_up:
@@ -436,7 +436,7 @@ class Instance:
 
     def _say_stuck(self, fault: str, what: str) -> None:
         slot = self.slot
-        self.chart.history.add("server.stuck", self.chart.note(f"it is stuck: {fault}; {what}"))
+        self.record.history.add("server.stuck", self.record.note(f"it is stuck: {fault}; {what}"))
         self.log.warn(
             "{server} (pid {pid}) is stuck with {calls} calls under way: {why}; {what}",
             event="server.stuck",
@@ -470,7 +470,7 @@ class Instance:
 
     def authorized(self) -> None:
         """Note that the user has signed in: replace a child that was started before, or start one that is needed."""
-        self.chart.needs, self.chart.last_error = "", ""
+        self.record.needs, self.record.last_error = "", ""
         if self._run is not None:
             self._run.upkeep.replace("its user has signed in")
             self._look_after(self._run, self._world.now)
@@ -493,7 +493,7 @@ class Instance:
 
     def felt(self, *, by_ping: bool) -> None:
         """Note an answer to a ping, or to another request meanwhile."""
-        self.chart.has_ponged = self.chart.has_ponged or by_ping
+        self.record.has_ponged = self.record.has_ponged or by_ping
         self.look()
 
     def missed(self) -> None:
@@ -510,7 +510,7 @@ class Instance:
 
     def _give_up_pings(self, run: Run) -> None:
         # The child before answered none either, so the server perhaps does not support pings.
-        self.chart.knows_no_ping = True
+        self.record.knows_no_ping = True
         run.give_up_pings()
         self.log.warn(
             "{server} has never answered a ping, and is not asked any more",
@@ -523,17 +523,17 @@ class Instance:
         """Update the state by pings, by the service's health check, and by signs that the child is stuck."""
         run = self._run
         if run is not None and run.stuck_for:
-            self.chart.note(f"it is stuck: {run.stuck_for}")
+            self.record.note(f"it is stuck: {run.stuck_for}")
             self._condition.faltered()
         elif run is not None and run.misses:
-            self.chart.note(PING_FAILED)
+            self.record.note(PING_FAILED)
             self._condition.faltered()
-        elif self.chart.service_fault:
-            self.chart.note(self.chart.service_fault)
+        elif self.record.service_fault:
+            self.record.note(self.record.service_fault)
             self._condition.faltered()
         else:
             if self.state is HealthState.DEGRADED:
-                self.chart.last_error = ""
+                self.record.last_error = ""
             self._condition.recovered()
 
     def switched_off(self) -> None:

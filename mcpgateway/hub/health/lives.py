@@ -7,14 +7,14 @@ from collections import defaultdict
 from msgspec import Struct
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.health.health import Health
-from mcpgateway.hub.health.record import Chart
+from mcpgateway.hub.health.record import HealthRecord
 from mcpgateway.hub.slot import Slot
 from mcpgateway.policy.health import UP, HealthState
 
 
-class Life(Struct, frozen=True):
+class ServerLife(Struct, frozen=True):
     """The state of a server over all its children.
 
     :ivar sessions: the number of its sessions, those of views among them.
@@ -46,26 +46,26 @@ class Life(Struct, frozen=True):
         return self.state in UP
 
 
-def lives(switchboard: Switchboard, health: Health) -> list[Life]:
+def lives(dispatcher: LegacyDispatcher, health: Health) -> list[ServerLife]:
     """Return the state of all servers, in the order of their entries."""
     slots: dict[str, list[Slot]] = defaultdict(list)
-    for slot in switchboard.pool:
+    for slot in dispatcher.pool:
         slots[slot.server.name].append(slot)
-    charts: dict[str, list[Chart]] = defaultdict(list)
-    for chart in health.charts:
-        charts[chart.server.name].append(chart)
-    servers = switchboard.servers.values()
-    return [_life(each, slots[each.name], charts[each.name], health) for each in servers]
+    records: dict[str, list[HealthRecord]] = defaultdict(list)
+    for record in health.records:
+        records[record.server.name].append(record)
+    servers = dispatcher.servers.values()
+    return [_life(each, slots[each.name], records[each.name], health) for each in servers]
 
 
-def _life(server: ServerSpec, slots: list[Slot], charts: list[Chart], health: Health) -> Life:
-    watching, charts = health.watching(slots), charts or [health.chart(server)]
+def _life(server: ServerSpec, slots: list[Slot], records: list[HealthRecord], health: Health) -> ServerLife:
+    watching, records = health.watching(slots), records or [health.record(server)]
     running = [health.now - each.ready_at for each in watching if each.ready_at is not None]
-    restarts = sum(each.restarts for each in charts)
-    run_s = sum(running) + sum(each.run_s for each in charts)
-    return Life(
+    restarts = sum(each.restarts for each in records)
+    run_s = sum(running) + sum(each.run_s for each in records)
+    return ServerLife(
         server=server,
-        state=health.state(server, watching, charts),
+        state=health.state(server, watching, records),
         sessions=sum(len(slot.sessions) for slot in slots if not slot.is_replica),
         pids=tuple(pid for slot in slots for pid in slot.pids),
         running=sum(slot.is_up for slot in slots),
@@ -73,6 +73,6 @@ def _life(server: ServerSpec, slots: list[Slot], charts: list[Chart], health: He
         restarts=restarts,
         uptime_s=max(running, default=0),
         mtbf_s=round(run_s / restarts) if restarts else 0,
-        last_crash=max((each.last_crash for each in charts if each.last_crash is not None), default=None),
-        failures=max((each.breaker.failures for each in charts), default=0),
+        last_crash=max((each.last_crash for each in records if each.last_crash is not None), default=None),
+        failures=max((each.breaker.failures for each in records), default=0),
     )

@@ -29,14 +29,14 @@ class LongCall(Struct, frozen=True):
     :ivar seconds: the time for which it has been under way.
     """
 
-    call: Request
+    request: Request
     server: str
     what: str
     seconds: float
 
     def shown(self) -> dict[str, Any]:
         """Return its members in the REST API: tool, age and session handle, never its arguments."""
-        session = self.call.session
+        session = self.request.session
         outer = session.outer or session if session is not None else None
         return {
             "what": self.what,
@@ -51,12 +51,12 @@ def long_calls(slots: Iterable[Upstream]) -> list[LongCall]:
     return sorted(found, key=lambda each: -each.seconds)
 
 
-def _long(slot: Upstream, call: Request) -> LongCall | None:
-    row = call.meter
-    if row is None or call.method in UNENDING:
+def _long(slot: Upstream, request: Request) -> LongCall | None:
+    row = request.meter
+    if row is None or request.method in UNENDING:
         return None
-    seconds = row.age(call)
-    return LongCall(call, slot.server.name, row.tool or row.method, seconds) if seconds >= LONG_S else None
+    seconds = row.age(request)
+    return LongCall(request, slot.server.name, row.tool or row.method, seconds) if seconds >= LONG_S else None
 
 
 class LongCalls:
@@ -72,9 +72,9 @@ class LongCalls:
         """Report the calls that are new."""
         found = long_calls(slots)
         for each in found:
-            if each.call not in self._told:
+            if each.request not in self._told:
                 self._tell(each)
-        self._told = {each.call for each in found}
+        self._told = {each.request for each in found}
 
     def _tell(self, found: LongCall) -> None:
         minutes = round(found.seconds / 60)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from mcpgateway.hub.health.upkeep import Scales
+from mcpgateway.hub.health.upkeep import UseMeasurements
 from mcpgateway.records import FrozenRecord
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mcpgateway.config.model import ServerSpec
     from mcpgateway.errors import GatewayError
     from mcpgateway.hub.health.ping import Checks
-    from mcpgateway.hub.health.record import Chart
+    from mcpgateway.hub.health.record import HealthRecord
     from mcpgateway.hub.health.watch import Watch
     from mcpgateway.hub.upstream import Upstream
     from mcpgateway.interfaces import Gone, Launch
@@ -36,7 +36,7 @@ class Monitor(Protocol):
         """True if a server is switched on."""
 
 
-class HealthEnvironment(Scales, Protocol):
+class HealthEnvironment(UseMeasurements, Protocol):
     """The environment of an instance.
 
     :ivar now: the gateway's age in ticks.
@@ -67,7 +67,7 @@ class HealthEnvironment(Scales, Protocol):
     def warm(self, slot: Upstream) -> None:
         """Start a slot's child before any request."""
 
-    def opened(self, chart: Chart) -> None:
+    def opened(self, record: HealthRecord) -> None:
         """Note that a server's circuit has opened."""
 
     def question(self, server: ServerSpec) -> GatewayError | None:
@@ -77,7 +77,7 @@ class HealthEnvironment(Scales, Protocol):
         """Try to connect to the address of a server, and call back with the result."""
 
 
-class Visitors(FrozenRecord, frozen=True):
+class ProbeMonitor(FrozenRecord, frozen=True):
     """The monitor of a probe's temporary slots, whose children do not count for a server's health."""
 
     monitor: Monitor

@@ -62,7 +62,7 @@ class Checked(Protocol):
         """Note a missed ping."""
 
 
-class Pulse:
+class ChildPings:
     """The pings of one child.
 
     :param every_s: seconds between two pings, 0 for none; see also Note [The modern era].

@@ -23,7 +23,7 @@ _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASS|AUTH|CRED|COOKIE|DSN|URL", re.IGNOR
 
 
 @define(eq=False, repr=False)
-class Chart:
+class HealthRecord:
     """The numbers of one server, as it is run for one workspace with one set of credentials.
 
     A wrong token in one workspace is no reason to switch the server off in another.
@@ -127,20 +127,20 @@ class Chart:
         return f"{self.breaker.why}; last: {self.last_fault}"
 
 
-def numbers(charts: Sequence[Chart], running_s: int) -> dict[str, Any]:
+def numbers(records: Sequence[HealthRecord], running_s: int) -> dict[str, Any]:
     """Return the numbers of a server's health for the REST API, from its charts of all workspaces.
 
     :param running_s: the seconds for which the running children have run, together.
     """
-    restarts = sum(each.restarts for each in charts)
-    crashes = [each.last_crash for each in charts if each.last_crash is not None]
-    run_s = running_s + sum(each.run_s for each in charts)
+    restarts = sum(each.restarts for each in records)
+    crashes = [each.last_crash for each in records if each.last_crash is not None]
+    run_s = running_s + sum(each.run_s for each in records)
     return {
-        "last_error": next((error for each in charts if (error := each.shown_error())), ""),
+        "last_error": next((error for each in records if (error := each.shown_error())), ""),
         "restart_count": restarts,
         "mtbf_seconds": round(run_s / restarts) if restarts else 0,
         "last_crash_at": _written(max(crashes)) if crashes else None,
-        "consecutive_failures": max((each.breaker.failures for each in charts), default=0),
+        "consecutive_failures": max((each.breaker.failures for each in records), default=0),
     }
 
 

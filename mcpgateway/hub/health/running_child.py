@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mcpgateway.backends.conversation import Conversation
-from mcpgateway.hub.health.ping import Pulse
+from mcpgateway.hub.health.ping import ChildPings
 from mcpgateway.hub.health.stuck_calls import StuckWatch
 from mcpgateway.hub.health.upkeep import Upkeep
 from mcpgateway.records import Record
@@ -15,14 +15,14 @@ class Run(Record):
     """The run of one child.
 
     :ivar ready_at: the tick at which the child was ready.
-    :ivar pulse: the pings of the child; None where they are given up.
+    :ivar pings: the pings of the child; None where they are given up.
     :ivar is_healthy: True if the child has shown that it works.
     :ivar stuck_for: the reason why the child is stuck, where no other may take its place; else empty.
     """
 
     conversation: Conversation
     ready_at: int
-    pulse: Pulse | None
+    pings: ChildPings | None
     upkeep: Upkeep
     stuck: StuckWatch
     is_healthy: bool = False
@@ -36,7 +36,7 @@ class Run(Record):
     @property
     def misses(self) -> int:
         """The number of pings in a row that the child has missed while it had no other work."""
-        return self.pulse.misses if self.pulse is not None else 0
+        return self.pings.misses if self.pings is not None else 0
 
     def becomes_healthy(self, now: int) -> bool:
         """True if the child counts as healthy now for the first time."""
@@ -50,11 +50,11 @@ class Run(Record):
 
         :param has_work: True if the child has requests to answer.
         """
-        is_busy = has_work or (self.pulse is not None and self.pulse.is_excused(now))
-        return self.stuck.tick(now, limit_s, self.pulse, is_busy=is_busy)
+        is_busy = has_work or (self.pings is not None and self.pings.is_excused(now))
+        return self.stuck.tick(now, limit_s, self.pings, is_busy=is_busy)
 
     def give_up_pings(self) -> None:
         """End the pings of the child."""
-        pulse, self.pulse = self.pulse, None
-        if pulse is not None:
-            pulse.close()
+        pings, self.pings = self.pings, None
+        if pings is not None:
+            pings.close()

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Protocol
 from twisted.logger import Logger
 
 from mcpgateway.policy import idling
-from mcpgateway.policy.idling import Idling, Use
+from mcpgateway.policy.idling import ChildUse, Idling
 from mcpgateway.records import FrozenRecord
 
 if TYPE_CHECKING:
     from mcpgateway.hub.upstream import Upstream
 
 
-class Scales(Protocol):
+class UseMeasurements(Protocol):
     """The measurements of a child's use and memory."""
 
     def has_calls(self, slot: Upstream) -> bool:
@@ -43,7 +43,7 @@ class Upkeep:
 
     log = Logger()
 
-    def __init__(self, slot: Upstream, scales: Scales, now: int) -> None:
+    def __init__(self, slot: Upstream, scales: UseMeasurements, now: int) -> None:
         self.excess = ""
         self._outdated = ""
         self._slot = slot
@@ -76,10 +76,10 @@ class Upkeep:
                 return Stop(self.excess, again=True)
         return None
 
-    def _use(self) -> Use:
+    def _use(self) -> ChildUse:
         slot = self._slot
         is_held = bool(slot.subscriptions or slot.listening) or any(each.has_stream for each in slot.sessions)
-        return Use(slot.requests, self._scales.has_calls(slot), is_held, slot.tasks.have_begun)
+        return ChildUse(slot.requests, self._scales.has_calls(slot), is_held, slot.tasks.have_begun)
 
     def _weigh(self, excess: str) -> None:
         if excess and not self.excess:

@@ -31,7 +31,7 @@ from twisted.internet.defer import Deferred
 
 from mcpgateway.config.model import UNLIMITED, Concurrency, ServerSpec
 from mcpgateway.errors import BackendTimeout, GatewayError, Overloaded
-from mcpgateway.hub.filters import Between
+from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.hub.keepalive import PROGRESS, raise_above
 from mcpgateway.hub.probes.traits import all_tools, tools_in
 from mcpgateway.hub.probes.writes import WriteWatch
@@ -56,7 +56,7 @@ Take = Callable[[Request], bool]
 
 
 @define(eq=False, repr=False)
-class Turn(Between):
+class Turn(SinkFilter):
     """The turn of a call that counts and is under way; its end admits the next one.
 
     :ivar slot: the slot whose child has the call.
@@ -75,28 +75,28 @@ class Turn(Between):
     is_asking: bool = False
     left: int | None = None
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Take the server's response: end the turn, and pass the response on."""
         self.limiter.over(self, has_failed="error" in reply or _says_so(reply))
-        self.sink.answered(call, reply)
+        self.sink.answered(request, reply)
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Take the gateway's error: end the turn, after a timeout with a delay."""
         if isinstance(why, BackendTimeout):
             self.limiter.linger(self)
         elif self.left is None:
             self.limiter.over(self, has_failed=True)
-        self.sink.failed(call, why)
+        self.sink.failed(request, why)
 
-    def progressed(self, call: Request, message: bytes) -> None:
+    def progressed(self, request: Request, message: bytes) -> None:
         """Pass the server's progress on, raised above the progress that the gateway sent while the call waited."""
         raised = None
-        if self.shown is not None and call.progress is not None:
-            raised = raise_above(call.progress, self.shown)
+        if self.shown is not None and request.progress is not None:
+            raised = raise_above(request.progress, self.shown)
         if raised is not None:
-            call.progress, self.shown = raised, jsonrpc.value(raised["progress"], float)
+            request.progress, self.shown = raised, jsonrpc.value(raised["progress"], float)
             message = jsonrpc.encode(jsonrpc.notification(PROGRESS, raised))
-        self.sink.progressed(call, message)
+        self.sink.progressed(request, message)
 
 
 class Waiting(Record):
@@ -108,7 +108,7 @@ class Waiting(Record):
     """
 
     slot: Upstream
-    call: Request
+    request: Request
     tool: str
     go: Callable[[], None]
     ticks: int = 0
@@ -152,18 +152,18 @@ class Limiter:
         """
         self.slots.add(slot)
 
-        def take(call: Request) -> bool:
-            tool = peek.text(call.message.params, "name", NAME_CHARS) or ""
-            if not self._counts(slot, tool) or self._turn_of(call) is not None:
-                return inner is not None and inner(call)
-            slot.measure(call)
-            if (self._queues or not self._has_room(tool)) and not self._is_asked(call.session):
-                self._wait(slot, call, tool, inner)
+        def take(request: Request) -> bool:
+            tool = peek.text(request.message.params, "name", NAME_CHARS) or ""
+            if not self._counts(slot, tool) or self._turn_of(request) is not None:
+                return inner is not None and inner(request)
+            slot.measure(request)
+            if (self._queues or not self._has_room(tool)) and not self._is_asked(request.session):
+                self._wait(slot, request, tool, inner)
                 if any(each.is_asking for each in self.turns):
                     self.advance()  # a call before it may be of another tool
                 return True
-            self._begin(slot, call, tool)
-            return inner is not None and inner(call)
+            self._begin(slot, request, tool)
+            return inner is not None and inner(request)
 
         return take
 
@@ -178,25 +178,27 @@ class Limiter:
         held = [each for each in self.turns if not each.is_asking or each.tool == tool]
         return self.limit == UNLIMITED or len(held) < self.limit.limit
 
-    def _begin(self, slot: Upstream, call: Request, tool: str, shown: float | None = None) -> None:
-        turn = Turn(call.sink, self, slot, tool, shown)
-        call.sink = turn
+    def _begin(self, slot: Upstream, request: Request, tool: str, shown: float | None = None) -> None:
+        turn = Turn(request.sink, self, slot, tool, shown)
+        request.sink = turn
         self.turns.append(turn)
         if self.watch is not None:
             self.watch.begin(turn, self.pids())
 
-    def _wait(self, slot: Upstream, call: Request, tool: str, inner: Take | None) -> None:
-        session = call.session
+    def _wait(self, slot: Upstream, request: Request, tool: str, inner: Take | None) -> None:
+        session = request.session
         queue = self._queues.setdefault(getattr(session, "outer", None) or session, deque())
         if len(queue) >= QUEUE_LIMIT or self.waiting >= WAITING_LIMIT:
-            call.fail(Overloaded(f"{self.waiting} calls wait for their turn at {self.server.name} already"))
+            request.fail(
+                Overloaded(f"{self.waiting} calls wait for their turn at {self.server.name} already")
+            )
             return
 
         def go() -> None:
-            if inner is None or not inner(call):
-                slot.enter(call)
+            if inner is None or not inner(request):
+                slot.enter(request)
 
-        queue.append(Waiting(slot, call, tool, go))
+        queue.append(Waiting(slot, request, tool, go))
         self.waited += 1
 
     # Calls that end
@@ -243,23 +245,23 @@ class Limiter:
         if queue:
             self._queues[session] = queue  # to the end of the line
         if self.limit != UNLIMITED and self._counts(waiting.slot, waiting.tool):
-            self._begin(waiting.slot, waiting.call, waiting.tool, waiting.shown)
+            self._begin(waiting.slot, waiting.request, waiting.tool, waiting.shown)
         return waiting
 
     def _may_go(self, waiting: Waiting) -> bool:
         # The call may also not count: it came before the tools were known.
         return self._has_room(waiting.tool) or not self._counts(waiting.slot, waiting.tool)
 
-    def withdraw(self, call: Request, reason: str) -> bool:
+    def withdraw(self, request: Request, reason: str) -> bool:
         """Cancel a waiting call; return False where it does not wait."""
         for session, queue in list(self._queues.items()):
             for each in queue:
-                if each.call is call:
+                if each.request is request:
                     queue.remove(each)
                     if not queue:
                         del self._queues[session]
-                    if call.meter is not None:
-                        call.meter.taken_back(call, reason)
+                    if request.meter is not None:
+                        request.meter.taken_back(request, reason)
                     return True
         return False
 
@@ -274,12 +276,12 @@ class Limiter:
         self.slots.discard(slot)
         return leaving
 
-    def taken_back(self, call: Request) -> None:
+    def taken_back(self, request: Request) -> None:
         """End the turn of a cancelled call; see Note [What is taken back may still work]."""
-        turn = self._turn_of(call)
+        turn = self._turn_of(request)
         if turn is None or turn not in self.turns:
             return
-        if call.number:
+        if request.number:
             self.linger(turn)
         else:
             self.over(turn, has_failed=True)
@@ -291,8 +293,8 @@ class Limiter:
         elif turn in self.turns:
             turn.left = turn.left or GRACE_TICKS
 
-    def _turn_of(self, call: Request) -> Turn | None:
-        sink = call.sink
+    def _turn_of(self, request: Request) -> Turn | None:
+        sink = request.sink
         while sink is not None and not (isinstance(sink, Turn) and sink.limiter is self):
             sink = getattr(sink, "sink", None)
         return sink
@@ -310,7 +312,7 @@ class Limiter:
 
     def calls(self, slot: Upstream) -> Iterator[Request]:
         """Iterate over the calls that wait for a slot's child."""
-        return (each.call for queue in self._queues.values() for each in queue if each.slot is slot)
+        return (each.request for queue in self._queues.values() for each in queue if each.slot is slot)
 
     def line(self) -> list[Waiting]:
         """Return all waiting calls, each session's in order."""
@@ -366,18 +368,18 @@ class Limiter:
             if limit and each.ticks > limit:
                 self._expire(each)
                 continue
-            if each.call.token is not None and each.ticks % SIGN_TICKS == 1:
+            if each.request.token is not None and each.ticks % SIGN_TICKS == 1:
                 self._sign(each, behind)
             behind += 1
 
     def _expire(self, waiting: Waiting) -> None:
-        call, name = waiting.call, self.server.name
+        call, name = waiting.request, self.server.name
         self.withdraw(call, TIMED_OUT)
         what = f"{name} was busy with calls of others for {waiting.ticks - 1} s, and this one was never sent"
         call.sink.failed(call, BackendTimeout(what))
 
     def _sign(self, waiting: Waiting, behind: int) -> None:
-        call = waiting.call
+        call = waiting.request
         waiting.shown = next_value(None, waiting.shown)
         text = f"waits for its turn at {self.server.name}: {len(self.turns)} under way, {behind} before it"
         call.progress = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.logger import Logger
 
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.interfaces import IProcessTable
 from mcpgateway.policy.reaping import IDLE_TICKS, EndReason, SessionFacts, judge
@@ -18,9 +18,9 @@ class Reaper:
 
     log = Logger()
 
-    def __init__(self, sessions: Sessions, switchboard: Switchboard, processes: IProcessTable) -> None:
+    def __init__(self, sessions: Sessions, dispatcher: LegacyDispatcher, processes: IProcessTable) -> None:
         self._sessions = sessions
-        self._switchboard = switchboard
+        self._dispatcher = dispatcher
         self._processes = processes
 
     def look_around(self, idle_s: float = IDLE_TICKS) -> int:
@@ -32,16 +32,16 @@ class Reaper:
         for verdict in verdicts:
             session = self._sessions.named(verdict.id)
             if session is not None:
-                self._switchboard.park(session, verdict.why.value)
+                self._dispatcher.park(session, verdict.why.value)
         return len(verdicts)
 
     def owner_ended(self, sessions: list[Session]) -> None:
         """Put aside the sessions of a process that has exited."""
         for session in sessions:
-            self._switchboard.park(session, EndReason.OWNER_DEAD.value)
+            self._dispatcher.park(session, EndReason.OWNER_DEAD.value)
 
     def _facts(self) -> list[SessionFacts]:
-        busy = self._switchboard.calls.busy()
+        busy = self._dispatcher.calls.busy()
         alive: dict[int, bool] = {}
         for session in self._sessions:
             if session.owner is not None and session.owner not in alive:

@@ -52,7 +52,7 @@ class Eras:
         self._guessed: dict[Variant, float] = {}  # the time until which a silence counts as an answer
         self._known: dict[Variant, KnownEras] = {}
         self.findings = 0
-        self._roads: dict[tuple[Variant, Era], tuple[KnownEras, EraPath | None]] = {}
+        self._paths: dict[tuple[Variant, Era], tuple[KnownEras, EraPath | None]] = {}
         self._waiting: dict[tuple[Variant, Era], list[Deferred[None]]] = {}
 
     def forget(self, server: ServerSpec) -> None:
@@ -68,7 +68,7 @@ class Eras:
         self._forget_roads(lambda _: True)
 
     def _forget_roads(self, is_meant: Callable[[str], bool]) -> None:
-        self._roads = {key: road for key, road in self._roads.items() if not is_meant(key[0][0])}
+        self._paths = {key: path for key, path in self._paths.items() if not is_meant(key[0][0])}
         self.findings += 1
 
     def bridge(self, server: ServerSpec) -> Bridge:
@@ -94,15 +94,15 @@ class Eras:
         for variant in list(self._known)[: KNOWN_LIMIT // 2]:
             del self._known[variant]
             for era in Era:
-                self._roads.pop((variant, era), None)
+                self._paths.pop((variant, era), None)
 
-    def road(self, server: ServerSpec, era: Era) -> EraPath | None:
+    def path(self, server: ServerSpec, era: Era) -> EraPath | None:
         """Return the path of a client of an era to a server; None until a probe has found it (`find_out`)."""
         known = self.known(server)
         key = (variant_of(server), era)
-        found = self._roads.get(key)
+        found = self._paths.get(key)
         if found is None or found[0] is not known:
-            found = self._roads[key] = (known, eras.road(era, known, self.bridge(server)))
+            found = self._paths[key] = (known, eras.path(era, known, self.bridge(server)))
         return found[1]
 
     def learn(self, server: ServerSpec, era: Era, *, speaks: bool, for_good: bool = True) -> None:

@@ -10,7 +10,7 @@ from msgspec import Raw
 from twisted.logger import Logger
 
 from mcpgateway.errors import GatewayError
-from mcpgateway.hub.filters import Between
+from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.interfaces import Request
 from mcpgateway.policy.lock_errors import TEXT_LIMIT, reason_to_move, reported_lock
 from mcpgateway.policy.sharing import may_move
@@ -25,18 +25,18 @@ _FAILED = b'"isError"'
 
 
 @define(eq=False, repr=False)
-class _Overhears(Between):
+class _Overhears(SinkFilter):
     """Reads the result of a tool call that has failed."""
 
     locks: Locks
     slot: Upstream
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Take the server's response: read the text of a failure, and pass the response on."""
         result = reply.get("result", jsonrpc.NULL)
         if memoryview(result).nbytes <= TEXT_LIMIT and _FAILED in bytes(result):  # long ones are not copied
             self.locks.heard(self.slot, _failure(result))
-        self.sink.answered(call, reply)
+        self.sink.answered(request, reply)
 
 
 class Locks:
@@ -56,10 +56,10 @@ class Locks:
     def of(self, slot: Upstream) -> Callable[[Request], bool]:
         """Return the filter that calls of a slot pass."""
 
-        def take(call: Request) -> bool:
+        def take(request: Request) -> bool:
             # A child with a single session cannot be moved.
             if slot.conversation is not None and len(slot.sessions) > 1:
-                call.sink = _Overhears(call.sink, self, slot)
+                request.sink = _Overhears(request.sink, self, slot)
             return False
 
         return take

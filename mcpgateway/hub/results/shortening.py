@@ -16,7 +16,7 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.surface import Level, ShieldLimits
 from mcpgateway.discovery.records import Item
 from mcpgateway.errors import GatewayError
-from mcpgateway.hub.filters import Between
+from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.hub.results.originals import Vault
 from mcpgateway.interfaces import Request
 from mcpgateway.protocol.jsonrpc import Envelope
@@ -38,7 +38,7 @@ def _unheard(server: str, before: int, after: int) -> None:
 
 
 @define(eq=False, repr=False)
-class _Shield(Between):
+class _Shield(SinkFilter):
     """Shortens the answer to one call."""
 
     shielding: Shielding
@@ -49,28 +49,28 @@ class _Shield(Between):
     is_own: bool
     former: Any = None  # the holder of its call before; still in charge of a tool of the gateway's own
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Take the server's response, and pass it on, shortened if it is too large."""
         result = reply.get("result")
         if result is None or self.shielding.passes(result, self.level) or kind_of(result) != COMPLETE:
-            self.sink.answered(call, reply)  # an error, an input request, or a task
+            self.sink.answered(request, reply)  # an error, an input request, or a task
             return
-        self.shielding.hold(call, self, reply)
+        self.shielding.hold(request, self, reply)
         done = self.shielding.shield(
             result, self.item, self.level, self.principal, is_direct=self.is_direct, is_own=self.is_own
         )
-        done.addCallback(self._pass_on, call)
+        done.addCallback(self._pass_on, request)
 
-    def _pass_on(self, result: Raw, call: Request) -> None:
-        reply = self.shielding.release(call, self)
+    def _pass_on(self, result: Raw, request: Request) -> None:
+        reply = self.shielding.release(request, self)
         if reply is not None:
             reply["result"] = result
-            self.sink.answered(call, reply)
+            self.sink.answered(request, reply)
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Take the gateway's error, and pass it on."""
-        self.shielding.release(call, self)
-        self.sink.failed(call, why)
+        self.shielding.release(request, self)
+        self.sink.failed(request, why)
 
 
 class Shielding:
@@ -113,7 +113,7 @@ class Shielding:
 
     def over(
         self,
-        call: Request,
+        request: Request,
         item: Item | None,
         level: Level,
         principal: str,
@@ -128,8 +128,8 @@ class Shielding:
         :param is_direct: True for a call at its server's own endpoint, which has no tools of the gateway.
         :param is_own: True for a tool of the gateway's own, whose lists keep whole items.
         """
-        if call.method == "tools/call" and (level is not Level.OFF or self._limits.mask_secrets):
-            call.sink = _Shield(call.sink, self, item, level, principal, is_direct, is_own)
+        if request.method == "tools/call" and (level is not Level.OFF or self._limits.mask_secrets):
+            request.sink = _Shield(request.sink, self, item, level, principal, is_direct, is_own)
 
     def shield(
         self,
@@ -149,36 +149,36 @@ class Shielding:
 
     # Answers that are being shortened
 
-    def hold(self, call: Request, shield: _Shield, reply: Envelope) -> None:
+    def hold(self, request: Request, shield: _Shield, reply: Envelope) -> None:
         """Hold the answer of a call while it is shortened."""
-        self._held[call] = (shield, reply)
-        shield.former, call.holder = call.holder, self
+        self._held[request] = (shield, reply)
+        shield.former, request.holder = request.holder, self
 
-    def release(self, call: Request, shield: _Shield) -> Envelope | None:
+    def release(self, request: Request, shield: _Shield) -> Envelope | None:
         """Release the held answer of a call; None where the call was cancelled."""
-        held = self._held.get(call)
+        held = self._held.get(request)
         if held is None or held[0] is not shield:
             return None
-        del self._held[call]
+        del self._held[request]
         return held[1]
 
     def calls(self) -> list[Request]:
         """Return the calls whose answers are being shortened."""
         return list(self._held)
 
-    def withdraw(self, call: Request, reason: str) -> bool:
+    def withdraw(self, request: Request, reason: str) -> bool:
         """Cancel one of these calls; return False when it is none of them."""
-        held = self._held.pop(call, None)
+        held = self._held.pop(request, None)
         if held is not None and held[0].former is not None:
-            held[0].former.withdraw(call, reason)
+            held[0].former.withdraw(request, reason)
         return held is not None
 
-    def hurry(self, call: Request) -> bool:
+    def hurry(self, request: Request) -> bool:
         """Pass a held answer on unchanged, for lack of time; return False if secrets are to be masked."""
-        if call not in self._held or self._limits.mask_secrets:
+        if request not in self._held or self._limits.mask_secrets:
             return False
-        shield, reply = self._held.pop(call)
-        shield.sink.answered(call, reply)
+        shield, reply = self._held.pop(request)
+        shield.sink.answered(request, reply)
         return True
 
     def _broken(self, why: Failure, result: Raw) -> Raw:

@@ -34,7 +34,7 @@ UNACKNOWLEDGED_TICKS = 60  # after which a subscription without an answer of the
 
 
 @define(eq=False, repr=False)
-class Hearing:
+class SessionSubscriptions:
     """The subscriptions of one session; a `mcpgateway.hub.subscriptions.upstream_modern.UpstreamListener`.
 
     :ivar settled: removes a call from the bridge's waiting calls; returns False if it was removed before.
@@ -127,7 +127,7 @@ class Hearing:
 
     # Requests of the client
 
-    def subscribe(self, call: Request, uri: str) -> bool:
+    def subscribe(self, request: Request, uri: str) -> bool:
         """Take a request to subscribe; return True when its answer has to wait for the server's.
 
         :raise Overloaded: the session has `URIS_LIMIT` subscriptions already.
@@ -137,7 +137,7 @@ class Hearing:
             return False
         if len(uris) + len(self.asked) >= URIS_LIMIT:
             raise Overloaded("there are too many subscriptions")
-        self.asked[call] = uri
+        self.asked[request] = uri
         return True
 
     def bring(self) -> None:
@@ -154,9 +154,9 @@ class Hearing:
             self._fail(call, Cancelled("unsubscribed before the server had agreed"))
         self._shrink()
 
-    def withdraw(self, call: Request, reason: str) -> None:
+    def withdraw(self, request: Request, reason: str) -> None:
         """Cancel a request to subscribe."""
-        del self.asked[call]
+        del self.asked[request]
         self._shrink()
 
     def _shrink(self) -> None:
@@ -178,14 +178,14 @@ class Hearing:
                 )
         self._shrink()
 
-    def _agree(self, call: Request, uri: str) -> None:
-        del self.asked[call]
+    def _agree(self, request: Request, uri: str) -> None:
+        del self.asked[request]
         if self.session.uris is None:
             self.session.uris = set()
         self.session.uris.add(uri)
         self.sessions.subscribed(self.session, uri, is_on=True)
-        if self.settled(call):
-            call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
+        if self.settled(request):
+            request.sink.answered(request, jsonrpc.result(jsonrpc.NULL, {}))
 
     def _freshen(self) -> None:
         # A session that has not listened for a while has missed the changes meanwhile.
@@ -228,7 +228,7 @@ class Hearing:
         for call in list(self.asked):
             self._fail(call, why)
 
-    def _fail(self, call: Request, why: GatewayError | Raw) -> None:
-        self.asked.pop(call, None)
-        if self.settled(call):
-            refuse(call, why)
+    def _fail(self, request: Request, why: GatewayError | Raw) -> None:
+        self.asked.pop(request, None)
+        if self.settled(request):
+            refuse(request, why)

@@ -36,16 +36,16 @@ from mcpgateway.policy.sharing import Variant
 from mcpgateway.protocol import jsonrpc, legacy, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 
-Whose = tuple[Variant, str, int]
+ClientKey = tuple[Variant, str, int]
 """The key of a listener: the server, its principal, and its process where the server keeps state, else 0."""
 
 
 @define(eq=False, repr=False)
-class Ear:
+class ListenStream:
     """The listening of one modern client, as the standing stream of its session.
 
     :ivar slot: the slot of its first child.
-    :ivar whose: the key of the children that it listens to.
+    :ivar client_key: the key of the children that it listens to.
     :ivar honoured: the notifications that it gets.
     :ivar beside: the other children that it listens to, each with a session of its own.
     """
@@ -53,7 +53,7 @@ class Ear:
     listener: ClientListener
     session: Session
     slot: Slot
-    whose: Whose
+    client_key: ClientKey
     honoured: Filter = field(factory=Filter)
     beside: dict[Slot, Session] = field(factory=dict)
 
@@ -76,16 +76,16 @@ class Ear:
 class _Beside:
     """The listening to one of the other children; see Note [Children beside]."""
 
-    ear: Ear
+    stream: ListenStream
     slot: Slot
 
     def say(self, message: bytes) -> bool:
         """Pass on a notification that the listener's filter admits."""
-        return self.ear.say(message)
+        return self.stream.say(message)
 
     def close(self) -> None:
         """Forget a child that has ended."""
-        self.ear.beside.pop(self.slot, None)
+        self.stream.beside.pop(self.slot, None)
 
 
 @define(eq=False, repr=False)
@@ -108,28 +108,28 @@ class _Asked:
         if not self.open:
             self.done(self.honoured | Filter(uris=frozenset(self.taken)))
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Take the server's answer to one request."""
-        uri = _uri(call)
+        uri = _uri(request)
         self.open.discard(uri)
         if "result" in reply:
             self.taken.add(uri)
         self.look()
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Take a failure as the refusal of one request."""
-        self.open.discard(_uri(call))
+        self.open.discard(_uri(request))
         self.look()
 
-    def progressed(self, call: Request, message: bytes) -> None:
+    def progressed(self, request: Request, message: bytes) -> None:
         """Ignore progress."""
 
-    def noticed(self, call: Request, message: bytes) -> bool:
+    def noticed(self, request: Request, message: bytes) -> bool:
         """Take no message before the answer."""
         return False
 
 
-class Ears:
+class ListenStreams:
     """All modern clients that listen to legacy servers.
 
     :param end: ends a session of the gateway's own.
@@ -139,123 +139,130 @@ class Ears:
     def __init__(self, sessions: Sessions, end: Callable[[Session, str], object]) -> None:
         self._sessions = sessions
         self._end = end
-        self.listening: dict[Request, Ear] = {}
-        self._by_whose: defaultdict[Whose, dict[Request, Ear]] = defaultdict(dict)
-        self._used: defaultdict[Whose, WeakSet[Slot]] = defaultdict(WeakSet)
+        self.listening: dict[Request, ListenStream] = {}
+        self._by_client: defaultdict[ClientKey, dict[Request, ListenStream]] = defaultdict(dict)
+        self._used: defaultdict[ClientKey, WeakSet[Slot]] = defaultdict(WeakSet)
 
-    def listen(self, call: Request, slot: Slot, whose: Whose) -> None:
+    def listen(self, request: Request, slot: Slot, client_key: ClientKey) -> None:
         """Begin the listening of a client to a child.
 
         :raise Overloaded: the filter is too large, or `LISTENERS_LIMIT` requests listen to the child already.
         """
-        principal = whose[1]
-        wanted = narrowed(read_filter(call.message.params))
-        if sum(ear.slot is slot for ear in self.listening.values()) >= LISTENERS_LIMIT:
+        principal = client_key[1]
+        wanted = narrowed(read_filter(request.message.params))
+        if sum(stream.slot is slot for stream in self.listening.values()) >= LISTENERS_LIMIT:
             raise Overloaded(f"{LISTENERS_LIMIT} requests listen to this server already")
         session = self._sessions.synthetic(slot.server, principal, level="")
-        listener = ClientListener(call, Filter(wanted.lists, wanted.uris), self._over)
-        ear = self.listening[call] = self._by_whose[whose][call] = Ear(listener, session, slot, whose)
-        call.holder = self
+        listener = ClientListener(request, Filter(wanted.lists, wanted.uris), self._over)
+        stream = self.listening[request] = self._by_client[client_key][request] = ListenStream(
+            listener, session, slot, client_key
+        )
+        request.holder = self
         slot.join(session)
-        slot.greet().addCallbacks(self._met, self._not_met, callbackArgs=(ear,), errbackArgs=(ear,))
+        slot.greet().addCallbacks(self._met, self._not_met, callbackArgs=(stream,), errbackArgs=(stream,))
 
-    def _is_open(self, ear: Ear) -> bool:
-        return self.listening.get(ear.listener.call) is ear
+    def _is_open(self, stream: ListenStream) -> bool:
+        return self.listening.get(stream.listener.request) is stream
 
-    def _met(self, hello: Envelope, ear: Ear) -> None:
-        if not self._is_open(ear):
+    def _met(self, hello: Envelope, stream: ListenStream) -> None:
+        if not self._is_open(stream):
             return
-        wanted = ear.listener.filter
+        wanted = stream.listener.filter
         changing = {KINDS[method] for method in legacy.changing_lists(hello)}
         can_subscribe = peek.mapping(legacy.capabilities(hello), "resources").get("subscribe") is True
         uris = set(wanted.uris) if can_subscribe else set()
 
         def done(honoured: Filter) -> None:
-            ear.honoured = honoured
-            if self._is_open(ear):
-                ear.listener.acknowledged(honoured)
-            if self._is_open(ear):  # the acknowledgement may have failed, and ended it
-                ear.session.mailbox.attach(ear)
-                for each in list(self._used[ear.whose]):
+            stream.honoured = honoured
+            if self._is_open(stream):
+                stream.listener.acknowledged(honoured)
+            if self._is_open(stream):  # the acknowledgement may have failed, and ended it
+                stream.session.mailbox.attach(stream)
+                for each in list(self._used[stream.client_key]):
                     if each.is_up:
-                        self._hear_beside(ear, each)
+                        self._hear_beside(stream, each)
 
-        _subscribe(ear.session, ear.slot, uris, _Asked(done, Filter(wanted.lists & changing), set(uris)))
+        _subscribe(
+            stream.session, stream.slot, uris, _Asked(done, Filter(wanted.lists & changing), set(uris))
+        )
 
     # See Note [Children beside].
 
-    def used(self, slot: Slot, whose: Whose) -> None:
+    def used(self, slot: Slot, client_key: ClientKey) -> None:
         """Let listeners of the same key listen to the child that a request is sent to."""
-        self._used[whose].add(slot)
-        for ear in list(self._by_whose.get(whose, {}).values()):
-            self._hear_beside(ear, slot)
+        self._used[client_key].add(slot)
+        for stream in list(self._by_client.get(client_key, {}).values()):
+            self._hear_beside(stream, slot)
 
-    def _hear_beside(self, ear: Ear, slot: Slot) -> None:
-        if slot is ear.slot or slot in ear.beside or slot.replicas is not None:
+    def _hear_beside(self, stream: ListenStream, slot: Slot) -> None:
+        if slot is stream.slot or slot in stream.beside or slot.replicas is not None:
             return
-        session = self._sessions.synthetic(slot.server, ear.whose[1], level="")
-        ear.beside[slot] = session
+        session = self._sessions.synthetic(slot.server, stream.client_key[1], level="")
+        stream.beside[slot] = session
         slot.join(session)
 
         def met(_: Envelope) -> None:
-            if self._is_open(ear) and ear.beside.get(slot) is session:
-                session.mailbox.attach(_Beside(ear, slot))
+            if self._is_open(stream) and stream.beside.get(slot) is session:
+                session.mailbox.attach(_Beside(stream, slot))
                 _subscribe(
-                    session, slot, set(ear.honoured.uris), _Asked(_whatever, Filter(), set(ear.honoured.uris))
+                    session,
+                    slot,
+                    set(stream.honoured.uris),
+                    _Asked(_whatever, Filter(), set(stream.honoured.uris)),
                 )
 
-        slot.greet().addCallbacks(met, lambda _: self._leave_beside(ear, slot))
+        slot.greet().addCallbacks(met, lambda _: self._leave_beside(stream, slot))
 
-    def _leave_beside(self, ear: Ear, slot: Slot) -> None:
-        session = ear.beside.pop(slot, None)
+    def _leave_beside(self, stream: ListenStream, slot: Slot) -> None:
+        session = stream.beside.pop(slot, None)
         if session is not None:
             self._end(session, "nobody listens to that child any more")
 
-    def _not_met(self, why: Failure, ear: Ear) -> None:
-        if self._is_open(ear):
-            ear.listener.refused(reason(why))
+    def _not_met(self, why: Failure, stream: ListenStream) -> None:
+        if self._is_open(stream):
+            stream.listener.refused(reason(why))
 
-    def _over(self, call: Request) -> bool:
-        ear = self.listening.pop(call, None)
-        if ear is None:
+    def _over(self, request: Request) -> bool:
+        stream = self.listening.pop(request, None)
+        if stream is None:
             return False
-        of_its = self._by_whose[ear.whose]
-        del of_its[call]
+        of_its = self._by_client[stream.client_key]
+        del of_its[request]
         if not of_its:
-            del self._by_whose[ear.whose]
-        for each in list(ear.beside):
-            self._leave_beside(ear, each)
-        ear.session.mailbox.detach(ear)
-        self._end(ear.session, "its client has stopped listening")
+            del self._by_client[stream.client_key]
+        for each in list(stream.beside):
+            self._leave_beside(stream, each)
+        stream.session.mailbox.detach(stream)
+        self._end(stream.session, "its client has stopped listening")
         return True
 
-    def withdraw(self, call: Request, reason: str) -> bool:
+    def withdraw(self, request: Request, reason: str) -> bool:
         """End the listening of a client; return False when it does not listen here."""
-        return self._over(call)
+        return self._over(request)
 
     def listen_to(self, slot: Slot) -> bool:
         """True if a client listens to a slot's child."""
-        return any(ear.slot is slot for ear in self.listening.values())
+        return any(stream.slot is slot for stream in self.listening.values())
 
     def slot_ended(self, slot: Slot) -> None:
         """End the listening to a slot that gets no child any more; clients may ask again."""
         for used in self._used.values():
             used.discard(slot)
-        for ear in list(self.listening.values()):
-            if ear.slot is slot:
-                ear.close()
+        for stream in list(self.listening.values()):
+            if stream.slot is slot:
+                stream.close()
             else:
-                self._leave_beside(ear, slot)
+                self._leave_beside(stream, slot)
 
     def tick(self) -> None:
         """Advance by one second: forget the keys whose children have ended."""
-        for whose in [each for each, slots in self._used.items() if not slots]:
-            del self._used[whose]
+        for client_key in [each for each, slots in self._used.items() if not slots]:
+            del self._used[client_key]
 
     def close(self) -> None:
         """End all listening, with a response to each client."""
-        for ear in list(self.listening.values()):
-            ear.close()
+        for stream in list(self.listening.values()):
+            stream.close()
 
 
 def _whatever(honoured: Filter) -> None:
@@ -271,8 +278,8 @@ def _subscribe(session: Session, slot: Slot, uris: set[str], asked: _Asked) -> N
         asked.look()
 
 
-def _uri(call: Request) -> str:
-    return call.id.decode(errors="surrogatepass")
+def _uri(request: Request) -> str:
+    return request.id.decode(errors="surrogatepass")
 
 
 def _subscription(session: Session, uri: str, sink: Any) -> Request:

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.bounded import Bounded
 from mcpgateway.errors import BackendGone, GatewayError, Overloaded
-from mcpgateway.hub.filters import Between
+from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import Request
 from mcpgateway.policy import routing
@@ -59,19 +59,19 @@ class _Topic(Record):
 
 
 @define(eq=False, repr=False)
-class _Turn(Between):
+class _Turn(SinkFilter):
     """The sink of the request that is at the server; after its outcome the next one's turn comes."""
 
     subscriptions: Subscriptions
     topic: _Topic
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Take the server's answer."""
-        self.subscriptions.answered(self, call, reply)
+        self.subscriptions.answered(self, request, reply)
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Take the failure to ask the server."""
-        self.subscriptions.failed(self, call, why)
+        self.subscriptions.failed(self, request, why)
 
 
 class Subscriptions:
@@ -98,41 +98,41 @@ class Subscriptions:
     def __len__(self) -> int:
         return sum(1 for topic in self._topics.values() if topic.holders)
 
-    def submit(self, call: Request, uri: str) -> None:
+    def submit(self, request: Request, uri: str) -> None:
         """Take a client's request to subscribe or unsubscribe; its sink gets the outcome.
 
         :raise Overloaded: the session has `URIS_LIMIT` subscriptions, or the child `TOPICS_LIMIT` resources.
         """
-        topic, uris = self._topics.get(uri), call.session.uris or ()
-        is_one_more = call.method == SUBSCRIBE and uri not in uris
+        topic, uris = self._topics.get(uri), request.session.uris or ()
+        is_one_more = request.method == SUBSCRIBE and uri not in uris
         if (is_one_more and len(uris) >= URIS_LIMIT) or (topic is None and len(self._topics) >= TOPICS_LIMIT):
             raise Overloaded("there are too many subscriptions")
         if topic is None:
             topic = self._topics[uri] = _Topic(uri)
-        topic.line.append(call)
-        self._standing[call] = topic
+        topic.line.append(request)
+        self._standing[request] = topic
         self._advance(topic)
 
     def waiting(self) -> Iterable[Request]:
         """Return the requests whose turn has not come, the oldest first."""
         return self._standing
 
-    def withdraw(self, call: Request) -> bool:
+    def withdraw(self, request: Request) -> bool:
         """Cancel a waiting request; return False when it does not wait."""
-        topic = self._standing.pop(call, None)
+        topic = self._standing.pop(request, None)
         if topic is None:
             return False
-        topic.line = deque(each for each in topic.line if each is not call)
+        topic.line = deque(each for each in topic.line if each is not request)
         self._tidy(topic)
         return True
 
-    def cancelled(self, call: Request) -> None:
+    def cancelled(self, request: Request) -> None:
         """End the turn of a request that was cancelled at the server, and begin the next one's."""
-        turn = call.sink
+        turn = request.sink
         if not isinstance(turn, _Turn):
             return
         topic = turn.topic
-        self._over(turn, call)
+        self._over(turn, request)
         self._advance(topic)
         # The server may have carried out a subscription already, or not carried out an unsubscription.
         if not topic.holders and topic.asking is None:
@@ -153,10 +153,10 @@ class Subscriptions:
         if not topic.line and not topic.holders and topic.asking is None:
             self._topics.pop(topic.uri, None)
 
-    def _settle(self, call: Request, topic: _Topic) -> bool:
+    def _settle(self, request: Request, topic: _Topic) -> bool:
         # Requests that the server need not see are answered here.
-        session: Session = call.session
-        if call.method == SUBSCRIBE:
+        session: Session = request.session
+        if request.method == SUBSCRIBE:
             if not topic.holders:
                 return False
             self._join(session, topic)
@@ -164,33 +164,33 @@ class Subscriptions:
             self._leave(session, topic)
             if not topic.holders:
                 return False
-        call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
+        request.sink.answered(request, jsonrpc.result(jsonrpc.NULL, {}))
         return True
 
-    def answered(self, turn: _Turn, call: Request, reply: Envelope) -> None:
+    def answered(self, turn: _Turn, request: Request, reply: Envelope) -> None:
         """Take the server's answer to the request at the server."""
-        self._over(turn, call)
-        if call.method == SUBSCRIBE and "result" in reply:
-            self._join(call.session, turn.topic)
-        call.sink.answered(call, reply)
+        self._over(turn, request)
+        if request.method == SUBSCRIBE and "result" in reply:
+            self._join(request.session, turn.topic)
+        request.sink.answered(request, reply)
         self._advance(turn.topic)
 
-    def failed(self, turn: _Turn, call: Request, why: GatewayError) -> None:
+    def failed(self, turn: _Turn, request: Request, why: GatewayError) -> None:
         """Take the failure to ask the server, for all requests that wait."""
-        self._over(turn, call)
+        self._over(turn, request)
         # The requests behind would only start the server again, one after the other.
         waiting, turn.topic.line = turn.topic.line, deque()
         for each in waiting:
             del self._standing[each]
-        if call.method == SUBSCRIBE:
+        if request.method == SUBSCRIBE:
             self._put_by(turn.topic.uri)  # a slow server may still carry it out
-        for late in (call, *waiting):
+        for late in (request, *waiting):
             late.sink.failed(late, why)
         self._advance(turn.topic)
 
-    def _over(self, turn: _Turn, call: Request) -> None:
+    def _over(self, turn: _Turn, request: Request) -> None:
         turn.topic.asking = None
-        call.sink = turn.sink
+        request.sink = turn.sink
 
     def _join(self, session: Session, topic: _Topic) -> None:
         if session in topic.holders or not session.id:

@@ -127,7 +127,7 @@ class ClientListener:
     :ivar ended: called when the listening is over.
     """
 
-    call: Request
+    request: Request
     filter: Filter
     ended: Callable[[Request], object]
 
@@ -141,22 +141,22 @@ class ClientListener:
         params = peek.members(message, "params")
         params["_meta"] = jsonrpc.raw(peek.members(params, "_meta") | self._mark())
         message["params"] = jsonrpc.raw(params)
-        if not self.call.sink.noticed(self.call, jsonrpc.encode(message)):
-            self.ended(self.call)
+        if not self.request.sink.noticed(self.request, jsonrpc.encode(message)):
+            self.ended(self.request)
 
     def _mark(self) -> Envelope:
-        return {modern.SUBSCRIPTION_KEY: Raw(self.call.id)}
+        return {modern.SUBSCRIPTION_KEY: Raw(self.request.id)}
 
     def refused(self, why: GatewayError | Raw) -> None:
         """Fail the request."""
-        self.ended(self.call)
-        refuse(self.call, why)
+        self.ended(self.request)
+        refuse(self.request, why)
 
     def over(self, reply: Envelope) -> None:
         """Answer the request, which ends the listening."""
-        self.ended(self.call)
+        self.ended(self.request)
         result = {"resultType": jsonrpc.raw("complete"), "_meta": jsonrpc.raw(self._mark())}
-        self.call.sink.answered(self.call, jsonrpc.result(jsonrpc.NULL, result))
+        self.request.sink.answered(self.request, jsonrpc.result(jsonrpc.NULL, result))
 
 
 @define(eq=False, repr=False)
@@ -166,25 +166,25 @@ class _Upstream:
     listening: Listening
     asked: Filter
     message: Message = field(repr=False)
-    call: Request = field(init=False)
+    request: Request = field(init=False)
     honoured: Filter | None = None
     is_gone: bool = False
 
     def __attrs_post_init__(self) -> None:
-        self.call = Request(None, self.message, None, self)
+        self.request = Request(None, self.message, None, self)
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Take the response: a refusal, or the end of the listening."""
         self.listening.ended(self, reply)
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Take the failure: the request could not be sent, or the child has ended."""
         self.listening.lost(self, why)
 
-    def progressed(self, call: Request, message: bytes) -> None:
+    def progressed(self, request: Request, message: bytes) -> None:
         """Ignore progress."""
 
-    def noticed(self, call: Request, message: bytes) -> bool:
+    def noticed(self, request: Request, message: bytes) -> bool:
         """Take no message: notifications come through `Listening.noticed`."""
         return False
 
@@ -336,13 +336,13 @@ class Listening:
         message = Message(MessageKind.REQUEST, envelope, modern.LISTEN)
         upstream = self._coming = _Upstream(self, union, message)
         try:
-            conversation.request(upstream.call)
+            conversation.request(upstream.request)
         except GatewayError as why:
             self.lost(upstream, why)
 
     def _give_up(self, upstream: _Upstream) -> None:
         if self._conversation is not None:
-            self._conversation.cancel(upstream.call, "others listen in its place")
+            self._conversation.cancel(upstream.request, "others listen in its place")
 
     def _acknowledge(self, upstream: _Upstream) -> None:
         honoured = upstream.honoured or Filter()
@@ -360,7 +360,7 @@ class Listening:
     def _upstream(self, message: Envelope) -> _Upstream | None:
         number = jsonrpc.integer(modern.subscription(message))
         for each in (self._open, self._coming):
-            if each is not None and each.call.number == number:
+            if each is not None and each.request.number == number:
                 return each
         return None
 
@@ -411,8 +411,8 @@ class Listening:
         # The server ends its listening by cancelling the request, without a response.
         number = jsonrpc.integer(peek.members(message, "params").get("requestId"))
         for upstream in (self._open, self._coming):
-            if upstream is not None and upstream.call.number == number and self._conversation is not None:
-                self._conversation.pending.pop(upstream.call.number, None)
+            if upstream is not None and upstream.request.number == number and self._conversation is not None:
+                self._conversation.pending.pop(upstream.request.number, None)
                 self.ended(upstream, {"result": Raw(b'{"resultType":"complete"}')})
 
     def ended(self, upstream: _Upstream, reply: Envelope) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from attrs import define, frozen
 
 from mcpgateway.errors import GatewayError
-from mcpgateway.hub.filters import Between
+from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.interfaces import Request
 from mcpgateway.owntools import answers
 from mcpgateway.owntools.tool import READ, UNDERSCORED, Access, Tool
@@ -48,7 +48,7 @@ class Audited:
         """``write`` or ``run``."""
         return self._tool.tier
 
-    def call(self, call: Request, arguments: Envelope, access: Access) -> None:
+    def call(self, request: Request, arguments: Envelope, access: Access) -> None:
         """Serve the call, and record its outcome.
 
         :raise GatewayError: it cannot be served; the caller answers with a failed result.
@@ -59,22 +59,22 @@ class Audited:
         def ended(status: int) -> None:
             self._audit(operation, "tools/call", status, principal, about)
 
-        call.sink = _Outcome(call.sink, ended)
-        self._tool.call(call, arguments, access)
+        request.sink = _Outcome(request.sink, ended)
+        self._tool.call(request, arguments, access)
 
 
 @define(eq=False, repr=False)
-class _Outcome(Between):
+class _Outcome(SinkFilter):
     """Records the outcome of a call."""
 
     ended: Callable[[int], None]
 
-    def answered(self, call: Request, reply: Envelope) -> None:
+    def answered(self, request: Request, reply: Envelope) -> None:
         """Record the result of the tool."""
         self.ended(FAILED if "error" in reply or answers.is_failed(reply) else DONE)
-        self.sink.answered(call, reply)
+        self.sink.answered(request, reply)
 
-    def failed(self, call: Request, why: GatewayError) -> None:
+    def failed(self, request: Request, why: GatewayError) -> None:
         """Record the error of the tool."""
         self.ended(FAILED)
-        self.sink.failed(call, why)
+        self.sink.failed(request, why)

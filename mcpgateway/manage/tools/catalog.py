@@ -44,9 +44,9 @@ class ListCatalog:
         readOnlyHint=True,
     )
 
-    def call(self, call: Request, said: Envelope, access: Access) -> None:
+    def call(self, request: Request, said: Envelope, access: Access) -> None:
         """Answer with the servers that match, best first."""
-        answer_later(call, self._listed(said, access))
+        answer_later(request, self._listed(said, access))
 
     async def _listed(self, said: Envelope, access: Access) -> dict[str, Any]:
         made = self._make()
@@ -123,7 +123,7 @@ class GetHealth:
         readOnlyHint=True,
     )
 
-    def call(self, call: Request, said: Envelope, access: Access) -> None:
+    def call(self, request: Request, said: Envelope, access: Access) -> None:
         """Answer with a line for each server."""
         made = self._make()
         name = arguments.text(said, "server")
@@ -132,14 +132,14 @@ class GetHealth:
         if name and not specs:
             near = did_you_mean(name, [each.name for each in seen])
             hint = f"did you mean {' or '.join(near)}?" if near else "list_all_servers says which there are"
-            answers.failed(call, f"there is no server '{name[:60]}'", hint)
+            answers.failed(request, f"there is no server '{name[:60]}'", hint)
             return
         servers = [made.sight.shown(each) for each in specs]
         config = made.sight.config()
         ill = [each["name"] for each in servers if each["health"] in ("degraded", "unhealthy")]
         problems = list(config.get("problems") or ())
         answers.text(
-            call,
+            request,
             {
                 "status": "degraded" if ill or problems else "ok",
                 "version": __version__,
@@ -173,13 +173,13 @@ class Docs:
         readOnlyHint=True,
     )
 
-    def call(self, call: Request, said: Envelope, access: Access) -> None:
+    def call(self, request: Request, said: Envelope, access: Access) -> None:
         """Answer with the topics and keys that match best."""
         query = arguments.text(said, "search", "query", "topic")
         known = tuple(topics(package_data.topics()))
         if not query:
             answers.text(
-                call,
+                request,
                 {"topics": [each.title for each in known], "hint": 'such as {"search": "install a server"}'},
             )
             return
@@ -187,10 +187,10 @@ class Docs:
         keys = list(_keys(query))
         if not found and not keys:
             hint = "topics: " + ", ".join(each.title for each in known)
-            answers.failed(call, f"nothing is written about '{query[:60]}'", hint)
+            answers.failed(request, f"nothing is written about '{query[:60]}'", hint)
             return
         shown = [{"title": each.title, "text": each.text[:TOPIC_CHARACTERS]} for each in found]
-        answers.text(call, {"topics": shown, **({"keys": keys} if keys else {})})
+        answers.text(request, {"topics": shown, **({"keys": keys} if keys else {})})
 
 
 def topics(text: str) -> Iterator[Topic]:
@@ -225,14 +225,14 @@ def _keys(query: str) -> Iterator[dict[str, str]]:
     ranked: list[tuple[int, str, Mapping[str, str]]] = []
     for place, section in SECTIONS.values():
         for key in section.keys.values():
-            road = f"{place}.{key.name}" if place else key.name
+            key_path = f"{place}.{key.name}" if place else key.name
             held = _words(re.sub(r"([a-z])([A-Z])", r"\1 \2", key.name))
-            score = 100 * (dotted in (road.lower(), key.name.lower())) + sum(
+            score = 100 * (dotted in (key_path.lower(), key.name.lower())) + sum(
                 10 * any(each == word for each in held) for word in words
             )
             if score:
                 says = key.says if key.default is None else f"{key.says} Default: {key.default!r}."
-                ranked.append((score, road, {"key": road, "takes": key.kind.words, "says": says}))
+                ranked.append((score, key_path, {"key": key_path, "takes": key.kind.words, "says": says}))
     ranked.sort(key=lambda each: (-each[0], each[1]))
     best = ranked[0][0] if ranked else 0
     for score, _, shown in ranked[:KEYS_SHOWN]:

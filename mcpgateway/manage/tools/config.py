@@ -14,14 +14,14 @@ from mcpgateway.config.edit.change import (
     Patch,
     added,
     dotted,
+    key_path_of,
     risky,
-    road_of,
     spelled,
     switched,
     taken,
     touched,
 )
-from mcpgateway.config.edit.edits import Edit, Rename, Road
+from mcpgateway.config.edit.edits import Edit, KeyPath, Rename
 from mcpgateway.config.names import RESERVED_BEFORE_MCP
 from mcpgateway.discovery.naming import did_you_mean
 from mcpgateway.errors import InvalidParams
@@ -95,9 +95,9 @@ class GetServerConfig:
         readOnlyHint=True,
     )
 
-    def call(self, call: Request, said: Envelope, access: Access) -> None:
+    def call(self, request: Request, said: Envelope, access: Access) -> None:
         """Answer with the entry."""
-        answer_later(call, self._shown(said, access))
+        answer_later(request, self._shown(said, access))
 
     async def _shown(self, said: Envelope, access: Access) -> dict[str, Any]:
         return entry_of(said, access, self._make())
@@ -169,24 +169,28 @@ class ManageConfig:
         destructiveHint=True,
     )
 
-    def call(self, call: Request, said: Envelope, access: Access) -> None:
+    def call(self, request: Request, said: Envelope, access: Access) -> None:
         """Answer with the configuration, or the change."""
-        answer_later(call, self._done(call, said, access))
+        answer_later(request, self._done(request, said, access))
 
-    async def _done(self, call: Request, said: Envelope, access: Access) -> dict[str, Any]:
+    async def _done(self, request: Request, said: Envelope, access: Access) -> dict[str, Any]:
         made = self._make()
         action = _action(said)
         if action == "get":
             return entry_of(said, access, made) if arguments.text(said, "server") else _whole(made, access)
         place = where(said, made.plans.workspaces)
         if action == "remove":
-            return {"changed": True, "action": action, **await removed(self.name, call, said, access, made)}
+            return {
+                "changed": True,
+                "action": action,
+                **await removed(self.name, request, said, access, made),
+            }
         name = known_name(said, access, place)
         entry = made.plans.definition_of(name, place.root)
-        change = _change(action, name, entry if isinstance(entry, Mapping) else {}, said, call, made)
+        change = _change(action, name, entry if isinstance(entry, Mapping) else {}, said, request, made)
         words = change.words
         if words and action not in ("enable", "disable"):
-            added = dict.fromkeys(_road(said)[:1], True) if action == "set" else {}
+            added = dict.fromkeys(_key_path(said)[:1], True) if action == "set" else {}
             made.installing.check_may_run(
                 access.principal, {**(entry if isinstance(entry, Mapping) else {}), **added}
             )
@@ -196,7 +200,7 @@ class ManageConfig:
                 renamed = visible(arguments.text(said, "new_name"))
                 words = f"Call the server {visible(name)} {renamed}?\n{words_of_served(served)}"
         if words:
-            await agreed(call, access, _question(words, place), retry_of(self.name, said))
+            await agreed(request, access, _question(words, place), retry_of(self.name, said))
         file = made.installing.change(change.edits, place.root) if change.edits else ""
         return {
             "changed": bool(file),
@@ -239,17 +243,17 @@ def _question(words: str, place: ChangeTarget) -> str:
 
 
 def _change(
-    action: str, name: str, entry: Mapping[str, Any], said: Envelope, call: Request, made: Management
+    action: str, name: str, entry: Mapping[str, Any], said: Envelope, request: Request, made: Management
 ) -> _Change:
     match action:
         case "enable" | "disable":
             return _switched(name, entry, on=action == "enable")
         case "set":
-            return _set(name, entry, said, call)
+            return _set(name, entry, said, request)
         case "unset":
             return _unset(name, entry, said)
         case "add_env" | "add_headers":
-            return _added(name, entry, said, call, "env" if action == "add_env" else "headers")
+            return _added(name, entry, said, request, "env" if action == "add_env" else "headers")
         case "remove_env" | "remove_headers":
             return _taken(name, entry, names(said, "names"), "env" if action == "remove_env" else "headers")
         case "rename":
@@ -266,39 +270,41 @@ def _switched(name: str, entry: Mapping[str, Any], *, on: bool) -> _Change:
     return _Change(edits, f"Switch the server {visible(name)} on, so that it runs?" if on and edits else "")
 
 
-def _set(name: str, entry: Mapping[str, Any], said: Envelope, call: Request) -> _Change:
-    road = _road(said)
+def _set(name: str, entry: Mapping[str, Any], said: Envelope, request: Request) -> _Change:
+    key_path = _key_path(said)
     if "value" not in said:
         raise InvalidParams('"value" is missing', "unset takes a key away")
     value = arguments.value(said, "value")
-    edits = Patch(values={road: value}).edits(name, entry)
-    check_definition(touched(name, entry, edits), may_hold_secrets=call.is_admin)
+    edits = Patch(values={key_path: value}).edits(name, entry)
+    check_definition(touched(name, entry, edits), may_hold_secrets=request.is_admin)
     words = ""
-    if edits and risky(road[:1]):
-        words = f"Set {visible(dotted(road))} of the server {visible(name)} to this?\n{visible(_said(value))}"
+    if edits and risky(key_path[:1]):
+        words = (
+            f"Set {visible(dotted(key_path))} of the server {visible(name)} to this?\n{visible(_said(value))}"
+        )
     return _Change(edits, words)
 
 
 def _unset(name: str, entry: Mapping[str, Any], said: Envelope) -> _Change:
-    road = _road(said)
-    edits = Patch(unset=(road,)).edits(name, entry)
-    is_risky = edits and risky(road[:1])
-    words = f"Take {visible(dotted(road))} of the server {visible(name)} away?" if is_risky else ""
+    key_path = _key_path(said)
+    edits = Patch(unset=(key_path,)).edits(name, entry)
+    is_risky = edits and risky(key_path[:1])
+    words = f"Take {visible(dotted(key_path))} of the server {visible(name)} away?" if is_risky else ""
     return _Change(edits, words)
 
 
-def _road(said: Envelope) -> Road:
-    road = road_of(arguments.needed(said, "key", EXAMPLE))
-    if road[0] in BY_HAND:
-        raise InvalidParams(f"{road[0]} can only be set by hand", "write it into the configuration file")
-    return road
+def _key_path(said: Envelope) -> KeyPath:
+    key_path = key_path_of(arguments.needed(said, "key", EXAMPLE))
+    if key_path[0] in BY_HAND:
+        raise InvalidParams(f"{key_path[0]} can only be set by hand", "write it into the configuration file")
+    return key_path
 
 
-def _added(name: str, entry: Mapping[str, Any], said: Envelope, call: Request, key: str) -> _Change:
+def _added(name: str, entry: Mapping[str, Any], said: Envelope, request: Request, key: str) -> _Change:
     given = texts(said, key)
     if not given:
         raise InvalidParams(f'"{key}" is missing', f'such as {{"{key}": {{"NAME": "value"}}}}')
-    if not call.is_admin:
+    if not request.is_admin:
         check_secrets(given)
     lines = "\n".join(f"{visible(each)}: {visible(value)}" for each, value in given.items())
     what = "variables" if key == ENV else "headers"

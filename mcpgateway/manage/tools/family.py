@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from mcpgateway.backends.validation import ValidationReport, validate
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import BackendTimeout
-from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.interfaces import ILauncher
 from mcpgateway.manage.install import CONNECT_S, INSTALL_S, Installer
 from mcpgateway.manage.install_plans import InstallPlanner, InstallWorkspaces
@@ -36,7 +36,7 @@ class ManagementParts:
 
     sight: GatewayStatus
     reload: Reload
-    switchboard: Switchboard
+    dispatcher: LegacyDispatcher
     home: str
     launcher: ILauncher
     clock: IReactorTime
@@ -44,37 +44,37 @@ class ManagementParts:
 
 def managed(parts: ManagementParts) -> tuple[Tool, ...]:
     """Return the management tools, in the order of their list."""
-    switchboard, clock = parts.switchboard, parts.clock
+    dispatcher, clock = parts.dispatcher, parts.clock
 
     def visit(server: ServerSpec, principal: str) -> Awaitable[Sequence[str]]:
-        return list_tools(switchboard, clock, server, principal)
+        return list_tools(dispatcher, clock, server, principal)
 
     def make() -> Management:
-        installing = installing_of(parts.reload, switchboard, parts.home, parts.launcher, clock)
+        installing = installing_of(parts.reload, dispatcher, parts.home, parts.launcher, clock)
         return Management(parts.sight, installing, visit)
 
     return management(make)
 
 
 def installing_of(
-    reload: Reload, switchboard: Switchboard, home: str, launcher: ILauncher, clock: IReactorTime
+    reload: Reload, dispatcher: LegacyDispatcher, home: str, launcher: ILauncher, clock: IReactorTime
 ) -> Installer:
     """Return the installer for the configuration's entries."""
 
     def try_out(server: ServerSpec) -> Deferred[ValidationReport]:
         return validate(server, launcher, clock, INSTALL_S, CONNECT_S)
 
-    return Installer(reload, InstallPlanner(reload, InstallWorkspaces(switchboard.scopes), home), try_out)
+    return Installer(reload, InstallPlanner(reload, InstallWorkspaces(dispatcher.scopes), home), try_out)
 
 
 async def list_tools(
-    switchboard: Switchboard, clock: IReactorTime, server: ServerSpec, principal: str
+    dispatcher: LegacyDispatcher, clock: IReactorTime, server: ServerSpec, principal: str
 ) -> Sequence[str]:
     """Return the names of a server's tools.
 
     :raise GatewayError: the server could not be asked, or takes too long.
     """
-    visited = ensureDeferred(_tools(switchboard, server, principal))
+    visited = ensureDeferred(_tools(dispatcher, server, principal))
     visited.addTimeout(LISTING_S, clock)
     try:
         return await visited
@@ -82,8 +82,8 @@ async def list_tools(
         raise BackendTimeout(f"{server.name} did not list its tools within {LISTING_S:g} s") from None
 
 
-async def _tools(switchboard: Switchboard, server: ServerSpec, principal: str) -> list[str]:
-    visit = await InternalClient.begin(switchboard, server, principal)
+async def _tools(dispatcher: LegacyDispatcher, server: ServerSpec, principal: str) -> list[str]:
+    visit = await InternalClient.begin(dispatcher, server, principal)
     try:
         if not visit.offers("tools"):
             return []

@@ -94,18 +94,18 @@ class InstallServer:
         openWorldHint=True,
     )
 
-    def call(self, call: Request, said: Envelope, access: Access) -> None:
+    def call(self, request: Request, said: Envelope, access: Access) -> None:
         """Answer when the new server's tools are listed, or nothing has changed."""
-        answer_later(call, self._install(call, said, access))
+        answer_later(request, self._install(request, said, access))
 
-    async def _install(self, call: Request, said: Envelope, access: Access) -> dict[str, Any]:
+    async def _install(self, request: Request, said: Envelope, access: Access) -> dict[str, Any]:
         made = self._make()
         place = where(said, made.plans.workspaces)
-        recipe, definition = self._definition(call, said, made, place)
+        recipe, definition = self._definition(request, said, made, place)
         made.installing.check_may_run(access.principal, definition)
         plan = made.plans.plan(recipe.name, definition, place.root)
         if not plan.is_there:
-            await agreed(call, access, _question(plan, recipe), retry_of(self.name, said))
+            await agreed(request, access, _question(plan, recipe), retry_of(self.name, said))
         installed = await made.installing.install(plan, lambda spec: _tools(made, access, spec))
         result = {
             "installed": True,
@@ -126,7 +126,7 @@ class InstallServer:
         return result
 
     def _definition(
-        self, call: Request, said: Envelope, made: Management, place: ChangeTarget
+        self, request: Request, said: Envelope, made: Management, place: ChangeTarget
     ) -> tuple[Recipe, dict[str, Any]]:
         recipe = recipe_of(arguments.value(said, "server"), arguments.text(said, "prefer"))
         recipe = evolve(recipe, name=arguments.text(said, "name") or recipe.name)
@@ -144,7 +144,7 @@ class InstallServer:
             if not isinstance(more, list) or "command" not in definition:
                 raise InvalidParams('"args" must be a list of the arguments of a program')
             definition["args"] = [*definition.get("args", []), *more]
-        check_definition(definition, may_hold_secrets=call.is_admin)
+        check_definition(definition, may_hold_secrets=request.is_admin)
         return recipe, definition
 
 
@@ -164,16 +164,16 @@ class RemoveServer:
         idempotentHint=True,
     )
 
-    def call(self, call: Request, said: Envelope, access: Access) -> None:
+    def call(self, request: Request, said: Envelope, access: Access) -> None:
         """Answer when the server is removed."""
-        answer_later(call, self._remove(call, said, access))
+        answer_later(request, self._remove(request, said, access))
 
-    async def _remove(self, call: Request, said: Envelope, access: Access) -> dict[str, Any]:
-        return {"removed": True, **await removed(self.name, call, said, access, self._make())}
+    async def _remove(self, request: Request, said: Envelope, access: Access) -> dict[str, Any]:
+        return {"removed": True, **await removed(self.name, request, said, access, self._make())}
 
 
 async def removed(
-    tool: str, call: Request, said: Envelope, access: Access, made: Management
+    tool: str, request: Request, said: Envelope, access: Access, made: Management
 ) -> dict[str, Any]:
     """Remove a server from the configuration, with the user's consent; return the outcome."""
     place = where(said, made.plans.workspaces)
@@ -183,7 +183,7 @@ async def removed(
     words = [f"Remove the server {visible(name)} for {visible(whose)}?", "A copy of its entry is kept."]
     if served:
         words.append(words_of_served(served))
-    await agreed(call, access, "\n".join(words), retry_of(tool, said))
+    await agreed(request, access, "\n".join(words), retry_of(tool, said))
     file, kept = made.installing.remove(name, place.root)
     hint = f"what it was is kept in {kept}, for its user"
     return {"server": name, "scope": str(place), "file": file, "kept": kept, "hint": hint}

@@ -92,20 +92,20 @@ class ChangeTarget:
         return f"workspace {self.root}" if self.root else GLOBAL
 
 
-def answer_later(call: Request, work: Coroutine[Deferred[Any], Any, Any]) -> None:
+def answer_later(request: Request, work: Coroutine[Deferred[Any], Any, Any]) -> None:
     """Answer a call with the result of a coroutine."""
     done = Deferred.fromCoroutine(work)
-    done.addCallback(lambda value: answers.text(call, value))
-    done.addErrback(_failed, call)
+    done.addCallback(lambda value: answers.text(request, value))
+    done.addErrback(_failed, request)
 
 
-def _failed(why: Failure, call: Request) -> None:
+def _failed(why: Failure, request: Request) -> None:
     error = why.value
     if isinstance(error, GatewayError):
-        answers.failed_by(call, error)
+        answers.failed_by(request, error)
         return
     _log.failure("a management tool broke", why, event="management.broken")
-    answers.failed(call, "something went wrong in the gateway; its log says what")
+    answers.failed(request, "something went wrong in the gateway; its log says what")
 
 
 def where(said: Envelope, workspaces: InstallWorkspaces) -> ChangeTarget:
@@ -131,19 +131,19 @@ def where(said: Envelope, workspaces: InstallWorkspaces) -> ChangeTarget:
     return ChangeTarget(root)
 
 
-async def agreed(call: Request, access: Access, question: str, retry: str) -> None:
+async def agreed(request: Request, access: Access, question: str, retry: str) -> None:
     """Return only with a person's consent; see Note [A model's word].
 
     :param retry: the command with which a human makes the same change.
     :raise GatewayError: consent was refused or is not possible; no file was changed.
     """
-    if call.is_admin:
+    if request.is_admin:
         return
     hint = f"a human can do it in a terminal: {retry}"
     if len(question) > QUESTION_CHARACTERS:
         raise Refused("that is too long to be asked about", hint)
     try:
-        said = await access.elicit(call, {"message": question, "requestedSchema": FORM})
+        said = await access.elicit(request, {"message": question, "requestedSchema": FORM})
     except CallerError as why:
         raise Refused(
             "this needs a yes of the user, and your client cannot ask; nothing was changed", hint

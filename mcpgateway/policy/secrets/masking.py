@@ -125,8 +125,8 @@ def secret_words(words: Sequence[str]) -> Iterator[str]:
     for word, visible in zip(words, arguments(list(words)), strict=True):
         if word == visible:
             continue
-        road = "(.*)".join(map(re.escape, visible.split(MASK)))
-        found = re.fullmatch(road, word, re.DOTALL)
+        pattern = "(.*)".join(map(re.escape, visible.split(MASK)))
+        found = re.fullmatch(pattern, word, re.DOTALL)
         for part in found.groups() if found else (word,):
             yield from (each for each in _spoken(part) if len(each) >= NAMED_CHARS)
 

@@ -38,12 +38,12 @@ def allocated_bytes() -> int:
     if tell is None:
         return 0
 
-    class Told(ctypes.Structure):
+    class MallocStatistics(ctypes.Structure):
         """The ``struct mallinfo2`` of glibc."""
 
         _fields_ = [(name, ctypes.c_size_t) for name in MALLINFO2]
 
-    tell.restype = Told
+    tell.restype = MallocStatistics
     told = tell()
     return int(told.uordblks + told.hblkhd)
 

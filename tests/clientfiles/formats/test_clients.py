@@ -58,7 +58,7 @@ class SampleTests:
         after, _ = replace(text, name, wishes_for(name, text, by_command=by_command))
         for one, other in zip(before, listed_in(name, after), strict=True):
             if one.kind is EntryKind.PROGRAM:
-                assert (other.kind, other.road) == (EntryKind.ENROLLED, one.road)
+                assert (other.kind, other.key_path) == (EntryKind.ENROLLED, one.key_path)
                 assert other.served == "-".join(one.title.split())
             else:
                 assert other == one
@@ -83,7 +83,7 @@ class SampleTests:
             for each in listed_in("claude-code/.claude.json", text_of("claude-code/.claude.json"))
         }
         assert found["db"].project == "/home/ann/shop"
-        assert found["db"].road == ("projects", "/home/ann/shop", "mcpServers", "db")
+        assert found["db"].key_path == ("projects", "/home/ann/shop", "mcpServers", "db")
         assert not found["github"].project
         assert (found["gone"].kind, found["gone"].served) == (EntryKind.ENROLLED, "gone")
         assert (found["ours"].kind, found["ours"].served) == (EntryKind.ENROLLED, "ours")
@@ -185,7 +185,7 @@ class KindTests:
             "mcpServers": [{"name": "a", "command": "x"}, {"command": "y"}, 1, {"name": "a", "command": "z"}]
         }
         (found,) = DIALECTS["continue"].listed(value, BASE)
-        assert (found.road, found.program.command) == (("mcpServers", "a"), "x")
+        assert (found.key_path, found.program.command) == (("mcpServers", "a"), "x")
 
 
 class VariableTests:
@@ -476,17 +476,17 @@ class InPlaceTests:
                 listed(client, {"command": "x"}), ["g", "connect", "x", "--project", self.PROJECT]
             )
         else:
-            road = {"codex": ["http_headers"], "continue": ["requestOptions", "headers"]}.get(
+            key_path = {"codex": ["http_headers"], "continue": ["requestOptions", "headers"]}.get(
                 client, ["headers"]
             )
             held = made
-            for key in road:
+            for key in key_path:
                 held = held[key]
             assert held["Mcp-Project-Path"] == self.SAID
-        road = listed(client, {}).road
-        assert dialect.names_project(road, made, self.PROJECT)
-        assert not dialect.names_project(road, made, "/p")
-        assert not dialect.names_project(road, "odd", "/p")
+        key_path = listed(client, {}).key_path
+        assert dialect.names_project(key_path, made, self.PROJECT)
+        assert not dialect.names_project(key_path, made, "/p")
+        assert not dialect.names_project(key_path, "odd", "/p")
 
     def test_headers_stay(self):
         """Headers that an entry has already stay beside it."""

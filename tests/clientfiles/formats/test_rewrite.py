@@ -70,7 +70,7 @@ class SampleTests:
         """A text is what it was outside of the entries that gave way: comments, order and all."""
         text = text_of(name)
         after, replaced = rewritten(name, text)
-        _, ours = replace(after, name, [(each.road, each.former) for each in replaced])
+        _, ours = replace(after, name, [(each.key_path, each.former) for each in replaced])
         for one, other in zip(replaced, ours, strict=True):
             assert one.written in text
             assert other.written in after
@@ -82,7 +82,7 @@ class SampleTests:
         """Where its text is not known any more, an entry comes back with its value."""
         text = text_of(name)
         after, replaced = rewritten(name, text)
-        bare = [type(each)(each.road, each.title, each.former, each.ours) for each in replaced]
+        bare = [type(each)(each.key_path, each.title, each.former, each.ours) for each in replaced]
         made = given_back(name, after, bare).text
         assert edits.same(value_of(name, made), value_of(name, text))
 
@@ -92,9 +92,9 @@ class SampleTests:
         text = text_of(name)
         after, replaced = rewritten(name, text)
         first = replaced[0]
-        after = edited(name, after, Put((*first.road, "added"), ["by the user"]))
+        after = edited(name, after, Put((*first.key_path, "added"), ["by the user"]))
         made = given_back(name, after, replaced).text
-        wanted = edits.changed(value_of(name, text), Put((*first.road, "added"), ["by the user"]), name)
+        wanted = edits.changed(value_of(name, text), Put((*first.key_path, "added"), ["by the user"]), name)
         assert edits.same(value_of(name, made), wanted)
 
     @pytest.mark.parametrize("name", NAMES)
@@ -103,9 +103,9 @@ class SampleTests:
         text = text_of(name)
         after, replaced = rewritten(name, text)
         first = replaced[0]
-        made = given_back(name, edited(name, after, Remove(first.road)), replaced)
+        made = given_back(name, edited(name, after, Remove(first.key_path)), replaced)
         assert made.gone == (first.title,)
-        wanted = edits.changed(value_of(name, text), Remove(first.road), name)
+        wanted = edits.changed(value_of(name, text), Remove(first.key_path), name)
         assert edits.same(value_of(name, made.text), wanted)
 
     @pytest.mark.parametrize("name", NAMES)
@@ -114,9 +114,9 @@ class SampleTests:
         text = text_of(name)
         after, replaced = rewritten(name, text)
         first = replaced[0]
-        made = given_back(name, edited(name, after, Rename(first.road, "other")), replaced)
+        made = given_back(name, edited(name, after, Rename(first.key_path, "other")), replaced)
         assert made.restored[0] == first.title
-        wanted = edits.changed(value_of(name, text), Rename(first.road, "other"), name)
+        wanted = edits.changed(value_of(name, text), Rename(first.key_path, "other"), name)
         assert edits.same(value_of(name, made.text), wanted)
 
     @pytest.mark.parametrize("name", NAMES)
@@ -126,12 +126,12 @@ class SampleTests:
         after, replaced = rewritten(name, text)
         first = replaced[0]
         dialect = dialect_of(name)
-        (listed,) = [each for each in listed_in(name, after) if each.road == first.road]
-        after = edited(name, after, Put(first.road, dialect.by_command(listed, ["mine", "now"])))
+        (listed,) = [each for each in listed_in(name, after) if each.key_path == first.key_path]
+        after = edited(name, after, Put(first.key_path, dialect.by_command(listed, ["mine", "now"])))
         made = given_back(name, after, replaced)
         assert made.kept == (first.title,)
-        there = edits.at(value_of(name, made.text), first.road)
-        assert dialect.target_of(first.road, there) == ("mine", "now")
+        there = edits.at(value_of(name, made.text), first.key_path)
+        assert dialect.target_of(first.key_path, there) == ("mine", "now")
 
     @pytest.mark.parametrize("name", [each for each in NAMES if ".json" in each])
     def test_reformatted_meanwhile(self, name):
@@ -149,12 +149,12 @@ class SampleTests:
         text = text_of(name)
         dialect = dialect_of(name)
         programs = programs_in(name, text)
-        one = dialect.fresh("mcpgateway", programs[0].road[:-1])
-        wishes = [(one.road, dialect.by_command(one, ["mcpgateway", "stdio"]))]
-        wishes += [(each.road, None) for each in programs]
+        one = dialect.fresh("mcpgateway", programs[0].key_path[:-1])
+        wishes = [(one.key_path, dialect.by_command(one, ["mcpgateway", "stdio"]))]
+        wishes += [(each.key_path, None) for each in programs]
         after, replaced = replace(text, name, wishes)
         assert [each.kind for each in listed_in(name, after)].count(EntryKind.PROGRAM) == 0
-        assert edits.at(value_of(name, after), one.road) is not edits.MISSING
+        assert edits.at(value_of(name, after), one.key_path) is not edits.MISSING
         assert replaced[0].former is None
         assert {each.ours for each in replaced[1:]} == {None}
         assert reverse(after, splices(text, after)) == text
@@ -270,10 +270,10 @@ class GiveBackTests:
     def test_an_entry_that_was_not_there(self):
         """What was added goes, unless the user has made it into something else."""
         text = '{\n  "other": 1\n}\n'
-        road = ("mcpServers", "mcpgateway")
-        after, replaced = replace(text, self.NAME, [(road, {"url": "http://localhost:9100/mcp"})])
+        key_path = ("mcpServers", "mcpgateway")
+        after, replaced = replace(text, self.NAME, [(key_path, {"url": "http://localhost:9100/mcp"})])
         assert given_back(self.NAME, after, replaced).text == '{\n  "other": 1,\n  "mcpServers": {\n  }\n}\n'
-        mine = edited(self.NAME, after, Put((*road, "url"), "https://x.example"))
+        mine = edited(self.NAME, after, Put((*key_path, "url"), "https://x.example"))
         made = given_back(self.NAME, mine, replaced)
         assert (made.text, made.kept) == (mine, ("mcpgateway",))
 
@@ -289,7 +289,7 @@ class GiveBackTests:
         for name in ("cursor/mcp.json", "codex/config.toml", "goose/config.yaml"):
             dialect = dialect_of(name)
             new = dialect.fresh("g")
-            after, _ = replace("", name, [(new.road, dialect.by_command(new, ["mcpgateway", "stdio"]))])
+            after, _ = replace("", name, [(new.key_path, dialect.by_command(new, ["mcpgateway", "stdio"]))])
             (found,) = listed_in(name, after)
             assert found.kind is EntryKind.ENROLLED
 
@@ -318,9 +318,9 @@ class GiveBackTests:
     )
     def test_refused(self, name, text, why):
         """What cannot be changed alone is refused by the name of its file, and nothing is damaged."""
-        road = (next(iter(dialect_of(name).tables))[0], "a")
+        key_path = (next(iter(dialect_of(name).tables))[0], "a")
         with pytest.raises(ConfigError, match=f"{name}.*{why}"):
-            replace(text, name, [(road, {"url": "http://localhost:9100/a/mcp"})])
+            replace(text, name, [(key_path, {"url": "http://localhost:9100/a/mcp"})])
 
     def test_a_key_that_is_there_twice(self):
         """Of two entries with one name the last counts, for every client; the other is left."""
@@ -455,7 +455,7 @@ class PropertyTests:
         """What somebody else changes meanwhile is in the text that is given back, and so is what gave way."""
         name, text = file
         after, replaced = rewritten(name, text)
-        every = [each.road for each in listed_in(name, after)]
+        every = [each.key_path for each in listed_in(name, after)]
         change = foreign(name, kind, data.draw(st.sampled_from(every)))
         try:
             theirs = edited(name, after, change) if change is not None else after
@@ -493,18 +493,18 @@ def with_table(name, value):
     return {**value, key: value.get(key, {})}
 
 
-def foreign(name, kind, road):
+def foreign(name, kind, key_path):
     """A change as somebody else makes it."""
     title = {"name": "new"} if name.startswith("continue") else {}
     match kind:
         case "add":
-            return Put((*road[:-1], "new"), {**title, "url": "https://new.example"})
+            return Put((*key_path[:-1], "new"), {**title, "url": "https://new.example"})
         case "remove":
-            return Remove(road)
+            return Remove(key_path)
         case "rename":
-            return Rename(road, "renamed")
+            return Rename(key_path, "renamed")
         case "note":
-            return Put((*road, "marker"), "theirs")
+            return Put((*key_path, "marker"), "theirs")
         case "other":
             return Put(("behind-it-all",), 1)
     return None

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mcpgateway.config.edit.change import Patch, overlapping, read_patch, road_of, touched
+from mcpgateway.config.edit.change import Patch, key_path_of, overlapping, read_patch, touched
 from mcpgateway.config.edit.edits import Put, Remove, Rename, rooted
 from mcpgateway.config.edit.file_text import edit
 from mcpgateway.config.read import parse
@@ -169,7 +169,9 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
     wanted = dict(draw(st.lists(SETS, max_size=4)))
     gone = draw(st.lists(GONE, max_size=3, unique=True))
     keys = [*wanted, *gone]
-    apart = all(not overlapping([road_of(a), road_of(b)]) for i, a in enumerate(keys) for b in keys[:i])
+    apart = all(
+        not overlapping([key_path_of(a), key_path_of(b)]) for i, a in enumerate(keys) for b in keys[:i]
+    )
     assume(keys and apart)
     return {**({"set": wanted} if wanted else {}), **({"unset": gone} if gone else {})}
 
@@ -180,13 +182,13 @@ def expected(entry: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
     if isinstance(made.get("env"), list):
         made["env"] = dict(each.split("=", 1) for each in made["env"])
     for key, value in body.get("set", {}).items():
-        *above, last = road_of(key)
+        *above, last = key_path_of(key)
         held = made
         for step in above:
             held = held.setdefault(step, {})
         held[last] = value
     for key in body.get("unset", ()):
-        *above, last = road_of(key)
+        *above, last = key_path_of(key)
         held = made
         for step in above:
             held = held.get(step, {})
@@ -248,7 +250,7 @@ class KeyTests:
     """Dotted keys."""
 
     @pytest.mark.parametrize(
-        ("key", "road"),
+        ("key", "key_path"),
         [
             ("timeout", ("timeout",)),
             ("lazy.idleTimeoutMs", ("lazy", "idleTimeoutMs")),
@@ -260,9 +262,9 @@ class KeyTests:
             ("_note.x", ("_note.x",)),
         ],
     )
-    def test_roads(self, key: str, road: tuple[str, ...]) -> None:
+    def test_roads(self, key: str, key_path: tuple[str, ...]) -> None:
         """Names that anybody chooses are whole, whatever dots they have."""
-        assert road_of(key) == road
+        assert key_path_of(key) == key_path
 
     @pytest.mark.parametrize(
         "key", ["", ".", "env.", "lazy.", "lazy.x", "nothing", "args.0", "command.x", "name"]
@@ -270,4 +272,4 @@ class KeyTests:
     def test_none(self, key: str) -> None:
         """What is no key of a server is said to be none."""
         with pytest.raises(InvalidParams):
-            road_of(key)
+            key_path_of(key)

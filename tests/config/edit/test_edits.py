@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mcpgateway.config.edit import json as edit_json
 from mcpgateway.config.edit import yaml
-from mcpgateway.config.edit.edits import Put, Remove, Rename, changed, road_to, rooted, same
+from mcpgateway.config.edit.edits import Put, Remove, Rename, changed, key_path_to, rooted, same
 from mcpgateway.config.edit.file_text import edit
 from mcpgateway.errors import ConfigError
 
@@ -227,7 +227,7 @@ class ChangeTests:
             edit('{"a": {}, "b": 1}', "f.json", change)
 
     @pytest.mark.parametrize(
-        ("value", "road"),
+        ("value", "key_path"),
         [
             ({}, ("servers", "n")),
             (None, ("servers", "n")),
@@ -237,9 +237,9 @@ class ChangeTests:
             ({"one": {"command": "x"}}, ("n",)),
         ],
     )
-    def test_where_a_new_server_goes(self, value, road):
+    def test_where_a_new_server_goes(self, value, key_path):
         """A new server goes where the others of its file are."""
-        assert road_to(value, "n") == road
+        assert key_path_to(value, "n") == key_path
 
     def test_rooted(self):
         """A change of a server is one of a file once it is known where the server stands."""
@@ -281,17 +281,17 @@ documents = st.fixed_dictionaries(
 def changes(draw):
     """A document, and a change of something in it."""
     document = draw(documents)
-    road = ["servers", draw(st.sampled_from(sorted(document["servers"])))]
+    key_path = ["servers", draw(st.sampled_from(sorted(document["servers"])))]
     if draw(st.booleans()):
-        road.append(draw(st.sampled_from(sorted(document["servers"][road[1]]))))
+        key_path.append(draw(st.sampled_from(sorted(document["servers"][key_path[1]]))))
     kind = draw(st.sampled_from(["put", "add", "remove", "rename"]))
     if kind == "remove":
-        return document, Remove(tuple(road))
+        return document, Remove(tuple(key_path))
     if kind == "rename":
-        return document, Rename(tuple(road), draw(names))
+        return document, Rename(tuple(key_path), draw(names))
     if kind == "add":
-        road[-1] = draw(names)
-    return document, Put(tuple(road), draw(values))
+        key_path[-1] = draw(names)
+    return document, Put(tuple(key_path), draw(values))
 
 
 def attempt(text, file, change):
@@ -326,8 +326,8 @@ class PropertyTests:
         made = attempt(text, "f.yaml", change)
         assert same(yaml.values(made, ""), changed(yaml.values(text, ""), change, ""))
         lost = [each for each in comments(text, ("# about",)) if each not in made]
-        inside = json.dumps(change.road[1])
-        held = document["servers"].get(change.road[1])
+        inside = json.dumps(change.key_path[1])
+        held = document["servers"].get(change.key_path[1])
         allowed = {f"# about {json.dumps(key)}" for key in (held if isinstance(held, dict) else ())}
         assert set(lost) <= allowed | {f"# about {inside}"}
 
@@ -338,9 +338,9 @@ class PropertyTests:
         text = json.dumps(document, indent=indent, ensure_ascii=False)
         made = attempt(text, "f.json", change)
         assert same(edit_json.values(made, ""), changed(document, change, ""))
-        for name, written in others(text, change.road[1]).items():
+        for name, written in others(text, change.key_path[1]).items():
             if not isinstance(change, Rename) or change.name != name:
-                assert others(made, change.road[1]).get(name) == written
+                assert others(made, change.key_path[1]).get(name) == written
 
     @given(changes())
     def test_json_with_comments(self, drawn):

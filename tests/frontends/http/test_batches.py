@@ -124,7 +124,7 @@ class BatchTests:
         for request in asked(gateway):
             gateway.child.answer(request, {})
         assert not gateway.door.streams.waiting
-        assert len(gateway.switchboard.calls) == 0
+        assert len(gateway.dispatcher.calls) == 0
 
     def test_cancelling_one(self, gateway: MemoryGateway) -> None:
         """A request of a batch is cancelled as any other."""

@@ -430,7 +430,7 @@ class SessionTests:
     def test_one_that_breaks(self, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch) -> None:
         """A fault of the gateway's own is told without its details."""
         link = Link(gateway)
-        monkeypatch.setattr(gateway.switchboard, "initialize", lambda *_: 1 / 0)
+        monkeypatch.setattr(gateway.dispatcher, "initialize", lambda *_: 1 / 0)
         link.ask(1, "initialize", protocolVersion="2024-11-05")
         assert link.told[0]["error"]["message"] == "Internal error: the session could not be begun"
 
@@ -677,7 +677,7 @@ class EndTests:
         link.hang_up()
         assert gateway.child.is_stopping
         assert len(gateway.sessions) == 0
-        assert list(gateway.switchboard.pool) == []
+        assert list(gateway.dispatcher.pool) == []
 
     def test_an_open_question(self, gateway: MemoryGateway) -> None:
         """A question that is before the client is answered in its place."""
@@ -723,7 +723,7 @@ class EndTests:
         """When the session is ended from outside its calls are told, and the stream ends in order."""
         link = Link(gateway, "own").initialize()
         link.ask(1)
-        assert gateway.switchboard.end_named(only_session(gateway).id)
+        assert gateway.dispatcher.end_named(only_session(gateway).id)
         assert link.said[-1] == -32001
         assert link.has_ended
         assert link.post(request(2, "ping")).status == 404
@@ -733,7 +733,7 @@ class EndTests:
         link = Link(gateway)
         link.ask(1)
         link.initialize()
-        gateway.switchboard.end_named(only_session(gateway).id)
+        gateway.dispatcher.end_named(only_session(gateway).id)
         assert link.has_ended
         assert len(gateway.child.asked("notifications/cancelled")) == 1
 
@@ -769,7 +769,7 @@ class EndTests:
         """Streams end in order: idle ones at once, one with a call under way after its answer."""
         idle, fresh, busy = Link(gateway).initialize(), Link(gateway), Link(gateway).initialize()
         busy.ask(1)
-        gateway.switchboard.is_open = False
+        gateway.dispatcher.is_open = False
         gateway.door.streams.close()
         assert (idle.has_ended, fresh.has_ended, busy.has_ended) == (True, True, False)
         gateway.child.answer(awaiting(gateway.child)[0], {"in": "time"})
@@ -782,11 +782,11 @@ class EndTests:
         """A call that is cut off is told so before its stream ends."""
         link = Link(gateway).initialize()
         link.ask(1)
-        gateway.switchboard.is_open = False
+        gateway.dispatcher.is_open = False
         gateway.door.streams.close()
         link.ask(2)
         assert link.told[-1]["error"]["message"] == "the gateway is stopping"
-        gateway.switchboard.close()
+        gateway.dispatcher.close()
         assert [each["id"] for each in link.told[1:]] == [2, 1]
         assert link.has_ended
 
@@ -814,7 +814,7 @@ class EndTests:
     def test_no_session_while_the_gateway_stops(self, gateway: MemoryGateway) -> None:
         """A session is not begun any more."""
         link = Link(gateway)
-        gateway.switchboard.is_open = False
+        gateway.dispatcher.is_open = False
         link.ask(1, "initialize", protocolVersion="2024-11-05")
         assert link.told[0]["error"]["message"] == "the gateway is stopping"
 

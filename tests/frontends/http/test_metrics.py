@@ -19,7 +19,7 @@ from mcpgateway.interfaces import Request
 from mcpgateway.observe.savings import WEIGH_TICKS
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.system.usage import UsageFile
-from mcpgateway.views.specs import Keepers
+from mcpgateway.views.specs import ViewStorage
 from tests.support.gateway_in_memory import MemoryGateway
 from tests.support.instruments import MemoryWorld
 
@@ -109,7 +109,7 @@ class ScrapeTests:
         """What is told is what the table of families says, no more and no less, and of that kind."""
 
         class Counting(MemoryGateway):
-            keepers = Keepers(usage=lambda: Usage(UsageFile(str(tmp_path / "usage.json")), lambda: 0.0))
+            keepers = ViewStorage(usage=lambda: Usage(UsageFile(str(tmp_path / "usage.json")), lambda: 0.0))
 
         world = MemoryWorld(sizes=dict.fromkeys((1000, 1001), 5_000_000))
         gateway = Counting(instruments=world.instruments)

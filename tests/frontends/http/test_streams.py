@@ -444,7 +444,7 @@ class ResumptionTests:
         place = last_id(client)
         hang_up(client)
         (found,) = gateway.sessions
-        gateway.switchboard.park(found, "a test")
+        gateway.dispatcher.park(found, "a test")
         again = gateway.listen(client, Last_Event_ID=place).heard
         assert again is not None
         assert again.status == status

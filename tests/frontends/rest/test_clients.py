@@ -168,7 +168,7 @@ class ClientsTests:
         gateway.answers_for_helper = lambda *_: succeed({"detected": found})
         (client,) = said(gateway.client().ask(b"", "GET", "/clients/detect"))["detected"]
         assert client == {**found[0], "name": "cursor"}
-        assert gateway.errands == [("detect",)]
+        assert gateway.helper_runs == [("detect",)]
 
     @pytest.mark.parametrize(
         ("path", "body"),
@@ -183,7 +183,7 @@ class ClientsTests:
         """Nobody changes anything without the token."""
         gateway = gateway_with()
         assert gateway.client().ask(body, path=path).status == 401
-        assert gateway.errands == []
+        assert gateway.helper_runs == []
 
     @pytest.mark.parametrize(
         ("path", "body"),
@@ -200,7 +200,7 @@ class ClientsTests:
         gateway.factory.shared.introduce = lambda transport: HttpPeer(transport.getPeer(), Reach.REMOTE)
         answer = gateway.client(**ADMIN).ask(body, path=path)
         assert (answer.status, "remote_commands" in said(answer)["error"]) == (403, True)
-        assert gateway.errands == []
+        assert gateway.helper_runs == []
 
     def test_register_project(self, tmp_path: Path) -> None:
         """A project's file is led here, and what is in it by then is told."""
@@ -211,7 +211,7 @@ class ClientsTests:
         answer = gateway.client(**ADMIN).ask({"configPath": str(file)}, path="/projects/register")
         assert answer.status == 200
         assert said(answer) == {"registered": ["a", "b"], "passthrough": 2}
-        assert gateway.errands == [("apply", "--yes", "--file", str(file))]
+        assert gateway.helper_runs == [("apply", "--yes", "--file", str(file))]
 
     def test_no_file_of_a_project(self, tmp_path: Path) -> None:
         """A file that is not there, and a directory, are mistakes of the caller's, and it is said what to name."""
@@ -221,7 +221,7 @@ class ClientsTests:
             assert answer.status == 400
             assert str(path) in said(answer)["error"]
             assert ".mcp.json" in said(answer)["hint"]
-        assert gateway.errands == []
+        assert gateway.helper_runs == []
 
     @pytest.mark.parametrize(
         ("path", "body"),
@@ -246,7 +246,7 @@ class ClientsTests:
         answer = gateway.client(**ADMIN).ask(body, path=path)
         assert answer.status == 400
         assert "expected" in said(answer)["error"]
-        assert gateway.errands == []
+        assert gateway.helper_runs == []
 
     def test_register_client(self) -> None:
         """A client is known by its own name and by S000's."""
@@ -255,7 +255,7 @@ class ClientsTests:
         answer = gateway.client(**ADMIN).ask({"tool": "claude"}, path="/clients/register")
         found = said(answer)
         assert found == {"tool": "claude", "registered": ["a", "b"], "configPath": "/home/me/.claude.json"}
-        assert gateway.errands == [("apply", "--yes", "--client", "claude-code")]
+        assert gateway.helper_runs == [("apply", "--yes", "--client", "claude-code")]
 
     @pytest.mark.parametrize("report", [None, {"files": [{"error": "the file is not valid JSON"}]}])
     def test_failure(self, tmp_path: Path, report: object) -> None:
@@ -290,7 +290,7 @@ class SwitchTests:
         found = said(operator.ask({}, path="/api/gateway/enable"))
         assert found == {"ok": True, "status": "enabled"}
         assert client.ask({"jsonrpc": "2.0", "id": 6, "method": "ping"}).status == 200
-        assert gateway.errands == [("disable",), ("enable",)]
+        assert gateway.helper_runs == [("disable",), ("enable",)]
 
     def test_not_done(self) -> None:
         """If clients cannot be given their own entries back, they go on being served."""

@@ -79,7 +79,7 @@ class SwitchTests:
         assert "disabled" in client.heard.json["error"]["message"]
         assert ask(gateway, "/api/servers/shared/enable").json["enabled"] is True
         assert gateway.session("shared").call(1) is None
-        assert gateway.errands == []
+        assert gateway.helper_runs == []
 
     def test_led_here(self, gateway: MemoryGateway) -> None:
         """Else clients get their own entries back, and are led here again, those and no others."""
@@ -94,7 +94,7 @@ class SwitchTests:
         gateway.settings = evolve(gateway.settings, adopted=(FILE,))
         assert ask(gateway, "/api/servers/shared/disable").json["enabled"] is False
         assert ask(gateway, "/api/servers/shared/enable").json["enabled"] is True
-        assert gateway.errands == [
+        assert gateway.helper_runs == [
             ("undo", "--server=shared", "--client=cursor"),
             ("apply", "--yes", "--server=shared", "--client=cursor"),
         ]
@@ -104,7 +104,7 @@ class SwitchTests:
         gateway.settings = evolve(gateway.settings, clients=ClientSettings(opt_out=("cursor:gone",)))
         gateway.answers_for_helper = lambda *_: succeed({"files": []})
         assert ask(gateway, "/api/servers/gone/enable").status == 500  # the ledger says that it still is
-        assert gateway.errands == [("apply", "--yes", "--server=gone", "--client=cursor")]
+        assert gateway.helper_runs == [("apply", "--yes", "--server=gone", "--client=cursor")]
         config = gateway.client().ask(b"", "GET", "/api/gateway/config").json
         assert config["optedOut"] == ["gone"]
 

@@ -10,7 +10,7 @@ from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.config.model import Bridge, ServerSpec, Share
 from mcpgateway.hub import parking
 from mcpgateway.hub.bridge import exclusive
-from mcpgateway.hub.bridge.exclusive import LANES_LIMIT, QUEUE_LIMIT, SHARE, SPARE_TICKS
+from mcpgateway.hub.bridge.exclusive import CHILDREN_LIMIT, QUEUE_LIMIT, SHARE, SPARE_TICKS
 from mcpgateway.hub.bridge.to_legacy import PATIENCE_TICKS
 from mcpgateway.hub.parking import PARKED_TICKS
 from mcpgateway.policy.reaping import IDLE_TICKS
@@ -168,14 +168,14 @@ def children(gateway: MemoryGateway) -> list[MemoryChild]:
 
 def is_clean(gateway: MemoryGateway) -> bool:
     """Whether nothing is under way, waits for anybody, or is asked."""
-    bridge = gateway.hub.stateless.to_legacy
-    groups = [group for group in bridge.lanes if group.queue or any(lane.current for lane in group.lanes)]
+    bridge = gateway.hub.modern_dispatcher.to_legacy
+    groups = [each for each in bridge.exclusive if each.queue or any(one.current for one in each.children)]
     return not (
-        bridge._crossings
+        bridge._bridged
         or bridge._parked
         or groups
-        or len(gateway.switchboard.questions)
-        or len(gateway.switchboard.calls)
+        or len(gateway.dispatcher.questions)
+        or len(gateway.dispatcher.calls)
     )
 
 
@@ -811,7 +811,7 @@ class LaneTests:
         gateway.tick()
         assert children(gateway) == []
         assert len(gateway.sessions) == 0
-        assert gateway.hub.stateless.to_legacy.lanes._groups == {}
+        assert gateway.hub.modern_dispatcher.to_legacy.exclusive._groups == {}
         late = client_of(gateway)
         call(late)
         complete(gateway.child, calls(gateway.child)[0])
@@ -822,7 +822,7 @@ class LaneTests:
         client = client_of(gateway)
         child, asked = parked(gateway, client)
         (session,) = gateway.sessions
-        gateway.switchboard.park(session, "there are too many sessions")
+        gateway.dispatcher.park(session, "there are too many sessions")
         assert child.is_stopping
         again(client, asked, {key(asked): ACCEPT})
         assert "too many sessions" in error(client)["message"]
@@ -837,7 +837,7 @@ class LaneTests:
         child = gateway.child
         call(two, 2, name="two")
         (session,) = gateway.sessions
-        gateway.switchboard.park(session, "there are too many sessions")
+        gateway.dispatcher.park(session, "there are too many sessions")
         assert "too many sessions" in error(one)["message"]
         assert calls(child)[1:] == []
         (other,) = children(gateway)
@@ -960,18 +960,18 @@ class LimitTests:
 
     def test_lanes(self, gateway: MemoryGateway) -> None:
         """So many calls can be parked at once; what is not known to ask goes beside them, and is served at once."""
-        for nth in range(LANES_LIMIT):
+        for nth in range(CHILDREN_LIMIT):
             parked(gateway, of_process(gateway, nth), identifier=nth)
         client = of_process(gateway, 99)
         call(client, 99, name="late")
-        assert len(gateway.launcher.children) == LANES_LIMIT + 1
+        assert len(gateway.launcher.children) == CHILDREN_LIMIT + 1
         assert calls(gateway.child)[0]["params"]["name"] == "late"
         complete(gateway.child, calls(gateway.child)[0])
         assert text(client) == "done"
 
     def test_one_asks_beside_them(self, gateway: MemoryGateway) -> None:
         """What asks for the first time beside the lanes is parked, too, if it is alone there; else nobody is asked."""
-        for nth in range(LANES_LIMIT):
+        for nth in range(CHILDREN_LIMIT):
             parked(gateway, of_process(gateway, nth), identifier=nth)
         one, two = of_process(gateway, 98), of_process(gateway, 99)
         child, asked = parked(gateway, one, identifier=98, name="new")
@@ -1015,10 +1015,10 @@ class LimitTests:
 
     def test_a_lane_that_becomes_free(self, gateway: MemoryGateway) -> None:
         """A call of what asks waits, and takes whichever lane is free first."""
-        pairs = [(of_process(gateway, nth), nth) for nth in range(LANES_LIMIT)]
+        pairs = [(of_process(gateway, nth), nth) for nth in range(CHILDREN_LIMIT)]
         parked_ones = [parked(gateway, client, identifier=nth) for client, nth in pairs]
         call(of_process(gateway, 99), 99, arguments={"late": 1})
-        assert len(gateway.launcher.children) == LANES_LIMIT
+        assert len(gateway.launcher.children) == CHILDREN_LIMIT
         child, asked = parked_ones[5]
         again(pairs[5][0], asked, {key(asked): ACCEPT})
         complete(child, calls(child)[0])
@@ -1027,7 +1027,7 @@ class LimitTests:
     def test_who_waits_is_not_forgotten(self, gateway: MemoryGateway) -> None:
         """What asks waits no longer than a minute: then the one makes way that nobody has answered for longest."""
         (oldest, _), *_ = [
-            parked(gateway, of_process(gateway, nth), identifier=nth) for nth in range(LANES_LIMIT)
+            parked(gateway, of_process(gateway, nth), identifier=nth) for nth in range(CHILDREN_LIMIT)
         ]
         client = of_process(gateway, 99)
         call(client, 99)
@@ -1070,7 +1070,7 @@ class LimitTests:
         self, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A client that offers something else each time does not have a child started for each."""
-        monkeypatch.setattr(exclusive, "LANES_OF_PRINCIPAL", 3)
+        monkeypatch.setattr(exclusive, "PRINCIPAL_LIMIT", 3)
         offers: list[dict[str, Any]] = [
             {"sampling": {name: {} for name in names}, "elicitation": {mode: {}}}
             for names in ((), ("tools",), ("context",), ("tools", "context"))
@@ -1088,7 +1088,7 @@ class LimitTests:
         assert [answered(client) is None for client in busy] == [True, True, True, False]
         assert "3 kinds of clients" in error(busy[-1])["message"]
         gateway.tick()
-        assert len(gateway.hub.stateless.to_legacy.lanes._groups) <= 3
+        assert len(gateway.hub.modern_dispatcher.to_legacy.exclusive._groups) <= 3
 
     def test_levels(self, gateway: MemoryGateway) -> None:
         """A level that there is none of is refused, and nothing is started or kept for it."""
@@ -1305,7 +1305,7 @@ class ElsewhereTests:
         self.send_elsewhere(child, calls(child)[0])
         asked = result(client)
         (session,) = gateway.sessions
-        gateway.switchboard.park(session, "there are too many sessions")
+        gateway.dispatcher.park(session, "there are too many sessions")
         again(client, asked, {key(asked): {"action": "accept"}})
         (other,) = children(gateway)
         complete(other, calls(other)[0])
@@ -1351,7 +1351,7 @@ class FirstTests:
         call(three, 3, said=envelope({}))
         third = gateway.child
         assert third.asked("initialize")[0]["params"]["capabilities"] == {}
-        assert gateway.store.verdict(f"asks {launch_digest(gateway.switchboard.servers['maybe'])}") == ELICIT
+        assert gateway.store.verdict(f"asks {launch_digest(gateway.dispatcher.servers['maybe'])}") == ELICIT
 
     def test_several_it_can_be_of(self, gateway: MemoryGateway) -> None:
         """A question that could be of several calls is nobody's, and each has a child for itself from then on."""
@@ -1417,18 +1417,18 @@ class StopTests:
         call(two, 2)
         other = gateway.child
         call(three, 3)
-        gateway.hub.stateless.close()
+        gateway.hub.modern_dispatcher.close()
         assert len(child.asked(CANCELLED)) == 1
         assert "stopping" in error(three)["message"]
         assert answered(two) is None
-        assert gateway.switchboard.calls.awaited() == 1
+        assert gateway.dispatcher.calls.awaited() == 1
         again(one, asked, {key(asked): ACCEPT})
         assert "stopping" in error(one)["message"]
         ask(other)  # nobody could come back with an answer
         assert answers(other)[0]["error"]["code"] == -32000
         complete(other, calls(other)[0])
         assert text(two) == "done"
-        gateway.switchboard.close()
+        gateway.dispatcher.close()
         assert children(gateway) == []
         assert is_clean(gateway)
 
@@ -1437,8 +1437,8 @@ class StopTests:
         one, two = client_of(gateway), client_of(gateway)
         call(one)
         call(two, 2)
-        gateway.hub.stateless.close()
-        gateway.switchboard.close()
+        gateway.hub.modern_dispatcher.close()
+        gateway.dispatcher.close()
         assert error(one)["code"] < 0
         assert error(two)["code"] < 0
         assert len(gateway.launcher.children) == 1

@@ -202,8 +202,8 @@ class BeginningTests:
         gateway = gateway_of()
         client = session(gateway, "any")
         (kept,) = gateway.sessions
-        gateway.switchboard.park(kept, "a test")
-        gateway.hub.stateless.eras._known.clear()
+        gateway.dispatcher.park(kept, "a test")
+        gateway.hub.modern_dispatcher.eras._known.clear()
         gateway.store.judge(f"eras {launch_digest(kept.server)}", "")
         client = again(gateway, client)
         client.call(2, "tools/list")
@@ -311,8 +311,8 @@ class EnvelopeTests:
         client = session(gateway)
         call(gateway, client)
         again(gateway, client).ask(b"", "DELETE")
-        assert not gateway.switchboard.to_modern._guests
-        assert not gateway.switchboard.to_modern.calls()
+        assert not gateway.dispatcher.to_modern._guests
+        assert not gateway.dispatcher.to_modern.calls()
 
 
 class AnswerTests:
@@ -594,7 +594,7 @@ class ListeningTests:
         tell(gateway, client, {"method": CANCELLED, "params": {"requestId": "s"}})
         assert reply(client)["error"]["code"] == -32800
         assert acknowledge(gateway.child) == {"toolsListChanged": True}
-        assert not gateway.switchboard.to_modern.calls()
+        assert not gateway.dispatcher.to_modern.calls()
 
     def test_never_acknowledged(self, gateway: MemoryGateway) -> None:
         """A server that says nothing to it is not waited for without end."""
@@ -611,7 +611,7 @@ class ListeningTests:
         client.call(1, "resources/subscribe", uri=A)
         again(gateway, client).ask(b"", "DELETE")
         assert reply(client)["error"]["code"] == -32001
-        assert not gateway.switchboard.to_modern.calls()
+        assert not gateway.dispatcher.to_modern.calls()
         gateway.tick(UNACKNOWLEDGED_TICKS + 1)
 
     def test_another_child(self, gateway: MemoryGateway) -> None:
@@ -726,7 +726,7 @@ class ListeningTests:
         acknowledge(gateway.child)
         found = gateway.sessions.named(client.headers["Mcp-Session-Id"].encode())
         assert found is not None
-        gateway.switchboard.park(found, "a test")
+        gateway.dispatcher.park(found, "a test")
         assert len(gateway.child.asked(CANCELLED)) == 2
         client.call(2, "ping")
         assert acknowledge(gateway.child) == {"toolsListChanged": True, "resourceSubscriptions": [A]}
@@ -834,7 +834,7 @@ class RoundTests:
             tell(gateway, client, {"id": asked[number]["id"], "result": {"of": number}})
         said = gateway.child.asked("tools/call")[1]["params"]["inputResponses"]
         assert said == {"a": {"of": 0}, "b": {"of": 1}, "c": {"of": 2}}
-        assert len(gateway.switchboard.questions) == 0
+        assert len(gateway.dispatcher.questions) == 0
 
     def test_several_rounds(self, gateway: MemoryGateway) -> None:
         """Each round takes the state of the one before it, and nothing else of it."""
@@ -894,7 +894,7 @@ class RoundTests:
         assert reply(client)["error"]["code"] == -32603
         assert words in reply(client)["error"]["message"]
         assert methods(client) == []
-        assert not gateway.switchboard.to_modern.calls()
+        assert not gateway.dispatcher.to_modern.calls()
 
     @pytest.mark.parametrize(
         "result",
@@ -988,10 +988,10 @@ class RoundTests:
         want(gateway.child, requests[1], "s", **{f"q{number}": FORM for number in range(60)})
         assert "100 questions" in reply(client)["error"]["message"]
         assert methods(client).count(CANCELLED) == 40
-        assert len(gateway.switchboard.questions) == len(events(elder)) == 60
+        assert len(gateway.dispatcher.questions) == len(events(elder)) == 60
         again(gateway, client).ask(b"", "DELETE")
-        assert len(gateway.switchboard.questions) == 0
-        assert not gateway.switchboard.to_modern.calls()
+        assert len(gateway.dispatcher.questions) == 0
+        assert not gateway.dispatcher.to_modern.calls()
 
     def test_the_child_ends_meanwhile(self, gateway: MemoryGateway) -> None:
         """What is asked outlives the child: the answers go to its successor, with the state."""
@@ -1135,11 +1135,11 @@ class EndTests:
         else:
             found = gateway.sessions.named(one.headers["Mcp-Session-Id"].encode())
             assert found is not None
-            gateway.switchboard.park(found, "a test")
+            gateway.dispatcher.park(found, "a test")
         assert [each.get("method") for each in events(one)] == [FORM["method"], CANCELLED, None]
         assert "error" in reply(one)
         assert methods(two) == [FORM["method"]]
-        assert len(gateway.switchboard.questions) == 1
+        assert len(gateway.dispatcher.questions) == 1
         assert len(gateway.child.asked("tools/call")) == 2
 
     def test_nobody_comes_back(self, gateway: MemoryGateway) -> None:
@@ -1148,22 +1148,22 @@ class EndTests:
         want(gateway.child, call(gateway, client), "s", a=FORM)
         client.channel.connectionLost(None)  # type: ignore[arg-type]
         gateway.tick(LONELY_TICKS + 2 * LONELY_STEP_TICKS)
-        assert not gateway.switchboard.to_modern.calls()
-        assert len(gateway.switchboard.questions) == 0
+        assert not gateway.dispatcher.to_modern.calls()
+        assert len(gateway.dispatcher.questions) == 0
 
     def test_it_counts_as_busy(self, gateway: MemoryGateway) -> None:
         """A session whose client is asked something is in use, and the gateway waits for it when it stops."""
         client = session(gateway)
         want(gateway.child, call(gateway, client), "s", a=FORM)
-        switchboard = gateway.switchboard
+        dispatcher = gateway.dispatcher
         found = gateway.sessions.named(client.headers["Mcp-Session-Id"].encode())
-        assert switchboard.calls.busy() == {found}
-        assert (len(switchboard.calls), switchboard.calls.awaited()) == (1, 1)
+        assert dispatcher.calls.busy() == {found}
+        assert (len(dispatcher.calls), dispatcher.calls.awaited()) == (1, 1)
 
     def test_the_gateway_stops(self, gateway: MemoryGateway) -> None:
         """Whoever still waits is told so."""
         client = session(gateway)
         want(gateway.child, call(gateway, client), "s", a=FORM)
-        gateway.switchboard.close()
+        gateway.dispatcher.close()
         assert "was stopped or restarted" in reply(client)["error"]["message"]
-        assert len(gateway.switchboard.calls) == 0
+        assert len(gateway.dispatcher.calls) == 0

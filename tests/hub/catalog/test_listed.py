@@ -11,7 +11,7 @@ from msgspec import Raw
 from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.discovery.records import ListKind
-from mcpgateway.hub.catalog.listed import Librarian
+from mcpgateway.hub.catalog.listed import ServerLists
 from mcpgateway.hub.catalog.recorded import Snapshots
 from mcpgateway.policy.recorded_answers import AnswerKey, Catalog, place_of, told_at_handshake, told_in
 from mcpgateway.protocol import jsonrpc, legacy, modern
@@ -61,162 +61,166 @@ def told() -> list[Any]:
 
 
 @pytest.fixture
-def librarian(snapshots: Snapshots, told: list[Any]) -> Librarian:
+def server_lists(snapshots: Snapshots, told: list[Any]) -> ServerLists:
     """A librarian of one server."""
-    found = Librarian(snapshots)
+    found = ServerLists(snapshots)
     found.servers = lambda: (SERVER,)
     found.on_news = lambda *news: told.append(news)
     return found
 
 
-def names(librarian: Librarian, told: str = "") -> list[str] | None:
+def names(server_lists: ServerLists, told: str = "") -> list[str] | None:
     """The tools that are known."""
-    known = librarian.known(SERVER, ListKind.TOOL, told)
+    known = server_lists.known(SERVER, ListKind.TOOL, told)
     return [each.own for each in known] if known is not None else None
 
 
 class KnownTests:
     """What is known, and whether it is true."""
 
-    def test_nothing(self, librarian: Librarian) -> None:
+    def test_nothing(self, server_lists: ServerLists) -> None:
         """What nobody has asked for is not known."""
-        assert names(librarian) is None
-        assert not librarian.is_fresh(SERVER, ListKind.TOOL)
-        assert list(librarian.everything()) == []
+        assert names(server_lists) is None
+        assert not server_lists.is_fresh(SERVER, ListKind.TOOL)
+        assert list(server_lists.everything()) == []
 
-    def test_learnt(self, librarian: Librarian) -> None:
+    def test_learnt(self, server_lists: ServerLists) -> None:
         """What was learnt is known, page after page."""
-        before = librarian.generation
-        librarian.learn(SERVER, ListKind.TOOL, [page("a"), page("b")])
-        assert names(librarian) == ["a", "b"]
-        assert librarian.is_fresh(SERVER, ListKind.TOOL)
-        assert [each.own for each in librarian.everything()] == ["a", "b"]
-        assert librarian.generation > before
+        before = server_lists.generation
+        server_lists.learn(SERVER, ListKind.TOOL, [page("a"), page("b")])
+        assert names(server_lists) == ["a", "b"]
+        assert server_lists.is_fresh(SERVER, ListKind.TOOL)
+        assert [each.own for each in server_lists.everything()] == ["a", "b"]
+        assert server_lists.generation > before
 
-    def test_the_same(self, librarian: Librarian, told: list[Any]) -> None:
+    def test_the_same(self, server_lists: ServerLists, told: list[Any]) -> None:
         """The same list, spread over other pages, is no news."""
-        librarian.learn(SERVER, ListKind.TOOL, [page("a", "b")])
-        generation, told[:] = librarian.generation, []
-        librarian.learn(SERVER, ListKind.TOOL, [page("a"), page("b")])
-        assert (librarian.generation, told) == (generation, [])
+        server_lists.learn(SERVER, ListKind.TOOL, [page("a", "b")])
+        generation, told[:] = server_lists.generation, []
+        server_lists.learn(SERVER, ListKind.TOOL, [page("a"), page("b")])
+        assert (server_lists.generation, told) == (generation, [])
 
-    def test_on_record(self, librarian: Librarian, snapshots: Snapshots) -> None:
+    def test_on_record(self, server_lists: ServerLists, snapshots: Snapshots) -> None:
         """What is on record of a server is known without it, and is asked for again when it runs."""
         key = AnswerKey(place_of(SERVER), Era.LEGACY, SHARED)
         snapshots.keep("m", key, ListKind.TOOL.method, (page("a"),))
-        assert names(librarian) == ["a"]
-        assert librarian.is_fresh(SERVER, ListKind.TOOL)
+        assert names(server_lists) == ["a"]
+        assert server_lists.is_fresh(SERVER, ListKind.TOOL)
         assert ("m", key, ListKind.TOOL.method) in snapshots.shown
 
-    def test_somebody_else_s(self, librarian: Librarian, snapshots: Snapshots) -> None:
+    def test_somebody_else_s(self, server_lists: ServerLists, snapshots: Snapshots) -> None:
         """What was told to another kind of client is good to be found, and asked for before it is listed."""
         key = AnswerKey(place_of(SERVER), Era.LEGACY, "other")
         snapshots.keep("m", key, ListKind.TOOL.method, (page("a"),))
-        assert names(librarian) == ["a"]
-        assert not librarian.is_fresh(SERVER, ListKind.TOOL)
-        assert names(librarian, "mine") is None
+        assert names(server_lists) == ["a"]
+        assert not server_lists.is_fresh(SERVER, ListKind.TOOL)
+        assert names(server_lists, "mine") is None
 
-    def test_modern(self, librarian: Librarian, snapshots: Snapshots, told: list[Any]) -> None:
+    def test_modern(self, server_lists: ServerLists, snapshots: Snapshots, told: list[Any]) -> None:
         """What a server of the modern era has told anybody is listed to all, and is asked for again when it runs."""
         own = AnswerKey(place_of(SERVER), Era.MODERN, MODERN)
         snapshots.keep("m", AnswerKey(own.place, Era.MODERN, "other"), ListKind.TOOL.method, (page("a"),))
-        assert (names(librarian), names(librarian, "mine")) == (["a"], ["a"])
-        assert librarian.is_fresh(SERVER, ListKind.TOOL)
-        assert not librarian.is_fresh(SERVER, ListKind.TOOL, "mine")
+        assert (names(server_lists), names(server_lists, "mine")) == (["a"], ["a"])
+        assert server_lists.is_fresh(SERVER, ListKind.TOOL)
+        assert not server_lists.is_fresh(SERVER, ListKind.TOOL, "mine")
         assert ("m", own, ListKind.TOOL.method) in snapshots.shown
         snapshots.keep("m", own, ListKind.TOOL.method, (page("b"),))
-        assert names(librarian) == ["b"]
+        assert names(server_lists) == ["b"]
         assert told == [("m", ListKind.TOOL, "")]
         snapshots.shown.clear()
-        librarian.lost(SERVER)
+        server_lists.lost(SERVER)
         assert snapshots.shown == {("m", own, ListKind.TOOL.method)}
 
-    def test_both_eras(self, librarian: Librarian, snapshots: Snapshots) -> None:
+    def test_both_eras(self, server_lists: ServerLists, snapshots: Snapshots) -> None:
         """What is on record of the legacy era comes first, so that nobody is told of changes that are none."""
         place = place_of(SERVER)
         snapshots.keep("m", AnswerKey(place, Era.LEGACY, SHARED), ListKind.TOOL.method, (page("a"),))
         snapshots.keep("m", AnswerKey(place, Era.MODERN, MODERN), ListKind.TOOL.method, (page("b"),))
-        assert names(librarian) == ["a"]
+        assert names(server_lists) == ["a"]
         snapshots.keep("m", AnswerKey(place, Era.MODERN, MODERN), ListKind.TOOL.method, (page("c"),))
-        assert names(librarian) == ["a"]
+        assert names(server_lists) == ["a"]
 
     @pytest.mark.parametrize(("era", "told_of"), [(Era.MODERN, ""), (Era.LEGACY, "mine")])
-    def test_recalled(self, librarian: Librarian, snapshots: Snapshots, era: Era, told_of: str) -> None:
+    def test_recalled(self, server_lists: ServerLists, snapshots: Snapshots, era: Era, told_of: str) -> None:
         """What was not known, and has come on record since, is found by whoever asks for that; no view changes."""
-        assert names(librarian, told_of) is None
+        assert names(server_lists, told_of) is None
         snapshots.keep("m", AnswerKey(place_of(SERVER), era, told_of), ListKind.TOOL.method, (page("a"),))
-        generation = librarian.generation
-        found = librarian.recall(SERVER, ListKind.TOOL, told_of)
+        generation = server_lists.generation
+        found = server_lists.recall(SERVER, ListKind.TOOL, told_of)
         assert found is not None
         assert [each.own for each in found] == ["a"]
-        assert (names(librarian, told_of), librarian.generation) == (None, generation)
+        assert (names(server_lists, told_of), server_lists.generation) == (None, generation)
 
-    def test_apart(self, librarian: Librarian) -> None:
+    def test_apart(self, server_lists: ServerLists) -> None:
         """Lists of clients' own children are known apart from each other."""
-        librarian.learn(SERVER, ListKind.TOOL, [page("a")], "one")
-        assert (names(librarian, "one"), names(librarian, "two"), names(librarian)) == (["a"], None, None)
+        server_lists.learn(SERVER, ListKind.TOOL, [page("a")], "one")
+        assert (names(server_lists, "one"), names(server_lists, "two"), names(server_lists)) == (
+            ["a"],
+            None,
+            None,
+        )
 
-    def test_lent(self, librarian: Librarian) -> None:
+    def test_lent(self, server_lists: ServerLists) -> None:
         """One client's own list begins as that of its like."""
-        librarian.learn(SERVER, ListKind.TOOL, [page("a")], "kind")
-        librarian.lend(SERVER, "kind", "one")
-        librarian.learn(SERVER, ListKind.TOOL, [page("a", "b")], "one")
-        assert (names(librarian, "one"), names(librarian, "kind")) == (["a", "b"], ["a"])
+        server_lists.learn(SERVER, ListKind.TOOL, [page("a")], "kind")
+        server_lists.lend(SERVER, "kind", "one")
+        server_lists.learn(SERVER, ListKind.TOOL, [page("a", "b")], "one")
+        assert (names(server_lists, "one"), names(server_lists, "kind")) == (["a", "b"], ["a"])
 
-    def test_forgotten(self, librarian: Librarian) -> None:
+    def test_forgotten(self, server_lists: ServerLists) -> None:
         """A server that is defined otherwise is not known."""
-        librarian.learn(SERVER, ListKind.TOOL, [page("a")])
-        librarian.forget("m")
-        assert names(librarian) is None
+        server_lists.learn(SERVER, ListKind.TOOL, [page("a")])
+        server_lists.forget("m")
+        assert names(server_lists) is None
 
 
 class NewsTests:
     """Who hears of what has changed."""
 
-    def test_changed(self, librarian: Librarian, told: list[Any]) -> None:
+    def test_changed(self, server_lists: ServerLists, told: list[Any]) -> None:
         """What a server says has changed holds until it is asked, and is told once."""
-        librarian.learn(SERVER, ListKind.TOOL, [page("a")])
+        server_lists.learn(SERVER, ListKind.TOOL, [page("a")])
         told.clear()
-        librarian.changed(SERVER, NEWS)
+        server_lists.changed(SERVER, NEWS)
         assert told == [("m", ListKind.TOOL, "")]
-        assert names(librarian) == ["a"]
-        assert not librarian.is_fresh(SERVER, ListKind.TOOL)
-        librarian.learn(SERVER, ListKind.TOOL, [page("a", "b")])
+        assert names(server_lists) == ["a"]
+        assert not server_lists.is_fresh(SERVER, ListKind.TOOL)
+        server_lists.learn(SERVER, ListKind.TOOL, [page("a", "b")])
         assert told == [("m", ListKind.TOOL, "")]
 
-    def test_resources(self, librarian: Librarian, told: list[Any]) -> None:
+    def test_resources(self, server_lists: ServerLists, told: list[Any]) -> None:
         """Templates are changed with resources."""
-        librarian.changed(SERVER, ListKind.RESOURCE.news)
+        server_lists.changed(SERVER, ListKind.RESOURCE.news)
         assert told == [("m", ListKind.RESOURCE, ""), ("m", ListKind.TEMPLATE, "")]
 
-    def test_passes_by(self, librarian: Librarian, snapshots: Snapshots, told: list[Any]) -> None:
+    def test_passes_by(self, server_lists: ServerLists, snapshots: Snapshots, told: list[Any]) -> None:
         """A list that is another when somebody else is answered is news."""
-        librarian.learn(SERVER, ListKind.TOOL, [page("a")])
+        server_lists.learn(SERVER, ListKind.TOOL, [page("a")])
         told.clear()
         key = AnswerKey(place_of(SERVER), Era.LEGACY, SHARED)
         snapshots.keep("m", key, ListKind.TOOL.method, (page("a", "b"),))
-        assert names(librarian) == ["a", "b"]
+        assert names(server_lists) == ["a", "b"]
         assert told == [("m", ListKind.TOOL, "")]
         snapshots.keep("m", AnswerKey(key.place, Era.LEGACY, "other"), ListKind.TOOL.method, (page("c"),))
-        assert names(librarian) == ["a", "b"]
+        assert names(server_lists) == ["a", "b"]
 
-    def test_index(self, librarian: Librarian) -> None:
+    def test_index(self, server_lists: ServerLists) -> None:
         """Whoever keeps an index hears of every change."""
         heard: list[Any] = []
-        librarian.on_change.append(lambda *what: heard.append(what))
-        librarian.learn(SERVER, ListKind.TOOL, [page("a")], "one")
-        librarian.changed(SERVER, NEWS)
+        server_lists.on_change.append(lambda *what: heard.append(what))
+        server_lists.learn(SERVER, ListKind.TOOL, [page("a")], "one")
+        server_lists.changed(SERVER, NEWS)
         assert heard == [("m", ListKind.TOOL), ("m", ListKind.TOOL)]
 
-    def test_child_lost(self, librarian: Librarian, snapshots: Snapshots) -> None:
+    def test_child_lost(self, server_lists: ServerLists, snapshots: Snapshots) -> None:
         """The next child is asked whether it lists the same."""
-        librarian.learn(SERVER, ListKind.TOOL, [page("a")])
-        librarian.lost(SERVER)
+        server_lists.learn(SERVER, ListKind.TOOL, [page("a")])
+        server_lists.lost(SERVER)
         assert ("m", AnswerKey(place_of(SERVER), Era.LEGACY, SHARED), ListKind.TOOL.method) in snapshots.shown
 
     def test_nothing_kept(self) -> None:
         """Where nothing is on record, the list is asked for again."""
-        librarian = Librarian()
-        librarian.learn(SERVER, ListKind.TOOL, [page("a")])
-        librarian.lost(SERVER)
-        assert not librarian.is_fresh(SERVER, ListKind.TOOL)
+        server_lists = ServerLists()
+        server_lists.learn(SERVER, ListKind.TOOL, [page("a")])
+        server_lists.lost(SERVER)
+        assert not server_lists.is_fresh(SERVER, ListKind.TOOL)

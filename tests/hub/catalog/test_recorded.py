@@ -105,7 +105,7 @@ class RestTests:
         known(home)
         home.more = ()
         gateway = home.start()
-        slot = gateway.switchboard.pool.shared(gateway.switchboard.server("shared"))
+        slot = gateway.dispatcher.pool.shared(gateway.dispatcher.server("shared"))
         slot.server = evolve(slot.server, enabled=False)
         assert not slot.is_resting
         assert slot.introduction is None
@@ -357,7 +357,7 @@ class ChangeTests:
         if when == "afterwards":
             gateway.child.say(CHANGED)
         for each in (gateway, home.start()):
-            tools = each.census.tools(each.switchboard.servers["shared"])
+            tools = each.census.tools(each.dispatcher.servers["shared"])
             assert tools is not None
             assert [one.own for one in tools] == ["echo", "add"]
 
@@ -373,7 +373,7 @@ class ChangeTests:
         gateway.child.answer(first, TOOLS)
         gateway = home.start()
         assert ask(arrive(gateway)[0])["result"] == {"tools": [tool("new")]}
-        (only,) = gateway.census.tools(gateway.switchboard.servers["shared"]) or ()
+        (only,) = gateway.census.tools(gateway.dispatcher.servers["shared"]) or ()
         assert only.own == "new"
 
     def test_another_list_stays(self, home: Home) -> None:
@@ -585,8 +585,8 @@ class MemoryTests:
         assert known_ones.held_bytes > 0
         gateway.tick(HELD_TICKS + 1)
         assert known_ones.held_bytes == 0
-        assert known_ones.is_known(gateway.switchboard.server("shared"))
-        assert not known_ones.is_known(gateway.switchboard.server("own"))
+        assert known_ones.is_known(gateway.dispatcher.server("shared"))
+        assert not known_ones.is_known(gateway.dispatcher.server("own"))
         assert ask(arrive(gateway)[0])["result"] == TOOLS
 
     def test_a_bound(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

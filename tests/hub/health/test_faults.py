@@ -41,5 +41,5 @@ class FaultTests:
     def test_stopping(self) -> None:
         """A gateway that ends says that, whatever is wrong."""
         gateway = MemoryGateway()
-        gateway.switchboard.is_open = False
+        gateway.dispatcher.is_open = False
         assert replace(gateway.census, faults=faults("full")).alive()["status"] == "stopping"

@@ -210,9 +210,9 @@ class RestartTests:
 
     def test_no_queries(self, gateway: MemoryGateway) -> None:
         """Nor are the queries of URLs."""
-        chart = gateway.health.chart(gateway.switchboard.server("shared"))
-        chart.note("let it in at https://a.example/authorize?state=secret, please")
-        assert chart.last_error == "let it in at https://a.example/authorize?*** please"
+        record = gateway.health.record(gateway.dispatcher.server("shared"))
+        record.note("let it in at https://a.example/authorize?state=secret, please")
+        assert record.last_error == "let it in at https://a.example/authorize?*** please"
 
     def test_its_user_has_to_do_something(self, gateway: MemoryGateway) -> None:
         """A server that waits for its user fails as often as it is asked, and is not given up for that."""
@@ -438,8 +438,8 @@ class BreakerTests:
         gateway.client("own").call(0, "initialize", protocolVersion="2025-06-18")
         gateway.launcher.refuses, gateway.launcher.hello = False, None
         gateway.tick(300)
-        server = gateway.switchboard.server("own")
-        slot = gateway.switchboard.pool.probe(server, Era.LEGACY)
+        server = gateway.dispatcher.server("own")
+        slot = gateway.dispatcher.pool.probe(server, Era.LEGACY)
         assert gateway.health.refusal(server) is None
         trying = gateway.client("own")
         trying.call(0, "initialize", protocolVersion="2025-06-18")
@@ -447,10 +447,10 @@ class BreakerTests:
         other.call(0, "initialize", protocolVersion="2025-06-18")
         assert "it is being tried once more right now; " in error(other)["data"]["hint"]
         assert status(gateway, "own") == "starting"
-        for each in gateway.switchboard.pool:
+        for each in gateway.dispatcher.pool:
             each.close()
         assert gateway.health.refusal(server) is None
-        gateway.switchboard.pool.dismiss(slot)
+        gateway.dispatcher.pool.dismiss(slot)
 
     def test_by_an_operator_only(self) -> None:
         """Without ``auto_reset`` the hint promises nothing."""
@@ -479,7 +479,7 @@ class BreakerTests:
 
     def test_a_reset_ends_the_pause(self, gateway: MemoryGateway) -> None:
         """Whoever only looks at a server that has failed waits for its back-off, and after a reset not at all."""
-        server = gateway.switchboard.servers["shared"]
+        server = gateway.dispatcher.servers["shared"]
         gateway.launcher.hello = None
         gateway.client().call(1)
         assert gateway.health.pause(server) is None
@@ -516,7 +516,7 @@ class BreakerTests:
         """Children that are only asked something never count."""
         gateway = MemoryGateway()
         for _ in range(20):
-            probe = gateway.switchboard.pool.probe(gateway.switchboard.server("shared"), Era.LEGACY)
+            probe = gateway.dispatcher.pool.probe(gateway.dispatcher.server("shared"), Era.LEGACY)
             probe.greet()
             gateway.child.exit(1)
         body = shown(gateway)
@@ -528,9 +528,9 @@ class WorkspaceTests:
 
     def test_each_for_itself(self, gateway: MemoryGateway) -> None:
         """What fails in one workspace, or with one set of credentials, is no reason to give up another."""
-        here, there = (evolve(gateway.switchboard.server("shared"), workspace=each) for each in ("/a", "/b"))
+        here, there = (evolve(gateway.dispatcher.server("shared"), workspace=each) for each in ("/a", "/b"))
         for _ in range(5):
-            gateway.health.chart(here).breaker.failed(0)
+            gateway.health.record(here).breaker.failed(0)
         assert gateway.health.refusal(here) is not None
         assert gateway.health.refusal(there) is None
         assert status(gateway) == "disabled"
@@ -539,7 +539,7 @@ class WorkspaceTests:
 
     def test_an_operator_means_all(self, gateway: MemoryGateway) -> None:
         """Switched off is a server in every workspace, also in those that are not known yet."""
-        server = gateway.switchboard.server("shared")
+        server = gateway.dispatcher.server("shared")
         gateway.health.disable("shared")
         assert gateway.health.refusal(evolve(server, workspace="/new")) is not None
         gateway.health.enable("shared")
@@ -547,10 +547,10 @@ class WorkspaceTests:
 
     def test_an_entry_that_was_read_again(self, gateway: MemoryGateway) -> None:
         """The same entry keeps its history; a changed one begins anew."""
-        server = gateway.switchboard.server("shared")
-        chart = gateway.health.chart(server)
-        assert gateway.health.chart(evolve(server)) is chart
-        assert gateway.health.chart(evolve(server, command=("other",))) is not chart
+        server = gateway.dispatcher.server("shared")
+        record = gateway.health.record(server)
+        assert gateway.health.record(evolve(server)) is record
+        assert gateway.health.record(evolve(server, command=("other",))) is not record
 
 
 class SwitchTests:

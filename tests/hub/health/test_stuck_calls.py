@@ -89,7 +89,7 @@ class Hall:
 
     def why(self, name: str = "shared") -> dict[str, Any]:
         """What is said of how a server is."""
-        why = Diagnoser(self.gateway.switchboard, self.gateway.health, self.gateway.hub.tapes, tuple)
+        why = Diagnoser(self.gateway.dispatcher, self.gateway.health, self.gateway.hub.tapes, tuple)
         found: dict[str, Any] = json.loads(json.dumps(why.tell(name)))
         return found
 
@@ -451,7 +451,7 @@ class EndTests:
         """It waits until nothing is left."""
         _, child = hall.stuck()
         child.lingers = Deferred()
-        closed = hall.gateway.switchboard.close()
+        closed = hall.gateway.dispatcher.close()
         assert not closed.called
         child.lingers.callback(None)
         assert closed.called

@@ -330,18 +330,18 @@ class EvidenceTests:
         """One that is seen to write is one from then on, for good, and after a restart of the gateway."""
         disk = Disk()
         gateway, (first, second) = self.begin(disk, 2)
-        spec = gateway.switchboard.servers["s"]
+        spec = gateway.dispatcher.servers["s"]
         for number in range(2):
             first.call(number, name="add")
             disk.write(gateway.child.pid)
             answer(gateway.child)
-        assert gateway.switchboard.pool.is_single(spec)
-        assert "add wrote 4,096 bytes" in (gateway.switchboard.pool.traits.writes(spec) or "")
+        assert gateway.dispatcher.pool.is_single(spec)
+        assert "add wrote 4,096 bytes" in (gateway.dispatcher.pool.traits.writes(spec) or "")
         for each in (first, second):
             each.call(9, name="other")
         assert calls(gateway.child)[-2:] == ["add", "other"]
         after = MemoryGateway(more=(spec,), store=gateway.store, written=Disk())
-        assert after.switchboard.pool.is_single(spec)
+        assert after.dispatcher.pool.is_single(spec)
 
     def test_quiet(self) -> None:
         """One that wrote nothing is free."""
@@ -352,8 +352,8 @@ class EvidenceTests:
             answer(gateway.child)
             if number < QUIET_CALLS - 1:
                 answer(gateway.child)
-        spec = gateway.switchboard.servers["s"]
-        assert gateway.switchboard.pool.traits.writes(spec) == ""
+        spec = gateway.dispatcher.servers["s"]
+        assert gateway.dispatcher.pool.traits.writes(spec) == ""
         before = len(calls(gateway.child))
         for each in clients[2:]:
             each.call(99, name="other")
@@ -372,7 +372,7 @@ class EvidenceTests:
         client = gateway.session("s")
         client.call(1, name="search_things")
         list_tools(gateway.child, TOOLS[1:3])
-        assert gateway.switchboard.pool.traits.writes(gateway.switchboard.servers["s"]) == ""
+        assert gateway.dispatcher.pool.traits.writes(gateway.dispatcher.servers["s"]) == ""
 
     def test_slow(self) -> None:
         """A watched call that takes long and writes nothing keeps the others waiting for a while only."""
@@ -403,7 +403,7 @@ class EvidenceTests:
         for number in range(QUIET_CALLS):
             second.call(number, name="other")
             answer(gateway.child)
-        assert gateway.switchboard.pool.traits.writes(gateway.switchboard.servers["s"]) == ""
+        assert gateway.dispatcher.pool.traits.writes(gateway.dispatcher.servers["s"]) == ""
 
     @pytest.mark.parametrize(
         ("has_written", "sent"), [(False, ["other", "other", "add"]), (True, ["other"] * 2)]
@@ -444,8 +444,8 @@ class EvidenceTests:
         for number in range(QUIET_CALLS):
             first.call(number, name="other")
             answer(gateway.child)
-        spec = gateway.switchboard.servers["s"]
-        traits = gateway.switchboard.pool.traits
+        spec = gateway.dispatcher.servers["s"]
+        traits = gateway.dispatcher.pool.traits
         assert traits.writes(spec) == ""
         gateway.tick(10)
         first.call(50, name="other")
@@ -465,14 +465,14 @@ class EvidenceTests:
         command = more.pop("command", ("run",))
         server = ServerSpec("s", command, {}, "/", share=Share.GLOBAL, protocol=Era.LEGACY, title="s", **more)
         gateway = MemoryGateway(more=(server,), written=Disk())
-        assert gateway.switchboard.pool.is_single(server)
-        assert "container" in (gateway.switchboard.pool.traits.writes(server) or "")
+        assert gateway.dispatcher.pool.is_single(server)
+        assert "container" in (gateway.dispatcher.pool.traits.writes(server) or "")
 
     def test_no_sight(self) -> None:
         """Where the system does not tell what programs write, each may be one that does."""
         server = ServerSpec("s", ("run",), {}, "/", share=Share.GLOBAL, protocol=Era.LEGACY, title="s")
         gateway = MemoryGateway(more=(server,), written=lambda _: {})
-        assert gateway.switchboard.pool.is_single(server)
+        assert gateway.dispatcher.pool.is_single(server)
         first, second = sessions(gateway, 2)
         for each in (first, second):
             each.call(1, name="other")
@@ -510,7 +510,7 @@ class EvidenceTests:
                 list_tools(gateway.child)
             answer(gateway.child)
             gateway.child.exit()
-        assert gateway.switchboard.pool.traits.writes(gateway.switchboard.servers["s"]) is None
+        assert gateway.dispatcher.pool.traits.writes(gateway.dispatcher.servers["s"]) is None
 
     def test_own_children(self) -> None:
         """Where each session has a child of its own, nobody's calls wait for another's."""
@@ -671,8 +671,8 @@ class ManyChildrenTests:
         disk = Disk()
         gateway = gateway_of(None, disk, share=Share.AUTO)
         before = sessions(gateway, 1)[0]
-        pool = gateway.switchboard.pool
-        pool.move(gateway.switchboard.servers["s"], "it asked something")
+        pool = gateway.dispatcher.pool
+        pool.move(gateway.dispatcher.servers["s"], "it asked something")
         after = sessions(gateway, 2)
         shared, one, two = gateway.launcher.children
         before.call(1, name="add")
@@ -686,25 +686,25 @@ class ManyChildrenTests:
         answer(one)
         assert calls(two) == ["add"]
         assert pool.limiters is not None
-        assert str(pool.limiters.told(gateway.switchboard.servers["s"])["limit"]) == "writes"
+        assert str(pool.limiters.told(gateway.dispatcher.servers["s"])["limit"]) == "writes"
 
     def test_beside_lanes(self) -> None:
         """A call in a lane waits for those on the child that others share, and they for it."""
         gateway = gateway_of(None, Disk(), share=Share.AUTO)
-        gateway.switchboard.pool.saw_asking(gateway.switchboard.servers["s"], "elicitation/create")
+        gateway.dispatcher.pool.saw_asking(gateway.dispatcher.servers["s"], "elicitation/create")
         (legacy,) = sessions(gateway, 1)
         shared = gateway.child
         legacy.call(1, name="add")
         list_tools(shared)
         can = meta(**{PREFIX + "clientCapabilities": {"elicitation": {}}})
         post(gateway.client("s"), request(1, "tools/call", can, name="add"))
-        lane = gateway.launcher.children[-1]
-        for asked in lane.asked("tools/list"):
-            lane.answer(asked, {"tools": TOOLS})
-        assert lane is not shared
-        assert [calls(shared), calls(lane)] == [["add"], []]
+        exclusive_child = gateway.launcher.children[-1]
+        for asked in exclusive_child.asked("tools/list"):
+            exclusive_child.answer(asked, {"tools": TOOLS})
+        assert exclusive_child is not shared
+        assert [calls(shared), calls(exclusive_child)] == [["add"], []]
         answer(shared)
-        assert calls(lane) == ["add"]
+        assert calls(exclusive_child) == ["add"]
 
     def test_asked_among_many(self) -> None:
         """That one of many clients is asked something lets no call of another go before its turn."""

@@ -171,7 +171,7 @@ class ProbeTests:
         gateway = gateway_of(LEGACY, MODERN)
         gateway.launcher.hello = None
         client = ask(gateway, "server/discover")
-        for limit in (PROBE_S, gateway.switchboard.pool._environment.handshake_s):
+        for limit in (PROBE_S, gateway.dispatcher.pool._environment.handshake_s):
             assert client.heard is None
             if ends:
                 gateway.child.exit(1)
@@ -199,9 +199,9 @@ class ProbeTests:
         if MODERN in eras:
             gateway.child.answer(gateway.child.asked("server/discover")[0], DISCOVERED)
             gateway.child.answer(gateway.child.asked("server/discover")[-1], DISCOVERED)
-            assert gateway.switchboard.eras.known(gateway.switchboard.server("s")).modern is True
+            assert gateway.dispatcher.eras.known(gateway.dispatcher.server("s")).modern is True
         else:
-            gateway.clock.advance(gateway.switchboard.pool._environment.handshake_s)
+            gateway.clock.advance(gateway.dispatcher.pool._environment.handshake_s)
             assert fell_back(client)
 
     @pytest.mark.parametrize("said", [{}, {"supportedVersions": ["2025-11-25"]}, {"supportedVersions": "x"}])
@@ -240,8 +240,8 @@ class ProbeTests:
         gateway = gateway_of(MODERN, store=store)
         gateway.launcher.hello = None
         client = ask(gateway)
-        gateway.hub.stateless.close()
-        gateway.switchboard.close()
+        gateway.hub.modern_dispatcher.close()
+        gateway.dispatcher.close()
         assert refusal(client) == (200, -32603, 1)
         assert gateway.child.is_stopping
         second = gateway_of(MODERN, store=store)
@@ -328,7 +328,7 @@ class ChangeTests:
         for is_modern in (True, False):
             gateway = gateway_of(LEGACY)
             ask(gateway)
-            assert gateway.switchboard.eras.known(gateway.switchboard.server("s")).modern is False
+            assert gateway.dispatcher.eras.known(gateway.dispatcher.server("s")).modern is False
             gateway.child.exit()
             gateway.launcher.eras = {"s": (MODERN,)}
             if is_modern:
@@ -344,7 +344,7 @@ class ChangeTests:
                 assert reply(client)["result"]["prompts"] == []
             else:
                 assert "result" in initialize(gateway).json
-            assert gateway.switchboard.eras.known(gateway.switchboard.server("s")).modern is True
+            assert gateway.dispatcher.eras.known(gateway.dispatcher.server("s")).modern is True
 
     def test_from_modern_to_legacy(self) -> None:
         """A child that knows nothing of the modern era any more is reached over the bridge."""
@@ -356,7 +356,7 @@ class ChangeTests:
         served = [each for each in gateway.launcher.children if each.asked("prompts/list")][-1]
         done(served, served.asked("prompts/list")[0], prompts=[])
         assert reply(client)["result"]["prompts"] == []
-        assert gateway.switchboard.eras.known(gateway.switchboard.server("s")).modern is False
+        assert gateway.dispatcher.eras.known(gateway.dispatcher.server("s")).modern is False
 
     def test_a_wrong_pin(self) -> None:
         """What an entry says is not doubted; the refusal is told, once."""

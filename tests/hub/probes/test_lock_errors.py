@@ -46,7 +46,7 @@ def fail(gateway: MemoryGateway, client: Client, text: str = IN_USE) -> None:
 
 def reason(gateway: MemoryGateway) -> str:
     """Why the server was moved."""
-    return gateway.switchboard.pool.reason(AUTO)
+    return gateway.dispatcher.pool.reason(AUTO)
 
 
 class MoveTests:
@@ -58,7 +58,7 @@ class MoveTests:
         fail(gateway, client)
         assert "the profile of a browser" in reason(gateway)
         assert [each["event"] for each in events if each.get("event") == "server.moved"] == ["server.moved"]
-        assert gateway.switchboard.pool.scope(AUTO) is Share.SESSION
+        assert gateway.dispatcher.pool.scope(AUTO) is Share.SESSION
         client.call(2, name="open")
         assert len(gateway.launcher.children) == 1
         come(gateway, 1)
@@ -126,4 +126,4 @@ class MoveTests:
         """What its entry says is not changed."""
         client = [gateway.session() for _ in range(2)][-1]
         fail(gateway, client)
-        assert gateway.switchboard.pool.scope(gateway.switchboard.server("shared")) is Share.GLOBAL
+        assert gateway.dispatcher.pool.scope(gateway.dispatcher.server("shared")) is Share.GLOBAL

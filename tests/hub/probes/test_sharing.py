@@ -61,9 +61,9 @@ class TwoClientsTests:
         for each in (first, second):
             go_on(each).call(1, name="git_status")
         assert [len(each.asked("tools/call")) for each in children(gateway)] == [1, 1]
-        spec = gateway.switchboard.servers["new"]
-        assert gateway.switchboard.pool.scope(spec) is Share.SESSION
-        assert "git_set_working_dir" in gateway.switchboard.pool.reason(spec)
+        spec = gateway.dispatcher.servers["new"]
+        assert gateway.dispatcher.pool.scope(spec) is Share.SESSION
+        assert "git_set_working_dir" in gateway.dispatcher.pool.reason(spec)
 
     def test_child_of_the_look_ends(self) -> None:
         """The child that was only looked at does not stay."""
@@ -114,7 +114,7 @@ class TwoClientsTests:
         following = gateway.child.asked("tools/list")[1]
         assert following["params"] == {"cursor": "2"}
         gateway.child.answer(following, {"tools": STATEFUL})
-        assert gateway.switchboard.pool.scope(gateway.switchboard.servers["new"]) is Share.SESSION
+        assert gateway.dispatcher.pool.scope(gateway.dispatcher.servers["new"]) is Share.SESSION
 
 
 class RecordTests:
@@ -131,8 +131,8 @@ class RecordTests:
         client = go_on(begin(after))
         client.call(1, name="git_status")
         assert not after.child.asked("tools/list")
-        spec = after.switchboard.servers["new"]
-        assert (after.switchboard.pool.scope(spec) is Share.SESSION) is (tools is STATEFUL)
+        spec = after.dispatcher.servers["new"]
+        assert (after.dispatcher.pool.scope(spec) is Share.SESSION) is (tools is STATEFUL)
 
     def test_said(self) -> None:
         """Where the entry says how it is shared, there is nothing to find out."""

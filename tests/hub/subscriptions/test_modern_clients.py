@@ -271,12 +271,12 @@ class EndTests:
         agree(child)
         assert [each["params"]["uri"] for each in child.asked(UNSUBSCRIBE)] == [A, B]
         assert len(gateway.sessions) == 0
-        assert len(gateway.switchboard.calls) == 0
+        assert len(gateway.dispatcher.calls) == 0
 
     def test_the_gateway_stops(self, gateway: MemoryGateway) -> None:
         """Its listeners are told that it is over."""
         client = listen(gateway, "mute", toolsListChanged=True)
-        gateway.hub.stateless.close()
+        gateway.hub.modern_dispatcher.close()
         assert news(client) == ["complete"]
         assert heard(client)[1]["id"] == "l"
         assert len(gateway.sessions) == 0
@@ -286,7 +286,7 @@ class EndTests:
         client = listen(gateway, "mute", A)
         agree(gateway.child)
         (session,) = gateway.sessions
-        gateway.switchboard.park(session, "there are too many sessions")
+        gateway.dispatcher.park(session, "there are too many sessions")
         assert news(client) == ["complete"]
         assert children(gateway) == [gateway.child]
         assert len(gateway.sessions) == 0
@@ -324,19 +324,19 @@ class LaneTests:
         """A listener hears of the children that serve calls of clients that can do something else, first or last."""
         client = client_of(gateway)
         call(client)  # of a client that can be asked anything
-        lane = gateway.child
-        complete(lane, calls(lane)[0])
+        exclusive_child = gateway.child
+        complete(exclusive_child, calls(exclusive_child)[0])
         ear = listen(gateway, "asks", A, said={}, toolsListChanged=True)
         own = gateway.child
-        assert own is not lane
+        assert own is not exclusive_child
         agree(own)
-        agree(lane)
-        say(lane, TOOLS)
-        say(lane, UPDATED, uri=A)
+        agree(exclusive_child)
+        say(exclusive_child, TOOLS)
+        say(exclusive_child, UPDATED, uri=A)
         assert news(ear) == [TOOLS, UPDATED]
         call(client_of(gateway), said=envelope({"sampling": {}}))
         late = gateway.child
-        assert late not in (own, lane)
+        assert late not in (own, exclusive_child)
         agree(late)
         say(late, UPDATED, uri=A)
         assert news(ear) == [TOOLS, UPDATED, UPDATED]
@@ -344,18 +344,18 @@ class LaneTests:
         say(own, TOOLS)
         assert news(ear)[-1] == TOOLS
         hang_up(ear)
-        assert [each["params"] for each in lane.asked(UNSUBSCRIBE)] == [{"uri": A}]
+        assert [each["params"] for each in exclusive_child.asked(UNSUBSCRIBE)] == [{"uri": A}]
 
     def test_what_other_users_do(self, gateway: MemoryGateway) -> None:
         """Nobody hears of the children of somebody else."""
         call(client_of(gateway, Authorization="Bearer bearer-token"))
-        lane = gateway.child
+        exclusive_child = gateway.child
         ear = listen(gateway, "asks", A, toolsListChanged=True)
         agree(gateway.child)
-        say(lane, TOOLS)
-        say(lane, UPDATED, uri=A)
+        say(exclusive_child, TOOLS)
+        say(exclusive_child, UPDATED, uri=A)
         assert news(ear) == []
-        assert lane.asked(SUBSCRIBE) == []
+        assert exclusive_child.asked(SUBSCRIBE) == []
 
     def test_it_hangs_up(self, gateway: MemoryGateway) -> None:
         """A listener that goes unsubscribes, and takes nobody's child with it."""
@@ -390,8 +390,8 @@ class LaneTests:
         """Within a second a listener hears that its child had to make room."""
         ear = listen(gateway, "asks", A)
         agree(gateway.child)
-        lane = next(each for each in gateway.sessions if each.is_apart)
-        gateway.switchboard.park(lane, "there are too many sessions")
+        exclusive_child = next(each for each in gateway.sessions if each.is_apart)
+        gateway.dispatcher.park(exclusive_child, "there are too many sessions")
         gateway.tick()
         assert news(ear) == ["complete"]
         assert len(gateway.sessions) == 0

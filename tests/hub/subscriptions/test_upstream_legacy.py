@@ -698,7 +698,7 @@ class MuteTests:
 
     def test_cancelling(self, road: Road) -> None:
         """Who does not want to wait any more is answered at once, and the next in the line is asked for."""
-        assert len(road.gateway.switchboard.calls) == 2
+        assert len(road.gateway.dispatcher.calls) == 2
         note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "one"}}
         assert road.other(road.one).ask(note).status == 202
         assert road.one.heard is not None
@@ -710,7 +710,7 @@ class MuteTests:
         road.gateway.child.answer(second, {})
         assert road.two.heard is not None
         assert road.two.heard.json["result"] == {}
-        assert len(road.gateway.switchboard.calls) == 0
+        assert len(road.gateway.dispatcher.calls) == 0
 
     def test_cancelling_one_that_waits(self, road: Road) -> None:
         """Who waits for another's outcome can do so as well."""
@@ -727,7 +727,7 @@ class MuteTests:
             assert road.other(client).ask(b"", "DELETE").status == 200
             assert client.heard is not None
             assert "error" in client.heard.json
-            assert len(road.gateway.switchboard.calls) == calls
+            assert len(road.gateway.dispatcher.calls) == calls
         assert road.said() == [
             SUBSCRIBE,
             "notifications/cancelled",

@@ -316,7 +316,7 @@ class NewsTests:
             gateway.child.say(note(TOOLS_CHANGED, x="x" * 500_000, _meta={SUBSCRIPTION: upstream}))
         assert slow.transport.is_aborted
         assert len(told(quick)) == 20
-        assert len(gateway.hub.stateless._listeners) == 1
+        assert len(gateway.hub.modern_dispatcher._listeners) == 1
 
 
 class EndTests:
@@ -375,7 +375,7 @@ class EndTests:
         """Everybody's ends in order, also of those that have not begun."""
         clients = [listener(gateway, **TOOLS), gateway.client("m")]
         listen(clients[1], **PROMPTS)
-        gateway.hub.stateless.close()
+        gateway.hub.modern_dispatcher.close()
         for client in clients:
             self.over(client)
         assert is_empty(gateway)
