@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -16,13 +15,12 @@ from mcpgateway.errors import (
     HandshakeRefused,
     InvalidParams,
     SessionRequired,
-    SharedOtherwise,
     ShuttingDown,
     UnknownServer,
 )
 from mcpgateway.hub.calls import SESSION_CALLS_LIMIT
 from mcpgateway.hub.client_requests import Questions
-from mcpgateway.hub.filters import SinkFilter, reason
+from mcpgateway.hub.filters import Resubmission, reason
 from mcpgateway.hub.keepalive import PROGRESS
 from mcpgateway.hub.lifecycle import Lifecycle
 from mcpgateway.hub.pool import Pool
@@ -46,26 +44,6 @@ if TYPE_CHECKING:
 
 # Requests that only look at lists: the server keeps no state after them.
 LOOKING = frozenset(("ping", "tools/list", "prompts/list", "resources/list", "resources/templates/list"))
-
-
-@define(eq=False, repr=False)
-class _Doubtful(SinkFilter):
-    """Waits for a child without a handshake so far, whose server may not speak the legacy era."""
-
-    dispatcher: LegacyDispatcher
-    message: Message
-
-    def failed(self, request: Request, why: GatewayError) -> None:
-        """Pass the error on, or submit the request again: to another child, or in the other era."""
-        request.sink = self.sink
-        if isinstance(why, SharedOtherwise):
-            request.message = self.message
-            self.dispatcher.again(request)
-        elif isinstance(why, HandshakeRefused) and request.session.server.protocol is None:
-            request.message = self.message
-            self.dispatcher.refused(request, why)
-        else:
-            request.sink.failed(request, why)
 
 
 class LegacyDispatcher(Lifecycle):
@@ -253,9 +231,12 @@ class LegacyDispatcher(Lifecycle):
         if self._view_sessions is not None:
             self._view_sessions.tick()
 
-    def refused(self, request: Request, why: GatewayError) -> None:
+    def refused(self, request: Request, why: HandshakeRefused) -> None:
         """Probe the modern era after a refused handshake, and submit the request again if the server speaks it."""
         session: Session = request.session
+        if session.server.protocol is not None:
+            request.sink.failed(request, why)
+            return
 
         def found(has_it: bool) -> None:  # noqa: FBT001 - a callback
             if not has_it:
@@ -333,7 +314,7 @@ class LegacyDispatcher(Lifecycle):
             self.submit(request)
             return
         if slot.may_give_way:
-            request.sink = _Doubtful(request.sink, self, request.message)
+            request.sink = Resubmission(request.sink, self, request.message)
         if slot.load + self.to_modern.load >= SESSION_CALLS_LIMIT:
             self.calls.check_load(request.session)
         self.to_modern.submit(request)
@@ -356,9 +337,9 @@ class LegacyDispatcher(Lifecycle):
                 self._cross_over(request)
                 self.submit(request)
                 return
-            request.sink = _Doubtful(request.sink, self, request.message)
+            request.sink = Resubmission(request.sink, self, request.message)
         elif slot.may_give_way:
-            request.sink = _Doubtful(request.sink, self, request.message)
+            request.sink = Resubmission(request.sink, self, request.message)
         if slot.replicas is not None and _goes_anywhere(request.message):
             slot.replicas.submit(request)
         else:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define
 from msgspec import Raw
 from twisted.python.failure import Failure
 
-from mcpgateway.errors import GatewayError
+from mcpgateway.errors import GatewayError, HandshakeRefused, SharedOtherwise
 from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc
-from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.protocol.jsonrpc import Envelope, Message
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.caller import Caller
 
 
 @define(eq=False, repr=False)
@@ -40,6 +43,41 @@ class SinkFilter:
     def noticed(self, request: Request, message: bytes) -> bool:
         """Pass a message that precedes the answer on."""
         return bool(self.sink.noticed(request, message))
+
+
+class Dispatcher(Protocol):
+    """The entrance of the requests of one era."""
+
+    def again(self, request: Request) -> None:
+        """Submit a request again, to another child; an error goes to its sink."""
+
+    def refused(self, request: Request, why: HandshakeRefused) -> None:
+        """Submit a request again in the other era, if the server may speak that; else pass the error on."""
+
+
+@define(eq=False, repr=False)
+class Resubmission(SinkFilter):
+    """Submits a request once more if its child, which has had no handshake so far, cannot take it.
+
+    :ivar message: the client's message, which the first attempt may have changed.
+    :ivar caller: the caller of a modern request, likewise.
+    """
+
+    dispatcher: Dispatcher
+    message: Message
+    caller: Caller | None = None
+
+    def failed(self, request: Request, why: GatewayError) -> None:
+        """Pass the error on, or submit the request again: to another child, or in the other era."""
+        request.sink = self.sink
+        if not isinstance(why, (SharedOtherwise, HandshakeRefused)):
+            request.sink.failed(request, why)
+            return
+        request.message, request.caller = self.message, self.caller
+        if isinstance(why, HandshakeRefused):
+            self.dispatcher.refused(request, why)
+        else:
+            self.dispatcher.again(request)
 
 
 def reason(why: Failure) -> GatewayError:

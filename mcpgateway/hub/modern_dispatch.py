@@ -30,7 +30,6 @@ from mcpgateway.errors import (
     GatewayError,
     HandshakeRefused,
     InvalidParams,
-    SharedOtherwise,
     ShuttingDown,
     UnknownMethod,
     UnknownServer,
@@ -41,7 +40,7 @@ from mcpgateway.hub.authorization import Permits
 from mcpgateway.hub.bridge.bridged_request import ASKING
 from mcpgateway.hub.bridge.to_legacy import ToLegacy
 from mcpgateway.hub.caller import Caller
-from mcpgateway.hub.filters import SinkFilter, reason
+from mcpgateway.hub.filters import Resubmission, SinkFilter, reason
 from mcpgateway.hub.owners.peers import Claim, Neighbours, unclaimed
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.probes.era import Eras
@@ -58,7 +57,7 @@ from mcpgateway.policy.client_requests import shows_urls
 from mcpgateway.policy.eras import EraPath, is_offered
 from mcpgateway.policy.sharing import Variant, name_in_workspace, variant_of
 from mcpgateway.protocol import jsonrpc, modern, peek
-from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.translate import CACHEABLE
 from mcpgateway.protocol.versions import LATEST_MODERN, UNSUPPORTED, Era
 
@@ -95,31 +94,6 @@ class _Keeper(SinkFilter):
             if request.method == "tools/list":
                 param_headers.learn_from(self.slot, result)
         self.sink.answered(request, reply)
-
-
-@define(eq=False, repr=False)
-class _Doubtful(SinkFilter):
-    """Waits for a child without a handshake so far, whose server may have changed its era since the probe."""
-
-    modern_dispatcher: ModernDispatcher
-    message: Message
-    caller: Caller
-
-    def failed(self, request: Request, why: GatewayError) -> None:
-        """Pass the error on, or submit the request again: to another child, or in the other era."""
-        request.sink = self.sink
-        if isinstance(why, SharedOtherwise):
-            request.message, request.caller = self.message, self.caller
-            self.modern_dispatcher.anew(request)
-        elif (
-            isinstance(why, HandshakeRefused)
-            and self.caller.server.protocol is None
-            and not self.caller.has_tried
-        ):
-            request.message, request.caller = self.message, self.caller
-            self.modern_dispatcher.again(request)
-        else:
-            request.sink.failed(request, why)
 
 
 @frozen(eq=False, repr=False)
@@ -247,7 +221,7 @@ class ModernDispatcher:
         if self.permits.scopes:
             self.permits.narrow(request.caller.principal, server, request)
         if shows_urls(peek.mapping(request.message.meta, modern.CAPABILITIES_KEY)):
-            self.sending_away.attend_modern(request, self.anew)
+            self.sending_away.attend_modern(request, self.again)
         if not server.has_shield or not self.direct().serves_modern(
             request, server, request.caller.principal
         ):
@@ -265,13 +239,17 @@ class ModernDispatcher:
             self._views = self.make_views(self)
         self._views.submit(request)
 
-    def again(self, request: Request) -> None:
-        """Probe once more a server that has refused the era found before, and submit the request again."""
-        request.caller.has_tried = True
-        self.eras.doubt(request.caller.server)
-        self.anew(request)
+    def refused(self, request: Request, why: HandshakeRefused) -> None:
+        """Probe a server once more that has refused the era found before, and submit the request again."""
+        caller: Caller = request.caller
+        if caller.server.protocol is not None or caller.has_tried:
+            request.sink.failed(request, why)
+            return
+        caller.has_tried = True
+        self.eras.doubt(caller.server)
+        self.again(request)
 
-    def anew(self, request: Request) -> None:
+    def again(self, request: Request) -> None:
         """Submit a request once more, after its path has proved wrong; an error goes to its sink."""
         try:
             self.submit(request)
@@ -343,7 +321,7 @@ class ModernDispatcher:
             if not may_doubt:
                 return False
             known = None
-            request.sink = _Doubtful(request.sink, self, request.message, request.caller)
+            request.sink = Resubmission(request.sink, self, request.message, request.caller)
         found = self.to_legacy.submit(request, peer, known)
         if path is not None and found is not None and len(kind[1]) <= CAPABILITIES_LIMIT:
             path.bridged[kind] = found
@@ -405,7 +383,7 @@ class ModernDispatcher:
         request.session, request.level = session, modern.level(request.message.meta)
         slot = slot_of(session) or self._pool.slot_for(session)
         if not is_sure:
-            request.sink = _Doubtful(request.sink, self, request.message, request.caller)
+            request.sink = Resubmission(request.sink, self, request.message, request.caller)
         if request.method == modern.LISTEN:
             self._listen(request, slot)
             return
