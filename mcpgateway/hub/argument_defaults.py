@@ -82,7 +82,7 @@ class Injection:
 
     def _recall(self, message: Message) -> None:
         snapshot = self._snapshot
-        known = snapshot.find(LIST, snapshot.told(message)) if snapshot is not None else None
+        known = snapshot.find(LIST, snapshot.handshake_of(message)) if snapshot is not None else None
         for page in known.pages if known is not None else ():
             self.learn(page)
 

@@ -26,7 +26,7 @@ from mcpgateway.interfaces import ISessionStore
 from mcpgateway.policy.access import LOCAL, sharer_of
 from mcpgateway.policy.client_requests import Offer, joined, name_of, offer_of
 from mcpgateway.policy.concurrency import is_single
-from mcpgateway.policy.recorded_answers import COMMON, told_at_handshake
+from mcpgateway.policy.recorded_answers import COMMON, legacy_handshake
 from mcpgateway.policy.sharing import launch_digest, may_move, scope_of, scope_value
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope
@@ -231,13 +231,13 @@ class Pool:
         slot.join(session)
         return slot
 
-    def told(self, server: ServerSpec, capabilities: Mapping[str, Any]) -> str:
+    def handshake_of(self, server: ServerSpec, capabilities: Mapping[str, Any]) -> str:
         """Return a name for the handshake of a shared legacy child for clients with these capabilities.
 
         It is empty if they offer nothing, or if one child serves all kinds of clients.
         """
         offer = {} if self.is_single(server) else _offer(server, capabilities)
-        return _told(legacy.shared_params(__version__, offer)) if offer else ""
+        return _handshake(legacy.shared_params(__version__, offer)) if offer else ""
 
     def _offer_of(self, session: Session) -> Offer:
         if session.era is Era.MODERN:
@@ -261,8 +261,8 @@ class Pool:
         if slot is None:
             self._make_room(key)
             self._idle[key] = 0
-            told = legacy.shared_params(__version__, offer)
-            params = told if era is Era.LEGACY else modern.own_meta(__version__)
+            handshake = legacy.shared_params(__version__, offer)
+            params = handshake if era is Era.LEGACY else modern.own_meta(__version__)
             slot = self._add(server, params, key, shared=True)
             if server.replicas > 1 and not self.is_single(server):
                 self._replicate(slot, params, key)
@@ -380,7 +380,7 @@ class Pool:
         slot = self._slots[key] = Slot(
             server, params, self._environment, shared=shared, era=key.era, home=home
         )
-        slot.told = _told(params) if key.offer else ""
+        slot.handshake = _handshake(params) if key.offer else ""
         return slot
 
     def is_running(self, server: ServerSpec, era: Era, principal: str | None = None) -> bool:
@@ -563,8 +563,8 @@ def _asking(server: ServerSpec) -> str:
     return f"asks {launch_digest(server)}"
 
 
-def _told(params: dict[str, Any]) -> str:
-    return COMMON + told_at_handshake(params)
+def _handshake(params: dict[str, Any]) -> str:
+    return COMMON + legacy_handshake(params)
 
 
 def _is_used(slot: Slot) -> bool:

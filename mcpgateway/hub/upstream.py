@@ -77,7 +77,7 @@ class Upstream(ABC):
     :ivar elicitations: the ids of the sessions that the server has sent to a URL, by the id of the elicitation.
     :ivar retired: its children that get no new calls; None before the first.
     :ivar is_over: true if it is closed, and may not be used any more.
-    :ivar told: a name for the handshake of its child, if that depends on the clients; else empty.
+    :ivar handshake: a name for the handshake of its child, if that depends on the clients; else empty.
     :ivar mirrored: the arguments that headers have to repeat, by tool; None while unknown.
     :ivar tasked: the tools that run as tasks only, as far as known (MCP 2025-11-25).
     :ivar learning: the pending request for both; None without one.
@@ -112,7 +112,7 @@ class Upstream(ABC):
         self.elicitations: dict[str, bytes] = {}
         self.retired: Retired | None = None
         self.is_over = False
-        self.told = ""
+        self.handshake = ""
         self.mirrored: dict[str, tuple[Param, ...]] | None = None
         self.tasked: frozenset[str] = frozenset()
         self.learning: Learning | None = None

@@ -24,10 +24,10 @@ SEPARATOR = "\0"
 class ListSource(Protocol):
     """The known lists of servers (`mcpgateway.hub.catalog.listed.ServerLists`)."""
 
-    def known(self, server: ServerSpec, kind: ListKind, told: str = "") -> tuple[Item, ...] | None:
+    def known(self, server: ServerSpec, kind: ListKind, handshake: str = "") -> tuple[Item, ...] | None:
         """Return a server's list, from memory or from its record; None if it is unknown.
 
-        :param told: key of a client's own child; empty for a shared child.
+        :param handshake: key of a client's own child; empty for a shared child.
         """
 
 
@@ -52,9 +52,9 @@ class Directory:
 
     def known(self, spec: ServerSpec, access: Access) -> tuple[Item, ...] | None:
         """Return the tools of a server, if they are known without a request to it; else None."""
-        told = _told(spec, access)
-        found = self.server_lists.known(spec, ListKind.TOOL, told)
-        if found is None and told:
+        handshake = _handshake(spec, access)
+        found = self.server_lists.known(spec, ListKind.TOOL, handshake)
+        if found is None and handshake:
             found = self.server_lists.known(spec, ListKind.TOOL)
         return None if found is None else access.view.narrowed(spec, found)
 
@@ -64,7 +64,7 @@ class Directory:
         for spec in self._specs(access).values():
             items = self.known(spec, access)
             if items:
-                more = spec.workspace + spec.principal + _told(spec, access) + _limits(access)
+                more = spec.workspace + spec.principal + _handshake(spec, access) + _limits(access)
                 found[f"{spec.name}{SEPARATOR}{more}" if more else spec.name] = items
         return found
 
@@ -138,8 +138,8 @@ class Directory:
         return {each.name: each for each in access.specs() if each.name not in hidden}
 
 
-def _told(spec: ServerSpec, access: Access) -> str:
-    return access.view.told.get(spec.name, "")
+def _handshake(spec: ServerSpec, access: Access) -> str:
+    return access.view.handshakes.get(spec.name, "")
 
 
 def _limits(access: Access) -> str:

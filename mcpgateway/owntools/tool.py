@@ -81,7 +81,7 @@ class OwnToolView(Protocol):
     """The view of a call, in the form that a tool uses (`mcpgateway.views.view.View`).
 
     :ivar kind: ``full``, ``search``, ``hybrid``, ``meta`` or ``admin``.
-    :ivar told: keys of the client's own children, by server.
+    :ivar handshakes: the handshakes of the client's own children, by server.
     :ivar listing: its tools, by their names on the view.
     :ivar exposure: the settings of the selection.
     :ivar others: its servers that cannot be used now, mostly those that are switched off.
@@ -93,7 +93,7 @@ class OwnToolView(Protocol):
         """The kind of the view."""
 
     @property
-    def told(self) -> Mapping[str, str]:
+    def handshakes(self) -> Mapping[str, str]:
         """The kinds of clients' own children, by server."""
 
     @property

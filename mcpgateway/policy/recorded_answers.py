@@ -70,13 +70,13 @@ _PLAIN = {Era.LEGACY: _IDLE, Era.MODERN: _IDLE | _TOLD}
 def place_of(server: ServerSpec) -> str:
     """Return the key of a server's launch or address, and of its owner; see Note [Recipients of recorded answers]."""
     reach = server.reach
-    told = [launch_digest(server), repr(reach), server.credential]
+    parts = [launch_digest(server), repr(reach), server.credential]
     if server.principal:
-        told.append(f"of {server.principal}")
+        parts.append(f"of {server.principal}")
     if isinstance(reach, Remote):
         url = urlsplit(reach.url)
         names = sorted(name for name, _ in parse_qsl(url.query, keep_blank_values=True))
-        told += [
+        parts += [
             url.scheme,
             url.hostname or "",
             str(url.port),
@@ -85,42 +85,44 @@ def place_of(server: ServerSpec) -> str:
             repr(sorted(reach.headers)),
         ]
     if scope_of(server) not in (Share.GLOBAL, Share.CREDENTIAL):
-        told.append(server.workspace)
-    return _digest(told)
+        parts.append(server.workspace)
+    return _digest(parts)
 
 
 COMMON = "+"
 """The prefix of the key of lists that several clients share, of a child that knows the capabilities of all."""
 
 
-def is_own(told: str) -> bool:
+def is_own(handshake: str) -> bool:
     """True if a list is of a child that serves a single client."""
-    return bool(told) and not told.startswith(COMMON)
+    return bool(handshake) and not handshake.startswith(COMMON)
 
 
-def told_at_handshake(params: Mapping[str, Any]) -> str:
+def legacy_handshake(params: Mapping[str, Any]) -> str:
     """Return the key of the ``initialize`` parameters that a legacy server was sent."""
     said = {name: jsonrpc.raw(value) for name, value in params.items()}
     version = peek.text(said, "protocolVersion")
-    return _told(version, peek.mapping(said, "capabilities"), peek.members(said, "clientInfo"))
+    return _handshake(version, peek.mapping(said, "capabilities"), peek.members(said, "clientInfo"))
 
 
-def told_in(meta: Envelope) -> str:
+def modern_handshake(meta: Envelope) -> str:
     """Return the key of the client in the ``_meta`` of a request to a modern server."""
     info = peek.members(meta, modern.INFO_KEY)
-    return _told(peek.text(meta, PROTOCOL_VERSION_KEY), peek.mapping(meta, modern.CAPABILITIES_KEY), info)
+    return _handshake(
+        peek.text(meta, PROTOCOL_VERSION_KEY), peek.mapping(meta, modern.CAPABILITIES_KEY), info
+    )
 
 
-def _told(version: str | None, capabilities: dict[str, Any], info: Envelope) -> str:
+def _handshake(version: str | None, capabilities: dict[str, Any], info: Envelope) -> str:
     return _digest([version, capabilities, peek.text(info, "name")])
 
 
-def _digest(told: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
+def _digest(parts: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def client_in(meta: Envelope) -> Envelope:
-    """Return the members of a modern request's ``_meta`` that determine `told_in`."""
+    """Return the members of a modern request's ``_meta`` that determine `modern_handshake`."""
     return {name: meta[name] for name in sorted(_TOLD) if name in meta}
 
 
@@ -279,7 +281,7 @@ class AnswerKey(Struct, frozen=True):
 
     place: str
     era: Era
-    told: str
+    handshake: str
 
 
 class NewerListFormat(Exception):
@@ -329,7 +331,7 @@ class Catalog(Record):
             {
                 "place": key.place,
                 "era": key.era.value,
-                "told": key.told,
+                "told": key.handshake,
                 "answers": {
                     method: {
                         "at": answer.at,
@@ -364,9 +366,9 @@ def read(data: bytes) -> Catalog:
 
 
 def _variant(members: Envelope) -> tuple[AnswerKey, dict[str, RecordedAnswer]]:
-    place, era, told = (jsonrpc.read_string(members[name], name) for name in ("place", "era", "told"))
+    place, era, handshake = (jsonrpc.read_string(members[name], name) for name in ("place", "era", "told"))
     answers = jsonrpc.read_object(members["answers"], "answers")
-    return AnswerKey(place, Era(era), told), {
+    return AnswerKey(place, Era(era), handshake), {
         method: _answer(method, jsonrpc.read_object(each, "answers")) for method, each in answers.items()
     }
 

@@ -82,13 +82,13 @@ class ListKey(Struct, frozen=True):
     """One list of one server.
 
     :ivar place: its launch (`mcpgateway.hub.catalog.listed.ServerLists.place`).
-    :ivar told: the ``told`` of its child.
+    :ivar handshake: the handshake of its child.
     """
 
     server: str
     place: str
     kind: ListKind
-    told: str
+    handshake: str
 
 
 @define(eq=False, repr=False)
@@ -125,16 +125,16 @@ class ListFetcher(ABC, Generic[Client]):
     # What differs between the eras
 
     @abstractmethod
-    def told(self, server: ServerSpec, client: Client) -> str:
-        """Return the ``told`` of a server for a client (`mcpgateway.hub.catalog.listed`)."""
+    def handshake_of(self, server: ServerSpec, client: Client) -> str:
+        """Return the handshake of a server for a client (`mcpgateway.hub.catalog.listed`)."""
 
     @abstractmethod
     def request(
-        self, server: ServerSpec, kind: ListKind, params: Envelope, client: Client, told: str
+        self, server: ServerSpec, kind: ListKind, params: Envelope, client: Client, handshake: str
     ) -> Request:
         """Return the request for a page of a list.
 
-        :param told: the ``told`` of the child to ask.
+        :param handshake: the handshake of the child to ask.
         :raise GatewayError: the child cannot be asked.
         """
 
@@ -153,7 +153,7 @@ class ListFetcher(ABC, Generic[Client]):
             for each in self._dispatcher.pool
         )
 
-    def _is_asked_again(self, server: ServerSpec, told: str) -> bool:
+    def _is_asked_again(self, server: ServerSpec, handshake: str) -> bool:
         # True if a server is asked for a list that is known but out of date.
         return any(self._dispatcher.pool.is_running(server, era) for era in Era)
 
@@ -161,18 +161,18 @@ class ListFetcher(ABC, Generic[Client]):
         # True if a list that was to be fetched later is still to be fetched.
         return self._is_current(server)
 
-    def _may_try_again(self, server: ServerSpec, client: Client, told: str) -> bool:
+    def _may_try_again(self, server: ServerSpec, client: Client, handshake: str) -> bool:
         return self._is_current(server)
 
-    def _told_now(self, server: ServerSpec, client: Client, told: str) -> str:
+    def _handshake_now(self, server: ServerSpec, client: Client, handshake: str) -> str:
         # The server may meanwhile turn out to have one child for all clients, or several.
-        return self.told(server, client)
+        return self.handshake_of(server, client)
 
     def _remember(self, server: ServerSpec, client: Client) -> None:
         """Note a client that is given a server's lists."""
 
-    def _keep(self, server: ServerSpec, kind: ListKind, pages: tuple[Raw, ...], told: str) -> None:
-        self._server_lists.learn(server, kind, pages, told)
+    def _keep(self, server: ServerSpec, kind: ListKind, pages: tuple[Raw, ...], handshake: str) -> None:
+        self._server_lists.learn(server, kind, pages, handshake)
 
     # The servers to ask
 
@@ -190,12 +190,12 @@ class ListFetcher(ABC, Generic[Client]):
     def has_to_be_asked(self, server: ServerSpec, kind: ListKind, client: Client) -> bool:
         """True if a server has to be asked for a list; see Note [Who is asked]."""
         key = self._key(server, kind, client)
-        if self._server_lists.is_fresh(server, kind, key.told) or not self.may_list(server, client):
+        if self._server_lists.is_fresh(server, kind, key.handshake) or not self.may_list(server, client):
             return False
         if self._fault(key, server) is not None:
             return False
-        return self._server_lists.known(server, kind, key.told) is None or self._is_asked_again(
-            server, key.told
+        return self._server_lists.known(server, kind, key.handshake) is None or self._is_asked_again(
+            server, key.handshake
         )
 
     def missing(self, view: View, kind: ListKind, client: Client) -> dict[str, str]:
@@ -203,7 +203,9 @@ class ListFetcher(ABC, Generic[Client]):
         found = {}
         for server in view.to_ask(kind):
             key = self._key(server, kind, client)
-            if self._server_lists.known(server, kind, key.told) is None and self.may_list(server, client):
+            if self._server_lists.known(server, kind, key.handshake) is None and self.may_list(
+                server, client
+            ):
                 fault = self._fault(key, server)
                 found[server.name] = fault.message if fault is not None else NOT_YET
         return found
@@ -211,7 +213,7 @@ class ListFetcher(ABC, Generic[Client]):
     def shown(self, view: View, kind: ListKind, client: Client) -> None:
         """Note that a client is given a view's list, so that it is notified when a part turns out to be outdated."""
         for server in view.to_ask(kind):
-            self._server_lists.show(server, kind, self.told(server, client))
+            self._server_lists.show(server, kind, self.handshake_of(server, client))
             self._remember(server, client)
 
     # Waiting
@@ -272,12 +274,12 @@ class ListFetcher(ABC, Generic[Client]):
         :param is_look: True if no call needs them, so that a server that has just failed is not started for them.
         :raise GatewayError: (through the Deferred) the server cannot be asked.
         """
-        known = self._server_lists.known(server, kind, self.told(server, client))
+        known = self._server_lists.known(server, kind, self.handshake_of(server, client))
         if known is not None and not self.has_to_be_asked(server, kind, client):
             return succeed(known)
 
         def found(why: Failure | None) -> Any:
-            items = self._server_lists.known(server, kind, self.told(server, client))
+            items = self._server_lists.known(server, kind, self.handshake_of(server, client))
             return items if items is not None else why or ()
 
         return self.ask(server, kind, client, is_look=is_look).addBoth(found)
@@ -361,21 +363,21 @@ class ListFetcher(ABC, Generic[Client]):
                 await self._fetch_pages(key, server, client)
             except PASSING:
                 # The next child may answer, and without the list its tools would be unknown for a while.
-                if tries == 1 or not self._may_try_again(server, client, key.told):
+                if tries == 1 or not self._may_try_again(server, client, key.handshake):
                     raise
             else:
                 return
 
     async def _fetch_pages(self, key: ListKey, server: ServerSpec, client: Client) -> None:
-        server_lists, kind, told = self._server_lists, key.kind, key.told
+        server_lists, kind, handshake = self._server_lists, key.kind, key.handshake
         changes = server_lists.changes.get(server.name)
 
         async def page(cursor: str | None) -> Raw | None:
             params = {} if cursor is None else {"cursor": jsonrpc.raw(cursor)}
-            return await self._page(self.request(server, kind, params, client, told), server, kind)
+            return await self._page(self.request(server, kind, params, client, handshake), server, kind)
 
         fetched = await server_lists.limit.fetch(server.name, kind.method, page)
-        for each in dict.fromkeys((told, self._told_now(server, client, told))):
+        for each in dict.fromkeys((handshake, self._handshake_now(server, client, handshake))):
             self._keep(server, kind, fetched.pages, each)
             if server_lists.changes.get(server.name) != changes:
                 server_lists.outdate(server, kind.news, each)  # the list may be older than the change
@@ -400,10 +402,10 @@ class ListFetcher(ABC, Generic[Client]):
         raise GatewayError(of_server(server.name, legacy.error_text(error)))
 
     def _key(self, server: ServerSpec, kind: ListKind, client: Client) -> ListKey:
-        return self._key_of(server, kind, self.told(server, client))
+        return self._key_of(server, kind, self.handshake_of(server, client))
 
-    def _key_of(self, server: ServerSpec, kind: ListKind, told: str) -> ListKey:
-        return ListKey(server.name, self._server_lists.place(server), kind, told)
+    def _key_of(self, server: ServerSpec, kind: ListKind, handshake: str) -> ListKey:
+        return ListKey(server.name, self._server_lists.place(server), kind, handshake)
 
     def _fault(self, key: ListKey, server: ServerSpec) -> GatewayError | None:
         # The failure for which a server is not asked for lists now; None where it may be asked.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mcpgateway.views.registry import ViewRegistry
 
 TERMS_LIMIT = 10_000
-REFRESHED_LIMIT = 16  # values of ``told`` for which the lists of one server are fetched again when it runs
+REFRESHED_LIMIT = 16  # handshakes for which the lists of one server are fetched again when it runs
 
 Submit = Callable[[Request], None]
 
@@ -66,7 +66,7 @@ def most_careful(found: Iterable[CacheTerms]) -> CacheTerms:
 class ModernLists(ListFetcher[Caller]):
     """Fetches servers' lists for the callers of modern requests.
 
-    :param told_of: returns the ``told`` of a server for a client (`mcpgateway.hub.catalog.listed`).
+    :param handshake_of: returns the handshake of a server for a client (`mcpgateway.hub.catalog.listed`).
     :param words: returns the ``_meta`` of the request for a server's list for a client.
     :param snapshots: the recorded answers of servers; None where none are kept.
     :ivar learning: the list that is being taken and that no client was shown otherwise.
@@ -76,24 +76,24 @@ class ModernLists(ListFetcher[Caller]):
         self,
         view_sessions: ViewRegistry,
         submit: Submit,
-        told_of: Callable[[ServerSpec, ModernClient | None], str],
+        handshake_of: Callable[[ServerSpec, ModernClient | None], str],
         words: Callable[[ServerSpec, ModernClient | None], Envelope],
         snapshots: Snapshots | None,
     ) -> None:
         super().__init__(view_sessions, submit)
         self.learning: tuple[str, ListKind] | None = None
-        self._told_of = told_of
+        self._handshake_of = handshake_of
         self._words = words
         self._snapshots = snapshots
         self._terms: Bounded[ListKey, CacheTerms] = Bounded(TERMS_LIMIT)
-        self._askers: dict[Variant, Bounded[str, Caller]] = {}  # by ``told``
+        self._askers: dict[Variant, Bounded[str, Caller]] = {}  # by handshake
 
-    def told(self, server: ServerSpec, caller: Caller) -> str:
-        """Return the ``told`` of a server for a caller's client."""
-        return self._told_of(server, caller.client)
+    def handshake_of(self, server: ServerSpec, caller: Caller) -> str:
+        """Return the handshake of a server for a caller's client."""
+        return self._handshake_of(server, caller.client)
 
     def request(
-        self, server: ServerSpec, kind: ListKind, params: Envelope, caller: Caller, told: str
+        self, server: ServerSpec, kind: ListKind, params: Envelope, caller: Caller, handshake: str
     ) -> Request:
         """Return the request for a page of a list, in the words of the caller's client."""
         meta = self._words(server, caller.client)
@@ -110,36 +110,36 @@ class ModernLists(ListFetcher[Caller]):
         """True if a server has to be asked for a list; one that has declared no such list before has not."""
         if not super().has_to_be_asked(server, kind, caller):
             return False
-        told = self.told(server, caller)
-        is_known = self._server_lists.known(server, kind, told) is not None
+        handshake = self.handshake_of(server, caller)
+        is_known = self._server_lists.known(server, kind, handshake) is not None
         if is_known or not lacks(met(server, self._dispatcher.pool, self._snapshots), kind):
             return True
-        self._keep(server, kind, (), told)
+        self._keep(server, kind, (), handshake)
         return False
 
-    def _keep(self, server: ServerSpec, kind: ListKind, pages: tuple[Raw, ...], told: str) -> None:
-        self._terms[self._key_of(server, kind, told)] = _terms(pages, self._clock.seconds())
+    def _keep(self, server: ServerSpec, kind: ListKind, pages: tuple[Raw, ...], handshake: str) -> None:
+        self._terms[self._key_of(server, kind, handshake)] = _terms(pages, self._clock.seconds())
         # Where no client was shown another list, no client has to be notified.
-        self.learning = None if self._server_lists.is_shown(server, kind, told) else (server.name, kind)
+        self.learning = None if self._server_lists.is_shown(server, kind, handshake) else (server.name, kind)
         try:
-            super()._keep(server, kind, pages, told)
+            super()._keep(server, kind, pages, handshake)
         finally:
             self.learning = None
 
     def _remember(self, server: ServerSpec, caller: Caller) -> None:
-        told = self.told(server, caller)
-        if told:
+        handshake = self.handshake_of(server, caller)
+        if handshake:
             known = self._askers.setdefault(variant_of(server), Bounded(REFRESHED_LIMIT))
-            known.pop(told, None)
-            known[told] = caller
+            known.pop(handshake, None)
+            known[handshake] = caller
 
     def refresh(self, server: ServerSpec, caller: Caller) -> None:
         """Fetch the lists that were shown of a server again, since a new child may list something else."""
         for each in (caller, *self._askers.pop(variant_of(server), {}).values()):
             for kind in ListKind:
-                told = self.told(server, each)
-                if self._server_lists.known(server, kind, told) is not None:
-                    self._server_lists.show(server, kind, told)
+                handshake = self.handshake_of(server, each)
+                if self._server_lists.known(server, kind, handshake) is not None:
+                    self._server_lists.show(server, kind, handshake)
                     self._start(server, kind, each)
 
     def terms(self, servers: Iterable[ServerSpec], kind: ListKind, caller: Caller) -> CacheTerms:

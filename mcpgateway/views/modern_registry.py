@@ -39,7 +39,7 @@ from mcpgateway.interfaces import Request
 from mcpgateway.policy.access import is_client
 from mcpgateway.policy.eras import EraPath
 from mcpgateway.policy.permissions import TokenScope
-from mcpgateway.policy.recorded_answers import client_in, told_in
+from mcpgateway.policy.recorded_answers import client_in, modern_handshake
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.param_headers import ANNOTATION
@@ -96,16 +96,16 @@ class ClientMeta:
     """Reads the client's ``_meta`` of requests, and derives the parts that servers get.
 
     :param path: returns the path of modern clients to a server; None while it is not known.
-    :param told_of: returns the ``told`` of a legacy server's child for a client's ``_meta``.
+    :param handshake_of: returns the handshake of a legacy server's child for a client's ``_meta``.
     """
 
     def __init__(
         self,
         path: Callable[[ServerSpec], EraPath | None],
-        told_of: Callable[[ServerSpec, Envelope], str],
+        handshake_of: Callable[[ServerSpec, Envelope], str],
     ) -> None:
         self._path = path
-        self._told_of = told_of
+        self._handshake_of = handshake_of
         self._read: dict[bytes, ModernClient | None] = {}  # requests repeat it
 
     def read(self, meta: Envelope | None) -> ModernClient | None:
@@ -119,13 +119,13 @@ class ClientMeta:
             self._read[key] = ModernClient(said, hashlib.sha256(key).digest()) if can else None
         return self._read[key]
 
-    def told(self, server: ServerSpec, client: ModernClient | None) -> str:
-        """Return the ``told`` of a server for a client (`mcpgateway.hub.catalog.listed`); empty for none."""
+    def handshake_of(self, server: ServerSpec, client: ModernClient | None) -> str:
+        """Return the handshake of a server for a client (`mcpgateway.hub.catalog.listed`); empty for none."""
         if client is None:
             return ""
         if self._path(server) is EraPath.BRIDGED:
-            return self._told_of(server, client.meta)
-        return told_in(self.words(server, client))
+            return self._handshake_of(server, client.meta)
+        return modern_handshake(self.words(server, client))
 
     def words(self, server: ServerSpec, client: ModernClient | None) -> Envelope:
         """Return the ``_meta`` of the gateway's request for a server's list for a client."""
@@ -162,7 +162,7 @@ class _Seen:
     :ivar edition: the edition of the configuration (`mcpgateway.views.registry.ViewRegistry.edition`).
     :ivar spec: the entry in force.
     :ivar known: the values of `mcpgateway.hub.pool.Pool.moves` and `mcpgateway.hub.probes.era.Eras.findings` at that
-        time: the ``told`` of a server depends on both.
+        time: the handshake of a server depends on both.
     :ivar at: the time, in seconds of the clock.
     """
 
@@ -203,11 +203,11 @@ class ModernRegistry:
         self._snapshots = parts.snapshots
         self._pool = parts.pool
         self._eras = modern_dispatcher.eras
-        self.clients = ClientMeta(modern_dispatcher.path, modern_dispatcher.to_legacy.told)
+        self.clients = ClientMeta(modern_dispatcher.path, modern_dispatcher.to_legacy.handshake_of)
         self.lists = ModernLists(
             parts.view_sessions,
             modern_dispatcher.submit,
-            self.clients.told,
+            self.clients.handshake_of,
             self.clients.words,
             parts.snapshots,
         )
@@ -267,22 +267,22 @@ class ModernRegistry:
                 asked,
                 self.view_sessions.edition,
                 spec,
-                self._look_at(spec, scope, self._told_of(caller)),
+                self._look_at(spec, scope, self._handshake_of(caller)),
                 known,
                 now,
             )
         return seen.view
 
-    def _told_of(self, caller: Caller) -> Callable[[ServerSpec], str] | None:
+    def _handshake_of(self, caller: Caller) -> Callable[[ServerSpec], str] | None:
         client = caller.client
-        return (lambda server: self.clients.told(server, client)) if client is not None else None
+        return (lambda server: self.clients.handshake_of(server, client)) if client is not None else None
 
     def within(self, view: View, cwd: str, caller: Caller) -> View:
         """Return the same view for a directory.
 
         :raise InvalidParams: the directory does not exist.
         """
-        return self.view_sessions.within(view, cwd, None, self._told_of(caller))
+        return self.view_sessions.within(view, cwd, None, self._handshake_of(caller))
 
     def look_anew(self, caller: Caller) -> View:
         """Return the view of a caller, made anew.

@@ -33,7 +33,7 @@ from mcpgateway.hub.slot import slot_of
 from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.interfaces import Request
 from mcpgateway.policy.permissions import TokenScope
-from mcpgateway.policy.recorded_answers import told_at_handshake
+from mcpgateway.policy.recorded_answers import legacy_handshake
 from mcpgateway.protocol import jsonrpc, legacy, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
@@ -53,7 +53,7 @@ class ViewKey(Struct, frozen=True):
 
     :ivar is_for_all: True if no server's list depends on the client.
     :ivar servers: the identities of its servers, which the view keeps alive.
-    :ivar told: the ``told`` of its servers, by their names.
+    :ivar handshakes: the handshakes of its servers, by their names.
     """
 
     name: str
@@ -61,7 +61,7 @@ class ViewKey(Struct, frozen=True):
     scope: TokenScope | None
     is_for_all: bool
     servers: tuple[int, ...]
-    told: tuple[tuple[str, str], ...]
+    handshakes: tuple[tuple[str, str], ...]
 
 
 class ViewRegistry:
@@ -206,12 +206,12 @@ class ViewRegistry:
     def view(self, session: Session) -> View:
         """Return the view of a session."""
         scope = self.dispatcher.permits.of(session.principal)
-        return self._view(session.server, self._teller(session), scope)
+        return self._view(session.server, self._handshakes_of(session), scope)
 
     def _view(
-        self, spec: ServerSpec, told_of: Callable[[ServerSpec], str] | None, scope: TokenScope | None
+        self, spec: ServerSpec, handshake_of: Callable[[ServerSpec], str] | None, scope: TokenScope | None
     ) -> View:
-        servers, told = {}, {}
+        servers, handshakes = {}, {}
         for each in _admitted(scope, self.members(spec)):
             try:
                 shown = self.dispatcher.scopes.shown_by(spec, each)
@@ -219,26 +219,26 @@ class ViewRegistry:
                 self.log.debug("{view} is without {server}: {why}", view=spec.name, server=each.name, why=why)
                 continue
             servers[each.name] = shown
-            if told_of is not None and (name := told_of(shown)):
-                told[each.name] = name
+            if handshake_of is not None and (name := handshake_of(shown)):
+                handshakes[each.name] = name
         own = _admitted(scope, self.own(spec))
         servers.update((each.name, each) for each in own)
-        if told_of is not None:
-            told.update((each.name, name) for each in own if (name := told_of(each)))
+        if handshake_of is not None:
+            handshakes.update((each.name, name) for each in own if (name := handshake_of(each)))
         key = ViewKey(
             spec.name,
             spec.view,
             scope,
-            told_of is None,
+            handshake_of is None,
             tuple(map(id, servers.values())),
-            tuple(sorted(told.items())),
+            tuple(sorted(handshakes.items())),
         )
         found = self._views.get(key)
         if found is None:
             every = _admitted(scope, specs.concerned(spec, self.dispatcher.servers.values(), self.ways))
             is_shown = self.dispatcher.scopes.is_shown_by
             others = tuple(each for each in every if each.name not in servers and is_shown(spec, each))
-            found = self._views[key] = View(spec, servers, told, self._sources, own, others, scope)
+            found = self._views[key] = View(spec, servers, handshakes, self._sources, own, others, scope)
         return found
 
     def within(
@@ -246,42 +246,42 @@ class ViewRegistry:
         view: View,
         cwd: str,
         session: Session | None = None,
-        told_of: Callable[[ServerSpec], str] | None = None,
+        handshake_of: Callable[[ServerSpec], str] | None = None,
     ) -> View:
         """Return the same view for a directory.
 
         :param session: the session whose own children the view covers; None where there is none.
-        :param told_of: returns the ``told`` of a server for a client without a session; None where that is empty.
+        :param handshake_of: returns the handshake of a server for a client without a session; None where that is empty.
         :raise InvalidParams: the path is no directory.
         """
         specs.check_directory(cwd)
         scopes = self.dispatcher.scopes
         known = self._specs.get(view.spec.name, view.spec)
         spec = scopes.of_principal(scopes.variant(known, scopes.place_of(cwd)), view.spec.principal)
-        told_of = self._teller(session) if session is not None else told_of
-        return self._view(spec, told_of, view.scope)
+        handshake_of = self._handshakes_of(session) if session is not None else handshake_of
+        return self._view(spec, handshake_of, view.scope)
 
     def seen(
         self,
         spec: ServerSpec,
         scope: TokenScope | None = None,
-        told_of: Callable[[ServerSpec], str] | None = None,
+        handshake_of: Callable[[ServerSpec], str] | None = None,
     ) -> View:
         """Return a view for a client without a session, limited to a scope.
 
-        :param told_of: returns the ``told`` of a server for the client; None where that is empty for all.
+        :param handshake_of: returns the handshake of a server for the client; None where that is empty for all.
         """
-        return self._view(spec, told_of, scope)
+        return self._view(spec, handshake_of, scope)
 
-    def _teller(self, session: Session) -> Callable[[ServerSpec], str]:
+    def _handshakes_of(self, session: Session) -> Callable[[ServerSpec], str]:
         # The parameters may have to be read from the journal.
         params = cache(lambda: self.dispatcher.sessions.params_of(session))
-        return lambda server: self.told(session, server, params)
+        return lambda server: self.handshake_of(session, server, params)
 
-    def told(
+    def handshake_of(
         self, session: Session, server: ServerSpec, params_of: Callable[[], Envelope | None] | None = None
     ) -> str:
-        """Return the ``told`` of a server for a session; empty where all clients are told the same.
+        """Return the handshake of a server for a session; empty where all clients are told the same.
 
         :param params_of: returns the session's ``initialize`` parameters, so that they are read only once.
         """
@@ -290,11 +290,11 @@ class ViewRegistry:
             return ""
         params = params_of() if params_of is not None else self.dispatcher.sessions.params_of(session)
         if pool.scope(server) is not Share.SESSION:
-            return pool.told(server, peek.mapping(params, "capabilities"))
+            return pool.handshake_of(server, peek.mapping(params, "capabilities"))
         if (members := MemberSessions.of(session)) is not None and server.name in members.private:
             return inner_id(session, server.name).decode()
         may_ask = server.interactive is not False
-        return told_at_handshake(legacy.session_params(params, __version__, may_ask=may_ask))
+        return legacy_handshake(legacy.session_params(params, __version__, may_ask=may_ask))
 
     @property
     def builtin(self) -> Builtin | None:
@@ -425,7 +425,7 @@ class ViewRegistry:
         name = session.server.name
         own = inner_id(outer, name).decode()
         if name not in members.private:
-            self.server_lists.lend(session.server, members.view.told.get(name, ""), own)
+            self.server_lists.lend(session.server, members.view.handshakes.get(name, ""), own)
             members.private.add(name)
             members.view = self.view(outer)
         self.server_lists.outdate(session.server, news, own)

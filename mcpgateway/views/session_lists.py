@@ -21,25 +21,25 @@ from mcpgateway.views.lists import ListFetcher, ListKey
 class SessionLists(ListFetcher[Session]):
     """Fetches servers' lists for sessions of views."""
 
-    def told(self, server: ServerSpec, session: Session) -> str:
-        """Return the ``told`` of a server for a session (`mcpgateway.hub.catalog.listed`)."""
+    def handshake_of(self, server: ServerSpec, session: Session) -> str:
+        """Return the handshake of a server for a session (`mcpgateway.hub.catalog.listed`)."""
         view = self._view_sessions.members_of(session).view
         if view.servers.get(server.name) is server:
-            return view.told.get(server.name, "")
-        return self._view_sessions.told(session, server)  # it is run for another directory
+            return view.handshakes.get(server.name, "")
+        return self._view_sessions.handshake_of(session, server)  # it is run for another directory
 
-    def _told_now(self, server: ServerSpec, session: Session, told: str) -> str:
+    def _handshake_now(self, server: ServerSpec, session: Session, handshake: str) -> str:
         # A client's own child that has notified of a change meanwhile has a list of that client alone.
-        return self.told(server, session) if told else told
+        return self.handshake_of(server, session) if handshake else handshake
 
     def request(
-        self, server: ServerSpec, kind: ListKind, params: Envelope, session: Session, told: str
+        self, server: ServerSpec, kind: ListKind, params: Envelope, session: Session, handshake: str
     ) -> Request:
         """Return the request for a page of a list.
 
         A list that is the same for all is fetched in no client's session, so that it comes even if the client leaves.
         """
-        if told:
+        if handshake:
             from mcpgateway.views.other_directories import meet
 
             asked = meet(self._view_sessions, session, server)
@@ -69,17 +69,19 @@ class SessionLists(ListFetcher[Session]):
 
     def may_answer_soon(self, server: ServerSpec, session: Session) -> bool:
         """True if a child that a session would ask for a server's lists is running."""
-        told = self.told(server, session)
-        if is_own(told) and server.name not in self._view_sessions.members_of(session).sessions:
+        handshake = self.handshake_of(server, session)
+        if is_own(handshake) and server.name not in self._view_sessions.members_of(session).sessions:
             return False  # the client's own child has to be started first
         slots = (each for each in self._dispatcher.pool if each.server.name == server.name)
         is_its = (
-            is_own(told) or each.era is Era.MODERN or each.told == told for each in slots if each.conversation
+            is_own(handshake) or each.era is Era.MODERN or each.handshake == handshake
+            for each in slots
+            if each.conversation
         )
         return any(is_its)
 
-    def _is_asked_again(self, server: ServerSpec, told: str) -> bool:
-        return is_own(told) or super()._is_asked_again(server, told)
+    def _is_asked_again(self, server: ServerSpec, handshake: str) -> bool:
+        return is_own(handshake) or super()._is_asked_again(server, handshake)
 
     def _is_wanted(self, server: ServerSpec, session: Session) -> bool:
         if session.id and not self._is_there(session):
@@ -87,9 +89,9 @@ class SessionLists(ListFetcher[Session]):
         is_shown = server.name in self._view_sessions.members_of(session).view.servers
         return is_shown and super()._is_wanted(server, session)
 
-    def _may_try_again(self, server: ServerSpec, session: Session, told: str) -> bool:
-        is_there = not told or self._is_there(session)
-        return is_there and self._dispatcher.is_open and super()._may_try_again(server, session, told)
+    def _may_try_again(self, server: ServerSpec, session: Session, handshake: str) -> bool:
+        is_there = not handshake or self._is_there(session)
+        return is_there and self._dispatcher.is_open and super()._may_try_again(server, session, handshake)
 
     def _is_there(self, session: Session) -> bool:
         return self._dispatcher.sessions.named(session.id) is session
@@ -98,7 +100,7 @@ class SessionLists(ListFetcher[Session]):
         try:
             await super()._with_tries(key, server, session)
         except GatewayError:
-            if not key.told or self._is_there(session):
+            if not key.handshake or self._is_there(session):
                 raise
             # The child of a client that has left was asked; the children of the other waiting clients list the same.
             heir = next((each for each in self._fetches[key].waiting.values() if self._is_there(each)), None)

@@ -65,7 +65,7 @@ class ViewSessions(ViewRegistry):
         self.on_anew: list[Callable[[bool], None]] = []
         self.lists = SessionLists(self, dispatcher.submit)
         self.roots = Roots(self)
-        self.direct = SingleServerResults(outcomes, server_lists, self.told)
+        self.direct = SingleServerResults(outcomes, server_lists, self.handshake_of)
         self.own_calls: Holder | None = None
         self.submit = SessionRouting(self, self.lists).submit
         self._learnt: dict[Session, dict[ListKind, None]] = {}
@@ -153,19 +153,19 @@ class ViewSessions(ViewRegistry):
 
     # News
 
-    def _news(self, server: str, kind: ListKind, told: str) -> None:
+    def _news(self, server: str, kind: ListKind, handshake: str) -> None:
         # A session that waits for that list need not be notified of it.
         for session in self._outer:
             members = self.members_of(session)
             view = members.view
-            is_its = server in view.servers and view.told.get(server, "") == told
+            is_its = server in view.servers and view.handshakes.get(server, "") == handshake
             if (
                 is_its
                 and kind in members.listed
                 and view.shows(kind)
                 and not self.lists.waits(session, server, kind)
             ):
-                if self.server_lists.is_fresh(view.servers[server], kind, told):
+                if self.server_lists.is_fresh(view.servers[server], kind, handshake):
                     self._learnt_for(session, kind)
                 else:
                     self.announce(session, kind)
@@ -188,14 +188,14 @@ class ViewSessions(ViewRegistry):
     def lists_changed(self, slot: Slot, news: str) -> None:
         """Take a server's notification that a list has changed."""
         if slot.shared:
-            self.server_lists.changed(slot.server, news, _whose(slot), slot.told)
+            self.server_lists.changed(slot.server, news, _whose(slot), slot.handshake)
         elif any(each.is_apart for each in slot.sessions):  # exclusive children of modern clients
-            self.server_lists.changed(slot.server, news, ListAudience.TOLD)
+            self.server_lists.changed(slot.server, news, ListAudience.OWN)
 
     def lost(self, slot: Slot) -> None:
         """Note that a child has ended."""
         if slot.shared:
-            self.server_lists.lost(slot.server, _whose(slot), slot.told)
+            self.server_lists.lost(slot.server, _whose(slot), slot.handshake)
 
     # Requests
 

@@ -33,22 +33,25 @@ _UNCUT = {"outputSchema": Raw(b'{"if":true}')}
 class SingleServerResults:
     """Shortens results of single servers, and serves the originals at their endpoints.
 
-    :param told: returns the ``told`` of a server for a session (`mcpgateway.hub.catalog.listed`).
+    :param handshake_of: returns the handshake of a server for a session (`mcpgateway.hub.catalog.listed`).
     """
 
     def __init__(
-        self, outcomes: Outcomes, server_lists: ServerLists, told: Callable[[Session, ServerSpec], str]
+        self,
+        outcomes: Outcomes,
+        server_lists: ServerLists,
+        handshake_of: Callable[[Session, ServerSpec], str],
     ) -> None:
         self._outcomes = outcomes
         self._server_lists = server_lists
-        self._told = told
+        self._handshake_of = handshake_of
 
     def serves(self, request: Request) -> bool:
         """Answer a session's request for an original, or have a tool's result shortened; return True if answered."""
         session: Session = request.session
         server = session.server
         if request.method == "tools/call":
-            self._cover(request, server, self._told(session, server), session.principal)
+            self._cover(request, server, self._handshake_of(session, server), session.principal)
         return request.method == "resources/read" and self._reads(request, session.principal, Era.LEGACY)
 
     def serves_modern(self, request: Request, server: ServerSpec, principal: str) -> bool:
@@ -57,14 +60,14 @@ class SingleServerResults:
             self._cover(request, server, "", principal)
         return request.method == "resources/read" and self._reads(request, principal, Era.MODERN)
 
-    def _cover(self, request: Request, server: ServerSpec, told: str, principal: str) -> None:
+    def _cover(self, request: Request, server: ServerSpec, handshake: str, principal: str) -> None:
         shielding, name = self._outcomes.shielding, peek.text(request.message.params, "name") or ""
         level = server.shield_tools.get(name) or server.shield or Level.OFF
         if shielding is not None and level is not Level.OFF:
-            shielding.over(request, self._tool(server, name, told), level, principal, is_direct=True)
+            shielding.over(request, self._tool(server, name, handshake), level, principal, is_direct=True)
 
-    def _tool(self, server: ServerSpec, name: str, told: str) -> Item:
-        known = self._server_lists.recall(server, ListKind.TOOL, told) or ()
+    def _tool(self, server: ServerSpec, name: str, handshake: str) -> Item:
+        known = self._server_lists.recall(server, ListKind.TOOL, handshake) or ()
         found = next((each for each in known if each.own == name), None)
         return found or Item(server.name, ListKind.TOOL, name, _UNCUT)
 

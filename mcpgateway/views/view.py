@@ -86,7 +86,7 @@ class View:
 
     :ivar spec: the view's own entry; `ServerSpec.view` is its kind.
     :ivar servers: the servers that it shows, by name, as they are run for that place.
-    :ivar told: the ``told`` of each server; see `mcpgateway.hub.catalog.listed`.
+    :ivar handshakes: the handshake of each server, by its name; see `mcpgateway.hub.catalog.listed`.
     :ivar own: the servers that the place itself defines.
     :ivar exposure: the rules of the listed tools.
     :ivar others: servers of the view that it cannot show now, mostly because they are switched off.
@@ -97,7 +97,7 @@ class View:
         self,
         spec: ServerSpec,
         servers: dict[str, ServerSpec],
-        told: Mapping[str, str],
+        handshakes: Mapping[str, str],
         sources: ViewSources,
         own: tuple[ServerSpec, ...] = (),
         others: tuple[ServerSpec, ...] = (),
@@ -107,7 +107,7 @@ class View:
         self.scope = scope
         self.own = own
         self.servers = servers
-        self.told = told
+        self.handshakes = handshakes
         self.others = others
         self._sources = sources
         self._holders = sources.holders[spec.name]
@@ -235,23 +235,23 @@ class View:
 
     def items(self, kind: ListKind) -> list[Item]:
         """Return all known entries of a list."""
-        known, told = self._server_lists.known, self.told
+        known, handshakes = self._server_lists.known, self.handshakes
         shown = self.servers.values()
         if kind is ListKind.TOOL and self.scope is not None:
-            lists = ((each, known(each, kind, told.get(each.name, "")) or ()) for each in shown)
+            lists = ((each, known(each, kind, handshakes.get(each.name, "")) or ()) for each in shown)
             return [item for each, items in lists for item in self.narrowed(each, items)]
-        return [item for each in shown for item in known(each, kind, told.get(each.name, "")) or ()]
+        return [item for each in shown for item in known(each, kind, handshakes.get(each.name, "")) or ()]
 
     # Lists
 
     def to_ask(self, kind: ListKind) -> list[ServerSpec]:
         """Return the servers whose list is not known, or out of date."""
-        is_fresh, told = self._server_lists.is_fresh, self.told
+        is_fresh, handshakes = self._server_lists.is_fresh, self.handshakes
         hidden = self.exposure.hidden if kind is ListKind.TOOL else ()
         return [
             each
             for each in self.servers.values()
-            if each.name not in hidden and not is_fresh(each, kind, told.get(each.name, ""))
+            if each.name not in hidden and not is_fresh(each, kind, handshakes.get(each.name, ""))
         ]
 
     def shows(self, kind: ListKind) -> bool:

@@ -81,7 +81,7 @@ class ScriptedLibrarian:
 
     lists: dict[tuple[str, str], tuple[Item, ...]] = field(factory=dict)
 
-    def known(self, server: ServerSpec, kind: ListKind, told: str = "") -> tuple[Item, ...] | None:
+    def known(self, server: ServerSpec, kind: ListKind, handshake: str = "") -> tuple[Item, ...] | None:
         return self.lists.get((server.name, server.workspace))
 
 

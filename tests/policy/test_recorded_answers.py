@@ -29,11 +29,11 @@ from mcpgateway.policy.recorded_answers import (
     RecordableRequest,
     RecordedAnswer,
     for_now,
+    legacy_handshake,
     may_be_kept,
+    modern_handshake,
     place_of,
     question_of,
-    told_at_handshake,
-    told_in,
 )
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Message, MessageKind
@@ -109,21 +109,21 @@ class ToldTests:
 
     def test_the_order_of_capabilities(self) -> None:
         """Capabilities that are the same are the same, however they are written."""
-        one = told_at_handshake({"protocolVersion": "v", "capabilities": Raw(b'{"a":{}, "b":{"c":1}}')})
-        assert one == told_at_handshake({"protocolVersion": "v", "capabilities": {"b": {"c": 1}, "a": {}}})
-        assert one != told_at_handshake({"protocolVersion": "v", "capabilities": {"a": {}}})
+        one = legacy_handshake({"protocolVersion": "v", "capabilities": Raw(b'{"a":{}, "b":{"c":1}}')})
+        assert one == legacy_handshake({"protocolVersion": "v", "capabilities": {"b": {"c": 1}, "a": {}}})
+        assert one != legacy_handshake({"protocolVersion": "v", "capabilities": {"a": {}}})
 
     def test_what_cannot_be_read(self) -> None:
         """A client that says nonsense of itself is as good as one that says nothing."""
-        assert told_at_handshake(
+        assert legacy_handshake(
             {"capabilities": 5, "clientInfo": [], "protocolVersion": 7}
-        ) == told_at_handshake({})
+        ) == legacy_handshake({})
 
     def test_the_modern_era(self) -> None:
         """What a request says of its client counts; where its progress goes does not."""
 
         def told(**more: Any) -> str:
-            return told_in({key: jsonrpc.raw(value) for key, value in meta(**more).items()})
+            return modern_handshake({key: jsonrpc.raw(value) for key, value in meta(**more).items()})
 
         assert told() == told(progressToken=5)
         assert told() != told(**{"io.modelcontextprotocol/clientCapabilities": {"roots": {}}})

@@ -95,7 +95,7 @@ class ScriptedView:
     """
 
     kind: str = "search"
-    told: dict[str, str] = field(factory=dict)
+    handshakes: dict[str, str] = field(factory=dict)
     names: dict[str, Any] = field(factory=dict)
     exposure: Exposure = field(factory=Exposure)
     others: tuple[ServerSpec, ...] = ()

@@ -58,7 +58,7 @@ from mcpgateway.hub.subscriptions.modern_clients import ListenStreams
 from mcpgateway.interfaces import Request
 from mcpgateway.policy import routing
 from mcpgateway.policy.client_requests import offer_to, offers_something
-from mcpgateway.policy.recorded_answers import told_at_handshake
+from mcpgateway.policy.recorded_answers import legacy_handshake
 from mcpgateway.policy.sharing import name_in_workspace, variant_of
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek, translate
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
@@ -136,14 +136,14 @@ class ToLegacy:
             answers_in(params)  # the server does not get them, so the gateway has to check their form
         return self._enter(request, peer, known)
 
-    def told(self, server: ServerSpec, meta: Envelope) -> str:
-        """Return the key of what a server's child is told, at its handshake, of clients with these ``_meta``."""
+    def handshake_of(self, server: ServerSpec, meta: Envelope) -> str:
+        """Return the key of what a server's child learns, at its handshake, of clients with this ``_meta``."""
         offer = offer_to(server, meta)
         if not (offers_something(offer) and self.exclusive.asks(server)):
-            return self._pool.told(server, offer)
+            return self._pool.handshake_of(server, offer)
         info = peek.mapping(meta, modern.INFO_KEY) or {"name": "mcpgateway"}
         said = {"protocolVersion": LATEST_LEGACY, "capabilities": offer, "clientInfo": info}
-        return told_at_handshake(said)
+        return legacy_handshake(said)
 
     def _later(self, known: Deferred[None], request: Request, peer: int) -> None:
         known.addCallback(lambda _: None if request.sink.is_gone else self._enter(request, peer))

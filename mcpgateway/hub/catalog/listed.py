@@ -3,8 +3,8 @@
 # Note [Whose list it is]
 Most servers list the same to every client.  The lists of one client's own child may depend on that client's
 capabilities, which the child gets at the handshake, and change with what the client does.  So a list is kept by the
-server's launch (its place) and by ``told``, the key of what its child is told of clients: ``told`` is empty for
-children that clients without capabilities share, and begins with a sign of its own
+server's launch (its place) and by handshake, the key of what its child learns of its clients at the handshake.  The
+key is empty for children that clients without capabilities share, and begins with a sign of its own
 (`mcpgateway.policy.recorded_answers.COMMON`) for children that clients with equal capabilities share.  For these, the
 record of other clients' lists is used until their own child has been asked.
 
@@ -33,9 +33,9 @@ from mcpgateway.policy.recorded_answers import (
     AnswerKey,
     RecordedAnswer,
     is_own,
+    legacy_handshake,
+    modern_handshake,
     place_of,
-    told_at_handshake,
-    told_in,
 )
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek
 from mcpgateway.protocol.versions import Era
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 PLACES_LIMIT = 1000  # places (ways of launching a server) whose lists are held
 INSTRUCTIONS_LIMIT = 100_000  # characters
-TOLD_LIMIT = 64  # values of ``told`` for one of them
+HANDSHAKES_LIMIT = 64  # handshakes for one of them
 
 OnChange = Callable[[str, ListKind], None]
 OnNews = Callable[[str, ListKind, str], None]
@@ -72,17 +72,17 @@ class ListAudience(Enum):
     """The clients whose lists have changed; see Note [Whose list it is]."""
 
     SHARED = "the list of a child that clients share"
-    TOLD = "those of children that one client has for itself"
+    OWN = "those of children that one client has for itself"
     ALL = "all: a server of the modern era has one child for them"
 
-    def includes(self, told: str, shared: str) -> bool:
-        """True if the list kept for a value of ``told`` is among them.
+    def includes(self, handshake: str, shared: str) -> bool:
+        """True if the list kept for a handshake is among them.
 
-        :param shared: the ``told`` of the child that clients share.
+        :param shared: the handshake of the child that clients share.
         """
         if self is ListAudience.ALL:
             return True
-        return is_own(told) if self is ListAudience.TOLD else told == shared
+        return is_own(handshake) if self is ListAudience.OWN else handshake == shared
 
 
 Shelf = dict[tuple[ListKind, str], _List]
@@ -93,7 +93,7 @@ class ServerLists:
 
     :ivar generation: a counter that grows with each change of any list.
     :ivar on_change: called with the name of each server whose list has changed, and the kind of list.
-    :ivar on_news: called where clients that have seen a list have to be notified, with the ``told`` of the list.
+    :ivar on_news: called where clients that have seen a list have to be notified, with the handshake of the list.
     :ivar changes: the number of change notifications of each server, by its name.
     :ivar servers: returns the current servers, as their entries define them.
     :ivar limit: the limit of the size of a kept list.
@@ -109,25 +109,25 @@ class ServerLists:
         self._snapshots = snapshots
         self._shelves: Bounded[tuple[str, str], Shelf] = Bounded(PLACES_LIMIT)
         self._places: dict[str, tuple[ServerSpec, str]] = {}  # cached, because each is made of a digest
-        self._shared = told_at_handshake(legacy.shared_params(__version__))
+        self._shared = legacy_handshake(legacy.shared_params(__version__))
         own = modern.own_meta(__version__).items()
-        self._modern = told_in({name: jsonrpc.raw(value) for name, value in own})
+        self._modern = modern_handshake({name: jsonrpc.raw(value) for name, value in own})
         if snapshots is not None:
             snapshots.kept = self._kept
 
     # Reading
 
-    def known(self, server: ServerSpec, kind: ListKind, told: str = "") -> tuple[Item, ...] | None:
+    def known(self, server: ServerSpec, kind: ListKind, handshake: str = "") -> tuple[Item, ...] | None:
         """Return a server's list as it was last received or recorded; None where it is not known.
 
-        :param told: the key of what the child is told of its client; empty for a child that clients share.
+        :param handshake: the key of what the child learns of its client; empty for a child that clients share.
         """
-        return self._list(server, kind, told).items
+        return self._list(server, kind, handshake).items
 
-    def recall(self, server: ServerSpec, kind: ListKind, told: str = "") -> tuple[Item, ...] | None:
+    def recall(self, server: ServerSpec, kind: ListKind, handshake: str = "") -> tuple[Item, ...] | None:
         """Return a server's list; where it is not known, look again at the record, which may have been filled since."""
-        found = self.known(server, kind, told)
-        return self._on_record(server, kind, told).items if found is None else found
+        found = self.known(server, kind, handshake)
+        return self._on_record(server, kind, handshake).items if found is None else found
 
     def tools(self, server: ServerSpec) -> tuple[Item, ...] | None:
         """Return the known tools of a server, running or not; None where it was never asked for them.
@@ -136,21 +136,23 @@ class ServerLists:
         """
         return self.recall(server, ListKind.TOOL)
 
-    def is_fresh(self, server: ServerSpec, kind: ListKind, told: str = "") -> bool:
+    def is_fresh(self, server: ServerSpec, kind: ListKind, handshake: str = "") -> bool:
         """True if a list is known, and its server has not notified of a change since."""
-        found = self._list(server, kind, told)
+        found = self._list(server, kind, handshake)
         return found.is_fresh and found.items is not None
 
-    def show(self, server: ServerSpec, kind: ListKind, told: str = "") -> None:
+    def show(self, server: ServerSpec, kind: ListKind, handshake: str = "") -> None:
         """Note that a client is shown a list that may be out of date."""
-        self._list(server, kind, told).is_shown = True
+        self._list(server, kind, handshake).is_shown = True
 
-    def is_shown(self, server: ServerSpec, kind: ListKind, told: str = "") -> bool:
+    def is_shown(self, server: ServerSpec, kind: ListKind, handshake: str = "") -> bool:
         """True if a client was shown a list, or an empty one, and has to be notified when it differs."""
-        return self._list(server, kind, told).is_shown
+        return self._list(server, kind, handshake).is_shown
 
     def _commons(self, server: ServerSpec) -> list[str]:
-        return list(dict.fromkeys(told for _, told in self._shelf(server) if told.startswith(COMMON)))
+        return list(
+            dict.fromkeys(handshake for _, handshake in self._shelf(server) if handshake.startswith(COMMON))
+        )
 
     def place(self, server: ServerSpec) -> str:
         """Return the key of how and where a server is launched; lists are kept by it."""
@@ -170,21 +172,21 @@ class ServerLists:
         hello = peek.members({"hello": found.pages[0]}, "hello") if found is not None else {}
         return peek.text(hello, "instructions", INSTRUCTIONS_LIMIT) or ""
 
-    def _list(self, server: ServerSpec, kind: ListKind, told: str) -> _List:
+    def _list(self, server: ServerSpec, kind: ListKind, handshake: str) -> _List:
         shelf = self._shelf(server)
-        found = shelf.get((kind, told))
+        found = shelf.get((kind, handshake))
         if found is None:
-            found = shelf[kind, told] = self._on_record(server, kind, told)
-            while len(shelf) > TOLD_LIMIT * len(ListKind):
+            found = shelf[kind, handshake] = self._on_record(server, kind, handshake)
+            while len(shelf) > HANDSHAKES_LIMIT * len(ListKind):
                 del shelf[next(iter(shelf))]
         return found
 
-    def _on_record(self, server: ServerSpec, kind: ListKind, told: str) -> _List:
+    def _on_record(self, server: ServerSpec, kind: ListKind, handshake: str) -> _List:
         snapshots = self._snapshots
         if snapshots is None:
             return _List(None)
         place = self._place(server)
-        legacy_key, modern_key = self._keys(place, told)
+        legacy_key, modern_key = self._keys(place, handshake)
         exact = snapshots.find(server.name, modern_key, kind.method)
         found = {
             legacy_key: snapshots.find(server.name, legacy_key, kind.method),
@@ -195,21 +197,21 @@ class ServerLists:
                 # Once the server runs, the list is compared with its answer.
                 snapshots.shown.add((server.name, key, kind.method))
                 # Some modern servers list more for clients with more capabilities.
-                is_its = not is_own(told) or key != modern_key or answer is exact
+                is_its = not is_own(handshake) or key != modern_key or answer is exact
                 items = read_items(server.name, kind, answer.pages)
                 return _List(items, answer.digest(kind.method), is_fresh=is_its)
-        answer = snapshots.newest(server.name, place, kind.method) if not is_own(told) else None
+        answer = snapshots.newest(server.name, place, kind.method) if not is_own(handshake) else None
         if answer is None:
             return _List(None)
         # This record serves searches, and clients until the server runs and is asked in its own name.
         snapshots.shown.add((server.name, legacy_key, kind.method))
         return _List(read_items(server.name, kind, answer.pages), answer.digest(kind.method), is_fresh=False)
 
-    def _keys(self, place: str, told: str = "") -> tuple[AnswerKey, AnswerKey]:
+    def _keys(self, place: str, handshake: str = "") -> tuple[AnswerKey, AnswerKey]:
         # The keys of a list's record in either era; the gateway describes itself alike in all of them.
-        legacy_told = told.removeprefix(COMMON) or self._shared
-        modern_told = told if is_own(told) else self._modern
-        return AnswerKey(place, Era.LEGACY, legacy_told), AnswerKey(place, Era.MODERN, modern_told)
+        of_legacy = handshake.removeprefix(COMMON) or self._shared
+        of_modern = handshake if is_own(handshake) else self._modern
+        return AnswerKey(place, Era.LEGACY, of_legacy), AnswerKey(place, Era.MODERN, of_modern)
 
     def _shelf(self, server: ServerSpec) -> Shelf:
         at = (server.name, self._place(server))
@@ -229,24 +231,24 @@ class ServerLists:
 
     # Learning
 
-    def learn(self, server: ServerSpec, kind: ListKind, pages: Iterable[Raw], told: str = "") -> None:
+    def learn(self, server: ServerSpec, kind: ListKind, pages: Iterable[Raw], handshake: str = "") -> None:
         """Take the pages of a server's answer to a request for a list."""
-        self._put(self._shelf(server), server.name, kind, told, tuple(pages))
+        self._put(self._shelf(server), server.name, kind, handshake, tuple(pages))
 
-    def _put(self, shelf: Shelf, name: str, kind: ListKind, told: str, pages: tuple[Raw, ...]) -> None:
+    def _put(self, shelf: Shelf, name: str, kind: ListKind, handshake: str, pages: tuple[Raw, ...]) -> None:
         digest = RecordedAnswer(pages).digest(kind.method)
-        known = shelf.get((kind, told))
+        known = shelf.get((kind, handshake))
         if known is not None and known.items is not None and known.digest == digest:
             known.is_fresh, known.is_shown = True, False
             return
-        found = shelf[kind, told] = _List(read_items(name, kind, pages), digest)
+        found = shelf[kind, handshake] = _List(read_items(name, kind, pages), digest)
         self.generation += 1
         if not found.items and (known is None or known.items is None):
             return  # an unknown list was shown as empty, and it is empty
         for heard in list(self.on_change):
             heard(name, kind)
         if known is None or known.is_fresh or known.is_shown:  # else they were notified before
-            self.on_news(name, kind, told)
+            self.on_news(name, kind, handshake)
 
     def _kept(self, name: str, key: AnswerKey, method: str, pages: tuple[Raw, ...]) -> None:
         # A list that any client asked for is shown to all clients that share the child.
@@ -254,8 +256,8 @@ class ServerLists:
         if kind is None or shelf is None:
             return
         legacy_key, modern_key = self._keys(key.place)
-        if key.era is Era.LEGACY and (kind, COMMON + key.told) in shelf:
-            self._put(shelf, name, kind, COMMON + key.told, pages)
+        if key.era is Era.LEGACY and (kind, COMMON + key.handshake) in shelf:
+            self._put(shelf, name, kind, COMMON + key.handshake, pages)
         if key == legacy_key or (key == modern_key and not self._is_on_record(name, legacy_key, kind)):
             self._put(shelf, name, kind, "", pages)
 
@@ -263,38 +265,42 @@ class ServerLists:
         return self._snapshots is not None and self._snapshots.find(name, key, kind.method) is not None
 
     def changed(
-        self, server: ServerSpec, news: str, audience: ListAudience = ListAudience.SHARED, told: str = ""
+        self, server: ServerSpec, news: str, audience: ListAudience = ListAudience.SHARED, handshake: str = ""
     ) -> None:
         """Take a server's notification that a list has changed; the former list stays in use until it is fetched again.
 
         :param news: the method of the notification.
         :param audience: the clients that it concerns.
-        :param told: the key of what a shared child is told of its clients.
+        :param handshake: the key of what a shared child learns of its clients.
         """
         everybody = ["", *self._commons(server)]
-        sharers = {ListAudience.SHARED: [told], ListAudience.TOLD: [], ListAudience.ALL: everybody}[audience]
-        for kind in self._outdate(server, news, lambda each: audience.includes(each, told)):
+        sharers = {ListAudience.SHARED: [handshake], ListAudience.OWN: [], ListAudience.ALL: everybody}[
+            audience
+        ]
+        for kind in self._outdate(server, news, lambda each: audience.includes(each, handshake)):
             for heard in list(self.on_change):
                 heard(server.name, kind)
             for each in sharers:
                 self.on_news(server.name, kind, each)
 
-    def outdate(self, server: ServerSpec, news: str, told: str = "") -> list[ListKind]:
+    def outdate(self, server: ServerSpec, news: str, handshake: str = "") -> list[ListKind]:
         """Mark a list as out of date, and return the kinds of list that a notification's method concerns."""
-        return self._outdate(server, news, lambda each: each == told)
+        return self._outdate(server, news, lambda each: each == handshake)
 
     def _outdate(self, server: ServerSpec, news: str, is_meant: Callable[[str], bool]) -> list[ListKind]:
         kinds = [kind for kind in ListKind if kind.news == news]
         self.changes[server.name] = self.changes.get(server.name, 0) + 1
-        for (kind, told), known in self._shelf(server).items():
-            if kind in kinds and is_meant(told):
+        for (kind, handshake), known in self._shelf(server).items():
+            if kind in kinds and is_meant(handshake):
                 known.is_fresh = False
         return kinds
 
-    def lost(self, server: ServerSpec, audience: ListAudience = ListAudience.SHARED, told: str = "") -> None:
+    def lost(
+        self, server: ServerSpec, audience: ListAudience = ListAudience.SHARED, handshake: str = ""
+    ) -> None:
         """Note that a child has ended, since the next one may list something else."""
         for (kind, of), known in self._shelf(server).items():
-            if known.items is None or not audience.includes(of, told):
+            if known.items is None or not audience.includes(of, handshake):
                 continue
             if is_own(of):
                 known.is_fresh = False
@@ -309,13 +315,13 @@ class ServerLists:
                 )
                 self._snapshots.shown.add((server.name, modern_key if is_modern else legacy_key, kind.method))
 
-    def lend(self, server: ServerSpec, former: str, told: str) -> None:
-        """Copy the lists of one value of ``told`` to another, until the child has been asked for the new ones."""
+    def lend(self, server: ServerSpec, former: str, handshake: str) -> None:
+        """Copy the lists of one handshake to another, until the child has been asked for the new ones."""
         shelf = self._shelf(server)
         for kind in ListKind:
             known = shelf.get((kind, former))
-            if known is not None and (kind, told) not in shelf:
-                shelf[kind, told] = _List(known.items, known.digest, known.is_fresh)
+            if known is not None and (kind, handshake) not in shelf:
+                shelf[kind, handshake] = _List(known.items, known.digest, known.is_fresh)
 
     def forget(self, name: str) -> None:
         """Forget the lists of a server that is redefined or removed."""
@@ -325,5 +331,5 @@ class ServerLists:
         self.generation += 1
 
 
-def _unheard(name: str, kind: ListKind, told: str) -> None:
+def _unheard(name: str, kind: ListKind, handshake: str) -> None:
     """Ignore the news."""

@@ -36,11 +36,11 @@ from mcpgateway.policy.recorded_answers import (
     RecordedAnswer,
     client_in,
     for_now,
+    legacy_handshake,
     may_be_kept,
+    modern_handshake,
     place_of,
     question_of,
-    told_at_handshake,
-    told_in,
 )
 from mcpgateway.protocol import jsonrpc, modern
 from mcpgateway.protocol.jsonrpc import Envelope, Message
@@ -55,7 +55,7 @@ HELD_BYTES = 8 * 1024 * 1024  # of all catalogs in memory together
 HELD_TICKS = 60  # for which an unused catalog is held
 REST_TICKS = 5  # between two writings of one file
 RETRY_TICKS = 60  # until a file that could not be written is tried again
-CLIENTS_LIMIT = 32  # modern clients, by ``told``, for which one slot's lists are asked for again
+CLIENTS_LIMIT = 32  # modern clients, by handshake, for which one slot's lists are asked for again
 SEEN_LIMIT = 256
 
 LIST_TOOLS = "tools/list"
@@ -246,7 +246,7 @@ class _Keeper(SinkFilter):
 
     snapshot: Snapshot
     question: RecordableRequest
-    told: str
+    handshake: str
     changes: int
 
     def answered(self, request: Request, reply: Envelope) -> None:
@@ -254,7 +254,7 @@ class _Keeper(SinkFilter):
         if "result" in reply:
             # A request that was sent before a change may have been answered from before it, too.
             is_stale = self.changes != self.snapshot.changes
-            self.snapshot.heard(self.question, self.told, reply["result"], is_stale=is_stale)
+            self.snapshot.heard(self.question, self.handshake, reply["result"], is_stale=is_stale)
         self.sink.answered(request, reply)
 
 
@@ -263,8 +263,8 @@ class Snapshot:
     """The recorded answers of one slot's server.
 
     :ivar changes: the number of change notifications of its children.
-    :ivar given: the digests of the lists that each session was given from the records, by ``told`` and method.
-    :ivar clients: the ``_meta`` of modern clients, by ``told``.
+    :ivar given: the digests of the lists that each session was given from the records, by handshake and method.
+    :ivar clients: the ``_meta`` of modern clients, by handshake.
     """
 
     snapshots: Snapshots
@@ -277,29 +277,31 @@ class Snapshot:
     clients: dict[str, Envelope] = field(factory=dict, repr=False)
     _server: ServerSpec | None = None  # the definition that the following fields were made of
     _place: str = ""
-    _told: str = ""
+    _handshake: str = ""
     _chains: dict[tuple[str, str], Chain] = field(factory=dict, repr=False)
     _seen: dict[tuple[str, RecordableRequest], tuple[int, int]] = field(factory=dict, repr=False)
 
-    def _key(self, told: str = "") -> AnswerKey:
+    def _key(self, handshake: str = "") -> AnswerKey:
         if self._server is not self.slot.server:  # replaced by a reload, also while sessions are open
             self._server = self.slot.server
             self._place = place_of(self._server)
             is_legacy = self.slot.era is Era.LEGACY
-            self._told = told_at_handshake(self.params) if is_legacy else told_in(_raw(self.params))
-        return AnswerKey(self._place, self.slot.era, told or self._told)
+            self._handshake = (
+                legacy_handshake(self.params) if is_legacy else modern_handshake(_raw(self.params))
+            )
+        return AnswerKey(self._place, self.slot.era, handshake or self._handshake)
 
     def retell(self, params: dict[str, Any]) -> None:
         """Set other parameters of the handshake of the slot's next children."""
         self.params, self._server = params, None
 
-    def find(self, method: str, told: str = "") -> RecordedAnswer | None:
-        """Find a recorded answer for clients with this ``told``; by default that of the slot's handshake."""
-        return self.snapshots.find(self.slot.server.name, self._key(told), method)
+    def find(self, method: str, handshake: str = "") -> RecordedAnswer | None:
+        """Find a recorded answer for clients with this handshake; by default that of the slot's handshake."""
+        return self.snapshots.find(self.slot.server.name, self._key(handshake), method)
 
-    def told(self, message: Message) -> str:
-        """Return the ``told`` of a request's client: of its ``_meta`` in the modern era, else of the handshake."""
-        return told_in(message.meta or {}) if self.slot.era is Era.MODERN else self._key().told
+    def handshake_of(self, message: Message) -> str:
+        """Return the handshake of a request's client: of its ``_meta`` in the modern era, else that of the slot."""
+        return modern_handshake(message.meta or {}) if self.slot.era is Era.MODERN else self._key().handshake
 
     @property
     def is_known(self) -> bool:
@@ -321,55 +323,59 @@ class Snapshot:
         question = question_of(self.slot.era, request.message)
         if question is None:
             return False
-        told = self.told(request.message)
+        handshake = self.handshake_of(request.message)
         if self.slot.conversation is not None:
-            request.sink = _Keeper(request.sink, self, question, told, self.changes)
+            request.sink = _Keeper(request.sink, self, question, handshake, self.changes)
             return False
-        known = self.find(question.method, told) if self.slot.is_on else None
+        known = self.find(question.method, handshake) if self.slot.is_on else None
         page = known.page(question.cursor) if known is not None else None
         if known is None or page is None:
             return False
         if question.method in LISTS and request.session is not None:
-            self._remember(request.session, told, question.method, known, request.message)
+            self._remember(request.session, handshake, question.method, known, request.message)
         result = page if self.slot.era is Era.LEGACY else for_now(page)
         request.sink.answered(request, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": result})
         return True
 
     def _remember(
-        self, session: Session, told: str, method: str, known: RecordedAnswer, message: Message
+        self, session: Session, handshake: str, method: str, known: RecordedAnswer, message: Message
     ) -> None:
-        self.given.setdefault(session, {})[told, method] = known.digest(method)
-        if self.slot.era is Era.MODERN and told not in self.clients:
-            self.clients[told] = client_in(message.meta or {})
+        self.given.setdefault(session, {})[handshake, method] = known.digest(method)
+        if self.slot.era is Era.MODERN and handshake not in self.clients:
+            self.clients[handshake] = client_in(message.meta or {})
             if len(self.clients) > CLIENTS_LIMIT:
                 del self.clients[next(iter(self.clients))]
 
     # Answers and notifications
 
-    def heard(self, question: RecordableRequest, told: str, result: Raw, *, is_stale: bool = False) -> None:
+    def heard(
+        self, question: RecordableRequest, handshake: str, result: Raw, *, is_stale: bool = False
+    ) -> None:
         """Take a server's result, and record it when the list is complete.
 
         :param is_stale: the server has notified of a change since the request was sent.
         """
         # Comparing a long list costs as much as passing it on, so one that came within the same second is skipped.
-        second, seen = self.snapshots.now, self._seen.get((told, question))
+        second, seen = self.snapshots.now, self._seen.get((handshake, question))
         if seen is not None and seen[0] == second:
             return
         mark = hash(bytes(result))
         if seen is not None and seen[1] == mark:
-            self._seen[told, question] = (second, mark)
+            self._seen[handshake, question] = (second, mark)
             return
         if not may_be_kept(question, result):
             return
         pages: tuple[Raw, ...] | None = (result,)
         if question.method in LISTS:
-            pages = self._add(self._chains.setdefault((told, question.method), Chain()), question, result)
+            pages = self._add(
+                self._chains.setdefault((handshake, question.method), Chain()), question, result
+            )
         if pages is not None and is_stale:
-            self.snapshots.keep_stale(self.slot.server.name, self._key(told), question.method, pages)
+            self.snapshots.keep_stale(self.slot.server.name, self._key(handshake), question.method, pages)
         elif pages is not None:
-            self.keep(question.method, told, pages)
+            self.keep(question.method, handshake, pages)
             if len(pages) == 1:
-                self._seen[told, question] = (second, mark)
+                self._seen[handshake, question] = (second, mark)
         if len(self._seen) + len(self._chains) > SEEN_LIMIT:
             self._start_over()
 
@@ -384,9 +390,9 @@ class Snapshot:
             limit.fits(name, question.method)
         return pages
 
-    def keep(self, method: str, told: str, pages: tuple[Raw, ...]) -> None:
+    def keep(self, method: str, handshake: str, pages: tuple[Raw, ...]) -> None:
         """Record a complete answer."""
-        self.snapshots.keep(self.slot.server.name, self._key(told), method, pages)
+        self.snapshots.keep(self.slot.server.name, self._key(handshake), method, pages)
         if method == LIST_TOOLS:
             self.snapshots.listed(self.slot, pages)
 
@@ -398,9 +404,9 @@ class Snapshot:
             self._start_over()
             self.snapshots.outdate(self.slot.server.name, self._key().place, self.slot.era, lists)
 
-    def compared(self, told: str, method: str) -> None:
+    def compared(self, handshake: str, method: str) -> None:
         """Note that a list was asked for again, so that what was shown of it has been compared."""
-        self.snapshots.shown.discard((self.slot.server.name, self._key(told), method))
+        self.snapshots.shown.discard((self.slot.server.name, self._key(handshake), method))
 
     def _start_over(self) -> None:
         self._seen.clear()
@@ -409,7 +415,7 @@ class Snapshot:
     def begun(self, hello: Envelope) -> None:
         """Record the handshake's result of a new child; the lists of `outdated` are then asked of it."""
         self._start_over()
-        self.keep(HELLO, self._key().told, (Raw(jsonrpc.encode(hello)),))
+        self.keep(HELLO, self._key().handshake, (Raw(jsonrpc.encode(hello)),))
 
     def outdated(self) -> list[tuple[str, str]]:
         """Return the lists to be asked for: those given to sessions from the records, and those older than `OLD_S`."""
@@ -417,13 +423,13 @@ class Snapshot:
         here = self._key()
         for name, key, method in self.snapshots.shown:
             if name == self.slot.server.name and key == here:
-                found[key.told, method] = None
+                found[key.handshake, method] = None
         if self.slot.era is Era.LEGACY:
-            told, now = self._key().told, self.snapshots.now
+            handshake, now = self._key().handshake, self.snapshots.now
             for method in LISTS:
                 known = self.find(method)
                 if known is not None and now - known.at > OLD_S:
-                    found[told, method] = None
+                    found[handshake, method] = None
         return list(found)
 
 

@@ -48,19 +48,21 @@ class ListRefresh:
         return self.snapshot.slot.conversation is self.conversation
 
     async def _ask_for_all(self) -> None:
-        for told, method in self.snapshot.outdated():
+        for handshake, method in self.snapshot.outdated():
             changes = self.snapshot.changes
-            pages = await self._pages(told, method)
+            pages = await self._pages(handshake, method)
             if not self._is_current:
                 return
             if pages is not None and changes == self.snapshot.changes:
-                self.snapshot.keep(method, told, pages)
-            self._compare(told, method, RecordedAnswer(pages).digest(method) if pages is not None else b"")
+                self.snapshot.keep(method, handshake, pages)
+            self._compare(
+                handshake, method, RecordedAnswer(pages).digest(method) if pages is not None else b""
+            )
 
-    async def _pages(self, told: str, method: str) -> tuple[Raw, ...] | None:
+    async def _pages(self, handshake: str, method: str) -> tuple[Raw, ...] | None:
         params: dict[str, Any] = {}
         if self.snapshot.slot.era is Era.MODERN:
-            params["_meta"] = self.snapshot.clients.get(told, {})
+            params["_meta"] = self.snapshot.clients.get(handshake, {})
 
         async def ask(cursor: str | None) -> Raw | None:
             more = {} if cursor is None else {"cursor": cursor}
@@ -71,11 +73,11 @@ class ListRefresh:
         fetched = await limit.fetch(name, method, ask)
         return fetched.pages if fetched.is_whole else None
 
-    def _compare(self, told: str, method: str, digest: bytes) -> None:
+    def _compare(self, handshake: str, method: str, digest: bytes) -> None:
         slot, misled = self.snapshot.slot, []
-        self.snapshot.compared(told, method)
+        self.snapshot.compared(handshake, method)
         for session, lists in list(self.snapshot.given.items()):
-            given = lists.pop((told, method), digest)
+            given = lists.pop((handshake, method), digest)
             if not lists:
                 del self.snapshot.given[session]
             if given != digest:

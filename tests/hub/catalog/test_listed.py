@@ -13,14 +13,20 @@ from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.hub.catalog.listed import ServerLists
 from mcpgateway.hub.catalog.recorded import Snapshots
-from mcpgateway.policy.recorded_answers import AnswerKey, Catalog, place_of, told_at_handshake, told_in
+from mcpgateway.policy.recorded_answers import (
+    AnswerKey,
+    Catalog,
+    legacy_handshake,
+    modern_handshake,
+    place_of,
+)
 from mcpgateway.protocol import jsonrpc, legacy, modern
 from mcpgateway.protocol.versions import Era
 
 SERVER = ServerSpec("m", ("run",), {}, "/", share=Share.GLOBAL)
 NEWS = ListKind.TOOL.news
-SHARED = told_at_handshake(legacy.shared_params(__version__))
-MODERN = told_in({name: jsonrpc.raw(value) for name, value in modern.own_meta(__version__).items()})
+SHARED = legacy_handshake(legacy.shared_params(__version__))
+MODERN = modern_handshake({name: jsonrpc.raw(value) for name, value in modern.own_meta(__version__).items()})
 
 
 def page(*names: str) -> Raw:
@@ -55,23 +61,23 @@ def snapshots() -> Snapshots:
 
 
 @pytest.fixture
-def told() -> list[Any]:
+def news() -> list[Any]:
     """What was told."""
     return []
 
 
 @pytest.fixture
-def server_lists(snapshots: Snapshots, told: list[Any]) -> ServerLists:
+def server_lists(snapshots: Snapshots, news: list[Any]) -> ServerLists:
     """A librarian of one server."""
     found = ServerLists(snapshots)
     found.servers = lambda: (SERVER,)
-    found.on_news = lambda *news: told.append(news)
+    found.on_news = lambda *each: news.append(each)
     return found
 
 
-def names(server_lists: ServerLists, told: str = "") -> list[str] | None:
+def names(server_lists: ServerLists, handshake: str = "") -> list[str] | None:
     """The tools that are known."""
-    known = server_lists.known(SERVER, ListKind.TOOL, told)
+    known = server_lists.known(SERVER, ListKind.TOOL, handshake)
     return [each.own for each in known] if known is not None else None
 
 
@@ -93,12 +99,12 @@ class KnownTests:
         assert [each.own for each in server_lists.everything()] == ["a", "b"]
         assert server_lists.generation > before
 
-    def test_the_same(self, server_lists: ServerLists, told: list[Any]) -> None:
+    def test_the_same(self, server_lists: ServerLists, news: list[Any]) -> None:
         """The same list, spread over other pages, is no news."""
         server_lists.learn(SERVER, ListKind.TOOL, [page("a", "b")])
-        generation, told[:] = server_lists.generation, []
+        generation, news[:] = server_lists.generation, []
         server_lists.learn(SERVER, ListKind.TOOL, [page("a"), page("b")])
-        assert (server_lists.generation, told) == (generation, [])
+        assert (server_lists.generation, news) == (generation, [])
 
     def test_on_record(self, server_lists: ServerLists, snapshots: Snapshots) -> None:
         """What is on record of a server is known without it, and is asked for again when it runs."""
@@ -116,7 +122,7 @@ class KnownTests:
         assert not server_lists.is_fresh(SERVER, ListKind.TOOL)
         assert names(server_lists, "mine") is None
 
-    def test_modern(self, server_lists: ServerLists, snapshots: Snapshots, told: list[Any]) -> None:
+    def test_modern(self, server_lists: ServerLists, snapshots: Snapshots, news: list[Any]) -> None:
         """What a server of the modern era has told anybody is listed to all, and is asked for again when it runs."""
         own = AnswerKey(place_of(SERVER), Era.MODERN, MODERN)
         snapshots.keep("m", AnswerKey(own.place, Era.MODERN, "other"), ListKind.TOOL.method, (page("a"),))
@@ -126,7 +132,7 @@ class KnownTests:
         assert ("m", own, ListKind.TOOL.method) in snapshots.shown
         snapshots.keep("m", own, ListKind.TOOL.method, (page("b"),))
         assert names(server_lists) == ["b"]
-        assert told == [("m", ListKind.TOOL, "")]
+        assert news == [("m", ListKind.TOOL, "")]
         snapshots.shown.clear()
         server_lists.lost(SERVER)
         assert snapshots.shown == {("m", own, ListKind.TOOL.method)}
@@ -140,16 +146,18 @@ class KnownTests:
         snapshots.keep("m", AnswerKey(place, Era.MODERN, MODERN), ListKind.TOOL.method, (page("c"),))
         assert names(server_lists) == ["a"]
 
-    @pytest.mark.parametrize(("era", "told_of"), [(Era.MODERN, ""), (Era.LEGACY, "mine")])
-    def test_recalled(self, server_lists: ServerLists, snapshots: Snapshots, era: Era, told_of: str) -> None:
+    @pytest.mark.parametrize(("era", "handshake"), [(Era.MODERN, ""), (Era.LEGACY, "mine")])
+    def test_recalled(
+        self, server_lists: ServerLists, snapshots: Snapshots, era: Era, handshake: str
+    ) -> None:
         """What was not known, and has come on record since, is found by whoever asks for that; no view changes."""
-        assert names(server_lists, told_of) is None
-        snapshots.keep("m", AnswerKey(place_of(SERVER), era, told_of), ListKind.TOOL.method, (page("a"),))
+        assert names(server_lists, handshake) is None
+        snapshots.keep("m", AnswerKey(place_of(SERVER), era, handshake), ListKind.TOOL.method, (page("a"),))
         generation = server_lists.generation
-        found = server_lists.recall(SERVER, ListKind.TOOL, told_of)
+        found = server_lists.recall(SERVER, ListKind.TOOL, handshake)
         assert found is not None
         assert [each.own for each in found] == ["a"]
-        assert (names(server_lists, told_of), server_lists.generation) == (None, generation)
+        assert (names(server_lists, handshake), server_lists.generation) == (None, generation)
 
     def test_apart(self, server_lists: ServerLists) -> None:
         """Lists of clients' own children are known apart from each other."""
@@ -177,30 +185,30 @@ class KnownTests:
 class NewsTests:
     """Who hears of what has changed."""
 
-    def test_changed(self, server_lists: ServerLists, told: list[Any]) -> None:
+    def test_changed(self, server_lists: ServerLists, news: list[Any]) -> None:
         """What a server says has changed holds until it is asked, and is told once."""
         server_lists.learn(SERVER, ListKind.TOOL, [page("a")])
-        told.clear()
+        news.clear()
         server_lists.changed(SERVER, NEWS)
-        assert told == [("m", ListKind.TOOL, "")]
+        assert news == [("m", ListKind.TOOL, "")]
         assert names(server_lists) == ["a"]
         assert not server_lists.is_fresh(SERVER, ListKind.TOOL)
         server_lists.learn(SERVER, ListKind.TOOL, [page("a", "b")])
-        assert told == [("m", ListKind.TOOL, "")]
+        assert news == [("m", ListKind.TOOL, "")]
 
-    def test_resources(self, server_lists: ServerLists, told: list[Any]) -> None:
+    def test_resources(self, server_lists: ServerLists, news: list[Any]) -> None:
         """Templates are changed with resources."""
         server_lists.changed(SERVER, ListKind.RESOURCE.news)
-        assert told == [("m", ListKind.RESOURCE, ""), ("m", ListKind.TEMPLATE, "")]
+        assert news == [("m", ListKind.RESOURCE, ""), ("m", ListKind.TEMPLATE, "")]
 
-    def test_passes_by(self, server_lists: ServerLists, snapshots: Snapshots, told: list[Any]) -> None:
+    def test_passes_by(self, server_lists: ServerLists, snapshots: Snapshots, news: list[Any]) -> None:
         """A list that is another when somebody else is answered is news."""
         server_lists.learn(SERVER, ListKind.TOOL, [page("a")])
-        told.clear()
+        news.clear()
         key = AnswerKey(place_of(SERVER), Era.LEGACY, SHARED)
         snapshots.keep("m", key, ListKind.TOOL.method, (page("a", "b"),))
         assert names(server_lists) == ["a", "b"]
-        assert told == [("m", ListKind.TOOL, "")]
+        assert news == [("m", ListKind.TOOL, "")]
         snapshots.keep("m", AnswerKey(key.place, Era.LEGACY, "other"), ListKind.TOOL.method, (page("c"),))
         assert names(server_lists) == ["a", "b"]
 
