@@ -30,6 +30,7 @@ from mcpgateway.escaping import one_line
 from mcpgateway.interfaces import Gone, IBackend, IDaemonLocks, ILauncher, ILineReceiver, Launch
 from mcpgateway.policy.secrets.masking import secrets_of
 from mcpgateway.policy.secrets.redaction import quoted
+from mcpgateway.waiting import Waiting
 
 CONNECT_S = 10.0  # from the launch of a daemon until its port answers, if its entry does not say
 LOOK_S, LOOK_LIMIT_S = 0.05, 0.5  # between two attempts to connect to the port, increasing
@@ -111,7 +112,7 @@ class _Daemon:
         self.is_over = False
         self._all = all_of_them
         self._users: list[DaemonBackend] = []
-        self._ready: list[Deferred[None]] = []
+        self._ready = Waiting[None]()
         self._starting: Deferred[None] | None = None
         self._is_up = False
         self._ended: Gone | None = None
@@ -121,7 +122,7 @@ class _Daemon:
         self._is_cleared = False
         self._is_locked = False
         self._hidden = secrets_of(launch.env, launch.argv)
-        self._waiters: list[Deferred[None]] = []
+        self._stopped = Waiting[None]()
 
     def is_of(self, launch: Launch, reach: Daemon) -> bool:
         """Return whether a launch would start this daemon. See Note [One port, one environment]."""
@@ -141,8 +142,7 @@ class _Daemon:
         self._users.append(user)
         if self._is_up:
             return succeed(None)
-        ready: Deferred[None] = Deferred()
-        self._ready.append(ready)
+        ready = self._ready.wait()
         if self._starting is None:
             self._starting = Deferred.fromCoroutine(self._bring_up())
             self._starting.addCallbacks(self._came_up, self._failed)
@@ -272,9 +272,7 @@ class _Daemon:
 
     def _came_up(self, _: None) -> None:
         self._is_up = True
-        ready, self._ready = self._ready, []
-        for each in ready:
-            each.callback(None)
+        self._ready.over(None)
 
     def _failed(self, why: Failure) -> None:
         self.is_over = True
@@ -283,9 +281,8 @@ class _Daemon:
         self.stop()
         if not why.check(GatewayError, CancelledError):
             self.log.failure("{server} broke", why, event="daemon.broken", server=self.launch.server)
-        ready, self._ready = self._ready, []
-        for each in ready:
-            each.errback(why if why.check(GatewayError) else BackendError("it could not be started"))
+        is_known = why.check(GatewayError)
+        self._ready.over(why if is_known else Failure(BackendError("it could not be started")))
 
     def stop(self) -> Deferred[None]:
         """Stop the daemon if the gateway has started it; fires when none of its processes is left."""
@@ -298,17 +295,13 @@ class _Daemon:
             ending.addBoth(self._cleared)
         if self._is_cleared:
             return succeed(None)
-        waiter: Deferred[None] = Deferred()
-        self._waiters.append(waiter)
-        return waiter
+        return self._stopped.wait()
 
     def _cleared(self, _: object) -> None:
         self._is_cleared = True
         self._unlock()
         self._all.forget(self)
-        waiters, self._waiters = self._waiters, []
-        for each in waiters:
-            each.callback(None)
+        self._stopped.over(None)
 
     def _unlock(self) -> None:
         # A refused start must not release the lock of the running one.

@@ -37,6 +37,7 @@ from mcpgateway.policy import urls
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.sse_reader import MESSAGE, Event
 from mcpgateway.protocol.versions import Era
+from mcpgateway.waiting import Waiting
 
 ENDPOINT = b"endpoint"
 ENDPOINT_S = 10.0  # until the stream has named the endpoint
@@ -79,7 +80,7 @@ class SseConnection:
         self._late: Any = None
         self._is_stopping = False
         self._has_ended = False
-        self._stopped: list[Deferred[None]] = []
+        self._stopped = Waiting[None]()
 
     # What the hub asks
 
@@ -109,8 +110,7 @@ class SseConnection:
         """End the stream, and the session with it; fires when it has ended."""
         if self._has_ended:
             return succeed(None)
-        done: Deferred[None] = Deferred()
-        self._stopped.append(done)
+        done = self._stopped.wait()
         self._leave("it was stopped")
         return done
 
@@ -294,9 +294,7 @@ class SseConnection:
         self._has_ended = True
         self._drop()
         self._receiver.gone(gone)
-        stopped, self._stopped = self._stopped, []
-        for done in stopped:
-            done.callback(None)
+        self._stopped.over(None)
 
 
 def _told(why: Failure) -> BackendError:

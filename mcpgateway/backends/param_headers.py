@@ -20,6 +20,7 @@ from mcpgateway.protocol.jsonrpc import PROTOCOL_VERSION_KEY, URI_LIMIT, Envelop
 from mcpgateway.protocol.param_headers import Param
 from mcpgateway.protocol.sse_reader import SseReader
 from mcpgateway.protocol.versions import LATEST_MODERN
+from mcpgateway.waiting import Waiting
 
 LISTING_S = 10.0
 PAGES_LIMIT = 100  # pages of one list of tools
@@ -35,7 +36,7 @@ class Mirror:
         self._clock = clock
         self._access = access
         self._params: dict[str, tuple[Param, ...]] = {}
-        self._waiting: list[Deferred[None]] = []
+        self._waiting = Waiting[None]()
         self._number = 0
 
     def headers(self, method: str, envelope: Envelope) -> dict[str, str]:
@@ -71,20 +72,14 @@ class Mirror:
 
         :param request: the refused request; the list is requested with the same client information.
         """
-        done: Deferred[None] = Deferred()
-        self._waiting.append(done)
+        done = self._waiting.wait()
         if len(self._waiting) == 1:
             meta = dict(peek.members(peek.members(request, "params"), "_meta"))
             meta.pop("progressToken", None)
             asking: Deferred[Any] = Deferred.fromCoroutine(self._ask(meta))
-            asking.addTimeout(LISTING_S, self._clock).addBoth(self._learnt)
+            # After any failure: the calls that wait are sent once more, and get the server's own error.
+            asking.addTimeout(LISTING_S, self._clock).addBoth(lambda _: self._waiting.over(None))
         return done
-
-    def _learnt(self, _: object) -> None:
-        # After any failure: the calls that wait are sent once more, and get the server's own error.
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.callback(None)
 
     async def _ask(self, meta: Envelope) -> None:
         params: dict[str, Any] = {"_meta": meta}

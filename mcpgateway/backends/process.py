@@ -19,6 +19,7 @@ from mcpgateway.escaping import one_line
 from mcpgateway.interfaces import Gone, ILineReceiver, IWard
 from mcpgateway.policy.secrets.shapes import without
 from mcpgateway.protocol.framing import LineFramer, LineTooLong
+from mcpgateway.waiting import Waiting
 
 LINE_LIMIT = 32 * 2**20  # bytes; screenshots and documents come as one line of base64
 STDIN_LIMIT = 16 * 2**20  # bytes queued for a child that does not read
@@ -163,7 +164,7 @@ class Child:
         self._framer = LineFramer(LINE_LIMIT)
         self._overflowed = False
         self._pipes: dict[int, Any] = {}
-        self._waiters: list[Deferred[None]] = []
+        self._stopped = Waiting[None]()
         self._climbing = False
         self._is_cleared = False
         self._is_killed = False
@@ -284,8 +285,7 @@ class Child:
         """Stop the child: close stdin, TERM the group, KILL the group; fires when no process is left."""
         if self._is_cleared:
             return succeed(None)
-        done: Deferred[None] = Deferred()
-        self._waiters.append(done)
+        done = self._stopped.wait()
         if not self._climbing:
             self._climbing = True
             writer = self._pipes.get(0)
@@ -313,9 +313,7 @@ class Child:
         self._is_cleared = True
         self._ward.kill_bearing(self._marker)
         self._ward.removed(self.pid)
-        waiters, self._waiters = self._waiters, []
-        for each in waiters:
-            each.callback(None)
+        self._stopped.over(None)
 
     def stderr_tail(self) -> str:
         """Return the last lines of the child's stderr."""

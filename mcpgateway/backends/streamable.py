@@ -40,6 +40,7 @@ from mcpgateway.interfaces import Gone, ILineReceiver, Launch
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek, trace_context
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import LEGACY, Era
+from mcpgateway.waiting import Waiting
 
 NOTICES_AT_ONCE = 1000  # notifications and responses under way
 NOTICE_S = 30.0  # for each of them
@@ -96,7 +97,7 @@ class Streamable:
         self._notices: set[Deferred[Any]] = set()
         self._is_stopping = False
         self._has_ended = False
-        self._stopped: list[Deferred[None]] = []
+        self._stopped = Waiting[None]()
         self._farewell: Deferred[Any] | None = None
 
     # What the hub asks
@@ -123,8 +124,7 @@ class Streamable:
         """Drop all requests and end the session; fires when the server has answered the DELETE, or does not answer."""
         if self._has_ended:
             return succeed(None)
-        done: Deferred[None] = Deferred()
-        self._stopped.append(done)
+        done = self._stopped.wait()
         if not self._is_stopping:
             self._is_stopping = True
             self._drop()
@@ -381,9 +381,7 @@ class Streamable:
         if self._farewell is not None:
             self._farewell.cancel()
         self._receiver.gone(gone)
-        stopped, self._stopped = self._stopped, []
-        for done in stopped:
-            done.callback(None)
+        self._stopped.over(None)
 
 
 def _abort(posts: Iterable[PostRequest]) -> None:

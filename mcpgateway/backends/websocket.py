@@ -32,6 +32,7 @@ from mcpgateway.policy import urls
 from mcpgateway.policy.urls import UrlPlace
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.sse_reader import END_BYTES
+from mcpgateway.waiting import Waiting
 
 OPEN_S = 10.0  # from the first packet to the end of the upgrade
 CLOSE_S = 2.0  # for the server's close frame
@@ -115,7 +116,7 @@ class WebSocket:
         self._waiting: list[bytes] = []
         self._message: list[bytes] = []
         self._size = 0
-        self._stopped: list[Deferred[None]] = []
+        self._stopped = Waiting[None]()
         self._late = reactor.callLater(OPEN_S, self._too_late)
         self._connecting: Deferred[None] | None = Deferred.fromCoroutine(self._connect(dialler))
         self._connecting.addErrback(self._not_connected)
@@ -152,8 +153,7 @@ class WebSocket:
         """Close the connection in order; fires when it is closed."""
         if self._has_ended:
             return succeed(None)
-        done: Deferred[None] = Deferred()
-        self._stopped.append(done)
+        done = self._stopped.wait()
         if self._is_stopping:
             return done
         self._is_stopping = True
@@ -287,9 +287,7 @@ class WebSocket:
         self._waiting.clear()
         fault = "it was stopped" if self._is_stopping else why.message
         self._receiver.gone(Gone(fault=fault, is_unreachable=isinstance(why, Unreachable)))
-        stopped, self._stopped = self._stopped, []
-        for done in stopped:
-            done.callback(None)
+        self._stopped.over(None)
 
     def _call_off(self) -> None:
         if self._late.active():

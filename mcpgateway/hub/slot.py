@@ -32,6 +32,7 @@ from mcpgateway.interfaces import Gone, Request
 from mcpgateway.protocol import legacy
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
+from mcpgateway.waiting import Waiting
 
 if TYPE_CHECKING:
     from mcpgateway.hub.catalog.recorded import Snapshot
@@ -81,7 +82,7 @@ class Slot(Upstream):
         self._start: ChildStart | None = None  # of a child that has not answered the handshake
         self._why: GatewayError = HandshakeFailed(f"{server.name} has not been started")
         self._waiting = StartQueue()
-        self._resting: list[Deferred[None]] = []
+        self._resting = Waiting[None]()
         # Stop ladders in progress: a second one begins if a child is wanted, and then unwanted, during the first.
         self._ladders = 0
         self.limiter: Limiter | None = None
@@ -310,8 +311,7 @@ class Slot(Upstream):
 
     def close(self) -> Deferred[None]:
         """Stop the child and the retired ones; the Deferred fires when none of their processes is left."""
-        done: Deferred[None] = Deferred()
-        self._resting.append(done)
+        done = self._resting.wait()
         self._why = ShuttingDown(f"{self.server.name} is being stopped")
         self._life.unwanted()
         if not self.retired:
@@ -567,9 +567,7 @@ class Slot(Upstream):
         """Fire the Deferreds of `close`, once all stop ladders have ended."""
         if self._ladders:
             return
-        resting, self._resting = self._resting, []
-        for done in resting:
-            done.callback(None)
+        self._resting.over(None)
 
 
 def slot_of(session: Session) -> Slot | None:

@@ -25,6 +25,7 @@ from mcpgateway.hub.tasks import Tasks
 from mcpgateway.interfaces import Request
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
+from mcpgateway.waiting import Waiting
 
 if TYPE_CHECKING:
     from mcpgateway.hub.subscriptions.upstream_modern import Listening
@@ -39,24 +40,18 @@ class Learning:
 
     def __init__(self) -> None:
         self.is_outdated = False
-        self._waiting: list[Deferred[None]] = []
+        self._waiting = Waiting[None]()
 
     def wait(self) -> Deferred[None]:
         """Return a Deferred that fires when the server has answered.
 
         :raise GatewayError: (through the Deferred) the list could not be requested.
         """
-        done: Deferred[None] = Deferred()
-        self._waiting.append(done)
-        return done
+        return self._waiting.wait()
 
     def over(self, why: Failure | None) -> None:
         """Fire all Deferreds, with the failure if there is one."""
-        for done in self._waiting:
-            if why is None:
-                done.callback(None)
-            else:
-                done.errback(why)
+        self._waiting.over(why)
 
 
 class Upstream(ABC):

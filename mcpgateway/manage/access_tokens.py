@@ -25,6 +25,7 @@ from mcpgateway.config.security import Issuer
 from mcpgateway.errors import BackendError, GatewayError
 from mcpgateway.policy.access import WRONG, CredentialHolder, PresentedCredential
 from mcpgateway.policy.oauth import client, resource
+from mcpgateway.waiting import Waiting
 
 FETCH_S, DOCUMENT_LIMIT = 10.0, 256 * 1024
 AGAIN_S, FRESH_S, GOOD_S = 30.0, 3600.0, 86400.0
@@ -77,7 +78,7 @@ class AccessTokens:
     _said: str = field(default="", init=False, repr=False)
     _fetched_at: float = field(default=float("-inf"), init=False)
     _tried_at: float = field(default=float("-inf"), init=False)
-    _waiting: list[Deferred[None]] | None = field(default=None, init=False, repr=False)
+    _waiting: Waiting[None] = field(factory=Waiting, init=False, repr=False)
     _seen: dict[bytes, _Known] = field(factory=dict, init=False, repr=False)
     _ends: dict[str, float] = field(factory=dict, init=False, repr=False)
 
@@ -101,7 +102,7 @@ class AccessTokens:
         key = self._key(header, now)
         if key is not None:
             return self._checked(token, digest, key, now)
-        if self._waiting is not None or now - self._tried_at >= AGAIN_S:
+        if self._waiting or now - self._tried_at >= AGAIN_S:
             return self._wait()
         return WRONG if self._are_good(now) else None
 
@@ -173,13 +174,10 @@ class AccessTokens:
         return bool(self._keys) and now - self._fetched_at < GOOD_S
 
     def _wait(self) -> Deferred[None]:
-        done: Deferred[None] = Deferred()
-        if self._waiting is not None:
-            self._waiting.append(done)
-            return done
-        self._waiting = [done]
-        self._tried_at = self._seconds()
-        Deferred.fromCoroutine(self._renew()).addBoth(self._renewed)
+        done = self._waiting.wait()
+        if len(self._waiting) == 1:
+            self._tried_at = self._seconds()
+            Deferred.fromCoroutine(self._renew()).addBoth(self._renewed)
         return done
 
     def _renewed(self, why: Any) -> None:
@@ -190,9 +188,7 @@ class AccessTokens:
                 issuer=self.issuer.issuer,
                 why=str(why.value),
             )
-        waiting, self._waiting = self._waiting or [], None
-        for done in waiting:
-            done.callback(None)
+        self._waiting.over(None)
 
     async def _renew(self) -> None:
         url = self.issuer.jwks_url or await self._find()

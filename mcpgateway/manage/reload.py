@@ -27,6 +27,7 @@ from mcpgateway.records import Record
 from mcpgateway.system.fingerprint import Fingerprints
 from mcpgateway.system.settings import ExaminedSettings
 from mcpgateway.system.watch import FileWatch
+from mcpgateway.waiting import Waiting
 
 if TYPE_CHECKING:
     from mcpgateway.config.load import Files
@@ -102,7 +103,7 @@ class Reload:
     _watch: FileWatch | None = field(default=None, init=False, repr=False)
     _asking: bool = field(default=False, init=False, repr=False)
     _asks_again: bool = field(default=False, init=False, repr=False)
-    _waiting: list[Deferred[None]] = field(factory=list, init=False, repr=False)
+    _waiting: Waiting[None] = field(factory=Waiting, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._started = self.settings
@@ -123,15 +124,13 @@ class Reload:
             self._watch.close()
             self._watch = None
         self.brought = None
-        self._release()
+        self._waiting.over(None)
 
     def look_again(self) -> Deferred[None]:
         """Read changed files; fires when all changes have been read."""
         if self._watch is None or not self._watch.is_due():
             return succeed(None)
-        done: Deferred[None] = Deferred()
-        self._waiting.append(done)
-        return done
+        return self._waiting.wait()
 
     def look_soon(self) -> Deferred[None]:
         """Return the Deferred of `settled`, for a short while only: secret providers may take long."""
@@ -145,19 +144,14 @@ class Reload:
         if self._watch is not None and self._essences.is_other(self._watch.changes()):
             self.read()
         if not self._asking:
-            self._release()
-
-    def _release(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for done in waiting:
-            done.callback(None)
+            self._waiting.over(None)
 
     def read_own(self) -> None:
         """Read a file at once that the gateway has just written."""
         if self._watch is not None:
             self._watch.changes()  # otherwise it would be read a second time
         self.read()
-        self._release()
+        self._waiting.over(None)
 
     def read(self) -> None:
         """Read all files, and apply them unless one has an error."""
@@ -206,12 +200,12 @@ class Reload:
             self._ask(brought, examined.wanted)
             return
         self._take(examined, since)
-        self._release()
+        self._waiting.over(None)
 
     def _broken(self, why: Failure) -> None:
         self._asking = False
         self.log.failure("the configuration could not be read again", why, event="config.broken")
-        self._release()
+        self._waiting.over(None)
 
     def _follow(self, examined: ExaminedSettings, since: float) -> None:
         # A value that could not be resolved keeps its former one.

@@ -22,6 +22,7 @@ from mcpgateway.hub.health.health import Health
 from mcpgateway.manage.discovery import OURSELVES
 from mcpgateway.manage.internal_client import InternalClient
 from mcpgateway.observe.roster import named
+from mcpgateway.waiting import Waiting
 
 START_S = 300.0  # most of it is for a package that has to be downloaded first
 
@@ -35,7 +36,7 @@ class ServerOperations:
         self._dispatcher = dispatcher
         self._health = health
         self._clock = clock
-        self._starting: dict[str, list[Deferred[None]]] = {}
+        self._starting: dict[str, Waiting[None]] = {}
 
     def start(self, name: str, *, stays: bool = False) -> Deferred[None]:
         """Start a server; fires when it runs.
@@ -46,16 +47,13 @@ class ServerOperations:
         :raise GatewayError: (through the Deferred) it could not be started.
         """
         server = self._startable(name)
-        done: Deferred[None] = Deferred()
+        waiting = self._starting.setdefault(name, Waiting())
+        done = waiting.wait()
         if stays:
             done.addCallback(lambda _: self.keep_up(name))
-        waiting = self._starting.get(name)
-        if waiting is not None:
-            waiting.append(done)
-            return done
-        self._starting[name] = waiting = [done]
-        work = ensureDeferred(self._meet(server, waiting)).addTimeout(START_S, self._clock)
-        work.addErrback(self._not_met, name, waiting)
+        if len(waiting) == 1:
+            work = ensureDeferred(self._meet(server, waiting)).addTimeout(START_S, self._clock)
+            work.addErrback(self._not_met, name, waiting)
         return done
 
     def keep_up(self, name: str) -> None:
@@ -164,7 +162,7 @@ class ServerOperations:
     def _is_up(self, server: ServerSpec) -> bool:
         return any(each.slot.is_up for each in self._health.instances(server.name))
 
-    async def _meet(self, server: ServerSpec, waiting: list[Deferred[None]]) -> None:
+    async def _meet(self, server: ServerSpec, waiting: Waiting[None]) -> None:
         visit = await InternalClient.begin(self._dispatcher, server, OURSELVES)
         try:
             if visit.session.slot is not None:
@@ -175,7 +173,7 @@ class ServerOperations:
         finally:
             visit.end("its server has been started")
 
-    def _not_met(self, why: Failure, name: str, waiting: list[Deferred[None]]) -> None:
+    def _not_met(self, why: Failure, name: str, waiting: Waiting[None]) -> None:
         if why.check(defer.TimeoutError):
             why = Failure(BackendTimeout(f"{name} has not started within {START_S:g} s"))
         elif not why.check(GatewayError):
@@ -190,15 +188,10 @@ class ServerOperations:
             )
         self._wake(name, waiting, why)
 
-    def _wake(self, name: str, waiting: list[Deferred[None]], why: Failure | None) -> None:
+    def _wake(self, name: str, waiting: Waiting[None], why: Failure | None) -> None:
         if self._starting.get(name) is waiting:
             del self._starting[name]
-        while waiting:
-            done = waiting.pop(0)
-            if why is None:
-                done.callback(None)
-            else:
-                done.errback(why)
+        waiting.over(why)
 
     def _waited(self, work: Deferred[None], limit_s: float) -> Deferred[None]:
         work.addErrback(_passed_over)

@@ -61,7 +61,7 @@ class DrawingTests:
         missing = (
             names
             - set(re.findall(r"[a-z]+", self.DRAWING))
-            - {"__init__", "bounded", "records", "demo", "escaping"}
+            - {"__init__", "bounded", "records", "waiting", "demo", "escaping"}
         )
         assert missing == set()
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
 from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.oauth import authorization_server
@@ -17,6 +16,7 @@ from mcpgateway.config.reach_settings import OAuth, Remote
 from mcpgateway.errors import BackendError
 from mcpgateway.interfaces import IGrants, OwnAddress
 from mcpgateway.policy.oauth.client import AuthServer, Challenge, Grant, OAuthClient, Registration
+from mcpgateway.waiting import Waiting
 
 
 @define(eq=False, repr=False)
@@ -43,22 +43,11 @@ class Account:
     is_finishing: bool = False
     rests_until: float = 0.0
     trouble: BackendError | None = None
-    _waiting: list[Deferred[Any]] | None = field(default=None, repr=False)
+    _waiting: Waiting[None] = field(factory=Waiting, repr=False)
 
     def once(self, do: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
         """Run a coroutine unless it is under way for this account; fires at its end."""
-        done: Deferred[None] = Deferred()
-        if self._waiting is not None:
-            self._waiting.append(done)
-            return done
-        self._waiting = [done]
-        Deferred.fromCoroutine(do()).addBoth(self._over)
-        return done
-
-    def _over(self, result: Failure | None) -> None:
-        waiting, self._waiting = self._waiting or [], None
-        for each in waiting:
-            each.callback(result)
+        return self._waiting.once(do)
 
 
 class Registrations:

@@ -99,7 +99,7 @@ class Turn(SinkFilter):
         self.sink.progressed(request, message)
 
 
-class Waiting(Record):
+class QueuedCall(Record):
     """A call that waits for its turn.
 
     :ivar go: sends the call.
@@ -139,7 +139,7 @@ class Limiter:
     latest: Upstream | None = None
     waited: int = 0
     waited_ticks: int = 0
-    _queues: dict[Any, deque[Waiting]] = field(factory=dict)
+    _queues: dict[Any, deque[QueuedCall]] = field(factory=dict)
     _is_asking: bool = False
     _is_advancing: bool = False
 
@@ -198,7 +198,7 @@ class Limiter:
             if inner is None or not inner(request):
                 slot.enter(request)
 
-        queue.append(Waiting(slot, request, tool, go))
+        queue.append(QueuedCall(slot, request, tool, go))
         self.waited += 1
 
     # Calls that end
@@ -236,7 +236,7 @@ class Limiter:
         finally:
             self._is_advancing = False
 
-    def _next(self) -> Waiting | None:
+    def _next(self) -> QueuedCall | None:
         session = next((each for each, queue in self._queues.items() if self._may_go(queue[0])), None)
         if session is None:
             return None
@@ -248,7 +248,7 @@ class Limiter:
             self._begin(waiting.slot, waiting.request, waiting.tool, waiting.shown)
         return waiting
 
-    def _may_go(self, waiting: Waiting) -> bool:
+    def _may_go(self, waiting: QueuedCall) -> bool:
         # The call may also not count: it came before the tools were known.
         return self._has_room(waiting.tool) or not self._counts(waiting.slot, waiting.tool)
 
@@ -265,7 +265,7 @@ class Limiter:
                     return True
         return False
 
-    def leave(self, slot: Upstream) -> list[Waiting]:
+    def leave(self, slot: Upstream) -> list[QueuedCall]:
         """Remove the calls that wait for a slot's child from the queues, and return them."""
         leaving = [each for each in self.line() if each.slot is slot]
         self._queues = {
@@ -314,7 +314,7 @@ class Limiter:
         """Iterate over the calls that wait for a slot's child."""
         return (each.request for queue in self._queues.values() for each in queue if each.slot is slot)
 
-    def line(self) -> list[Waiting]:
+    def line(self) -> list[QueuedCall]:
         """Return all waiting calls, each session's in order."""
         return [each for queue in self._queues.values() for each in queue]
 
@@ -372,13 +372,13 @@ class Limiter:
                 self._sign(each, behind)
             behind += 1
 
-    def _expire(self, waiting: Waiting) -> None:
+    def _expire(self, waiting: QueuedCall) -> None:
         call, name = waiting.request, self.server.name
         self.withdraw(call, TIMED_OUT)
         what = f"{name} was busy with calls of others for {waiting.ticks - 1} s, and this one was never sent"
         call.sink.failed(call, BackendTimeout(what))
 
-    def _sign(self, waiting: Waiting, behind: int) -> None:
+    def _sign(self, waiting: QueuedCall, behind: int) -> None:
         call = waiting.request
         waiting.shown = next_value(None, waiting.shown)
         text = f"waits for its turn at {self.server.name}: {len(self.turns)} under way, {behind} before it"

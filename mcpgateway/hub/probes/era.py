@@ -17,7 +17,6 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from mcpgateway.config.model import Bridge, ServerSpec
 from mcpgateway.errors import HandshakeFailed, HandshakeRefused
@@ -27,6 +26,7 @@ from mcpgateway.policy import eras
 from mcpgateway.policy.eras import EraPath, KnownEras
 from mcpgateway.policy.sharing import Variant, launch_digest, variant_of
 from mcpgateway.protocol.versions import Era
+from mcpgateway.waiting import WaitingByKey
 
 GUESS_S = 3600.0
 PROBE_S = 10.0  # some servers never answer a request that they do not know
@@ -53,7 +53,7 @@ class Eras:
         self._known: dict[Variant, KnownEras] = {}
         self.findings = 0
         self._paths: dict[tuple[Variant, Era], tuple[KnownEras, EraPath | None]] = {}
-        self._waiting: dict[tuple[Variant, Era], list[Deferred[None]]] = {}
+        self._probes = WaitingByKey[tuple[Variant, Era], None]()
 
     def forget(self, server: ServerSpec) -> None:
         """Forget a server that is redefined or removed."""
@@ -144,12 +144,7 @@ class Eras:
         """
         if self.known(server).speaks(era) is not None:
             return succeed(None)
-        done: Deferred[None] = Deferred()
-        waiting = self._waiting.setdefault((variant_of(server), era), [])
-        waiting.append(done)
-        if len(waiting) == 1:
-            Deferred.fromCoroutine(self._ask(server, era)).addBoth(self._found, server, era)
-        return done
+        return self._probes.once((variant_of(server), era), lambda: self._ask(server, era))
 
     async def _ask(self, server: ServerSpec, era: Era) -> None:
         try:
@@ -184,13 +179,6 @@ class Eras:
         finally:
             self._pool.dismiss(slot)
         return True
-
-    def _found(self, why: Failure | None, server: ServerSpec, era: Era) -> None:
-        for done in self._waiting.pop((variant_of(server), era), []):
-            if why is None:
-                done.callback(None)
-            else:
-                done.errback(why)
 
 
 def _key(server: ServerSpec) -> str:

@@ -46,6 +46,7 @@ from mcpgateway.system import home_files
 from mcpgateway.system.launch import probe as launch_probe
 from mcpgateway.system.launch import programs
 from mcpgateway.system.launch.cache import LaunchCache, ResolvedProgram
+from mcpgateway.waiting import WaitingByKey
 
 PROBE = "launch-probe"  # in the home: a shell for npm
 PYTHON = ("-I", "-S")  # a probe needs no installed package
@@ -85,7 +86,7 @@ class Resolver:
         self._home = home
         self._seconds = seconds
         self._cache = LaunchCache(home)
-        self._finding: dict[str, list[Deferred[ResolvedProgram | None]]] = {}
+        self._finding = WaitingByKey[str, ResolvedProgram | None]()
         self._not_before: dict[str, float] = {}  # the time of the next try, after a failure
         self._silences: dict[str, int] = {}  # how often in a row a program has ended without output
         self._npms: set[str] = set()  # those that are known to be new enough
@@ -187,14 +188,9 @@ class Resolver:
     # Running the probe.
 
     def _found(self, key: str, entry: _Entry) -> Deferred[ResolvedProgram | None]:
-        done: Deferred[ResolvedProgram | None] = Deferred()
-        waiting = self._finding.setdefault(key, [])
-        waiting.append(done)
-        if len(waiting) == 1:
-            Deferred.fromCoroutine(self._find(key, entry))
-        return done
+        return self._finding.once(key, lambda: self._find(key, entry))
 
-    async def _find(self, key: str, entry: _Entry) -> None:
+    async def _find(self, key: str, entry: _Entry) -> ResolvedProgram | None:
         found: ResolvedProgram | None = None
         began = self._seconds()
         try:
@@ -225,8 +221,7 @@ class Resolver:
             self.log.failure(
                 "finding the program of {server} broke", event="launch.broken", server=entry.launch.server
             )
-        for each in self._finding.pop(key):
-            each.callback(found)
+        return found
 
     async def _ask(self, entry: _Entry, wrapped: Wrapped, *, is_idle: bool) -> ResolvedProgram:
         launch, run = entry.launch, entry.run
