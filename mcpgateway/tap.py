@@ -18,6 +18,7 @@ from mcpgateway.config.gateway_settings import LOG_LEVELS, Adopt
 from mcpgateway.config.reach_settings import Daemon, Reach, Remote, Rest
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError, Misplaced
+from mcpgateway.system.process.memory import permanent_generation
 
 if TYPE_CHECKING:
     from mcpgateway.config.load import Files
@@ -209,14 +210,15 @@ def makeService(options: Options) -> IService:
 
     :raise SystemExit: the gateway cannot be started; the text is one line.
     """
-    from twisted.internet import reactor
-
     linecache.clearcache()  # attrs keeps the source of all that it generates there: 0.5 MB
-    from mcpgateway.app.build import make_gateway
-    from mcpgateway.app.daemon import SettingsOrigin
-    from mcpgateway.app.log import LogPipeline
-    from mcpgateway.system import service_manager
-    from mcpgateway.system.reexec import ReexecCommand
+    with permanent_generation():
+        from twisted.internet import reactor
+
+        from mcpgateway.app.build import make_gateway
+        from mcpgateway.app.daemon import SettingsOrigin
+        from mcpgateway.app.log import LogPipeline
+        from mcpgateway.system import service_manager
+        from mcpgateway.system.reexec import ReexecCommand
 
     linecache.clearcache()
     observation = LogPipeline(pinned=options.log_level)

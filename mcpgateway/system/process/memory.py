@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+IMPORT_THRESHOLDS = (5_000, 1_000)  # of the collector: the young generation is collected rarely, no other one
 MALLINFO2 = (
     "arena",
     "ordblks",
@@ -55,3 +59,19 @@ def give_back() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+@contextmanager
+def permanent_generation() -> Iterator[None]:
+    """Import modules that last as long as this process: garbage is looked for less often meanwhile.
+
+    All later collections ignore the objects of these modules and of those before. See decision 73.
+    """
+    thresholds = gc.get_threshold()
+    gc.set_threshold(*IMPORT_THRESHOLDS)
+    try:
+        yield
+    finally:
+        gc.collect(0)  # the decorators of classes leave some garbage
+        gc.freeze()
+        gc.set_threshold(*thresholds)
