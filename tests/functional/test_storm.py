@@ -12,8 +12,9 @@ from tests.support.storm import INGREDIENTS, LOSSES, SteadyGateway, Storm
 
 pytestmark = pytest.mark.functional
 
-SECONDS = 300 if IS_SOAK else 5  # and on until everything has happened
-PLACES = 50
+SECONDS = 300 if IS_SOAK else 4  # and on until everything has happened
+PLACES = 50 if IS_SOAK else 20
+PART = 1 if IS_SOAK else 5  # of how often each of it has to happen
 
 
 @pytest.fixture
@@ -27,7 +28,10 @@ def seed():
 def blown(directory, seed, *, restarts):
     """A storm that has blown against a gateway."""
     with SteadyGateway(directory, Random(seed)) as gateway:
-        storm = Storm(gateway, seed, PLACES, SECONDS, INGREDIENTS | (LOSSES if restarts else {}))
+        wanted = {
+            kind: -(-least // PART) for kind, least in {**INGREDIENTS, **(LOSSES if restarts else {})}.items()
+        }
+        storm = Storm(gateway, seed, PLACES, SECONDS, wanted)
         world = asyncio.run(storm.blow(restarts=restarts))
         print(dict(world.counts), *world.wrong, sep="\n")
         assert "Traceback" not in gateway.log, gateway.log

@@ -14,7 +14,7 @@ from tests.support.view_storm import ViewStorm
 
 pytestmark = pytest.mark.functional
 
-SECONDS = float(os.environ.get("MCPGATEWAY_STORM_S", "0")) or (300 if IS_SOAK else 5)
+SECONDS = float(os.environ.get("MCPGATEWAY_STORM_S", "0")) or (300 if IS_SOAK else 3)
 PLACES = 50 if IS_SOAK else 12
 HAPPENED = ("echo", "who", "sleep", "progress", "ask", "list", "told to all")
 HAPPENED += ("killed", "renamed", "veiled")

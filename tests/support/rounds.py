@@ -15,6 +15,7 @@ from tests.support.http_client import REVISION, Answer, Client, message, tool_ca
 
 ROUNDS = int(os.environ.get("MCPGATEWAY_ROUNDS", "0")) or (1000 if IS_SOAK else 10)
 WARM_ROUNDS = 100 if IS_SOAK else 4  # many side by side need room that is kept for the next
+UNTIL_S = 0.2  # between two looks of one of many that wait side by side
 LEAKS = 3  # rounds of rounds that all have to grow before it is a leak
 GROWTH_KIB = 4_000
 HEAVY_KIB = (
@@ -57,7 +58,7 @@ async def until(holds: Callable[[], object], what: str) -> None:
     ends = time.monotonic() + LIMIT_S
     while not holds():
         assert time.monotonic() < ends, f"never: {what}"
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(UNTIL_S)
 
 
 async def repeat(happen: Callable[[], Awaitable[None]], rounds: int, at_once: int = 1) -> None:

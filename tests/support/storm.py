@@ -14,7 +14,7 @@ from typing import Any
 
 from attrs import define, field
 
-from tests.support.gateway import Gateway, eventually, server
+from tests.support.gateway import IS_SOAK, Gateway, eventually, server
 from tests.support.http_client import message, text_of
 from tests.support.ports import free_port
 from tests.support.real_servers import ROOT
@@ -29,7 +29,7 @@ CITIES = [f"weather://city/{name}" for name in ("aachen", "bonn", "cologne", "dr
 WEATHER = [sys.executable, "-I", "-S", str(ROOT / "tests" / "servers" / "weather.py")]
 HANDS = 2  # calls that a session has under way at a time
 ABANDONED = 8  # sessions that are left behind before the first of them is cleaned up
-RESTART_EVERY_S = 3.0
+RESTART_EVERY_S = 3.0 if IS_SOAK else 1.5
 PATIENCE_S = 120  # how much longer a storm blows while something is missing
 TOOLS = 11  # that the server lists
 MANY, MUCH = (
