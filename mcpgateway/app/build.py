@@ -159,7 +159,7 @@ def make_gateway(
         instruments_of(reactor, backends, snapshots),
         snapshots,
         keepers,
-        logs.said,
+        logs.log_message,
         tracer=tracer_of(
             reactor, home, settings.gateway.trace, lambda: backends.web, observation.redactor.redact
         ),

@@ -40,7 +40,7 @@ from mcpgateway.hub.probes.lock_errors import Locks
 from mcpgateway.hub.probes.sharing import FirstLook
 from mcpgateway.hub.probes.writes import Written
 from mcpgateway.hub.repo_servers import Approvals
-from mcpgateway.hub.server_messages import Notices, Said, unkept
+from mcpgateway.hub.server_messages import Notices, OnLogMessage, drop_log_message
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot_environment import SlotEnvironment
 from mcpgateway.hub.url_elicitation import SendingAway
@@ -132,26 +132,26 @@ def vault_of(reactor: Any, home: str, limits: ShieldLimits) -> Vault:
 
 
 def tracer_of(
-    reactor: Any, home: str, said: TraceSettings, web: Callable[[], Web], redact: Callable[[str], str]
+    reactor: Any, home: str, settings: TraceSettings, web: Callable[[], Web], redact: Callable[[str], str]
 ) -> Tracer:
     """Return the tracer of calls.
 
-    :param said: the trace settings; without a collector in them, the environment may name one.
+    :param settings: the trace settings; without a collector in them, the environment may name one.
     """
     from mcpgateway.observe.activity import ActivityLog
     from mcpgateway.observe.tracing import Tracer
     from mcpgateway.system.logs.server_log import ServerLogFile
 
-    tracer = Tracer(secrets.token_hex, said.begin)
-    if said.activity:
+    tracer = Tracer(secrets.token_hex, settings.begin)
+    if settings.activity:
         file = ServerLogFile(f"{home}/logs/activity.jsonl")
         tracer.activity = ActivityLog(file, reactor.seconds, tracer.new_id, redact)
-    base = said.otlp or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    base = settings.otlp or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
     if base:
         from mcpgateway.backends.http.documents import fetch
         from mcpgateway.observe.spans import Spans, endpoint_of, headers_of
 
-        headers = said.otlp_headers or headers_of(os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", ""))
+        headers = settings.otlp_headers or headers_of(os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", ""))
 
         def send(body: bytes) -> Deferred[int]:
             heads = {"Content-Type": "application/json", **headers}
@@ -170,7 +170,7 @@ class HubDependencies(FrozenRecord, frozen=True):
     :ivar holders: finds the processes that hold sockets.
     :ivar snapshots: recorded answers of servers; None if no snapshot is kept.
     :ivar keepers: stores of usage, results and jobs of views.
-    :ivar said: receiver of servers' log messages.
+    :ivar on_log_message: receiver of servers' log messages.
     :ivar stopwatch: monotonic clock that measures calls, in seconds.
     :ivar tracer: tracer of calls; None without tracing.
     :ivar redactor: removes secrets from texts.
@@ -186,7 +186,7 @@ class HubDependencies(FrozenRecord, frozen=True):
     instruments: Instruments = BLIND
     snapshots: Snapshots | None = None
     keepers: ViewStorage = NOTHING_KEPT
-    said: Said = unkept
+    on_log_message: OnLogMessage = drop_log_message
     stopwatch: Callable[[], float] = time.perf_counter
     tracer: Tracer | None = None
     redactor: Redactor = msgspec.field(default_factory=Redactor)
@@ -207,7 +207,7 @@ def make_hub(settings: Settings, dependencies: HubDependencies) -> Hub:
     questions = Questions()
 
     notices = Notices(sessions, questions, lambda slot, why: pool.asked_nobody(slot, why))  # noqa: PLW0108 - later
-    notices.said = dependencies.said
+    notices.on_log_message = dependencies.on_log_message
     health = Health(gateway, dependencies.instruments, clock.seconds)
     meters = Meters(dependencies.stopwatch, dependencies.redactor.redact)
 
@@ -380,7 +380,7 @@ def settle(dispatcher: LegacyDispatcher, settings: Settings, home: str, clock: A
 
 def proxies_of(settings: Settings) -> Proxies:
     """Return the proxies for requests: those of entries, else those of the gateway's values and of the login."""
-    world, said = _world(settings), {}
+    world, of_servers = _world(settings), {}
     for server in settings.servers:
         match server.reach:
             case Remote(url=url, proxy=str(proxy)):
@@ -391,8 +391,8 @@ def proxies_of(settings: Settings) -> Proxies:
                 continue
         for each in named:
             with suppress(BackendError):  # not a URL, which the first request through it reports
-                said[urls.read(each).origin] = proxy
-    return from_levels((world.login, world.variables), said)
+                of_servers[urls.read(each).origin] = proxy
+    return from_levels((world.login, world.variables), of_servers)
 
 
 def _world(settings: Settings) -> World:
@@ -450,7 +450,7 @@ class Hub:
     def __attrs_post_init__(self) -> None:
         limit = self.dispatcher.list_limit
         limit.set(self.ways.gateway.limits.list_bytes)
-        self.health.too_long = limit.said
+        self.health.too_long = limit.describe
         if self.snapshots is not None:
             self.snapshots.limit = limit
 

@@ -213,8 +213,8 @@ def find_engine(launch: Launch) -> str:
 
 def engine_environment(launch: Launch) -> dict[str, str]:
     """Return the environment of the command line: its own settings, and the container's variables."""
-    theirs = {name for name, _ in _variables(_reach_of(launch).options)}
-    env = {name: value for name, value in launch.env.items() if not (_leads(name) and name in theirs)}
+    of_container = {name for name, _ in _variables(_reach_of(launch).options)}
+    env = {name: value for name, value in launch.env.items() if not (_leads(name) and name in of_container)}
     for name, value in os.environ.items():
         if _leads(name):
             env.setdefault(name, value)

@@ -126,8 +126,8 @@ class _Daemon:
 
     def is_of(self, launch: Launch, reach: Daemon) -> bool:
         """Return whether a launch would start this daemon. See Note [One port, one environment]."""
-        ours = self.launch
-        return (ours.server, ours.argv, ours.env, self.reach) == (
+        own = self.launch
+        return (own.server, own.argv, own.env, self.reach) == (
             launch.server,
             launch.argv,
             launch.env,
@@ -336,8 +336,8 @@ class _Daemon:
     def tail(self) -> str:
         """Return the last lines that the daemon wrote to stdout and stderr."""
         errors: str = self.child.stderr_tail() if self.child is not None else ""
-        said = (quoted(each.decode(errors="replace"), self._hidden)[:TAIL_CHARS] for each in self._output)
-        return "\n".join([*map(one_line, said), *([errors] if errors else [])])
+        lines = (quoted(each.decode(errors="replace"), self._hidden)[:TAIL_CHARS] for each in self._output)
+        return "\n".join([*map(one_line, lines), *([errors] if errors else [])])
 
 
 class DaemonBackend:

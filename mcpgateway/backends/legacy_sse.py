@@ -272,9 +272,9 @@ class SseConnection:
         return type(why)(of_server(self.server, why.message), why.hint, why.data)
 
     def _call_off(self) -> None:
-        late, self._late = self._late, None
-        if late is not None:
-            late.cancel()
+        timer, self._late = self._late, None
+        if timer is not None:
+            timer.cancel()
 
     def _drop(self) -> None:
         self._call_off()

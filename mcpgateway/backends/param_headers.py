@@ -43,7 +43,7 @@ class Mirror:
         """Return the parameter headers of a request."""
         params = peek.members(envelope, "params")
         version = peek.text(peek.members(params, "_meta"), PROTOCOL_VERSION_KEY) or LATEST_MODERN
-        said = {
+        headers = {
             "Content-Type": "application/json",
             "Accept": BOTH,
             "MCP-Protocol-Version": param_headers.encode_value(version).decode(),
@@ -52,10 +52,10 @@ class Mirror:
         named = modern.NAMED.get(method)
         name = peek.text(params, named, URI_LIMIT) if named is not None else None
         if name is not None:
-            said["Mcp-Name"] = param_headers.encode_value(name).decode()
+            headers["Mcp-Name"] = param_headers.encode_value(name).decode()
             if method == CALL and name in self._params:
-                said |= param_headers.param_headers(self._params[name], params.get("arguments"))
-        return said
+                headers |= param_headers.param_headers(self._params[name], params.get("arguments"))
+        return headers
 
     def heard(self, answer: Envelope) -> None:
         """Take the parameter headers from a list of tools, or one page of it."""

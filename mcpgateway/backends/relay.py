@@ -70,7 +70,7 @@ class RestRelay:
             raise InvalidParams(f"the body is longer than {BODY_LIMIT} bytes")
         url = relaying.target(base, sent.path, sent.query)
         configured, theirs, trust = _configured(server)
-        headers = check_headers(relaying.passed_on(sent.headers, base, configured, theirs))
+        headers = check_headers(relaying.forwarded_headers(sent.headers, base, configured, theirs))
 
         async def asked() -> Relayed:
             """Return the complete answer."""
@@ -119,11 +119,11 @@ async def _answer(server: ServerSpec, sent: Sent, stream: WebStream) -> Relayed:
     if sent.method == "HEAD":  # an answer to HEAD has no body, also with a Content-Length
         stream.abort()
         length = stream.headers.get(b"content-length", b"").decode("latin-1")
-        told = {"Content-Length": length} if length.isascii() and length.isdigit() else {}
-        return Relayed(status, relaying.brought_back(stream.headers) | told, b"")
+        lengths = {"Content-Length": length} if length.isascii() and length.isdigit() else {}
+        return Relayed(status, relaying.returned_headers(stream.headers) | lengths, b"")
     answer = await take_whole(stream, BODY_LIMIT)
     body = b"" if status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED) else answer.body
-    return Relayed(status, relaying.brought_back(answer.headers), body)
+    return Relayed(status, relaying.returned_headers(answer.headers), body)
 
 
 def _too_late(server: ServerSpec, limit_s: float) -> Any:

@@ -24,11 +24,11 @@ class IAuthorizer(Protocol):
         """Return the authorization headers of a request; empty before a token has been granted."""
 
     def refused(
-        self, status: int, said: str, used: Mapping[str, str], *, again: bool, asks: bool
+        self, status: int, header: str, used: Mapping[str, str], *, again: bool, asks: bool
     ) -> Deferred[Mapping[str, str]]:
         """Handle a refused request; fires with the headers for its next attempt.
 
-        :param said: the ``WWW-Authenticate`` header.
+        :param header: the ``WWW-Authenticate`` header.
         :param used: the authorization headers of the refused request.
         :param again: these headers came from the first refusal of the same request.
         :param asks: the request has a user, who may be asked to sign in.
@@ -77,8 +77,8 @@ class RemoteAccess:
 
     def _send(self, method: str, headers: Mapping[str, str], body: bytes, url: str) -> Deferred[WebStream]:
         # The gateway's header replaces the entry's, in any spelling: of two, the server might use either.
-        ours = {name.lower() for name in headers}
-        sent = {name: value for name, value in self._headers.items() if name.lower() not in ours} | dict(
+        own = {name.lower() for name in headers}
+        sent = {name: value for name, value in self._headers.items() if name.lower() not in own} | dict(
             headers
         )
         opened = self._web.open(method, url or self.url, sent, body, self._trust, follows=True)
@@ -105,9 +105,9 @@ class RemoteAccess:
         used = await authorizer.headers()
         for nth in range(REFUSALS):
             stream = await self._send(method, {**headers, **used}, body, url)
-            said = stream.headers.get(b"www-authenticate", b"").decode("latin-1")
-            if stream.status != 401 and not (stream.status == 403 and "insufficient_scope" in said):
+            header = stream.headers.get(b"www-authenticate", b"").decode("latin-1")
+            if stream.status != 401 and not (stream.status == 403 and "insufficient_scope" in header):
                 return stream
             stream.abort()
-            used = await authorizer.refused(stream.status, said, used, again=nth > 0, asks=asks)
+            used = await authorizer.refused(stream.status, header, used, again=nth > 0, asks=asks)
         return await self._send(method, {**headers, **used}, body, url)

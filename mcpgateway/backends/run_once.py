@@ -56,11 +56,11 @@ def run(
     done: Deferred[ProgramOutcome] = Deferred()
     program_run = evolve(launch, argv=argv, reach=None, is_heard=False)
     child: IBackend = programs.launch(program_run, _ProgramRun(done))
-    late = reactor.callLater(limit_s, child.kill)
+    timer = reactor.callLater(limit_s, child.kill)
 
     def ended(ran: ProgramOutcome) -> ProgramOutcome:
-        if late.active():
-            late.cancel()
+        if timer.active():
+            timer.cancel()
         return ran
 
     return done.addCallback(ended)

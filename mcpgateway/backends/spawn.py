@@ -282,15 +282,15 @@ class LaunchTrial:
     :ivar child: the child, once it runs.
     """
 
-    def __init__(self, receiver: ILineReceiver, told: ProbeListener) -> None:
+    def __init__(self, receiver: ILineReceiver, listener: ProbeListener) -> None:
         self.child: Child | None = None
         self._receiver = receiver
-        self._told: ProbeListener | None = told
+        self._told: ProbeListener | None = listener
 
     def _tell(self, *, has_spoken: bool) -> None:
-        told, self._told = self._told, None
-        if told is not None:
-            told(has_spoken=has_spoken)
+        listener, self._told = self._told, None
+        if listener is not None:
+            listener(has_spoken=has_spoken)
 
     def line_received(self, line: bytes) -> None:
         """Pass a line on; the first one that looks like a message ends the trial."""

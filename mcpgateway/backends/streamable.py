@@ -391,12 +391,12 @@ def _abort(posts: Iterable[PostRequest]) -> None:
 
 def refusal(status: int, error: Envelope | None) -> BackendError:
     """Return the error for a status other than 2xx, in words that follow a server's name."""
-    said = f": {legacy.error_text(error['error'])}" if error is not None else ""
+    reason = f": {legacy.error_text(error['error'])}" if error is not None else ""
     if status in (401, 403):
         return NeedsAuthorization(
-            f"it wants an authorization that the gateway does not have (HTTP {status}){said}",
+            f"it wants an authorization that the gateway does not have (HTTP {status}){reason}",
             "give its entry a header Authorization, or oauth",
         )
     if status in AWAY:
-        return Unavailable(f"it answers with HTTP {status}{said}")
-    return BackendError(f"it answers with HTTP {status}{said}")
+        return Unavailable(f"it answers with HTTP {status}{reason}")
+    return BackendError(f"it answers with HTTP {status}{reason}")

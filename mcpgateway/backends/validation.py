@@ -182,10 +182,10 @@ class _Trial:
         except GatewayError as why:
             second = self._explained(why)
             is_told = second.startswith(FAULTS)  # a named fault says more than a refusal, and comes first
-            said = (
+            reasons = (
                 f"{second}; in the other era: {first}" if is_told else f"{first}; in the other era: {second}"
             )
-            raise _Failed(said) from why
+            raise _Failed(reasons) from why
 
     async def _connecting(self, wait: Deferred[Any]) -> Any:
         return await self._within(self._connect_ends - self._clock.seconds(), wait)

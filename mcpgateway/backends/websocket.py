@@ -255,8 +255,8 @@ class WebSocket:
 
     def _closed(self, event: CloseConnection) -> None:
         if not self._is_stopping:
-            said = f": {event.reason}" if event.reason and event.reason.isprintable() else ""
-            self._fault = self._fault or BackendError(f"it closed the connection ({event.code}{said})")
+            reason = f": {event.reason}" if event.reason and event.reason.isprintable() else ""
+            self._fault = self._fault or BackendError(f"it closed the connection ({event.code}{reason})")
             self._transport.write(self._ws.send(event.response()))
         self._transport.loseConnection()
 

@@ -46,12 +46,12 @@ from mcpgateway.frontends.http.statuses import status_of
 from mcpgateway.frontends.http.streams import Accepted, Streams
 from mcpgateway.frontends.http.workspace_detection import (
     WorkspaceDetector,
+    claimed_owner,
+    claimed_pid,
     is_admin,
     is_dotted,
     known_id,
-    said_owner,
-    said_pid,
-    said_trace,
+    trace_of,
 )
 from mcpgateway.frontends.requests_under_way import RequestsUnderWay, error_for
 from mcpgateway.hub.caller import Caller
@@ -245,7 +245,7 @@ class ShimConnection:
         call = self._call(None, message, self)
         call.principal = self._principal
         self._requests.add(call)
-        pid = endpoint.owners.living(said_pid(exchange, None))
+        pid = endpoint.owners.living(claimed_pid(exchange, None))
         server = self._server
         if owner_of(self._principal, server):
             server = endpoint.dispatcher.scopes.of_principal(server, self._principal)
@@ -264,7 +264,7 @@ class ShimConnection:
         call = Request(session, message, None, sink, is_admin=is_admin(self._exchange))
         call.is_verbatim = not self._server.view
         call.is_dotted = is_dotted(self._exchange)
-        call.trace = said_trace(self._exchange)
+        call.trace = trace_of(self._exchange)
         return call
 
     def _batch(self, line: bytes) -> bool:
@@ -388,7 +388,7 @@ class ShimConnection:
         self._leave("its client has begun another")
         self._requests.add(call)
         self._is_beginning = True
-        owner = endpoint.owners.living(said_pid(exchange, said_owner(message)))
+        owner = endpoint.owners.living(claimed_pid(exchange, claimed_owner(message)))
         if owner is None:
             endpoint.owners.expect(exchange.caller.inode)
         begun = maybeDeferred(endpoint.dispatcher.initialize, self._server, self._principal, message, owner)

@@ -117,9 +117,9 @@ class Permits:
         :param is_first: true for the first page of a list, which replaces the earlier record.
         """
         place = (server.name, server.workspace)
-        said = frozenset(each.own for each in items if each.is_read_only)
+        read_only = frozenset(each.own for each in items if each.is_read_only)
         before = self._harmless.pop(place, frozenset())
-        self._harmless[place] = said if is_first else before | said
+        self._harmless[place] = read_only if is_first else before | read_only
 
     def _known(self, server: ServerSpec) -> frozenset[str]:
         place = (server.name, server.workspace)
@@ -149,12 +149,12 @@ class _Narrowed(SinkFilter):
         members = jsonrpc.read_object(result, "result")
         items = read_items(self.server.name, ListKind.TOOL, [result])
         self.permits.note(self.server, items, is_first=self.is_first)
-        kept = [
+        listed = [
             jsonrpc.raw(each.raw)
             for each in items
             if self.scope.admits_tool(self.server.name, each.own, is_read_only=each.is_read_only)
         ]
-        return jsonrpc.raw({**members, ListKind.TOOL.member: kept})
+        return jsonrpc.raw({**members, ListKind.TOOL.member: listed})
 
 
 def _hint(scope: TokenScope) -> str:

@@ -100,8 +100,8 @@ class Calls:
             return  # without a session, ids may be those of several clients
         for holder in self._holders_of(session):
             for call in reversed(holder.calls()):
-                its: Session | None = call.session
-                is_its = its is not None and session in (its, its.outer)
+                owner: Session | None = call.session
+                is_its = owner is not None and session in (owner, owner.outer)
                 if is_its and jsonrpc.same_identifier(call.id, identifier):
                     if call.withdraw(_reason(message)):
                         call.sink.failed(call, Cancelled("Request cancelled"))

@@ -173,8 +173,8 @@ class Questions:
         question = self._asked.get(jsonrpc.integer(params.get(_TOKEN)) or 0)
         if question is None or question.session is not session or question.token is None:
             return
-        said = jsonrpc.raw(params | {_TOKEN: question.token})
-        self._tell(question, message.envelope | {"params": said})
+        own_params = jsonrpc.raw(params | {_TOKEN: question.token})
+        self._tell(question, message.envelope | {"params": own_params})
 
     def session_ended(self, session: Session) -> None:
         """Answer the questions of a client whose session has ended."""

@@ -218,17 +218,17 @@ def _key(request: Request, item: Item | None) -> _Key | None:
         return None
     if "task" in params or not RETRIED.isdisjoint(params) or modern.has_tasks(request.message.meta):
         return None
-    said = canonical(params, request.message.meta)
+    arguments = canonical(params, request.message.meta)
     slot = session.slot
     where = slot if slot is not None and slot.shared else session
-    return None if said is None else _Key(where, session.principal, request.token is not None, said)
+    return None if arguments is None else _Key(where, session.principal, request.token is not None, arguments)
 
 
 def canonical(params: Envelope, meta: Envelope | None) -> bytes | None:
     """Return the request of a call as bytes that do not depend on its spelling; None if it is too long or invalid."""
-    kept = {name: value for name, value in params.items() if name != "_meta"}
+    members = {name: value for name, value in params.items() if name != "_meta"}
     rest = {name: value for name, value in (meta or {}).items() if name not in _VARYING}
-    whole = jsonrpc.encode(kept | {"_meta": jsonrpc.raw(rest)})
+    whole = jsonrpc.encode(members | {"_meta": jsonrpc.raw(rest)})
     if len(whole) > PARAMS_LIMIT:
         return None
     try:

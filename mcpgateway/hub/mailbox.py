@@ -58,14 +58,14 @@ class Mailbox:
             self._make_room()
 
     def _make_room(self) -> None:
-        told: list[Callable[[], None]] = []
+        callbacks: list[Callable[[], None]] = []
         while len(self._waiting) > MESSAGES_LIMIT or (self._size > BYTES_LIMIT and len(self._waiting) > 1):
             key = self._unnamed[0] if self._unnamed else next(iter(self._waiting))
             if key in self._on_lost:
-                told.append(self._on_lost[key])
+                callbacks.append(self._on_lost[key])
             self.withdraw(key)
             self.lost += 1
-        for on_lost in told:
+        for on_lost in callbacks:
             on_lost()
 
     def withdraw(self, key: Hashable) -> bool:

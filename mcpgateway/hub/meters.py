@@ -146,7 +146,7 @@ class Row:
             self.cancelled += 1
             self._ended(request, CANCELLED, reason)
 
-    def _ended(self, request: Request, outcome: str, said: Any) -> None:
+    def _ended(self, request: Request, outcome: str, response: Any) -> None:
         meter = self._meter
         now = meter.seconds()
         spent = now - request.began
@@ -161,7 +161,7 @@ class Row:
         self.requests += 1
         meter.ranges[bisect_left(BOUNDS, spent)] += 1
         if meter.meters.on_end is not None:
-            meter.meters.on_end(request, self, spent, outcome, said)
+            meter.meters.on_end(request, self, spent, outcome, response)
 
 
 class Totals(Struct, frozen=True):

@@ -395,9 +395,9 @@ class ModernDispatcher:
             if modern.has_tasks(request.message.meta):
                 request.sink = Learner(request.sink, slot.tasks)
         elif request.method in CACHEABLE:
-            kept = self._cache.get(slot, request.method, request.message.params, session.principal)
-            if kept is not None:
-                request.sink.answered(request, jsonrpc.result(jsonrpc.NULL, kept))
+            cached = self._cache.get(slot, request.method, request.message.params, session.principal)
+            if cached is not None:
+                request.sink.answered(request, jsonrpc.result(jsonrpc.NULL, cached))
                 return
             request.sink = _Keeper(
                 request.sink, self._cache, slot, dict(request.message.params or {}), slot.changes

@@ -80,7 +80,7 @@ class Pool:
         self._environment = environment
         self._store = store
         self.traits = Traits(store, environment.snapshots)
-        self.params_of: Callable[[Session], Envelope | None] = _said
+        self.params_of: Callable[[Session], Envelope | None] = _params_in_memory
         self._slots: dict[SlotKey, Slot] = {}
         self._reasons: dict[str, str | None] = {}
         self._asking: dict[str, bool] = {}
@@ -104,9 +104,9 @@ class Pool:
 
     def others(self, slot: Upstream) -> int:
         """Return the number of other children of a slot's server, the retired ones included."""
-        mine = [each for each in self if each.server.name == slot.server.name]
-        retired = sum(len(each.retired) for each in mine if each.retired is not None)
-        return retired + sum(each.pid is not None for each in mine if each is not slot)
+        slots = [each for each in self if each.server.name == slot.server.name]
+        retired = sum(len(each.retired) for each in slots if each.retired is not None)
+        return retired + sum(each.pid is not None for each in slots if each is not slot)
 
     def scope(self, server: ServerSpec) -> Share:
         """Return the scope of a server's child."""
@@ -462,7 +462,7 @@ class Pool:
         self._drop(slot)
 
     def _drop(self, slot: Upstream) -> None:
-        for key in [each for each, its in self._slots.items() if its is slot]:
+        for key in [each for each, known in self._slots.items() if known is slot]:
             del self._slots[key]
         slot.is_over = True
         if slot.listening is not None:
@@ -478,8 +478,8 @@ class Pool:
 
     def has_variants(self, server: ServerSpec) -> bool:
         """True if a server has slots for variants of its entry: for workspaces, credentials or principals."""
-        mine = (slot for key, slot in self._slots.items() if key.server == server.name)
-        return any(slot.server is not server for slot in mine)
+        variants = (slot for key, slot in self._slots.items() if key.server == server.name)
+        return any(slot.server is not server for slot in variants)
 
     def drop(self, server: ServerSpec) -> None:
         """Close all slots of a server that is no longer run; its sessions have left them."""
@@ -550,7 +550,7 @@ def _is_beside(one: ServerSpec, other: ServerSpec) -> bool:
     return (one.workspace, one.principal) == (other.workspace, other.principal)
 
 
-def _said(session: Session) -> Envelope | None:
+def _params_in_memory(session: Session) -> Envelope | None:
     return session.params
 
 

@@ -116,9 +116,9 @@ class Replicas:
             held = self._held.pop(method, _News(set()))
             self._told[method] = _News(set(self._others.values()) - held.replicas)
             return True
-        told = self._told.get(method)
-        if told is not None and slot in told.replicas:
-            told.replicas.discard(slot)
+        announced = self._told.get(method)
+        if announced is not None and slot in announced.replicas:
+            announced.replicas.discard(slot)
         else:
             self._held.setdefault(method, _News(set())).replicas.add(slot)
         return False

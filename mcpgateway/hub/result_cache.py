@@ -90,13 +90,13 @@ class ResultCache:
         digest = _asked(params)
         for owner in (principal, None):
             key = _Key(server, method, digest, owner)
-            kept = self._kept.get(key)
-            if kept is None:
+            cached = self._kept.get(key)
+            if cached is None:
                 continue
-            left = kept.left_ms(self._clock())
+            left = cached.left_ms(self._clock())
             if left:
                 self._kept[key] = self._kept.pop(key)
-                return Raw(b'{"ttlMs":%d%b' % (left, kept.rest))
+                return Raw(b'{"ttlMs":%d%b' % (left, cached.rest))
             self._drop(key)
         return None
 
@@ -118,9 +118,9 @@ class ResultCache:
         for former in (principal, None):
             self._drop(_Key(server, method, digest, former))
         owner = None if peek.text(members, "cacheScope") == "public" else principal
-        kept = _Kept((b"," if members else b"") + jsonrpc.encode(members)[1:], ttl, self._clock(), uri)
-        self._kept[_Key(server, method, digest, owner)] = kept
-        self.size += len(kept.rest)
+        cached = _Kept((b"," if members else b"") + jsonrpc.encode(members)[1:], ttl, self._clock(), uri)
+        self._kept[_Key(server, method, digest, owner)] = cached
+        self.size += len(cached.rest)
         while len(self._kept) > RESULTS_LIMIT or self.size > BYTES_LIMIT:
             self._drop(next(iter(self._kept)))
 
@@ -131,10 +131,10 @@ class ResultCache:
         :param uri: the resource that has changed, or a part of one; None if the list has changed.
         """
         methods = _CONCERNED.get(kind, ())
-        for key, kept in list(self._kept.items()):
+        for key, cached in list(self._kept.items()):
             if key.server != server or key.method not in methods:
                 continue
-            if uri is None or (kept.uri is not None and routing.is_part(uri, kept.uri)):
+            if uri is None or (cached.uri is not None and routing.is_part(uri, cached.uri)):
                 self._drop(key)
 
     def forget(self, server: Hashable) -> None:
@@ -143,9 +143,9 @@ class ResultCache:
             self._drop(key)
 
     def _drop(self, key: _Key) -> None:
-        kept = self._kept.pop(key, None)
-        if kept is not None:
-            self.size -= len(kept.rest)
+        cached = self._kept.pop(key, None)
+        if cached is not None:
+            self.size -= len(cached.rest)
 
 
 def _is_cacheable(method: str, params: Envelope | None) -> bool:

@@ -67,11 +67,11 @@ class ListListener(Protocol):
 
 
 Move = Callable[[Slot, str], None]
-Said = Callable[[str, str, bytes], None]
+OnLogMessage = Callable[[str, str, bytes], None]
 """Receives the log messages of servers: the server, the level, and the data as JSON."""
 
 
-def unkept(server: str, level: str, data: bytes) -> None:
+def drop_log_message(server: str, level: str, data: bytes) -> None:
     """Drop a log message: the default."""
 
 
@@ -79,7 +79,7 @@ class Notices:
     """The router of the messages that servers send to clients.
 
     :ivar unheard: the number of notifications without a recipient.
-    :ivar said: receives the log messages of servers.
+    :ivar on_log_message: receives the log messages of servers.
     :ivar modern: receives the changes that modern children announce.
     :ivar lists: receives the changes of lists; None if no lists are kept.
     :ivar moved: called for every shared child with a question that fits no session, with a description of the question.
@@ -89,7 +89,7 @@ class Notices:
 
     def __init__(self, sessions: Sessions, questions: Questions, moved: Move) -> None:
         self.unheard = 0
-        self.said: Said = unkept
+        self.on_log_message: OnLogMessage = drop_log_message
         self.modern: ModernListener | None = None
         self.lists: ListListener | None = None
         self._sessions = sessions
@@ -116,7 +116,7 @@ class Notices:
         level = _text(message, "level") or routing.DEFAULT_LEVEL
         data = peek.members(message, "params").get("data")
         if data is not None:
-            self.said(slot.server.name, level, bytes(data))
+            self.on_log_message(slot.server.name, level, bytes(data))
         if slot.era is Era.MODERN:
             self._tell_the_one(slot, level, message)
             return
@@ -285,9 +285,9 @@ class Notices:
         methods = legacy.changing_lists(slot.introduction or {})
         for session in sessions:
             # A client that was told of every capability before the sign-in learns of each list of the server.
-            told = legacy.listed(slot.introduction or {}) if session.is_unmet else methods
+            announced = legacy.listed(slot.introduction or {}) if session.is_unmet else methods
             session.is_stale = session.is_unmet = False
-            for method in told:
+            for method in announced:
                 session.mailbox.put(jsonrpc.encode(jsonrpc.notification(method)), method)
 
     def changed(self, slot: Slot, method: str, what: str | None) -> None:

@@ -344,8 +344,8 @@ class Sessions:
 
     def forget_anonymous(self, server: ServerSpec) -> None:
         """Remove the anonymous sessions of a server."""
-        mine = [key for key, each in self._anonymous.items() if _is_of(each, server)]
-        for key in mine:
+        keys = [key for key, each in self._anonymous.items() if _is_of(each, server)]
+        for key in keys:
             del self._anonymous[key]
 
     def set_limit(self, limit: int) -> None:

@@ -99,8 +99,8 @@ class Slot(Upstream):
     @property
     def offer(self) -> dict[str, Any]:
         """The client capabilities that the next legacy child gets in its handshake."""
-        said: dict[str, Any] = (self._next_params or self._params).get("capabilities", {})
-        return said
+        capabilities: dict[str, Any] = (self._next_params or self._params).get("capabilities", {})
+        return capabilities
 
     def retell(self, params: dict[str, Any]) -> None:
         """Set the parameters of the next child's handshake."""
@@ -492,8 +492,8 @@ class Slot(Upstream):
         self.levels.begin(self.conversation if self.has_levels else None)
         self._restore(self.subscriptions.uris())
         if not self.is_replica:  # clients know the server from the home's child
-            anew = [each for each in self.sessions if self._is_another or each.is_stale]
-            self._environment.listener.warmed(self, anew)
+            fresh = [each for each in self.sessions if self._is_another or each.is_stale]
+            self._environment.listener.warmed(self, fresh)
         self._send(lambda call: call.method not in {SUBSCRIBE, UNSUBSCRIBE})
 
     def _refresh(self, snapshot: Snapshot, conversation: Conversation) -> None:

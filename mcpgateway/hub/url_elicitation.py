@@ -110,9 +110,9 @@ class SendingAway:
             session = self._sessions.named(identifier)
             if session is not None and owner_of(session.principal, server) != owner:
                 continue
-            said = {"elicitationId": self._sent.pop((name, identifier))}
+            params = {"elicitationId": self._sent.pop((name, identifier))}
             if session is not None:
-                session.mailbox.put(jsonrpc.encode(jsonrpc.notification(COMPLETE, said)))
+                session.mailbox.put(jsonrpc.encode(jsonrpc.notification(COMPLETE, params)))
         for name, principal, done in list(self._waiting):
             if name == server.name and owner_of(principal, server) == owner:
                 done.callback(None)

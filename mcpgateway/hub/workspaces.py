@@ -71,7 +71,7 @@ class Repositories(Protocol):
         """Return the files without an approval, and the names of their servers."""
 
 
-class SaidPlace(Struct, frozen=True):
+class ClaimedPlace(Struct, frozen=True):
     """The place of a client as its request names it, unchecked; each part may be empty, or invalid.
 
     :ivar path: the value of ``Mcp-Project-Path``, or of the URL.
@@ -212,21 +212,21 @@ class Scopes:
         """True if a server exists for clients at a place; see Note [Servers of a project]."""
         return not server.project or self._places.lies_in(place.directory, server.project)
 
-    def place(self, said: SaidPlace, caller: Any) -> WorkingDirectory | None:
+    def place(self, claimed: ClaimedPlace, caller: Any) -> WorkingDirectory | None:
         """Return a client's place; None if its process has to be looked for first (`look_for`)."""
-        found = self._place(said, caller)
+        found = self._place(claimed, caller)
         if found is not None and found.root and self.repositories is not None:
             self.repositories.seen(found.root)
         return found
 
-    def _place(self, said: SaidPlace, caller: Any) -> WorkingDirectory | None:
-        if said.path:
-            return self._named(said.path)
-        if said.project:
-            return self._named(self._projects.get(said.project, said.project))
-        if said.cwd:
-            return self._places.find(said.cwd)
-        pid = said.pid or self._neighbours.process(caller)
+    def _place(self, claimed: ClaimedPlace, caller: Any) -> WorkingDirectory | None:
+        if claimed.path:
+            return self._named(claimed.path)
+        if claimed.project:
+            return self._named(self._projects.get(claimed.project, claimed.project))
+        if claimed.cwd:
+            return self._places.find(claimed.cwd)
+        pid = claimed.pid or self._neighbours.process(caller)
         if pid is None:
             return None
         return self._places.of_process(pid) if pid else NOWHERE

@@ -108,7 +108,7 @@ class Discovery:
             asked = ensureDeferred(self._ask(server, found))
             try:
                 await asked.addTimeout(limit_s, self._clock)
-                found.state, found.note = DONE, self._dispatcher.list_limit.said(server.name)
+                found.state, found.note = DONE, self._dispatcher.list_limit.describe(server.name)
             except (defer.TimeoutError, defer.CancelledError):
                 found.state, found.error = FAILED, f"it did not answer within {limit_s:g} s"
             except GatewayError as why:

@@ -40,7 +40,7 @@ from mcpgateway.errors import (
     Unfit,
     UnknownServer,
 )
-from mcpgateway.hub.workspaces import SaidPlace
+from mcpgateway.hub.workspaces import ClaimedPlace
 from mcpgateway.manage.reload import Reload
 from mcpgateway.policy.secrets.hiding import hidden_in
 from mcpgateway.policy.secrets.masking import address, masked
@@ -85,7 +85,7 @@ class InstallWorkspaces:
 
     def root_of(self, cwd: str) -> str:
         """Return the root of the workspace that contains a directory; empty if it is in none."""
-        place = self.scopes.place(SaidPlace(cwd=cwd), None)
+        place = self.scopes.place(ClaimedPlace(cwd=cwd), None)
         return "" if place is None else str(place.root)
 
     def workspace(self, root: str) -> Any:

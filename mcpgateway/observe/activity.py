@@ -115,9 +115,9 @@ class ActivityLog:
     _ended: list[tuple[Any, ...]] = field(factory=list, init=False, repr=False)
     _done: list[ActivityRecord | ManagementRecord] = field(factory=list, init=False, repr=False)
 
-    def ended(self, request: Request, row: Row, spent_s: float, outcome: str, said: Any) -> None:
+    def ended(self, request: Request, row: Row, spent_s: float, outcome: str, response: Any) -> None:
         """Record the end of a call; see Note [Off the path of requests]."""
-        why = said_of(said) if outcome == ERROR else None
+        why = failure_of(response) if outcome == ERROR else None
         self._ended.append(
             (
                 self._now(),
@@ -271,13 +271,13 @@ def _digest(identifier: bytes) -> str:
     return blake2b(identifier, digest_size=6).hexdigest()
 
 
-def said_of(said: Any) -> tuple[int | None, str]:
+def failure_of(response: Any) -> tuple[int | None, str]:
     """Return the code and the message of the error of a failed call."""
-    if isinstance(said, GatewayError):
-        return said.code, said.message
-    if isinstance(said, str):
-        return None, said
-    if "error" not in said:
+    if isinstance(response, GatewayError):
+        return response.code, response.message
+    if isinstance(response, str):
+        return None, response
+    if "error" not in response:
         return None, REASON
-    error = peek.members(said, "error")
+    error = peek.members(response, "error")
     return jsonrpc.integer(error.get("code")), peek.text(error, "message") or ""

@@ -38,9 +38,9 @@ class Recording:
         :param most: the number of lines, of which the latest are returned.
         """
         tape, history = self.tapes.find(name), self.histories.find(name)
-        taken = [(each[0], self._said, each) for each in (tape.lines() if tape is not None else ())]
+        taken = [(each[0], self._message, each) for each in (tape.lines() if tape is not None else ())]
         happened = [
-            (each.at, self._happened, each) for each in (history.happenings() if history is not None else ())
+            (each.at, self._event, each) for each in (history.happenings() if history is not None else ())
         ]
         row: list[tuple[float, Callable[[str, Any], dict[str, Any]], Any]] = [*happened, *taken]
         row.sort(key=lambda each: each[0])
@@ -51,10 +51,10 @@ class Recording:
                 await deferLater(self.clock, 0.0)
         return found
 
-    def _happened(self, name: str, what: ServerEvent) -> dict[str, Any]:
+    def _event(self, name: str, what: ServerEvent) -> dict[str, Any]:
         return {"at": written(what.at), "server": name, "event": what.event, "text": self.redact(what.text)}
 
-    def _said(self, name: str, line: Line) -> dict[str, Any]:
+    def _message(self, name: str, line: Line) -> dict[str, Any]:
         at, conversation, size, data = line
         return {
             "at": written(at),

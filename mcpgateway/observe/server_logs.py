@@ -111,9 +111,9 @@ class ServerLog:
         for line in lines:
             if not line.strip():
                 continue
-            kept = line[:LINE_BYTES]
-            self._queue.append((source, kept))
-            self._queued += len(kept)
+            head = line[:LINE_BYTES]
+            self._queue.append((source, head))
+            self._queued += len(head)
         while len(self._queue) > QUEUE_LINES or self._queued > QUEUE_BYTES:
             self._queued -= len(self._queue.popleft()[1])
             self._left_out += 1
@@ -236,7 +236,7 @@ class ServerLogs:
         # Secrets too short or common to be removed from all logs are still removed from this one.
         return StderrLines(self.of(server), tuple(each for each in secrets if not is_telling(each)))
 
-    def said(self, server: str, level: str, data: bytes) -> None:
+    def log_message(self, server: str, level: str, data: bytes) -> None:
         """Log a server's ``notifications/message``: JSON, of any size."""
         text = data[:LINE_BYTES]
         if data[:1] == b'"' and len(data) < LINE_BYTES:

@@ -131,8 +131,8 @@ def _servers(session: Session) -> list[str]:
 
 def _client(params: Any) -> dict[str, str]:
     info = peek.mapping(params, "clientInfo")
-    said = {name: info.get(name) for name in ("name", "version")}
-    return {name: printable(value)[:NAME_CHARS] for name, value in said.items() if isinstance(value, str)}
+    members = {name: info.get(name) for name in ("name", "version")}
+    return {name: printable(value)[:NAME_CHARS] for name, value in members.items() if isinstance(value, str)}
 
 
 def _written(seconds: float) -> str:

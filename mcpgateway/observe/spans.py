@@ -22,7 +22,7 @@ from mcpgateway import __version__
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.meters import CALL_TOOL, CANCELLED, ERROR, Row
 from mcpgateway.interfaces import Request
-from mcpgateway.observe.activity import ERROR_CHARS, said_of
+from mcpgateway.observe.activity import ERROR_CHARS, failure_of
 from mcpgateway.protocol.trace_context import Traced
 
 QUEUE_LIMIT = 4096
@@ -70,7 +70,7 @@ class Spans:
     _ticks: int = 0
     _is_failing: bool = False
 
-    def ended(self, request: Request, row: Row, spent_s: float, outcome: str, said: Any) -> None:
+    def ended(self, request: Request, row: Row, spent_s: float, outcome: str, response: Any) -> None:
         """Queue the span of a call that belongs to a trace."""
         traced: Traced = request.trace
         end = self._now()
@@ -86,7 +86,7 @@ class Spans:
         if traced.parent:
             span["parentSpanId"] = traced.parent
         if outcome == ERROR:
-            code, text = said_of(said)
+            code, text = failure_of(response)
             span["attributes"].append(_attribute("error.type", "tool_error" if code is None else str(code)))
             span["status"] = {"code": FAILED, "message": self._redact(text)[:ERROR_CHARS]}
         if len(self._queue) >= QUEUE_LIMIT:

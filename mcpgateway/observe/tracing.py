@@ -53,13 +53,13 @@ class Tracer:
 
     def begun(self, request: Request, _: Row) -> None:
         """Add the trace to a call before it is sent to the server."""
-        said, meta = request.trace, request.message.meta
+        given, meta = request.trace, request.message.meta
         is_in_body = meta is not None and PARENT in meta
-        if said is None and not is_in_body and not self.begins and self.spans is None:
+        if given is None and not is_in_body and not self.begins and self.spans is None:
             return
-        if isinstance(said, Traced):
+        if isinstance(given, Traced):
             return  # it is sent once more
-        context, state = self._found(said, request.message, is_in_body=is_in_body)
+        context, state = self._found(given, request.message, is_in_body=is_in_body)
         parent = context.span if context is not None else ""
         if context is None:
             request.trace = None
@@ -74,20 +74,20 @@ class Tracer:
         elif not is_in_body:
             _tell(request.message, str(context), state)
 
-    def _found(self, said: Any, message: Message, *, is_in_body: bool) -> tuple[TraceContext | None, str]:
+    def _found(self, given: Any, message: Message, *, is_in_body: bool) -> tuple[TraceContext | None, str]:
         if is_in_body:
             return trace_context.read(peek.text(message.meta, PARENT) or ""), ""
-        if said is None:
+        if given is None:
             return None, ""
-        parent, state = said
+        parent, state = given
         return trace_context.read(parent), trace_context.read_state(state)
 
-    def ended(self, request: Request, row: Row, spent_s: float, outcome: str, said: Any) -> None:
+    def ended(self, request: Request, row: Row, spent_s: float, outcome: str, response: Any) -> None:
         """Record a call that was answered, has failed or was cancelled."""
         if self.activity is not None:
-            self.activity.ended(request, row, spent_s, outcome, said)
+            self.activity.ended(request, row, spent_s, outcome, response)
         if self.spans is not None and isinstance(request.trace, Traced) and request.trace.context.is_sampled:
-            self.spans.ended(request, row, spent_s, outcome, said)
+            self.spans.ended(request, row, spent_s, outcome, response)
 
     def tick(self) -> None:
         """Tick the log and the spans; called once a second."""

@@ -52,8 +52,8 @@ def later(done: Coroutine[Any, Any, None], request: Request) -> None:
 
 
 def _reply(value: Any, more: Iterable[Raw] = (), *, is_error: bool = False) -> Envelope:
-    said = {"type": "text", "text": msgspec.json.encode(value).decode()}
-    result: dict[str, Any] = {"content": [said, *more]}
+    block = {"type": "text", "text": msgspec.json.encode(value).decode()}
+    result: dict[str, Any] = {"content": [block, *more]}
     if is_error:
         result["isError"] = True
     return jsonrpc.result(jsonrpc.NULL, result)

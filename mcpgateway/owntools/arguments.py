@@ -80,8 +80,8 @@ def given(arguments: Envelope, *names: str) -> Raw:
     if raw is None or raw == jsonrpc.NULL:
         return jsonrpc.EMPTY
     if bytes(raw).startswith(b'"'):
-        said = value({"args": raw}, "args")
-        raw = Raw(said.strip().encode("utf-8", "surrogatepass") or b"{}")
+        decoded = value({"args": raw}, "args")
+        raw = Raw(decoded.strip().encode("utf-8", "surrogatepass") or b"{}")
     try:
         jsonrpc.read_object(raw, "args")
     except GatewayError:
@@ -94,11 +94,11 @@ def given(arguments: Envelope, *names: str) -> Raw:
 
 def level(arguments: Envelope, name: str = "shield") -> Level | None:
     """Return the level of shortening in a call; None for the view's level."""
-    said = text(arguments, name).lower()
-    if not said:
+    name_of_level = text(arguments, name).lower()
+    if not name_of_level:
         return None
     try:
-        return Level.LEAN if said == "full" else Level(said)
+        return Level.LEAN if name_of_level == "full" else Level(name_of_level)
     except ValueError:
         allowed = ", ".join(each.value for each in Level)
         raise InvalidParams(f'"{name}" must be one of {allowed}') from None
@@ -121,16 +121,16 @@ class ArgumentErrors:
 
     def __str__(self) -> str:
         # The names are quoted, since they come from the server and the caller.
-        said = []
+        parts = []
         if self.missing:
-            said.append(f"missing: {_listed(self.missing)}")
+            parts.append(f"missing: {_listed(self.missing)}")
         for name, meant in list(self.unknown.items())[:NAMED]:
             hint = f" (did you mean {printable(meant)}?)" if meant else ""
-            said.append(f"unknown: {printable(name)}{hint}")
+            parts.append(f"unknown: {printable(name)}{hint}")
         if self.takes:
             more = ", …" if len(self.takes) > NAMED else ""
-            said.append(f"the tool takes: {_listed(self.takes)}{more}")
-        return "; ".join(said)
+            parts.append(f"the tool takes: {_listed(self.takes)}{more}")
+        return "; ".join(parts)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -73,7 +73,7 @@ def make_builtin(parts: OwnToolParts, more: Iterable[Tool] = ()) -> Builtin:
     own = Builtin(())
     directory = Directory(parts.server_lists)
     news = ToolNews(directory)
-    own.heard = news.heard
+    own.list_seen = news.list_seen
     means = SearchParts(directory, Finder(own, parts.clock), parts.sight, own, news, parts.shield)
     invoking = CallRedirection(means, parts.clock)
     own.add(

@@ -122,11 +122,11 @@ class TimedCall(SinkFilter):
         self.sink.progressed(request, message)
 
     def _refused(self, request: Request, error: Raw) -> None:
-        said = peek.members({"error": error}, "error")
-        message = peek.text(said, "message", jsonrpc.URI_LIMIT) or "the server has refused the call"
+        members = peek.members({"error": error}, "error")
+        message = peek.text(members, "message", jsonrpc.URI_LIMIT) or "the server has refused the call"
         flaws = self.target.flaws
         hint = str(flaws) if flaws else f"gateway_describe shows what {self.target.identifier} takes"
-        answers.failed(request, message, hint, code=jsonrpc.integer(said.get("code")))
+        answers.failed(request, message, hint, code=jsonrpc.integer(members.get("code")))
 
     def _too_late(self) -> None:
         self.end()

@@ -69,9 +69,9 @@ class Job:
     def answered(self, request: Request, reply: Envelope) -> None:
         """End the job with the server's own response."""
         if "result" not in reply:
-            said = peek.members(reply, "error")
+            error = peek.members(reply, "error")
             self.jobs.ended(
-                self, JobStatus.FAILED, peek.text(said, "message", jsonrpc.URI_LIMIT) or "refused"
+                self, JobStatus.FAILED, peek.text(error, "message", jsonrpc.URI_LIMIT) or "refused"
             )
             return
         self.record.result = reply["result"]
@@ -110,8 +110,8 @@ class Job:
             return False
         if method == "notifications/message":
             params = peek.members(envelope, "params")
-            said = bytes(params.get("data", b"")).decode("utf-8", "replace").strip('"')
-            line = f"{peek.text(params, 'level') or 'info'}: {said}"[:LOG_CHARACTERS]
+            data = bytes(params.get("data", b"")).decode("utf-8", "replace").strip('"')
+            line = f"{peek.text(params, 'level') or 'info'}: {data}"[:LOG_CHARACTERS]
             self.record.logs = [*self.record.logs[-LOG_LINES + 1 :], line]
         return True
 
@@ -181,12 +181,12 @@ class Jobs:
         return self._kept
 
     def _make_room(self) -> None:
-        kept = self._all()
-        while len(kept) >= KEPT:
-            oldest = next((each for each in kept if each not in self._jobs), None)
+        names = self._all()
+        while len(names) >= KEPT:
+            oldest = next((each for each in names if each not in self._jobs), None)
             if oldest is None:
                 raise Overloaded(f"{KEPT} jobs wait already", "wait until some are over, or cancel some")
-            del kept[oldest]
+            del names[oldest]
             self._over.pop(oldest, None)
             self._store.remove(oldest)
 

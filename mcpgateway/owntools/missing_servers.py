@@ -30,8 +30,8 @@ def with_missing(listed: Raw, missing: Missing) -> Raw:
     """
     if not missing:
         return listed
-    said = jsonrpc.encode({"_meta": jsonrpc.raw({KEY: dict(missing)})})
-    return Raw(bytes(listed)[:-1] + b"," + said[1:])
+    meta = jsonrpc.encode({"_meta": jsonrpc.raw({KEY: dict(missing)})})
+    return Raw(bytes(listed)[:-1] + b"," + meta[1:])
 
 
 def hint(missing: Missing) -> str:

@@ -45,7 +45,7 @@ class ToolNews:
         self._of_sessions: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
         self._of_principals: Bounded[str, int] = Bounded(PRINCIPALS_LIMIT)
 
-    def heard(self, session: Any) -> None:
+    def list_seen(self, session: Any) -> None:
         """Note that a session has got the list of tools."""
         self._of_sessions.pop(session, None)
 
@@ -59,7 +59,7 @@ class ToolNews:
         added = [each.item for each in self._added if each.number > since and each.key in lists]
         if added:
             names = [self._directory.id_of(item, access) for item in added]
-            request.sink = _Telling(request.sink, said(names))
+            request.sink = _NoteFilter(request.sink, sentence(names))
 
     def _look(self, access: Access) -> dict[str, tuple[Item, ...]]:
         lists = self._directory.lists(access)
@@ -90,7 +90,7 @@ class ToolNews:
         self._of_principals[access.principal] = self._number
 
 
-def said(names: list[str]) -> str:
+def sentence(names: list[str]) -> str:
     """Return the sentence about tools of these names."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     what = "1 tool" if len(names) == 1 else f"{len(names)} tools"
@@ -98,12 +98,12 @@ def said(names: list[str]) -> str:
 
 
 @define(eq=False, repr=False)
-class _Telling(SinkFilter):
+class _NoteFilter(SinkFilter):
     """Adds the sentence to an answer."""
 
-    _said: str
+    _sentence: str
 
     def answered(self, request: Request, reply: Envelope) -> None:
         """Add the new tools to the tool's answer."""
         request.sink = self.sink
-        self.sink.answered(request, answers.with_note(reply, self._said))
+        self.sink.answered(request, answers.with_note(reply, self._sentence))

@@ -125,8 +125,8 @@ class Finder:
             return index.search(query, limit)
         # Other callers may use more servers: their hits are found too, and left out.
         hits = index.search(query, FOUND_MOST)
-        mine = {id(item) for key in keys for item in self._lists.get(key, ())}
-        found = [each for each in hits if each.item.server == OWN_NAME or id(each.item) in mine]
+        wanted = {id(item) for key in keys for item in self._lists.get(key, ())}
+        found = [each for each in hits if each.item.server == OWN_NAME or id(each.item) in wanted]
         if len(found) < limit and len(hits) >= FOUND_MOST:
             return _best(index, query, limit, keys)  # other callers' hits have left no room for this caller's
         return found[:limit]

@@ -235,11 +235,11 @@ def _nobody(session: Any) -> None:
 class Builtin:
     """All of the gateway's own tools, in the order of their list.
 
-    :ivar heard: called with a session that has just got a list with all tools of its servers.
+    :ivar list_seen: called with a session that has just got a list with all tools of its servers.
     """
 
     _tools: dict[str, Tool] = field(converter=_by_name)
-    heard: Callable[[Any], None] = field(default=_nobody)
+    list_seen: Callable[[Any], None] = field(default=_nobody)
 
     def __iter__(self) -> Iterator[Tool]:
         return iter(self._tools.values())

@@ -341,8 +341,8 @@ def is_forwarded(headers: Mapping[bytes, bytes]) -> bool:
 
 def spoken_for(headers: Mapping[bytes, bytes]) -> str:
     """Return the client that the nearest proxy names, at most 64 characters; trusted only for counting wrong tokens."""
-    said = headers.get(b"x-forwarded-for") or headers.get(b"x-real-ip") or headers.get(b"forwarded") or b""
-    return said.rpartition(b",")[2].strip()[:64].decode("ascii", "replace")
+    header = headers.get(b"x-forwarded-for") or headers.get(b"x-real-ip") or headers.get(b"forwarded") or b""
+    return header.rpartition(b",")[2].strip()[:64].decode("ascii", "replace")
 
 
 def networks(listed: tuple[str, ...]) -> tuple[Any, ...]:

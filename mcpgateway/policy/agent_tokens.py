@@ -97,8 +97,8 @@ def digest_of(token: bytes) -> bytes:
 
 def written(tokens: Iterable[AgentToken]) -> bytes:
     """Return the content of the file that keeps these tokens."""
-    kept = tuple(_Kept(**asdict(each)) for each in tokens)
-    return msgspec.json.format(msgspec.json.encode(_Book(FORMAT, kept))) + b"\n"
+    stored = tuple(_Kept(**asdict(each)) for each in tokens)
+    return msgspec.json.format(msgspec.json.encode(_Book(FORMAT, stored))) + b"\n"
 
 
 def read(data: bytes, path: str) -> tuple[AgentToken, ...]:

@@ -36,8 +36,8 @@ def takers(result: Raw, names: Mapping[str, object]) -> dict[str, frozenset[str]
 
 def _is_text(schema: Any) -> bool:
     # Any other value would break the call of a tool that means something else by the name.
-    said = schema.get("type", "string") if isinstance(schema, dict) else "string"
-    return said == "string" or (isinstance(said, list) and "string" in said)
+    types = schema.get("type", "string") if isinstance(schema, dict) else "string"
+    return types == "string" or (isinstance(types, list) and "string" in types)
 
 
 def value_of(template: str, server: ServerSpec) -> str | None:

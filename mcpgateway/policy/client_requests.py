@@ -33,21 +33,21 @@ def offer_of(capabilities: Mapping[str, Any]) -> Offer:
     They are the questions that the client answers, and its extensions.  A child is not promised notifications of
     changed roots, since it gets none from one client of many.
     """
-    said: Offer = {
+    offer: Offer = {
         name: {key: {} for key in known if key in capabilities[name]}
         for name, known in FULL.items()
         if isinstance(capabilities.get(name), Mapping)
     }
-    if "roots" in said:
-        said["roots"] = {}
+    if "roots" in offer:
+        offer["roots"] = {}
     extensions = capabilities.get(EXTENSIONS)
     if (
         isinstance(extensions, Mapping)
         and extensions
         and len(name_of({EXTENSIONS: extensions})) <= OFFER_LIMIT
     ):
-        said[EXTENSIONS] = dict(extensions)
-    return said
+        offer[EXTENSIONS] = dict(extensions)
+    return offer
 
 
 def shows_urls(capabilities: Mapping[str, Any]) -> bool:

@@ -39,8 +39,8 @@ class KnownEras(Struct, frozen=True):
 
 def read(written: str) -> KnownEras:
     """Read the known eras of a record."""
-    said = dict(each.split("=", 1) for each in written.split() if "=" in each)
-    return KnownEras(**{era.value: said[era.value] == "yes" for era in Era if era.value in said})
+    answers = dict(each.split("=", 1) for each in written.split() if "=" in each)
+    return KnownEras(**{era.value: answers[era.value] == "yes" for era in Era if era.value in answers})
 
 
 def pinned(protocol: Era) -> KnownEras:

@@ -46,8 +46,8 @@ class RunnerEnvironment:
 
     def applied(self, env: Mapping[str, str]) -> dict[str, str]:
         """Return an environment as the runner would have passed it on."""
-        kept = {name: value for name, value in env.items() if name not in self.removed}
-        return {**kept, **self.added, "PATH": self.path + env["PATH"]}
+        remaining = {name: value for name, value in env.items() if name not in self.removed}
+        return {**remaining, **self.added, "PATH": self.path + env["PATH"]}
 
 
 @frozen
@@ -74,9 +74,12 @@ def read_probe(output: str) -> ProbeReport:
     for line in output.splitlines():
         if line.startswith(PROBE_MARK):
             try:
-                told = json.loads(line[len(PROBE_MARK) :])
+                members = json.loads(line[len(PROBE_MARK) :])
                 return ProbeReport(
-                    tuple(told["argv"]), dict(told["env"]), str(told["executable"]), int(told["kib"])
+                    tuple(members["argv"]),
+                    dict(members["env"]),
+                    str(members["executable"]),
+                    int(members["kib"]),
                 )
             except (ValueError, KeyError, TypeError) as why:
                 raise Doubt("what the probe told cannot be read") from why
@@ -159,8 +162,8 @@ def newest(wrapper: Wrapper, output: str) -> str:
     if wrapper is Wrapper.BUN:
         return _version(output.strip())
     try:
-        told = json.loads(output)
-        versions = told if isinstance(told, list) else [told]
+        members = json.loads(output)
+        versions = members if isinstance(members, list) else [members]
         latest = str(versions[-1]["dist-tags.latest"])
         found = [str(each["version"]) for each in versions]
     except (ValueError, KeyError, TypeError, IndexError) as why:

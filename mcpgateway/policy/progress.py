@@ -21,26 +21,26 @@ SMALLEST_STEP = 2.0**-50  # of the value: four floating point numbers further
 LARGEST = 2.0**40  # beyond it the smallest step is no longer far below 1
 
 
-def next_value(theirs: float | None, ours: float | None) -> float | None:
+def next_value(server_value: float | None, gateway_value: float | None) -> float | None:
     """Return the next value to report; None where no value is sure to stay in order.
 
-    :param theirs: the server's latest value; None before its first.
-    :param ours: the gateway's latest value since then; None for none.
+    :param server_value: the server's latest value; None before its first.
+    :param gateway_value: the gateway's latest value since then; None for none.
     """
-    if theirs is None and ours is None:
+    if server_value is None and gateway_value is None:
         return 0.0
-    latest = ours if ours is not None else theirs
+    latest = gateway_value if gateway_value is not None else server_value
     if latest is None or not isfinite(latest) or abs(latest) > LARGEST:
         return None
     return latest + max(abs(latest), LEAST) * SMALLEST_STEP
 
 
-def in_order(theirs: float, told: float | None) -> float:
+def in_order(server_value: float, last: float | None) -> float:
     """Return the value to report for a value of the server.
 
-    :param told: the latest value reported to the client, after one of the gateway's; None before.
+    :param last: the latest value reported to the client, after one of the gateway's; None before.
     """
-    if told is None or theirs > told:
-        return theirs
-    raised = next_value(told, None)
-    return theirs if raised is None else raised
+    if last is None or server_value > last:
+        return server_value
+    raised = next_value(last, None)
+    return server_value if raised is None else raised

@@ -46,13 +46,13 @@ class Proxies:
     :ivar plain: the URL of the proxy for plain HTTP; empty for none.
     :ivar secure: the URL of the proxy for HTTPS; empty for none.
     :ivar exempt: hosts that are reached without a proxy, as ``NO_PROXY`` lists them.
-    :ivar said: the URLs of the proxies of single servers, by the servers' origins; empty for none.
+    :ivar of_servers: the URLs of the proxies of single servers, by the servers' origins; empty for none.
     """
 
     plain: str = field(default="", repr=False)
     secure: str = field(default="", repr=False)
     exempt: tuple[str, ...] = ()
-    said: Mapping[str, str] = field(factory=dict, repr=False)
+    of_servers: Mapping[str, str] = field(factory=dict, repr=False)
 
     def of(self, place: UrlPlace, named_by: UrlPlace | None = None) -> Proxy | None:
         """Return the proxy for a place; None for none.
@@ -60,7 +60,7 @@ class Proxies:
         :param named_by: the configured place whose server has named this one.
         :raise BackendError: the proxy cannot be used.
         """
-        own = self.said.get((named_by or place).origin)
+        own = self.of_servers.get((named_by or place).origin)
         if own is not None:
             return read(own) if own else None
         url = self.secure if place.is_secure else self.plain
@@ -72,7 +72,7 @@ class Proxies:
 NONE = Proxies()
 
 
-def from_levels(levels: Iterable[Mapping[str, str]], said: Mapping[str, str] | None = None) -> Proxies:
+def from_levels(levels: Iterable[Mapping[str, str]], of_servers: Mapping[str, str] | None = None) -> Proxies:
     """Return the proxies of environments, of which later ones take precedence, and those of servers' entries."""
     found: dict[str, str] = {}
     for level in levels:
@@ -87,7 +87,7 @@ def from_levels(levels: Iterable[Mapping[str, str]], said: Mapping[str, str] | N
     every = value("all_proxy")
     usual = every if every.partition("://")[0] in ("http", every) else ""
     exempt = tuple(each.strip().lower() for each in value("no_proxy").split(",") if each.strip())
-    return Proxies(value("http_proxy") or usual, value("https_proxy") or usual, exempt, said or {})
+    return Proxies(value("http_proxy") or usual, value("https_proxy") or usual, exempt, of_servers or {})
 
 
 def read(url: str) -> Proxy:

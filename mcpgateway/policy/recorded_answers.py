@@ -100,9 +100,9 @@ def is_own(handshake: str) -> bool:
 
 def legacy_handshake(params: Mapping[str, Any]) -> str:
     """Return the key of the ``initialize`` parameters that a legacy server was sent."""
-    said = {name: jsonrpc.raw(value) for name, value in params.items()}
-    version = peek.text(said, "protocolVersion")
-    return _handshake(version, peek.mapping(said, "capabilities"), peek.members(said, "clientInfo"))
+    members = {name: jsonrpc.raw(value) for name, value in params.items()}
+    version = peek.text(members, "protocolVersion")
+    return _handshake(version, peek.mapping(members, "capabilities"), peek.members(members, "clientInfo"))
 
 
 def modern_handshake(meta: Envelope) -> str:

@@ -84,19 +84,19 @@ def _has_control(path: bytes) -> bool:
     return any(byte < 0x20 or byte == 0x7F for byte in path)
 
 
-def passed_on(
-    said: Mapping[bytes, bytes], base: str, configured: Mapping[str, str], url: str
+def forwarded_headers(
+    headers: Mapping[bytes, bytes], base: str, configured: Mapping[str, str], url: str
 ) -> dict[str, str]:
     """Return the headers that a request is sent on with.
 
-    :param said: the headers of the request, names in lower case.
+    :param headers: the headers of the request, names in lower case.
     :param configured: the headers of the server's entry, which no request replaces.
     :param url: the server's own URL, for which they are configured; empty for ``base`` itself.
     """
-    nominated = _names(said.get(b"connection", b""))
+    nominated = _names(headers.get(b"connection", b""))
     sent = {
         name.decode("latin-1"): value.decode("latin-1")
-        for name, value in said.items()
+        for name, value in headers.items()
         if name not in OURS and name not in nominated and not name.startswith(OUR_FAMILIES)
     }
     if configured and _may_have(base, url):
@@ -115,12 +115,12 @@ def _may_have(base: str, url: str) -> bool:
     return here.host == there.host and (here.is_secure or not there.is_secure)
 
 
-def brought_back(said: Mapping[bytes, bytes]) -> dict[str, str]:
+def returned_headers(headers: Mapping[bytes, bytes]) -> dict[str, str]:
     """Return the headers of an answer that are passed on; the sender sets its length."""
-    nominated = _names(said.get(b"connection", b""))
+    nominated = _names(headers.get(b"connection", b""))
     found = {
         _titled(name): value.decode("latin-1")
-        for name, value in said.items()
+        for name, value in headers.items()
         if (name in RETURNED or (name.startswith(b"x-") and name not in NEVER_RETURNED))
         and name not in nominated
         and not name.startswith((b"x-mcpgateway-", b"x-accel-", b"x-sendfile"))

@@ -150,8 +150,8 @@ class Wrapped:
         folder, slash, _ = self.program[0].rpartition("/")
         match self.wrapper:
             case Wrapper.NPM:
-                kept = (*self._kept(NPM_SETTINGS), "--json")
-                return (f"{folder}{slash}npm", "view", wanted, "version", "dist-tags.latest", *kept)
+                words = (*self._kept(NPM_SETTINGS), "--json")
+                return (f"{folder}{slash}npm", "view", wanted, "version", "dist-tags.latest", *words)
             case Wrapper.BUN:
                 return (f"{folder}{slash}bun", "info", wanted, "version", *self._kept(BUN_SETTINGS))
             case _:

@@ -108,12 +108,12 @@ def launch_digest(server: ServerSpec) -> str:
     # The names of the environment only: values hold secrets, and things like the number of a terminal.
     # Nor variables of every program: these depend on the gateway's own start.
     named = sorted(each for each in server.env if each in MINIMAL or not is_handed_on(each))
-    told = repr((server.command, server.cwd, named))
+    parts = repr((server.command, server.cwd, named))
     if server.reach is not None:
-        told += repr(_address(server))
+        parts += repr(_address(server))
     if server.workspace and scope_of(server) is not Share.GLOBAL:
-        told += repr(server.workspace)  # the values may differ there
-    return hashlib.sha256(told.encode(errors="surrogatepass")).hexdigest()
+        parts += repr(server.workspace)  # the values may differ there
+    return hashlib.sha256(parts.encode(errors="surrogatepass")).hexdigest()
 
 
 def _address(server: ServerSpec) -> tuple[str, ...]:

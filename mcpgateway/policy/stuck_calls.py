@@ -47,7 +47,7 @@ class StuckTime:
     """
 
     since: float
-    _heard: int = -1
+    _output: int = -1
     _cpu_s: float | None = None  # at the first look since then
     _looked_at: float = 0.0
     _is_stopped: bool = False
@@ -56,14 +56,14 @@ class StuckTime:
         """Count from now on: there was a sign of life, or no call was under way."""
         self.since, self._cpu_s = now, None
 
-    def hears(self, heard: int, now: float) -> bool:
+    def hears(self, output: int, now: float) -> bool:
         """True if the child has written something since the last call of this method.
 
-        :param heard: the amount of the child's output so far.
+        :param output: the amount of the child's output so far.
         """
-        if heard == self._heard:
+        if output == self._output:
             return False
-        self._heard = heard
+        self._output = output
         self.begin(now)
         return True
 

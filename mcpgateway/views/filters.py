@@ -66,9 +66,9 @@ class Limited(SinkFilter):
             )
 
     def _stop(self) -> None:
-        late, self._late = self._late, None
-        if late is not None:
-            late.cancel()
+        timer, self._late = self._late, None
+        if timer is not None:
+            timer.cancel()
 
     def answered(self, request: Request, reply: Envelope) -> None:
         """Pass the response on, and stop the timer."""

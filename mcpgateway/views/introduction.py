@@ -52,9 +52,9 @@ def instructions(view: View, server_lists: ServerLists) -> str:
     lines = [f"Many MCP servers at one address: {_cut(names, ONE_LIMIT)}. {_GUIDES.get(view.kind, _FIND)}"]
     room = ALL_LIMIT - len(lines[0])
     for server in view.servers.values() if view.kind != ADMIN else ():
-        said = server_lists.instructions(server)
-        if said and room > 0:
-            part = f"## {server.name}\n{_cut(said.strip(), min(ONE_LIMIT, room))}"
+        text = server_lists.instructions(server)
+        if text and room > 0:
+            part = f"## {server.name}\n{_cut(text.strip(), min(ONE_LIMIT, room))}"
             lines.append(part)
             room -= len(part)
     return "\n\n".join(lines)

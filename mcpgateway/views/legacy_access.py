@@ -96,10 +96,10 @@ class LegacyAccess:
         server, tool = target
         if server not in self.view.servers:
             raise UnknownServer(f"Unknown server: {server}")
-        said = request.message
-        meta = {"_meta": jsonrpc.raw(said.meta)} if said.meta is not None else {}
+        original = request.message
+        meta = {"_meta": jsonrpc.raw(original.meta)} if original.meta is not None else {}
         params = {"name": jsonrpc.raw(tool), "arguments": arguments, **meta}
-        message = jsonrpc.own_request("tools/call", params, said.id, said.meta)
+        message = jsonrpc.own_request("tools/call", params, original.id, original.meta)
         if not self._registry.release(request):
             return  # the call was cancelled meanwhile
         request.meter = None  # the call counts for that server

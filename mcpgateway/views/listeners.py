@@ -106,8 +106,8 @@ class ViewSubscription:
     def give_up(self) -> None:
         """Leave out the servers that have not answered."""
         self.patience = None
-        late, self.open = self.open, set()
-        for call in late:
+        unanswered, self.open = self.open, set()
+        for call in unanswered:
             self.parts.pop(call).is_gone = True
             call.withdraw("its server has not acknowledged it in time")
         self.look()
@@ -135,28 +135,32 @@ class ServerListening:
         subscription = self.subscription
         if request not in subscription.parts:
             return False
-        said = jsonrpc.decode(message)
-        method = peek.text(said, "method") or ""
+        envelope = jsonrpc.decode(message)
+        method = peek.text(envelope, "method") or ""
         if method != modern.ACKNOWLEDGED:
-            self._tell(method, said)
+            self._tell(method, envelope)
         elif request in subscription.open:
             subscription.open.discard(request)
-            honoured = read_filter(peek.members(said, "params"))
+            honoured = read_filter(peek.members(envelope, "params"))
             names = (name for uri in honoured.uris for name in self.wish.called(uri, subscription.view()))
             subscription.honoured |= Filter(uris=frozenset(names), tasks=honoured.tasks)
             subscription.look()
         return True
 
-    def _tell(self, method: str, said: Envelope) -> None:
+    def _tell(self, method: str, envelope: Envelope) -> None:
         if method in KINDS:
             return  # the catalog notifies of lists
-        uri = peek.text(peek.members(said, "params"), "uri", jsonrpc.URI_LIMIT) if method == UPDATED else None
+        uri = (
+            peek.text(peek.members(envelope, "params"), "uri", jsonrpc.URI_LIMIT)
+            if method == UPDATED
+            else None
+        )
         if uri is None:
-            self.subscription.listener.told(method, said)
+            self.subscription.listener.told(method, envelope)
             return
         for name in self.wish.called(uri, self.subscription.view()):
-            params = {**peek.members(said, "params"), "uri": jsonrpc.raw(name)}
-            self.subscription.listener.told(method, {**said, "params": jsonrpc.raw(params)})
+            params = {**peek.members(envelope, "params"), "uri": jsonrpc.raw(name)}
+            self.subscription.listener.told(method, {**envelope, "params": jsonrpc.raw(params)})
 
     def progressed(self, request: Request, message: bytes) -> None:
         """Ignore progress."""

@@ -225,7 +225,7 @@ class ListFetcher(ABC, Generic[Client]):
         """
         asked: list[Deferred[None]] = []
         # A request may start many servers, which takes time.
-        late = self._clock.callLater(patience_s, self._late, asked, patience_s >= PATIENCE_S)
+        timer = self._clock.callLater(patience_s, self._late, asked, patience_s >= PATIENCE_S)
         for server, kind in wanted:
             key = self._key(server, kind, client)
             fetch = self._fetches.get(key)
@@ -233,8 +233,8 @@ class ListFetcher(ABC, Generic[Client]):
                 asked.append(self.ask(server, kind, client).addErrback(_let_go))
 
         def done(_: object) -> None:
-            if late.active():
-                late.cancel()
+            if timer.active():
+                timer.cancel()
 
         return DeferredList(asked).addCallback(done)
 

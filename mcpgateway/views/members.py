@@ -43,7 +43,7 @@ class MemberSessions:
     :ivar tasks: the servers of the tasks that the session has begun, by task id.
     :ivar listed: the mark of each list that the client was given, so that it is notified of changes.
     :ivar private: the servers whose lists its own children have changed for it alone.
-    :ivar heard: the subscribed URIs as its client wrote them, by server and by the server's own URI.
+    :ivar subscribed: the subscribed URIs as its client wrote them, by server and by the server's own URI.
     :ivar used: the servers that have answered for unlisted URIs, which get further requests for them.
     :ivar goes_by_roots: True if its client has named no directory, so that its roots count.
     """
@@ -54,7 +54,7 @@ class MemberSessions:
     tasks: dict[str, str] = field(factory=lambda: Bounded(TASKS_LIMIT))
     listed: dict[ListKind, int | None] = field(factory=dict)
     private: set[str] = field(factory=set)
-    heard: dict[str, dict[str, dict[str, None]]] = field(factory=dict)
+    subscribed: dict[str, dict[str, dict[str, None]]] = field(factory=dict)
     used: dict[str, str] = field(factory=lambda: Bounded(USED_LIMIT))
     goes_by_roots: bool = False
 
@@ -82,19 +82,19 @@ class MemberSessions:
 
     def hear(self, owner: Owned, shown: str) -> None:
         """Note a subscription, with the URI as its client wrote it."""
-        self.heard.setdefault(owner.server, {}).setdefault(owner.uri, {})[shown] = None
+        self.subscribed.setdefault(owner.server, {}).setdefault(owner.uri, {})[shown] = None
 
     def subscription(self, shown: str) -> Owned | None:
         """Return the resource of a subscription by the client's URI; None where there is none."""
-        for server, heard in self.heard.items():
+        for server, subscribed in self.subscribed.items():
             own = _own(server, shown)
-            if shown in heard.get(own, ()):
+            if shown in subscribed.get(own, ()):
                 return Owned(server, own)
         return None
 
     def lost(self, outer: Session, server: str, uri: str) -> list[str]:
         """Remove the subscriptions that a member session has lost; return their records in the outer session."""
-        shown = self.heard.get(server, {}).pop(uri, {uri: None})
+        shown = self.subscribed.get(server, {}).pop(uri, {uri: None})
         records = [written(server, each) for each in shown]
         if outer.uris is not None:
             outer.uris.difference_update(records)
@@ -102,22 +102,22 @@ class MemberSessions:
 
     def told_as(self, server: str, uri: str) -> list[str]:
         """Return the client's URIs for the notification of a change: those of its subscriptions, or parts of them."""
-        return names_of(self.view, server, uri, self.heard.get(server, {}))
+        return names_of(self.view, server, uri, self.subscribed.get(server, {}))
 
     def stick(self, uri: str, server: str) -> None:
         """Send further requests for an unlisted URI to the server that has answered for it."""
         self.used[uri] = server
 
 
-def names_of(view: View, server: str, uri: str, heard: Mapping[str, Iterable[str]]) -> list[str]:
+def names_of(view: View, server: str, uri: str, subscribed: Mapping[str, Iterable[str]]) -> list[str]:
     """Return the client's URIs for the notification of a change.
 
     :param uri: the changed resource, by its server's own URI.
-    :param heard: the client's subscriptions at the server: the URIs as it wrote them, by the server's own URI.
+    :param subscribed: the client's subscriptions at the server: the URIs as it wrote them, by the server's own URI.
     """
-    if uri in heard:
-        return list(heard[uri])
-    parts = [(own, shown) for own, names in heard.items() if is_part(uri, own) for shown in names]
+    if uri in subscribed:
+        return list(subscribed[uri])
+    parts = [(own, shown) for own, names in subscribed.items() if is_part(uri, own) for shown in names]
     found = dict.fromkeys(uri if shown == own else prefixed(server, uri) for own, shown in parts)
     return list(found) or [view.shown_uri(server, uri)]
 

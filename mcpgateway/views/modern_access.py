@@ -144,10 +144,12 @@ class ModernAccess:
         """
         server, tool = target
         spec = self._spec(server)
-        said = request.message
-        params = dict(said.params or {}) | {"name": jsonrpc.raw(tool), "arguments": arguments}
-        meta = dict(said.meta) if said.meta is not None else None
-        request.message = Message(said.kind, dict(said.envelope), CALL_TOOL, said.id, params, meta)
+        original = request.message
+        params = dict(original.params or {}) | {"name": jsonrpc.raw(tool), "arguments": arguments}
+        meta = dict(original.meta) if original.meta is not None else None
+        request.message = Message(
+            original.kind, dict(original.envelope), CALL_TOOL, original.id, params, meta
+        )
         own_calls = self.registry.own_calls
         own_calls.limit(self.own_call, limit_s)
         request.meter = None  # the call counts for that server

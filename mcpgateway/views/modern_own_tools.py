@@ -250,10 +250,10 @@ def _typed(reply: Envelope) -> Envelope:
 
 
 def _answer(params: Envelope) -> dict[str, Any] | None:
-    said = peek.members(params, "inputResponses")
-    if QUESTION not in said:
+    responses = peek.members(params, "inputResponses")
+    if QUESTION not in responses:
         return None
     try:
-        return jsonrpc.value(said[QUESTION], dict)
+        return jsonrpc.value(responses[QUESTION], dict)
     except GatewayError:
         raise InvalidParams(f"Invalid params: inputResponses.{QUESTION} must be an object") from None

@@ -110,13 +110,13 @@ class ClientMeta:
 
     def read(self, meta: Envelope | None) -> ModernClient | None:
         """Return the client with this ``_meta``; None where it has no capabilities that a list may depend on."""
-        said = client_in(meta or {})
-        key = b"\0".join(bytes(each) for each in said.values())
+        members = client_in(meta or {})
+        key = b"\0".join(bytes(each) for each in members.values())
         if key not in self._read:
             if len(self._read) >= CLIENTS_LIMIT:
                 self._read.clear()
-            can = peek.mapping(said, modern.CAPABILITIES_KEY)
-            self._read[key] = ModernClient(said, hashlib.sha256(key).digest()) if can else None
+            can = peek.mapping(members, modern.CAPABILITIES_KEY)
+            self._read[key] = ModernClient(members, hashlib.sha256(key).digest()) if can else None
         return self._read[key]
 
     def handshake_of(self, server: ServerSpec, client: ModernClient | None) -> str:

@@ -180,5 +180,5 @@ class ModernRouting(Routing):
 
 
 def _arguments(message: Message) -> Envelope:
-    said = (message.params or {}).get("arguments", jsonrpc.EMPTY)
-    return {} if bytes(said) == b"null" else jsonrpc.read_object(said, "params.arguments")
+    arguments = (message.params or {}).get("arguments", jsonrpc.EMPTY)
+    return {} if bytes(arguments) == b"null" else jsonrpc.read_object(arguments, "params.arguments")

@@ -48,5 +48,5 @@ def is_not_found(error: Raw) -> bool:
     """True if an error says that the resource does not exist; False for refusals and other failures."""
     members = peek.members({"error": error}, "error")
     code = jsonrpc.integer(members.get("code"))
-    said = peek.text(members, "message", jsonrpc.URI_LIMIT) or ""
-    return code == NOT_FOUND or (code in _MAY_BE_NOT_FOUND and _NOT_FOUND.search(said) is not None)
+    text = peek.text(members, "message", jsonrpc.URI_LIMIT) or ""
+    return code == NOT_FOUND or (code in _MAY_BE_NOT_FOUND and _NOT_FOUND.search(text) is not None)

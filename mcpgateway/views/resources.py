@@ -137,13 +137,13 @@ class Resources:
 
     def _unsubscribe(self, request: Request, uri: str) -> None:
         members, owner = self._registry.members_of(request.session), self._found(request.session, uri)[0]
-        if owner.uri in members.heard.get(owner.server, {}):
+        if owner.uri in members.subscribed.get(owner.server, {}):
             _agree(request)  # that subscription is of another URI, and stays
         else:
             self.bring(request, uri, owner)  # a subscription may be under way
 
     def _leave(self, request: Request, members: MemberSessions, uri: str, owner: Owned) -> None:
-        names = members.heard[owner.server][owner.uri]
+        names = members.subscribed[owner.server][owner.uri]
         if len(names) == 1 and owner.server in members.view.servers:
             self.bring(request, uri, owner)
             return

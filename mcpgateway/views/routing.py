@@ -204,8 +204,8 @@ class Routing(ABC):
     def _unknown(self, request: Request, view: View, kind: ListKind, name: str) -> InvalidParams:
         near, missing = view.near(name, kind), self._lists.missing(view, kind, client_of(request))
         known = "tools/list and gateway_search name" if kind is ListKind.TOOL else f"{kind.method} names"
-        said = f"did you mean {', '.join(near)}?" if near else f"{known} those there are"
-        hint = "; ".join(filter(None, (said, not_all(missing))))
+        advice = f"did you mean {', '.join(near)}?" if near else f"{known} those there are"
+        hint = "; ".join(filter(None, (advice, not_all(missing))))
         what = "tool" if kind is ListKind.TOOL else "prompt"
         return InvalidParams(f"Unknown {what}: {name}", hint, {"missing": missing} if missing else None)
 
@@ -284,8 +284,8 @@ class Routing(ABC):
             then(view)
             return
         client = client_of(request)
-        sought = Deferred.fromCoroutine(self._seek(client, tuple(kinds), named_servers, is_found))
-        self.after(sought, request, lambda _: then(self._clients.look(client)))
+        search = Deferred.fromCoroutine(self._seek(client, tuple(kinds), named_servers, is_found))
+        self.after(search, request, lambda _: then(self._clients.look(client)))
 
     async def _seek(
         self,

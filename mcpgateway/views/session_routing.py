@@ -117,7 +117,7 @@ class SessionRouting(Routing):
             self._lists.shown(view, kind, session)
             listed = with_missing(listed, self._lists.missing(view, kind, session))
         if kind is ListKind.TOOL and view.kind == FULL and self._registry.builtin is not None:
-            self._registry.builtin.heard(session)
+            self._registry.builtin.list_seen(session)
         request.sink.answered(request, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": listed})
 
     def run(self, request: Request, view: View, tool: Any) -> None:

@@ -68,7 +68,7 @@ def talk(web: Web, remote: Remote) -> Talk:
 async def added(web: Web, proxy: Proxy, remote: Remote) -> str:
     """What a server has added up whose entry names the proxy."""
     url = proxy.url.replace("//", "//me:correct-horse@")
-    web.dialler.proxies = Proxies(said={web.place(remote.url).origin: url})
+    web.dialler.proxies = Proxies(of_servers={web.place(remote.url).origin: url})
     line = talk(web, remote)
     await line.meet()
     result = await line.call("add", a=1, b=2)
@@ -109,7 +109,7 @@ async def test_authorization_servers(proxy: Proxy, tmp_path: Path) -> None:
         remote = Remote(start("sdk").url)
         world = World(tmp_path)
         origin = world.web.place(remote.url).origin
-        world.web.dialler.proxies = Proxies(said={origin: proxy.url})
+        world.web.dialler.proxies = Proxies(of_servers={origin: proxy.url})
         await world.let_in(remote)
         await world.close()
         asked = " ".join(first for first, _ in proxy.asked)
@@ -157,7 +157,7 @@ async def test_nobody_there(web: Web, scheme: str) -> None:
 async def test_where_servers_may_not_send_us(web: Web, proxy: Proxy, url: str) -> None:
     """A server that is elsewhere sends nobody into the user's network, through a proxy neither."""
     origin = web.place("https://93.184.215.14/").origin
-    web.dialler.proxies = Proxies(said={origin: proxy.url})
+    web.dialler.proxies = Proxies(of_servers={origin: proxy.url})
     with pytest.raises(BackendError, match="not a place that it may send the gateway to"):
         await web.request("GET", url, {}, timeout_s=LIMIT_S, named_by="https://93.184.215.14/mcp")
     assert proxy.asked == []

@@ -192,11 +192,11 @@ class LimitTests:
         limit = ListLimit(10)
         limit.exceeded("a", "tools/list")
         limit.exceeded("a", "resources/templates/list")
-        assert "its list of tools and resource templates is longer than 10 bytes" in limit.said("a")
+        assert "its list of tools and resource templates is longer than 10 bytes" in limit.describe("a")
         limit.fits("a", "tools/list")
-        assert "tools" not in limit.said("a")
+        assert "tools" not in limit.describe("a")
         limit.forget("a")
-        assert limit.said("a") == ""
+        assert limit.describe("a") == ""
 
 
 class FileTests:

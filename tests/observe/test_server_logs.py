@@ -202,7 +202,7 @@ class ServerLogTests:
         """What a server says by MCP is kept as one line, of whatever size it is."""
         stage = Stage()
         stage.logs.redactor.learn([SECRET])
-        stage.logs.said("one", "warning", data)
+        stage.logs.log_message("one", "warning", data)
         (found,) = stage.texts()
         assert found == (text or found)
         assert len(found) < LINE_CHARS + 20

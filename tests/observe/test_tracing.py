@@ -10,7 +10,7 @@ import pytest
 from attrs import define, field
 
 from mcpgateway.errors import BackendTimeout
-from mcpgateway.observe.activity import AT_ONCE, ActivityLog, said_of
+from mcpgateway.observe.activity import AT_ONCE, ActivityLog, failure_of
 from mcpgateway.observe.tracing import Tracer
 from mcpgateway.protocol.trace_context import read
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
@@ -220,8 +220,8 @@ class ActivityTests:
 
     def test_reasons(self) -> None:
         """Whatever has ended a call is told in words."""
-        assert said_of(BackendTimeout("too slow")) == (-32001, "too slow")
-        assert said_of("timed out") == (None, "timed out")
+        assert failure_of(BackendTimeout("too slow")) == (-32001, "too slow")
+        assert failure_of("timed out") == (None, "timed out")
 
     def test_many(self) -> None:
         """Lines are written together: each second, or when many wait."""

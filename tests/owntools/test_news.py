@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mcpgateway.owntools.news import NAMED, said
+from mcpgateway.owntools.news import NAMED, sentence
 from mcpgateway.owntools.search import Search
 from tests.owntools.test_search import DROP, World, items
 from tests.support.gateway_tools import RecordingSink, ScriptedAccess, ask, spec
@@ -61,7 +61,7 @@ class NewsTests:
         access = ScriptedAccess((world.files,), session=Client())
         self.search(world, access)
         access.servers = (world.files, world.db)
-        world.means.news.heard(access.session)
+        world.means.news.list_seen(access.session)
         assert self.search(world, access) == []
 
     def test_without_sessions_a_name_counts(self) -> None:
@@ -82,6 +82,6 @@ class NewsTests:
 
     def test_the_sentence_is_short(self) -> None:
         """However many tools were added, a few are named."""
-        assert said(["a"]) == "1 tool added: a; call through gateway_invoke"
+        assert sentence(["a"]) == "1 tool added: a; call through gateway_invoke"
         many = [f"t{number}" for number in range(NAMED + 7)]
-        assert said(many) == "12 tools added: t0, t1, t2, t3, t4 and 7 more; call through gateway_invoke"
+        assert sentence(many) == "12 tools added: t0, t1, t2, t3, t4 and 7 more; call through gateway_invoke"

@@ -341,7 +341,9 @@ class CatalogTests:
         made = Catalog()
         for number in range(VARIANTS_LIMIT + 5):
             made.put(self.key(number), HELLO, RecordedAnswer((page(),), number))
-        assert [key.told for key in made.variants] == [str(number) for number in range(5, VARIANTS_LIMIT + 5)]
+        assert [key.handshake for key in made.variants] == [
+            str(number) for number in range(5, VARIANTS_LIMIT + 5)
+        ]
 
     def test_a_file_is_no_longer_than_that(self) -> None:
         """Of long lists, those of few kinds of clients are kept; the latest whatever its length."""

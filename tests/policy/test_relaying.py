@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mcpgateway.errors import InvalidParams
 from mcpgateway.policy import urls
-from mcpgateway.policy.relaying import SHUT, TARGET_LIMIT, brought_back, passed_on, target
+from mcpgateway.policy.relaying import SHUT, TARGET_LIMIT, forwarded_headers, returned_headers, target
 
 BASE = "https://api.example:8443/v1/"
 
@@ -126,7 +126,7 @@ class PassedOnTests:
             b"if-match": b'"v1"',
             b"x-tenant": b"t",
         }
-        assert passed_on(said, "http://h/v1", {}, "") == {
+        assert forwarded_headers(said, "http://h/v1", {}, "") == {
             "content-type": "application/json",
             "accept": "*/*",
             "if-match": '"v1"',
@@ -135,7 +135,7 @@ class PassedOnTests:
 
     def test_what_is_configured(self) -> None:
         """The headers of the entry are added, and nobody can replace them."""
-        sent = passed_on(
+        sent = forwarded_headers(
             {b"x-tenant": b"mine"}, "http://h/v1", {"Authorization": "Bearer t", "X-Tenant": "its"}, ""
         )
         assert sent == {"Authorization": "Bearer t", "X-Tenant": "its"}
@@ -153,7 +153,7 @@ class PassedOnTests:
     )
     def test_whose_they_are(self, *, base: str, url: str, has_it: bool) -> None:
         """What was configured for a server's URL is sent to no other host, and never in the clear if that was not."""
-        assert bool(passed_on({}, base, {"Authorization": "Bearer t"}, url)) is has_it
+        assert bool(forwarded_headers({}, base, {"Authorization": "Bearer t"}, url)) is has_it
 
 
 class BroughtBackTests:
@@ -161,7 +161,7 @@ class BroughtBackTests:
 
     def test_what_comes_back(self) -> None:
         """What tells of the body, and the service's own headers; nothing that says anything about our origin."""
-        found = brought_back(
+        found = returned_headers(
             {
                 b"content-type": b"text/html",
                 b"etag": b'"1"',

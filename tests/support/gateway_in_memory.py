@@ -381,7 +381,7 @@ class MemoryGateway:
             instruments,
             Snapshots(self.catalogs, self.clock.seconds) if self.catalogs is not None else None,
             self.keepers,
-            self.logs.said,
+            self.logs.log_message,
             self.clock.seconds,
             looks=looks,
             redactor=self.observation.redactor,

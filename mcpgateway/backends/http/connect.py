@@ -200,9 +200,9 @@ class Dialler:
 
     async def _judge_beyond(self, place: UrlPlace, named_by: UrlPlace) -> None:
         # The proxy resolves names itself.  A name that is unknown here is permitted if the server's own is unknown too.
-        found, theirs = await self._known(place.host), await self._known(named_by.host)
-        near = self._reached.near(named_by.host, theirs)
-        if len(urls.permitted(found, near)) < len(found) or (theirs and not found):
+        found, of_namer = await self._known(place.host), await self._known(named_by.host)
+        near = self._reached.near(named_by.host, of_namer)
+        if len(urls.permitted(found, near)) < len(found) or (of_namer and not found):
             raise _not_for_it(place, named_by)
 
     async def _known(self, host: str) -> list[str]:

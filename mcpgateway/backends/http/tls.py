@@ -73,8 +73,8 @@ def _authorities(ca_file: str) -> Any:
         begin = b"-----BEGIN CERTIFICATE-----"
         found = [ssl.Certificate.loadPEM(begin + part) for part in text.split(begin)[1:]]
     except (OSError, SSL.Error, ValueError) as why:
-        said = why.strerror if isinstance(why, OSError) else "it is no certificate in PEM"
-        raise LaunchFailed(f"ca_file: {ca_file} cannot be used: {said}", PUT_RIGHT) from why
+        reason = why.strerror if isinstance(why, OSError) else "it is no certificate in PEM"
+        raise LaunchFailed(f"ca_file: {ca_file} cannot be used: {reason}", PUT_RIGHT) from why
     if not found:
         raise LaunchFailed(f"ca_file: {ca_file} holds no certificate in PEM", PUT_RIGHT)
     return ssl.trustRootFromCertificates(found)

@@ -75,14 +75,14 @@ class Registrations:
         """Return the settings of requests for an account."""
         return AuthorizationRequests(self._clock, self._web, account.remote)
 
-    async def server(self, account: Account, told: Challenge) -> AuthServer:
+    async def server(self, account: Account, challenge: Challenge) -> AuthServer:
         """Return the authorization server of an account, after one search.
 
-        :param told: the challenge of the remote server's refusal.
+        :param challenge: the challenge of the remote server's refusal.
         :raise BackendError: there is no authorization server, or it cannot be found now.
         """
         if account.found is None:
-            account.found = await authorization_server.find(self.asking(account), account.settings, told)
+            account.found = await authorization_server.find(self.asking(account), account.settings, challenge)
         return account.found.server
 
     # The gateway's client
@@ -100,10 +100,10 @@ class Registrations:
             return OAuthClient(settings.client_id, settings.client_secret or "")
         if server.takes_documents and document:
             return OAuthClient(document)
-        kept = self.registration(account)
-        if kept is None or not kept.serves(server.issuer, redirect, scope, self._clock.seconds()):
+        stored = self.registration(account)
+        if stored is None or not stored.serves(server.issuer, redirect, scope, self._clock.seconds()):
             return None
-        return kept.client
+        return stored.client
 
     async def register(self, account: Account, server: AuthServer, redirect: str, scope: str) -> OAuthClient:
         """Register the gateway with every scope that may be requested later, so that a step-up needs no other.
@@ -127,8 +127,8 @@ class Registrations:
 
     def is_registered(self, account: Account, client: OAuthClient) -> bool:
         """Return whether a client is the gateway's current registration, neither the entry's client nor an old one."""
-        kept = self.registration(account)
-        return kept is not None and kept.client == client
+        stored = self.registration(account)
+        return stored is not None and stored.client == client
 
     def forget(self, account: Account, client: OAuthClient) -> None:
         """Delete a registration that the server does not know any more."""
@@ -140,14 +140,14 @@ class Registrations:
 
     def read(self, account: Account) -> None:
         """Load the stored record of an account."""
-        kept = self._book.read(account.key)
-        account.grant, account.client = kept.grant, kept.client
+        stored = self._book.read(account.key)
+        account.grant, account.client = stored.grant, stored.client
 
     def reread(self, account: Account) -> None:
         """Read an account again if another program has written it meanwhile."""
-        kept = self._book.news(account.key)
-        if kept is not None:
-            account.grant, account.client = kept.grant, kept.client
+        stored = self._book.news(account.key)
+        if stored is not None:
+            account.grant, account.client = stored.grant, stored.client
 
     def keep(self, account: Account, grant: Grant | None, client: OAuthClient | None = None) -> None:
         """Store a grant and its client."""

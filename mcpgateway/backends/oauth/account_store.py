@@ -41,8 +41,8 @@ class AccountBook:
     def news(self, key: str) -> AccountRecord | None:
         """Return the record of an account if another program has written it meanwhile; else None."""
         former = self._pages.get(key)
-        kept = self.read(key)
-        return kept if self._pages[key] not in (former, {}) else None
+        stored = self.read(key)
+        return stored if self._pages[key] not in (former, {}) else None
 
     def keep(self, key: str, owner: str, grant: Grant | None, client: OAuthClient | None) -> None:
         """Store the grant of an account, or that it has none."""
@@ -62,8 +62,8 @@ class AccountBook:
         if made is None:
             page.pop("client", None)
         else:
-            said = asdict(made, recurse=False)
-            page["client"] = {name: value for name, value in said.items() if name != "client"}
+            members = asdict(made, recurse=False)
+            page["client"] = {name: value for name, value in members.items() if name != "client"}
             page["client"] |= asdict(made.client)
         self._grants.write(base, page)
 
@@ -85,36 +85,36 @@ class AccountBook:
         return page
 
 
-def _registration(kept: Any) -> Registration | None:
-    client = _client(kept)
+def _registration(stored: Any) -> Registration | None:
+    client = _client(stored)
     if client is None:
         return None
     names = ("issuer", "redirect", "scope", "manage_url", "manage_token")
     return Registration(
         client,
-        expires=_seconds(kept.get("expires")),
-        **{name: str(kept.get(name) or "") for name in names},
+        expires=_seconds(stored.get("expires")),
+        **{name: str(stored.get(name) or "") for name in names},
     )
 
 
-def _client(kept: Any) -> OAuthClient | None:
-    if not isinstance(kept, dict) or not isinstance(kept.get("id"), str):
+def _client(stored: Any) -> OAuthClient | None:
+    if not isinstance(stored, dict) or not isinstance(stored.get("id"), str):
         return None
-    return OAuthClient(kept["id"], str(kept.get("secret") or ""), str(kept.get("method") or ""))
+    return OAuthClient(stored["id"], str(stored.get("secret") or ""), str(stored.get("method") or ""))
 
 
-def _grant(kept: Any) -> Grant | None:
-    if not isinstance(kept, dict) or not isinstance(kept.get("access_token"), str):
+def _grant(stored: Any) -> Grant | None:
+    if not isinstance(stored, dict) or not isinstance(stored.get("access_token"), str):
         return None
-    expires = _seconds(kept.get("expires"))
-    renew_at = _seconds(kept.get("renew_at")) if "renew_at" in kept else max(0.0, expires - EARLY_S)
+    expires = _seconds(stored.get("expires"))
+    renew_at = _seconds(stored.get("renew_at")) if "renew_at" in stored else max(0.0, expires - EARLY_S)
     return Grant(
-        kept["access_token"],
+        stored["access_token"],
         expires=expires,
         renew_at=renew_at,
-        **{name: str(kept.get(name) or "") for name in ("refresh_token", "scope", "issuer")},
+        **{name: str(stored.get(name) or "") for name in ("refresh_token", "scope", "issuer")},
     )
 
 
-def _seconds(kept: Any) -> float:
-    return float(kept) if isinstance(kept, int | float) and not isinstance(kept, bool) else 0.0
+def _seconds(stored: Any) -> float:
+    return float(stored) if isinstance(stored, int | float) and not isinstance(stored, bool) else 0.0

@@ -106,16 +106,16 @@ class AuthorizationServer:
     scopes: tuple[str, ...] = ()
 
 
-async def find(asking: AuthorizationRequests, settings: OAuth, told: Challenge) -> AuthorizationServer:
+async def find(asking: AuthorizationRequests, settings: OAuth, challenge: Challenge) -> AuthorizationServer:
     """Return the authorization server of a remote server.
 
-    :param told: the challenge of the server's refusal.
+    :param challenge: the challenge of the server's refusal.
     :raise NeedsAuthorization: the server has no usable one; the text says why.
     :raise BackendError: its metadata could not be fetched.
     """
     if settings.authorization_server:
         return AuthorizationServer(await _described(asking, settings.authorization_server))
-    issuers, scopes = await _named(asking, told)
+    issuers, scopes = await _named(asking, challenge)
     faults: list[BackendError] = []
     for issuer in issuers or (oauth.undescribed_server(asking.remote.url).issuer,):
         try:
@@ -125,10 +125,12 @@ async def find(asking: AuthorizationRequests, settings: OAuth, told: Challenge) 
     raise faults[0]
 
 
-async def _named(asking: AuthorizationRequests, told: Challenge) -> tuple[tuple[str, ...], tuple[str, ...]]:
+async def _named(
+    asking: AuthorizationRequests, challenge: Challenge
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     # See Note [Places that are tried] in the rules; a document of another resource is ignored.
     url, fault = asking.remote.url, None
-    for each in oauth.resource_metadata_urls(url, told.metadata):
+    for each in oauth.resource_metadata_urls(url, challenge.metadata):
         found, fault = await _document(asking, each, fault)
         if found is None:
             continue
@@ -203,7 +205,7 @@ async def register(
         raise NeedsAuthorization(
             "its authorization server has no registration; set oauth.client_id in its entry"
         )
-    method, said = oauth.token_method(server), ""
+    method, reason = oauth.token_method(server), ""
     for scope in dict.fromkeys((*scopes, "")):
         body = json.dumps(oauth.registration(redirect, __version__, scope, method)).encode()
         headers = {"Content-Type": "application/json", **JSON}
@@ -212,12 +214,12 @@ async def register(
             return oauth.registered(decoded(answer), server.issuer, redirect, scope)
         if answer.status >= 500 or answer.status == 429:
             raise BackendError(f"the registration was answered with HTTP {answer.status}")
-        said = said or f"HTTP {answer.status}: {error_of(answer)}"
+        reason = reason or f"HTTP {answer.status}: {error_of(answer)}"
     if not server.is_described:
         raise NeedsAuthorization(
             "it wants an authorization, and nothing says where the gateway gets one", WITHOUT
         )
-    raise NeedsAuthorization(f"its authorization server does not register the gateway ({said})", WITHOUT)
+    raise NeedsAuthorization(f"its authorization server does not register the gateway ({reason})", WITHOUT)
 
 
 async def knows_client(asking: AuthorizationRequests, url: str) -> bool:
@@ -309,14 +311,14 @@ async def _asked_again(
         else:
             if answer.status not in NOT_WELL:
                 return answer
-            pause_s = min(max(wait_s, _said_wait(answer)), LONGEST_AGAIN_S)
+            pause_s = min(max(wait_s, _retry_after(answer)), LONGEST_AGAIN_S)
         await deferLater(asking.clock, pause_s)
     return await asking.post(url, headers, body)
 
 
-def _said_wait(answer: WebAnswer) -> float:
-    said = answer.headers.get(b"retry-after", b"")
-    return float(said) if said.isdigit() and len(said) < 6 else 0.0
+def _retry_after(answer: WebAnswer) -> float:
+    header = answer.headers.get(b"retry-after", b"")
+    return float(header) if header.isdigit() and len(header) < 6 else 0.0
 
 
 # Reading answers

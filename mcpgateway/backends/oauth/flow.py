@@ -84,10 +84,10 @@ class Authorizer:
         return self._accounts.headers(self._account)
 
     def refused(
-        self, status: int, said: str, used: Mapping[str, str], *, again: bool, asks: bool
+        self, status: int, header: str, used: Mapping[str, str], *, again: bool, asks: bool
     ) -> Deferred[Mapping[str, str]]:
         """Handle a refused request; fires with the headers for its next attempt."""
-        return self._accounts.refused(self._account, status, said, used, again=again, asks=asks)
+        return self._accounts.refused(self._account, status, header, used, again=again, asks=asks)
 
 
 class Accounts:
@@ -192,8 +192,8 @@ class Accounts:
         ):
             if found is not None:
                 self._known.forget(account, found.client)
-            told = Challenge(scope=found.scope if found is not None else "")
-            found = await self._begin(account, told)
+            challenge = Challenge(scope=found.scope if found is not None else "")
+            found = await self._begin(account, challenge)
         self.heard.wanted(account.name, account.owner)
         return _asking(found)
 
@@ -210,7 +210,7 @@ class Accounts:
         self,
         account: Account,
         status: int,
-        said: str,
+        header: str,
         used: Mapping[str, str],
         *,
         again: bool = False,
@@ -218,7 +218,7 @@ class Accounts:
     ) -> Deferred[Mapping[str, str]]:
         """Handle a request that was refused with 401 or 403; fires with the headers for its next attempt.
 
-        :param said: the ``WWW-Authenticate`` header.
+        :param header: the ``WWW-Authenticate`` header.
         :param used: the authorization headers of the refused request.
         :param again: these headers came from the first refusal; others of their kind would not help.
         :param asks: the request has a user, who may be asked to sign in.
@@ -228,17 +228,17 @@ class Accounts:
         """
         if _headers(account) != used and account.grant is not None:
             return succeed(_headers(account))  # a newer one has been stored meanwhile
-        told = oauth.challenge(said)
+        challenge = oauth.challenge(header)
         if status == 403 and account.grant is not None:
             granted = account.grant.scope
-            if told.scope and not oauth.more_wanted(account.settings.scopes, told.scope, granted):
-                return fail(_no_more(account, told.scope))
+            if challenge.scope and not oauth.more_wanted(account.settings.scopes, challenge.scope, granted):
+                return fail(_no_more(account, challenge.scope))
 
         is_old = status == 401 and not again
-        return Deferred.fromCoroutine(self._regained(account, told, is_old=is_old, asks=asks))
+        return Deferred.fromCoroutine(self._regained(account, challenge, is_old=is_old, asks=asks))
 
     async def _regained(
-        self, account: Account, told: Challenge, *, is_old: bool, asks: bool
+        self, account: Account, challenge: Challenge, *, is_old: bool, asks: bool
     ) -> Mapping[str, str]:
         grant = account.grant
         if is_old and grant is not None and grant.refresh_token:
@@ -246,7 +246,7 @@ class Accounts:
         if account.grant is grant or account.grant is None:
             if not (asks and self._asks):
                 raise NeedsAuthorization(WANTED, login(account.name))
-            await account.once(lambda: self._ask(account, told))
+            await account.once(lambda: self._ask(account, challenge))
         return _headers(account)
 
     # Renewal
@@ -301,20 +301,20 @@ class Accounts:
 
     # Sign-in
 
-    async def _ask(self, account: Account, told: Challenge) -> None:
+    async def _ask(self, account: Account, challenge: Challenge) -> None:
         found = self._sign_ins.of(account)
-        if found is None or not set(told.scope.split()) <= set(found.scope.split()):
-            found = await self._begin(account, told)
+        if found is None or not set(challenge.scope.split()) <= set(found.scope.split()):
+            found = await self._begin(account, challenge)
         self.heard.wanted(account.name, account.owner)
         raise _asking(found)
 
-    async def _begin(self, account: Account, told: Challenge) -> SignIn:
+    async def _begin(self, account: Account, challenge: Challenge) -> SignIn:
         account.found = None  # it may have changed
-        server = await self._known.server(account, told)
+        server = await self._known.server(account, challenge)
         granted = account.grant.scope if account.grant is not None else ""
         known = account.found.scopes if account.found is not None else ()
         scope = oauth.with_offline_access(
-            server, oauth.scope_for(account.settings.scopes, told.scope, known, granted)
+            server, oauth.scope_for(account.settings.scopes, challenge.scope, known, granted)
         )
         redirect = self._known.redirect
         client = self._known.client(account, server, redirect, scope)

@@ -76,8 +76,8 @@ class SignIns:
 
     def _make_room(self, owner: str) -> None:
         # A principal with many sign-ins loses its own oldest one.
-        theirs = [state for state, each in self._open.items() if each.account.owner == owner]
-        for state in theirs[: max(0, len(theirs) - OF_OWNER_LIMIT)]:
+        states = [state for state, each in self._open.items() if each.account.owner == owner]
+        for state in states[: max(0, len(states) - OF_OWNER_LIMIT)]:
             del self._open[state]
         while len(self._open) > OPEN_LIMIT:
             del self._open[next(iter(self._open))]
@@ -85,8 +85,8 @@ class SignIns:
     def of(self, account: Any) -> SignIn | None:
         """Return the open sign-in of an account, whose URL is shown now; None if there is none."""
         self._tidy()
-        mine = (each for each in self._open.values() if each.account is account and not each.code)
-        found = next(mine, None)
+        sign_ins = (each for each in self._open.values() if each.account is account and not each.code)
+        found = next(sign_ins, None)
         if found is not None:
             found.until = self._clock.seconds() + OPEN_S
         return found
@@ -140,9 +140,9 @@ class SignIns:
 
     def _take(self, found: SignIn, query: Mapping[str, str]) -> SignIn:
         del self._open[found.state]
-        said = query.get("iss")
-        if said != found.server.issuer and (
-            said is not None or ("state" in query and found.server.says_issuer)
+        issuer = query.get("iss")
+        if issuer != found.server.issuer and (
+            issuer is not None or ("state" in query and found.server.says_issuer)
         ):
             raise NeedsAuthorization("the answer is from another authorization server")
         if not query.get("code"):

@@ -92,14 +92,17 @@ class Body:
     def _part(self, part: _Field, value: Any) -> bytes:
         name = _escaped(part.name)
         head = f'Content-Disposition: form-data; name="{name}"'
-        said = self.tool.parts.get(part.name, "").partition(",")[0].strip()
+        content_type = self.tool.parts.get(part.name, "").partition(",")[0].strip()
         if isinstance(value, bytes):
-            kind, data = said or BYTES, value
+            kind, data = content_type or BYTES, value
             head += f'; filename="{name}"'
-        elif isinstance(value, dict) or is_json(said):
-            kind, data = said or JSON, json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+        elif isinstance(value, dict) or is_json(content_type):
+            kind, data = (
+                content_type or JSON,
+                json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"),
+            )
         else:
-            kind, data = said, text(value).encode("utf-8", "replace")
+            kind, data = content_type, text(value).encode("utf-8", "replace")
         if kind and _is_sound(kind):
             head += f"\r\nContent-Type: {kind}"
         return head.encode() + b"\r\n\r\n" + data + b"\r\n"

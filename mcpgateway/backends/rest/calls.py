@@ -160,10 +160,10 @@ class _Parts:
             self.query += WAYS.get(kind, exploded)(name, value)
 
     def _add_header(self, name: str, value: Any) -> None:
-        said = text(value)
-        if name.lower() in FORBIDDEN or not _TOKEN.match(name) or not _VALUE.match(said):
+        content = text(value)
+        if name.lower() in FORBIDDEN or not _TOKEN.match(name) or not _VALUE.match(content):
             raise InvalidParams(f"Argument {name} cannot be sent as a header")
-        self.headers[name.lower()] = said
+        self.headers[name.lower()] = content
 
 
 def _path(template: str, values: Mapping[str, str]) -> str:
@@ -188,9 +188,9 @@ def result_of(
     if 300 <= status < 400:
         return failed(f"{tool.method} was answered with a redirect (HTTP {status}), and none is followed.")
     if not 200 <= status < 300:
-        said = _decoded(body[: 4 * FAULT_SHOWN], parameters)[:FAULT_SHOWN] if _is_text(kind) else ""
+        excerpt = _decoded(body[: 4 * FAULT_SHOWN], parameters)[:FAULT_SHOWN] if _is_text(kind) else ""
         wants = f" (the service wants {tool.wants})" if status in (401, 403) and tool.wants else ""
-        return failed(f"HTTP {status}{wants}" + (f"\n\n{said}" if said else ""))
+        return failed(f"HTTP {status}{wants}" + (f"\n\n{excerpt}" if excerpt else ""))
     found = _content(url, status, kind, parameters, body)
     if tool.output is not None and not _agrees(tool.output, found.get("structuredContent")):
         found["structuredContent"] = {}  # the text has all of it; clients take no other for the tool's
@@ -203,11 +203,11 @@ def _agrees(output: Mapping[str, Any], content: Raw | None) -> bool:
 
 def _content(url: str, status: int, kind: str, parameters: str, body: bytes) -> dict[str, Any]:
     if not body:
-        return said_as_text(f"HTTP {status}, without content")
+        return text_result(f"HTTP {status}, without content")
     if kind == "application/json" or kind.endswith("+json"):
         return _json_result(body, _decoded(body, parameters))
     if _is_text(kind):
-        return said_as_text(_decoded(body, parameters))
+        return text_result(_decoded(body, parameters))
     data = b64encode(body).decode()
     if kind.startswith(("image/", "audio/")):
         return {"content": [{"type": kind[:5], "data": data, "mimeType": kind}], "isError": False}
@@ -218,13 +218,13 @@ def _content(url: str, status: int, kind: str, parameters: str, body: bytes) -> 
 
 
 def _json_result(body: bytes, text: str) -> dict[str, Any]:
-    found = said_as_text(text)
+    found = text_result(text)
     with suppress(GatewayError):  # it may be a list, or no JSON despite its media type
         found["structuredContent"] = jsonrpc.raw(jsonrpc.decode(body))
     return found
 
 
-def said_as_text(text: str) -> dict[str, Any]:
+def text_result(text: str) -> dict[str, Any]:
     """Return a result with one text."""
     return {"content": [{"type": "text", "text": text}], "isError": False}
 

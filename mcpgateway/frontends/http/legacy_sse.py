@@ -34,11 +34,11 @@ from mcpgateway.frontends.http.mcp import ALLOW_POST, accepted, is_json, refuse
 from mcpgateway.frontends.http.streams import Streams
 from mcpgateway.frontends.http.workspace_detection import (
     WorkspaceDetector,
+    claimed_owner,
+    claimed_pid,
     is_admin,
     known_id,
-    said_owner,
-    said_pid,
-    said_trace,
+    trace_of,
 )
 from mcpgateway.frontends.requests_under_way import RequestsUnderWay, error_for
 from mcpgateway.hub.dispatch import LegacyDispatcher
@@ -210,7 +210,9 @@ class LegacySse:
         elif not accepted(exchange.headers.get(b"accept")).sse:
             refuse(exchange, 406, "Not Acceptable: Client must accept text/event-stream")
         else:
-            self._placing.find(exchange, server, lambda its: self._open(exchange, server, its, principal))
+            self._placing.find(
+                exchange, server, lambda variant: self._open(exchange, server, variant, principal)
+            )
 
     def _open(self, exchange: Any, endpoint: ServerSpec, server: ServerSpec, principal: str) -> None:
         link = SseClient(self, exchange, endpoint, server, principal)
@@ -279,7 +281,7 @@ class LegacySse:
     def _submit(self, link: SseClient, message: Message, exchange: Any) -> None:
         call = Request(None, message, None, link, is_admin=is_admin(exchange))
         call.is_verbatim = not link.endpoint.view
-        call.trace = said_trace(exchange)
+        call.trace = trace_of(exchange)
         link.requests.add(call)
         try:
             call.session = self._session(link)
@@ -307,7 +309,7 @@ class LegacySse:
         call = Request(None, message, None, link)
         link.requests.add(call)
         link.leave("its client has begun another")
-        owner = self._owners.living(said_pid(exchange, said_owner(message)))
+        owner = self._owners.living(claimed_pid(exchange, claimed_owner(message)))
         begun = maybeDeferred(self._dispatcher.initialize, link.server, link.principal, message, owner)
         begun.addCallback(self._begun, link, call).addErrback(self._not_begun, call)
 

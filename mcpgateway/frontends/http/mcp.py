@@ -22,12 +22,12 @@ from mcpgateway.frontends.http.statuses import status_of
 from mcpgateway.frontends.http.streams import Accepted, PostStream, Streams
 from mcpgateway.frontends.http.workspace_detection import (
     WorkspaceDetector,
+    claimed_owner,
+    claimed_pid,
     is_admin,
     is_dotted,
     known_id,
-    said_owner,
-    said_pid,
-    said_trace,
+    trace_of,
 )
 from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.owners.owners import Owners
@@ -149,8 +149,8 @@ class LegacyEndpoint:
         try:
             message = jsonrpc.read_client(exchange.body)
             if modern.is_modern(message, headers.get(b"mcp-protocol-version")):
-                said = said_pid(exchange, None) if b"x-client-pid" in headers else None
-                pid = self._owners.living(said) if said is not None else None
+                claimed = claimed_pid(exchange, None) if b"x-client-pid" in headers else None
+                pid = self._owners.living(claimed) if claimed is not None else None
                 self._modern = self._modern or self._make_modern()
                 if owner_of(principal, server):
                     server = self._dispatcher.scopes.of_principal(server, principal)
@@ -191,7 +191,7 @@ class LegacyEndpoint:
         call = Request(session, message, None, sink, is_admin=is_admin(exchange))
         call.is_verbatim = not session.server.view
         call.is_dotted = is_dotted(exchange)
-        call.trace = said_trace(exchange)
+        call.trace = trace_of(exchange)
         try:
             call.token = message.token
             self._dispatcher.take(call)
@@ -299,7 +299,7 @@ class LegacyEndpoint:
                 trail.sink.carry_on(exchange)
 
     def _initialize(self, exchange: Any, server: ServerSpec, principal: str, message: Message) -> None:
-        owner = self._owners.living(said_pid(exchange, said_owner(message)))
+        owner = self._owners.living(claimed_pid(exchange, claimed_owner(message)))
         if owner is None:
             self._owners.expect(exchange.caller.inode)
         begun = self._dispatcher.initialize(server, principal, message, owner)

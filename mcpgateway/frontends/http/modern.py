@@ -17,7 +17,7 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, MalformedMessage
 from mcpgateway.frontends.http.statuses import modern_status, modern_status_of
 from mcpgateway.frontends.http.streams import Accepted, PostStream, Streams
-from mcpgateway.frontends.http.workspace_detection import RELAYED, is_admin, is_dotted, said_trace
+from mcpgateway.frontends.http.workspace_detection import RELAYED, is_admin, is_dotted, trace_of
 from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.modern_dispatch import ModernDispatcher
 from mcpgateway.interfaces import Request
@@ -111,7 +111,7 @@ class ModernEndpoint:
         call = Request(None, message, token, None, is_admin=is_admin(exchange))
         call.caller, call.is_verbatim = caller, not caller.server.view
         call.is_dotted = is_dotted(exchange)
-        call.trace, call.principal = said_trace(exchange), caller.principal
+        call.trace, call.principal = trace_of(exchange), caller.principal
         sink = call.sink = ModernPost(
             self._modern_dispatcher, call, self._streams, exchange, NOBODY, message.id, takes
         )

@@ -131,23 +131,23 @@ class Root:
         """Serve these servers, and views of all of them, from now on, and no others."""
         servers = [each for each in everything if not each.view]
         views = [each for each in everything if each.view]
-        ways: dict[bytes, RouteTarget] = {}
+        targets: dict[bytes, RouteTarget] = {}
         for server in servers:
-            ways[f"/{server.name}/sse".encode()] = RouteTarget(RouteClass.MCP, server, self._listen)
-            ways[f"/{server.name}/messages".encode()] = RouteTarget(RouteClass.MCP, server, self._say)
+            targets[f"/{server.name}/sse".encode()] = RouteTarget(RouteClass.MCP, server, self._listen)
+            targets[f"/{server.name}/messages".encode()] = RouteTarget(RouteClass.MCP, server, self._say)
         for server in servers:  # the last, so that /mcp/sse is the server of that name
-            way = RouteTarget(RouteClass.MCP, server, self._mcp.handle)
-            ways[f"/{server.name}/mcp".encode()] = way
+            target = RouteTarget(RouteClass.MCP, server, self._mcp.handle)
+            targets[f"/{server.name}/mcp".encode()] = target
             if server.name not in RESERVED_AFTER_MCP:
-                ways[f"/mcp/{server.name}".encode()] = way
+                targets[f"/mcp/{server.name}".encode()] = target
         for view in views:
-            ways[f"/{view.name}".encode()] = RouteTarget(RouteClass.MCP, view, self._mcp.handle)
+            targets[f"/{view.name}".encode()] = RouteTarget(RouteClass.MCP, view, self._mcp.handle)
             base = sse_base(view.name, is_view=True)  # longer or shorter than a server's path
-            ways[f"{base}/sse".encode()] = RouteTarget(RouteClass.MCP, view, self._listen)
-            ways[f"{base}/messages".encode()] = RouteTarget(RouteClass.MCP, view, self._say)
+            targets[f"{base}/sse".encode()] = RouteTarget(RouteClass.MCP, view, self._listen)
+            targets[f"{base}/messages".encode()] = RouteTarget(RouteClass.MCP, view, self._say)
         self._servers = {server.name: server for server in servers}
         self._views = {view.name: view for view in views}
-        self._ways = ways
+        self._ways = targets
 
     def apply(self, change: Change) -> None:
         """Apply a change of the configuration: servers of which only quiet settings differ keep their paths."""
@@ -160,9 +160,9 @@ class Root:
     def _replace(self, servers: Iterable[ServerSpec]) -> None:
         changed = {each.name: each for each in servers}
         self._servers |= changed
-        for path, way in self._ways.items():
-            if way.server is not None and not way.server.view and way.server.name in changed:
-                self._ways[path] = replace(way, server=changed[way.server.name])
+        for path, target in self._ways.items():
+            if target.server is not None and not target.server.view and target.server.name in changed:
+                self._ways[path] = replace(target, server=changed[target.server.name])
 
     def set_limits(self, limits: Limits) -> None:
         """Set the limit of bodies."""
@@ -174,21 +174,21 @@ class Root:
 
     def opened(self, exchange: Any) -> int:
         """Judge a request by its head; return the number of body bytes that it may have."""
-        way = self._ways.get(exchange.path)
-        if way is None:
-            way = self._find(exchange)
-        verdict = self._guard.judge(exchange, way.route)
+        target = self._ways.get(exchange.path)
+        if target is None:
+            target = self._find(exchange)
+        verdict = self._guard.judge(exchange, target.route)
         if isinstance(verdict, Deny):
-            self._turn_away(exchange, way, verdict)
+            self._turn_away(exchange, target, verdict)
             return 0
         if exchange.method not in METHODS:
             refuse(exchange, 405, "Method not allowed.")
             return 0
         if isinstance(verdict, Later):
-            exchange.route = AdmittedRequest(way, "", pending=verdict.known)
+            exchange.route = AdmittedRequest(target, "", pending=verdict.known)
         else:
-            exchange.route = AdmittedRequest(way, verdict.principal, verdict.is_admin, verdict.project)
-        return self._limits.body_bytes if way.route is RouteClass.MCP else self._limits.rest_body_bytes
+            exchange.route = AdmittedRequest(target, verdict.principal, verdict.is_admin, verdict.project)
+        return self._limits.body_bytes if target.route is RouteClass.MCP else self._limits.rest_body_bytes
 
     def would_refuse(self, exchange: Any) -> bool:
         """Return whether an admitted request would now be refused, or count for another principal."""
@@ -209,9 +209,9 @@ class Root:
         return msgspec.json.encode({"error": why, "hint": REMEDIES.get(why, PLAIN), **(data or {})})
 
     def _speaks_mcp(self, method: bytes, path: bytes) -> bool:
-        way = self._ways.get(path) or self._ways.get(unquote_to_bytes(path))
-        if way is not None:
-            return way.route is RouteClass.MCP
+        target = self._ways.get(path) or self._ways.get(unquote_to_bytes(path))
+        if target is not None:
+            return target.route is RouteClass.MCP
         if path == b"/":
             return method in MESSAGING
         return _class_of(method, path) is RouteClass.NOTHING and is_of_mcp(path)
@@ -219,22 +219,22 @@ class Root:
     def handle(self, exchange: Any) -> None:
         """Serve a request that the guard has admitted."""
         admitted: AdmittedRequest = exchange.route
-        way = admitted.way
+        target = admitted.way
         if admitted.pending is not None:
-            admitted.pending.addCallback(lambda _: self._judge_again(exchange, way))
+            admitted.pending.addCallback(lambda _: self._judge_again(exchange, target))
             admitted.pending.addErrback(self._broken, exchange)
-        elif self.is_disabled and way.route is RouteClass.MCP:
+        elif self.is_disabled and target.route is RouteClass.MCP:
             exchange.answer(503, DISABLED)
-        elif way.server is not None and way.serve is not None:
+        elif target.server is not None and target.serve is not None:
             # The server's definition may have changed while the body was received.
-            self._serve(exchange, way.serve, way.server, admitted.principal)
-        elif way.unknown or way.is_astray:
+            self._serve(exchange, target.serve, target.server, admitted.principal)
+        elif target.unknown or target.is_astray:
             looked = self.look_again()
             looked.addCallback(lambda _: self._once_more(exchange, admitted))
             looked.addErrback(self._broken, exchange)
-        elif way.route is RouteClass.PUBLIC and exchange.path.startswith(WELL_KNOWN):
+        elif target.route is RouteClass.PUBLIC and exchange.path.startswith(WELL_KNOWN):
             self._tell(exchange)
-        elif way.route is RouteClass.NOTHING:
+        elif target.route is RouteClass.NOTHING:
             _nothing(exchange)
         elif self._health.serves(exchange.path):
             self._health.handle(exchange)
@@ -254,16 +254,16 @@ class Root:
 
         render(exchange, self._site)
 
-    def _judge_again(self, exchange: Any, way: RouteTarget) -> None:
+    def _judge_again(self, exchange: Any, target: RouteTarget) -> None:
         if exchange.gone:
             return
-        verdict = self._guard.judge(exchange, way.route)
+        verdict = self._guard.judge(exchange, target.route)
         if isinstance(verdict, Later):
             verdict = Deny(503, "Tokens cannot be judged now: the authorization server does not say how", 1)
         if isinstance(verdict, Deny):
-            self._turn_away(exchange, way, verdict)
+            self._turn_away(exchange, target, verdict)
             return
-        exchange.route = AdmittedRequest(way, verdict.principal, verdict.is_admin, verdict.project)
+        exchange.route = AdmittedRequest(target, verdict.principal, verdict.is_admin, verdict.project)
         self.handle(exchange)
 
     def _tell(self, exchange: Any) -> None:
@@ -273,11 +273,11 @@ class Root:
         else:
             exchange.answer(200, msgspec.json.encode(found), extra=NO_STORE)
 
-    def _turn_away(self, exchange: Any, way: RouteTarget, verdict: Deny) -> None:
+    def _turn_away(self, exchange: Any, target: RouteTarget, verdict: Deny) -> None:
         extra = self._guard.challenge(exchange, verdict)
         if verdict.wait_s:
             extra += b"Retry-After: %d\r\n" % verdict.wait_s
-        if way.route is RouteClass.MCP:
+        if target.route is RouteClass.MCP:
             body = jsonrpc.error_bytes(b"null", Refused(verdict.why))
         else:
             body = msgspec.json.encode({"error": verdict.why, "hint": verdict.advice})
@@ -292,12 +292,12 @@ class Root:
 
     def _once_more(self, exchange: Any, admitted: AdmittedRequest) -> None:
         # The access class of the target is the same, so the request needs no other verdict.
-        way = self._ways.get(exchange.path) or self._find(exchange)
+        target = self._ways.get(exchange.path) or self._find(exchange)
         if exchange.gone:
             return
-        if way.server is not None and way.serve is not None:
-            way.serve(exchange, way.server, admitted.principal)
-        elif way.is_astray:
+        if target.server is not None and target.serve is not None:
+            target.serve(exchange, target.server, admitted.principal)
+        elif target.is_astray:
             exchange.answer(404, self.refusal(exchange.method, exchange.path, ASTRAY))
         else:
             self._serve_own(exchange, admitted.way.unknown, admitted.principal)

@@ -14,7 +14,7 @@ from mcpgateway.errors import GatewayError, UnknownServer
 from mcpgateway.frontends.http.statuses import status_of
 from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.hub.sessions import Sessions
-from mcpgateway.hub.workspaces import SaidPlace, Scopes
+from mcpgateway.hub.workspaces import ClaimedPlace, Scopes
 from mcpgateway.policy.access import Reach, is_client
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message
@@ -28,7 +28,7 @@ RELAYED = b"x-mcpgateway-stdio"
 """Sent by what relays a client on stdio."""
 
 
-def said_trace(exchange: Any) -> tuple[str, str] | None:
+def trace_of(exchange: Any) -> tuple[str, str] | None:
     """Return the trace context in the headers of a request."""
     parent = exchange.headers.get(b"traceparent")
     if parent is None:
@@ -57,8 +57,8 @@ class WorkspaceDetector:
         # process is searched.
         if not server.view or not _may_say(exchange):
             return server
-        said = said_place(exchange, self._owners)
-        place = self._scopes.place(said, exchange.caller) if said.is_explicit else None
+        claimed = claimed_place(exchange, self._owners)
+        place = self._scopes.place(claimed, exchange.caller) if claimed.is_explicit else None
         return self._scopes.variant(server, place) if place is not None else server
 
     def own(self, exchange: Any, name: str, sessions: Sessions, serve: Callable[[ServerSpec], None]) -> None:
@@ -81,7 +81,7 @@ class WorkspaceDetector:
     def goes_by_roots(self, exchange: Any) -> bool:
         """Return whether the workspace of a client depends on its roots."""
         may_say = not _is_bound(exchange) and exchange.caller.reach not in STRANGERS
-        return may_say and not said_place(exchange, self._owners).is_explicit
+        return may_say and not claimed_place(exchange, self._owners).is_explicit
 
     def refine(self, exchange: Any, link: Any) -> None:
         """Prefer the workspace that a message declares over that of the connection.
@@ -93,24 +93,26 @@ class WorkspaceDetector:
             return
         if not link.endpoint.view and not self._scopes.is_placed(link.endpoint):
             return
-        said = said_place(exchange, self._owners)
-        place = self._scopes.place(said, exchange.caller) if said.is_explicit else None
+        claimed = claimed_place(exchange, self._owners)
+        place = self._scopes.place(claimed, exchange.caller) if claimed.is_explicit else None
         if place is not None:
             link.server = self._scopes.variant(link.endpoint, place)
 
     def locate(self, exchange: Any, serve: Callable[[WorkingDirectory], None]) -> None:
         """Pass the working directory of an exchange's client to ``serve``; errors of `serve` are answered."""
-        said = said_place(exchange, self._owners)
-        place = self._scopes.place(said, exchange.caller)
+        claimed = claimed_place(exchange, self._owners)
+        place = self._scopes.place(claimed, exchange.caller)
         if place is not None:
             self._serve(serve, place, exchange)
             return
         looked = self._scopes.look_for(exchange.caller)
-        looked.addCallback(lambda _: self._looked(exchange, said, serve))
+        looked.addCallback(lambda _: self._looked(exchange, claimed, serve))
         looked.addErrback(self._broken, exchange)
 
-    def _looked(self, exchange: Any, said: SaidPlace, serve: Callable[[WorkingDirectory], None]) -> None:
-        place = self._scopes.place(said, exchange.caller)
+    def _looked(
+        self, exchange: Any, claimed: ClaimedPlace, serve: Callable[[WorkingDirectory], None]
+    ) -> None:
+        place = self._scopes.place(claimed, exchange.caller)
         if place is not None and not exchange.gone:
             self._serve(serve, place, exchange)
 
@@ -134,7 +136,7 @@ def _refuse(_: WorkingDirectory) -> None:
     raise GatewayError("Internal error: it could not be found out whose request this is")
 
 
-def said_place(exchange: Any, owners: Owners) -> SaidPlace:
+def claimed_place(exchange: Any, owners: Owners) -> ClaimedPlace:
     """Return the directory that a request declares; only the user's own programs may name any path.
 
     A path on another machine has no meaning here.  Other users, and callers with a credential of their own, cannot
@@ -142,17 +144,19 @@ def said_place(exchange: Any, owners: Owners) -> SaidPlace:
     """
     headers = exchange.headers
     if exchange.route is not None and exchange.route.project:
-        return SaidPlace(project=exchange.route.project)  # the token is for that project
+        return ClaimedPlace(project=exchange.route.project)  # the token is for that project
     project = _text(headers.get(b"x-mcp-project"))
     if exchange.caller.reach in STRANGERS or _is_bound(exchange):
-        return SaidPlace(project="" if unquote(project).startswith("/") else project)  # `Scopes` reads both
+        return ClaimedPlace(
+            project="" if unquote(project).startswith("/") else project
+        )  # `Scopes` reads both
     path = _text(headers.get(b"mcp-project-path")) or _project_in(exchange.query)
     body = _params(exchange.body) if not path and not project else None
-    pid = owners.living(said_pid(exchange, _pid_in(body)))
+    pid = owners.living(claimed_pid(exchange, _pid_in(body)))
     cwd = _cwd_in(body)
     if not cwd and (found := headers.get(b"x-client-cwd", b"")).startswith(b"/"):
         cwd = _text(found)  # otherwise a variable of the header's template is not set in the client
-    return SaidPlace(path, project, cwd, pid or 0)
+    return ClaimedPlace(path, project, cwd, pid or 0)
 
 
 def _is_bound(exchange: Any) -> bool:
@@ -204,19 +208,19 @@ def _pid_in(params: Envelope | None) -> int | None:
     return next(found, None)
 
 
-def said_pid(exchange: Any, said: int | None) -> int | None:
-    """Return the process that a request comes from; its header precedes ``said``, the value in its body."""
+def claimed_pid(exchange: Any, in_body: int | None) -> int | None:
+    """Return the process that a request comes from; its header precedes the value in its body."""
     # Two older ways to declare a session's owner; a wrong number must never fail an initialize, and a number of another
     # machine has no meaning here.
     if exchange.caller.reach is Reach.REMOTE:
         return None
     header = exchange.headers.get(b"x-client-pid")
     if header is not None and header.isdigit() and len(header) <= 10:
-        said = int(header)
-    return said if said is not None and 0 < said < PID_LIMIT else None
+        in_body = int(header)
+    return in_body if in_body is not None and 0 < in_body < PID_LIMIT else None
 
 
-def said_owner(message: Message) -> int | None:
+def claimed_owner(message: Message) -> int | None:
     """Return the process that an ``initialize`` declares as the owner of its session."""
     return jsonrpc.integer(peek.members(message.params, "clientInfo").get("pid"))
 

@@ -63,8 +63,8 @@ class Manhole:
         try:
             where, port, factory = listen(what)
         except (ConfigError, CannotListenError, OSError, ImportError) as why:
-            said = EXTRA if isinstance(why, ImportError) else str(why)
-            self.log.error("the manhole cannot be opened: {why}", event="manhole.failed", why=said)
+            reason = EXTRA if isinstance(why, ImportError) else str(why)
+            self.log.error("the manhole cannot be opened: {why}", event="manhole.failed", why=reason)
             return
         self._ports.append((port, factory))
         self.log.warn(

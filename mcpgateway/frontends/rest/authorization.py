@@ -54,8 +54,8 @@ class Authorization:
 
     async def agree(self, asked: OperationRequest) -> OperationAnswer:
         """Confirm the principal of a sign-in."""
-        said = parse_qs(asked.body.decode("ascii", "replace"), max_num_fields=10)
-        return await self._told(self._sign_ins.agreed(said.get("key", [""])[0]))
+        form = parse_qs(asked.body.decode("ascii", "replace"), max_num_fields=10)
+        return await self._told(self._sign_ins.agreed(form.get("key", [""])[0]))
 
     async def document(self, _: OperationRequest) -> Any:
         """Return the gateway's client ID metadata document."""

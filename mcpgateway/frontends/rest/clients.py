@@ -28,15 +28,15 @@ class ClientRoutes:
 
     async def register(self, asked: OperationRequest) -> Any:
         """Enrol a client's files."""
-        said = asked.said(EXPECTED)
+        body = asked.json_object(EXPECTED)
         self._files.check_may_run(asked.principal)
-        return await self._files.register(said.get("tool"), said.get("configPath"))
+        return await self._files.register(body.get("tool"), body.get("configPath"))
 
     async def register_project(self, asked: OperationRequest) -> Any:
         """Enrol a project's file."""
-        said = asked.said(EXPECTED)
+        body = asked.json_object(EXPECTED)
         self._files.check_may_run(asked.principal)
-        return await self._files.register_project(said.get("configPath"))
+        return await self._files.register_project(body.get("configPath"))
 
     async def disable(self, _: OperationRequest) -> Any:
         """Switch the gateway off softly: clients' own servers are restored, and the gateway goes on running."""

@@ -67,11 +67,11 @@ class ImmortermRoutes:
 
     async def install(self, asked: OperationRequest) -> Any:
         """Validate a server, and add it to the configuration if it works."""
-        said = asked.said(EXPECTED)
-        name = said.get("name")
-        if not isinstance(name, str) or not name or not said.get("command"):
+        body = asked.json_object(EXPECTED)
+        name = body.get("name")
+        if not isinstance(name, str) or not name or not body.get("command"):
             raise InvalidParams('"name" and "command" are needed', EXPECTED)
-        definition = _definition(said)
+        definition = _definition(body)
         check_name(name)
         check_definition(definition, may_hold_secrets=True)
         installing = self._installing()
@@ -81,5 +81,5 @@ class ImmortermRoutes:
         return {"ok": True, "server": name, "installed": True, "tools": list(done.tools)}
 
 
-def _definition(said: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: said[key] for key in ("command", "args", "env", "cwd") if said.get(key)}
+def _definition(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: body[key] for key in ("command", "args", "env", "cwd") if body.get(key)}

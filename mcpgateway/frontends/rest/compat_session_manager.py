@@ -59,7 +59,7 @@ class DaemonRoutes:
 
 
 def _name(asked: OperationRequest) -> str:
-    found = asked.said(EXPECTED).get("name") if asked.body.strip() else None
+    found = asked.json_object(EXPECTED).get("name") if asked.body.strip() else None
     if not isinstance(found, str) or not found:
         raise InvalidParams("Missing daemon name", EXPECTED)
     return found

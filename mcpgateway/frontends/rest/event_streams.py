@@ -183,13 +183,13 @@ class Readers:
         if number < self._most():
             return
         greediest = max(self._reading, key=lambda each: len(self._reading[each]), default=caller)
-        theirs = self._reading.get(greediest, [])
-        if len(theirs) <= len(self._reading.get(caller, ())) + 1:
+        readers = self._reading.get(greediest, [])
+        if len(readers) <= len(self._reading.get(caller, ())) + 1:
             raise Overloaded(
                 f"{number} streams are read, and gateway.limits.log_streams allows no more",
                 "end one of them, or raise the limit",
             )
-        theirs[-1].put_off()
+        readers[-1].put_off()
 
     async def serve(
         self,
@@ -215,7 +215,7 @@ class Readers:
             reader.close()
 
     def _forget(self, caller: str, reader: StreamReader) -> None:
-        theirs = self._reading[caller]
-        theirs.remove(reader)
-        if not theirs:
+        readers = self._reading[caller]
+        readers.remove(reader)
+        if not readers:
             del self._reading[caller]

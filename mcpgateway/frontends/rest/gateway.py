@@ -35,8 +35,8 @@ class GatewayRoutes:
 
     async def wait(self, asked: OperationRequest) -> Any:
         """Start servers, and wait until they are ready for calls."""
-        said = asked.said(EXPECTED)
-        servers, limit_ms = said.get("servers"), said.get("timeout_ms", WAIT_S * 1000)
+        body = asked.json_object(EXPECTED)
+        servers, limit_ms = body.get("servers"), body.get("timeout_ms", WAIT_S * 1000)
         if not isinstance(servers, list) or not all(isinstance(each, str) for each in servers):
             raise InvalidParams('"servers" must be a list of names', EXPECTED)
         if isinstance(limit_ms, bool) or not isinstance(limit_ms, int | float) or not limit_ms >= 1:

@@ -31,8 +31,8 @@ class LoginRoutes:
 
     async def login(self, asked: OperationRequest) -> Any:
         """Return the address at which the caller signs in, or complete a sign-in with the pasted redirect."""
-        said = asked.said(EXPECTED) if asked.body.strip() else {}
-        again, answer = said.get("again", False), said.get("answer")
+        body = asked.json_object(EXPECTED) if asked.body.strip() else {}
+        again, answer = body.get("again", False), body.get("answer")
         if not isinstance(again, bool):
             raise InvalidParams('"again" must be true or false', EXPECTED)
         if answer is not None and not isinstance(answer, str):
@@ -57,10 +57,10 @@ class LoginRoutes:
 
 
 def _limit(asked: OperationRequest) -> float:
-    said = asked.query.get("wait")
-    if said is None:
+    text = asked.query.get("wait")
+    if text is None:
         return 0.0
-    seconds = seconds_in(said)
+    seconds = seconds_in(text)
     if seconds is None:
         raise InvalidParams(f'"wait" must be {DURATION_WORDS}')
     return min(seconds, WAIT_S)

@@ -76,8 +76,8 @@ class LogRoutes:
 
 def _last(asked: OperationRequest) -> str | None:
     # An id that is none of the gateway's counts as no id.
-    said = asked.header(LAST_ID)
-    return said if said and _is_time(said) else None
+    identifier = asked.header(LAST_ID)
+    return identifier if identifier and _is_time(identifier) else None
 
 
 def _is_time(text: str) -> bool:

@@ -110,7 +110,7 @@ class OperationRequest:
         except GatewayError:
             raise InvalidParams("the body: expected a JSON object", expected) from None
 
-    def said(self, expected: str = "") -> dict[str, Any]:
+    def json_object(self, expected: str = "") -> dict[str, Any]:
         """Return the JSON object in the body, decoded.
 
         :param expected: description of a valid body, for the error.

@@ -81,17 +81,17 @@ class ServerRoutes:
 
     async def add(self, asked: OperationRequest) -> OperationAnswer:
         """Add a server, and start it unless it is switched off."""
-        said = asked.said(DEFINED)
+        body = asked.json_object(DEFINED)
         limit_s = _limit(asked)
-        name, definition = read_name(said), read_definition(said)
+        name, definition = read_name(body), read_definition(body)
         self._check_reach(asked, is_run_here=runs_here(definition))
         return await self._added(self._entries.add(name, definition), definition, limit_s)
 
     async def put(self, asked: OperationRequest) -> OperationAnswer:
         """Add a server, or replace its definition."""
-        said = asked.said(DEFINED)
-        limit_s, name, definition = _limit(asked), asked.path["name"], read_definition(said)
-        if said.get("name", name) != name:
+        body = asked.json_object(DEFINED)
+        limit_s, name, definition = _limit(asked), asked.path["name"], read_definition(body)
+        if body.get("name", name) != name:
             raise InvalidParams("the name in the body is another than in the path", "PATCH renames servers")
         self._check_reach(asked, is_run_here=runs_here(definition))
         condition = read_condition(asked.header("if-match"), asked.header("if-none-match"))
@@ -104,7 +104,7 @@ class ServerRoutes:
 
     async def patch(self, asked: OperationRequest) -> OperationAnswer:
         """Switch a server on or off, change its keys, variables or headers, or rename it."""
-        patch = read_patch(asked.said(EXPECTED))
+        patch = read_patch(asked.json_object(EXPECTED))
         if patch.gives and not asked.is_admin:
             raise NotEntitled(
                 "what a server runs and is given is as powerful as its command: that needs the admin token",
@@ -213,10 +213,10 @@ def _limit(asked: OperationRequest) -> float:
 
     :raise InvalidParams: the time in the request is malformed.
     """
-    said = asked.query.get("wait")
-    if said is None:
+    text = asked.query.get("wait")
+    if text is None:
         return 0.0
-    seconds = seconds_in(said)
+    seconds = seconds_in(text)
     if seconds is None:
         raise InvalidParams(f'"wait" must be {DURATION_WORDS}')
     return min(seconds, WAIT_S)

@@ -25,10 +25,10 @@ class SessionRoutes:
 
     async def listed(self, asked: OperationRequest) -> Any:
         """Return the sessions in use, the one with the latest message first."""
-        said = asked.query
-        pid = _pid(said["pid"]) if "pid" in said else None
-        limit = number("limit", said["limit"]) if "limit" in said else LISTED_LIMIT
-        found = self._book.listed(server=said.get("server", ""), pid=pid, limit=min(limit, LISTED_LIMIT))
+        query = asked.query
+        pid = _pid(query["pid"]) if "pid" in query else None
+        limit = number("limit", query["limit"]) if "limit" in query else LISTED_LIMIT
+        found = self._book.listed(server=query.get("server", ""), pid=pid, limit=min(limit, LISTED_LIMIT))
         return {"sessions": found, "count": len(self._dispatcher.sessions)}
 
     async def kill(self, asked: OperationRequest) -> Any:
@@ -40,10 +40,10 @@ class SessionRoutes:
 
     async def kill_some(self, asked: OperationRequest) -> Any:
         """End the sessions of a process, or all of them."""
-        said = asked.query
-        if "pid" in said:
-            return _told(self._book.end_owned_by(_pid(said["pid"])))
-        if said.get("all", "") in ("1", "true"):
+        query = asked.query
+        if "pid" in query:
+            return _told(self._book.end_owned_by(_pid(query["pid"])))
+        if query.get("all", "") in ("1", "true"):
             return _told(self._book.end_all())
         raise InvalidParams("which sessions?", WHICH)
 

@@ -171,9 +171,9 @@ def _versioned(_: ControlPlane, request: Any, rest: str) -> bytes:
 
 def _no_route(_: ControlPlane, request: IRequest, failure: Failure) -> bytes:
     # The guard has let nothing through but what is declared; this is what Klein cannot take apart.
-    said: Any = failure.value
-    request.setResponseCode(said.code)
-    body = {"error": said.name, "hint": "GET /api/v1/openapi.json lists what there is"}
+    error: Any = failure.value
+    request.setResponseCode(error.code)
+    body = {"error": error.name, "hint": "GET /api/v1/openapi.json lists what there is"}
     return _framed(request, _encoded(body))
 
 

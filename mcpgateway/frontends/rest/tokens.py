@@ -31,17 +31,17 @@ class TokenRoutes:
 
     async def create(self, asked: OperationRequest) -> Any:
         """Make a token for an agent."""
-        said = asked.said(EXPECTED)
+        body = asked.json_object(EXPECTED)
         # A malformed limit must not make a token without a limit.
-        strange = sorted(said.keys() - MEMBERS)
+        strange = sorted(body.keys() - MEMBERS)
         if strange:
             raise InvalidParams(f"{strange[0][:40]!r} is not known here", EXPECTED)
         made, secret = self._issuing.create(
-            _text(said, "name"),
-            servers=_texts(said, "servers"),
-            tools=_texts(said, "tools"),
-            read_only=_flag(said, "read_only"),
-            lasts_s=_seconds(said),
+            _text(body, "name"),
+            servers=_texts(body, "servers"),
+            tools=_texts(body, "tools"),
+            read_only=_flag(body, "read_only"),
+            lasts_s=_seconds(body),
         )
         return OperationAnswer(201, {"token": secret, **made.shown(made.created)})
 
@@ -52,8 +52,8 @@ class TokenRoutes:
 
     async def rotate(self, asked: OperationRequest) -> Any:
         """Replace the gateway's own tokens."""
-        said = asked.said('such as {"which": ["auth"]}') if asked.body.strip() else {}
-        which = _texts(said, "which") or ["auth"]
+        body = asked.json_object('such as {"which": ["auth"]}') if asked.body.strip() else {}
+        which = _texts(body, "which") or ["auth"]
         if not set(which) <= OWN.keys():
             raise InvalidParams('"which" names auth, admin, or both')
         which = sorted(set(which))
@@ -62,39 +62,39 @@ class TokenRoutes:
 
     async def require(self, asked: OperationRequest) -> Any:
         """Require tokens from clients on this machine, or not."""
-        said = asked.said('such as {"required": true}')
-        if not isinstance(said.get("required"), bool):
+        body = asked.json_object('such as {"required": true}')
+        if not isinstance(body.get("required"), bool):
             raise InvalidParams('"required" must be true or false')
         try:
-            self._issuing.require(is_required=said["required"])
+            self._issuing.require(is_required=body["required"])
         except ConfigError as why:
             raise NotWritten(why.message, "set gateway.auth_mcp_transport by hand") from why
         return {"required": self._issuing.is_required}
 
 
-def _text(said: dict[str, Any], name: str) -> str:
-    found = said.get(name)
+def _text(body: dict[str, Any], name: str) -> str:
+    found = body.get(name)
     if not isinstance(found, str):
         raise InvalidParams(f'"{name}" must be a text', EXPECTED)
     return found
 
 
-def _texts(said: dict[str, Any], name: str) -> list[str]:
-    found = said.get(name, [])
+def _texts(body: dict[str, Any], name: str) -> list[str]:
+    found = body.get(name, [])
     if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
         raise InvalidParams(f'"{name}" must be a list of texts', EXPECTED)
     return found
 
 
-def _flag(said: dict[str, Any], name: str) -> bool:
-    found = said.get(name, False)
+def _flag(body: dict[str, Any], name: str) -> bool:
+    found = body.get(name, False)
     if not isinstance(found, bool):
         raise InvalidParams(f'"{name}" must be true or false', EXPECTED)
     return found
 
 
-def _seconds(said: dict[str, Any]) -> float:
-    found = said.get("expires_in", 0)
+def _seconds(body: dict[str, Any]) -> float:
+    found = body.get("expires_in", 0)
     if isinstance(found, bool) or not isinstance(found, int | float):
         raise InvalidParams('"expires_in" must be a number of seconds', EXPECTED)
     return min(found, TOO_LONG_S)  # no number is too large to be compared

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import InvalidParams
-from mcpgateway.frontends.http.workspace_detection import said_place
+from mcpgateway.frontends.http.workspace_detection import claimed_place
 from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest, number
 from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.owners.owners import Owners
@@ -63,10 +63,10 @@ class ToolCaller:
 
     def _place(self) -> Deferred[WorkingDirectory]:
         scopes, peer = self._dispatcher.scopes, self._exchange.caller
-        said = said_place(self._exchange, self._owners)
-        place = scopes.place(said, peer)
+        claimed = claimed_place(self._exchange, self._owners)
+        place = scopes.place(claimed, peer)
         looked = scopes.look_for(peer) if place is None else succeed(None)
-        return looked.addCallback(lambda _: place or scopes.place(said, peer) or WorkingDirectory())
+        return looked.addCallback(lambda _: place or scopes.place(claimed, peer) or WorkingDirectory())
 
 
 class ToolRoutes:
@@ -80,14 +80,14 @@ class ToolRoutes:
 
     async def listed(self, asked: OperationRequest) -> Any:
         """Return all tools, those of one server, or those that match a question."""
-        said = asked.query
-        caller, server = self._caller(asked), said.get("server", "")
-        if "q" not in said:
+        query = asked.query
+        caller, server = self._caller(asked), query.get("server", "")
+        if "q" not in query:
             found = await self._toolbox.tools(caller, server)
             return OperationAnswer(
                 value=found.tools, headers={MISSING: ", ".join(found.missing)} if found.missing else {}
             )
-        return await self._toolbox.search(caller, said["q"], _limit(said), server)
+        return await self._toolbox.search(caller, query["q"], _limit(query), server)
 
     async def describe(self, asked: OperationRequest) -> Any:
         """Return the complete description of a tool."""
@@ -119,16 +119,16 @@ class ToolRoutes:
 
     async def discover(self, asked: OperationRequest) -> Any:
         """Read the lists of servers; a request during a discovery gets the progress of the running one."""
-        said = asked.members(EXPECTED)
-        servers, limit_s = self._named(said), _seconds(said, LIMIT_S)
+        members = asked.members(EXPECTED)
+        servers, limit_s = self._named(members), _seconds(members, LIMIT_S)
         if not self._discovery.is_running:
             self._discovery.begin(servers, limit_s)
         return OperationAnswer(202, self._discovery.shown())
 
-    def _named(self, said: Mapping[str, Raw]) -> list[ServerSpec]:
+    def _named(self, members: Mapping[str, Raw]) -> list[ServerSpec]:
         known = self._dispatcher.servers
         try:
-            names = msgspec.json.decode(said["servers"], type=list[str]) if "servers" in said else []
+            names = msgspec.json.decode(members["servers"], type=list[str]) if "servers" in members else []
         except msgspec.DecodeError:
             raise InvalidParams('"servers" must be a list of names') from None
         chosen = [self._toolbox.server(each) for each in dict.fromkeys(names)]
@@ -154,21 +154,21 @@ class CallBody:
 
 
 def _wanted(asked: OperationRequest) -> CallBody:
-    said = asked.members(EXPECTED)
-    arguments = next((said[name] for name in ("arguments", "args") if name in said), jsonrpc.EMPTY)
+    members = asked.members(EXPECTED)
+    arguments = next((members[name] for name in ("arguments", "args") if name in members), jsonrpc.EMPTY)
     if arguments == jsonrpc.NULL:
         arguments = jsonrpc.EMPTY
     if not bytes(arguments).startswith(b"{"):
         raise InvalidParams('"arguments" must be an object', EXPECTED)
     try:
-        tool = msgspec.json.decode(said["tool"], type=str) if "tool" in said else ""
+        tool = msgspec.json.decode(members["tool"], type=str) if "tool" in members else ""
     except msgspec.DecodeError:
         raise InvalidParams('"tool" must be a string', EXPECTED) from None
-    return CallBody(tool, arguments, _seconds(said, CALL_S))
+    return CallBody(tool, arguments, _seconds(members, CALL_S))
 
 
-def _seconds(said: Mapping[str, Raw], most: float) -> float:
-    raw = next((said[name] for name in ("timeout_ms", "timeoutMs") if name in said), None)
+def _seconds(members: Mapping[str, Raw], most: float) -> float:
+    raw = next((members[name] for name in ("timeout_ms", "timeoutMs") if name in members), None)
     if raw is None:
         return most
     found = jsonrpc.integer(raw)
@@ -177,14 +177,14 @@ def _seconds(said: Mapping[str, Raw], most: float) -> float:
     return min(found / 1000, CALL_S)
 
 
-def _limit(said: Mapping[str, str]) -> int:
-    return max(1, min(number("limit", said.get("limit", str(FOUND))), FOUND_MOST))
+def _limit(query: Mapping[str, str]) -> int:
+    return max(1, min(number("limit", query.get("limit", str(FOUND))), FOUND_MOST))
 
 
-def _part(said: Mapping[str, str]) -> dict[str, Any]:
+def _part(query: Mapping[str, str]) -> dict[str, Any]:
     """Return the arguments of ``get_result`` from a query, whose values are texts."""
     made: dict[str, Any] = {}
-    for name, text in said.items():
+    for name, text in query.items():
         if name in WHOLE_NUMBERS:
             made[name] = number(name, text)
         elif name in FLAGS:

@@ -27,8 +27,8 @@ class TracingRoutes:
 
     async def record(self, asked: OperationRequest) -> Any:
         """Return the recorded messages of a server."""
-        name, said = asked.path["name"], asked.query.get("limit")
-        lines = await self._recording.export(name, None if said is None else number("limit", said))
+        name, limit = asked.path["name"], asked.query.get("limit")
+        lines = await self._recording.export(name, None if limit is None else number("limit", limit))
         if not lines and not self._why.is_known(name):
             raise UnknownServer(f"Unknown server: {name}")
         return {"server": name, "lines": lines}
@@ -37,7 +37,7 @@ class TracingRoutes:
         """Return the latest lines of the activity log."""
         if self._activity is None:
             raise NotThere("nothing is written down", "gateway.trace.activity switches it on")
-        said = dict(asked.query)
-        most = number("limit", said.pop("limit", str(SHOWN)))
-        wanted = {name: said[name] for name in MEMBERS if said.get(name)}
+        query = dict(asked.query)
+        most = number("limit", query.pop("limit", str(SHOWN)))
+        wanted = {name: query[name] for name in MEMBERS if query.get(name)}
         return {"records": self._activity.find(most, **wanted)}

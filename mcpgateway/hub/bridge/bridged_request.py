@@ -120,29 +120,29 @@ class BridgedRequest:
 
         :return: True if the message is dealt with.
         """
-        said = jsonrpc.decode(message)
-        method = peek.text(said, "method") or ""
-        if "id" in said:
-            return self.owner.asked(self, method, said)
+        envelope = jsonrpc.decode(message)
+        method = peek.text(envelope, "method") or ""
+        if "id" in envelope:
+            return self.owner.asked(self, method, envelope)
         if method == "notifications/cancelled":
-            return self._taken_back(said)
-        if self.client is None or not self._is_for_it(method, said):
+            return self._taken_back(envelope)
+        if self.client is None or not self._is_for_it(method, envelope):
             return True
         return bool(self.client.sink.noticed(self.client, message))
 
-    def _taken_back(self, said: Envelope) -> bool:
-        number = jsonrpc.integer(peek.members(said, "params").get("requestId"))
+    def _taken_back(self, envelope: Envelope) -> bool:
+        number = jsonrpc.integer(peek.members(envelope, "params").get("requestId"))
         self.asked.pop(number or 0, None)
         return True
 
-    def _is_for_it(self, method: str, said: Envelope) -> bool:
+    def _is_for_it(self, method: str, envelope: Envelope) -> bool:
         # A notification does not name its call, so it is passed on only while a single call is under way.
         slot: Upstream | None = self.slot
         if self.slot is not None and self.slot.replicas is not None:
             slot = self.slot.replicas.holder(self.request)
         if slot is None or len(slot.calls()) != 1:
             return False
-        wanted, level = self.request.level, peek.text(peek.members(said, "params"), "level")
+        wanted, level = self.request.level, peek.text(peek.members(envelope, "params"), "level")
         return method != LOG_MESSAGE or (wanted is not None and routing.admits(wanted, level or ""))
 
 
@@ -151,9 +151,9 @@ def answers_in(params: Envelope) -> Envelope:
 
     :raise InvalidParams: the member, or one of its members, is no object.
     """
-    said = params["inputResponses"]
+    responses = params["inputResponses"]
     answers = peek.members(params, "inputResponses")
-    if bytes(said)[:1] != b"{" or any(bytes(each)[:1] != b"{" for each in answers.values()):
+    if bytes(responses)[:1] != b"{" or any(bytes(each)[:1] != b"{" for each in answers.values()):
         raise InvalidParams("Invalid params: inputResponses and each of its members must be an object")
     return answers
 

@@ -309,6 +309,6 @@ class ExclusiveChildren:
 
 def _info(meta: Envelope) -> Raw | None:
     # All clients of a group share the handshake of the first, so ``clientInfo`` that a server would refuse is left out.
-    said = peek.members(meta, modern.INFO_KEY)
-    is_sound = all(bytes(said.get(name, b""))[:1] == b'"' for name in ("name", "version"))
+    info = peek.members(meta, modern.INFO_KEY)
+    is_sound = all(bytes(info.get(name, b""))[:1] == b'"' for name in ("name", "version"))
     return meta[modern.INFO_KEY] if is_sound else None

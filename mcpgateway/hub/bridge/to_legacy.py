@@ -142,8 +142,8 @@ class ToLegacy:
         if not (offers_something(offer) and self.exclusive.asks(server)):
             return self._pool.handshake_of(server, offer)
         info = peek.mapping(meta, modern.INFO_KEY) or {"name": "mcpgateway"}
-        said = {"protocolVersion": LATEST_LEGACY, "capabilities": offer, "clientInfo": info}
-        return legacy_handshake(said)
+        params = {"protocolVersion": LATEST_LEGACY, "capabilities": offer, "clientInfo": info}
+        return legacy_handshake(params)
 
     def _later(self, known: Deferred[None], request: Request, peer: int) -> None:
         known.addCallback(lambda _: None if request.sink.is_gone else self._enter(request, peer))
@@ -398,8 +398,8 @@ class ToLegacy:
         self._parked.park(bridged, client, {f"q{number}": each for number, each in bridged.asked.items()})
         group = bridged.group
         if group is not None and self.exclusive.is_past_its_share(group, bridged.client_key):
-            mine = (each for each in self._parked_in(group) if each.client_key == bridged.client_key)
-            self._give_up(next(mine), "its client leaves too many questions open")
+            parked = (each for each in self._parked_in(group) if each.client_key == bridged.client_key)
+            self._give_up(next(parked), "its client leaves too many questions open")
 
     def _resume(self, client: Request, peer: int) -> None:
         params = client.message.params or {}
@@ -437,15 +437,15 @@ class ToLegacy:
             if result is not None:
                 del bridged.asked[number]
                 envelope = {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.raw(number), "result": result}
-                said = Message(MessageKind.RESPONSE, envelope, id=b"%d" % number)
-                self._questions.answered(bridged.request.session, said)
+                response = Message(MessageKind.RESPONSE, envelope, id=b"%d" % number)
+                self._questions.answered(bridged.request.session, response)
 
     def _opened(self, bridged: BridgedRequest, client: Request, answers: Envelope, peer: int) -> None:
         # The client has opened the pages, and repeats its request.
-        said = {number: peek.members(answers, f"q{number}") for number in bridged.asked}
-        if any(action and peek.text(action, "action") != "accept" for action in said.values()):
+        results = {number: peek.members(answers, f"q{number}") for number in bridged.asked}
+        if any(action and peek.text(action, "action") != "accept" for action in results.values()):
             raise UserDeclined("the user did not go where the server wanted them to")
-        bridged.asked = {number: each for number, each in bridged.asked.items() if not said[number]}
+        bridged.asked = {number: each for number, each in bridged.asked.items() if not results[number]}
         if bridged.asked:
             self._park(bridged, client)
         else:

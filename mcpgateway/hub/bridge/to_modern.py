@@ -258,21 +258,21 @@ class ToModern:
         if guest is None:
             return _NOBODY
         if guest.envelope is None:
-            guest.envelope = self._said(session)
+            guest.envelope = self._meta_of(session)
         level = {modern.LEVEL_KEY: jsonrpc.raw(session.level)} if session.has_level else {}
         return guest.envelope | level
 
-    def _said(self, session: Session) -> Envelope:
+    def _meta_of(self, session: Session) -> Envelope:
         params = self._sessions.params_of(session)
         declared = translate.client_capabilities_for_modern(peek.mapping(params, "capabilities"))
         if session.server.interactive is False:
             declared = {name: value for name, value in declared.items() if name not in FULL}
         if isinstance(extensions := declared.get("extensions"), dict):
             extensions.pop(modern.TASKS_EXTENSION, None)  # no legacy client could follow such a task
-        said = modern.own_meta(__version__, declared)
+        meta = modern.own_meta(__version__, declared)
         if info := peek.members(params, "clientInfo"):
-            said[modern.INFO_KEY] = info
-        return {key: jsonrpc.raw(value) for key, value in said.items()}
+            meta[modern.INFO_KEY] = info
+        return {key: jsonrpc.raw(value) for key, value in meta.items()}
 
     def answered(self, bridged: BridgedCall, reply: Envelope) -> None:
         """Take a response of the server: answer the client, or ask the client for the input that the server needs."""
@@ -315,17 +315,17 @@ class ToModern:
             bridged.pause = self._clock.callLater(pause, self._again, bridged)
 
     def _question(self, bridged: BridgedCall, request: InputRequest) -> Envelope:
-        method, said = request.method, peek.members({"params": request.params}, "params")
-        mode = {"mode": peek.text(said, "mode")} if "mode" in said else {}
+        method, params = request.method, peek.members({"params": request.params}, "params")
+        mode = {"mode": peek.text(params, "mode")} if "mode" in params else {}
         declared = peek.mapping(self._envelope(bridged.request.session), modern.CAPABILITIES_KEY)
-        no = refusal(method, {**said, **mode}, declared)
+        no = refusal(method, {**params, **mode}, declared)
         if no is not None:
             words = f"{bridged.slot.server.name} cannot go on without {method}: {no[1]}"
             raise QuestionRefused(GatewayError.code, words)
-        if mode == {"mode": "url"} and "elicitationId" not in said:
-            said["elicitationId"] = jsonrpc.raw(secrets.token_hex(16))  # the modern era has no such id
+        if mode == {"mode": "url"} and "elicitationId" not in params:
+            params["elicitationId"] = jsonrpc.raw(secrets.token_hex(16))  # the modern era has no such id
         question = {"jsonrpc": jsonrpc.VERSION, "method": jsonrpc.raw(method)}
-        return question | ({"params": jsonrpc.raw(said)} if said else {})
+        return question | ({"params": jsonrpc.raw(params)} if params else {})
 
     def _ask(self, bridged: BridgedCall, questions: dict[str, Envelope]) -> None:
         call = bridged.request

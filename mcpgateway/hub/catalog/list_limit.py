@@ -71,7 +71,7 @@ class ListLimit:
         """Forget the lists of a server that is redefined or removed."""
         self._over.pop(server, None)
 
-    def said(self, server: str) -> str:
+    def describe(self, server: str) -> str:
         """Describe the lists of a server that exceed the limit; empty where none does."""
         known = self._over.get(server)
         return self._words(known) if known else ""

@@ -245,8 +245,8 @@ class ServerLists:
         self.generation += 1
         if not found.items and (known is None or known.items is None):
             return  # an unknown list was shown as empty, and it is empty
-        for heard in list(self.on_change):
-            heard(name, kind)
+        for callback in list(self.on_change):
+            callback(name, kind)
         if known is None or known.is_fresh or known.is_shown:  # else they were notified before
             self.on_news(name, kind, handshake)
 
@@ -278,8 +278,8 @@ class ServerLists:
             audience
         ]
         for kind in self._outdate(server, news, lambda each: audience.includes(each, handshake)):
-            for heard in list(self.on_change):
-                heard(server.name, kind)
+            for callback in list(self.on_change):
+                callback(server.name, kind)
             for each in sharers:
                 self.on_news(server.name, kind, each)
 

@@ -107,8 +107,8 @@ class ChildStart:
             return
         greeting = conversation.meet(params)
         limit = min(launch.connect_s or environment.handshake_s, environment.hurry_s)
-        late = environment.clock.callLater(limit, self._late, conversation, limit)
-        greeting.addBoth(_in_time, late)
+        timer = environment.clock.callLater(limit, self._late, conversation, limit)
+        greeting.addBoth(_in_time, timer)
         greeting.addCallbacks(
             owner.greeted, self._refused, callbackArgs=(conversation,), errbackArgs=(conversation,)
         )

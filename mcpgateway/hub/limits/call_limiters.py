@@ -178,17 +178,19 @@ class Limiters:
     def told(self, server: ServerSpec) -> dict[str, Any]:
         """Return the limit of a server for the REST API: its reason, the calls under way, and those that wait."""
         limit, is_open = self._rule(server) if self._is_limited(server) else (UNLIMITED, False)
-        mine = [each for key, each in self._limiters.items() if key[0] == server.name]
-        line = [each for limiter in mine for each in limiter.line()]
+        limiters = [each for key, each in self._limiters.items() if key[0] == server.name]
+        line = [each for limiter in limiters for each in limiter.line()]
         return {
             "limit": limit.limit if limit.limit and not limit.only_writes else str(limit),
             "watched": is_open,
             "reason": self._reason(server, limit, is_open=is_open),
-            "under_way": [{"tool": turn.tool, "seconds": turn.age} for each in mine for turn in each.turns],
+            "under_way": [
+                {"tool": turn.tool, "seconds": turn.age} for each in limiters for turn in each.turns
+            ],
             "waiting": len(line),
             "first_in_line": [{"tool": each.tool, "seconds": each.ticks} for each in line[:SHOWN]],
-            "waited": sum(each.waited for each in mine),
-            "waited_seconds": sum(each.waited_ticks for each in mine),
+            "waited": sum(each.waited for each in limiters),
+            "waited_seconds": sum(each.waited_ticks for each in limiters),
         }
 
     def _reason(self, server: ServerSpec, limit: Concurrency, *, is_open: bool) -> str:

@@ -146,16 +146,16 @@ class Owners:
             del self._ends[inode]
         if self._is_searching or not self._sought:
             return
-        sought, self._sought = self._sought, []
-        self._search({each.inode for each in sought}).addCallback(self._found, sought)
+        wanted, self._sought = self._sought, []
+        self._search({each.inode for each in wanted}).addCallback(self._found, wanted)
 
     def _search(self, inodes: Collection[int]) -> Deferred[dict[int, int]]:
         self._is_searching = True
         searched = self._holders(inodes)
         return searched.addErrback(self._not_searched).addCallback(self._searched)
 
-    def _found(self, found: dict[int, int], sought: list[_Sought]) -> None:
-        for each in sought:
+    def _found(self, found: dict[int, int], wanted: list[_Sought]) -> None:
+        for each in wanted:
             self._settle(each.session, found.get(each.inode, 0))
 
     def _not_searched(self, why: Failure) -> dict[int, int]:

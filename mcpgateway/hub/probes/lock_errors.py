@@ -20,7 +20,7 @@ from mcpgateway.protocol.jsonrpc import Envelope
 if TYPE_CHECKING:
     from mcpgateway.hub.upstream import Upstream
 
-SAID_LIMIT = 1000
+LOGGED_LIMIT = 1000
 _FAILED = b'"isError"'
 
 
@@ -51,7 +51,7 @@ class Locks:
     def __init__(self, move: Callable[[Upstream, str], None], others: Callable[[Upstream], int]) -> None:
         self._move = move
         self._others = others
-        self._said: dict[tuple[str, str], None] = {}
+        self._logged: dict[tuple[str, str], None] = {}
 
     def of(self, slot: Upstream) -> Callable[[Request], bool]:
         """Return the filter that calls of a slot pass."""
@@ -75,10 +75,10 @@ class Locks:
         why = reason_to_move(lock, sessions=sessions, others=self._others(slot))
         if why:
             self._move(slot, why)
-        elif (slot.server.name, lock.name) not in self._said:
-            if len(self._said) >= SAID_LIMIT:
-                self._said.clear()
-            self._said[slot.server.name, lock.name] = None
+        elif (slot.server.name, lock.name) not in self._logged:
+            if len(self._logged) >= LOGGED_LIMIT:
+                self._logged.clear()
+            self._logged[slot.server.name, lock.name] = None
             self.log.info(
                 "{server} reports that {what} is in use already; a child for each session would not help",
                 event="server.locked",
@@ -89,11 +89,11 @@ class Locks:
 
 def _failure(result: Raw) -> str:
     try:
-        said = jsonrpc.value(result, dict)
+        outcome = jsonrpc.value(result, dict)
     except GatewayError:
         return ""
-    content = said.get("content")
-    if said.get("isError") is not True or not isinstance(content, list):
+    content = outcome.get("content")
+    if outcome.get("isError") is not True or not isinstance(content, list):
         return ""
     texts = (each.get("text") for each in content if isinstance(each, dict))
     return "\n".join(each for each in texts if isinstance(each, str))

@@ -56,8 +56,8 @@ class _Record(Record):
     def conclude(self) -> None:
         """Set ``why`` by all that is known now."""
         known = known_by_info(self.info)
-        told = known.reason if Trait.STATE in known.traits else self.state or ""
-        self.why = reason_of_state(self.server) or told
+        reason = known.reason if Trait.STATE in known.traits else self.state or ""
+        self.why = reason_of_state(self.server) or reason
 
 
 class Traits:

@@ -104,14 +104,14 @@ class Vault:
 
     def known(self, principal: str, original: bytes) -> str | None:
         """Return the reference of an identical result of the principal, if it is still kept; else None."""
-        kept = self._kept
+        of_disk = self._kept
         ref = self._by_digest.get(_digest(principal, original))
         if ref is None:
             return None
         if not self._spill.has(ref):
-            self._lost(kept[ref], "its file has gone")
+            self._lost(of_disk[ref], "its file has gone")
             return None
-        kept[ref] = kept.pop(ref)  # it is the newest again
+        of_disk[ref] = of_disk.pop(ref)  # it is the newest again
         return ref
 
     def keep(self, ref: str, principal: str, original: bytes, made_by: str) -> Deferred[bool]:
@@ -149,10 +149,10 @@ class Vault:
         return False
 
     def _make_room(self) -> None:
-        kept = self._by_ref or {}
-        size = sum(each.stored for each in kept.values())
-        while kept and (len(kept) > self._keep or size > self._keep_bytes):
-            oldest = next(iter(kept.values()))
+        originals = self._by_ref or {}
+        size = sum(each.stored for each in originals.values())
+        while originals and (len(originals) > self._keep or size > self._keep_bytes):
+            oldest = next(iter(originals.values()))
             size -= oldest.stored
             self._drop(oldest)
 

@@ -59,12 +59,12 @@ class ListenStream:
 
     def say(self, message: bytes) -> bool:
         """Pass on a notification that its filter admits."""
-        said = jsonrpc.decode(message)
-        if "id" in said:
+        envelope = jsonrpc.decode(message)
+        if "id" in envelope:
             return False  # a question cannot be asked on this stream
-        method = peek.text(said, "method") or ""
+        method = peek.text(envelope, "method") or ""
         if method == UPDATED or KINDS.get(method) in self.honoured.lists:
-            self.listener.told(method, said)
+            self.listener.told(method, envelope)
         return True
 
     def close(self) -> None:

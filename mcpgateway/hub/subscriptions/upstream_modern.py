@@ -72,12 +72,12 @@ class Filter:
 
     def written(self) -> dict[str, Any]:
         """Return the filter in the form of the ``notifications`` member."""
-        said: dict[str, Any] = dict.fromkeys(sorted(self.lists), True)
+        members: dict[str, Any] = dict.fromkeys(sorted(self.lists), True)
         if self.uris:
-            said["resourceSubscriptions"] = sorted(self.uris)
+            members["resourceSubscriptions"] = sorted(self.uris)
         if self.tasks:
-            said["taskIds"] = sorted(self.tasks)
-        return said
+            members["taskIds"] = sorted(self.tasks)
+        return members
 
 
 EVERY_LIST = Filter(frozenset(LISTS))
@@ -85,11 +85,11 @@ EVERY_LIST = Filter(frozenset(LISTS))
 
 def read_filter(params: Envelope | None) -> Filter:
     """Read the filter of a ``subscriptions/listen`` or its acknowledgement; unknown members are left out."""
-    said = peek.mapping(params, "notifications")
+    members = peek.mapping(params, "notifications")
     return Filter(
-        frozenset(kind for kind in LISTS if said.get(kind) is True),
-        _texts(said.get("resourceSubscriptions")),
-        _texts(said.get("taskIds")),
+        frozenset(kind for kind in LISTS if members.get(kind) is True),
+        _texts(members.get("resourceSubscriptions")),
+        _texts(members.get("taskIds")),
     )
 
 
@@ -350,8 +350,8 @@ class Listening:
             if listener not in self._fresh:
                 continue  # removed or acknowledged through a listener before it
             self._no_longer_fresh(listener)
-            self._listeners[listener] = mine = listener.filter & honoured
-            listener.acknowledged(mine)
+            self._listeners[listener] = granted = listener.filter & honoured
+            listener.acknowledged(granted)
 
     def _no_longer_fresh(self, listener: UpstreamListener) -> None:
         self._fresh.pop(listener, None)

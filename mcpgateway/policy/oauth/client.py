@@ -163,9 +163,9 @@ def resource_of(url: str) -> str:
     return urlunsplit((parts.scheme, netloc, parts.path.rstrip("/"), "", ""))
 
 
-def resource_metadata_urls(url: str, said: str) -> tuple[str, ...]:
+def resource_metadata_urls(url: str, named: str) -> tuple[str, ...]:
     """Return the possible URLs of a server's metadata, in the order of trying: that of its refusal, then the usual."""
-    return tuple(dict.fromkeys((*((said,) if said and may_name(said, url) else ()), *_beside(url, PRM))))
+    return tuple(dict.fromkeys((*((named,) if named and may_name(named, url) else ()), *_beside(url, PRM))))
 
 
 def server_metadata_urls(issuer: str) -> tuple[str, ...]:
@@ -193,9 +193,9 @@ def check_resource(metadata: Any, url: str) -> tuple[tuple[str, ...], tuple[str,
     """
     if not isinstance(metadata, dict):
         raise BackendError("its protected resource metadata is not an object")
-    said = metadata.get("resource")
-    ours, theirs = resource_of(url), resource_of(said) if isinstance(said, str) else ""
-    if theirs != ours and not (theirs and ours.startswith(f"{theirs}/")):
+    resource = metadata.get("resource")
+    expected, declared = resource_of(url), resource_of(resource) if isinstance(resource, str) else ""
+    if declared != expected and not (declared and expected.startswith(f"{declared}/")):
         raise BackendError("its protected resource metadata is that of another resource")
     servers = [each for each in _texts(metadata.get("authorization_servers")) if each]
     if not servers:
@@ -210,8 +210,8 @@ def check_server(metadata: Any, issuer: str) -> AuthServer:
     """
     if not isinstance(metadata, dict):
         raise BackendError("the authorization server's metadata is not an object")
-    said = metadata.get("issuer")
-    if not isinstance(said, str) or said.rstrip("/") != issuer.rstrip("/"):
+    declared = metadata.get("issuer")
+    if not isinstance(declared, str) or declared.rstrip("/") != issuer.rstrip("/"):
         raise BackendError("the authorization server's metadata is that of another issuer")
     for key in ("authorization_endpoint", "token_endpoint"):
         if not isinstance(metadata.get(key), str):
@@ -219,7 +219,7 @@ def check_server(metadata: Any, issuer: str) -> AuthServer:
     if "S256" not in _texts(metadata.get("code_challenge_methods_supported")):
         raise BackendError("the authorization server does not say that it knows PKCE (S256)")
     return AuthServer(
-        said,
+        declared,
         metadata["authorization_endpoint"],
         metadata["token_endpoint"],
         _text(metadata.get("registration_endpoint")),

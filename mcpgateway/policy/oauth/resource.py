@@ -30,14 +30,14 @@ REALM = 'Bearer realm="mcpgateway"'
 def is_for(audience: Any, wanted: tuple[str, ...]) -> bool:
     """True if the ``aud`` of a token names the gateway; see Note [Whom a token is for]."""
     named = [audience] if isinstance(audience, str) else audience if isinstance(audience, list) else []
-    return any(isinstance(each, str) and each and _is_below(each, ours) for each in named for ours in wanted)
+    return any(isinstance(each, str) and each and _is_below(each, own) for each in named for own in wanted)
 
 
-def _is_below(name: str, ours: str) -> bool:
-    if name == ours:
+def _is_below(name: str, own: str) -> bool:
+    if name == own:
         return True
     try:
-        there, here = urlsplit(name), urlsplit(ours)
+        there, here = urlsplit(name), urlsplit(own)
     except ValueError:
         return False
     if here.scheme not in ("http", "https") or not here.netloc or here.query or here.fragment:
@@ -72,20 +72,20 @@ def scopes_in(claims: Mapping[str, Any]) -> frozenset[str]:
     """Return the scopes of a token: ``scope`` (RFC 9068), or ``scp`` as some servers have it."""
     found: list[str] = []
     for name in ("scope", "scp"):
-        said = claims.get(name)
-        if isinstance(said, str):
-            found += said.split()
-        elif isinstance(said, list):
-            found += [each for each in said if isinstance(each, str)]
+        claim = claims.get(name)
+        if isinstance(claim, str):
+            found += claim.split()
+        elif isinstance(claim, list):
+            found += [each for each in claim if isinstance(each, str)]
     return frozenset(found)
 
 
 def subject_of(claims: Mapping[str, Any]) -> str:
     """Return the subject of a token; empty where it has none."""
     for name in ("sub", "client_id", "azp"):
-        said = claims.get(name)
-        if isinstance(said, str) and said:
-            return f"{name} {said}"
+        claim = claims.get(name)
+        if isinstance(claim, str) and claim:
+            return f"{name} {claim}"
     return ""
 
 
@@ -119,12 +119,12 @@ def challenge(base: str, path: str, issuer: Issuer | None, error: str = "") -> b
 
     :param error: the error of the token (RFC 6750 section 3.1); empty where there was no token.
     """
-    said = REALM
+    header = REALM
     if issuer is not None:
         if base:
-            said += f', resource_metadata="{base}{METADATA.decode()}{path}"'
+            header += f', resource_metadata="{base}{METADATA.decode()}{path}"'
         if error:
-            said += f', error="{error}"'
+            header += f', error="{error}"'
         if issuer.scopes:
-            said += f', scope="{" ".join(issuer.scopes)}"'
-    return f"WWW-Authenticate: {said}\r\n".encode("ascii", "replace")
+            header += f', scope="{" ".join(issuer.scopes)}"'
+    return f"WWW-Authenticate: {header}\r\n".encode("ascii", "replace")

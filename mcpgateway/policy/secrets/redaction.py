@@ -89,44 +89,44 @@ def _nothing(_: re.Match[str]) -> bool:
 
 def _an_ordinary_word(found: re.Match[str]) -> bool:
     """True if the value is a placeholder, or names a kind of value."""
-    said = found[found.lastindex or 0]
-    bare = said.strip(_AROUND)
-    return not bare or bare.lower() in COMMON or any(map(_PLACEHOLDER.fullmatch, (bare, said)))
+    value = found[found.lastindex or 0]
+    bare = value.strip(_AROUND)
+    return not bare or bare.lower() in COMMON or any(map(_PLACEHOLDER.fullmatch, (bare, value)))
 
 
 def _prose(found: re.Match[str]) -> bool:
     """True if the value is an ordinary word, or a word followed by more words."""
     if _an_ordinary_word(found):
         return True
-    said = found[found.lastindex or 0]
+    value = found[found.lastindex or 0]
     is_apart = found.string[found.start(found.lastindex or 0) - 1].isspace()
-    if not is_apart or not _WORD.fullmatch(said.rstrip(".,;:!?)")):
+    if not is_apart or not _WORD.fullmatch(value.rstrip(".,;:!?)")):
         return False
     return (
-        _NEXT_WORD.match(found.string, found.start(found.lastindex or 0) + len(said.rstrip(".,;:!?)")))
+        _NEXT_WORD.match(found.string, found.start(found.lastindex or 0) + len(value.rstrip(".,;:!?)")))
         is not None
     )
 
 
 def _prose_about_headers(found: re.Match[str]) -> bool:
     """True if the text is a sentence, not the value of a header."""
-    said = found[found.lastindex or 0]
-    if _SCHEME.match(said):
-        return _placeholders(said)
-    words = said.split(None, 1)
+    value = found[found.lastindex or 0]
+    if _SCHEME.match(value):
+        return _placeholders(value)
+    words = value.split(None, 1)
     return len(words) > 1 and _WORD.fullmatch(words[0].rstrip(_AROUND)) is not None
 
 
-def _placeholders(said: str) -> bool:
-    value = said.split(None, 1)[1].rstrip(".,;:!?)") if " " in said.strip() else ""
+def _placeholders(header: str) -> bool:
+    value = header.split(None, 1)[1].rstrip(".,;:!?)") if " " in header.strip() else ""
     return bool(value) and _PLACEHOLDER.fullmatch(value) is not None
 
 
 def _a_word(found: re.Match[str]) -> bool:
     """True if the value is a word of letters, such as *authentication*."""
-    said = found[1].rstrip(".=")
+    value = found[1].rstrip(".=")
     return _an_ordinary_word(found) or (
-        said.isalpha() and said in (said.lower(), said.upper(), said.capitalize())
+        value.isalpha() and value in (value.lower(), value.upper(), value.capitalize())
     )
 
 
