@@ -12,7 +12,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, fail, succeed
 
 from mcpgateway.backends.factory import Backends
@@ -516,11 +516,10 @@ class Hub:
                 each.close()
 
 
-@frozen(eq=False, repr=False)
-class Keys:
+class Keys(FrozenRecord, frozen=True):
     """The signing keys that are derived from the key in the home."""
 
-    _key: str = field(repr=False)
+    _key: str
 
     def session_ids(self) -> SessionIds:
         """Return the maker of session ids; the key names the node too, for as long as each node has its own."""

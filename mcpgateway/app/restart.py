@@ -20,7 +20,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -29,6 +29,7 @@ from twisted.python.failure import Failure
 from mcpgateway.errors import LaunchFailed
 from mcpgateway.frontends.http.listeners import unusable
 from mcpgateway.interfaces import Launch
+from mcpgateway.records import Record
 from mcpgateway.system.reexec import ReexecCommand
 
 POLL_S = 0.02
@@ -41,8 +42,7 @@ TRIAL = "import sys, mcpgateway.app.build; from mcpgateway.tap import Options; O
 NOT_ASKED, WAITING, PAUSING, OVER, STOPPED = range(5)
 
 
-@define(eq=False, repr=False)
-class InPlaceRestart:
+class InPlaceRestart(Record):
     """The restart on SIGHUP.
 
     :ivar command: the command line to execute; None if that is not possible.
@@ -51,12 +51,12 @@ class InPlaceRestart:
 
     log = Logger()
 
-    reactor: Any = field(repr=False)
+    reactor: Any
     command: ReexecCommand | None
     refused: int = 0
-    _service: Any = field(init=False, repr=False, default=None)
+    _service: Any = None
     _phase: int = NOT_ASKED
-    _former: dict[int, Any] = field(factory=dict, repr=False)
+    _former: dict[int, Any] = msgspec.field(default_factory=dict)
 
     @property
     def is_offered(self) -> bool:

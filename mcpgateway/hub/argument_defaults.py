@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from attrs import define
 from msgspec import Raw
 
 from mcpgateway.hub.filters import SinkFilter
@@ -27,7 +26,6 @@ LIST, CALL = "tools/list", "tools/call"
 Taker = Callable[[Request], bool]
 
 
-@define(eq=False, repr=False)
 class _Reader(SinkFilter):
     """Reads a list of tools that is passed on."""
 

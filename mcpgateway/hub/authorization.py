@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+import msgspec
 from msgspec import Raw
 
 from mcpgateway.bounded import Bounded
@@ -27,6 +27,7 @@ from mcpgateway.policy.access import is_client
 from mcpgateway.policy.permissions import TokenScope
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.records import Record
 
 if TYPE_CHECKING:
     from mcpgateway.hub.catalog.listed import ServerLists
@@ -40,8 +41,7 @@ Refused = Callable[[str, str, Request, str, str], None]
 """Called with every refused request: its principal, its server, the request, the tool, and the reason."""
 
 
-@define(eq=False, repr=False)
-class Permits:
+class Permits(Record):
     """The rights of principals.
 
     :ivar scopes: the scopes of limited principals, by name.
@@ -49,12 +49,10 @@ class Permits:
     :ivar on_refusal: called with refused requests; None without a listener.
     """
 
-    scopes: Mapping[str, TokenScope] = field(factory=dict)
+    scopes: Mapping[str, TokenScope] = msgspec.field(default_factory=dict)
     server_lists: Callable[[], ServerLists | None] = lambda: None
     on_refusal: Refused | None = None
-    _harmless: dict[Place, frozenset[str]] = field(
-        factory=lambda: Bounded(KNOWN_LIMIT), init=False, repr=False
-    )
+    _harmless: dict[Place, frozenset[str]] = msgspec.field(default_factory=lambda: Bounded(KNOWN_LIMIT))
 
     def of(self, principal: str) -> TokenScope | None:
         """Return the scope of a principal; None for the gateway's own user, who has all rights."""
@@ -130,7 +128,6 @@ class Permits:
         return self._harmless.get(place, frozenset())
 
 
-@define(eq=False, repr=False)
 class _Narrowed(SinkFilter):
     """Removes from a list the tools that the scope excludes."""
 

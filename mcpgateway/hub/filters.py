@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attrs import define
 from msgspec import Raw
 from twisted.python.failure import Failure
 
@@ -12,13 +11,13 @@ from mcpgateway.errors import GatewayError, HandshakeRefused, SharedOtherwise
 from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.records import Record
 
 if TYPE_CHECKING:
     from mcpgateway.hub.caller import Caller
 
 
-@define(eq=False, repr=False)
-class SinkFilter:
+class SinkFilter(Record):
     """Passes everything on to the next sink; a subclass overrides the methods that it needs."""
 
     sink: Any
@@ -55,7 +54,6 @@ class Dispatcher(Protocol):
         """Submit a request again in the other era, if the server may speak that; else pass the error on."""
 
 
-@define(eq=False, repr=False)
 class Resubmission(SinkFilter):
     """Submits a request once more if its child, which has had no handshake so far, cannot take it.
 

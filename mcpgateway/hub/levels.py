@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from attrs import define
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -20,7 +19,6 @@ from mcpgateway.protocol.jsonrpc import Envelope, Message
 SET_LEVEL = "logging/setLevel"
 
 
-@define(eq=False, repr=False)
 class _Wish(SinkFilter):
     """Records whether the server accepts a level that a client sets."""
 

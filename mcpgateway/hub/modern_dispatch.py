@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -72,7 +72,6 @@ ALONE = "{name} runs in the other era, may have one child only, and the gateway 
 _MAY_BE_KEPT = re.compile(rb'ttlMs"[ \t\r\n]*:[ \t\r\n]*[1-9]')
 
 
-@define(eq=False, repr=False)
 class _Keeper(SinkFilter):
     """Stores a result in the cache, if the server allows it."""
 

@@ -29,7 +29,6 @@ RESPITE_TICKS = 60  # the time without new replicas after a failed start
 NEWS_TICKS = 2  # the time in which all children announce the same change
 
 
-@define(eq=False, repr=False)
 class _Hopeful(SinkFilter):
     """Waits for a replica that has to be started first, and sends its call elsewhere if that fails."""
 

@@ -36,7 +36,6 @@ Key = tuple[str, str, str, bytes]
 """The binding of a state: principal, server, method, digest of the arguments."""
 
 
-@define(eq=False, repr=False)
 class _Wrapping(SinkFilter):
     """Wraps the state in a server's answer."""
 

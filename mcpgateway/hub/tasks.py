@@ -124,7 +124,6 @@ def related(message: Envelope) -> str | None:
     return peek.text(peek.members(meta, RELATED), "taskId")
 
 
-@define(eq=False, repr=False)
 class Learner(SinkFilter):
     """Records the task that an answer begins, or removes other owners' tasks from the answer to ``tasks/list``."""
 

@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
@@ -31,6 +31,7 @@ from mcpgateway.policy.ownership import owner_of
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Message
 from mcpgateway.protocol.versions import LATEST_LEGACY
+from mcpgateway.records import Record
 
 METHODS = frozenset(("tools/call", "prompts/get", "resources/read"))
 """The requests whose answer may be a question, in both eras."""
@@ -48,16 +49,13 @@ def sends_users(version: str, capabilities: dict[str, Any]) -> bool:
     return version == LATEST_LEGACY and shows_urls(capabilities)
 
 
-@define(eq=False, repr=False)
-class SendingAway:
+class SendingAway(Record):
     """Sends the questions to clients, and reports the end of sign-ins."""
 
-    _sessions: Sessions = field(repr=False)
-    _clock: IReactorTime = field(repr=False)
-    _sent: Bounded[tuple[str, bytes], str] = field(
-        factory=lambda: Bounded(SENT_LIMIT), init=False, repr=False
-    )
-    _waiting: list[tuple[str, str, Deferred[None]]] = field(factory=list, init=False, repr=False)
+    _sessions: Sessions
+    _clock: IReactorTime
+    _sent: Bounded[tuple[str, bytes], str] = msgspec.field(default_factory=lambda: Bounded(SENT_LIMIT))
+    _waiting: list[tuple[str, str, Deferred[None]]] = msgspec.field(default_factory=list)
 
     def attend(self, request: Request) -> None:
         """Prepare a call of a legacy client that can send its user to URLs."""
@@ -118,7 +116,6 @@ class SendingAway:
                 done.callback(None)
 
 
-@define(eq=False, repr=False)
 class _Elicited(SinkFilter):
     """Sends a legacy client's user to a sign-in, if the server of its call demands one."""
 
@@ -132,7 +129,6 @@ class _Elicited(SinkFilter):
         )
 
 
-@define(eq=False, repr=False)
 class _Asked(SinkFilter):
     """Sends a modern client's user to a sign-in, if the server of its request demands one.
 

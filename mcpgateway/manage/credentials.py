@@ -11,11 +11,12 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from attrs import define, field
+import msgspec
 
 from mcpgateway.policy.access import NOBODY, REMOTE, TOKEN, WRONG, CredentialHolder, PresentedCredential
 from mcpgateway.policy.agent_tokens import PREFIX, AgentToken, digest_of
 from mcpgateway.policy.permissions import NOTHING, TokenScope
+from mcpgateway.records import Record
 
 _ADMIN, _BEARER = CredentialHolder(PresentedCredential.ADMIN), CredentialHolder(PresentedCredential.BEARER)
 _OVER = CredentialHolder(PresentedCredential.OVER)
@@ -34,8 +35,7 @@ def _unheard(principals: frozenset[str]) -> None:
     """Ignore principals whose credentials have ended."""
 
 
-@define(eq=False, repr=False)
-class CredentialStore:
+class CredentialStore(Record):
     """Finds the holder of a credential.
 
     :ivar scopes: the scopes of principals, by their names; a principal without one has no limit.
@@ -43,13 +43,13 @@ class CredentialStore:
     :ivar gone: called with the principals whose credentials have ended.
     """
 
-    _bearer: bytes = field(repr=False)
-    _admin: bytes = field(repr=False)
+    _bearer: bytes
+    _admin: bytes
     seconds: Callable[[], float] = _no_clock
-    scopes: dict[str, TokenScope] = field(factory=dict)
-    gone: Callable[[frozenset[str]], None] = field(default=_unheard, repr=False)
-    _keys: Mapping[bytes, CredentialHolder] = field(factory=dict, repr=False)
-    _agents: Mapping[bytes, AgentToken] = field(factory=dict, repr=False)
+    scopes: dict[str, TokenScope] = msgspec.field(default_factory=dict)
+    gone: Callable[[frozenset[str]], None] = _unheard
+    _keys: Mapping[bytes, CredentialHolder] = msgspec.field(default_factory=dict)
+    _agents: Mapping[bytes, AgentToken] = msgspec.field(default_factory=dict)
     _next_end: float = math.inf
 
     @classmethod

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
-
 from mcpgateway.manage.credentials import KEY, PROJECT, CredentialStore
 from mcpgateway.policy.access import ADDRESS
 from mcpgateway.policy.agent_tokens import AGENT
 from mcpgateway.policy.oauth.resource import SUBJECT, is_subject_of
+from mcpgateway.records import Record
 
 if TYPE_CHECKING:
     from mcpgateway.manage.logins import Logins
 
 
-@define(eq=False, repr=False)
-class DepartedPrincipals:
+class DepartedPrincipals(Record):
     """Revokes the grants of principals whose credentials have ended.
 
     :ivar issuer: the authorization server whose subjects are admitted; empty for none.
@@ -28,7 +26,7 @@ class DepartedPrincipals:
     _bearers: CredentialStore
     _trusts: Callable[[str], bool]
     _kept: Callable[[], Iterable[Mapping[str, Any]]]
-    _logins: Callable[[], Logins] = field(repr=False)
+    _logins: Callable[[], Logins]
     issuer: str = ""
 
     def begin(self) -> None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define
-
 from mcpgateway.hub.dispatch import LegacyDispatcher
+from mcpgateway.records import Record
 
 
 def _is_not() -> bool:
     return False
 
 
-@define(eq=False, repr=False)
-class IdleTime:
+class IdleTime(Record):
     """Counts the seconds in which the gateway is idle.
 
     A session, a stream and a call are use for as long as they last; a call between two ticks is use as well, and is

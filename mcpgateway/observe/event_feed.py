@@ -6,8 +6,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from attrs import define, field
+import msgspec
 from msgspec import Struct
+
+from mcpgateway.records import Record
 
 
 class FeedEntry(Struct, frozen=True):
@@ -35,8 +37,7 @@ class Follower(Protocol):
         """Note the end of the feed."""
 
 
-@define(eq=False, repr=False)
-class EventHistory:
+class EventHistory(Record):
     """A feed that keeps its latest entries.
 
     :ivar kept: the latest entries.
@@ -46,9 +47,9 @@ class EventHistory:
 
     most: int
     most_chars: int
-    kept: deque[FeedEntry] = field(init=False, factory=deque)
-    _chars: int = field(init=False, default=0)
-    _followers: list[Follower] = field(init=False, factory=list)
+    kept: deque[FeedEntry] = msgspec.field(default_factory=deque)
+    _chars: int = 0
+    _followers: list[Follower] = msgspec.field(default_factory=list)
 
     def add(self, entry: FeedEntry) -> None:
         """Keep an entry, and pass it to the followers."""

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+import msgspec
 from msgspec import Struct
 
 from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.health.health import Health
 from mcpgateway.hub.health.lives import ServerLife, lives
+from mcpgateway.records import Record
 from mcpgateway.system.process.memory import resident_bytes
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ Weigh = Callable[[Collection[int]], Mapping[int, int]]
 """The bytes that each of some children's process trees takes, as far as that can be told."""
 
 
-@define(eq=False, repr=False)
-class TokenWeights:
+class TokenWeights(Record):
     """The memory of children, measured now and then for readers that must not wait for it.
 
     :ivar weigh: measures the processes; it reads all processes of the machine.
@@ -40,8 +40,8 @@ class TokenWeights:
 
     weigh: Weigh
     _pids: Callable[[], Iterable[int]]
-    _sizes: Mapping[int, int] = field(factory=dict, init=False)
-    _left: int = field(default=0, init=False)
+    _sizes: Mapping[int, int] = msgspec.field(default_factory=dict)
+    _left: int = 0
 
     def latest(self) -> Mapping[int, int]:
         """Return the last measurement, and keep measuring for a while."""
@@ -96,8 +96,7 @@ def entry_of(life: ServerLife, sizes: Mapping[int, int]) -> ServerSavings:
     )
 
 
-@define(eq=False, repr=False)
-class Savings:
+class Savings(Record):
     """The savings of the gateway.
 
     :ivar usage: the book of saved tokens; None if there is none.
@@ -107,7 +106,7 @@ class Savings:
     _health: Health
     weights: TokenWeights
     usage: Callable[[], Usage | None]
-    _process_s: int = field(default=0, init=False)
+    _process_s: int = 0
 
     def tick(self) -> None:
         """Tick the measurement; called once a second."""

@@ -25,6 +25,7 @@ from mcpgateway.escaping import one_line
 from mcpgateway.observe.event_feed import EventHistory, FeedEntry, Follower
 from mcpgateway.policy.secrets.redaction import LONGEST, Redactor, is_telling
 from mcpgateway.policy.secrets.shapes import without
+from mcpgateway.records import Record
 
 HISTORY = 1000  # lines
 LINE_CHARS = 2000  # of a line in the log
@@ -197,19 +198,18 @@ class ServerLog:
         self._chronicle.close()
 
 
-@define(eq=False, repr=False)
-class ServerLogs:
+class ServerLogs(Record):
     """The logs of all servers.
 
     :param make_file: makes the storage for a server's log.
     :ivar is_served: predicate: a server has that name.
     """
 
-    redactor: Redactor = field(repr=False)
-    _clock: Any = field(repr=False)
-    _make_file: Callable[[str], LogFile] = field(repr=False)
-    is_served: Callable[[str], bool] = field(default=lambda _: False, repr=False)
-    _logs: dict[str, ServerLog] = field(init=False, factory=dict)
+    redactor: Redactor
+    _clock: Any
+    _make_file: Callable[[str], LogFile]
+    is_served: Callable[[str], bool] = lambda _: False
+    _logs: dict[str, ServerLog] = msgspec.field(default_factory=dict)
 
     def is_known(self, server: str) -> bool:
         """Return whether a server of that name exists, or existed and has a log."""

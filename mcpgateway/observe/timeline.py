@@ -12,10 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from attrs import define, field
 
 from mcpgateway.hub.meters import Meters
-from mcpgateway.records import FrozenRecord
+from mcpgateway.records import FrozenRecord, Record
 
 MINUTES = 1440
 MINUTE_S = 60
@@ -47,8 +46,7 @@ class _Minute(FrozenRecord, frozen=True):
     shares: array[int]
 
 
-@define(eq=False, repr=False)
-class Timeline:
+class Timeline(Record):
     """The minutes of the last day.
 
     :ivar wall: returns epoch seconds.
@@ -56,10 +54,10 @@ class Timeline:
 
     _meters: Meters
     wall: Callable[[], float]
-    _minutes: deque[_Minute] = field(factory=lambda: deque(maxlen=MINUTES), init=False)
-    _names: dict[str, int] = field(factory=dict, init=False)  # the place of each server
-    _before: _Counts = field(factory=_Counts, init=False)
-    _at: int = field(default=0, init=False)
+    _minutes: deque[_Minute] = msgspec.field(default_factory=lambda: deque(maxlen=MINUTES))
+    _names: dict[str, int] = msgspec.field(default_factory=dict)  # the place of each server
+    _before: _Counts = msgspec.field(default_factory=_Counts)
+    _at: int = 0
 
     def tick(self) -> None:
         """Record a minute when it is over; called once a second."""

@@ -66,7 +66,6 @@ class CallTarget:
         return arguments.flaws(self.given, self.item.input_schema)
 
 
-@define(eq=False, repr=False)
 class TimedCall(SinkFilter):
     """Limits the time of a redirected call, and turns an error into a failed result.
 

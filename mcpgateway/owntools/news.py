@@ -6,7 +6,7 @@ from collections import deque
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from attrs import define, frozen
+from attrs import frozen
 
 from mcpgateway.bounded import Bounded
 from mcpgateway.discovery.records import Item
@@ -97,7 +97,6 @@ def sentence(names: list[str]) -> str:
     return f"{what} added: {', '.join(names[:NAMED])}{more}; call through gateway_invoke"
 
 
-@define(eq=False, repr=False)
 class _NoteFilter(SinkFilter):
     """Adds the sentence to an answer."""
 

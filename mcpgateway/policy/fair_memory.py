@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Protocol
 
-from attrs import define, field
+import msgspec
+
+from mcpgateway.records import Record
 
 ROOM_BYTES = 64 * 1024 * 1024
 SCARCE = 8  # the part of the limit from which on every holder's peer has to be known
@@ -31,8 +33,7 @@ class MemoryHolder(Protocol):
         """Release all bytes, for lack of memory; they are not counted any more when this is called."""
 
 
-@define(eq=False, repr=False)
-class FairMemory:
+class FairMemory(Record):
     """Counts held bytes.
 
     :ivar limit: the most bytes that may be held together.
@@ -43,11 +44,11 @@ class FairMemory:
     """
 
     limit: int = ROOM_BYTES
-    on_scarce: Callable[[], None] = field(default=lambda: None, repr=False)
-    on_full: Callable[[], None] = field(default=lambda: None, repr=False)
-    used: int = field(init=False, default=0)
-    refusals: int = field(init=False, default=0)
-    _held: dict[MemoryHolder, int] = field(init=False, factory=dict, repr=False)
+    on_scarce: Callable[[], None] = lambda: None
+    on_full: Callable[[], None] = lambda: None
+    used: int = 0
+    refusals: int = 0
+    _held: dict[MemoryHolder, int] = msgspec.field(default_factory=dict)
 
     def take(self, holder: MemoryHolder, size: int) -> bool:
         """Count so many bytes more; false where this very holder had to give way."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from attrs import define
-
 from mcpgateway.config.model import Lazy
-from mcpgateway.records import FrozenRecord
+from mcpgateway.records import FrozenRecord, Record
 
 LOOK_S = 30.0
 GUARD_S = 5.0  # beyond the entry's time, so that a client that is about to send its next request still finds the child
@@ -28,8 +26,7 @@ class ChildUse(FrozenRecord, frozen=True):
     has_tasks: bool = False
 
 
-@define(eq=False, repr=False)
-class Idling:
+class Idling(Record):
     """The time for which one child has not been used, as far as periodic checks show it."""
 
     _since: float

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field
+import msgspec
 
 from mcpgateway.bounded import Bounded
 from mcpgateway.records import Record
@@ -20,15 +20,14 @@ class _Count(Record):
     failures: int = 0
 
 
-@define(eq=False, repr=False)
-class LoginThrottle:
+class LoginThrottle(Record):
     """Counts wrong tokens by address, within a window that begins with the first of them.
 
     :ivar seconds: a clock, in seconds.
     """
 
     seconds: Callable[[], float]
-    _counts: dict[str, _Count] = field(factory=lambda: Bounded(ADDRESSES_LIMIT))
+    _counts: dict[str, _Count] = msgspec.field(default_factory=lambda: Bounded(ADDRESSES_LIMIT))
 
     def failed(self, address: str) -> int:
         """Count a wrong token from an address, and return the seconds for which it is refused now; 0 for not."""

@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
-from attrs import define, field
 from msgspec import Raw, Struct
 
 from mcpgateway.config.model import ServerSpec, Share
@@ -183,8 +182,7 @@ def for_now(result: Raw) -> Raw:
     return jsonrpc.raw(members | {"ttlMs": jsonrpc.raw(0)}) if "ttlMs" in members else result
 
 
-@define(eq=False, repr=False)
-class RecordedAnswer:
+class RecordedAnswer(Record):
     """The complete answer to a request.
 
     :ivar pages: the results, one for all but long lists.
@@ -193,10 +191,10 @@ class RecordedAnswer:
         again.
     """
 
-    pages: tuple[Raw, ...] = field(repr=False)
+    pages: tuple[Raw, ...]
     at: int = 0
     is_stale: bool = False
-    _digest: bytes = field(default=b"", init=False, repr=False)
+    _digest: bytes = b""
 
     @property
     def size(self) -> int:
@@ -234,12 +232,11 @@ class _Page(FrozenRecord, frozen=True):
     following: str | None
 
 
-@define(eq=False, repr=False)
-class Chain:
+class Chain(Record):
     """The pages of one list, collected from the answers in any order."""
 
     _size: int = 0
-    _pages: dict[str | None, _Page] = field(factory=dict, repr=False)
+    _pages: dict[str | None, _Page] = msgspec.field(default_factory=dict)
 
     def with_one(self, cursor: str | None, page: Raw) -> tuple[int, int]:
         """Return the bytes and the number of the pages with this one added."""

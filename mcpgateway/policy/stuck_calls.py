@@ -15,8 +15,9 @@ calls that it has.
 
 from __future__ import annotations
 
-from attrs import define
 from msgspec import Struct
+
+from mcpgateway.records import Record
 
 PINGS = 2  # so many in a row have to stay without an answer
 SUSPECT_SHARE = 0.25  # of the limit, after which the child's processes are measured
@@ -39,8 +40,7 @@ class ProcessActivity(Struct, frozen=True):
     cpu_s: float
 
 
-@define(eq=False, repr=False)
-class StuckTime:
+class StuckTime(Record):
     """The time for which a child has shown no sign of life; times are seconds of a monotonic clock.
 
     :ivar since: the time of the last sign.

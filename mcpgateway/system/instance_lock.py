@@ -14,9 +14,10 @@ from contextlib import suppress
 from threading import Event
 from time import monotonic
 
-from attrs import define, field
+import msgspec
 
 from mcpgateway.errors import ConfigError, Misplaced
+from mcpgateway.records import Record
 from mcpgateway.system import home_files, state
 
 LOCK = "daemon.lock"
@@ -30,8 +31,7 @@ END_S = 45.0  # a gateway that ends lets calls run for 30 s, and then stops its 
 LOOK_S, ANSWER_S = 0.1, 1.0
 
 
-@define(eq=False, repr=False)
-class InstanceLock:
+class InstanceLock(Record):
     """The lock, as this process holds it.
 
     :ivar started_by: ``start`` where a user wants the gateway to stay, ``shim`` where a client's program has started
@@ -42,7 +42,7 @@ class InstanceLock:
     _home: str
     started_by: str = ""
     _lock: int = -1
-    _began_ms: int = field(factory=lambda: int(monotonic() * 1000))
+    _began_ms: int = msgspec.field(default_factory=lambda: int(monotonic() * 1000))
 
     @classmethod
     def of(

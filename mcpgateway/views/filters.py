@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from attrs import define
 from msgspec import Raw
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from mcpgateway.views.members import MemberSessions
 
 
-@define(eq=False, repr=False)
 class TaskLearner(SinkFilter):
     """Remembers the server of a task that a call begins."""
 
@@ -34,7 +32,6 @@ class TaskLearner(SinkFilter):
         self.sink.answered(request, reply)
 
 
-@define(eq=False, repr=False)
 class Rewriter(SinkFilter):
     """Rewrites the result of a request on its way to the client."""
 
@@ -47,7 +44,6 @@ class Rewriter(SinkFilter):
         self.sink.answered(request, reply)
 
 
-@define(eq=False, repr=False)
 class Limited(SinkFilter):
     """Ends a call after a fixed time, whatever progress it makes."""
 

@@ -41,7 +41,6 @@ CALL_TOOL = "tools/call"
 TOKEN = Raw(b"0")  # the sink identifies the call, so the token's value does not matter
 
 
-@define(eq=False, repr=False)
 class UnattendedCall(SinkFilter):
     """The sink of a call of the gateway's, whose client cannot be asked.
 

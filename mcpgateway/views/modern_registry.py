@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, frozen
+from attrs import frozen
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -74,7 +74,6 @@ _OF_ONE_SERVER = (UnsupportedVersion, UnservedRevision, UnknownServer, SessionRe
 """Errors by which a client would give up the endpoint, while they concern one server here and not the view."""
 
 
-@define(eq=False, repr=False)
 class _OnView(SinkFilter):
     """Rewrites refusals of one server that a client would take for refusals of the whole view."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import define, evolve
+from attrs import evolve
 from msgspec import Raw
 from msgspec.structs import replace
 
@@ -37,7 +37,6 @@ from mcpgateway.views.routing import Routing, text_of
 from mcpgateway.views.view import View
 
 
-@define(eq=False, repr=False)
 class _Next(SinkFilter):
     """Reads a resource at the next server after one that does not have it; any other error is the answer."""
 

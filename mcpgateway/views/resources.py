@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from attrs import define
 from twisted.internet.defer import Deferred
 
 from mcpgateway.backends.conversation import OwnQuestion
@@ -178,7 +177,6 @@ class Resources:
         self._forwarder.go(request, owner.server)
 
 
-@define(eq=False, repr=False)
 class _Done(SinkFilter):
     """Notes the server that has answered a request."""
 
@@ -194,7 +192,6 @@ class _Done(SinkFilter):
         self.sink.answered(request, reply)
 
 
-@define(eq=False, repr=False)
 class _Next(SinkFilter):
     """Asks the next server after one that does not have the resource; any other error is the answer."""
 

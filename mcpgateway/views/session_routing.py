@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import define
 from twisted.internet.defer import DeferredList
 from twisted.python.failure import Failure
 
@@ -44,7 +43,6 @@ from mcpgateway.views.view import View
 LIST_TASKS = "tasks/list"
 
 
-@define(eq=False, repr=False)
 class OwnToolSink(SinkFilter):
     """The sink of a call of the gateway's own tools: it is answered once, and not after its cancellation.
 

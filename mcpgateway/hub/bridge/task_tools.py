@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from attrs import define
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -25,7 +24,6 @@ KEPT_MS = 3_600_000  # the ``ttl`` that the gateway asks for; the server may cho
 _log = Logger()
 
 
-@define(eq=False, repr=False)
 class TaskCall(SinkFilter):
     """The sink of a call that runs as a task, between the call and its own sink.
 

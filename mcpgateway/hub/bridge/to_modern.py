@@ -18,6 +18,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
+import msgspec
 from attrs import define, field
 from msgspec import Raw
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -56,7 +57,6 @@ _FOREIGN = frozenset((modern.DISCOVER, modern.LISTEN))
 _NOBODY = {key: jsonrpc.raw(value) for key, value in modern.own_meta(__version__).items()}
 
 
-@define(eq=False, repr=False)
 class BridgedCall(SinkFilter):
     """One request of a legacy client, and the requests to the server that follow from it.
 
@@ -74,12 +74,12 @@ class BridgedCall(SinkFilter):
     owner: ToModern
     request: Request
     slot: Slot
-    envelope: Envelope = field(repr=False)
-    params: Envelope = field(repr=False)
+    envelope: Envelope
+    params: Envelope
     rounds: int = 0
-    open: dict[str, str] = field(factory=dict)
-    answers: Envelope = field(factory=dict, repr=False)
-    state: Raw | None = field(default=None, repr=False)
+    open: dict[str, str] = msgspec.field(default_factory=dict)
+    answers: Envelope = msgspec.field(default_factory=dict)
+    state: Raw | None = None
     pause: IDelayedCall | None = None
     patience: int = ROUND_TICKS
     late: str = f"the client did not answer within {ROUND_TICKS} s"

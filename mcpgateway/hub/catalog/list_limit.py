@@ -6,18 +6,18 @@ know its first pages only.
 
 from __future__ import annotations
 
-from attrs import define, field
+import msgspec
 from twisted.logger import Logger
 
 from mcpgateway.hub.catalog.fetch import AskPage, FetchedList, fetch_list
 from mcpgateway.policy.recorded_answers import LIST_BYTES, LISTS, PAGES_LIMIT
+from mcpgateway.records import Record
 
 SERVERS_LIMIT = 1000
 MEBIBYTE = 1_048_576
 
 
-@define(eq=False, repr=False)
-class ListLimit:
+class ListLimit(Record):
     """The largest size of a kept list, and the lists of each server that exceed it.
 
     :ivar bytes: the limit of one list, all its pages together.
@@ -26,7 +26,7 @@ class ListLimit:
     log = Logger()
 
     bytes: int = LIST_BYTES
-    _over: dict[str, dict[str, None]] = field(factory=dict, repr=False)
+    _over: dict[str, dict[str, None]] = msgspec.field(default_factory=dict)
 
     def set(self, most: int) -> None:
         """Set the limit; lists that exceed it are found when they are next fetched."""

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
-from attrs import define, field
+import msgspec
 from msgspec import Raw
 
 from mcpgateway.config.model import ServerSpec
@@ -240,7 +240,6 @@ class Snapshots:
         self._store.close()
 
 
-@define(eq=False, repr=False)
 class _Keeper(SinkFilter):
     """Records the answer of a request on its way to the client."""
 
@@ -258,8 +257,7 @@ class _Keeper(SinkFilter):
         self.sink.answered(request, reply)
 
 
-@define(eq=False, repr=False)
-class Snapshot:
+class Snapshot(Record):
     """The recorded answers of one slot's server.
 
     :ivar changes: the number of change notifications of its children.
@@ -269,17 +267,17 @@ class Snapshot:
 
     snapshots: Snapshots
     slot: Upstream
-    params: dict[str, Any] = field(repr=False)
+    params: dict[str, Any]
     changes: int = 0
-    given: WeakKeyDictionary[Session, dict[tuple[str, str], bytes]] = field(
-        factory=WeakKeyDictionary, repr=False
+    given: WeakKeyDictionary[Session, dict[tuple[str, str], bytes]] = msgspec.field(
+        default_factory=WeakKeyDictionary
     )
-    clients: dict[str, Envelope] = field(factory=dict, repr=False)
+    clients: dict[str, Envelope] = msgspec.field(default_factory=dict)
     _server: ServerSpec | None = None  # the definition that the following fields were made of
     _place: str = ""
     _handshake: str = ""
-    _chains: dict[tuple[str, str], Chain] = field(factory=dict, repr=False)
-    _seen: dict[tuple[str, RecordableRequest], tuple[int, int]] = field(factory=dict, repr=False)
+    _chains: dict[tuple[str, str], Chain] = msgspec.field(default_factory=dict)
+    _seen: dict[tuple[str, RecordableRequest], tuple[int, int]] = msgspec.field(default_factory=dict)
 
     def _key(self, handshake: str = "") -> AnswerKey:
         if self._server is not self.slot.server:  # replaced by a reload, also while sessions are open

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import define
 from msgspec import Raw
 
 from mcpgateway.backends.conversation import Conversation
@@ -13,6 +12,7 @@ from mcpgateway.hub.slot_environment import SlotEnvironment
 from mcpgateway.interfaces import Request
 from mcpgateway.protocol import legacy
 from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.records import Record
 
 if TYPE_CHECKING:
     from mcpgateway.hub.catalog.recorded import Snapshot
@@ -39,8 +39,7 @@ class SpeakingSlot(Protocol):
         """The conversation with the child that is being started, or runs."""
 
 
-@define(eq=False, repr=False)
-class ChildMessages:
+class ChildMessages(Record):
     """Passes on the messages of a slot's current child; those of a former child are dropped.
 
     :ivar _upstream: the same slot, as the hub's listeners know it.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -18,6 +17,7 @@ from mcpgateway.hub.slot_environment import SlotEnvironment
 from mcpgateway.interfaces import Launch
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
+from mcpgateway.records import Record
 
 PERMIT_S = 5.0  # after that a starting child only waits, as for a download, and lets others start
 
@@ -47,8 +47,7 @@ class StartOwner(Protocol):
         """Take the failure of the start or the handshake."""
 
 
-@define(eq=False, repr=False)
-class ChildStart:
+class ChildStart(Record):
     """One start of a slot's child, as soon as the start limiter admits it.
 
     A start whose child is no longer the slot's does nothing and reports nothing.
@@ -56,7 +55,7 @@ class ChildStart:
 
     _owner: StartOwner
     _environment: SlotEnvironment
-    _permit: IDelayedCall | None = field(init=False, default=None)  # its place among the starts
+    _permit: IDelayedCall | None = None  # its place among the starts
 
     log = Logger()
 

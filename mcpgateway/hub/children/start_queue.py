@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred
 
 from mcpgateway.errors import Overloaded
 from mcpgateway.interfaces import Request
 from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.records import Record
 
 WAITING_LIMIT = 1000  # calls that wait for one child to start
 
 
-@define(eq=False, repr=False)
-class StartQueue:
+class StartQueue(Record):
     """The queue of requests before one child.
 
     :ivar requests: the waiting requests, in the order in which they came.
     :ivar greetings: fire with the child's answer to the handshake, or fail.
     """
 
-    requests: list[Request] = field(init=False, factory=list)
-    greetings: list[Deferred[Envelope]] = field(init=False, factory=list)
+    requests: list[Request] = msgspec.field(default_factory=list)
+    greetings: list[Deferred[Envelope]] = msgspec.field(default_factory=list)
 
     def add(self, request: Request, server: str) -> None:
         """Add a request.

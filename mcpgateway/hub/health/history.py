@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+import msgspec
 
 from mcpgateway.bounded import Bounded
 from mcpgateway.records import Record
@@ -35,8 +35,7 @@ class ServerEvent(Record):
     times: int = 1
 
 
-@define(eq=False, repr=False)
-class History:
+class History(Record):
     """The latest events of one server, over all its children, the oldest first.
 
     :ivar launch: the launch of its latest child; None before the first.
@@ -46,13 +45,13 @@ class History:
     :ivar words: the last stderr output of the latest child that failed; empty after one that did not.
     """
 
-    _wall: Callable[[], float] = field(repr=False)
-    launch: Launch | None = field(default=None, repr=False)
+    _wall: Callable[[], float]
+    launch: Launch | None = None
     launched_at: float = 0.0
     fault: GatewayError | None = None
     end: Gone | None = None
-    words: str = field(default="", repr=False)
-    _happenings: deque[ServerEvent] = field(factory=lambda: deque(maxlen=HAPPENINGS), repr=False)
+    words: str = ""
+    _happenings: deque[ServerEvent] = msgspec.field(default_factory=lambda: deque(maxlen=HAPPENINGS))
 
     def add(self, event: str, text: str) -> None:
         """Add an event; one that equals the last counts as its repetition."""

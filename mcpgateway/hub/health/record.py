@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from attrs import define, field
-
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.errors import SwitchedOff
 from mcpgateway.hub.health.history import History
 from mcpgateway.policy.breaker import Breaker
+from mcpgateway.records import Record
 
 ERROR_CHARS = 300
 SECRET_CHARS = 4  # shorter values occur by chance
@@ -22,8 +21,7 @@ _QUERY = re.compile(r"(\bhttps?://[^\s?]*)\?\S+", re.IGNORECASE)
 _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASS|AUTH|CRED|COOKIE|DSN|URL", re.IGNORECASE)
 
 
-@define(eq=False, repr=False)
-class HealthRecord:
+class HealthRecord(Record):
     """The numbers of one server, as it is run for one workspace with one set of credentials.
 
     A wrong token in one workspace is no reason to switch the server off in another.
@@ -61,9 +59,9 @@ class HealthRecord:
     paused_until: float = -math.inf
     checked_at: float = -math.inf
     is_checking: bool = False
-    _secrets: tuple[str, ...] = field(default=(), init=False, repr=False)
+    _secrets: tuple[str, ...] = ()
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         reach = self.server.reach
         values = [value for name, value in self.server.env.items() if _SECRET.search(name)]
         if isinstance(reach, Remote):

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from attrs import define, field
+import msgspec
 from msgspec import Raw
 from twisted.internet.defer import Deferred
 
@@ -55,7 +55,6 @@ NAME_CHARS = 128
 Take = Callable[[Request], bool]
 
 
-@define(eq=False, repr=False)
 class Turn(SinkFilter):
     """The turn of a call that counts and is under way; its end admits the next one.
 
@@ -115,8 +114,7 @@ class QueuedCall(Record):
     shown: float | None = None
 
 
-@define(eq=False, repr=False)
-class Limiter:
+class Limiter(Record):
     """The calls of one server, or of one for a workspace or a credential; see Note [Who takes a turn].
 
     :ivar limit: the number of calls under way at once; calls of an unlimited server do not come here.
@@ -133,13 +131,13 @@ class Limiter:
     _is_asked: Callable[[Any], bool] = lambda _: False
     limit: Concurrency = UNLIMITED
     watch: WriteWatch | None = None
-    slots: WeakSet[Upstream] = field(factory=WeakSet)
+    slots: WeakSet[Upstream] = msgspec.field(default_factory=WeakSet)
     readers: frozenset[str] | None = None
-    turns: list[Turn] = field(factory=list)
+    turns: list[Turn] = msgspec.field(default_factory=list)
     latest: Upstream | None = None
     waited: int = 0
     waited_ticks: int = 0
-    _queues: dict[Any, deque[QueuedCall]] = field(factory=dict)
+    _queues: dict[Any, deque[QueuedCall]] = msgspec.field(default_factory=dict)
     _is_asking: bool = False
     _is_advancing: bool = False
 

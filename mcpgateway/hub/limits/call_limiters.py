@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attrs import define, field
+import msgspec
 from twisted.logger import Logger
 
 from mcpgateway.config.model import UNLIMITED, WRITES, Concurrency, ServerSpec, Share
@@ -69,8 +69,7 @@ class SharedServers(Protocol):
         """Reduce a server that may have only one child to one slot for all its clients."""
 
 
-@define(eq=False, repr=False)
-class Limiters:
+class Limiters(Record):
     """The limiters of all servers.
 
     :param is_asked: returns True if the client of a session is asked a question.
@@ -81,8 +80,8 @@ class Limiters:
     _meters: Meters
     _written: Written | None = None
     _is_asked: Callable[[Any], bool] = lambda _: False
-    _limiters: dict[_Key, Limiter] = field(factory=dict)
-    _looks: dict[_Key, _Look] = field(factory=dict)
+    _limiters: dict[_Key, Limiter] = msgspec.field(default_factory=dict)
+    _looks: dict[_Key, _Look] = msgspec.field(default_factory=dict)
     _ticks: int = 0
     log = Logger()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from attrs import define
 from msgspec import Raw
 from twisted.logger import Logger
 
@@ -24,7 +23,6 @@ LOGGED_LIMIT = 1000
 _FAILED = b'"isError"'
 
 
-@define(eq=False, repr=False)
 class _Overhears(SinkFilter):
     """Reads the result of a tool call that has failed."""
 

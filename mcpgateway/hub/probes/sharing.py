@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -32,6 +31,7 @@ from mcpgateway.policy.client_requests import offers_something
 from mcpgateway.protocol import peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
+from mcpgateway.records import Record
 
 if TYPE_CHECKING:
     from msgspec import Raw
@@ -42,8 +42,7 @@ SETTLE_S = 0.2  # for unprompted questions, which follow within moments of the h
 LOOK_S = 5.0  # a server that does not list its tools in that time is shared as it is
 
 
-@define(eq=False, repr=False)
-class FirstLook:
+class FirstLook(Record):
     """The listener of every child's handshake; see Note [The first two clients]."""
 
     _pool: Pool

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
-from attrs import define, field
+import msgspec
 
 from mcpgateway.policy.concurrency import ConcurrencyFinding, Tally, judge
+from mcpgateway.records import Record
 
 Written = Callable[[Collection[int]], Mapping[int, int]]
 """Returns the bytes that the process trees of some leaders have written, by leader; unreadable ones are left out."""
@@ -26,8 +27,7 @@ class WatchedCall(Protocol):
     age: int
 
 
-@define(eq=False, repr=False)
-class WriteWatch:
+class WriteWatch(Record):
     """The watch over the writing of one server's calls.
 
     :param written: returns the bytes that processes have written.
@@ -38,9 +38,9 @@ class WriteWatch:
     _written: Written
     _concluded: Callable[[ConcurrencyFinding, str], None]
     last: ConcurrencyFinding = ConcurrencyFinding.OPEN
-    _tallies: dict[str, Tally] = field(factory=dict)
-    _before: dict[WatchedCall, Mapping[int, int]] = field(factory=dict)
-    _doubtful: set[WatchedCall] = field(factory=set)  # calls that ran beside others
+    _tallies: dict[str, Tally] = msgspec.field(default_factory=dict)
+    _before: dict[WatchedCall, Mapping[int, int]] = msgspec.field(default_factory=dict)
+    _doubtful: set[WatchedCall] = msgspec.field(default_factory=set)  # calls that ran beside others
 
     def begin(self, turn: WatchedCall, pids: Collection[int]) -> None:
         """Begin to watch a call that is sent."""

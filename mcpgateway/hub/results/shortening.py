@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from attrs import define, evolve
+from attrs import evolve
 from msgspec import Raw
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -37,7 +37,6 @@ def _unheard(server: str, before: int, after: int) -> None:
     """Ignore the saving."""
 
 
-@define(eq=False, repr=False)
 class _Shield(SinkFilter):
     """Shortens the answer to one call."""
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
-from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -58,7 +57,6 @@ class _Topic(Record):
         return self.asking is not None and self.asking.method == SUBSCRIBE
 
 
-@define(eq=False, repr=False)
 class _Turn(SinkFilter):
     """The sink of the request that is at the server; after its outcome the next one's turn comes."""
 

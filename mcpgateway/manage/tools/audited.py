@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from attrs import define, frozen
+from attrs import frozen
 
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.filters import SinkFilter
@@ -63,7 +63,6 @@ class Audited:
         self._tool.call(request, arguments, access)
 
 
-@define(eq=False, repr=False)
 class _Outcome(SinkFilter):
     """Records the outcome of a call."""
 

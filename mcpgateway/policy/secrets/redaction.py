@@ -21,10 +21,10 @@ from itertools import islice
 from string import ascii_lowercase, ascii_uppercase
 from urllib.parse import quote, quote_plus
 
-from attrs import define, field
+import msgspec
 
 from mcpgateway.policy.secrets.shapes import MASK, NAME, cut, generic, shaped
-from mcpgateway.records import FrozenRecord
+from mcpgateway.records import FrozenRecord, Record
 
 SHORTEST, LONGEST = 6, 4096  # characters of a known secret; a shorter one stands in any text
 GROUP = 3  # characters; see Note [How known values are found]
@@ -170,16 +170,15 @@ _FORMS = (
 )
 
 
-@define(eq=False, repr=False)
-class Redactor:
+class Redactor(Record):
     """The removal of secrets from texts.
 
     :ivar _known: the spellings of known secrets, the oldest first; true for base64.
     :ivar _filed: the same by their first characters, see Note [How known values are found].
     """
 
-    _known: dict[str, bool] = field(init=False, factory=dict, repr=False)
-    _filed: dict[str, list[str]] = field(init=False, factory=dict, repr=False)
+    _known: dict[str, bool] = msgspec.field(default_factory=dict)
+    _filed: dict[str, list[str]] = msgspec.field(default_factory=dict)
 
     def learn(self, values: Iterable[str]) -> None:
         """Remove these values from now on, too; values that stand in any text are left alone."""

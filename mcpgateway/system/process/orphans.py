@@ -8,13 +8,14 @@ import signal
 from contextlib import suppress
 from typing import Any
 
-from attrs import Factory, define, field
+import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 from twisted.logger import Logger
 
 from mcpgateway.errors import ConfigError
 from mcpgateway.interfaces import INSTANCE_MARKER
+from mcpgateway.records import Record
 from mcpgateway.system import home_files
 from mcpgateway.system.process.processes import kill_bearing, signal_group
 from mcpgateway.system.process.procfs import is_alive, start_time
@@ -32,8 +33,7 @@ class ChildRecord(Struct, frozen=True):
     server: str
 
 
-@define(eq=False, repr=False)
-class ChildRegistry:
+class ChildRegistry(Record):
     """The children of this gateway, mirrored in ``<home>/children/<instance>.json``.
 
     The file is never synced: a machine that crashes ends the children as well.
@@ -41,8 +41,8 @@ class ChildRegistry:
 
     home: str
     instance: str
-    _entries: dict[int, ChildRecord] = Factory(dict)
-    _complained: bool = field(default=False, init=False)
+    _entries: dict[int, ChildRecord] = msgspec.field(default_factory=dict)
+    _complained: bool = False
 
     @property
     def path(self) -> str:
