@@ -196,7 +196,7 @@ QUICK = (
         server(fixture()),
         status="idle",
         last_error="NAME has ended: it printed 10000 lines in a row that are not JSON-RPC",
-        rounds=6,
+        rounds=4,
         growth_kib=HEAVY_KIB,
     ),
     Chaos(
@@ -204,7 +204,7 @@ QUICK = (
         server(fixture()),
         status="idle",
         last_error="NAME has ended: it wrote more than 33554432 bytes without a newline",
-        rounds=5,
+        rounds=3,
         growth_kib=HEAVY_KIB,
     ),
     Chaos(forks_and_dies, server(fixture()), status="idle", last_error="NAME has ended: exit code 9"),

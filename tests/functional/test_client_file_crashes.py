@@ -240,7 +240,7 @@ class KillTests:
         if shutil.which("strace") is None:
             pytest.skip("strace is not installed")
         before, after, _ = outcomes(tmp_path / "whole", "apply", "file")
-        for at in itertools.count(1, 1 if IS_SOAK else 3):
+        for at in itertools.count(1, 1 if IS_SOAK else 5):
             scene = Scene(tmp_path / str(at))
             inject = f"inject={call}:signal=KILL:when={at}"
             tracer = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject)

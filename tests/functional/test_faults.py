@@ -19,7 +19,7 @@ LONG_LINE = 100_000_000
 STDERR_BYTES = 5_000_000
 BIG = 6_000_000
 DEAF_BODY = 3_900_000
-FEW = min(ROUNDS, 5) if not IS_SOAK else ROUNDS  # of those of which one that is left over would be seen
+FEW = min(ROUNDS, 3) if not IS_SOAK else ROUNDS  # of those of which one that is left over would be seen
 
 SERVERS = {
     "fix": server(fixture()),
