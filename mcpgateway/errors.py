@@ -257,7 +257,7 @@ class SharedOtherwise(BackendError):
 
 
 class Unreachable(BackendError):
-    """Nothing answers at the server's address."""
+    """The server's address does not answer."""
 
     retryable = True
 

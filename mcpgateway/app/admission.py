@@ -76,7 +76,9 @@ class Admission(FrozenRecord, frozen=True):
         try:
             self.trust(security.oauth)
         except ConfigError as why:
-            self.log.error("no tokens of an issuer are taken: {why}", event="issuer.refused", why=str(why))
+            self.log.error(
+                "the gateway accepts no tokens of an issuer: {why}", event="issuer.refused", why=str(why)
+            )
         self.leaving.issuer = security.oauth.issuer
 
 

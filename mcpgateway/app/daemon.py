@@ -208,7 +208,9 @@ class GatewayService(Service):
             self.log.info("{name} is not served any more", event="server.removed", name=server.name)
             self.observation.forget(server.name)
         for each in change.changed:
-            self.log.info("{name} is defined otherwise now", event="server.changed", name=each.after.name)
+            self.log.info(
+                "the definition of {name} has changed", event="server.changed", name=each.after.name
+            )
         self.enrolment.look(change.settings)
         if change.concerns("manhole"):
             self._open_manhole()
@@ -341,7 +343,7 @@ class GatewayService(Service):
             try:
                 beat()
             except Exception:  # noqa: BLE001 - the one catch-all of this clock
-                self.log.failure("a beat of the heart failed", event="heartbeat.failed")
+                self.log.failure("a heartbeat failed", event="heartbeat.failed")
 
     def _say_ready(self) -> None:
         if self.manager is not None and self.dispatcher.is_open:
@@ -383,7 +385,7 @@ class GatewayService(Service):
             self._vacancy.begin()
             return
         self.log.info(
-            "nobody has used this gateway for {limit:g} s, and nobody has asked it to stay: it ends",
+            "no client has used the gateway for {limit:g} s, and no command has asked it to stay: the gateway ends",
             event="service.idle",
             limit=limit,
         )

@@ -96,7 +96,7 @@ class InPlaceRestart(Record):
         for each in why[:LOGGED_LIMIT]:
             self.log.error("{problem}", event="renewal.problem", problem=each)
         self.log.error(
-            "the gateway was to begin anew and goes on as it is: it could not start again ({count} problems)",
+            "the gateway cannot restart and keeps running: a new start would fail ({count} problems)",
             event="renewal.refused",
             count=len(why),
         )
@@ -144,7 +144,7 @@ class InPlaceRestart(Record):
             return
         before = dispatcher.calls.under_way()
         self.log.info(
-            "the gateway begins anew; {calls} calls are under way and have up to {limit:g} s",
+            "the gateway restarts; {calls} calls under way have up to {limit:g} s",
             event="renewal.begun",
             calls=len(before),
             limit=limit,
@@ -184,7 +184,7 @@ class InPlaceRestart(Record):
             await deferLater(self.reactor, POLL_S)
 
     def _broken(self, why: Failure) -> None:
-        self.log.failure("the gateway could not begin anew, and stops", why, event="renewal.failed")
+        self.log.failure("the gateway could not restart and stops", why, event="renewal.failed")
         self.reactor.stop()
 
     def _stopped(self, number: int, frame: object) -> None:

@@ -352,7 +352,7 @@ class Conversation:
             self.strays += 1
             self._left.pop(number or 0, None)
             self.log.debug(
-                "{server} answered a request that is not under way", event="reply.stray", server=self.server
+                "{server} has answered a request that is not open", event="reply.stray", server=self.server
             )
         elif ("result" in envelope) == ("error" in envelope):
             call.fail(BadReply(f"{self.server} answered with neither a result nor an error"))

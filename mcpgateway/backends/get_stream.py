@@ -135,7 +135,7 @@ class ServerStream:
         self._failures += 1
         if self._failures > TRIES:
             self.log.warn(
-                "{server} does not give its standing stream back; what it says unasked is not heard",
+                "{server} does not open its standing stream again; its own notifications are lost",
                 event="remote.deaf",
                 server=self._owner.server,
             )

@@ -36,7 +36,7 @@ class GatewayLate(NoGateway):
 
 
 class SocketForbidden(NoGateway):
-    """This user may not connect to the gateway."""
+    """The gateway refuses the connection of this user."""
 
 
 class GatewayClient:

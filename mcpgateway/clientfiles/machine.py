@@ -98,7 +98,7 @@ def _from(running: GatewayState | None, path: str) -> str:
 
 @define(eq=False, repr=False)
 class Machine:
-    """This machine: its ledger, configuration and gateway, each read when it is first needed.
+    """The machine: its ledger, configuration and gateway, each read when it is first needed.
 
     :ivar home: the gateway's own directory.
     """

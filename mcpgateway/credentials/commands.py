@@ -47,7 +47,7 @@ class ImportAnswer:
 
     @property
     def is_fine(self) -> bool:
-        """Whether it was done."""
+        """True if the request has succeeded."""
         return self.status < 400
 
 

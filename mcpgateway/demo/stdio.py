@@ -20,7 +20,7 @@ JSON_TYPES: dict[str, type] = {"string": str, "object": dict, "array": list, "bo
 
 
 class ToolError(Exception):
-    """What a tool was asked for cannot be done; the text tells the model why."""
+    """A tool cannot do its call; the text tells the model why."""
 
 
 class RequestError(Exception):

@@ -47,7 +47,7 @@ FEW = 16
 
 
 class SearchUnavailable(GatewayFault):
-    """This installation of Python cannot search entries."""
+    """SQLite was built without FTS5, so entries cannot be searched."""
 
 
 @frozen

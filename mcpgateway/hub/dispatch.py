@@ -418,7 +418,7 @@ class LegacyDispatcher(Lifecycle):
     def answered(self, session: Session, message: Message) -> None:
         """Handle a client's response to a question of a server; one without a question is dropped."""
         if not self.questions.answered(session, message):
-            self.log.debug("an answer to nothing", event="answer.stray")
+            self.log.debug("an answer matches no open question", event="answer.stray")
 
     def close(self) -> Deferred[list[tuple[bool, None]]]:
         """Take no more calls and stop every child; the Deferred fires when none of their processes is left."""

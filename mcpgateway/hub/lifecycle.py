@@ -201,7 +201,7 @@ class Lifecycle(ABC):
         if len(whole) <= PARAMS_LIMIT:
             return whole
         self.log.info(
-            "a client of {server} said {size} bytes at initialize, and only what matters most is on record",
+            "a client of {server} has sent {size} bytes at initialize; the journal keeps the essential members",
             event="session.shortened",
             server=session.server.name,
             size=len(whole),

@@ -443,7 +443,7 @@ class Pool:
         for key, ticks in list(self._idle.items()):
             self._idle[key] = 0 if _is_used(self._slots[key]) else ticks + 1
             if self._idle[key] > IDLE_TICKS and (key.value or self._has_twin(key)):
-                self._let_go(key, "nobody uses it any more")
+                self._let_go(key, "no client uses the child")
 
     def _has_twin(self, key: SlotKey) -> bool:
         # The only child of a server in this era is kept, whatever the server keeps in it.
@@ -453,7 +453,7 @@ class Pool:
         slot = self._slots[key]
         del self._idle[key]
         self.log.info(
-            "a child of {server} is let go of: {why}", event="place.left", server=key.server, why=why
+            "the gateway gives up a child of {server}: {why}", event="place.left", server=key.server, why=why
         )
         if slot.replicas is not None:
             self._replicated.remove(slot.replicas)

@@ -139,7 +139,7 @@ class Approvals:
         :raise ConfigError: the approval cannot be stored, or ``digest`` is invalid.
         """
         approvals.approve(self._home, approvals.target(path), digest, self._now())
-        self.log.info("{path} is approved of", event="repository.approved", path=path)
+        self.log.info("{path} is approved", event="repository.approved", path=path)
 
     def revoke(self, path: str) -> bool:
         """Withdraw the approval of a file, whose servers run until their sessions end; false if it had none.
@@ -148,14 +148,14 @@ class Approvals:
         """
         was_approved = approvals.revoke(self._home, approvals.target(path))
         if was_approved:
-            self.log.info("{path} is approved of no more", event="repository.revoked", path=path)
+            self.log.info("the approval of {path} is withdrawn", event="repository.revoked", path=path)
         return was_approved
 
     def _is_approved(self, repository: Repository) -> bool:
         try:
             return self._approved.get(approvals.file_of(self._home)).get(repository.path) == repository.digest
         except ConfigError as why:
-            self.log.warn("{why}; nothing is approved of", event="repository.approvals_lost", why=str(why))
+            self.log.warn("{why}; no file is approved", event="repository.approvals_lost", why=str(why))
             return False
 
     def _repository(self, root: str) -> Repository | None:

@@ -206,7 +206,7 @@ class Notices:
     def _nobody(self, slot: Slot, what: str) -> None:
         self.unheard += 1
         self.log.debug(
-            "{server} said {what}, and nobody could be told",
+            "{server} has sent {what}, which reaches no client",
             event="notice.unheard",
             server=slot.server.name,
             what=what,
@@ -237,7 +237,7 @@ class Notices:
         session = self._asked_session(slot, message)
         if session is None:
             self.log.debug(
-                "{server} asked {method}, and nobody can be meant",
+                "{server} has asked {method}, which fits no session",
                 event="question.refused",
                 server=slot.server.name,
                 method=method,

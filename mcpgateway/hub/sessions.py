@@ -305,7 +305,7 @@ class Sessions:
         if record.uris:
             session.uris = set(record.uris)
         self._by_id[identifier] = session
-        self.log.info("a session of {server} is back", event="session.revived", server=server.name)
+        self.log.info("a session of {server} is restored", event="session.revived", server=server.name)
         return session
 
     def anonymous(

@@ -183,7 +183,7 @@ class AccessTokens:
     def _renewed(self, why: Any) -> None:
         if why is not None:
             self.log.warn(
-                "the keys of {issuer} cannot be had: {why}",
+                "the keys of {issuer} cannot be fetched: {why}",
                 event="issuer.failed",
                 issuer=self.issuer.issuer,
                 why=str(why.value),

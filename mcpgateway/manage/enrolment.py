@@ -124,7 +124,7 @@ class Enrolment:
         if not self._is_open:
             return
         self.log.warn(
-            "the clients' files could not be gone through: {why}", event="clients.failed", why=str(why.value)
+            "the clients' files could not be checked: {why}", event="clients.failed", why=str(why.value)
         )
         self._failures += 1
         if self._failures < TRIES:
@@ -136,7 +136,7 @@ class Enrolment:
 
     def _broken(self, why: Failure) -> None:
         self._is_running = False
-        self.log.failure("going through the clients' files broke", why, event="clients.broken")
+        self.log.failure("the check of the clients' files broke", why, event="clients.broken")
 
     def _wait_no_more(self) -> None:
         again, self._again = self._again, None

@@ -163,7 +163,7 @@ class Installer:
                 self.plans.workspaces.approve(plan.root, approvals.digest_of(plan.file))
         except (GatewayError, OSError) as why:
             self.log.error(
-                "{server} could not be taken out of {file} again: {why}",
+                "{server} could not be removed from {file} again: {why}",
                 event="server.not_taken_back",
                 server=plan.name,
                 file=plan.file,

@@ -221,7 +221,7 @@ class Reload:
         for each in problems[:LOGGED_LIMIT]:
             self.log.error("{problem}", event="config.problem", problem=str(each))
         self.log.error(
-            "the configuration has {count} errors, and what runs goes on unchanged until they are gone",
+            "the configuration has {count} errors; the gateway keeps the former one until they are mended",
             event="config.refused",
             count=len(problems),
         )

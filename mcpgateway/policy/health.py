@@ -80,49 +80,49 @@ class InstanceCondition(Protocol):
     """The events of an instance."""
 
     def started(self) -> None:
-        """It is being started, for any reason."""
+        """A child is being started, for any reason."""
 
     def ready(self) -> None:
         """The handshake is done."""
 
     def failed(self) -> None:
-        """It could not be started, or failed its handshake."""
+        """The child could not be started, or failed its handshake."""
 
     def crashed(self) -> None:
-        """It has ended although it is in use, or while it was being started."""
+        """The child has ended although it is in use, or while it was being started."""
 
     def faltered(self) -> None:
-        """It did not answer a ping, or its service reports that it is not well."""
+        """The child did not answer a ping, or its service reports a failure."""
 
     def recovered(self) -> None:
-        """It answers again, and its service is well."""
+        """The child answers again, and its service reports no failure."""
 
     def replaced(self) -> None:
-        """It is stopped on purpose, and started again at once."""
+        """The child is stopped on purpose, and started again at once."""
 
     def stopped(self) -> None:
-        """It was stopped on purpose, or has ended without use."""
+        """The child was stopped on purpose, or has ended without use."""
 
     def rested(self) -> None:
         """The same, and its lists are known without it."""
 
     def lost(self) -> None:
-        """Nothing answers at its address."""
+        """The server's address does not answer."""
 
     def retry(self) -> None:
         """The wait for the next try is over, or its address answers again."""
 
     def stuck(self) -> None:
-        """It was to be started long ago, and nothing has come of it."""
+        """A start was due long ago, and has not begun."""
 
     def disabled(self) -> None:
         """An operator has switched it off, or it has failed too often."""
 
     def enabled(self) -> None:
-        """It may be started again."""
+        """The server may be started again."""
 
     def unauthorized(self) -> None:
-        """It wants its user to sign in, which is no failure of its."""
+        """The server needs its user to sign in, which is no failure of its."""
 
     def authorized(self) -> None:
         """Its user has signed in."""

@@ -48,7 +48,7 @@ class LifecycleEvent(Protocol):
         """The handshake is done."""
 
     def failed(self) -> None:
-        """It could not be started, or failed its handshake."""
+        """The child could not be started, or failed its handshake."""
 
     def gone(self) -> None:
         """The child's process has exited."""

@@ -1,1 +1,1 @@
-"""This machine: its files, paths and processes. What blocks, blocks here, and says so."""
+"""The machine: its files, paths and processes; blocking calls are made here, and their docstrings say so."""

@@ -342,7 +342,7 @@ class ViewRegistry:
                         slot.want()
                 except GatewayError as why:
                     self.log.info(
-                        "the subscriptions of a session at {server} are not taken again: {why}",
+                        "{server} refuses the renewed subscriptions of a session: {why}",
                         event="view.not_restored",
                         server=server,
                         why=why,

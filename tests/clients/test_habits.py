@@ -165,7 +165,7 @@ class RestartTests:
 
         self.check(self.results(gateway, tmp_path, restart, tries=1))
         assert seen["sessions"] == len(TURNS)
-        assert gateway.log.count("a session of fixture is back") == len(TURNS)
+        assert gateway.log.count("a session of fixture is restored") == len(TURNS)
 
     def test_outage(self, gateway: Gateway, tmp_path: Path) -> None:
         """After an outage that is too long for their streams, agents get through with a later call of the same turn."""

@@ -601,7 +601,7 @@ class IdleTests:
                 assert shim.call("echo", text="x") == "x"
                 assert shim.end() == 0
             eventually(lambda: home.processes() == [], "it ends")
-            assert "nobody has used this gateway for 2 s" in home.log
+            assert "no client has used the gateway for 2 s" in home.log
             assert "Main loop terminated." in home.log
             with Shim("--home", home.path, "connect", "shared", cwd=tmp_path, environ=home.environ) as shim:
                 shim.open()

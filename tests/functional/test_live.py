@@ -194,7 +194,7 @@ class EditTests:
         async with session(gateway) as client:
             pid = await client.value("pid")
             gateway.config.write_text(gateway.configured({"fix": server(fixture(), timeout="1s")}))
-            await soon(lambda: "defined otherwise" in gateway.log, "the edit is read")
+            await soon(lambda: "the definition of fix has changed" in gateway.log, "the edit is read")
             answer = await client.call("sleep", {"ms": 60_000, "text": ""})
             assert "within" in answer["error"]["message"]
             assert await client.value("pid") == pid
@@ -270,7 +270,7 @@ class InvalidTests:
             await soon(lambda: config(gateway)["ok"], "the problem is gone")
             assert config(gateway)["problems"] == []
             assert await client.value("pid") == pid
-            assert gateway.log.count("what runs goes on unchanged") == 1
+            assert gateway.log.count("the gateway keeps the former one until they are mended") == 1
 
     def test_a_file_that_goes(self, gateway):
         """A named file that is gone is a problem, and no empty configuration."""

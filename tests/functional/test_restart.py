@@ -301,7 +301,7 @@ class RefusedTests:
         good = config.read_text()
         config.write_text("{")
         before = hung_up(home)
-        eventually(lambda: "goes on as it is" in home.log, "it says so")
+        eventually(lambda: "keeps running" in home.log, "it says so")
         done = home.run("restart")
         assert done.returncode != 0
         assert "goes on as it was" in done.stderr
@@ -323,7 +323,7 @@ class RefusedTests:
             home.json("start", "--adopt", "never")
             module.write_text("import no_such_module\n")
             before = hung_up(home)
-            eventually(lambda: "goes on as it is" in home.log, "it says so")
+            eventually(lambda: "keeps running" in home.log, "it says so")
             assert "No module named 'no_such_module'" in home.log
             assert Client(home.port).said("echo", text="still") == "still"
             module.write_text(good)
@@ -461,7 +461,7 @@ class EndpointsTests:
             document["gateway"]["http_port"] = port
             config.write_text(json.dumps(document))
             hung_up(home)
-            eventually(lambda: "goes on as it is" in home.log, "it says so")
+            eventually(lambda: "keeps running" in home.log, "it says so")
             assert f"cannot listen on 127.0.0.1, port {port}" in home.log
         assert Client(home.port).said("echo", text="still") == "still"
 

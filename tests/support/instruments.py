@@ -15,7 +15,7 @@ from mcpgateway.policy.stuck_calls import ProcessActivity
 
 @define
 class MemoryWorld:
-    """What is measured.
+    """The measured values of processes, as a test sets them.
 
     :ivar status: what every service answers its health check with; 0: nothing in time.
     :ivar fetched: the URLs that were asked.

@@ -6,7 +6,7 @@ from mcpgateway.errors import ConfigError
 
 
 class MemoryLog:
-    """What `mcpgateway.system.logs.server_log.ServerLogFile` is on a disk.
+    """Stands for `mcpgateway.system.logs.server_log.ServerLogFile`, in memory.
 
     :ivar is_full: there is no room for more.
     """

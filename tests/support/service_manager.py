@@ -14,7 +14,7 @@ Message = dict[str, str]
 
 
 class Manager:
-    """What arrives at a socket of either kind.
+    """The messages that arrive at a socket of either kind.
 
     :ivar address: as it stands in ``NOTIFY_SOCKET``; it begins with ``@`` where it has no path.
     """

@@ -276,7 +276,7 @@ class Accounts:
         if server.issuer != grant.issuer or client is None:
             # The server may name another authorization server at any time, which the user has never granted anything.
             self.log.info(
-                "the token of {server} was given by another authorization server, and is not renewed",
+                "the token of {server} is of another authorization server and is not renewed",
                 event="oauth.lost",
                 server=account.name,
             )
@@ -296,7 +296,9 @@ class Accounts:
             self._known.forget(account, client)
         elif error != "invalid_grant" and answer.status != 401:
             raise BackendError(f"its token could not be renewed (HTTP {answer.status}: {error})")
-        self.log.info("the token of {server} can be renewed no more", event="oauth.lost", server=account.name)
+        self.log.info(
+            "the token of {server} cannot be renewed any more", event="oauth.lost", server=account.name
+        )
         self._known.keep(account, None)
 
     # Sign-in

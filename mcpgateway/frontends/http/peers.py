@@ -95,7 +95,7 @@ class Callers:
 
 
 Find = Callable[[Collection[int]], Deferred[dict[int, int]]]
-"""Which process holds each of some sockets (`mcpgateway.system.process.socket_owners`)."""
+"""Finds the process that holds each of some sockets (`mcpgateway.system.process.socket_owners`)."""
 
 
 class PeerGroups:

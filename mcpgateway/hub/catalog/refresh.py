@@ -85,7 +85,7 @@ class ListRefresh:
         if not misled:
             return
         self.log.info(
-            "{server} answers {method} otherwise than before it was started; whoever had the former answer is told",
+            "{server} answers {method} otherwise than recorded; the clients with the recorded answer are notified",
             event="snapshot.outdated",
             server=slot.server.name,
             method=method,

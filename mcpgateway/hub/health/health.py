@@ -466,7 +466,7 @@ class Health:
         if record not in self._open:
             self._open.add(record)
             self.log.error(
-                "{server} is given up: {why}; it failed last because: {last}",
+                "the gateway gives {server} up: {why}; the last failure: {last}",
                 event="server.given_up",
                 server=record.server.name,
                 why=record.breaker.why,

@@ -513,7 +513,7 @@ class ChildHealth:
         self.record.knows_no_ping = True
         run.give_up_pings()
         self.log.warn(
-            "{server} has never answered a ping, and is not asked any more",
+            "{server} has never answered a ping and gets no more pings",
             event="ping.given_up",
             server=self.slot.server.name,
         )

@@ -145,7 +145,11 @@ class Limiters(Record):
                 why=words,
             )
         elif found is ConcurrencyFinding.FREE:
-            self.log.info("{server} was seen to write nothing", event="server.quiet", server=server.name)
+            self.log.info(
+                "{server} has written nothing while the gateway watched",
+                event="server.quiet",
+                server=server.name,
+            )
         self._apply(limiter)
         self._pool.unite(server, limiter.latest)  # before the next call: only this child knows what it wrote
 

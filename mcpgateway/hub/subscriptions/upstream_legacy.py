@@ -327,7 +327,7 @@ class Restoration:
 
     def _lost(self, uri: str, why: GatewayError) -> None:
         self.log.info(
-            "{server} does not take the subscription to {uri} again: {why}",
+            "{server} refuses a renewed subscription to {uri}: {why}",
             event="subscription.lost",
             server=self._server,
             uri=uri,

@@ -167,7 +167,7 @@ def children(gateway: MemoryGateway) -> list[MemoryChild]:
 
 
 def is_clean(gateway: MemoryGateway) -> bool:
-    """Whether nothing is under way, waits for anybody, or is asked."""
+    """True if no request is under way, parked or asked."""
     bridge = gateway.hub.modern_dispatcher.to_legacy
     groups = [each for each in bridge.exclusive if each.queue or any(one.current for one in each.children)]
     return not (
