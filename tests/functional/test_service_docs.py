@@ -14,6 +14,7 @@ import pytest
 
 from mcpgateway.cli.main import COMMANDS
 from tests.functional.test_service import answers, configured, health
+from tests.support import forkserver
 from tests.support.gateway import BIN, LIMIT_S, eventually
 from tests.support.processes import is_alive
 from tests.support.user_systemd import Unavailable, UserSystemd
@@ -86,6 +87,12 @@ def ran(command: str, user: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def forked(command: str, user: Path) -> subprocess.CompletedProcess[str]:
+    """One of the gateway's commands, forked where it can be."""
+    program, *words = shlex.split(command)
+    return forkserver.ran([BIN / program, *words], env=environ(user), cwd=checkout(user), has_ended=False)
+
+
 class CommandsTests:
     """What the page tells to type."""
 
@@ -130,11 +137,11 @@ class CommandsTests:
         assert [each.split()[1] for each in BY_HAND] == ["start", "status", "restart", "stop"]
         try:
             for command in BY_HAND[:-1]:
-                done = ran(command, tmp_path)
+                done = forked(command, tmp_path)
                 assert done.returncode == 0, done
                 assert answers(port)
         finally:
-            done = ran(BY_HAND[-1], tmp_path)
+            done = forked(BY_HAND[-1], tmp_path)
         assert done.returncode == 0, done
         assert not answers(port)
 
