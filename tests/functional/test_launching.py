@@ -252,7 +252,8 @@ class PublicTests:
     def test_uvx(self, tmp_path: Path) -> None:
         """A server of PyPI runs without uvx, and lists its tools."""
         tools = tmp_path / "tools"
-        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(tools), "uv"]
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-compile"]
+        pip += ["--disable-pip-version-check", "--target", str(tools), "uv"]
         subprocess.run(pip, check=True, timeout=LIMIT_S)
         self._tools(tmp_path, f"{tools}/bin/uvx mcp-server-time", "get_current_time", "mcp-server-time")
 

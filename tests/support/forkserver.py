@@ -251,6 +251,7 @@ def ran(
     cwd: Path | None = None,
     given: str | None = None,
     has_ended: bool = True,
+    limit_s: float = LIMIT_S,
 ) -> subprocess.CompletedProcess[str]:
     """Run one of our programs to its end, forked where it can be.
 
@@ -258,6 +259,7 @@ def ran(
 
     :param given: what it reads from a pipe; nothing is there, and no pipe, without.
     :param has_ended: it must have ended well.
+    :param limit_s: how many seconds it may take.
     :raise subprocess.CalledProcessError: it has not.
     :raise subprocess.TimeoutExpired: it does not end.
     """
@@ -271,7 +273,7 @@ def ran(
         else:
             process = subprocess.Popen(words, stdin=stdin, stdout=out, stderr=err, env=environ, cwd=cwd)
         try:
-            code = process.wait(LIMIT_S)
+            code = process.wait(limit_s)
         finally:
             process.kill()
         said, complained = (_whole(each) for each in (out, err))

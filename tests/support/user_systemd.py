@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from tests.support import forkserver
 from tests.support.gateway import BIN, LIMIT_S
 
 SYSTEMD = "/lib/systemd/systemd"
@@ -74,14 +75,9 @@ class UserSystemd:
 
     def run(self, *argv: str, check: bool = True) -> str:
         """Run a command in the user's shell; its output."""
-        done = subprocess.run(
-            argv,
-            env=self.environ,
-            cwd=self.user,
-            capture_output=True,
-            text=True,
-            timeout=3 * LIMIT_S,
-            check=False,
+        program = shutil.which(argv[0], path=self.environ["PATH"]) or argv[0]
+        done = forkserver.ran(
+            [program, *argv[1:]], env=self.environ, cwd=self.user, has_ended=False, limit_s=3 * LIMIT_S
         )
         assert done.returncode == 0 or not check, (done, self.log)
         return done.stdout
