@@ -199,7 +199,7 @@ class Request:
         returns false if that has been answered.  None before the request has been passed on.
     :ivar number: the request id on the child's connection; 0 before it has been sent.
     :ivar progress: the parameters of the server's latest progress notification, or None.
-    :ivar lonely: ticks since a client last waited for the answer.
+    :ivar abandoned_ticks: ticks since a client last waited for the answer.
     :ivar age: ticks since the request was sent to the server, or since its latest progress.
     :ivar level: the lowest level of log messages that the caller asks for; None if it asks for none (modern era).
     :ivar is_admin: true if the request came with the admin token, or without a shim over the Unix socket: from a
@@ -229,7 +229,7 @@ class Request:
     number: int = 0
     progress: Envelope | None = field(default=None, repr=False)
     age: int = 0
-    lonely: int = 0
+    abandoned_ticks: int = 0
     level: str | None = None
     is_admin: bool = False
     is_dotted: bool = False

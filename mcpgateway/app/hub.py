@@ -280,7 +280,7 @@ def make_hub(settings: Settings, dependencies: HubDependencies) -> Hub:
 
     timeline, ways = Timeline(meters, clock.seconds), ViewsConfig(gateway, settings.profiles)
     hub = Hub(dispatcher, health, meters, timeline, make_stateless, ways, tapes, snapshots)
-    health.on_switch = dispatcher.show_anew
+    health.on_switch = dispatcher.refresh_views
     hub.savings = savings_of(hub, dependencies)
     hub.follow(dependencies.tracer)
     return hub
@@ -313,7 +313,7 @@ def _views_of(
     view_requests.use(view_sessions.outcomes)
     view_sessions.own_calls = view_requests.own_calls
     view_sessions.on_tick.append(view_requests.look_around)
-    view_sessions.on_anew.append(view_requests.anew)
+    view_sessions.on_rebuilt.append(view_requests.rebuilt)
     return view_requests
 
 

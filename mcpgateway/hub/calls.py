@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from mcpgateway.hub.views import Holder, SessionViews
 
 SESSION_CALLS_LIMIT = 1000
-LONELY_TICKS = KEPT_TICKS  # as long as its answer would be kept for a client that may come back
-LONELY_STEP_TICKS = 10
+ABANDONED_TICKS = KEPT_TICKS  # as long as its answer would be kept for a client that may come back
+ABANDONED_STEP_TICKS = 10
 CUT_OFF = "the gateway was stopped or restarted before {name} answered; the call may have had effects"
 
 
@@ -115,13 +115,13 @@ class Calls:
                     call.sink.failed(call, why)
 
     def tick(self) -> None:
-        """Count one second; every `LONELY_STEP_TICKS` cancel the calls whose client has been gone for too long."""
-        if self._sessions.now % LONELY_STEP_TICKS:
+        """Count one second; every `ABANDONED_STEP_TICKS` cancel the calls whose client has been gone for too long."""
+        if self._sessions.now % ABANDONED_STEP_TICKS:
             return
         for holder in self.holders():
             for call in holder.calls():
-                call.lonely = call.lonely + LONELY_STEP_TICKS if call.sink.is_gone else 0
-                if call.lonely > LONELY_TICKS and call.withdraw("its client has gone"):
+                call.abandoned_ticks = call.abandoned_ticks + ABANDONED_STEP_TICKS if call.sink.is_gone else 0
+                if call.abandoned_ticks > ABANDONED_TICKS and call.withdraw("its client has gone"):
                     call.sink.failed(call, ClientGone("the client has gone"))
 
     def cut_off(self, calls: Iterable[Request] | None = None) -> None:
@@ -132,7 +132,7 @@ class Calls:
         found = calls if calls is not None else (each for holder in self.holders() for each in holder.calls())
         # Before the servers end: a server that the gateway stops does not know about the stop's effect on the call.
         for call in list(found):
-            if self.views is not None and self.views.hurry(call):
+            if self.views is not None and self.views.answer_now(call):
                 continue
             if call.withdraw("the gateway is stopping"):
                 call.sink.failed(call, ShuttingDown(CUT_OFF.format(name=_called(call))))

@@ -112,7 +112,7 @@ class LegacyDispatcher(Lifecycle):
         """Apply a change of the configuration; the sessions of unchanged servers go on."""
         self.servers = {server.name: server for server in change.settings.servers}
         if not change.is_quiet:
-            self.scopes.look_anew()
+            self.scopes.rebuild()
         for server in change.added:
             self._drop(server)  # an earlier server of that name may have left a slot
         for server in change.removed:
@@ -122,10 +122,10 @@ class LegacyDispatcher(Lifecycle):
         if self._view_sessions is not None:
             self._view_sessions.apply(change)
 
-    def show_anew(self) -> None:
+    def refresh_views(self) -> None:
         """Let the views show their present servers, and forget the former ones."""
         if self._view_sessions is not None:
-            self._view_sessions.look_anew()
+            self._view_sessions.rebuild()
 
     def _remove(self, server: ServerSpec) -> None:
         self._forget(server)

@@ -19,7 +19,7 @@ from mcpgateway.protocol.jsonrpc import Envelope, Message
 SET_LEVEL = "logging/setLevel"
 
 
-class _Wish(SinkFilter):
+class _LevelSink(SinkFilter):
     """Records whether the server accepts a level that a client sets."""
 
     _levels: Levels
@@ -68,7 +68,7 @@ class Levels:
         if wanted is None or is_set or not request.session.id:
             request.sink.answered(request, jsonrpc.result(jsonrpc.NULL, {}))
             return
-        request.sink = _Wish(request.sink, self, self._ask(wanted))
+        request.sink = _LevelSink(request.sink, self, self._ask(wanted))
         self.update(request.message)
         self._submit(request)
 
@@ -94,7 +94,7 @@ class Levels:
             return
         nth = self._ask(wanted)
         asked = self._conversation.ask(SET_LEVEL, {"level": wanted})
-        asked.addCallback(self._told, nth).addErrback(self._lost)
+        asked.addCallback(self._answered, nth).addErrback(self._lost)
 
     def _wanted(self) -> str | None:
         # A session without a level of its own gets the messages that the server sends by default, which is unknown, so
@@ -112,7 +112,7 @@ class Levels:
         """Record the child's answer to the nth request; a refused level is requested again by the next client."""
         self._has_agreed = self._has_agreed or (nth == self._asked and "result" in reply)
 
-    def _told(self, reply: Envelope, nth: int) -> None:
+    def _answered(self, reply: Envelope, nth: int) -> None:
         self.answered(reply, nth)
         if "error" in reply:
             raise GatewayError(legacy.error_text(reply["error"]))

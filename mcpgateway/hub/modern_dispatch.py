@@ -363,7 +363,7 @@ class ModernDispatcher:
         session.seen = self._sessions.now
         return session
 
-    def meeting(self, caller: Caller) -> Session | None:
+    def session_of(self, caller: Caller) -> Session | None:
         """Return the session of a request; None if that is not known yet, or if the server needs the bridge."""
         known = self._known_path(caller)
         if known is not None and known.session.era is Era.MODERN:

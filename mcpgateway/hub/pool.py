@@ -419,7 +419,7 @@ class Pool:
         key = SlotKey(session.server.name, slot.era, session.id)
         if self._slots.get(key) is not slot:
             if slot.server.share is Share.ISOLATED and not slot.sessions:
-                self._hurry(slot)
+                self._expire(slot)
             return False  # the slot is shared, or belongs to another session
         del self._slots[key]
         running = slot.is_up
@@ -428,7 +428,7 @@ class Pool:
         self._close(slot)
         return running
 
-    def _hurry(self, slot: Slot) -> None:
+    def _expire(self, slot: Slot) -> None:
         # Without its last session an isolated child has no use; the next session gets a fresh child, without any state.
         for key in [each for each in self._idle if self._slots[each] is slot]:
             self._idle[key] = IDLE_TICKS

@@ -7,7 +7,8 @@ is started when all that run are busy, and closed when it has been idle for `IDL
 
 # Note [A change is told once]
 Each replica may announce that a list has changed.  Lists come from the home, so its announcement is passed on at once.
-That of a replica waits for `NEWS_TICKS`: if the home announces the same change meanwhile, it is passed on once only.
+That of a replica waits for `ANNOUNCE_TICKS`: if the home announces the same change meanwhile, it is passed on once
+only.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
     from mcpgateway.hub.upstream import Upstream
 
 IDLE_TICKS = 300  # how long an idle replica is kept
-RESPITE_TICKS = 60  # the time without new replicas after a failed start
-NEWS_TICKS = 2  # the time in which all children announce the same change
+PAUSE_TICKS = 60  # the time without new replicas after a failed start
+ANNOUNCE_TICKS = 2  # the time in which all children announce the same change
 
 
-class _Hopeful(SinkFilter):
+class _StartingReplica(SinkFilter):
     """Waits for a replica that has to be started first, and sends its call elsewhere if that fails."""
 
     _replicas: Replicas
@@ -44,7 +45,7 @@ class _Hopeful(SinkFilter):
 
 
 @define
-class _News:
+class _Announcement:
     """A change that all children may announce.
 
     :ivar replicas: for a change that the home has announced, the replicas that have not; else those that have.
@@ -52,7 +53,7 @@ class _News:
     """
 
     replicas: set[Upstream]
-    left: int = NEWS_TICKS
+    left: int = ANNOUNCE_TICKS
 
 
 @define(eq=False, repr=False)
@@ -69,9 +70,13 @@ class Replicas:
     _tell: Callable[[str], None]
     _others: dict[int, Upstream] = field(factory=dict)
     _idle: dict[int, int] = field(factory=dict)
-    _respite: int = 0
-    _told: dict[str, _News] = field(factory=dict)  # changes that the home has announced, by method
-    _held: dict[str, _News] = field(factory=dict)  # changes that only replicas have announced, by method
+    _pause_ticks: int = 0
+    _announced: dict[str, _Announcement] = field(
+        factory=dict
+    )  # changes that the home has announced, by method
+    _held: dict[str, _Announcement] = field(
+        factory=dict
+    )  # changes that only replicas have announced, by method
 
     def __iter__(self) -> Iterator[Upstream]:
         return iter(list(self._others.values()))
@@ -80,7 +85,7 @@ class Replicas:
         """Send a call to the child with the fewest calls."""
         slot = self._least()
         if slot is not self.home and slot.conversation is None:
-            request.sink = _Hopeful(request.sink, self)
+            request.sink = _StartingReplica(request.sink, self)
         slot.submit(request)
 
     def holder(self, request: Request) -> Upstream | None:
@@ -91,16 +96,16 @@ class Replicas:
         if self.home.conversation is None:
             return self.home
         # After a failed start only replicas that run get calls, for a while.
-        others = (each for each in self._others.values() if each.is_up or not self._respite)
+        others = (each for each in self._others.values() if each.is_up or not self._pause_ticks)
         least = min((self.home, *others), key=_load)
-        if _load(least) and not self._respite and len(self._others) + 1 < self._limit:
+        if _load(least) and not self._pause_ticks and len(self._others) + 1 < self._limit:
             nth = next(each for each in range(1, self._limit) if each not in self._others)
             least = self._others[nth] = self._make(nth)
         return least
 
     def elsewhere(self, request: Request) -> None:
         """Send a call, whose replica could not be started, to a child that runs."""
-        self._respite = RESPITE_TICKS
+        self._pause_ticks = PAUSE_TICKS
         running = [each for each in self._others.values() if each.conversation is not None]
         min((self.home, *running), key=_load).submit(request)
 
@@ -112,23 +117,23 @@ class Replicas:
     def is_news(self, slot: Upstream, method: str) -> bool:
         """True if a child's announcement of a change is to be passed on now; see Note [A change is told once]."""
         if slot is self.home:
-            held = self._held.pop(method, _News(set()))
-            self._told[method] = _News(set(self._others.values()) - held.replicas)
+            held = self._held.pop(method, _Announcement(set()))
+            self._announced[method] = _Announcement(set(self._others.values()) - held.replicas)
             return True
-        announced = self._told.get(method)
+        announced = self._announced.get(method)
         if announced is not None and slot in announced.replicas:
             announced.replicas.discard(slot)
         else:
-            self._held.setdefault(method, _News(set())).replicas.add(slot)
+            self._held.setdefault(method, _Announcement(set())).replicas.add(slot)
         return False
 
     def tick(self) -> None:
         """Count one second: pass on announcements that have waited, and close idle replicas."""
-        self._respite = max(0, self._respite - 1)
-        _over(self._told)
+        self._pause_ticks = max(0, self._pause_ticks - 1)
+        _over(self._announced)
         for method in _over(self._held):
             self._tell(method)
-            self._told.pop(method, None)  # none of the children has to announce it any more
+            self._announced.pop(method, None)  # none of the children has to announce it any more
         for nth, slot in list(self._others.items()):
             self._idle[nth] = 0 if slot.load else self._idle.get(nth, 0) + 1
             if self._idle[nth] > IDLE_TICKS:
@@ -136,7 +141,7 @@ class Replicas:
                 self._let_go(slot)
 
 
-def _over(news: dict[str, _News]) -> list[str]:
+def _over(news: dict[str, _Announcement]) -> list[str]:
     for each in news.values():
         each.left -= 1
     over = [method for method, each in news.items() if each.left <= 0]

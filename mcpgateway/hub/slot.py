@@ -94,7 +94,7 @@ class Slot(Upstream):
     def _remember(self) -> None:
         snapshots = self._environment.snapshots
         self.snapshot = snapshots.of(self, self._params) if snapshots is not None else None
-        self.limit_anew()
+        self.update_limit()
 
     @property
     def offer(self) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class Slot(Upstream):
         """Set the parameters of the next child's handshake."""
         self._next_params = params
 
-    def limit_anew(self) -> None:
+    def update_limit(self) -> None:
         """Look up the limiter of the server's calls again, after a change of its limits."""
         self.limiter = self._environment.limiter_of(self)
         self._takers = self._environment.takers(self, self.snapshot, self.limiter)
@@ -352,7 +352,7 @@ class Slot(Upstream):
         self.server = change.of(self.server)
         if not change.restarts:
             if not change.is_quiet:
-                self.limit_anew()
+                self.update_limit()
             self.watch.becomes(self.server)
             return
         # Failures of the former definition do not count for this one.

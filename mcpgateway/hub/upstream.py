@@ -240,5 +240,5 @@ class Upstream(ABC):
         """Stop the child and the retired ones; the Deferred fires when none of their processes is left."""
 
     @abstractmethod
-    def limit_anew(self) -> None:
+    def update_limit(self) -> None:
         """Look up the limiter of the server's calls again, after a change of its limits."""

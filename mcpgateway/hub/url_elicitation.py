@@ -77,7 +77,7 @@ class SendingAway(Record):
             return  # a question of the gateway would replace the server's question, and lose the server's state
         if action in (None, "accept"):
             request.sends_user = True
-            request.sink = _Asked(
+            request.sink = _ModernElicited(
                 request.sink, self, request.message, request.caller, again, has_agreed=action is not None
             )
 
@@ -129,7 +129,7 @@ class _Elicited(SinkFilter):
         )
 
 
-class _Asked(SinkFilter):
+class _ModernElicited(SinkFilter):
     """Sends a modern client's user to a sign-in, if the server of its request demands one.
 
     :ivar has_agreed: true if its user has been sent to the sign-in already.

@@ -79,7 +79,7 @@ class SessionViews(Holder, Protocol):
     def apply(self, change: Change) -> None:
         """Apply a change of the configuration, and notify the sessions."""
 
-    def look_anew(self) -> None:
+    def rebuild(self) -> None:
         """Look up the servers of each view again, and tell the sessions."""
 
     def current(self, view: ServerSpec) -> ServerSpec:
@@ -116,7 +116,7 @@ class SessionViews(Holder, Protocol):
         :raise GatewayError: the request is refused; its sink receives nothing.
         """
 
-    def hurry(self, request: Request) -> bool:
+    def answer_now(self, request: Request) -> bool:
         """Answer a call at once if its result is known already; false if not."""
 
     def tick(self) -> None:

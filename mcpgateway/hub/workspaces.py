@@ -177,7 +177,7 @@ class Scopes:
         """Return the digests of the approved files of workspaces; if empty, no workspace defines a server."""
         return self.repositories.approved() if self.repositories is not None else {}
 
-    def look_anew(self) -> None:
+    def rebuild(self) -> None:
         """Forget the results for views, which may show other servers now."""
         self._placed.clear()
 

@@ -145,7 +145,7 @@ class Access(Protocol):
     def specs(self) -> tuple[ServerSpec, ...]:
         """Return the servers that the caller may use."""
 
-    def anew(self) -> Access:
+    def rebuilt(self) -> Access:
         """Return the caller after a change of the configuration during the call."""
 
     def caught_up(self) -> Deferred[Access]:

@@ -33,7 +33,7 @@ class Forwarder:
         self._registry = registry
         self.lists = lists
         self.clock = registry.clock
-        self.look = self.look_anew = registry.anew
+        self.look = self.rebuild = registry.rebuilt
         self.hold, self.release = registry.hold, registry.release
 
     def catch_up(self) -> Deferred[None]:

@@ -54,7 +54,7 @@ class LegacyAccess:
         """Return the servers that this caller may use."""
         return tuple(self.view.servers.values())
 
-    def anew(self) -> LegacyAccess:
+    def rebuilt(self) -> LegacyAccess:
         """Return the access of the same caller by the current configuration."""
         self._registry.tick()  # so that new approvals are in force
         return evolve(self, view=self._registry.view(self.session))
@@ -64,7 +64,7 @@ class LegacyAccess:
         done = self._registry.catch_up()
         if done.called:
             return succeed(self)
-        return done.addCallback(lambda _: evolve(self, view=self._registry.anew(self.session)))
+        return done.addCallback(lambda _: evolve(self, view=self._registry.rebuilt(self.session)))
 
     def settle(self, kind: ListKind) -> Deferred[tuple[Access, Mapping[str, str]]]:
         """Wait for the unknown lists of the servers; fires with the access, and the reasons of missing lists."""
@@ -72,7 +72,9 @@ class LegacyAccess:
 
     async def _settle(self, kind: ListKind) -> tuple[Access, Mapping[str, str]]:
         missing = await settle(self._forwarder, self._forwarder.lists, kind, self.session)
-        return (self if self.is_elsewhere else evolve(self, view=self._registry.anew(self.session))), missing
+        return (
+            self if self.is_elsewhere else evolve(self, view=self._registry.rebuilt(self.session))
+        ), missing
 
     def within(self, cwd: str) -> LegacyAccess:
         """Return the access of the same caller as if it worked in a directory.
@@ -162,27 +164,27 @@ class LegacyAccess:
             raise QuestionRefused(*no)
         asker = OwnAsker(Deferred())
         question = jsonrpc.request(0, ELICIT, params)
-        view_sessions.questions.ask(NOBODY, asker, self.session, ELICIT, question, request)
+        view_sessions.questions.ask(GATEWAY_ASKER, asker, self.session, ELICIT, question, request)
         return asker.done
 
 
 @frozen
-class _Named:
+class _GatewayName:
     name: str = OURS
 
 
 @frozen(eq=False, repr=False)
-class _Nobody:
+class _GatewayAsker:
     """The asker in a question of the gateway's, in the place of a server."""
 
-    server: _Named = _Named()
+    server: _GatewayName = _GatewayName()
 
     def newest_calls(self) -> dict[Session, Request]:
         """Return no calls."""
         return {}
 
 
-NOBODY = _Nobody()
+GATEWAY_ASKER = _GatewayAsker()
 
 
 @frozen(eq=False, repr=False)

@@ -101,7 +101,7 @@ class ViewSubscription:
         self.rest()
         self.listener.acknowledged(self.honoured)
         if self.news:
-            self.owner.hurry()
+            self.owner.notify_soon()
 
     def give_up(self) -> None:
         """Leave out the servers that have not answered."""
@@ -185,7 +185,7 @@ class ServerListening:
 
 
 @define(eq=False, repr=False)
-class _Overhearing:
+class _RunningChildListener:
     """Listens to a child that runs anyway; its news reach the catalog through the slot."""
 
     filter: Filter
@@ -316,9 +316,9 @@ class ViewSubscriptions:
     def _note(self, subscription: ViewSubscription, kind: ListKind) -> None:
         if KINDS[kind.news] in subscription.honoured.lists:
             subscription.news[kind.news] = None
-            self.hurry()
+            self.notify_soon()
 
-    def hurry(self) -> None:
+    def notify_soon(self) -> None:
         """Schedule the notifications."""
         if self._due is None:
             self._due = self._clock.callLater(DEBOUNCE_S, self._flush)
@@ -339,7 +339,7 @@ class ViewSubscriptions:
         if slot.listening is None or not slot.shared or not lists:
             return
         try:
-            slot.listening.overhear(_Overhearing(Filter(lists)))
+            slot.listening.overhear(_RunningChildListener(Filter(lists)))
         except Overloaded:
             pass  # many others listen to the same
 

@@ -63,7 +63,7 @@ class ModernViewRequests(ModernRegistry):
         :param has_news: True if users have approved other workspaces.
         """
         if has_news:
-            self._seen = {key: evolve(each, at=-math.inf) for key, each in self._seen.items()}
+            self._cached = {key: evolve(each, at=-math.inf) for key, each in self._cached.items()}
         self._subscriptions.look_around(has_news=has_news)
 
     @property
@@ -71,13 +71,13 @@ class ModernViewRequests(ModernRegistry):
         """True if a client listens to a view."""
         return bool(self._subscriptions)
 
-    def anew(self, announces: bool) -> None:  # noqa: FBT001 - a callback
+    def rebuilt(self, announces: bool) -> None:  # noqa: FBT001 - a callback
         """Forget all views, since the servers or the settings of views have changed.
 
         :param announces: True if clients that listen are notified.
         """
         self.lists.forget()
-        self._seen.clear()
+        self._cached.clear()
         if announces:
             self._subscriptions.all_changed()
 

@@ -108,7 +108,7 @@ class ModernAccess:
     def caught_up(self) -> Deferred[Access]:
         """Fire with the access of the same caller once all edits of the configuration are in force."""
         done = self.registry.view_sessions.catch_up()
-        return succeed(self) if done.called else done.addCallback(lambda _: self.anew())
+        return succeed(self) if done.called else done.addCallback(lambda _: self.rebuilt())
 
     def settle(self, kind: ListKind) -> Deferred[tuple[Access, Mapping[str, str]]]:
         """Wait for the unknown lists of the servers; fires with the access, and the reasons of missing lists."""
@@ -116,11 +116,11 @@ class ModernAccess:
 
     async def _settle(self, kind: ListKind) -> tuple[Access, Mapping[str, str]]:
         missing = await settle(self.registry, self.registry.lists, kind, self.caller)
-        return self.anew(), missing
+        return self.rebuilt(), missing
 
-    def anew(self) -> ModernAccess:
+    def rebuilt(self) -> ModernAccess:
         """Return the access of the same caller by the current configuration."""
-        return evolve(self, view=self.registry.look_anew(self.caller))
+        return evolve(self, view=self.registry.rebuild(self.caller))
 
     def _spec(self, server: str) -> ServerSpec:
         found = self.view.servers.get(server)

@@ -154,7 +154,7 @@ class ModernParts:
 
 
 @frozen
-class _Seen:
+class _CachedView:
     """A cached view, as it was when a request was served.
 
     :ivar asked: the view's entry in the request.
@@ -213,7 +213,7 @@ class ModernRegistry:
         self.view_sessions = parts.view_sessions
         self._look_at = parts.view_sessions.seen
         self.clock = parts.clock
-        self._seen: dict[tuple[str, str, str, TokenScope | None, bytes], _Seen] = {}
+        self._cached: dict[tuple[str, str, str, TokenScope | None, bytes], _CachedView] = {}
 
     def use(self, outcomes: Outcomes) -> None:
         """Have calls counted, their results shortened, and identical ones merged."""
@@ -249,7 +249,7 @@ class ModernRegistry:
             caller.client.key if caller.client else b"",
         )
         now, known = self.clock.seconds(), (self._pool.moves, self._eras.findings)
-        seen = self._seen.get(key)
+        seen = self._cached.get(key)
         is_fresh = seen is not None and seen.known == known and 0 <= now - seen.at < LOOK_S
         if (
             seen is not None
@@ -260,9 +260,9 @@ class ModernRegistry:
             return seen.view
         spec = self.modern_dispatcher.current(asked)
         if seen is None or not is_fresh or seen.spec is not spec:
-            if len(self._seen) >= SEEN_LIMIT:
-                self._seen.clear()
-            seen = self._seen[key] = _Seen(
+            if len(self._cached) >= SEEN_LIMIT:
+                self._cached.clear()
+            seen = self._cached[key] = _CachedView(
                 asked,
                 self.view_sessions.edition,
                 spec,
@@ -283,12 +283,12 @@ class ModernRegistry:
         """
         return self.view_sessions.within(view, cwd, None, self._handshake_of(caller))
 
-    def look_anew(self, caller: Caller) -> View:
+    def rebuild(self, caller: Caller) -> View:
         """Return the view of a caller, made anew.
 
         :raise UnknownServer: the view no longer exists.
         """
-        self._seen.clear()
+        self._cached.clear()
         return self.look(caller)
 
     # To a server
@@ -323,7 +323,7 @@ class ModernRegistry:
         # Only at a server of the same era, and where no header has to be compared with each caller's arguments.
         if not self.may_fly(item) or _MIRRORED in bytes(item.input_schema or b""):
             return False
-        request.session = self.modern_dispatcher.meeting(request.caller)
+        request.session = self.modern_dispatcher.session_of(request.caller)
         request.level = modern.level(request.message.meta)
         return request.session is not None and self.flies(request, item, self.send)
 

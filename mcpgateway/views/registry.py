@@ -314,7 +314,7 @@ class ViewRegistry:
             members.view, members.seen_at = self.view(session), now
         return members
 
-    def anew(self, session: Session) -> View:
+    def rebuilt(self, session: Session) -> View:
         """Return the view of a session, after something may have changed.
 
         :raise UnknownServer: the view no longer exists.

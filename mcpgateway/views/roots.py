@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from mcpgateway.errors import GatewayError
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.system.workspaces import WorkingDirectory
-from mcpgateway.views.legacy_access import NOBODY, OwnAsker
+from mcpgateway.views.legacy_access import GATEWAY_ASKER, OwnAsker
 
 if TYPE_CHECKING:
     from mcpgateway.hub.sessions import Session
@@ -50,7 +50,7 @@ class Roots:
         asker = OwnAsker(Deferred())
         asker.done.addCallback(self._answered, session).addErrback(self._not_answered)
         try:
-            dispatcher.questions.ask(NOBODY, asker, session, LIST, jsonrpc.request(0, LIST, {}))
+            dispatcher.questions.ask(GATEWAY_ASKER, asker, session, LIST, jsonrpc.request(0, LIST, {}))
         except GatewayError as why:
             self.log.debug("a client is not asked for its roots: {why}", event="roots.not_asked", why=why)
 

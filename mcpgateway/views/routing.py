@@ -63,7 +63,7 @@ class ViewClients(Protocol):
         :raise UnknownServer: the view no longer exists.
         """
 
-    def look_anew(self, client: Any) -> View:
+    def rebuild(self, client: Any) -> View:
         """Return the view of a client by a configuration that has changed within the same turn.
 
         :raise UnknownServer: the view no longer exists.
@@ -311,7 +311,7 @@ class Routing(ABC):
         if isinstance(why, PASSING):
             # The child may have been ended by an edit, which is not in force everywhere before this turn is over.
             await deferLater(clients.clock, 0)
-            now = clients.look_anew(client).servers
+            now = clients.rebuild(client).servers
             if any(each.name in now and now[each.name] is not each for each, _ in unknown):
                 await self._seek(client, kinds, named_servers, is_found)
                 return

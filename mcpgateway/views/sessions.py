@@ -46,7 +46,7 @@ class ViewSessions(ViewRegistry):
     """The sessions of all views; a `mcpgateway.hub.views.SessionViews`.
 
     :ivar lists: fetches the lists that are not known.
-    :ivar on_anew: called when all views have been made anew, with True where clients are notified of it.
+    :ivar on_rebuilt: called when all views have been made anew, with True where clients are notified of it.
     :ivar own_calls: the calls of the gateway's own tools by modern clients; None until there is one.
     :ivar roots: asks clients for their roots.
     :ivar direct: shortens results on servers' own endpoints.
@@ -62,7 +62,7 @@ class ViewSessions(ViewRegistry):
         outcomes: Outcomes,
     ) -> None:
         super().__init__(dispatcher, server_lists, clock, ways, builtin, outcomes)
-        self.on_anew: list[Callable[[bool], None]] = []
+        self.on_rebuilt: list[Callable[[bool], None]] = []
         self.lists = SessionLists(self, dispatcher.submit)
         self.roots = Roots(self)
         self.direct = SingleServerResults(outcomes, server_lists, self.handshake_of)
@@ -75,15 +75,15 @@ class ViewSessions(ViewRegistry):
 
     def apply(self, change: Change) -> None:
         """Apply a change of the configuration; where views may differ, make them anew and notify their sessions."""
-        is_set_anew = change.concerns("views", "shield", "profiles")
-        if is_set_anew:
+        concerns_views = change.concerns("views", "shield", "profiles")
+        if concerns_views:
             self.use(ViewsConfig(change.settings.gateway, change.settings.profiles))
         if not change.is_quiet:
             for each in change.former:
                 self.server_lists.forget(each.name)
         announces = not change.is_quiet or change.concerns("views", "profiles")
-        if announces or is_set_anew or change.concerns(*CONTENTS):
-            self.look_anew(announces=announces)
+        if announces or concerns_views or change.concerns(*CONTENTS):
+            self.rebuild(announces=announces)
         elif change.changed:
             self._follow({each.after.name: each for each in change.changed})
 
@@ -94,7 +94,7 @@ class ViewSessions(ViewRegistry):
             view.follow(changed)
             self._views[replace(key, servers=tuple(map(id, view.servers.values())))] = view
 
-    def look_anew(self, *, announces: bool = True) -> None:
+    def rebuild(self, *, announces: bool = True) -> None:
         """Make all views anew, and notify their sessions, since other servers may be shown."""
         self._views.clear()
         self.edition += 1
@@ -116,7 +116,7 @@ class ViewSessions(ViewRegistry):
         if announces:
             for session in list(self._outer):
                 self.announce_all(session)
-        for each in self.on_anew:
+        for each in self.on_rebuilt:
             each(announces)
 
     # Sessions
@@ -215,10 +215,10 @@ class ViewSessions(ViewRegistry):
             on_cancel(reason)
         return on_cancel is not gone
 
-    def hurry(self, request: Request) -> bool:
+    def answer_now(self, request: Request) -> bool:
         """Answer a call at once with its unshortened result, for lack of time; return False if that may not be."""
         shielding = self.outcomes.shielding
-        return shielding is not None and shielding.hurry(request)
+        return shielding is not None and shielding.answer_now(request)
 
 
 def _whose(slot: Slot) -> ListAudience:

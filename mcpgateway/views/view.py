@@ -61,7 +61,7 @@ class ViewSources:
 
 
 @define(eq=False, repr=False)
-class _Look:
+class _Contents:
     """The contents of a view by one generation of the catalog.
 
     :ivar calls: the tools of servers by the names that clients know; the only lookup of most calls.
@@ -120,7 +120,7 @@ class View:
         self.exposure = Exposure.of(
             sources.settings, servers.values(), kind, reserved=names, beside=len(self._own)
         )
-        self._seen = _Look(-1)
+        self._contents = _Contents(-1)
         self._counted: list[Item] | None = None
         self._usage: Mapping[str, int] = {}
 
@@ -167,7 +167,7 @@ class View:
 
         No name is both: `mcpgateway.discovery.naming` gives a server's tool none of the gateway's own.
         """
-        look = self._seen
+        look = self._contents
         if look.generation != self._server_lists.generation or look.listing is None:
             look = self._look_at_tools()
         found: Item | More | Tool | None = look.calls.get(name)
@@ -182,12 +182,12 @@ class View:
         look = self._look()
         return look.listing or self._look_at_tools().listing  # type: ignore[return-value]  # it is there then
 
-    def _look(self) -> _Look:
-        if self._seen.generation != self._server_lists.generation:
-            self._seen = _Look(self._server_lists.generation)
-        return self._seen
+    def _look(self) -> _Contents:
+        if self._contents.generation != self._server_lists.generation:
+            self._contents = _Contents(self._server_lists.generation)
+        return self._contents
 
-    def _look_at_tools(self) -> _Look:
+    def _look_at_tools(self) -> _Contents:
         look = self._look()
         items = self.items(ListKind.TOOL)
         if items != self._counted:
@@ -200,7 +200,7 @@ class View:
     def refresh(self) -> None:
         """Let the list follow today's use; only while no client has been given the list."""
         if self.kind == HYBRID and self._usage != self._sources.usage():
-            self._seen, self._counted = _Look(-1), None
+            self._contents, self._counted = _Contents(-1), None
 
     def tool(self, server: str, own: str) -> Item | None:
         """Return a server's tool by its own name."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mcpgateway.config.model import WRITES, ServerSpec, Share
-from mcpgateway.hub.replicas import IDLE_TICKS, NEWS_TICKS, RESPITE_TICKS
+from mcpgateway.hub.replicas import ANNOUNCE_TICKS, IDLE_TICKS, PAUSE_TICKS
 from mcpgateway.protocol.versions import Era
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
 from tests.support.modern_client import LOG, TOOLS_CHANGED, hang_up, list_tools, meta, post, request
@@ -125,7 +125,7 @@ class LoadTests:
         gateway.launcher.refuses = False
         gateway.session("r").call(3)
         assert calls(gateway) == [3]
-        gateway.tick(RESPITE_TICKS)
+        gateway.tick(PAUSE_TICKS)
         gateway.session("r").call(4)
         assert calls(gateway) == [3, 1]
         for asked in gateway.launcher.children[0].asked("tools/call"):
@@ -211,10 +211,10 @@ class EverybodyTests:
         listener = gateway.listen(client)
         for nth in order:
             gateway.launcher.children[nth].say({"jsonrpc": "2.0", "method": TOOLS_CHANGED})
-        gateway.tick(NEWS_TICKS + 1)
+        gateway.tick(ANNOUNCE_TICKS + 1)
         assert listener.transport.taken.count(b"tools/list_changed") == 1
         gateway.launcher.children[order[0]].say({"jsonrpc": "2.0", "method": TOOLS_CHANGED})
-        gateway.tick(NEWS_TICKS + 1)
+        gateway.tick(ANNOUNCE_TICKS + 1)
         assert listener.transport.taken.count(b"tools/list_changed") == 2
 
     def test_draining(self, gateway: MemoryGateway) -> None:

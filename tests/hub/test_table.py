@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mcpgateway.config.model import ServerSpec, Share
-from mcpgateway.hub.calls import LONELY_STEP_TICKS, LONELY_TICKS, SESSION_CALLS_LIMIT
+from mcpgateway.hub.calls import ABANDONED_STEP_TICKS, ABANDONED_TICKS, SESSION_CALLS_LIMIT
 from tests.support.gateway_in_memory import HELLO, Client, MemoryGateway
 
 ASKABLE = {"roots": {"listChanged": True}, "sampling": {}, "elicitation": {"form": {}, "url": {}}}
@@ -530,9 +530,9 @@ class AbandonedTests:
         """For five minutes its client may come back; then the child is told to stop."""
         client = self.abandon(gateway, revision)
         assert gateway.dispatcher.calls.awaited() == 0
-        gateway.tick(LONELY_TICKS)
+        gateway.tick(ABANDONED_TICKS)
         assert gateway.child.asked("notifications/cancelled") == []
-        gateway.tick(2 * LONELY_STEP_TICKS)
+        gateway.tick(2 * ABANDONED_STEP_TICKS)
         (cancelled,) = gateway.child.asked("notifications/cancelled")
         assert cancelled["params"]["requestId"] == gateway.child.asked("tools/call")[0]["id"]
         assert len(gateway.dispatcher.calls) == 0
@@ -544,9 +544,9 @@ class AbandonedTests:
         one.call(1)
         two = self.abandon(gateway, "2025-11-25")
         place = two.transport.taken.split(b"id: ")[-1].split(b"\n")[0].decode()
-        gateway.tick(LONELY_TICKS)
+        gateway.tick(ABANDONED_TICKS)
         again = gateway.listen(two, Last_Event_ID=place)
-        gateway.tick(2 * LONELY_TICKS)
+        gateway.tick(2 * ABANDONED_TICKS)
         assert gateway.dispatcher.calls.awaited() == 2
         assert [each.asked("notifications/cancelled") for each in gateway.launcher.children] == [[], []]
         assert not again.transport.taken.endswith(b"0\r\n\r\n")

@@ -84,7 +84,7 @@ class Asked(ScriptedAccess):
         self.answer: dict[str, Any] | None = None
         self.questions: list[str] = []
 
-    def anew(self) -> Asked:
+    def rebuilt(self) -> Asked:
         return self
 
     def elicit(self, call: Request, params: dict[str, Any]) -> Deferred[dict[str, Any]]:

@@ -81,7 +81,7 @@ class WebStream:
 
     def abort(self) -> None:
         """Drop the connection; the receiver gets no further call."""
-        self._receiver = _NOBODY
+        self._receiver = _DISCARD
         self._room.leave(self)
         if not self._has_ended:
             self._has_ended = True
@@ -130,11 +130,11 @@ class WebStream:
         self._room.leave(self)
         receiver = self._receiver
         if receiver is not None:
-            self._receiver = _NOBODY
+            self._receiver = _DISCARD
             receiver.ended(why)
 
 
-class _Nobody:
+class _Discard:
     """Discards a body."""
 
     def data(self, data: bytes) -> None:
@@ -144,7 +144,7 @@ class _Nobody:
         """Ignore the end."""
 
 
-_NOBODY = _Nobody()
+_DISCARD = _Discard()
 
 
 def take_whole(stream: WebStream, limit: int) -> Deferred[WebAnswer]:

@@ -160,7 +160,7 @@ Number = int | float
 _Sample = tuple[str, Number]
 
 
-class _Told:
+class _ToolLines:
     # The lines of each tool, with the number of its completed calls when they were written.
 
     __slots__ = ("_labels", "calls", "of", "seconds")
@@ -187,7 +187,7 @@ class Exposition:
         self._meters = meters
         self._census = census
         self._savings = savings
-        self._tools: dict[Row, _Told] = {}
+        self._tools: dict[Row, _ToolLines] = {}
 
     def text(self) -> bytes:
         """Return the current numbers as text."""
@@ -267,16 +267,18 @@ class Exposition:
         yield DURATIONS.head
         for meter in meters:
             yield from _durations(meter)
-        told = [self._told(each) for each in self._meters.rows if each.tool]
+        told = [self._lines_of(each) for each in self._meters.rows if each.tool]
         yield TOOL_CALLS.head
         yield "".join([each.calls for each in told])
         yield TOOL_SECONDS.head
         yield "".join([each.seconds for each in told])
 
-    def _told(self, row: Row) -> _Told:
+    def _lines_of(self, row: Row) -> _ToolLines:
         found = self._tools.get(row)
         if found is None:
-            found = self._tools[row] = _Told(f'server="{escaped(row.server)}",tool="{escaped(row.tool)}"')
+            found = self._tools[row] = _ToolLines(
+                f'server="{escaped(row.server)}",tool="{escaped(row.tool)}"'
+            )
         if found.of != row.requests:
             found.tell(row)
         return found

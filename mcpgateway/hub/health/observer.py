@@ -84,7 +84,7 @@ class ProbeMonitor(FrozenRecord, frozen=True):
 
     def watch(self, slot: Upstream) -> Watch:
         """Make a watch that counts nothing."""
-        return _Visit(self.monitor, slot.server)
+        return _ProbeWatch(self.monitor, slot.server)
 
     def refusal(self, server: ServerSpec) -> GatewayError | None:
         """Return the refusal of the monitor."""
@@ -99,7 +99,7 @@ class ProbeMonitor(FrozenRecord, frozen=True):
         return self.monitor.is_on(server)
 
 
-class _Visit(FrozenRecord, frozen=True):
+class _ProbeWatch(FrozenRecord, frozen=True):
     monitor: Monitor
     server: ServerSpec
 

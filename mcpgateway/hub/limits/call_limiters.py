@@ -36,7 +36,7 @@ REST_TICKS = 600  # after a watch has begun again, until the next may
 _Key = tuple[str, str]
 
 
-class _Look(Record):
+class _WrittenBytes(Record):
     """The bytes that an unlimited server had written at the last look.
 
     :ivar calls: the number of its calls until then that might have changed something.
@@ -81,7 +81,7 @@ class Limiters(Record):
     _written: Written | None = None
     _is_asked: Callable[[Any], bool] = lambda _: False
     _limiters: dict[_Key, Limiter] = msgspec.field(default_factory=dict)
-    _looks: dict[_Key, _Look] = msgspec.field(default_factory=dict)
+    _looks: dict[_Key, _WrittenBytes] = msgspec.field(default_factory=dict)
     _ticks: int = 0
     log = Logger()
 
@@ -155,7 +155,7 @@ class Limiters(Record):
 
     def _apply(self, limiter: Limiter) -> None:
         for slot in list(limiter.slots):
-            slot.limit_anew()
+            slot.update_limit()
 
     def _free(self, limiter: Limiter, key: _Key) -> None:
         limiter.limit, limiter.watch = UNLIMITED, None
@@ -246,7 +246,7 @@ class Limiters(Record):
         now = dict(written([pid for slot in slots for pid in slot.pids]))
         has_written = before is not None and any(now[pid] > before.written.get(pid, now[pid]) for pid in now)
         rest = before.rest if before is not None else 0
-        self._looks[key] = _Look(calls, now, rest)
+        self._looks[key] = _WrittenBytes(calls, now, rest)
         if has_written and not rest:
             self._looks[key].rest = REST_TICKS
             self._watch_again(key, slots, written)
@@ -258,4 +258,4 @@ class Limiters(Record):
         if limiter is not None:
             limiter.watch = self._new_watch(key, written)
         for slot in slots:
-            slot.limit_anew()
+            slot.update_limit()

@@ -36,14 +36,14 @@ KNOWN_TICKS = 60  # for which the process at the other end of a connection is re
 KNOWN_LIMIT = 10_000
 
 
-class _Sought(FrozenRecord, frozen=True):
+class _UnknownOwner(FrozenRecord, frozen=True):
     """A session whose owner is at the other end of its connection, a socket with this inode."""
 
     session: Session
     inode: int
 
 
-class _End(Record):
+class _PeerProcess(Record):
     """The process at the other end of one connection.
 
     :ivar since: the tick at which the search began.
@@ -78,8 +78,8 @@ class Owners:
         self._watch = watch
         self._holders = holders
         self._ended = ended
-        self._sought: list[_Sought] = []
-        self._ends: dict[int, _End] = {}  # by the inode of the socket
+        self._unknown_owners: list[_UnknownOwner] = []
+        self._peers: dict[int, _PeerProcess] = {}  # by the inode of the socket
         self._watched: set[int] = set()
         self._is_searching = False
 
@@ -95,13 +95,13 @@ class Owners:
 
         :param inode: the inode of the socket there, 0 if it is not known.
         """
-        if not inode or inode in self._ends or self._is_searching or len(self._ends) >= KNOWN_LIMIT:
+        if not inode or inode in self._peers or self._is_searching or len(self._peers) >= KNOWN_LIMIT:
             return
-        self._ends[inode] = _End(self._sessions.now)
+        self._peers[inode] = _PeerProcess(self._sessions.now)
         self._search({inode}).addCallback(self._looked, inode)
 
     def _looked(self, found: dict[int, int], inode: int) -> None:
-        end = self._ends.get(inode)
+        end = self._peers.get(inode)
         if end is None:
             return  # the owners are not watched any more
         end.pid = pid = found.get(inode, 0)
@@ -119,7 +119,7 @@ class Owners:
         owner = self.living(session.owner)
         session.names_owner = owner is not None
         self._give(session, owner)
-        end = self._ends.get(inode)
+        end = self._peers.get(inode)
         if owner is not None:
             return
         if pid:
@@ -129,7 +129,7 @@ class Owners:
         elif end is not None:
             self._settle(session, end.pid or 0)
         elif inode:
-            self._sought.append(_Sought(session, inode))
+            self._unknown_owners.append(_UnknownOwner(session, inode))
 
     def _settle(self, session: Session, pid: int) -> None:
         if self._sessions.named(session.id) is not session:
@@ -142,11 +142,11 @@ class Owners:
     def tick(self) -> None:
         """Advance by one second: search for the owners of sessions that began during another search."""
         old = self._sessions.now - KNOWN_TICKS
-        for inode in [inode for inode, end in self._ends.items() if end.pid is not None and end.since < old]:
-            del self._ends[inode]
-        if self._is_searching or not self._sought:
+        for inode in [inode for inode, end in self._peers.items() if end.pid is not None and end.since < old]:
+            del self._peers[inode]
+        if self._is_searching or not self._unknown_owners:
             return
-        wanted, self._sought = self._sought, []
+        wanted, self._unknown_owners = self._unknown_owners, []
         self._search({each.inode for each in wanted}).addCallback(self._found, wanted)
 
     def _search(self, inodes: Collection[int]) -> Deferred[dict[int, int]]:
@@ -154,7 +154,7 @@ class Owners:
         searched = self._holders(inodes)
         return searched.addErrback(self._not_searched).addCallback(self._searched)
 
-    def _found(self, found: dict[int, int], wanted: list[_Sought]) -> None:
+    def _found(self, found: dict[int, int], wanted: list[_UnknownOwner]) -> None:
         for each in wanted:
             self._settle(each.session, found.get(each.inode, 0))
 
@@ -194,7 +194,7 @@ class Owners:
 
     def close(self) -> None:
         """Stop watching all processes, and forget the searches."""
-        self._sought.clear()
-        self._ends.clear()
+        self._unknown_owners.clear()
+        self._peers.clear()
         self._watched.clear()
         self._watch.close()

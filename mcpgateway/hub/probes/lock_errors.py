@@ -23,7 +23,7 @@ LOGGED_LIMIT = 1000
 _FAILED = b'"isError"'
 
 
-class _Overhears(SinkFilter):
+class _FailureReader(SinkFilter):
     """Reads the result of a tool call that has failed."""
 
     locks: Locks
@@ -57,7 +57,7 @@ class Locks:
         def take(request: Request) -> bool:
             # A child with a single session cannot be moved.
             if slot.conversation is not None and len(slot.sessions) > 1:
-                request.sink = _Overhears(request.sink, self, slot)
+                request.sink = _FailureReader(request.sink, self, slot)
             return False
 
         return take

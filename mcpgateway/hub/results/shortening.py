@@ -172,7 +172,7 @@ class Shielding:
             held[0].former.withdraw(request, reason)
         return held is not None
 
-    def hurry(self, request: Request) -> bool:
+    def answer_now(self, request: Request) -> bool:
         """Pass a held answer on unchanged, for lack of time; return False if secrets are to be masked."""
         if request not in self._held or self._limits.mask_secrets:
             return False

@@ -54,7 +54,7 @@ class SessionSubscriptions:
     late: str = "the server did not say whether it reports changes of this resource"
     _lists: frozenset[str] = frozenset()
     _can_subscribe: bool = False
-    _is_meeting: bool = False  # while the child starts
+    _is_starting: bool = False  # while the child starts
     _is_listening: bool = False
     _is_over: bool = False
     _failures: int = 0
@@ -62,15 +62,15 @@ class SessionSubscriptions:
 
     def look(self) -> None:
         """Subscribe to the notifications that the session wants, unless that has just been refused."""
-        if self.is_set or self._is_meeting or self._rest:
+        if self.is_set or self._is_starting or self._rest:
             return
         if self.slot.is_resting and not self.asked and not self.session.uris:
             return  # a server that does not run sends no notifications
-        self._is_meeting = True
+        self._is_starting = True
         self.slot.greet().addCallbacks(self._met, self._not_met)
 
     def _met(self, hello: Envelope) -> None:
-        self._is_meeting = False
+        self._is_starting = False
         if self._is_over:
             return
         self._lists = frozenset(KINDS[method] for method in legacy.changing_lists(hello))
@@ -81,7 +81,7 @@ class SessionSubscriptions:
         self._update()
 
     def _not_met(self, why: Failure) -> None:
-        self._is_meeting = False
+        self._is_starting = False
         if self._is_over:
             return
         known = reason(why)

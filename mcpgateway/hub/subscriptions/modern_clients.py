@@ -73,7 +73,7 @@ class ListenStream:
 
 
 @define(eq=False, repr=False)
-class _Beside:
+class _OtherChild:
     """The listening to one of the other children; see Note [Children beside]."""
 
     stream: ListenStream
@@ -89,7 +89,7 @@ class _Beside:
 
 
 @define(eq=False, repr=False)
-class _Asked:
+class _SubscribeRequests:
     """The requests to subscribe to the resources of a filter.
 
     :ivar done: called with the acknowledged filter after the last answer.
@@ -183,7 +183,10 @@ class ListenStreams:
                         self._hear_beside(stream, each)
 
         _subscribe(
-            stream.session, stream.slot, uris, _Asked(done, Filter(wanted.lists & changing), set(uris))
+            stream.session,
+            stream.slot,
+            uris,
+            _SubscribeRequests(done, Filter(wanted.lists & changing), set(uris)),
         )
 
     # See Note [Children beside].
@@ -203,12 +206,12 @@ class ListenStreams:
 
         def met(_: Envelope) -> None:
             if self._is_open(stream) and stream.beside.get(slot) is session:
-                session.mailbox.attach(_Beside(stream, slot))
+                session.mailbox.attach(_OtherChild(stream, slot))
                 _subscribe(
                     session,
                     slot,
                     set(stream.honoured.uris),
-                    _Asked(_whatever, Filter(), set(stream.honoured.uris)),
+                    _SubscribeRequests(_whatever, Filter(), set(stream.honoured.uris)),
                 )
 
         slot.greet().addCallbacks(met, lambda _: self._leave_beside(stream, slot))
@@ -269,7 +272,7 @@ def _whatever(honoured: Filter) -> None:
     """Ignore the filter that another child acknowledges, since no client has asked for it."""
 
 
-def _subscribe(session: Session, slot: Slot, uris: set[str], asked: _Asked) -> None:
+def _subscribe(session: Session, slot: Slot, uris: set[str], asked: _SubscribeRequests) -> None:
     for uri in sorted(uris):
         call = _subscription(session, uri, asked)
         call.holder = slot

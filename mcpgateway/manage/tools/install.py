@@ -115,7 +115,7 @@ class InstallServer:
             "tools": list(installed.tools),
             "hint": "its tools can be called now",
         }
-        if plan.name not in [each.name for each in access.anew().specs()]:
+        if plan.name not in [each.name for each in access.rebuilt().specs()]:
             result["hint"] = f"its tools can be called at /{plan.name}/mcp" + (
                 f" by clients that work in {place.root}" if place.root else "; this endpoint does not show it"
             )
@@ -311,11 +311,11 @@ def _question(plan: InstallPlan, recipe: Recipe) -> str:
 
 
 async def _tools(made: Management, access: Access, spec: ServerSpec) -> Sequence[str]:
-    access = access.anew()
+    access = access.rebuilt()
     if spec.name not in [each.name for each in access.specs()]:
         return await made.visit(spec, access.principal)
     items = await access.list(spec.name, ListKind.TOOL)
-    names = access.anew().view.listing.names
+    names = access.rebuilt().view.listing.names
 
     def listed(item: Item) -> str:
         try:

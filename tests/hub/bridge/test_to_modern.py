@@ -9,7 +9,7 @@ import pytest
 
 from mcpgateway.config.model import Bridge, ServerSpec, Share
 from mcpgateway.hub.bridge.to_modern import ROUND_TICKS, ROUNDS_LIMIT
-from mcpgateway.hub.calls import LONELY_STEP_TICKS, LONELY_TICKS, SESSION_CALLS_LIMIT
+from mcpgateway.hub.calls import ABANDONED_STEP_TICKS, ABANDONED_TICKS, SESSION_CALLS_LIMIT
 from mcpgateway.hub.client_requests import UNHEARD_TICKS
 from mcpgateway.hub.subscriptions.legacy_sessions import UNACKNOWLEDGED_TICKS
 from mcpgateway.hub.subscriptions.upstream_modern import URIS_LIMIT
@@ -1147,7 +1147,7 @@ class EndTests:
         client = session(gateway)
         want(gateway.child, call(gateway, client), "s", a=FORM)
         client.channel.connectionLost(None)  # type: ignore[arg-type]
-        gateway.tick(LONELY_TICKS + 2 * LONELY_STEP_TICKS)
+        gateway.tick(ABANDONED_TICKS + 2 * ABANDONED_STEP_TICKS)
         assert not gateway.dispatcher.to_modern.calls()
         assert len(gateway.dispatcher.questions) == 0
 
