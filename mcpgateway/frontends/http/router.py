@@ -84,7 +84,7 @@ class AdmittedRequest(FrozenRecord, frozen=True):
     :ivar pending: fires when the request can be judged; None if it has been.
     """
 
-    way: RouteTarget
+    target: RouteTarget
     principal: str
     is_admin: bool = False
     project: str = ""
@@ -124,7 +124,7 @@ class Root:
         self._sse: LegacySse | None = None
         self._servers: dict[str, ServerSpec] = {}
         self._views: dict[str, ServerSpec] = {}
-        self._ways: dict[bytes, RouteTarget] = {}
+        self._targets: dict[bytes, RouteTarget] = {}
         self.serve(servers)
 
     def serve(self, everything: tuple[ServerSpec, ...]) -> None:
@@ -147,7 +147,7 @@ class Root:
             targets[f"{base}/messages".encode()] = RouteTarget(RouteClass.MCP, view, self._say)
         self._servers = {server.name: server for server in servers}
         self._views = {view.name: view for view in views}
-        self._ways = targets
+        self._targets = targets
 
     def apply(self, change: Change) -> None:
         """Apply a change of the configuration: servers of which only quiet settings differ keep their paths."""
@@ -160,9 +160,9 @@ class Root:
     def _replace(self, servers: Iterable[ServerSpec]) -> None:
         changed = {each.name: each for each in servers}
         self._servers |= changed
-        for path, target in self._ways.items():
+        for path, target in self._targets.items():
             if target.server is not None and not target.server.view and target.server.name in changed:
-                self._ways[path] = replace(target, server=changed[target.server.name])
+                self._targets[path] = replace(target, server=changed[target.server.name])
 
     def set_limits(self, limits: Limits) -> None:
         """Set the limit of bodies."""
@@ -174,7 +174,7 @@ class Root:
 
     def opened(self, exchange: Any) -> int:
         """Judge a request by its head; return the number of body bytes that it may have."""
-        target = self._ways.get(exchange.path)
+        target = self._targets.get(exchange.path)
         if target is None:
             target = self._find(exchange)
         verdict = self._guard.judge(exchange, target.route)
@@ -193,7 +193,7 @@ class Root:
     def would_refuse(self, exchange: Any) -> bool:
         """Return whether an admitted request would now be refused, or count for another principal."""
         admitted: AdmittedRequest = exchange.route
-        match self._guard.judge(exchange, admitted.way.route):
+        match self._guard.judge(exchange, admitted.target.route):
             case Pass(principal):
                 return bool(principal != admitted.principal)
             case verdict:
@@ -209,7 +209,7 @@ class Root:
         return msgspec.json.encode({"error": why, "hint": REMEDIES.get(why, PLAIN), **(data or {})})
 
     def _speaks_mcp(self, method: bytes, path: bytes) -> bool:
-        target = self._ways.get(path) or self._ways.get(unquote_to_bytes(path))
+        target = self._targets.get(path) or self._targets.get(unquote_to_bytes(path))
         if target is not None:
             return target.route is RouteClass.MCP
         if path == b"/":
@@ -219,7 +219,7 @@ class Root:
     def handle(self, exchange: Any) -> None:
         """Serve a request that the guard has admitted."""
         admitted: AdmittedRequest = exchange.route
-        target = admitted.way
+        target = admitted.target
         if admitted.pending is not None:
             admitted.pending.addCallback(lambda _: self._judge_again(exchange, target))
             admitted.pending.addErrback(self._broken, exchange)
@@ -292,7 +292,7 @@ class Root:
 
     def _once_more(self, exchange: Any, admitted: AdmittedRequest) -> None:
         # The access class of the target is the same, so the request needs no other verdict.
-        target = self._ways.get(exchange.path) or self._find(exchange)
+        target = self._targets.get(exchange.path) or self._find(exchange)
         if exchange.gone:
             return
         if target.server is not None and target.serve is not None:
@@ -300,7 +300,7 @@ class Root:
         elif target.is_astray:
             exchange.answer(404, self.refusal(exchange.method, exchange.path, ASTRAY))
         else:
-            self._serve_own(exchange, admitted.way.unknown, admitted.principal)
+            self._serve_own(exchange, admitted.target.unknown, admitted.principal)
 
     def _broken(self, why: Failure, exchange: Any) -> None:
         self.log.failure("a request to a server that is new broke", why, event="request.broken")
@@ -326,11 +326,11 @@ class Root:
     def _find(self, exchange: Any) -> RouteTarget:
         path: bytes = exchange.path
         if path == b"/" and _is_message(exchange):
-            return self._ways.get(b"/mcp", RouteTarget(RouteClass.NOTHING))
+            return self._targets.get(b"/mcp", RouteTarget(RouteClass.NOTHING))
         if path.startswith(WELL_KNOWN):
             return RouteTarget(RouteClass.PUBLIC)
         if b"%" in path:
-            known = self._ways.get(unquote_to_bytes(path))
+            known = self._targets.get(unquote_to_bytes(path))
             if known is not None:
                 return known
         route = _class_of(exchange.method, path)

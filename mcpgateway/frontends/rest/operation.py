@@ -72,7 +72,7 @@ class OperationRequest:
     @property
     def judged(self) -> RouteClass:
         """The verdict of the guard."""
-        found: RouteClass = self.exchange.route.way.route
+        found: RouteClass = self.exchange.route.target.route
         return found
 
     @property
