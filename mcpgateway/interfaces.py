@@ -197,6 +197,7 @@ class Request:
     :ivar id: the client's own request id, as JSON.
     :ivar holder: the object that has the request now; its ``withdraw(request, reason)`` takes the request back, and
         returns false if that has been answered.  None before the request has been passed on.
+    :ivar attempts: the number of children that could not take the request before their handshake.
     :ivar number: the request id on the child's connection; 0 before it has been sent.
     :ivar progress: the parameters of the server's latest progress notification, or None.
     :ivar abandoned_ticks: ticks since a client last waited for the answer.
@@ -226,6 +227,7 @@ class Request:
     method: str = field(init=False, default=Factory(lambda self: self.message.method, takes_self=True))
     id: bytes = field(init=False, default=Factory(lambda self: self.message.id, takes_self=True))
     holder: Any = field(default=None, repr=False)
+    attempts: int = 0
     number: int = 0
     progress: Envelope | None = field(default=None, repr=False)
     age: int = 0

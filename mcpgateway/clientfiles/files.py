@@ -44,6 +44,7 @@ class FileLocation:
 class FileContents:
     """The contents of a client's file.
 
+    :ivar text: its text, with the byte order mark if it has one.
     :ivar trouble: the reason why the file cannot be used; "" where it can.
     :ivar is_table_there: the file has the table of servers, be it empty.
     """
@@ -116,14 +117,16 @@ def recorded_sites(records: LedgerRecords) -> Iterator[FileLocation]:
 def see(site: FileLocation, base: LocalGateway) -> FileContents:
     """Read a file; a defect is reported in the result, and not raised."""
     try:
-        text = files.read_text(site.path, FILE_LIMIT)
+        data = files.read_bytes(site.path, FILE_LIMIT)
+        text = files.text_of(data, site.path)
         values = syntax.read(text, site.path, site.dialect) if text.strip() else {}
         listed = listed_in(site, values, base)
     except FileNotFoundError:
         return FileContents(site, trouble=f"{visible(site.path)}: there is no such file")
     except ConfigError as why:
         return FileContents(site, trouble=str(why))
-    return FileContents(site, text, listed, "", _has_table(values, site.dialect))
+    mark = syntax.BOM if data.startswith(syntax.BOM.encode()) else ""
+    return FileContents(site, mark + text, listed, "", _has_table(values, site.dialect))
 
 
 def listed_in(site: FileLocation, values: Any, base: LocalGateway) -> tuple[ClientEntry, ...]:

@@ -16,6 +16,8 @@ from mcpgateway.records import Record
 if TYPE_CHECKING:
     from mcpgateway.hub.caller import Caller
 
+ATTEMPTS_LIMIT = 10  # children that cannot take a request, one after the other
+
 
 class SinkFilter(Record):
     """Passes everything on to the next sink; a subclass overrides the methods that it needs."""
@@ -68,7 +70,8 @@ class Resubmission(SinkFilter):
     def failed(self, request: Request, why: GatewayError) -> None:
         """Pass the error on, or submit the request again: to another child, or in the other era."""
         request.sink = self.sink
-        if not isinstance(why, (SharedOtherwise, HandshakeRefused)):
+        request.attempts += 1
+        if not isinstance(why, SharedOtherwise | HandshakeRefused) or request.attempts > ATTEMPTS_LIMIT:
             request.sink.failed(request, why)
             return
         request.message, request.caller = self.message, self.caller

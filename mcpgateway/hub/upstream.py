@@ -7,6 +7,7 @@ depend on this base class only, so that a slot can be built of such parts.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -232,8 +233,11 @@ class Upstream(ABC):
         """
 
     @abstractmethod
-    def hand_back(self, why: GatewayError) -> None:
-        """Remove all sessions and fail all waiting calls, which have not been sent: they get another slot."""
+    def hand_back(self, why: GatewayError, is_meant: Callable[[Session], bool] = lambda _: True) -> None:
+        """Remove sessions and fail their waiting calls, which have not been sent: they get another slot.
+
+        :param is_meant: returns whether a session is to be removed; by default all are.
+        """
 
     @abstractmethod
     def close(self) -> Deferred[None]:

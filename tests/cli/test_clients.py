@@ -138,6 +138,16 @@ class LookTests:
             states.append(said(capsys)["files"][0]["state"])
         assert states == ["as left", "edited", "not as left", "not readable", "not there"]
 
+    def test_list_with_a_byte_order_mark(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
+        """A file that begins with a byte order mark is as the gateway has left it, too."""
+        before = b"\xef\xbb\xbf" + house.cursor.read_bytes()
+        house.cursor.write_bytes(before)
+        run(["clients", "apply", "--yes"])
+        assert house.cursor.read_bytes() != before
+        capsys.readouterr()
+        assert run(["clients", "list", "--json"]) == 0
+        assert [each["state"] for each in said(capsys)["files"]] == ["as left"]
+
 
 class ApplyTests:
     """Leading here and giving back."""

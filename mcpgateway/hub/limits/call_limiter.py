@@ -44,6 +44,7 @@ from mcpgateway.records import Record
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
+    from mcpgateway.hub.sessions import Session
     from mcpgateway.hub.upstream import Upstream
 
 WAITING_LIMIT = 2000  # calls of all sessions
@@ -263,15 +264,19 @@ class Limiter(Record):
                     return True
         return False
 
-    def leave(self, slot: Upstream) -> list[QueuedCall]:
-        """Remove the calls that wait for a slot's child from the queues, and return them."""
-        leaving = [each for each in self.line() if each.slot is slot]
+    def leave(self, slot: Upstream, is_meant: Callable[[Session], bool] = lambda _: True) -> list[QueuedCall]:
+        """Remove the calls that wait for a slot's child from the queues, and return them.
+
+        :param is_meant: returns whether the calls of a session are to be removed; by default all are.
+        """
+        leaving = [each for each in self.line() if each.slot is slot and is_meant(each.request.session)]
         self._queues = {
             session: deque(left)
             for session, queue in self._queues.items()
-            if (left := [each for each in queue if each.slot is not slot])
+            if (left := [each for each in queue if each not in leaving])
         }
-        self.slots.discard(slot)
+        if not any(each.slot is slot for each in self.line()):
+            self.slots.discard(slot)
         return leaving
 
     def taken_back(self, request: Request) -> None:

@@ -89,16 +89,21 @@ class FirstLook(Record):
     def _part(self, slot: Upstream) -> None:
         """Let clients that wait for a child that they cannot share look for one each."""
         state = self._pool.traits.state(slot.server)
+        why = SharedOtherwise(f"{slot.server.name} has a child for each session")
         if state:
             self._pool.moves += 1
             self._pool.tell_moved(slot.server, state)
-        elif not self._pool.reason(slot.server):
+            slot.hand_back(why)
+        elif self._pool.reason(slot.server):
+            slot.hand_back(
+                why, lambda session: not session.stands_for_many
+            )  # those share a child in any case
+        else:
             return
-        slot.hand_back(SharedOtherwise(f"{slot.server.name} has a child for each session"))
         self._clock.callLater(0, self._leave, slot)
 
     def _leave(self, slot: Upstream) -> None:
-        if not slot.sessions and not slot.calls():
+        if not slot.sessions and not slot.calls() and slot.learning is None:
             slot.close().addErrback(lambda _: None)
 
     def listed(self, slot: Upstream, pages: tuple[Raw, ...]) -> None:

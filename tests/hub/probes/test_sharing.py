@@ -8,6 +8,7 @@ import pytest
 
 from mcpgateway.config.model import Bridge, ServerSpec, Share
 from mcpgateway.hub.probes.sharing import LOOK_S
+from mcpgateway.policy.sharing import launch_digest
 from mcpgateway.protocol.versions import Era
 from mcpgateway.system.journal import Journal
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
@@ -184,3 +185,39 @@ class OtherDoorsTests:
                         answered.add((child.pid, asked["id"]))
                         done(child, asked, tools=STATEFUL)
         assert [len(each.asked("tools/call")) for each in children(gateway)] == [1, 1]
+
+
+class AskingTests:
+    """A server that was seen asking, which has a child for each session."""
+
+    @pytest.mark.parametrize("era", Era)
+    def test_clients_without_a_session(self, era: Era) -> None:
+        """Clients that cannot be asked share one child, which gets their calls as soon as it has started."""
+        store = Journal(":memory:", lambda: 1_700_000_000.0)
+        gateway = gateway_of(store, protocol=Era.LEGACY)
+        store.judge(launch_digest(gateway.dispatcher.servers["new"]), "elicitation/create")
+        clients = [gateway.client("new") for _ in range(2)]
+        for number, each in enumerate(clients):
+            if era is Era.MODERN:
+                post(each, request(number, "tools/call", name="search"))
+            else:
+                each.call(number, name="search")
+        answered: set[tuple[int, int]] = set()
+        for _ in range(6):
+            for child in list(gateway.launcher.children):
+                for asked in child.asked("tools/list"):
+                    if (child.pid, asked["id"]) not in answered:
+                        answered.add((child.pid, asked["id"]))
+                        child.answer(asked, {"tools": PLAIN})
+            gateway.clock.advance(1)
+        assert [len(each.asked("tools/call")) for each in gateway.launcher.children] == [2]
+
+    def test_a_session_and_others(self) -> None:
+        """Where it is seen asking meanwhile, a session gets a child of its own; the others keep the one that starts."""
+        gateway = gateway_of(protocol=Era.LEGACY)
+        first, anonymous = begin(gateway), gateway.client("new")
+        anonymous.call(1, name="search")
+        gateway.dispatcher.pool.move(gateway.dispatcher.servers["new"], "elicitation/create")
+        list_tools(gateway.launcher.children[0], PLAIN)
+        go_on(first).call(1, name="search")
+        assert [len(each.asked("tools/call")) for each in gateway.launcher.children] == [1, 1]
