@@ -127,13 +127,13 @@ class ObservationTests:
         """What is below the level is not logged; it may change, unless it was named at the start."""
         stage = Stage()
         stage.log.debug("one")
-        stage.observation.adopt("debug")
+        stage.observation.configure("debug")
         stage.log.debug("two")
-        stage.observation.adopt("error")
+        stage.observation.configure("error")
         stage.log.warn("three")
         assert stage.lines == ["[a.place#debug] two"]
         pinned = Stage("warn")
-        pinned.observation.adopt("debug")
+        pinned.observation.configure("debug")
         pinned.log.info("one")
         pinned.log.warn("two")
         assert [line.rpartition(" ")[2] for line in pinned.written.getvalue().splitlines()] == ["two"]

@@ -59,14 +59,14 @@ class Admission(FrozenRecord, frozen=True):
         if change.has_servers or change.concerns("world"):
             self.reroute(settings)
         if change.concerns("trust_other_users"):
-            self.callers.adopt(trusts_others=gateway.trust_other_users)
+            self.callers.configure(trusts_others=gateway.trust_other_users)
         if change.concerns("security"):
             self._admit(gateway.security)
         if change.concerns(*ACCESS):
-            self.guard.adopt(policy_of(gateway))
+            self.guard.configure(policy_of(gateway))
             self.leaving.look()
         if change.concerns("limits"):
-            self.root.set_limits(gateway.limits)
+            self.root.configure(gateway.limits)
         self.root.apply(change)
         if change.concerns("is_disabled"):
             self.root.switch(settings.is_disabled)

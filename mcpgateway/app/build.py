@@ -18,10 +18,10 @@ from mcpgateway.app.hub import (
     exposition_of,
     figures_of,
     instruments_of,
-    keepers_of,
     make_hub,
     proxies_of,
     settle,
+    storage_of,
     tracer_of,
 )
 from mcpgateway.app.log import LogPipeline
@@ -149,7 +149,7 @@ def make_gateway(
     snapshots = Snapshots(
         RecordedListFiles(f"{home}/catalogs", reactor.seconds, _in_thread(reactor)), reactor.seconds
     )
-    keepers = keepers_of(reactor, home, JobFiles(f"{home}/jobs"))
+    storage = storage_of(reactor, home, JobFiles(f"{home}/jobs"))
     dependencies = HubDependencies(
         backends,
         reactor,
@@ -158,7 +158,7 @@ def make_gateway(
         holders,
         instruments_of(reactor, backends, snapshots),
         snapshots,
-        keepers,
+        storage,
         logs.log_message,
         tracer=tracer_of(
             reactor, home, settings.gateway.trace, lambda: backends.web, observation.redactor.redact
@@ -234,7 +234,7 @@ def make_gateway(
     )
     guard = Guard(policy_of(settings.gateway), bearers)
     root = Root(
-        (*settings.servers, *view_specs(hub.ways)),
+        (*settings.servers, *view_specs(hub.views_config)),
         mcp,
         make_sse,
         guard,

@@ -198,7 +198,7 @@ class GatewayService(Service):
         if not change.is_quiet or change.concerns(*GROUND):
             settle(self.dispatcher, change.settings, self.home, self.reactor)
         elif change.has_servers:
-            self.dispatcher.scopes.settle_on(ground_of(change.settings, self.reactor.seconds))
+            self.dispatcher.scopes.configure(ground_of(change.settings, self.reactor.seconds))
         self.admission.apply(change)
         self.hub.apply(change)
         self._say_ready()
@@ -222,7 +222,7 @@ class GatewayService(Service):
             from mcpgateway.frontends.manhole.listener import Manhole  # rarely used
 
             self._manhole = Manhole(self.reactor, self.home, self._inside)
-        self._manhole.adopt(self.settings.manhole)
+        self._manhole.configure(self.settings.manhole)
 
     def _inside(self) -> dict[str, Any]:
         pool, sessions = self.dispatcher.pool, self.dispatcher.sessions
@@ -230,7 +230,7 @@ class GatewayService(Service):
 
     def _observe(self) -> None:
         self.observation.redactor.learn(configured(self.settings))
-        self.observation.adopt(self.settings.gateway.log_level)
+        self.observation.configure(self.settings.gateway.log_level)
 
     def _heed_terminations(self) -> None:
         # Twisted's runners exit by the signal once more, as if it had killed them; an orderly end is no failure.

@@ -115,7 +115,7 @@ def usage_of(seconds: Callable[[], float], home: str) -> Usage:
     return Usage(UsageFile(f"{home}/usage.json"), seconds)
 
 
-def keepers_of(reactor: Any, home: str, jobs: JobStore) -> ViewStorage:
+def storage_of(reactor: Any, home: str, jobs: JobStore) -> ViewStorage:
     """Return the stores of usage, results and jobs."""
     return ViewStorage(jobs, partial(usage_of, reactor.seconds, home), partial(vault_of, reactor, home))
 
@@ -169,7 +169,7 @@ class HubDependencies(FrozenRecord, frozen=True):
 
     :ivar holders: finds the processes that hold sockets.
     :ivar snapshots: recorded answers of servers; None if no snapshot is kept.
-    :ivar keepers: stores of usage, results and jobs of views.
+    :ivar storage: stores of usage, results and jobs of views.
     :ivar on_log_message: receiver of servers' log messages.
     :ivar stopwatch: monotonic clock that measures calls, in seconds.
     :ivar tracer: tracer of calls; None without tracing.
@@ -185,7 +185,7 @@ class HubDependencies(FrozenRecord, frozen=True):
     holders: Callable[[Collection[int]], Deferred[dict[int, int]]]
     instruments: Instruments = BLIND
     snapshots: Snapshots | None = None
-    keepers: ViewStorage = NOTHING_KEPT
+    storage: ViewStorage = NOTHING_KEPT
     on_log_message: OnLogMessage = drop_log_message
     stopwatch: Callable[[], float] = time.perf_counter
     tracer: Tracer | None = None
@@ -244,8 +244,8 @@ def make_hub(settings: Settings, dependencies: HubDependencies) -> Hub:
         # Not built for a gateway whose clients use single servers only.
         from mcpgateway.views.wiring import ViewParts, view_sessions_of
 
-        keepers, mask = dependencies.keepers, dependencies.redactor.mask
-        parts = ViewParts(dispatcher, health, launcher, clock, snapshots, keepers, mask)
+        storage, mask = dependencies.storage, dependencies.redactor.mask
+        parts = ViewParts(dispatcher, health, launcher, clock, snapshots, storage, mask)
         notices.lists = made = view_sessions_of(hub, parts)
         made.catch_up = lambda: hub.catch_up()  # noqa: PLW0108 - it is set later
         return made
@@ -254,7 +254,7 @@ def make_hub(settings: Settings, dependencies: HubDependencies) -> Hub:
     scopes.members = lambda view: dispatcher.view_sessions.members(view)  # noqa: PLW0108 - it is built when it is first used
     health.attend(dispatcher)
 
-    def make_stateless() -> ModernDispatcher:
+    def make_modern_dispatcher() -> ModernDispatcher:
         # A gateway with legacy clients only saves half a megabyte.
         from mcpgateway.hub.bridge.to_legacy import ToLegacy
         from mcpgateway.hub.modern_dispatch import ModernDispatcher
@@ -278,8 +278,8 @@ def make_hub(settings: Settings, dependencies: HubDependencies) -> Hub:
         made.direct = lambda: dispatcher.view_sessions.direct
         return made
 
-    timeline, ways = Timeline(meters, clock.seconds), ViewsConfig(gateway, settings.profiles)
-    hub = Hub(dispatcher, health, meters, timeline, make_stateless, ways, tapes, snapshots)
+    timeline, views_config = Timeline(meters, clock.seconds), ViewsConfig(gateway, settings.profiles)
+    hub = Hub(dispatcher, health, meters, timeline, make_modern_dispatcher, views_config, tapes, snapshots)
     health.on_switch = dispatcher.refresh_views
     hub.savings = savings_of(hub, dependencies)
     hub.follow(dependencies.tracer)
@@ -293,7 +293,7 @@ def _pool_of(parts: SlotEnvironment, dependencies: HubDependencies, questions: Q
     parts.limiters = Limiters(pool, parts.meters, dependencies.written, questions.is_asked)
     if dependencies.looks:
         look = FirstLook(pool, parts.clock)
-        parts.meet = look.met
+        parts.on_handshake = look.on_handshake
         if parts.snapshots is not None:
             parts.snapshots.listed = look.listed
     return pool
@@ -319,7 +319,7 @@ def _views_of(
 
 def savings_of(hub: Hub, dependencies: HubDependencies) -> Savings:
     """Return the sum of the gateway's savings."""
-    pool, read = hub.dispatcher.pool, dependencies.keepers.usage
+    pool, read = hub.dispatcher.pool, dependencies.storage.usage
     on_record = cache(read) if read is not None else None  # loaded for the first client of a view
 
     def usage() -> Usage | None:
@@ -370,7 +370,7 @@ def ground_of(settings: Settings, seconds: Callable[[], float]) -> WorkspaceSett
 def settle(dispatcher: LegacyDispatcher, settings: Settings, home: str, clock: Any) -> None:
     """Apply the settings of workspaces, and the approvals of users for repositories."""
     scopes = dispatcher.scopes
-    scopes.settle_on(ground_of(settings, clock.seconds))
+    scopes.configure(ground_of(settings, clock.seconds))
     world = _world(settings)
     names = [server.name for server in settings.servers]
     repositories = Approvals(home, world, scopes.workspace, lambda: names, clock.seconds)
@@ -418,7 +418,7 @@ class Hub:
     :ivar timeline: the same counters, by the minute.
     :ivar savings: the savings of the gateway.
     :ivar snapshots: recorded answers of servers; None if no snapshot is kept.
-    :ivar ways: the settings of views.
+    :ivar views_config: the settings of views.
     :ivar tapes: the recorded messages to and from servers.
     :ivar jobs: calls in the background; None until the first client that could make one.
     :ivar tracer: tracer of calls; None without tracing.
@@ -432,8 +432,8 @@ class Hub:
     health: Health
     meters: Meters
     timeline: Timeline
-    _make_stateless: Callable[[], ModernDispatcher]
-    ways: ViewsConfig
+    _make_modern_dispatcher: Callable[[], ModernDispatcher]
+    views_config: ViewsConfig
     tapes: Tapes
     snapshots: Snapshots | None = None
     claim: Callable[[Session, int, int], None] | None = None
@@ -449,7 +449,7 @@ class Hub:
 
     def __attrs_post_init__(self) -> None:
         limit = self.dispatcher.list_limit
-        limit.set(self.ways.gateway.limits.list_bytes)
+        limit.set(self.views_config.gateway.limits.list_bytes)
         self.health.too_long = limit.describe
         if self.snapshots is not None:
             self.snapshots.limit = limit
@@ -458,7 +458,7 @@ class Hub:
     def modern_dispatcher(self) -> ModernDispatcher:
         """The dispatch of modern requests, built for the first one."""
         if self._modern_dispatcher is None:
-            self._modern_dispatcher = self._make_stateless()
+            self._modern_dispatcher = self._make_modern_dispatcher()
             if self.claim is not None:
                 self._modern_dispatcher.claim = self._modern_dispatcher.to_legacy.exclusive.claim = self.claim
         return self._modern_dispatcher
@@ -474,15 +474,15 @@ class Hub:
         Calls that wait for a removed server are refused before its children end, so that they do not start another.
         """
         dispatcher, gateway = self.dispatcher, change.settings.gateway
-        self.ways = ViewsConfig(gateway, change.settings.profiles)
+        self.views_config = ViewsConfig(gateway, change.settings.profiles)
         if change.concerns("limits"):
             dispatcher.sessions.set_limit(gateway.limits.sessions)
-            dispatcher.pool.set_limits(gateway.limits.spawns, gateway.limits.handshake_s)
+            dispatcher.pool.configure(gateway.limits.spawns, gateway.limits.handshake_s)
             dispatcher.list_limit.set(gateway.limits.list_bytes)
         if change.concerns("bridge"):
-            dispatcher.eras.set_bridge(gateway.bridge)
+            dispatcher.eras.configure(gateway.bridge)
         if change.concerns("ping_s", "limits", "circuit"):
-            self.health.adopt(gateway)
+            self.health.configure(gateway)
         if self._modern_dispatcher is not None:
             self._modern_dispatcher.to_legacy.apply(change)
         dispatcher.apply(change)

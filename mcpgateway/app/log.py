@@ -90,7 +90,7 @@ class LogPipeline:
         """The name of the lowest level that is logged."""
         return self.pinned or self._level
 
-    def adopt(self, level: str) -> None:
+    def configure(self, level: str) -> None:
         """Log from this level on, unless the command line names another."""
         self._level = level
 

@@ -130,7 +130,7 @@ class Conversation:
         self._fault = ""  # reason for which the gateway had the child killed
         self._meta: dict[str, Any] = {}  # of the gateway's own requests, in the modern era
 
-    def meet(self, greeting: dict[str, Any]) -> Deferred[Envelope]:
+    def handshake(self, greeting: dict[str, Any]) -> Deferred[Envelope]:
         """Send the first message, ``initialize`` or ``server/discover``; fires with the first level of the answer.
 
         :param greeting: the parameters of ``initialize``, or the envelope of the gateway's own requests.

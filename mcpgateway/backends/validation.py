@@ -207,7 +207,7 @@ class _Trial:
             raise _Failed(f"{PROCESS}: {why.message}") from why
         is_legacy = era is Era.LEGACY
         greeting = legacy.shared_params(__version__) if is_legacy else modern.own_meta(__version__)
-        self._hello = await self._connecting(conversation.meet(greeting))
+        self._hello = await self._connecting(conversation.handshake(greeting))
         return self._introduced(era)
 
     def _introduced(self, era: Era) -> str:

@@ -229,7 +229,7 @@ class ShimConnection:
             self._requests.add(call)
         try:
             call.token = message.token
-            self._endpoint.dispatcher.take(call)
+            self._endpoint.dispatcher.accept(call)
         except GatewayError as why:
             call.sink.failed(call, why)
 
@@ -253,7 +253,7 @@ class ShimConnection:
             modern.check(message, None)
             call.token = message.token
             call.caller = Caller(server, self._principal, exchange.caller, pid)
-            endpoint.modern_dispatcher().take(call)
+            endpoint.modern_dispatcher().accept(call)
         except UnknownServer:
             self._requests.remove(call)
             raise _NotTaken from None
@@ -301,7 +301,7 @@ class ShimConnection:
         try:
             session = self._session()
             if message.kind is MessageKind.NOTIFICATION:
-                self._endpoint.dispatcher.heard(session, message)
+                self._endpoint.dispatcher.notified(session, message)
             else:
                 self._endpoint.dispatcher.answered(session, message)
         except GatewayError as why:

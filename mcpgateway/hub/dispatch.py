@@ -188,7 +188,7 @@ class LegacyDispatcher(Lifecycle):
                 f"{server.name} keeps state per session: send initialize first and repeat the id it answers with",
             )
 
-    def again(self, request: Request) -> None:
+    def resubmit(self, request: Request) -> None:
         """Submit a request again whose child has proved not to be shared."""
         try:
             if not request.session.id:
@@ -287,7 +287,7 @@ class LegacyDispatcher(Lifecycle):
         else:
             self._forward(request)
 
-    def take(self, request: Request) -> None:
+    def accept(self, request: Request) -> None:
         """Pass on a request that comes from a client itself, not from a view; the request's sink receives the outcome.
 
         :raise GatewayError: the request is refused; its sink receives nothing.
@@ -393,7 +393,7 @@ class LegacyDispatcher(Lifecycle):
 
     # Notifications and answers
 
-    def heard(self, session: Session, message: Message) -> None:
+    def notified(self, session: Session, message: Message) -> None:
         """Handle a notification of a client."""
         if message.method == "notifications/cancelled":
             self.calls.cancel(session, message)
@@ -407,7 +407,7 @@ class LegacyDispatcher(Lifecycle):
             if message.method == "notifications/roots/list_changed":
                 self.view_sessions.ask_roots(session)
             for each in list(session.members.sessions.values()):
-                self.heard(each, message)
+                self.notified(each, message)
         elif not session.server.view:
             self.permits.admit(session.principal, session.server)
             slot = self.pool.slot_for(session)

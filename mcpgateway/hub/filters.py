@@ -49,7 +49,7 @@ class SinkFilter(Record):
 class Dispatcher(Protocol):
     """The entrance of the requests of one era."""
 
-    def again(self, request: Request) -> None:
+    def resubmit(self, request: Request) -> None:
         """Submit a request again, to another child; an error goes to its sink."""
 
     def refused(self, request: Request, why: HandshakeRefused) -> None:
@@ -78,7 +78,7 @@ class Resubmission(SinkFilter):
         if isinstance(why, HandshakeRefused):
             self.dispatcher.refused(request, why)
         else:
-            self.dispatcher.again(request)
+            self.dispatcher.resubmit(request)
 
 
 def reason(why: Failure) -> GatewayError:

@@ -211,7 +211,7 @@ class ModernDispatcher:
         else:
             self._go(path, request)
 
-    def take(self, request: Request) -> None:
+    def accept(self, request: Request) -> None:
         """Pass on a request that comes from a client itself, not from a view; the request's sink receives the outcome.
 
         :raise GatewayError: the request is refused; its sink receives nothing.
@@ -220,7 +220,7 @@ class ModernDispatcher:
         if self.permits.scopes:
             self.permits.narrow(request.caller.principal, server, request)
         if shows_urls(peek.mapping(request.message.meta, modern.CAPABILITIES_KEY)):
-            self.sending_away.attend_modern(request, self.again)
+            self.sending_away.attend_modern(request, self.resubmit)
         if not server.has_shield or not self.direct().serves_modern(
             request, server, request.caller.principal
         ):
@@ -246,9 +246,9 @@ class ModernDispatcher:
             return
         caller.has_tried = True
         self.eras.doubt(caller.server)
-        self.again(request)
+        self.resubmit(request)
 
-    def again(self, request: Request) -> None:
+    def resubmit(self, request: Request) -> None:
         """Submit a request once more, after its path has proved wrong; an error goes to its sink."""
         try:
             self.submit(request)

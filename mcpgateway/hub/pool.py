@@ -158,7 +158,7 @@ class Pool:
         """The limiters of the servers' calls; None without any."""
         return self._environment.limiters
 
-    def set_limits(self, spawns: int, handshake_s: float) -> None:
+    def configure(self, spawns: int, handshake_s: float) -> None:
         """Set the number of children that may start at once, and the time limit of each handshake in seconds."""
         if spawns != self._environment.start_limiter.limit:
             self._environment.start_limiter.set_limit(spawns)
@@ -267,7 +267,7 @@ class Pool:
             if server.replicas > 1 and not self.is_single(server):
                 self._replicate(slot, params, key)
         elif offer and self.is_single(server) and (both := joined(slot.offer, offer)) != slot.offer:
-            slot.retell(legacy.shared_params(__version__, both))
+            slot.offer_next(legacy.shared_params(__version__, both))
         return slot
 
     def _place(self, server: ServerSpec) -> bytes:

@@ -102,7 +102,7 @@ class Slot(Upstream):
         capabilities: dict[str, Any] = (self._next_params or self._params).get("capabilities", {})
         return capabilities
 
-    def retell(self, params: dict[str, Any]) -> None:
+    def offer_next(self, params: dict[str, Any]) -> None:
         """Set the parameters of the next child's handshake."""
         self._next_params = params
 
@@ -353,7 +353,7 @@ class Slot(Upstream):
         if not change.restarts:
             if not change.is_quiet:
                 self.update_limit()
-            self.watch.becomes(self.server)
+            self.watch.replace_server(self.server)
             return
         # Failures of the former definition do not count for this one.
         self.watch = self._environment.monitor.watch(self)
@@ -404,7 +404,7 @@ class Slot(Upstream):
         if self._next_params is not None:
             self._params, self._next_params = self._next_params, None
             if self.snapshot is not None:
-                self.snapshot.retell(self._params)
+                self.snapshot.offer_next(self._params)
         name = self.server.name
         conversation = Conversation(
             name, self._messages, self._gone, self.era, self._environment.tape_of(name)
@@ -421,7 +421,7 @@ class Slot(Upstream):
         self._restoration = Restoration(self.server.name, conversation.ask, is_held)
         self._is_another = self.hello is not None
         self.hello = hello
-        met = self._environment.meet(self, conversation, hello)
+        met = self._environment.on_handshake(self, conversation, hello)
         if met is None:
             self._ready(None, conversation)
         else:

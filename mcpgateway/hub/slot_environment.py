@@ -45,7 +45,7 @@ class SlotEnvironment(Record):
     :ivar locks: the search for errors of servers that name a lock; None if it is off.
     :ivar tapes: the recordings of messages from and to servers; None if none are kept.
     :ivar limiters: the limits of servers' calls; None without limits.
-    :ivar meet: called after a child's handshake; the child gets no requests until the Deferred it returns has fired.
+    :ivar on_handshake: called after a child's handshake; the child gets no requests until its Deferred has fired.
     """
 
     launcher: ILauncher
@@ -61,7 +61,7 @@ class SlotEnvironment(Record):
     tapes: Tapes | None = None
     limiters: Limiters | None = None
     hurry_s: float = math.inf
-    meet: Callable[[Upstream, Conversation, Envelope], Deferred[None] | None] = lambda *_: None
+    on_handshake: Callable[[Upstream, Conversation, Envelope], Deferred[None] | None] = lambda *_: None
 
     def tape_of(self, server: str) -> Tape | None:
         """Return the tape of a server; None if none is kept."""

@@ -63,12 +63,12 @@ class SendingAway(Record):
             request.sends_user = True
             request.sink = _Elicited(request.sink, self)
 
-    def attend_modern(self, request: Request, again: Callable[[Request], None]) -> None:
+    def attend_modern(self, request: Request, resubmit: Callable[[Request], None]) -> None:
         """Prepare a request of a modern client that can send its user to URLs.
 
         An answer to the gateway's question is removed from the request.
 
-        :param again: submits the request once more.
+        :param resubmit: submits the request once more.
         """
         if request.method not in METHODS:
             return
@@ -78,7 +78,7 @@ class SendingAway(Record):
         if action in (None, "accept"):
             request.sends_user = True
             request.sink = _ModernElicited(
-                request.sink, self, request.message, request.caller, again, has_agreed=action is not None
+                request.sink, self, request.message, request.caller, resubmit, has_agreed=action is not None
             )
 
     def sent(self, session: Session, why: NeedsLogin) -> SignInElicited:
@@ -138,7 +138,7 @@ class _ModernElicited(SinkFilter):
     away: SendingAway
     message: Message
     caller: Caller
-    again: Callable[[Request], None]
+    resubmit: Callable[[Request], None]
     has_agreed: bool
 
     def failed(self, request: Request, why: GatewayError) -> None:
@@ -160,7 +160,7 @@ class _ModernElicited(SinkFilter):
         request.sends_user = False  # asked once only
         if not self.sink.is_gone:
             request.message, request.caller = self.message, self.caller
-            self.again(request)
+            self.resubmit(request)
 
 
 def _question(why: NeedsLogin) -> dict[str, Any]:

@@ -156,9 +156,9 @@ class Scopes:
         self.members: Callable[[ServerSpec], Iterable[ServerSpec]] = _none
         self._pool = pool
         self._neighbours = neighbours
-        self.settle_on(ground)
+        self.configure(ground)
 
-    def settle_on(self, ground: WorkspaceSettings) -> None:
+    def configure(self, ground: WorkspaceSettings) -> None:
         """Use this configuration from now on."""
         self._places = ground.places
         self._projects = {each.name: each.path for each in ground.workspaces}

@@ -40,7 +40,7 @@ class Breaker:
         self._ends = deque(maxlen=max(self.circuit.restarts, 1))
         self._wait_s = self.circuit.open_s
 
-    def adopt(self, circuit: Circuit, now: float) -> None:
+    def configure(self, circuit: Circuit, now: float) -> None:
         """Use these numbers from now on; an open breaker waits as they say, and no longer than it would have."""
         self.circuit = circuit
         self._ends = deque(self._ends, maxlen=max(circuit.restarts, 1))

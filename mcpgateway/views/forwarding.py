@@ -121,7 +121,7 @@ class Forwarder:
 
     def _meet(self, outer: Session, server: str, elsewhere: ServerSpec | None) -> Session:
         if elsewhere is None:
-            return self._registry.meet(outer, server)
+            return self._registry.open_member(outer, server)
         from mcpgateway.views.other_directories import meet  # hardly any call names a directory
 
         return meet(self._registry, outer, elsewhere)

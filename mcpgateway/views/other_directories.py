@@ -27,7 +27,7 @@ def meet(registry: ViewRegistry, session: Session, spec: ServerSpec) -> Session:
     members = registry.members_of(session)
     here = members.view.servers.get(spec.name)
     if here is not None and here.workspace == spec.workspace:
-        return registry.meet(session, spec.name)  # the view runs the server for the same workspace
+        return registry.open_member(session, spec.name)  # the view runs the server for the same workspace
     name = named_elsewhere(spec)
     known = members.sessions.pop(name, None)
     if known is not None:

@@ -84,7 +84,7 @@ class ViewRegistry:
         dispatcher: LegacyDispatcher,
         server_lists: ServerLists,
         clock: IReactorTime,
-        ways: ViewsConfig,
+        views_config: ViewsConfig,
         builtin: Callable[[], Builtin | None],
         outcomes: Outcomes,
     ) -> None:
@@ -106,35 +106,35 @@ class ViewRegistry:
         self._due: dict[Session, dict[str, None]] = {}
         self.on_tick: list[Callable[[bool], None]] = []
         self._approved = dispatcher.scopes.approved()
-        self.use(ways)
+        self.use(views_config)
 
     # The configuration
 
-    def use(self, ways: ViewsConfig) -> None:
+    def use(self, views_config: ViewsConfig) -> None:
         """Use these settings."""
-        self.ways = ways
-        self._specs = {each.name: each for each in specs.view_specs(ways)}
+        self.views_config = views_config
+        self._specs = {each.name: each for each in specs.view_specs(views_config)}
         self._views.clear()
         self._sources = ViewSources(
             self.server_lists,
-            ways.gateway.views,
+            views_config.gateway.views,
             self.builtin,
             self.outcomes.counts,
             self._holders,
             self.dispatcher.permits,
         )
         if self.outcomes.shielding is not None:
-            self.outcomes.shielding.adopt(ways.gateway.shield)
+            self.outcomes.shielding.configure(views_config.gateway.shield)
 
     def members(self, view: ServerSpec) -> tuple[ServerSpec, ...]:
         """Return the servers that a view shows, as their entries define them."""
-        return self._on(specs.concerned(view, self.dispatcher.servers.values(), self.ways))
+        return self._on(specs.concerned(view, self.dispatcher.servers.values(), self.views_config))
 
     def own(self, view: ServerSpec) -> tuple[ServerSpec, ...]:
         """Return the servers that a view's workspace defines, as they are run there."""
         scopes = self.dispatcher.scopes
         own = tuple(scopes.of_principal(each, view.principal) for each in scopes.defined_for(view))
-        return self._on(specs.concerned(view, own, self.ways))
+        return self._on(specs.concerned(view, own, self.views_config))
 
     def _on(self, servers: tuple[ServerSpec, ...]) -> tuple[ServerSpec, ...]:
         return tuple(each for each in servers if self.is_on(each))
@@ -235,7 +235,9 @@ class ViewRegistry:
         )
         found = self._views.get(key)
         if found is None:
-            every = _admitted(scope, specs.concerned(spec, self.dispatcher.servers.values(), self.ways))
+            every = _admitted(
+                scope, specs.concerned(spec, self.dispatcher.servers.values(), self.views_config)
+            )
             is_shown = self.dispatcher.scopes.is_shown_by
             others = tuple(each for each in every if each.name not in servers and is_shown(spec, each))
             found = self._views[key] = View(spec, servers, handshakes, self._sources, own, others, scope)
@@ -348,7 +350,7 @@ class ViewRegistry:
                         why=why,
                     )
 
-    def meet(self, session: Session, server: str) -> Session:
+    def open_member(self, session: Session, server: str) -> Session:
         """Return the member session at one server, or an anonymous one; a new one where there is none.
 
         :raise GatewayError: the session cannot be opened.

@@ -57,11 +57,11 @@ class ViewSessions(ViewRegistry):
         dispatcher: LegacyDispatcher,
         server_lists: ServerLists,
         clock: IReactorTime,
-        ways: ViewsConfig,
+        views_config: ViewsConfig,
         builtin: Callable[[], Builtin | None],
         outcomes: Outcomes,
     ) -> None:
-        super().__init__(dispatcher, server_lists, clock, ways, builtin, outcomes)
+        super().__init__(dispatcher, server_lists, clock, views_config, builtin, outcomes)
         self.on_rebuilt: list[Callable[[bool], None]] = []
         self.lists = SessionLists(self, dispatcher.submit)
         self.roots = Roots(self)

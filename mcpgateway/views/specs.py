@@ -43,10 +43,10 @@ class ViewStorage(FrozenRecord, frozen=True):
 NOTHING_KEPT = ViewStorage()
 
 
-def view_specs(ways: ViewsConfig) -> tuple[ServerSpec, ...]:
+def view_specs(views_config: ViewsConfig) -> tuple[ServerSpec, ...]:
     """Return the entries of all views; their names are their paths."""
-    kinds = {MAIN: ways.gateway.views.expose.value, **_FIXED}
-    kinds.update({f"{_PROFILES}{each}": FULL for each in ways.profiles})
+    kinds = {MAIN: views_config.gateway.views.expose.value, **_FIXED}
+    kinds.update({f"{_PROFILES}{each}": FULL for each in views_config.profiles})
     return tuple(_entry(name, kind) for name, kind in kinds.items())
 
 
@@ -58,10 +58,18 @@ def _entry(name: str, kind: str) -> ServerSpec:
     )
 
 
-def concerned(view: ServerSpec, servers: Iterable[ServerSpec], ways: ViewsConfig) -> tuple[ServerSpec, ...]:
+def concerned(
+    view: ServerSpec, servers: Iterable[ServerSpec], views_config: ViewsConfig
+) -> tuple[ServerSpec, ...]:
     """Return the servers of a view, switched on or off: all, or those of its profile."""
     name = view.name.removeprefix(_PROFILES)
-    named = None if name == view.name else ways.profiles[name].servers if name in ways.profiles else ()
+    named = (
+        None
+        if name == view.name
+        else views_config.profiles[name].servers
+        if name in views_config.profiles
+        else ()
+    )
     return tuple(each for each in servers if named is None or each.name in named)
 
 

@@ -40,7 +40,7 @@ class HubParts(Protocol):
     """The owner of the parts that are built here, which drives their time (`mcpgateway.app.hub.Hub`)."""
 
     meters: Meters
-    ways: ViewsConfig
+    views_config: ViewsConfig
     config: Callable[[], Mapping[str, Any]]
     manage: Callable[[GatewayStatus, ILauncher, Any], Iterable[Tool]]
     jobs: Jobs | None
@@ -60,7 +60,7 @@ class ViewParts:
     launcher: ILauncher
     clock: Any
     snapshots: Snapshots | None
-    keepers: ViewStorage
+    storage: ViewStorage
     mask: Callable[[str], tuple[str, int]]
 
 
@@ -74,15 +74,15 @@ def view_sessions_of(hub: HubParts, parts: ViewParts) -> ViewSessions:
     def builtin() -> Builtin:
         return _builtin(hub, parts, server_lists, outcomes)
 
-    made = ViewSessions(parts.dispatcher, server_lists, parts.clock, hub.ways, builtin, outcomes)
+    made = ViewSessions(parts.dispatcher, server_lists, parts.clock, hub.views_config, builtin, outcomes)
     made.is_on, made.pause = parts.health.is_on, parts.health.pause
     return made
 
 
 def _outcomes(hub: HubParts, parts: ViewParts) -> Outcomes:
-    keepers, limits = parts.keepers, hub.ways.gateway.shield
-    hub.usage = keepers.usage() if keepers.usage is not None else None
-    hub.vault = keepers.vault(limits) if keepers.vault is not None else None
+    storage, limits = parts.storage, hub.views_config.gateway.shield
+    hub.usage = storage.usage() if storage.usage is not None else None
+    hub.vault = storage.vault(limits) if storage.vault is not None else None
 
     shielding = Shielding(hub.vault, limits, parts.mask) if hub.vault is not None else None
     if shielding is not None and hub.usage is not None:
@@ -106,7 +106,7 @@ def _builtin(hub: HubParts, parts: ViewParts, server_lists: ServerLists, outcome
         server = next((each for each in access.specs() if each.name == name), OURS)
         outcomes.shield(server, request, item, level, access.principal)
 
-    hub.jobs = Jobs(clock, parts.keepers.jobs or NoJobStore(), shield, hub.vault)
+    hub.jobs = Jobs(clock, parts.storage.jobs or NoJobStore(), shield, hub.vault)
     sight = family.sight_of(dispatcher, parts.health, server_lists, hub.config)
     own = hub.manage(sight, parts.launcher, clock)
     tool_parts = family.OwnToolParts(server_lists, hub.vault, hub.jobs, sight, clock, shield)

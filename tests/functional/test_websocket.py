@@ -92,7 +92,7 @@ class Talk:
 
     def meet(self) -> Deferred[Any]:
         """Shake hands."""
-        return self.lines.meet(legacy.shared_params("1"))
+        return self.lines.handshake(legacy.shared_params("1"))
 
     async def call(self, tool: str, **arguments: Any) -> Any:
         """Call a tool; the result."""

@@ -57,7 +57,7 @@ def running(home: Path, **said: Any) -> Edited:
     servers = {"a": {"command": "run", "share": "global"}, "b": {"command": "run", "share": "session"}}
 
     class Keeping(Edited):
-        keepers = ViewStorage(
+        storage = ViewStorage(
             vault=lambda limits: Vault(
                 ResultFiles(f"{home}/results"), limits.keep, limits.keep_bytes, lambda: 0.0
             )
@@ -573,14 +573,14 @@ def _commands(gateway: Edited) -> None:
 
 @proves("manhole.socket", "manhole.ssh_port", "manhole.authorized_keys")
 def _manhole(gateway: Edited) -> None:
-    adopted = []
+    given = []
 
     class Door:
-        adopt = adopted.append
+        configure = given.append
 
     gateway.service._manhole = Door()  # type: ignore[assignment]
     gateway.put("manhole", {"socket": True, "ssh_port": 4222, "authorized_keys": "/keys"})
-    (settings,) = adopted
+    (settings,) = given
     assert (settings.socket, settings.ssh_port, settings.authorized_keys) == (True, 4222, "/keys")
 
 

@@ -35,7 +35,7 @@ class Unlucky:
         request.sink = Resubmission(request.sink, self, request.message)
         request.sink.failed(request, self.why)
 
-    def again(self, request: Request) -> None:
+    def resubmit(self, request: Request) -> None:
         """Send it to another child."""
         self.submit(request)
 

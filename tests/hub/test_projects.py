@@ -44,7 +44,7 @@ class House:
         self.stage = Stage(self.gateway, **offers)
         places = WorkspaceFinder((), str(self.directory), self.gateway.clock.seconds)
         ground = WorkspaceSettings(places, (), WorkspaceSpec, lambda server, _: server, lambda _: False)
-        self.gateway.dispatcher.scopes.settle_on(ground)
+        self.gateway.dispatcher.scopes.configure(ground)
 
     def made(self, name: str) -> Path:
         """A directory."""

@@ -37,7 +37,7 @@ class House:
         self.gateway = MemoryGateway(more=(GLOBAL,), store=store)
         scopes = self.gateway.dispatcher.scopes
         places = WorkspaceFinder((), str(self.directory), self.gateway.clock.seconds)
-        scopes.settle_on(WorkspaceSettings(places, (), self.read, lambda server, _: server, lambda _: False))
+        scopes.configure(WorkspaceSettings(places, (), self.read, lambda server, _: server, lambda _: False))
         world = World({"PATH": "/bin"}, {}, str(self.directory))
         self.approvals = Approvals(
             str(self.home), world, scopes.workspace, self.gateway.dispatcher.servers.keys, lambda: 0.0

@@ -79,7 +79,7 @@ class House:
         """Let the gateway know the workspaces."""
         roots = (each.path for each in self.named)
         places = WorkspaceFinder(roots, str(self.directory), self.gateway.clock.seconds)
-        self.gateway.dispatcher.scopes.settle_on(
+        self.gateway.dispatcher.scopes.configure(
             WorkspaceSettings(places, self.named, read, built, takes_values)
         )
 
@@ -325,7 +325,7 @@ class RoadTests:
 
         scopes = house.gateway.dispatcher.scopes
         finder = WorkspaceFinder((), "/none", lambda: 0.0)
-        scopes.settle_on(WorkspaceSettings(finder, (), read, demanding, takes_values))
+        scopes.configure(WorkspaceSettings(finder, (), read, demanding, takes_values))
         for name in ("s-credential", "s-credential", "s-workspace"):
             answer = house.client(name, house.directory / "nowhere").initialize()
             assert answer.json["error"]["message"] == "TOKEN: say it"
@@ -340,7 +340,7 @@ class RoadTests:
         house.workspace("shop", "changed")
         again = House(house.directory)
         again.gateway = MemoryGateway(more=SERVERS, store=former.store)
-        again.gateway.dispatcher.scopes.settle_on(
+        again.gateway.dispatcher.scopes.configure(
             WorkspaceSettings(WorkspaceFinder((), "/none", lambda: 0.0), (), read, built, takes_values)
         )
         back = again.gateway.client("s-credential", **{**client.headers, "Mcp-Project-Path": str(blog)})

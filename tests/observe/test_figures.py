@@ -235,7 +235,7 @@ class SavingsTests:
         former.close()
 
         class Counting(MemoryGateway):
-            keepers = ViewStorage(usage=lambda: Usage(UsageFile(file), lambda: 1_700_000_000.0))
+            storage = ViewStorage(usage=lambda: Usage(UsageFile(file), lambda: 1_700_000_000.0))
 
         gateway = Counting()
         tokens = get(gateway, "/api/v1/savings")["tokens"]

@@ -213,23 +213,23 @@ class OtherNumbersTests:
     def test_no_longer_than_before(self) -> None:
         """One that is open waits as long as is said now, and not longer than it would have."""
         breaker = self.opened()
-        breaker.adopt(Circuit(open_s=1000.0), 10.0)
+        breaker.configure(Circuit(open_s=1000.0), 10.0)
         assert breaker.opens_at == 100.0
-        breaker.adopt(Circuit(open_s=5.0), 20.0)
+        breaker.configure(Circuit(open_s=5.0), 20.0)
         assert breaker.opens_at == 25.0
 
     def test_by_itself_or_not(self) -> None:
         """Whether it is tried again by itself counts for one that is open, too."""
         breaker = self.opened()
-        breaker.adopt(Circuit(auto_reset=False), 10.0)
+        breaker.configure(Circuit(auto_reset=False), 10.0)
         assert breaker.opens_at is None
-        breaker.adopt(Circuit(open_s=50.0), 20.0)
+        breaker.configure(Circuit(open_s=50.0), 20.0)
         assert breaker.opens_at == 70.0
 
     def test_never(self) -> None:
         """A server that is never to be given up may be started at once."""
         breaker = self.opened()
-        breaker.adopt(Circuit(restarts=0), 10.0)
+        breaker.configure(Circuit(restarts=0), 10.0)
         assert breaker.is_closed
 
     def test_fewer(self) -> None:
@@ -237,6 +237,6 @@ class OtherNumbersTests:
         breaker = Breaker(Circuit(restarts=5))
         for at in (1.0, 2.0, 3.0):
             breaker.ended(at, was_healthy=True)
-        breaker.adopt(Circuit(restarts=2), 4.0)
+        breaker.configure(Circuit(restarts=2), 4.0)
         breaker.ended(5.0, was_healthy=True)
         assert breaker.why == "circuit breaker: 2 restarts in 5m0s"

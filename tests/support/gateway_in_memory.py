@@ -311,11 +311,11 @@ class MemoryGateway:
     :ivar net: where servers' own APIs are, with a time of its own.
     :ivar stops: each time that the gateway was to end.
     :ivar catalogs: what servers have answered before; a subclass may keep it.
-    :ivar keepers: what is kept of what happens on views; likewise.
+    :ivar storage: what is kept of what happens on views; likewise.
     """
 
     catalogs: CatalogStore | None = None
-    keepers: ViewStorage = NOTHING_KEPT
+    storage: ViewStorage = NOTHING_KEPT
 
     def __init__(  # noqa: PLR0913 - the parts that a test may replace
         self,
@@ -380,7 +380,7 @@ class MemoryGateway:
             self.processes.holders,
             instruments,
             Snapshots(self.catalogs, self.clock.seconds) if self.catalogs is not None else None,
-            self.keepers,
+            self.storage,
             self.logs.log_message,
             self.clock.seconds,
             looks=looks,
@@ -417,7 +417,7 @@ class MemoryGateway:
         sse = LegacySse(self.dispatcher, self.owners, self.door.streams)
         self.settings = settings
         self.root = root = Root(
-            (*settings.servers, *view_specs(self.hub.ways)),
+            (*settings.servers, *view_specs(self.hub.views_config)),
             self.door,
             lambda: sse,
             guard,

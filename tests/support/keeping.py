@@ -47,6 +47,6 @@ def keeping(home: Path, thread: Thread | None = None, **more: Any) -> MemoryGate
         return Vault(ResultFiles(str(home / "results")), limits.keep, limits.keep_bytes, lambda: 0.0, **works)
 
     class Keeping(MemoryGateway):
-        keepers = ViewStorage(vault=vault)
+        storage = ViewStorage(vault=vault)
 
     return Keeping(**more)

@@ -156,7 +156,7 @@ class Managed:
     def _scopes(self) -> Any:
         scopes = MemoryGateway().dispatcher.scopes
         places = WorkspaceFinder((), str(self.home.parent), self._clock.seconds)
-        scopes.settle_on(WorkspaceSettings(places, (), _workspace, lambda server, _: server, lambda _: False))
+        scopes.configure(WorkspaceSettings(places, (), _workspace, lambda server, _: server, lambda _: False))
         world = self.reload.settings.world
         assert world is not None
         names = [each.name for each in self.reload.settings.servers]

@@ -55,8 +55,8 @@ class Talk:
     def meet(self, **capabilities: Any) -> Deferred[Any]:
         """Shake hands."""
         if self.era is Era.MODERN:
-            return self.lines.meet(modern.own_meta("1", capabilities))
-        return self.lines.meet(legacy.shared_params("1", capabilities))
+            return self.lines.handshake(modern.own_meta("1", capabilities))
+        return self.lines.handshake(legacy.shared_params("1", capabilities))
 
     async def ask(self, method: str, **params: Any) -> Any:
         """Ask for something; the result, or the error."""

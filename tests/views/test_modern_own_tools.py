@@ -95,7 +95,7 @@ def stage() -> Stage:
     acts = {"ask": ask, "redirect": redirect, "refuse": refuse, "wait": wait}
     view_sessions = stage.gateway.dispatcher.view_sessions
     view_sessions._builtin = Builtin([Scripted(name, act) for name, act in acts.items()])
-    view_sessions.use(view_sessions.ways)
+    view_sessions.use(view_sessions.views_config)
     return stage
 
 

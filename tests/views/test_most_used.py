@@ -27,7 +27,7 @@ class Memory:
 class Counting(MemoryGateway):
     """A gateway that counts calls."""
 
-    keepers = ViewStorage(usage=lambda: Usage(Memory(), lambda: 0.0))
+    storage = ViewStorage(usage=lambda: Usage(Memory(), lambda: 0.0))
 
 
 def stage() -> Stage:

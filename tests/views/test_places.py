@@ -76,7 +76,7 @@ class PlaceTests:
         """What is as from another directory is refused where there is none, not done as from nowhere."""
         view_sessions = stage.gateway.dispatcher.view_sessions
         view = view_sessions.seen(
-            next(each for each in view_specs(view_sessions.ways) if each.name == "mcp/full")
+            next(each for each in view_specs(view_sessions.views_config) if each.name == "mcp/full")
         )
         with pytest.raises(InvalidParams, match="no directory"):
             view_sessions.within(view, cwd)
@@ -85,7 +85,7 @@ class PlaceTests:
         """The same view, as it looks from there; it knows which servers are switched off, too."""
         view_sessions = stage.gateway.dispatcher.view_sessions
         view = view_sessions.seen(
-            next(each for each in view_specs(view_sessions.ways) if each.name == "mcp/full")
+            next(each for each in view_specs(view_sessions.views_config) if each.name == "mcp/full")
         )
         assert view_sessions.within(view, str(tmp_path)).servers["spaced"].workspace == str(tmp_path)
         assert {*view.servers, *(each.name for each in view.others)} == set(stage.gateway.dispatcher.servers)
@@ -165,8 +165,8 @@ class ProfileTests:
             ServerSpec("off", ("run",), {}, "/", enabled=False),
             ServerSpec("foreign", ("run",), {}, "/"),
         ]
-        ways = ViewsConfig(GatewaySettings(), {"mine": Profile("mine", (), ("on", "off"))})
-        known = {each.name: each for each in view_specs(ways)}
+        views_config = ViewsConfig(GatewaySettings(), {"mine": Profile("mine", (), ("on", "off"))})
+        known = {each.name: each for each in view_specs(views_config)}
         mine, every = known["mcp/p/mine"], known["mcp/full"]
-        assert [each.name for each in concerned(mine, servers, ways)] == ["on", "off"]
-        assert [each.name for each in concerned(every, servers, ways)] == ["on", "off", "foreign"]
+        assert [each.name for each in concerned(mine, servers, views_config)] == ["on", "off"]
+        assert [each.name for each in concerned(every, servers, views_config)] == ["on", "off", "foreign"]

@@ -34,7 +34,7 @@ class House:
         self.stage = Stage(self.gateway, db=Offer(tools=[tool("query")]))
         scopes = self.gateway.dispatcher.scopes
         self.places = WorkspaceFinder((), str(self.directory), self.gateway.clock.seconds)
-        scopes.settle_on(
+        scopes.configure(
             WorkspaceSettings(self.places, (), WorkspaceSpec, lambda server, _: server, lambda _: False)
         )
         names = self.gateway.dispatcher.servers.keys

@@ -89,7 +89,7 @@ class Guard:
         self._knocks = LoginThrottle(bearers.seconds)
         self._plain: dict[tuple[bytes | None, RouteClass, Reach], Verdict] = {}
 
-    def adopt(self, policy: AccessPolicy) -> None:
+    def configure(self, policy: AccessPolicy) -> None:
         """Judge by another policy from now on."""
         former, self._policy = self._policy, policy
         self._plain.clear()

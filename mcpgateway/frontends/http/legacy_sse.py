@@ -272,7 +272,7 @@ class LegacySse:
         try:
             session = self._session(link)
             if message.kind is MessageKind.NOTIFICATION:
-                self._dispatcher.heard(session, message)
+                self._dispatcher.notified(session, message)
             else:
                 self._dispatcher.answered(session, message)
         except GatewayError as why:
@@ -286,7 +286,7 @@ class LegacySse:
         try:
             call.session = self._session(link)
             call.token = message.token
-            self._dispatcher.take(call)
+            self._dispatcher.accept(call)
         except GatewayError as why:
             call.sink.failed(call, why)
 

@@ -194,7 +194,7 @@ class LegacyEndpoint:
         call.trace = trace_of(exchange)
         try:
             call.token = message.token
-            self._dispatcher.take(call)
+            self._dispatcher.accept(call)
         except GatewayError as why:
             call.sink.failed(call, why)
         return call.token
@@ -202,7 +202,7 @@ class LegacyEndpoint:
     def _take(self, session: Session, message: Message) -> None:
         try:
             if message.kind is MessageKind.NOTIFICATION:
-                self._dispatcher.heard(session, message)
+                self._dispatcher.notified(session, message)
             else:
                 self._dispatcher.answered(session, message)
         except GatewayError as why:

@@ -118,6 +118,6 @@ class ModernEndpoint:
         sink.token = token
         exchange.body = b""  # a large request is kept once, until the child has read it
         try:
-            self._modern_dispatcher.take(call)
+            self._modern_dispatcher.accept(call)
         except GatewayError as why:
             call.sink.failed(call, why)

@@ -65,7 +65,7 @@ class Callers:
         self._trusts_others = trusts_others
         self._peer_of = peer_of
 
-    def adopt(self, *, trusts_others: bool) -> None:
+    def configure(self, *, trusts_others: bool) -> None:
         """Accept other users of this machine from now on, or refuse them."""
         self._trusts_others = trusts_others
 

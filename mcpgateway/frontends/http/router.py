@@ -164,7 +164,7 @@ class Root:
             if target.server is not None and not target.server.view and target.server.name in changed:
                 self._targets[path] = replace(target, server=changed[target.server.name])
 
-    def set_limits(self, limits: Limits) -> None:
+    def configure(self, limits: Limits) -> None:
         """Set the limit of bodies."""
         self._limits = limits
 

@@ -39,7 +39,7 @@ class Manhole:
     _settings: ManholeSettings = field(init=False, factory=ManholeSettings)
     _ports: list[tuple[IListeningPort, Any]] = field(init=False, factory=list, repr=False)
 
-    def adopt(self, settings: ManholeSettings) -> None:
+    def configure(self, settings: ManholeSettings) -> None:
         """Open the configured manholes and close the others; a failure is logged."""
         if settings == self._settings:
             return

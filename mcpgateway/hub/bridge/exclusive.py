@@ -5,7 +5,7 @@ A legacy server's question does not name the call that it belongs to, so a child
 time.  Exclusive children are separate by principal, by what the client can be asked, and by the client's
 process where the server keeps state; exclusive children that differ in none of these are a group, and a call takes
 any free exclusive child of its group.  An exclusive child is closed while its call is parked; other calls then get
-further exclusive children, up to `CHILDREN_LIMIT`, of which the parked calls of one client close at most `SHARE`.
+further exclusive children, up to `CHILDREN_LIMIT`; the parked calls of one client close at most `PARKED_SHARE` of them.
 
 # Note [What questions hold up]
 A question may wait for long, and most calls ask nothing.  So a call whose target has not been seen asking does not
@@ -49,7 +49,7 @@ from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import LATEST_LEGACY
 
 CHILDREN_LIMIT = 8  # exclusive children of one group
-SHARE = 4  # exclusive children of a group that the parked calls of one client may close
+PARKED_SHARE = 4  # exclusive children of a group that the parked calls of one client may close
 # Exclusive children of one principal at one server; a client may declare other capabilities with each request.
 PRINCIPAL_LIMIT = 64
 SPARE_TICKS = 30  # ticks for which an idle exclusive child is kept beside another idle one
@@ -205,12 +205,12 @@ class ExclusiveChildren:
         return child
 
     def has_its_share(self, group: ChildGroup, client_key: Any) -> bool:
-        """True if the parked calls of a client close `SHARE` exclusive children of a group or more."""
-        return self._closed_by(group, client_key) >= SHARE
+        """True if the parked calls of a client close `PARKED_SHARE` exclusive children of a group or more."""
+        return self._closed_by(group, client_key) >= PARKED_SHARE
 
     def is_past_its_share(self, group: ChildGroup, client_key: Any) -> bool:
-        """True if the parked calls of a client close more than `SHARE` exclusive children of a group."""
-        return self._closed_by(group, client_key) > SHARE
+        """True if the parked calls of a client close more than `PARKED_SHARE` exclusive children of a group."""
+        return self._closed_by(group, client_key) > PARKED_SHARE
 
     def _closed_by(self, group: ChildGroup, client_key: Any) -> int:
         closed = [each.current for each in group.children if each.is_closed]

@@ -7,7 +7,7 @@ request.  So the call is parked (`mcpgateway.hub.parking`), and the request that
 # Note [Whose question it is]
 Until a server has been seen asking, its calls run side by side on the child that clients with the same capabilities
 share, and a question belongs to the only call under way (`mcpgateway.hub.server_messages`).  From then on each call
-whose client can be asked has an exclusive child, its lane (`mcpgateway.hub.bridge.exclusive`).
+whose client can be asked has an exclusive child (`mcpgateway.hub.bridge.exclusive`).
 """
 
 from __future__ import annotations

@@ -289,7 +289,7 @@ class Snapshot(Record):
             )
         return AnswerKey(self._place, self.slot.era, handshake or self._handshake)
 
-    def retell(self, params: dict[str, Any]) -> None:
+    def offer_next(self, params: dict[str, Any]) -> None:
         """Set other parameters of the handshake of the slot's next children."""
         self.params, self._server = params, None
 

@@ -104,7 +104,7 @@ class ChildStart(Record):
         except GatewayError as why:
             owner.give_up(conversation, why)
             return
-        greeting = conversation.meet(params)
+        greeting = conversation.handshake(params)
         limit = min(launch.connect_s or environment.handshake_s, environment.hurry_s)
         timer = environment.clock.callLater(limit, self._late, conversation, limit)
         greeting.addBoth(_in_time, timer)

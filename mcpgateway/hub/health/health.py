@@ -137,13 +137,13 @@ class Health:
         """Watch over the servers of this dispatcher."""
         self._dispatcher = dispatcher
 
-    def adopt(self, gateway: GatewaySettings) -> None:
+    def configure(self, gateway: GatewaySettings) -> None:
         """Use changed settings for pings, stuck children and circuits."""
         self.ping_s, self.stuck_s = gateway.ping_s, gateway.limits.stuck_s
         if gateway.circuit != self._circuit:
             self._circuit = gateway.circuit
             for record in self._records.values():
-                record.breaker.adopt(gateway.circuit, self.now)
+                record.breaker.configure(gateway.circuit, self.now)
 
     # Watching: a `mcpgateway.hub.health.observer.Monitor`
 
@@ -185,7 +185,7 @@ class Health:
         if found is not None and found.server is server:
             return found
         if found is not None and runs_alike(found.server, server):
-            found.becomes(server)
+            found.replace_server(server)
         else:
             found = self._records[key] = HealthRecord(
                 server, Breaker(self._circuit), self.histories.of(server.name), not self.is_on(server)

@@ -105,9 +105,9 @@ class ChildHealth:
         is_waiting = self.state in _WAITING and self.is_used and self.retry_at < math.inf
         return self.retry_at if is_waiting else None
 
-    def becomes(self, server: ServerSpec) -> None:
+    def replace_server(self, server: ServerSpec) -> None:
         """Use a changed entry, for which the child need not be replaced."""
-        self.record.becomes(server)
+        self.record.replace_server(server)
         self.is_kept = self.is_kept and not server.lazy.enabled
         self.is_warming = self.is_warming and server.lazy.prewarm
         if self.state is HealthState.DEGRADED:

@@ -106,7 +106,7 @@ class _ProbeWatch(FrozenRecord, frozen=True):
     def refusal(self) -> GatewayError | None:
         return self.monitor.refusal(self.server) or self.monitor.question(self.server)
 
-    def becomes(self, server: ServerSpec) -> None:
+    def replace_server(self, server: ServerSpec) -> None:
         pass
 
     def starting(self) -> None:

@@ -70,7 +70,7 @@ class HealthRecord(Record):
             values += [*reach.headers.values(), *reach.credentials.values()]
         self._secrets = tuple(each for each in values if len(each) >= SECRET_CHARS)
 
-    def becomes(self, server: ServerSpec) -> None:
+    def replace_server(self, server: ServerSpec) -> None:
         """Use a changed entry, for which the children need not be replaced."""
         if server.health_url != self.server.health_url:
             self.service_fault, self.checked_at = "", -math.inf

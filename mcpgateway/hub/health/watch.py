@@ -16,7 +16,7 @@ class Watch(Protocol):
     def refusal(self) -> GatewayError | None:
         """Return the error for which the child may not be started now; None where it may."""
 
-    def becomes(self, server: ServerSpec) -> None:
+    def replace_server(self, server: ServerSpec) -> None:
         """Use a changed entry, for which the child need not be replaced."""
 
     def starting(self) -> None:

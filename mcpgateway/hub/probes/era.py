@@ -62,7 +62,7 @@ class Eras:
             self._known.pop(variant, None)
         self._forget_roads(lambda name: name == server.name)
 
-    def set_bridge(self, bridge: Bridge) -> None:
+    def configure(self, bridge: Bridge) -> None:
         """Set the bridging for servers whose entry does not set it."""
         self._bridge = bridge
         self._forget_roads(lambda _: True)

@@ -49,7 +49,9 @@ class FirstLook(Record):
     _clock: IReactorTime
     log = Logger()
 
-    def met(self, slot: Upstream, conversation: Conversation, hello: Envelope) -> Deferred[None] | None:
+    def on_handshake(
+        self, slot: Upstream, conversation: Conversation, hello: Envelope
+    ) -> Deferred[None] | None:
         """Take a child's answer to the handshake.
 
         :return: fires when the server's sharing is decided; None where it is decided already.

@@ -84,7 +84,7 @@ class Vault:
         self._idle = 0
         self._has_complained = False
 
-    def set_limits(self, keep: int, keep_bytes: int) -> None:
+    def configure(self, keep: int, keep_bytes: int) -> None:
         """Change the limits, and remove originals beyond them."""
         self._keep, self._keep_bytes = keep, keep_bytes
         if self._by_ref is not None:

@@ -100,11 +100,11 @@ class Shielding:
         """True if a result is passed on unchanged, as most are; needed with every call."""
         return not self._limits.mask_secrets and is_small(result, self._by_level[level])
 
-    def adopt(self, limits: ShieldLimits) -> None:
+    def configure(self, limits: ShieldLimits) -> None:
         """Use changed limits."""
         self._limits = limits
         self._by_level = {each: evolve(limits, level=each) for each in Level}
-        self.vault.set_limits(limits.keep, limits.keep_bytes)
+        self.vault.configure(limits.keep, limits.keep_bytes)
 
     def level(self, server: ServerSpec, tool: str, asked: Level | None = None) -> Level:
         """Return the level of shortening: that of the call, else of its tool, its server or the gateway."""

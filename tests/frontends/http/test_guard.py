@@ -128,9 +128,9 @@ class StreamTests:
         known = gateway.client("shared", **bearer("bearer-token"))
         known.initialize(protocolVersion="2025-06-18")
         kept = gateway.listen(known)
-        gateway.guard.adopt(AccessPolicy())
+        gateway.guard.configure(AccessPolicy())
         assert not ears.transport.is_aborted
-        gateway.guard.adopt(AccessPolicy(bearer_required=True))
+        gateway.guard.configure(AccessPolicy(bearer_required=True))
         assert ears.transport.is_aborted
         assert reader.transport.is_aborted
         assert not kept.transport.is_aborted

@@ -109,7 +109,7 @@ class ScrapeTests:
         """What is told is what the table of families says, no more and no less, and of that kind."""
 
         class Counting(MemoryGateway):
-            keepers = ViewStorage(usage=lambda: Usage(UsageFile(str(tmp_path / "usage.json")), lambda: 0.0))
+            storage = ViewStorage(usage=lambda: Usage(UsageFile(str(tmp_path / "usage.json")), lambda: 0.0))
 
         world = MemoryWorld(sizes=dict.fromkeys((1000, 1001), 5_000_000))
         gateway = Counting(instruments=world.instruments)

@@ -10,7 +10,7 @@ from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.config.model import Bridge, ServerSpec, Share
 from mcpgateway.hub import parking
 from mcpgateway.hub.bridge import exclusive
-from mcpgateway.hub.bridge.exclusive import CHILDREN_LIMIT, QUEUE_LIMIT, SHARE, SPARE_TICKS
+from mcpgateway.hub.bridge.exclusive import CHILDREN_LIMIT, PARKED_SHARE, QUEUE_LIMIT, SPARE_TICKS
 from mcpgateway.hub.bridge.to_legacy import PATIENCE_TICKS
 from mcpgateway.hub.parking import PARKED_TICKS
 from mcpgateway.policy.reaping import IDLE_TICKS
@@ -987,7 +987,7 @@ class LimitTests:
 
     def test_a_share(self, gateway: MemoryGateway) -> None:
         """One client's questions leave lanes for others: whoever else asks something is heard."""
-        for nth in range(SHARE):
+        for nth in range(PARKED_SHARE):
             parked(gateway, of_process(gateway, 1), identifier=nth)
         same, other = of_process(gateway, 1), of_process(gateway, 2)
         call(same, 98, name="echo")
@@ -1001,7 +1001,9 @@ class LimitTests:
 
     def test_more_than_a_share(self, gateway: MemoryGateway) -> None:
         """A client's question that is one too many is heard, and its oldest one makes way."""
-        (oldest, _), *_ = [parked(gateway, of_process(gateway, 1), identifier=nth) for nth in range(SHARE)]
+        (oldest, _), *_ = [
+            parked(gateway, of_process(gateway, 1), identifier=nth) for nth in range(PARKED_SHARE)
+        ]
         parked(gateway, of_process(gateway, 1), identifier=98, name="new")
         late, plain = of_process(gateway, 1), of_process(gateway, 1)
         call(late, 99, name="newer")

@@ -167,7 +167,7 @@ class BoundTests:
         assert vault.find(refs[-1], "me")
         assert fired(vault.keep(vault.new_ref(), "me", os.urandom(9000), "")) is False
         assert len(house.files()) == 2
-        vault.set_limits(1, 3000)
+        vault.configure(1, 3000)
         assert len(house.files()) == 1
 
     def test_none(self, house: House) -> None:

@@ -130,7 +130,7 @@ class ShieldingTests:
 
     def test_other_limits(self, desk: Desk) -> None:
         """Other settings hold from the next answer on."""
-        desk.shielding.adopt(ShieldLimits(array_items=1000))
+        desk.shielding.configure(ShieldLimits(array_items=1000))
         assert desk.answer({"result": LARGE})["result"] == LARGE
 
 
