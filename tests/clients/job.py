@@ -122,8 +122,11 @@ def _git(world: World, number: int) -> Job:
     return Job("git", "git_create_branch", asked, f"Created branch 'branch-{number}-x'")
 
 
-PER_SESSION = {"everything", "filesystem", "sequential-thinking"}
-"""The servers whose clients need a process each: two ask for roots, one keeps a train of thought."""
+PER_SESSION = {"everything", "sequential-thinking"}
+"""The servers whose clients need a process each: one asks for what clients offer, one keeps a train of thought.
+
+The server of files asks clients for their roots only, and none of these clients has any.
+"""
 
 JOBS: Mapping[str, Callable[[World, int], Job]] = {
     "everything": _echo,
