@@ -117,15 +117,15 @@ class ClientFiles:
         """
         return self._done("enable").addCallback(lambda _: self._switched(is_off=False))
 
-    def is_led_here(self, server: str) -> bool:
+    def is_enrolled(self, server: str) -> bool:
         """Return whether clients' files use the gateway for a server."""
         return any(server in each.servers for each in self._source.settings.adopted)
 
-    def is_given_back(self, server: str) -> bool:
+    def is_restored(self, server: str) -> bool:
         """Return whether a server is opted out: clients keep their own entries of it."""
         return any(each.rpartition(":")[2] == server for each in self._source.settings.clients.opt_out)
 
-    def give_back(self, server: str) -> Deferred[Any]:
+    def restore(self, server: str) -> Deferred[Any]:
         """Restore clients' own entries of one server, which stays opted out.
 
         :raise ClientFilesFailed: (through the Deferred) the helper program has failed.

@@ -34,13 +34,13 @@ class DepartedPrincipals(Record):
 
         Of agents only: a principal that the settings do not name now may be admitted again.
         """
-        self._give_back(lambda principal: principal.startswith(f"{AGENT} ") and self.is_over(principal))
+        self._revoke(lambda principal: principal.startswith(f"{AGENT} ") and self.is_over(principal))
 
     def look(self) -> None:
         """Revoke the grants of all departed principals."""
-        self._give_back(self.is_over)
+        self._revoke(self.is_over)
 
-    def _give_back(self, is_over: Callable[[str], bool]) -> None:
+    def _revoke(self, is_over: Callable[[str], bool]) -> None:
         if any(is_over(str(each.get("owner", ""))) for each in self._kept()):
             self._logins().leave(is_over)
 

@@ -195,9 +195,9 @@ class Logins:
                 f"only the gateway's own user forgets what the gateway is registered as at {name}, which all use",
                 "sign out without forgetting that",
             )
-        return await self._give_back(account, registration=registration)
+        return await self._revoke(account, registration=registration)
 
-    async def _give_back(self, account: Account, *, registration: bool) -> Revocation:
+    async def _revoke(self, account: Account, *, registration: bool) -> Revocation:
         await self._health.sign_out(
             account.name, account.owner
         )  # ends the sessions while their token is valid
@@ -219,7 +219,7 @@ class Logins:
             left.addErrback(self._not_left, account.name)
 
     async def _leave(self, account: Account) -> None:
-        await self._give_back(account, registration=False)
+        await self._revoke(account, registration=False)
         self._accounts().erase(account)
 
     def _not_left(self, why: Failure, server: str) -> None:

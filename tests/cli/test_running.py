@@ -174,7 +174,7 @@ class ClientTests:
             ([{"tool": "cursor", "servers": 3}], [{"name": "cursor", "servers": 3}]),
             (
                 [{"name": "zed", "servers": ["a"], "suspended": "disabled"}],
-                [{"name": "zed", "servers": 1, "given_back": "disabled"}],
+                [{"name": "zed", "servers": 1, "restored": "disabled"}],
             ),
             ([{}, 7], [{"name": "?", "servers": 0}]),
             ("x", []),

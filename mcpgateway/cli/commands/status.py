@@ -173,9 +173,9 @@ def _value(found: _Found) -> dict[str, Any]:
         ],
         "problems": problems(found.body),
         "remarks": remarks(found.body),
-        "clients": [each for each in found.clients if not each.get("given_back")],
-        "given_back": [each for each in found.clients if each.get("given_back")],
-        "gives_back_in_seconds": None if found.restores_in is None else round(found.restores_in),
+        "clients": [each for each in found.clients if not each.get("restored")],
+        "restored": [each for each in found.clients if each.get("restored")],
+        "restores_in_seconds": None if found.restores_in is None else round(found.restores_in),
         "trouble": found.left.trouble or None,
     }
 
@@ -239,7 +239,7 @@ def clients(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _client(name: str, servers: int, why: str) -> dict[str, Any]:
-    return {"name": name, "servers": servers} | ({"given_back": why} if why else {})
+    return {"name": name, "servers": servers} | ({"restored": why} if why else {})
 
 
 def _tell(found: _Found, home: str) -> None:
@@ -249,7 +249,7 @@ def _tell(found: _Found, home: str) -> None:
         say("Gateway is not running.")
         _tell_return(found)
         _tell_clients_left(found)
-        if any(not each.get("given_back") for each in found.clients):
+        if any(not each.get("restored") for each in found.clients):
             say("Next:    mcpgateway start, or mcpgateway stop to restore clients' files")
     elif found.state == HIDDEN:
         say("Status:  ", styled("cannot be told", fg="yellow"))
@@ -267,7 +267,7 @@ def _tell(found: _Found, home: str) -> None:
 
 
 def _tell_client(each: dict[str, Any], more: str = "") -> None:
-    why = each.get("given_back")
+    why = each.get("restored")
     says = f"is restored: {GIVEN_BACK.get(why, why)}" if why else f"({each['servers']} servers){more}"
     say(f"Client:  {each['name']} {says}")
 
@@ -280,7 +280,7 @@ def _tell_clients_left(found: _Found) -> None:
             each,
             more=" uses the gateway, which does not answer" if is_away else " runs them by itself meanwhile",
         )
-    if found.restores_in is not None and any(not each.get("given_back") for each in found.clients):
+    if found.restores_in is not None and any(not each.get("restored") for each in found.clients):
         say(f"Return:  clients' files are restored in {format_duration(found.restores_in)}")
 
 

@@ -136,14 +136,14 @@ class Service:
             self._refuse_other_home(path, text)
         ours = tuple(path for path, text in found.items() if is_ours(text))
         if found and not is_dry:
-            self._give_back(anyway=anyway)
+            self._restore_files(anyway=anyway)
             manager.stop([os.path.basename(path) for path in found])
             for path in ours:
                 os.unlink(path)
             manager.forget()
         return Removed(ours, tuple(path for path in found if path not in ours))
 
-    def _give_back(self, *, anyway: bool) -> None:
+    def _restore_files(self, *, anyway: bool) -> None:
         errors = _errors(self.suspend(self.home, self.environ, "stopped"))
         if errors and not anyway:
             raise ConfigError(

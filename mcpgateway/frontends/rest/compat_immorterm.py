@@ -43,8 +43,8 @@ class ImmortermRoutes:
         """Restore clients' own entries of a server, or switch the server off if no client uses the gateway for it."""
         name = asked.path["name"]
         self._dispatcher.server(name)
-        if self._clients.is_led_here(name):
-            await self._clients.give_back(name)
+        if self._clients.is_enrolled(name):
+            await self._clients.restore(name)
         else:
             self._operating.switch(name, on=False)
         return {"ok": True, "server": name, "enabled": False}
@@ -53,9 +53,9 @@ class ImmortermRoutes:
         """Enrol clients again for a server that was restored to them, or switch it on."""
         name = asked.path["name"]
         is_known = name in self._dispatcher.servers
-        if self._clients.is_given_back(name):
+        if self._clients.is_restored(name):
             await self._clients.take_in(name)
-            if self._clients.is_given_back(name):
+            if self._clients.is_restored(name):
                 raise ClientFilesFailed(
                     f"{name} is still its clients' own", "mcpgateway clients plan says why"
                 )

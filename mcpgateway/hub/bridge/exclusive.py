@@ -266,9 +266,9 @@ class ExclusiveChildren:
             raise Overloaded(
                 f"{group.server.name} serves {PRINCIPAL_LIMIT} kinds of clients of this user already"
             )
-        self._give_back(*min(idle, key=lambda pair: pair[0].session.seen), "others need its place")
+        self._end_child(*min(idle, key=lambda pair: pair[0].session.seen), "others need its place")
 
-    def _give_back(self, child: ExclusiveChild, group: ChildGroup, why: str) -> None:
+    def _end_child(self, child: ExclusiveChild, group: ChildGroup, why: str) -> None:
         group.children.remove(child)
         self._end(child.session, why)
         self._listen_streams.slot_ended(child.slot)
@@ -302,7 +302,7 @@ class ExclusiveChildren:
             idle = [each for each in group.children if each.is_idle]
             for child in idle[1:]:
                 if self._sessions.now - child.session.seen > SPARE_TICKS:
-                    self._give_back(child, group, "there is another child for the same clients")
+                    self._end_child(child, group, "there is another child for the same clients")
             if not group.children and not group.queue:
                 del self._groups[key]
 
