@@ -521,9 +521,11 @@ class Slot(Upstream):
         if self.listening is not None:
             self.listening.refuse(self._why)
 
-    def hand_back(self, why: GatewayError, is_meant: Callable[[Session], bool] = lambda _: True) -> None:
+    def hand_back(
+        self, why: GatewayError, is_meant: Callable[[Session | None], bool] = lambda _: True
+    ) -> None:
         """Remove sessions and fail their waiting calls, which have not been sent: they get another slot."""
-        calls = self._waiting.take(lambda each: each.session is None or is_meant(each.session))
+        calls = self._waiting.take(lambda each: is_meant(each.session))
         if self.limiter is not None:
             calls += [each.request for each in self.limiter.leave(self, is_meant)]
         for session in filter(is_meant, list(self.sessions)):

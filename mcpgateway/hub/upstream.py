@@ -233,10 +233,12 @@ class Upstream(ABC):
         """
 
     @abstractmethod
-    def hand_back(self, why: GatewayError, is_meant: Callable[[Session], bool] = lambda _: True) -> None:
+    def hand_back(
+        self, why: GatewayError, is_meant: Callable[[Session | None], bool] = lambda _: True
+    ) -> None:
         """Remove sessions and fail their waiting calls, which have not been sent: they get another slot.
 
-        :param is_meant: returns whether a session is to be removed; by default all are.
+        :param is_meant: returns whether a session, or a call of it or of none, is to be removed; by default all are.
         """
 
     @abstractmethod

@@ -264,7 +264,9 @@ class Limiter(Record):
                     return True
         return False
 
-    def leave(self, slot: Upstream, is_meant: Callable[[Session], bool] = lambda _: True) -> list[QueuedCall]:
+    def leave(
+        self, slot: Upstream, is_meant: Callable[[Session | None], bool] = lambda _: True
+    ) -> list[QueuedCall]:
         """Remove the calls that wait for a slot's child from the queues, and return them.
 
         :param is_meant: returns whether the calls of a session are to be removed; by default all are.

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from msgspec import Raw
 
     from mcpgateway.backends.conversation import Conversation
+    from mcpgateway.hub.sessions import Session
 
 SETTLE_S = 0.2  # for unprompted questions, which follow within moments of the handshake
 LOOK_S = 5.0  # a server that does not list its tools in that time is shared as it is
@@ -97,9 +98,7 @@ class FirstLook(Record):
             self._pool.tell_moved(slot.server, state)
             slot.hand_back(why)
         elif self._pool.reason(slot.server):
-            slot.hand_back(
-                why, lambda session: not session.stands_for_many
-            )  # those share a child in any case
+            slot.hand_back(why, _has_own_child)
         else:
             return
         self._clock.callLater(0, self._leave, slot)
@@ -115,3 +114,8 @@ class FirstLook(Record):
         if why:
             self._pool.moves += 1
             self._pool.tell_moved(slot.server, why)
+
+
+def _has_own_child(session: Session | None) -> bool:
+    # A session that stands for several clients shares a child in any case.
+    return session is None or not session.stands_for_many
