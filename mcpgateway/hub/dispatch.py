@@ -20,7 +20,7 @@ from mcpgateway.errors import (
 )
 from mcpgateway.hub.calls import SESSION_CALLS_LIMIT
 from mcpgateway.hub.client_requests import Questions
-from mcpgateway.hub.filters import Resubmission, reason
+from mcpgateway.hub.filters import reason, resubmit
 from mcpgateway.hub.keepalive import PROGRESS
 from mcpgateway.hub.lifecycle import Lifecycle
 from mcpgateway.hub.pool import Pool
@@ -314,7 +314,7 @@ class LegacyDispatcher(Lifecycle):
             self.submit(request)
             return
         if slot.may_give_way:
-            request.sink = Resubmission(request.sink, self, request.message)
+            resubmit(request, self)
         if slot.load + self.to_modern.load >= SESSION_CALLS_LIMIT:
             self.calls.check_load(request.session)
         self.to_modern.submit(request)
@@ -337,9 +337,9 @@ class LegacyDispatcher(Lifecycle):
                 self._cross_over(request)
                 self.submit(request)
                 return
-            request.sink = Resubmission(request.sink, self, request.message)
+            resubmit(request, self)
         elif slot.may_give_way:
-            request.sink = Resubmission(request.sink, self, request.message)
+            resubmit(request, self)
         if slot.replicas is not None and _goes_anywhere(request.message):
             slot.replicas.submit(request)
         else:

@@ -60,12 +60,12 @@ class Resubmission(SinkFilter):
     """Submits a request once more if its child, which has had no handshake so far, cannot take it.
 
     :ivar message: the client's message, which the first attempt may have changed.
-    :ivar caller: the caller of a modern request, likewise.
+    :ivar caller: the caller of a modern request, likewise; None in the legacy era.
     """
 
     dispatcher: Dispatcher
     message: Message
-    caller: Caller | None = None
+    caller: Caller | None
 
     def failed(self, request: Request, why: GatewayError) -> None:
         """Pass the error on, or submit the request again: to another child, or in the other era."""
@@ -79,6 +79,11 @@ class Resubmission(SinkFilter):
             self.dispatcher.refused(request, why)
         else:
             self.dispatcher.resubmit(request)
+
+
+def resubmit(request: Request, dispatcher: Dispatcher) -> None:
+    """Have a dispatcher submit a request once more if its child cannot take it."""
+    request.sink = Resubmission(request.sink, dispatcher, request.message, request.caller)
 
 
 def reason(why: Failure) -> GatewayError:

@@ -40,7 +40,7 @@ from mcpgateway.hub.authorization import Permits
 from mcpgateway.hub.bridge.bridged_request import ASKING
 from mcpgateway.hub.bridge.to_legacy import ToLegacy
 from mcpgateway.hub.caller import Caller
-from mcpgateway.hub.filters import Resubmission, SinkFilter, reason
+from mcpgateway.hub.filters import SinkFilter, reason, resubmit
 from mcpgateway.hub.owners.peers import Claim, Neighbours, unclaimed
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.probes.era import Eras
@@ -320,7 +320,7 @@ class ModernDispatcher:
             if not may_doubt:
                 return False
             known = None
-            request.sink = Resubmission(request.sink, self, request.message, request.caller)
+            resubmit(request, self)
         found = self.to_legacy.submit(request, peer, known)
         if path is not None and found is not None and len(kind[1]) <= CAPABILITIES_LIMIT:
             path.bridged[kind] = found
@@ -382,7 +382,7 @@ class ModernDispatcher:
         request.session, request.level = session, modern.level(request.message.meta)
         slot = slot_of(session) or self._pool.slot_for(session)
         if not is_sure:
-            request.sink = Resubmission(request.sink, self, request.message, request.caller)
+            resubmit(request, self)
         if request.method == modern.LISTEN:
             self._listen(request, slot)
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mcpgateway.errors import BackendGone, GatewayError, HandshakeRefused, SharedOtherwise
-from mcpgateway.hub.filters import ATTEMPTS_LIMIT, Resubmission
+from mcpgateway.hub.filters import ATTEMPTS_LIMIT, resubmit
 from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc
 
@@ -32,7 +32,7 @@ class Unlucky:
     def submit(self, request: Request) -> None:
         """Send a request to a child that cannot take it."""
         self.submitted += 1
-        request.sink = Resubmission(request.sink, self, request.message)
+        resubmit(request, self)
         request.sink.failed(request, self.why)
 
     def resubmit(self, request: Request) -> None:
