@@ -53,11 +53,10 @@ class WaitingByKey(Generic[K, T]):
 
     def once(self, key: K, begin: Callable[[], Coroutine[Any, Any, T]]) -> Deferred[T]:
         """Wait for the end of the coroutine of a key, which begins unless it is under way."""
-        waiting = self._waiting.setdefault(key, Waiting())
-        done = waiting.wait()
-        if len(waiting) == 1:
-            Deferred.fromCoroutine(begin()).addBoth(self._over, key)
-        return done
+        return self._waiting.setdefault(key, Waiting()).once(lambda: self._run(key, begin))
 
-    def _over(self, result: T | Failure, key: K) -> None:
-        self._waiting.pop(key).over(result)
+    async def _run(self, key: K, begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        try:
+            return await begin()
+        finally:
+            del self._waiting[key]
