@@ -20,7 +20,7 @@ from mcp import Client, StdioServerParameters
 from tests.shim.driver import INITIALIZE, MODERN, SHIM, Shim
 from tests.support.gateway import BIN, LIMIT_S, MARKER, Gateway, eventually, server
 from tests.support.ports import free_port
-from tests.support.processes import bearing, command_line, is_alive
+from tests.support.processes import bearing, command_line, holders_of, is_alive, is_daemon
 
 pytestmark = pytest.mark.functional
 
@@ -64,7 +64,7 @@ class Home:
 
     def daemons(self):
         """The gateways that were started here, and still run."""
-        return [pid for pid in bearing(f"{MARKER}={self._marker}") if _is_daemon(pid)]
+        return [pid for pid in bearing(f"{MARKER}={self._marker}") if is_daemon(pid)]
 
     @property
     def log(self):
@@ -83,10 +83,6 @@ class Home:
                         os.kill(pid, number)
                 time.sleep(0.2)
         assert not self.daemons()
-
-
-def _is_daemon(pid):
-    return b"--pidfile=" in command_line(pid).split() and is_alive(pid)
 
 
 def connected(gateway, name="shared", *more, **options):
@@ -603,16 +599,6 @@ class AbsentTests:
             eventually(lambda: "being started" in shim.stderr, "it waits")
             shim.process.terminate()
             assert shim.process.wait(LIMIT_S) == 0
-
-
-def holders_of(path):
-    """The processes that have a file open."""
-    found = []
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        with suppress(OSError):
-            if os.readlink(link) == str(path):
-                found.append(int(link.parts[2]))
-    return found
 
 
 def taken_port():

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.support import forkserver
 from tests.support.gateway import BIN, LIMIT_S, MARKER, eventually
 from tests.support.ports import free_port
-from tests.support.processes import bearing, command_line, is_alive
+from tests.support.processes import bearing, is_alive, is_daemon
 
 
 class Home:
@@ -76,7 +76,7 @@ class Home:
 
     def daemons(self):
         """The gateways that run here."""
-        return [pid for pid in bearing(f"{MARKER}={self._marker}") if _is_daemon(pid)]
+        return [pid for pid in bearing(f"{MARKER}={self._marker}") if is_daemon(pid)]
 
     def processes(self):
         """All that runs here."""
@@ -107,7 +107,3 @@ class Home:
                         os.kill(pid, number)
                 time.sleep(0.1)
         eventually(lambda: not self.processes(), "nothing is left running")
-
-
-def _is_daemon(pid):
-    return b"--pidfile=" in command_line(pid).split() and is_alive(pid)

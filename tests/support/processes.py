@@ -26,6 +26,11 @@ def is_alive(pid: int) -> bool:
     return _stat(pid)[:1] not in ([], ["Z"])
 
 
+def is_daemon(pid: int) -> bool:
+    """Return whether a process is a gateway that runs in the background."""
+    return b"--pidfile=" in _fields(pid, "cmdline") and is_alive(pid)
+
+
 def command_line(pid: int) -> bytes:
     """Return the words with which a process was started, with a space between them."""
     return b" ".join(_fields(pid, "cmdline"))
@@ -50,6 +55,11 @@ def open_files(pid: int) -> list[str]:
 def open_sockets(pid: int) -> set[str]:
     """Return the inodes of the open sockets of a process."""
     return {each[8:-1] for each in open_files(pid) if each.startswith("socket:[")}
+
+
+def holders_of(path: Path) -> list[int]:
+    """Return the processes that have a file open."""
+    return [pid for pid in _pids() if str(path) in open_files(pid)]
 
 
 def resident_kib(pid: int) -> int:
