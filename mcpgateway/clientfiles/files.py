@@ -117,16 +117,14 @@ def recorded_sites(records: LedgerRecords) -> Iterator[FileLocation]:
 def see(site: FileLocation, base: LocalGateway) -> FileContents:
     """Read a file; a defect is reported in the result, and not raised."""
     try:
-        data = files.read_bytes(site.path, FILE_LIMIT)
-        text = files.text_of(data, site.path)
-        values = syntax.read(text, site.path, site.dialect) if text.strip() else {}
+        text = files.marked_text_of(files.read_bytes(site.path, FILE_LIMIT), site.path)
+        values = syntax.read(text, site.path, site.dialect) if text.removeprefix(syntax.BOM).strip() else {}
         listed = listed_in(site, values, base)
     except FileNotFoundError:
         return FileContents(site, trouble=f"{visible(site.path)}: there is no such file")
     except ConfigError as why:
         return FileContents(site, trouble=str(why))
-    mark = syntax.BOM if data.startswith(syntax.BOM.encode()) else ""
-    return FileContents(site, mark + text, listed, "", _has_table(values, site.dialect))
+    return FileContents(site, text, listed, "", _has_table(values, site.dialect))
 
 
 def listed_in(site: FileLocation, values: Any, base: LocalGateway) -> tuple[ClientEntry, ...]:

@@ -36,6 +36,7 @@ from mcpgateway.clientfiles.backups import Backups, digest_of, read_file, read_o
 from mcpgateway.clientfiles.disk import DISK, UNSUPPORTED, Disk
 from mcpgateway.clientfiles.replacement import InPlaceOnly, overwrite, prepared, put_away, sweep
 from mcpgateway.errors import ConfigError
+from mcpgateway.system import files
 
 FILE_LIMIT = 512 * 1_048_576
 READS = 6  # a malformed file may be in the middle of being written
@@ -287,11 +288,7 @@ class _Work:
         raise AssertionError("the last read returns or raises")
 
     def _edited(self, data: bytes) -> bytes:
-        try:
-            text = data.decode()
-        except UnicodeDecodeError as why:
-            line = data.count(b"\n", 0, why.start) + 1
-            raise ConfigError(f"{self.path}, line {line}: found bytes that are not UTF-8 text") from why
+        text = files.marked_text_of(data, self.path)
         self.text = self.edit(text)
         return data if self.text == text else self.text.encode()
 

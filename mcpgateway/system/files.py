@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 
 from mcpgateway.errors import ConfigError
 
+BOM = "\ufeff"  # the byte order mark
+
 
 def read_text(path: str, limit: int) -> str:
     """Read a UTF-8 file of at most ``limit`` bytes; a byte order mark is dropped.
@@ -30,8 +32,16 @@ def text_of(data: bytes, path: str) -> str:
 
     :raise ConfigError: the content is not UTF-8.
     """
+    return marked_text_of(data, path).removeprefix(BOM)
+
+
+def marked_text_of(data: bytes, path: str) -> str:
+    """Decode the content of a UTF-8 file; a byte order mark is kept.
+
+    :raise ConfigError: the content is not UTF-8.
+    """
     try:
-        return data.decode("utf-8-sig")
+        return data.decode()
     except UnicodeDecodeError as why:
         line = data.count(b"\n", 0, why.start) + 1
         raise ConfigError(f"{path}, line {line}: found bytes that are not UTF-8 text") from why

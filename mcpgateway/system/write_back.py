@@ -23,7 +23,6 @@ from mcpgateway.system.watch import stamp
 FILE_LIMIT = 20 * 1_048_576
 TRIES = 5
 PRIVATE = 0o600
-BOM = "\ufeff"
 
 
 @frozen
@@ -54,7 +53,7 @@ def write_back(path: str, change: Callable[[str], str], *, is_repository: bool =
     for _ in range(TRIES):
         before = stamp(path)
         text = _read(path)
-        marked = BOM if text is not None and _has_mark(path) else ""
+        marked = files.BOM if text is not None and _has_mark(path) else ""
         made = change(text or "")
         if stamp(path) != before:
             continue  # another program has written it meanwhile
@@ -78,7 +77,7 @@ def _read(path: str) -> str | None:
 
 def _has_mark(path: str) -> bool:
     with open(path, "rb") as stream:
-        return stream.read(3) == BOM.encode()
+        return stream.read(3) == files.BOM.encode()
 
 
 def new_hidden(before: str, after: str, file: str) -> frozenset[Hidden]:
