@@ -128,7 +128,9 @@ class RemovedTests:
         assert client.heard.status == 404
 
     def test_what_waits_for_it(self):
-        """Whoever waits for it to start is told, and so is whoever begins a session meanwhile."""
+        """A client that waits for a removed server to start is told, and so is one that begins a session
+        meanwhile.
+        """
         gateway = MemoryGateway()
         gateway.launcher.hello = None
         client = gateway.client()
@@ -138,7 +140,7 @@ class RemovedTests:
         assert len(gateway.sessions) == 0
 
     def test_the_modern_era(self):
-        """Who listens there hears the end of it."""
+        """A client that listens there hears the end of its stream."""
         gateway = dual_gateway()
         client = gateway.client("m")
         listen(client, toolsListChanged=True)
@@ -153,7 +155,7 @@ class ChangedTests:
 
     @pytest.mark.parametrize("name", ["shared", "own"])
     def test_a_session(self, name):
-        """It goes on with another child, and its client is told to look again."""
+        """A session goes on with another child, and its client is told to look again."""
         gateway = MemoryGateway()
         client = gateway.session(name)
         ears = gateway.listen(client)
@@ -169,7 +171,7 @@ class ChangedTests:
         assert slot.server.env == {"A": "b"}
 
     def test_a_call_under_way(self):
-        """It is answered when the former child ends."""
+        """A call under way is answered when the former child ends."""
         gateway = MemoryGateway()
         client = gateway.session()
         client.call(1)
@@ -177,7 +179,7 @@ class ChangedTests:
         assert "error" in client.heard.json
 
     def test_a_child_that_does_not_run(self):
-        """It is started as it is defined then."""
+        """A child that does not run is started by its new definition."""
         gateway = MemoryGateway()
         client = gateway.session()
         gateway.child.exit()
@@ -216,7 +218,7 @@ class ChangedTests:
         ],
     )
     def test_only_how_it_is_shown(self, fields):
-        """What views show of a server ends no call, no child and no session."""
+        """An edit of a server's face in views ends no call, no child and no session."""
         gateway = MemoryGateway()
         client = gateway.session()
         client.call(1)
@@ -240,7 +242,7 @@ class ChangedTests:
         assert all(len(each.asked("tools/call")) == 1 for each in gateway.launcher.children[1:])
 
     def test_what_was_found_out_is_forgotten(self):
-        """What a server speaks, and why it is not shared, is found out anew."""
+        """The era of a server, and the reason why it is not shared, are found out anew."""
         gateway = MemoryGateway(more=(ServerSpec("auto", ("run",), {}, "/"),))
         auto = server(gateway, "auto")
         gateway.dispatcher.pool.move(auto, "it asked")

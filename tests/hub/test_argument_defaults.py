@@ -51,7 +51,7 @@ def called(gateway: MemoryGateway, name: str, lists: Any = TOOLS, **params: Any)
 
 
 class CallTests:
-    """What a server is called with."""
+    """Arguments that a server is called with."""
 
     def test_it_is_added(self, home: Home) -> None:
         """A tool that takes the argument is given it beside those of its caller."""
@@ -80,7 +80,7 @@ class CallTests:
         assert gateway.child.asked("tools/list") == []
 
     def test_the_list_on_record(self, home: Home) -> None:
-        """What was listed before a restart is known after it, before anything runs."""
+        """A list from before a restart is known after it, before any child runs."""
         called(home.start(), "search")
         gateway = home.start()
         client = gateway.client("graph")
@@ -112,7 +112,7 @@ class CallTests:
         assert said == {"q": 1.5, "big": 12345678901234567890, "projectPath": ROOT}
 
     def test_arguments_that_are_none(self, home: Home) -> None:
-        """What is no object is its server's to refuse."""
+        """Arguments that are no object are the server's to refuse."""
         assert called(home.start(), "search", arguments=[1])["arguments"] == [1]
 
     def test_pages(self, home: Home) -> None:

@@ -62,7 +62,7 @@ class Limited:
         return client
 
     def ask(self, client: Client, method: str, **params: Any) -> Any:
-        """What a client is answered; servers answer for their lists meanwhile."""
+        """The answer to a client's request; servers answer for their lists meanwhile."""
         if "Mcp-Session-Id" in client.headers:
             client.call(1, method, **params)
             self.stage.answer()
@@ -72,13 +72,13 @@ class Limited:
         return self.stage.ask(method, client, **params)
 
     def listed(self, client: Client, method: str) -> Any:
-        """What a client is listed, once all servers have answered."""
+        """The list that a client gets, once all servers have answered."""
         self.ask(client, method)
         self.stage.begin()
         return self.ask(client, method)["result"]
 
     def own(self, client: Client, name: str, **arguments: Any) -> Any:
-        """What one of the gateway's own tools says."""
+        """The answer of one of the gateway's own tools."""
         found = self.ask(client, "tools/call", name=f"gateway_{name}", arguments=arguments)
         text = found["result"]["content"][0]["text"] if "result" in found else json.dumps(found["error"])
         return json.loads(text)
@@ -128,7 +128,7 @@ class ServerTests:
         assert "secret" not in limited.started()
 
     def test_reaching_out(self, era: str) -> None:
-        """What others have cannot be reached by its name either, in whatever way it is named."""
+        """The tools of other servers cannot be reached by their names either, in whatever way they are named."""
         limited = Limited(servers=("m", "old"))
         # It is known to the gateway, as others have it listed.
         limited.stage.listed("tools/list")
@@ -170,7 +170,7 @@ class ServerTests:
             assert '"secret"' not in said
 
     def test_directories(self, era: str, tmp_path: Path) -> None:
-        """It cannot choose whose workspace it works in, by naming a directory in a call."""
+        """An agent cannot choose whose workspace it works in, by naming a directory in a call."""
         limited = Limited()
         limited.stage.listed("tools/list")
         client = limited.client("/mcp/full", era)
@@ -251,7 +251,7 @@ class ToolTests:
         assert limited.called() == []
 
     def test_others_see_everything(self, era: str) -> None:
-        """What one token is not shown does not go from the lists of others."""
+        """A tool that one token is not shown does not go from the lists of others."""
         limited = Limited(tools=("look",))
         client = limited.client("/mcp/full", era)
         limited.ask(client, "tools/list")
@@ -329,7 +329,7 @@ class RestTests:
     """The control plane, as an agent has it."""
 
     def test_routes(self) -> None:
-        """It may look at and call what it is for, and is shown nothing else of the gateway."""
+        """An agent may look at and call the servers of its token, and is shown nothing else of the gateway."""
         limited = Limited(servers=("m",))
         client = limited.client("/")
         for method, path in (

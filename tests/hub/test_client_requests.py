@@ -1,4 +1,4 @@
-"""What servers ask their clients."""
+"""Requests of servers to their clients."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def ask(child: MemoryChild, identifier: Any = 7, method: str = "elicitation/crea
 
 
 def heard(ears: Client) -> list[Any]:
-    """What a client has heard on a stream."""
+    """The events that a client has heard on a stream."""
     return ears.heard.events if ears.heard is not None else []
 
 
@@ -78,7 +78,7 @@ class AnswerTests:
         assert len(gateway.dispatcher.questions) == 0
 
     def test_as_it_was_spelled(self, gateway: MemoryGateway) -> None:
-        """Nothing but the id is spelled otherwise than the client spelled it."""
+        """The answer reaches the server as the client spelled it, but for the id."""
         client, child = connected(gateway)
         ears = gateway.listen(client)
         lines: list[bytes] = []
@@ -138,7 +138,7 @@ class WhereTests:
     """On which stream a question is heard."""
 
     def test_on_the_newest_call(self, gateway: MemoryGateway) -> None:
-        """It comes on the stream of the call that was made last, and on no other."""
+        """A question comes on the stream of the call that was made last, and on no other."""
         client, child = connected(gateway)
         calls = [gateway.client("own", **client.headers) for _ in range(2)]
         ears = gateway.listen(client)
@@ -291,7 +291,7 @@ class CrowdedTests:
 
 
 class EndTests:
-    """What becomes of a question when one side goes."""
+    """Questions whose client or whose child goes."""
 
     @pytest.mark.parametrize(
         ("method", "answer"),
@@ -352,7 +352,7 @@ class EndTests:
             assert len(answers(child)) == seen
 
     def test_a_later_child_knows_nothing_of_it(self, gateway: MemoryGateway) -> None:
-        """What a child asked before it ended is neither answered to the next one, nor taken back by it."""
+        """A question of a child that has ended is neither answered to the next one, nor taken back by it."""
         client, child = connected(gateway)
         ears = gateway.listen(client)
         ask(child)

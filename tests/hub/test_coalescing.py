@@ -97,7 +97,7 @@ class TogetherTests:
         assert quiet[1].messages == []
 
     def test_failure(self, skies: Skies) -> None:
-        """What ends the server ends all of them."""
+        """The end of the server ends all of the calls."""
         calls = [skies.call(skies.session(), each) for each in range(3)]
         skies.gateway.child.exit(1)
         assert all(isinstance(sink.reasons[0], BackendGone) for _, sink, _ in calls)
@@ -211,7 +211,7 @@ trees = st.recursive(
 
 
 class CanonicalTests:
-    """What counts as the same arguments."""
+    """Arguments that count as the same."""
 
     @given(st.dictionaries(st.text(min_size=1), trees, max_size=4))
     def test_order_and_blanks(self, value: dict[str, Any]) -> None:

@@ -35,7 +35,7 @@ Write = Callable[[Managed, Entries], object]
 
 
 def set_and_take_back(managed: Managed, _: Entries) -> None:
-    """What ``token enable`` and ``token disable`` do."""
+    """Edits of the file as ``token enable`` and ``token disable`` make them."""
     for value in ("bearer-required", ""):
         set_in_config(managed.reload, Put(("gateway", "auth_mcp_transport"), value))
 
@@ -67,7 +67,7 @@ def plain(server: ServerSpec, **known: Any) -> ServerSpec:
 
 @pytest.mark.parametrize("form", FORMS)
 class WriterTests:
-    """Whoever writes into such a file."""
+    """Writers of such a file."""
 
     @pytest.mark.parametrize("writer", WRITERS)
     def test_it_is_read_as_before(self, tmp_path: Path, form: str, writer: str) -> None:

@@ -1,4 +1,4 @@
-"""What a session asks for, and what stands on record of it."""
+"""Requests of a session, and their record."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class WatchedJournal(Journal):
 
 
 class RecordTests:
-    """What a client has been told outlives the gateway, whenever that is killed."""
+    """The record of a session outlives the gateway, whenever that is killed."""
 
     def test_level(self) -> None:
         """A log level is on record before its client hears that it is set, also where the server need not be asked."""

@@ -75,7 +75,7 @@ def caller(gateway: Edited, server: str = "a", **headers: str) -> Client:
 
 
 def answer(gateway: Edited, path: str = "/a/mcp", body: Any = None, **headers: str) -> Answer:
-    """What a request is answered with at once."""
+    """The answer that a request gets at once."""
     body = body if body is not None else {"jsonrpc": "2.0", "id": 1, "method": "ping"}
     return caller(gateway, **headers).ask(body, path=path)
 
@@ -432,7 +432,7 @@ def _budgets(gateway: Edited) -> None:
 
 
 def shown_of(gateway: Edited, text: str) -> str:
-    """What a client of a view is shown of what a tool answers."""
+    """The text of a tool's answer as a client of a view sees it."""
     stage = Stage(gateway, a=Offer(tools=[tool("x")]), b=Offer(tools=[]))
     client = stage.view()
     stage.list(client)
@@ -810,7 +810,7 @@ class CompletenessTests:
         assert sorted(set(PROOFS) - set(counting(Counts.AT_ONCE))) == []
 
     def test_what_is_below(self) -> None:
-        """What is below a key counts as it does."""
+        """A key below another counts as that does."""
         assert counts_of(("servers", "NAME", "docker", "image")) is Counts.NEW_PROCESS
 
 

@@ -38,7 +38,7 @@ class UnrecordedTests:
         assert ping(other) == 200
 
     def test_only_so_many(self) -> None:
-        """What is known of them without a store has a limit; the oldest go first."""
+        """Ended sessions without a record have a limit; the oldest are forgotten first."""
         store = Journal(":memory:", lambda: 1_700_000_000.0)
         store.close()
         gateway = MemoryGateway(store=store)

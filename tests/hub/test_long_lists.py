@@ -62,7 +62,7 @@ def give_all(gateway: MemoryGateway, listed: list[dict[str, Any]]) -> None:
 
 
 def search(gateway: MemoryGateway, query: str, listed: list[dict[str, Any]]) -> str:
-    """What a client of a view finds."""
+    """The tools that a client of a view finds."""
     client = gateway.view()
     client.call(2, "tools/call", name="gateway_search", arguments={"query": query})
     give_all(gateway, listed)
@@ -79,7 +79,7 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture
 def events() -> Iterator[list[Any]]:
-    """What is logged."""
+    """The events that are logged."""
     with capturedLogs() as logged:
         yield logged
 
@@ -91,7 +91,7 @@ class RecordTests:
 
     @pytest.mark.parametrize("era", ["legacy", "modern", "view"])
     def test_found_after_a_restart(self, home: Home, era: str) -> None:
-        """Whoever asks for it, it is searched from then on, also by a gateway that has started nothing yet."""
+        """A list that a client has asked for is searched from then on, also by a gateway without children yet."""
         gateway = home.start()
         if era == "view":
             client = gateway.view()
@@ -113,7 +113,7 @@ class RecordTests:
         assert "shared" not in [each.launched.server for each in gateway.launcher.children if each.launched]
 
     def cursor(self, page: dict[str, Any]) -> str:
-        """What leads to a page; empty for the first."""
+        """The cursor that leads to a page; empty for the first."""
         at = self.LISTED.index(page)
         return str(at) if at else ""
 
@@ -143,11 +143,11 @@ class LimitTests:
         return Keeping(limits=Limits(list_bytes=35_000))
 
     def seen(self, gateway: MemoryGateway, path: str) -> Any:
-        """What the gateway's own user is told."""
+        """The answer to the gateway's own user."""
         return gateway.client(**ADMIN).ask(b"", "GET", path).json
 
     def backend(self, gateway: MemoryGateway) -> dict[str, Any]:
-        """What ``/health`` says of the server."""
+        """The server in the answer of ``/health``."""
         found: dict[str, Any] = next(
             each for each in self.seen(gateway, "/health")["backends"] if each["name"] == "shared"
         )
@@ -188,7 +188,7 @@ class LimitTests:
         assert self.backend(gateway)["too_long"] == ""
 
     def test_forgotten(self) -> None:
-        """Nothing is said of a server that has gone."""
+        """A server that has gone is not described."""
         limit = ListLimit(10)
         limit.exceeded("a", "tools/list")
         limit.exceeded("a", "resources/templates/list")
@@ -213,7 +213,7 @@ class FileTests:
         )
 
     def test_there_and_back(self, tmp_path: Path) -> None:
-        """What was compressed is read; what is small stays a text."""
+        """A compressed catalog is read; a small one stays a text."""
         catalogs, file = RecordedListFiles(str(tmp_path), lambda: 0.0), tmp_path / "s.json"
         for size, start in ((10, b"{"), (LARGE, b"\x1f\x8b")):
             assert catalogs.write("s", self.catalog(size))
@@ -222,7 +222,7 @@ class FileTests:
 
     @pytest.mark.parametrize(("kept", "added"), [(-9, b""), (50, b"x" * 50), (2, b"")])
     def test_damaged(self, tmp_path: Path, events: list[Any], kept: int, added: bytes) -> None:
-        """What cannot be unpacked is as good as absent, and the log says so."""
+        """A catalog that cannot be unpacked is as good as absent, and the log says so."""
         catalogs, file = RecordedListFiles(str(tmp_path), lambda: 0.0), tmp_path / "s.json"
         catalogs.write("s", self.catalog(LARGE))
         file.write_bytes(file.read_bytes()[:kept] + added)
@@ -230,7 +230,7 @@ class FileTests:
         assert [each["event"] for each in events] == ["catalog.damaged"]
 
     def test_in_a_thread(self, tmp_path: Path) -> None:
-        """What takes long to be compressed holds up nobody; the latest is written, and known until it is."""
+        """A catalog that takes long to compress holds up no caller; the latest is written, and known until it is."""
         threads: list[tuple[Deferred[Any], Any]] = []
 
         def in_thread(work: Any, *words: Any) -> Deferred[Any]:
@@ -252,7 +252,9 @@ class FileTests:
 
     @pytest.mark.parametrize("ends", ["closed", "erased"])
     def test_in_between(self, tmp_path: Path, ends: str) -> None:
-        """What a thread is at when the gateway ends is on disk; what is forgotten meanwhile is not."""
+        """A catalog that a thread compresses when the gateway ends is on disk; one that is forgotten
+        meanwhile is not.
+        """
         done: Deferred[Any] = Deferred()
         catalogs, file = RecordedListFiles(str(tmp_path), lambda: 0.0, lambda *_: done), tmp_path / "s.json"
         catalogs.write("s", self.catalog(IN_THREAD))

@@ -1,4 +1,4 @@
-"""What a session is told while its client listens, and what is kept while it does not."""
+"""Messages that a session hears while its client listens, and that it keeps while it does not."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Ears:
 
 
 def waiting(mailbox: Mailbox) -> list[bytes]:
-    """What a client that begins to listen is told."""
+    """The messages that a client hears when it begins to listen."""
     ears = Ears()
     mailbox.attach(ears)
     mailbox.detach(ears)
@@ -64,7 +64,7 @@ class WaitingTests:
         assert mailbox.lost == 0
 
     def test_taken_back(self) -> None:
-        """What waits can be taken back by its key, once, and makes room."""
+        """A waiting message can be taken back by its key, once, and makes room."""
         mailbox = Mailbox()
         mailbox.put(b"a", "a")
         mailbox.put(b"b", "b")
@@ -128,7 +128,9 @@ class WaitingTests:
         assert waiting(mailbox) == [*(b"%d" % number for number in range(1, MESSAGES_LIMIT)), b"news"]
 
     def test_who_is_told_of_a_loss(self) -> None:
-        """Whoever asked to be told is told when a message gives way, not when it is taken back, replaced or heard."""
+        """A sender that asks for it hears of a message that gives way, not of one that is taken back,
+        replaced or heard.
+        """
         mailbox, told = Mailbox(), []
         for key in ("withdrawn", "replaced", "heard"):
             mailbox.put(b"x", key, lambda: told.append("wrong"))
@@ -182,7 +184,7 @@ class ListeningTests:
         assert not mailbox.withdraw("key")
 
     def test_what_waited_comes_first(self) -> None:
-        """Whoever begins to listen hears what has waited, then what comes."""
+        """A client that begins to listen hears the messages that have waited, then those that come."""
         mailbox, ears = Mailbox(), Ears()
         mailbox.put(b"a")
         mailbox.attach(ears)
@@ -206,7 +208,9 @@ class ListeningTests:
         assert len(mailbox) == 1
 
     def test_a_stream_that_breaks(self) -> None:
-        """What it could not be told waits for the next, in its order, together with what comes meanwhile."""
+        """Messages that a broken stream did not take wait for the next, in their order, with those that come
+        meanwhile.
+        """
         mailbox, ears = Mailbox(), Ears(takes=2)
         for message in (b"a", b"b", b"c"):
             mailbox.put(message)

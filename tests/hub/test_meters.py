@@ -1,4 +1,4 @@
-"""What is counted of calls: whatever road they take, once each, and how they ended."""
+"""Numbers of calls: each is counted once, whatever road it takes, with its outcome."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def gateway() -> MemoryGateway:
 
 
 def row(gateway: MemoryGateway, tool: str = "echo", server: str = "shared") -> Row:
-    """What is counted of a tool."""
+    """The numbers of a tool."""
     found = [each for each in gateway.hub.meters.rows if (each.server, each.tool) == (server, tool)]
     assert len(found) == 1, [(each.server, each.method, each.tool) for each in gateway.hub.meters.rows]
     return found[0]
@@ -64,7 +64,7 @@ class RoadTests:
         assert counted.last_at == gateway.clock.seconds()
 
     def test_other_methods(self, gateway: MemoryGateway) -> None:
-        """What is no call of a tool is counted by its method, and what nobody knows together."""
+        """A request that calls no tool is counted by its method, and unknown methods together."""
         client = gateway.session()
         for number, method in enumerate(("prompts/get", "x/one", "x/two")):
             client.call(number, method)
@@ -86,7 +86,7 @@ class RoadTests:
         assert gateway.hub.meters.totals("shared") == Totals(requests=3, calls=0, errors=2, call_errors=0)
 
     def test_the_wait_for_a_start(self, gateway: MemoryGateway) -> None:
-        """Who waits for a child to start waits all the same."""
+        """A call that waits for a child to start counts the wait."""
         gateway.launcher.hello = None
         client = gateway.client()
         client.call(1, name="echo")
@@ -189,7 +189,7 @@ class OwnToolTests:
         assert numbers(row(stage.gateway, "invoke", "gateway")) == (0, 0, 0)
 
     def test_parts_of_another(self) -> None:
-        """What a script asks for counts, and not what the gateway has to ask itself for that."""
+        """A call of a script counts, and the requests that the gateway makes for it do not."""
         stage = Stage()
         client = stage.gateway.client(**TOKEN)
         client.send({"arguments": {}}, "POST", "/api/v1/tools/shared__echo/call")
@@ -294,7 +294,7 @@ def cancel(gateway: MemoryGateway, client: Client, identifier: int) -> None:
 
 
 class HookTests:
-    """Whoever wants to know of calls is told."""
+    """Observers of calls are told of each."""
 
     def test_told(self, gateway: MemoryGateway) -> None:
         """Once when a call begins, and once when it ends, with how it did."""
@@ -346,7 +346,7 @@ class BoundTests:
         assert all("s3cret" not in each.tool for each in made.rows)
 
     def test_of_a_server(self) -> None:
-        """What one server's clients call beyond the bound is counted together, and other servers' tools are not."""
+        """Calls of one server beyond the bound are counted together, and other servers' tools are not."""
         made = Meters(lambda: 0.0)
         for number in range(meters.ROWS_OF_SERVER + 50):
             called(made, "a", {"name": f"tool{number}"})
@@ -422,6 +422,6 @@ class FailureTests:
         ],
     )
     def test_not_said(self, result: bytes) -> None:
-        """What a tool says of something else is no failure of its own."""
+        """A tool that speaks of another failure has none of its own."""
         line = b'{"jsonrpc":"2.0","id":1,"result":' + result + b"}"
         assert not says_it_failed(jsonrpc.decode(line), line)

@@ -32,7 +32,7 @@ STEPS = (
 
 
 class Account:
-    """Who has begun, and who has ended, and how."""
+    """The calls that have begun and ended, and how."""
 
     def __init__(self, gateway: MemoryGateway) -> None:
         self.begun: list[Request] = []
@@ -153,7 +153,7 @@ class Storm:
         self.gateway.launcher.refuses = True
 
     def start(self, server: str, nth: int) -> None:
-        """They can again."""
+        """Children can start again."""
         self.gateway.launcher.refuses = False
 
 

@@ -58,7 +58,7 @@ class CallTests:
     """Modern clients and a modern child."""
 
     def test_a_call(self, gateway: MemoryGateway) -> None:
-        """It reaches the child under our number, its envelope untouched, and the answer comes back under its id."""
+        """A call reaches the child under our number, its envelope as it was, and the answer returns under its id."""
         client = gateway.client("m")
         envelope = meta(traceparent="00-1", **{"com.example/x": [1.0, {"a": None}]})
         asked = call(gateway, client, "7", envelope=envelope, arguments={"a": 1.0})
@@ -156,7 +156,7 @@ class CallTests:
         ],
     )
     def test_methods_that_are_gone(self, gateway: MemoryGateway, method: str) -> None:
-        """What was removed with the legacy era is unknown here, whatever the server would answer."""
+        """A method that was removed with the legacy era is unknown here, whatever the server would answer."""
         client = gateway.client("m")
         post(client, request(3, method))
         assert refusal(client) == (404, -32601, 3)
@@ -193,7 +193,7 @@ class CallTests:
         assert len(gateway.child.asked("tools/call")) == 1
 
     def test_a_server_that_cannot_be_started(self, gateway: MemoryGateway) -> None:
-        """Whoever wants it is told, and nothing is left behind."""
+        """The callers of a server that cannot be started are told, and nothing is left behind."""
         gateway.launcher.refuses = True
         clients = pair(gateway)
         for client in clients:
@@ -239,7 +239,7 @@ class HangUpTests:
         assert is_empty(gateway)
 
     def test_before_the_child_is_warm(self, gateway: MemoryGateway) -> None:
-        """What waits for the child to start is not sent."""
+        """A request that waits for the child to start is not sent."""
         gateway.launcher.hello = None
         one, two = pair(gateway)
         for client in (one, two):
@@ -254,7 +254,7 @@ class HangUpTests:
         assert is_empty(gateway)
 
     def test_while_probing(self, gateway: MemoryGateway) -> None:
-        """What waits to learn the server's eras is not sent."""
+        """A request that waits to learn the server's eras is not sent."""
         gateway.launcher.hello = None
         one, two = pair(gateway, "shared")
         for client in (one, two):
@@ -267,7 +267,7 @@ class HangUpTests:
         assert len(gateway.child.asked("prompts/list")) == 1
 
     def test_while_the_tools_are_listed(self, gateway: MemoryGateway) -> None:
-        """What waits to learn which headers matter is not sent."""
+        """A call that waits to learn which headers matter is not sent."""
         one, two = pair(gateway)
         for client in (one, two):
             post(client, request(1, "tools/call", name="t"))
@@ -278,7 +278,7 @@ class HangUpTests:
         assert is_empty(gateway)
 
     def test_after_the_answer(self, gateway: MemoryGateway) -> None:
-        """Nothing is left to take back."""
+        """A request that is answered has nothing to take back."""
         client = gateway.client("m")
         asked = call(gateway, client)
         done(gateway.child, asked)
@@ -344,7 +344,7 @@ class LogTests:
 
     @pytest.mark.parametrize("level", [None, 7, {}])
     def test_no_level(self, gateway: MemoryGateway, level: Any) -> None:
-        """Whoever names no level asks for nothing."""
+        """A client that names no level asks for no log messages."""
         client = gateway.client("m")
         call(gateway, client, 1, envelope=meta(**{PREFIX + "logLevel": level}))
         gateway.child.say(note(LOG, level="alert", data=1))
@@ -373,7 +373,7 @@ class CacheTests:
 
     @pytest.mark.parametrize(("scope", "times"), [("public", 1), ("private", 2), ("strange", 2)])
     def test_for_whom(self, gateway: MemoryGateway, scope: str, times: int) -> None:
-        """What is public serves everybody, all else its own principal only."""
+        """A public result serves every principal, all others their own only."""
         one, two = pair(gateway)
         other = gateway.client("m", **OTHER)
         said = {"ttlMs": 60_000, "cacheScope": scope}
@@ -383,7 +383,7 @@ class CacheTests:
         assert reply(two)["id"] == 1
 
     def test_for_how_long(self, gateway: MemoryGateway) -> None:
-        """It is told for how much longer it is good, and asked for again afterwards."""
+        """A kept result says for how much longer it is good, and is asked for again afterwards."""
         client = gateway.client("m")
         self.read(gateway, client, ttlMs=5000)
         gateway.tick(2)
@@ -438,7 +438,7 @@ class CacheTests:
         ]
 
     def test_another_child(self, gateway: MemoryGateway) -> None:
-        """What one child has said is not taken for the word of the next."""
+        """A result of one child is not taken for the word of the next."""
         client = gateway.client("m")
         self.read(gateway, client, ttlMs=60_000)
         gateway.child.exit(1)
@@ -500,7 +500,7 @@ class DiscoverTests:
         assert [bool(each.asked("initialize")) for each in living] == [True, False]
 
     def test_without_asking(self, gateway: MemoryGateway) -> None:
-        """Nobody has to ask first: who simply calls is served in the same way."""
+        """A client need not ask first: one that simply calls is served in the same way."""
         gateway.session()
         call(gateway, gateway.client())
         assert len(gateway.child.asked("tools/call")) == 1
@@ -584,7 +584,7 @@ class StatefulTests:
         assert gateway.processes.searches == []
 
     def test_a_loopback_socket(self, gateway: MemoryGateway) -> None:
-        """Who holds the other end of the connection is looked for, once for each connection."""
+        """The process at the other end of a connection is looked for, once for each connection."""
         gateway.processes.sockets = {101: 11, 102: 11, 103: 12}
         for inode in (101, 102, 103):
             self.come_from(gateway, inode=inode)
@@ -595,7 +595,7 @@ class StatefulTests:
         assert gateway.processes.searches == [{101}, {102}, {103}]
 
     def test_what_it_says(self, gateway: MemoryGateway) -> None:
-        """What relays others says which process each request is of."""
+        """A relay says which process each request is of."""
         for pid in ("11", "12", "11"):
             self.ask(gateway, **{"X-Client-Pid": pid})
         assert self.children(gateway) == [2, 1]
@@ -632,7 +632,7 @@ class StatefulTests:
         assert len(gateway.hub.modern_dispatcher._of_peers) == 2
 
     def test_the_process_of_a_listener_ends(self, gateway: MemoryGateway) -> None:
-        """Whoever listened to its child is told that this is over."""
+        """A client that listens to the child of such a process is told that this is over."""
         client = gateway.client("mine", **{"X-Client-Pid": "11"})
         listen(client, "l", toolsListChanged=True)
         gateway.processes.exit(11)
@@ -694,7 +694,7 @@ class BothErasTests:
         assert reply(old)["result"] == {}
 
     def test_lists_change(self, gateway: MemoryGateway) -> None:
-        """What one child says has changed is told to the clients of its era."""
+        """The clients of one era hear which lists the child of their era calls changed."""
         old, new = gateway.session(), gateway.client()
         ears = gateway.listen(old)
         listen(new, toolsListChanged=True)

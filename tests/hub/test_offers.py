@@ -73,26 +73,26 @@ def ask(child: MemoryChild, identifier: Any = "q", method: str = ELICIT, **param
 
 
 def asked(client: Client) -> list[Any]:
-    """What a client is asked on the stream of its call."""
+    """The questions that a client hears on the stream of its call."""
     heard = client.heard
     said = heard.events if heard is not None and heard.body[:1] != b"{" else []
     return [each for each in said if "method" in each and "id" in each]
 
 
 def reply(child: MemoryChild, identifier: Any = "q") -> Any:
-    """What a child was answered; None while it was not."""
+    """The answer that a child got; None while it has none."""
     found = [each for each in child.received if "method" not in each and each.get("id") == identifier]
     return found[-1] if found else None
 
 
 def verdict(gateway: MemoryGateway) -> str | None:
-    """What is on record about the server."""
+    """The verdict on record about the server."""
     found: str | None = gateway.store.verdict(launch_digest(AUTO))
     return found
 
 
 class ToldTests:
-    """What a shared child is told."""
+    """The offers that a shared child is told."""
 
     @pytest.mark.parametrize(
         "offers", [{"roots": {}}, {"sampling": {}}, OFFERS, {"elicitation": {"url": {}}}]
@@ -131,7 +131,7 @@ class ToldTests:
 
     @pytest.mark.parametrize("said", [7, None, [], {"roots": 7, "sampling": None}])
     def test_nonsense(self, gateway: MemoryGateway, said: Any) -> None:
-        """What is no offer is none."""
+        """An offer that cannot be read is none."""
         gateway.client("auto").initialize(capabilities=said)
         assert told(gateway.child) == {}
 
@@ -216,7 +216,7 @@ class WhoseTests:
         assert len(gateway.launcher.children) == 1
 
     def test_what_it_does_not_offer(self, gateway: MemoryGateway) -> None:
-        """What the client has not offered it is not asked; that moves no server."""
+        """A question that the client has not offered to answer does not reach it; that moves no server."""
         client = come(gateway, {"roots": {}})
         call(client)
         ask(gateway.child)
@@ -242,7 +242,9 @@ class WhoseTests:
 
     @pytest.mark.parametrize("method", [ELICIT, SAMPLE, ROOTS])
     def test_outside_of_calls(self, gateway: MemoryGateway, method: str) -> None:
-        """What is asked outside of calls is nobody's; a session that has called nothing yet gets a child of its own."""
+        """A question outside of calls has no client; a session that has called nothing yet gets a child of
+        its own.
+        """
         client = come(gateway, OFFERS | {"roots": {}})
         shared = gateway.child
         ask(shared, method=method)
@@ -405,7 +407,9 @@ class FirstLookTests:
         return client
 
     def test_it_asks(self, gateway: MemoryGateway) -> None:
-        """Whoever waits for it gets a child each, before anything is sent; the first is no use to anybody."""
+        """Clients that wait for such a server get a child each, before a call is sent; the first child serves
+        none of them.
+        """
         clients = [self.begin(gateway) for _ in range(2)]
         shared = gateway.child
         ask(shared, method=ROOTS)
@@ -439,7 +443,7 @@ class FirstLookTests:
         assert verdict(gateway) is None
 
     def test_on_record(self) -> None:
-        """What it asks is known to the next gateway, too."""
+        """The next gateway knows, too, that the server asks."""
         store = Journal(":memory:", lambda: 1_700_000_000.0)
         first = gateway_of(store=store, looks=True)
         self.begin(first)
@@ -452,7 +456,7 @@ class FirstLookTests:
 
 
 class OfferTests:
-    """What an offer is."""
+    """Offers of clients, and how they are compared."""
 
     def test_everything(self) -> None:
         """Everything that can be asked is told, but for changes of roots."""

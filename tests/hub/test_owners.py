@@ -37,10 +37,10 @@ def owners(gateway: MemoryGateway) -> list[int | None]:
 
 
 class ClaimTests:
-    """Who becomes the owner."""
+    """Processes that become owners."""
 
     def test_whoever_holds_the_connection(self, gateway: MemoryGateway) -> None:
-        """It is looked for as soon as the session begins, once for each connection."""
+        """The owner is looked for as soon as the session begins, once for each connection."""
         gateway.processes.sockets |= {11: 501, 12: 502}
         for inode in (11, 12, 13, 11):
             client_of(gateway, inode=inode).initialize(**INITIALIZE)
@@ -49,7 +49,7 @@ class ClaimTests:
         assert gateway.processes.searches == [{11}, {12}, {13}]
 
     def test_a_search_that_goes_on(self, gateway: MemoryGateway) -> None:
-        """What comes while one goes on is looked for together; a session may begin before it is known whose it is."""
+        """Connections that come during a search are looked for together; a session need not wait."""
         gateway.processes.sockets |= {11: 501, 12: 502, 13: 503}
         searches: list[tuple[set[int], Deferred[dict[int, int]]]] = []
 
@@ -70,7 +70,7 @@ class ClaimTests:
         assert owners(gateway) == [501, None, None]
 
     def test_the_search_outlives_them(self, gateway: MemoryGateway) -> None:
-        """What is found after the gateway has stopped looking is of no interest."""
+        """An owner that is found after the gateway has stopped looking is of no interest."""
         late: Deferred[dict[int, int]] = Deferred()
         gateway.owners._holders = lambda _: late
         client_of(gateway, inode=11).initialize(**INITIALIZE)
@@ -118,7 +118,7 @@ class ClaimTests:
     def test_what_the_client_says(
         self, gateway: MemoryGateway, info: dict[str, Any], headers: dict[str, str], owner: int
     ) -> None:
-        """It comes first; nonsense, a process that has gone, and the gateway itself say nothing."""
+        """The client's own word comes first; nonsense, dead processes and the gateway itself do not count."""
         gateway.processes.dead.add(99)
         gateway.processes.sockets[11] = 501
         client_of(gateway, inode=11, **headers).initialize(**INITIALIZE, clientInfo={"name": "c", **info})
@@ -142,7 +142,7 @@ class ClaimTests:
         assert gateway.processes.watched == {}
 
     def test_a_session_that_ended_meanwhile(self, gateway: MemoryGateway) -> None:
-        """Nobody is looked for."""
+        """A session that has ended gets no owner."""
         gateway.processes.sockets[11] = 501
         client = client_of(gateway, inode=11)
         client.initialize(**INITIALIZE)
@@ -264,7 +264,7 @@ class EndTests:
         assert [bool(slot.pid) for slot in gateway.dispatcher.pool].count(True) == 1
 
     def test_its_ids_stay_good(self, gateway: MemoryGateway) -> None:
-        """Whoever goes on with one of its sessions gets it back, and keeps it."""
+        """A client that goes on with a session of the owner gets it back, and keeps it."""
         client = client_of(gateway, X_Client_Pid="77")
         client.initialize(**INITIALIZE)
         gateway.processes.exit(77)

@@ -114,7 +114,7 @@ class LearningTests:
 
 
 class ChangeTests:
-    """What is known does not outlive its truth."""
+    """The known tools are forgotten when they may have changed."""
 
     def test_changed(self, gateway: MemoryGateway) -> None:
         """When the tools have changed they are asked for again."""

@@ -36,7 +36,7 @@ class NeighbourTests:
     """Processes, by connection."""
 
     def test_known_at_once(self) -> None:
-        """What the kernel has said needs no search, nor does what nobody can say."""
+        """A process that the kernel names needs no search, nor does a connection that none can be found for."""
         search = Search()
         assert Neighbours(search).process(Caller(pid=7, inode=9)) == 7
         assert Neighbours(search).process(Caller()) == 0
@@ -58,7 +58,7 @@ class NeighbourTests:
         assert [inodes for inodes, _ in search.asked] == [{9}]
 
     def test_not_found(self) -> None:
-        """Who cannot be found is nobody, and is not looked for again."""
+        """A process that cannot be found is nobody's, and is not looked for again."""
         search = Search()
         neighbours = Neighbours(search)
         caller = Caller(inode=9)
@@ -67,7 +67,7 @@ class NeighbourTests:
         assert neighbours.process(caller) == 0
 
     def test_nothing_stays(self) -> None:
-        """What is known of a connection goes with it."""
+        """The process of a connection is forgotten with the connection."""
         search = Search()
         neighbours = Neighbours(search)
         caller = Caller(inode=9)

@@ -70,14 +70,14 @@ class House:
         return sorted(self.stage.names(client))
 
     def modern(self, where: Path | None, method: str, path: str, **params: Any) -> Any:
-        """What a client of the modern era is answered."""
+        """The answer to a client of the modern era."""
         client = self.client(where, path)
         post(client, request(1, method, **params))
         self.stage.play()
         return reply(client)
 
     def own_tool(self, where: Path | None, name: str, **arguments: Any) -> str:
-        """What one of the gateway's own tools says, to a client with a session."""
+        """The answer of one of the gateway's own tools, to a client with a session."""
         client = self.client(where, "/mcp/full")
         client.initialize(protocolVersion=VERSION)
         client.call(2, "tools/call", name=f"gateway_{name}", arguments=arguments)
@@ -114,7 +114,7 @@ class DoorTests:
 
     @pytest.mark.parametrize("path", ["/db-shop/mcp", "/mcp/db-shop"])
     def test_session(self, house: House, path: str) -> None:
-        """Who works in the project begins a session; for all others there is no such server, and nothing is started."""
+        """A client in the project begins a session; for all others there is no such server, and no child starts."""
         assert house.client(house.shop, path).initialize(protocolVersion=VERSION).status == 200
         assert house.client(house.shop / "src", path).initialize(protocolVersion=VERSION).status == 200
         count = len(house.gateway.launcher.children)
@@ -140,7 +140,7 @@ class DoorTests:
         assert house.gateway.launcher.children
 
     def test_another_session_opens_no_door(self, house: House) -> None:
-        """Whoever names a session that is not of this server is placed as all others are."""
+        """A client that names a session of another server is placed as all others are."""
         other = house.client(None, "/shared/mcp")
         other.initialize(protocolVersion=VERSION)
         client = house.client(None, "/db-shop/mcp", **{"Mcp-Session-Id": other.headers["Mcp-Session-Id"]})
@@ -167,7 +167,7 @@ class DoorTests:
         assert b"event: endpoint" in client.transport.taken
 
     def test_process(self, house: House, working: Working) -> None:
-        """Who says nothing works where its process does; what an entry says goes before that."""
+        """A client that names no directory works where its process does; one of its entry goes first."""
         for said, where, status in (
             (None, house.shop, 200),
             (None, house.blog, 404),
@@ -188,14 +188,16 @@ class DoorTests:
         assert sorted(house.stage.names(client)) == ["db-shop__query", *EVERYBODYS]
 
     def test_by_a_variable(self, house: House, working: Working) -> None:
-        """What a client makes of a variable for its directory counts; one that it left as it was says nothing."""
+        """A directory that a client puts in place of a variable counts; a variable that it left as it was
+        says nothing.
+        """
         for said, status in ((str(house.shop), 200), (str(house.blog), 404), ("$PWD", 200), ("", 200)):
             headers = {"X-Client-Cwd": said, "X-Client-Pid": working(house.shop)}
             client = house.client(None, "/db-shop/mcp", **headers)
             assert client.initialize(protocolVersion=VERSION).status == status
 
     def test_a_home_is_no_roof(self, house: House) -> None:
-        """What Claude Code keeps for the home directory is for clients that were started there, and no deeper."""
+        """A server that Claude Code keeps for the home directory is for clients started there, and no deeper."""
         server = house.server("db-home", house.directory)
         everything = (*house.gateway.dispatcher.servers.values(), server)
         house.gateway.serve(*everything)
@@ -254,7 +256,7 @@ class ViewTests:
 
     @pytest.mark.parametrize("name", ["invoke", "describe"])
     def test_named(self, house: House, name: str) -> None:
-        """Who knows the id of its tool is told that there is no such server."""
+        """A caller who knows the id of its tool is told that there is no such server."""
         house.names(house.shop)
         assert "Unknown server: db-shop" in house.own_tool(house.blog, name, id="db-shop__query")
 
@@ -336,7 +338,7 @@ class RootsTests:
         return f"file://{quote(str(where))}"
 
     def test_project(self, house: House) -> None:
-        """They are listed the servers of the project that is one of their roots."""
+        """Clients with roots are listed the servers of the project that is one of their roots."""
         client = self.viewer(
             house, "https://x/", self.uri(house.made("else where")), self.uri(house.shop / "src")
         )
@@ -360,7 +362,7 @@ class RootsTests:
 
     @pytest.mark.parametrize("why", ["said", "none offered", "no projects", "token"])
     def test_not_asked(self, house: House, why: str) -> None:
-        """Nobody is asked whose roots do not count."""
+        """A client whose roots do not count is not asked for them."""
         headers = {"X-MCP-Project": str(house.blog)} if why == "said" else {}
         if why == "token":
             headers = RestTests().agent(house)
@@ -375,7 +377,7 @@ class RootsTests:
         assert not self.answer(house, client, [])
 
     def test_odd_answers(self, house: House) -> None:
-        """What is no list of directories changes nothing."""
+        """An answer that is no list of directories changes nothing."""
         for odd in ("file://elsewhere/p", "file:relative", "file:///no/such", "http://[", ""):
             client = self.viewer(house, odd)
             assert sorted(house.stage.names(client)) == EVERYBODYS
@@ -428,7 +430,7 @@ class RestTests:
         assert "db" not in repr(found)
 
     def test_one_server(self, house: House) -> None:
-        """Who may not use a server hears what he hears of one that does not exist."""
+        """The bearer of a token that may not use a server gets the same answer as for one that does not exist."""
         assert self.ask(house, "/api/v1/tools?server=db-shop", self.TOKEN).status == 200
         agent = self.agent(house)
         for name in ("db-shop", "db-shoq"):

@@ -51,7 +51,9 @@ class TrailTests:
         assert replay.mark(replay.standing) == EventId("ab", STANDING, 0)
 
     def test_an_event_that_says_nothing(self, replay: Replay) -> None:
-        """It has a place of its own and is not kept; a client that names it misses nothing, and none it has heard."""
+        """An empty event has a place of its own and is not kept; a client that names it misses nothing, and
+        none it has heard.
+        """
         trail = replay.open(b"1", None, 0)
         replay.record(trail, b"a", 0)
         opening = replay.mark(trail)
@@ -68,7 +70,7 @@ class TrailTests:
         assert replay.after(replay.standing, -1) == [(EventId("ab", STANDING, 0), b"one")]
 
     def test_each_stream_by_itself(self, replay: Replay) -> None:
-        """What was said on one stream is never repeated on another."""
+        """A message of one stream is never repeated on another."""
         one, two = replay.open(b"1", None, 0), replay.open(b"2", None, 0)
         for message, trail in ((b"a", one), (b"b", two), (b"c", replay.standing), (b"d", one)):
             replay.record(trail, message, 0)
@@ -133,7 +135,7 @@ class TimeTests:
         assert replay.find(STANDING) is replay.standing
 
     def test_the_standing_stream(self) -> None:
-        """What was said on it is kept for as long and no longer, although nobody opens another stream."""
+        """Messages of the standing stream are kept for as long and no longer, although no other stream is opened."""
         budget = ReplayBudget()
         replay = Replay("ab", budget)
         lasting = replay.open(b"1", None, 0)
@@ -152,7 +154,7 @@ class TimeTests:
         assert budget.used == 1 + EVENT_COST
 
     def test_a_call_that_outlives_its_session(self) -> None:
-        """What a session's call says after the session has ended is given back some minutes later."""
+        """A message for a session that has ended is given back some minutes later."""
         budget = ReplayBudget()
         trail = Replay("ab", budget).open(b"1", None, 0)
         later = Replay("ab", budget)
@@ -232,7 +234,7 @@ class BoundTests:
         assert budget.used == 0
 
     def test_the_fullest_give_way(self) -> None:
-        """Whoever keeps little keeps it, whatever the others are told and however old it is."""
+        """A session that keeps little keeps it, whatever the others are told and however old it is."""
         budget = ReplayBudget()
         little, several = Replay("1", budget), [Replay(f"{n}", budget) for n in range(2, 80)]
         trail = little.open(b"1", None, 0)
@@ -250,7 +252,7 @@ class BoundTests:
         assert all(places(each, each.standing)[-1] == 299 for each in several), "the latest is kept"
 
     def test_given_back(self) -> None:
-        """What a session held is there for others as soon as it is cleared."""
+        """The room of a session is there for others as soon as it is cleared."""
         budget = ReplayBudget()
         one, other = Replay("1", budget), Replay("2", budget)
         one.record(one.standing, b"abc", 0)

@@ -94,7 +94,7 @@ class LoadTests:
 
     @pytest.mark.parametrize("method", ["tools/list", "resources/read", "prompts/get", "completion/complete"])
     def test_anything_else(self, gateway: MemoryGateway, method: str) -> None:
-        """What is no call of a tool goes to the home, however busy it is."""
+        """A request that calls no tool goes to the home, however busy it is."""
         busy(gateway, N)
         gateway.session("r").call(1, method, name="x", uri="x:y")
         assert [len(each.asked(method)) for each in gateway.launcher.children] == [1, 0, 0]
@@ -146,7 +146,7 @@ class LoadTests:
 
 
 class EverybodyTests:
-    """What has to reach all children, or comes from any."""
+    """Messages that have to reach all children, or come from any."""
 
     def test_cancelled(self, gateway: MemoryGateway) -> None:
         """A cancellation finds the child that has the call."""
@@ -182,7 +182,7 @@ class EverybodyTests:
         assert client.heard.events[0]["params"]["progressToken"] == "mine"
 
     def test_log_messages(self, gateway: MemoryGateway) -> None:
-        """What a child says while it works is heard by whoever it works for."""
+        """A log message of a child at work is heard by the client that it works for."""
         clients = busy(gateway, N)
         for child in gateway.launcher.children:
             said = {"level": "error", "data": child.pid}

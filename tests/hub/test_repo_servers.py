@@ -45,7 +45,7 @@ class House:
         scopes.repositories = self.approvals
 
     def read(self, path: str) -> WorkspaceSpec:
-        """What stands in a workspace."""
+        """The values of a workspace."""
         file = Path(path, ".env")
         return WorkspaceSpec(path, parse_dotenv(file.read_text(), str(file)) if file.exists() else {})
 
@@ -79,7 +79,7 @@ def house(tmp_path: Path) -> House:
 
 
 class InertTests:
-    """What is not approved of."""
+    """Servers that are not approved of."""
 
     def test_refused(self, house: House) -> None:
         """The refusal says what would run, whole, from which file, and how to approve; and no value."""
@@ -96,7 +96,7 @@ class InertTests:
         assert not house.gateway.launcher.children
 
     def test_forged(self, house: House) -> None:
-        """What a terminal would obey is shown, and nothing is cut."""
+        """Control characters of a terminal are shown, and nothing is cut."""
         long = "x" * 5000
         root = house.repository("shop", db={"command": "run", "args": ["\x1b[2Kharmless\n", long]})
         _, answer = house.begin("db", root)
@@ -160,10 +160,10 @@ class InertTests:
 
 
 class ApprovedTests:
-    """What is approved of."""
+    """Servers that are approved of."""
 
     def test_served(self, house: House) -> None:
-        """It runs in its repository, with the values of that one."""
+        """An approved server runs in its repository, with the values of that one."""
         root = house.repository("shop", db=DB)
         house.approve(root)
         client, _ = house.begin("db", root)

@@ -87,7 +87,7 @@ class RoundTests:
         ("method", "params"), [("prompts/get", {"name": "p"}), ("resources/read", {"uri": "a:1"})]
     )
     def test_other_methods(self, gateway: MemoryGateway, method: str, params: dict[str, Any]) -> None:
-        """It is the same for whatever else may be answered so."""
+        """A state works the same for all other methods that may be answered so."""
         client = gateway.client("m")
         post(client, request(1, method, **params))
         wanted = {"resultType": "input_required", "inputRequests": {"q": QUESTION}, "requestState": "s"}
@@ -127,7 +127,7 @@ class RoundTests:
         assert calls(gateway.child)[-1]["params"]["inputResponses"] == ANSWER
 
     def test_a_result_that_only_speaks_of_it(self, gateway: MemoryGateway) -> None:
-        """What a tool says in its answer is not looked into."""
+        """A result that only speaks of it is not looked into."""
         client = gateway.client("m")
         asked = call(gateway, client, 1)
         said = {"content": [{"type": "text", "text": "input_required"}], "requestState": "mine"}
@@ -145,7 +145,7 @@ class RoundTests:
         assert calls(gateway.child)[0]["params"]["requestState"] == "s"
 
     def test_after_a_restart(self) -> None:
-        """It may come after the gateway has been restarted, too; and then it is good once, as ever."""
+        """A state may come after the gateway has been restarted, too; and then it is good once, as ever."""
         store = Journal(":memory:", lambda: 1_700_000_000.0)
         before = dual_gateway(store)
         held, used = (asked_for_more(before, before.client("m")) for _ in range(2))
@@ -179,7 +179,7 @@ class RefusalTests:
         self.refused(gateway, client, held)
 
     def test_another_principal(self, gateway: MemoryGateway) -> None:
-        """Nobody answers a question of somebody else's; whom it was put to still can."""
+        """A principal cannot answer another's question; the one that was asked still can."""
         client = gateway.client("m")
         held = asked_for_more(gateway, client)
         self.refused(gateway, gateway.client("m", **OTHER), held)
@@ -188,7 +188,7 @@ class RefusalTests:
 
     @pytest.mark.parametrize("params", [{"name": "u"}, {"arguments": {"a": 1}}, {"x": 1}])
     def test_another_request(self, gateway: MemoryGateway, params: dict[str, Any]) -> None:
-        """It is good for the same request only: the same tool, with the same arguments."""
+        """A state is good for the same request only: the same tool, with the same arguments."""
         client = gateway.client("m")
         self.refused(gateway, client, asked_for_more(gateway, client), **params)
 
@@ -202,7 +202,7 @@ class RefusalTests:
 
     @pytest.mark.parametrize("state", ["s", "", "x" * 64, "x" * 100, 7, None, {"a": 1}, ["s"], "\u20ac"])
     def test_made_up(self, gateway: MemoryGateway, state: Any) -> None:
-        """What the gateway has not given out is no state, the server's own among it."""
+        """A state that the gateway has not given out is none, the server's own among them."""
         client = gateway.client("m")
         asked_for_more(gateway, client)
         self.refused(gateway, client, state)
@@ -229,7 +229,7 @@ class RefusalTests:
         self.refused(gateway, one, early)
 
     def test_what_may_have_been_used(self) -> None:
-        """What is older than the record of those that were used reaches is refused."""
+        """A state that is older than the record of used states is refused."""
         store = Forgetful(":memory:", lambda: 0.0)
         gateway = dual_gateway(store)
         client = gateway.client("m")
@@ -254,7 +254,7 @@ class Forgetful(Journal):
 
 
 class StoreTests:
-    """What is on record."""
+    """Used states on record."""
 
     def test_bounded(self) -> None:
         """Those that were used are on record as sessions that have ended are: so many, and no more."""

@@ -53,7 +53,7 @@ def envelope(**params: Any) -> Envelope:
 
 
 def read(cache: ResultCache, *request: Any) -> Any:
-    """What is kept for a request, as a value."""
+    """The result that is kept for a request, as a value."""
     found = cache.get(*request)
     return None if found is None else json.loads(bytes(found))
 
@@ -88,7 +88,7 @@ class TimeTests:
 
     @given(st.integers(1, 10**7), st.floats(0, 10_000))
     def test_never_longer_than_allowed(self, ttl: int, age: float) -> None:
-        """Nobody is told that a result may be used for longer than its server said."""
+        """A client never hears that a result may be used for longer than its server said."""
         watch = Watch()
         cache = ResultCache(watch)
         cache.put("s", TOOLS, None, "ann", result(ttl))
@@ -155,7 +155,7 @@ class RequestTests:
         assert cache.get("t", "prompts/list", None, "ann") is None
 
     def test_parameters_that_do_not(self, cache: ResultCache) -> None:
-        """What a request says of its client, and in which order it says it, does not matter."""
+        """A request's words about its client, and their order, do not matter."""
         cache.put("s", READ, envelope(uri="a", x=1, _meta={PROTOCOL_VERSION_KEY: "1"}), "ann", result())
         assert cache.get("s", READ, envelope(x=1, uri="a"), "ann") is not None
         cache.put("s", TOOLS, envelope(_meta={}), "ann", result())
@@ -178,7 +178,7 @@ class RequestTests:
 
     @pytest.mark.parametrize("uri", [None, 7, "x" * 10_000])
     def test_nothing_to_read(self, cache: ResultCache, uri: Any) -> None:
-        """What could never be called outdated is not kept."""
+        """A result that could never be called outdated is not kept."""
         cache.put("s", READ, envelope(uri=uri), "ann", result())
         cache.put("s", READ, None, "ann", result())
         assert len(cache) == 0
@@ -206,7 +206,7 @@ class RequestTests:
 
 
 class ChangeTests:
-    """What is forgotten when a server changes."""
+    """Results that are forgotten when a server changes."""
 
     @pytest.fixture
     def cache(self, cache: ResultCache) -> ResultCache:
@@ -251,7 +251,7 @@ class ChangeTests:
         assert self.gone(cache) == gone
 
     def test_a_child_that_ended(self, cache: ResultCache) -> None:
-        """Nothing of a server is kept beyond its child."""
+        """The results of a server are not kept beyond its child."""
         cache.forget("s")
         assert TOOLS in self.gone(cache)
         assert {key.server for key in cache._kept} == {"t"}

@@ -136,7 +136,7 @@ class RestartTests:
         assert told == [1, 2]
 
     def test_lists_may_have_changed(self, store: ISessionStore) -> None:
-        """It is said once to each session that is back, on its GET stream, for the lists that can change."""
+        """A session that is back hears once, on its GET stream, that the lists that can change may have changed."""
         one, two = (session(first := begun(store)), session(first))
         gateway = begun(store)
         ears = gateway.listen(same(gateway, one))
@@ -145,13 +145,13 @@ class RestartTests:
         assert methods(gateway.listen(same(gateway, one))) == []
 
     def test_a_new_session_is_told_nothing(self, store: ISessionStore) -> None:
-        """Who begins at the new gateway has the new lists anyway."""
+        """A session that begins at the new gateway has the new lists anyway."""
         session(begun(store))
         gateway = begun(store)
         assert methods(gateway.listen(session(gateway))) == []
 
     def test_a_stream_from_before(self, store: ISessionStore) -> None:
-        """Whoever waits on it learns that its answer is lost; the standing stream simply goes on."""
+        """A client that waits on its call's stream learns that the answer is lost; the standing stream goes on."""
         first = begun(store)
         one = session(first)
         ears = first.listen(one)
@@ -168,14 +168,14 @@ class RestartTests:
         assert methods(standing) == LISTS
 
     def test_an_owner(self, store: ISessionStore) -> None:
-        """Who it belongs to is on record."""
+        """The owner of a session is on record."""
         one = session(begun(store), X_Client_Pid="77")
         gateway = begun(store)
         assert ping(same(gateway, one)) == 200
         assert [each.id.decode() for each in gateway.sessions.owned_by(77)] == [one.headers["Mcp-Session-Id"]]
 
     def test_many_times(self, store: ISessionStore) -> None:
-        """What was restored is restored the next time too."""
+        """A session that was restored is restored the next time too."""
         one = session(begun(store), "own")
         one.call(1, "logging/setLevel", level="debug")
         for _ in range(3):
@@ -351,7 +351,7 @@ class PutAsideTests:
         assert silent.headers["Mcp-Session-Id"].encode() not in {each.id for each in gateway.sessions}
 
     def test_a_call_of_a_session_put_aside(self, store: ISessionStore) -> None:
-        """It is answered with an error that says what happened, not left hanging."""
+        """A call of such a session is answered with an error that says what happened, not left hanging."""
         gateway = begun(store, Limits(sessions=1))
         one = session(gateway)
         one.call(1)

@@ -237,7 +237,7 @@ class RoutingTests:
         assert gateway.child.asked("logging/setLevel")[0]["params"]["level"] == "debug"
 
     def test_unknown_methods_and_members_pass(self, gateway: MemoryGateway) -> None:
-        """What the gateway does not know goes through, and comes back, as it is."""
+        """Methods and members that the gateway does not know pass, there and back, as they are."""
         client = gateway.session()
         client.send(
             b'{"jsonrpc":"2.0","id":1,"method":"x/y","params":{"n":1.10,"_meta":{"a":1E5}},"extra":[1.0]}'
@@ -405,7 +405,7 @@ class RefusalTests:
         ["/.well-known/oauth-protected-resource", "/shared/mcp/.well-known/x", "/register", "/nothing"],
     )
     def test_nothing_there(self, gateway: MemoryGateway, path: str) -> None:
-        """What is not declared is 404, in JSON."""
+        """A path that is not declared is 404, in JSON."""
         for method in ("GET", "POST", "DELETE"):
             answer = gateway.client().ask(b"", method, path)
             assert (answer.status, answer.json["error"]) == (404, "Not found")
@@ -575,7 +575,7 @@ class FaultTests:
         assert not gateway.door.streams.waiting
 
     def test_session_end_cancels_its_calls_only(self, gateway: MemoryGateway) -> None:
-        """What a session leaves under way is cancelled with it."""
+        """The end of a session cancels its calls, and no others."""
         one, two = gateway.session(), gateway.session()
         one.call(1)
         two.call(1)

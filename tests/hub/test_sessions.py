@@ -27,14 +27,14 @@ class SyntheticTests:
         }
 
     def test_levels(self, gateway: MemoryGateway) -> None:
-        """It hears what it is begun for: the usual, what a request wants to hear, or nothing."""
+        """A session of the gateway hears what it is begun for: the usual, the level of a request, or nothing."""
         server = gateway.dispatcher.server("shared")
         found = [gateway.sessions.synthetic(server, "local", level=level) for level in (None, "error", "")]
         assert [(each.level, each.has_level) for each in found[1:]] == [("error", True), ("", False)]
         assert not found[0].has_level
 
     def test_not_on_record(self, gateway: MemoryGateway) -> None:
-        """It is in use, and nothing of it is put on record: after a restart there is none."""
+        """A session of the gateway is in use, and not put on record: after a restart there is none."""
         server = gateway.dispatcher.server("shared")
         session = gateway.sessions.synthetic(server, "local", is_apart=True)
         assert gateway.sessions.named(session.id) is session

@@ -1,4 +1,4 @@
-"""Who shares a child where the entry leaves that open: the sessions of one principal."""
+"""Sharing of a child where the entry leaves it open: the sessions of one principal share."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def everybody(gateway: MemoryGateway) -> list[dict[str, str]]:
 
 
 def come(gateway: MemoryGateway, headers: dict[str, str]) -> Client:
-    """Somebody begins a session."""
+    """Begin a session."""
     client = gateway.client("s", **headers)
     client.initialize(protocolVersion="2025-11-25", capabilities={})
     return client
@@ -53,7 +53,7 @@ class SharerTests:
         assert len(gateway.launcher.children) == len(those)
 
     def test_the_gateways_own_user(self) -> None:
-        """Who comes from this machine without a token is the same as who has the gateway's own."""
+        """A client on this machine without a token is the same principal as one with the gateway's own."""
         gateway = gateway_of()
         for each in ({}, {"Authorization": "Bearer bearer-token"}):
             come(gateway, each)

@@ -34,7 +34,7 @@ def said(gateway: MemoryGateway) -> list[str]:
 
 
 def wish(gateway: MemoryGateway, client: Client, level: str) -> Any:
-    """What a client that asks for a level is answered by a server that agrees to everything."""
+    """The answer to a client that asks for a level, by a server that agrees to everything."""
     before = len(said(gateway))
     client.call(1, SET_LEVEL, level=level)
     for request in gateway.child.asked(SET_LEVEL)[before:]:
@@ -59,7 +59,7 @@ class LevelTests:
         assert said(gateway)[3:] == []
 
     def test_nobody_is_silenced_by_one_who_has_gone(self, gateway: MemoryGateway) -> None:
-        """What the only session wished for does not outlive it."""
+        """A level that the only session wished for does not outlive it."""
         one = gateway.session()
         wish(gateway, one, "emergency")
         one.ask(b"", "DELETE")
@@ -151,7 +151,7 @@ class LevelTests:
 
 
 def conversation(gateway: MemoryGateway) -> Conversation:
-    """What is said with the shared child."""
+    """The conversation with the shared child."""
     speaking = gateway.dispatcher.pool.shared(gateway.dispatcher.server("shared")).speaking
     assert speaking is not None
     return speaking
@@ -197,7 +197,7 @@ class ArrayTests:
         assert {"jsonrpc": "2.0", "id": "p", "result": {}} in gateway.child.received
 
     def test_nonsense(self, gateway: MemoryGateway) -> None:
-        """What is no message is counted, and the others are heard."""
+        """An element that is no message is counted, and the others are heard."""
         client = gateway.session()
         client.call(1)
         (request,) = gateway.child.asked("tools/call")
@@ -216,7 +216,7 @@ class ArrayTests:
 
     @pytest.mark.parametrize("revision", ["2024-11-05", "2025-06-18", "2025-11-25"])
     def test_other_revisions(self, gateway: MemoryGateway, revision: str) -> None:
-        """They have none."""
+        """Other revisions have no arrays."""
         gateway.launcher.hello = {**HELLO, "protocolVersion": revision}
         client = gateway.session()
         client.call(1)
@@ -227,11 +227,11 @@ class ArrayTests:
 
 
 class HandshakeTests:
-    """What a child says before its answer to initialize."""
+    """Messages of a child before its answer to initialize."""
 
     @pytest.mark.parametrize("server", ["own", "shared", "asks"])
     def test_a_question(self, server: str) -> None:
-        """It is refused at once, since its client can answer nothing yet; a ping is answered."""
+        """A question is refused at once, since its client can answer nothing yet; a ping is answered."""
         gateway = MemoryGateway(more=(ServerSpec("asks", ("run",), {}, "/", interactive=True),))
         gateway.launcher.hello = None
         client = gateway.client(server)
@@ -247,7 +247,7 @@ class HandshakeTests:
         assert len(gateway.dispatcher.questions) == 0
 
     def test_right_after_it(self) -> None:
-        """What it asks next is its client's to answer."""
+        """A question right after the handshake is its client's to answer."""
         gateway = MemoryGateway()
         client = gateway.client("own")
         client.initialize(protocolVersion="2025-06-18", capabilities={"roots": {}})
@@ -319,7 +319,7 @@ class PermitTests:
         assert healthy.heard.status == 200
 
     def test_one_permit_each(self) -> None:
-        """What a child gave back after a while is not given back again when its handshake ends, however it does."""
+        """A permit that a child gave back after a while is not given back again when its handshake ends."""
         gateway = MemoryGateway(more=self.MANY, limits=Limits(spawns=1))
         gateway.launcher.hello = None
         self.wants(gateway, 0)

@@ -39,7 +39,7 @@ def question(number: Any, method: str, **params: Any) -> dict[str, Any]:
 
 
 def events(client: Client) -> list[Any]:
-    """What has come on a connection so far."""
+    """The events that have come on a connection so far."""
     return client.heard.events if client.heard is not None else []
 
 
@@ -98,7 +98,7 @@ class LogTests:
         assert said == ["debug", "warning"]
 
     def test_between_principals(self, gateway: MemoryGateway) -> None:
-        """What names nobody is told to nobody where several principals share the child."""
+        """A message that names no call reaches no client where several principals share the child."""
         one = gateway.session()
         other = gateway.client(Authorization="Bearer bearer-token")
         other.initialize(protocolVersion="2025-06-18")
@@ -134,7 +134,7 @@ class SubscriptionTests:
         assert len(gateway.child.asked("resources/subscribe")) == 2
 
     def test_everybody_waits_for_the_first(self, gateway: MemoryGateway) -> None:
-        """Whoever comes while the server is being asked gets its answer; after a refusal the next one asks again."""
+        """A client that comes while the server is being asked gets its answer; after a refusal the next asks again."""
         one, two = gateway.session(), gateway.session()
         for client in (one, two):
             client.call(1, "resources/subscribe", uri="a:1")
@@ -353,7 +353,7 @@ class QuestionTests:
         assert methods(gateway.listen(two)) == ["roots/list"]
 
     def test_progress_of_an_answer(self, gateway: MemoryGateway) -> None:
-        """What a client says of a question before it reaches its own child; from others it reaches nobody."""
+        """Progress of a client on a question reaches its own child; progress of other clients reaches none."""
         one, two, three = own_session(gateway), own_session(gateway), gateway.session()
         first, second, shared = gateway.launcher.children
         gateway.listen(one)
@@ -606,7 +606,7 @@ class OtherTests:
     """Everything that has no row of its own."""
 
     def test_unknown_notifications(self, gateway: MemoryGateway) -> None:
-        """They reach those with calls under way, else everybody."""
+        """Unknown notifications reach the clients with calls under way, else all."""
         one, two = gateway.session(), gateway.session()
         ears = [gateway.listen(one), gateway.listen(two)]
         gateway.child.say(note("notifications/strange"))
@@ -642,7 +642,7 @@ class OtherTests:
             assert client.heard.json["result"] == {"for": str(id(client))}
 
     def test_an_error_without_an_id(self, gateway: MemoryGateway) -> None:
-        """It can only be of the one call under way; of several, nobody can tell."""
+        """An error without an id can only be of the one call under way; of several, it is of none."""
         one, two = gateway.session(), gateway.session()
         lost = {"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": "what?"}}
         one.call(1)

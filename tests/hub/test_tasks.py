@@ -161,11 +161,11 @@ spelled = st.sampled_from(
 
 
 class ListTests:
-    """What a session sees of a list of all tasks."""
+    """The list of all tasks as a session sees it."""
 
     @given(st.lists(st.tuples(st.sampled_from([b"a", b"b", b"x"]), spelled), max_size=6), spelled)
     def test_only_its_own(self, found: list[tuple[bytes, bytes]], other: bytes) -> None:
-        """It sees its own tasks, each as the server spelled it, and all else that the answer says."""
+        """A session sees its own tasks, each as the server spelled it, and all else that the answer says."""
         tasks, one = Tasks.none(), session(b"1")
         for number, name in enumerate("ab"):
             learn(tasks, session(b"%d" % (1 + number)), name, number)
@@ -179,7 +179,7 @@ class ListTests:
         "task", [b"7", b"null", b'"a"', b"{}", b'{"taskId":7}', b'{"taskId":"\\ud800"}', b"[]"]
     )
     def test_odd_tasks(self, task: bytes) -> None:
-        """What has no id that can be read is nobody's."""
+        """A task without an id that can be read is nobody's."""
         tasks, one = Tasks.none(), session(b"1")
         learn(tasks, one, "a")
         reply = jsonrpc.decode(b'{"id":1,"result":{"tasks":[%b,{"taskId":"a"}]}}' % task)
@@ -187,7 +187,7 @@ class ListTests:
 
     @pytest.mark.parametrize("odd", [b"7", b'{"t":{"taskId":"b"}}', b'"b"', b"null"])
     def test_no_list(self, odd: bytes) -> None:
-        """What is no list of tasks might hold anybody's, so it is shown to nobody."""
+        """A list of tasks that cannot be read might hold anybody's, so it is shown to nobody."""
         reply = jsonrpc.decode(b'{"id":1,"result":{"tasks":%b,"x":1}}' % odd)
         shown = json.loads(jsonrpc.encode(Tasks.none().mine(session(b"1"), reply)))
         assert shown == {"id": 1, "result": {"tasks": [], "x": 1}}
@@ -228,10 +228,10 @@ class RelatedTests:
 
 
 class LearnerTests:
-    """Who stands between the server and a call's own sink."""
+    """The learner stands between the server and a call's own sink."""
 
     def test_learns_and_passes_on(self) -> None:
-        """What begins a task is learnt, and the caller hears all of it."""
+        """A result that begins a task is learnt, and the caller hears all of it."""
         tasks, sink = Tasks.none(), Sink()
         learner: ICallSink = Learner(sink, tasks)
         learner.answered(call(session(b"1")), begun({"taskId": "t1"}))

@@ -1,4 +1,4 @@
-"""What tools are called and what tokens are spared, over a restart."""
+"""Counts of called tools and of spared tokens, over a restart."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class MemoryStore:
     is_broken: bool = False
 
     def read(self) -> Book:
-        """What was written last."""
+        """The book as it was written last."""
         self.reads += 1
         return usage.read(self.kept[-1].decode()) if self.kept else Book()
 
@@ -48,7 +48,7 @@ class UsageTests:
     """One book."""
 
     def test_over_a_restart(self) -> None:
-        """What was counted is there again after a restart."""
+        """A count is there again after a restart."""
         store = MemoryStore()
         book = begun(store)
         book.called("a", "x")
@@ -61,7 +61,7 @@ class UsageTests:
         assert again.days() == {"2026-09-21": {"a": {"shielding": 12}}}
 
     def test_once_a_minute(self) -> None:
-        """It is written a minute after the last time at the earliest, and only where something has changed."""
+        """The book is written a minute after the last time at the earliest, and only where something has changed."""
         store = MemoryStore()
         book = begun(store)
         pass_by(book, 3 * WRITE_TICKS)
@@ -78,7 +78,7 @@ class UsageTests:
         assert len(store.kept) == 2
 
     def test_at_the_end(self) -> None:
-        """What has not been written yet is written when the gateway stops."""
+        """Counts that have not been written yet are written when the gateway stops."""
         store = MemoryStore()
         book = begun(store)
         book.called("a", "x")
@@ -86,7 +86,7 @@ class UsageTests:
         assert len(store.kept) == 1
 
     def test_tried_again(self) -> None:
-        """What could not be written is written a minute later."""
+        """A book that could not be written is written a minute later."""
         store = MemoryStore(is_broken=True)
         book = begun(store)
         book.called("a", "x")

@@ -1,4 +1,4 @@
-"""Who is asking, and which child serves them: workspaces, credentials, directories and sessions, in both eras."""
+"""Workspaces, credentials, directories and sessions of callers, and the child that serves each, in both eras."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ VARIABLE = "TOKEN"
 
 
 def credential(token: str) -> str:
-    """What a token comes to, as a credential."""
+    """The credential of a token."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -56,7 +56,7 @@ def takes_values(server: ServerSpec) -> bool:
 
 
 def read(path: str) -> WorkspaceSpec:
-    """What stands in a workspace."""
+    """The values of a workspace."""
     try:
         return WorkspaceSpec(path, parse_dotenv(read_text(f"{path}/.env", 4096), f"{path}/.env"))
     except FileNotFoundError:
@@ -154,7 +154,7 @@ class ShareTests:
         assert tokens == (["mine"] * 8 if share is Share.GLOBAL else ["a", "a", "b", "a"] * 2)
 
     def test_nobodys_workspace(self, house: House) -> None:
-        """Whoever works in no workspace gets the server as its entry says."""
+        """A client in no workspace gets the server as its entry says."""
         for server in SERVERS:
             assert house.token(house.session(server.name)) == "mine"
 
@@ -216,11 +216,11 @@ class WhoTests:
 
     @pytest.mark.parametrize("said", ["relative", "/no/such/place", "/etc/hosts", "/", "/%00", "~", "{home}"])
     def test_no_workspace(self, house: House, said: str) -> None:
-        """What is no directory of ours is no workspace, and no error."""
+        """A path that is no directory of ours is no workspace, and no error."""
         assert house.token(house.session("s-workspace", said.format(home=house.directory))) == "mine"
 
     def test_its_process(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Whoever says nothing works where the process at the other end of the connection does."""
+        """A client that names no directory works where the process at the other end of the connection does."""
         monkeypatch.chdir(house.workspace("shop", "a"))
         said = house.session("s-workspace", **{"X-Client-Pid": str(os.getpid() + 0)})
         assert house.token(said) == "mine"  # our own process is nobody's client
@@ -259,7 +259,9 @@ class WhoTests:
         [(Reach.LOOPBACK, f"Bearer {AGENT_TOKEN}"), (Reach.OTHER_USER, "Bearer bearer-token")],
     )
     def test_a_credential_of_his_own(self, house: House, reach: Reach, header: str) -> None:
-        """Whoever has one chooses no directory, nor does another user; a name of the configuration's is one."""
+        """A client with a token of its own, or of another user, chooses no directory; it may name a
+        configured workspace.
+        """
         agent = AgentToken("1", "agent", digest_of(AGENT_TOKEN.encode()).hex(), 0.0)
         house.gateway.bearers.admit_agents((agent,))
         shop = str(house.workspace("shop", "a"))
@@ -443,7 +445,7 @@ class LettingGoTests:
 
 
 class ApartTests:
-    """Nobody is served by another's child."""
+    """A child serves the sessions of its own workspace and credential only."""
 
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(

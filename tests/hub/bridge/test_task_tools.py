@@ -102,7 +102,7 @@ def test_progress(stage: Stage) -> None:
 
 
 def test_a_question() -> None:
-    """What the task wants to know is asked as anything else, and the answer reaches it."""
+    """The gateway asks the question of a task as any other, and the answer reaches the task."""
     stage = stage_of(interactive=True)
     client = stage.client()
     child, wanted = begun(stage, client, envelope=CAN_BE_ASKED)

@@ -63,7 +63,7 @@ def gateway() -> MemoryGateway:
 
 
 def envelope(offers: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    """What a request says of a client that can be asked anything, unless it is said what."""
+    """The `_meta` of a request by a client that can be asked anything, unless `offers` says otherwise."""
     return meta(**{CAPABILITIES: OFFERS if offers is None else offers, **more})
 
 
@@ -138,7 +138,7 @@ def complete(child: MemoryChild, asked: dict[str, Any], text: str = "done") -> N
 
 
 def text(client: Client) -> str:
-    """What a tool has answered."""
+    """The text of a tool's answer."""
     return str(result(client)["content"][0]["text"])
 
 
@@ -180,7 +180,7 @@ def is_clean(gateway: MemoryGateway) -> bool:
 
 
 class HandshakeTests:
-    """What the gateway says in the place of a modern client."""
+    """The gateway makes the handshake in the place of a modern client."""
 
     def test_once_with_what_the_client_offers(self, gateway: MemoryGateway) -> None:
         """The child is told what its client can be asked, and who it is; the call comes without the envelope."""
@@ -336,7 +336,7 @@ class QuestionTests:
         assert text(client) == "done"
 
     def test_several_at_once(self, gateway: MemoryGateway) -> None:
-        """What is asked while the call is parked is asked with what the client leaves open, until all is answered."""
+        """Questions that come while a call is parked join those still open, until all are answered."""
         client = client_of(gateway)
         child, asked = parked(gateway, client)
         ask(child, 8, ROOTS)
@@ -356,7 +356,7 @@ class QuestionTests:
 
     @pytest.mark.parametrize("said", [..., None, {}, {"q0": {}, "other": {"x": 1}}])
     def test_answers_that_are_missing(self, gateway: MemoryGateway, said: Any) -> None:
-        """Whoever does not answer is asked again, under a new state; answers to nothing are dropped."""
+        """A client that does not answer is asked again, under a new state; answers to no question are dropped."""
         client = client_of(gateway)
         child, asked = parked(gateway, client)
         again(client, asked, said)
@@ -369,7 +369,7 @@ class QuestionTests:
 
     @pytest.mark.parametrize("said", ["text", 1, [], [{}], {"%": None}, {"%": []}, {"%": "x"}, {"%": 1}])
     def test_answers_that_are_none(self, gateway: MemoryGateway, said: Any) -> None:
-        """What cannot be an answer is refused, and the state stays good."""
+        """The gateway refuses a value that cannot be an answer, and the state stays good."""
         client = client_of(gateway)
         child, asked = parked(gateway, client)
         spoilt = {key(asked): said["%"]} if isinstance(said, dict) else said
@@ -407,7 +407,7 @@ class QuestionTests:
         assert is_clean(gateway)
 
     def test_answered_while_parked_and_left_open(self, gateway: MemoryGateway) -> None:
-        """What the server has asked, and answered itself, does not stay open when the client has its answer."""
+        """A question that its server has answered itself does not stay open when the client has its result."""
         client = client_of(gateway)
         child, asked = parked(gateway, client)
         complete(child, calls(child)[0], "early")
@@ -460,7 +460,7 @@ class QuestionTests:
         assert is_clean(gateway)
 
     def test_at_once_after_the_handshake(self, gateway: MemoryGateway) -> None:
-        """What a server asks before it reads its first call is asked with that call."""
+        """A question that a server asks before it reads its first call is asked with that call."""
         client = client_of(gateway)
         gateway.launcher.hello = None
         call(client)
@@ -475,10 +475,10 @@ class QuestionTests:
 
 
 class StateTests:
-    """What a state is good for."""
+    """A state is good once, for its own call and its own caller."""
 
     def refused(self, client: Client) -> None:
-        """It is refused, without a word about why."""
+        """The gateway refuses the state, without a word about why."""
         assert error(client)["code"] == -32602
         assert "requestState is not known" in error(client)["message"]
 
@@ -585,7 +585,7 @@ class StateTests:
 
     @pytest.mark.parametrize("said", [None, "text", 1, [], {"q": 1}, {"q": None}])
     def test_no_answers_without_a_state(self, gateway: MemoryGateway, said: Any) -> None:
-        """What cannot be an answer is refused there, too, since its server cannot do it."""
+        """The gateway refuses inputResponses without a state, too, since a legacy server has no use for them."""
         client = client_of(gateway)
         call(client, inputResponses=said)
         assert error(client)["code"] == -32602
@@ -778,7 +778,7 @@ class LaneTests:
         assert answers(first) == []
 
     def test_lists_pass_by(self, gateway: MemoryGateway) -> None:
-        """What asks nothing need not wait for a call, parked or not, and goes to the same child."""
+        """Requests for lists need not wait for a call, parked or not, and go to the same child."""
         one, two = client_of(gateway), client_of(gateway)
         child, _ = parked(gateway, one)
         methods = ("tools/list", "prompts/list", "resources/list", "completion/complete")
@@ -856,7 +856,9 @@ class LaneTests:
         assert len(children(gateway)) == 1
 
     def test_a_program_that_is_missing(self, gateway: MemoryGateway) -> None:
-        """Whoever waits for a child that cannot be started is told at once, and it is tried once only for all."""
+        """Callers that wait for a child that cannot be started are answered at once, and it is tried once
+        only for all.
+        """
         gateway.launcher.hello = None
         clients = [client_of(gateway) for _ in range(QUEUE_LIMIT)]
         for nth, client in enumerate(clients):
@@ -896,7 +898,7 @@ class ProcessTests:
         assert children(gateway) == [second]
 
     def test_an_odd_name(self, gateway: MemoryGateway) -> None:
-        """What one client says of itself does not spoil the handshake for the others with the same capabilities."""
+        """An odd name of one client does not spoil the handshake for the others with the same capabilities."""
         odd = client_of(gateway)
         call(odd, said=envelope(**{INFO: {}}))
         assert gateway.child.asked("initialize")[0]["params"]["clientInfo"]["name"] == "mcpgateway"
@@ -956,7 +958,7 @@ def of_process(gateway: MemoryGateway, nth: int) -> Client:
 
 
 class LimitTests:
-    """Nothing grows without end."""
+    """Parked calls, questions and waits have their limits."""
 
     def test_lanes(self, gateway: MemoryGateway) -> None:
         """So many calls can be parked at once; what is not known to ask goes beside them, and is served at once."""
@@ -970,7 +972,9 @@ class LimitTests:
         assert text(client) == "done"
 
     def test_one_asks_beside_them(self, gateway: MemoryGateway) -> None:
-        """What asks for the first time beside the lanes is parked, too, if it is alone there; else nobody is asked."""
+        """A call that asks for the first time beside the lanes is parked, too, if it is alone there; of two
+        none is asked.
+        """
         for nth in range(CHILDREN_LIMIT):
             parked(gateway, of_process(gateway, nth), identifier=nth)
         one, two = of_process(gateway, 98), of_process(gateway, 99)
@@ -1027,7 +1031,9 @@ class LimitTests:
         assert calls(child)[1]["params"]["arguments"] == {"late": 1}
 
     def test_who_waits_is_not_forgotten(self, gateway: MemoryGateway) -> None:
-        """What asks waits no longer than a minute: then the one makes way that nobody has answered for longest."""
+        """A call that asks waits no longer than a minute: then the call makes way whose client is silent for
+        longest.
+        """
         (oldest, _), *_ = [
             parked(gateway, of_process(gateway, nth), identifier=nth) for nth in range(CHILDREN_LIMIT)
         ]
@@ -1115,7 +1121,7 @@ class ToldTests:
         child.say({"jsonrpc": "2.0", "method": PROGRESS, "params": params})
 
     def test_progress(self, gateway: MemoryGateway) -> None:
-        """It comes under the token of the request that waits now, before the question and after the answers."""
+        """Progress comes under the token of the request that waits now, before a question and after answers."""
         client = client_of(gateway)
         call(client, said=envelope(progressToken="one"))
         child = gateway.child
@@ -1135,7 +1141,7 @@ class ToldTests:
 
     @pytest.mark.parametrize(("before", "after"), [("one", None), (None, "two")])
     def test_progress_that_is_not_wanted(self, gateway: MemoryGateway, before: Any, after: Any) -> None:
-        """Whoever brings no token hears of no progress, and a server that was given none makes none."""
+        """A client that brings no token hears of no progress, and a server that was given none makes none."""
         client = client_of(gateway)
         call(client, said=envelope(**({"progressToken": before} if before else {})))
         child = gateway.child
@@ -1200,7 +1206,7 @@ class ToldTests:
         assert [each["params"]["data"] for each in two.heard.events[:-1]] == ["two's"]
 
     def test_of_two_users(self, gateway: MemoryGateway) -> None:
-        """What a shared child logs or says otherwise while two users call reaches neither."""
+        """Log messages and other notifications of a shared child reach neither of two users who call at once."""
         one, two = client_of(gateway, "mute"), client_of(gateway, "mute", Authorization=TOKEN)
         for client in (one, two):
             call(client, said=envelope(**{LEVEL: "debug"}))
@@ -1413,7 +1419,7 @@ class StopTests:
     """A gateway that is stopping."""
 
     def test_in_order(self, gateway: MemoryGateway) -> None:
-        """What is parked is given up, what waits is refused, what is under way may end; no child is left."""
+        """A parked call is given up, a waiting one is refused, one under way may end; no child is left."""
         one, two, three = (client_of(gateway) for _ in range(3))
         child, asked = parked(gateway, one)
         call(two, 2)
@@ -1463,7 +1469,7 @@ class HeaderTests:
 
     @pytest.mark.parametrize(("value", "agrees"), [("1", True), ("2", False), ("", False)])
     def test_checked(self, gateway: MemoryGateway, value: str, *, agrees: bool) -> None:
-        """They are checked against the list of tools, which the gateway asks for itself."""
+        """Headers are checked against the list of tools, which the gateway asks for itself."""
         client = gateway.client("asks")
         self.send(client, value)
         child = gateway.child

@@ -126,7 +126,9 @@ class BeginningTests:
     """initialize, at a server that has no such thing."""
 
     def test_from_what_the_server_says_of_itself(self, gateway: MemoryGateway) -> None:
-        """It is answered from the server's discovery, in the client's revision; the server never hears of it."""
+        """The gateway answers initialize from the server's discovery, in the client's revision; the server
+        never hears of it.
+        """
         client = gateway.client("m")
         answer = client.initialize(protocolVersion="2024-11-05", capabilities={}, clientInfo=INFO)
         assert answer.json["result"] == {
@@ -137,7 +139,7 @@ class BeginningTests:
         assert [each["method"] for each in gateway.child.received] == ["server/discover", LISTEN]
 
     def test_extensions_are_not_for_it(self, gateway: MemoryGateway) -> None:
-        """What the server can do beyond the protocol is not promised to a client of the other era."""
+        """The extensions of a server are not promised to a client of the other era."""
         client = discovered(gateway, "m", tools={}, extensions={PREFIX + "tasks": {}})
         assert reply(client)["result"]["capabilities"] == {"tools": {}}
 
@@ -185,7 +187,9 @@ class BeginningTests:
         assert answer.json["error"]["data"] == {"supported": ["2026-07-28"], "requested": "2025-11-25"}
 
     def test_requests_without_a_session(self, gateway: MemoryGateway) -> None:
-        """They find out too that a server has no handshake; those that wait meanwhile are all served."""
+        """Requests without a session find out too that a server has no handshake; those that wait meanwhile
+        are all served.
+        """
         clients = [gateway.client("any") for _ in range(3)]
         for client in clients:
             client.call(1, "tools/list")
@@ -224,7 +228,7 @@ class BeginningTests:
 
 
 class EnvelopeTests:
-    """What every request says of its client."""
+    """Every request carries what its client has said of itself."""
 
     def test_whose_request_it_is(self, gateway: MemoryGateway) -> None:
         """Each request bears its own client's name and offers, in the words of the later era."""
@@ -252,7 +256,7 @@ class EnvelopeTests:
             assert request["params"]["_meta"][PREFIX + "clientInfo"] == INFO
 
     def test_nothing_is_forged(self, gateway: MemoryGateway) -> None:
-        """What only the gateway says in this era is not taken from a client."""
+        """The gateway takes no member from a client that it sets itself in this era."""
         client = session(gateway)
         forged = {PREFIX + "logLevel": "debug", PREFIX + "clientInfo": {"name": "other"}, "kept": 1}
         request = call(gateway, client, _meta=forged, requestState="s", inputResponses={"a": {}})
@@ -307,7 +311,7 @@ class EnvelopeTests:
         assert meta[PREFIX + "clientCapabilities"]["roots"] == {}
 
     def test_nothing_is_left(self, gateway: MemoryGateway) -> None:
-        """What is kept for a session goes with it."""
+        """The record of a session at a modern server goes with the session."""
         client = session(gateway)
         call(gateway, client)
         again(gateway, client).ask(b"", "DELETE")
@@ -316,7 +320,7 @@ class EnvelopeTests:
 
 
 class AnswerTests:
-    """What comes back."""
+    """Answers of a modern server, in the words of the legacy era."""
 
     def test_equal_ids_and_tokens(self, gateway: MemoryGateway) -> None:
         """Two sessions with the same id and token get each their own progress and answer."""
@@ -375,7 +379,7 @@ class AnswerTests:
         "method", ["tasks/get", "tasks/list", "tasks/result", "server/discover", "subscriptions/listen"]
     )
     def test_not_in_this_era(self, gateway: MemoryGateway, method: str) -> None:
-        """What means something else in the other era, or nothing, is unknown here."""
+        """A method that means something else in the other era, or nothing, is unknown here."""
         client = session(gateway)
         before = len(gateway.child.received)
         client.call(1, method, taskId="1")
@@ -387,7 +391,7 @@ class AnswerTests:
         assert "task" not in call(gateway, session(gateway), task={"ttl": 1})["params"]
 
     def test_ping(self, gateway: MemoryGateway) -> None:
-        """It is answered here."""
+        """The gateway answers a ping itself."""
         client = session(gateway)
         client.call(1, "ping")
         assert reply(client)["result"] == {}
@@ -463,7 +467,7 @@ class LevelTests:
         assert reply(client)["error"]["code"] == -32601
 
     def test_without_a_session(self, gateway: MemoryGateway) -> None:
-        """What requests without an id set is agreed to and forgotten: they may be several clients'."""
+        """A level that a request without a session sets is agreed to and forgotten: there may be several clients."""
         client = gateway.client("m")
         client.call(1, "logging/setLevel", level="error")
         assert reply(client)["result"] == {}
@@ -499,14 +503,14 @@ class ListeningTests:
         assert gateway.child.asked(LISTEN) == []
 
     def test_what_else_it_says(self, gateway: MemoryGateway) -> None:
-        """What the server adds to its news reaches the client."""
+        """Members that the server adds to its notifications reach the client."""
         client = session(gateway)
         acknowledge(gateway.child)
         news(gateway.child, TOOLS_CHANGED, _meta={"trace": "x"})
         assert events(gateway.listen(client))[0]["params"] == {"_meta": {"trace": "x"}}
 
     def test_a_subscription(self, gateway: MemoryGateway) -> None:
-        """It is agreed to once the server honours it, told of on GET, one message for each resource."""
+        """A subscription is agreed to once the server honours it, and heard on GET, one message a resource."""
         one, two = session(gateway), session(gateway)
         acknowledge(gateway.child)
         one.call(1, "resources/subscribe", uri=A)
@@ -519,7 +523,7 @@ class ListeningTests:
         assert events(gateway.listen(two)) == []
 
     def test_the_second_who_subscribes(self, gateway: MemoryGateway) -> None:
-        """What the server honours already is agreed to at once."""
+        """A subscription that the server honours already is agreed to at once."""
         one, two = session(gateway), session(gateway)
         for client in (one, one, two):
             client.call(1, "resources/subscribe", uri=A)
@@ -547,20 +551,20 @@ class ListeningTests:
 
     @pytest.mark.parametrize(("server", "params"), [("m", {}), ("m", {"uri": 7})])
     def test_a_strange_resource(self, gateway: MemoryGateway, server: str, params: dict[str, Any]) -> None:
-        """What is no resource is refused."""
+        """The gateway refuses a subscription whose uri is none."""
         for verb in ("subscribe", "unsubscribe"):
             client = session(gateway, server)
             client.call(1, f"resources/{verb}", **params)
             assert reply(client)["error"]["code"] == -32602
 
     def test_without_a_session(self, gateway: MemoryGateway) -> None:
-        """Nobody can be told without a session."""
+        """A subscription without a session is refused, since it has no stream."""
         client = gateway.client("m")
         client.call(1, "resources/subscribe", uri=A)
         assert reply(client)["error"]["code"] == -32602
 
     def test_unsubscribed(self, gateway: MemoryGateway) -> None:
-        """It is heard of no more from then on, whatever the server has under way; others hear of it still."""
+        """A session that unsubscribes hears no more of the resource, whatever is under way; others do."""
         one, two = session(gateway), session(gateway)
         for client in (one, two):
             client.call(1, "resources/subscribe", uri=A)
@@ -732,7 +736,7 @@ class ListeningTests:
         assert acknowledge(gateway.child) == {"toolsListChanged": True, "resourceSubscriptions": [A]}
 
     def test_the_server_refuses(self, gateway: MemoryGateway) -> None:
-        """What the server says to it is passed on; it is tried again, first soon and then more seldom."""
+        """The client gets the server's refusal; the gateway tries again, first soon and then more seldom."""
         client = session(gateway)
         client.call(1, "resources/subscribe", uri=A)
         for _ in range(2):
@@ -824,7 +828,7 @@ class RoundTests:
             assert part in line
 
     def test_all_that_it_asks(self, gateway: MemoryGateway) -> None:
-        """Nothing is sent before every question has its answer, in whatever order they come."""
+        """The server hears nothing before every question has its answer, in whatever order they come."""
         client = session(gateway)
         want(gateway.child, call(gateway, client), "s", a=FORM, b=SAMPLE, c=ROOTS)
         asked = events(client)
@@ -994,7 +998,7 @@ class RoundTests:
         assert not gateway.dispatcher.to_modern.calls()
 
     def test_the_child_ends_meanwhile(self, gateway: MemoryGateway) -> None:
-        """What is asked outlives the child: the answers go to its successor, with the state."""
+        """A question outlives the child: the answers go to its successor, with the state."""
         client = session(gateway)
         want(gateway.child, call(gateway, client), "s", a=FORM)
         gateway.child.exit(1)
@@ -1025,7 +1029,7 @@ class CrossedTests:
     """Several clients are asked at the same time."""
 
     def test_two_sessions(self, gateway: MemoryGateway) -> None:
-        """Nobody sees another's question, and an answer of the wrong session does nothing."""
+        """Each session sees its own questions only, and an answer of the wrong session does nothing."""
         one, two = session(gateway), session(gateway)
         ears = [gateway.listen(one), gateway.listen(two)]
         requests = [
@@ -1161,7 +1165,7 @@ class EndTests:
         assert (len(dispatcher.calls), dispatcher.calls.awaited()) == (1, 1)
 
     def test_the_gateway_stops(self, gateway: MemoryGateway) -> None:
-        """Whoever still waits is told so."""
+        """A caller that still waits hears that the gateway stops."""
         client = session(gateway)
         want(gateway.child, call(gateway, client), "s", a=FORM)
         gateway.dispatcher.close()

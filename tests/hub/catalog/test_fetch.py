@@ -30,7 +30,7 @@ def fetched(last: str = "", admits: Admits | None = None) -> tuple[FetchedList, 
 
 
 class FetchTests:
-    """What becomes of the pages."""
+    """Pages of a list, from the first to the last that is kept."""
 
     def test_all_pages(self) -> None:
         """Cursors are followed to the end, and the pages are as they came."""
@@ -46,7 +46,7 @@ class FetchTests:
         assert (len(found.pages), found.is_absent, found.is_whole) == (1, True, False)
 
     def test_too_long(self) -> None:
-        """What is longer than what is kept is not asked for any further, and the page that is too much is left out."""
+        """A list longer than the limit is not asked for any further, and the page that is too much is left out."""
         found, asked = fetched(admits=lambda size, pages: pages < 2)
         assert asked == [None, "b"]
         assert (len(found.pages), found.is_cut, found.is_whole) == (1, True, False)

@@ -1,4 +1,4 @@
-"""What the librarian knows of servers' lists, and whom it tells."""
+"""Lists of servers as the librarian knows them, and the listeners that hear of changes."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ class Files:
         """Everything is on record."""
 
     def erase(self, name: str) -> None:
-        """Nothing is kept."""
+        """A catalog in memory is never erased."""
 
 
 @pytest.fixture
 def snapshots() -> Snapshots:
-    """What is on record: nothing yet."""
+    """Snapshots with nothing on record yet."""
     return Snapshots(Files(), lambda: 1_700_000_000.0)
 
 
 @pytest.fixture
 def news() -> list[Any]:
-    """What was told."""
+    """The changes that were told."""
     return []
 
 
@@ -82,16 +82,16 @@ def names(server_lists: ServerLists, handshake: str = "") -> list[str] | None:
 
 
 class KnownTests:
-    """What is known, and whether it is true."""
+    """Lists that are known, and whether they are fresh."""
 
     def test_nothing(self, server_lists: ServerLists) -> None:
-        """What nobody has asked for is not known."""
+        """A list that nobody has asked for is not known."""
         assert names(server_lists) is None
         assert not server_lists.is_fresh(SERVER, ListKind.TOOL)
         assert list(server_lists.everything()) == []
 
     def test_learnt(self, server_lists: ServerLists) -> None:
-        """What was learnt is known, page after page."""
+        """A list that was learnt is known, page after page."""
         before = server_lists.generation
         server_lists.learn(SERVER, ListKind.TOOL, [page("a"), page("b")])
         assert names(server_lists) == ["a", "b"]
@@ -107,7 +107,7 @@ class KnownTests:
         assert (server_lists.generation, news) == (generation, [])
 
     def test_on_record(self, server_lists: ServerLists, snapshots: Snapshots) -> None:
-        """What is on record of a server is known without it, and is asked for again when it runs."""
+        """The list on record is known without its server, and is asked for again when that runs."""
         key = AnswerKey(place_of(SERVER), Era.LEGACY, SHARED)
         snapshots.keep("m", key, ListKind.TOOL.method, (page("a"),))
         assert names(server_lists) == ["a"]
@@ -115,7 +115,7 @@ class KnownTests:
         assert ("m", key, ListKind.TOOL.method) in snapshots.shown
 
     def test_somebody_else_s(self, server_lists: ServerLists, snapshots: Snapshots) -> None:
-        """What was told to another kind of client is good to be found, and asked for before it is listed."""
+        """A list told to another kind of client is good for searches, and asked for before it is listed."""
         key = AnswerKey(place_of(SERVER), Era.LEGACY, "other")
         snapshots.keep("m", key, ListKind.TOOL.method, (page("a"),))
         assert names(server_lists) == ["a"]
@@ -123,7 +123,9 @@ class KnownTests:
         assert names(server_lists, "mine") is None
 
     def test_modern(self, server_lists: ServerLists, snapshots: Snapshots, news: list[Any]) -> None:
-        """What a server of the modern era has told anybody is listed to all, and is asked for again when it runs."""
+        """A list that a modern server has told one client is listed to all, and is asked for again when the
+        server runs.
+        """
         own = AnswerKey(place_of(SERVER), Era.MODERN, MODERN)
         snapshots.keep("m", AnswerKey(own.place, Era.MODERN, "other"), ListKind.TOOL.method, (page("a"),))
         assert (names(server_lists), names(server_lists, "mine")) == (["a"], ["a"])
@@ -138,7 +140,7 @@ class KnownTests:
         assert snapshots.shown == {("m", own, ListKind.TOOL.method)}
 
     def test_both_eras(self, server_lists: ServerLists, snapshots: Snapshots) -> None:
-        """What is on record of the legacy era comes first, so that nobody is told of changes that are none."""
+        """The list on record of the legacy era comes first, so that clients hear of no changes that are none."""
         place = place_of(SERVER)
         snapshots.keep("m", AnswerKey(place, Era.LEGACY, SHARED), ListKind.TOOL.method, (page("a"),))
         snapshots.keep("m", AnswerKey(place, Era.MODERN, MODERN), ListKind.TOOL.method, (page("b"),))
@@ -150,7 +152,7 @@ class KnownTests:
     def test_recalled(
         self, server_lists: ServerLists, snapshots: Snapshots, era: Era, handshake: str
     ) -> None:
-        """What was not known, and has come on record since, is found by whoever asks for that; no view changes."""
+        """A list that came on record since is found by a reader that asks for it; no view changes."""
         assert names(server_lists, handshake) is None
         snapshots.keep("m", AnswerKey(place_of(SERVER), era, handshake), ListKind.TOOL.method, (page("a"),))
         generation = server_lists.generation
@@ -183,10 +185,10 @@ class KnownTests:
 
 
 class NewsTests:
-    """Who hears of what has changed."""
+    """Listeners hear of lists that have changed."""
 
     def test_changed(self, server_lists: ServerLists, news: list[Any]) -> None:
-        """What a server says has changed holds until it is asked, and is told once."""
+        """A list that its server calls changed holds until it is asked for, and is told once."""
         server_lists.learn(SERVER, ListKind.TOOL, [page("a")])
         news.clear()
         server_lists.changed(SERVER, NEWS)
@@ -213,7 +215,7 @@ class NewsTests:
         assert names(server_lists) == ["a", "b"]
 
     def test_index(self, server_lists: ServerLists) -> None:
-        """Whoever keeps an index hears of every change."""
+        """A listener that keeps an index hears of every change."""
         heard: list[Any] = []
         server_lists.on_change.append(lambda *what: heard.append(what))
         server_lists.learn(SERVER, ListKind.TOOL, [page("a")], "one")

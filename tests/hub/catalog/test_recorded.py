@@ -111,7 +111,7 @@ class RestTests:
         assert slot.introduction is None
 
     def test_a_server_that_an_operator_switches(self, home: Home) -> None:
-        """It is not answered for while it is off, whatever its entry says."""
+        """The gateway does not answer for a server that is off, whatever its entry says."""
         gateway = known(home)
         client, _ = arrive(gateway)
         gateway.health.disable("shared")
@@ -136,7 +136,7 @@ class RestTests:
         assert len(gateway.launcher.children) == 1
 
     def test_while_it_starts(self, home: Home) -> None:
-        """Who comes while a child starts does not wait for it."""
+        """A client that comes while a child starts does not wait for the child."""
         gateway = known(home)
         gateway.launcher.hello = None
         client, _ = arrive(gateway)
@@ -158,7 +158,7 @@ class RestTests:
         assert gateway.launcher.children == []
 
     def test_a_session_that_is_back_with_a_subscription(self, home: Home) -> None:
-        """Somebody who is subscribed needs the server, and gets it at once."""
+        """A session that is subscribed needs the server, and gets it at once."""
         gateway = home.start()
         client, _ = arrive(gateway)
         client.call(1, "resources/subscribe", uri="a:b")
@@ -171,7 +171,7 @@ class RestTests:
 
 
 class WhoTests:
-    """Who is given an answer again."""
+    """Clients that are given a recorded answer, and clients that are not."""
 
     def test_the_same_capabilities(self, home: Home) -> None:
         """A client with a child of its own is answered if it says of itself what the former one said."""
@@ -205,7 +205,7 @@ class WhoTests:
         [{"command": ("other",)}, {"cwd": "/tmp"}, {"env": {"NEW": "1"}}, {"credential": "another"}],
     )
     def test_another_launch(self, home: Home, change: dict[str, Any]) -> None:
-        """What was launched in another way, or with other credentials, has answered nothing yet."""
+        """A server launched in another way, or with other credentials, has answered nothing yet."""
         home.more = (ServerSpec("m", ("run",), {"A": "1"}, "/", share=Share.GLOBAL, credential="one"),)
         known(home, "m")
         home.more = (evolve(home.more[0], **change),)
@@ -224,7 +224,7 @@ class WhoTests:
         assert b"hush" not in b"".join(each.read_bytes() for each in home.path.rglob("*.json"))
 
     def test_another_kind_of_client(self, home: Home) -> None:
-        """What a server says to clients that offer something else is asked of it once, and on record from then on."""
+        """A server is asked once for clients that offer something else; from then on the answer is on record."""
         home.more = (ServerSpec("auto", ("run",), {}, "/", share=Share.AUTO, title="auto"),)
         gateway = known(home, "auto")
         arrive(gateway, "auto", capabilities={"roots": {}})
@@ -255,7 +255,7 @@ class RequestTests:
         assert len(gateway.child.asked("tools/list")) == 1
 
     def test_an_answer_to_such_a_request_is_not_kept(self, home: Home) -> None:
-        """What was answered to somebody who said more is not for others."""
+        """An answer to a request with further parameters is not for others."""
         gateway = home.start()
         client, _ = arrive(gateway)
         client.call(1, "tools/list", filter="a")
@@ -288,7 +288,7 @@ class RequestTests:
         assert ask(arrive(home.start())[0]) is None
 
     def test_an_error_is_not_kept(self, home: Home) -> None:
-        """What a server refuses now it may do another time."""
+        """A server's error is not kept: another time it may answer."""
         gateway = home.start()
         client, _ = arrive(gateway)
         client.call(1, "tools/list")
@@ -318,7 +318,7 @@ class RequestTests:
         assert len(gateway.child.asked("logging/setLevel")) == 1
 
     def test_a_subscription_starts_it(self, home: Home) -> None:
-        """Who subscribes needs the server."""
+        """A subscription needs the server, and starts it."""
         gateway = known(home)
         client, _ = arrive(gateway)
         assert ask(client, "resources/subscribe", uri="a:b") is None
@@ -329,7 +329,7 @@ class ChangeTests:
     """Lists that do not stay as they are."""
 
     def test_a_list_that_has_changed_is_dropped(self, home: Home) -> None:
-        """What its server says is not true any more is not given to anybody, until it was asked for again."""
+        """A list that its server calls changed is given to no client, until it was asked for again."""
         gateway = home.start()
         client, _ = arrive(gateway)
         answered(client, gateway.child, TOOLS)
@@ -362,7 +362,7 @@ class ChangeTests:
             assert [one.own for one in tools] == ["echo", "add"]
 
     def test_a_later_list_counts(self, home: Home) -> None:
-        """What is answered after a change is not outdone by what was answered before."""
+        """An answer from before a change does not replace one from after it."""
         gateway = home.start()
         client, other = arrive(gateway)[0], arrive(gateway)[0]
         client.call(1, "tools/list")
@@ -418,7 +418,7 @@ class ChangeTests:
         assert [each.heard is not None and each.heard.events for each in heard] == [[CHANGED], []]
 
     def test_the_same_list(self, home: Home) -> None:
-        """Nobody is told of a list that is the same, however it is cut into pages."""
+        """Clients hear nothing of a list that is the same, however it is cut into pages."""
         gateway = known(home)
         client, _ = arrive(gateway)
         ears = gateway.listen(client)
@@ -461,7 +461,7 @@ class ChangeTests:
         assert len(gateway.child.asked("tools/list")) == 1
 
     def test_it_is_asked_once(self, home: Home) -> None:
-        """Who comes back to the child that answered is not asked for again."""
+        """A child that has answered is not asked again for a client that comes back to it."""
         gateway = known(home)
         client, _ = arrive(gateway)
         ask(client)
@@ -522,7 +522,7 @@ class EraTests:
         assert client.heard is None
 
     def test_a_modern_client_that_listens(self, modern: Home) -> None:
-        """Whoever listens is told when what it was given is not so."""
+        """A client that listens hears when the list that it was given is out of date."""
         gateway = modern.start()
         client = gateway.client("m")
         post(client, request(2, "tools/list"))
@@ -573,7 +573,7 @@ class EraTests:
 
 
 class MemoryTests:
-    """What is held, and when it is written."""
+    """Snapshots in memory, and when they are written."""
 
     def test_nothing_is_read_before_somebody_comes(self, home: Home) -> None:
         """A gateway that starts reads no catalog, and lets go of one that nobody asks for."""
@@ -665,7 +665,7 @@ VALUES = st.recursive(
 
 
 class SameTests:
-    """What is given again is what was said."""
+    """A snapshot is given again as it was heard."""
 
     @given(
         tools=st.lists(st.dictionaries(TEXT, VALUES, max_size=4), max_size=4),

@@ -1,4 +1,4 @@
-"""What is wrong with the gateway as a whole, as it is told to whoever looks at its health."""
+"""Faults of the gateway as a whole, as its health shows them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def faults(lack: str = "", *problems: str, is_disabled: bool = False) -> Faults:
 
 
 class FaultTests:
-    """What is found."""
+    """Faults that are found."""
 
     def test_none(self) -> None:
         """Where all is well, health says so in the words that older gateways have for it."""

@@ -1,4 +1,4 @@
-"""What befalls servers, what is done about it, and what is shown."""
+"""Failures of servers, the gateway's measures against them, and what it shows."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def gateway() -> MemoryGateway:
 
 
 def shown(gateway: MemoryGateway, name: str = "shared") -> dict[str, Any]:
-    """What ``GET /health`` says of a server."""
+    """The server in the answer to ``GET /health``."""
     backends = json.loads(json.dumps(gateway.census.health()))["backends"]
     found: dict[str, Any] = next(each for each in backends if each["name"] == name)
     return found
@@ -70,7 +70,7 @@ class RestartTests:
     """A child that ends unexpectedly."""
 
     def test_somebody_uses_it(self, gateway: MemoryGateway) -> None:
-        """It is started again after five seconds, and that is seen."""
+        """A child with a session is started again after five seconds, which is shown."""
         gateway.session()
         gateway.child.exit(1)
         body = shown(gateway)
@@ -86,7 +86,7 @@ class RestartTests:
         assert (body["restart_count"], body["mtbf_seconds"]) == (1, 0)
 
     def test_nobody_uses_it(self, gateway: MemoryGateway) -> None:
-        """It stays away until somebody comes."""
+        """A child that nobody uses stays away until a client comes."""
         client = gateway.client()
         client.call(1)
         gateway.child.exit(1)
@@ -98,7 +98,7 @@ class RestartTests:
         assert len(gateway.launcher.children) == 2
 
     def test_whoever_used_it_leaves(self, gateway: MemoryGateway) -> None:
-        """Nothing is started for those who have left meanwhile."""
+        """A child is not started again for sessions that have ended meanwhile."""
         client = gateway.session()
         gateway.child.exit(1)
         client.ask(b"", "DELETE")
@@ -144,7 +144,7 @@ class RestartTests:
         assert (body["restart_count"], body["mtbf_seconds"], body["uptime_seconds"]) == (2, 100, 40)
 
     def test_a_failed_start(self, gateway: MemoryGateway) -> None:
-        """It is an error until the next try."""
+        """A failed start is an error until the next try."""
         gateway.launcher.hello = None
         client = gateway.client("own")
         client.call(0, "initialize", protocolVersion="2025-06-18")
@@ -185,7 +185,7 @@ class RestartTests:
         assert status(gateway) == "running"
 
     def test_a_start_that_fails_unasked(self, gateway: MemoryGateway) -> None:
-        """It is tried again, ever more slowly."""
+        """A start that fails unasked is tried again, ever more slowly."""
         gateway.session()
         gateway.child.exit(1)
         gateway.launcher.refuses = gateway.launcher.is_passing = True
@@ -197,7 +197,7 @@ class RestartTests:
         assert status(gateway) == "running"
 
     def test_no_secrets(self) -> None:
-        """What a server says of its secrets is not shown."""
+        """Secrets in a server's words are not shown."""
         gateway = MemoryGateway(more=(spec("leaky"),))
         gateway.launcher.hello = None
         gateway.client("leaky").call(0, "initialize", protocolVersion="2025-06-18")
@@ -261,7 +261,9 @@ class LoginTests:
         assert error(client)["data"]["url"] == "u"
 
     def test_nothing_is_tried(self) -> None:
-        """It is no failure: nothing is counted, nothing is tried again, and every call is answered at once."""
+        """A login that is missing is no failure: it is not counted, not tried again, and every call is
+        answered at once.
+        """
         gateway, _ = self.make()
         for _ in range(20):
             client = gateway.client()
@@ -332,14 +334,14 @@ class BreakerTests:
         )
 
     def test_a_session_is_refused_too(self, gateway: MemoryGateway) -> None:
-        """Whoever wants to begin one hears the same."""
+        """A client that begins a session is refused the same."""
         crash(gateway, 6)
         client = gateway.client()
         client.call(0, "initialize", protocolVersion="2025-06-18")
         assert "circuit breaker" in error(client)["message"]
 
     def test_no_sibling_is_started(self) -> None:
-        """Nobody goes round it to find something out about the server."""
+        """No sibling is started past an open breaker to find something out about the server."""
         gateway = MemoryGateway(more=(evolve(spec("open"), share=Share.AUTO),))
         client = gateway.client("open")
         for _ in range(6):
@@ -407,7 +409,7 @@ class BreakerTests:
         assert len(gateway.launcher.children) == 8
 
     def test_a_try_in_vain(self, gateway: MemoryGateway) -> None:
-        """It doubles the wait, and nobody else is let through meanwhile."""
+        """A try in vain doubles the wait, and no other caller is let through meanwhile."""
         crash(gateway, 6)
         gateway.tick(300)
         gateway.launcher.hello = None
@@ -432,7 +434,7 @@ class BreakerTests:
         assert len(gateway.launcher.children) == children + 1
 
     def test_beside_the_try(self) -> None:
-        """Whoever else comes while the one try is under way hears of it; one that is called off is still to be had."""
+        """A caller beside the one try under way is told of it; a try that is called off can be had again."""
         gateway = MemoryGateway(circuit=Circuit(restarts=1))
         gateway.launcher.refuses = True
         gateway.client("own").call(0, "initialize", protocolVersion="2025-06-18")
@@ -478,7 +480,7 @@ class BreakerTests:
             gateway.health.reset("nobody")
 
     def test_a_reset_ends_the_pause(self, gateway: MemoryGateway) -> None:
-        """Whoever only looks at a server that has failed waits for its back-off, and after a reset not at all."""
+        """A probe of a server that has failed waits for its back-off, and after a reset not at all."""
         server = gateway.dispatcher.servers["shared"]
         gateway.launcher.hello = None
         gateway.client().call(1)
@@ -491,7 +493,7 @@ class BreakerTests:
         assert gateway.health.pause(server) is None
 
     def test_a_reset_counts_from_zero(self, gateway: MemoryGateway) -> None:
-        """What a server has done before its circuit was reset is counted no more: restarts, nor the back-off."""
+        """A reset of the circuit ends the count of restarts, and the back-off."""
         gateway.session()
         for wait in (5, 10):
             gateway.child.exit(1)
@@ -507,7 +509,7 @@ class BreakerTests:
         assert shown(gateway)["restart_count"] == 1
 
     def test_never(self) -> None:
-        """It can be told never to open."""
+        """A breaker can be configured never to open."""
         gateway = MemoryGateway(circuit=Circuit(restarts=0))
         crash(gateway, 50, healthy=False)
         assert status(gateway) == "stopped"
@@ -527,7 +529,7 @@ class WorkspaceTests:
     """One server, run for several workspaces."""
 
     def test_each_for_itself(self, gateway: MemoryGateway) -> None:
-        """What fails in one workspace, or with one set of credentials, is no reason to give up another."""
+        """A failure in one workspace, or with one set of credentials, is no reason to give up another."""
         here, there = (evolve(gateway.dispatcher.server("shared"), workspace=each) for each in ("/a", "/b"))
         for _ in range(5):
             gateway.health.record(here).breaker.failed(0)
@@ -621,7 +623,7 @@ class PingTests:
         assert len(gateway.child.asked("ping")) <= 9 + 7
 
     def test_an_error_is_an_answer(self, gateway: MemoryGateway) -> None:
-        """Whoever does not know what a ping is lives."""
+        """A child that answers a ping with an error lives."""
         for nth in range(1, 10):
             request = self.until_asked(gateway, nth)
             refusal = {"code": -32601, "message": "Method not found"}
@@ -639,7 +641,7 @@ class PingTests:
         assert (body["status"], body["last_error"]) == ("running", "")
 
     def test_three_in_a_row(self, gateway: MemoryGateway) -> None:
-        """It is killed and started again; calls are served by the new one."""
+        """A child that misses three pings is killed and started again; calls are served by the new one."""
         self.until_asked(gateway, MISSES_LIMIT)
         assert not gateway.child.is_killed
         gateway.tick(PATIENCE_TICKS)
@@ -710,7 +712,7 @@ class PingTests:
         assert gateway.child.is_killed
 
     def test_learned_from_a_successor(self, gateway: MemoryGateway) -> None:
-        """What two children in a row do not answer is no sickness of the server's other children either."""
+        """A ping that two children in a row do not answer is no sickness of the server's other children either."""
         gateway.session("own")
         gateway.tick(200)
         gateway.child.exit(-9)
@@ -720,7 +722,7 @@ class PingTests:
         assert not gateway.child.is_killed
 
     def test_the_modern_era(self) -> None:
-        """It has no ping."""
+        """A server of the modern era is not pinged."""
         gateway = MemoryGateway(ping_s=1.0, more=(spec("modern", protocol=Era.MODERN),))
         gateway.launcher.eras["modern"] = (Era.MODERN,)
         gateway.session("modern")
@@ -741,7 +743,7 @@ class PingTests:
         assert all(each.asked("ping") for each in gateway.launcher.children)
 
     def test_a_child_that_does_not_read(self, gateway: MemoryGateway) -> None:
-        """Nothing can be sent to it, so it does not answer either."""
+        """A child that does not read can be sent nothing, and so need not answer either."""
         gateway.child.is_stopping = True  # its stdin takes nothing
         gateway.tick(100)
         assert status(gateway) == "running"
@@ -816,13 +818,13 @@ class UnreachableTests:
         assert len(gateway.launcher.children) == 1
 
     def test_back(self, gateway: MemoryGateway, world: MemoryWorld) -> None:
-        """It is started as soon as something answers."""
+        """A server is started as soon as something answers at its address."""
         world.answers = True
         gateway.tick(60)
         assert status(gateway, "far") == "running"
 
     def test_a_call_tries_at_once(self, gateway: MemoryGateway, world: MemoryWorld) -> None:
-        """It need not wait for a look; if it fails too, the looks go on, and no breaker opens."""
+        """A call need not wait for a look; if it fails too, the looks go on, and no breaker opens."""
         gateway.launcher.hello = None
         client = gateway.client("far")
         for _ in range(10):
@@ -898,7 +900,7 @@ class StuckTests:
         assert waiting.heard is None
 
     def test_an_old_child_that_does_not_go(self) -> None:
-        """Whoever waits for the end of a child that is being replaced waits a minute at most."""
+        """A caller waits a minute at most for the end of a child that is being replaced."""
         gateway = MemoryGateway(more=(spec("old", lazy=Lazy(uptime_s=60)),))
         gateway.session("old")
         old = gateway.child
@@ -992,7 +994,7 @@ class LazyTests:
         assert gateway.child.is_stopping
 
     def test_a_child_of_one_session(self) -> None:
-        """It lives as long as its session."""
+        """A child of one session lives as long as the session."""
         gateway = self.gateway(idle_s=60)
         gateway.session("mine")
         gateway.tick(1000)
@@ -1026,7 +1028,7 @@ class LazyTests:
         assert not gateway.child.is_stopping
 
     def test_memory_of_a_server_that_nobody_uses(self) -> None:
-        """It is only stopped."""
+        """A large child that nobody uses is only stopped."""
         world = MemoryWorld()
         gateway = self.gateway(world, ram_bytes=2**20)
         client = gateway.client("lazy")
@@ -1063,7 +1065,9 @@ class BeginTests:
     """Servers that do not wait until they are needed."""
 
     def test_prewarm(self) -> None:
-        """It is started with the gateway, once; if it ends, it waits for the first who needs it."""
+        """A prewarmed child is started with the gateway, once; if it ends, it waits for the first client that
+        needs it.
+        """
         gateway = MemoryGateway(more=(spec("warm", lazy=Lazy(prewarm=True)),))
         gateway.health.begin(gateway.settings.servers)
         (child,) = gateway.launcher.children
@@ -1116,7 +1120,7 @@ class BeginTests:
         assert shown(gateway, "modern")["running_eras"] == ["modern"]
 
     def test_eager(self) -> None:
-        """It is started with the gateway and kept up, though nobody uses it."""
+        """An eager child is started with the gateway and kept up, though nobody uses it."""
         gateway = MemoryGateway(more=(spec("eager", lazy=Lazy(enabled=False, idle_s=10)),))
         gateway.health.begin(gateway.settings.servers)
         gateway.tick(100)

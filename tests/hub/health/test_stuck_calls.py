@@ -82,13 +82,13 @@ class Hall:
                 child.answer(each, {})
 
     def shown(self, name: str = "shared") -> dict[str, Any]:
-        """What ``GET /health`` says of a server."""
+        """The server in the answer to ``GET /health``."""
         backends = json.loads(json.dumps(self.gateway.census.health()))["backends"]
         found: dict[str, Any] = next(each for each in backends if each["name"] == name)
         return found
 
     def why(self, name: str = "shared") -> dict[str, Any]:
-        """What is said of how a server is."""
+        """The diagnosis of a server."""
         why = Diagnoser(self.gateway.dispatcher, self.gateway.health, self.gateway.hub.tapes, tuple)
         found: dict[str, Any] = json.loads(json.dumps(why.tell(name)))
         return found
@@ -110,7 +110,7 @@ def answered(client: Client) -> Any:
 
 
 def tool_answer(gateway: MemoryGateway, child: MemoryChild, client: Client) -> Any:
-    """What a client is answered that calls a tool, by a child that answers."""
+    """The result of a client's call of a tool, by a child that answers."""
     client.call(77, name="works")
     child.answer(child.asked("tools/call")[-1], {"content": []})
     return answered(client)["result"]
@@ -136,7 +136,7 @@ class StoppedTests:
         assert not child.is_stopping
 
     def test_without_pings(self) -> None:
-        """It is seen where nothing is pinged, too."""
+        """A stopped process is seen where nothing is pinged, too."""
         hall = Hall(ping_s=0)
         hall.gateway.session().call(1)
         hall.world.activities[hall.gateway.child.pid] = ProcessActivity(is_stopped=True, cpu_s=1.0)
@@ -178,7 +178,7 @@ class SilentTests:
         assert child.is_stopping
 
     def test_the_calls_own_limit(self, hall: Hall) -> None:
-        """It holds for the call, whoever has it."""
+        """The time limit of a call holds, whichever child has it."""
         client, child = hall.stuck("limited")
         assert answered(client) is None
         hall.pass_time(200)
@@ -198,7 +198,7 @@ class SilentTests:
         assert hall.gateway.child.asked("tools/call") == []
 
     def test_calls_that_it_does_not_know_of(self, hall: Hall) -> None:
-        """What waited for other calls of its session goes to the next process."""
+        """Calls that wait for other calls of their session go to the next process."""
         client = hall.gateway.session()
         for number in range(70):
             hall.gateway.client(**client.headers).call(number)
@@ -227,7 +227,7 @@ class SilentTests:
         assert child.received[-1]["error"]["code"] == -32601
 
     def test_told_and_shown(self, hall: Hall) -> None:
-        """It is in the log, in the server's history and numbers, and both processes are shown."""
+        """A stuck child is in the log, in the server's history and numbers, and both processes are shown."""
         with capturedLogs() as logs:
             _, child = hall.stuck()
         (event,) = [each for each in logs if each.get("event") == "server.stuck"]
@@ -239,7 +239,7 @@ class SilentTests:
         assert "server.stuck" in happenings
 
     def test_subscriptions(self, hall: Hall) -> None:
-        """What its sessions are subscribed to, the next process is asked for."""
+        """The next process is asked for the resources that its sessions are subscribed to."""
         client = hall.gateway.session()
         client.call(5, "resources/subscribe", uri="a://b")
         hall.gateway.child.answer(hall.gateway.child.asked("resources/subscribe")[0], {})
@@ -297,7 +297,7 @@ class WorkingTests:
         assert len(hall.gateway.launcher.children) == 1
 
     def test_the_modern_era(self, hall: Hall) -> None:
-        """It has no ping: who answers ``server/discover`` is there."""
+        """A modern server has no ping: a child that answers ``server/discover`` is there."""
         hall.gateway.session("modern").call(1)
         hall.pass_time(600)
         assert hall.world.looks
@@ -315,7 +315,7 @@ class WorkingTests:
         assert len(hall.gateway.launcher.children) == 1
 
     def test_nothing_to_do(self, hall: Hall) -> None:
-        """Nothing is read of the processes of those that have no calls, or have just said something."""
+        """The gateway does not look at processes that have no calls, or have just answered."""
         client = hall.gateway.session()
         for number in range(10):
             client.call(number)
@@ -419,14 +419,14 @@ class LongCallTests:
         assert hall.why()["ok"]
 
     def test_why_it_may_have_one_process(self, hall: Hall) -> None:
-        """It is the first thing that is said of such a server, with what helps."""
+        """A stuck child is the first cause in the diagnosis of such a server, with a remedy."""
         hall.stuck("single")
         first = hall.why("single")["advice"][0]
         assert (first["cause"], first["trouble"]) == ("stuck", True)
         assert first["do"].startswith("mcpgateway servers restart single")
 
     def test_what_never_ends(self, hall: Hall) -> None:
-        """What listens is no call that takes long."""
+        """A request that listens is no call that takes long."""
         hall.gateway.session("modern")
         hall.pass_time(600)
         assert hall.shown("modern")["long_calls"] == []
@@ -442,13 +442,13 @@ class EndTests:
         assert all(each.is_stopping for each in (child, hall.gateway.child))
 
     def test_another_definition(self, hall: Hall) -> None:
-        """Nothing of the former one is left."""
+        """No child of the former definition is left."""
         _, child = hall.stuck()
         hall.gateway.edit("shared", command=("other",))
         assert child.is_stopping
 
     def test_the_gateway_stops(self, hall: Hall) -> None:
-        """It waits until nothing is left."""
+        """The gateway waits until no stuck child is left."""
         _, child = hall.stuck()
         child.lingers = Deferred()
         closed = hall.gateway.dispatcher.close()
@@ -457,7 +457,7 @@ class EndTests:
         assert closed.called
 
     def test_it_ends_by_itself(self, hall: Hall) -> None:
-        """Whoever waits for it hears of it, and the process in its place goes on."""
+        """A caller of a stuck child hears of its end, and the process in its place goes on."""
         client, child = hall.stuck()
         child.exit(1)
         assert "shared ended before it answered (exit code 1)" in answered(client)["error"]["message"]

@@ -34,7 +34,7 @@ TOOLS = [
 
 
 class Disk:
-    """What processes have written, as the test says."""
+    """Bytes that processes have written, as the test says."""
 
     def __init__(self) -> None:
         self.bytes: dict[int, int] = {}
@@ -154,7 +154,7 @@ class LimitTests:
         assert "wait for their turn" in last.heard.json["error"]["message"]
 
     def test_hot(self) -> None:
-        """What waits goes at once when the entry lets it."""
+        """Waiting calls go at once when the entry lets them."""
         gateway = gateway_of(Concurrency(1))
         for each in sessions(gateway, 3):
             each.call(1, name="look")
@@ -275,7 +275,7 @@ class EndTests:
 
 
 class ProgressTests:
-    """What a client hears meanwhile."""
+    """Progress that a client hears while its call waits."""
 
     def test_says_so(self) -> None:
         """A client that gave a token is told what its call waits for, in values that those of the server exceed."""
@@ -395,7 +395,7 @@ class EvidenceTests:
         assert len(calls(gateway.child)) == 2
 
     def test_slow_is_over(self) -> None:
-        """What has kept the others waiting no more ends as others do: they are looked at again."""
+        """Calls that kept others waiting are looked at again when they end as others do."""
         gateway, (first, second) = self.begin(Disk(), 2)
         first.call(1, name="other")
         gateway.tick(PATIENCE_TICKS + 1)
@@ -461,7 +461,7 @@ class EvidenceTests:
         "more", [{"reach": Container("some/image")}, {"command": ("docker", "run", "-i", "some/image")}]
     )
     def test_container(self, more: dict[str, Any]) -> None:
-        """What runs in a container cannot be watched, and is taken for something that writes."""
+        """A server in a container cannot be watched, and is taken for one that writes."""
         command = more.pop("command", ("run",))
         server = ServerSpec("s", command, {}, "/", share=Share.GLOBAL, protocol=Era.LEGACY, title="s", **more)
         gateway = MemoryGateway(more=(server,), written=Disk())
@@ -606,7 +606,7 @@ class ManyChildrenTests:
         assert calls(kept) == ["add", "add", "look"]
 
     def test_what_is_under_way(self) -> None:
-        """What another child is still asked is answered by it before it ends, and what it is about to say is heard."""
+        """A child beside the kept one answers its calls before it ends, and its questions are still heard."""
         disk = Disk()
         gateway = gateway_of(None, disk)
         one, two = self.come(gateway, {"roots": {}}), self.come(gateway, {"sampling": {}})
@@ -645,7 +645,7 @@ class ManyChildrenTests:
         assert calls(first) == ["add", "add"]
 
     def test_known_by_its_name(self) -> None:
-        """What a server calls itself may say that it may have one child only, when several have been started."""
+        """A server's own name can show that it may have one child only, when several have been started."""
         gateway = gateway_of(None, Disk(), share=Share.AUTO, looks=True)
         gateway.launcher.hello = None
         one, two = gateway.client("s"), gateway.client("s")

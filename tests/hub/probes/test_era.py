@@ -129,7 +129,7 @@ class ProbeTests:
         assert probes(gateway) == 0
 
     def test_an_entry_against_the_record(self) -> None:
-        """What the entry says goes before what was found out."""
+        """The protocol of an entry goes before the record of the server."""
         store = Journal(":memory:", lambda: 0.0)
         ask(gateway_of(LEGACY, MODERN, store=store))
         gateway = gateway_of(LEGACY, MODERN, store=store, protocol=LEGACY)
@@ -260,7 +260,9 @@ class RoadTests:
     def test_to_a_legacy_server(
         self, bridge: Bridge, *, discovered: bool, called: bool, is_own: bool
     ) -> None:
-        """What is not native is offered only where that is wanted, and served to who needs it unless it is off."""
+        """The other era is offered only where the entry wants it, and served to clients that need it unless
+        it is off.
+        """
         gateway = (
             gateway_of(
                 LEGACY, own_bridge=bridge, bridge=Bridge.OFF if bridge is not Bridge.OFF else Bridge.ALWAYS
@@ -359,7 +361,7 @@ class ChangeTests:
         assert gateway.dispatcher.eras.known(gateway.dispatcher.server("s")).modern is False
 
     def test_a_wrong_pin(self) -> None:
-        """What an entry says is not doubted; the refusal is told, once."""
+        """An entry's protocol is not doubted; the refusal is told, once."""
         gateway = gateway_of(LEGACY, protocol=MODERN)
         client = ask(gateway)
         assert "refused" in reply(client)["error"]["message"]
@@ -384,7 +386,9 @@ class SingleTests:
 
     @pytest.mark.parametrize("is_known", [True, False])
     def test_a_modern_client_beside_a_legacy_child(self, *, is_known: bool) -> None:
-        """It is offered its era, and served by the child that runs; nothing else is started, no probe either."""
+        """A modern client is offered its era, and served by the child that runs; no other child is started,
+        no probe either.
+        """
         gateway = self.met() if is_known else self.single()
         initialize(gateway)
         for method in ("server/discover", "prompts/list"):
@@ -396,7 +400,7 @@ class SingleTests:
         assert child.asked("initialize")
 
     def test_a_legacy_client_beside_a_modern_child(self) -> None:
-        """It begins its session with the child that runs."""
+        """A legacy client begins its session with the child that runs."""
         gateway = self.met()
         ask(gateway)
         client = gateway.client("s")
@@ -408,7 +412,7 @@ class SingleTests:
         assert not child.asked("initialize")
 
     def test_after_that_child(self) -> None:
-        """Whoever comes next decides which era the next child speaks, and open sessions follow."""
+        """The next client decides which era the next child speaks, and open sessions follow."""
         gateway = self.met()
         client = gateway.client("s")
         client.initialize(protocolVersion="2025-06-18")

@@ -23,7 +23,7 @@ def gateway() -> MemoryGateway:
 
 @pytest.fixture
 def events() -> Iterator[list[Any]]:
-    """What is logged."""
+    """The events that are logged."""
     with capturedLogs() as logged:
         yield logged
 
@@ -97,7 +97,7 @@ class MoveTests:
         assert sum(each.get("event") == "server.locked" for each in events) == 1
 
     def test_a_database(self, gateway: MemoryGateway, events: list[Any]) -> None:
-        """What processes fight for is no reason to start more; the log says once that it was seen."""
+        """A database that processes fight for is no reason to start more; the log says once that it was seen."""
         client = come(gateway, 2)
         for _ in range(2):
             fail(gateway, client, "database is locked")
@@ -123,7 +123,7 @@ class MoveTests:
         assert not reason(gateway)
 
     def test_an_entry_that_says_how_it_is_shared(self, gateway: MemoryGateway) -> None:
-        """What its entry says is not changed."""
+        """The sharing that an entry sets is not changed."""
         client = [gateway.session() for _ in range(2)][-1]
         fail(gateway, client)
         assert gateway.dispatcher.pool.scope(gateway.dispatcher.server("shared")) is Share.GLOBAL

@@ -53,7 +53,7 @@ class TwoClientsTests:
     """The first two clients of a server that keeps state."""
 
     def test_apart(self) -> None:
-        """They get a child each, though nothing was known of the server when they came."""
+        """The two clients get a child each, though the server was new when they came."""
         gateway = gateway_of()
         first, second = begin(gateway), begin(gateway)
         assert first.heard is None
@@ -119,7 +119,7 @@ class TwoClientsTests:
 
 
 class RecordTests:
-    """What was found out is found out once."""
+    """The sharing of a server is found out once."""
 
     @pytest.mark.parametrize("tools", [STATEFUL, PLAIN])
     def test_next_start(self, tools: list[dict[str, str]]) -> None:

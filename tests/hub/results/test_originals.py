@@ -40,7 +40,7 @@ class Worker:
 
 
 def fired(deferred: Deferred[Any]) -> Any:
-    """What a Deferred has fired with."""
+    """The result that a Deferred has fired with."""
     results: list[Any] = []
     deferred.addBoth(results.append)
     (result,) = results
@@ -81,7 +81,7 @@ def house(tmp_path: Path) -> House:
 
 
 class KeepingTests:
-    """What is kept, and for whom."""
+    """Originals that are kept, and the principals that they are kept for."""
 
     def test_found_again(self, house: House) -> None:
         """An original comes back byte for byte, for whoever it was kept for and for nobody else."""
@@ -113,7 +113,7 @@ class KeepingTests:
         assert house.vault.known("me", ORIGINAL + b" ") is None
 
     def test_a_restart(self, house: House) -> None:
-        """What was kept is there for the next gateway; what is damaged or half-written is removed."""
+        """An original that was kept is there for the next gateway; a damaged or half-written file is removed."""
         ref, other = house.keep(), house.keep(b"{}", "you")
         (house.directory / "r_damaged.result").write_bytes(b"\x00nonsense")
         (house.directory / ".r_half.result.7.abc").write_bytes(b"half")
@@ -135,7 +135,7 @@ class KeepingTests:
         assert ref_of("file:///x") is None
 
     def test_with_the_token(self, house: House) -> None:
-        """Whoever has the token sees those of the clients that need none, and not the other way."""
+        """The bearer of the token sees the originals of clients that need none, and not the other way."""
         ours, theirs = house.keep(principal="token"), house.keep(principal="local")
         assert house.vault.find(theirs, "token") == ORIGINAL
         assert [each.ref for each in house.vault.listed("token")] == [theirs, ours]
@@ -180,7 +180,7 @@ class DiskTests:
     """A disk that does not do what it should."""
 
     def test_it_cannot_be_written(self, house: House) -> None:
-        """What cannot be written is not kept, which is said once."""
+        """An original that cannot be written is not kept, which is said once."""
         house.directory.write_text("a file in its place")
         with capturedLogs() as events:
             for _ in range(2):
@@ -188,7 +188,7 @@ class DiskTests:
         assert [each["event"] for each in events] == ["result.unkept"]
 
     def test_it_cannot_be_read(self, house: House) -> None:
-        """What cannot be read any more is not found."""
+        """An original that cannot be read any more is not found."""
         ref, other = house.keep(), house.keep(b"{}")
         (house.directory / f"{ref}.result").write_bytes(b"{}\nrubbish")
         (house.directory / f"{other}.result").unlink()
@@ -213,7 +213,7 @@ class DiskTests:
 
 
 class WorkTests:
-    """What takes its time is done elsewhere."""
+    """Work that takes its time is done elsewhere."""
 
     def test_large_ones(self, house: House) -> None:
         """A large original is written, read and paged where that holds nobody up."""

@@ -64,7 +64,7 @@ def desk(tmp_path: Path) -> Desk:
 
 
 class ShieldingTests:
-    """What becomes of answers."""
+    """Answers that are shortened, and answers that pass."""
 
     def test_too_much(self, desk: Desk) -> None:
         """A large result is shortened, its original kept for its caller, and what that saves is counted."""
@@ -79,7 +79,7 @@ class ShieldingTests:
         assert desk.vault.listed("me")[0].made_by == "docs__search"
 
     def test_the_gateway_s_own(self, desk: Desk) -> None:
-        """What one of the gateway's own tools answers is shortened too, and kept for whoever has called it."""
+        """A result of one of the gateway's own tools is shortened too, and its original kept for the caller."""
         result = desk.answer({"result": LARGE}, item=None)["result"]
         assert json.loads(desk.vault.find(result["_ref"], "me")) == LARGE
         assert desk.saved[0][0] == ""
@@ -107,7 +107,7 @@ class ShieldingTests:
         assert desk.saved == []
 
     def test_a_bad_disk(self, desk: Desk) -> None:
-        """What cannot be kept is not cut."""
+        """A result whose original cannot be kept is not cut."""
         desk.directory.write_text("a file in its place")
         with capturedLogs():
             assert desk.answer({"result": LARGE})["result"] == LARGE
@@ -152,6 +152,6 @@ class MaskingTests:
         assert desk.answer({"result": plain}, Level.OFF)["result"] == plain
 
     def test_off_by_default(self, desk: Desk) -> None:
-        """Nothing is masked unless it is asked for."""
+        """A result is not masked unless the settings ask for it."""
         result = {"content": [{"type": "text", "text": "swordfish-7"}]}
         assert desk.answer({"result": result})["result"] == result
