@@ -12,7 +12,7 @@ from mcpgateway.config.problems import Problems
 from mcpgateway.config.section import Key, Section
 from mcpgateway.errors import ConfigError, InvalidParams
 
-SAID = Section(
+CLASSIFICATION = Section(
     "A classification",
     [
         Key("mode", Choice(SHARES), "How widely the server is shared."),
@@ -41,13 +41,13 @@ def read_classification(
     found: dict[str, Classification] = {}
     for place in document.root().members():
         own = Problems()
-        said = tried(SAID, place, own)
+        values = tried(CLASSIFICATION, place, own)
         problems.soften(own, "it is ignored")
         if not own:
             settings = {
-                "share": said.get("mode"),
-                "timeout_s": said.get("requestTimeout", default_timeout_s),
-                "concurrency": said.get("concurrency"),
+                "share": values.get("mode"),
+                "timeout_s": values.get("requestTimeout", default_timeout_s),
+                "concurrency": values.get("concurrency"),
             }
             found[place.key] = {name: each for name, each in settings.items() if each is not None}
     return found
@@ -62,14 +62,14 @@ def classifying(
 
     :raise InvalidParams: a value is invalid for its key.
     """
-    said = {**dict.fromkeys(unset), **values}
-    if not said or not said.keys() <= PLACES.keys():
+    changes = {**dict.fromkeys(unset), **values}
+    if not changes or not changes.keys() <= PLACES.keys():
         return None
-    for key_path, value in said.items():
-        key = SAID.keys[PLACES[key_path]]
+    for key_path, value in changes.items():
+        key = CLASSIFICATION.keys[PLACES[key_path]]
         if value is not None and not _may_be(key, value):
             raise InvalidParams(f"{'.'.join(key_path)}: found {value!r}", f"allowed: {key.kind.words}")
-    return {PLACES[key_path]: value for key_path, value in said.items()}
+    return {PLACES[key_path]: value for key_path, value in changes.items()}
 
 
 def _may_be(key: Key, value: Any) -> bool:

@@ -61,8 +61,8 @@ def _reading(value: Any) -> Reading:
         return Reading(Dialect.DAEMONS, "it is a list of servers", is_top=True)
     found: Mapping[str, Any] = value if isinstance(value, Mapping) else {}
     is_top = _is_top(found)
-    said = found.get(KEY)
-    marked = next((each for each in Dialect if each.value == said), None)
+    declared = found.get(KEY)
+    marked = next((each for each in Dialect if each.value == declared), None)
     if marked is not None:
         return Reading(marked, f"{KEY} says so", is_top=is_top)
     if is_top:

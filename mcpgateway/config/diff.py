@@ -104,7 +104,7 @@ def compare(before: Settings, after: Settings) -> Change:
     """Return the difference of two configurations, whose servers are matched by their names."""
     former = {each.name: each for each in before.servers}
     wanted = {each.name for each in after.servers}
-    servers = tuple(_kept(former.get(each.name), each) for each in after.servers)
+    servers = tuple(_former_if_equal(former.get(each.name), each) for each in after.servers)
     pairs = [(former[each.name], each) for each in servers if each.name in former]
     others = [name for name in PARTS if getattr(before, name) != getattr(after, name)]
     return Change(
@@ -131,7 +131,7 @@ def runs_alike(before: ServerSpec, after: ServerSpec) -> bool:
     return set(LIVE).issuperset(_differing(before, after))
 
 
-def _kept(former: ServerSpec | None, found: ServerSpec) -> ServerSpec:
+def _former_if_equal(former: ServerSpec | None, found: ServerSpec) -> ServerSpec:
     return former if former == found and former is not None else found
 
 

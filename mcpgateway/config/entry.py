@@ -44,9 +44,9 @@ from mcpgateway.config.section import (
     keyed,
     keys_of,
     overlaid,
-    said_of,
     same,
     setting,
+    settings_in,
     settings_of,
 )
 
@@ -91,15 +91,15 @@ class Origin(Struct, frozen=True):
         return self.scope is Scope.NATIVE
 
 
-def _variables(said: Mapping[str, Any]) -> dict[str, str]:
-    return {**said.get("environment", {}), **said.get("env", {})}
+def _variables(section: Mapping[str, Any]) -> dict[str, str]:
+    return {**section.get("environment", {}), **section.get("env", {})}
 
 
 @frozen(eq=False, repr=False, kw_only=True)
 class Entry(ServerSettings):
     """A server as one file defines it.
 
-    :ivar said: the names of the settings that the file has; classification files may set the others.
+    :ivar explicit: the names of the settings that the file has; classification files may set the others.
     :ivar transport: the transport that the entry names; None leaves it to the URL.
     :ivar rest_headers: the headers for the server's own REST API, where nothing else in the entry takes headers.
     :ivar enrolled_as: the name under which a client's file uses the server already, or "".
@@ -140,7 +140,7 @@ class Entry(ServerSettings):
         value="",
     )
     enrolled_as: str = ""
-    said: frozenset[str] = frozenset()
+    explicit: frozenset[str] = frozenset()
 
     @property
     def has_process(self) -> bool:
@@ -228,26 +228,28 @@ def read_program(place: Place, origin: Origin, problems: Problems) -> Entry | No
     """Read a server of a client's own file; None where its entry is not enough to run it."""
     before = len(problems.errors)
     found = CLIENT_KEYS.read(place, problems)
-    said = {"env": {}, "env_policy": origin.env_policy, **said_of(Entry, found)}
-    reached = read_reach(found, place, said["env"], problems)
+    members = {"env": {}, "env_policy": origin.env_policy, **settings_in(Entry, found)}
+    reached = read_reach(found, place, members["env"], problems)
     if reached is None or len(problems.errors) > before:
         return None
-    return Entry(title=place.key, origin=origin, place=place, argv=reached.argv, reach=reached.reach, **said)
+    return Entry(
+        title=place.key, origin=origin, place=place, argv=reached.argv, reach=reached.reach, **members
+    )
 
 
 def read_server(title: str, place: Place, origin: Origin, problems: Problems) -> Entry | None:
     """Read a server of a configuration of the gateway; None where it cannot be used, as the problems say."""
     before = len(problems.errors)
     found = SERVER.read(place, problems)
-    said = {"env": {}, "env_policy": origin.env_policy, **said_of(Entry, found)}
-    reached = read_reach(found, place, said["env"], problems)
+    members = {"env": {}, "env_policy": origin.env_policy, **settings_in(Entry, found)}
+    reached = read_reach(found, place, members["env"], problems)
     if reached is None or len(problems.errors) > before:
         return None
     _warn_of_replicas(found, place, problems)
     settings = {
-        **said,
+        **members,
         "lazy": _lazy(found.get("lazy"), is_flat=origin.is_flat),
-        **_projects(found, said["env"]),
+        **_projects(found, members["env"]),
     }
     return Entry(
         title=title,
@@ -257,7 +259,7 @@ def read_server(title: str, place: Place, origin: Origin, problems: Problems) ->
         reach=reached.reach,
         transport=reached.transport,
         rest_headers=_rest_headers(found, reached.reach, place, problems),
-        said=frozenset(said.keys() & settings_of(ServerSettings).keys()),
+        explicit=frozenset(members.keys() & settings_of(ServerSettings).keys()),
         **settings,
     )
 
@@ -287,9 +289,9 @@ def _warn_of_replicas(found: Mapping[str, Any], place: Place, problems: Problems
 def _lazy(found: Any, *, is_flat: bool) -> Lazy:
     if found is None:
         return Lazy(enabled=not is_flat)
-    said: Mapping[str, Any] = found if isinstance(found, dict) else {"enabled": found}
-    enabled = said.get("enabled", not is_flat)
-    return evolve(overlaid(S004_LAZY if is_flat and enabled else Lazy(), said), enabled=enabled)
+    section: Mapping[str, Any] = found if isinstance(found, dict) else {"enabled": found}
+    enabled = section.get("enabled", not is_flat)
+    return evolve(overlaid(S004_LAZY if is_flat and enabled else Lazy(), section), enabled=enabled)
 
 
 def _projects(found: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any]:

@@ -149,12 +149,12 @@ def for_children(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def beyond(own: Mapping[str, str], said: Mapping[str, str]) -> dict[str, str]:
+def beyond(own: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:
     """Return variables, with those that decide about programs, directories and peers from the user's own files only.
 
     :param own: the variables without those of a checked out directory.
     """
-    return {name: each for name, each in said.items() if not _decides(name)} | {
+    return {name: each for name, each in variables.items() if not _decides(name)} | {
         name: each for name, each in own.items() if _decides(name)
     }
 

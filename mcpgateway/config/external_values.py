@@ -105,8 +105,12 @@ def _refused(name: str, native: Native) -> tuple[str, str]:
 def _texts_of(native: Native, documents: Iterable[Document]) -> Iterator[tuple[str, Place]]:
     """Iterate over all texts that may hold external values."""
     for listed in native.servers.values():
-        said = listed.place.value
-        if isinstance(said, dict) and said.get("enabled") is not False and said.get("disabled") is not True:
+        definition = listed.place.value
+        if (
+            isinstance(definition, dict)
+            and definition.get("enabled") is not False
+            and definition.get("disabled") is not True
+        ):
             yield from _texts(listed.place)
     for document in documents:
         root = document.root()

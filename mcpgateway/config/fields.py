@@ -329,12 +329,12 @@ class Either(FrozenRecord, frozen=True):
     """A value of the first of several kinds that has its shape (text, list, mapping, truth value)."""
 
     kinds: Mapping[type, Kind]
-    said: str = ""
+    allowed: str = ""
 
     @property
     def words(self) -> str:
         """The allowed values, for people."""
-        return self.said or ", or ".join(each.words for each in self.kinds.values())
+        return self.allowed or ", or ".join(each.words for each in self.kinds.values())
 
     def read(self, place: Place, problems: Problems) -> Any:
         """Read the value as the kind its shape says."""
@@ -403,12 +403,12 @@ class EnvPolicyKind(FrozenRecord, frozen=True):
 
     def read(self, place: Place, problems: Problems) -> EnvPolicy:
         """Read a policy."""
-        said = texts(place) if isinstance(place.value, list) else (text(place),)
+        words = texts(place) if isinstance(place.value, list) else (text(place),)
         known = {each.value: each for each in Inherited}
-        chosen = [each for each in said if each in known]
-        names = [each for each in said if each not in known]
+        chosen = [each for each in words if each in known]
+        names = [each for each in words if each not in known]
         is_word = isinstance(place.value, str) and not chosen
-        if is_word or len(chosen) > 1 or not said or not all(map(POLICY_NAME.fullmatch, names)):
+        if is_word or len(chosen) > 1 or not words or not all(map(POLICY_NAME.fullmatch, names)):
             raise place.wrong(self.words)
         return EnvPolicy(
             known[chosen[0]] if chosen else Inherited.LISTED,

@@ -249,22 +249,22 @@ def _workspaces(
 
 
 def _by_name(place: Place, found: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], Place]]:
-    for name, said in found.items():
-        yield name, {"path": said} if isinstance(said, str) else said, place.at(name)
+    for name, definition in found.items():
+        yield name, {"path": definition} if isinstance(definition, str) else definition, place.at(name)
 
 
 def _projects(
     root: Place, found: Mapping[str, Any], problems: Problems
 ) -> Iterator[tuple[str, Mapping[str, Any], Place]]:
     """Iterate over the projects of a file; one that has a name only is a warning."""
-    place, said = root.at("projects"), found.get("projects", {})
-    if isinstance(said, Mapping):
-        yield from _by_name(place, said)
+    place, projects = root.at("projects"), found.get("projects", {})
+    if isinstance(projects, Mapping):
+        yield from _by_name(place, projects)
         return
     items = list(place.items())
-    if len(items) != len(said):
+    if len(items) != len(projects):
         return  # one of them could not be read, which is an error already
-    for each, one in zip(items, said, strict=True):
+    for each, one in zip(items, projects, strict=True):
         value: Mapping[str, Any] = {"path": one} if isinstance(one, str) else one
         path = str(value.get("path", ""))
         name = str(value.get("name") or path.rstrip("/").rpartition("/")[2])

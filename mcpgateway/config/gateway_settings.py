@@ -64,18 +64,18 @@ class PublicUrl(FrozenRecord, frozen=True):
         """Read a URL, without a slash at its end."""
         from urllib.parse import urlsplit
 
-        said = text(place).strip()
-        if not said:
+        url = text(place).strip()
+        if not url:
             return ""
         try:
-            parts = urlsplit(said)
+            parts = urlsplit(url)
             has_port = parts.port is None or parts.port > 0
         except ValueError:
             raise place.wrong(self.words) from None
-        plain = said.isascii() and said.isprintable() and not set(said) & set(" \\@?#\"'<>")
+        plain = url.isascii() and url.isprintable() and not set(url) & set(" \\@?#\"'<>")
         if not (plain and parts.scheme in ("http", "https") and parts.hostname and has_port):
             raise place.wrong(self.words)
-        return said.rstrip("/")
+        return url.rstrip("/")
 
     def json(self) -> dict[str, Any]:
         """Return the JSON Schema of such URLs."""
@@ -223,10 +223,10 @@ class TraceSettings:
 TRACE = Section("Following calls", keys_of(TraceSettings))
 
 
-def _limits(said: Mapping[str, Any]) -> Mapping[str, Any]:
+def _limits(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the section ``limits``, with ``drain`` of older files, which stands beside it."""
-    limits: Mapping[str, Any] = said.get("limits", {})
-    older = {key: said[key] for key in ("drain", "drain_ms") if key in said}
+    limits: Mapping[str, Any] = values.get("limits", {})
+    older = {key: values[key] for key in ("drain", "drain_ms") if key in values}
     return limits if limits.keys() & {"drain", "drain_ms"} else {**older, **limits}
 
 
@@ -463,8 +463,8 @@ MANHOLE_SOCKET = Key(
 )
 
 
-def _path(said: Mapping[str, Any]) -> str:
-    return said["socket"] if isinstance(said["socket"], str) else ""
+def _path(values: Mapping[str, Any]) -> str:
+    return values["socket"] if isinstance(values["socket"], str) else ""
 
 
 @frozen
@@ -474,7 +474,7 @@ class ManholeSettings:
     :ivar path: the path of the socket; empty: ``manhole.sock`` in the home.
     """
 
-    socket: bool = keyed(MANHOLE_SOCKET, value=False, read=lambda said: bool(said["socket"]))
+    socket: bool = keyed(MANHOLE_SOCKET, value=False, read=lambda values: bool(values["socket"]))
     path: str = keyed(MANHOLE_SOCKET, value="", read=_path)
     ssh_port: int = setting(
         "ssh_port",

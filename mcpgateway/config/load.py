@@ -225,13 +225,13 @@ def _profiles(native: Native, blueprints: Mapping[str, Blueprint]) -> dict[str, 
         return tuple(each.name for each in blueprints.values() if each.entry.origin.profile == name)
 
     return {
-        name: Profile(name, _capabilities(said), served(name), said.get("env", {}))
-        for name, said in native.profiles.items()
+        name: Profile(name, _capabilities(profile), served(name), profile.get("env", {}))
+        for name, profile in native.profiles.items()
     }
 
 
-def _capabilities(said: Mapping[str, Any]) -> tuple[str, ...]:
-    found = said.get("capabilities", ())
+def _capabilities(profile: Mapping[str, Any]) -> tuple[str, ...]:
+    found = profile.get("capabilities", ())
     return tuple(found if isinstance(found, tuple) else found.get("include", ()))
 
 

@@ -39,8 +39,8 @@ class Blueprint:
             return True  # it gets all variables of a workspace
         reach = astuple(entry.reach) if entry.reach else ()
         own = (entry.rest_url, entry.rest_headers, entry.health)
-        said = repr((entry.argv, entry.env, entry.cwd, reach, entry.inject, own))
-        return "$" in said or "{env:" in said
+        text = repr((entry.argv, entry.env, entry.cwd, reach, entry.inject, own))
+        return "$" in text or "{env:" in text
 
 
 class Assembled(FrozenRecord, frozen=True):
@@ -109,16 +109,16 @@ def names_of(entries: Sequence[Entry], world: World) -> tuple[str, ...]:
     Entries of two projects never are one server: each is offered to the clients of its project.  An entry of a project
     that equals one outside of all projects is that server.  that equals one outside of all projects is that server.
     """
-    said = [(each, _definition(each, world)) for each in entries]
+    definitions = [(each, _definition(each, world)) for each in entries]
     everybodys = {
         (slug(each.title), definition)
-        for each, definition in said
+        for each, definition in definitions
         if not each.origin.project and each.enabled
     }
     return assign(
         [
             _candidate(each, definition, is_apart=(slug(each.title), definition) not in everybodys)
-            for each, definition in said
+            for each, definition in definitions
         ]
     )
 
@@ -175,17 +175,17 @@ def _report_left_out(entry: Entry, limit: int, problems: Problems) -> None:
 
 
 def _warn_of_names(name: str, entry: Entry, server: ServerSpec, problems: Problems) -> None:
-    said = []
+    warnings = []
     if name != entry.title:
-        said.append(f"is served under the name {name}")
+        warnings.append(f"is served under the name {name}")
     if name in RESERVED_AFTER_MCP:
-        said.append(f"/mcp/{name} is a path of the gateway's own; use /{name}/mcp")
+        warnings.append(f"/mcp/{name} is a path of the gateway's own; use /{name}/mcp")
     if name in RESERVED_BEFORE_MCP:
-        said.append(f"/{name}/mcp is a path of the gateway's own; use /mcp/{name}")
+        warnings.append(f"/{name}/mcp is a path of the gateway's own; use /mcp/{name}")
     if server.interactive and server.share is Share.GLOBAL:
-        said.append(
+        warnings.append(
             "each session gets a process of its own in spite of share: global, because a server with interactive: true"
             " has to know whom it asks"
         )
-    for each in said:
+    for each in warnings:
         problems.warn(entry.where(), each)

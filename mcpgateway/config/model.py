@@ -117,7 +117,7 @@ class Lazy:
         WholeNumber(0, 2**24),
         "Megabytes of memory, of all its processes, beyond which it is replaced; 0: any.",
         0,
-        read=lambda said: said["maxRamMb"] * MIB,
+        read=lambda values: values["maxRamMb"] * MIB,
     )
     uptime_s: float = setting(
         "maxUptimeMs", Duration("ms"), "Milliseconds after which it is replaced; 0: never.", 0
@@ -196,12 +196,12 @@ SHIELD_KEY = Key(
 )
 
 
-def _is_enabled(said: Mapping[str, bool]) -> bool:
-    return said.get("enabled", True) and not said.get("disabled", False)
+def _is_enabled(values: Mapping[str, bool]) -> bool:
+    return values.get("enabled", True) and not values.get("disabled", False)
 
 
-def _parts_of_shield(said: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = said["shield"]
+def _parts_of_shield(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = values["shield"]
     return found if isinstance(found, dict) else {"level": found}
 
 
@@ -389,10 +389,10 @@ class ServerSettings:
         is_harmless=True,
     )
     shield: Level | None = keyed(
-        SHIELD_KEY, value=None, read=lambda said: _parts_of_shield(said).get("level")
+        SHIELD_KEY, value=None, read=lambda values: _parts_of_shield(values).get("level")
     )
     shield_tools: Mapping[str, Level] = keyed(
-        SHIELD_KEY, value={}, read=lambda said: _parts_of_shield(said).get("tools", {})
+        SHIELD_KEY, value={}, read=lambda values: _parts_of_shield(values).get("tools", {})
     )
 
 

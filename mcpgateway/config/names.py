@@ -72,10 +72,10 @@ def assign(candidates: Sequence[Candidate]) -> tuple[str, ...]:
             if each is bare:
                 names[_key(each)] = name
             else:
-                crowded.append((_wish(name, each), each))
+                crowded.append((_wanted_name(name, each), each))
     taken = {*pins, *names.values()}
-    for wish, each in sorted(crowded, key=lambda pair: (pair[0], _order(pair[1]))):
-        names[_key(each)] = _free(wish, taken)
+    for wanted, each in sorted(crowded, key=lambda pair: (pair[0], _order(pair[1]))):
+        names[_key(each)] = _free(wanted, taken)
     return tuple(_pin_of(each, pins) or names[_key(each)] for each in candidates)
 
 
@@ -124,15 +124,15 @@ def _bare(leaders: list[Candidate]) -> Candidate | None:
     return leaders[0] if leaders[0].keeps or len(rivals) <= 1 else None
 
 
-def _wish(name: str, candidate: Candidate) -> str:
+def _wanted_name(name: str, candidate: Candidate) -> str:
     directory = candidate.project.rstrip("/").rpartition("/")[2]
     return f"{name}-{slug(directory)}"[:NAME_CHARACTERS].strip("-") if directory else name
 
 
-def _free(wish: str, taken: set[str]) -> str:
-    name, number = wish, 2
+def _free(wanted: str, taken: set[str]) -> str:
+    name, number = wanted, 2
     while name in taken:
         tail = f"-{number}"
-        name, number = wish[: NAME_CHARACTERS - len(tail)] + tail, number + 1
+        name, number = wanted[: NAME_CHARACTERS - len(tail)] + tail, number + 1
     taken.add(name)
     return name

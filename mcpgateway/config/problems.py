@@ -44,8 +44,8 @@ class Problem(Struct, frozen=True):
 
     def __str__(self) -> str:
         """Return the problem on one line."""
-        said = f"found {self.found}; expected {self.allowed}" if self.allowed else self.found
-        return f"{self.where}: {said}; {self.hint}" if self.hint else f"{self.where}: {said}"
+        text = f"found {self.found}; expected {self.allowed}" if self.allowed else self.found
+        return f"{self.where}: {text}; {self.hint}" if self.hint else f"{self.where}: {text}"
 
 
 class Wrong(ConfigError):

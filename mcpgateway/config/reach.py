@@ -23,7 +23,7 @@ from mcpgateway.config.reach_settings import (
     RestTool,
     Transport,
 )
-from mcpgateway.config.section import said_of
+from mcpgateway.config.section import settings_in
 
 PROGRAM_TYPES = ("stdio", "local")
 LOOPBACK = "127.0.0.1"
@@ -128,22 +128,22 @@ def _remote(
         key = "transport" if "transport" in found else "type"
         problems.append(place.at(key).wrong("a transport for a url, or a command instead of the url").problem)
         return None
-    said = {**said_of(Remote, found), "url": url, "headers": read_headers(found, place, problems)}
-    return EntryReach((), Remote(**said), transport)
+    members = {**settings_in(Remote, found), "url": url, "headers": read_headers(found, place, problems)}
+    return EntryReach((), Remote(**members), transport)
 
 
 def read_headers(found: Mapping[str, Any], place: Place, problems: Problems) -> dict[str, str]:
     """Return the headers of every request to a URL, with the token of ``auth``."""
-    said: dict[str, str] = found.get("headers", {})
-    for name in said:
+    headers: dict[str, str] = found.get("headers", {})
+    for name in headers:
         why = refused_header(name)
         if why:
             problems.error(place.at("headers").at(name).where, why)
     token = found.get("auth", {}).get("token")
     if token is None:
-        return said
-    rest = {name: value for name, value in said.items() if name.lower() != "authorization"}
-    if len(rest) != len(said):
+        return headers
+    rest = {name: value for name, value in headers.items() if name.lower() != "authorization"}
+    if len(rest) != len(headers):
         problems.append(place.at("auth").wrong_secret("either a token or a header Authorization").problem)
     return {**rest, "Authorization": f"Bearer {token}"}
 
@@ -154,16 +154,16 @@ def _docker(
     if any(key in found for key in URL_KEYS):
         problems.append(place.at("docker").wrong_secret("either docker or a url, not both").problem)
         return None
-    said = found["docker"] if isinstance(found["docker"], dict) else {"image": found["docker"]}
-    if "image" not in said:
+    section = found["docker"] if isinstance(found["docker"], dict) else {"image": found["docker"]}
+    if "image" not in section:
         if not place.at("docker").has("image"):
             problems.append(place.at("docker").at("image").wrong("the image").problem)
         return None
     # By name only: the engine gets the values in its own environment, so that no list of processes shows them.
     given = tuple(word for name in sorted(env) for word in ("-e", name))
-    options = (*said.get("options", ()), *given)
-    container = Container(**{**said_of(Container, said), "options": options})
-    return EntryReach(argv_of(said) + argv_of(found), container)
+    options = (*section.get("options", ()), *given)
+    container = Container(**{**settings_in(Container, section), "options": options})
+    return EntryReach(argv_of(section) + argv_of(found), container)
 
 
 def _rest(found: Mapping[str, Any], place: Place, problems: Problems) -> EntryReach:
@@ -171,8 +171,8 @@ def _rest(found: Mapping[str, Any], place: Place, problems: Problems) -> EntryRe
     read: tuple[RestTool, ...] = ()
     if tools.value is not None:
         read = _tools(tools, problems)
-    said = {**said_of(Rest, found), "headers": read_headers(found, place, problems), "tools": read}
-    return EntryReach((), Rest(**said))
+    members = {**settings_in(Rest, found), "headers": read_headers(found, place, problems), "tools": read}
+    return EntryReach((), Rest(**members))
 
 
 def _tools(place: Place, problems: Problems) -> tuple[RestTool, ...]:
@@ -199,7 +199,7 @@ def _tool(place: Place, problems: Problems) -> RestTool | None:
         problems.append(place.at(key).wrong(f"the {key} of the tool").problem)
     if missing or not {"name", "path"} <= found.keys():
         return None
-    tool = RestTool(**said_of(RestTool, found))
+    tool = RestTool(**settings_in(RestTool, found))
     in_path = parameters(tool.path)
     bare: dict[str, Any] = {
         "type": "object",

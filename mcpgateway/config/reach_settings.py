@@ -23,7 +23,17 @@ from mcpgateway.config.fields import (
     Tree,
     WholeNumber,
 )
-from mcpgateway.config.section import Counts, Expansion, Key, Section, keyed, keys_of, said_of, same, setting
+from mcpgateway.config.section import (
+    Counts,
+    Expansion,
+    Key,
+    Section,
+    keyed,
+    keys_of,
+    same,
+    setting,
+    settings_in,
+)
 
 PROGRAM = Either(
     {str: FILLED, list: ArgumentList(least=1)}, "a program, or a list of a program and its arguments"
@@ -86,7 +96,7 @@ class OAuth:
         "What is asked for.",
         also=(same("scope", Texts(), "scopes"),),
         value=(),
-        read=lambda said: tuple(word for each in next(iter(said.values())) for word in each.split()),
+        read=lambda values: tuple(word for each in next(iter(values.values())) for word in each.split()),
         expansion=Expansion.TEXT,
     )
     authorization_server: str = setting(
@@ -117,11 +127,11 @@ AUTH = Section(
 )
 
 
-def _oauth(said: Mapping[str, Any]) -> OAuth | None:
-    found = said["oauth"]
+def _oauth(values: Mapping[str, Any]) -> OAuth | None:
+    found = values["oauth"]
     if found is False:
         return None
-    return OAuth(**said_of(OAuth, found if isinstance(found, dict) else {}))
+    return OAuth(**settings_in(OAuth, found if isinstance(found, dict) else {}))
 
 
 HEADERS = Key(
@@ -198,7 +208,7 @@ class Remote:
                 counts=Counts.NEW_PROCESS,
             ),
         ),
-        read=lambda said: said.get("insecure", False) or not said.get("tls_verify", True),
+        read=lambda values: values.get("insecure", False) or not values.get("tls_verify", True),
         counts=Counts.NEW_PROCESS,
     )
     is_guess: bool = False
@@ -369,7 +379,7 @@ class Rest:
         "Which operations of the description are offered as tools: those that every list here has a place for; what"
         " begins with ``!`` is left out. Without it, all.",
         value=ALL_OPERATIONS,
-        read=lambda said: Operations(**said["operations"]),
+        read=lambda values: Operations(**values["operations"]),
         is_ours=True,
         counts=Counts.NEW_PROCESS,
     )

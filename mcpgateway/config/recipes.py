@@ -142,11 +142,11 @@ class Recipe:
         made |= {key: _deep(each, values) for key, each in self.keys.items()}
         return {**made, "env": env} if env and self.program else made
 
-    def _values(self, said: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
-        _refuse_strange("value", said, [each.name for each in self.values])
+    def _values(self, values: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+        _refuse_strange("value", values, [each.name for each in self.values])
         found: dict[str, Sequence[str]] = {}
         for need in self.values:
-            given = said.get(need.name, ())
+            given = values.get(need.name, ())
             if not given and need.default is not None:
                 given = (need.default,)
             if not given and need.required:
@@ -200,33 +200,33 @@ class MissingVariables(InvalidParams):
 
 def read_recipes(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Recipe]:
     """Return the recipes of the shipped catalogue, by name."""
-    return {name: _shipped(name, said) for name, said in found.items()}
+    return {name: _shipped(name, definition) for name, definition in found.items()}
 
 
-def _shipped(name: str, said: Mapping[str, Any]) -> Recipe:
-    base = of_package(said["package"], name) if "package" in said else Recipe(name)
-    keys = {key: said[key] for key in ("url", "headers", "oauth", "share") if key in said}
+def _shipped(name: str, definition: Mapping[str, Any]) -> Recipe:
+    base = of_package(definition["package"], name) if "package" in definition else Recipe(name)
+    keys = {key: definition[key] for key in ("url", "headers", "oauth", "share") if key in definition}
     return evolve(
         base,
-        title=said.get("title", name),
-        about=said.get("about", ""),
-        homepage=said.get("homepage", ""),
-        quirks=said.get("quirks", ""),
-        tags=tuple(said.get("tags", ())),
-        program=tuple(said["command"]) if "command" in said else base.program,
-        groups=tuple(_group(each) for each in said.get("args", ())),
+        title=definition.get("title", name),
+        about=definition.get("about", ""),
+        homepage=definition.get("homepage", ""),
+        quirks=definition.get("quirks", ""),
+        tags=tuple(definition.get("tags", ())),
+        program=tuple(definition["command"]) if "command" in definition else base.program,
+        groups=tuple(_group(each) for each in definition.get("args", ())),
         keys=keys,
-        values=_needs(said.get("values", {})),
-        variables=_needs(said.get("env", {})),
+        values=_needs(definition.get("values", {})),
+        variables=_needs(definition.get("env", {})),
         is_strict=True,
     )
 
 
-def _group(said: str | list[str]) -> WordGroup:
-    return WordGroup((said,)) if isinstance(said, str) else WordGroup(tuple(said), is_optional=True)
+def _group(words: str | list[str]) -> WordGroup:
+    return WordGroup((words,)) if isinstance(words, str) else WordGroup(tuple(words), is_optional=True)
 
 
-def _needs(said: Mapping[str, Mapping[str, Any]]) -> tuple[Need, ...]:
+def _needs(definitions: Mapping[str, Mapping[str, Any]]) -> tuple[Need, ...]:
     return tuple(
         Need(
             name,
@@ -235,7 +235,7 @@ def _needs(said: Mapping[str, Mapping[str, Any]]) -> tuple[Need, ...]:
             each.get("secret", False),
             is_path=each.get("format") == "filepath",
         )
-        for name, each in said.items()
+        for name, each in definitions.items()
     )
 
 
@@ -275,8 +275,8 @@ def name_of(package: str) -> str:
     return re.sub("_{2,}", "_", slug(bare))
 
 
-def _refuse_strange(what: str, said: Iterable[str], known: Sequence[str]) -> None:
-    for name in said:
+def _refuse_strange(what: str, names: Iterable[str], known: Sequence[str]) -> None:
+    for name in names:
         if name not in known:
             near = get_close_matches(name, known, n=1)
             meant = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known) or 'none'}"

@@ -66,9 +66,9 @@ INPUT_MARKS = ("format", "placeholder", "choices", "isRequired", "isSecret", "va
 def is_server_json(found: Mapping[str, Any]) -> bool:
     """True if a mapping is such a description, bare or as in a registry's answer."""
     inner = found.get("server")
-    said = inner if isinstance(inner, dict) else found
-    return isinstance(said.get("name"), str) and any(
-        isinstance(said.get(key), list) for key in ("packages", "remotes")
+    server = inner if isinstance(inner, dict) else found
+    return isinstance(server.get("name"), str) and any(
+        isinstance(server.get(key), list) for key in ("packages", "remotes")
     )
 
 
@@ -79,10 +79,10 @@ def of_server_json(found: Mapping[str, Any], prefer: str = "") -> Recipe:
     :raise InvalidParams: the server cannot be run from here, or the description is malformed.
     """
     inner = found.get("server")
-    said = inner if isinstance(inner, dict) else found
-    title = _text(said, "name")
+    server = inner if isinstance(inner, dict) else found
+    title = _text(server, "name")
     refusals: list[str] = []
-    for kind, way in _ways(said):
+    for kind, way in _ways(server):
         if prefer and prefer != kind:
             continue
         try:
@@ -92,9 +92,9 @@ def of_server_json(found: Mapping[str, Any], prefer: str = "") -> Recipe:
             continue
         return evolve(
             recipe,
-            title=str(said.get("title") or title),
-            about=str(said.get("description") or ""),
-            homepage=str(said.get("websiteUrl") or said.get("website_url") or ""),
+            title=str(server.get("title") or title),
+            about=str(server.get("description") or ""),
+            homepage=str(server.get("websiteUrl") or server.get("website_url") or ""),
             name=name_of(title),
             is_strict=True,
         )
@@ -104,13 +104,13 @@ def of_server_json(found: Mapping[str, Any], prefer: str = "") -> Recipe:
     )
 
 
-def _ways(said: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    packages = [(str(_get(each, "registryType") or ""), each) for each in _listed(said, "packages")]
+def _ways(server: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    packages = [(str(_get(each, "registryType") or ""), each) for each in _listed(server, "packages")]
     known = [kind for kind in WAYS for pair in packages if pair[0] == kind]
     order = [*dict.fromkeys(known), *(kind for kind, _ in packages if kind not in WAYS)]
     for kind in dict.fromkeys(order):
         yield from (pair for pair in packages if pair[0] == kind)
-    for each in _listed(said, "remotes"):
+    for each in _listed(server, "remotes"):
         yield REMOTE, each
 
 
@@ -122,20 +122,20 @@ class _Reading:
     variables: dict[str, Need] = field(factory=dict)
     fixed: dict[str, str] = field(factory=dict)
 
-    def variable(self, said: Mapping[str, Any]) -> None:
+    def variable(self, declared: Mapping[str, Any]) -> None:
         """Add a variable of the environment that the server takes."""
-        name = _text(said, "name")
+        name = _text(declared, "name")
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             raise InvalidParams(f"'{printable(name)}' is no name of a variable")
-        if said.get("value") is not None:
-            self.fixed[name] = self.template(said)
+        if declared.get("value") is not None:
+            self.fixed[name] = self.template(declared)
         else:
-            self.variables[name] = _need(name, said)
+            self.variables[name] = _need(name, declared)
 
-    def template(self, said: Mapping[str, Any]) -> str:
+    def template(self, declared: Mapping[str, Any]) -> str:
         """Return the text of an input with a value, and add the inputs within it."""
-        text = escaped(_text(said, "value"))
-        inputs = said.get("variables")
+        text = escaped(_text(declared, "value"))
+        inputs = declared.get("variables")
         known = inputs if isinstance(inputs, dict) else {}
 
         def asked(found: re.Match[str]) -> str:
@@ -145,53 +145,53 @@ class _Reading:
 
         return PLACEHOLDER.sub(asked, text)
 
-    def ask(self, name: str, said: Mapping[str, Any]) -> str:
+    def ask(self, name: str, declared: Mapping[str, Any]) -> str:
         """Return the placeholder of an input, its value, or the variable of a secret."""
-        if said.get("value") is not None:
-            return escaped(_text(said, "value"))
-        if _get(said, "isSecret") is True:
+        if declared.get("value") is not None:
+            return escaped(_text(declared, "value"))
+        if _get(declared, "isSecret") is True:
             variable = re.sub(r"\W", "_", name).upper()
-            self.variables.setdefault(variable, _need(variable, said))
+            self.variables.setdefault(variable, _need(variable, declared))
             return f"${{{variable}}}"
         name = re.sub(r"[^\w.-]", "-", name)
         name = name if PLACEHOLDER.fullmatch(f"{{{name}}}") else f"value-{name}"
-        self.values.setdefault(name, _need(name, said))
+        self.values.setdefault(name, _need(name, declared))
         return f"{{{name}}}"
 
-    def argument(self, said: Mapping[str, Any], index: int) -> WordGroup:
+    def argument(self, declared: Mapping[str, Any], index: int) -> WordGroup:
         """Return the words of one argument of a command line."""
-        if said.get("type") == "named":
-            option = escaped(_text(said, "name"))
-            if said.get("value") is not None:
-                return WordGroup((option, self.template(said)))
-            if "default" not in said and not any(_get(said, each) for each in INPUT_MARKS):
+        if declared.get("type") == "named":
+            option = escaped(_text(declared, "name"))
+            if declared.get("value") is not None:
+                return WordGroup((option, self.template(declared)))
+            if "default" not in declared and not any(_get(declared, each) for each in INPUT_MARKS):
                 return WordGroup((option,))
-            return WordGroup((option, self.ask(option.lstrip("-"), said)), is_optional=True)
-        if said.get("value") is not None:
-            return WordGroup((self.template(said),))
-        name = _get(said, "valueHint") or said.get("name")
-        return WordGroup((self.ask(str(name or f"argument-{index}"), said),), is_optional=True)
+            return WordGroup((option, self.ask(option.lstrip("-"), declared)), is_optional=True)
+        if declared.get("value") is not None:
+            return WordGroup((self.template(declared),))
+        name = _get(declared, "valueHint") or declared.get("name")
+        return WordGroup((self.ask(str(name or f"argument-{index}"), declared),), is_optional=True)
 
 
-def _package(kind: str, said: Mapping[str, Any]) -> Recipe:
+def _package(kind: str, package: Mapping[str, Any]) -> Recipe:
     if kind not in WAYS:
         raise InvalidParams(f"packages of the kind '{printable(kind)}' cannot be run here")
-    base = _get(said, "registryBaseUrl")
+    base = _get(package, "registryBaseUrl")
     if base and str(base).rstrip("/") not in USUAL_BASES.get(kind, ()):
         raise InvalidParams(f"it is fetched from '{printable(str(base))}', which is not the usual registry")
-    transport = said.get("transport")
+    transport = package.get("transport")
     spoken = transport.get("type", "stdio") if isinstance(transport, dict) else "stdio"
     if spoken != "stdio":
         raise InvalidParams(
             f"its package of {kind} speaks {printable(str(spoken))} at a port; configure it with port and transport"
         )
-    base_recipe = of_package(f"{WAYS[kind]}:{_versioned(kind, said)}")
-    runner = RUNNERS.get(str(_get(said, "runtimeHint") or ""))
+    base_recipe = of_package(f"{WAYS[kind]}:{_versioned(kind, package)}")
+    runner = RUNNERS.get(str(_get(package, "runtimeHint") or ""))
     reading = _Reading()
-    for each in _listed(said, "environmentVariables"):
+    for each in _listed(package, "environmentVariables"):
         reading.variable(each)
-    before = _groups(reading, _listed(said, "runtimeArguments"))
-    behind = _groups(reading, _listed(said, "packageArguments"))
+    before = _groups(reading, _listed(package, "runtimeArguments"))
+    behind = _groups(reading, _listed(package, "packageArguments"))
     return evolve(
         _run_by(base_recipe, runner, before),
         groups=behind,
@@ -228,8 +228,8 @@ def _check_options(runner: str, words: list[str]) -> None:
             raise InvalidParams(f"it passes '{printable(word)}' to its runner; configure it by hand")
 
 
-def _versioned(kind: str, said: Mapping[str, Any]) -> str:
-    identifier, version = _text(said, "identifier"), said.get("version")
+def _versioned(kind: str, package: Mapping[str, Any]) -> str:
+    identifier, version = _text(package, "identifier"), package.get("version")
     if version is None or version in ("", "latest"):
         return identifier
     version = str(version)
@@ -243,18 +243,18 @@ def _versioned(kind: str, said: Mapping[str, Any]) -> str:
     return identifier if has_tag else f"{identifier}:{version}"
 
 
-def _groups(reading: _Reading, said: list[Mapping[str, Any]]) -> tuple[WordGroup, ...]:
-    return tuple(reading.argument(each, index) for index, each in enumerate(said, 1))
+def _groups(reading: _Reading, arguments: list[Mapping[str, Any]]) -> tuple[WordGroup, ...]:
+    return tuple(reading.argument(each, index) for index, each in enumerate(arguments, 1))
 
 
-def _remote(title: str, said: Mapping[str, Any]) -> Recipe:
-    spoken = REMOTES.get(str(said.get("type") or _get(said, "transportType") or ""))
+def _remote(title: str, remote: Mapping[str, Any]) -> Recipe:
+    spoken = REMOTES.get(str(remote.get("type") or _get(remote, "transportType") or ""))
     if spoken is None:
-        raise InvalidParams(f"its remote is spoken with over '{printable(str(said.get('type')))}'")
+        raise InvalidParams(f"its remote is spoken with over '{printable(str(remote.get('type')))}'")
     reading = _Reading()
-    url = reading.template({"value": _text(said, "url"), "variables": said.get("variables")})
+    url = reading.template({"value": _text(remote, "url"), "variables": remote.get("variables")})
     headers = {}
-    for each in _listed(said, "headers"):
+    for each in _listed(remote, "headers"):
         name = _text(each, "name")
         if each.get("value") is not None:
             headers[name] = reading.template(each)
@@ -271,16 +271,16 @@ def _remote(title: str, said: Mapping[str, Any]) -> Recipe:
     )
 
 
-def _need(name: str, said: Mapping[str, Any]) -> Need:
-    default, choices = said.get("default"), said.get("choices")
+def _need(name: str, declared: Mapping[str, Any]) -> Need:
+    default, choices = declared.get("default"), declared.get("choices")
     return Need(
         name,
-        str(said.get("description") or ""),
-        _get(said, "isRequired") is True,
-        _get(said, "isSecret") is True,
+        str(declared.get("description") or ""),
+        _get(declared, "isRequired") is True,
+        _get(declared, "isSecret") is True,
         None if default is None else _plain(default),
         tuple(_plain(each) for each in choices) if isinstance(choices, list) else (),
-        said.get("format") == "filepath",
+        declared.get("format") == "filepath",
     )
 
 
@@ -290,14 +290,16 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-def _get(said: Mapping[str, Any], key: str) -> Any:
+def _get(members: Mapping[str, Any], key: str) -> Any:
     """Return a member, in either spelling."""
-    found = said.get(key)
-    return found if found is not None else said.get(re.sub(r"[A-Z]", lambda each: f"_{each[0].lower()}", key))
+    found = members.get(key)
+    return (
+        found if found is not None else members.get(re.sub(r"[A-Z]", lambda each: f"_{each[0].lower()}", key))
+    )
 
 
-def _text(said: Mapping[str, Any], key: str) -> str:
-    found = _get(said, key)
+def _text(members: Mapping[str, Any], key: str) -> str:
+    found = _get(members, key)
     if isinstance(found, bool | int | float) and key == "value":
         return _plain(found)
     if not isinstance(found, str) or not found.strip():
@@ -305,8 +307,8 @@ def _text(said: Mapping[str, Any], key: str) -> str:
     return found
 
 
-def _listed(said: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    found = _get(said, key)
+def _listed(members: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    found = _get(members, key)
     if found is None:
         return []
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):

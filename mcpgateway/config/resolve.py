@@ -100,10 +100,10 @@ class ServerBuilder:
         self._entry = entry
         self._world = world
         self._workspace = workspace
-        said = world.classified.get(entry.title) or world.classified.get(name) or {}
+        classified = world.classified.get(entry.title) or world.classified.get(name) or {}
         self._settings = {
             **{each: getattr(entry, each) for each in settings_of(ServerSettings)},
-            **{each: value for each, value in said.items() if each not in entry.said},
+            **{each: value for each, value in classified.items() if each not in entry.explicit},
         }
         self._share: Share = self._settings["share"]
         # Values that only a workspace has may be missing before one is known.
@@ -221,12 +221,12 @@ class ServerBuilder:
 
     def _remote(self, reach: Remote) -> Remote:
         url = self._safe(reach.url, "url", part=_origin)
-        said = self._entry.transport
+        configured = self._entry.transport
         by_look = Transport.SSE if is_sse(url) else Transport.STREAMABLE_HTTP
-        transport = said or (Transport.WEBSOCKET if url[:2].lower() == "ws" else by_look)
+        transport = configured or (Transport.WEBSOCKET if url[:2].lower() == "ws" else by_look)
         family = "websocket" if transport is Transport.WEBSOCKET else "http"
-        self._check_url(url, family if said else "any", "url")
-        is_guess = said is None and transport is Transport.STREAMABLE_HTTP
+        self._check_url(url, family if configured else "any", "url")
+        is_guess = configured is None and transport is Transport.STREAMABLE_HTTP
         return evolve(self._expanded(reach), url=url, transport=transport, is_guess=is_guess)
 
     def _proxy(self, text: str) -> str:

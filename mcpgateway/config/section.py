@@ -164,7 +164,7 @@ class Declaration(FrozenRecord, frozen=True):
         """The time when a change of the setting counts."""
         return (self.keys[0].counts if self.keys else None) or Counts.AT_ONCE
 
-    def said(self, found: Mapping[str, Any]) -> Mapping[str, Any]:
+    def values_in(self, found: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the values of its keys that a section has; of a part without a key, those of all the part's."""
         found = found.get(self.below, {}) if self.below else found
         return {key.name: found[key.name] for key in self.keys if key.name in found} if self.keys else found
@@ -234,24 +234,24 @@ def keys_of(declared: type, below: str = "") -> Iterator[Key]:
     yield from dict.fromkeys(keys)
 
 
-def said_of(declared: type, found: Mapping[str, Any], before: Any = None) -> dict[str, Any]:
+def settings_in(declared: type, found: Mapping[str, Any], before: Any = None) -> dict[str, Any]:
     """Return the settings that a section has, by the names of their fields.
 
     :param before: an instance, whose parts hold where the section does not say otherwise.
     """
-    said: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, how in settings_of(declared).items():
-        there = how.said(found)
+        there = how.values_in(found)
         if there:
             value = how.read(there)
-            said[name] = value if how.part is None else overlaid(getattr(before, name), value)
-    return said
+            values[name] = value if how.part is None else overlaid(getattr(before, name), value)
+    return values
 
 
 def overlaid(before: T, found: Mapping[str, Any]) -> T:
     """Return settings with those that a section has in the place of the former ones."""
     instance: Any = before  # mypy knows no type for the instance of any attrs class
-    changed: T = evolve(instance, **said_of(type(before), found, before))
+    changed: T = evolve(instance, **settings_in(type(before), found, before))
     return changed
 
 
@@ -280,5 +280,5 @@ def _property(key: Key) -> dict[str, Any]:
         found["anyOf"] = [*found["anyOf"], {"type": "null"}]
     elif isinstance(found.get("type"), str):
         found["type"] = [found["type"], "null"]
-    said = {"description": key.says, **found}
-    return said if key.default is None else {**said, "default": key.default}
+    schema = {"description": key.says, **found}
+    return schema if key.default is None else {**schema, "default": key.default}

@@ -127,14 +127,14 @@ SECURITY = Section("Security", [Key("auth", AUTHENTICATION, "Who may call."), *k
 SETTINGS = Section("Settings", [Key("security", SECURITY, "Who may call.")])
 
 
-def settled(said: Security, sources: Mapping[str, str], where: Where, problems: Problems) -> Security:
+def settled(security: Security, sources: Mapping[str, str], where: Where, problems: Problems) -> Security:
     """Return the section with its variables expanded; mistakes are added to the problems.
 
     :param sources: the values of the variables.
     """
-    _check_issuer(said.oauth, where, problems)
-    if not said.enabled:
-        return evolve(said, trusted_ips=(), api_keys=(), project_tokens={})
+    _check_issuer(security.oauth, where, problems)
+    if not security.enabled:
+        return evolve(security, trusted_ips=(), api_keys=(), project_tokens={})
 
     def filled(text: str) -> str:
         found = expand(text, sources)
@@ -153,21 +153,21 @@ def settled(said: Security, sources: Mapping[str, str], where: Where, problems: 
         return found.text
 
     return evolve(
-        said,
-        api_keys=tuple(filled(each) for each in said.api_keys),
-        project_tokens={filled(each): project for each, project in said.project_tokens.items()},
+        security,
+        api_keys=tuple(filled(each) for each in security.api_keys),
+        project_tokens={filled(each): project for each, project in security.project_tokens.items()},
     )
 
 
-def _check_issuer(said: Issuer, where: Where, problems: Problems) -> None:
-    if not said.issuer:
-        if said.audience or said.jwks_url or said.scopes:
+def _check_issuer(issuer: Issuer, where: Where, problems: Problems) -> None:
+    if not issuer.issuer:
+        if issuer.audience or issuer.jwks_url or issuer.scopes:
             problems.error(where, "settings.security.oauth has no issuer")
         return
-    if not any(each.strip() for each in said.audience):
+    if not any(each.strip() for each in issuer.audience):
         hint = "name the URL that clients reach the gateway at; without it any token of the issuer would do"
         problems.error(where, "settings.security.oauth has an issuer and no audience", hint)
-    for name, url in (("issuer", said.issuer), ("jwks_url", said.jwks_url)):
+    for name, url in (("issuer", issuer.issuer), ("jwks_url", issuer.jwks_url)):
         if url and not _is_safe(url):
             problems.error(where, f"settings.security.oauth.{name} has to be an https URL without a user")
 

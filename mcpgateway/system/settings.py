@@ -538,7 +538,7 @@ def _demo(home: str) -> tuple[Entry, ...]:
             env=env,
             origin=origin,
             share=share,
-            said=frozenset(("share",)),
+            explicit=frozenset(("share",)),
         )
         for title, share in (("clock", Share.GLOBAL), ("notebook", Share.SESSION))
     )

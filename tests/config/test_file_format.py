@@ -242,7 +242,7 @@ class ServerTests:
         """The time of a call is a duration, in seconds or milliseconds."""
         assert entry("command: x\ntimeout: 2m").timeout_s == 120
         assert entry("command: x\ntimeout_ms: 500").timeout_s == 0.5
-        assert "timeout_s" not in entry("command: x").said
+        assert "timeout_s" not in entry("command: x").explicit
 
     def test_timeout_message(self):
         """The message says everything that is needed to mend it."""

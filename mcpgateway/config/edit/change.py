@@ -67,8 +67,8 @@ def added(name: str, entry: Mapping[str, Any], key: str, values: Mapping[str, st
     key = spelled(entry, key)
     held = entry.get(key)
     if isinstance(held, list):
-        kept = [each for each in held if _name(each) not in values]
-        made = [*kept, *(f"{each}={value}" for each, value in values.items())]
+        remaining = [each for each in held if _name(each) not in values]
+        made = [*remaining, *(f"{each}={value}" for each, value in values.items())]
         return (Put((name, key), made),) if sorted(map(str, made)) != sorted(map(str, held)) else ()
     known = held if isinstance(held, Mapping) else {}
     wanted: dict[str, str] = {}
@@ -82,8 +82,8 @@ def taken(name: str, entry: Mapping[str, Any], key: str, gone: Collection[str]) 
     key = spelled(entry, key)
     held = entry.get(key)
     if isinstance(held, list):
-        kept = [each for each in held if _name(each) not in gone]
-        return (Put((name, key), kept),) if len(kept) != len(held) else ()
+        remaining = [each for each in held if _name(each) not in gone]
+        return (Put((name, key), remaining),) if len(remaining) != len(held) else ()
     if isinstance(held, Mapping):
         away = {_folded(each, key) for each in gone}
         return tuple(Remove((name, key, each)) for each in held if _folded(each, key) in away)
@@ -305,23 +305,23 @@ def touched(name: str, entry: Mapping[str, Any], edits: Iterable[Edit]) -> dict[
     return {key: whole[name][key] for key in keys if key in whole[name]}
 
 
-def read_definition(said: Mapping[str, Any]) -> dict[str, Any]:
+def read_definition(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the definition in the body of a request.
 
     :raise InvalidParams: the body has none.
     """
-    found = said.get("config")
+    found = body.get("config")
     if not isinstance(found, dict) or not found:
         raise InvalidParams('"config" must be the definition of a server', DEFINED)
     return found
 
 
-def read_name(said: Mapping[str, Any]) -> str:
+def read_name(body: Mapping[str, Any]) -> str:
     """Return the name in the body of a request.
 
     :raise InvalidParams: the body has none.
     """
-    found = said.get("name")
+    found = body.get("name")
     if not isinstance(found, str) or not found:
         raise InvalidParams('"name" must be the name of a server', DEFINED)
     return found
@@ -332,30 +332,30 @@ def runs_here(definition: Mapping[str, Any]) -> bool:
     return any(definition.get(key) is not None for key in ("command", "docker", "args", "port"))
 
 
-def read_patch(said: Mapping[str, Any]) -> Patch:
+def read_patch(body: Mapping[str, Any]) -> Patch:
     """Read the body of a request.
 
     :raise InvalidParams: the body is no change of an entry.
     """
-    for key in said:
+    for key in body:
         if key not in KEYS:
             raise InvalidParams(f"'{printable(key)}' is no part of a change", EXPECTED)
-    if not said:
+    if not body:
         raise InvalidParams("nothing is to be changed", EXPECTED)
-    values, unset = _set_of(said), _unset_of(said)
+    values, unset = _set_of(body), _unset_of(body)
     switches = {key_path: value for key_path, value in values.items() if key_path[0] in SWITCHES}
     patch = Patch(
-        _disabled({**said, **{key_path[0]: value for key_path, value in switches.items()}}),
-        _values(said, "add_env"),
-        _names(said, "remove_env"),
-        _values(said, "add_headers"),
-        _names(said, "remove_headers"),
-        _text(said, "new_name"),
+        _disabled({**body, **{key_path[0]: value for key_path, value in switches.items()}}),
+        _values(body, "add_env"),
+        _names(body, "remove_env"),
+        _values(body, "add_headers"),
+        _names(body, "remove_headers"),
+        _text(body, "new_name"),
         {key_path: value for key_path, value in values.items() if key_path not in switches},
         unset,
     )
-    said_so = ((key,) for key in SWITCHES if key in said)
-    if both := overlapping((*values, *unset, *said_so, *_given(patch))):
+    switched = ((key,) for key in SWITCHES if key in body)
+    if both := overlapping((*values, *unset, *switched, *_given(patch))):
         raise InvalidParams(f"{printable(both)}: is changed twice in one request")
     return patch
 
@@ -368,8 +368,8 @@ def _given(patch: Patch) -> Iterator[KeyPath]:
         yield from ((key, each) for each in names)
 
 
-def _set_of(said: Mapping[str, Any]) -> dict[KeyPath, Any]:
-    found = said.get("set", {})
+def _set_of(body: Mapping[str, Any]) -> dict[KeyPath, Any]:
+    found = body.get("set", {})
     if not isinstance(found, dict):
         raise InvalidParams('"set" must be an object of keys and their values', EXPECTED)
     values = {key_path_of(key): value for key, value in found.items()}
@@ -392,42 +392,42 @@ def _check_value(key_path: KeyPath, value: Any) -> None:
             raise InvalidParams(f"{key}: has a line break or a NUL in its value")
 
 
-def _unset_of(said: Mapping[str, Any]) -> tuple[KeyPath, ...]:
-    found = said.get("unset", [])
+def _unset_of(body: Mapping[str, Any]) -> tuple[KeyPath, ...]:
+    found = body.get("unset", [])
     if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
         raise InvalidParams('"unset" must be a list of keys', EXPECTED)
     return tuple(map(key_path_of, found))
 
 
-def _disabled(said: Mapping[str, Any]) -> bool | None:
-    found = [said[key] is (key == "disabled") for key in SWITCHES if _flag(said, key)]
+def _disabled(body: Mapping[str, Any]) -> bool | None:
+    found = [body[key] is (key == "disabled") for key in SWITCHES if _flag(body, key)]
     if len(set(found)) > 1:
         raise InvalidParams('"disabled" and "enabled" say different things')
     return found[0] if found else None
 
 
-def _flag(said: Mapping[str, Any], key: str) -> bool:
-    if key in said and not isinstance(said[key], bool):
+def _flag(body: Mapping[str, Any], key: str) -> bool:
+    if key in body and not isinstance(body[key], bool):
         raise InvalidParams(f'"{key}" must be true or false')
-    return key in said
+    return key in body
 
 
-def _text(said: Mapping[str, Any], key: str) -> str:
-    value = said.get(key)
-    if key not in said:
+def _text(body: Mapping[str, Any], key: str) -> str:
+    value = body.get(key)
+    if key not in body:
         return ""
     if not isinstance(value, str) or not value:
         raise InvalidParams(f'"{key}" must be a name')
     return value
 
 
-def _values(said: Mapping[str, Any], key: str) -> dict[str, str]:
-    spelled = [each for each in (key, *(old for old, new in SAME.items() if new == key)) if each in said]
+def _values(body: Mapping[str, Any], key: str) -> dict[str, str]:
+    spelled = [each for each in (key, *(old for old, new in SAME.items() if new == key)) if each in body]
     if len(spelled) > 1:
         raise InvalidParams(f'"{spelled[0]}" and "{spelled[1]}" mean the same')
     if not spelled:
         return {}
-    found = said[spelled[0]]
+    found = body[spelled[0]]
     if isinstance(found, list) and all(isinstance(each, str) and "=" in each for each in found):
         found = dict(each.split("=", 1) for each in found)
     if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
@@ -439,8 +439,8 @@ def _values(said: Mapping[str, Any], key: str) -> dict[str, str]:
     return found
 
 
-def _names(said: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    found = said.get(key, [])
+def _names(body: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    found = body.get(key, [])
     if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
         raise InvalidParams(f'"{key}" must be a list of names', EXPECTED)
     for each in found:

@@ -39,11 +39,11 @@ def updated(text: str, file: str, values: Mapping[str, str], notes: Mapping[str,
             pieces += (text[at : each.begin], line)
             at = each.end
     pieces.append(text[at:])
-    kept = "".join(pieces)
-    if kept and not kept.endswith("\n"):
-        kept += "\n"
+    content = "".join(pieces)
+    if content and not content.endswith("\n"):
+        content += "\n"
     added = "".join(_added(name, values[name], notes or {}) for name in sorted(values.keys() - known))
-    return (kept + added).replace("\n", end_of_line)
+    return (content + added).replace("\n", end_of_line)
 
 
 def _added(name: str, value: str, notes: Mapping[str, str]) -> str:

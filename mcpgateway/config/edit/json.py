@@ -320,9 +320,9 @@ class OpenedJson:
         last = node.members[-1]
         has_comma = last.comma >= 0
         if "\n" not in self._text[node.start : last.start]:
-            said = self._separators[0][1:] + in_line
+            member = self._separators[0][1:] + in_line
             at = last.comma + 1 if has_comma else last.node.end
-            return [Splice(at, at, said + "," if has_comma else "," + said)]
+            return [Splice(at, at, member + "," if has_comma else "," + member)]
         line = f"{self._newline}{self._indent_of(last.start)}{alone}"
         at = self._end_of_line(last.comma + 1 if has_comma else last.node.end)
         if has_comma:

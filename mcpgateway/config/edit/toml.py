@@ -339,10 +339,10 @@ class OpenedToml:
         if self._text[pair.value] != "{":
             return None
         held = list(self._reader.members(pair.value, pair.key_path))
-        said = f"{_key(key)} = {inline(value)}"
+        member = f"{_key(key)} = {inline(value)}"
         if held:
-            return [Splice(held[-1].end, held[-1].end, f", {said}")]
-        return [Splice(pair.value, pair.end, f"{{ {said} }}")]
+            return [Splice(held[-1].end, held[-1].end, f", {member}")]
+        return [Splice(pair.value, pair.end, f"{{ {member} }}")]
 
     def _take_pair(self, pair: TomlStatement, key_path: KeyPath) -> list[Splice]:
         if any(each.start == pair.start for each in self._statements):

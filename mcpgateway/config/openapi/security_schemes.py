@@ -48,15 +48,15 @@ def schemes_of(document: Mapping[str, Any]) -> dict[str, Scheme]:
     listed = components.get("securitySchemes") if isinstance(components, dict) else None
     found: dict[str, Scheme] = {}
     for name, each in listed.items() if isinstance(listed, dict) else ():
-        said = resolved(document, each)
-        scheme = _scheme(said) if isinstance(said, dict) else None
+        definition = resolved(document, each)
+        scheme = _scheme(definition) if isinstance(definition, dict) else None
         if scheme is not None:
             found[name] = scheme
     return found
 
 
-def _scheme(said: Mapping[str, Any]) -> Scheme | None:
-    kind, name, where, scheme = (_text(said.get(key)) for key in ("type", "name", "in", "scheme"))
+def _scheme(definition: Mapping[str, Any]) -> Scheme | None:
+    kind, name, where, scheme = (_text(definition.get(key)) for key in ("type", "name", "in", "scheme"))
     match kind:
         case "apiKey" if where in PLACES and name:
             return Scheme(where, name)
@@ -76,20 +76,20 @@ def security_of(
 
     An empty way needs no credential.
     """
-    said = operation.get("security", document.get("security"))
-    if not isinstance(said, list):
+    requirements = operation.get("security", document.get("security"))
+    if not isinstance(requirements, list):
         return None
-    return tuple(tuple(map(str, each)) for each in said if isinstance(each, dict))
+    return tuple(tuple(map(str, each)) for each in requirements if isinstance(each, dict))
 
 
 def wanted(ways: Iterable[Iterable[str]] | None, schemes: Mapping[str, Scheme]) -> str:
     """Return the credentials that an operation needs, in words; empty where it needs none."""
-    said = []
+    alternatives = []
     for way in ways or ():
         if not way:
             return ""
-        said.append(" and ".join(_shown(name, schemes[name]) for name in way if name in schemes))
-    return " or ".join(dict.fromkeys(filter(None, said)))
+        alternatives.append(" and ".join(_shown(name, schemes[name]) for name in way if name in schemes))
+    return " or ".join(dict.fromkeys(filter(None, alternatives)))
 
 
 def _shown(name: str, scheme: Scheme) -> str:

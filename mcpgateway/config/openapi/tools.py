@@ -330,16 +330,16 @@ def _as_base64(schema: Any) -> dict[str, Any]:
     found = schema if isinstance(schema, dict) else {}
     if isinstance(found.get("items"), dict) and found.get("type") == "array":
         return {**found, "items": _as_base64(found["items"])}
-    kept = {key: found[key] for key in ("title", "description") if isinstance(found.get(key), str)}
-    said = f"{kept.get('description', '')} (base64)".strip()
-    return {**kept, "type": "string", "contentEncoding": "base64", "description": said}
+    annotations = {key: found[key] for key in ("title", "description") if isinstance(found.get(key), str)}
+    description = f"{annotations.get('description', '')} (base64)".strip()
+    return {**annotations, "type": "string", "contentEncoding": "base64", "description": description}
 
 
 def _as_text(schema: Any, is_bytes: bool) -> dict[str, Any]:  # noqa: FBT001
     if is_bytes:
         return _as_base64(schema)
-    kept = {key: schema[key] for key in ("title", "description") if isinstance(schema.get(key), str)}
-    return {**kept, "type": "string"}
+    annotations = {key: schema[key] for key in ("title", "description") if isinstance(schema.get(key), str)}
+    return {**annotations, "type": "string"}
 
 
 def _argument(name: str) -> str:
@@ -363,10 +363,10 @@ def _description(operation: Mapping[str, Any], method: str, path: str) -> str:
     parts = [_text(operation.get(key)).strip() for key in ("summary", "description")]
     if parts[0] == parts[1]:
         parts.pop()
-    said = "\n\n".join(part for part in parts if part) or f"{method.upper()} {path}"
+    text = "\n\n".join(part for part in parts if part) or f"{method.upper()} {path}"
     if operation.get("deprecated") is True:
-        said = f"Deprecated. {said}"
-    return said[:DESCRIPTION_LIMIT]
+        text = f"Deprecated. {text}"
+    return text[:DESCRIPTION_LIMIT]
 
 
 def _base(servers: Any) -> str:
