@@ -94,11 +94,11 @@ def stage() -> Edited:
 
 @pytest.mark.parametrize("era", ["session", "none", "modern"])
 class EditedTests:
-    """What comes before the edit is read."""
+    """Requests that come before the edit is read."""
 
     @pytest.mark.parametrize(("method", "params"), CALLS)
     def test_calls(self, stage: Edited, era: str, method: str, params: dict[str, Any]) -> None:
-        """What a new server has is called as soon as it is served and has said what it has; nothing is refused."""
+        """A new server's tools are called as soon as it is served and has listed them; no request is refused."""
         client = stage.client(era)
         stage.send(client, era, method, params)
         stage.play()
@@ -136,14 +136,14 @@ class EditedTests:
         assert "more" in str(modern_client.reply(client)["result"]["content"])
 
     def test_what_is_known(self, stage: Edited, era: str) -> None:
-        """What is known is called at once: no edit is waited for."""
+        """A tool that is known is called at once: no edit is waited for."""
         client = stage.client(era)
         stage.send(client, era, "tools/call", {"name": "shared__echo"})
         stage.play()
         assert any(each.asked("tools/call") for each in stage.gateway.launcher.children)
 
     def test_nothing_new(self, stage: Edited, era: str) -> None:
-        """What the edit does not bring is unknown, and said once it has been read."""
+        """A tool that the edit does not bring is unknown, and said to be so once the edit has been read."""
         client = stage.client(era)
         stage.send(client, era, "tools/call", {"name": "more__extra"})
         stage.apply()
@@ -167,7 +167,7 @@ class ChangedTests:
 
     @pytest.mark.parametrize("era", ["session", "none", "modern"])
     def test_another_program(self, era: str) -> None:
-        """What the former one has is waited for no more: the call is for what the server is now."""
+        """The lists of the former program are waited for no more: the call is for the server as it is now."""
         stage = Edited()
         stage.gateway.launcher.silent = {"shared"}
         client = stage.client(era)
@@ -182,7 +182,9 @@ class ChangedTests:
 
     @pytest.mark.parametrize("path", ["/mcp/full", "/shared/mcp"])
     def test_another_time_limit(self, path: str) -> None:
-        """It counts for the next call of each client; no list is asked for again, and nobody is told of anything."""
+        """The new time limit counts for the next call of each client; no list is asked for again, and no
+        client hears of it.
+        """
         stage = Edited()
         name = "shared__echo" if "full" in path else "echo"
         session, modern = stage.view(path), Client(stage.gateway.factory.buildProtocol(None), path, {})

@@ -39,7 +39,7 @@ def shortened(stage: Stage, client: Client) -> str:
 
 
 def read(client: Client, uri: str) -> Any:
-    """What a client reads."""
+    """The resource that a client reads, as it is answered."""
     client.call(7, "resources/read", uri=uri)
     assert client.heard is not None
     return client.heard.json
@@ -85,7 +85,7 @@ class LegacyTests:
         assert error["data"]["uri"] == URI + "r_none"
 
     def test_somebody_elses(self, stage: Stage) -> None:
-        """Whoever comes as somebody else is neither listed a result nor given it."""
+        """A client of another principal is neither listed a result nor given it."""
         holder = stage.gateway.client()
         holder.path, holder.headers["Authorization"] = "/mcp/full", "Bearer bearer-token"
         holder.initialize(protocolVersion="2025-06-18", capabilities={})
@@ -99,7 +99,7 @@ class LegacyTests:
         assert "not found or expired" in other.heard.json["error"]["message"]
 
     def test_too_large(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What is too much for one answer is refused with a word about its pages."""
+        """A result that is too large for one answer is refused with a word about its pages."""
         client = stage.view()
         ref = shortened(stage, client)
         monkeypatch.setattr(kept_results, "READ_LIMIT", 100)
@@ -120,7 +120,7 @@ class ModernTests:
     """Clients without."""
 
     def test_listed_and_read(self, tmp_path: Path) -> None:
-        """It is the same, for nobody's cache but the caller's own."""
+        """A client without a session is listed and reads the result, too, for no cache but the caller's own."""
         stage = view_stage.Stage(view_stage.modern("m"), gateway=keeping(tmp_path), m=[tool("echo")])
         stage.names()
         client = stage.client()

@@ -51,19 +51,19 @@ def stage() -> Stage:
 
 
 def last_listen(child: MemoryChild) -> dict[str, Any]:
-    """What a child was asked to tell, last of all."""
+    """The filter of the last listen that a child got."""
     found: dict[str, Any] = child.asked(LISTEN)[-1]["params"]["notifications"]
     return found
 
 
 def told(stage: Stage, client: Client) -> list[Any]:
-    """What a client has been told, its acknowledgement left out."""
+    """The events that a client has heard, its acknowledgement left out."""
     stage.wait(DEBOUNCE_S)
     return [each for each in events(client) if each.get("method") != ACKNOWLEDGED]
 
 
 class AcknowledgementTests:
-    """What a client is told first."""
+    """The acknowledgement that a client hears first."""
 
     def test_lists(self, stage: Stage) -> None:
         """Changes of lists are agreed to at once, and no server is started for them."""
@@ -98,7 +98,7 @@ class AcknowledgementTests:
         assert said["params"]["notifications"] == {"resourceSubscriptions": [ONE]}
 
     def test_unlisted(self) -> None:
-        """What nobody lists is listened to wherever it may be, and told as it was asked for."""
+        """A resource on no list is listened to wherever it may be, and told as it was asked for."""
         template = {"uriTemplate": "a://{name}", "name": "any"}
         stage = Stage(
             modern("m"),
@@ -119,14 +119,14 @@ class AcknowledgementTests:
         assert heard == [*wanted, "mcpgateway:n/a://y/part"]
 
     def test_a_server_that_refuses(self, stage: Stage) -> None:
-        """What a server does not agree to is left out."""
+        """A resource that a server does not agree to is left out."""
         listen(client := stage.client(), toolsListChanged=True, resourceSubscriptions=[ONE])
         acknowledge(stage.child("m"), {})
         (said,) = events(client)
         assert said["params"]["notifications"] == {"toolsListChanged": True}
 
     def test_a_server_that_says_nothing(self, stage: Stage) -> None:
-        """Nobody waits for ever."""
+        """A server that does not answer is not waited for forever."""
         listen(client := stage.client(), toolsListChanged=True, resourceSubscriptions=[ONE, TWO])
         (asked,) = stage.child("old").asked("resources/subscribe")
         stage.child("old").answer(asked, {})
@@ -144,7 +144,7 @@ class AcknowledgementTests:
 
 
 class NewsTests:
-    """What a client is told then."""
+    """Changes that a client hears of then."""
 
     def test_a_modern_server(self, stage: Stage) -> None:
         """A server that runs is heard though no client listens to it alone."""
@@ -157,7 +157,7 @@ class NewsTests:
         assert (said["method"], said["params"]["_meta"]) == (TOOLS_CHANGED, {SUBSCRIPTION: "l"})
 
     def test_switched(self, stage: Stage) -> None:
-        """Whoever listens is told when an operator has switched a server off, whose tools are listed no more."""
+        """A client that listens hears of a server that an operator switches off; its tools are listed no more."""
         listen(client := stage.client(), toolsListChanged=True)
         stage.gateway.health.disable("m")
         assert TOOLS_CHANGED in [each["method"] for each in told(stage, client)]
@@ -207,7 +207,7 @@ class NewsTests:
         assert told(stage, other) == []
 
     def test_a_task(self, stage: Stage) -> None:
-        """What becomes of a task is told to whoever has begun it."""
+        """The changes of a task are told to the client that has begun it."""
         declares = meta(**{PREFIX + "clientCapabilities": {"extensions": {TASKS: {}}}})
         asked = stage.call(stage.client(), "m__echo", envelope=declares)
         stage.child("m").answer(asked, {"resultType": "task", "taskId": "t1", "status": "working"})
@@ -253,7 +253,7 @@ class NewsTests:
         assert len(told(stage, client)) > 1
 
     def test_not_kept_running(self, stage: Stage) -> None:
-        """Nobody has a use for a server because a client listens to the view."""
+        """A server need not run because a client listens to the view."""
         listen(stage.client(), toolsListChanged=True)
         for slot in stage.gateway.dispatcher.pool:
             assert not slot.listening

@@ -1,4 +1,4 @@
-"""What views list: the tools, prompts and resources of all servers, asked for once and known from then on."""
+"""Lists of views: the tools, prompts and resources of all servers, asked for once and known from then on."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class HelloTests:
         assert all(len(each.partition("+")[2]) == 8 for each in versions)
 
     def test_instructions(self) -> None:
-        """What the servers have said of themselves stands there by their names, as far as it is on record."""
+        """The instructions of the servers stand there by their names, as far as they are on record."""
         stage = Stage(Recorded())
         hello = stage.gateway.launcher.hello
         assert hello is not None
@@ -112,7 +112,7 @@ class ListTests:
         assert "own__count" in found
 
     def test_once(self, stage: Stage) -> None:
-        """What is known is asked for no second time, whoever wants it."""
+        """A list that is known is not asked for again, whichever client wants it."""
         stage.list(stage.view())
         asked = sum(len(each.asked("tools/list")) for each in stage.gateway.launcher.children)
         other = stage.view()
@@ -210,7 +210,7 @@ class ListTests:
         ],
     )
     def test_late(self, stage: Stage, method: str, key: str) -> None:
-        """Who is missing is said, and heard of when it comes; whoever asks again gets it."""
+        """A server that is missing is named, and announced when it comes; a client that asks again gets its tools."""
         offer = Offer(
             tools=[tool("echo")],
             prompts=[{"name": "greet"}],
@@ -247,7 +247,7 @@ class ListTests:
         assert ears.heard.events == []
 
     def test_outdated(self, stage: Stage) -> None:
-        """Whoever is shown a list that its server is just asked for again hears when it is another."""
+        """A client that is shown a list while its server is asked again hears when it is another."""
         client = stage.view()
         ears = stage.gateway.listen(client)
         stage.list(client)
@@ -320,7 +320,7 @@ class ListTests:
         assert "Unknown tool" in client.heard.json["error"]["message"]
 
     def test_one_wait_for_a_resource(self, stage: Stage) -> None:
-        """Whoever reads a resource that is on no list waits for the lists of both kinds at the same time."""
+        """A client that reads a resource on no list waits for the lists of both kinds at the same time."""
         stage.offers["own"] = Offer(tools=[], resources=None, templates=None)
         client = stage.view()
         client.call(1, "resources/read", uri="a://nothing")
@@ -420,7 +420,7 @@ class ListTests:
         assert "own__count" in stage.names(client)
 
     def test_one_of_them_leaves(self, stage: Stage) -> None:
-        """Whoever waits for what another client's child is asked gets it from its own, when that client leaves."""
+        """A call that waits for the lists of another client's child gets them from its own, when that client leaves."""
         offer, stage.offers["own"] = stage.offers["own"], Offer(tools=None)
         first, second = stage.view(), stage.view()
         for each in (first, second):
@@ -460,7 +460,7 @@ class NewsTests:
         assert [each["method"] for each in ears.heard.events] == [TOOLS]
 
     def test_not_on_search(self, stage: Stage) -> None:
-        """What is listed on a view that lists no servers' tools does not change with them."""
+        """The list of a view without servers' tools does not change with these."""
         stage.list(stage.view())
         client = stage.view("/mcp/search")
         ears = stage.gateway.listen(client)
@@ -470,7 +470,7 @@ class NewsTests:
         assert ears.heard.events == []
 
     def test_one_client_s(self, stage: Stage) -> None:
-        """What changes in one client's own child changes for no other client."""
+        """A change in one client's own child changes the lists of no other client."""
         one, other = stage.view(), stage.view()
         stage.list(one)
         stage.list(other)
@@ -565,7 +565,7 @@ class RecordTests:
     """Servers that do not run, but are known."""
 
     def test_not_started(self) -> None:
-        """What is on record is listed without starting anything."""
+        """A list on record is listed without starting a child."""
         stage = Stage(Recorded())
         stage.list(stage.view())
         again = Stage(Recorded())
@@ -604,7 +604,7 @@ class RecordTests:
         assert stage.child("shared").asked("tools/call")[0]["params"]["name"] == "new"
 
     def test_not_true_any_more(self) -> None:
-        """What a server lists otherwise than it is on record is announced once it runs."""
+        """A list that differs from the record is announced once its server runs."""
         stage = Stage(Recorded())
         stage.list(stage.view())
         again = Stage(Recorded(), shared=Offer(tools=[tool("echo"), tool("new")]))

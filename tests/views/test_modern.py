@@ -69,7 +69,7 @@ def stage() -> Stage:
 
 
 class DiscoverTests:
-    """What a view says of itself."""
+    """The answer of a view to discovery."""
 
     def test_at_once(self, stage: Stage) -> None:
         """The gateway answers by itself, whatever eras its servers speak, and starts none of them."""
@@ -100,7 +100,7 @@ class DiscoverTests:
         assert version() == version()
 
     def test_extensions(self, stage: Stage) -> None:
-        """It has the extensions that any of its servers has been seen to have."""
+        """A view has the extensions that any of its servers has been seen to have."""
         stage.hellos["n"] = {"tools": {}, "extensions": {TASKS: {}}}
         assert stage.ask("server/discover")["result"]["capabilities"]["extensions"] == {}
         stage.names()
@@ -108,7 +108,7 @@ class DiscoverTests:
 
     @pytest.mark.parametrize("method", ["initialize", "ping", "com.example/do"])
     def test_unknown_methods(self, stage: Stage, method: str) -> None:
-        """What is no business of a view's is unknown here."""
+        """A method that is no business of a view's is unknown here."""
         client = stage.client()
         post(client, request(3, method))
         assert refusal(client) == (404, -32601, 3)
@@ -147,7 +147,7 @@ class ListTests:
         assert stage.names("resources/templates/list", "uriTemplate") == ["test://n/{id}"]
 
     def test_annotations(self, stage: Stage) -> None:
-        """What a schema says of headers is passed on."""
+        """The headers that a schema names are passed on."""
         listed = stage.listed()["tools"]
         (put,) = [each for each in listed if each["name"] == "m__put"]
         assert put["inputSchema"] == ANNOTATED["inputSchema"]
@@ -187,7 +187,7 @@ class ListTests:
         assert all(stage.children(each) for each in ("m", "n", "old"))
 
     def test_a_late_server(self, stage: Stage) -> None:
-        """Nobody waits for a server that does not answer; what it lists is there once it has."""
+        """A list does not wait for a server that does not answer; its tools are there once it has."""
         client = stage.client()
         post(client, request(1, "tools/list"))
         stage.begin("n")
@@ -203,7 +203,9 @@ class ListTests:
         assert "_meta" not in result
 
     def test_heard_of(self, stage: Stage) -> None:
-        """Whoever listens hears of what a list was without, once it comes; and of no list that is as it was shown."""
+        """A client that listens hears when the missing part of a list comes, and nothing of a list that is as
+        it was shown.
+        """
         client, ears = stage.client(), stage.client()
         stage.send(ears, LISTEN, notifications={"toolsListChanged": True, "promptsListChanged": True})
         for kind in ("tools/list", "prompts/list"):
@@ -268,7 +270,7 @@ class ListTests:
         assert "n__echo" in stage.names()
 
     def test_a_server_that_is_killed_meanwhile(self, stage: Stage) -> None:
-        """It is asked once more, and listed."""
+        """A server that is killed meanwhile is asked once more, and listed."""
         post(stage.client(), request(1, "tools/list"))
         stage.wait(SOON_S)
         stage.greet()
@@ -369,7 +371,7 @@ class NamedTests:
 
     @pytest.mark.parametrize(("method", "params"), OF_M)
     def test_nobody_else(self, stage: Stage, method: str, params: dict[str, Any]) -> None:
-        """They wait for that server, and neither wait for another one nor start it."""
+        """A request waits for the server that it names, and neither waits for another one nor starts it."""
         self.send(stage, method, params)
         assert stage.child("m").asked(method)
         assert stage.children("slow") == stage.children("older") == []
@@ -402,7 +404,7 @@ class BackOffTests:
     """A server that has failed to start."""
 
     def test_whoever_looks(self, stage: Stage) -> None:
-        """It is not started again for whoever only looks, who is told what it has failed at, but for a call."""
+        """A failed server is not started again for a client that only looks, which hears why, but for a call."""
         client = stage.client()
         post(client, request(1, "tools/call", name="m__echo"))
         stage.child("m").exit(3)
@@ -422,7 +424,7 @@ class RestTests:
     """Servers that do not run, but have before."""
 
     def test_no_process_for_a_list(self, tmp_path: Path) -> None:
-        """What was listed before a restart is listed again, and its tools called, and nothing is started for a list."""
+        """A list from before a restart is listed again, and its tools called, and no child is started for a list."""
         home = Home(tmp_path)
         servers = (modern("m"), legacy("old"))
         offers: Any = {"m": [tool("echo")], "old": [tool("echo")]}
@@ -531,7 +533,7 @@ class CallTests:
         assert asked["params"]["name"] == "put"
 
     def test_progress_and_messages(self, stage: Stage) -> None:
-        """What a server says before its answer reaches the client whose call it is of."""
+        """Messages of a server before its answer reach the client whose call they are of."""
         client = stage.client()
         envelope = meta(progressToken="t", **{PREFIX + "logLevel": "info"})
         asked = stage.call(client, "m__echo", envelope=envelope)
@@ -573,7 +575,7 @@ class TogetherTests:
         return Stage(modern("m"), m=[tool("look", annotations=harmless), tool("do")])
 
     def test_once(self, stage: Stage) -> None:
-        """They are one call to the server, and each client gets its answer under its own id."""
+        """Calls that are the same are one call to the server, and each client gets its answer under its own id."""
         one, two, other = stage.client(), stage.client(), stage.client()
         for nth, client in enumerate((one, two)):
             stage.call(client, "m__look", nth, arguments={"a": 1})
@@ -594,7 +596,7 @@ class TogetherTests:
         assert len(stage.child("m").asked("tools/call")) == 4
 
     def test_hanging_up(self, stage: Stage) -> None:
-        """Who hangs up takes nothing from the others; the last one takes the call back."""
+        """A client that hangs up takes nothing from the others; the last one takes the call back."""
         one, two = stage.client(), stage.client()
         for client in (one, two):
             stage.call(client, "m__look")
@@ -651,7 +653,7 @@ class OtherRequestTests:
             assert reply(client)["error"] == error
 
     def test_completions(self, stage: Stage) -> None:
-        """What is to be completed is its server's."""
+        """A completion is its server's."""
         argument = {"name": "a", "value": "x"}
         for nth, reference in enumerate(
             ({"type": "ref/prompt", "name": "n__greet"}, {"type": "ref/resource", "uri": "test://n/{id}"})
@@ -690,10 +692,10 @@ def again(stage: Stage, client: Client, name: str, answer: str) -> None:
 
 
 class QuestionTests:
-    """What servers of both eras ask the clients of a view."""
+    """Questions of servers of both eras to the clients of a view."""
 
     def test_of_both_eras(self) -> None:
-        """What two clients are asked by a legacy and by a modern server, and answer, is each one's own."""
+        """The questions of a legacy and of a modern server to two clients reach each its own, and so do the answers."""
         stage = Stage(legacy("old", interactive=True), modern("m"), old=[tool("ask")], m=[tool("ask")])
         ada, bea = stage.client(), stage.client()
         for nth, client in enumerate((ada, bea)):

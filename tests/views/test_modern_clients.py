@@ -1,4 +1,4 @@
-"""What is listed to modern clients of a view depends on what they can do, where it does at the server itself."""
+"""Lists of a view depend on what a modern client can do, where they do at the server itself."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ SERVERS = [modern("s"), legacy("s", interactive=True)]
 
 
 def tools(capabilities: dict[str, Any]) -> list[Any]:
-    """What a server lists that asks those who can be asked."""
+    """The tools of a server that asks clients that can be asked."""
     return [tool("echo"), *([tool("ask")] if "elicitation" in capabilities else [])]
 
 
 def names(stage: Stage, envelope: dict[str, Any] | None = None, client: Client | None = None) -> list[str]:
-    """What a client is listed of the servers' tools."""
+    """The names of the servers' tools that a client is listed."""
     client = client or stage.client()
     stage.send(client, "tools/list", envelope=envelope)
     stage.begin()
@@ -60,10 +60,10 @@ def stage(server: ServerSpec) -> Stage:
 
 
 class ListTests:
-    """Who is listed what."""
+    """Clients, and the tools that each is listed."""
 
     def test_what_a_client_can_do(self, stage: Stage) -> None:
-        """Whoever can be asked is listed the tools that ask; others are not, whoever came first."""
+        """A client that can be asked is listed the tools that ask; others are not, whichever came first."""
         assert names(stage) == PLAIN
         assert names(stage, CAN_BE_ASKED) == ALL
         assert names(stage) == PLAIN
@@ -78,7 +78,7 @@ class ListTests:
         assert reply(client)["result"]["content"] == []
 
     def test_through_the_gateways_own_tools(self, stage: Stage) -> None:
-        """It is found and called by the gateway's own tools, too."""
+        """A tool that asks is found and called by the gateway's own tools, too."""
         client = stage.client()
         said = {"tool": "s__ask", "arguments": {}}
         stage.send(client, "tools/call", envelope=CAN_BE_ASKED, name="gateway_invoke", arguments=said)
@@ -103,7 +103,7 @@ class ListTests:
         assert len(stage.child("s").asked("tools/list")) == 1
 
     def test_what_legacy_servers_are_not_told(self) -> None:
-        """What a legacy server is not told makes no list of its own."""
+        """A capability that a legacy server is not told of makes no list of its own."""
         stage = Stage(legacy("s", interactive=True), s=tools)
         assert names(stage) == names(stage, CAN_SHOW) == PLAIN
         assert len(stage.children("s")) == 1
@@ -113,7 +113,7 @@ class NewsTests:
     """Lists that change."""
 
     def test_a_change(self, stage: Stage) -> None:
-        """It reaches whoever listens, and each is listed what is its own then."""
+        """A change reaches the clients that listen, and each is listed its own tools then."""
         names(stage), names(stage, CAN_BE_ASKED)
         client = stage.client()
         listen(client, toolsListChanged=True)

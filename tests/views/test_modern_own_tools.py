@@ -114,7 +114,7 @@ def again(stage: Stage, client: Client, asked: Any, answer: str, name: str, **mo
 
 
 def text(answer: Any) -> Any:
-    """What a result says."""
+    """The text of a result, read as JSON."""
     return json.loads(answer["result"]["content"][0]["text"])
 
 
@@ -144,7 +144,7 @@ class AskingTests:
         assert len(stage.registry.own_calls) == 0
 
     def test_crossed(self, stage: Stage) -> None:
-        """What two clients are asked, and answer, is each one's own."""
+        """The questions to two clients, and their answers, are each client's own."""
         ada, bea = stage.client(), stage.client()
         asked = {client: call(stage, client, "gateway_ask") for client in (ada, bea)}
         for _ in range(2):
@@ -175,7 +175,7 @@ class AskingTests:
         assert len(the_tool(stage, "ask").calls) == 2
 
     def test_without_the_answer(self, stage: Stage) -> None:
-        """Whoever comes back without an answer is asked the same once more."""
+        """A client that comes back without an answer is asked the same once more."""
         client = stage.client()
         first = call(stage, client, "gateway_ask")
         second = call(stage, client, "gateway_ask", requestState=first["result"]["requestState"])
@@ -223,7 +223,7 @@ class AskingTests:
 
 
 class AnsweringTests:
-    """What a tool answers."""
+    """Answers of a tool."""
 
     def test_a_refusal(self, stage: Stage) -> None:
         """A tool that refuses is a failed result with what to do about it."""
@@ -266,7 +266,7 @@ class RedirectTests:
         assert len(stage.registry.own_calls) == 0
 
     def test_a_server_that_asks(self, stage: Stage) -> None:
-        """What the server asks reaches the client, and its answer the server, through the same tool."""
+        """The question of the server reaches the client, and its answer the server, through the same tool."""
         client = stage.client()
         more = {"arguments": {"target": ["old", "ask"], "args": {}}}
         call(stage, client, "gateway_redirect", **more)
@@ -316,7 +316,7 @@ class JobTests:
 
     @pytest.fixture
     def access(self, stage: Stage) -> Any:
-        """What a tool may do, once its own call has been answered."""
+        """The access that a tool has, once its own call has been answered."""
         client = stage.client()
         call(stage, client, "gateway_wait")
         ((inner, _, access),) = the_tool(stage, "wait").calls
@@ -327,7 +327,7 @@ class JobTests:
 
     @pytest.mark.parametrize("server", ["m", "old"])
     def test_a_job(self, stage: Stage, access: Any, server: str) -> None:
-        """It goes on when its client has gone; the sink hears of its progress and of its end."""
+        """A job goes on when its client has gone; the sink hears of its progress and of its end."""
         sink = RecordingSink()
         access.begin(server, "echo", jsonrpc.raw({"a": 1}), sink)
         (child,) = [each for each in stage.children(server) if each.asked("tools/call")]
@@ -339,7 +339,7 @@ class JobTests:
         assert sink.result["content"] == []
 
     def test_taken_back(self, stage: Stage, access: Any) -> None:
-        """It can be taken back, once."""
+        """A job can be taken back, once."""
         sink = RecordingSink()
         begun = access.begin("m", "echo", jsonrpc.raw({}), sink)
         access.cancel(begun, "enough")
@@ -358,7 +358,7 @@ class JobTests:
         assert len(sink.failures) == 1
 
     def test_lists(self, stage: Stage, access: Any) -> None:
-        """What a server has is known, or asked for."""
+        """The tools of a server are known, or asked for."""
         found: list[Any] = []
         access.list("x", ListKind.TOOL).addErrback(lambda why: found.append(str(why.value)))
         for kind in (ListKind.TOOL, ListKind.PROMPT):
@@ -367,7 +367,7 @@ class JobTests:
         assert found == ["Unknown server: x", ["echo"], []]
 
     def test_who(self, stage: Stage, access: Any) -> None:
-        """It knows whose call it was, and which servers may be used."""
+        """The access knows whose call it was, and which servers may be used."""
         assert [each.name for each in access.specs()] == ["m", "old"]
         assert access.session is None
         assert isinstance(access.principal, str)

@@ -1,4 +1,4 @@
-"""What the ``hybrid`` view lists of the tools that are used most, from session to session."""
+"""The most used tools on the list of the ``hybrid`` view, from session to session."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ class MostUsedTests:
     """When that is looked at."""
 
     def test_a_new_session(self) -> None:
-        """Who begins a session is listed what was called meanwhile, if nobody else has a list that would be untrue."""
+        """A new session is listed the tools called meanwhile, if no other client has a list that would be
+        untrue then.
+        """
         made = stage()
         first = made.view("/mcp")
         assert made.names(first) == []
@@ -79,7 +81,7 @@ class MostUsedTests:
         assert made.names(made.view("/mcp")) == ["shared__add"]
 
     def test_in_order(self) -> None:
-        """They are listed in their server's order, which does not change with the counts."""
+        """The most used tools are listed in their server's order, which does not change with the counts."""
         made = stage()
         first = made.view("/mcp")
         for name in ("echo", "add", "add"):

@@ -1,4 +1,4 @@
-"""What names mean on a view where servers have tools that are called like the gateway's own."""
+"""Names of tools on a view where servers have tools that are called like the gateway's own."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class MeaningTests:
 
     @pytest.mark.parametrize("path", ["/mcp", "/mcp/full", "/mcp/search", "/mcp/admin"])
     def test_never_another(self, stage: Stage, path: str) -> None:
-        """What is written like a tool of the gateway's own is one, listed or not; all else is a server's."""
+        """A name that is written like a tool of the gateway's own is one, listed or not; all others are a server's."""
         client = stage.view(path)
         assert [called(stage, client, each) for each in ALIASES] == ["its own"] * len(ALIASES)
         assert called(stage, client, "search") == "bare: search"

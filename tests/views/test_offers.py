@@ -22,7 +22,7 @@ class Choosy(Stage):
 
     @staticmethod
     def name(child: MemoryChild) -> str:
-        """What the child of a client is called that offers something."""
+        """The server's name for the child of a client that offers something."""
         hello = child.asked("initialize")
         return SHY if hello and hello[0]["params"]["capabilities"] else "auto"
 
@@ -34,10 +34,10 @@ def stage() -> Choosy:
 
 
 class OfferTests:
-    """What those see who offer something, and the others."""
+    """Lists of clients that offer something, and of the others."""
 
     def test_the_first(self, stage: Choosy) -> None:
-        """What is listed is what a child lists that is told of what its client offers, and its tools are called."""
+        """The list is that of a child that is told of the client's offers, and its tools are called."""
         client = stage.view(sampling={})
         assert stage.names(client) == ["auto__echo", "auto__ask"]
         client.call(1, "tools/call", name="auto__ask")
@@ -77,7 +77,7 @@ class OfferTests:
         assert stage.names(client) == ["auto__ask"]
 
     def test_late(self, stage: Choosy) -> None:
-        """Nobody waits for what its child lists; it is announced when it comes."""
+        """A list does not wait for that of the client's own child, which is announced when it comes."""
         client = stage.view(sampling={})
         ears = stage.gateway.listen(client)
         client.call(1, "tools/list")
@@ -88,7 +88,7 @@ class OfferTests:
         assert stage.names(client) == ["auto__echo", "auto__ask"]
 
     def test_searched(self, stage: Choosy) -> None:
-        """Whoever searches first finds what its child lists."""
+        """A client that searches first finds the tools that its child lists."""
         client = stage.view("/mcp/search", sampling={})
         client.call(1, "tools/call", name="gateway_search", arguments={"query": "ask"})
         stage.play()

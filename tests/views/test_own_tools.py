@@ -44,7 +44,7 @@ class InvokeTests:
         assert (last["id"], last["result"]) == (1, {"content": []})
 
     def test_cancelled(self, stage: Stage, client: Client) -> None:
-        """It is taken back like any other call."""
+        """A call through the tool is taken back like any other call."""
         client.call(1, "tools/call", name="gateway_invoke", arguments={"id": "shared__echo", "args": {}})
         other = stage.gateway.client(**client.headers)
         other.path = client.path

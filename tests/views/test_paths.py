@@ -37,7 +37,7 @@ class PathTests:
         assert connection(MemoryGateway(), "/mcp/p/none").ask(PING).status == 404
 
     def test_a_browser(self) -> None:
-        """Whoever asks the bare address for a page is given no MCP."""
+        """A browser that asks the bare address for a page gets no MCP."""
         answer = connection(MemoryGateway(), "/").ask(b"", "GET", Accept="text/html")
         assert (answer.status, answer.json["error"]) == (404, "Not found")
 

@@ -73,7 +73,7 @@ class PlaceTests:
 
     @pytest.mark.parametrize("cwd", ["src", "~/src", "/nonexistent/directory", ""])
     def test_a_directory_that_is_none(self, stage: Stage, cwd: str) -> None:
-        """What is as from another directory is refused where there is none, not done as from nowhere."""
+        """A request from a directory is refused where there is no such directory, not served as from nowhere."""
         view_sessions = stage.gateway.dispatcher.view_sessions
         view = view_sessions.seen(
             next(each for each in view_specs(view_sessions.views_config) if each.name == "mcp/full")
@@ -142,7 +142,7 @@ class ElsewhereTests:
         assert stream.heard.events[-1]["result"] == {"content": []}
 
     def test_only_so_many(self, stage: Stage, client: Client, tmp_path: Path) -> None:
-        """What is not in use makes room, and what is in use stays; all of them end with the session."""
+        """A member session that is not in use makes room, one in use stays; all of them end with the session."""
         streams = [self.call(stage, client, tmp_path / str(each)) for each in range(LIMIT + 1)]
         assert [each.heard is not None for each in streams] == [False] * LIMIT + [True]
         session = next(iter(stage.gateway.sessions))
@@ -159,7 +159,7 @@ class ProfileTests:
     """The view of a profile."""
 
     def test_what_it_is_of(self) -> None:
-        """It is of the servers of its profile, or of all, switched on or off."""
+        """The view of a profile has the servers of the profile, any other view all, switched on or off."""
         servers = [
             ServerSpec("on", ("run",), {}, "/"),
             ServerSpec("off", ("run",), {}, "/", enabled=False),

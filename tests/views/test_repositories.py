@@ -80,7 +80,7 @@ class House:
         return self.stage.names(client)
 
     def modern(self, where: Path | None, method: str, path: str = "/mcp/full", **params: Any) -> Any:
-        """What a client of the modern era is answered."""
+        """The answer to a client of the modern era."""
         client = self.connect(where, path)
         post(client, request(1, method, **params))
         self.stage.play()
@@ -93,7 +93,7 @@ class House:
         return [each["name"] for each in listed if "gateway_" not in each["name"]]
 
     def news(self, ears: Client) -> list[str]:
-        """What a client has been told on its stream."""
+        """The methods of the messages that a client has heard on its stream."""
         self.gateway.clock.advance(0)
         assert ears.heard is not None
         return [each.get("method") for each in ears.heard.events]
@@ -121,14 +121,14 @@ class LegacyTests:
     """Clients with sessions."""
 
     def test_listed(self, house: House) -> None:
-        """Whoever works in the workspace is listed its tools, and nobody else."""
+        """A client in the workspace is listed its tools, and no other client is."""
         house.approve(house.shop)
         assert sorted(house.tools(house.viewer(house.shop))) == ["db__query", *EVERYBODYS]
         assert sorted(house.tools(house.viewer(house.blog))) == EVERYBODYS
         assert sorted(house.tools(house.viewer(None))) == EVERYBODYS
 
     def test_inert(self, house: House) -> None:
-        """What nobody has approved of is not listed, cannot be called, and is not started."""
+        """A server that is not approved of is not listed, cannot be called, and is not started."""
         client = house.viewer(house.shop)
         assert sorted(house.tools(client)) == EVERYBODYS
         client.call(2, "tools/call", name="db__query")
@@ -146,7 +146,7 @@ class LegacyTests:
         assert house.calls() == [("/opt/db", "--url", "x")]
 
     def test_found(self, house: House) -> None:
-        """They are found by search, from that workspace alone."""
+        """The tools of such servers are found by search, from that workspace alone."""
         house.approve(house.shop)
         for where, is_found in ((house.shop, True), (house.blog, False)):
             client = house.viewer(where)
@@ -185,7 +185,7 @@ class LegacyTests:
         assert CHANGED not in house.news(others)
 
     def test_says_nothing(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Whoever has said nothing is found by its process when it first matters, and keeps that place."""
+        """A client that names no directory is placed by its process when it first matters, and keeps that place."""
         monkeypatch.setattr(house.places, "_proc", str(house.directory / "proc"))
         (house.directory / "proc" / "77").mkdir(parents=True)
         (house.directory / "proc" / "77" / "root").symlink_to("/")
@@ -217,7 +217,7 @@ class ModernTests:
         assert house.modern_tools(None) == ["shared__echo"]
 
     def test_told(self, house: House) -> None:
-        """Who listens there is told when they are approved of, and when they change."""
+        """A client that listens there hears when the servers are approved of, and when they change."""
         ears, others = house.connect(house.shop), house.connect(house.blog)
         listen(ears, 7, toolsListChanged=True)
         listen(others, 8, toolsListChanged=True)

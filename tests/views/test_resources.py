@@ -41,7 +41,7 @@ def come(stage: Stage) -> None:
 
 
 def uris(stage: Stage, client: Client) -> list[str]:
-    """What a client is listed."""
+    """The URIs of the resources that a client is listed."""
     return [each["uri"] for each in stage.list(client, "resources/list")["resources"]]
 
 
@@ -68,7 +68,7 @@ class TakeoverTests:
         assert answer(stage, "0a", "resources/read", {"contents": []}) == "a://x"
 
     def test_not_listed_any_more(self, stage: Stage, client: Client) -> None:
-        """It is not another's when its server has ceased to list it."""
+        """A resource is not another server's when its own has ceased to list it."""
         come(stage)
         stage.offers["shared"].resources = []
         news = {"jsonrpc": "2.0", "method": "notifications/resources/list_changed"}
@@ -78,14 +78,14 @@ class TakeoverTests:
         assert answer(stage, "shared", "resources/read", {"contents": []}) == "a://x"
 
     def test_gone(self, stage: Stage, client: Client) -> None:
-        """It may be another's when its server has been taken out of the configuration."""
+        """A resource may be another server's when its own has been taken out of the configuration."""
         come(stage)
         stage.gateway.serve(*(each for each in stage.gateway.settings.servers if each.name != "shared"))
         assert set(uris(stage, client)) == {"a://y", "a://x"}
 
 
 class NextOwnerTests:
-    """What is in no list, and may be of several servers."""
+    """Resources that are in no list, and may be of several servers."""
 
     @pytest.mark.parametrize(
         "error",
@@ -144,7 +144,7 @@ class SubscriptionTests:
         return [each["params"]["uri"] for each in ears.heard.events if each["method"] == UPDATED]
 
     def test_its_owner(self, stage: Stage, client: Client) -> None:
-        """It stays with its server and its URI when another server comes before that, and ends there."""
+        """A subscription stays with its server and its URI when another server comes before that, and ends there."""
         self.subscribe(stage, client, "a://x", "shared")
         ears = stage.gateway.listen(client)
         come(stage)
@@ -211,7 +211,7 @@ class SubscriptionTests:
         assert client.heard.json["result"] == {}
 
     def test_where_it_is_read(self, stage: Stage, client: Client) -> None:
-        """What nobody lists is subscribed to where it can be read, and read there from then on."""
+        """A resource on no list is subscribed to where it can be read, and read there from then on."""
         client.call(1, "resources/subscribe", uri="a://z")
         answer(stage, "shared", "resources/read", error={"code": -32002, "message": "Resource not found"})
         answer(stage, "own", "resources/read", {"contents": []})
@@ -225,7 +225,7 @@ class SubscriptionTests:
         assert not stage.child("0a").asked("resources/read")
 
     def test_cancelled(self, stage: Stage, client: Client) -> None:
-        """Who takes a subscription back while it is found out where it belongs is subscribed to nothing."""
+        """A client that takes a subscription back before its server is found is subscribed to no resource."""
         client.call(1, "resources/subscribe", uri="a://z")
         other = stage.gateway.client(**client.headers)
         other.path = client.path

@@ -1,4 +1,4 @@
-"""What becomes of a call of a tool beside its answer."""
+"""Effects of a tool's call beside its answer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FlyingTests:
         return Outcomes(None, None, None, Meters(lambda: 0.0).of("a"))
 
     def test_the_list_in_force(self, outcomes: Outcomes) -> None:
-        """What the list says that was asked for last counts, whatever was said of that tool before."""
+        """The list that was asked for last counts, whatever another said of that tool before."""
         former, latter = item(is_idempotent=True), item(is_idempotent=False)
         assert [outcomes.may_fly(each) for each in (former, former, latter, former)] == [
             True,

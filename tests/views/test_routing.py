@@ -33,7 +33,7 @@ class CallTests:
     """Calls of tools."""
 
     def test_only_the_name(self, stage: Stage, client: Client) -> None:
-        """Nothing of a call is replaced but the tool's name, the id and the progress token."""
+        """The call is passed on as it is, but for the tool's name, the id and the progress token."""
         body = (
             b'{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"shared__echo",'
             b'"arguments":{"b":1.0,"a":12345678901234567890},"_meta":{"progressToken":7,"x":1}}}'
@@ -105,7 +105,7 @@ class CallTests:
         assert "object" in error["message"]
 
     def test_no_object_by_invoke(self, stage: Stage, client: Client) -> None:
-        """Whoever calls through the gateway's own tool is told so as of any tool that has failed."""
+        """A caller of the gateway's own tool is told so as of any tool that has failed."""
         client.call(1, "tools/call", name="gateway_invoke", arguments={"id": "shared__echo", "args": {}})
         child = stage.child("shared")
         child.answer(child.asked("tools/call")[0], ["x"])
@@ -273,7 +273,7 @@ class NamedTests:
 
     @pytest.mark.parametrize(("method", "params"), OF_GOOD)
     def test_nobody_else(self, method: str, params: dict[str, Any]) -> None:
-        """They wait for that server, and neither wait for another one nor start it."""
+        """A request waits for the server that it names, and neither waits for another one nor starts it."""
         stage = Hanging()
         client = stage.view()
         client.call(1, method, **params)
@@ -361,7 +361,7 @@ class AnonymousTests:
     """Requests that name no session."""
 
     def test_shared(self, stage: Stage) -> None:
-        """They are served by servers that are shared, as on those servers' own endpoints."""
+        """Requests without a session are served by servers that are shared, as on those servers' own endpoints."""
         client = Client(stage.gateway.factory.buildProtocol(None), "/mcp/full", {})
         client.call(1, "tools/call", name="shared__echo")
         stage.play()
@@ -379,7 +379,7 @@ class AnonymousTests:
         assert answer.json["error"]["code"] in (-32602, -32000)
 
     def test_after_a_change(self, stage: Stage) -> None:
-        """They see the servers there are now."""
+        """Requests without a session see the servers that there are now."""
         client = Client(stage.gateway.factory.buildProtocol(None), "/mcp/full", {})
         stage.list(client)
         stage.gateway.serve(
@@ -421,7 +421,7 @@ class PromptTests:
         assert "ref must name" in client.heard.json["error"]["message"]
 
     def test_completion(self, stage: Stage) -> None:
-        """What completes an argument is the server of the prompt, or of the template."""
+        """The server of the prompt, or of the template, completes the argument."""
         template = {"uriTemplate": "a://{x}", "name": "a"}
         stage.offers["shared"] = Offer(tools=[], prompts=[{"name": "greet"}], templates=[template])
         client = stage.view()
@@ -481,7 +481,7 @@ class ResourceTests:
 
     @pytest.mark.parametrize("result", [{"contents": "none"}, {"contents": [1, {"text": "t"}]}, {}])
     def test_strange(self, stage: Stage, client: Client, result: dict[str, Any]) -> None:
-        """What is strange in a server's answer is passed on as it is."""
+        """A server's strange answer is passed on as it is."""
         client.call(1, "resources/read", uri="mcpgateway:own/a://x")
         child = stage.child("own")
         child.answer(child.asked("resources/read")[0], result)
@@ -540,7 +540,7 @@ class OtherTests:
         assert stage.child("own").asked("logging/setLevel")[0]["params"] == {"level": "error"}
 
     def test_log_message(self, stage: Stage, client: Client) -> None:
-        """What a server logs during a call comes on the stream of that call."""
+        """A log message of a server during a call comes on the stream of that call."""
         client.call(1, "tools/call", name="shared__echo")
         child = stage.child("shared")
         params = {"level": "info", "data": "so far"}
@@ -550,7 +550,7 @@ class OtherTests:
         assert client.heard.events[0]["params"] == params
 
     def test_log_message_outside(self, stage: Stage, client: Client) -> None:
-        """What it logs outside of calls comes on the standing stream."""
+        """A log message of a server outside of calls comes on the standing stream."""
         client.call(1, "tools/call", name="shared__echo")
         child = stage.child("shared")
         child.answer(child.asked("tools/call")[0], {"content": []})

@@ -91,7 +91,7 @@ class LifeTests:
         assert len(stage.gateway.sessions) == 1
 
     def test_counted_at_its_server(self, stage: Stage) -> None:
-        """What is told of a server counts the sessions that views have there; the total does not."""
+        """The sessions that views have at a server count for that server, and not for the total."""
         call(stage, stage.view(), "shared__echo")
         told = stage.gateway.census.health()
         assert {each["name"]: each["sessions"] for each in told["backends"]}["shared"] == 1
@@ -168,7 +168,7 @@ class RevivalTests:
         call(again, back, "shared__echo")
 
     def test_unsubscribed(self, stage: Stage) -> None:
-        """What was given up is not taken again."""
+        """A subscription that was given up is not taken again."""
         client = stage.view()
         stage.list(client, "resources/list")
         child = stage.child("shared")
@@ -194,7 +194,7 @@ class RevivalTests:
 
 
 class ConfigurationTests:
-    """What the configuration makes of open sessions."""
+    """Open sessions, when the configuration changes."""
 
     def test_only_the_inner_ends(self, stage: Stage) -> None:
         """A server that is shared otherwise from now on ends its inner sessions; the view's own goes on."""
@@ -232,7 +232,7 @@ class ConfigurationTests:
 
 
 class QuestionTests:
-    """What servers ask clients of views."""
+    """Questions of servers to clients of views."""
 
     def ask(self, stage: Stage, child: MemoryChild, number: int, **params: Any) -> None:
         """Let a child ask for a sample."""
@@ -274,7 +274,7 @@ class QuestionTests:
             assert [each["result"] for each in replies] == [{"by": key[0]}]
 
     def test_progress(self, stage: Stage) -> None:
-        """What a client says of its progress is heard by the one server whose question it is about."""
+        """A client's progress on a question is heard by the one server that asked."""
         stage.gateway.serve(
             *stage.gateway.settings.servers, ServerSpec("more", ("run",), {}, "/", share=Share.SESSION)
         )

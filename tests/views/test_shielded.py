@@ -1,4 +1,4 @@
-"""What is too much for a model, on views: shortened by the settings that count, and kept for whoever has asked."""
+"""Results too large for a model, on views: shortened by the settings that count, and kept for their caller."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OFFERS: Any = {"m": [tool("echo")], "old": [tool("echo")]}
 
 
 class Caller:
-    """Who calls, and sees one server that no entry of the configuration defines."""
+    """The caller, with one server that no entry of the configuration defines."""
 
     principal = "me"
 
@@ -53,7 +53,7 @@ class Threads:
 
     @property
     def answers(self) -> list[Any]:
-        """What both were answered."""
+        """The answers to both clients."""
         heard = self.guest.heard.json if self.guest.heard is not None else None
         return [each.get("result", each) if each else None for each in (heard, reply(self.client))]
 
@@ -62,7 +62,7 @@ class ThreadTests:
     """Answers that are being shortened in a thread."""
 
     def test_they_are_waited_for(self, tmp_path: Path) -> None:
-        """Whoever stops the gateway, or begins it anew, waits for them."""
+        """The end of the gateway, or its new beginning, waits for answers that are being shortened."""
         threads = Threads(tmp_path)
         threads.stage.gateway.hub.close()
         assert threads.dispatcher.calls.awaited() == 2

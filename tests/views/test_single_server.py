@@ -42,7 +42,7 @@ def client_of(stage: Stage, path: str = "/s/mcp") -> Client:
 
 
 def called(stage: Stage, client: Client, result: dict[str, Any], name: str = "echo") -> Any:
-    """What a client is given of a tool's result."""
+    """A tool's result as a client gets it."""
     client.call(1, "tools/call", name=name)
     child = stage.child("s")
     child.answer(child.asked("tools/call")[-1], result)
@@ -108,7 +108,7 @@ class LegacyTests:
         assert shown["_note"].startswith("Shortened: gateway_get_result with ref")
 
     def test_other_resources(self, tmp_path: Path) -> None:
-        """What is not kept here is the server's to answer for."""
+        """A resource that is not kept here is the server's to answer for."""
         stage = stage_of(tmp_path, shield=Level.BOUNDED)
         client = client_of(stage)
         for uri in ("a://1", URI + "r_none"):
@@ -132,7 +132,7 @@ class ModernTests:
     """Clients without."""
 
     def test_asked_for(self, tmp_path: Path) -> None:
-        """It is the same."""
+        """A client without a session is given the result shortened, and reads the original, too."""
         spec = evolve(view_stage.modern("m"), shield=Level.BOUNDED)
         stage = view_stage.Stage(spec, gateway=keeping(tmp_path), m=[tool("echo")])
         client = stage.client("/m/mcp")

@@ -24,7 +24,7 @@ class Memory:
         self.writes = 0
 
     def read(self) -> Book:
-        """What was written last."""
+        """The book as it was written last."""
         return self.book
 
     def write(self, book: Book) -> bool:
@@ -52,14 +52,14 @@ class House:
         self.gateway.clock.advance(0)
 
     def modern(self, method: str, **params: Any) -> Any:
-        """What a client of the modern era is answered on the view of search."""
+        """The answer to a client of the modern era on the view of search."""
         client = Client(self.gateway.factory.buildProtocol(None), "/mcp/search", {})
         post(client, request(1, method, **params))
         self.stage.play()
         return reply(client)
 
     def saved(self) -> dict[str, int]:
-        """What health says."""
+        """The tokens saved, as health shows them."""
         found: dict[str, int] = self.gateway.client().ask(b"", "GET", "/health").json["saved"]
         return found
 
@@ -71,7 +71,7 @@ def house() -> House:
 
 
 class CountingTests:
-    """What is counted."""
+    """Calls and lists that are counted."""
 
     def test_calls(self, house: House) -> None:
         """Each call that goes to a server counts once, whatever road it takes."""
@@ -106,7 +106,7 @@ class CountingTests:
         assert house.saved()["compression"] > 1000
 
     def test_kept(self, house: House) -> None:
-        """It is written while time passes, and when the gateway stops."""
+        """The book is written while time passes, and when the gateway stops."""
         house.stage.list(house.stage.view("/mcp/full"))
         house.stage.list(house.stage.view("/mcp/search"))
         house.gateway.tick(60)
@@ -117,10 +117,10 @@ class CountingTests:
 
 
 class OrderTests:
-    """What of the servers' tools a hybrid view lists."""
+    """Servers' tools on the list of a hybrid view."""
 
     def test_only_when_told(self, house: House) -> None:
-        """What is called most is listed anew only when a client has been told that the list has changed."""
+        """The tools called most are listed anew only when a client has been told that the list has changed."""
         view = house.stage.view("/mcp")
         assert house.stage.names(view) == []
         house.call(view, "shared__a")
