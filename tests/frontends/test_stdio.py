@@ -136,7 +136,7 @@ class OpeningTests:
         assert Shim(gateway, Authorization="Bearer wrong").status == 401
 
     def test_early_lines(self, gateway: MemoryGateway) -> None:
-        """What comes behind the head before it is answered is the first line."""
+        """A line behind the head, before that is answered, is the first line."""
         line = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "ping"}).encode() + b"\n"
         assert Shim(gateway, early=line).last == {"jsonrpc": "2.0", "id": 1, "result": {}}
 
@@ -172,7 +172,7 @@ class LegacyTests:
         assert child.received[-1]["method"] == "tools/list"
 
     def test_news(self, gateway: MemoryGateway, shim: Shim) -> None:
-        """What belongs to no call is told on the same connection."""
+        """A notification that belongs to no call comes on the same connection."""
         gateway.child.say({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
         assert shim.last["method"] == "notifications/tools/list_changed"
 
@@ -199,7 +199,7 @@ class LegacyTests:
         ],
     )
     def test_no_messages(self, shim: Shim, line: bytes, identifier: Any, code: int) -> None:
-        """What is no message is an error, under its id where it has one."""
+        """A line that is no message gets an error, under its id where it has one."""
         shim.say(line)
         assert (shim.last["id"], shim.last["error"]["code"]) == (identifier, code)
 
@@ -312,7 +312,7 @@ class EndTests:
         assert Shim(gateway, Mcp_Session_Id=shim.session).status == 404
 
     def test_a_line_for_a_session_that_is_ended(self, gateway: MemoryGateway) -> None:
-        """What comes for a session that has ended is not taken: it can be sent again."""
+        """A line for a session that has ended is not taken: it can be sent again."""
         made = Shim(gateway)
         made.ask(0, "initialize", protocolVersion="2025-11-25", capabilities={})
         assert made.said
@@ -364,7 +364,7 @@ class PressureTests:
         assert (made.last["id"], made.last["error"]["code"]) == (7, -32000)
 
     def test_a_client_that_does_not_read(self, gateway: MemoryGateway, shim: Shim) -> None:
-        """Nothing more is taken from it; it misses notifications, and no answer."""
+        """A client that does not read is not read either; it misses notifications, and no answer."""
         shim.transport.reads = False
         for number in range(3):
             shim.ask(number + 1, "tools/call", name="x")

@@ -140,7 +140,7 @@ class BatchTests:
 
     @pytest.mark.parametrize("revision", ["2024-11-05", "2025-06-18", "2025-11-25"])
     def test_other_revisions(self, gateway: MemoryGateway, revision: str) -> None:
-        """They have no batches: one is malformed."""
+        """Other revisions have no batches: a request with one is malformed."""
         answer = session(gateway, revision).ask([PING])
         assert (answer.status, answer.json["error"]["code"]) == (400, -32600)
 
@@ -202,7 +202,7 @@ class BatchTests:
         [("2025-03-26", 200), ("2024-11-05", 400), ("2025-06-18", 400), ("2025-11-25", 400)],
     )
     def test_a_revision_without_a_session(self, gateway: MemoryGateway, revision: str, status: int) -> None:
-        """What a client names as its revision counts where it has no session."""
+        """The revision that a client names counts where the client has no session."""
         answer = gateway.client().ask([PING], MCP_Protocol_Version=revision)
         assert answer.status == status
         if status == 400:
@@ -218,7 +218,7 @@ class BatchTests:
 
     @pytest.mark.parametrize("server", ["own", "shared"])
     def test_broken_without_a_session(self, gateway: MemoryGateway, server: str) -> None:
-        """What is wrong with the batch itself is said first: a session would not mend it."""
+        """A fault of the batch itself is told first: a session would not mend it."""
         begins = {"jsonrpc": "2.0", "id": 2, "method": "initialize", "params": {}}
         for body in ([], [call(1), begins]):
             answer = gateway.client(server).ask(body)

@@ -173,7 +173,7 @@ class RefusalTests:
     @pytest.mark.parametrize("name", PROBES)
     @pytest.mark.parametrize("size", [None, 1, 1000])
     def test_is_refused_and_closed(self, name: str, size: int | None) -> None:
-        """What could mean two things gets one refusal, reaches no handler, and ends the connection."""
+        """A request that could mean two things gets one refusal, reaches no handler, and ends the connection."""
         allowed, data = PROBES[name]
         wire = Wire()
         for start in range(0, len(data), size or len(data)):
@@ -196,7 +196,7 @@ class RefusalTests:
         assert [each.path for each in wire.door.handled] == [b"/first"]
 
     def test_lets_the_client_finish_sending(self) -> None:
-        """What a refused client still sends is read and dropped, in bounds."""
+        """The rest that a refused client still sends is read and dropped, in bounds."""
         wire = Wire()
         wire.send(b"GET /\r\n\r\n")
         part = b"x" * 1_048_576
@@ -237,7 +237,7 @@ class AcceptanceTests:
     )
     @pytest.mark.parametrize("size", [None, 1])
     def test_is_served(self, data: bytes, size: int | None) -> None:
-        """What the grammar allows is served, in whatever pieces it comes."""
+        """A request that the grammar allows is served, in whatever pieces it comes."""
         wire = Wire()
         for start in range(0, len(data), size or len(data)):
             wire.send(data[start : start + (size or len(data))])
@@ -482,7 +482,7 @@ class PersistenceTests:
         assert said == (b"close" if not stays else b"keep-alive" if version == b"1.0" else None)
 
     def test_serves_nothing_after_close(self) -> None:
-        """What follows a request that said it is the last one is not served."""
+        """A request that follows one called the last is not served."""
         wire = Wire()
         wire.send(GET + b"Connection: close\r\n\r\n" + get(b"/more"))
         assert wire.statuses == [200]
@@ -701,7 +701,7 @@ class FactoryTests:
         assert [(each["event"], each["count"]) for each in events] == [("http.files", 4)]
 
     def test_a_request_that_no_file_is_left_for(self) -> None:
-        """It is refused as one that may be sent again, without a traceback."""
+        """A request that no file is left for is refused as one that may be sent again, without a traceback."""
         wire = Wire(FilelessDoor())
         with capturedLogs() as events:
             wire.send(get(b"/"))

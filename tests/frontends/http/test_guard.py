@@ -121,7 +121,7 @@ class StreamTests:
     """Streams that were begun under another policy."""
 
     def test_are_judged_again(self) -> None:
-        """Whoever would not be let in any more hears nothing more, and everybody else goes on."""
+        """The stream of a client that would not be let in any more ends, and all others go on."""
         gateway = MemoryGateway()
         ears, reader = gateway.listen(gateway.session()), gateway.client("x")
         reader.ask(b"", "GET", "/api/v1/events")
@@ -137,12 +137,12 @@ class StreamTests:
 
 
 class ProxyTests:
-    """Who speaks for others is not here."""
+    """A proxy's clients are not on this machine."""
 
     @pytest.mark.parametrize("caller", [HERE, SOCKET])
     @pytest.mark.parametrize("header", ["x_forwarded_for", "forwarded", "x_real_ip", "X_Forwarded_Host"])
     def test_remote(self, caller: HttpPeer, header: str) -> None:
-        """What came through a proxy on this machine is remote: it needs a token, and has no process here."""
+        """A request that came through a proxy on this machine is remote: it needs a token, and has no process here."""
         gate = Gate()
         assert gate.status(caller, RouteClass.MCP, **{header: "127.0.0.1"}) == 401
         assert gate.status(caller, RouteClass.ADMIN, **{header: "::1"}) == 401
@@ -190,7 +190,7 @@ class WrongTokenTests:
         assert gate.status(HERE, **bearer(AGENT)) == 401
 
     def test_revoked(self) -> None:
-        """What a revoked token has begun may use nothing any more."""
+        """A principal whose token is revoked may use no server any more."""
         gate = Gate()
         assert gate.bearers.scopes[gate.agent.principal].admits_server("notes")
         gate.bearers.admit_agents([])

@@ -46,7 +46,7 @@ class Link:
 
     @property
     def text(self) -> str:
-        """What has come on the stream, without the chunks it came in."""
+        """The text that has come on the stream, without the chunks it came in."""
         assert self.ears.heard is not None
         data, text = self.ears.heard.body, b""
         while data:
@@ -70,7 +70,7 @@ class Link:
 
     @property
     def said(self) -> list[Any]:
-        """What has come: the methods of notifications and questions, results, and codes of errors."""
+        """The messages that have come: methods of notifications and questions, results, and codes of errors."""
         return [_gist(each) for each in self.told]
 
     @property
@@ -152,7 +152,7 @@ class StreamTests:
         assert one.address != two.address
 
     def test_a_name_that_has_to_be_escaped(self) -> None:
-        """What a URL cannot carry as it is goes into the address escaped, and is understood there."""
+        """A name that a URL cannot carry goes into the address escaped, and is understood there."""
         odd = ServerSpec("a b?", ("run",), {}, "/", share=Share.GLOBAL, title="odd", source="a test")
         gateway = MemoryGateway(more=(odd,))
         link = Link(gateway, "a%20b%3F")
@@ -163,7 +163,7 @@ class StreamTests:
         "accept", ["text/event-stream", "*/*", "text/*", "a/b, TEXT/event-stream;q=1", ""]
     )
     def test_who_takes_events(self, gateway: MemoryGateway, accept: str) -> None:
-        """Whoever takes events, or does not say what it takes, is served."""
+        """A client that takes events, or does not say what it takes, is served."""
         ears = gateway.client()
         ears.send(b"", "GET", "/shared/sse", Accept=accept)
         assert ears.heard is not None
@@ -187,7 +187,7 @@ class StreamTests:
     def test_refusals(
         self, gateway: MemoryGateway, method: str, path: str, headers: Mapping[str, str], status: int
     ) -> None:
-        """What is wrong with a request is said as on the other MCP paths, with a JSON-RPC error."""
+        """A refused request gets a JSON-RPC error, as on the other MCP paths."""
         answer = gateway.client().ask(b"", method, path, **headers)
         assert answer.status == status
         if method != "HEAD":
@@ -265,7 +265,7 @@ class PostTests:
     def test_bad_bodies(
         self, gateway: MemoryGateway, body: bytes, headers: Mapping[str, str], status: int, code: int
     ) -> None:
-        """What cannot be taken is refused in the answer to the POST, and nothing comes on the stream."""
+        """A body that cannot be taken is refused in the answer to the POST, and the stream stays silent."""
         link = Link(gateway).initialize()
         before = link.text
         answer = link.post(body, **headers)
@@ -356,7 +356,9 @@ class SessionTests:
     def test_a_modern_request_without_its_envelope(
         self, gateway: MemoryGateway, method: str, headers: Mapping[str, str]
     ) -> None:
-        """What only the later era knows, and what a header says is of it, is refused too; nothing reaches a child."""
+        """A request that only the later era knows, or that a header counts to it, is refused too; none
+        reaches a child.
+        """
         link = Link(gateway)
         assert link.post(request(1, method), **headers).status == 202
         assert (link.told[-1]["id"], link.told[-1]["error"]["code"]) == (1, -32000)
@@ -435,7 +437,7 @@ class SessionTests:
         assert link.told[0]["error"]["message"] == "Internal error: the session could not be begun"
 
     def test_a_client_that_does_not_wait(self, gateway: MemoryGateway) -> None:
-        """Whoever has gone before its session had begun leaves nothing behind."""
+        """A client that has gone before its session had begun leaves nothing behind."""
         gateway.launcher.hello = None
         link = Link(gateway, "own")
         link.ask(1, "initialize", protocolVersion="2024-11-05", capabilities={})
@@ -472,7 +474,7 @@ class SessionTests:
 
 
 class AnswerTests:
-    """What comes on the stream."""
+    """Messages that come on the stream."""
 
     def test_equal_ids_of_several_clients(self, gateway: MemoryGateway) -> None:
         """Each answer goes to the stream of its request, under the id as it was sent, whatever its order."""
@@ -537,7 +539,7 @@ class AnswerTests:
         ]
 
     def test_progress_and_logs(self, gateway: MemoryGateway) -> None:
-        """What is said before an answer comes on the same stream, to the one it is meant for, under its own token."""
+        """A message before an answer comes on the same stream, to the client it is meant for, under its own token."""
         one, two = Link(gateway).initialize(), Link(gateway).initialize()
         one.ask(1, _meta={"progressToken": "p"})
         two.ask(1, _meta={"progressToken": "p"})
@@ -562,7 +564,7 @@ class AnswerTests:
         assert link.said.count("notifications/progress") == 1
 
     def test_resource_updates(self, gateway: MemoryGateway) -> None:
-        """Whoever subscribed is told."""
+        """A client that is subscribed hears of the change."""
         one, two = Link(gateway).initialize(), Link(gateway).initialize()
         one.ask(1, "resources/subscribe", uri="a:b")
         gateway.child.answer(gateway.child.asked("resources/subscribe")[0], {})
@@ -709,7 +711,7 @@ class EndTests:
         assert awaiting(gateway.child) == []
 
     def test_a_slow_reader(self, gateway: MemoryGateway) -> None:
-        """Who takes nothing is cut off when too much waits for it, and its session ends with its connection."""
+        """A client that reads nothing is cut off when too much waits for it, which ends its session."""
         link = Link(gateway).initialize()
         link.ears.transport.reads = False
         data = "x" * 100_000

@@ -1,4 +1,4 @@
-"""What Prometheus is told, read by its own parser."""
+"""The metrics for Prometheus, read by its own parser."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def gateway() -> MemoryGateway:
 
 
 def scrape(gateway: MemoryGateway) -> Samples:
-    """What a scrape finds, by the names of samples and their labels."""
+    """The samples that a scrape finds, by their names and labels."""
     answer = gateway.client().ask(b"", "GET", "/metrics")
     assert (answer.status, answer.headers["content-type"]) == (
         200,
@@ -60,7 +60,7 @@ def call(gateway: MemoryGateway, tool: str, server: str = "shared", number: int 
 
 
 class ScrapeTests:
-    """What is told."""
+    """Metrics of calls, servers and children."""
 
     def test_calls(self, gateway: MemoryGateway) -> None:
         """Calls are told by tool and outcome, and their durations by server."""
@@ -106,7 +106,7 @@ class ScrapeTests:
         assert of("mcpgateway_server_last_crash_timestamp_seconds") > 1_700_000_000
 
     def test_every_family(self, tmp_path: Path) -> None:
-        """What is told is what the table of families says, no more and no less, and of that kind."""
+        """The metrics are those of the table of families, no more and no less, and of their kinds."""
 
         class Counting(MemoryGateway):
             storage = ViewStorage(usage=lambda: Usage(UsageFile(str(tmp_path / "usage.json")), lambda: 0.0))
@@ -130,7 +130,7 @@ class ScrapeTests:
                 assert sample.name == declared[name].name or declared[name].kind == HISTOGRAM
 
     def test_sizes(self) -> None:
-        """What children weigh is looked at between scrapes, for as long as somebody scrapes."""
+        """The memory of children is looked at between scrapes, for as long as they go on."""
         gateway = MemoryGateway(
             instruments=MemoryWorld(sizes=dict.fromkeys((1000, 1001), 5_000_000)).instruments
         )

@@ -1,4 +1,4 @@
-"""What makes a request one of the modern era, and in which order it is judged (MCP 2026-07-28)."""
+"""Requests of the modern era: how they are recognised, and in which order they are judged (MCP 2026-07-28)."""
 
 from __future__ import annotations
 
@@ -96,16 +96,16 @@ class EraTests:
 
 
 class MethodTests:
-    """What is not a POST, and what is no request."""
+    """Methods other than POST, and messages that are no requests."""
 
     @pytest.mark.parametrize("method", ["GET", "DELETE"])
     def test_there_are_no_sessions(self, client: Client, method: str) -> None:
-        """Nothing stands open and nothing is ended."""
+        """The era has no sessions: no stream stands open and none is ended."""
         answer = client.ask(b"", method, **{"MCP-Protocol-Version": REVISION})
         assert (answer.status, answer.headers["allow"]) == (405, "post")
 
     def test_a_notification(self, gateway: MemoryGateway, client: Client) -> None:
-        """It is taken, and means nothing."""
+        """A notification is taken, and means nothing."""
         body = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
         answer = client.ask(body, **{"MCP-Protocol-Version": REVISION})
         assert (answer.status, answer.body) == (202, b"")
@@ -193,7 +193,7 @@ class LadderTests:
         assert refusal(client)[1:] == (-32602, 9)
 
     def test_nothing_stays(self, gateway: MemoryGateway, client: Client) -> None:
-        """What is refused leaves nothing behind, and the connection goes on."""
+        """A refused request leaves nothing behind, and the connection goes on."""
         for number in range(20):
             post(client, request(number, "tools/list"), Mcp_Method="x")
             assert refusal(client) == (400, -32020, number)
@@ -270,7 +270,7 @@ class NameTests:
         assert len(gateway.child.asked("prompts/get")) == 1
 
     def test_escapes_in_the_body(self, gateway: MemoryGateway, client: Client) -> None:
-        """It is the value that counts, not how the body spells it."""
+        """The value counts, not how the body spells it."""
         body = json.dumps(request(1, "prompts/get", name="abc")).replace("abc", "\\u0061b\\u0063")
         client.send(
             body.replace("2026-07-28", "2026\\u002d07-28").encode(),
@@ -301,7 +301,7 @@ class RepetitionTests:
     def test_those_that_repeat_the_body(
         self, gateway: MemoryGateway, client: Client, line: str, *, same: bool
     ) -> None:
-        """They match nothing, even where both say the same, and the refusal has the id of the request."""
+        """Headers that repeat the body match nothing when they come twice, even alike; the refusal has their id."""
         body = request(6, "tools/call", name="t", arguments={"region": "eu"})
         raw(client, body, *self.LINES, line.lower() if same else line + "x")
         if client.heard is None:
@@ -370,7 +370,7 @@ class ParamTests:
         *,
         is_taken: bool,
     ) -> None:
-        """What a tool's schema says is repeated has to agree with its argument."""
+        """A header that a tool's schema declares has to agree with its argument."""
         body = request(1, "tools/call", name="t", arguments=arguments)
         client.send(body, **headers_of(body), **headers)
         list_tools(gateway.child, [self.TOOL])
@@ -379,7 +379,7 @@ class ParamTests:
             assert refusal(client) == (400, -32020, 1)
 
     def test_what_relays_stdio(self, gateway: MemoryGateway, client: Client) -> None:
-        """What relays a client on stdio repeats nothing, and the server is not asked for its tools."""
+        """A relay of a client on stdio repeats no arguments, and the server is not asked for its tools."""
         body = request(1, "tools/call", name="t", arguments={"region": "eu"})
         client.send(body, **{"X-Mcpgateway-Stdio": "1"})
         assert [each["method"] for each in gateway.child.received] == ["server/discover", "tools/call"]
@@ -401,7 +401,7 @@ class FormTests:
         ],
     )
     def test_a_lone_answer(self, gateway: MemoryGateway, accept: str, form: str) -> None:
-        """It comes as JSON to everybody who takes that."""
+        """A lone answer comes as JSON to every client that takes it."""
         client = gateway.client("m", Accept=accept)
         post(client, request(1, "prompts/list"))
         done(gateway.child, gateway.child.asked("prompts/list")[0])
@@ -410,7 +410,7 @@ class FormTests:
         assert reply(client) == {"jsonrpc": "2.0", "id": 1, "result": {"resultType": "complete"}}
 
     def test_a_client_without_events(self, gateway: MemoryGateway) -> None:
-        """It is told nothing before the answer."""
+        """A client without events hears nothing before the answer."""
         client = gateway.client("m", Accept="application/json")
         asked = call(gateway, client, envelope=meta(progressToken=1))
         params = {"progressToken": asked["id"], "progress": 1}

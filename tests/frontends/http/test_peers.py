@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection."""
+"""Peers at the other end of a connection."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LOCAL = IPv4Address("TCP", "127.0.0.1", 40000)
 
 
 def introduced(found: Peer | Exception | None, *, trusts_others: bool = False) -> HttpPeer:
-    """Who somebody on loopback is, when the kernel says this."""
+    """The caller of a connection on loopback, when the kernel says this of its peer."""
 
     def peer_of(local: tuple[str, int], remote: tuple[str, int]) -> Peer | None:
         assert (local, remote) == (("127.0.0.1", 9100), ("127.0.0.1", 40000))
@@ -49,7 +49,7 @@ def introduced(found: Peer | Exception | None, *, trusts_others: bool = False) -
 
 
 class AddressTests:
-    """What an address tells."""
+    """The reach that an address tells."""
 
     @pytest.mark.parametrize(
         ("address", "reach"),
@@ -103,7 +103,7 @@ class NeighbourTests:
 
 
 class RefusalTests:
-    """What a stranger on this machine is told."""
+    """Refusals of strangers on this machine."""
 
     def test_a_stranger(self) -> None:
         """Everything is refused with 403 and the setting's name, a wrong token with 401; the right one opens."""

@@ -1,4 +1,4 @@
-"""What an MCP endpoint refuses is refused in JSON-RPC, whoever refuses it and however early."""
+"""Refusals of MCP endpoints are JSON-RPC errors, whichever part of the gateway refuses and however early."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Wired:
 
 
 def check(said: tuple[int, dict[bytes, bytes], Any], status: int) -> None:
-    """It is a JSON-RPC error of that status for a request whose id nobody has read."""
+    """The answer is a JSON-RPC error of that status for a request whose id was not read."""
     found, headers, body = said
     assert found == status
     assert headers[b"content-type"] == b"application/json"
@@ -91,7 +91,7 @@ REFUSED = {
 
 
 class RefusalTests:
-    """What `POST` to an MCP endpoint is refused with."""
+    """Refusals of a `POST` to an MCP endpoint."""
 
     @pytest.mark.parametrize("name", REFUSED)
     def test_in_json_rpc(self, name: str) -> None:

@@ -67,7 +67,7 @@ class ChunkedBodyTests:
         assert body.size == 255
 
     def test_stops_beyond_the_limit(self) -> None:
-        """Nothing beyond the limit is stored."""
+        """The bytes beyond the limit are not stored."""
         body = ChunkedBody()
         body.feed(b"2\r\nab\r\nffff\r\n" + b"x" * 65535, 10)
         assert body.size > 10

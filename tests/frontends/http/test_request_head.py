@@ -120,6 +120,6 @@ class HeadTests:
         assert reader.finish(raw).headers == read_head(raw).headers
 
     def test_keeps_secrets_out_of_its_repr(self) -> None:
-        """What a client sends may be a token, and never shows in a log."""
+        """The headers of a client may hold a token, and never show in a log."""
         head = read_head(b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer secret\r\n\r\n")
         assert "secret" not in repr(head)

@@ -20,7 +20,7 @@ SERVED = [route for route in ROUTES if not route.is_light]
 
 
 def names(route: Route) -> str:
-    """What a test of it is called."""
+    """The name of a route's test."""
     return f"{route.method} {route.path}"
 
 
@@ -32,7 +32,7 @@ def groups() -> dict[str, Any]:
 
 
 class TableTests:
-    """What stands in the table."""
+    """Routes of the table."""
 
     @pytest.mark.parametrize("route", SERVED, ids=names)
     def test_answers(self, route: Route, groups: dict[str, Any]) -> None:
@@ -50,7 +50,7 @@ class TableTests:
 
     @pytest.mark.parametrize("route", ROUTES, ids=names)
     def test_schemas(self, route: Route) -> None:
-        """What it takes and gives is described."""
+        """The schemas of a route's body and answers are described."""
         assert {route.takes, *route.gives.values()} - {""} <= set(SCHEMAS)
         assert route.summary.endswith(".")
 
@@ -77,11 +77,11 @@ class PageTests:
 
 
 class ClassTests:
-    """What is not in the table."""
+    """Paths that are not in the table."""
 
     @pytest.mark.parametrize("path", [b"/", b"/api", b"/api/v1", b"/api/v1/", b"/sessions/a/b", b"/health/"])
     def test_nothing(self, path: bytes) -> None:
-        """Nothing is there."""
+        """A path that is not in the table leads nowhere."""
         assert class_of(b"GET", path) is RouteClass.NOTHING
         assert methods_of(path) == ()
 
@@ -101,11 +101,11 @@ class ClassTests:
 
     @pytest.mark.parametrize("text", [b"%ff", b"\xff", b"%c0%af", b"a%ed%a0%80"])
     def test_no_text(self, text: bytes) -> None:
-        """What is no text leads nowhere."""
+        """A path that is no text leads nowhere."""
         assert class_of(b"GET", b"/api/v1/servers/" + text) is RouteClass.NOTHING
 
     def test_unversioned(self) -> None:
-        """What was asked for without its version has the class of where it leads."""
+        """A path without its version has the class of the route that it leads to."""
         assert class_of(b"POST", b"/api/tools/a__b/call") is RouteClass.USE
         assert class_of(b"GET", b"/api/gateway/config") is RouteClass.READ
 
@@ -114,7 +114,7 @@ class MethodTests:
     """Methods that a route does not know."""
 
     def test_told(self) -> None:
-        """They are told which it does."""
+        """The answer to an unknown method names those that the route knows."""
         answer = MemoryGateway().client().ask(b"", "DELETE", "/api/v1/tools")
         assert answer.status == 405
         assert answer.headers["allow"] == "get, head"

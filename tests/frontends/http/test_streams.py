@@ -54,7 +54,7 @@ def last_id(client: Client) -> str:
 
 
 def said(client: Client) -> list[Any]:
-    """What has come as events: methods of notifications, results and errors of answers."""
+    """The events that have come: methods of notifications, results and errors of answers."""
     assert client.heard is not None
     return [
         each.get("method") or each.get("result") or each["error"]["message"] for each in client.heard.events
@@ -105,7 +105,7 @@ class StandingTests:
         ],
     )
     def test_refusals(self, gateway: MemoryGateway, headers: dict[str, str], status: int) -> None:
-        """What is wrong with a GET is said with the SDKs' status and a JSON-RPC error."""
+        """A refused GET gets the SDKs' status and a JSON-RPC error."""
         client = session(gateway)
         answer = client.ask(b"", "GET", **headers)
         assert answer.status == status
@@ -138,7 +138,7 @@ class StandingTests:
         assert said(new) == [CHANGED]
 
     def test_what_comes_while_none_is_open(self, gateway: MemoryGateway) -> None:
-        """It is kept, the same news once, and told in order when one is opened."""
+        """A notification that comes while no stream is open is kept, the same one once, and sent when one is."""
         client = session(gateway, "2025-06-18")
         hang_up(gateway.listen(client))
         for _ in range(3):
@@ -195,7 +195,7 @@ class StandingTests:
         assert ears.ask({"jsonrpc": "2.0", "id": 1, "method": "ping"}).json["result"] == {}
 
     def test_a_slow_reader(self, gateway: MemoryGateway) -> None:
-        """Who does not read is cut off; what it was not told is kept, as far as there is room."""
+        """A client that does not read is cut off; the messages it missed are kept, as far as there is room."""
         client, other = session(gateway, "2025-06-18"), session(gateway, "2025-06-18")
         ears = gateway.client(**client.headers)
         ears.transport.reads = False
@@ -233,7 +233,7 @@ class WaitingTests:
         assert raw(client).endswith(END)
 
     def test_each_message_on_one_stream(self, gateway: MemoryGateway) -> None:
-        """What belongs to a call is told on its stream, the rest on GET, nothing on both."""
+        """A message that belongs to a call comes on the call's stream, others on GET, none on both."""
         client = session(gateway)
         ears = gateway.listen(client)
         request = called(gateway, client)
@@ -261,7 +261,7 @@ class SignsOfLifeTests:
 
     @pytest.mark.parametrize("revision", ["2025-06-18", "2025-11-25"])
     def test_a_server_without_progress(self, gateway: MemoryGateway, revision: str) -> None:
-        """It is told every two minutes that the call lives, with values below any that a server begins with."""
+        """The client hears every two minutes that the call lives, with values below any that a server begins with."""
         one, two = session(gateway, revision), session(gateway, revision)
         request = self.silent(gateway, one)
         self.silent(gateway, two, token=7)
@@ -292,7 +292,7 @@ class SignsOfLifeTests:
         }
 
     def test_busy_servers(self, gateway: MemoryGateway) -> None:
-        """Nothing is added to the progress of a server that reports often enough; log messages do not count as such."""
+        """The gateway adds no progress to a busy server's own; log messages do not count as progress."""
         client = session(gateway)
         request = self.silent(gateway, client)
         for value in range(5):
@@ -312,7 +312,7 @@ class SignsOfLifeTests:
 
     @pytest.mark.parametrize("value", ["much", None, [1]])
     def test_progress_that_is_no_number(self, gateway: MemoryGateway, value: Any) -> None:
-        """What cannot be gone on from is left alone."""
+        """A progress that is no number cannot be continued, and is left alone."""
         client = session(gateway)
         request = self.silent(gateway, client)
         gateway.child.say(progress(request, value))
@@ -327,7 +327,7 @@ class SignsOfLifeTests:
         assert said(client) == []
 
     def test_nothing_to_come_back_for(self, gateway: MemoryGateway) -> None:
-        """They have no event ids, and are not kept."""
+        """The gateway's signs of life have no event ids, and are not kept."""
         client = session(gateway)
         self.silent(gateway, client)
         gateway.tick(PATIENCE_TICKS)
@@ -369,7 +369,7 @@ class ResumptionTests:
         assert said(ears) == []
 
     def test_twice(self, gateway: MemoryGateway) -> None:
-        """Whoever comes last carries the stream on; the one before ends, even while its connection is open."""
+        """The last connection carries the stream on; the one before ends, even while it is open."""
         client = session(gateway)
         request = called(gateway, client)
         first = gateway.listen(client, Last_Event_ID=last_id(client))
@@ -391,7 +391,7 @@ class ResumptionTests:
         assert said(again) == ["notifications/progress", {"done": True}]
 
     def test_the_standing_stream(self, gateway: MemoryGateway) -> None:
-        """What was sent after that event is sent again, what waited since follows, and nothing else."""
+        """A client gets again the events after the one it names, then those that have waited since, and no others."""
         client = session(gateway)
         ears = gateway.listen(client)
         gateway.child.say(note(CHANGED))
@@ -437,7 +437,7 @@ class ResumptionTests:
 
     @pytest.mark.parametrize(("length", "status"), [(300, 200), (1000, 400)])
     def test_a_long_request_id(self, gateway: MemoryGateway, length: int, status: int) -> None:
-        """Whoever names its request at great length is told too, by a refusal where its id could not travel along."""
+        """A client whose request has a very long id is answered too: by a refusal, where the id is too long."""
         client = session(gateway)
         client.call("x" * length)
         gateway.child.say(note("notifications/message"))
@@ -477,7 +477,7 @@ class ResumptionTests:
 
     @pytest.mark.parametrize("revision", ["2024-11-05", "2025-03-26", "2025-06-18"])
     def test_older_clients(self, gateway: MemoryGateway, revision: str) -> None:
-        """They are given no ids; the standing stream is all that a GET gives them."""
+        """Older clients are given no ids; the standing stream is all that a GET gives them."""
         client = session(gateway, revision)
         called(gateway, client)
         assert b"\nid: " not in raw(client)
@@ -529,7 +529,7 @@ class OldHttpTests:
     """HTTP/1.0, where the end of a stream is the end of its connection."""
 
     def test_a_stream(self, gateway: MemoryGateway) -> None:
-        """It is sent without chunks."""
+        """A stream over HTTP/1.0 is sent without chunks."""
         client = session(gateway)
         ears = gateway.client()
         ears.transport = MemoryTransport()

@@ -54,11 +54,11 @@ class Connection:
 
 
 class HandshakeTests:
-    """What a handshake may cost."""
+    """Handshakes, and the time they may take."""
 
     @pytest.mark.parametrize("part", [1, 40, 10_000])
     def test_one_that_is_not_finished(self, tmp_path: Path, part: int) -> None:
-        """It is cut after ten seconds, however far it came."""
+        """A handshake that is not finished is cut after ten seconds, however far it came."""
         client = Connection(tmp_path)
         client.send(client.hello()[:part])
         client.pass_ticks(HANDSHAKE_TICKS - 1)

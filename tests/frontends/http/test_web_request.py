@@ -248,6 +248,6 @@ class ContractTests:
         assert wire.transport.is_closing
 
     def test_loads_twisted_web_late(self) -> None:
-        """Nobody who speaks MCP only pays for twisted.web."""
+        """A gateway whose clients speak MCP only does not load twisted.web."""
         code = "import sys, mcpgateway.frontends.http.channel as c; sys.exit('twisted.web' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -28,7 +28,7 @@ class AdministratorTests:
         assert not is_admin(Asked(None))
 
     def test_what_a_client_on_stdio_says(self) -> None:
-        """What the shim passes on over the socket is its client's word, and nobody else's."""
+        """A request that the shim passes on over the socket is its client's word, not the administrator's."""
         asked = Asked(
             AdmittedRequest(RouteTarget(RouteClass.MCP), "local", True), {b"x-mcpgateway-stdio": b"1"}
         )

@@ -60,7 +60,7 @@ def outlet_on(takes: int, *, is_secure: bool = False) -> tuple[WriteBuffer, Nake
 
 class SendingAtOnceTests:
     def test_does_not_wait_for_the_reactor(self) -> None:
-        """What the socket takes is sent within the call."""
+        """The bytes that the socket takes are sent within the call."""
         outlet, transport = outlet_on(100)
         outlet.write(b"hello")
         assert transport.sent == b"hello"
@@ -116,10 +116,10 @@ class Reader:
 
 
 class BacklogTests:
-    """What slow readers cost."""
+    """The cost of slow readers."""
 
     def test_is_counted_until_it_is_taken(self) -> None:
-        """What a reader is behind counts, in the transport as beyond it, until it has taken it."""
+        """The bytes that a reader is behind count, in the transport as beyond it, until it has taken them."""
         room = FairMemory()
         one, other = Reader(room), Reader(room)
         assert one.outlet.write_stream(b"a" * 1000)

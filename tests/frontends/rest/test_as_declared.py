@@ -1,4 +1,4 @@
-"""What is answered is what the description of the control plane says is answered."""
+"""The answers of the control plane are those that its description declares."""
 
 from __future__ import annotations
 

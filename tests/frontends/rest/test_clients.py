@@ -21,7 +21,7 @@ from tests.support.gateway_in_memory import Answer, MemoryGateway
 
 
 class SettlingTests:
-    """What has been saved and not been read yet."""
+    """Configuration that is saved and not read yet."""
 
     @pytest.mark.parametrize("is_read", [True, False])
     def test_waited_for(self, *, is_read: bool) -> None:
@@ -132,7 +132,7 @@ ADMIN = {"Authorization": "Bearer admin-token"}
 
 
 class ClientsTests:
-    """What can be asked about clients' own files."""
+    """Requests about clients' own files."""
 
     def test_listed(self) -> None:
         """The files that lead here are listed, without what is not as it was left in them."""
@@ -162,7 +162,7 @@ class ClientsTests:
         assert [each["configPath"] for each in health["clients"]] == ["/home/me/.claude.json"]
 
     def test_detect(self) -> None:
-        """What this machine has is found out by the helper program."""
+        """The clients on this machine are found by the helper program."""
         gateway = gateway_with()
         found = [{"tool": "cursor", "configPath": "/home/me/.cursor/mcp.json"}]
         gateway.answers_for_helper = lambda *_: succeed({"detected": found})
@@ -180,7 +180,7 @@ class ClientsTests:
         ],
     )
     def test_needs_token(self, path: str, body: dict[str, str]) -> None:
-        """Nobody changes anything without the token."""
+        """A request without the token changes no file."""
         gateway = gateway_with()
         assert gateway.client().ask(body, path=path).status == 401
         assert gateway.helper_runs == []
@@ -194,7 +194,7 @@ class ClientsTests:
         ],
     )
     def test_says_what_is_run(self, path: str, body: dict[str, str]) -> None:
-        """What is in such a file is run, so whoever names it is an administrator, and on this machine."""
+        """A client's file names programs to run, so its sender is an administrator, and on this machine."""
         gateway = gateway_with(policy=AccessPolicy(allow_remote=True))
         assert gateway.client(**TOKEN).ask(body, path=path).status == 401
         gateway.factory.shared.introduce = lambda transport: HttpPeer(transport.getPeer(), Reach.REMOTE)
@@ -241,7 +241,7 @@ class ClientsTests:
         ],
     )
     def test_bad_requests(self, path: str, body: object) -> None:
-        """What cannot be meant is told what was expected, and reaches no command line."""
+        """A request that cannot be meant hears what was expected, and reaches no command line."""
         gateway = gateway_with()
         answer = gateway.client(**ADMIN).ask(body, path=path)
         assert answer.status == 400
@@ -259,7 +259,7 @@ class ClientsTests:
 
     @pytest.mark.parametrize("report", [None, {"files": [{"error": "the file is not valid JSON"}]}])
     def test_failure(self, tmp_path: Path, report: object) -> None:
-        """What could not be done is told in the helper's words, and what to do with them."""
+        """A failed change is told in the helper's words, with a remedy."""
         gateway = gateway_with()
         why = ClientFilesFailed("the file is not valid JSON", "mend it")
         gateway.answers_for_helper = lambda *_: fail(why) if report is None else succeed(report)
@@ -313,6 +313,6 @@ def gateway_with(*files: ClientFile, policy: AccessPolicy | None = None) -> Memo
 
 
 def said(answer: Answer) -> Any:
-    """What the control plane has answered; what Klein answers is chunked."""
+    """The answer of the control plane as a value; Klein's answers are chunked."""
     is_chunked = answer.headers.get("transfer-encoding") == "chunked"
     return json.loads(answer.body.split(b"\r\n")[1] if is_chunked else answer.body)

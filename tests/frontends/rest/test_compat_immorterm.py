@@ -54,7 +54,7 @@ class ReconnectTests:
         assert ask(gateway, "/api/servers/install", {"name": "a", "command": "b"}).status == 401
 
     def test_another_machine(self) -> None:
-        """What is run here is not said from elsewhere, even with the admin token."""
+        """A program to run cannot be named from another machine, even with the admin token."""
         gateway = MemoryGateway(policy=AccessPolicy(allow_remote=True))
         gateway.factory.shared.introduce = lambda transport: HttpPeer(transport.getPeer(), Reach.REMOTE)
         body = {"name": "a", "command": "b"}
@@ -109,7 +109,7 @@ class SwitchTests:
         assert config["optedOut"] == ["gone"]
 
     def test_cannot(self, gateway: MemoryGateway) -> None:
-        """What the helper could not do is told."""
+        """A failure of the helper is told."""
         gateway.settings = evolve(gateway.settings, adopted=(FILE,))
         assert ask(gateway, "/api/servers/shared/disable").status == 500
 
@@ -121,7 +121,7 @@ class InstallTests:
         "body", [{}, {"name": "a"}, {"command": "b"}, {"name": 1, "command": "b"}, b"[]"]
     )
     def test_missing(self, gateway: MemoryGateway, body: Any) -> None:
-        """What is missing is told, with an example."""
+        """A missing field is named, with an example."""
         refused = ask(gateway, "/api/servers/install", body, Authorization="Bearer admin-token")
         assert refused.status == 400
         assert "notes-mcp" in refused.json["hint"]

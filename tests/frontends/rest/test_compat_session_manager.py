@@ -81,7 +81,7 @@ class OperationTests:
         assert len(gateway.launcher.children) == 3
 
     def test_ensure(self, gateway: MemoryGateway) -> None:
-        """Who needs one is told its port, or why it has none."""
+        """A client that needs a server is told its port, or why it has none."""
         assert ask(gateway, "/ensure", {"name": "memory"}).json == {"running": True, "port": 3100}
         gateway.launcher.refuses = True
         refused = ask(gateway, "/ensure", {"name": "index"})
@@ -98,7 +98,7 @@ class OperationTests:
 
     @pytest.mark.parametrize("path", ["/start", "/stop", "/ensure"])
     def test_wrong(self, gateway: MemoryGateway, path: str) -> None:
-        """What is missing or unknown is told in its words; a server without a port is no daemon."""
+        """A missing or unknown name is refused in that manager's words; a server without a port is no daemon."""
         for body in (None, {}, {"name": ""}, {"name": 1}):
             refused = ask(gateway, path, body)
             assert (refused.status, refused.json["error"]) == (400, "Missing daemon name")

@@ -26,7 +26,7 @@ class Line:
         self._producer: StreamReader | None = None
 
     def registerProducer(self, producer: StreamReader, streaming: bool) -> None:  # noqa: FBT001 - as Twisted calls it
-        """Who writes."""
+        """The producer that writes."""
         assert streaming
         self._producer = producer
 
@@ -83,10 +83,10 @@ class Stage:
 
 
 class ReaderTests:
-    """Who reads a stream."""
+    """Readers of a stream."""
 
     def test_all_of_it(self) -> None:
-        """What is known comes first, then what happens, each with its name."""
+        """The known entries come first, then the new ones, each with its name."""
         stage, line = Stage(), Line()
         for number in range(3 * PIECE):
             stage.chronicle.add(entry(number, "a.b"))
@@ -96,7 +96,7 @@ class ReaderTests:
         assert b"id: 000000\nevent: a.b\ndata: entry 0\n\n" in line.sent
 
     def test_without_following(self) -> None:
-        """What is known was all, also where it is read slowly."""
+        """The known entries are all that come, also where they are read slowly."""
         stage, line = Stage(), Line(room=10)
         for number in range(3 * PIECE):
             stage.chronicle.add(entry(number))
@@ -138,7 +138,7 @@ class ReaderTests:
         assert b"still here" not in slow.sent
 
     def test_a_client_that_goes(self) -> None:
-        """Nothing of his is left."""
+        """A client that has gone leaves no stream and no timer behind."""
         stage, line = Stage(), Line()
         done = stage.serve(line)
         done.addErrback(lambda why: why.trap(CancelledError))
@@ -173,7 +173,7 @@ class ReaderTests:
         stage.readers.check("a")
 
     def test_fair(self) -> None:
-        """Whoever has most of the streams gives way to one who has few, also where he reads nothing."""
+        """The caller with most of the streams gives way to one who has few, also where he reads nothing."""
         stage = Stage(most=4)
         lines = [Line(room=1) for _ in range(4)]
         theirs = [stage.serve(line) for line in lines]
@@ -192,7 +192,7 @@ class ReaderTests:
 
 
 class ChronicleTests:
-    """What is kept for those who come later."""
+    """Entries that are kept for readers who come later."""
 
     def test_bounds(self) -> None:
         """So many, and so long together."""

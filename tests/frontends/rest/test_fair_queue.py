@@ -33,7 +33,7 @@ class Crowd:
         self.turns = FairQueue(lambda: self.limits, self.clock)
 
     def come(self, name: str) -> Deferred[Any]:
-        """Somebody wants something done."""
+        """A caller wants something done."""
 
         async def work() -> None:
             self.begun.append(name)
@@ -53,7 +53,7 @@ class Crowd:
 
 
 class TurnTests:
-    """Who is let in, and when."""
+    """Callers that are let in, and in which order."""
 
     def test_in_turn(self) -> None:
         """Callers take turns, whoever has come first with most."""
@@ -89,7 +89,7 @@ class TurnTests:
         assert crowd.begun == ["a1", "a2", "b1", "a3"]
 
     def test_slow_work(self) -> None:
-        """Whoever has much under way that takes its time leaves room for others, and none of his own is lost."""
+        """A caller with much slow work under way leaves room for others, and none of his own is lost."""
         crowd = Crowd(Limits(concurrent=20, backlog=30))
         for number in range(40):
             crowd.come(f"a{number}")
@@ -102,7 +102,7 @@ class TurnTests:
         assert crowd.turns.shown() == {"running": 0, "waiting": 0}
 
     def test_too_late(self) -> None:
-        """Nobody waits for ever, and a place that is given up is free."""
+        """A caller that waits too long is refused, and a place that is given up is free."""
         crowd = Crowd(Limits(concurrent=1, backlog=1, wait_s=5))
         crowd.come("a1")
         crowd.come("a2")
@@ -116,7 +116,7 @@ class TurnTests:
         assert crowd.begun[-1] == "c1"
 
     def test_gone(self) -> None:
-        """Who goes while waiting leaves his place to others."""
+        """A caller who goes while waiting leaves his place to others."""
         crowd = Crowd(Limits(concurrent=1, backlog=1))
         crowd.come("a1")
         gone = crowd.come("a2")

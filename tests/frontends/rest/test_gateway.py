@@ -39,7 +39,7 @@ class SessionsTests:
     """The sessions."""
 
     def test_list_and_kill(self, gateway: MemoryGateway) -> None:
-        """What is listed can be ended by what it is called there; with the token only."""
+        """A listed session can be ended by its name there; with the token only."""
         client = gateway.session("own")
         identifier = client.headers["Mcp-Session-Id"]
         listed = ask(gateway, "/api/v1/sessions")
@@ -82,7 +82,7 @@ class ReadinessTests:
     """Whether servers are ready."""
 
     def test_preflight(self, gateway: MemoryGateway) -> None:
-        """It is only looked; the worst code is that of all."""
+        """The preflight only looks; the worst code is that of all."""
         gateway.session("shared")
         found = ask(gateway, "/api/v1/preflight?need=shared,own").json
         assert (found["code"], found["ready"]) == (10, False)
@@ -118,12 +118,12 @@ class ReadinessTests:
         + [{"servers": ["a"], "timeout_ms": each} for each in (0, -1, "1", True, None)],
     )
     def test_wrong(self, gateway: MemoryGateway, body: Any) -> None:
-        """What is wrong is said, with an example."""
+        """A wrong request is refused with an example."""
         assert ask(gateway, "/api/v1/wait", "POST", body, **TOKEN).status == 400
 
 
 class StateTests:
-    """What it does, and its end."""
+    """State and end of the gateway."""
 
     def test_dump(self, gateway: MemoryGateway) -> None:
         """The dump needs the token, and has no session's id in it."""
@@ -135,7 +135,7 @@ class StateTests:
         assert identifier.encode() not in found.body
 
     def test_no_token(self, gateway: MemoryGateway) -> None:
-        """Whoever is refused is told which token it takes, and where that is."""
+        """A refused caller is told which token the route takes, and where that is."""
         found = ask(gateway, "/api/v1/debug/dump").json
         assert found["hint"].startswith("send Authorization: Bearer TOKEN (mcpgateway token show prints it)")
         found = ask(gateway, "/api/v1/shutdown", "POST", **TOKEN).json

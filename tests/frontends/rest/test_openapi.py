@@ -15,7 +15,7 @@ class DocumentTests:
     """The OpenAPI document."""
 
     def test_valid(self) -> None:
-        """It is one."""
+        """The document is valid OpenAPI."""
         validate(document())
 
     def test_whole(self) -> None:

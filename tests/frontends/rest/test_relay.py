@@ -51,7 +51,7 @@ class RelayTests:
 
     @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
     def test_there_and_back(self, stage: Stage, method: str) -> None:
-        """What is encoded stays so, the gateway's token stays here, and the service's own answer comes back."""
+        """An encoded path stays so, the gateway's token stays here, and the service's own answer comes back."""
         client = stage.ask(
             f"{REST}/a%20b/c?d=%2Fe&f", method, b"body" if method != "GET" else b"", X_Tenant="t"
         )
@@ -89,20 +89,20 @@ class RelayTests:
         assert client.ask(b"", "GET", "/healthz").status == 200
 
     def test_a_large_answer(self, stage: Stage) -> None:
-        """What is too long is not passed on by halves."""
+        """An answer that is too long is not passed on by halves."""
         client = stage.ask(f"{REST}/a")
         stage.service.last.reply(200, b"x" * (BODY_LIMIT + 1))
         assert client.heard is not None
         assert client.heard.status == 502
 
     def test_hanging_up(self, stage: Stage) -> None:
-        """Whoever hangs up takes the request back."""
+        """A client that hangs up takes the request back."""
         client = stage.ask(f"{REST}/a")
         client.channel.connectionLost(GONE)
         assert stage.service.last.wire.is_closed
 
     def test_needs_the_token(self, stage: Stage) -> None:
-        """Who asks a service can do whatever it lets the gateway do."""
+        """A caller of the service can do whatever it lets the gateway do, and so needs the token."""
         assert stage.gateway.client().ask(b"", "GET", f"{REST}/a").status == 401
         assert stage.service.requests == []
 

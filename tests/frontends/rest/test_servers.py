@@ -101,7 +101,7 @@ def gateway(tmp_path: Path) -> Filed:
 
 
 class AccessTests:
-    """Who may do what."""
+    """Tokens, and the changes that each is good for."""
 
     @pytest.mark.parametrize(
         ("method", "path", "expected"),
@@ -126,7 +126,7 @@ class AccessTests:
 
     @pytest.mark.parametrize("headers", [{}, USER, {"Authorization": "Bearer wrong"}])
     def test_nothing_is_added_without_the_admin_token(self, gateway: Filed, headers: dict[str, str]) -> None:
-        """Whoever has no admin token adds nothing, and nothing is started."""
+        """A request without the admin token adds no server, and starts none."""
         body = {"name": "evil", "config": {"command": "run"}}
         assert gateway.client("a", **headers).ask(body, "POST", SERVERS).status == 401
         assert gateway.client("a", **headers).ask(body, "PUT", f"{SERVERS}/evil").status == 401
@@ -144,7 +144,7 @@ class AccessTests:
         ],
     )
     def test_values_need_the_admin_token(self, gateway: Filed, patch: dict[str, Any]) -> None:
-        """What a server is given is as powerful as what it runs; the answer says which token."""
+        """The values that a server is given are as powerful as its program; the answer says which token."""
         answer = gateway.client("a", **USER).ask(patch, "PATCH", f"{SERVERS}/a")
         assert (answer.status, "admin.token" in answer.json["hint"]) == (403, True)
         assert gateway.text == CONFIG
@@ -156,7 +156,9 @@ class AccessTests:
         assert gateway.text == CONFIG
 
     def test_another_machine(self, gateway: Filed) -> None:
-        """What is run here is not said from elsewhere, even with the admin token, unless the settings allow it."""
+        """A program to run cannot be named from another machine, even with the admin token, unless the
+        settings allow it.
+        """
         gateway.factory.shared.introduce = lambda transport: HttpPeer(transport.getPeer(), Reach.REMOTE)
         asked: tuple[tuple[str, str, Any], ...] = (
             ("POST", "", {"name": "c", "config": {"command": "run"}}),
@@ -189,7 +191,7 @@ class AccessTests:
 
 
 class LookTests:
-    """What is shown."""
+    """Servers as they are shown."""
 
     def test_all(self, gateway: Filed) -> None:
         """Every server, in the order of the configuration."""
@@ -239,7 +241,7 @@ class AddTests:
     """``POST /api/v1/servers``."""
 
     def test_a_server(self, gateway: Filed) -> None:
-        """It is written to the configuration, started, and can be looked at where the answer says."""
+        """A server is written to the configuration, started, and can be looked at where the answer says."""
         answer = gateway.ask("POST", "", {"name": "c", "config": {"command": "run", "args": ["x"]}})
         assert answer.status == 202
         assert answer.json["status"] == "accepted"
@@ -251,7 +253,7 @@ class AddTests:
         assert gateway.runs("c") == "running"
 
     def test_one_that_is_off(self, gateway: Filed) -> None:
-        """It is there, and nothing is started."""
+        """A server that is off is added, and not started."""
         for name, off in (("c", {"disabled": True}), ("d", {"enabled": False})):
             answer = gateway.ask("POST", "", {"name": name, "config": {"command": "run", **off}})
             assert (answer.status, answer.json) == (201, {"status": "added"})
@@ -328,7 +330,9 @@ class AddTests:
         " npm_config_registry PIP_INDEX_URL".split(),
     )
     def test_variables_that_run_other_code(self, gateway: Filed, name: str) -> None:
-        """They are refused in every way that there is (CVE-2026-12940 and its like), even for an administrator."""
+        """Variables that run other code (CVE-2026-12940 and its like) are refused in every form, even to
+        administrators.
+        """
         config = {"command": "run", "env": {name: "x"}}
         answers = [
             gateway.ask("POST", "", {"name": "c", "config": config}),
@@ -349,12 +353,12 @@ class AddTests:
         assert (answer.status, "NOBODY_HAS_IT" in answer.json["error"]) == (400, True)
 
     def test_no_secret_in_an_answer(self, gateway: Filed) -> None:
-        """What is refused is not repeated."""
+        """A refused value is not repeated."""
         config = {"command": "run", "env": {"A": "hush-hush"}, "headers": {"Host": "hush-hush"}, "share": 3}
         assert "hush" not in gateway.ask("POST", "", {"name": "c", "config": config}).body.decode()
 
     def test_waiting(self, gateway: Filed) -> None:
-        """Who waits is answered when the server runs, and told how it is."""
+        """A caller that waits is answered when the server runs, and told how it is."""
         gateway.launcher.hello = None
         gateway.admin.send({"name": "c", "config": {"command": "run"}}, "POST", f"{SERVERS}?wait=10s")
         assert gateway.admin.heard is None
@@ -374,7 +378,7 @@ class AddTests:
         assert (answer.status, answer.json["server"]["status"]) == (202, "starting")
 
     def test_waiting_for_one_that_fails(self, gateway: Filed) -> None:
-        """It is there all the same, and its state says what is wrong."""
+        """A server that fails to start is there all the same, and its state says what is wrong."""
         gateway.launcher.refuses = True
         answer = gateway.ask("POST", "?wait=10s", {"name": "c", "config": {"command": "run"}})
         assert (answer.status, answer.json["server"]["status"]) == (202, "error")
@@ -393,7 +397,7 @@ class PutTests:
     NEW = {"config": {"command": "run", "args": ["new"]}}
 
     def test_a_new_one(self, gateway: Filed) -> None:
-        """It is added as by POST; the same once more changes nothing."""
+        """A new server is added as by POST; the same once more changes nothing."""
         answer = gateway.ask("PUT", "/c", self.NEW)
         assert (answer.status, answer.json["status"]) == (202, "accepted")
         text = gateway.text
@@ -403,7 +407,7 @@ class PutTests:
         assert len(gateway.launcher.children) == 1
 
     def test_another(self, gateway: Filed) -> None:
-        """Whoever knows what is there replaces it; comments around it stay."""
+        """A caller that knows the entry replaces it; comments around it stay."""
         answer = gateway.ask("PUT", "/a", self.NEW, If_Match=gateway.tag("a"))
         assert (answer.status, answer.json["status"]) == (200, "updated")
         assert "# the first" in gateway.text
@@ -417,14 +421,14 @@ class PutTests:
         assert gateway.ask("PUT", "/a", self.NEW, If_Match=tag).json["status"] == "unchanged"
 
     def test_unsaid(self, gateway: Filed) -> None:
-        """Nobody replaces what he has not seen, unless he says so."""
+        """A caller does not replace an entry that he has not seen, unless he says so."""
         answer = gateway.ask("PUT", "/a", self.NEW)
         assert (answer.status, "If-Match" in answer.json["hint"]) == (428, True)
         assert gateway.text == CONFIG
         assert gateway.ask("PUT", "/a", self.NEW, If_Match="*").status == 200
 
     def test_outdated(self, gateway: Filed) -> None:
-        """Whoever has seen something else is told so, and nothing is changed."""
+        """A caller that has seen another entry is told so, and nothing is changed."""
         tag = gateway.tag("a")
         carry_out(gateway.reload, Put(("a", "timeout"), 7))
         text = gateway.text
@@ -436,7 +440,7 @@ class PutTests:
         assert gateway.text == text
 
     def test_a_clients_own(self, gateway: Filed) -> None:
-        """What stands in a client's file is the client's to change; the answer says where it stands."""
+        """An entry in a client's file is the client's to change; the answer says where it stands."""
         for method, body in (("PUT", self.NEW), ("PATCH", {"add_env": ["A=1"]}), ("DELETE", b"")):
             answer = gateway.ask(method, "/theirs", body, If_Match="*")
             assert (answer.status, "client.json" in answer.json["error"]) == (409, True)
@@ -448,10 +452,10 @@ class PutTests:
 
 
 class RoundTripTests:
-    """What is shown, sent back."""
+    """Entries as they are shown, sent back."""
 
     def test_a_mask_is_no_value(self, gateway: Filed) -> None:
-        """What stands for a secret is refused wherever it is sent, and the answer names its keys."""
+        """A mask in place of a secret is refused wherever it is sent, and the answer names its keys."""
         for name, keys in (("a", ("env.TOKEN", "headers.X-Key")), ("b", ("env.MODE", "command[2]"))):
             shown = gateway.ask("GET", f"/{name}").json["config"]
             for method, path, body in (
@@ -537,20 +541,20 @@ class RoundTripTests:
         ],
     )
     def test_refused(self, gateway: Filed, body: Any, why: str) -> None:
-        """What cannot stand there is refused by its name, and nothing is changed."""
+        """A value that cannot stand there is refused by its name, and nothing is changed."""
         answer = gateway.ask("PATCH", "/a", body)
         assert (answer.status, gateway.text) == (400, CONFIG)
         assert why in answer.json["error"] + answer.json.get("hint", "")
 
     def test_a_value_that_is_no_mapping(self, gateway: Filed) -> None:
-        """What an entry has as one value is changed as a whole, and the answer says so."""
+        """A single value of an entry is changed as a whole, and the answer says so."""
         assert gateway.ask("PATCH", "/a", {"set": {"lazy": False}}).status == 200
         answer = gateway.ask("PATCH", "/a", {"set": {"lazy.prewarm": True}})
         assert (answer.status, answer.json["hint"]) == (400, "set lazy as a whole")
 
     @pytest.mark.parametrize("file", ["config.local.yaml", "config.d/more.json", "config.d/flow.yaml"])
     def test_where_it_stands(self, tmp_path: Path, file: str) -> None:
-        """It is the file that defines the server that is changed: an overlay or a drop-in, each in its own form."""
+        """The change goes to the file that defines the server: an overlay or a drop-in, each in its own form."""
         home = tmp_path / "home"
         (home / "config.d").mkdir(parents=True, mode=0o700)
         texts = {
@@ -576,7 +580,7 @@ class ListTests:
 
     @pytest.mark.parametrize("key", ["servers", "daemons", ""])
     def test_a_life(self, tmp_path: Path, key: str) -> None:
-        """They are changed, renamed, added and removed like all others; a file of nothing else gets no new ones."""
+        """Servers in a list are changed, renamed, added and removed like all others; a bare list gets no new ones."""
         (tmp_path / "home").mkdir()
         items = "- name: a  # first\n  command: run\n- {name: b, command: run}\n"
         gateway = Filed(tmp_path / "home", f"{key}:\n{items}" if key else items)
@@ -638,14 +642,14 @@ class PatchTests:
         assert answer.headers["etag"] == gateway.tag("b")
 
     def test_one_that_does_not_run(self, gateway: Filed) -> None:
-        """It is not started for that, unless somebody waits for it."""
+        """A server that does not run is not started for an edit, unless the caller waits for it."""
         gateway.ask("PATCH", "/a", {"add_env": ["A=1"]})
         assert gateway.launcher.children == []
         answer = gateway.ask("PATCH", "/a?wait=5s", {"add_env": ["A=2"]})
         assert answer.json["server"]["status"] == "running"
 
     def test_the_same_twice(self, gateway: Filed) -> None:
-        """What is so already is not written."""
+        """An edit that changes nothing is not written."""
         gateway.ask("PATCH", "/a", {"add_env": ["A=1"], "disabled": True})
         text = gateway.text
         assert gateway.ask("PATCH", "/a", {"add_env": ["A=1"], "disabled": True}).status == 200
@@ -671,7 +675,7 @@ class PatchTests:
         assert gateway.runs("theirs") == "stopped"
 
     def test_another_name(self, gateway: Filed) -> None:
-        """It keeps its definition."""
+        """A server with another name keeps its definition."""
         answer = gateway.ask("PATCH", "/a", {"new_name": "z"})
         assert answer.json == {"status": "patched", "old_name": "a", "new_name": "z"}
         assert gateway.ask("GET", "/z").json["env_keys"] == ["TOKEN"]
@@ -689,7 +693,7 @@ class PatchTests:
         assert (found["env_keys"], found["status"]) == (["A", "TOKEN"], "disabled")
 
     def test_nonsense(self, gateway: Filed) -> None:
-        """What is no change is refused."""
+        """A request that is no change is refused."""
         for body in (b"", b"[]", {}, {"command": "x"}, {"disabled": 1}):
             assert gateway.ask("PATCH", "/a", body).status == 400
         assert gateway.text == CONFIG
@@ -709,7 +713,7 @@ class RemoveTests:
         assert gateway.ask("DELETE", "/a").status == 404
 
     def test_the_next_of_that_name(self, gateway: Filed) -> None:
-        """What was said of one that is gone is not said of the next that has its name."""
+        """A server that takes the name of a removed one is not disabled because that one was."""
         gateway.health.disable("a")
         gateway.ask("DELETE", "/a")
         gateway.ask("POST", "?wait=1s", {"name": "a", "config": {"command": "run"}})
@@ -720,7 +724,7 @@ class OperateTests:
     """Starting and stopping."""
 
     def test_start(self, gateway: Filed) -> None:
-        """It runs, whoever needs it."""
+        """A server that is started runs without a session."""
         answer = gateway.ask("POST", "/a/start?wait=5s")
         assert (answer.status, answer.json["server"]["status"]) == (200, "running")
         assert gateway.ask("POST", "/a/start").status == 202
@@ -737,7 +741,7 @@ class OperateTests:
         assert gateway.ask("POST", "/start").json["servers"] == ["theirs"]
 
     def test_stop(self, gateway: Filed) -> None:
-        """Nothing of it runs, until somebody needs it."""
+        """A stopped server has no child, until a client needs it."""
         client = gateway.session("a")
         assert gateway.ask("POST", "/a/stop").json == {"status": "stopped"}
         assert gateway.runs("a") == "stopped"
@@ -759,7 +763,7 @@ class OperateTests:
         assert gateway.admin.heard.status == 200
 
     def test_stop_one_that_is_to_be_tried_again(self, gateway: Filed) -> None:
-        """What has crashed is not tried again unasked."""
+        """A server that has crashed and is stopped is not tried again unasked."""
         gateway.session("a")
         gateway.child.exit(1)
         assert gateway.runs("a") == "restarting"
@@ -786,12 +790,12 @@ class OperateTests:
         assert gateway.child.asked("tools/call")
 
     def test_restart_of_one_that_does_not_run(self, gateway: Filed) -> None:
-        """It is started."""
+        """A restart of a server that does not run starts it."""
         assert gateway.ask("POST", "/a/restart").json == {"status": "restarted"}
         assert gateway.runs("a") == "running"
 
     def test_reset_circuit(self, gateway: Filed) -> None:
-        """What was given up may be started again."""
+        """A server that was given up may be started again."""
         gateway.launcher.refuses = True
         for _ in range(5):
             gateway.ask("POST", "/a/start?wait=1s")

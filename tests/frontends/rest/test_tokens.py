@@ -34,12 +34,12 @@ def client(gateway: MemoryGateway) -> Client:
 
 
 def ask(client: Client, method: str, path: str, **said: Any) -> Any:
-    """What an administrator is answered."""
+    """The answer to an administrator."""
     return client.ask(said or b"", method, f"/api/v1/tokens{path}")
 
 
 class AccessTests:
-    """Who may."""
+    """Callers that may manage tokens."""
 
     @pytest.mark.parametrize(
         ("method", "path"),
@@ -81,7 +81,7 @@ class AgentTests:
 
     @pytest.mark.parametrize("how", ["revoked", "over"])
     def test_streams_end(self, gateway: MemoryGateway, client: Client, how: str) -> None:
-        """Whoever listens is cut off when the token is revoked, or its time is over."""
+        """The stream of an agent is cut off when its token is revoked, or its time is over."""
         token = ask(client, "POST", "", name="build", expires_in=60).json["token"]
         agent = gateway.client("shared", Authorization=f"Bearer {token}")
         agent.initialize(protocolVersion="2025-06-18")
@@ -127,7 +127,7 @@ class AgentTests:
         assert ask(client, "POST", "", name="a").status == 400
 
     def test_cannot_be_kept(self, gateway: MemoryGateway, client: Client) -> None:
-        """What cannot be kept is neither made nor revoked."""
+        """A token whose change cannot be kept is neither made nor revoked."""
         ask(client, "POST", "", name="a")
         home, gateway.home = gateway.home, gateway.home + "/gone"
         fresh = gateway.client("x", **ADMIN)
@@ -155,7 +155,7 @@ class OwnTests:
         assert ask(again, "POST", "/rotate", which=["other"]).status == 400
 
     def test_readers_are_cut_off(self, gateway: MemoryGateway, client: Client) -> None:
-        """Whoever reads along by a token that is good no more does not go on."""
+        """A reader by a token that is good no more does not go on."""
         reader = gateway.client("x", Authorization="Bearer bearer-token")
         other = gateway.client("x")
         for each in (reader, other):
@@ -177,7 +177,9 @@ class GivenTests:
     """Tokens that the environment gives, as in a container."""
 
     def test_are_the_gateways_own(self, tmp_path: Path) -> None:
-        """They are good in place of those of the files, which say the same from then on, for their owner alone."""
+        """Given tokens count in place of those of the files, which hold the same from then on, for their
+        owner alone.
+        """
         files = TokenFiles(str(tmp_path))
         _, admin = files.own()
         given = TokenFiles(str(tmp_path), {"MCP_GATEWAY_AUTH_TOKEN": STRONG, "MCP_GATEWAY_ADMIN_TOKEN": ""})

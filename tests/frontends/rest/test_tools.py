@@ -122,7 +122,7 @@ class CallTests:
         assert heard(client).json == {"error": "Unknown server: shard", "hint": "did you mean shared?"}
 
     def test_a_server_that_was_just_added(self, gateway: MemoryGateway, client: Client) -> None:
-        """What was saved and is not read yet is waited for, as at the server's own endpoint."""
+        """A server that is saved and not read yet is waited for, as at its own endpoint."""
         read: Deferred[None] = Deferred()
         gateway.hub.catch_up = lambda: read
         post(client, "/api/v1/servers/more/call", tool="echo")
@@ -182,7 +182,7 @@ class CallTests:
         ],
     )
     def test_bad_bodies(self, gateway: MemoryGateway, client: Client, body: bytes) -> None:
-        """What is no call is 400, and says what is wrong."""
+        """A body that is no call is 400, and the answer says what is wrong."""
         client.send(body, "POST", CALL)
         assert heard(client).status == 400
         assert heard(client).json["error"]
@@ -204,7 +204,7 @@ class CallTests:
 
 
 class ViewTests:
-    """What is asked of the view of all servers."""
+    """Requests about the tools of all servers."""
 
     def test_listed(self, gateway: MemoryGateway, client: Client) -> None:
         """Servers that were never asked for their tools are asked, and all tools are listed by their names."""
@@ -260,10 +260,10 @@ class ViewTests:
 
 
 class AccessTests:
-    """Who may do what."""
+    """Access to calls and to reads."""
 
     def test_calls_need_a_token(self, gateway: MemoryGateway) -> None:
-        """Whoever calls a tool can do what it does, so nobody does it without a token."""
+        """A caller of a tool can do what the tool does, and so needs a token."""
         answer = gateway.client().ask({"tool": "echo"}, "POST", CALL)
         assert answer.status == 401
         assert gateway.launcher.children == []
@@ -331,7 +331,7 @@ class DiscoverTests:
         assert heard(client).status == 400
 
     def test_twice_at_once(self, gateway: MemoryGateway, client: Client) -> None:
-        """Whoever comes while that is done is told how far it is, and nothing is asked twice."""
+        """A caller that comes while that is done is told how far it is, and no server is asked twice."""
         post(client, "/api/v1/discover")
         before = len(gateway.launcher.children)
         post(client, "/api/v1/discover", servers=["own"])
@@ -371,7 +371,7 @@ class ListTests:
     """``GET /api/v1/tools``."""
 
     def test_who_is_missing(self, gateway: MemoryGateway, client: Client) -> None:
-        """It waits for servers that were never asked, for a while, and names those that have not answered."""
+        """The list waits for servers that were never asked, for a while, and names those that have not answered."""
         gateway.launcher.silent = {"shared"}
         client.send(b"", "GET", "/api/v1/tools")
         assert client.heard is None

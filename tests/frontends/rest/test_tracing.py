@@ -25,7 +25,7 @@ class WhyTests:
     """``GET /api/v1/servers/{name}/why``."""
 
     def test_story(self) -> None:
-        """Whoever may read is told why a server is as it is."""
+        """A caller that may read is told why a server is as it is."""
         gateway = MemoryGateway()
         gateway.launcher.refuses = True
         gateway.client().call(1)
@@ -56,7 +56,7 @@ class RecordTests:
         assert client.ask(b"", "GET", "/api/v1/servers/own/record").json["lines"] == []
 
     def test_refusals(self) -> None:
-        """Nobody else is given it; a server that is not there is not found, nor is a number what is none."""
+        """Other callers are not given the record; an unknown server is 404, a wrong number 400."""
         gateway = MemoryGateway()
         for headers in ({}, {"Authorization": "Bearer bearer-token"}):
             assert gateway.client(**headers).ask(b"", "GET", "/api/v1/servers/shared/record").status == 401
@@ -85,7 +85,7 @@ class ActivityTests:
         assert call["server"] == "shared"
 
     def test_refusals(self) -> None:
-        """Nobody else reads it; where nothing is written down there is nothing."""
+        """Other callers do not read the activity; where it is not written down there is none."""
         gateway = MemoryGateway()
         assert gateway.client(**TOKEN).ask(b"", "GET", "/api/v1/activity").status == 401
         admin = gateway.client(Authorization="Bearer admin-token")
