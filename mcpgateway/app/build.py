@@ -332,11 +332,11 @@ def _auth_of(gateway: GatewaySettings) -> str:
 def _secrets_of(
     home: str, security: Security, clock: Any, redactor: Redactor
 ) -> tuple[CredentialStore, Keys]:
-    kept = TokenFiles(home, os.environ)
+    token_files = TokenFiles(home, os.environ)
     try:
-        own = kept.own()
+        own = token_files.own()
         bearers = CredentialStore.of(*own, seconds=clock.seconds)
-        bearers.admit_agents(kept.agents())
+        bearers.admit_agents(token_files.agents())
         bearers.admit_keys(security.api_keys, security.project_tokens)
         home_files.make_directory(f"{home}/sessions")
         key = read_or_create(f"{home}/sessions/key")

@@ -61,18 +61,18 @@ class DiscoveryRequest:
 
 def main() -> int:
     """Read the lists of the requested servers, print the outcome of each, and return the exit code."""
-    said = request_of()
-    return guarded(lambda: _told(said), as_json=said["as_json"])
+    options = request_of()
+    return guarded(lambda: _run_and_report(options), as_json=options["as_json"])
 
 
-def _told(said: dict[str, Any]) -> int:
+def _run_and_report(options: dict[str, Any]) -> int:
     try:
         with progress() as tell:
-            request = DiscoveryRequest(tuple(said["servers"]), said["limit_s"], tell)
-            found = discover(Machine(said["home"], os.environ), request)
+            request = DiscoveryRequest(tuple(options["servers"]), options["limit_s"], tell)
+            found = discover(Machine(options["home"], os.environ), request)
     except ConfigError as why:
         fail(why.message, why.hint)
-    return report(found["servers"], as_json=said["as_json"])
+    return report(found["servers"], as_json=options["as_json"])
 
 
 def discover(machine: Machine, request: DiscoveryRequest) -> dict[str, Any]:

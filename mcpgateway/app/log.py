@@ -140,7 +140,7 @@ class LogPipeline:
         if not (is_logged or name):
             return
         text = self._shown(formatEvent(dict(event)), TEXT_CHARS)
-        values = {key: self._value(key, value) for key, value in event.items() if _is_told(key)}
+        values = {key: self._value(key, value) for key, value in event.items() if _is_shown(key)}
         failure = event.get("log_failure")
         if is_logged:
             self._log(event, text, values, failure)
@@ -205,7 +205,7 @@ class LogPipeline:
         return "\n".join(one_line(each) for each in lines)
 
 
-def _is_told(key: str) -> bool:
+def _is_shown(key: str) -> bool:
     return not key.startswith("log_") and key not in PLUMBING
 
 

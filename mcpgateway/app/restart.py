@@ -200,8 +200,8 @@ class InPlaceRestart(Record):
             return
         assert self.command is not None
         try:
-            kept = [*service.listeners.descriptors, *service.factory.parked()]
-            self.command.execute(kept, service.claim.lock)
+            descriptors = [*service.listeners.descriptors, *service.factory.parked()]
+            self.command.execute(descriptors, service.claim.lock)
         except OSError as why:
             self.log.critical(
                 "the gateway cannot be executed again: {why}", event="renewal.not_executed", why=why.strerror

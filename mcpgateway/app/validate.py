@@ -67,12 +67,14 @@ class ValidationRequest:
 
 def main() -> int:
     """Validate the requested server, print a report, and return the exit code."""
-    said = request_of()
-    request = ValidationRequest(**{**said, "command": tuple(said["command"]), "env": tuple(said["env"])})
-    return guarded(lambda: _told(request), as_json=request.as_json)
+    options = request_of()
+    request = ValidationRequest(
+        **{**options, "command": tuple(options["command"]), "env": tuple(options["env"])}
+    )
+    return guarded(lambda: _run_with_spinner(request), as_json=request.as_json)
 
 
-def _told(request: ValidationRequest) -> int:
+def _run_with_spinner(request: ValidationRequest) -> int:
     try:
         with spinner("trying the server"):
             return try_server(request)
@@ -100,7 +102,7 @@ def try_server(request: ValidationRequest) -> int:
             return int(ended.code or 1)
     report = _without_secrets(reports[0], server)
     if request.as_json:
-        printing.put_json(_said(report))
+        printing.put_json(_as_json(report))
     else:
         printing.put(*lines_of(report))
     return 0 if report.passed else 1
@@ -155,14 +157,14 @@ def lines_of(report: ValidationReport) -> list[str]:
     lines: list[str] = []
     for step in report.steps:
         verdict = "PASS" if step.passed else "FAIL"
-        said = f"[{verdict}] {step.name:<10} {step.elapsed_s:6.2f}s  {step.detail}".rstrip()
-        lines.extend(printing.indented(said))
+        line = f"[{verdict}] {step.name:<10} {step.elapsed_s:6.2f}s  {step.detail}".rstrip()
+        lines.extend(printing.indented(line))
     if report.passed:
         lines.append("All checks passed.")
     return lines
 
 
-def _said(report: ValidationReport) -> dict[str, Any]:
+def _as_json(report: ValidationReport) -> dict[str, Any]:
     steps = [
         {
             "step": step.name,

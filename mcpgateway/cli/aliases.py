@@ -61,8 +61,8 @@ def meant(words: list[str], *, is_piped: bool) -> list[str]:
     rest = words[1:] if file else words
     config = ["--config", file] if file else []
     if rest[:1] == [DAEMON]:
-        is_said = any(_is_option(each, PORT) for each in rest)
-        return ["serve", *config, *([] if is_said else [PORT[0], DAEMON_PORT]), *rest[1:]]
+        is_given = any(_is_option(each, PORT) for each in rest)
+        return ["serve", *config, *([] if is_given else [PORT[0], DAEMON_PORT]), *rest[1:]]
     if rest and _is_option(rest[0], SERVING):
         return ["serve", *config, *rest]
     if not file:

@@ -133,7 +133,7 @@ class GatewayClient:
         except (OSError, http.client.HTTPException) as why:
             raise _away(why) from why
 
-    def told(
+    def fetch(
         self,
         path: str,
         *,
@@ -154,9 +154,9 @@ class GatewayClient:
         if answer.status in (401, 403):
             # This program knows which token the request needs; the gateway knows what the token may not do.
             hint = str(value.get("hint") or ANOTHER_WAY) if answer.status == FORBIDDEN else ANOTHER_WAY
-            fail(f"the gateway at {self.where} refuses: {_said(answer)}", hint)
+            fail(f"the gateway at {self.where} refuses: {_error_text(answer)}", hint)
         if answer.status >= 400:
-            fail(_said(answer), str(value.get("hint") or ""))
+            fail(_error_text(answer), str(value.get("hint") or ""))
         if answer.value is None:
             self.unreachable("what answers there is no gateway")
         return answer.value
@@ -270,7 +270,7 @@ def _read_token(path: str, opens: Callable[[str, int], int] | None = None) -> st
     return token
 
 
-def _said(answer: HttpReply) -> str:
+def _error_text(answer: HttpReply) -> str:
     error = answer.value.get("error") if isinstance(answer.value, dict) else None
     if isinstance(error, dict):
         error = error.get("message")

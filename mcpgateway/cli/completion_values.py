@@ -50,10 +50,10 @@ def _asked(context: click.Context, path: str) -> Any:
     from mcpgateway.cli.context import Globals
 
     environ = locations.environment()
-    said = context.find_root().params
-    url = said.get("url") or environ.get(locations.URL_VARIABLE, "")
+    options = context.find_root().params
+    url = options.get("url") or environ.get(locations.URL_VARIABLE, "")
     with suppress(NoGateway, Trouble, locations.Unusable):
-        home = locations.gateway_home(environ, said.get("home"))
-        globals_ = Globals(home, "", url, said.get("token_file") or "")
+        home = locations.gateway_home(environ, options.get("home"))
+        globals_ = Globals(home, "", url, options.get("token_file") or "")
         return GatewayClient(globals_).ask(path, limit_s=ANSWER_S).value
     return None

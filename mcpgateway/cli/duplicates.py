@@ -57,7 +57,7 @@ class Duplicate(NamedTuple):
 def offer(globals_: Globals, *, is_sure: bool) -> dict[str, object]:
     """Search for duplicates, and end them with the user's consent; return what was found and done, for programs."""
     found = duplicates(_commands(globals_.home))
-    told = [
+    rows = [
         {"pid": each.pid, "server": each.title, "client": each.client, "rss_kib": each.rss_kib}
         for each in found
     ]
@@ -68,7 +68,7 @@ def offer(globals_: Globals, *, is_sure: bool) -> dict[str, object]:
         end(found)
         if not globals_.as_json:
             say(f"Ended {len(found)}.")
-    return {"found": told, "ended": ends}
+    return {"found": rows, "ended": ends}
 
 
 def _tell(found: Sequence[Duplicate]) -> None:

@@ -94,16 +94,16 @@ class Following:
         :raise NoGateway: another attempt may succeed.
         :raise Trouble: no attempt would.
         """
-        said = _said(answer)
-        message = str(said.get("error") or f"HTTP {answer.status}")
+        body = _body_of(answer)
+        message = str(body.get("error") or f"HTTP {answer.status}")
         if answer.status in (401, 403):
             fail(f"the gateway at {self._remote.where} refuses: {message}", ANOTHER_WAY)
         if answer.status >= 500 and self._has_begun:
             raise NoGateway(message)
-        fail(message, str(said.get("hint") or ""))
+        fail(message, str(body.get("hint") or ""))
 
 
-def _said(answer: http.client.HTTPResponse) -> dict[str, Any]:
+def _body_of(answer: http.client.HTTPResponse) -> dict[str, Any]:
     found = decoded(answer.read(EVENT_LIMIT))
     return found if isinstance(found, dict) else {}
 

@@ -34,7 +34,7 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names, in the order of the table."""
-        return [name for name, told in self.table.items() if told.section]
+        return [name for name, row in self.table.items() if row.section]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load a command."""
@@ -58,10 +58,10 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands under their headings, without loading any."""
         sections: dict[str, list[tuple[str, str]]] = {}
-        for name, told in self.table.items():
-            if not told.section:
+        for name, row in self.table.items():
+            if not row.section:
                 continue
-            sections.setdefault(told.section, []).append((name, told.short))
+            sections.setdefault(row.section, []).append((name, row.short))
         for heading, rows in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(rows)

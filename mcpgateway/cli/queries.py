@@ -49,7 +49,7 @@ def ask(  # noqa: PLR0913 - each is a part of the request
     query = {name: str(value) for name, value in (params or {}).items() if value}
     client = GatewayClient(globals_, is_admin=is_admin)
     with spinner(waits) if waits else nullcontext():
-        found = client.told(
+        found = client.fetch(
             path + (f"?{urlencode(query)}" if query else ""),
             method=method,
             body=body,
@@ -186,9 +186,9 @@ class RouteVerb(NamedTuple):
         """
 
         @click.pass_obj
-        def carry_out(globals_: Globals, /, **said: Any) -> None:
-            sent = {key: value for key, value in said.items() if key != "name"}
-            self.run(globals_, body(**sent) if body is not None else None, **said)
+        def carry_out(globals_: Globals, /, **options: Any) -> None:
+            sent = {key: value for key, value in options.items() if key != "name"}
+            self.run(globals_, body(**sent) if body is not None else None, **options)
 
         made: Any = carry_out
         for each in reversed(parameters):

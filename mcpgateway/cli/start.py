@@ -119,22 +119,23 @@ def _give_up(globals_: Globals, wait_s: float) -> NoReturn:
 
 def _failed(log: StartLog) -> NoReturn:
     lines = log.lines()
-    said = next((each for each in reversed(lines) if each.startswith("mcpgateway: ")), "")
+    error = next((each for each in reversed(lines) if each.startswith("mcpgateway: ")), "")
     for line in lines:
-        if line != said:
+        if line != error:
             say(f"  {line}", err=True, dim=True)
-    taken = TAKEN.search(said)
+    taken = TAKEN.search(error)
     if taken:
         fail(
-            _told_of(taken[1], int(taken[2])), "stop that, or choose another port: mcpgateway start --port N"
+            _port_in_use(taken[1], int(taken[2])),
+            "stop that, or choose another port: mcpgateway start --port N",
         )
     fail(
-        said.removeprefix("mcpgateway: ") or "the gateway ended while it was starting",
+        error.removeprefix("mcpgateway: ") or "the gateway ended while it was starting",
         f"its log is {log.path}",
     )
 
 
-def _told_of(address: str, port: int) -> str:
+def _port_in_use(address: str, port: int) -> str:
     from mcpgateway.system.process.socket_owners import port_holders
 
     pid = next((each.pid for each in port_holders(port)), 0)

@@ -23,14 +23,14 @@ STDIN = "-"
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 
 
-def pairs(said: Iterable[str], option: str, *, separator: str = "=") -> dict[str, str]:
+def pairs(words: Iterable[str], option: str, *, separator: str = "=") -> dict[str, str]:
     """Return the values of ``NAME=VALUE`` and ``NAME``; see Note [Where secrets go].
 
     :raise Trouble: a text has neither form, or no value was given for its name.
     """
     found: dict[str, str] = {}
     asked: list[str] = []
-    for each in said:
+    for each in words:
         name, equals, value = each.partition(separator)
         name = name.strip()
         if not name:
@@ -143,16 +143,16 @@ class Expanding:
         self._environ = environ
         self._is_on = is_on
 
-    def text(self, said: str) -> str:
+    def text(self, written: str) -> str:
         """Return a text with its references replaced by values in which the gateway replaces none.
 
         :raise Trouble: a variable is not set here.
         """
-        if not self._is_on or "{" not in said:
-            return said
+        if not self._is_on or "{" not in written:
+            return written
         from mcpgateway.config.expand import escaped, expand
 
-        made = expand(said, self._environ)
+        made = expand(written, self._environ)
         if made.unset or made.demanded:
             names = ", ".join((*made.unset, *made.demanded))
             fail(
@@ -167,6 +167,6 @@ class Expanding:
             fail(f"{', '.join(made.broken)}: its value here has a line break in it")
         return escaped(made.text)
 
-    def values(self, said: Mapping[str, str]) -> dict[str, str]:
+    def values(self, texts: Mapping[str, str]) -> dict[str, str]:
         """Expand several texts."""
-        return {name: self.text(value) for name, value in said.items()}
+        return {name: self.text(value) for name, value in texts.items()}

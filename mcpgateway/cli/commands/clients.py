@@ -133,12 +133,12 @@ def list_(globals_: Globals) -> None:
 @chooses
 @how_to_enrol
 @click.pass_obj
-def plan(globals_: Globals, /, **said: Any) -> None:
+def plan(globals_: Globals, /, **options: Any) -> None:
     """Show what `apply` would change, and what it would leave alone and why."""
     from mcpgateway.cli.client_tables import tell_planned
     from mcpgateway.clientfiles import report
 
-    found = _planned(machine_of(globals_), _wanted(said))
+    found = _planned(machine_of(globals_), _wanted(options))
     answer(globals_, report.planned(*found), lambda: tell_planned(*found))
 
 
@@ -150,13 +150,13 @@ def plan(globals_: Globals, /, **said: Any) -> None:
     "--check", is_flag=True, help="Change nothing; the exit code is 3 where something would change."
 )
 @click.pass_context
-def apply(context: click.Context, /, *, yes: bool, check: bool, **said: Any) -> None:
+def apply(context: click.Context, /, *, yes: bool, check: bool, **options: Any) -> None:
     """Enrol clients' files, so that their servers are served by the gateway.
 
     Their own servers are put back by `undo`, and by `mcpgateway stop` until the next start.
     """
     globals_: Globals = context.obj
-    machine, wanted = machine_of(globals_), _wanted(said)
+    machine, wanted = machine_of(globals_), _wanted(options)
     if check or not yes:
         found = _planned(machine, wanted)
         is_change = bool(found.behind) or any(each.is_change for each in found.plans)
@@ -169,7 +169,7 @@ def apply(context: click.Context, /, *, yes: bool, check: bool, **said: Any) -> 
 
     with spinner(WORKING):
         report = careful(lambda: enrolment.apply(machine, wanted))
-    context.exit(_told(globals_, report))
+    context.exit(_print_report(globals_, report))
 
 
 @clients.command()
@@ -185,7 +185,7 @@ def register(context: click.Context, path: str) -> None:
 @clients.command()
 @chooses
 @click.pass_context
-def undo(context: click.Context, /, **said: Any) -> None:
+def undo(context: click.Context, /, **options: Any) -> None:
     """Restore files, and forget that they were enrolled.
 
     With --server a server is restored for its clients and stays theirs; `apply --server NAME` takes it in again.
@@ -194,8 +194,8 @@ def undo(context: click.Context, /, **said: Any) -> None:
 
     globals_: Globals = context.obj
     with spinner(WORKING):
-        report = careful(lambda: enrolment.undo(machine_of(globals_), _wanted(said)))
-    context.exit(_told(globals_, report))
+        report = careful(lambda: enrolment.undo(machine_of(globals_), _wanted(options)))
+    context.exit(_print_report(globals_, report))
 
 
 @clients.command(hidden=True)
@@ -237,7 +237,7 @@ def disable(context: click.Context) -> None:
 
     globals_: Globals = context.obj
     report = careful(lambda: enrolment.suspend(globals_.home, os.environ, enrolment.DISABLED))
-    context.exit(_told(globals_, report))
+    context.exit(_print_report(globals_, report))
 
 
 @click.command()
@@ -253,22 +253,24 @@ def enable(context: click.Context) -> None:
     globals_: Globals = context.obj
     remote = GatewayClient(globals_)
     try:
-        said = remote.ask("/health", limit_s=HEALTH_S).value
+        health = remote.ask("/health", limit_s=HEALTH_S).value
     except NoGateway as why:
         remote.unreachable(why)
     report = careful(lambda: enrolment.resume(globals_.home, os.environ, (enrolment.DISABLED,)))
-    if not report.errors and isinstance(said, dict) and said.get("disabled"):
+    if not report.errors and isinstance(health, dict) and health.get("disabled"):
         # The ledger's data is read on demand; it is empty if no client uses the gateway.
-        remote.told("/api/gateway/enable", method="POST")
-    context.exit(_told(globals_, report))
+        remote.fetch("/api/gateway/enable", method="POST")
+    context.exit(_print_report(globals_, report))
 
 
-def _wanted(said: dict[str, Any]) -> EnrolRequest:
+def _wanted(options: dict[str, Any]) -> EnrolRequest:
     from mcpgateway.clientfiles.files import FileChoice
     from mcpgateway.clientfiles.plan import EnrolRequest
 
-    choice = FileChoice(tuple(said["names"]), said["project"], said["file"])
-    return EnrolRequest(choice, tuple(said["servers"]), said.get("mode") or "", bool(said.get("helper")))
+    choice = FileChoice(tuple(options["names"]), options["project"], options["file"])
+    return EnrolRequest(
+        choice, tuple(options["servers"]), options.get("mode") or "", bool(options.get("helper"))
+    )
 
 
 class _Planned(NamedTuple):
@@ -305,7 +307,7 @@ def _is_agreed(globals_: Globals, found: _Planned) -> bool:
     return confirm("Enrol these files?", default=False)
 
 
-def _told(globals_: Globals, report: Report) -> int:
+def _print_report(globals_: Globals, report: Report) -> int:
     from mcpgateway.cli.client_tables import tell_report
 
     answer(globals_, report.as_json(), lambda: tell_report(report))

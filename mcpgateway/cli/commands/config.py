@@ -31,14 +31,14 @@ def _verb(name: str, says: str, *parameters: Callable[[Any], Any]) -> Callable[[
     """Declare a verb with its own parameters, and the common ones."""
 
     def made(carry_out: Callable[..., int]) -> click.Command:
-        told: Any = carry_out
-        told = click.option(
+        command: Any = carry_out
+        command = click.option(
             "--env-file", type=FILE, metavar="FILE", help="The file of values instead of .env in the home."
-        )(told)
-        told = click.option("--config", type=FILE, metavar="FILE", help="The configuration file.")(told)
+        )(command)
+        command = click.option("--config", type=FILE, metavar="FILE", help="The configuration file.")(command)
         for each in reversed(parameters):
-            told = each(told)
-        return config.command(name, help=says, short_help=says)(told)
+            command = each(command)
+        return config.command(name, help=says, short_help=says)(command)
 
     return made
 
@@ -57,7 +57,7 @@ def _done(work: Callable[[], int]) -> int:
         return DONE
 
 
-def _said(globals_: Globals, work: Callable[[], int]) -> int:
+def _with_output(globals_: Globals, work: Callable[[], int]) -> int:
     """Run code whose output is for people; with --json, print an object with its lines."""
     if not globals_.as_json:
         return _done(work)
@@ -150,7 +150,7 @@ def init(globals_: Globals, *, force: bool, config: str | None, env_file: str | 
         options = LoadOptions(config, home=globals_.named_home, env_file=env_file, enrolled=enrolled_files)
         return carry_out(options, os.environ, force=force)
 
-    return _said(globals_, work)
+    return _with_output(globals_, work)
 
 
 @_verb(
@@ -197,7 +197,7 @@ def import_(
         options = _files(globals_, config, env_file)
         return take_over(options, os.environ, list(files), into=into, is_dry=dry_run)
 
-    return _said(globals_, work)
+    return _with_output(globals_, work)
 
 
 @_verb(
@@ -233,4 +233,4 @@ def approve(
             return approving.revoke(options, os.environ, path)
         return approving.approve(options, os.environ, path, digest=digest, is_sure=yes)
 
-    return _said(globals_, work)
+    return _with_output(globals_, work)

@@ -35,10 +35,10 @@ def _check(globals_: Globals, file: str) -> None:
     from mcpgateway.cli.client import GatewayClient, NoGateway
 
     try:
-        said = GatewayClient(globals_).ask("/health").value
+        health = GatewayClient(globals_).ask("/health").value
     except NoGateway:
         return
-    config = said.get("config") if isinstance(said, dict) else None
+    config = health.get("config") if isinstance(health, dict) else None
     files = config.get("files", ()) if isinstance(config, dict) else ()
     if files and os.path.realpath(file) not in {os.path.realpath(str(each)) for each in files}:
         fail(

@@ -78,22 +78,22 @@ def _with(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
 @click.option("--keepass", type=FILE, metavar="FILE", required=True, help="The KeePass database (.kdbx).")
 @_with((*OPENING, *TARGETS))
 @click.pass_context
-def import_(context: click.Context, /, *, keepass: str, **said: Any) -> None:
+def import_(context: click.Context, /, *, keepass: str, **options: Any) -> None:
     """Take the entries of a KeePass database over: each is named after a server.
 
     The password of the entry NAME becomes the variable NAME_PASSWORD, its user NAME_USER, and every field F of yours
     NAME_F. A field HDR_X is the header X.
     """
-    context.exit(_import(context.obj, keepass, **said))
+    context.exit(_import(context.obj, keepass, **options))
 
 
 @credential.command("import-kdbx")
 @click.argument("file", type=FILE)
 @_with((*OPENING, *TARGETS))
 @click.pass_context
-def import_kdbx(context: click.Context, /, *, file: str, **said: Any) -> None:
+def import_kdbx(context: click.Context, /, *, file: str, **options: Any) -> None:
     """Take the entries of a KeePass database over, as: credential import --keepass FILE."""
-    context.exit(_import(context.obj, file, **said))
+    context.exit(_import(context.obj, file, **options))
 
 
 def _import(globals_: Globals, file: str, *, to_env_file: str | None, to_server: bool, dry_run: bool,
@@ -117,11 +117,11 @@ def _import(globals_: Globals, file: str, *, to_env_file: str | None, to_server:
     return FAILED if any(each.status in ("failed", "partial") for each in results) else DONE
 
 
-def _credentials(file: str, *, group: str, **said: Any) -> tuple[Credential, ...]:
+def _credentials(file: str, *, group: str, **options: Any) -> tuple[Credential, ...]:
     from mcpgateway.credentials.keepass import records
     from mcpgateway.credentials.records import credentials_of
 
-    return careful(lambda: credentials_of(records(file, _lock(**said), group)))
+    return careful(lambda: credentials_of(records(file, _lock(**options), group)))
 
 
 def _lock(*, key_file: str, password_stdin: bool, password_file: str) -> DatabaseKey:
@@ -185,13 +185,13 @@ def _patching(globals_: Globals) -> Callable[[str, Mapping[str, Any]], ImportAns
     def patch(name: str, body: Mapping[str, Any]) -> ImportAnswer:
         path = f"/api/v1/servers/{quote(name, safe='')}"
         try:
-            said = remote.ask(path, method="PATCH", body=body, limit_s=PATCH_S)
+            reply = remote.ask(path, method="PATCH", body=body, limit_s=PATCH_S)
         except NoGateway as why:
             remote.unreachable(why)
-        value = said.value if isinstance(said.value, dict) else {}
-        if said.status in REFUSALS:
-            fail(f"the gateway refuses: {value.get('error') or said.status}", str(value.get("hint") or ""))
-        return ImportAnswer(said.status, str(value.get("error") or f"HTTP {said.status}"))
+        value = reply.value if isinstance(reply.value, dict) else {}
+        if reply.status in REFUSALS:
+            fail(f"the gateway refuses: {value.get('error') or reply.status}", str(value.get("hint") or ""))
+        return ImportAnswer(reply.status, str(value.get("error") or f"HTTP {reply.status}"))
 
     return patch
 

@@ -83,7 +83,7 @@ def _by_the_gateway(remote: GatewayClient, servers: list[str], limit_s: float, t
     if servers:
         body["servers"] = servers
     while True:
-        found = remote.told(PATH, method="POST", body=body)
+        found = remote.fetch(PATH, method="POST", body=body)
         known = {each["name"] for each in found["servers"]}
         ends = time.monotonic() + AROUND_S + limit_s * max(1, len(known))
         while found["running"]:
@@ -91,7 +91,7 @@ def _by_the_gateway(remote: GatewayClient, servers: list[str], limit_s: float, t
             if time.monotonic() > ends:
                 fail("the gateway does not come to an end with this", "mcpgateway doctor may know why")
             time.sleep(POLL_S)
-            found = remote.told(PATH)
+            found = remote.fetch(PATH)
         tell(found)
         # Another program may have started the discovery, for other servers.
         if known.issuperset(servers):

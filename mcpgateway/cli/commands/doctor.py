@@ -98,15 +98,15 @@ def _tell_plan(findings: Iterable[DoctorFinding], *, is_dry: bool) -> None:
 
 
 def _tell_done(mended: Iterable[Mended], *, is_dry: bool) -> None:
-    told = False
+    has_repairs = False
     for each in mended if not is_dry else ():
         assert each.finding.repair is not None
-        told = True
+        has_repairs = True
         if each.why:
             paragraph(f"  ✗ {each.finding.repair.what}: {each.why}", fg="red")
         else:
             say(f"  ✓ {each.finding.repair.what}", fg="green")
-    if told:
+    if has_repairs:
         say()
 
 

@@ -70,15 +70,15 @@ def shutdown(globals_: Globals, *, no_wait: bool, timeout: float) -> int:
     code 1 where it has not ended in time.
     """
     remote = GatewayClient(globals_)
-    found = remote.told("/api/v1/shutdown", method="POST")
+    found = remote.fetch("/api/v1/shutdown", method="POST")
     has_ended = False
     if not no_wait:
         with spinner("running calls may end"):
             has_ended = _has_ended(remote, timeout)
     value = {**(found if isinstance(found, dict) else {}), "ended": has_ended}
 
-    said = "Gateway has ended." if has_ended else "Gateway is ending."
-    answer(globals_, value, lambda: say(said))
+    sentence = "Gateway has ended." if has_ended else "Gateway is ending."
+    answer(globals_, value, lambda: say(sentence))
     return DONE if has_ended or no_wait else FAILED
 
 

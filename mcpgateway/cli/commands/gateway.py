@@ -111,7 +111,7 @@ def start(
         begun = begin(globals_, options, wait)
     if not begun.is_new:
         _keep(globals_.home)
-    value = _told(globals_, begun)
+    value = _facts(globals_, begun)
     if not globals_.as_json:
         _tell(value)
     reports = enrol(globals_, adopt, options)
@@ -133,8 +133,8 @@ def start(
 
 def _stay(globals_: Globals, options: list[str], adopt: str | None, others: dict[str, bool]) -> NoReturn:
     """Replace this program by the gateway; work that follows a start elsewhere is not possible then."""
-    for name, is_said in others.items():
-        if is_said:
+    for name, is_given in others.items():
+        if is_given:
             _remark(f"{name} has no meaning with --foreground")
     if adopt == ASK:
         _remark("--adopt ask has no meaning with --foreground: clients.adopt of the configuration counts")
@@ -168,11 +168,11 @@ def options_of(words: list[str]) -> list[str]:
     return options
 
 
-def _told(globals_: Globals, begun: Begun) -> dict[str, Any]:
+def _facts(globals_: Globals, begun: Begun) -> dict[str, Any]:
     """Return the facts of a gateway that answers."""
     try:
-        said = GatewayClient(globals_).ask("/health", limit_s=HEALTH_S)
-        body = said.value if said.status == 200 and isinstance(said.value, dict) else {}
+        reply = GatewayClient(globals_).ask("/health", limit_s=HEALTH_S)
+        body = reply.value if reply.status == 200 and isinstance(reply.value, dict) else {}
     except NoGateway:
         body = {}
     state = read_state(globals_.home)
@@ -205,10 +205,10 @@ def _tell_servers(value: dict[str, Any]) -> None:
 def _served(globals_: Globals) -> list[str]:
     """Return the names of the served servers, those of clients' files included; empty if no gateway answers."""
     try:
-        said = GatewayClient(globals_).ask(SERVED, limit_s=HEALTH_S)
+        reply = GatewayClient(globals_).ask(SERVED, limit_s=HEALTH_S)
     except NoGateway:
         return []
-    shown = said.value if said.status == 200 and isinstance(said.value, list) else []
+    shown = reply.value if reply.status == 200 and isinstance(reply.value, list) else []
     return [str(each.get("name")) for each in shown]
 
 
@@ -284,7 +284,7 @@ def restart(
             begun = _begun_again(globals_, options, wait, timeout)
     # With other options the port may be another.
     enrolled = follow(globals_, options) if chosen or not pid else None
-    value = _told(globals_, begun)
+    value = _facts(globals_, begun)
 
     def tell_all() -> None:
         _tell(value, "restarted" if pid else "started")

@@ -65,22 +65,22 @@ def generate_config(globals_: Globals, client: str, servers: tuple[str, ...], fo
     )
 
 
-def _generate(globals_: Globals, wish: SnippetRequest, output: str) -> None:
+def _generate(globals_: Globals, request: SnippetRequest, output: str) -> None:
     import os
     from datetime import UTC, datetime
 
     from mcpgateway.clientfiles.generate import entries, file_of, text_of, write
 
     machine = machine_of(globals_)
-    wanted = entries(wish, machine)
+    wanted = entries(request, machine)
     if output == "-":
-        file = file_of(wish.dialect, machine)
-        text = text_of(wish.dialect, file, wanted)
-        value = {"client": wish.dialect.name, "file": file, "text": text}
+        file = file_of(request.dialect, machine)
+        text = text_of(request.dialect, file, wanted)
+        value = {"client": request.dialect.name, "file": file, "text": text}
         answer(globals_, value, lambda: show(text, nl=False))
         return
     file = os.path.abspath(os.path.expanduser(output))
-    copy = write(wish.dialect, file, wanted, int(datetime.now(UTC).timestamp() * 1000))
+    copy = write(request.dialect, file, wanted, int(datetime.now(UTC).timestamp() * 1000))
     names = [each.key_path[-1] for each in wanted]
 
     def tell() -> None:
@@ -88,7 +88,7 @@ def _generate(globals_: Globals, wish: SnippetRequest, output: str) -> None:
         if copy:
             say(f"what it was is in {copy}")
 
-    answer(globals_, {"client": wish.dialect.name, "file": file, "backup": copy, "servers": names}, tell)
+    answer(globals_, {"client": request.dialect.name, "file": file, "backup": copy, "servers": names}, tell)
 
 
 @click.command()

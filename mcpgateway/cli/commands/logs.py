@@ -59,8 +59,8 @@ def events(
 
     With --json each event is an object on a line of its own.
     """
-    said = {"kind": kind, "server": server, "follow": str(not no_follow).lower()}
-    query = urlencode({name: value for name, value in said.items() if value})
+    parameters = {"kind": kind, "server": server, "follow": str(not no_follow).lower()}
+    query = urlencode({name: value for name, value in parameters.items() if value})
     after = "0" if past or no_follow else ""
     goes_on = not (no_follow or no_reconnect)
     _follow(globals_, f"/api/v1/events?{query}", _tell_event, goes_on=goes_on, after=after)
@@ -89,8 +89,8 @@ def _tell_event(event: StreamEvent, *, as_json: bool) -> None:
         show(escaping.in_json(event.data))
         return
     try:
-        said = json.loads(event.data)
+        entry = json.loads(event.data)
     except ValueError:
-        said = {}
-    shown = f"{said.get('time', '')} {event.kind:<20} {said.get('text', event.data)}"
-    say(shown, fg=LEVELS.get(str(said.get("level"))))
+        entry = {}
+    shown = f"{entry.get('time', '')} {event.kind:<20} {entry.get('text', event.data)}"
+    say(shown, fg=LEVELS.get(str(entry.get("level"))))

@@ -70,22 +70,22 @@ def _raw() -> Iterator[bool]:
 
 
 def _relay(line: socket.socket, *, is_terminal: bool) -> None:
-    heard = [line.fileno(), 0]
+    watched = [line.fileno(), 0]
     screen = Screen()
     while True:
-        ready, _, _ = select.select(heard, (), ())
+        ready, _, _ = select.select(watched, (), ())
         if 0 in ready:
             typed = os.read(0, PIECE)
             if not typed:
-                heard.remove(0)
+                watched.remove(0)
                 typed = CTRL_D
             if not _sent(line, typed if is_terminal else typed.replace(b"\n", b"\r")):
                 break
         if line.fileno() in ready:
-            said = _received(line)
-            if not said:
+            data = _received(line)
+            if not data:
                 break
-            screen.show(said)
+            screen.show(data)
     screen.end()
 
 
@@ -114,12 +114,12 @@ class Screen:
         self._is_terminal = sys.stdout.isatty()
         self._line = b""
 
-    def show(self, said: bytes) -> None:
+    def show(self, data: bytes) -> None:
         """Show more output."""
         if self._is_terminal:
-            _write(said)
+            _write(data)
             return
-        *lines, self._line = (self._line + said).split(b"\n")
+        *lines, self._line = (self._line + data).split(b"\n")
         _write(b"".join(_plain(each) + b"\n" for each in lines))
 
     def end(self) -> None:
@@ -131,6 +131,6 @@ def _plain(line: bytes) -> bytes:
     return CONTROL.sub(b"", line.rpartition(ERASED)[2]).replace(b"\r", b"")
 
 
-def _write(said: bytes) -> None:
-    while said:
-        said = said[os.write(1, said) :]
+def _write(data: bytes) -> None:
+    while data:
+        data = data[os.write(1, data) :]

@@ -222,13 +222,13 @@ def _operate(globals_: Globals, name: str, verb: str, wait_s: float) -> int:
         waits=f"waiting for {name}",
         name=name,
     )
-    return told_of(globals_, found, name)
+    return print_state(globals_, found, name)
 
 
 # Output
 
 
-def told_of(globals_: Globals, found: dict[str, Any], name: str, did: str = "") -> int:
+def print_state(globals_: Globals, found: dict[str, Any], name: str, did: str = "") -> int:
     """Report the state of a server that is meant to run; return the exit code.
 
     :param did: what was done with it before, as the beginning of the report.

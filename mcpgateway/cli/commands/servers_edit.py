@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from mcpgateway.cli.commands.servers import API, MARGIN_S, SERVER, STOP_S, of_name, told_of, waiting
+from mcpgateway.cli.commands.servers import API, MARGIN_S, SERVER, STOP_S, of_name, print_state, waiting
 from mcpgateway.cli.commands.validate import command_of
 from mcpgateway.cli.console import confirm, fail
 from mcpgateway.cli.context import Globals
@@ -94,8 +94,8 @@ def add(  # noqa: PLR0913 - one for each option
     if values:
         made["env"] = {**made.get("env", {}), **values}
     if headers:
-        said = expanding.values(pairs(headers, "--headers"))
-        made["headers"] = {**made.get("headers", {}), **said}
+        expanded = expanding.values(pairs(headers, "--headers"))
+        made["headers"] = {**made.get("headers", {}), **expanded}
     if disabled:
         made["enabled"] = False
     if not {"command", "url"} & made.keys() and definition is None:
@@ -118,7 +118,7 @@ def _add(globals_: Globals, name: str, made: dict[str, Any], *, replace: bool, w
         name=name,
     )
     did = {"unchanged": "there already", "updated": "replaced"}.get(str(found.get("status")), "added")
-    return told_of(globals_, found, name, did)
+    return print_state(globals_, found, name, did)
 
 
 def _is_there(globals_: Globals, name: str) -> bool:
@@ -159,8 +159,8 @@ def _value(key: str, text: str) -> Any:
         return text
 
 
-def _variables(said: tuple[str, ...], env_file: str | None) -> dict[str, Any]:
-    values = {**(of_file(env_file) if env_file else {}), **pairs(said, "set-env")}
+def _variables(assignments: tuple[str, ...], env_file: str | None) -> dict[str, Any]:
+    values = {**(of_file(env_file) if env_file else {}), **pairs(assignments, "set-env")}
     if not values:
         raise click.UsageError("name a variable, or an --env-file")
     return {"add_env": values}
@@ -184,7 +184,7 @@ set_keys = EDIT.command(
     " value takes it from stdin, as set-env does.",
     of_name,
     _words("said", "KEY[=VALUE]..."),
-    body=lambda said: {"set": {key: _value(key, text) for key, text in pairs(said, "set").items()}},
+    body=lambda options: {"set": {key: _value(key, text) for key, text in pairs(options, "set").items()}},
 )
 unset_keys = EDIT.command(
     "unset",
@@ -215,7 +215,7 @@ set_header = EDIT.command(
     "Give a server headers, which are sent with every request. Values are taken as by set-env.",
     of_name,
     _words("said", "HEADER[=VALUE]..."),
-    body=lambda said: {"add_headers": pairs(said, "set-header")},
+    body=lambda options: {"add_headers": pairs(options, "set-header")},
 )
 unset_header = EDIT.command(
     "unset-header",

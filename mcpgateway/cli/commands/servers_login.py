@@ -63,17 +63,17 @@ def login(
     """
     if words is not None:
         text = sys.stdin.readline() if words == STDIN else words
-        return _told(globals_, _post(globals_, name, {"answer": text.strip()}))
+        return _print_state(globals_, _post(globals_, name, {"answer": text.strip()}))
     found = _post(globals_, name, {"again": True} if again else {})
     if found.get("state") != NEEDED:
-        return _told(globals_, found)
+        return _print_state(globals_, found)
     url = _address(found)
     _show(globals_, found, url, is_opened=not no_browser and _open(url))
     if no_wait:
         if globals_.as_json:
             emit(found)
         return DONE
-    return _told(globals_, _Wait(globals_, name).over(timeout))
+    return _print_state(globals_, _Wait(globals_, name).over(timeout))
 
 
 def _post(globals_: Globals, name: str, body: Mapping[str, object]) -> dict[str, Any]:
@@ -149,8 +149,8 @@ def _open(url: str) -> bool:
 
 def _show(globals_: Globals, found: Mapping[str, Any], url: str, *, is_opened: bool) -> None:
     is_program = globals_.as_json
-    said = f"A browser shows where to sign in at {found.get('server')}:" if is_opened else ""
-    say(said or f"Sign in at {found.get('server')} in a browser:", err=True)
+    line = f"A browser shows where to sign in at {found.get('server')}:" if is_opened else ""
+    say(line or f"Sign in at {found.get('server')} in a browser:", err=True)
     say(url, err=is_program)  # alone on its line, for a program that reads a pipe
     redirect = urlsplit(str(found.get("redirect") or ""))
     place = f"{redirect.scheme}://{redirect.netloc}"
@@ -204,7 +204,7 @@ class _Wait:
             return {"state": NEEDED}
 
 
-def _told(globals_: Globals, found: dict[str, Any]) -> int:
+def _print_state(globals_: Globals, found: dict[str, Any]) -> int:
     answer(globals_, found, lambda: say(_sentence(found)))
     return DONE if found.get("state") in (SIGNED_IN, OPEN) else FAILED
 

@@ -17,8 +17,8 @@ PATH = "/api/v1/sessions"
 
 
 def _client(session: Mapping[str, Any]) -> str:
-    said = session.get("client") or {}
-    return f"{said.get('name', '')} {said.get('version', '')}".strip() or "-"
+    client_info = session.get("client") or {}
+    return f"{client_info.get('name', '')} {client_info.get('version', '')}".strip() or "-"
 
 
 SESSIONS = TableQuery(

@@ -38,7 +38,7 @@ class _OfServer(RawCommand):
 def _command(name: str, says: str) -> click.Command:
     @click.command(name, cls=_OfServer, help=says, epilog=OPTIONS)
     @click.pass_context
-    def told(context: click.Context) -> None:
+    def run_shim(context: click.Context) -> None:
         if asks_for_help(context.args):
             show(context.get_help())
             return
@@ -47,7 +47,7 @@ def _command(name: str, says: str) -> click.Command:
         except Mistake as why:
             raise click.UsageError(str(why)) from None
 
-    return told
+    return run_shim
 
 
 connect = _command(

@@ -70,8 +70,8 @@ def status(globals_: Globals) -> int:
     """
     if globals_.url:
         found = ask(globals_, "/health", has="status")
-        return _told(globals_, _Found(RUNNING, 0, GatewayState(exists=False), found))
-    return _told(globals_, look(globals_))
+        return _print_status(globals_, _Found(RUNNING, 0, GatewayState(exists=False), found))
+    return _print_status(globals_, look(globals_))
 
 
 class _Found:
@@ -104,11 +104,11 @@ def look(globals_: Globals) -> _Found:
     left = read_state(globals_.home)
     pid = gateway_pid(globals_.home)
     try:
-        said = GatewayClient(globals_).ask("/health", limit_s=HEALTH_S)
+        reply = GatewayClient(globals_).ask("/health", limit_s=HEALTH_S)
     except NoGateway:
-        said = None
-    body = said.value if said is not None and isinstance(said.value, dict) and said.status < 400 else {}
-    if body or (said is not None and said.status in (401, 403)):
+        reply = None
+    body = reply.value if reply is not None and isinstance(reply.value, dict) and reply.status < 400 else {}
+    if body or (reply is not None and reply.status in (401, 403)):
         return _Found(RUNNING, pid, left, body)
     if pid:
         return _Found(SILENT, pid, left, body)
@@ -140,13 +140,13 @@ def _left(home: str) -> list[dict[str, Any]]:
 
 
 def _due_in(home: str, name: str) -> float | None:
-    said = startup.read_due(home, name)
-    if said is None or not is_alive(said[1]):
+    due = startup.read_due(home, name)
+    if due is None or not is_alive(due[1]):
         return None
-    return max(0.0, (said[0] - startup.clock()) / 1000)
+    return max(0.0, (due[0] - startup.clock()) / 1000)
 
 
-def _told(globals_: Globals, found: _Found) -> int:
+def _print_status(globals_: Globals, found: _Found) -> int:
     if globals_.as_json:
         emit(_value(found))
     else:

@@ -31,12 +31,12 @@ LONGEST_S = 10 * 366 * 86400.0
 
 
 def _limits(found: Mapping[str, Any]) -> str:
-    said = [", ".join(found["servers"]) if found["servers"] else "every server"]
+    parts = [", ".join(found["servers"]) if found["servers"] else "every server"]
     if found["tools"]:
-        said.append(f"tools {', '.join(found['tools'])}")
+        parts.append(f"tools {', '.join(found['tools'])}")
     if found["read_only"]:
-        said.append("read only")
-    return "; ".join(said)
+        parts.append("read only")
+    return "; ".join(parts)
 
 
 def _end(found: Mapping[str, Any]) -> str:
@@ -77,7 +77,7 @@ def show(globals_: Globals, *, is_admin: bool, is_made: bool) -> None:
     which = "admin" if is_admin else "auth"
     if is_made:
         _make_files(globals_.home)
-    found = _kept(globals_.home, which)
+    found = _own_token(globals_.home, which)
     answer(globals_, {"which": which, "token": found}, lambda: say(found))
 
 
@@ -277,7 +277,7 @@ def _require(globals_: Globals, *, is_required: bool) -> dict[str, Any]:
     return found
 
 
-def _kept(home: str, which: str) -> str:
+def _own_token(home: str, which: str) -> str:
     path = os.path.join(home, OWN[which])
     try:
         with open(path, encoding="ascii", opener=opener) as file:

@@ -24,8 +24,8 @@ LITERALS = frozenset(("integer", "number", "boolean", "array", "object", "null")
 KINDS = {"image": "image", "audio": "audio"}
 
 
-def _short(said: str) -> str:
-    line = " ".join(said.split())
+def _short(text: str) -> str:
+    line = " ".join(text.split())
     return line if len(line) <= SHOWN else line[: SHOWN - 1].rstrip() + "…"
 
 
@@ -176,8 +176,12 @@ def _value(name: str, text: str, schema: object) -> Any:
 def _types(schema: object) -> set[str]:
     if not isinstance(schema, dict):
         return set()
-    said = schema.get("type")
-    found = {said} if isinstance(said, str) else {each for each in said or () if isinstance(each, str)}
+    declared = schema.get("type")
+    found = (
+        {declared}
+        if isinstance(declared, str)
+        else {each for each in declared or () if isinstance(each, str)}
+    )
     for key in ("anyOf", "oneOf"):
         for each in schema.get(key) or ():
             found |= _types(each)
@@ -207,15 +211,15 @@ def _rows(schema: object) -> Iterator[tuple[str, str, str, str]]:
         return
     required = schema.get("required") or ()
     for name, each in properties.items():
-        said = each if isinstance(each, dict) else {}
-        types = " or ".join(sorted(_types(said)))
-        if isinstance(said.get("enum"), list):
-            types = "|".join(map(str, said["enum"]))
+        declared = each if isinstance(each, dict) else {}
+        types = " or ".join(sorted(_types(declared)))
+        if isinstance(declared.get("enum"), list):
+            types = "|".join(map(str, declared["enum"]))
         yield (
             name,
             types,
             "needed" if name in required else "",
-            _short(str(said.get("description") or "")),
+            _short(str(declared.get("description") or "")),
         )
 
 

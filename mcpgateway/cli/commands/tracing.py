@@ -161,14 +161,16 @@ def _share(found: Mapping[str, Any]) -> str:
 
 
 def _at_once(found: Mapping[str, Any]) -> str:
-    said = found.get("concurrency")
-    if not isinstance(said, dict) or (said.get("limit") == "none" and not said.get("reason")):
+    concurrency = found.get("concurrency")
+    if not isinstance(concurrency, dict) or (
+        concurrency.get("limit") == "none" and not concurrency.get("reason")
+    ):
         return ""
     limit = {"none": "any number of calls", "writes": "one call that may change something"}.get(
-        str(said.get("limit")), f"{said.get('limit')} calls"
+        str(concurrency.get("limit")), f"{concurrency.get('limit')} calls"
     )
-    waiting = f"; {said['waiting']} wait" if said.get("waiting") else ""
-    return f"{limit}: {said.get('reason')}{waiting}"
+    waiting = f"; {concurrency['waiting']} wait" if concurrency.get("waiting") else ""
+    return f"{limit}: {concurrency.get('reason')}{waiting}"
 
 
 def _tell_breaker(found: Mapping[str, Any]) -> None:

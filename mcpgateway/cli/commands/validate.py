@@ -90,7 +90,7 @@ def command_of(words: list[str], command: str | None, args: str | None) -> list[
     if command is None:
         return words
     try:
-        said = shlex.split(command)
+        argv = shlex.split(command)
     except ValueError as why:
         raise click.UsageError(f"--command: {why}") from why
-    return [*said, *(args.split(",") if args else [])]
+    return [*argv, *(args.split(",") if args else [])]

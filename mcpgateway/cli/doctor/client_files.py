@@ -250,7 +250,7 @@ def _wrong(seen: FileContents, listed: ClientEntry, url: str) -> list[str]:
         wanted = seen.site.dialect.by_url(listed, url)
     except ConfigError:
         return []
-    return [_said(key, each) for key, each in wanted.items() if not _has(listed.value, key, each)]
+    return [_setting_text(key, each) for key, each in wanted.items() if not _has(listed.value, key, each)]
 
 
 def _has(value: Any, key: str, wanted: Any) -> bool:
@@ -261,7 +261,7 @@ def _has(value: Any, key: str, wanted: Any) -> bool:
     )
 
 
-def _said(key: str, value: Any) -> str:
+def _setting_text(key: str, value: Any) -> str:
     return f"{key}: {value}" if key == "type" else key
 
 
@@ -353,9 +353,9 @@ def _unapproved(world: DoctorContext) -> Iterator[DoctorFinding]:
         directory = seen.site.project
         if not directory or os.path.basename(seen.site.path) != ".mcp.json":
             continue
-        told = projects.get(directory) if isinstance(projects, dict) else None
+        project = projects.get(directory) if isinstance(projects, dict) else None
         local = _object(os.path.join(directory, ".claude", "settings.local.json"))
-        enabled = {*_names(told), *_names(local)}
+        enabled = {*_names(project), *_names(local)}
         waiting = [
             each.title
             for each in seen.listed

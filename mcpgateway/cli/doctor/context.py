@@ -97,9 +97,9 @@ class DoctorContext:
     @cached_property
     def port(self) -> int:
         """The port that clients' files name: of the gateway that runs or ran, else the configured one."""
-        told = self.socket.body.get("port")
-        if isinstance(told, int) and told > 0:
-            return told
+        reported = self.socket.body.get("port")
+        if isinstance(reported, int) and reported > 0:
+            return reported
         # After a crash, the clients' entries have the port of the crashed gateway.
         with suppress(ConfigError):
             left = state.read(self.home)
@@ -122,8 +122,8 @@ class DoctorContext:
     @cached_property
     def pid(self) -> int:
         """The process of the gateway of this home; 0 if none answers."""
-        told = self.socket.body.get("pid")
-        return told if isinstance(told, int) else 0
+        reported = self.socket.body.get("pid")
+        return reported if isinstance(reported, int) else 0
 
     @cached_property
     def records(self) -> LedgerRecords | None:
@@ -156,9 +156,9 @@ class DoctorContext:
     @cached_property
     def served(self) -> frozenset[str] | None:
         """The names of the servers; None if they are unknown."""
-        told = self.socket.body.get("backends")
-        if isinstance(told, list):
-            return frozenset(str(each.get("name")) for each in told if isinstance(each, dict))
+        reported = self.socket.body.get("backends")
+        if isinstance(reported, list):
+            return frozenset(str(each.get("name")) for each in reported if isinstance(each, dict))
         settings = self.examined.settings
         return None if settings is None else frozenset(each.name for each in settings.servers)
 

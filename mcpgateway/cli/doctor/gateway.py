@@ -143,18 +143,18 @@ WELL = frozenset(("running", "stopped", "idle", "starting", "restarting"))
 
 def health(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Check the health of the gateway and each of its servers."""
-    told = world.socket if world.socket.status else world.health
-    if not told.status:
-        yield AWAY.found(f"no gateway answers at port {world.port}: {told.why}")
+    reply = world.socket if world.socket.status else world.health
+    if not reply.status:
+        yield AWAY.found(f"no gateway answers at port {world.port}: {reply.why}")
         return
-    if told.status != 200 or "status" not in told.body:
-        yield REFUSED.found(f"GET /health at port {world.port} was answered with status {told.status}")
+    if reply.status != 200 or "status" not in reply.body:
+        yield REFUSED.found(f"GET /health at port {world.port} was answered with status {reply.status}")
         return
     if other := _stranger(world):
         yield OTHER.found(f"port {world.port} is that of another gateway (pid {other})")
         if not world.socket.status:
             return
-    body = told.body
+    body = reply.body
     if not world.health.status:
         yield MUTE_PORT.found(
             f"the gateway answers at its socket, and not at port {world.port}: {world.health.why}"
@@ -172,8 +172,8 @@ def health(world: DoctorContext) -> Iterator[DoctorFinding]:
 
 def _stranger(world: DoctorContext) -> int:
     """Return the process of a gateway at the port that is none of this home; 0 if it is the right one."""
-    told = world.health.body.get("pid")
-    pid = told if isinstance(told, int) else 0
+    reported = world.health.body.get("pid")
+    pid = reported if isinstance(reported, int) else 0
     if world.pid:
         return pid if pid != world.pid else 0
     with suppress(ConfigError):

@@ -66,7 +66,7 @@ def ledger(world: DoctorContext) -> Iterator[DoctorFinding]:
         yield NONE.found("the ledger is empty: no client's entry was replaced")
     elif not records.problems and not unsettled and not left:
         entries = sum(len(each.entries) for each in records.files.values())
-        lines = [f"◆ {visible(path)}: {_told(each)}" for path, each in records.files.items()]
+        lines = [f"◆ {visible(path)}: {_summary(each)}" for path, each in records.files.items()]
         yield fine(
             "ledger",
             f"the ledger is whole ({entries} entries of {len(records.files)} files, with a backup)",
@@ -74,7 +74,7 @@ def ledger(world: DoctorContext) -> Iterator[DoctorFinding]:
         )
 
 
-def _told(adopted: FileRecord) -> str:
+def _summary(adopted: FileRecord) -> str:
     names = some(sorted({each.name or "all" for each in adopted.entries.values()}))
     return f"{names} ({adopted.suspended or adopted.mode})"
 

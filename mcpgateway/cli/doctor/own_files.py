@@ -279,10 +279,10 @@ def classification(world: DoctorContext) -> Iterator[DoctorFinding]:
         yield fine("classification", text, modes.values())
 
 
-def _class(said: Any) -> str:
-    if not isinstance(said, Mapping):
+def _class(record: Any) -> str:
+    if not isinstance(record, Mapping):
         return "?"
-    keys = {key: said[key] for key in ("mode", "share", "concurrency") if key in said}
+    keys = {key: record[key] for key in ("mode", "share", "concurrency") if key in record}
     return ", ".join(each if key == "mode" else f"{key}: {each}" for key, each in keys.items()) or "?"
 
 
@@ -336,8 +336,8 @@ def catalogs(world: DoctorContext) -> Iterator[DoctorFinding]:
                 f"{path}: {type(why).__name__}", repair=Repair(f"remove {path}", partial(_unlink, path))
             )
         else:
-            said = [answer.at for each in catalog.variants.values() for answer in each.values()]
-            if said and world.now - max(said) > recorded_answers.OLD_S:
+            times = [answer.at for each in catalog.variants.values() for answer in each.values()]
+            if times and world.now - max(times) > recorded_answers.OLD_S:
                 old.append(name.removesuffix(".json"))
     if old:
         yield OLD.found(f"older than 7 days: {some(old)}")

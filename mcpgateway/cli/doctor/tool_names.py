@@ -52,11 +52,11 @@ LONGISH = note(
 def names(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Check that the names of tools are short enough."""
     tools = {name: tools_of(catalog) for name, catalog in world.catalogs.items()}
-    longish = {name: [tool for tool in said if len(tool) > LONG] for name, said in tools.items()}
+    longish = {name: [tool for tool in listed if len(tool) > LONG] for name, listed in tools.items()}
     found = [
-        LONGISH.found(f"{name}: {some(map(visible, said), 3)} ({max(map(len, said))} characters)")
-        for name, said in longish.items()
-        if said
+        LONGISH.found(f"{name}: {some(map(visible, long), 3)} ({max(map(len, long))} characters)")
+        for name, long in longish.items()
+        if long
     ]
     for seen in world.seen:
         found += _too_long(seen, tools)
@@ -93,7 +93,7 @@ MANY = note(
 
 def budget(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Check that no client gets more tools than it accepts."""
-    told = False
+    has_findings = False
     for name, limit in LIMITS.items():
         served = {
             each.served for seen in world.seen if seen.site.dialect.name == name
@@ -102,11 +102,11 @@ def budget(world: DoctorContext) -> Iterator[DoctorFinding]:
         number = sum(len(tools_of(world.catalogs[each])) for each in served if each in world.catalogs)
         title = next((seen.site.dialect.title for seen in world.seen if seen.site.dialect.name == name), name)
         if number > (limit.doubt or limit.most):
-            told = True
+            has_findings = True
             kind = TOO_MANY if number > limit.most else MANY
             most = f"{limit.most}, older releases {limit.doubt}" if limit.doubt else str(limit.most)
             yield kind.found(f"{title} gets {number} tools, and takes {most}")
-    if not told:
+    if not has_findings:
         yield fine("budget", "no client gets more tools than it takes")
 
 

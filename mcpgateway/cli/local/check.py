@@ -17,7 +17,7 @@ def check(options: LoadOptions, environ: Mapping[str, str], *, as_json: bool) ->
     """Print the problems; return 1 if the configuration cannot be used."""
     found = examine(options, environ)
     if as_json:
-        printing.put_json(_said(found))
+        printing.put_json(_as_json(found))
     else:
         printing.put(*_lines(found))
     return 1 if found.settings is None else 0
@@ -50,7 +50,7 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _said(found: ExaminedSettings) -> dict[str, Any]:
+def _as_json(found: ExaminedSettings) -> dict[str, Any]:
     return {
         "ok": found.settings is not None,
         "problems": [_problem(each) for each in found.problems],

@@ -22,8 +22,8 @@ class _Parser(ArgumentParser):
 def run(argv: list[str], environ: Mapping[str, str]) -> int:
     """Run a verb; return 0 if it was done completely."""
     try:
-        said = _parser().parse_args(argv)
-        value, code = _answer(said, environ)
+        options = _parser().parse_args(argv)
+        value, code = _answer(options, environ)
     except ConfigError as why:
         value, code = {"error": str(why), "hint": why.advice}, 1
     printing.put_json(value, indent=None)
@@ -46,24 +46,24 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-def _answer(said: Namespace, environ: Mapping[str, str]) -> tuple[Any, int]:
-    home = paths.gateway_home(environ, said.home or None)
-    match said.verb:
+def _answer(options: Namespace, environ: Mapping[str, str]) -> tuple[Any, int]:
+    home = paths.gateway_home(environ, options.home or None)
+    match options.verb:
         case "detect" | "list":
-            return _looked(said.verb, home, environ), 0
+            return _looked(options.verb, home, environ), 0
         case "deadman":
             from mcpgateway.clientfiles.deadman import deadman
 
-            return deadman(home, environ, said.after).as_json(), 0
+            return deadman(home, environ, options.after).as_json(), 0
         case "plan":
             from mcpgateway.clientfiles import immorterm, plan
             from mcpgateway.clientfiles.machine import Machine
             from mcpgateway.clientfiles.report import planned
 
             machine = Machine(home, environ)
-            plans = plan.plan(machine, _wanted(said))
+            plans = plan.plan(machine, _wanted(options))
             return planned(plans, immorterm.left_behind(machine)), 0
-    report = _done(said, home, environ)
+    report = _done(options, home, environ)
     return report.as_json(), 4 if report.rolled_back else 0
 
 
@@ -77,15 +77,15 @@ def _looked(verb: str, home: str, environ: Mapping[str, str]) -> Any:
     return {"detected": report.detected(machine), "immorterm": immorterm.as_json(machine)}
 
 
-def _done(said: Namespace, home: str, environ: Mapping[str, str]) -> Any:
+def _done(options: Namespace, home: str, environ: Mapping[str, str]) -> Any:
     from mcpgateway.clientfiles import enrolment
     from mcpgateway.clientfiles.machine import Machine
 
-    match said.verb:
+    match options.verb:
         case "apply":
-            return enrolment.apply(Machine(home, environ), _wanted(said))
+            return enrolment.apply(Machine(home, environ), _wanted(options))
         case "undo":
-            return enrolment.undo(Machine(home, environ), _wanted(said))
+            return enrolment.undo(Machine(home, environ), _wanted(options))
         case "disable":
             return enrolment.suspend(home, environ, enrolment.DISABLED)
         case "release":
@@ -101,17 +101,17 @@ def _done(said: Namespace, home: str, environ: Mapping[str, str]) -> Any:
 def _released(report: Any, home: str) -> Any:
     # No program reads the answer: the gateway that has started this one has ended.
     for each in report.files:
-        said = f"{each.path} is restored" if not each.error else each.error
-        startup.write_log(home, "mcpgateway.clients", said)
+        line = f"{each.path} is restored" if not each.error else each.error
+        startup.write_log(home, "mcpgateway.clients", line)
     return report
 
 
-def _wanted(said: Namespace) -> Any:
+def _wanted(options: Namespace) -> Any:
     from mcpgateway.clientfiles.files import FileChoice
     from mcpgateway.clientfiles.plan import EnrolRequest
 
-    choice = FileChoice(tuple(said.client), said.project, said.file)
-    return EnrolRequest(choice, tuple(said.server), said.mode, said.headers_helper)
+    choice = FileChoice(tuple(options.client), options.project, options.file)
+    return EnrolRequest(choice, tuple(options.server), options.mode, options.headers_helper)
 
 
 def main(argv: list[str]) -> int:

@@ -45,9 +45,11 @@ def held(options: LoadOptions, environ: Mapping[str, str]) -> Iterator[ServerCre
         entry = blueprint.entry
         sent = entry.reach.headers if isinstance(entry.reach, Remote | Rest) else {}
         if entry.env or sent:
-            yield ServerCredentials(server.name, _told(entry.env, blueprint), _told(sent, blueprint))
+            yield ServerCredentials(
+                server.name, _origins_of(entry.env, blueprint), _origins_of(sent, blueprint)
+            )
 
 
-def _told(values: Mapping[str, str], blueprint: Blueprint) -> dict[str, str]:
-    said = {name: origins(value, blueprint).removeprefix(", ") for name, value in values.items()}
-    return {name: said[name] or WRITTEN for name in sorted(said)}
+def _origins_of(values: Mapping[str, str], blueprint: Blueprint) -> dict[str, str]:
+    found = {name: origins(value, blueprint).removeprefix(", ") for name, value in values.items()}
+    return {name: found[name] or WRITTEN for name in sorted(found)}

@@ -25,7 +25,7 @@ def explain(asked: str, *, as_json: bool = False) -> int:
     if as_json:
         printing.put_json([_value(each) for each in found])
         return 0
-    printing.put_text("\n".join(_said(each) for each in found))
+    printing.put_text("\n".join(_text_of(each) for each in found))
     return 0
 
 
@@ -58,7 +58,7 @@ def _value(known: KnownKey) -> dict[str, Any]:
     }
 
 
-def _said(known: KnownKey) -> str:
+def _text_of(known: KnownKey) -> str:
     key = known.key
     lines = [".".join(known.key_path), f"  {key.says.replace('``', '')}", f"  takes: {key.kind.words}"]
     if key.default is not None:

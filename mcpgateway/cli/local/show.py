@@ -65,7 +65,7 @@ def show(
         place = place_of(files, blueprint.entry)
         rows[f"servers.{each.name}"] = list(_server_rows(each, blueprint, place))
     if as_json:
-        printing.put_json(_said(rows))
+        printing.put_json(_as_json(rows))
     else:
         printing.put_text(_as_text(rows))
     return 0
@@ -93,20 +93,20 @@ def _gateway_rows(documents: Sequence[Document]) -> Iterator[ShownValue]:
 
 def _section_rows(section: Section, places: Sequence[Place], above: str) -> Iterator[ShownValue]:
     for name, key in section.keys.items():
-        said = [each.at(name) for each in places if each.has(name)]
+        present = [each.at(name) for each in places if each.has(name)]
         dotted = f"{above}{name}"
         if isinstance(key.kind, Section):
-            yield from _section_rows(key.kind, said, f"{dotted}.")
-        elif said:
-            yield ShownValue(dotted, masked(said[-1].value, name), _line(said[-1]))
+            yield from _section_rows(key.kind, present, f"{dotted}.")
+        elif present:
+            yield ShownValue(dotted, masked(present[-1].value, name), _line(present[-1]))
         elif key.is_served and not key.says.startswith(ALIAS) and key.default is not None:
             yield ShownValue(dotted, key.default, DEFAULT)
 
 
 def _server_rows(server: ServerSpec, blueprint: Blueprint, place: Place | None) -> Iterator[ShownValue]:
-    said: list[str] = []
+    keys: list[str] = []
     for member in place.members() if place is not None else ():
-        said.append(member.key)
+        keys.append(member.key)
         if member.key in VARIABLE_KEYS and isinstance(member.value, dict):
             for name in member.value:
                 each = member.at(name)
@@ -118,7 +118,7 @@ def _server_rows(server: ServerSpec, blueprint: Blueprint, place: Place | None) 
     if place is None:
         yield ShownValue("command", arguments(list(server.command)), server.source)
     for name, value in _effective(server).items():
-        if name not in said:
+        if name not in keys:
             yield ShownValue(name, value, DEFAULT if value == SERVER.keys[name].default else "worked out")
 
 
@@ -186,16 +186,16 @@ def _as_text(rows: Mapping[str, Sequence[ShownValue]]) -> str:
     return "\n".join(blocks)
 
 
-def _said(rows: Mapping[str, Sequence[ShownValue]]) -> dict[str, Any]:
+def _as_json(rows: Mapping[str, Sequence[ShownValue]]) -> dict[str, Any]:
     servers = {
         title.removeprefix("servers."): _members(members)
         for title, members in rows.items()
         if title.startswith("servers.")
     }
-    said: dict[str, Any] = {"servers": servers}
+    found: dict[str, Any] = {"servers": servers}
     if "gateway" in rows:
-        said = {"gateway": _members(rows["gateway"]), **said}
-    return said
+        found = {"gateway": _members(rows["gateway"]), **found}
+    return found
 
 
 def _members(rows: Sequence[ShownValue]) -> dict[str, Any]:

@@ -79,16 +79,16 @@ class Manager(Protocol):
         """Return the state of the service."""
 
 
-def find(environ: Mapping[str, str], platform: str, *, is_told: bool = True) -> Manager:
+def find(environ: Mapping[str, str], platform: str, *, is_commanded: bool = True) -> Manager:
     """Return the service manager of this user.
 
     :param platform: value of `sys.platform`.
-    :param is_told: True if commands will follow, so that the manager has to be running.
+    :param is_commanded: True if commands will follow, so that the manager has to be running.
     :raise ConfigError: no manager works here; the hint has the advice.
     """
     if platform == "darwin":
         return Launchd(environ)
-    if not is_told:
+    if not is_commanded:
         return Systemd(environ)
     if shutil.which("systemctl", path=environ.get("PATH", os.defpath)) is None:
         raise ConfigError("there is neither systemd nor launchd here", ELSEWHERE)

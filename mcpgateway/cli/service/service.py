@@ -104,7 +104,7 @@ class Service:
         :param starts: start the service now, and not only at the next login.
         :raise ConfigError: no file could be written; or the service does not start.
         """
-        manager, units = self._units(is_told=not is_dry)
+        manager, units = self._units(is_commanded=not is_dry)
         if is_dry:
             return ServiceInstallation(manager.name, units)
         written = [unit for unit in units if self._is_to_write(unit)]
@@ -130,7 +130,7 @@ class Service:
         :param anyway: uninstall even if a client's file cannot be restored.
         :raise ConfigError: the service cannot be uninstalled.
         """
-        manager, units = self._units(is_told=not is_dry)
+        manager, units = self._units(is_commanded=not is_dry)
         found = {unit.path: text for unit in units if (text := _text(unit.path)) is not None}
         for path, text in found.items():
             self._refuse_other_home(path, text)
@@ -153,13 +153,13 @@ class Service:
 
     def status(self) -> ServiceStatus:
         """Return the state of the service; the note names a manager that does not answer."""
-        manager, units = self._units(is_told=False)
+        manager, units = self._units(is_commanded=False)
         found = {unit.path: _word(unit, _text(unit.path)) for unit in units}
         is_there = any(word != "missing" for word in found.values())
         return ServiceStatus(manager.name, found, _standing(manager) if is_there else None)
 
-    def _units(self, *, is_told: bool) -> tuple[Manager, tuple[Unit, ...]]:
-        manager = find(self.environ, self.platform, is_told=is_told)
+    def _units(self, *, is_commanded: bool) -> tuple[Manager, tuple[Unit, ...]]:
+        manager = find(self.environ, self.platform, is_commanded=is_commanded)
         return manager, manager.units(ServiceSettings.here(self.home, self.environ))
 
     def _is_to_write(self, unit: Unit) -> bool:
