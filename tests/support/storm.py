@@ -1,25 +1,26 @@
-"""A storm: many sessions that do at random what clients do, for a while, each judged by a model."""
+"""The storm on sessions: clients of single servers that do at random what clients do, each judged by a model."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from math import inf
-from pathlib import Path
 from random import Random
 from typing import Any
 
 from attrs import define, field
 
-from tests.support.gateway import IS_SOAK, Gateway, eventually, server
+from tests.support.gateway import IS_SOAK, Gateway, server
+from tests.support.harness.model import clock
+from tests.support.harness.storm import Storm, pause, walk
 from tests.support.http_client import message, text_of
 from tests.support.ports import free_port
 from tests.support.real_servers import ROOT
 from tests.support.storm_client import CAPABILITIES, Session
-from tests.support.storm_model import BACK, CHANGED, LEVELS, RESUMABLE, Call, Member, Setting, World
+from tests.support.storm_model import BACK, CHANGED, LEVELS, RESUMABLE, Call, Member, SessionsModel, Setting
 
 TOLD = {**CAPABILITIES, "roots": {}}  # what a child is told that serves many of them
 
@@ -30,7 +31,6 @@ WEATHER = [sys.executable, "-I", "-S", str(ROOT / "tests" / "servers" / "weather
 HANDS = 2  # calls that a session has under way at a time
 ABANDONED = 8  # sessions that are left behind before the first of them is cleaned up
 RESTART_EVERY_S = 3.0 if IS_SOAK else 1.5
-PATIENCE_S = 120  # how much longer a storm blows while something is missing
 TOOLS = 11  # that the server lists
 MANY, MUCH = (
     12,
@@ -46,85 +46,42 @@ def servers() -> dict[str, Any]:
     return shared | {name: server(WEATHER, share="session") for name in OWN}
 
 
-class SteadyGateway(Gateway):
-    """A gateway that has the same port after each start."""
-
-    def __init__(self, directory: Path, random: Random) -> None:
-        self._port = free_port(random)
-        super().__init__(directory, servers(), options=("--port", str(self._port)))
-
-
 @define(eq=False)
-class Storm:
-    """One storm against one gateway.
+class SessionStorm(Storm):
+    """Sessions of single servers.
 
-    :ivar wanted: what has to happen in it, and how often; it blows on until then, on a slow machine for longer.
-    :ivar over: no new work is begun.
+    :ivar places: the number of sessions at a time.
+    :ivar restarts: the gateway is killed and started again, all the time.
     """
 
-    gateway: Gateway
-    seed: str
     places: int
-    seconds: float
-    wanted: Mapping[str, int]
-    world: World = field(init=False)
-    over: asyncio.Event = field(init=False, factory=asyncio.Event)
+    restarts: bool
+    model: SessionsModel = field(init=False, factory=SessionsModel)
     sessions: list[Session] = field(init=False, factory=list)
     abandoned: list[Session] = field(init=False, factory=list)
-    url: str = field(init=False, default="")
 
-    async def blow(self, *, restarts: bool = False) -> World:
-        """Run the storm, let it end, and clean up."""
-        clock = asyncio.get_running_loop().time
-        self.url = self.gateway.url
-        self.world = World(clock)
-        works = [(self._place(nth), f"place {nth}") for nth in range(self.places)]
-        tasks = [asyncio.create_task(self._guarded(*each)) for each in [*works, (self._end(), "its end")]]
-        if restarts:
-            await self._guarded(self._restarts(), "restarts")
-        await asyncio.gather(*tasks)
-        await self._guarded(self._calm(), "the calm after the storm")
-        await self._guarded(self._clean_up(), "cleaning up")
-        for each in self.world.members:
+    def __attrs_post_init__(self) -> None:
+        # The port is the same after each start.
+        port = str(free_port(Random(self.seed)))
+        self.gateway = Gateway(self.directory, servers(), options=("--port", port))
+
+    async def run(self) -> None:
+        """Let the sessions live, let it end, and clean up."""
+        works = {f"place {nth}": self._place(nth) for nth in range(self.places)}
+        if self.restarts:
+            works["restarts"] = self._restarts()
+        await self.side_by_side(works, self.seconds)
+        await self.guarded("the calm after the storm", self._calm())
+        await self.guarded("cleaning up", self._clean_up())
+        for each in self.model.members:
             each.last_words()
-        return self.world
-
-    async def _end(self) -> None:
-        await asyncio.sleep(self.seconds)
-        for _ in range(PATIENCE_S):
-            if self.missing:
-                await asyncio.sleep(1)
-        self.over.set()
-
-    @property
-    def missing(self) -> list[str]:
-        """Return the events that have not happened often enough."""
-        return [kind for kind, least in self.wanted.items() if self.world.counts[kind] < least]
-
-    async def _guarded(self, work: Any, what: str) -> None:
-        try:
-            await work
-        except Exception as why:
-            self.world.complain(what, f"broke: {why!r}")
-            if not isinstance(why, AssertionError):
-                raise
-
-    @property
-    def is_blowing(self) -> bool:
-        """True while new work is begun."""
-        return not self.over.is_set()
-
-    def others(self) -> list[Session]:
-        """The sessions that live."""
-        return self.sessions
 
     async def _restarts(self) -> None:
-        while self.is_blowing:
-            await asyncio.sleep(RESTART_EVERY_S)
+        while await pause(self.over, RESTART_EVERY_S):
             await asyncio.gather(*(each.settled(BACK) for each in self.sessions))
-            self.world.killed()
+            self.model.killed()
             await asyncio.to_thread(self.gateway.kill)
-            self.world.epoch += 1
+            self.model.epoch += 1
             await asyncio.to_thread(self.gateway.start)
 
     async def _place(self, nth: int) -> None:
@@ -134,11 +91,11 @@ class Storm:
         if nth in {7, 8}:
             name, version = SHARED[nth % 3], "2025-03-26"
         lives = 0
-        while self.is_blowing:
+        while not self.over.is_set():
             lives += 1
             random = Random(f"{self.seed}/{nth}/{lives}")
-            member = Member(self.world, f"s{nth:02}.{lives:03}", name, name in OWN, version)
-            session = Session(self.url, member, random, self.others)
+            member = Member(self.model, f"s{nth:02}.{lives:03}", name, name in OWN, version)
+            session = Session(self.gateway.url, member, random, lambda: self.sessions)
             await session.begin()
             self.sessions.append(session)
             await self._live(session)
@@ -146,18 +103,15 @@ class Storm:
     async def _live(self, session: Session) -> None:
         random = session.random
         hands = [session.spawn(Hand(self, session, nth).work) for nth in range(HANDS)]
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self.over.wait(), random.uniform(3, 15))
-        session.is_leaving = True
-        manner = (
-            random.choice(("politely", "politely", "in a hurry", "silently")) if self.is_blowing else "not"
-        )
+        is_blowing = await pause(self.over, random.uniform(3, 15))
+        session.leaving.set()
+        manner = random.choice(("politely", "politely", "in a hurry", "silently")) if is_blowing else "not"
         if manner in {"politely", "not"}:
             await asyncio.gather(*hands)
             await session.settled()
         if manner == "not":
             return
-        self.world.counts[f"left {manner}"] += 1
+        self.model.counts[f"left {manner}"] += 1
         self.sessions.remove(session)
         if manner == "silently":
             await session.vanish()
@@ -188,12 +142,8 @@ class Storm:
             await asyncio.gather(*(each.end() for each in group))
             for each in group:
                 each.close()
-        await asyncio.to_thread(
-            eventually, lambda: self.gateway.health()["calls"] == 0, "no call is under way"
-        )
-        await asyncio.to_thread(
-            eventually, lambda: not self._left_behind(), "the sessions' own children are gone"
-        )
+        await self.settles("no call is under way", lambda: self.gateway.health()["calls"] == 0)
+        await self.settles("the sessions' own children are gone", lambda: not self._left_behind())
 
     def _left_behind(self) -> set[int]:
         shared = {pid for name in SHARED for pid in self.gateway.backend(name)["pids"]}
@@ -204,7 +154,7 @@ class Storm:
 class Hand:
     """The actions of a session, one after the other."""
 
-    storm: Storm
+    storm: SessionStorm
     session: Session
     nth: int
     _done: int = field(init=False, default=0)
@@ -221,10 +171,8 @@ class Hand:
 
     async def work(self) -> None:
         """Do things until the session leaves or the storm is over."""
-        doings = [doing for doing, weight in WEIGHTS.items() for _ in range(weight)]
-        while self.storm.is_blowing and not self.session.is_leaving:
-            await self.random.choice(doings)(self)
-            await asyncio.sleep(self.random.choice((0, 0.05, 0.2, 0.4)))
+        pauses = lambda: self.random.choice((0, 0.05, 0.2, 0.4))  # noqa: E731
+        await walk(self, self.random, WEIGHTS, pauses, self.session.leaving)
 
     async def request(self, kind: str, method: str, params: Any, judge: Judge, **more: Any) -> Call:
         """Send a request of any kind; the parameters may be made from the call's text."""
@@ -311,7 +259,7 @@ class Hand:
         await asyncio.sleep(self.random.choice((0, 0.01, 0.05, 0.2, 0.3)))
         if not call.is_over:
             call.may_fail = call.may_fail or "cancelled"
-            self.storm.world.counts["cancelled"] += 1
+            self.storm.model.counts["cancelled"] += 1
             await self.session.tell(
                 message(None, "notifications/cancelled", {"requestId": call.id, "reason": "storm"})
             )
@@ -351,7 +299,7 @@ class Hand:
                 span = self.member.subscribes(uri)
                 call = await self.request("subscribe", "resources/subscribe", {"uri": uri}, nothing)
                 if call.result is not None:
-                    span.answered = self.storm.world.clock()
+                    span.answered = clock()
 
     async def unsubscribe(self) -> None:
         """Want to hear of it no more."""
@@ -363,7 +311,7 @@ class Hand:
                 call = await self.request("unsubscribe", "resources/unsubscribe", {"uri": uri}, nothing)
                 if call.result is not None:
                     for span in spans:
-                        span.ended = min(span.ended, self.storm.world.clock())
+                        span.ended = min(span.ended, clock())
 
     @asynccontextmanager
     async def alone(self, what: str) -> AsyncIterator[bool]:
@@ -390,45 +338,45 @@ class Hand:
 
     async def touch_one(self, uri: str, size: int = 0) -> None:
         """Touch a resource; those who are subscribed hear of it, in so many bytes."""
-        world = self.storm.world
+        model = self.storm.model
         prepared = self.prepared_tool(
             "touch", reported, lambda text: {"uri": uri, "mark": text, "bytes": size}
         )
-        deed = world.begin(self.member, prepared[0].text, what=uri, topic=uri)
+        deed = model.begin(self.member, prepared[0].text, what=uri, topic=uri)
         call = await self.session.call(*prepared)
         if call.result is not None:
             said = value_of(call.result)
-            world.touched(deed, said["number"], is_said=said["said"])
+            model.touched(deed, said["number"], is_said=said["said"])
 
     async def change(self) -> None:
         """Change the list of tools; everybody of the same child hears of it."""
-        world = self.storm.world
+        model = self.storm.model
         prepared = self.prepared_tool("change", reported, lambda text: {"mark": text})
-        deed = world.begin(self.member, prepared[0].text, topic=CHANGED)
+        deed = model.begin(self.member, prepared[0].text, topic=CHANGED)
         call = await self.session.call(*prepared)
         if call.result is not None:
-            world.changed(deed, value_of(call.result)["number"])
+            model.changed(deed, value_of(call.result)["number"])
 
     async def log(self) -> None:
         """Let a server log a message, which sessions with that level receive."""
-        world = self.storm.world
+        model = self.storm.model
         level = self.random.choice(LEVELS)
         prepared = self.prepared_tool("log", reported, lambda text: {"level": level, "mark": text})
-        deed = world.begin(self.member, prepared[0].text, what=level)
+        deed = model.begin(self.member, prepared[0].text, what=level)
         call = await self.session.call(*prepared)
         if call.result is not None:
             said = value_of(call.result)
-            world.logged(deed, said["number"], is_said=said["said"])
+            model.logged(deed, said["number"], is_said=said["said"])
 
     async def set_level(self) -> None:
         """Say which log messages are worth hearing."""
         async with self.alone("level") as is_alone:
             if is_alone:
-                setting = Setting(self.random.choice(LEVELS), self.storm.world.clock())
+                setting = Setting(self.random.choice(LEVELS), clock())
                 self.member.settings.append(setting)
                 call = await self.request("setLevel", "logging/setLevel", {"level": setting.level}, nothing)
                 if call.result is not None:
-                    setting.answered = self.storm.world.clock()
+                    setting.answered = clock()
 
     async def whoami(self) -> None:
         """Ask the child for its identity, and for that of its client."""

@@ -11,8 +11,9 @@ from typing import Any
 
 from attrs import Factory, define, field, frozen
 
+from tests.support.harness.model import clock, until
 from tests.support.http_client import LIMIT_S, Answer, Connection, message, request
-from tests.support.storm_model import Call, Member, World, number_of, question_text
+from tests.support.storm_model import Call, Member, SessionsModel, number_of, question_text
 
 LOST = (ConnectionError, asyncio.IncompleteReadError)
 TRY_AGAIN_S = 0.05
@@ -75,7 +76,7 @@ class Session:
     """A client of one server.
 
     :ivar id: its ``Mcp-Session-Id``.
-    :ivar is_leaving: it asks for nothing new.
+    :ivar leaving: set once it asks for nothing new.
     :ivar is_gone: True once no message of it is read.
     """
 
@@ -84,7 +85,7 @@ class Session:
     random: Random = field(repr=False)
     others: Callable[[], list[Session]] = field(repr=False)
     id: str = ""
-    is_leaving: bool = False
+    leaving: asyncio.Event = Factory(asyncio.Event)
     is_gone: bool = False
     said: dict[str, Any] = Factory(dict)
     _asked: int = 0
@@ -96,9 +97,9 @@ class Session:
     _keeper: asyncio.Task[None] | None = None
 
     @property
-    def world(self) -> World:
+    def model(self) -> SessionsModel:
         """The model by which its messages are judged."""
-        return self.member.world
+        return self.member.model
 
     @property
     def headers(self) -> dict[str, str]:
@@ -133,19 +134,19 @@ class Session:
         """A connection to the gateway, as soon as there is one."""
         while not is_fresh and self._idle:
             link = self._idle.pop()
-            if link.epoch == self.world.epoch:
+            if link.epoch == self.model.epoch:
                 return link
             self._cut(link)
         async with asyncio.timeout(LIMIT_S):
             while True:
-                epoch = self.world.epoch
+                epoch = self.model.epoch
                 if epoch % 2:
                     await asyncio.sleep(TRY_AGAIN_S)
                     continue
                 try:
                     link = Link(await Connection.open(self.address), epoch)
                 except OSError:
-                    if self.world.kills == 0:
+                    if self.model.kills == 0:
                         raise
                     await asyncio.sleep(TRY_AGAIN_S)
                 else:
@@ -179,7 +180,7 @@ class Session:
 
     def _lost(self, link: Link, why: Exception, what: str) -> bool:
         self._cut(link)
-        is_explained = self.world.is_explained(link.epoch) or self.is_gone
+        is_explained = self.model.is_explained(link.epoch) or self.is_gone
         if not is_explained:
             self.member.complain(f"lost its connection without a reason ({why!r}): {what}")
         return is_explained
@@ -223,16 +224,16 @@ class Session:
         :param drops: how often the connection is cut after an event, and the stream taken up again.
         """
         self.member.calls[call.text] = call
-        call.epoch, call.begun = self.world.epoch, self.world.clock()
+        call.epoch, call.begun = self.model.epoch, clock()
         call.may_fail = "" if self.member.is_here else "ended"
-        self.world.counts[call.kind] += 1
+        self.model.counts[call.kind] += 1
         try:
             async with asyncio.timeout(LIMIT_S):
                 await self._carry(call, message(call.id, method, params), **manner)
         except TimeoutError:
             self.member.complain(f"got no answer to {call.text} ({call.kind}) within {LIMIT_S:g} s")
         else:
-            call.done = self.world.clock()
+            call.done = clock()
         return call
 
     async def _carry(self, call: Call, body: bytes, hold_s: float = 0, drops: int = 0) -> None:
@@ -249,7 +250,7 @@ class Session:
                 self._take(await link.answer(status), call, link)
         except LOST as why:
             if self._lost(link, why, call.text):
-                self.world.counts["calls lost"] += 1
+                self.model.counts["calls lost"] += 1
                 call.may_fail = call.may_fail or "lost"
         else:
             if not call.is_over and at:
@@ -264,7 +265,7 @@ class Session:
         self, link: Link, method: str, body: bytes, more: Mapping[str, str], hold_s: float
     ) -> None:
         if hold_s:
-            self.world.counts["held answers"] += 1
+            self.model.counts["held answers"] += 1
             link.wire.hold()
         await link.wire.send(request(method, self.path, body, {**self.headers, **more}))
         if hold_s:
@@ -280,14 +281,14 @@ class Session:
 
     async def _resume(self, call: Call, at: str, drops: int) -> None:
         await asyncio.sleep(self.random.choice((0, 0.05, 0.3)))
-        self.world.counts["resumed calls"] += 1
+        self.model.counts["resumed calls"] += 1
         link = await self.link()
         try:
             await self._send(link, "GET", b"", {"Last-Event-ID": at}, 0)
             status = await link.wire.head()
             if status != 200 or not link.is_stream:
                 answer = await link.answer(status)
-                if not call.may_fail and (not self.world.is_explained(call.epoch) or status in NEVER):
+                if not call.may_fail and (not self.model.is_explained(call.epoch) or status in NEVER):
                     self.member.complain(f"took up {call.text} after {at} and was answered {answer}")
                 call.may_fail = call.may_fail or "lost"
                 return
@@ -317,7 +318,7 @@ class Session:
             if event.data:
                 self._judge(json.loads(event.data), call, link)
                 if drops > 0 and call is not None and not call.is_over:
-                    self.world.counts["dropped calls"] += 1
+                    self.model.counts["dropped calls"] += 1
                     self._cut(link)
                     return at
         return at
@@ -331,7 +332,7 @@ class Session:
             # Only where a stream is known no more, and there is nothing to come back for.
             if not is_lost(json.loads(event.data)):
                 self.member.complain(f"heard an event without an id: {event}")
-            self.world.counts["calls known to be lost"] += 1
+            self.model.counts["calls known to be lost"] += 1
         else:
             self.member.hears_event(event.id)
         if is_first and (event.data or not event.retry):
@@ -349,7 +350,7 @@ class Session:
             self.member.complain(f"heard it after what was said later: {said}")
         link.number = number
         if number < link.opened:
-            self.world.counts["heard later" if link.is_resumed else "heard on another stream"] += 1
+            self.model.counts["heard later" if link.is_resumed else "heard on another stream"] += 1
 
     # Questions.
 
@@ -361,10 +362,10 @@ class Session:
             await self._forge(number)
         mine = self._opinion(question["method"], text)
         self.said[text] = mine
-        self.world.counts["answered questions"] += 1
+        self.model.counts["answered questions"] += 1
         await self.tell(json.dumps({"jsonrpc": "2.0", "id": number, **mine}).encode())
-        if self.world.questions.get(json.dumps(number)) is self.member:
-            del self.world.questions[json.dumps(number)]
+        if self.model.questions.get(json.dumps(number)) is self.member:
+            del self.model.questions[json.dumps(number)]
 
     async def _forge(self, number: Any) -> None:
         others = [
@@ -373,7 +374,7 @@ class Session:
         if others:
             liar = self.random.choice(others)
             lie = {"action": "accept", "content": {"answer": f"a lie of {liar.member.name}"}}
-            self.world.counts["lies"] += 1
+            self.model.counts["lies"] += 1
             await liar.tell(json.dumps({"jsonrpc": "2.0", "id": number, "result": lie}).encode())
 
     def _opinion(self, method: str, text: str) -> dict[str, Any]:
@@ -408,7 +409,7 @@ class Session:
             if is_replaced or not self.member.is_here:
                 return
             await asyncio.sleep(
-                self.random.random() * REOPEN_S if not self.world.is_explained(link.epoch) else REOPEN_S
+                self.random.random() * REOPEN_S if not self.model.is_explained(link.epoch) else REOPEN_S
             )
 
     async def _hear(self, link: Link, mine: Any) -> bool:
@@ -427,8 +428,8 @@ class Session:
             return False
         if self._keeper is mine:
             self._stream = link
-            self.world.counts["resumed streams"] += link.is_resumed
-            if not self.world.is_explained(link.epoch):
+            self.model.counts["resumed streams"] += link.is_resumed
+            if not self.model.is_explained(link.epoch):
                 self.member.opened()
         await self._read(link, None, status=status, is_new=not more)
         if self._keeper is not mine:
@@ -448,7 +449,7 @@ class Session:
             self.member.away()
             if not self._stream_at:
                 self.member.interrupted()
-            self.world.counts["dropped streams"] += 1
+            self.model.counts["dropped streams"] += 1
             self._cut(stream)
 
     async def replace_stream(self) -> None:
@@ -456,7 +457,7 @@ class Session:
         before, stream = self._keeper, self._stream
         if before is None or stream is None:
             return
-        self.world.counts["replaced streams"] += 1
+        self.model.counts["replaced streams"] += 1
         self._stream, self._stream_at = None, ""
         self._keeper = self.spawn(self._keep_stream)
         await self._wait(before, "its first GET stream to end after it has opened another")
@@ -464,7 +465,7 @@ class Session:
     async def hold_stream(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
         """Read nothing from the GET stream while something is done, then catch up."""
         if (stream := self._stream) is not None:
-            self.world.counts["held streams"] += 1
+            self.model.counts["held streams"] += 1
             stream.wire.hold()
             await meanwhile()
             stream.wire.resume()
@@ -474,24 +475,17 @@ class Session:
 
     async def reopened(self) -> None:
         """Wait until its GET stream is open."""
-        ends = self.world.clock() + LIMIT_S
-        while self._stream is None and self.member.is_here:
-            if self.world.clock() > ends:
-                self.member.complain("has no GET stream")
-                return
-            await asyncio.sleep(TRY_AGAIN_S)
+        if not await until(lambda: self._stream is not None or not self.member.is_here):
+            self.member.complain("has no GET stream")
 
     async def settled(self, only: str = "") -> None:
         """Wait until it has heard what it is owed now, or a certain thing of that."""
         owed = {what: since for what, since in self.member.owed.items() if only in {"", what}}
-        ends = self.world.clock() + LIMIT_S
-        while still := [what for what, since in owed.items() if self.member.owed.get(what) == since]:
-            if self.world.clock() > ends:
-                for what in still:
-                    self.member.complain(f"never heard {what}, owed since {owed[what].since:.3f}")
-                    self.member.owed.pop(what, None)
-                return
-            await asyncio.sleep(TRY_AGAIN_S)
+        still = lambda: [what for what, since in owed.items() if self.member.owed.get(what) == since]  # noqa: E731
+        if not await until(lambda: not still()):
+            for what in still():
+                self.member.complain(f"never heard {what}, owed since {owed[what].since:.3f}")
+                self.member.owed.pop(what, None)
 
     async def end(self) -> None:
         """End the session: its calls are answered, its GET stream ends, and its id means nothing."""
@@ -520,7 +514,8 @@ class Session:
 
     async def vanish(self) -> None:
         """Leave without an end; unread messages stay unread."""
-        self.is_leaving = self.is_gone = True
+        self.leaving.set()
+        self.is_gone = True
         self.member.owed.clear()
         self.member.is_here = False
         for call in self.member.calls.values():

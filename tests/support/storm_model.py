@@ -33,6 +33,8 @@ from typing import Any
 
 from attrs import Factory, define, field, frozen
 
+from tests.support.harness.model import Model, clock
+
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 RESUMABLE = "2025-11-25"  # the first revision whose streams bear event ids
 CHANGED = "notifications/tools/list_changed"
@@ -125,22 +127,18 @@ class Call:
         return self.answers > 0
 
 
-class World:
-    """All that happens in a storm.
+@define(eq=False)
+class SessionsModel(Model):
+    """All sessions of a storm.
 
-    :ivar wrong: what should not have been.
     :ivar epoch: odd while the gateway is being killed, one more after it, so that a call knows what it lived through.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.clock = clock
-        self.wrong: list[str] = []
-        self.epoch = 0
-        self.members: list[Member] = []
-        self.deeds: dict[str, Deed] = {}
-        self.counts: Counter[str] = Counter()
-        self.questions: dict[str, Member] = {}
-        self.pids: dict[tuple[int, int], str] = {}
+    epoch: int = 0
+    members: list[Member] = Factory(list)
+    deeds: dict[str, Deed] = Factory(dict)
+    questions: dict[str, Member] = Factory(dict)
+    pids: dict[tuple[int, int], str] = Factory(dict)
 
     @property
     def kills(self) -> int:
@@ -148,8 +146,8 @@ class World:
         return (self.epoch + 1) // 2
 
     def complain(self, who: str, what: str) -> None:
-        """Note that something is wrong."""
-        self.wrong.append(f"[{self.clock():.3f}, {self.kills} kills] {who}: {what}")
+        """Note that something is wrong, and how often the gateway was killed until then."""
+        super().complain(f"[{self.kills} kills] {who}", what)
 
     def is_explained(self, epoch: int) -> bool:
         """Return whether a request begun in that epoch may have been lost with a gateway."""
@@ -164,16 +162,16 @@ class World:
             each.interrupted()
             each.served_since = inf
             if each.is_here:
-                each.owed[BACK] = Debt(self.clock())
+                each.owed[BACK] = Debt(clock())
 
     def begin(self, doer: Member, mark: str, *, what: str = "", topic: str = "") -> Deed:
         """Note that a client makes a server send a notification."""
-        deed = self.deeds[mark] = Deed(mark, doer, what, topic, self.clock())
+        deed = self.deeds[mark] = Deed(mark, doer, what, topic, clock())
         return deed
 
     def touched(self, deed: Deed, number: int, *, is_said: bool) -> None:
         """A touch was answered; the server says whether anybody is subscribed there."""
-        deed.done, deed.number = self.clock(), number
+        deed.done, deed.number = clock(), number
         near = [each for each in self.members if each.child == deed.doer.child]
         sure = [each for each in near if each.is_subscribed(deed.what, deed.begun, deed.done)]
         if sure and not is_said:
@@ -187,14 +185,14 @@ class World:
 
     def changed(self, deed: Deed, number: int) -> None:
         """A change was answered."""
-        deed.done, deed.number = self.clock(), number
+        deed.done, deed.number = clock(), number
         for each in self.members:
             if each.child == deed.doer.child:
                 each.owe(deed)
 
     def logged(self, deed: Deed, number: int, *, is_said: bool) -> None:
         """A log message was answered; the server says whether its level admitted it."""
-        deed.done, deed.number = self.clock(), number
+        deed.done, deed.number = clock(), number
         level = deed.doer.sure_level(deed.begun, deed.done)
         if level is None or LEVELS.index(level) > LEVELS.index(deed.what):
             return
@@ -220,7 +218,7 @@ class Member:
     :ivar pid: the process that served it last, and after how many kills that was.
     """
 
-    world: World = field(repr=False)
+    model: SessionsModel = field(repr=False)
     name: str
     server: str
     is_own: bool
@@ -245,8 +243,8 @@ class Member:
     busy: set[str] = Factory(set)
 
     def __attrs_post_init__(self) -> None:
-        self.born, self.born_after = self.world.clock(), self.world.kills
-        self.world.members.append(self)
+        self.born, self.born_after = clock(), self.model.kills
+        self.model.members.append(self)
 
     @property
     def child(self) -> str:
@@ -265,7 +263,7 @@ class Member:
 
     def complain(self, what: str) -> None:
         """Something is wrong with this session."""
-        self.world.complain(f"{self.name} ({self.server}, {self.version})", what)
+        self.model.complain(f"{self.name} ({self.server}, {self.version})", what)
 
     # What it is owed.
 
@@ -275,12 +273,12 @@ class Member:
             return
         topic = deed.topic if self.there_since > deed.begun else ""
         if not topic or self.latest.get(topic, 0) < deed.number:
-            self.owed[deed.mark] = Debt(self.world.clock(), topic, deed.number)
+            self.owed[deed.mark] = Debt(clock(), topic, deed.number)
 
     def opened(self) -> None:
         """A GET stream is open."""
-        self.open_since = min(self.open_since, self.world.clock())
-        self.there_since = min(self.there_since, self.world.clock())
+        self.open_since = min(self.open_since, clock())
+        self.there_since = min(self.there_since, clock())
 
     def away(self) -> None:
         """The connection of its GET stream is cut; what is said meanwhile is kept if the stream can be taken up."""
@@ -295,14 +293,14 @@ class Member:
 
     def was_served(self, epoch: int) -> None:
         """A gateway of that epoch has answered it."""
-        if epoch == self.world.epoch:
-            self.served_since = min(self.served_since, self.world.clock())
+        if epoch == self.model.epoch:
+            self.served_since = min(self.served_since, clock())
 
     # What it has said.
 
     def subscribes(self, uri: str) -> Span:
         """A ``resources/subscribe`` is sent."""
-        span = Span(self.world.clock())
+        span = Span(clock())
         self.spans.setdefault(uri, []).append(span)
         return span
 
@@ -310,14 +308,14 @@ class Member:
         """A ``resources/unsubscribe`` is sent; the spans that its answer ends."""
         still = [span for span in self.spans.get(uri, ()) if span.ended == inf]
         for span in still:
-            span.unasked = min(span.unasked, self.world.clock())
+            span.unasked = min(span.unasked, clock())
         return still
 
     def ended(self) -> None:
         """Its end was answered."""
         for spans in self.spans.values():
             for span in spans:
-                span.ended = min(span.ended, self.world.clock())
+                span.ended = min(span.ended, clock())
 
     def ends(self) -> None:
         """Its end is asked for."""
@@ -359,7 +357,7 @@ class Member:
             self.complain(f"was served by {before} and is served by {pid}, without a restart")
         if self.pid[0] > kills and before == pid:
             self.complain(f"is served by {pid}, that has survived the gateway")
-        whose = self.world.pids.setdefault(self.pid, self.child)
+        whose = self.model.pids.setdefault(self.pid, self.child)
         if whose != self.child:
             self.complain(f"is served by {pid}, as {whose} is")
 
@@ -367,7 +365,7 @@ class Member:
 
     def hears(self, message: Any, call: Call | None, epoch: int) -> None:
         """Judge a message that a gateway of that epoch sent on the stream of a call, or on the GET stream."""
-        self.world.counts[message.get("method", "answer")] += 1
+        self.model.counts[message.get("method", "answer")] += 1
         if message.get("jsonrpc") != "2.0":
             self.complain(f"heard what is no JSON-RPC: {message}")
         elif call is not None and call.is_over:
@@ -378,7 +376,7 @@ class Member:
             self._hears_question(message)
         else:
             self._hears_notice(message["method"], message.get("params", {}), message, call)
-        if message.get("method") == CHANGED and epoch == self.world.epoch:
+        if message.get("method") == CHANGED and epoch == self.model.epoch:
             self.owed.pop(BACK, None)
 
     def _hears_answer(self, message: Any, call: Call | None) -> None:
@@ -403,9 +401,9 @@ class Member:
         code, text = call.error.get("code"), call.error.get("message")
         if call.kind == "refuse" and (code, text) == (4711, call.text):
             return
-        if self.world.is_explained(call.epoch) and text:
+        if self.model.is_explained(call.epoch) and text:
             return
-        self.world.counts["calls cancelled"] += call.may_fail == "cancelled" and code == -32800
+        self.model.counts["calls cancelled"] += call.may_fail == "cancelled" and code == -32800
         if call.may_fail == "cancelled" and code != -32800:
             self.complain(f"cancelled {call.text} and was answered {call.error}")
         elif not call.may_fail or not text:
@@ -425,9 +423,9 @@ class Member:
             self.complain(f"was asked after the answer to {text}: {message}")
         else:
             call.question = number
-        if self.world.questions.setdefault(number, self) is not self:
+        if self.model.questions.setdefault(number, self) is not self:
             self.complain(
-                f"was asked under the id of a question to {self.world.questions[number].name}: {message}"
+                f"was asked under the id of a question to {self.model.questions[number].name}: {message}"
             )
         self.questions[number] = text
 
@@ -458,7 +456,7 @@ class Member:
             self.complain(f"heard {message} as step {call.progress} of {call.text}")
 
     def _hears_deed(self, mark: str, message: Any, may: Callable[[Deed, Any], bool]) -> None:
-        deed = self.world.deeds.get(mark)
+        deed = self.model.deeds.get(mark)
         if deed is None or deed.doer.child != self.child:
             self.complain(f"heard what nobody of its server has done: {message}")
         elif mark in self.heard:
@@ -479,11 +477,11 @@ class Member:
                 del self.owed[mark]
 
     def _may_update(self, deed: Deed, params: Any) -> bool:
-        until = min(deed.done, self.world.clock())
+        until = min(deed.done, clock())
         return params["uri"] == deed.what and self.may_hear(deed.what, deed.begun, until)
 
     def _may_log(self, deed: Deed, params: Any) -> bool:
-        until = min(deed.done, self.world.clock())
+        until = min(deed.done, clock())
         levels, rank = self.levels(deed.begun, until), LEVELS.index(deed.what)
         # Where the doer is leaving, nobody's call may have been under way when it was said, and all hear it then.
         is_near = self.is_busy(deed.begun, until) or not deed.doer.is_here
@@ -495,9 +493,9 @@ class Member:
 
     def _hears_reset(self, method: str) -> None:
         self.resets[method] += 1
-        self.world.counts["resets"] += 1
-        self.world.counts["sessions that went on"] += self.resets.total() == 1
-        kills = self.world.kills - self.born_after
+        self.model.counts["resets"] += 1
+        self.model.counts["sessions that went on"] += self.resets.total() == 1
+        kills = self.model.kills - self.born_after
         if self.resets[method] > kills:
             self.complain(f"heard {self.resets[method]} times {method} without a change, after {kills} kills")
 
