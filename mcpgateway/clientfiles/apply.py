@@ -54,7 +54,7 @@ def carry_out(
         if each.trouble or not is_news:
             reports.append(untouched(each))
             continue
-        adoption = EnrolEdit(machine, each.site, each.wishes, each.mode, wanted.helper)
+        adoption = EnrolEdit(machine, each.site, each.to_enrol, each.mode, wanted.helper)
         former = FileChange(machine, each.site, record, adoption)
         try:
             report = former.carry_out(each)
@@ -247,7 +247,7 @@ def restore_file(machine: Machine, site: FileLocation, back: RestoreEdit) -> Fil
         restored=tuple(each for each in given.restored if each not in back.again),
         rebuilt=back.again,
         gone=given.gone,
-        kept=given.kept,
+        kept=given.modified,
         exact=back.is_exact,
         in_place=in_place(changed),
     )

@@ -56,24 +56,24 @@ class ClientServersReader:
             each for each in self.dialect.listed(value, self.base, self.project) if each.kind is EntryKind.OFF
         ]
         for each in off:
-            on = {key: said for key, said in each.value.items() if key not in SWITCHES}
+            on = {key: setting for key, setting in each.value.items() if key not in SWITCHES}
             value = changed(value, Put(each.key_path, on), self.path)
         for each in self.dialect.listed(value, self.base, self.project):
             own = Problems()
             try:
-                said = self._said(each)
+                members = self._definition(each)
             except ConfigError as why:
                 problems.warn(self._where(each), str(why))
                 continue
             if each.key_path in {one.key_path for one in off}:
-                said["enabled"] = False
-            place = Place(Document(self.path, None, _no_line), each.key_path, said)
+                members["enabled"] = False
+            place = Place(Document(self.path, None, _no_line), each.key_path, members)
             entry = read_server(each.title, place, self._origin(each), own)
             problems.soften(own, "")
             if entry is not None:
                 yield entry
 
-    def _said(self, listed: ClientEntry) -> dict[str, Any]:
+    def _definition(self, listed: ClientEntry) -> dict[str, Any]:
         """Return an entry in the keys of the gateway's configuration.
 
         :raise ConfigError: the gateway could not serve the entry.
@@ -105,14 +105,14 @@ class ClientServersReader:
     def _remote(self, listed: ClientEntry) -> dict[str, Any]:
         shape = self.dialect.shape_of(listed.key_path)
         value = reached(listed.value, shape)
-        said = shape.words.variables.translated
-        found: dict[str, Any] = {"url": said(url_of(value))}
+        translated = shape.words.variables.translated
+        found: dict[str, Any] = {"url": translated(url_of(value))}
         if value.get("type", value.get("transportType")) == "sse":
             found["type"] = "sse"
         nested = value.get(NESTED)
         places = [value.get(each) for each in HEADERS]
         places.append(nested.get("headers") if isinstance(nested, Mapping) else None)
-        headers = {str(key): said(str(each)) for place in places for key, each in _pairs(place)}
+        headers = {str(key): translated(str(each)) for place in places for key, each in _pairs(place)}
         headers |= {str(key): f"${{{each}}}" for key, each in _pairs(value.get(FROM_VARIABLES))}
         if isinstance(token := value.get(FROM_VARIABLE), str):
             headers["Authorization"] = f"Bearer ${{{token}}}"

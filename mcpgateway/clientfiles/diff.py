@@ -103,11 +103,11 @@ def _context(text: str) -> str:
 def _changed(text: str, words: Vocabulary) -> str:
     plain = PLAIN.fullmatch(text)
     if plain:
-        said = plain["text"]
-        if said in words.secrets or is_secret(plain["name"]):
+        value = plain["text"]
+        if value in words.secrets or is_secret(plain["name"]):
             return f"{plain['name']}{MASK}{plain['end']}"
-        is_said = said in words.known or said.endswith(":")  # a key with more below it
-        return address(text) if is_said else f"{plain['name']}{HIDDEN}{plain['end']}"
+        is_known = value in words.known or value.endswith(":")  # a key with more below it
+        return address(text) if is_known else f"{plain['name']}{HIDDEN}{plain['end']}"
     text = QUOTED.sub(lambda found: _quoted(found, words), text)
     for each in sorted(words.secrets, key=len, reverse=True):
         if len(each) >= LONG_CHARACTERS:
@@ -117,12 +117,12 @@ def _changed(text: str, words: Vocabulary) -> str:
 
 def _quoted(found: re.Match[str], words: Vocabulary) -> str:
     name, text = found["name"] or "", found["text"]
-    said = _value(text)
+    value = _value(text)
     if found["key"] and not name:
         return found[0]
-    if said in words.secrets or is_secret(name.rstrip(" :=\"'")):
+    if value in words.secrets or is_secret(name.rstrip(" :=\"'")):
         return f"{name}{text[0]}{MASK}{text[0]}{found['key'] or ''}"
-    return found[0] if said in words.known else f"{name}{text[0]}{HIDDEN}{text[0]}{found['key'] or ''}"
+    return found[0] if value in words.known else f"{name}{text[0]}{HIDDEN}{text[0]}{found['key'] or ''}"
 
 
 def _value(quoted: str) -> str:

@@ -151,9 +151,9 @@ def adoptable(home: str, environ: Mapping[str, str]) -> Enrollable:
     machine = machine_of(home, environ)
     found = plan(machine, EnrolRequest())
     servers = {
-        each.site.path: tuple(one.title for one in each.wishes)
+        each.site.path: tuple(one.title for one in each.to_enrol)
         for each in found
-        if each.wishes and not each.trouble and machine.record_of(each.site.path) is None
+        if each.to_enrol and not each.trouble and machine.record_of(each.site.path) is None
     }
     if not immorterm.runs(environ):
         for one in immorterm.stranded(machine):
@@ -205,12 +205,12 @@ def _as_before(planned: FilePlan, record: FileRecord) -> FilePlan:
     if not planned.site.project and record.is_watched:
         return planned
     formers = {key_path: each.replaced.former for key_path, each in record.entries.items()}
-    wishes = [
+    to_enrol = [
         each
-        for each in planned.wishes
+        for each in planned.to_enrol
         if each.key_path in formers and same(each.value, formers[each.key_path])
     ]
-    return evolve(planned, wishes=tuple(wishes))
+    return evolve(planned, to_enrol=tuple(to_enrol))
 
 
 def _to_restore(machine: Machine, wanted: EnrolRequest) -> list[FileLocation]:

@@ -161,25 +161,25 @@ def written(record: FileRecord) -> dict[str, Any]:
     }
 
 
-def read(said: Mapping[str, Any]) -> FileRecord:
+def read(record: Mapping[str, Any]) -> FileRecord:
     """Return the record in the output of `written`.
 
     :raise KeyError: a key is missing.
     """
-    entries = [_read_entry(each) for each in said["entries"]]
+    entries = [_read_entry(each) for each in record["entries"]]
     chain = tuple(
         FileStep(before, after, tuple(TextSplice(*each) for each in splices))
-        for before, after, splices in said["chain"]
+        for before, after, splices in record["chain"]
     )
     plain = {
-        key: said[key] for key in ("path", "real", "dialect", "mode", "project", "suspended", "is_watched")
+        key: record[key] for key in ("path", "real", "dialect", "mode", "project", "suspended", "is_watched")
     }
     return FileRecord(
         entries={each.replaced.key_path: each for each in entries},
         chain=chain,
         # Unknown to earlier releases.
-        registered_at=said.get("registered_at", 0.0),
-        rerouted=said.get("rerouted", ""),
+        registered_at=record.get("registered_at", 0.0),
+        rerouted=record.get("rerouted", ""),
         **plain,
     )
 
@@ -204,10 +204,10 @@ def _written_entry(entry: EnrolledEntry) -> dict[str, Any]:
     }
 
 
-def _read_entry(said: Mapping[str, Any]) -> EnrolledEntry:
-    former, ours = _meant(said["former"]), _meant(said["ours"])
+def _read_entry(record: Mapping[str, Any]) -> EnrolledEntry:
+    former, ours = _meant(record["former"]), _meant(record["ours"])
     return EnrolledEntry(
-        said["name"], ReplacedEntry(tuple(said["road"]), said["title"], former, ours, said["written"])
+        record["name"], ReplacedEntry(tuple(record["road"]), record["title"], former, ours, record["written"])
     )
 
 

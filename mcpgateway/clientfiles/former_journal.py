@@ -66,13 +66,13 @@ def _records(path: str, disk: Disk) -> dict[int, Mapping[str, Any]]:
         rest = line[SUM_END + 2 :]
         if line[: SUM_END + 2] != HEAD + _sum(rest) + b'",':
             continue
-        said = json.loads(line)
-        if said["v"] > FORMAT:
+        row = json.loads(line)
+        if row["v"] > FORMAT:
             raise ConfigError(
-                f"{path}: was written by another release of mcpgateway (format {said['v']}, this one knows {FORMAT});"
+                f"{path}: was written by another release of mcpgateway (format {row['v']}, this one knows {FORMAT});"
                 " use that release, or a later one. Nothing was changed"
             )
-        found[said["n"]] = said["record"]
+        found[row["n"]] = row["record"]
     return found
 
 
@@ -94,5 +94,5 @@ def _take(contents: LedgerContents, record: Mapping[str, Any]) -> None:
             contents.opted_out = frozenset(names)
 
 
-def _adopted(said: Mapping[str, Any] | None) -> FileRecord | None:
-    return None if said is None else enrolment_records.read(said)
+def _adopted(record: Mapping[str, Any] | None) -> FileRecord | None:
+    return None if record is None else enrolment_records.read(record)

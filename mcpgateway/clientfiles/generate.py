@@ -171,11 +171,11 @@ def served(machine: Machine) -> Mapping[str, OfferedServer]:
     :raise ConfigError: there is no server.
     """
     answer = machine.answer
-    told = answer.health.get("backends") if answer is not None else None
-    if isinstance(told, list):
+    reported = answer.health.get("backends") if answer is not None else None
+    if isinstance(reported, list):
         known = {
             str(each["name"]): OfferedServer(str(each.get("source", "")), str(each.get("project", "")))
-            for each in told
+            for each in reported
             if isinstance(each, dict)
         }
     else:

@@ -113,11 +113,11 @@ def _restored(machine: Machine, each: StrandedFile) -> FileReport:
     report = FileReport.of(site)
 
     def edited(text: str, record: FileRecord | None) -> EditResult:
-        wishes: list[tuple[KeyPath, Any]] = list(each.servers.items())
+        replacements: list[tuple[KeyPath, Any]] = list(each.servers.items())
         values = syntax.read(text, site.path)
         if isinstance(values, Mapping) and STAMP[0] in values:
-            wishes.append((STAMP, None))
-        return EditResult(rewrite.replace(text, site.path, wishes)[0], record)
+            replacements.append((STAMP, None))
+        return EditResult(rewrite.replace(text, site.path, replacements)[0], record)
 
     try:
         machine.ledger.change(site.path, edited, lock=site.lock)
@@ -164,8 +164,8 @@ def _backups(machine: Machine) -> Iterator[tuple[FileLocation, Mapping[str, Any]
 def _of_tool(
     tool: str, servers: Mapping[str, Any], machine: Machine
 ) -> Iterator[tuple[FileLocation, Mapping[str, Any]]]:
-    told = _read(os.path.join(_home(machine.environ), "state.json")).get("clients")
-    rows = [each for each in told if isinstance(each, dict)] if isinstance(told, list) else []
+    clients = _read(os.path.join(_home(machine.environ), "state.json")).get("clients")
+    rows = [each for each in clients if isinstance(each, dict)] if isinstance(clients, list) else []
     named = [
         each["configPath"]
         for each in rows

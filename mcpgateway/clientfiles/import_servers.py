@@ -83,8 +83,8 @@ def take_over(
     elif haul.servers or haul.sections:
         _make_directory(target, haul.machine.home)
         write_back(target, changed)
-    told = sys.stderr if is_dry else sys.stdout
-    printing.put(*taken, *_left(haul), to=told)
+    stream = sys.stderr if is_dry else sys.stdout
+    printing.put(*taken, *_left(haul), to=stream)
     return 1 if haul.problems.errors else 0
 
 

@@ -194,7 +194,7 @@ def install(machine: Machine, where: InstallTarget, entries: Sequence[EntryPlan]
             if not found.changes:
                 return found
             planned = FilePlan(site, record.mode if record is not None else HTTP, found.changes)
-            adoption = EnrolEdit(machine, site, planned.wishes, planned.mode)
+            adoption = EnrolEdit(machine, site, planned.to_enrol, planned.mode)
             change = FileChange(machine, site, record, adoption, create=True)
             change.carry_out(planned)
             machine.look_again()

@@ -76,16 +76,16 @@ class Ledger:
 
     home: str
     disk: Disk = field(default=DISK, repr=False)
-    kept: Backups = field(init=False)
+    backups: Backups = field(init=False)
     _store: LedgerStore = field(init=False, repr=False)
     _is_loaded: bool = field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
-        self.kept = Backups(self.home, self.disk)
-        self._store = LedgerStore(self.kept.ledger, self.disk)
+        self.backups = Backups(self.home, self.disk)
+        self._store = LedgerStore(self.backups.ledger, self.disk)
 
     @property
-    def _said(self) -> LedgerContents:
+    def _contents(self) -> LedgerContents:
         return self._store.contents
 
     def read(self) -> LedgerRecords:
@@ -93,20 +93,20 @@ class Ledger:
 
         :raise ConfigError: the ledger was written by a newer release, or cannot be read.
         """
-        said = self._store.read()
-        unsettled = tuple(said.pending)
-        for path, record in moved(said.files):
-            said.say(path, record)
-        for path, intents in list(said.pending.items()):
-            said.say(path, judged(self.disk, said.files.get(path), intents).record)
-        return LedgerRecords(said.files, said.opted_out, self._store.problems, unsettled)
+        contents = self._store.read()
+        unsettled = tuple(contents.pending)
+        for path, record in moved(contents.files):
+            contents.say(path, record)
+        for path, intents in list(contents.pending.items()):
+            contents.say(path, judged(self.disk, contents.files.get(path), intents).record)
+        return LedgerRecords(contents.files, contents.opted_out, self._store.problems, unsettled)
 
     def is_lost(self) -> bool:
         """True if the ledger's directory exists and holds no ledger, not even an empty one.
 
         :raise ConfigError: the ledger cannot be read.
         """
-        return os.path.isdir(self.kept.ledger) and not self._store.read().revision
+        return os.path.isdir(self.backups.ledger) and not self._store.read().revision
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -114,7 +114,7 @@ class Ledger:
 
         :raise ConfigError: another program has the lock for too long, or the ledger cannot be read or repaired.
         """
-        with self.kept.locked():
+        with self.backups.locked():
             if self._is_loaded:
                 yield
                 return
@@ -140,10 +140,10 @@ class Ledger:
         with self.locked():
             real = os.path.realpath(path)
             self._settle(real)
-            work = _Change(real, edit, self._said.files.get(real), self.disk.now())
+            work = _Change(real, edit, self._contents.files.get(real), self.disk.now())
             try:
                 changed = transaction.change(
-                    path, work.edited, kept=self.kept, lock=lock, create=create,
+                    path, work.edited, backups=self.backups, lock=lock, create=create,
                     before=lambda old, new: self._begin(work, old, new), landed=work.landed,
                 )  # fmt: skip
             except Exception:
@@ -156,7 +156,7 @@ class Ledger:
                     self._done(real)
                 return changed
             self._settle(real)  # another program was faster, perhaps with the same change
-            if changed is None and work.latter != self._said.files.get(real):
+            if changed is None and work.latter != self._contents.files.get(real):
                 self._say(real, work.latter)
             return changed
 
@@ -176,7 +176,7 @@ class Ledger:
         :raise ConfigError: the ledger cannot be written.
         """
         with self.locked():
-            for real in {path, os.path.realpath(path)} & self._said.files.keys():
+            for real in {path, os.path.realpath(path)} & self._contents.files.keys():
                 self._say(real, None)
 
     def opt_out(self, names: frozenset[str]) -> None:
@@ -185,7 +185,7 @@ class Ledger:
         :raise ConfigError: the ledger cannot be written.
         """
         with self.locked():
-            if names != self._said.opted_out:
+            if names != self._contents.opted_out:
                 self._store.opt_out(names)
 
     def recover(self) -> tuple[SettledChange, ...]:
@@ -194,27 +194,27 @@ class Ledger:
         :raise ConfigError: the ledger cannot be read or written.
         """
         with self.locked():
-            found = tuple(self._settle(path) for path in list(self._said.pending))
-            for path in self._said.files:
-                sweep(self.kept, path)
+            found = tuple(self._settle(path) for path in list(self._contents.pending))
+            for path in self._contents.files:
+                sweep(self.backups, path)
             with suppress(OSError):
-                self.kept.trim()
+                self.backups.trim()
             return tuple(each for each in found if each is not None)
 
     def _load(self) -> None:
         self._store.load()
-        for path, record in moved(self._said.files):
+        for path, record in moved(self._contents.files):
             self._say(path, record)
         self._need()
         self._is_loaded = True
 
     def _settle(self, path: str) -> SettledChange | None:
         """Find out and record the outcome of the changes of a file."""
-        intents = self._said.pending.get(path)
+        intents = self._contents.pending.get(path)
         if not intents:
             return None
         try:
-            found = settled(self.kept, self._said.files.get(path), intents)
+            found = settled(self.backups, self._contents.files.get(path), intents)
         except OSError as why:
             raise transaction.refusal(path, why) from why
         if found.outcome is not ChangeOutcome.UNKNOWN:
@@ -233,15 +233,15 @@ class Ledger:
         self._need()
 
     def _done(self, path: str) -> None:
-        self._say(path, self._said.pending[path][-1].record)
+        self._say(path, self._contents.pending[path][-1].record)
 
     def _say(self, path: str, record: FileRecord | None) -> None:
         self._store.say(path, record)
         self._need()
 
     def _need(self) -> None:
-        pending = [each for intents in self._said.pending.values() for each in intents]
-        self.kept.needed = frozenset(digest for each in pending for digest in (each.before, each.after))
+        pending = [each for intents in self._contents.pending.values() for each in intents]
+        self.backups.needed = frozenset(digest for each in pending for digest in (each.before, each.after))
 
 
 def moved(files: Mapping[str, FileRecord]) -> list[tuple[str, FileRecord | None]]:

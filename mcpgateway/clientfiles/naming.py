@@ -119,5 +119,5 @@ def _why(problems: Iterable[Problem]) -> str:
     if found is None:
         return "it cannot be served"
     # Without the place: the reader of the file names it, and no line of the file is known here.
-    said = f"found {found.found}; expected {found.allowed}" if found.allowed else found.found
-    return f"{said}; {found.hint}" if found.hint else said
+    text = f"found {found.found}; expected {found.allowed}" if found.allowed else found.found
+    return f"{text}; {found.hint}" if found.hint else text

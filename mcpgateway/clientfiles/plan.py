@@ -92,7 +92,7 @@ class EnrolRequest:
 class FilePlan:
     """The plan of one file.
 
-    :ivar wishes: the entries that are to use the gateway.
+    :ivar to_enrol: the entries that are to use the gateway.
     :ivar left: the entries that stay as they are, with the reasons.
     :ivar after: the text of the file then; the same as `before` where nothing changes.
     :ivar renewed: titles of the entries that use the gateway in another way then.
@@ -102,7 +102,7 @@ class FilePlan:
 
     site: FileLocation
     mode: str
-    wishes: tuple[EntryPlan, ...] = ()
+    to_enrol: tuple[EntryPlan, ...] = ()
     left: tuple[UntouchedEntry, ...] = ()
     before: str = field(default="", repr=False)
     after: str = field(default="", repr=False)
@@ -174,7 +174,7 @@ def plan_of(machine: Machine, wanted: EnrolRequest, found: Sequence[FileContents
                 key_paths[one.key_path] = given.name
             else:
                 left.append(UntouchedEntry(one.title, f"cannot be served: {given.why}"))
-        plans.append(_planned(machine, wanted, each, wishes_of(programs, key_paths), left))
+        plans.append(_planned(machine, wanted, each, entry_plans(programs, key_paths), left))
     return tuple(plans)
 
 
@@ -227,13 +227,13 @@ def _planned(
     machine: Machine,
     wanted: EnrolRequest,
     seen: FileContents,
-    wishes: Sequence[EntryPlan],
+    to_enrol: Sequence[EntryPlan],
     left: Sequence[UntouchedEntry],
 ) -> FilePlan:
     site = seen.site
     record = machine.record_of(site.path)
     mode = _mode(machine, wanted, record)
-    made = FilePlan(site, mode, tuple(wishes), tuple(left), seen.text, seen.text, trouble=seen.trouble)
+    made = FilePlan(site, mode, tuple(to_enrol), tuple(left), seen.text, seen.text, trouble=seen.trouble)
     if seen.trouble:
         return made
     if record is not None and not record.suspended and SINGLE in {record.mode, mode} and record.mode != mode:
@@ -241,7 +241,7 @@ def _planned(
             made,
             trouble=f"{site.path}: uses the gateway in mode {record.mode}; mcpgateway clients undo first",
         )
-    adoption = EnrolEdit(machine, site, wishes, mode, wanted.helper)
+    adoption = EnrolEdit(machine, site, to_enrol, mode, wanted.helper)
     try:
         after = adoption(seen.text, record).text
     except ConfigError as why:
@@ -266,7 +266,7 @@ def _http_mode(machine: Machine) -> str:
     return FAIL_OPEN if machine.gateway.auth_mcp_transport == BEARER else HTTP
 
 
-def wishes_of(listed: Sequence[ClientEntry], names: Mapping[KeyPath, str]) -> list[EntryPlan]:
+def entry_plans(listed: Sequence[ClientEntry], names: Mapping[KeyPath, str]) -> list[EntryPlan]:
     """Return the plans of the entries that have a name to be served under."""
     return [
         EntryPlan(each.key_path, each.title, each.value, names[each.key_path])
@@ -282,7 +282,7 @@ def wishes_of(listed: Sequence[ClientEntry], names: Mapping[KeyPath, str]) -> li
 class EnrolEdit:
     """The edit that enrols the entries of a file.
 
-    :param wishes: the entries to enrol; one that has changed since it was planned is left alone.
+    :param to_enrol: the entries to enrol; one that has changed since it was planned is left alone.
     :param mode: the way in which they use the gateway; enrolled entries are changed to it, too.
     :param helper: the client is configured to send its process id and directory.
     :ivar taken: the names in the gateway of the newly enrolled entries, by title.
@@ -292,7 +292,7 @@ class EnrolEdit:
 
     machine: Machine
     site: FileLocation
-    wishes: Sequence[EntryPlan]
+    to_enrol: Sequence[EntryPlan]
     mode: str
     helper: bool = False
     taken: dict[str, str] = field(factory=dict)
@@ -312,12 +312,12 @@ class EnrolEdit:
             return self._all_in_one(text, values, record, known)
         wanted: list[tuple[KeyPath, Any]] = []
         names: dict[KeyPath, str] = {}
-        for wish in self.wishes:
-            if same(edits.at(values, wish.key_path), wish.value):
-                made = wish.ours or self._ours(wish.key_path, wish.title, wish.value, wish.name)
-                wanted.append((wish.key_path, made))
-                names[wish.key_path] = wish.name
-                self.taken[wish.title] = wish.name
+        for entry in self.to_enrol:
+            if same(edits.at(values, entry.key_path), entry.value):
+                made = entry.ours or self._ours(entry.key_path, entry.title, entry.value, entry.name)
+                wanted.append((entry.key_path, made))
+                names[entry.key_path] = entry.name
+                self.taken[entry.title] = entry.name
         for key_path, enrolled in known.items():
             renewed = None if key_path in names else self._renewed(values, key_path, enrolled)
             if renewed is not None:
@@ -346,7 +346,7 @@ class EnrolEdit:
         self, replaced: ReplacedEntry, name: str | None, former: EnrolledEntry | None
     ) -> EnrolledEntry:
         if former is not None and any(
-            each.key_path == replaced.key_path and each.ours for each in self.wishes
+            each.key_path == replaced.key_path and each.ours for each in self.to_enrol
         ):
             return EnrolledEntry(name or "", evolve(former.replaced, ours=replaced.ours))
         if former is None or name is not None:
@@ -376,10 +376,10 @@ class EnrolEdit:
         whole = now if is_new else rewrite.carried(replaced.former, replaced.ours, now)
         wanted = self._ours(key_path, replaced.title, whole, enrolled.name)
         project = dialect.project_of(key_path) or self.site.project
-        is_said = not project or dialect.names_project(key_path, now, project)
+        has_project = not project or dialect.names_project(key_path, now, project)
         return (
             None
-            if is_said and dialect.target_of(key_path, wanted) == dialect.target_of(key_path, now)
+            if has_project and dialect.target_of(key_path, wanted) == dialect.target_of(key_path, now)
             else wanted
         )
 
@@ -389,10 +389,10 @@ class EnrolEdit:
         self, text: str, values: Any, record: FileRecord | None, known: dict[KeyPath, EnrolledEntry]
     ) -> EditResult:
         dialect = self.site.dialect
-        wishes = [each for each in self.wishes if same(edits.at(values, each.key_path), each.value)]
-        wanted: list[tuple[KeyPath, Any]] = [(each.key_path, each.ours) for each in wishes]
-        names = {each.key_path: each.name for each in wishes}
-        self.taken = {each.title: each.name for each in wishes}
+        to_enrol = [each for each in self.to_enrol if same(edits.at(values, each.key_path), each.value)]
+        wanted: list[tuple[KeyPath, Any]] = [(each.key_path, each.ours) for each in to_enrol]
+        names = {each.key_path: each.name for each in to_enrol}
+        self.taken = {each.title: each.name for each in to_enrol}
         for key_path, enrolled in known.items():
             if (
                 enrolled.replaced.ours is not None

@@ -208,13 +208,13 @@ class RebuildEdit:
                     yield FoundOriginal("an earlier version of the file", value)
 
     def _versions(self) -> list[str]:
-        kept = self.machine.ledger.kept.directory
+        backups = self.machine.ledger.backups.directory
         directory, name = os.path.split(os.path.realpath(self.site.path))
         # Claude Code keeps its own versions, beside its other files.
         pattern = os.path.join(glob.escape(directory), "*", "backups", f"{glob.escape(name)}.backup.*")
         hidden = os.path.join(glob.escape(directory), ".*", "backups", f"{glob.escape(name)}.backup.*")
         own = os.path.join(glob.escape(directory), "backups", f"{glob.escape(name)}.backup.*")
-        found = [*glob.glob(os.path.join(glob.escape(kept), "*")), *glob.glob(pattern), *glob.glob(hidden)]
+        found = [*glob.glob(os.path.join(glob.escape(backups), "*")), *glob.glob(pattern), *glob.glob(hidden)]
         found += glob.glob(own)
         return sorted(found, key=_age)[:VERSIONS_LIMIT]
 
@@ -290,8 +290,8 @@ def remember(home: str, path: str, entries: Mapping[tuple[str, ...], tuple[Any, 
 
 def source_of(home: str, path: str, key_path: Sequence[str], value: Any) -> str:
     """Return the source of a rebuilt entry; empty for one that its user has written, or has changed since."""
-    said = _rebuilt_entries(home).get(_key(path, key_path))
-    match said:
+    rebuilt = _rebuilt_entries(home).get(_key(path, key_path))
+    match rebuilt:
         case [str(digest), str(source)] if digest == _digest(value):
             return source
     return ""

@@ -69,23 +69,23 @@ def judged(disk: Disk, former: FileRecord | None, intents: Sequence[Intent]) -> 
     )
 
 
-def settled(kept: Backups, former: FileRecord | None, intents: Sequence[Intent]) -> SettledChange:
+def settled(backups: Backups, former: FileRecord | None, intents: Sequence[Intent]) -> SettledChange:
     """Finish or undo the unfinished changes of a file, and return their outcome; every displaced version is kept.
 
     :raise OSError: the file cannot be repaired.
     """
-    found = judged(kept.disk, former, intents)
-    if found.outcome is ChangeOutcome.DONE and _is_taken_back(kept, intents, found.path):
+    found = judged(backups.disk, former, intents)
+    if found.outcome is ChangeOutcome.DONE and _is_taken_back(backups, intents, found.path):
         found = SettledChange(found.path, ChangeOutcome.TAKEN_BACK, former)
-    if found.outcome is ChangeOutcome.BY_VALUE and _is_repaired(kept, intents[-1]):
+    if found.outcome is ChangeOutcome.BY_VALUE and _is_repaired(backups, intents[-1]):
         found = SettledChange(found.path, ChangeOutcome.REPAIRED, former)
-    sweep(kept, found.path)
+    sweep(backups, found.path)
     return found
 
 
-def _is_taken_back(kept: Backups, intents: Sequence[Intent], path: str) -> bool:
+def _is_taken_back(backups: Backups, intents: Sequence[Intent], path: str) -> bool:
     """Undo an exchange that has displaced another program's edit, as the killed program was about to do."""
-    disk = kept.disk
+    disk = backups.disk
     landed = digest_of(read_file(disk, path))
     before = {each.before for each in intents if each.after == landed}
     for each in leftovers(disk, path):
@@ -104,16 +104,16 @@ def _is_taken_back(kept: Backups, intents: Sequence[Intent], path: str) -> bool:
     return False
 
 
-def _is_repaired(kept: Backups, intent: Intent) -> bool:
+def _is_repaired(backups: Backups, intent: Intent) -> bool:
     """Restore a file whose writing in place was cut short; both its versions are kept only for such a writing."""
-    before, after = kept.get(intent.before), kept.get(intent.after)
+    before, after = backups.get(intent.before), backups.get(intent.after)
     if before is None or after is None:
         return False
-    data = read_file(kept.disk, intent.path)
+    data = read_file(backups.disk, intent.path)
     if not is_mixture(data, before, after):
         return False
-    kept.put(data)
-    overwrite(kept.disk, intent.path, before)
+    backups.put(data)
+    overwrite(backups.disk, intent.path, before)
     return True
 
 

@@ -146,14 +146,14 @@ def leftovers(disk: Disk, path: str) -> list[Leftover]:
     return found
 
 
-def sweep(kept: Backups, path: str) -> None:
+def sweep(backups: Backups, path: str) -> None:
     """Remove the leftovers of killed runs beside a file, and keep those that may be another program's edit."""
-    for each in leftovers(kept.disk, path):
+    for each in leftovers(backups.disk, path):
         with suppress(OSError):
-            put_away(kept, each.path)
+            put_away(backups, each.path)
 
 
-def put_away(kept: Backups, leftover: str) -> list[str]:
+def put_away(backups: Backups, leftover: str) -> list[str]:
     """Remove a file that was to be exchanged; return the digest of its version, where that had to be kept.
 
     :raise OSError: the version cannot be kept, and the file still exists.
@@ -161,10 +161,10 @@ def put_away(kept: Backups, leftover: str) -> list[str]:
     digests = []
     mark, _, kind = leftover.rpartition("-")[2].partition(".")
     if kind == WHOLE:
-        data = read_file(kept.disk, leftover)
+        data = read_file(backups.disk, leftover)
         if not digest_of(data).startswith(mark):
-            digests.append(kept.put(data))
-    kept.disk.unlink(leftover)
+            digests.append(backups.put(data))
+    backups.disk.unlink(leftover)
     return digests
 
 

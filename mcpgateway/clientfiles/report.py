@@ -69,9 +69,9 @@ class FileReport:
     in_place: str = ""
 
     @classmethod
-    def of(cls, site: FileLocation, **said: Any) -> FileReport:
+    def of(cls, site: FileLocation, **members: Any) -> FileReport:
         """Return the report on a file, with further attributes by name."""
-        return cls(site.path, site.dialect.name, site.dialect.title, **said)
+        return cls(site.path, site.dialect.name, site.dialect.title, **members)
 
 
 @frozen
@@ -193,7 +193,7 @@ def planned(plans: Sequence[FilePlan], behind: Mapping[str, Sequence[str]]) -> d
                 "title": each.site.dialect.title,
                 "mode": each.mode,
                 "changed": each.is_change,
-                "adopted": {wish.title: wish.name for wish in each.wishes},
+                "adopted": {entry.title: entry.name for entry in each.to_enrol},
                 "renewed": list(each.renewed),
                 "left": [_left(one) for one in each.left],
                 "diff": difference(each),

@@ -351,8 +351,8 @@ def _contents(database: sqlite3.Connection) -> tuple[LedgerContents, int]:
             damaged += 1
             continue
         path, before, after, latter = row
-        said = json.loads(latter)
-        record = None if said is None else enrolment_records.read(said)
+        record_json = json.loads(latter)
+        record = None if record_json is None else enrolment_records.read(record_json)
         contents.begin(Intent(path, before, after, record))
     return contents, damaged
 
@@ -361,17 +361,17 @@ def _file(path: str, record: FileRecord | None) -> Iterator[Statement]:
     """Iterate over the statements that put a file into a database without it."""
     if record is None:
         return
-    said = enrolment_records.written(record)
+    members = enrolment_records.written(record)
     keys = ("path", "dialect", "mode", "project", "suspended")
-    row = [path, *(said[key] for key in keys), int(said["is_watched"]), float(said["registered_at"])]
-    row += [json.dumps(said["chain"]), said["rerouted"]]
+    row = [path, *(members[key] for key in keys), int(members["is_watched"]), float(members["registered_at"])]
+    row += [json.dumps(members["chain"]), members["rerouted"]]
     entries = [
         [
             position,
             *(json.dumps(each["road"]), each["name"], each["title"]),
             *(json.dumps(each["former"]), json.dumps(each["ours"]), each["written"]),
         ]
-        for position, each in enumerate(said["entries"])
+        for position, each in enumerate(members["entries"])
     ]
     yield PUT_FILE, (*row, _checksum([row, entries]))
     for each in entries:
@@ -380,7 +380,7 @@ def _file(path: str, record: FileRecord | None) -> Iterator[Statement]:
 
 def _adopted(row: Sequence[Any], entries: Iterable[Sequence[Any]]) -> FileRecord:
     path, named, client, mode, project, suspended, is_watched, registered_at, steps, *rerouted = row
-    said: Mapping[str, Any] = {
+    members: Mapping[str, Any] = {
         "path": named,
         "real": path,
         "dialect": client,
@@ -403,12 +403,12 @@ def _adopted(row: Sequence[Any], entries: Iterable[Sequence[Any]]) -> FileRecord
             for _, key_path, name, title, former, ours, written in entries
         ],
     }
-    return enrolment_records.read(said)
+    return enrolment_records.read(members)
 
 
 def _intent(intent: Intent) -> Statement:
-    said = None if intent.record is None else enrolment_records.written(intent.record)
-    row = [intent.path, intent.before, intent.after, json.dumps(said)]
+    members = None if intent.record is None else enrolment_records.written(intent.record)
+    row = [intent.path, intent.before, intent.after, json.dumps(members)]
     return PUT_INTENT, (*row, _checksum(row))
 
 

@@ -95,7 +95,7 @@ class _Sync:
             self.machine.look_again()
             report = evolve(report, gone=titles)
         planned = self._planned(seen, record)
-        if not planned.wishes and not planned.renewed:
+        if not planned.to_enrol and not planned.renewed:
             return evolve(report, left=planned.left)
         done = carry_out(self.machine, [planned], EnrolRequest(mode=record.mode), is_all_or_none=False).files[
             0
@@ -114,23 +114,23 @@ class _Sync:
 
     def _planned(self, seen: FileContents, record: FileRecord) -> FilePlan:
         planned = plan_of(self.machine, EnrolRequest(mode=record.mode), [seen])[0]
-        wishes, left = [], list(planned.left)
-        for wish in planned.wishes:
-            known = record.entries.get(wish.key_path)
-            if known is not None and same(known.replaced.former, wish.value):
-                if self.displaced.is_to_return(seen.site.path, wish.key_path):
-                    wishes.append(wish)
+        to_enrol, left = [], list(planned.left)
+        for entry in planned.to_enrol:
+            known = record.entries.get(entry.key_path)
+            if known is not None and same(known.replaced.former, entry.value):
+                if self.displaced.is_to_return(seen.site.path, entry.key_path):
+                    to_enrol.append(entry)
                 else:
-                    hint = f"mcpgateway clients apply --server {wish.name} enrols it again"
-                    left.append(UntouchedEntry(wish.title, "another program keeps putting it back", hint))
+                    hint = f"mcpgateway clients apply --server {entry.name} enrols it again"
+                    left.append(UntouchedEntry(entry.title, "another program keeps putting it back", hint))
             elif seen.site.project:
                 hint = f"mcpgateway clients apply --project {seen.site.project} approves of it"
                 left.append(
-                    UntouchedEntry(wish.title, "is new in a project's file, which others may write", hint)
+                    UntouchedEntry(entry.title, "is new in a project's file, which others may write", hint)
                 )
             else:
-                wishes.append(wish)
-        return evolve(planned, wishes=tuple(wishes), left=tuple(left))
+                to_enrol.append(entry)
+        return evolve(planned, to_enrol=tuple(to_enrol), left=tuple(left))
 
 
 def _gone(seen: FileContents, record: FileRecord) -> frozenset[KeyPath]:

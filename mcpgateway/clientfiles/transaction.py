@@ -150,7 +150,7 @@ def change(  # noqa: PLR0913 - each is a different question about one change
     path: str,
     edit: Callable[[str], str],
     *,
-    kept: Backups,
+    backups: Backups,
     lock: ClientLock | None = None,
     before: Before | None = None,
     after: After | None = None,
@@ -173,9 +173,9 @@ def change(  # noqa: PLR0913 - each is a different question about one change
     :raise ConfigError: the file cannot be changed, and is unchanged.
     """
     real = os.path.realpath(path)
-    with kept.locked(), lock.held() if lock else nullcontext():
-        sweep(kept, real)
-        work = _Work(real, edit, kept, before, landed, lock, is_made=create, limit=limit)
+    with backups.locked(), lock.held() if lock else nullcontext():
+        sweep(backups, real)
+        work = _Work(real, edit, backups, before, landed, lock, is_made=create, limit=limit)
         try:
             changed = work.carry_out()
         except FileNotFoundError as why:
@@ -185,7 +185,7 @@ def change(  # noqa: PLR0913 - each is a different question about one change
         except OSError as why:
             raise refusal(real, why) from why
         with suppress(OSError):
-            kept.trim()
+            backups.trim()
         if changed is not None and after is not None:
             after(changed)
         return changed
@@ -216,7 +216,7 @@ class _Work:
 
     path: str
     edit: Callable[[str], str]
-    kept: Backups
+    backups: Backups
     before: Before | None
     landed: After | None
     lock: ClientLock | None
@@ -228,7 +228,7 @@ class _Work:
 
     @property
     def disk(self) -> Disk:
-        return self.kept.disk
+        return self.backups.disk
 
     def carry_out(self) -> ChangedFile | None:
         """Try until no other program writes meanwhile, and return the changed file."""
@@ -407,7 +407,7 @@ class _Work:
 
     def _is_renamed(self, found: _Found, temporary: str) -> bool:
         """Rename where names cannot be exchanged: an edit in the last moment is not noticed."""
-        self.displaced.append(self.kept.put(found.data))
+        self.displaced.append(self.backups.put(found.data))
         if not self._is_still(found):
             self._discard(temporary)
             return False
@@ -427,8 +427,8 @@ class _Work:
 
     def _is_written(self, found: _Found, made: bytes, why: str) -> bool:
         """Overwrite the file itself, after keeping a copy, from which it is repaired if this is cut short."""
-        self.displaced.append(self.kept.put(found.data))
-        self.kept.put(made)
+        self.displaced.append(self.backups.put(found.data))
+        self.backups.put(made)
         if not self._is_still(found):
             return False
         try:
@@ -444,7 +444,7 @@ class _Work:
     def _put_away(self, temporary: str) -> None:
         """Keep the displaced version; where that fails, the next run finds it beside the file."""
         with suppress(OSError):
-            self.displaced += put_away(self.kept, temporary)
+            self.displaced += put_away(self.backups, temporary)
 
     def _discard(self, temporary: str) -> None:
         with suppress(OSError):

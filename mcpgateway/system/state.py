@@ -166,7 +166,7 @@ def keep_port(home: str, port: int | None) -> None:
             home_files.remove(path)
 
 
-def kept_port(home: str) -> int | None:
+def recorded_port(home: str) -> int | None:
     """Return the port that the last gateway of a home was started with; None where its configuration decided."""
     from mcpgateway.system import home_files
 

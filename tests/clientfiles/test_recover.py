@@ -73,9 +73,9 @@ class UndoTests:
     def test_kept_version(self, house: House) -> None:
         """A version that was kept when the file was changed serves, where the ledger itself was lost."""
         house.write(house.claude, {"a": PROGRAM, "b": {"command": "/bin/cat"}})
-        kept = house.machine.ledger.kept
-        with kept.locked():
-            kept.put(house.claude.read_bytes())
+        backups = house.machine.ledger.backups
+        with backups.locked():
+            backups.put(house.claude.read_bytes())
         house.write(house.claude, {"a": OURS})
         assert rebuilt(house) == {"a": "an earlier version of the file"}
         assert house.servers(house.claude) == {"a": PROGRAM}

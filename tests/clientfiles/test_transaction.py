@@ -15,7 +15,7 @@ from tests.support.faulty_disk import FaultyDisk
 
 
 @pytest.fixture
-def kept(tmp_path):
+def backups(tmp_path):
     """The kept versions of a home."""
     (tmp_path / "home").mkdir()
     return Backups(str(tmp_path / "home"), FaultyDisk())
@@ -72,120 +72,123 @@ def replaced(path, data):
 class ChangeTests:
     """What becomes of the file."""
 
-    def test_it_is_changed(self, file, kept):
+    def test_it_is_changed(self, file, backups):
         """It has the new text and the old mode, what was displaced is kept, and nothing is left beside it."""
-        changed = change(str(file), add, kept=kept)
+        changed = change(str(file), add, backups=backups)
         assert file.read_bytes() == b"one\r\nours\n"
         assert stat.S_IMODE(file.stat().st_mode) == 0o640
         assert changed.displaced == (digest_of(b"one\r\n"),)
         assert (changed.before, changed.after) == (digest_of(b"one\r\n"), digest_of(b"one\r\nours\n"))
-        assert kept.get(changed.before) == b"one\r\n"
+        assert backups.get(changed.before) == b"one\r\n"
         assert os.listdir(file.parent) == [".claude.json"]
         assert "ours" not in repr(changed)
 
-    def test_nothing_changes(self, file, kept):
+    def test_nothing_changes(self, file, backups):
         """A file that says it already is not written."""
         before = file.stat()
-        assert change(str(file), lambda text: text, kept=kept) is None
+        assert change(str(file), lambda text: text, backups=backups) is None
         assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
-    def test_a_byte_order_mark(self, file, kept):
+    def test_a_byte_order_mark(self, file, backups):
         """The edit sees the whole text."""
         file.write_bytes("\ufeffone".encode())
         os.utime(file, (0, 0))
-        change(str(file), add, kept=kept)
+        change(str(file), add, backups=backups)
         assert file.read_bytes() == "\ufeffoneours\n".encode()
 
-    def test_behind_links(self, file, kept):
+    def test_behind_links(self, file, backups):
         """Relative and chained links stay what they are."""
         first, second = file.with_name("first"), file.parent.parent / "second"
         first.symlink_to(".claude.json")
         second.symlink_to("user/first")
-        changed = change(str(second), add, kept=kept)
+        changed = change(str(second), add, backups=backups)
         assert changed.path == str(file)
         assert first.is_symlink()
         assert second.is_symlink()
         assert file.read_bytes() == b"one\r\nours\n"
 
-    def test_links_in_a_circle(self, file, kept):
+    def test_links_in_a_circle(self, file, backups):
         """Links that lead nowhere are named."""
         one, other = file.with_name("a"), file.with_name("b")
         one.symlink_to(other)
         other.symlink_to(one)
         with pytest.raises(ConfigError, match="symbolic links"):
-            change(str(one), add, kept=kept)
+            change(str(one), add, backups=backups)
 
-    def test_a_hard_link(self, file, kept):
+    def test_a_hard_link(self, file, backups):
         """Both names still lead to one file, and the answer says that it was written in place."""
         os.link(file, file.with_name("other"))
-        changed = change(str(file), add, kept=kept)
+        changed = change(str(file), add, backups=backups)
         assert "2 hard links" in changed.in_place
         assert file.with_name("other").read_bytes() == b"one\r\nours\n"
-        assert kept.get(changed.before) == b"one\r\n"
+        assert backups.get(changed.before) == b"one\r\n"
 
-    def test_extended_attributes(self, file, kept):
+    def test_extended_attributes(self, file, backups):
         """They come along."""
         try:
             os.setxattr(file, "user.note", b"mine")
         except (OSError, AttributeError):
             pytest.skip("the file system keeps no attributes")
-        change(str(file), add, kept=kept)
+        change(str(file), add, backups=backups)
         assert os.getxattr(file, "user.note") == b"mine"
 
-    def test_the_owner(self, file, kept):
+    def test_the_owner(self, file, backups):
         """A file of somebody else that root changes stays his."""
         if os.geteuid() != 0:
             pytest.skip("only root can give files away")
         os.chown(file, 4242, 4343)
-        change(str(file), add, kept=kept)
+        change(str(file), add, backups=backups)
         assert (file.stat().st_uid, file.stat().st_gid) == (4242, 4343)
 
-    def test_no_file(self, file, kept):
+    def test_no_file(self, file, backups):
         """There is none, and none is made unless that is meant."""
         path = file.with_name("new.json")
         with pytest.raises(FileNotFoundError):
-            change(str(path), add, kept=kept)
+            change(str(path), add, backups=backups)
         assert not path.exists()
-        change(str(path), add, kept=kept, create=True)
+        change(str(path), add, backups=backups, create=True)
         assert path.read_bytes() == b"ours\n"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
     def test_somebody_makes_it_first(self, file, tmp_path):
         """A new file does not displace one that has come meanwhile."""
         path = file.with_name("new.json")
-        kept = Backups(str(tmp_path / "home"), Meddler("link", lambda: path.write_bytes(b"theirs\n")))
-        change(str(path), add, kept=kept, create=True)
+        backups = Backups(str(tmp_path / "home"), Meddler("link", lambda: path.write_bytes(b"theirs\n")))
+        change(str(path), add, backups=backups, create=True)
         assert path.read_bytes() == b"theirs\nours\n"
 
-    def test_a_large_one(self, file, kept):
+    def test_a_large_one(self, file, backups):
         """Fifty megabytes are changed as well."""
         file.write_bytes(b"x" * 50 * 1_048_576)
         os.utime(file, (0, 0))
-        change(str(file), add, kept=kept)
+        change(str(file), add, backups=backups)
         assert file.stat().st_size == 50 * 1_048_576 + 5
 
-    def test_too_large(self, file, kept):
+    def test_too_large(self, file, backups):
         """Beyond the limit it is refused."""
         with pytest.raises(ConfigError, match="larger than 4 bytes"):
-            change(str(file), add, kept=kept, limit=4)
+            change(str(file), add, backups=backups, limit=4)
 
-    def test_the_clients_lock(self, file, kept):
+    def test_the_clients_lock(self, file, backups):
         """The client's lock is held while the file is worked on."""
         seen = []
         lock = directory_lock(str(file))
         change(
-            str(file), lambda text: seen.append(os.path.isdir(lock.path)) or add(text), kept=kept, lock=lock
+            str(file),
+            lambda text: seen.append(os.path.isdir(lock.path)) or add(text),
+            backups=backups,
+            lock=lock,
         )
         assert seen == [True]
         assert not os.path.exists(lock.path)
 
-    def test_told_before_and_after(self, file, kept):
+    def test_told_before_and_after(self, file, backups):
         """Whoever keeps a ledger is told before the file changes, and can stop it."""
         told = []
         change(
             str(file),
             add,
-            kept=kept,
+            backups=backups,
             before=lambda old, new: told.append((old, new, file.read_bytes())),
             after=lambda changed: told.append(file.read_bytes()),
         )
@@ -195,14 +198,14 @@ class ChangeTests:
             raise ConfigError("the ledger is full")
 
         with pytest.raises(ConfigError, match="full"):
-            change(str(file), lambda text: "", kept=kept, before=refuse)
+            change(str(file), lambda text: "", backups=backups, before=refuse)
         assert file.read_bytes() == b"one\r\nours\n"
 
 
 class InvalidTests:
     """A file in the middle of being written."""
 
-    def test_it_becomes_valid(self, file, kept):
+    def test_it_becomes_valid(self, file, backups):
         """What is not valid is read again."""
         texts = []
 
@@ -215,33 +218,33 @@ class InvalidTests:
                 raise ConfigError("cut short")
             return text + "ours"
 
-        change(str(file), edit, kept=kept)
+        change(str(file), edit, backups=backups)
         assert texts[1] == "two"
         assert file.read_text() == "twoours"
 
     @pytest.mark.parametrize("data", [b"", b"\xff\xfe", b"{"])
-    def test_it_stays_invalid(self, file, kept, data):
+    def test_it_stays_invalid(self, file, backups, data):
         """It is left as it is after half a second."""
         file.write_bytes(data)
 
         def edit(text):
             raise ConfigError("not valid")
 
-        began = kept.disk.now()
+        began = backups.disk.now()
         with pytest.raises(ConfigError):
-            change(str(file), edit, kept=kept)
-        assert 0.4 < kept.disk.now() - began < 5
+            change(str(file), edit, backups=backups)
+        assert 0.4 < backups.disk.now() - began < 5
         assert file.read_bytes() == data
 
 
 class RefusalTests:
     """Files that cannot be changed."""
 
-    def test_read_only(self, file, kept):
+    def test_read_only(self, file, backups):
         """A file that its owner has made read-only is left alone, whoever asks."""
         file.chmod(0o444)
         with pytest.raises(ConfigError, match=r"read-only.*chmod u\+w"):
-            change(str(file), add, kept=kept)
+            change(str(file), add, backups=backups)
 
     def test_of_another_user(self, file, tmp_path):
         """A file of somebody else is his to change."""
@@ -251,20 +254,20 @@ class RefusalTests:
                 return 4711
 
         with pytest.raises(ConfigError, match="another user"):
-            change(str(file), add, kept=Backups(str(tmp_path / "home"), Stranger()))
+            change(str(file), add, backups=Backups(str(tmp_path / "home"), Stranger()))
 
-    def test_no_regular_file(self, file, kept):
+    def test_no_regular_file(self, file, backups):
         """A pipe or a directory is no file to change."""
         os.mkfifo(file.with_name("pipe"))
         for path in (file.with_name("pipe"), file.parent):
             with pytest.raises(ConfigError, match=r"regular file|directory"):
-                change(str(path), add, kept=kept)
+                change(str(path), add, backups=backups)
 
     def test_another_home_has_the_lock(self, file, tmp_path):
         """Who waits too long for the ledger's lock says so."""
         (tmp_path / "home").mkdir()
         with Backups(str(tmp_path / "home")).locked(), pytest.raises(ConfigError, match="another mcpgateway"):
-            change(str(file), add, kept=Backups(str(tmp_path / "home"), FaultyDisk()))
+            change(str(file), add, backups=Backups(str(tmp_path / "home"), FaultyDisk()))
 
 
 class RaceTests:
@@ -273,11 +276,11 @@ class RaceTests:
     def run(self, file, tmp_path, kind, *deeds, data=b"one\ntheirs\n"):
         """Change the file while that is done, and return what came of it."""
         (tmp_path / "home").mkdir()
-        kept = Backups(str(tmp_path / "home"), Meddler(kind, *deeds))
-        changed = change(str(file), add, kept=kept)
+        backups = Backups(str(tmp_path / "home"), Meddler(kind, *deeds))
+        changed = change(str(file), add, backups=backups)
         assert file.read_bytes() == data + b"ours\n"
         assert os.listdir(file.parent) == [".claude.json"]
-        return kept, changed
+        return backups, changed
 
     @pytest.mark.parametrize("kind", ["attributes", "sync", "exchange"])
     def test_replaced_meanwhile(self, file, tmp_path, kind):
@@ -286,7 +289,7 @@ class RaceTests:
 
     def test_replaced_again(self, file, tmp_path):
         """What is written over our version while that is taken back is not lost either."""
-        kept, _ = self.run(
+        backups, _ = self.run(
             file,
             tmp_path,
             "exchange",
@@ -294,7 +297,7 @@ class RaceTests:
             replaced(file, b"one\nfirst\nsecond\n"),
             data=b"one\nfirst\nsecond\n",
         )
-        assert kept.get(digest_of(b"one\nfirst\n")) == b"one\nfirst\n"
+        assert backups.get(digest_of(b"one\nfirst\n")) == b"one\nfirst\n"
 
     def test_written_in_place(self, file, tmp_path):
         """A program that has the file open is waited for."""
@@ -312,7 +315,7 @@ class RaceTests:
                 stream.close()
                 pytest.skip("this file system does not tell who writes")
         (tmp_path / "home").mkdir()
-        change(str(file), add, kept=Backups(str(tmp_path / "home"), Open()))
+        change(str(file), add, backups=Backups(str(tmp_path / "home"), Open()))
         assert file.read_bytes() == b"one\ntheirs\nours\n"
 
     def test_overwritten(self, file, tmp_path):
@@ -329,7 +332,7 @@ class RaceTests:
                     self.is_done = True
                     replaced(file, b"one\ntheirs\n")()
 
-        change(str(file), add, kept=Backups(str(tmp_path / "home"), Late()))
+        change(str(file), add, backups=Backups(str(tmp_path / "home"), Late()))
         assert file.read_bytes() == b"one\ntheirs\nours\n"
 
     def test_written_all_the_time(self, file, tmp_path):
@@ -337,21 +340,21 @@ class RaceTests:
         deeds = [replaced(file, f"one\n{number}\n".encode()) for number in range(2 * CHANGES)]
         (tmp_path / "home").mkdir()
         with pytest.raises(ConfigError, match="all the time"):
-            change(str(file), add, kept=Backups(str(tmp_path / "home"), Meddler("sync", *deeds)))
+            change(str(file), add, backups=Backups(str(tmp_path / "home"), Meddler("sync", *deeds)))
         assert b"ours" not in file.read_bytes()
 
     def test_removed_meanwhile(self, file, tmp_path):
         """A file that is removed is not made again."""
         (tmp_path / "home").mkdir()
         with pytest.raises(FileNotFoundError):
-            change(str(file), add, kept=Backups(str(tmp_path / "home"), Meddler("exchange", file.unlink)))
+            change(str(file), add, backups=Backups(str(tmp_path / "home"), Meddler("exchange", file.unlink)))
         assert os.listdir(file.parent) == []
 
 
 class LeftoverTests:
     """What killed runs have left."""
 
-    def test_swept_at_the_next_run(self, file, kept):
+    def test_swept_at_the_next_run(self, file, backups):
         """Our own versions go, and what was displaced is kept."""
         for name, data in {
             part_name(str(file), b"never whole"): b"half",
@@ -359,10 +362,10 @@ class LeftoverTests:
             whole_name(part_name(str(file), b"other")): b"displaced",
         }.items():
             Path(name).write_bytes(data)
-        change(str(file), add, kept=kept)
+        change(str(file), add, backups=backups)
         assert os.listdir(file.parent) == [".claude.json"]
-        assert kept.get(digest_of(b"displaced")) == b"displaced"
-        assert kept.get(digest_of(b"half")) is None
+        assert backups.get(digest_of(b"displaced")) == b"displaced"
+        assert backups.get(digest_of(b"half")) is None
 
     def test_of_a_program_that_runs(self, file):
         """What another program is working with is not touched, nor is what only looks similar."""
@@ -375,28 +378,28 @@ class LeftoverTests:
 class KeptTests:
     """The kept versions."""
 
-    def test_private(self, kept):
+    def test_private(self, backups):
         """Only their owner can read them."""
-        with kept.locked():
-            digest = kept.put(b"hush")
-        assert stat.S_IMODE(os.stat(kept.directory).st_mode) == 0o700
-        assert stat.S_IMODE(os.stat(os.path.join(kept.directory, digest)).st_mode) == 0o600
+        with backups.locked():
+            digest = backups.put(b"hush")
+        assert stat.S_IMODE(os.stat(backups.directory).st_mode) == 0o700
+        assert stat.S_IMODE(os.stat(os.path.join(backups.directory, digest)).st_mode) == 0o600
 
-    def test_the_oldest_go(self, kept, monkeypatch):
+    def test_the_oldest_go(self, backups, monkeypatch):
         """There are not ever more of them, but what is needed stays."""
         monkeypatch.setattr("mcpgateway.clientfiles.backups.KEPT_FILES", 3)
-        with kept.locked():
-            digests = [kept.put(b"%d" % number) for number in range(6)]
+        with backups.locked():
+            digests = [backups.put(b"%d" % number) for number in range(6)]
             for age, digest in enumerate(digests):
-                os.utime(os.path.join(kept.directory, digest), (age, age))
-            kept.needed = frozenset(digests[:1])
-            kept.trim()
-        assert [digest for digest in digests if kept.get(digest)] == [digests[0], *digests[3:]]
+                os.utime(os.path.join(backups.directory, digest), (age, age))
+            backups.needed = frozenset(digests[:1])
+            backups.trim()
+        assert [digest for digest in digests if backups.get(digest)] == [digests[0], *digests[3:]]
 
-    def test_not_as_it_was(self, kept):
+    def test_not_as_it_was(self, backups):
         """A version that was tampered with is none."""
-        with kept.locked():
-            digest = kept.put(b"one")
-        with open(os.path.join(kept.directory, digest), "wb") as stream:
+        with backups.locked():
+            digest = backups.put(b"one")
+        with open(os.path.join(backups.directory, digest), "wb") as stream:
             stream.write(b"two")
-        assert kept.get(digest) is None
+        assert backups.get(digest) is None

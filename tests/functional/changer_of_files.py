@@ -73,12 +73,12 @@ def _done(scene, action):
 
 def churn(home, file, seconds, pause):
     """Add entries until the time is over, and say how many that were."""
-    kept = Backups(home)
+    backups = Backups(home)
     done, refused, slowest = 0, 0, 0.0
     end = time.monotonic() + float(seconds)
     while (began := time.monotonic()) < end:
         try:
-            change(file, partial(_with, key="ours", number=done), kept=kept, lock=directory_lock(file))
+            change(file, partial(_with, key="ours", number=done), backups=backups, lock=directory_lock(file))
             done += 1
         except ConfigError:
             refused += 1

@@ -34,12 +34,12 @@ class Adopter:
         """Enrol the entries of these servers."""
 
         def edit(text: str, former: FileRecord | None) -> EditResult:
-            wishes = [
+            replacements = [
                 (("mcpServers", name), {"type": "http", "url": f"http://localhost:9100/{name}/mcp"})
                 for name in names
                 if f"localhost:9100/{name}/mcp" not in text
             ]
-            made, replaced = replace(text, self.path, wishes)
+            made, replaced = replace(text, self.path, replacements)
             entries = dict(former.entries) if former else {}
             entries |= {each.key_path: EnrolledEntry(each.title, each) for each in replaced}
             return EditResult(made, FileRecord(self.path, "claude-code", entries=entries))

@@ -65,7 +65,7 @@ def of_state(home: str) -> None:
 
 def of_port(home: str) -> None:
     """``port``, the one that the gateway was told."""
-    state.kept_port(home)
+    state.recorded_port(home)
     state.keep_port(home, 1)
 
 

@@ -43,14 +43,14 @@ class House:
         def edit(text, former):
             value = syntax.read(text, str(path), dialect)
             listed = [each for each in dialect.listed(value, BASE, project) if each.kind is EntryKind.PROGRAM]
-            wishes = []
+            replacements = []
             for each in listed:
                 name = names.get(each.title, each.title)
                 url = f"http://localhost:{PORT}/{name}/mcp"
                 argv = ("mcpgateway", "connect", name, "--", each.program.command, *each.program.args)
                 ours = dialect.by_command(each, argv) if mode == "fail-open" else dialect.by_url(each, url)
-                wishes.append((each.key_path, ours))
-            made, replaced = replace(text, str(path), wishes)
+                replacements.append((each.key_path, ours))
+            made, replaced = replace(text, str(path), replacements)
             entries = {
                 each.key_path: EnrolledEntry(names.get(each.title, each.title), each) for each in replaced
             }

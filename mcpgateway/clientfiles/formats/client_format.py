@@ -357,10 +357,10 @@ def _with_header(
 
 def _in_place(value: Mapping[str, Any], put: Mapping[str, Any], gone: frozenset[str]) -> dict[str, Any]:
     """Return a mapping in which some keys are replaced by others, which stand in the place of the first of them."""
-    kept = {key: each for key, each in value.items() if key not in gone or key in put}
-    at = next((index for index, key in enumerate(value) if key in gone), len(kept))
-    before = [key for key in list(value)[:at] if key in kept and key not in put]
-    return {**{key: kept[key] for key in before}, **put, **_without(kept, {*before, *put})}
+    remaining = {key: each for key, each in value.items() if key not in gone or key in put}
+    at = next((index for index, key in enumerate(value) if key in gone), len(remaining))
+    before = [key for key in list(value)[:at] if key in remaining and key not in put]
+    return {**{key: remaining[key] for key in before}, **put, **_without(remaining, {*before, *put})}
 
 
 def _without(value: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:

@@ -59,30 +59,30 @@ class RestoredText:
 
     :ivar restored: the titles of the restored entries.
     :ivar gone: the titles of entries that the user has removed.
-    :ivar kept: the titles of entries that the user has changed into something else.
+    :ivar modified: the titles of entries that the user has changed into something else.
     """
 
     text: str = field(repr=False)
     restored: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
+    modified: tuple[str, ...] = ()
 
 
 def replace(
-    text: str, file: str, wishes: Sequence[tuple[KeyPath, Any]]
+    text: str, file: str, replacements: Sequence[tuple[KeyPath, Any]]
 ) -> tuple[str, tuple[ReplacedEntry, ...]]:
     """Replace the values of entries; None stands for no entry, before and after.
 
     :raise ConfigError: the text is malformed, or cannot be changed without changing something else.
     """
-    work = _Work(text, file, [key_path[:-1] for key_path, _ in wishes])
+    work = _Work(text, file, [key_path[:-1] for key_path, _ in replacements])
     before = work.values
-    written = work.put([WantedEntry(key_path, value) for key_path, value in wishes])
+    written = work.put([WantedEntry(key_path, value) for key_path, value in replacements])
     replaced = (
         ReplacedEntry(
             key_path, key_path[-1], _none(edits.at(before, key_path)), value, written.get(key_path, "")
         )
-        for key_path, value in wishes
+        for key_path, value in replacements
     )
     return work.whole, tuple(replaced)
 
@@ -104,7 +104,7 @@ def give_back(
             value = carried(each.former, each.ours, now)
             work.carry_over(key_path, _with_command(dialect, key_path, value, each.ours, now))
     titles = {each.title: None for each in verdict.back.values()}
-    return RestoredText(work.whole, tuple(titles), tuple(verdict.gone), tuple(verdict.kept))
+    return RestoredText(work.whole, tuple(titles), tuple(verdict.gone), tuple(verdict.modified))
 
 
 def carried(former: Mapping[str, Any], ours: Any, now: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
@@ -160,7 +160,7 @@ class _Verdict:
         self.back: dict[KeyPath, ReplacedEntry] = {}
         self.now: dict[KeyPath, Any] = {}
         self.gone: dict[str, None] = {}
-        self.kept: dict[str, None] = {}
+        self.modified: dict[str, None] = {}
 
     def judge(self, replaced: ReplacedEntry) -> None:
         """Find the present place of an enrolled entry."""
@@ -170,7 +170,7 @@ class _Verdict:
             if there is MISSING:
                 self._give(replaced.key_path, replaced)
             else:
-                self.kept[replaced.title] = None
+                self.modified[replaced.title] = None
         elif there is not MISSING and self._is_still(replaced.key_path, replaced):
             self._give(replaced.key_path, replaced)
         elif (renamed := self._renamed(replaced)) is not None:
@@ -178,7 +178,7 @@ class _Verdict:
         elif there is MISSING:
             self.gone[replaced.title] = None
         else:
-            self.kept[replaced.title] = None
+            self.modified[replaced.title] = None
 
     def _give(self, key_path: KeyPath, replaced: ReplacedEntry) -> None:
         is_named = (
@@ -272,7 +272,7 @@ class _Work:
             change: Edit = Put(each.key_path, {} if each.value is None else each.value)
             parts = self._parts(change)
             if parts:
-                written[each.key_path] = self._told(parts)
+                written[each.key_path] = self._replaced_text(parts)
             if each.value is not None:
                 ways.append(None if parts is None else next(self._ways(parts, each.text)))
                 changes.append((change, each.text))
@@ -282,7 +282,7 @@ class _Work:
                 self._one(one, text)
         return written
 
-    def _told(self, parts: Sequence[edits.Splice]) -> str:
+    def _replaced_text(self, parts: Sequence[edits.Splice]) -> str:
         """Return the replaced text; that of an entry in several places as if it stood in one."""
         first, *rest = (self._text[each.start : each.end] for each in parts)
         return (self._newline * 2).join((first, *(each.strip("\r\n") for each in rest)))

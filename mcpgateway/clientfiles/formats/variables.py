@@ -60,13 +60,13 @@ class Variables:
         """
         if self.pattern is None:
             return escaped(text)
-        said, end = [], 0
+        parts, end = [], 0
         for found in self.pattern.finditer(text):
-            said += [escaped(text[end : found.start()]), self._said(found, is_env=is_env)]
+            parts += [escaped(text[end : found.start()]), self._translation(found, is_env=is_env)]
             end = found.end()
-        return "".join((*said, escaped(text[end:])))
+        return "".join((*parts, escaped(text[end:])))
 
-    def _said(self, found: re.Match[str], *, is_env: bool) -> str:
+    def _translation(self, found: re.Match[str], *, is_env: bool) -> str:
         if found[0] in self.known:
             return self.known[found[0]]
         name = next((each for each in found.groups() if each), "")

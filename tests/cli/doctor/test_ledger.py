@@ -70,7 +70,7 @@ class LedgerTests:
 
     def test_damaged(self, adopting: Adopting) -> None:
         """A copy that is damaged is repaired from the other."""
-        copy = next(each for each in Path(adopting.ledger.kept.ledger).iterdir() if each.is_file())
+        copy = next(each for each in Path(adopting.ledger.backups.ledger).iterdir() if each.is_file())
         copy.write_bytes(b"nonsense" + copy.read_bytes()[8:])
         damaged = found("ledger", adopting.looked_at())
         assert {each.id for each in damaged} == {"ledger.damaged"}
@@ -80,7 +80,7 @@ class LedgerTests:
 
     def test_unreadable(self, adopting: Adopting) -> None:
         """A ledger that cannot be read is a problem, and no other check breaks over it."""
-        for each in Path(adopting.ledger.kept.ledger).iterdir():
+        for each in Path(adopting.ledger.backups.ledger).iterdir():
             if each.is_file():
                 each.unlink()
                 each.mkdir()
@@ -103,7 +103,7 @@ class LedgerTests:
     def test_killed_in_between(self, adopting: Adopting) -> None:
         """A change that was begun and has no outcome is settled by what the file is."""
         digest = digest_of(adopting.path.read_bytes())
-        store = LedgerStore(adopting.ledger.kept.ledger)
+        store = LedgerStore(adopting.ledger.backups.ledger)
         store.load()
         (said,) = store.contents.files.values()
         store.begin(Intent(str(adopting.path), digest, "0" * 64, said))

@@ -63,7 +63,7 @@ class SampleTests:
         given_text = given_back(name, after, replaced)
         assert given_text.text == text
         assert list(given_text.restored) == [each.title for each in replaced]
-        assert given_text.gone == given_text.kept == ()
+        assert given_text.gone == given_text.modified == ()
 
     @pytest.mark.parametrize("name", NAMES)
     def test_only_its_entries(self, name):
@@ -129,7 +129,7 @@ class SampleTests:
         (listed,) = [each for each in listed_in(name, after) if each.key_path == first.key_path]
         after = edited(name, after, Put(first.key_path, dialect.by_command(listed, ["mine", "now"])))
         made = given_back(name, after, replaced)
-        assert made.kept == (first.title,)
+        assert made.modified == (first.title,)
         there = edits.at(value_of(name, made.text), first.key_path)
         assert dialect.target_of(first.key_path, there) == ("mine", "now")
 
@@ -150,9 +150,9 @@ class SampleTests:
         dialect = dialect_of(name)
         programs = programs_in(name, text)
         one = dialect.fresh("mcpgateway", programs[0].key_path[:-1])
-        wishes = [(one.key_path, dialect.by_command(one, ["mcpgateway", "stdio"]))]
-        wishes += [(each.key_path, None) for each in programs]
-        after, replaced = replace(text, name, wishes)
+        replacements = [(one.key_path, dialect.by_command(one, ["mcpgateway", "stdio"]))]
+        replacements += [(each.key_path, None) for each in programs]
+        after, replaced = replace(text, name, replacements)
         assert [each.kind for each in listed_in(name, after)].count(EntryKind.PROGRAM) == 0
         assert edits.at(value_of(name, after), one.key_path) is not edits.MISSING
         assert replaced[0].former is None
@@ -260,8 +260,8 @@ class GiveBackTests:
         """Two entries that lead to one server come back each to its own."""
         text = '{"mcpServers": {"a": {"command": "x"}, "b": {"command": "y"}}}'
         ours = {"url": "http://localhost:9100/same/mcp"}
-        wishes = [(("mcpServers", "a"), ours), (("mcpServers", "b"), ours)]
-        after, replaced = replace(text, self.NAME, wishes)
+        replacements = [(("mcpServers", "a"), ours), (("mcpServers", "b"), ours)]
+        after, replaced = replace(text, self.NAME, replacements)
         assert given_back(self.NAME, after, replaced).text == text
         renamed = edited(self.NAME, after, Rename(("mcpServers", "a"), "c"))
         made = json.loads(given_back(self.NAME, renamed, replaced).text)
@@ -275,7 +275,7 @@ class GiveBackTests:
         assert given_back(self.NAME, after, replaced).text == '{\n  "other": 1,\n  "mcpServers": {\n  }\n}\n'
         mine = edited(self.NAME, after, Put((*key_path, "url"), "https://x.example"))
         made = given_back(self.NAME, mine, replaced)
-        assert (made.text, made.kept) == (mine, ("mcpgateway",))
+        assert (made.text, made.modified) == (mine, ("mcpgateway",))
 
     def test_written_again(self):
         """What went is not put back over what the user has written in its place."""
