@@ -102,15 +102,15 @@ def _given(credential: Credential, patch: Patch) -> CredentialResult:
     parts = {key: part for key, part in (("add_env", env), ("add_headers", headers)) if part}
     if not parts:
         return CredentialResult(credential.name, SKIPPED, "it has no values")
-    said = patch(credential.name, parts)
-    if said.is_fine:
+    reply = patch(credential.name, parts)
+    if reply.is_fine:
         return CredentialResult(
             credential.name, OK, ", ".join(sorted((*credential.env, *credential.headers)))
         )
-    if said.status == NOT_FOUND:
+    if reply.status == NOT_FOUND:
         return CredentialResult(credential.name, SKIPPED, "the gateway has no server of that name")
     if len(parts) == 1:
-        return CredentialResult(credential.name, FAILED, said.text)
+        return CredentialResult(credential.name, FAILED, reply.text)
     # A server takes variables or headers, depending on how it is reached; half of it is better than nothing.
     each = {key: patch(credential.name, {key: part}) for key, part in parts.items()}
     done = [key.removeprefix("add_") for key, answer in each.items() if answer.is_fine]
@@ -118,5 +118,5 @@ def _given(credential: Credential, patch: Patch) -> CredentialResult:
     return (
         CredentialResult(credential.name, PARTIAL, f"only the {done[0]}: {why}")
         if done
-        else CredentialResult(credential.name, FAILED, why or said.text)
+        else CredentialResult(credential.name, FAILED, why or reply.text)
     )

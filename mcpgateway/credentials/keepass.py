@@ -105,11 +105,11 @@ def _is_within(group_path: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
 
 
 def _record(entry: Any, database: Any) -> PasswordRecord:
-    said = {each.findtext("Key") or "": each.findtext("Value") or "" for each in entry.findall("String")}
-    title = said.get("Title", "")
-    said = {name: _followed(value, title, database) for name, value in said.items()}
-    own = {name: value for name, value in said.items() if name and name not in STANDARD}
-    return PasswordRecord(title, said.get("UserName", ""), said.get("Password", ""), own)
+    strings = {each.findtext("Key") or "": each.findtext("Value") or "" for each in entry.findall("String")}
+    title = strings.get("Title", "")
+    strings = {name: _followed(value, title, database) for name, value in strings.items()}
+    own = {name: value for name, value in strings.items() if name and name not in STANDARD}
+    return PasswordRecord(title, strings.get("UserName", ""), strings.get("Password", ""), own)
 
 
 def _followed(value: str, title: str, database: Any) -> str:

@@ -105,8 +105,8 @@ def _credential(record: PasswordRecord) -> Credential:
     env: dict[str, str] = {}
     sent: dict[str, str] = {}
     taken: dict[str, str] = {}
-    said = [("PASSWORD", record.password), ("USER", record.user), *record.fields.items()]
-    for name, value in said:
+    fields = [("PASSWORD", record.password), ("USER", record.user), *record.fields.items()]
+    for name, value in fields:
         if not value:
             continue
         variable = f"{prefix}_{as_name(name)}"

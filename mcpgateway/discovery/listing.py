@@ -175,13 +175,13 @@ def definition(name: str, item: Item | More, exposure: Exposure) -> bytes:
     """Return the JSON of a listed entry: its name on the view, its server in the description, the rest unchanged."""
     if isinstance(item, More):
         return jsonrpc.encode(_more(name, item))
-    said, members = item.description, dict(item.raw)
+    description, members = item.description, dict(item.raw)
     if exposure.settings.compress_schemas and item.kind is ListKind.TOOL:
-        said = first_sentence(said)
+        description = first_sentence(description)
         if item.input_schema is not None:
             members["inputSchema"] = without_examples(item.input_schema)
     members["name"] = jsonrpc.raw(name)
-    members["description"] = jsonrpc.raw(f"[{item.server}] {said}".rstrip())
+    members["description"] = jsonrpc.raw(f"[{item.server}] {description}".rstrip())
     return jsonrpc.encode(members)
 
 
@@ -268,8 +268,8 @@ class _Budgets:
         cut: list[Unlisted] = []
         further = self.further()
         for server, names in self._by_server().items():
-            kept, excess = self._within_budget(names)
-            for name in kept:
+            listed, excess = self._within_budget(names)
+            for name in listed:
                 entries[name] = item = self.names.items[name]
                 ranks[name] = self.ranks.of_item(name, item)
             name = self._name_of_more(server)

@@ -109,8 +109,8 @@ class Item:
         return peek.members(self.raw, "annotations")
 
     def _hint(self, name: str, *, default: bool) -> bool:
-        said = self._annotations.get(name)
-        return default if said is None else bytes(said) == b"true"
+        annotation = self._annotations.get(name)
+        return default if annotation is None else bytes(annotation) == b"true"
 
 
 def read_items(server: str, kind: ListKind, pages: Iterable[Raw]) -> tuple[Item, ...]:

@@ -112,10 +112,10 @@ class Roof:
         shown: dict[tuple[str, str], str] = {}
         for each in items:
             # A server's own URI in the form of another server's is listed with the server's own name.
-            is_kept = each.own not in listed and not each.own.startswith(f"{SCHEME}:")
-            if is_kept and holders is not None:
-                is_kept = holders.of(each.kind, each.own, servers) in (None, each.server)
-            uri = each.own if is_kept else prefixed(each.server, each.own)
+            is_unprefixed = each.own not in listed and not each.own.startswith(f"{SCHEME}:")
+            if is_unprefixed and holders is not None:
+                is_unprefixed = holders.of(each.kind, each.own, servers) in (None, each.server)
+            uri = each.own if is_unprefixed else prefixed(each.server, each.own)
             listed[uri] = each
             shown[each.server, each.own] = uri
         return cls(listed, shown)

@@ -75,7 +75,7 @@ class AccessTokens:
     _seconds: Callable[[], float] = field(repr=False)
     gone: Callable[[frozenset[str]], None] = field(repr=False)
     _keys: dict[str, Any] = field(factory=dict, init=False, repr=False)
-    _said: str = field(default="", init=False, repr=False)
+    _saved: str = field(default="", init=False, repr=False)
     _fetched_at: float = field(default=float("-inf"), init=False)
     _tried_at: float = field(default=float("-inf"), init=False)
     _waiting: Waiting[None] = field(factory=Waiting, init=False, repr=False)
@@ -97,7 +97,7 @@ class AccessTokens:
                 else CredentialHolder(PresentedCredential.OVER, known.holder.name)
             )
         header = _header(token)
-        if header is None or _issuer_said(token) != self.issuer.issuer:
+        if header is None or _unverified_issuer(token) != self.issuer.issuer:
             return WRONG
         key = self._key(header, now)
         if key is not None:
@@ -201,10 +201,10 @@ class AccessTokens:
                 keys[str(each.get("kid", f"#{len(keys)}"))] = key
         if not keys:
             raise BackendError(f"{_shown(url)} has no key that could be used")
-        said = json.dumps(listed, sort_keys=True)
-        if said != self._said:
+        text = json.dumps(listed, sort_keys=True)
+        if text != self._saved:
             self._seen.clear()  # no token of a withdrawn key is valid any more
-            self._said = said
+            self._saved = text
         self._keys, self._fetched_at = keys, self._seconds()
 
     async def _find(self) -> str:
@@ -247,7 +247,7 @@ def _header(token: bytes) -> dict[str, Any] | None:
     return found if is_one and "crit" not in found else None
 
 
-def _issuer_said(token: bytes) -> Any:
+def _unverified_issuer(token: bytes) -> Any:
     # The unverified claims of a token; used only to pass over tokens of other issuers.
     try:
         payload = token.split(b".")[1]
@@ -269,8 +269,8 @@ def _usable(found: Any) -> Any:
         return None
 
 
-def _is_time(said: Any) -> bool:
-    return isinstance(said, int | float) and not isinstance(said, bool) and 0 <= said < 2**53
+def _is_time(claim: Any) -> bool:
+    return isinstance(claim, int | float) and not isinstance(claim, bool) and 0 <= claim < 2**53
 
 
 def _shown(url: str) -> str:

@@ -20,12 +20,12 @@ class DepartedPrincipals(Record):
 
     :ivar issuer: the authorization server whose subjects are admitted; empty for none.
     :param trusts: predicate: clients at an address need no credential.
-    :param kept: returns the stored grants, each with its ``owner``.
+    :param grants: returns the stored grants, each with its ``owner``.
     """
 
     _bearers: CredentialStore
     _trusts: Callable[[str], bool]
-    _kept: Callable[[], Iterable[Mapping[str, Any]]]
+    _grants: Callable[[], Iterable[Mapping[str, Any]]]
     _logins: Callable[[], Logins]
     issuer: str = ""
 
@@ -41,7 +41,7 @@ class DepartedPrincipals(Record):
         self._revoke(self.is_over)
 
     def _revoke(self, is_over: Callable[[str], bool]) -> None:
-        if any(is_over(str(each.get("owner", ""))) for each in self._kept()):
+        if any(is_over(str(each.get("owner", ""))) for each in self._grants()):
             self._logins().leave(is_over)
 
     def is_over(self, principal: str) -> bool:

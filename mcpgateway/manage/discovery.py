@@ -56,8 +56,8 @@ class DiscoveredServer:
     def shown(self) -> dict[str, Any]:
         """Return the outcome as JSON."""
         made = {"name": self.server, "state": self.state, "tools": self.tools, "entries": self.entries}
-        said = {name: words for name, words in (("error", self.error), ("note", self.note)) if words}
-        return {**made, "took_s": round(self.took_s, 3), **said}
+        remarks = {name: words for name, words in (("error", self.error), ("note", self.note)) if words}
+        return {**made, "took_s": round(self.took_s, 3), **remarks}
 
 
 @define(eq=False, repr=False)
@@ -132,7 +132,7 @@ class Discovery:
                     await self._count(visit, method, member, found)
         finally:
             visit.end("all its lists were asked for")
-            if slot is not None and not was_up and not _is_kept(slot):
+            if slot is not None and not was_up and not _stays_up(slot):
                 # the next request starts it again
                 slot.close().addErrback(lambda why: why.trap(GatewayError))
 
@@ -153,7 +153,7 @@ OURSELVES = "local"
 """The principal of these sessions: the gateway's own user."""
 
 
-def _is_kept(slot: Slot) -> bool:
+def _stays_up(slot: Slot) -> bool:
     return (
         bool(slot.is_used or slot.load or slot.is_over)
         or slot.server.lazy.prewarm

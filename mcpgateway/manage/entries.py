@@ -148,9 +148,9 @@ class Entries:
         try:
             self.installing.plans.home_of(name)
         except NotOurs:
-            said = classifying(patch.values, patch.unset)
-            if said is not None and self.classify is not None:
-                file = self.classify(server.title or name, said)
+            classification = classifying(patch.values, patch.unset)
+            if classification is not None and self.classify is not None:
+                file = self.classify(server.title or name, classification)
                 return EntryChange(name, hint=f"its entry is a client's own, so this is said in {file}")
             if patch.disabled is None or patch != Patch(disabled=patch.disabled):
                 raise
@@ -170,9 +170,9 @@ class Entries:
         self.roster.server(name)
         condition.check(self._tag(self.installing.plans.definition_of(name)))
         self.installing.plans.home_of(name)
-        _, kept = self.installing.remove(name)
+        _, copy = self.installing.remove(name)
         again = self.roster.servers().get(name)
-        return kept, _words_of((again,) if again is not None else (), "")
+        return copy, _words_of((again,) if again is not None else (), "")
 
     def _write(self, name: str, edits: tuple[Edit, ...]) -> tuple[ServerSpec, ...]:
         served = self.installing.plans.foresee(name, edits)

@@ -78,8 +78,8 @@ def _answer(ran: Ran) -> Any:
     answer = _read(ran.output)
     if ran.code == 0 and answer is not None:
         return answer
-    said = answer if isinstance(answer, dict) else {}
-    why, hint = said.get("error") or said.get("rolled_back"), said.get("hint")
+    members = answer if isinstance(answer, dict) else {}
+    why, hint = members.get("error") or members.get("rolled_back"), members.get("hint")
     if not isinstance(why, str) or not why:
         why = _last_line(ran)
     raise ClientFilesFailed(why, hint if isinstance(hint, str) else "")

@@ -204,11 +204,11 @@ class Installer:
 
         :raise GatewayError: it cannot be removed; no file was changed.
         """
-        kept = keep(self.plans.home, name, self.plans.definition_of(name, root))
+        copy = keep(self.plans.home, name, self.plans.definition_of(name, root))
         try:
-            return self.change((Remove((name,)),), root), kept
+            return self.change((Remove((name,)),), root), copy
         except GatewayError:
-            os.unlink(kept)
+            os.unlink(copy)
             raise
 
     def _change_own(self, name: str, changes: Sequence[Edit], root: str) -> str:
@@ -235,8 +235,8 @@ def _failed(plan: InstallPlan, report: ValidationReport) -> GatewayError:
             "let its user open that URL in a browser on the gateway's machine, then install it again",
             step.why.data,
         )
-    said = quoted(step.detail, secrets_of(plan.spec.env, plan.spec.command))
+    detail = quoted(step.detail, secrets_of(plan.spec.env, plan.spec.command))
     return BackendError(
-        f"{plan.name} was not installed, and nothing was changed: {step.name}: {said}",
+        f"{plan.name} was not installed, and nothing was changed: {step.name}: {detail}",
         "correct its definition, or what it needs, and install it again",
     )

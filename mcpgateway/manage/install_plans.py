@@ -362,13 +362,13 @@ def _taken(name: str) -> NameTaken:
 
 def words_of(plan: InstallPlan) -> str:
     """Describe a plan in detail, for the user who is asked."""
-    said = plan.definition
+    definition = plan.definition
     lines = []
-    if said.get("command") is not None:
-        command = said["command"]
+    if definition.get("command") is not None:
+        command = definition["command"]
         words = [command] if isinstance(command, str) else list(command)
-        lines.append(f"It would run: {shlex.join([*words, *map(str, said.get('args', ()))])}")
-    rest = {key: each for key, each in said.items() if key not in ("command", "args")}
+        lines.append(f"It would run: {shlex.join([*words, *map(str, definition.get('args', ()))])}")
+    rest = {key: each for key, each in definition.items() if key not in ("command", "args")}
     for key, value in rest.items():
         shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         lines.append(f"{key}: {shown}")

@@ -61,7 +61,7 @@ class Readiness:
         :raise InvalidParams: too many names, or none.
         """
         found = {name: self._judge(name) for name in _checked(names)}
-        return _told(found)
+        return _as_json(found)
 
     async def wait(self, names: Sequence[str], limit_s: float = WAIT_S) -> dict[str, Any]:
         """Start servers, and return their readiness once each has started or failed, or the time is over.
@@ -79,7 +79,7 @@ class Readiness:
             results = await DeferredList(waits, fireOnOneErrback=True, consumeErrors=True)
         finally:
             self._waiting -= 1
-        return _told({name: verdict for name, (_, verdict) in zip(checked, results, strict=True)})
+        return _as_json({name: verdict for name, (_, verdict) in zip(checked, results, strict=True)})
 
     def _judge(self, name: str) -> Verdict:
         if self.is_disabled():
@@ -172,7 +172,7 @@ def _checked(names: Sequence[str]) -> list[str]:
     return chosen
 
 
-def _told(found: dict[str, Verdict]) -> dict[str, Any]:
+def _as_json(found: dict[str, Verdict]) -> dict[str, Any]:
     code = worst(each.code for each in found.values())
     servers = [
         {

@@ -179,7 +179,7 @@ class Toolbox:
         :raise InvalidParams: the part is malformed.
         """
 
-        async def kept(visit: InternalClient) -> Any:
+        async def fetch(visit: InternalClient) -> Any:
             """Request the part."""
             try:
                 return await self._own(visit, "get_result", {**query, "ref": ref})
@@ -188,7 +188,7 @@ class Toolbox:
                 error = NotThere if is_unknown else InvalidParams
                 raise error(why.message, why.hint) from None
 
-        return await self._visit(FULL, caller, LISTING_S, kept)
+        return await self._visit(FULL, caller, LISTING_S, fetch)
 
     async def call(
         self, caller: ToolboxCaller, server: str, tool: str, arguments: Raw, limit_s: float
@@ -306,11 +306,11 @@ class Toolbox:
         """Call one of the gateway's own tools, and return the JSON of its text."""
         params = {"name": f"{OWN}_{tool}", "arguments": arguments}
         result = await visit.ask("tools/call", params, counts=False)
-        value = _said(result)
+        value = _json_of(result)
         if is_error(result):
-            said = value if isinstance(value, dict) else {}
-            message, hint = said.pop("error", f"{tool} has failed"), said.pop("hint", "")
-            raise OwnToolFailed(str(message), in_shell(str(hint)), said or None)
+            members = value if isinstance(value, dict) else {}
+            message, hint = members.pop("error", f"{tool} has failed"), members.pop("hint", "")
+            raise OwnToolFailed(str(message), in_shell(str(hint)), members or None)
         return value
 
     async def _visit(self, spec: ServerSpec, caller: ToolboxCaller, limit_s: float, work: Work[T]) -> T:
@@ -347,7 +347,7 @@ def _members(result: Raw) -> Envelope:
     return peek.members({"result": result}, "result")
 
 
-def _said(result: Raw) -> Any:
+def _json_of(result: Raw) -> Any:
     try:
         content = jsonrpc.read_list(_members(result)["content"], "content")
         text = peek.text(peek.members({"text": content[0]}, "text"), "text", len(bytes(result)))

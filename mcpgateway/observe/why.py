@@ -82,7 +82,7 @@ class Diagnoser:
         question = self.health.question(server)
         # The sign-in address is included for callers that may request this, and in no other answer.
         way = {"login_url": question.url} if question is not None else {}
-        return self._masked(self._told(server, slots)) | way
+        return self._masked(self._described(server, slots)) | way
 
     def _masked(self, found: dict[str, Any]) -> dict[str, Any]:
         return {key: self._redacted(each) for key, each in found.items()}
@@ -129,7 +129,7 @@ class Diagnoser:
             str(each) for each in self.problems() if each.is_error is is_error and _is_about(each, names)
         )
 
-    def _told(self, server: ServerSpec, slots: list[Slot]) -> dict[str, Any]:
+    def _described(self, server: ServerSpec, slots: list[Slot]) -> dict[str, Any]:
         shown = self.health.shown(server, slots)
         charts = self.health.known(server)
         history = self.health.histories.of(server.name)
@@ -219,14 +219,14 @@ class Diagnoser:
         return limiters.told(server) if limiters is not None else {}
 
     def _turns(self, server: ServerSpec) -> ConcurrencyFacts:
-        told = self._concurrency(server)
-        if not told or told["limit"] == "none":
+        concurrency = self._concurrency(server)
+        if not concurrency or concurrency["limit"] == "none":
             return ConcurrencyFacts()
-        oldest = max(told["under_way"], key=lambda each: each["seconds"], default=None)
-        is_found = server.concurrency is None and not told["watched"]
+        oldest = max(concurrency["under_way"], key=lambda each: each["seconds"], default=None)
+        is_found = server.concurrency is None and not concurrency["watched"]
         return ConcurrencyFacts(
-            told["reason"] if is_found else "",
-            told["waiting"],
+            concurrency["reason"] if is_found else "",
+            concurrency["waiting"],
             oldest["tool"] if oldest is not None else "",
             oldest["seconds"] if oldest is not None else 0,
         )

@@ -106,13 +106,13 @@ def without_blocks(result: Raw) -> tuple[Any, list[Raw]]:
         content = jsonrpc.read_list(members["content"], "content")
     except (KeyError, GatewayError):
         return result, []
-    kept: list[Any] = []
+    remaining: list[Any] = []
     apart: list[Raw] = []
     for block in content:
         kind = peek.text(peek.members({"block": block}, "block"), "type")
         if kind in _BLOCKS:
             apart.append(block)
-            kept.append({"type": kind, "_block": len(apart)})
+            remaining.append({"type": kind, "_block": len(apart)})
         else:
-            kept.append(block)
-    return (members | {"content": jsonrpc.raw(kept)}, apart) if apart else (result, [])
+            remaining.append(block)
+    return (members | {"content": jsonrpc.raw(remaining)}, apart) if apart else (result, [])

@@ -136,7 +136,7 @@ class Jobs:
         self._waiting: list[tuple[int, int, Job]] = []
         self._jobs: dict[str, Job] = {}  # unfinished jobs
         self._over: dict[str, JobRecord] = {}  # ended jobs that are not completely in a file
-        self._kept: dict[str, None] | None = (
+        self._names: dict[str, None] | None = (
             None  # ids of all jobs, the oldest first; None until they are read
         )
         self._running = 0
@@ -176,9 +176,9 @@ class Jobs:
         return record
 
     def _all(self) -> dict[str, None]:
-        if self._kept is None:
-            self._kept = dict.fromkeys(sorted(self._store.names()))
-        return self._kept
+        if self._names is None:
+            self._names = dict.fromkeys(sorted(self._store.names()))
+        return self._names
 
     def _make_room(self) -> None:
         names = self._all()
@@ -248,15 +248,15 @@ class Jobs:
         keeping = (
             succeed(True) if known else self._vault.keep(record.ref, record.principal, whole, record.tool)
         )
-        keeping.addCallback(self._is_put_by, record, record.hint)
+        keeping.addCallback(self._original_stored, record, record.hint)
         return True
 
-    def _is_put_by(self, is_kept: Any, record: JobRecord, hint: str) -> None:
-        if is_kept:
+    def _original_stored(self, is_stored: Any, record: JobRecord, hint: str) -> None:
+        if is_stored:
             record.result, record.hint = jsonrpc.NULL, hint
         else:
             record.ref = ""
-        if self._write(record) and is_kept:
+        if self._write(record) and is_stored:
             self._over.pop(record.job, None)
 
     def _write(self, record: JobRecord) -> bool:

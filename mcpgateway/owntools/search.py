@@ -331,8 +331,8 @@ def described(item: Item, identifier: str) -> dict[str, Any]:
         "annotations": item.raw.get("annotations"),
         "tier": tier_of(item),
     }
-    kept = ("outputSchema",)
-    return {name: value for name, value in members.items() if name in kept or value not in (None, "")}
+    always = ("outputSchema",)
+    return {name: value for name, value in members.items() if name in always or value not in (None, "")}
 
 
 @define(eq=False, repr=False)

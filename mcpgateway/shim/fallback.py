@@ -165,7 +165,7 @@ class FallbackProcess:
 
     def run(self) -> int:
         """Relay bytes both ways until the child has ended, and return its exit status."""
-        self._loop.watch(self._from, READ, self._child_said)
+        self._loop.watch(self._from, READ, self._child_readable)
         self._regulate()
         self._look()
         self._loop.run()
@@ -198,7 +198,7 @@ class FallbackProcess:
 
     def relieved(self) -> None:
         """Resume reading from the child, since the client has read its messages."""
-        self._loop.watch(self._from, READ, self._child_said)
+        self._loop.watch(self._from, READ, self._child_readable)
 
     def deserted(self) -> None:
         """End the child, since the client has closed its end."""
@@ -217,9 +217,9 @@ class FallbackProcess:
         if self._is_stdin_over or len(self._pending) > BEHIND_LIMIT:
             self._loop.forget(STDIN)
         else:
-            self._loop.watch(STDIN, READ, self._client_said)
+            self._loop.watch(STDIN, READ, self._client_readable)
 
-    def _client_said(self, mask: int) -> None:
+    def _client_readable(self, mask: int) -> None:
         data = posix.read(STDIN, PIECE)
         self._is_stdin_over = not data
         self._requests.asked(data)
@@ -242,7 +242,7 @@ class FallbackProcess:
 
     # From the child
 
-    def _child_said(self, mask: int) -> None:
+    def _child_readable(self, mask: int) -> None:
         data = posix.read(self._from, PIECE)
         if not data:
             self._loop.forget(self._from)

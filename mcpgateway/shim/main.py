@@ -248,8 +248,8 @@ class Shim:
             )
             fallback.replay_handshake(pipe.hello, pipe.initialized)
             # The repeated handshake may be waiting for the gateway as well.
-            told = pipe.initialized if pipe.hello is not None else None
-            self._client.replaced(fallback, [each for each in lines if each is not told])
+            initialized = pipe.initialized if pipe.hello is not None else None
+            self._client.replaced(fallback, [each for each in lines if each is not initialized])
             self._loop.stop()
 
     def _fallback_ended(self) -> int:

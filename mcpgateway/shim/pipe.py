@@ -400,10 +400,10 @@ class Pipe:
             if self._came:
                 line = bytes(self._came) + line
                 self._came.clear()
-            self._heard(line)
+            self._received(line)
         self._came += data[start:]
 
-    def _heard(self, line: bytes) -> None:
+    def _received(self, line: bytes) -> None:
         self._pause = FIRST_PAUSE_S
         if line.startswith(b"#"):
             word, _, value = line[1:].partition(b" ")

@@ -14,15 +14,17 @@ NAME = "classification.json"
 LIMIT = 1_048_576
 
 
-def classify(home: str, server: str, said: Mapping[str, Any]) -> str:
+def classify(home: str, server: str, changes: Mapping[str, Any]) -> str:
     """Set members of a server's classification, or remove those that are None, and return the path of the file.
 
     :raise ConfigError: the file holds no such mapping, or cannot be read or written.
     """
     path = os.path.join(home, NAME)
     held = _read(path)
-    kept = {key: value for key, value in {**held.get(server, {}), **said}.items() if value is not None}
-    whole = {**held, server: kept} if kept else {key: value for key, value in held.items() if key != server}
+    record = {key: value for key, value in {**held.get(server, {}), **changes}.items() if value is not None}
+    whole = (
+        {**held, server: record} if record else {key: value for key, value in held.items() if key != server}
+    )
     try:
         files.write_atomic(path, (json.dumps(whole, indent=2, ensure_ascii=False) + "\n").encode())
     except OSError as why:

@@ -74,14 +74,14 @@ class ReexecCommand(FrozenRecord, frozen=True):
         :raise OSError: the program cannot be executed.
         """
         _reap(REAP_S)
-        kept = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, FIRST) for each in sockets]
-        for each in kept:
+        copies = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, FIRST) for each in sockets]
+        for each in copies:
             os.set_inheritable(each, True)
         if lock == DESCRIPTOR:
             os.set_inheritable(lock, True)
         elif lock >= 0:
             os.dup2(lock, DESCRIPTOR)
-        environ = {**os.environ, **self.taken, VARIABLE: " ".join(map(str, kept))}
+        environ = {**os.environ, **self.taken, VARIABLE: " ".join(map(str, copies))}
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the new program handles it
         processes.restore_nofile()
         os.execve(self.program, self.argv, environ)  # noqa: S606 - no shell is wanted

@@ -53,29 +53,29 @@ class ResultFiles:
     def _path(self, ref: str) -> str:
         return os.path.join(self._directory, ref + SUFFIX)
 
-    def write(self, kept: ResultRecord, original: bytes) -> int:
+    def write(self, record: ResultRecord, original: bytes) -> int:
         """Write a result, and return the size of its file.
 
         :raise ConfigError: the file cannot be written.
         """
         home_files.make_directory(self._directory)
-        head = msgspec.json.encode({"format": FORMAT, **asdict(kept)})
+        head = msgspec.json.encode({"format": FORMAT, **asdict(record)})
         data = head + b"\n" + zlib.compress(original, LEVEL)
-        home_files.keep(self._path(kept.ref), data, lasting=False)
+        home_files.keep(self._path(record.ref), data, lasting=False)
         return len(data)
 
-    def read(self, kept: ResultRecord) -> bytes:
+    def read(self, record: ResultRecord) -> bytes:
         """Return the whole of a result.
 
         :raise OSError: the file cannot be read, or is not what was written.
         """
         try:
-            data = home_files.read(self._path(kept.ref), FILE_LIMIT)
+            data = home_files.read(self._path(record.ref), FILE_LIMIT)
             inflate = zlib.decompressobj()
-            original = inflate.decompress(data[data.index(b"\n") + 1 :], kept.size + 1)
+            original = inflate.decompress(data[data.index(b"\n") + 1 :], record.size + 1)
         except (ConfigError, ValueError, zlib.error) as why:
             raise OSError(str(why)) from why
-        if len(original) != kept.size or not inflate.eof:
+        if len(original) != record.size or not inflate.eof:
             raise OSError("the file is damaged")
         return original
 
@@ -90,8 +90,8 @@ class ResultFiles:
 
     def found(self) -> list[ResultRecord]:
         """Return the results on the disk, the oldest first; damaged and half-written ones are removed."""
-        kept = [each for each in map(self._head, home_files.names(self._directory)) if each is not None]
-        return sorted(kept, key=lambda each: each.since)
+        records = [each for each in map(self._head, home_files.names(self._directory)) if each is not None]
+        return sorted(records, key=lambda each: each.since)
 
     def _head(self, name: str) -> ResultRecord | None:
         path = os.path.join(self._directory, name)
@@ -102,16 +102,16 @@ class ResultFiles:
             return None
         try:
             with os.fdopen(home_files.open_to_read(path), "rb") as stream:
-                said = msgspec.json.decode(stream.readline(HEAD_LIMIT))
+                members = msgspec.json.decode(stream.readline(HEAD_LIMIT))
                 stored = os.fstat(stream.fileno()).st_size
-            if said.pop("format") > FORMAT:
+            if members.pop("format") > FORMAT:
                 return None  # of a newer gateway, which may come back
-            kept = ResultRecord(**said | {"stored": stored})
-            is_sound = kept.ref + SUFFIX == name and kept.size > 0
+            record = ResultRecord(**members | {"stored": stored})
+            is_sound = record.ref + SUFFIX == name and record.size > 0
         except (ConfigError, OSError, msgspec.MsgspecError, KeyError, TypeError, AttributeError):
             is_sound = False
         if not is_sound:
             with suppress(OSError):
                 os.unlink(path)
             return None
-        return kept
+        return record

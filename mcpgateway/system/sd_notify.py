@@ -81,11 +81,11 @@ class Notify:
     def beat(self, status: str) -> None:
         """Count a heartbeat: notify the watchdog when that is due, and report a status that has changed."""
         self._count += 1
-        said = self._changed(status)
+        changes = self._changed(status)
         if self.beats and self._count % self.beats == 0:
-            said["WATCHDOG"] = "1"
-        if said or self._owed:
-            self._tell(said)
+            changes["WATCHDOG"] = "1"
+        if changes or self._owed:
+            self._tell(changes)
 
     def stopping(self, status: str) -> None:
         """Report that the gateway is about to end."""
@@ -98,11 +98,11 @@ class Notify:
         line = " ".join(status.split()).encode()[:STATUS_BYTES]
         return {"STATUS": line.decode(errors="ignore")}
 
-    def _tell(self, said: dict[str, str]) -> None:
-        if said.keys() & STATES:
+    def _tell(self, changes: dict[str, str]) -> None:
+        if changes.keys() & STATES:
             # Of undelivered states only the last one counts.
             self._owed = {key: value for key, value in self._owed.items() if key == "STATUS"}
-        self._owed |= said
+        self._owed |= changes
         message = "\n".join(f"{key}={value}" for key, value in self._owed.items())
         try:
             self._socket.sendto(message.encode(), self._address)

@@ -490,13 +490,13 @@ def _login(home: str, environ: Mapping[str, str], problems: Problems) -> dict[st
         return own
     path = os.path.join(home, "environment.json")
     try:
-        return _kept_environment(path) or own
+        return _recorded_environment(path) or own
     except ConfigError as why:
         problems.catch(why, path, "it is ignored", is_error=False)
         return own
 
 
-def _kept_environment(path: str) -> dict[str, str]:
+def _recorded_environment(path: str) -> dict[str, str]:
     try:
         document = parse(home_files.read_text(path, FILE_LIMIT), path)
     except FileNotFoundError:
@@ -513,7 +513,7 @@ def keep_login(home: str, environ: Mapping[str, str]) -> list[str]:
     if not environment.is_from_shell(environ):
         return []
     with suppress(ConfigError):
-        if _kept_environment(path) == own:
+        if _recorded_environment(path) == own:
             return []
     try:
         files.make_home(home)

@@ -102,12 +102,12 @@ def read_or_create(path: str) -> str:
     try:
         # Two processes that start at once must not each make their own.
         with files.locked(os.path.dirname(path) or "."):
-            return _kept(path) or _new(path)
+            return _existing(path) or _new(path)
     except (OSError, ValueError) as why:
         raise home_files.refused(path, "used", why) from why
 
 
-def _kept(path: str) -> str | None:
+def _existing(path: str) -> str | None:
     try:
         descriptor = home_files.open_to_read(path)
     except FileNotFoundError:

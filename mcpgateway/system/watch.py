@@ -35,7 +35,7 @@ class FileStamp:
     """The status of a file by which a change is noticed.
 
     :ivar times: the times of the last modification and of the last change of the status, in nanoseconds.
-    :ivar kept: the times as far as they are compared: None for a directory, in which other files may change.
+    :ivar compared_times: the times as far as they are compared: None for a directory, in which other files may change.
     :ivar names: the names in a directory, without hidden files.
     """
 
@@ -43,7 +43,7 @@ class FileStamp:
     inode: int
     times: tuple[int, int] = field(eq=False)
     size: int = 0
-    kept: tuple[int, int] | None = None
+    compared_times: tuple[int, int] | None = None
     names: frozenset[str] | None = field(default=None, repr=False)
 
 
@@ -85,12 +85,12 @@ def inotify(reactor: Any) -> Notifier:
             raise OSError(str(why)) from why
         found.startReading()
 
-        def told(*_: object) -> None:
+        def changed_file(*_: object) -> None:
             happened()
 
         for each in directories:
             try:
-                found.watch(FilePath(each), mask, callbacks=[told])
+                found.watch(FilePath(each), mask, callbacks=[changed_file])
             except _inotify.INotifyError:
                 continue  # it does not exist yet, or there are too many: it is compared every second
         return found.loseConnection
@@ -126,7 +126,7 @@ class FileWatch:
         self._notifier = notifier
         self._tell = changed
         self._seen: dict[str, FileStamp | None] = {}
-        self._told: dict[str, FileStamp | None] = {}
+        self._reported: dict[str, FileStamp | None] = {}
         self._quick: frozenset[str] = frozenset()
         self._directories: list[str] = []
         self._places: dict[str, tuple[int, int] | None] = {}
@@ -152,7 +152,7 @@ class FileWatch:
             )
         former = self._seen
         self._seen = {each: former[each] if each in former else stamp(each) for each in wanted[:PATHS_LIMIT]}
-        self._told = {each: self._told.get(each, self._seen[each]) for each in self._seen}
+        self._reported = {each: self._reported.get(each, self._seen[each]) for each in self._seen}
         self._find_directories()
         self._settle()
         fresh = {path: found for path, found in self._seen.items() if path not in former}
@@ -163,8 +163,8 @@ class FileWatch:
     def changes(self) -> set[str]:
         """Return the files that have changed since the last call; they are not reported again."""
         self._look()
-        found = {path for path, seen in self._seen.items() if seen != self._told[path]}
-        self._told = dict(self._seen)
+        found = {path for path, seen in self._seen.items() if seen != self._reported[path]}
+        self._reported = dict(self._seen)
         self._calm()
         return found
 

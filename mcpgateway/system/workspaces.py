@@ -134,7 +134,7 @@ class ParsedFile(Generic[T]):
     """
 
     _read: Callable[[str], T]
-    _kept: dict[str, tuple[object, T]] = field(factory=dict, repr=False)
+    _cache: dict[str, tuple[object, T]] = field(factory=dict, repr=False)
 
     def get(self, path: str, *, is_trusted: bool = False) -> T:
         """Return the value that `read` makes of a file; the same object until the file changes.
@@ -143,15 +143,15 @@ class ParsedFile(Generic[T]):
         :raise ConfigError: the file leads out of its directory, or belongs to another user; or `read` raises it.
         """
         mark = _mark(path)
-        known = self._kept.get(path)
+        known = self._cache.get(path)
         if known is not None and known[0] == mark:
             return known[1]
         if mark is not None and not is_trusted:
             _check(path)
-        if len(self._kept) >= KEPT:
-            self._kept.clear()
+        if len(self._cache) >= KEPT:
+            self._cache.clear()
         made = self._read(path)
-        self._kept[path] = (mark, made)
+        self._cache[path] = (mark, made)
         return made
 
 

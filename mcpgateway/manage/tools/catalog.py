@@ -44,13 +44,13 @@ class ListCatalog:
         readOnlyHint=True,
     )
 
-    def call(self, request: Request, said: Envelope, access: Access) -> None:
+    def call(self, request: Request, given: Envelope, access: Access) -> None:
         """Answer with the servers that match, best first."""
-        answer_later(request, self._listed(said, access))
+        answer_later(request, self._listed(given, access))
 
-    async def _listed(self, said: Envelope, access: Access) -> dict[str, Any]:
+    async def _listed(self, given: Envelope, access: Access) -> dict[str, Any]:
         made = self._make()
-        query = arguments.text(said, "query", "search", "server")
+        query = arguments.text(given, "query", "search", "server")
         known = read_recipes(package_data.recipes())
         servers = [*made.sight.servers(), *access.specs()]
         found = _ranked(query, known.values()) if query else list(known.values())
@@ -123,10 +123,10 @@ class GetHealth:
         readOnlyHint=True,
     )
 
-    def call(self, request: Request, said: Envelope, access: Access) -> None:
+    def call(self, request: Request, given: Envelope, access: Access) -> None:
         """Answer with a line for each server."""
         made = self._make()
-        name = arguments.text(said, "server")
+        name = arguments.text(given, "server")
         seen = seen_by(access)
         specs = [each for each in seen if name in ("", each.name)]
         if name and not specs:
@@ -173,9 +173,9 @@ class Docs:
         readOnlyHint=True,
     )
 
-    def call(self, request: Request, said: Envelope, access: Access) -> None:
+    def call(self, request: Request, given: Envelope, access: Access) -> None:
         """Answer with the topics and keys that match best."""
-        query = arguments.text(said, "search", "query", "topic")
+        query = arguments.text(given, "search", "query", "topic")
         known = tuple(topics(package_data.topics()))
         if not query:
             answers.text(

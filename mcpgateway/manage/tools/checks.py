@@ -142,8 +142,8 @@ def _check_command(definition: Mapping[str, Any]) -> None:
 
 
 def _check_words(definition: Mapping[str, Any]) -> None:
-    said = definition.get("args")
-    if isinstance(said, list) and MASK in " ".join(map(str, masked(list(map(str, said)), "args"))):
+    words = definition.get("args")
+    if isinstance(words, list) and MASK in " ".join(map(str, masked(list(map(str, words)), "args"))):
         raise InvalidParams(
             "the arguments hold something that looks like a secret",
             "put it into the gateway's own .env, and write ${NAME} in its place",

@@ -95,28 +95,28 @@ class GetServerConfig:
         readOnlyHint=True,
     )
 
-    def call(self, request: Request, said: Envelope, access: Access) -> None:
+    def call(self, request: Request, given: Envelope, access: Access) -> None:
         """Answer with the entry."""
-        answer_later(request, self._shown(said, access))
+        answer_later(request, self._shown(given, access))
 
-    async def _shown(self, said: Envelope, access: Access) -> dict[str, Any]:
-        return entry_of(said, access, self._make())
+    async def _shown(self, given: Envelope, access: Access) -> dict[str, Any]:
+        return entry_of(given, access, self._make())
 
 
-def entry_of(said: Envelope, access: Access, made: Management) -> dict[str, Any]:
+def entry_of(given: Envelope, access: Access, made: Management) -> dict[str, Any]:
     """Return the entry of the server that a call names, without secrets.
 
     :raise InvalidParams: no such server exists.
     """
-    cwd = arguments.text(said, "cwd")
+    cwd = arguments.text(given, "cwd")
     root = made.plans.workspaces.root_of(cwd) if cwd else ""
-    name = arguments.needed(said, "server", "list_servers says which there are")
+    name = arguments.needed(given, "server", "list_servers says which there are")
     own = next((each for each in access.specs() if each.name == name), None)
     root = root or (own.workspace if own is not None else "")
     found = made.plans.definition_of(name, root) if root else None
     spec = next((each for each in seen_by(access) if each.name == name), None)
     if found is None:
-        known_name(said, access)
+        known_name(given, access)
         found = made.plans.definition_of(name)
     shown: dict[str, Any] = {"server": name}
     if spec is not None:
@@ -169,38 +169,38 @@ class ManageConfig:
         destructiveHint=True,
     )
 
-    def call(self, request: Request, said: Envelope, access: Access) -> None:
+    def call(self, request: Request, given: Envelope, access: Access) -> None:
         """Answer with the configuration, or the change."""
-        answer_later(request, self._done(request, said, access))
+        answer_later(request, self._done(request, given, access))
 
-    async def _done(self, request: Request, said: Envelope, access: Access) -> dict[str, Any]:
+    async def _done(self, request: Request, given: Envelope, access: Access) -> dict[str, Any]:
         made = self._make()
-        action = _action(said)
+        action = _action(given)
         if action == "get":
-            return entry_of(said, access, made) if arguments.text(said, "server") else _whole(made, access)
-        place = where(said, made.plans.workspaces)
+            return entry_of(given, access, made) if arguments.text(given, "server") else _whole(made, access)
+        place = where(given, made.plans.workspaces)
         if action == "remove":
             return {
                 "changed": True,
                 "action": action,
-                **await removed(self.name, request, said, access, made),
+                **await removed(self.name, request, given, access, made),
             }
-        name = known_name(said, access, place)
+        name = known_name(given, access, place)
         entry = made.plans.definition_of(name, place.root)
-        change = _change(action, name, entry if isinstance(entry, Mapping) else {}, said, request, made)
+        change = _change(action, name, entry if isinstance(entry, Mapping) else {}, given, request, made)
         words = change.words
         if words and action not in ("enable", "disable"):
-            added = dict.fromkeys(_key_path(said)[:1], True) if action == "set" else {}
+            added = dict.fromkeys(_key_path(given)[:1], True) if action == "set" else {}
             made.installing.check_may_run(
                 access.principal, {**(entry if isinstance(entry, Mapping) else {}), **added}
             )
         if change.edits:
             served = made.plans.foresee(name, change.edits, place.root)  # checked before the user is asked
             if action == "rename" and served:
-                renamed = visible(arguments.text(said, "new_name"))
+                renamed = visible(arguments.text(given, "new_name"))
                 words = f"Call the server {visible(name)} {renamed}?\n{words_of_served(served)}"
         if words:
-            await agreed(request, access, _question(words, place), retry_of(self.name, said))
+            await agreed(request, access, _question(words, place), retry_of(self.name, given))
         file = made.installing.change(change.edits, place.root) if change.edits else ""
         return {
             "changed": bool(file),
@@ -211,8 +211,8 @@ class ManageConfig:
         }
 
 
-def _action(said: Envelope) -> str:
-    found = arguments.needed(said, "action", f"one of {', '.join(ACTIONS)}").lower()
+def _action(given: Envelope) -> str:
+    found = arguments.needed(given, "action", f"one of {', '.join(ACTIONS)}").lower()
     found = SAME.get(found, found)
     if found in ACTIONS:
         return found
@@ -243,21 +243,21 @@ def _question(words: str, place: ChangeTarget) -> str:
 
 
 def _change(
-    action: str, name: str, entry: Mapping[str, Any], said: Envelope, request: Request, made: Management
+    action: str, name: str, entry: Mapping[str, Any], given: Envelope, request: Request, made: Management
 ) -> _Change:
     match action:
         case "enable" | "disable":
             return _switched(name, entry, on=action == "enable")
         case "set":
-            return _set(name, entry, said, request)
+            return _set(name, entry, given, request)
         case "unset":
-            return _unset(name, entry, said)
+            return _unset(name, entry, given)
         case "add_env" | "add_headers":
-            return _added(name, entry, said, request, "env" if action == "add_env" else "headers")
+            return _added(name, entry, given, request, "env" if action == "add_env" else "headers")
         case "remove_env" | "remove_headers":
-            return _taken(name, entry, names(said, "names"), "env" if action == "remove_env" else "headers")
+            return _taken(name, entry, names(given, "names"), "env" if action == "remove_env" else "headers")
         case "rename":
-            new = arguments.needed(said, "new_name", "the name that it is to have")
+            new = arguments.needed(given, "new_name", "the name that it is to have")
             check_name(new)
             if any(each.name == new for each in made.sight.servers()) or new in RESERVED_BEFORE_MCP:
                 raise InvalidParams(f"there is a server {new} already", "pass another name")
@@ -270,45 +270,43 @@ def _switched(name: str, entry: Mapping[str, Any], *, on: bool) -> _Change:
     return _Change(edits, f"Switch the server {visible(name)} on, so that it runs?" if on and edits else "")
 
 
-def _set(name: str, entry: Mapping[str, Any], said: Envelope, request: Request) -> _Change:
-    key_path = _key_path(said)
-    if "value" not in said:
+def _set(name: str, entry: Mapping[str, Any], given: Envelope, request: Request) -> _Change:
+    key_path = _key_path(given)
+    if "value" not in given:
         raise InvalidParams('"value" is missing', "unset takes a key away")
-    value = arguments.value(said, "value")
+    value = arguments.value(given, "value")
     edits = Patch(values={key_path: value}).edits(name, entry)
     check_definition(touched(name, entry, edits), may_hold_secrets=request.is_admin)
     words = ""
     if edits and risky(key_path[:1]):
-        words = (
-            f"Set {visible(dotted(key_path))} of the server {visible(name)} to this?\n{visible(_said(value))}"
-        )
+        words = f"Set {visible(dotted(key_path))} of the server {visible(name)} to this?\n{visible(_value_text(value))}"
     return _Change(edits, words)
 
 
-def _unset(name: str, entry: Mapping[str, Any], said: Envelope) -> _Change:
-    key_path = _key_path(said)
+def _unset(name: str, entry: Mapping[str, Any], given: Envelope) -> _Change:
+    key_path = _key_path(given)
     edits = Patch(unset=(key_path,)).edits(name, entry)
     is_risky = edits and risky(key_path[:1])
     words = f"Take {visible(dotted(key_path))} of the server {visible(name)} away?" if is_risky else ""
     return _Change(edits, words)
 
 
-def _key_path(said: Envelope) -> KeyPath:
-    key_path = key_path_of(arguments.needed(said, "key", EXAMPLE))
+def _key_path(given: Envelope) -> KeyPath:
+    key_path = key_path_of(arguments.needed(given, "key", EXAMPLE))
     if key_path[0] in BY_HAND:
         raise InvalidParams(f"{key_path[0]} can only be set by hand", "write it into the configuration file")
     return key_path
 
 
-def _added(name: str, entry: Mapping[str, Any], said: Envelope, request: Request, key: str) -> _Change:
-    given = texts(said, key)
-    if not given:
+def _added(name: str, entry: Mapping[str, Any], given: Envelope, request: Request, key: str) -> _Change:
+    values = texts(given, key)
+    if not values:
         raise InvalidParams(f'"{key}" is missing', f'such as {{"{key}": {{"NAME": "value"}}}}')
     if not request.is_admin:
-        check_secrets(given)
-    lines = "\n".join(f"{visible(each)}: {visible(value)}" for each, value in given.items())
+        check_secrets(values)
+    lines = "\n".join(f"{visible(each)}: {visible(value)}" for each, value in values.items())
     what = "variables" if key == ENV else "headers"
-    edits = added(name, entry, key, given)
+    edits = added(name, entry, key, values)
     return _Change(edits, f"Give the server {visible(name)} these {what}?\n{lines}" if edits else "")
 
 
@@ -320,7 +318,7 @@ def _taken(name: str, entry: Mapping[str, Any], gone: list[str], key: str) -> _C
     return _Change(edits, words)
 
 
-def _said(value: Any) -> str:
+def _value_text(value: Any) -> str:
     import json
 
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -94,18 +94,18 @@ class InstallServer:
         openWorldHint=True,
     )
 
-    def call(self, request: Request, said: Envelope, access: Access) -> None:
+    def call(self, request: Request, given: Envelope, access: Access) -> None:
         """Answer when the new server's tools are listed, or nothing has changed."""
-        answer_later(request, self._install(request, said, access))
+        answer_later(request, self._install(request, given, access))
 
-    async def _install(self, request: Request, said: Envelope, access: Access) -> dict[str, Any]:
+    async def _install(self, request: Request, given: Envelope, access: Access) -> dict[str, Any]:
         made = self._make()
-        place = where(said, made.plans.workspaces)
-        recipe, definition = self._definition(request, said, made, place)
+        place = where(given, made.plans.workspaces)
+        recipe, definition = self._definition(request, given, made, place)
         made.installing.check_may_run(access.principal, definition)
         plan = made.plans.plan(recipe.name, definition, place.root)
         if not plan.is_there:
-            await agreed(request, access, _question(plan, recipe), retry_of(self.name, said))
+            await agreed(request, access, _question(plan, recipe), retry_of(self.name, given))
         installed = await made.installing.install(plan, lambda spec: _tools(made, access, spec))
         result = {
             "installed": True,
@@ -126,12 +126,12 @@ class InstallServer:
         return result
 
     def _definition(
-        self, request: Request, said: Envelope, made: Management, place: ChangeTarget
+        self, request: Request, given: Envelope, made: Management, place: ChangeTarget
     ) -> tuple[Recipe, dict[str, Any]]:
-        recipe = recipe_of(arguments.value(said, "server"), arguments.text(said, "prefer"))
-        recipe = evolve(recipe, name=arguments.text(said, "name") or recipe.name)
+        recipe = recipe_of(arguments.value(given, "server"), arguments.text(given, "prefer"))
+        recipe = evolve(recipe, name=arguments.text(given, "name") or recipe.name)
         check_name(recipe.name)
-        filling = Filling(_values(said), texts(said, "env"), made.plans.knows(place.root))
+        filling = Filling(_values(given), texts(given, "env"), made.plans.knows(place.root))
         try:
             definition = recipe.entry(filling)
         except MissingVariables as why:
@@ -139,7 +139,7 @@ class InstallServer:
             lines = ", ".join(f"{each.name}=…" for each in why.needs)
             why.hint = f"let its user put this into {file}, and install it again then: {lines}"
             raise
-        more = arguments.value(said, "args")
+        more = arguments.value(given, "args")
         if more:
             if not isinstance(more, list) or "command" not in definition:
                 raise InvalidParams('"args" must be a list of the arguments of a program')
@@ -164,37 +164,37 @@ class RemoveServer:
         idempotentHint=True,
     )
 
-    def call(self, request: Request, said: Envelope, access: Access) -> None:
+    def call(self, request: Request, given: Envelope, access: Access) -> None:
         """Answer when the server is removed."""
-        answer_later(request, self._remove(request, said, access))
+        answer_later(request, self._remove(request, given, access))
 
-    async def _remove(self, request: Request, said: Envelope, access: Access) -> dict[str, Any]:
-        return {"removed": True, **await removed(self.name, request, said, access, self._make())}
+    async def _remove(self, request: Request, given: Envelope, access: Access) -> dict[str, Any]:
+        return {"removed": True, **await removed(self.name, request, given, access, self._make())}
 
 
 async def removed(
-    tool: str, request: Request, said: Envelope, access: Access, made: Management
+    tool: str, request: Request, given: Envelope, access: Access, made: Management
 ) -> dict[str, Any]:
     """Remove a server from the configuration, with the user's consent; return the outcome."""
-    place = where(said, made.plans.workspaces)
-    name = known_name(said, access, place)
+    place = where(given, made.plans.workspaces)
+    name = known_name(given, access, place)
     served = made.plans.foresee(name, (Remove((name,)),), place.root)
     whose = f"the clients that work in {place.root}" if place.root else "all clients of this gateway"
     words = [f"Remove the server {visible(name)} for {visible(whose)}?", "A copy of its entry is kept."]
     if served:
         words.append(words_of_served(served))
-    await agreed(request, access, "\n".join(words), retry_of(tool, said))
-    file, kept = made.installing.remove(name, place.root)
-    hint = f"what it was is kept in {kept}, for its user"
-    return {"server": name, "scope": str(place), "file": file, "kept": kept, "hint": hint}
+    await agreed(request, access, "\n".join(words), retry_of(tool, given))
+    file, copy = made.installing.remove(name, place.root)
+    hint = f"what it was is kept in {copy}, for its user"
+    return {"server": name, "scope": str(place), "file": file, "kept": copy, "hint": hint}
 
 
-def known_name(said: Envelope, access: Access, place: ChangeTarget | None = None) -> str:
+def known_name(given: Envelope, access: Access, place: ChangeTarget | None = None) -> str:
     """Return the name of the server that a call names, which its view shows or its workspace defines.
 
     :raise InvalidParams: no server has that name; the hint has the nearest names.
     """
-    name = arguments.needed(said, "server", "list_all_servers says which there are")
+    name = arguments.needed(given, "server", "list_all_servers says which there are")
     known = [each.name for each in seen_by(access)]
     if name in known or (place is not None and place.root):
         return name
@@ -288,9 +288,9 @@ def _name_of_host(url: str) -> str:
     return name_of(labels[-1]) if labels else "remote"
 
 
-def _values(said: Envelope) -> dict[str, list[str]]:
+def _values(given: Envelope) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for name, value in mapping(said, "values").items():
+    for name, value in mapping(given, "values").items():
         several = value if isinstance(value, list) else [value]
         if not all(isinstance(each, str | int | float) for each in several):
             raise InvalidParams(f'"values.{printable(name)}" must be a string, or a list of strings')
@@ -300,14 +300,14 @@ def _values(said: Envelope) -> dict[str, list[str]]:
 
 def _question(plan: InstallPlan, recipe: Recipe) -> str:
     # The command comes first, and foreign text last: a long description must not hide the command.
-    said = [words_of(plan), f"Install the MCP server {visible(plan.name)}?"]
+    lines = [words_of(plan), f"Install the MCP server {visible(plan.name)}?"]
     if runs_a_shell(plan.definition):
-        said.append("Beware: this program runs whatever its arguments say.")
+        lines.append("Beware: this program runs whatever its arguments say.")
     tale = visible(" ".join(f"{recipe.about} {recipe.quirks}".split()))
     if tale:
         short = tale if len(tale) <= TALE_CHARACTERS else tale[: TALE_CHARACTERS - 1] + "…"
-        said.append(f"Its author says: {short}")
-    return "\n".join(said)
+        lines.append(f"Its author says: {short}")
+    return "\n".join(lines)
 
 
 async def _tools(made: Management, access: Access, spec: ServerSpec) -> Sequence[str]:

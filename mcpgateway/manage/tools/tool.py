@@ -108,12 +108,12 @@ def _failed(why: Failure, request: Request) -> None:
     answers.failed(request, "something went wrong in the gateway; its log says what")
 
 
-def where(said: Envelope, workspaces: InstallWorkspaces) -> ChangeTarget:
+def where(given: Envelope, workspaces: InstallWorkspaces) -> ChangeTarget:
     """Read the target of a call; see Note [Scope is said out loud].
 
     :raise GatewayError: the call has no target, or its directory does not exist.
     """
-    scope, cwd = arguments.text(said, "scope").lower(), arguments.text(said, "cwd")
+    scope, cwd = arguments.text(given, "scope").lower(), arguments.text(given, "cwd")
     if scope == GLOBAL:
         return ChangeTarget()
     if scope not in ("", "workspace", "project"):
@@ -143,26 +143,30 @@ async def agreed(request: Request, access: Access, question: str, retry: str) ->
     if len(question) > QUESTION_CHARACTERS:
         raise Refused("that is too long to be asked about", hint)
     try:
-        said = await access.elicit(request, {"message": question, "requestedSchema": FORM})
+        answer = await access.elicit(request, {"message": question, "requestedSchema": FORM})
     except CallerError as why:
         raise Refused(
             "this needs a yes of the user, and your client cannot ask; nothing was changed", hint
         ) from why
-    content = said.get("content")
-    if said.get("action") != "accept" or not isinstance(content, dict) or content.get("confirm") is not True:
+    content = answer.get("content")
+    if (
+        answer.get("action") != "accept"
+        or not isinstance(content, dict)
+        or content.get("confirm") is not True
+    ):
         raise UserDeclined("the user has not said yes; nothing was changed", "do not ask again unasked")
 
 
-def retry_of(tool: str, said: Envelope) -> str:
+def retry_of(tool: str, given: Envelope) -> str:
     """Return the command with which a human makes the same call."""
-    given = {name: json.loads(bytes(raw)) for name, raw in said.items()}
-    words = ["mcpgateway", "tools", "call", f"gateway_{tool}", "--json-args", json.dumps(given)]
+    decoded = {name: json.loads(bytes(raw)) for name, raw in given.items()}
+    words = ["mcpgateway", "tools", "call", f"gateway_{tool}", "--json-args", json.dumps(decoded)]
     return visible(shlex.join(words))
 
 
-def mapping(said: Envelope, name: str) -> dict[str, Any]:
+def mapping(given: Envelope, name: str) -> dict[str, Any]:
     """Return an argument that is an object, also one in a string, or as a list of ``NAME=value``."""
-    found = arguments.value(said, name)
+    found = arguments.value(given, name)
     if isinstance(found, str) and found.strip():
         found = (
             arguments.value({name: Raw(found.encode())}, name)
@@ -178,18 +182,18 @@ def mapping(said: Envelope, name: str) -> dict[str, Any]:
     return found
 
 
-def texts(said: Envelope, name: str) -> dict[str, str]:
+def texts(given: Envelope, name: str) -> dict[str, str]:
     """Read a mapping whose values are all texts."""
-    found = mapping(said, name)
+    found = mapping(given, name)
     for key, value in found.items():
         if not isinstance(value, str):
             raise InvalidParams(f'"{name}.{key[:40]}" must be a string')
     return found
 
 
-def names(said: Envelope, name: str) -> list[str]:
+def names(given: Envelope, name: str) -> list[str]:
     """Return an argument that is a list of names."""
-    found = arguments.value(said, name)
+    found = arguments.value(given, name)
     if isinstance(found, str):
         found = [each.strip() for each in found.split(",") if each.strip()]
     if not isinstance(found, list) or not all(isinstance(each, str) for each in found) or not found:

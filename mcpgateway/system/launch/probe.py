@@ -14,14 +14,14 @@ MARK = "mcpgateway-probe:"
 
 def main() -> None:
     """Print one line about the arguments, the environment and the runner."""
-    told = {
+    facts = {
         "argv": sys.argv[1:],
         "env": dict(os.environ),
         "executable": sys.executable,
         "kib": runners_kib(),
     }
     # The runner's last output may not end with a line break.
-    sys.stdout.write(f"\n{MARK}{json.dumps(told)}\n")
+    sys.stdout.write(f"\n{MARK}{json.dumps(facts)}\n")
 
 
 def runners_kib() -> int:

@@ -310,7 +310,7 @@ class Resolver:
         if found is None or not found.program:
             return
         wrapped = entry.wrapped
-        question = wrapped.asking() if _is_kept_by_runner(wrapped, found.program) else None
+        question = wrapped.asking() if _is_cached_by_runner(wrapped, found.program) else None
         if question is not None:
             ran = await entry.run(evolve(entry.launch, argv=question), is_idle=True)
             if ran.code != 0:
@@ -340,8 +340,8 @@ def _key(launch: Launch, wrapped: Wrapped) -> str:
     runner = _runner(launch, wrapped)
     if not runner:
         return ""
-    told = json.dumps([wrapped.head, launch.cwd, runner, deciding(launch.env)])
-    return hashlib.sha256(told.encode()).hexdigest()
+    text = json.dumps([wrapped.head, launch.cwd, runner, deciding(launch.env)])
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _runner(launch: Launch, wrapped: Wrapped) -> str:
@@ -390,6 +390,6 @@ def _version(wrapped: Wrapped, program: str) -> str:
     return read(program, wrapped.package.name)
 
 
-def _is_kept_by_runner(wrapped: Wrapped, program: str) -> bool:
+def _is_cached_by_runner(wrapped: Wrapped, program: str) -> bool:
     # npm also finds packages that are installed in the project or globally; they are not npm's to update here.
     return wrapped.wrapper is Wrapper.BUN or NPX_CACHE in program

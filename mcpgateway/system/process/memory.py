@@ -48,8 +48,8 @@ def allocated_bytes() -> int:
         _fields_ = [(name, ctypes.c_size_t) for name in MALLINFO2]
 
     tell.restype = MallocStatistics
-    told = tell()
-    return int(told.uordblks + told.hblkhd)
+    statistics = tell()
+    return int(statistics.uordblks + statistics.hblkhd)
 
 
 def give_back() -> None:
