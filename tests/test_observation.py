@@ -145,7 +145,7 @@ class ObservationTests:
         stage.log.info("{server} is up", event="server.up", server="one", secret_word="x", n=3)
         stage.log.debug("not told", event="answer.stray")
         stage.log.debug("told", event="server.state", server="one")
-        first, second = stage.observation.events.kept
+        first, second = stage.observation.events.entries
         body = json.loads(first.text)
         assert (first.kind, first.server, body["text"], body["n"]) == ("server.up", "one", "one is up", 3)
         assert body["secret_word"] == MASK

@@ -62,7 +62,7 @@ def observed(texts: tuple[str, ...]) -> tuple[str, str]:
             raise ValueError(each)
         except ValueError:
             log.failure("broken")
-    return written.getvalue(), "\n".join(each.text for each in observation.events.kept)
+    return written.getvalue(), "\n".join(each.text for each in observation.events.entries)
 
 
 def log(texts: tuple[str, ...]) -> str:

@@ -54,7 +54,7 @@ class Dump:
     redact: Callable[[str], str] = field(default=str, repr=False)
     control: Callable[[], Mapping[str, int]] = field(default=dict, repr=False)
 
-    def told(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """Return the whole state."""
         found = {
             "gateway": self._gateway(),

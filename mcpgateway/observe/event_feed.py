@@ -30,7 +30,7 @@ class FeedEntry(Struct, frozen=True):
 class Follower(Protocol):
     """A follower of a feed; it is called at once and must not wait."""
 
-    def told(self, entry: FeedEntry) -> None:
+    def added(self, entry: FeedEntry) -> None:
         """Take a new entry."""
 
     def ended(self) -> None:
@@ -40,14 +40,14 @@ class Follower(Protocol):
 class EventHistory(Record):
     """A feed that keeps its latest entries.
 
-    :ivar kept: the latest entries.
+    :ivar entries: the latest entries.
     :param most: number of entries that are kept.
     :param most_chars: length of all kept entries together.
     """
 
     most: int
     most_chars: int
-    kept: deque[FeedEntry] = msgspec.field(default_factory=deque)
+    entries: deque[FeedEntry] = msgspec.field(default_factory=deque)
     _chars: int = 0
     _followers: list[Follower] = msgspec.field(default_factory=list)
 
@@ -58,19 +58,19 @@ class EventHistory(Record):
 
     def keep(self, entry: FeedEntry) -> None:
         """Keep an entry in place of the oldest."""
-        self.kept.append(entry)
+        self.entries.append(entry)
         self._chars += len(entry.text)
-        while len(self.kept) > self.most or (self._chars > self.most_chars and len(self.kept) > 1):
-            self._chars -= len(self.kept.popleft().text)
+        while len(self.entries) > self.most or (self._chars > self.most_chars and len(self.entries) > 1):
+            self._chars -= len(self.entries.popleft().text)
 
     def tell(self, entry: FeedEntry) -> None:
         """Pass an entry to the followers."""
         for each in tuple(self._followers):
-            each.told(entry)
+            each.added(entry)
 
     def after(self, identifier: str) -> Iterator[FeedEntry]:
         """Yield the kept entries after the one of that identifier."""
-        return (each for each in tuple(self.kept) if each.identifier > identifier)
+        return (each for each in tuple(self.entries) if each.identifier > identifier)
 
     def follow(self, follower: Follower) -> Callable[[], None]:
         """Pass every entry to a follower from now on; return a function that ends that."""

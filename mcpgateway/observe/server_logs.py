@@ -184,7 +184,7 @@ class ServerLog:
         written = (
             FeedEntry(line.partition(" ")[0], line, server=self.server) for line in self._file.tail(HISTORY)
         )
-        found = sorted((*written, *self._chronicle.kept), key=lambda each: each.identifier)
+        found = sorted((*written, *self._chronicle.entries), key=lambda each: each.identifier)
         found = [each for each in found if each.identifier > after]
         return found[-number:] if number else []
 

@@ -44,7 +44,7 @@ def told(gateway: MemoryGateway, **more: Any) -> dict[str, Any]:
         lambda: gateway.factory.connections,
         **more,
     )
-    found: dict[str, Any] = json.loads(json.dumps(made.told()))
+    found: dict[str, Any] = json.loads(json.dumps(made.state()))
     return found
 
 

@@ -45,7 +45,7 @@ class Follower:
         self.heard: list[str] = []
         self.has_ended = False
 
-    def told(self, entry: FeedEntry) -> None:
+    def added(self, entry: FeedEntry) -> None:
         """Another."""
         self.heard.append(entry.text)
 

@@ -75,7 +75,7 @@ class StreamReader:
         self._known = None
         self._waiting.clear()
 
-    def told(self, entry: FeedEntry) -> None:
+    def added(self, entry: FeedEntry) -> None:
         """Take a new event."""
         if self._is_last or not self._wants(entry):
             return

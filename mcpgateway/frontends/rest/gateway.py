@@ -45,7 +45,7 @@ class GatewayRoutes:
 
     async def dump(self, _: OperationRequest) -> Any:
         """Return the state of the gateway."""
-        return self._dump.told()
+        return self._dump.state()
 
     async def shutdown(self, _: OperationRequest) -> Any:
         """Shut the gateway down."""

@@ -78,7 +78,7 @@ class Stage:
         """Begin to read."""
         follow = self.chronicle.follow if follows else None
         return ensureDeferred(
-            self.readers.serve(line, caller, lambda: list(self.chronicle.kept), follow, wants)
+            self.readers.serve(line, caller, lambda: list(self.chronicle.entries), follow, wants)
         )
 
 
@@ -199,8 +199,8 @@ class ChronicleTests:
         chronicle = EventHistory(10, 100)
         for number in range(50):
             chronicle.add(entry(number))
-        assert [each.identifier for each in chronicle.kept] == [f"{number:06}" for number in range(40, 50)]
+        assert [each.identifier for each in chronicle.entries] == [f"{number:06}" for number in range(40, 50)]
         chronicle.add(FeedEntry("000050", "x" * 95))
-        assert len(chronicle.kept) == 1
+        assert len(chronicle.entries) == 1
         chronicle.add(FeedEntry("000051", "x" * 1000))
         assert [each.identifier for each in chronicle.after("000049")] == ["000051"]
