@@ -53,7 +53,7 @@ def options_of(launch: Launch) -> list[str]:
 
 
 class CommandTests:
-    """What stands on the command line."""
+    """The words of the command line."""
 
     def test_all_of_it(self, engine: str) -> None:
         """The container is attached, removed, reaped, named and labelled; image and command come last."""
@@ -80,14 +80,14 @@ class CommandTests:
         ],
     )
     def test_options(self, engine: str, written: list[str], kept: list[str]) -> None:
-        """What was written is kept, but for what is ours to decide and for the values of variables."""
+        """The options of an entry are kept, but for those that are ours to decide and for the values of variables."""
         made = run(engine, *written)
         assert [each for each in options_of(made) if each != "--env"] == kept
         for name in set(kept) & set("BCD"):
             assert made.env[name] == "secret"
 
     def test_no_init(self, engine: str) -> None:
-        """Whoever wants no init gets none."""
+        """An entry that wants no init gets none."""
         assert "--init" not in run(engine, "--init=false").argv
 
     def test_variables(self, engine: str) -> None:
@@ -118,7 +118,7 @@ class CommandTests:
 
 
 class PrepareTests:
-    """What is done before."""
+    """Preparations before a container is run."""
 
     def test_no_engine(self, tmp_path: Path) -> None:
         """Where nothing can be prepared, the launch itself has to say so."""

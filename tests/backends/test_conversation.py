@@ -101,7 +101,7 @@ class TakingBackTests:
 
 
 class SendingTests:
-    """What is kept of a request."""
+    """The part of a request that is kept."""
 
     def test_sent(self) -> None:
         """Once a request is sent, its parameters are not kept beside the number it waits under."""
@@ -135,7 +135,7 @@ class WindowTests:
         assert talk.conversation.load == 0
 
     def test_taken_back(self) -> None:
-        """What is taken back before it was sent never reaches the child."""
+        """A request that is taken back before it was sent never reaches the child."""
         talk = Talk()
         calls = [talk.call("a", str(number)) for number in range(WINDOW + 2)]
         assert talk.conversation.cancel(calls[WINDOW], "not needed")
@@ -153,7 +153,7 @@ class WindowTests:
         assert methods.count("tools/call") == WINDOW + 1
 
     def test_urgent(self) -> None:
-        """What ends or tells of that which fills a window does not wait for it."""
+        """A request that ends the calls of a full window, or reports on them, does not wait for it."""
         talk = Talk()
         for number in range(WINDOW + 1):
             talk.call("a", str(number))
@@ -170,7 +170,7 @@ class WindowTests:
         assert talk.conversation.load == 0
 
     def test_own_questions(self) -> None:
-        """What the gateway itself asks has no window."""
+        """A request of the gateway itself has no window."""
         talk = Talk()
         for _ in range(2 * WINDOW):
             talk.conversation.ask("ping", {})
@@ -199,7 +199,7 @@ class WindowTests:
 
 
 class QuestionTests:
-    """What the child asks itself."""
+    """Questions of the child."""
 
     def test_until_it_is_answered(self) -> None:
         """A question is open until it is answered, refused or taken back."""

@@ -62,7 +62,9 @@ class SpeakingTests:
     """A session."""
 
     def test_session(self) -> None:
-        """Nothing is asked before the first word, which waits for the endpoint; answers come on the stream."""
+        """The backend sends nothing before the first message, which waits for the endpoint; answers come on
+        the stream.
+        """
         old = Old(headers={"Authorization": "Bearer token"})
         assert old.net.dialled == []
         old.met()
@@ -134,7 +136,7 @@ class SpeakingTests:
         ],
     )
     def test_an_answer_that_is_too_long(self, answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It fails its own call, and the calls of others go on."""
+        """An answer that is too long fails its own call, and the calls of others go on."""
         monkeypatch.setattr(event_stream, "EVENT_LIMIT", 10_000)
         old = Old().met()
         long, other = old.begin(), old.begin()
@@ -157,7 +159,7 @@ class SpeakingTests:
         assert "an event has more than" in old.end
 
     def test_modern(self) -> None:
-        """It has no revision of the modern era, and nobody has to be asked for that."""
+        """The transport has no revision of the modern era, and the server need not be asked for that."""
         old = Old(era=Era.MODERN)
         greeting = old.meet()
         greeting.addErrback(old.found.append)
@@ -167,7 +169,7 @@ class SpeakingTests:
 
 
 class LossTests:
-    """What goes wrong."""
+    """Losses of streams, sessions and requests."""
 
     @pytest.mark.parametrize("is_cut", [False, True])
     def test_stream_lost(self, *, is_cut: bool) -> None:
@@ -223,7 +225,7 @@ class LossTests:
         assert isinstance(old.ends[0].error, NeedsAuthorization) is (status == 401)
 
     def test_unreachable(self) -> None:
-        """Nobody at the address is said as such."""
+        """An address where no server listens is called unreachable."""
         old = Old()
         old.net.servers.clear()
         old.met()

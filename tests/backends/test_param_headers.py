@@ -53,7 +53,7 @@ def listed(asked: Request) -> None:
 
 
 class HeaderTests:
-    """What is said twice."""
+    """Headers that repeat the body."""
 
     def test_every_request(self) -> None:
         """Revision and method are in headers; there is no session, and no standing stream."""
@@ -68,7 +68,7 @@ class HeaderTests:
         assert "mcp-session-id" not in far.begin("tools/list").headers
 
     def test_names(self) -> None:
-        """What a request is about is named, coded where it has to be."""
+        """The subject of a request is named, coded where it has to be."""
         far = modern_far()
         assert far.begin("tools/call", name="add").headers["mcp-name"] == "add"
         assert far.begin("prompts/get", name="é").headers["mcp-name"] == "=?base64?w6k=?="
@@ -101,7 +101,7 @@ class HeaderTests:
         )
     )
     def test_agreement(self, arguments: dict[str, Any]) -> None:
-        """What one half writes the other half finds in order, whatever the arguments are."""
+        """The headers that one half writes are in order for the other half, whatever the arguments are."""
         params = param_headers.annotated(jsonrpc.raw(TOOLS[0]["inputSchema"]))
         try:
             raw = jsonrpc.raw(arguments)

@@ -97,7 +97,7 @@ class RelayTests:
 
     @pytest.mark.parametrize("path", [b"../x", b"%2e%2e/x", b"//10.0.0.3/x"])
     def test_elsewhere(self, path: bytes) -> None:
-        """Nothing is sent of what would lead elsewhere."""
+        """A path that leads elsewhere is not sent."""
         asking = Asking()
         assert isinstance(asking.ask(spec(), path=path)[0], InvalidParams)
         assert asking.net.dialled == []
@@ -121,7 +121,7 @@ class RelayTests:
         assert isinstance(Asking().ask(spec(rest_url="http://10.0.0.1:81"))[0], Unreachable)
 
     def test_too_late(self) -> None:
-        """It has so long to answer, and no connection is left behind."""
+        """The service has so long to answer, and no connection is left behind."""
         asking = Asking()
         found = asking.ask(spec())
         asking.service.last.begin()
@@ -151,5 +151,5 @@ class RelayTests:
         assert (found[0].status, found[0].body, found[0].headers["Etag"]) == (200, b"", "x")
 
     def test_methods(self) -> None:
-        """What opens a tunnel is none of the methods."""
+        """A method that opens a tunnel is none of those passed on."""
         assert isinstance(Asking().ask(spec(), "CONNECT")[0], InvalidParams)

@@ -81,7 +81,7 @@ class HandshakeTests:
     """How a session begins."""
 
     def test_handshake(self) -> None:
-        """Nothing is sent before the first word; the session and the revision go with everything that follows it."""
+        """The backend sends nothing before the first message; session and revision go with all that follow it."""
         far = Far(headers={"Authorization": "Bearer token"})
         assert far.net.dialled == []
         assert far.backend.pid == 0
@@ -124,7 +124,7 @@ class HandshakeTests:
         assert far.begin().headers["mcp-session-id"] == SESSION
 
     def test_requests_wait_for_the_handshake(self) -> None:
-        """Nothing overtakes the word that the handshake is over."""
+        """Requests do not overtake the notification that the handshake is over."""
         far = Far().answers("notifications/initialized", None).met()
         far.send("tools/list")
         far.send("tools/call")
@@ -183,14 +183,14 @@ class HandshakeTests:
         assert "not you" in str(far.found[0].value)
 
     def test_unreachable(self) -> None:
-        """Nobody at the address is said with host and port, and no more of the URL."""
+        """An unreachable address is named with host and port, and no more of the URL."""
         far = Far(url="http://10.0.0.1:81/mcp?key=secret").met()
         assert far.end == "no connection to 10.0.0.1:81: connection refused"
         assert far.ends[0].is_unreachable
 
     @pytest.mark.parametrize("url", ["ftp://h/", "http://u:secret@h/", "http://h:x/"])
     def test_bad_url(self, url: str) -> None:
-        """What leads nowhere is not even tried."""
+        """A URL that leads nowhere is not even tried."""
         with pytest.raises(LaunchFailed) as caught:
             Far(url=url)
         assert "secret" not in str(caught.value)
@@ -229,7 +229,7 @@ class HandshakeTests:
 
 
 class AnswerTests:
-    """What comes back for a request."""
+    """Messages that come back for a request."""
 
     def test_json(self) -> None:
         """One object, or one among others in an array, with or without line breaks."""
@@ -248,7 +248,7 @@ class AnswerTests:
         assert far.heard == [("notifications/message", {"data": 1})]
 
     def test_stream(self) -> None:
-        """What comes before the answer is heard before it, in its order; the stream is read to its end."""
+        """Messages before the answer are heard before it, in their order; the stream is read to its end."""
         far = Far().met()
         asked = far.begin()
         asked.begin()
@@ -264,7 +264,7 @@ class AnswerTests:
         assert len(far.server.wires) == 1
 
     def test_question(self) -> None:
-        """What the server asks on a request's stream is answered with a POST of its own."""
+        """A question of the server on a request's stream is answered with a POST of its own."""
         far = Far().met()
         asked = far.begin()
         asked.begin()
@@ -318,11 +318,11 @@ class AnswerTests:
         assert far.found == [{"code": -32700, "message": "no"}]
 
     def test_compressed(self) -> None:
-        """Nothing asks for compression, so that what comes can be read."""
+        """The backend asks for answers without compression, so that it can read them."""
         assert Far().met().server.last.headers["accept-encoding"] == "identity"
 
     def test_compressed_all_the_same(self) -> None:
-        """What comes compressed is said to be that."""
+        """A compressed answer is an error that says so."""
         far = Far().met()
         far.begin().reply(200, b"\x1f\x8b", Content_Type="application/json", Content_Encoding="gzip")
         assert "compressed" in far.found[0]["message"]
@@ -346,7 +346,7 @@ class TraceTests:
 
     @pytest.mark.parametrize("era", list(Era))
     def test_headers(self, era: Era) -> None:
-        """What the body says of a trace is said in the headers too, of that request and of no other."""
+        """The trace in a request's body stands in its headers too, and in those of no other."""
         far = Far(era=era)
         if era is Era.LEGACY:
             far.met()
@@ -463,7 +463,7 @@ class LossTests:
         assert far.ends == []
 
     def test_forgotten_by_notification(self) -> None:
-        """It is noticed with whatever is sent."""
+        """A lost session is noticed with whatever message is sent."""
         far = Far().met()
         far.backend.write(b'{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}\n')
         far.server.last.reply(404)
@@ -501,7 +501,7 @@ class StandingTests:
         return far, far.server.last
 
     def test_heard(self) -> None:
-        """What is said on it is heard, and questions are answered."""
+        """Messages on the standing stream are heard, and questions are answered."""
         far, stream = self.open()
         stream.event({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
         stream.event({"jsonrpc": "2.0", "id": 1, "method": "roots/list"})
@@ -598,7 +598,7 @@ class LimitTests:
         assert len(far.found) == AT_ONCE + 3
 
     def test_queue(self) -> None:
-        """What waits is bounded."""
+        """The queue of waiting requests is bounded."""
         far = Far().met()
         for _ in range(AT_ONCE):
             far.send()

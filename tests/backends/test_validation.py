@@ -27,7 +27,7 @@ class FetchingLauncher(MemoryLauncher):
         return done
 
     def fetched(self) -> None:
-        """It is there."""
+        """The oldest program that is being fetched is there."""
         launch, done = self.fetching.pop()
         done.callback(evolve(launch, argv=("/cache/x",)))
 
@@ -73,7 +73,7 @@ class ConnectingTests:
         assert "refused" in trial.reports[0].steps[0].detail
 
     def test_one_that_does_not_leave(self) -> None:
-        """It does not wait longer than that for the first child to end, either."""
+        """The trial does not wait longer than that for the first child to end, either."""
         trial = Trial(MemoryLauncher(hello=None)).begin()
         trial.launcher.children[0].lingers = Deferred()
         refuse(trial.launcher)
@@ -125,7 +125,7 @@ class FetchingTests:
         assert trial.told()[0][0] == "connect"
 
     def test_too_long(self) -> None:
-        """It may take no longer than all of it."""
+        """The fetching may take no longer than the whole trial."""
         trial = Trial(FetchingLauncher(hello=GOOD)).begin()
         trial.clock.advance(30.1)
         assert trial.told() == [("fetch", False, TIMED_OUT)]

@@ -38,7 +38,7 @@ class Asking:
 
 
 class Body:
-    """What comes of a body."""
+    """The parts of a body, and its end."""
 
     def __init__(self, stream: WebStream) -> None:
         self.parts: list[bytes] = []
@@ -53,7 +53,7 @@ class Body:
 
 
 def outcome(sent: Deferred[Any]) -> list[Any]:
-    """What has come, or what went wrong."""
+    """The result of a request, or its error."""
     found: list[Any] = []
     sent.addCallbacks(found.append, lambda why: found.append(why.value))
     return found
@@ -142,7 +142,7 @@ class RequestTests:
         ],
     )
     def test_nonsense(self, answer: bytes) -> None:
-        """What is not HTTP, or could be read in two ways, ends the connection."""
+        """An answer that is not HTTP, or could be read in two ways, ends the connection."""
         asking = Asking()
         found = asking.request()
         asking.server.last.wire.say(answer)
@@ -158,7 +158,7 @@ class RequestTests:
         ],
     )
     def test_endless_head(self, endless: bytes) -> None:
-        """What is no body is bounded: heads, the extensions of chunks, trailers."""
+        """Every part of an answer beside its body is bounded: heads, the extensions of chunks, trailers."""
         asking = Asking()
         found = asking.request()
         wire = asking.server.last.wire
@@ -193,7 +193,7 @@ class RequestTests:
             assert asking.server.requests == []
 
     def test_cancelled(self) -> None:
-        """Whoever gives up drops the connection."""
+        """A caller that gives up drops the connection."""
         asking = Asking()
         sent = asking.web.open("POST", URL, {})
         found = outcome(sent)
@@ -202,7 +202,7 @@ class RequestTests:
         assert asking.server.wires[0].is_aborted
 
     def test_unreachable(self) -> None:
-        """Nobody there is told as such."""
+        """An address where no server listens is called unreachable."""
         found = Asking().request(url="http://10.0.0.1:81/mcp?key=secret")
         assert isinstance(found[0], Unreachable)
         assert str(found[0]) == "no connection to 10.0.0.1:81: connection refused"
@@ -212,7 +212,7 @@ class StreamTests:
     """A body that comes bit by bit."""
 
     def test_bit_by_bit(self) -> None:
-        """What comes is handed on at once."""
+        """A part of the body is handed on as soon as it comes."""
         asking = Asking()
         found = asking.opened()
         asked = asking.server.last
@@ -225,7 +225,7 @@ class StreamTests:
         assert body.ends == [None]
 
     def test_late_taker(self) -> None:
-        """What comes before somebody takes it is kept, and the sender waits."""
+        """The parts that come before a taker are kept, and the sender waits."""
         asking = Asking()
         found = asking.opened()
         asked = asking.server.last
@@ -253,7 +253,7 @@ class StreamTests:
         assert body.parts == [b"data: a\n\n"]
 
     def test_abort(self) -> None:
-        """Whoever has dropped a stream hears no more of it."""
+        """A caller that has dropped a stream hears no more of it."""
         asking = Asking()
         found = asking.opened()
         asked = asking.server.last
@@ -332,7 +332,7 @@ class KeepingTests:
         assert asking.server.wires[0].disconnecting
 
     def test_unasked(self) -> None:
-        """What comes without a request ends the connection."""
+        """An answer without a request ends the connection."""
         asking = Asking()
         asking.request()
         asking.server.last.reply()
@@ -382,7 +382,7 @@ class RedirectTests:
         assert found[0].status == 307
 
     def test_other_origin(self) -> None:
-        """Nothing is sent to another origin, and the error says which it was."""
+        """A redirect to another origin is not followed, and the error says which it was."""
         asking = Asking()
         other = asking.net.serve(81)
         found = asking.opened(follows=True)
@@ -404,7 +404,7 @@ class HeaderTests:
     """Headers that a user sets."""
 
     def test_given(self) -> None:
-        """They go along with the gateway's own name."""
+        """The user's headers go along with the gateway's own name."""
         checked = check_headers({"Authorization": "Bearer x"})
         assert checked["Authorization"] == "Bearer x"
         assert checked["User-Agent"].startswith("mcpgateway/")
@@ -413,7 +413,7 @@ class HeaderTests:
         "name", ["Host", "content-length", "Transfer-Encoding", "Connection", "Upgrade", "A B", "", "A:"]
     )
     def test_ours(self, name: str) -> None:
-        """What would make another request of it cannot be set."""
+        """A header that would turn the request into another cannot be set."""
         with pytest.raises(BackendError):
             check_headers({name: "secret"})
 
@@ -425,7 +425,7 @@ class HeaderTests:
 
 
 class RoomTests:
-    """What has come of many large answers at once."""
+    """The memory that many large answers take at once."""
 
     HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 20000000\r\n\r\n"
 
@@ -451,7 +451,7 @@ class RoomTests:
         assert small[0].body == b"hello"
 
     def test_given_back(self) -> None:
-        """What was counted is counted no more once an answer is whole, broken or given up."""
+        """The memory of an answer is counted no more once it is whole, broken or given up."""
         asking = Asking()
         whole = asking.request()
         asking.server.last.wire.say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")

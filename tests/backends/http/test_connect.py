@@ -97,14 +97,14 @@ class RaceTests:
         assert str(found[0]) == "the host name h is not known"
 
     def test_localhost(self) -> None:
-        """It is this machine in both families, whatever a resolver would say."""
+        """The name localhost is this machine in both families, whatever a resolver would say."""
         dialling = Dialling()
         dialling.net.serve(80, "::1")
         assert isinstance(dialling.dial("http://localhost/")[0], Plain)
         assert dialling.net.dialled == [("127.0.0.1", 80), ("::1", 80)]
 
     def test_called_off(self) -> None:
-        """Whoever gives up leaves nothing behind."""
+        """A caller that gives up leaves no connection and no timer behind."""
         dialling = Dialling()
         dialling.net.names["h"] = ["10.0.0.1", "10.0.0.2"]
         dialling.net.silent |= {"10.0.0.1", "10.0.0.2"}
@@ -177,7 +177,7 @@ class JudgementTests:
         assert isinstance(dialling.dial("http://127.0.0.1:81/", "http://localhost:80/")[0], Plain)
 
     def test_configured(self) -> None:
-        """What the user has named is not judged."""
+        """A place that the user has named is not judged."""
         dialling = Dialling()
         dialling.net.serve(80, "169.254.169.254")
         assert isinstance(dialling.dial("http://169.254.169.254/")[0], Plain)

@@ -19,7 +19,7 @@ VICTIM = "http://127.0.0.1:9200/delete-everything"
 
 
 def described(issuer: str, **more: str) -> dict[str, Any]:
-    """What an authorization server says of itself."""
+    """The metadata of an authorization server."""
     return {
         "issuer": issuer,
         "authorization_endpoint": f"{issuer}/authorize",
@@ -66,10 +66,10 @@ class World:
 
 
 class NearTests:
-    """It is on this machine, and so is what it names."""
+    """A server on this machine has its authorization server here, and the endpoints of that are here, too."""
 
     def test_metadata(self) -> None:
-        """What a refusal names elsewhere is not asked; the usual places are."""
+        """A place elsewhere that a refusal names is not asked; the usual places are."""
         world = World(OTHER_ISSUER)
         assert world.find(VICTIM).server.token_endpoint == f"{OTHER_ISSUER}/token"
         assert world.victim.requests == []

@@ -36,7 +36,7 @@ def target(made: RestTool, **arguments: Any) -> str:
 
 
 class RequestTests:
-    """What is sent."""
+    """Requests that are made of calls."""
 
     @pytest.mark.parametrize(
         ("place", "value", "query"),
@@ -210,7 +210,7 @@ class RequestTests:
 
     @pytest.mark.parametrize("value", ["a", "é", 7, ["AA==", "?"]])
     def test_no_base64(self, value: Any) -> None:
-        """What is no base64 is not sent."""
+        """An argument that is no base64 is not sent."""
         made = RestTool("t", "PUT", "/x", places={"b": "whole-body-base64"}, media="image/png")
         with pytest.raises(InvalidParams, match="Argument b must be base64"):
             request_of(made, BASE, {}, {"b": value})
@@ -240,11 +240,11 @@ class RequestTests:
         "schema", [{"properties": 7}, {"type": "moon"}, {"properties": {"a": {"pattern": "("}}}]
     )
     def test_broken_schemas(self, schema: dict[str, Any]) -> None:
-        """What a schema says that nobody understands keeps no call from its service."""
+        """A schema that cannot be understood keeps no call from its service."""
         assert target(RestTool("t", "GET", "/x", schema=schema), a="1") == "/x?a=1"
 
     def test_missing(self) -> None:
-        """What is required and missing is named."""
+        """A required argument that is missing is named."""
         made = RestTool("t", "GET", "/x", schema={"required": ["a", "b"]})
         with pytest.raises(InvalidParams, match="Missing argument: a, b"):
             target(made)
@@ -283,7 +283,7 @@ class RequestTests:
 
 
 class ResultTests:
-    """What an answer comes to."""
+    """Results that are made of answers."""
 
     def result(self, kind: str, body: bytes, status: int = 200) -> dict[str, Any]:
         """The result of an answer."""
@@ -316,7 +316,7 @@ class ResultTests:
 
     @pytest.mark.parametrize("status", [401, 403, 404])
     def test_wants(self, status: int) -> None:
-        """Who lacks a credential is told which one the service wants."""
+        """A caller that lacks a credential is told which one the service wants."""
         found = result_of(RestTool("t", "GET", "/x", wants="the header X-Key"), f"{BASE}/x", status, {}, b"")
         assert found["isError"] is True
         assert ("the header X-Key" in found["content"][0]["text"]) is (status != 404)

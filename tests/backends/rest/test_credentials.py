@@ -41,7 +41,7 @@ def described(operation: Any, **more: Any) -> Described:
 
 
 def given(values: dict[str, str], operation: Any, **more: Any) -> RequestCredentials:
-    """What goes along with the requests of that operation."""
+    """The credentials that go along with the requests of that operation."""
     service = described(operation, **more)
     return Credentials.of(service.schemes, values).for_tool(service.tools[0])
 
@@ -115,7 +115,7 @@ def test_without_a_description() -> None:
 
 
 def test_arguments_replace_none() -> None:
-    """What a model says never stands in the place of a credential, nor beside it."""
+    """An argument of a model never stands in the place of a credential, nor beside it."""
     tool = RestTool(
         "t", "GET", "/x", places={"key": "query", "sid": "cookie", "h": "header:X-Key", "q": "query"}
     )

@@ -31,7 +31,7 @@ class PlacesTests:
 
 
 class BaseTests:
-    """What paths are below."""
+    """The base of a service's paths."""
 
     @pytest.mark.parametrize(
         ("base", "named", "paths", "found"),

@@ -30,7 +30,7 @@ def tool(base: str = "") -> RestTool:
     ],
 )
 def test_its_own_server(rest: Rest, base: str, placed_at: str) -> None:
-    """It may be relative to the description, and moves along where the service is not where it is described."""
+    """An operation's server may be relative to the description, and moves along where the service is elsewhere."""
     assert placed(tool(base), rest, "https://api.example/v1").base == placed_at
 
 
