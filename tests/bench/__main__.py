@@ -88,7 +88,7 @@ def chosen(only: str) -> list[Program]:
 
 
 def empty_results(tools: Tools) -> Results:
-    """What the report says about the circumstances."""
+    """The report before any measurement, with its circumstances."""
     load_by = "wrk" if tools.wrk else "the driver (install wrk for a lighter load: apt-get install wrk)"
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     return Results(time.strftime("%Y-%m-%d %H:%M"), machine, load_by)

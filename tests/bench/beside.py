@@ -48,7 +48,7 @@ WEB = Program("twistd-web", _twistd_web, is_floor=True)
 
 @frozen
 class Floor:
-    """What both are held beside.
+    """The floor that both are held beside.
 
     :ivar wanted: how many times as much is the target.
     """

@@ -1,4 +1,4 @@
-"""What the gateway is for: many sessions with the same real servers, each starting its own or all sharing one set.
+"""The purpose of the gateway: many sessions with the same real servers, each starting its own or all sharing one set.
 
 The servers are started as people configure them, by ``npx`` and ``uvx``.
 """
@@ -72,7 +72,7 @@ def launchers() -> str:
 
 
 def variables() -> dict[str, str]:
-    """What both ways give the servers: packages are downloaded once, and found there ever after."""
+    """The variables that the servers get in both ways: packages are downloaded once, and found there ever after."""
     return {
         "PATH": f"{launchers()}:{os.environ.get('PATH', os.defpath)}",
         "npm_config_cache": str(CACHE / "npm-cache"),

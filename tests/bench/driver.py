@@ -38,7 +38,7 @@ SCANNED_FROM = 20_000  # larger texts are counted, not parsed: the client must n
 
 @frozen
 class Load:
-    """What to send.
+    """The calls to send.
 
     :ivar is_modern: ask as a client of 2026-07-28, which has no sessions; each of them is a client then.
     :ivar calls: stop after so many calls, however much time is left.
@@ -63,7 +63,7 @@ class Load:
 
 @define
 class Tally:
-    """What came back."""
+    """The answers that came back."""
 
     sent: int = 0
     right: int = 0
@@ -133,7 +133,7 @@ def question(load: Load, session: Session, count: int) -> Question:
 
 
 def fault(asked: Question, answer: Answer, *, is_modern: bool = False) -> str:
-    """What is wrong with an answer; empty when nothing is."""
+    """The fault of an answer; empty where there is none."""
     if asked.size > SCANNED_FROM:
         return _fault_in_big(asked, answer.body)
     try:
@@ -192,7 +192,7 @@ class Connection(asyncio.Protocol):
         self._waiting: asyncio.Future[Answer] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It is open."""
+        """The connection is open."""
         assert isinstance(transport, asyncio.WriteTransport)
         self._transport = transport
 
@@ -207,7 +207,7 @@ class Connection(asyncio.Protocol):
             self._settle(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It has closed, which ends an answer without length."""
+        """The connection has closed, which ends an answer without length."""
         self._transport = None
         try:
             self._settle(exc or self._reader.ended())

@@ -1,4 +1,4 @@
-"""What the two eras of MCP cost, and what it costs to bring the one to the other; all in one gateway, in turns."""
+"""Costs of the two eras of MCP, and of bringing the one to the other; all in one gateway, in turns."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _verify(bench: Bench, running: Running, road: Road) -> None:
 
 
 def _listen(bench: Bench) -> None:
-    """What those that listen take of a gateway that has done nothing else: large results leave room for them behind."""
+    """The cost of listeners in a gateway that has done nothing else: large results leave room for them behind."""
     running = bench.starter.start(BOTH_ERAS)
     try:
         running.wait_until_listening()

@@ -1,4 +1,4 @@
-"""What Twisted alone costs, as programs: none of them is a gateway, each is a limit that one cannot go below.
+"""Costs of Twisted alone, as programs: none of them is a gateway, each is a limit that one cannot go below.
 
     floors.py raw PORT             a bare Protocol that finds head and body by hand and answers fixed bytes
     floors.py pipe PORT CHILD...   raw, with one shared child behind it: the id is swapped in the bytes, nothing parsed
@@ -63,7 +63,7 @@ class Raw(Protocol):
 
 @define(eq=False)
 class Waiting:
-    """Who waits for an answer, and under which id."""
+    """The caller that waits for an answer, and its id."""
 
     caller: Raw
     id: bytes
@@ -103,7 +103,7 @@ class Pipe(ProcessProtocol):
 
 
 class Envelope(msgspec.Struct):
-    """What a gateway must see of an answer."""
+    """The part of an answer that a gateway must see."""
 
     id: int
     result: msgspec.Raw = msgspec.Raw()

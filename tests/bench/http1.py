@@ -11,7 +11,7 @@ HEAD_END = b"\r\n\r\n"
 
 
 class BadAnswer(Exception):
-    """What came back is not an HTTP answer, or it ended early."""
+    """The answer is not HTTP, or it ended early."""
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""What package runners cost: servers started as they are written, and started without their runners.
+"""Costs of package runners: servers started as they are written, and started without their runners.
 
     python -m tests.bench.launching [COMMAND …]
 
@@ -49,7 +49,7 @@ LINES = (
 
 @frozen
 class Weight:
-    """What one running server takes."""
+    """The weight of one running server."""
 
     processes: int
     mib: float

@@ -42,7 +42,7 @@ BIG = Scenario("big4", "big", 4, 1_000_000)
 
 @frozen
 class Sample:
-    """What one load cost.
+    """The cost of one load.
 
     :ivar cpu_us: CPU of the gateway's processes per call, in microseconds.
     :ivar elsewhere: cores that neither the gateway, its child nor the load used meanwhile.

@@ -108,12 +108,12 @@ class Road:
 
 
 def without_meters(road: Road) -> None:
-    """Nothing is counted."""
+    """Calls are not counted."""
     road.slot._meter = Unmeasured()
 
 
 def without_guard(road: Road) -> None:
-    """Nobody is asked who he is."""
+    """Callers are not asked who they are."""
     judge = road.gateway.root._guard.judge
     seen: list[Any] = []
 
@@ -127,7 +127,7 @@ def without_guard(road: Road) -> None:
 
 
 def without_recorder(road: Road) -> None:
-    """What is said is not kept."""
+    """Messages are not kept."""
     road.slot.conversation._tape = None
 
 
@@ -159,7 +159,7 @@ WITH: Mapping[str, Callable[[Road], None]] = {"activity log": with_activity}
 
 
 def measured() -> Table:
-    """What each part costs."""
+    """The cost of each part."""
     changes = {**WITHOUT, **WITH}
     roads = {WHOLE: Road(), **{name: Road() for name in changes}}
     for name, change in changes.items():

@@ -252,7 +252,7 @@ class Bench:
                 self.results.session_kib[label] = grown_mib * 1024 / more
 
     def _weigh_streams(self, running: Running) -> None:
-        """What listening adds to each session, after the loads that weighed the sessions themselves."""
+        """The memory that listening adds to each session, after the loads that weighed the sessions themselves."""
         before = running.account().rss_mib
         streams = open_streams(running.sessions)
         try:

@@ -13,7 +13,7 @@ MIB = 1024.0  # in the KiB that /proc speaks
 
 @frozen
 class Account:
-    """What a gateway and, apart from it, its children have used; memory is the gateway's only."""
+    """The use of a gateway and, apart from it, of its children; memory is the gateway's only."""
 
     cpu_ns: int
     child_cpu_ns: int
@@ -115,7 +115,7 @@ def cpu_ns(pid: int) -> int:
 
 
 def memory_kib(pid: int) -> dict[str, int]:
-    """What one process holds, and what of it nobody else does."""
+    """The memory of one process, and the part of it that no other process has."""
     found = {"Rss": 0, "Pss": 0, "Private_Clean": 0, "Private_Dirty": 0}
     try:
         with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:

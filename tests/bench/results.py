@@ -1,4 +1,4 @@
-"""What one run of the benchmark found."""
+"""Results of one run of the benchmark."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Collision:
 
 @frozen
 class Listening:
-    """What clients cost that only listen (``subscriptions/listen``).
+    """The cost of clients that only listen (``subscriptions/listen``).
 
     :ivar begin_us: CPU until one more listens.
     :ivar idle_ms_per_s: CPU while nothing happens; ``quiet_ms_per_s`` is the same before anybody listened.
@@ -61,7 +61,7 @@ class Listening:
 
 @define
 class Shim:
-    """What a client on stdio pays for ``mcpgateway connect``; why nothing was measured where it was not.
+    """The cost of ``mcpgateway connect`` for a client on stdio; why it was not measured where it was not.
 
     :ivar private_mib: idle, in memory that nothing else shares, one figure for each shim.
     :ivar exec_ms: from exec until its first byte is with the gateway.
@@ -77,14 +77,14 @@ class Shim:
     absent: str = ""
 
     def added_ms(self) -> float | None:
-        """What it adds to each call, turn by turn."""
+        """The time that the shim adds to each call, turn by turn."""
         pairs = zip(self.calls_ms, self.direct_ms, strict=True)
         return median(through - direct for through, direct in pairs)
 
 
 @frozen
 class Weight:
-    """What some processes take together."""
+    """The weight of some processes together."""
 
     processes: int
     rss_mib: float
@@ -133,7 +133,7 @@ class Results:
         return median(sample.cpu_us for sample in self.of(scenario, program))
 
     def added_p50_ms(self, program: str) -> float | None:
-        """What a program adds to the child's own time with one connection, each turn beside the child alone."""
+        """The time that a program adds to the child's own with one connection, each turn beside the child alone."""
         pairs = zip(self.of("echo1", program), self.child_p50_ms, strict=False)
         return median(sample.p50_ms - alone for sample, alone in pairs)
 

@@ -72,7 +72,7 @@ def row(whose: str, half: str, asked: Sequence[Question], found: Figures) -> tup
 
 
 def minisearch(asked: Iterable[Question]) -> Callable[[str], list[str]] | str:
-    """What MiniSearch answers, best first; or why it cannot be asked."""
+    """The answers of MiniSearch, best first; or why it cannot be asked."""
     folder = npm_packages(CACHE / "minisearch", MINISEARCH)
     if isinstance(folder, str):
         return folder

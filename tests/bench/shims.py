@@ -1,4 +1,4 @@
-"""What a client on stdio pays for ``mcpgateway connect``: memory, its start, and a little time with each call."""
+"""Costs of ``mcpgateway connect`` for a client on stdio: memory, its start, and a little time with each call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is measured: how each program is started, and one running instance of it."""
+"""Programs that are measured: how each is started, and one running instance of it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Command:
 
 @frozen
 class Place:
-    """What a program gets to run with: a port, a home folder of its own and a child to serve."""
+    """The place that a program runs in: a port, a home folder of its own and a child to serve."""
 
     port: int
     home: Path
@@ -196,7 +196,7 @@ class Running:
         return self._process.pid
 
     def account(self) -> Account:
-        """What it has used so far."""
+        """The use of the program so far."""
         return account(self._process.pid, self.child)
 
     def wait_until_listening(self) -> float:
@@ -304,7 +304,7 @@ class Starter:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """What a program is told of where it runs."""
+    """The environment of a program."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(home),

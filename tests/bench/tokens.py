@@ -151,7 +151,7 @@ def pypi_program(name: str) -> Path:
 
 
 def prepared(data: Path) -> Path:
-    """What the servers look at: a repository, a data base, a graph, and a log."""
+    """The data that the servers look at: a repository, a data base, a graph, and a log."""
     data.mkdir()
     subprocess.run(
         ["git", "clone", "--quiet", "--no-checkout", str(ROOT), str(data / "repository")], check=True
@@ -278,12 +278,12 @@ async def listed(gateway: Gateway, path: str) -> list[Any]:
 
 
 def cost(tools: Iterable[Any]) -> int:
-    """What a model is told, in tokens."""
+    """The cost of tools for a model, in tokens."""
     return estimate(json.dumps(list(tools), ensure_ascii=False, separators=(",", ":")))
 
 
 async def listed_compressed(gateway: Gateway) -> list[Any]:
-    """What the full view lists where descriptions are compressed."""
+    """The list of the full view where descriptions are compressed."""
     before = gateway.log.count(CHANGED)
     config = json.loads(gateway.config.read_text())
     gateway.config.write_text(json.dumps(config | {"gateway": {"compress_schemas": True}}))
@@ -304,7 +304,7 @@ def lists(alone: Mapping[str, list[Any]], views: Mapping[str, list[Any]]) -> lis
 
 
 async def finding(gateway: Gateway) -> str:
-    """What it costs to find a tool and read how it is called."""
+    """The cost of finding a tool and reading how it is called."""
     client = await opened(gateway, "/mcp/search")
     found = await client.text("gateway_search", query="create a merge request")
     first = json.loads(found)["results"][0]["id"]

@@ -1,4 +1,4 @@
-"""What a run needs beside Python: a compiled child, the other gateways, wrk."""
+"""Programs that a run needs beside Python: a compiled child, the other gateways, wrk."""
 
 from __future__ import annotations
 
