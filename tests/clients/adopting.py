@@ -104,7 +104,7 @@ def known(dialect: str) -> Callable[[Home], tuple[str, ...]]:
 
 
 def entries(programs: Sequence[Program], **more: object) -> dict[str, Mapping[str, object]]:
-    """What most clients write of programs."""
+    """The entries of programs as most clients write them."""
     return {
         each.name: {"command": each.argv[0], "args": each.argv[1:], "env": {"TOKEN": "k-1"}, **more}
         for each in programs

@@ -82,13 +82,13 @@ def run_claude_code(home: Home, *words: str, **more: str) -> str:
 
 
 def claude_code_turn(home: Home, urls: Mapping[str, str], model: MockModel, **more: str) -> str:
-    """What Claude Code says in one turn."""
+    """The output of Claude Code in one turn."""
     _configure_claude_code(home, urls)
     return ask_claude_code(home, model, **more)
 
 
 def ask_claude_code(home: Home, model: MockModel, **more: str) -> str:
-    """What Claude Code says in one turn with whatever it is configured to."""
+    """The output of Claude Code in one turn with whatever it is configured to."""
     asked = {"ANTHROPIC_BASE_URL": model.url, **more}
     return run_claude_code(home, "-p", PROMPT, "--allowedTools", f"mcp__{model.server}__*", **asked)
 
@@ -104,7 +104,7 @@ def codex(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> list[str]
 
 
 def codex_turn(home: Home, urls: Mapping[str, str], model: MockModel, **more: str) -> str:
-    """What Codex says in one turn."""
+    """The output of Codex in one turn."""
     waits = f"required = true\nstartup_timeout_sec = {STARTUP_S}"
     servers = [f'[mcp_servers.{name}]\nurl = "{url}"\n{waits}' for name, url in urls.items()]
     home.write(".codex/config.toml", "\n".join([*codex_settings(model.url), *servers]))
@@ -112,7 +112,7 @@ def codex_turn(home: Home, urls: Mapping[str, str], model: MockModel, **more: st
 
 
 def ask_codex(home: Home, model: MockModel, **more: str) -> str:
-    """What Codex says in one turn with whatever servers it is configured to."""
+    """The output of Codex in one turn with whatever servers it is configured to."""
     there = f'model_providers.mock.base_url="{model.url}/v1"'
     return home.run(npm_bin("codex"), "exec", "--skip-git-repo-check", "-c", there, PROMPT, **more)
 
@@ -143,13 +143,13 @@ def gemini_cli(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> list
 
 
 def gemini_cli_turn(home: Home, urls: Mapping[str, str], model: MockModel, **more: str) -> str:
-    """What Gemini CLI says in one turn."""
+    """The output of Gemini CLI in one turn."""
     _configure_gemini_cli(home, urls)
     return ask_gemini_cli(home, model, **more)
 
 
 def ask_gemini_cli(home: Home, model: MockModel, **more: str) -> str:
-    """What Gemini CLI says in one turn with whatever it is configured to."""
+    """The output of Gemini CLI in one turn with whatever it is configured to."""
     asked = {"GEMINI_API_KEY": "none", "GOOGLE_GEMINI_BASE_URL": model.url, **more}
     flags = ("--approval-mode", "yolo", "-m", "gemini-2.5-flash")
     return home.run(npm_bin("gemini"), "-p", PROMPT, *flags, **asked)
@@ -171,13 +171,13 @@ def opencode(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> list[s
 
 
 def opencode_turn(home: Home, urls: Mapping[str, str], model: MockModel, **more: str) -> str:
-    """What opencode says in one turn."""
+    """The output of opencode in one turn."""
     _configure_opencode(home, urls, model.url)
     return run_opencode(home, "run", PROMPT, **more)
 
 
 def ask_opencode(home: Home, model: MockModel, **more: str) -> str:
-    """What opencode says in one turn with whatever servers it is configured to."""
+    """The output of opencode in one turn with whatever servers it is configured to."""
     settings = json.dumps(opencode_settings(model.url))
     return run_opencode(home, "run", PROMPT, OPENCODE_CONFIG_CONTENT=settings, **more)
 
@@ -230,7 +230,7 @@ TURNS: Mapping[str, Turn] = {
 
 
 def _done(job: Job, turn: Turn, home: Home, urls: Mapping[str, str]) -> str:
-    """What an agent told the model of its call; the model's last words have to be the agent's."""
+    """The result that an agent told the model of its call; the model's last words have to be the agent's."""
     with MockModel(job.server, job.tool, [job.arguments]) as model:
         said = turn(home, urls, model)
     assert model.results, (

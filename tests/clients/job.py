@@ -1,4 +1,4 @@
-"""What a client is asked to do: call one tool of one real server, whose answer holds something only it can know."""
+"""Jobs of a client: to call one tool of one real server, whose answer holds something only it can know."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class World:
 
     @property
     def repository(self) -> Path:
-        """What the git server serves."""
+        """The repository that the git server serves."""
         return self.directory / "repository"
 
     @property
     def memory(self) -> Path:
-        """What the memory server remembers."""
+        """The file of the memory server."""
         return self.directory / "memory.jsonl"
 
     def home(self, number: int) -> Path:

@@ -42,7 +42,7 @@ class Call:
 
 @frozen
 class Outcome:
-    """What came of a call.
+    """The outcome of a call.
 
     :ivar text: the result as the client shows it; empty where there is none.
     :ivar error: why there is none.

@@ -36,7 +36,7 @@ class Heard:
 
     @property
     def method(self) -> str:
-        """What it asks for; the verb where it has no body."""
+        """The method that the request asks for; the verb where it has no body."""
         return str(self.message.get("method", self.verb))
 
     @property
@@ -140,5 +140,5 @@ class Listener(Loopback):
 
     @property
     def methods(self) -> list[str]:
-        """What was asked for, in order."""
+        """The methods that were asked for, in order."""
         return [each.method for each in self.heard]

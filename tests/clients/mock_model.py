@@ -40,7 +40,7 @@ class Tool:
 
 @frozen
 class Turn:
-    """What one request of an agent amounts to: the tools it offers, and what came of our calls so far."""
+    """One request of an agent, read: the tools it offers, and the results of our calls so far."""
 
     tools: tuple[Tool, ...]
     results: tuple[str, ...]
@@ -59,13 +59,13 @@ class Wish:
 
     @property
     def id(self) -> str:
-        """What the agent refers to it by."""
+        """The id by which the agent refers to the call."""
         return f"{CALL_ID}_{self.nth}"
 
 
 @frozen
 class Answer:
-    """What the model says, in one piece for those who ask so, and as events for those who want a stream."""
+    """The words of the model, in one piece for agents that ask so, and as events for those that want a stream."""
 
     whole: Any
     events: list[str]
@@ -148,7 +148,7 @@ class MockModel(Loopback):
     _lock: threading.Lock = Factory(threading.Lock)
 
     def wants(self, turn: Turn) -> Wish | None:
-        """What it asks for now."""
+        """The calls that the model asks for now."""
         nth = len(turn.results)
         with self._lock:
             self.offered.update(tool.namespace + tool.name for tool in turn.tools)

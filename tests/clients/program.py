@@ -75,7 +75,7 @@ class Home:
         return {**usual, **OFFLINE, **more}
 
     def run(self, *argv: str, **more: str) -> str:
-        """What a program says on stdout and stderr; more environment may be given.
+        """The output of a program on stdout and stderr; more environment may be given.
 
         :raise AssertionError: it failed, or did not end.
         """

@@ -36,7 +36,7 @@ class Desk:
         return Program(name, self.home.directory / f"starts-of-{name}")
 
     def read(self, file: str = CLAUDE_FILE) -> bytes:
-        """What a client's file holds."""
+        """The bytes of a client's file."""
         return (self.home.directory / file).read_bytes()
 
     def servers(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class EveryClientTests:
 
     @pytest.mark.parametrize("name", CLIENTS)
     def test_before_during_and_after(self, name: str, desk: Desk) -> None:
-        """It lists and calls a server each time, and only while it is led here the gateway starts that."""
+        """A client lists and calls a server each time, and only while it is led here the gateway starts that."""
         client, program = CLIENTS[name], desk.program("one")
         desk.home.write(client.file, client.text([program]))
         names = client.names(desk.home)
@@ -186,7 +186,7 @@ class ClaudeCodeTests:
         assert desk.read() == original
 
     def test_servers_that_come_and_go(self, desk: Desk, one: Program) -> None:
-        """What is added meanwhile is led here by itself, and what is removed stays removed, also afterwards."""
+        """A server that is added meanwhile is led here by itself, and a removed one stays removed, also afterwards."""
         two, three = desk.program("two"), desk.program("three")
         desk.add(two)
         before = desk.servers()
@@ -208,7 +208,9 @@ class ClaudeCodeTests:
         assert desk.starter(three) != desk.user.gateway_pid
 
     def test_the_gateway_comes_back(self, desk: Desk, one: Program) -> None:
-        """It is killed, comes back by itself, and is restarted: the file stays, and the server works each time."""
+        """A gateway that is killed comes back by itself, and is restarted: the file stays, the server works
+        each time.
+        """
         desk.apply("--client", "claude-code")
         led = desk.servers()
         desk.user.kill_gateway()

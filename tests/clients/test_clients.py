@@ -26,7 +26,7 @@ CLIENTS = [*AGENTS, *LIBRARIES]
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """What the servers work on."""
+    """The world that the servers work on."""
     made = World(tmp_path_factory.mktemp("world"), len(CLIENTS) * len(ROUNDS))
     made.make()
     return made
@@ -48,7 +48,7 @@ def servers_of(client: str, round_: int) -> list[str]:
 
 
 def results_of(client: str, home: Home, jobs: Sequence[Job], gateway: Gateway) -> list[str]:
-    """What came of each job, as the client shows it."""
+    """The result of each job, as the client shows it."""
     if client in AGENTS:
         urls = {name: f"{gateway.url}/{name}/mcp" for name in JOBS}
         return AGENTS[client](home, urls, jobs)
@@ -73,7 +73,7 @@ class ClientTests:
 
     @pytest.mark.parametrize("client", CLIENTS)
     def test_alone(self, client: str, world: World, gateway: Gateway) -> None:
-        """It connects, lists and calls."""
+        """A client connects, lists and calls."""
         use(client, "alone", world, gateway)
 
     def test_all_together(self, world: World, gateway: Gateway) -> None:

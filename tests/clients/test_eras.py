@@ -55,7 +55,7 @@ def use(pair: tuple[str, Front], round_: str, gateway: Gateway, homes: Path) -> 
 
 
 def complaint(pair: tuple[str, Front], call: Call, outcome: Outcome) -> str:
-    """What is wrong with what came of a call."""
+    """The fault in the outcome of a call; empty where there is none."""
     client, front = pair
     if refusal(client, front, call.job.server):
         is_clear = outcome.error and re.search(CLIENTS[client].says, outcome.error.lower())
@@ -71,7 +71,7 @@ class EraTests:
 
     @pytest.mark.parametrize("pair", PAIRS, ids=[f"{client}-{front.value}" for client, front in PAIRS])
     def test_alone(self, pair: tuple[str, Front], gateway: Gateway, tmp_path: Path) -> None:
-        """It connects, lists and calls, or hears clearly that it cannot be served."""
+        """A client connects, lists and calls, or hears clearly that it cannot be served."""
         use(pair, "alone", gateway, tmp_path)
 
     @pytest.mark.parametrize("server", ["legacy", "modern", "dual"])

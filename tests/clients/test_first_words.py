@@ -28,7 +28,7 @@ TEXT = {"text": "first-word-x"}
 
 
 def heard(client: str, home: Path, *, is_legacy: bool, is_modern: bool) -> tuple[list[Heard], Outcome]:
-    """What a client says to a server of these eras, and what comes of its one call."""
+    """The requests of a client to a server of these eras, and the outcome of its one call."""
     with Listener(is_legacy, is_modern) as listener, Home(home) as at:
         job = Job("it", "echo", TEXT, TEXT["text"])
         call = Call(job, Way(Front.HTTP, listener.url, (), Path()))
@@ -37,7 +37,7 @@ def heard(client: str, home: Path, *, is_legacy: bool, is_modern: bool) -> tuple
 
 
 def heard_of_agent(agent: str, home: Path, *, is_legacy: bool, is_modern: bool) -> list[Heard]:
-    """What an agent says to a server of these eras in a turn with one call."""
+    """The requests of an agent to a server of these eras in a turn with one call."""
     with (
         Listener(is_legacy, is_modern) as listener,
         Home(home) as at,
@@ -118,12 +118,12 @@ class RefusalTests:
         assert outcome.error
 
     def test_alike(self, tmp_path: Path) -> None:
-        """Nothing in what TypeScript asks first tells a client that is pinned from one that can fall back."""
+        """The first requests of TypeScript do not tell a client that is pinned from one that can fall back."""
         auto, pinned = (plain(self.asks(mode, tmp_path / mode)[0]) for mode in ("auto", "pinned"))
         assert auto == pinned
 
     def asks(self, mode: str, home: Path) -> list[Heard]:
-        """What the TypeScript client says in a mode."""
+        """The requests of the TypeScript client in a mode."""
         return heard(f"typescript-sdk-2-{mode}", home, is_legacy=True, is_modern=False)[0]
 
 

@@ -1,4 +1,4 @@
-"""What agents do when a call takes long, when the gateway goes away, and when they leave: what the gateway relies on.
+"""Habits of agents when a call takes long, when the gateway goes away, and when they leave: the gateway relies on them.
 
 Where time matters it is a client's own patience, with room for a machine that is slow.
 """
@@ -53,7 +53,7 @@ def turn(client: str, home: Home, url: str, model: MockModel, **more: str) -> li
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Future[str]]]:
-    """What each of some long calls of Claude Code comes to; all of them at once, because each takes its time."""
+    """The outcomes of some long calls of Claude Code; all of them at once, because each takes its time."""
     with ExitStack() as stack:
         home = tmp_path_factory.mktemp("homes")
         pool = stack.enter_context(ThreadPoolExecutor(3 + len(HEARD) + len(UNHEARD)))

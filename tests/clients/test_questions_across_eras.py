@@ -110,12 +110,12 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 def prompt_of(name: str) -> str:
-    """What the server asks the person of that name."""
+    """The question of the server to the person of that name."""
     return f"a-question-for-{name}-x"
 
 
 def answer_of(name: str) -> str:
-    """What that person answers."""
+    """The answer of that person."""
     return f"the-answer-of-{name}-x"
 
 

@@ -1,4 +1,4 @@
-"""What the Python drivers share: jobs on the command line, all at once, and a JSON line for what came of each.
+"""Parts that the Python drivers share: jobs on the command line, all at once, and a JSON line for each outcome.
 
 A job says where the server is (``front`` and ``url``, ``argv`` or ``socket``), how the client is to negotiate
 (``mode``), which ``tool`` to call with which ``arguments``, and how the person at the client behaves (`Person`).
@@ -16,7 +16,7 @@ PATIENCE_S = (
 
 
 class Person:
-    """Whoever sits at the client: is asked, takes the time that the job says, and gives the job's answer.
+    """The person at the client: is asked, takes the time that the job says, and gives the job's answer.
 
     ``after`` names a file that has to be there before the call, ``asked`` the one that tells of a question, ``until``
     the one that has to be there before the answer, and ``done`` the one that tells that the call is over.
@@ -71,7 +71,7 @@ def shown(result):
 
 
 def leaves(why):
-    """What is wrong, out of whatever groups of exceptions it is in."""
+    """The errors in whatever groups of exceptions they are."""
     if isinstance(why, BaseExceptionGroup):
         return [line for each in why.exceptions for line in leaves(each)]
     return [f"{type(why).__name__}: {why}"]
