@@ -66,7 +66,7 @@ class Client(ClientMixin):
         return str(self.metadata["redirect_uris"][0])
 
     def get_allowed_scope(self, scope: str) -> str:
-        """What it may ask for of that."""
+        """The scope that the client may ask for of that."""
         allowed = self.metadata.get("scope", "tools").split()
         return " ".join(each for each in (scope or "").split() if each in allowed)
 
@@ -87,7 +87,7 @@ class Client(ClientMixin):
         return response_type == "code"
 
     def check_grant_type(self, grant_type: str) -> bool:
-        """What it said it would use."""
+        """The grant type is one that the client has registered."""
         return grant_type in self.metadata["grant_types"]
 
 
@@ -105,7 +105,7 @@ class Token(TokenMixin):
         return self.client.id == client.id
 
     def get_scope(self) -> str:
-        """What it allows."""
+        """The scope that the token allows."""
         return str(self.scope)
 
     def get_client(self) -> Client:
@@ -113,7 +113,7 @@ class Token(TokenMixin):
         return self.client
 
     def get_user(self) -> str:
-        """Who signed in."""
+        """The user who signed in."""
         return self.user
 
 
@@ -196,11 +196,11 @@ class Server(AuthorizationServer):
         return next((each for each in good if text in (each.access, each.refresh)), None)
 
     def create_oauth2_request(self, request: Any) -> Any:
-        """It is one already."""
+        """The request is one already."""
         return request
 
     def create_json_request(self, request: Any) -> Any:
-        """It is one already."""
+        """The request is one already."""
         return request
 
     def handle_response(self, status: int, body: Any, headers: Any) -> Response:
@@ -210,7 +210,7 @@ class Server(AuthorizationServer):
         return Told(body, status, dict(headers))
 
     def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
-        """Nobody listens."""
+        """Signals have no listener."""
 
 
 METHODS = ["client_secret_basic", "none"]
@@ -231,12 +231,12 @@ class Code(grants.AuthorizationCodeGrant):  # type: ignore[misc]
         return Given(*found) if found is not None and found[1].id == client.id else None
 
     def delete_authorization_code(self, code: Any) -> None:
-        """It was used."""
+        """The code was used, and is forgotten."""
         for name in [name for name, each in self.server.codes.items() if each[0] is code.data]:
             del self.server.codes[name]
 
     def authenticate_user(self, code: Any) -> str:
-        """Who signed in."""
+        """The user who signed in."""
         return str(code.user)
 
 
@@ -253,7 +253,7 @@ class Given:
         return self.data["redirect_uri"]
 
     def get_scope(self) -> str:
-        """What is asked for."""
+        """The scope that is asked for."""
         return self.data.get("scope", "tools")
 
 
@@ -269,11 +269,11 @@ class Refresh(grants.RefreshTokenGrant):  # type: ignore[misc]
         return found if found is not None and found.refresh == refresh_token else None
 
     def authenticate_user(self, refresh_token: Token) -> str:
-        """Who signed in."""
+        """The user who signed in."""
         return refresh_token.user
 
     def revoke_old_credential(self, refresh_token: Token) -> None:
-        """It was used."""
+        """The token was used, and is good no more."""
         refresh_token.is_over = True
 
 
@@ -288,7 +288,7 @@ class Revoke(RevocationEndpoint):  # type: ignore[misc]
         return found
 
     def revoke_token(self, token: Token, request: Any) -> None:
-        """It is good no more."""
+        """The token is good no more."""
         token.is_over = True
 
 
@@ -298,11 +298,11 @@ class Register(ClientRegistrationEndpoint):  # type: ignore[misc]
     here = ""
 
     def authenticate_token(self, request: Any) -> Any:
-        """Nobody has to be known."""
+        """A client need not be known to register."""
         return "anybody"
 
     def get_server_metadata(self) -> dict[str, Any]:
-        """What clients may say."""
+        """The values that clients may register."""
         return {
             "scopes_supported": SCOPES,
             "response_types_supported": ["code"],

@@ -442,7 +442,7 @@ class Fixture:
         self.value(number, os.getcwd())
 
     def tool_pid(self, number: str, _: dict[str, str]) -> None:
-        """Who this process is: pid, process group, session."""
+        """The process as a value: pid, process group, session."""
         self.value(number, {"pid": os.getpid(), "pgid": os.getpgid(0), "sid": os.getsid(0)})
 
     def tool_fork(self, number: str, arguments: dict[str, str]) -> None:
@@ -477,7 +477,7 @@ class Fixture:
 
 
 class Modern:
-    """What the fixture does in the era without a handshake; tools that are not here are those of the other era."""
+    """The fixture in the era without a handshake; tools that are not here are those of the other era."""
 
     def __init__(self, fixture: Fixture) -> None:
         self.fixture = fixture
@@ -506,7 +506,7 @@ class Modern:
         }
 
     def flaw(self, params: str) -> tuple[int, str, object] | None:
-        """What is wrong with what a request says of its client, as an error."""
+        """The error in a request's words about its client; None where there is none."""
         meta = inside(params, "_meta")
         version = meta.get(VERSION, "null")
         if not version.startswith('"'):
@@ -547,7 +547,7 @@ class Modern:
             return self.counts[what]
 
     def discover(self, _: int) -> dict:
-        """What we are."""
+        """The fixture as discovery describes it."""
         return {
             "supportedVersions": [MODERN],
             "capabilities": {

@@ -1,4 +1,4 @@
-"""What goes wrong between a client and an authorization server, on demand, in front of a server for tests.
+"""Mischief between a client and an authorization server, on demand, in front of a server for tests.
 
     POST /test   {"forget": true}                   all registered clients are forgotten
                  {"fail": {"/token": [503, 503]}}   the next requests to a path are answered with these statuses
@@ -9,7 +9,7 @@
                  {"reset": true}                    none of that any more
     GET /test    how often each path was asked, and the clients that are registered
 
-Whoever a browser is of stands in its cookie ``user``.
+The user of a browser stands in its cookie ``user``.
 """
 
 from __future__ import annotations

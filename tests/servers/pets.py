@@ -88,7 +88,7 @@ class Pets(BaseHTTPRequestHandler):
     asked: list[dict[str, Any]] = []
 
     def log_message(self, *_: object) -> None:
-        """Nothing is logged."""
+        """The service logs nothing."""
 
     def do_GET(self) -> None:
         """Answer."""
@@ -140,11 +140,11 @@ class Pets(BaseHTTPRequestHandler):
         self.put(503, "text/html", b"<p>out of order</p>" * 1000)
 
     def answer_empty(self, _: dict[str, str], __: dict[str, Any]) -> None:
-        """Nothing."""
+        """Answer with no body."""
         self.put(204, "", b"")
 
     def answer_anything(self, _: dict[str, str], note: dict[str, Any]) -> None:
-        """What was asked."""
+        """Answer with the request."""
         self.tell(note)
 
     def tell(self, value: Any) -> None:

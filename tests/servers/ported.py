@@ -28,7 +28,7 @@ class Mcp(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: object) -> None:
-        """Nothing is logged."""
+        """The program logs nothing."""
 
     def do_POST(self) -> None:
         """One message."""
@@ -43,7 +43,7 @@ class Mcp(BaseHTTPRequestHandler):
         self.put(200, json.dumps({"jsonrpc": "2.0", "id": message["id"], **said}).encode())
 
     def result(self, method: str) -> Any:
-        """What a method comes to; None where it is unknown."""
+        """The result of a method; None where it is unknown."""
         called = {"content": [{"type": "text", "text": str(os.getpid())}]}
         known = {"initialize": HELLO, "ping": {}, "tools/list": {"tools": [PID]}, "tools/call": called}
         return known.get(method)

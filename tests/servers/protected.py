@@ -50,7 +50,7 @@ class Provider:
         }
 
     def clients(self) -> list[dict[str, Any]]:
-        """Whoever has registered."""
+        """The clients that have registered."""
         found = (each for name, each in self._clients.items() if name != "static")
         return [
             {"id": each.client_id, "scope": each.scope, "redirect": str(each.redirect_uris[0])}
@@ -58,7 +58,7 @@ class Provider:
         ]
 
     def scopes_of(self, token: str) -> list[str]:
-        """What a token allows."""
+        """The scopes that a token allows."""
         found = self._tokens.get(token)
         return found.scopes if found is not None else []
 
@@ -134,7 +134,7 @@ class Provider:
         return found if found is not None and found.expires_at and found.expires_at > time.time() else None
 
     async def revoke_token(self, token: Any) -> None:
-        """It is good no more, nor is what belongs to it."""
+        """The token is good no more, nor are those that belong to it."""
         for kept in (self._tokens, self._refresh):
             for name in [name for name, each in kept.items() if each.subject == token.subject]:
                 del kept[name]

@@ -267,7 +267,7 @@ class Weather:
         self.ask(number, text, "roots/list", {"_meta": {"mark": text}})
 
     def tool_whoami(self, number: object, _: object) -> None:
-        """Who this process is, and what it was told."""
+        """The process as a value, and what it was told."""
         told = {"pid": os.getpid(), "handshakes": self.handshakes, "subscribed": sorted(self.subscribed)}
         self.value(number, {**told, "level": self.level})
 

@@ -57,7 +57,7 @@ class Server:
             calls.cancel(number)
 
     def era(self, method: str, params: dict) -> Legacy | Modern:
-        """Who answers a request, see Note [One era for life]."""
+        """The era that answers a request, see Note [One era for life]."""
         is_modern = method != "initialize" and is_enveloped(params)  # a handshake is one whatever it carries
         if self.bound is self.legacy and self.told == "dual" and is_modern:
             raise Refused(INVALID_REQUEST, "This connection was opened with a handshake")

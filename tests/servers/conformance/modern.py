@@ -146,7 +146,7 @@ def complete(result: dict, caching: dict) -> dict:
 
 
 def capabilities() -> dict:
-    """What we can do."""
+    """The capabilities of the server."""
     return {**CAPABILITIES, "extensions": {EXTENSION: {}}}
 
 
@@ -165,7 +165,7 @@ def is_enveloped(params: dict) -> bool:
 
 
 def envelope(params: dict) -> dict:
-    """What the client says of itself with a request."""
+    """The client's words about itself in a request."""
     meta = params.get("_meta")
     if not isinstance(meta, dict) or not isinstance(meta.get(VERSION), str):
         raise Refused(INVALID_PARAMS, f"_meta must have {VERSION}")

@@ -1,4 +1,4 @@
-"""What the server offers: names, texts, schemas and forms are those that the suite looks for."""
+"""Offers of the server: names, texts, schemas and forms are those that the suite looks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server does: its tools, resources, prompts and completions, the same in every era."""
+"""Work of the server: its tools, resources, prompts and completions, the same in every era."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Told = Callable[[str, dict], None]  # somebody who is told of changes, as notifi
 
 
 class Later:
-    """What a tool does after the answer, where the client knows tasks; elsewhere it is done at once.
+    """The work of a tool after the answer, where the client knows tasks; elsewhere it is done at once.
 
     :ivar required: whether a client that knows no tasks is refused instead.
     """
@@ -376,7 +376,7 @@ def sealed(call: Call) -> None:
 
 
 def shown(reply: dict) -> str:
-    """What the user did with a form."""
+    """The user's answer to a form, as text."""
     return f"action={reply.get('action')}, content={json.dumps(reply.get('content', {}))}"
 
 

@@ -29,7 +29,7 @@ class Failed(Exception):
 
 
 class Cancelled(Exception):
-    """Nobody waits for the answer any more, so there will be none."""
+    """The caller waits for the answer no more, so there will be none."""
 
 
 class Pipe:
@@ -50,7 +50,7 @@ class Pipe:
         self.say(method=method, params=params)
 
     def messages(self) -> Iterator[dict]:
-        """What the client says, until it closes the pipe."""
+        """The messages of the client, until it closes the pipe."""
         for line in sys.stdin.buffer:
             if line.strip():
                 yield json.loads(line)

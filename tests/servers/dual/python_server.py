@@ -17,12 +17,12 @@ class Answer(BaseModel):
 
 
 def question() -> Elicit[Answer]:
-    """What the user is asked."""
+    """The question to the user."""
     return Elicit("What is your name?", Answer)
 
 
 def request(prompt: str) -> Sample:
-    """What the model is asked."""
+    """The request to the model."""
     message = SamplingMessage(role="user", content=TextContent(type="text", text=prompt))
     return Sample([message], max_tokens=100)
 
