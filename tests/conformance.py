@@ -96,7 +96,7 @@ def subjects() -> list[Subject]:
 
 @frozen
 class Found:
-    """What the suites say of an endpoint.
+    """The suites' results for an endpoint.
 
     :ivar faults: the checks that did not pass, by suite, revision and scenario.
     :ivar told: the reasons, in the suites' words, by suite, revision and scenario.
@@ -137,7 +137,7 @@ class Combination:
             yield f"{running.url}/mcp/full" if self.door == "full" else f"{running.url}/{name}/mcp"
 
     def run(self, courses: Sequence[Course], directory: Path) -> Found:
-        """What fails, and what the suites say of it."""
+        """The scenarios that fail, and the suites' results."""
         directory.mkdir()
         asked = courses if self.order == "own" else conformance.reverse(courses)
         with self.endpoint(directory) as url:
@@ -155,7 +155,7 @@ def ran(courses: Sequence[Course], url: str, directory: Path) -> Found:
 
 
 def unaided(subject: Subject, courses: Sequence[Course], directory: Path) -> Found:
-    """What fails at a server without a gateway; our fixture speaks stdio only, and nothing is to fail there."""
+    """The results of a server without a gateway; our fixture speaks stdio only, and no scenario is to fail there."""
     if not subject.http:
         return Found(set(), {})
     results = directory / subject.name

@@ -9,11 +9,11 @@ from mcpgateway.bounded import Bounded
 
 
 class BoundedTests:
-    """What it holds after any entries."""
+    """Entries that the dict holds after any others."""
 
     @given(st.lists(st.integers(0, 9)), st.integers(1, 5))
     def test_the_first_makes_place(self, keys: list[int], limit: int) -> None:
-        """It holds at most so many, the latest among them, in the order in which they were added."""
+        """The dict holds at most so many, the latest among them, in the order in which they were added."""
         bounded: Bounded[int, int] = Bounded(limit)
         expected: list[int] = []
         for nth, key in enumerate(keys):

@@ -1,4 +1,4 @@
-"""What can go wrong: whoever is told of it is told what to do, too."""
+"""Errors, and the advice that comes with each."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def made(kind: type[GatewayError]) -> GatewayError:
 
 
 class AdviceTests:
-    """What to do."""
+    """Advice of errors."""
 
     @pytest.mark.parametrize("kind", all_kinds(), ids=lambda kind: kind.__name__)
     def test_never_empty(self, kind: type[GatewayError]) -> None:
@@ -60,13 +60,13 @@ class AdviceTests:
 
     @pytest.mark.parametrize("status", [400, 401, 403, 429, 503])
     def test_refusals(self, status: int) -> None:
-        """Who is not let in is told what helps."""
+        """A refused caller is told what helps."""
         assert Deny(status, "no").advice
         assert Deny(status, "no", hint="ask").advice == "ask"
 
 
 class WordTests:
-    """What people are told."""
+    """Messages of errors."""
 
     @pytest.mark.parametrize("text", ["its token is over", "o3: its token is over"])
     def test_once(self, text: str) -> None:
@@ -74,6 +74,6 @@ class WordTests:
         assert of_server("o3", text) == "o3: its token is over"
 
     def test_without_the_address(self) -> None:
-        """What is logged of a sign-in does not hold the address, which is its user's alone."""
+        """The log of a sign-in does not hold the address, which is its user's alone."""
         why = NeedsLogin("o3: it wants its user to sign in: open https://as.example/a?state=secret")
         assert why.plain == "o3: it wants its user to sign in"

@@ -18,7 +18,7 @@ def is_silent(character: str) -> bool:
 
 
 class EscapingTests:
-    """What is left of a text."""
+    """Texts, escaped."""
 
     @given(EVERYTHING)
     @example("a\nb\r\x1b]52;c;\x07\x9b2J\x7f\u2028\u2029\u202e\u2066\ud800\U000e0041")
@@ -50,7 +50,7 @@ class EscapingTests:
                 assert escaping.json_bytes(text.encode()).decode() == made
 
     def test_readable(self) -> None:
-        """What shows is left alone, in any language; in texts of several lines spaces of all widths are, too."""
+        """Printable characters stay, in any language; in texts of several lines spaces of all widths do, too."""
         assert escaping.one_line("naïve 日本語 ✓") == "naïve 日本語 ✓"
         assert escaping.lines("日本語\u3000✓\n50\u00a0%") == "日本語\u3000✓\n50\u00a0%"
         assert escaping.one_line("a\x1b[31mb\n") == "a\\x1b[31mb\\n"

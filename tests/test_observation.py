@@ -1,4 +1,4 @@
-"""What is logged is told without secrets, each event on one line, to whoever observes the log or follows."""
+"""Events of the log are told without secrets, each on one line, to observers and followers."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Stage:
 
     @property
     def lines(self) -> list[str]:
-        """What was written, without times and what was logged before."""
+        """The lines that were written, without times and without those from before."""
         return [line.partition(" ")[2] for line in self.written.getvalue().splitlines()[1:]]
 
 
@@ -69,7 +69,7 @@ class ObservationTests:
     """Between whoever logs and whoever reads."""
 
     def test_before_it_began(self) -> None:
-        """What was logged before logging began is told without secrets too."""
+        """An event that was logged before logging began is told without secrets too."""
         assert Stage().written.getvalue().endswith(f"before {MASK}\n")
 
     def test_values(self) -> None:
@@ -84,7 +84,7 @@ class ObservationTests:
         assert SECRET not in eventAsJSON(told)
 
     def test_a_named_secret(self) -> None:
-        """What stands under the name of a secret is one, whatever it looks like."""
+        """A value under the name of a secret is one, whatever it looks like."""
         stage = Stage()
         stage.log.info("it is {n}", n=1, api_token="abc")
         assert stage.kept.events[-1]["api_token"] == MASK
@@ -113,7 +113,7 @@ class ObservationTests:
         assert text.replace("\n", "").isprintable()
 
     def test_a_value_that_cannot_be_told(self) -> None:
-        """It keeps nothing else from being told."""
+        """A value that cannot be told keeps no other event from being told."""
 
         class Broken:
             def __str__(self) -> str:
@@ -124,7 +124,7 @@ class ObservationTests:
         assert stage.lines == ["[a.place#info] it is there"]
 
     def test_levels(self) -> None:
-        """What is below the level is not logged; it may change, unless it was named at the start."""
+        """An event below the level is not logged; the level may change, unless it was named at the start."""
         stage = Stage()
         stage.log.debug("one")
         stage.observation.configure("debug")
@@ -152,7 +152,7 @@ class ObservationTests:
         assert second.identifier > first.identifier
 
     def test_logs_of_servers(self) -> None:
-        """What is logged about a server that there is stands in its log; what is about no such server does not."""
+        """An event about a server that is served stands in its log; one about another name does not."""
         stage = Stage()
         files: dict[str, MemoryLog] = {}
         logs = stage.observation.serve(Clock(), lambda name: files.setdefault(name, MemoryLog()))
@@ -168,7 +168,7 @@ class ObservationTests:
         ]
 
     def test_the_end(self) -> None:
-        """Whoever follows is told that this was all."""
+        """A follower is told that this was all."""
 
         class Follower:
             has_ended = False

@@ -1,4 +1,4 @@
-"""Nothing that looks like a secret is shown anywhere: every shape, in each of the places where texts are shown."""
+"""Texts that look like secrets are shown nowhere: every shape, in each of the places where texts are shown."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Warned:
 
 
 def observed(texts: tuple[str, ...]) -> tuple[str, str]:
-    """What the log and the events tell of texts that were logged."""
+    """The log and the events of texts that were logged."""
     observation, written = LogPipeline(), io.StringIO()
     publisher = LogPublisher()
     beginner = LogBeginner(publisher, io.StringIO(), Stdio(), Warned())
@@ -71,12 +71,12 @@ def log(texts: tuple[str, ...]) -> str:
 
 
 def events(texts: tuple[str, ...]) -> str:
-    """What those are told who follow."""
+    """The events that followers are told."""
     return observed(texts)[1]
 
 
 def server_log(texts: tuple[str, ...]) -> str:
-    """What a server writes to its stderr."""
+    """The log of a server's stderr."""
     gateway = MemoryGateway()
     gateway.logs.hearing("shared").heard("".join(f"{each}\n" for each in texts).encode())
     gateway.clock.pump([1.0] * len(texts))
@@ -84,7 +84,7 @@ def server_log(texts: tuple[str, ...]) -> str:
 
 
 def configuration_view(texts: tuple[str, ...]) -> str:
-    """What ``mcpgateway config show`` prints of entries with them."""
+    """The output of ``mcpgateway config show`` for entries with the texts."""
     entries = {
         f"one{number}": {
             "command": "run",
@@ -114,7 +114,7 @@ def command_line(texts: tuple[str, ...]) -> str:
 
 
 def why(texts: tuple[str, ...]) -> str:
-    """What is said of a server whose command, arguments and address hold them."""
+    """The diagnosis of a server whose command, arguments and address hold the texts."""
     server = ServerSpec("one", ("run", *texts, *(f"text {each}" for each in texts)), {}, "/")
     gateway = MemoryGateway(more=(server,))
     return gateway.client().ask(b"", "GET", "/api/v1/servers/one/why").body.decode()
@@ -205,12 +205,12 @@ SURFACES: tuple[Surface, ...] = (
 
 @cache
 def shown(surface: Surface, texts: tuple[str, ...]) -> str:
-    """What is shown of these texts."""
+    """The output of a surface for these texts."""
     return surface(texts)
 
 
 def secret_part(sample: str) -> str:
-    """What of a sample is the secret, where an address is around it."""
+    """The part of a sample that is the secret, where an address is around it."""
     return sample.rpartition("/")[2] if sample.startswith("https://") else sample
 
 

@@ -1,4 +1,4 @@
-"""What the service maker leaves out of the process."""
+"""Libraries and modules that the service maker leaves out of the process."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class OpenSslTests:
         ],
     )
     def test_needed(self, needing: Settings) -> None:
-        """It does where it listens with TLS, or a server is reached by it."""
+        """A gateway needs OpenSSL where it listens with TLS, or reaches a server by it."""
         assert needs_openssl(needing)
 
     @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ class IdleTests:
     """The modules of a gateway that listens and has got no request."""
 
     def test_imported(self, tmp_path: Path) -> None:
-        """It has imported few libraries, and nothing that only some requests, servers and settings need."""
+        """An idle gateway has imported few libraries, and no module for some requests, servers or settings only."""
         config, source = tmp_path / "servers.json", tmp_path / "claude.json"
         config.write_text(json.dumps({"servers": {"echo": {"command": "cat"}}}), encoding="utf-8")
         source.write_text("{}", encoding="utf-8")

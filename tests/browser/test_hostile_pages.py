@@ -107,7 +107,7 @@ def untouched(gateway):
 
 
 def seen(gateway):
-    """What a page could have changed."""
+    """The state that a page could have changed."""
     health = gateway.health()
     files = [
         (each.name, each.read_bytes())
@@ -166,7 +166,7 @@ class PageTests:
 
     @attack("CVE-2025-58444", "a page without origin (data:, a sandbox), in Chromium")
     def test_no_origin(self, gateway, browser):
-        """It reads and changes nothing."""
+        """A page without an origin reads and changes nothing."""
         browser.go(f"data:text/html,{quote(PAGE)}")
         found = attacked(browser, f"http://127.0.0.1:{gateway.port}")
         assert {how: what for how, what in found.items() if what not in UNHEARD} == {}
@@ -176,7 +176,7 @@ class ControlTests:
     """The browser itself, which guards nobody."""
 
     def test_it_sends(self, browser, site):
-        """What the page sends unseen arrives where there is no guard."""
+        """A request that a page sends unseen arrives where there is no guard."""
         browser.go(f"http://{EVIL}:{site.server_port}/")
         del site.came[:]
         attacked(browser, f"http://127.0.0.1:{site.server_port}")
@@ -194,7 +194,7 @@ class ControlTests:
         assert all(what.startswith("200 ") for what in posts)
 
     def test_it_runs(self, browser, site):
-        """What a page names as its script is run, from wherever it is."""
+        """A script that a page names is run, from wherever it is."""
         browser.go(f"http://{EVIL}:{site.server_port}/")
         found = attacked(browser, f"http://127.0.0.1:{site.server_port}")
         assert found["script /list.js"] == "loaded"

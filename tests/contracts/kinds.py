@@ -28,7 +28,7 @@ SERVERS = real_servers.ROOT / "tests" / "servers"
 
 @frozen
 class Does:
-    """What a server can be asked for; empty where it cannot.
+    """The requests that a server can be sent; empty where it cannot.
 
     :ivar echo: a tool that answers with its argument, the name of that, and what it puts in front.
     :ivar slow: a tool that takes very long, with its arguments.

@@ -1,4 +1,4 @@
-"""What every backend does, whatever it is behind it: the same questions to real servers of every kind."""
+"""The behaviour of every backend, whatever is behind it: the same requests to real servers of every kind."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ SLOW = kinds(lambda kind: kind.does.slow[0])
 
 
 class TalkTests:
-    """What goes down and comes up."""
+    """Messages to a server, and from it."""
 
     @EVERY
     @pytest_twisted.ensureDeferred
@@ -223,7 +223,7 @@ class TalkTests:
     @kinds(lambda kind: kind.does.steps[0])
     @pytest_twisted.ensureDeferred
     async def test_notices(self, talk: Talk, kind: Kind) -> None:
-        """What is said of a call under way comes in its order, and before the answer."""
+        """Progress of a call under way comes in its order, and before the answer."""
         tool, arguments = kind.does.steps
         meta = {"progressToken": "mine"}
         number, answer = talk.request("tools/call", name=tool, arguments=arguments, _meta=meta)
@@ -286,7 +286,7 @@ class EndTests:
     @SLOW
     @pytest_twisted.ensureDeferred
     async def test_the_server_dies(self, house: House, place: Place, kind: Kind) -> None:
-        """Whoever waits for the answer of a server that dies is told, and its end is told no more than once."""
+        """A caller that waits for the answer of a server that dies is told, and its end is told no more than once."""
         talk = await house.talk(kind.good(place))
         await talk.meet()
         tool, arguments = kind.does.slow
@@ -306,7 +306,7 @@ class EndTests:
     @pytest.mark.parametrize("how", ["stop", "kill"])
     @pytest_twisted.ensureDeferred
     async def test_end_within_the_handshake(self, house: House, place: Place, kind: Kind, how: str) -> None:
-        """What never answers can be stopped and killed at any time, and leaves nothing."""
+        """A server that never answers can be stopped and killed at any time, and leaves nothing."""
         assert kind.mute is not None
         talk = await house.talk(kind.mute(place))
         talk.request("initialize", protocolVersion="2025-06-18", capabilities={}, clientInfo={})

@@ -77,7 +77,7 @@ class Proxy:
         time.sleep(0.5)  # it says nothing of when it listens
 
     def asked(self, origin: str) -> list[str]:
-        """What of a server was asked through it."""
+        """The requests to a server that went through the proxy."""
         place = re.escape(origin.removeprefix("http://"))
         return [
             f"{each[1]} {each[2]}"

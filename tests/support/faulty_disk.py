@@ -67,7 +67,7 @@ _OPERATIONS = frozenset(name for name in vars(Disk) if not name.startswith("_"))
 
 
 class DyingDisk(FaultyDisk):
-    """Nothing happens on it from an operation on; a writing that is the last one is half done."""
+    """The disk does no operation from one of them on; a writing that is the last one is half done."""
 
     def _done(self, name: str, operation: Any, arguments: tuple[Any, ...]) -> Any:
         if self.at and self.count >= self.at:

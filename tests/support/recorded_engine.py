@@ -112,7 +112,7 @@ class _Connection(BaseHTTPRequestHandler):
     server: _Server
 
     def log_message(self, *_: object) -> None:
-        """Nothing is logged."""
+        """The engine logs nothing."""
 
     def do_HEAD(self) -> None:
         """``/_ping``."""
