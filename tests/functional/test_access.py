@@ -1,4 +1,4 @@
-"""Who is let in, by a real gateway on real addresses: from here, from elsewhere, over TLS, and by the command line."""
+"""Access to a real gateway on real addresses: from here, from elsewhere, over TLS, and by the command line."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ class CommandTests:
 
 
 class RefusedStartTests:
-    """What keeps a gateway from starting."""
+    """Faults that keep a gateway from starting."""
 
     @pytest.mark.parametrize("text", ["", "{}", '{"format":1,"tokens":[{"id":"a"}]}'])
     def test_corrupt_tokens(self, tmp_path: Path, text: str) -> None:
@@ -228,7 +228,7 @@ class ProxyTests:
     """Requests through a proxy on this machine."""
 
     def test_remote(self, tmp_path: Path) -> None:
-        """They are refused like others from elsewhere, on TCP and on the Unix socket."""
+        """Requests through a proxy are refused like others from elsewhere, on TCP and on the Unix socket."""
         with Gateway(tmp_path, {"notes": server(NOTEBOOK)}) as gateway:
             here = ("127.0.0.1", gateway.port)
             assert ask(here)[0] == 200
@@ -279,7 +279,7 @@ class RemoteTests:
             assert ask(there, **bearer("the key of a client's"))[0] == 401
 
     def test_wrong_tokens(self, tmp_path: Path) -> None:
-        """Whoever guesses is not heard for a while, and those on this machine notice nothing."""
+        """A caller that guesses tokens is not heard for a while, and those on this machine notice nothing."""
         settings = {"allow_remote": True, "bind_address": "0.0.0.0"}
         with Gateway(tmp_path, {"notes": server(NOTEBOOK)}, settings=settings) as gateway:
             there, here = (ADDRESS, gateway.port), ("127.0.0.1", gateway.port)

@@ -42,7 +42,7 @@ class Adopting(Gateway):
         return text
 
     def listed(self):
-        """What Cursor's file lists."""
+        """The servers that Cursor's file lists."""
         return json.loads(self.cursor.read_text())["mcpServers"]
 
     def leads_here(self, name):
@@ -63,7 +63,7 @@ class Adopting(Gateway):
             return refusal.code, json.load(refusal)
 
     def names(self):
-        """What is served."""
+        """The names of the servers that are served."""
         return [each["name"] for each in self.health()["backends"]]
 
     def tools(self, name, **headers):
@@ -127,7 +127,7 @@ class RegisterTests:
             assert gateway.ask("/api/servers/nobody/enable", {})[0] == 404
 
     def test_detect(self, gateway):
-        """What this machine has is told."""
+        """The clients on this machine are told."""
         gateway.write(fast=gateway.entry())
         with gateway:
             status, found = gateway.ask("/clients/detect")
@@ -156,7 +156,7 @@ class RegisterTests:
             assert json.loads(path.read_text())["mcpServers"]["evil"]["command"] == "touch"
 
     def test_bad_file(self, gateway):
-        """What cannot be done is told in words."""
+        """A request that cannot be done is refused in words."""
         with gateway:
             status, said = gateway.ask("/projects/register", {"configPath": "/no/such/.mcp.json"})
         assert status == 400
@@ -244,7 +244,7 @@ class MemoryTests:
 
     @staticmethod
     def ran(code, home):
-        """What a program says."""
+        """The output of a program."""
         import subprocess
 
         environ = {"PATH": os.environ["PATH"], "HOME": home}

@@ -34,12 +34,12 @@ def house(tmp_path: Path) -> House:
 
 
 def contents(house: House) -> dict[str, bytes]:
-    """What all files hold."""
+    """The contents of all files."""
     return {each: house.place(each).read_bytes() for each in CLIENTS}
 
 
 def leftovers(house: House) -> list[str]:
-    """What programs have left beside the files."""
+    """The files that programs have left beside the clients'."""
     return [
         name for each in CLIENTS for name in os.listdir(house.place(each).parent) if ".mcpgateway-" in name
     ]
@@ -109,7 +109,7 @@ class CommandTests:
         assert contents(house) == before
 
     def test_writer_meanwhile(self, house: House) -> None:
-        """What a client writes while its file is led here and given back is all there afterwards."""
+        """The lines that a client writes while its file is led here and given back are all there afterwards."""
         house.write(house.claude, {"one": PROGRAM}, counted=[])
         code = (
             "import json, os, sys, time\n"
@@ -136,7 +136,7 @@ class GatewayTests:
     """With a gateway that runs."""
 
     def test_served_and_followed(self, tmp_path: Path) -> None:
-        """What leads here is served at its URL, what is added is led here within a second, and all of it comes back."""
+        """A server of a file is served at its URL, a new one is led here within a second; the whole file comes back."""
         with Gateway(tmp_path) as gateway:
             house = House(tmp_path)
             house.home = gateway.home

@@ -76,7 +76,7 @@ FOREIGN = {
 
 
 class PageTests:
-    """What a page in a browser on this machine may try."""
+    """Attacks of a page in a browser on this machine."""
 
     @attack("CVE-2025-64443, CVE-2025-66414, CVE-2025-66416, CVE-2026-42559, CVE-2026-35568", "DNS rebinding")
     @pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN)
@@ -104,7 +104,7 @@ class PageTests:
         "kind", ["text/plain", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", ""]
     )
     def test_simple_requests(self, gateway, kind):
-        """What a page may send unasked is no MCP message."""
+        """A request that a page may send unasked is no MCP message."""
         text = b"POST /fix/mcp HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         text += f"Content-Type: {kind}\r\n".encode() if kind else b""
         body = message("tools/call", {"name": "echo", "arguments": {"text": "x"}})
@@ -114,7 +114,7 @@ class PageTests:
     @attack("CVE-2026-33252", "a cross-site request that a browser tells of")
     @pytest.mark.parametrize("site", ["cross-site", "same-site"])
     def test_cross_site(self, gateway, site):
-        """Nothing is changed for a page of another site, with the best of tokens."""
+        """A page of another site changes no server and no setting, with the best of tokens."""
         for route in routes(RouteClass.MUTATE, RouteClass.ADMIN, RouteClass.END_SESSION):
             headers = {"Sec-Fetch-Site": site, "Authorization": token(gateway, "admin.token")}
             assert ask(gateway, route.method, path_of(route), b"{}", **JSON, **headers).status == 403
@@ -154,7 +154,7 @@ class PageTests:
 
     @attack("own finding, CWE-346", "a stream of events that a page of another site opens")
     def test_no_stream(self, gateway):
-        """Nothing is opened or read for a page of another site, by whatever door."""
+        """A page of another site opens no stream and reads no answer, by whatever door."""
         for route in (*ROUTES, *MCP):
             if getattr(route, "access", None) not in (RouteClass.PUBLIC, RouteClass.RETURN):
                 head = f"{route.method} {path_of(route)} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n"
@@ -191,7 +191,7 @@ class DoorTests:
         ],
     )
     def test_wrong_credential(self, gateway, door, wrong):
-        """It is 401 at every route of every door, streams included, and never taken for none."""
+        """A wrong credential is 401 at every route of every door, streams included, and never taken for none."""
         for route in (*ROUTES, *MCP):
             access = getattr(route, "access", RouteClass.MCP)
             for query in ("", "?access_token=wrong"):
@@ -224,14 +224,14 @@ class DoorTests:
         ["X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Client-IP", "True-Client-IP", "X-Remote-User"],
     )
     def test_said_to_be_near(self, gateway, name):
-        """Who is near is told by the connection; a header opens nothing."""
+        """The connection tells whether a caller is near; a header opens no door."""
         for value in ("127.0.0.1", "for=127.0.0.1", "admin"):
             answer = ask(gateway, "POST", "/api/gateway/disable", b"{}", **{**JSON, name: value})
             assert answer.status in {401, 403}
 
     @attack("CVE-2026-23744, CVE-2026-9680", "listening to everybody by default")
     def test_loopback_only(self, gateway):
-        """What nobody has asked for is not listened to."""
+        """The gateway listens on loopback only, unless the settings ask for more."""
         inodes = open_sockets(gateway.pid)
         heard = []
         for table in ("tcp", "tcp6"):
@@ -289,7 +289,7 @@ class DoorTests:
 
 
 class SessionTests:
-    """What is somebody else's."""
+    """Sessions and ids of other clients."""
 
     @attack("CVE-2026-33946, CVE-2026-67431, CVE-2026-52869, CVE-2026-16496", "the session of somebody else")
     def test_bound_to_its_principal(self, gateway):
@@ -384,7 +384,7 @@ class BodyTests:
         ids=["lists", "objects", "open"],
     )
     def test_deep(self, gateway, params):
-        """It is refused, or passed on as it is, and nobody else notices."""
+        """A deep body is refused, or passed on as it is, and no other caller notices."""
         body = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":' + params + b"}"
         answer = ask(gateway, "POST", "/fix/mcp", body, **JSON)
         assert answer.status in {200, 400}
@@ -403,7 +403,7 @@ class BodyTests:
         ],
     )
     def test_other_spellings(self, gateway, text):
-        """What is not spelled as it has to be is not read."""
+        """A body that is not spelled as it has to be is not read."""
         answer = ask(gateway, "POST", "/fix/mcp", text, **JSON)
         assert answer.status in {400, 202} or "error" in answer.json
         assert b'"tools"' not in answer.body
@@ -436,7 +436,7 @@ class BodyTests:
     @attack("CVE-2025-53366, modelcontextprotocol/python-sdk#2328", "bytes that are no text")
     @pytest.mark.parametrize("junk", [b"\xff\xfe", b"\xc0\x80", b"\xed\xa0\x80", b"\x00", b"\x80abc"])
     def test_no_text(self, gateway, junk):
-        """They are refused, and never reach a server."""
+        """Bodies that are no text are refused, and never reach a server."""
         body = message("tools/call", {"name": "echo", "arguments": {"text": "JUNK"}}).replace(b"JUNK", junk)
         answer = ask(gateway, "POST", "/fix/mcp", body, **JSON)
         assert answer.status == 400
@@ -502,7 +502,7 @@ class HttpTests:
     @attack("CVE-2022-24801, CVE-2020-10108, CVE-2020-10109, defparam/smuggler", "request smuggling")
     @pytest.mark.parametrize("text", SMUGGLED.values(), ids=SMUGGLED)
     def test_smuggled(self, gateway, text):
-        """It is refused and the connection closed, so that nothing behind it is taken for a request."""
+        """A smuggled request is refused and the connection closed, so that its rest is not taken for a request."""
         sent = text.encode("latin-1").replace(b"\r\nHost", b"\r\nConnection: close\r\nHost", 1)
         found = raw(gateway, sent)
         assert re.match(rb"HTTP/1\.1 (400|403|405|413|414|415|431|501|505) ", found), found[:200]
@@ -545,7 +545,7 @@ class HttpTests:
         "text of the request in the answer, as a header or as HTML",
     )
     def test_reflected(self, gateway):
-        """What was asked for is told as JSON, or as text of a page that runs nothing."""
+        """A path that is asked for comes back in JSON, or in the text of a page that runs no script."""
         answer = ask(
             gateway, "GET", "/oauth/callback?state=%3Cscript%3E&error=%0d%0aSet-Cookie:x%3Cscript%3E"
         )
@@ -612,7 +612,7 @@ class NameTests:
         ],
     )
     def test_encoded_slashes(self, gateway, method, path):
-        """What is judged is what answers: no route is reached with the class of another."""
+        """The route that is judged is the one that answers: none is reached with the class of another."""
         headers = {**JSON, "Authorization": token(gateway, "auth.token")}
         answer = ask(gateway, method, path, b"{}" if method == "POST" else b"", **headers)
         assert answer.status in {404, 405}, answer.body

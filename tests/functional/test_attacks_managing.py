@@ -184,12 +184,12 @@ NO_NAMES = ["", "A=B", "A\0B", "A\nB", "A\rB", "\0", "LD_PRELOAD\0", "\nLD_PRELO
 
 
 class DefinitionTests:
-    """What whoever defines a server may have it run."""
+    """Definitions of servers that an attacker sends."""
 
     @attack("CVE-2026-12940", "variables that make a harmless program run other code")
     @pytest.mark.parametrize("name", DANGEROUS)
     def test_variables(self, gateway, name):
-        """They are refused, with the best of tokens, in whatever way they are said, and nothing is run."""
+        """Dangerous variables are refused, with the best of tokens, in whatever form, and no program is run."""
         for env in ({name: "/tmp/x"}, [f"{name}=/tmp/x"]):
             if isinstance(env, dict):
                 assert [each.status for each in tried(gateway, server(FIXTURE, env=env))] == [400, 400]
@@ -201,7 +201,7 @@ class DefinitionTests:
     @attack("CVE-2026-12940, CWE-158", "names and values of variables that hold more than one, or end early")
     @pytest.mark.parametrize("name", NO_NAMES, ids=ascii)
     def test_names_of_variables(self, gateway, name):
-        """What is no name of a variable is refused, and so is a value with a NUL."""
+        """A name that no variable can have is refused, and so is a value with a NUL."""
         for env in ({name: "x"}, {"GOOD": f"x\0{name}=y"}):
             assert {each.status for each in tried(gateway, server(FIXTURE, env=env))} == {400}
             assert manage(gateway, "PATCH", "/api/v1/servers/fix", {"add_env": env}).status == 400
@@ -209,7 +209,7 @@ class DefinitionTests:
     @attack("CWE-113, CVE-2022-21716", "line ends in headers that are sent to a server")
     @pytest.mark.parametrize("value", ["x\r\nEvil: y", "x\nEvil: y", "x\0", "\r"], ids=ascii)
     def test_headers(self, gateway, places, value):
-        """They are refused, as values and as names."""
+        """Headers with control characters are refused, as values and as names."""
         for headers in ({"X-Good": value}, {f"X-Good{value}": "x"}):
             config = {"url": places[1].url, "headers": headers}
             assert {each.status for each in tried(gateway, config)} == {400}
@@ -245,7 +245,7 @@ class DefinitionTests:
     @attack("CVE-2026-75603, CWE-88", "options of a container engine in place of an image")
     @pytest.mark.parametrize("image", ["--privileged", "-v/:/host", "--rm", "a b", "a;b"])
     def test_images(self, gateway, image):
-        """What is no name of an image is refused."""
+        """A name that no image can have is refused."""
         for said in (image, {"image": image}):
             for each in tried(gateway, {"command": "true", "container": said}):
                 assert each.status == 400
@@ -288,19 +288,21 @@ class AddressTests:
     )
     @pytest.mark.parametrize("url", METADATA)
     def test_metadata(self, gateway, url):
-        """It is refused in every spelling, with the best of tokens."""
+        """The address of a cloud's metadata is refused in every spelling, with the best of tokens."""
         assert {each.status for each in tried(gateway, {"url": url})} == {400}
 
     @attack("CVE-2026-39885, CVE-2025-6514", "a server at something that is no address of one")
     @pytest.mark.parametrize("url", NO_URLS)
     def test_no_urls(self, gateway, url):
-        """It is refused."""
+        """An address that is no URL is refused."""
         assert {each.status for each in tried(gateway, {"url": url})} == {400}
 
     @attack("CVE-2026-44284, CVE-2022-21712", "a server that sends the gateway elsewhere")
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     def test_redirects(self, gateway, places, status):
-        """It is followed to no other place, neither by MCP nor to a server's own API, and no secret goes there."""
+        """A redirect is followed to no other place, neither by MCP nor by a server's own API, and no secret
+        goes there.
+        """
         bent, canary = places
         del bent.came[:], canary.came[:]
         for there in (
@@ -338,7 +340,7 @@ class AddressTests:
         ],
     )
     def test_proxy(self, gateway, places, way):
-        """What is asked goes to the address in the entry, below its own path, or nowhere."""
+        """A request to a server's API goes to the address in the entry, below its own path, or nowhere."""
         service, canary = places
         del service.came[:], canary.came[:]
         service.sends(200, "")
@@ -351,7 +353,7 @@ class AddressTests:
 
     @attack("CVE-2026-67425", "credentials of the gateway's that are passed on")
     def test_own_credentials(self, gateway, places):
-        """What somebody says to be let in stays here."""
+        """A caller's own credential stays here."""
         service, _ = places
         del service.came[:]
         service.sends(200, "")
@@ -383,7 +385,7 @@ class AddressTests:
 
     @attack("CWE-674 (a gateway that is its own server)", "a server that is the gateway itself")
     def test_itself(self, gateway):
-        """It is refused where it connects, and does not go round in a circle."""
+        """A gateway as its own server is refused where it connects, and does not go round in a circle."""
         assert manage(
             gateway,
             "POST",
@@ -503,7 +505,7 @@ class FileTests:
 
     @attack("CVE-2026-25724, CWE-59, CWE-367", "a link where a log should be")
     def test_linked_logs(self, gateway, tmp_path):
-        """Nothing is written through it, and nothing read."""
+        """A log that is a link is not written through, and not read."""
         victim = tmp_path / "victim"
         victim.write_text("mine\n")
         logs = gateway.home / "logs"
@@ -521,7 +523,7 @@ class FileTests:
 
     @attack("CVE-2026-25724, CWE-59, CWE-367", "a link put in a token's place while the gateway runs")
     def test_linked_later(self, tmp_path):
-        """What is kept replaces the link, and what it leads to is as it was."""
+        """A file that is kept replaces the link, and the target of the link is as it was."""
         victim = tmp_path / "victim"
         victim.write_text("mine")
         with Gateway(tmp_path, {}) as other:
@@ -549,7 +551,7 @@ class ScopeTests:
 
     @attack("CVE-2026-77243, CVE-2026-46519", "calling what a token is not for, which no list shows")
     def test_calls(self, gateway, agent):
-        """What is hidden from a list cannot be called, by whatever name or way."""
+        """A tool that is hidden from a list cannot be called, by whatever name or way."""
         body = message("tools/call", {"name": "echo", "arguments": {"text": "x"}})
         assert (
             ask(gateway, "POST", "/fix/mcp", body, **JSON, **agent).json["result"]["content"][0]["text"]
@@ -642,13 +644,13 @@ class ScopeTests:
     @attack("CVE-2026-33032, OWASP MCP02", "managing the gateway with a token that is for using it")
     @pytest.mark.parametrize("route", routes(RouteClass.MUTATE, RouteClass.ADMIN), ids=name_of)
     def test_managing(self, gateway, agent, route):
-        """It is refused at every route, before anything is looked at."""
+        """A request with an agent's token is refused at every route, before anything is looked at."""
         answer = ask(gateway, route.method, path_of(route), b"{}", **JSON, **agent)
         assert answer.status == 403
 
     @attack("CWE-613", "a token that was taken back")
     def test_revoked(self, gateway):
-        """It is good no more, at once, and neither is the session that was begun with it."""
+        """A revoked token is good no more, at once, and neither is the session that was begun with it."""
         made = manage(gateway, "POST", "/api/v1/tokens", {"name": "short"}).json
         headers = {"Authorization": f"Bearer {made['token']}"}
         session = {"Mcp-Session-Id": begun(gateway, "fix", **headers)}
@@ -662,7 +664,7 @@ class ScopeTests:
 
 
 class GuessingTests:
-    """Whoever tries one token after the other."""
+    """Callers that try one token after the other."""
 
     @attack("CWE-307", "guessing tokens from another machine")
     def test_guessing(self, tmp_path):

@@ -122,7 +122,7 @@ def watched(gateway: Gateway) -> Iterator[list[int]]:
 
 
 class MemoryTests:
-    """What a greedy program holds."""
+    """Memory that a greedy program holds."""
 
     @attack("own finding, CVE-2026-67432, CWE-770", "120 requests whose bodies never end")
     def test_bodies(self, gateway: Gateway) -> None:

@@ -193,7 +193,7 @@ class TlsTests:
 
     @attack("CVE-2009-3555, CVE-2011-1473", "a client that renegotiates")
     def test_renegotiation(self, gateway: Gateway) -> None:
-        """It is refused."""
+        """A renegotiation is refused."""
         with closing(socket.create_connection(("127.0.0.1", gateway.port), LIMIT_S)) as peer:
             peer.setblocking(True)
             connection = SSL.Connection(SSL.Context(SSL.TLSv1_2_METHOD), peer)

@@ -40,7 +40,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 class Person:
-    """Somebody at a client, who can be asked anything and says who it was.
+    """The person at a client, who can be asked anything and says who it was.
 
     :ivar asked: what it was asked.
     :ivar logged: the messages it was told.
@@ -117,7 +117,7 @@ async def ask(client: Client, method: str = "elicitation/create", params: Any = 
 
 
 async def crossed(gateway: Gateway, server: str, one: Person, two: Person) -> list[Any]:
-    """What two clients are answered who are asked at the same time, and of whom the second answers first."""
+    """The answers to two clients that are asked at the same time, and of which the second answers first."""
     one.may_answer.clear()
     async with one.at(gateway, server) as first, two.at(gateway, server) as second:
         earlier = asyncio.create_task(ask(first))
@@ -269,7 +269,7 @@ class ToModernTests:
         [("elicitation/create", FORM), ("sampling/createMessage", SAMPLE), ("roots/list", {})],
     )
     def test_each_question(self, gateway: Gateway, method: str, params: Any) -> None:
-        """What a result asks becomes a question, and its answer part of the next request."""
+        """An input request of a result becomes a question, and its answer part of the next request."""
 
         async def use() -> Any:
             async with Person("one", "legacy").at(gateway, "modern") as client:
@@ -297,7 +297,7 @@ class ToModernTests:
 
 
 class LeftoverTests:
-    """What is left when the clients have gone."""
+    """Calls that are left when the clients have gone."""
 
     def test_nothing_is_under_way(self, gateway: Gateway) -> None:
         """No call stays behind."""

@@ -114,7 +114,7 @@ def far() -> Iterator[FaultyServer]:
 
 
 def chaos_of(each: InCall | InHandshake, far: FaultyServer) -> Chaos:
-    """What is to hold, now that it is known where the server is."""
+    """The expectations of a trouble, now that the server's place is known."""
     here = f"127.0.0.1:{far.port}"
     told = each.told.replace("NAME", each.__name__).replace("HERE", here).replace("STRANGER", far.elsewhere)
     if isinstance(each, InCall):
@@ -163,7 +163,7 @@ class RemotesTests:
         assert far.strangers == 0
 
     def test_no_secret_is_told(self, gateway: Gateway) -> None:
-        """What a server says beside the protocol is neither in the log nor in /health, and nothing is a traceback."""
+        """A secret in a server's words is neither in the log nor in /health, and no error is a traceback."""
         for where in (gateway.log, json.dumps(gateway.health())):
             assert SECRET not in where
             assert "Traceback" not in where

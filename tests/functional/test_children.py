@@ -88,7 +88,7 @@ class Nursery:
 
     @property
     def survivors(self) -> list[int]:
-        """What still bears the marker of this instance."""
+        """The processes that still bear the marker of this instance."""
         return [pid for pid in bearing(f"MCPGATEWAY_INSTANCE={self.instance}") if is_alive(pid)]
 
 
@@ -148,7 +148,7 @@ class LaunchTests:
         ],
     )
     def test_refusals(self, nursery: Nursery, argv: tuple[str, ...], cwd: str, words: str) -> None:
-        """What cannot be started is refused in words that say what and why."""
+        """A child that cannot be started is refused in words that name the child and the reason."""
         with pytest.raises(LaunchFailed, match=words) as why:
             nursery.launcher.launch(Launch("s", argv, {"PATH": os.environ["PATH"]}, cwd), Recorder())
         assert why.value.message.startswith("s: ")
@@ -170,7 +170,7 @@ class LaunchTests:
 
 
 class TalkTests:
-    """What goes down and comes up."""
+    """Lines to a child, and from it."""
 
     @pytest_twisted.ensureDeferred
     async def test_lines(self, nursery: Nursery) -> None:
@@ -186,7 +186,7 @@ class TalkTests:
 
     @pytest_twisted.ensureDeferred
     async def test_a_child_that_does_not_read(self, nursery: Nursery) -> None:
-        """What waits for a child that does not read is bounded."""
+        """The lines that wait for a child that does not read are bounded."""
         child, _ = nursery.start("exec sleep 600")
         for _ in range(STDIN_LIMIT // 2**20):
             child.write(b"y" * 2**20)
@@ -232,14 +232,14 @@ class TalkTests:
 
     @pytest_twisted.ensureDeferred
     async def test_secrets(self, nursery: Nursery) -> None:
-        """What a child says of the secrets that it was given is not shown."""
+        """A secret that a child was given, and repeats, is not shown."""
         _, recorder = nursery.start("echo refused: $API_TOKEN >&2; exit 3", API_TOKEN="hush")
         await until(lambda: recorder.ends)
         assert recorder.ends[0].last_words == f"refused: {MASK}"
 
 
 class SurvivalTests:
-    """Nothing outlives its purpose."""
+    """No process outlives its purpose."""
 
     @pytest.mark.parametrize("family", FAMILIES)
     @pytest_twisted.ensureDeferred
@@ -276,7 +276,9 @@ class SurvivalTests:
     @pytest.mark.parametrize("family", FAMILIES)
     @pytest.mark.parametrize("whom", ["gateway", "both"])
     def test_kill_nine(self, tmp_path: Path, family: str, whom: str) -> None:
-        """Whoever is killed, nothing is left: the guardian sees to it at once, or the next start does."""
+        """A killed gateway leaves no child: the guardian sees to it at once; if that is killed too, the next
+        start does.
+        """
         root = Path(__file__).parents[2]
         argv = [sys.executable, "-m", "tests.functional.driver_of_children", str(tmp_path), FAMILIES[family]]
         with subprocess.Popen(argv, cwd=root, stdout=subprocess.PIPE) as program:

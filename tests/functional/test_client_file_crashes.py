@@ -62,7 +62,7 @@ def disk_of(kind, base, *arguments, **options):
 
 
 def outcomes(folder, name, kind):
-    """What a file and the ledger are before and after a transaction, and how many operations that takes."""
+    """The file and the ledger before and after a transaction, and the number of operations that it takes."""
     scene = Scene(folder, kind).prepared(name)
     before = scene.text, scene.said
     disk = disk_of(kind, FaultyDisk)
@@ -125,7 +125,7 @@ class CrashTests:
 
     @pytest.mark.parametrize("name", ["apply", "undo"])
     def test_killed_over_somebodys_edit(self, tmp_path, name):
-        """What somebody has written in the last moment is in the file, wherever the program was killed then."""
+        """An edit that a client wrote in the last moment is in the file, wherever the program was killed then."""
         at, count = 0, 1
         while at <= count:
             at += 1
@@ -148,7 +148,7 @@ class CrashTests:
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("name", TRANSACTIONS)
     def test_killed_while_recovering(self, tmp_path, name, kind):
-        """Whoever puts things in order may be killed as well."""
+        """A program that puts things in order may be killed as well."""
         before, after, count = outcomes(tmp_path / "whole", name, kind)
         for at in range(3, count + 1, 7):
             for again in (4, 11, 17, 23, 29, 37):
@@ -265,7 +265,7 @@ class MountTests:
         assert all(each["is_whole"] for each in found)
 
     def test_a_file_mounted_by_itself(self, tmp_path):
-        """It cannot be replaced, so it is written in place, and the answer says so."""
+        """A file that is mounted cannot be replaced, so it is written in place, and the answer says so."""
         scene = Scene(tmp_path / "scene")
         file = f"{scene.folder}/claude.json"
         ran = mounted(tmp_path, f"mount --bind {file} {file} && {{changer}} act {scene.folder} apply")
@@ -337,7 +337,7 @@ class HotRaceTests:
     """A program that writes without a pause."""
 
     def test_it_is_refused_rather_than_lost(self, tmp_path):
-        """What cannot be done without losing an edit is not done, and what was displaced is kept."""
+        """A change that would lose an edit is not made, and a displaced edit is kept."""
         found = race(tmp_path, 3, 0.001, "unlocked")
         assert found["done"] + found["refused"] > 0
         assert found["lost_theirs"] <= found["theirs"] // 100, found

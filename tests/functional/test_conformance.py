@@ -63,7 +63,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 class FirstTests:
-    """What a server that nobody has used yet is asked first passes."""
+    """The first requests to a server that no client has used yet pass."""
 
     @pytest.mark.parametrize("transport", ["stdio", "url"])
     @pytest.mark.parametrize("name", FIRST)
@@ -75,7 +75,7 @@ class FirstTests:
 
 
 class RevisionTests:
-    """What the coming suite requires of a server, at the endpoint of all servers and across the eras."""
+    """Requirements of the coming suite, at the endpoint of all servers and across the eras."""
 
     @pytest.mark.parametrize("revision", [LEGACY, MODERN])
     def test_on_a_view(self, full: str, tmp_path: Path, revision: str) -> None:
@@ -93,13 +93,13 @@ class RevisionTests:
         assert {name for name, _ in course.faults(report)} == conformance.UNBRIDGED, report.told
 
     def test_it_is_written_down(self) -> None:
-        """What cannot be bridged stands in the documentation."""
+        """Scenarios that cannot be bridged stand in the documentation."""
         said = DOCUMENTED.read_text()
         assert [name for name in conformance.UNBRIDGED if f"``{name}``" not in said] == []
 
 
 def expect_required(report: conformance.Report, revision: str) -> None:
-    """What a revision requires has passed, and nothing else has failed."""
+    """The scenarios that a revision requires have passed, and no others have failed."""
     assert report.code == 0, report.told
     assert set(report.failed) <= SKIPPED, report.told  # not even in a scenario that does not count yet
     assert conformance.required(revision) <= report.proven, report.told
@@ -107,5 +107,5 @@ def expect_required(report: conformance.Report, revision: str) -> None:
 
 
 def requirements(url: str, directory: Path, revision: str) -> conformance.Report:
-    """What the coming suite says of an endpoint, as to what it requires of a server of the revision."""
+    """The results of the coming suite for an endpoint, as to what it requires of a server of the revision."""
     return conformance.judged(url, directory / "results", "--requirements", revision, suite="0-2")

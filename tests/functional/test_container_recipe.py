@@ -39,21 +39,21 @@ def instructions() -> list[tuple[str, str]]:
 
 
 def last(word: str) -> str:
-    """What follows the last instruction of this name."""
+    """The words after the last instruction of this name."""
     return [rest for name, rest in instructions() if name == word][-1]
 
 
 def health_command() -> list[str]:
-    """What the engine runs to see whether the gateway is well."""
+    """The command by which the engine sees whether the gateway is well."""
     found: list[str] = json.loads(last("HEALTHCHECK").partition("CMD ")[2])
     return found
 
 
 class RecipeTests:
-    """What the recipe says."""
+    """Instructions of the recipe."""
 
     def test_not_root(self) -> None:
-        """It runs as a user whose number says that it is not root, and what needs root is done before."""
+        """The user of the container is not root, by its number; instructions that need root come before."""
         user = last("USER")
         assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
         words = [word for word, _ in instructions()]
@@ -171,7 +171,7 @@ class Container:
 
     @property
     def log(self) -> str:
-        """What it has said."""
+        """The container's output so far."""
         done = self._engine.run("logs", self._name)
         return done.stdout + done.stderr
 
@@ -203,10 +203,10 @@ def container(site: Path, tmp_path: Path) -> Iterator[Container]:
 
 
 class RunningTests:
-    """What the recipe starts, in a container whose root is read-only."""
+    """A container of the recipe whose root is read-only."""
 
     def test_it_serves(self, container: Container) -> None:
-        """It serves its demo servers as a user that is not root, and writes to its home only."""
+        """The container serves its demo servers as a user that is not root, and writes to its home only."""
         eventually(lambda: "clock is served at" in container.log, "the gateway serves")
         code = (
             "import json, os, urllib.request as u;"

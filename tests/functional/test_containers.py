@@ -62,7 +62,7 @@ class House:
 
     @property
     def processes(self) -> list[int]:
-        """What it has started that still runs."""
+        """The processes of this gateway that still run."""
         return [pid for pid in bearing(f"MCPGATEWAY_INSTANCE={self.instance}") if is_alive(pid)]
 
     def kill(self) -> None:
@@ -101,7 +101,7 @@ def launch(engine: Engine, *flags: str, options: tuple[str, ...] = (), **env: st
 
 
 def command_lines(pids: list[int]) -> str:
-    """What everybody may read of processes."""
+    """The command lines of processes, which every user may read."""
     return "".join(command_line(pid).decode() for pid in pids)
 
 
@@ -155,7 +155,7 @@ class RealTests:
 
     @pytest_twisted.ensureDeferred
     async def test_leftovers(self, house: House, engine: Engine, tmp_path: Path) -> None:
-        """What a killed gateway has left is removed by the next one of its home; what lives is not."""
+        """Containers that a killed gateway has left are removed by the next one of its home; living ones are not."""
         other = House(tmp_path)
         mine = await house.talk(launch(engine))
         theirs = await other.talk(launch(engine, "--stubborn"))

@@ -174,7 +174,7 @@ async def until(true: Callable[[], Any]) -> None:
 
 
 def lock_of(home: Path) -> dict[str, Any]:
-    """What the lock says."""
+    """The contents of the lock."""
     found: dict[str, Any] = json.loads((home / "daemons" / "d.lock").read_text())
     return found
 
@@ -184,7 +184,7 @@ class StartTests:
 
     @pytest_twisted.ensureDeferred
     async def test_life(self, start: Start, port: int, tmp_path: Path) -> None:
-        """It is started, locked, reached once its port answers, and stopped with its lock."""
+        """A daemon is started, locked, reached once its port answers, and stopped with its lock."""
         gateway = start()
         backend, recorder = gateway.begin(port, "--late", "0.5")
         backend.write(b"early\n")
@@ -218,7 +218,7 @@ class StartTests:
     async def test_another_environment(
         self, start: Start, port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Nobody is given a daemon with the variables of another; one of their own is started once that has gone."""
+        """An entry with other variables does not get the daemon of another; its own is started once that has gone."""
         gateway = start()
         first, _ = gateway.begin(port, TOKEN="one")
         await until(lambda: len(gateway.lines) == 1)
@@ -301,7 +301,7 @@ class StartTests:
     @pytest.mark.parametrize("how", ["stop", "kill"])
     @pytest_twisted.ensureDeferred
     async def test_called_off(self, start: Start, port: int, how: str, tmp_path: Path) -> None:
-        """It can be called off while it is being started."""
+        """A daemon can be called off while it is being started."""
         gateway = start()
         backend, recorder = gateway.begin(port, "--late", "600")
         await until(lambda: gateway.processes)

@@ -47,7 +47,7 @@ def telling(report: Path) -> list[str]:
 
 
 def told(report: Path) -> list[set[int]]:
-    """What its processes have said so far."""
+    """The descriptors that the processes have reported so far."""
     return [set(map(int, line.split())) for line in report.read_text().splitlines()]
 
 

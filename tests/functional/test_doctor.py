@@ -43,7 +43,7 @@ class Patient:
         return forkserver.ran(argv, env=environ, cwd=self.directory, has_ended=False)
 
     def doctor(self, *words: str, before: str = "") -> dict[str, Any]:
-        """What the doctor says to a program; it says it with the exit code too."""
+        """The doctor's answer to a program; its exit code agrees with it."""
         done = self.run("doctor", "--json", *words, before=before)
         told: dict[str, Any] = json.loads(done.stdout)
         assert done.returncode == (0 if told["ok"] else 1)
@@ -94,7 +94,7 @@ class BrokenTests:
     """Machines on which something is wrong."""
 
     def test_a_broken_home(self, patient: Patient) -> None:
-        """What can be put right safely is, once it is asked for, and nothing before."""
+        """Faults that can be put right safely are, once the user asks for it, and not before."""
         child = subprocess.Popen(["true"])
         child.wait()
         (patient.home / "daemons").mkdir(mode=0o700, exist_ok=True)
@@ -186,7 +186,7 @@ class BrokenTests:
 
 
 class PasteTests:
-    """What is generated works."""
+    """Generated entries work."""
 
     def test_an_entry_that_was_generated(self, patient: Patient) -> None:
         """A generated entry is one that a client can start: it answers, as the server."""

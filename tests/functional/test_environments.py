@@ -1,4 +1,4 @@
-"""What a server is given: the same wherever it is started, and no secret of it shown anywhere."""
+"""Environments of servers: the same wherever they are started, and no secret of them shown anywhere."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def teller(gateway: Gateway, name: str) -> list[str]:
 
 
 def given(gateway: Gateway, name: str) -> dict[str, str]:
-    """What it was given, but for the mark by which a process is known to be a gateway's."""
+    """The environment of the server, but for the mark by which a process is known to be a gateway's."""
     text = (gateway.directory / f"given-{name}").read_text()
     found = dict(each.split("=", 1) for each in text.split("\0") if each)
     return {name: value for name, value in found.items() if not name.startswith("MCPGATEWAY")}
@@ -110,7 +110,7 @@ def test_the_same_everywhere(gateway: Gateway) -> None:
 
 
 def test_what_is_named(gateway: Gateway) -> None:
-    """What is not handed on is given where the entry names it."""
+    """A variable that is not handed on is given where the entry names it."""
     definition = {
         "command": teller(gateway, "named")[0],
         "args": teller(gateway, "named")[1:],

@@ -1,4 +1,4 @@
-"""What goes wrong, what the user is told, and that it costs nothing for good."""
+"""Faults, the messages to the user, and their cost, which is none for good."""
 
 import asyncio
 import os
@@ -189,7 +189,7 @@ async def a_reader_that_does_not_read(url):
 
 
 async def a_server_that_does_not_read(url):
-    """What waits for a deaf server is bounded: the call beyond the bound is refused, the others are answered."""
+    """Requests that wait for a deaf server are bounded: the call beyond is refused, the others are answered."""
     client = Client(url, "/fix/mcp")
     deaf = await client.begin(tool_call("deaf", "deaf", {"ms": 300}))
     calls = [client.post(tool_call(nth, "echo", {"text": "x" * DEAF_BODY})) for nth in range(7)]

@@ -129,7 +129,7 @@ def holding(port: int) -> Iterator[list[socket.socket]]:
 
 
 def told(connections: list[socket.socket]) -> bytes:
-    """What they have been told so far."""
+    """The bytes that the connections have got so far."""
     said = b""
     for each in select.select(connections, [], [], 0)[0]:
         with suppress(OSError):

@@ -40,7 +40,7 @@ def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 class Person:
-    """Whoever sits before a client, and is asked.
+    """The person before a client, who is asked.
 
     :ivar asked: how often.
     """

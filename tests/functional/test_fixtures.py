@@ -83,7 +83,7 @@ class Line:
         return self.heard()
 
     def tool(self, name: str, **arguments: Any) -> Any:
-        """What a tool of the fixture says in the modern era, as a value."""
+        """The result of a tool of the fixture in the modern era, as a value."""
         return json.loads(said(self.modern("tools/call", name=name, arguments=arguments)))
 
     def shook_hands(self) -> None:
@@ -153,7 +153,7 @@ class EraTests:
 
 
 class ConformanceTests:
-    """What the conformance server does beyond what the suite looks at."""
+    """Behaviour of the conformance server beyond what the suite looks at."""
 
     def test_tools_ask_in_either_era(self) -> None:
         """The same tool asks with a request of its own in one era, and with its result in the other."""
@@ -172,7 +172,7 @@ class ConformanceTests:
             )
 
     def test_a_state_serves_another_process_and_no_other_tool(self) -> None:
-        """What one process has sealed, another opens; changed, or for another tool, it is refused."""
+        """A state that one process has sealed is opened by another; changed, or for another tool, it is refused."""
         name = "test_input_required_result_multi_round"
         with Line(conformance.server()) as line:
             first = line.modern("tools/call", name=name)["result"]
@@ -212,7 +212,7 @@ class ConformanceTests:
 
 
 class FixtureTests:
-    """What the fixture does in the modern era."""
+    """Behaviour of the fixture in the modern era."""
 
     @pytest.fixture
     def line(self):
@@ -222,7 +222,7 @@ class FixtureTests:
             yield line
 
     def test_asking_in_rounds(self, line: Line) -> None:
-        """It asks as often as it is told, and shows what came with the last round, byte for byte."""
+        """The fixture asks as often as it is told, and shows what came with the last round, byte for byte."""
         call = {"name": "ask", "arguments": {"method": "roots/list", "rounds": 2, "state": "s\u00e9al"}}
         first = line.modern("tools/call", **call)["result"]
         assert first["inputRequests"] == {"q1": {"method": "roots/list", "params": {}}}
@@ -280,7 +280,7 @@ class FixtureTests:
         assert line.modern("tools/call", **call)["method"] == "notifications/message"
 
     def test_what_it_got(self, line: Line) -> None:
-        """It shows the envelope and the arguments as they came, and what was cancelled."""
+        """The fixture shows the envelope and the arguments as they came, and the calls that were cancelled."""
         assert line.tool("meta") == ENVELOPE
         assert line.tool("headers", region="x", limit=2) == {"region": "x", "limit": 2}
         line.say(method="notifications/cancelled", params={"requestId": "x"})

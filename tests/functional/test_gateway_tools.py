@@ -51,7 +51,7 @@ async def opened(gateway: Gateway, path: str = "/mcp/search") -> Client:
 
 
 async def asked(client: Client, tool: str, **arguments: Any) -> Any:
-    """What one of the gateway's tools answers, decoded."""
+    """The answer of one of the gateway's tools, decoded."""
     return json.loads(text_of(await client.call(tool, arguments)))
 
 
@@ -124,7 +124,7 @@ class ViewTests:
             run(use)
 
     def test_errors_are_results(self, tmp_path: Path) -> None:
-        """What goes wrong with a tool is a failed result with a hint, and no error of the protocol."""
+        """A failure of a tool is a failed result with a hint, and no error of the protocol."""
         with gateway_of(tmp_path, "one") as gateway:
 
             async def use() -> None:

@@ -56,7 +56,7 @@ async def refusal(url, name):
 
 
 async def call(url, name, tool, **arguments):
-    """What a tool call without a session is answered with."""
+    """The answer to a tool call without a session."""
     client = Client(url, f"/{name}/mcp")
     try:
         return (await client.post(tool_call(1, tool, arguments))).messages[-1]
@@ -105,7 +105,7 @@ class CrashTests:
         assert gateway.backend("leaving")["pids"] == []
 
     def test_hangs_in_the_handshake(self, gateway):
-        """It is an error as soon as its time is up, and nothing of it is left."""
+        """A server that hangs in the handshake is an error as soon as its time is up, and no process of it is left."""
         assert asyncio.run(refusal(gateway.url, "silent"))["message"] == (
             "silent did not answer the handshake within 1 s"
         )
@@ -114,7 +114,7 @@ class CrashTests:
         eventually(lambda: gateway.backend("silent")["pids"] == [], "it has gone")
 
     def test_a_missing_program(self, gateway):
-        """It is an error that no waiting helps against."""
+        """A missing program is an error that no waiting helps against."""
         assert "was not found" in asyncio.run(refusal(gateway.url, "missing"))["message"]
         body = gateway.backend("missing")
         assert (body["status"], body["next_try_s"]) == ("error", None)
@@ -238,7 +238,7 @@ class ServiceTests:
     """Services that say how they are."""
 
     def test_a_service_that_is_not_well(self, tmp_path):
-        """It shows as degraded for as long as it says so."""
+        """A service that is not well shows as degraded for as long as it says so."""
         service = HTTPServer(("127.0.0.1", 0), _Service)
         serving = threading.Thread(target=service.serve_forever, daemon=True)
         serving.start()

@@ -44,7 +44,7 @@ def file_of(name: str, user: User) -> Path:
 
 
 def called(url: str) -> str:
-    """What the clock behind an address answers."""
+    """The answer of the clock behind an address."""
     asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "now", "arguments": {}}}
     headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
     request = urllib.request.Request(url, json.dumps(asked).encode(), headers)
@@ -59,7 +59,7 @@ STEPS = [each if each in OFTEN else pytest.param(each, marks=pytest.mark.soak) f
 
 
 class PageTests:
-    """What a page shows is what happens."""
+    """The page shows what happens."""
 
     @pytest.mark.parametrize("name", STEPS)
     def test_the_steps(self, name: str, user: User) -> None:

@@ -29,7 +29,7 @@ def blocks(language: str) -> list[str]:
 
 
 def commands() -> list[str]:
-    """What its readers type, one command after the other; what is answered is left out."""
+    """The commands that readers type, one after the other; the output is left out."""
     typed: list[str] = []
     is_open = False
     for line in "\n".join(blocks("console")).splitlines():
@@ -51,7 +51,7 @@ def ran(user: User, typed: list[str]) -> dict[str, str]:
 
 
 class PageTests:
-    """What the page shows is what happens."""
+    """The page shows what happens."""
 
     @pytest.mark.parametrize("text", blocks("yaml"))
     def test_configurations(self, text: str, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
 
 
 class Human:
-    """Whoever sits before the client.
+    """The human before the client.
 
     :ivar questions: what was asked.
     """
@@ -63,7 +63,7 @@ def client_of(gateway: Gateway, view: str, mode: str, human: Human | None = None
 
 
 async def told(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
-    """What one of the gateway's tools answers; ``failed`` says whether it has."""
+    """The answer of one of the gateway's tools; ``failed`` says whether it has."""
     result = await client.call_tool(tool, arguments)
     (content,) = result.content
     assert isinstance(content, types.TextContent)
@@ -111,7 +111,7 @@ class YesTests:
         assert gateway.backend("memory")["starts"] == 1
 
     def test_the_list_changes(self, gateway: Gateway, tmp_path: Path) -> None:
-        """Whoever is connected is told that there are more tools."""
+        """A connected client is told that there are more tools."""
         changed = asyncio.Event()
 
         async def heard(message: Any) -> None:
@@ -132,7 +132,7 @@ class YesTests:
         run(work)
 
     def test_a_workspace(self, gateway: Gateway, tmp_path: Path) -> None:
-        """It is written into the workspace's own file, and there for whoever works in it, but for nobody else."""
+        """The server is written into the workspace's own file, and there for clients in it, but for no others."""
         root = tmp_path / "shop"
         (root / ".git").mkdir(parents=True)
         human = Human()
@@ -154,7 +154,7 @@ class YesTests:
         assert initialized(gateway, "memory", str(tmp_path)) == 404
 
     def test_on_the_view_of_its_workspace(self, gateway: Gateway, tmp_path: Path) -> None:
-        """Whoever works there is told the names that its view lists the tools under; others are not shown them."""
+        """A client in the workspace is told the names of the tools on its view; others are not shown them."""
         root = tmp_path / "shop"
         (root / ".git").mkdir(parents=True)
         said = {"server": entry(tmp_path), "name": "memory", "cwd": str(root)}
@@ -187,7 +187,7 @@ def called_plainly(gateway: Gateway, cwd: str, identifier: str) -> int:
 
 
 def asked(gateway: Gateway, cwd: str, method: str, **params: Any) -> dict[str, Any]:
-    """What an administrator who works somewhere is answered on the view of all servers."""
+    """The answer to an administrator who works somewhere, on the view of all servers."""
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
     headers = {
         "Content-Type": "application/json",
@@ -230,7 +230,7 @@ class NoTests:
         ids=["decline", "cancel", "not"],
     )
     def test_nothing_happens(self, gateway: Gateway, tmp_path: Path, mode: str, human: Human) -> None:
-        """Nothing has run and nothing is written."""
+        """The server has not run and is not written."""
         marker = tmp_path / "it ran"
 
         async def work() -> None:
@@ -301,7 +301,7 @@ class FailureTests:
 
 
 class AdministratorTests:
-    """Whoever has the admin token."""
+    """Callers with the admin token."""
 
     def test_nobody_is_asked(self, gateway: Gateway, tmp_path: Path) -> None:
         """A call with the admin token is a person's own; one with the other token is not."""

@@ -1,4 +1,4 @@
-"""What is on record when the process that put it there has been killed."""
+"""The record of sessions when the process that wrote it has been killed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def written(path: str, number: int) -> list[int]:
 
 
 def expected(number: int) -> SessionRecord:
-    """What the writer puts on record."""
+    """The record that the writer writes."""
     serial = number.to_bytes(16, "big")
     if number % 3 == 0:
         return SessionRecord(serial, "", "", "2025-11-25", is_ended=True)

@@ -27,7 +27,7 @@ LIMIT_S = 60
 
 
 def use(gateway: Gateway, name: str, does: Callable[[Client], Awaitable[Any]], mode: Any = "auto") -> Any:
-    """What a client gets."""
+    """The result that a client gets."""
 
     async def alone() -> Any:
         async with asyncio.timeout(LIMIT_S), Client(f"{gateway.url}/{name}/mcp", mode=mode) as client:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.functional
 
 
 class KnockTests:
-    """Somebody answers, or nobody does."""
+    """A listener answers, or none does."""
 
     @pytest_twisted.ensureDeferred
     async def test_somebody(self):

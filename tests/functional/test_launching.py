@@ -55,7 +55,7 @@ def entry(registry: Registry, line: str, *args: str, **env: str) -> dict[str, An
 
 
 def told(gateway: Gateway, name: str = "teller") -> dict[str, Any]:
-    """What the server says of how it was started."""
+    """The server's own report of how it was started."""
 
     async def ask() -> dict[str, Any]:
         async with (
@@ -218,7 +218,7 @@ class NpxTests:
             assert any("npx" in each or "npm" in each for each in commands(gateway))
 
     def test_installed_in_the_project(self, tmp_path: Path, registry: Registry) -> None:
-        """What is installed in the server's directory is taken from there, as npx does."""
+        """A package that is installed in the server's directory is taken from there, as npx does."""
         modules = tmp_path / "project" / "node_modules"
         (modules / "teller").mkdir(parents=True)
         manifest = {"name": "teller", "version": "5.0.0", "bin": {"teller": "cli.js"}}
@@ -323,7 +323,7 @@ class RunTests:
     )
     @pytest_twisted.ensureDeferred
     async def test_a_trial(self, launcher: Launcher, script: str, end: str, verdicts: list[bool]) -> None:
-        """Who wants to know is told once whether a program has spoken, but not of one that we ended ourselves."""
+        """A caller is told once whether a program has spoken, but not of one that we ended ourselves."""
         heard: list[bool] = []
 
         def told(*, has_spoken: bool) -> None:
@@ -356,7 +356,7 @@ class RunTests:
 
     @pytest_twisted.ensureDeferred
     async def test_in_the_background(self, launcher: Launcher) -> None:
-        """What nobody waits for gives way to what somebody does."""
+        """A program that no caller waits for gives way to others."""
         ran = await self._run(launcher, "sleep 0.3; nice", is_idle=True)
         assert int(ran.output) == max(spawn.NICE, os.nice(0))
 

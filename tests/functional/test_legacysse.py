@@ -162,7 +162,7 @@ class SdkTests:
         assert told == [1, 2, 3, 4, 5]
 
     def test_list_changes_and_logs(self, gateway):
-        """What the server says unasked reaches its clients, one that has nothing under way too."""
+        """A notification of the server reaches its clients, one that has no call under way too."""
 
         async def work():
             heard = [asyncio.Queue(), asyncio.Queue()]

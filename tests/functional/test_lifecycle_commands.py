@@ -88,7 +88,7 @@ class StartTests:
     """``mcpgateway start``."""
 
     def test_it_runs_when_start_returns(self, home):
-        """It answers at once, belongs to nobody, and start says where it is and what it serves."""
+        """The gateway answers at once, is detached, and start says where it is and what it serves."""
         done = home.run("start")
         assert done.returncode == 0, done.stderr
         assert answers(home)
@@ -152,7 +152,7 @@ class StartTests:
         assert answers(home)
 
     def test_a_configuration_that_is_wrong(self, home):
-        """What is wrong is said, as the log has it."""
+        """The fault of a configuration is told, as the log has it."""
         (home.path / "config.json").write_text('{"gateway": {"http_port": "no"}}')
         done = home.run("start")
         assert done.returncode == 1
@@ -172,7 +172,7 @@ class StartTests:
         assert home.run("start").returncode == 0
 
     def test_a_home_that_cannot_be_written(self, tmp_path):
-        """It is said whose fault it is; nothing is started."""
+        """The message names the owner of the home that cannot be written; no gateway is started."""
         setpriv = shutil.which("setpriv")
         if os.getuid() == 0 and setpriv is None:
             pytest.skip("root may write everywhere")
@@ -242,7 +242,7 @@ class StartTests:
         assert home.json("start")["port"] == home.port
 
     def test_without_a_wait(self, home):
-        """It is started, though nobody waits for it, and it is said how to look after it."""
+        """The gateway is started, though the command does not wait, which says how to look after it."""
         done = home.run("start", "--wait", "0")
         assert done.returncode == 1
         assert "mcpgateway status" in done.stderr
@@ -295,7 +295,7 @@ class StopTests:
         assert home.run("start").returncode == 0
 
     def test_a_pid_that_is_a_strangers_by_now(self, home):
-        """Nobody is ended whose number only happens to stand in the state file."""
+        """A stranger is not ended because its number happens to stand in the state file."""
         with subprocess.Popen(["sleep", "60"]) as stranger:
             state = {"format": 1, "pid": stranger.pid, "port": home.port, "start_time": 1, "started_at": 1.0}
             (home.path / "state.json").write_text(json.dumps(state))
@@ -370,7 +370,7 @@ class CrashTests:
     """A gateway that is killed."""
 
     def test_it_comes_back(self, tmp_path):
-        """It is started again on its port, with its options, and sessions go on."""
+        """A killed gateway is started again on its port, with its options, and sessions go on."""
         with Home(tmp_path, SERVERS, **QUICK) as home:
             port = home.port + 1 if home.port < 65535 else home.port - 1
             home.json("start", "--port", port)
@@ -414,7 +414,7 @@ class CrashTests:
         assert home.json("status")["starts_again_in_seconds"] is None
 
     def test_while_the_lock_is_taken(self, home):
-        """Whoever has the lock for a moment, to ask whether a gateway runs, does not keep it from coming back."""
+        """A program that has the lock for a moment, to look for a gateway, does not keep it from coming back."""
         first = home.json("start")["pid"]
         lock = daemon.open_lock(str(home.path))
         others = [pid for pid in home.processes() if pid != first]
@@ -430,7 +430,7 @@ class CrashTests:
         eventually(lambda: answers(home), "it is back")
 
     def test_stop_wins(self, home):
-        """Whoever stops it while it is away has stopped it."""
+        """A stop while the gateway is away has stopped it."""
         home.environ["MCPGATEWAY_REVIVAL_PAUSES"] = "2"
         first = home.json("start")["pid"]
         os.kill(first, signal.SIGKILL)
@@ -440,7 +440,7 @@ class CrashTests:
         assert not answers(home)
 
     def test_start_wins(self, home):
-        """Whoever starts it while it is away has started it, and there is one."""
+        """A start while the gateway is away has started it, and there is one."""
         home.environ["MCPGATEWAY_REVIVAL_PAUSES"] = "3"
         first = home.json("start")["pid"]
         os.kill(first, signal.SIGKILL)
@@ -451,7 +451,7 @@ class CrashTests:
         assert home.daemons() == [second["pid"]]
 
     def test_one_that_cannot_come_back(self, home):
-        """It is tried again and again, with longer pauses, until it can."""
+        """A gateway that cannot come back is tried again and again, with longer pauses, until it can."""
         home.environ["MCPGATEWAY_REVIVAL_PAUSES"] = "0.3 0.6"
         good = (home.path / "config.json").read_text()
         first = home.json("start")["pid"]
@@ -462,7 +462,7 @@ class CrashTests:
         eventually(lambda: answers(home), "it is back")
 
     def test_one_in_the_foreground_stays_away(self, home):
-        """What a person, or a supervisor, runs is theirs to start again."""
+        """A gateway that a person, or a supervisor, runs is theirs to start again."""
         with home.begin("serve") as process:
             eventually(lambda: answers(home), "it answers")
             process.kill()
@@ -593,7 +593,7 @@ class IdleTests:
     """A gateway that a shim has started by itself."""
 
     def test_it_ends_when_nobody_uses_it(self, tmp_path):
-        """It stays while there is a session, and ends some time after the last."""
+        """The gateway stays while there is a session, and ends some time after the last."""
         with Home(tmp_path, SERVERS, limits={"idle_exit": "2s"}) as home:
             with Shim("--home", home.path, "connect", "shared", cwd=tmp_path, environ=home.environ) as shim:
                 shim.open()
@@ -706,7 +706,7 @@ class AdoptionTests:
         assert path.read_text() == original
 
     def test_never(self, home):
-        """Nothing is changed where that is not wanted, nor where nobody can be asked."""
+        """Clients' files are not changed where that is not wanted, nor where no user can be asked."""
         path, original = client_file(home)
         home.json("start", "--adopt", "never")
         home.json("start")

@@ -50,7 +50,7 @@ def names(gateway):
 
 
 def config(gateway):
-    """What is said of the configuration."""
+    """The state of the configuration in the gateway's health."""
     return gateway.health()["config"]
 
 
@@ -119,7 +119,7 @@ SAVES = [in_place, renaming, vim, deleting, behind_a_link, another_target]
 
 
 class EditTests:
-    """What an edit changes, and what it does not."""
+    """Effects of an edit, and their limits."""
 
     @pytest.mark.parametrize("save", SAVES, ids=lambda each: each.__name__)
     def test_saved_like_this(self, gateway, save):
@@ -215,7 +215,7 @@ class EditTests:
 
     @in_a_loop
     async def test_asked_for_before_it_is_known(self, gateway):
-        """Whoever asks for a server that has just been written down gets it, and not a refusal."""
+        """A client that asks for a server that has just been written down gets it, and not a refusal."""
         await self._added_at_once(gateway, modern=False)
 
     async def _added_at_once(self, gateway, *, modern):
@@ -255,7 +255,7 @@ class InvalidTests:
     @pytest.mark.parametrize("text", ["{", '{"servers": {"fix": {"args": []}}}'])
     @in_a_loop
     async def test_nothing_changes(self, gateway, text):
-        """What runs goes on; the problem is visible until it is gone, and is logged once."""
+        """The servers go on; the problem is visible until it is gone, and is logged once."""
         assert config(gateway)["ok"] is True
         async with session(gateway) as client:
             pid = await client.value("pid")
@@ -285,7 +285,7 @@ class SettingsTests:
     """The gateway's own settings."""
 
     def test_a_port(self, gateway):
-        """What counts from the next start on is said to."""
+        """A setting that counts from the next start on is named as such."""
         gateway.config.write_text(
             gateway.configured({"fix": server(fixture())}, {"bind_address": "127.0.0.2"})
         )
@@ -328,7 +328,7 @@ class FirstRunTests:
     """A gateway without a configuration."""
 
     def test_a_file_is_written(self, tmp_path):
-        """It writes one that explains everything and changes nothing, and serves what is written into it."""
+        """The gateway writes a file that explains all and changes nothing, and serves the servers written into it."""
         with Bare(tmp_path) as gateway:
             text = gateway.config.read_text()
             assert gateway.config.stat().st_mode & 0o777 == 0o600

@@ -1,4 +1,4 @@
-"""What servers say, as a person and a program read it: redacted, one line each, bounded, there after a restart."""
+"""Logs of servers, as a person and a program read them: redacted, one line each, bounded, there after a restart."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class LogTests:
             assert path.stat().st_mode & 0o777 == 0o600
 
     def test_history_after_a_restart(self, tmp_path: Path) -> None:
-        """What was said before is there, and who has read some of it gets the rest."""
+        """The lines from before are there, and a reader who has read some of them gets the rest."""
         with Gateway(tmp_path, {"talker": talker(tmp_path)}) as gateway:
             post(gateway, "talker", "tools/list")
             stream = Stream(gateway, "/api/v1/servers/talker/logs?tail=500")
@@ -184,7 +184,7 @@ class LogTests:
                     text = text[-1000:] + reader.recv(65_536)
 
     def test_over_mcp(self, tmp_path: Path) -> None:
-        """What a server says by notifications/message is in its log too."""
+        """A server's notifications/message are in its log too."""
         with Gateway(tmp_path, {"talker": talker(tmp_path)}) as gateway:
             stream = Stream(gateway, "/api/v1/servers/talker/logs")
             post(gateway, "talker", "tools/call", name="talk", arguments={"lines": 1})
@@ -193,7 +193,7 @@ class LogTests:
             stream.close()
 
     def test_an_unknown_server(self, tmp_path: Path) -> None:
-        """It has no log."""
+        """A server that is unknown has no log."""
         with Gateway(tmp_path, {}) as gateway:
             assert Stream(gateway, "/api/v1/servers/nobody/logs").answer.status == 404
             assert Stream(gateway, "/api/v1/servers/..%2f..%2fauth/logs").answer.status == 404
@@ -209,7 +209,7 @@ class LogTests:
             assert Stream(gateway, "/api/v1/servers/talker/logs").answer.status == 404
 
     def test_the_end_of_the_gateway(self, tmp_path: Path) -> None:
-        """It ends in order though streams are read, and they end."""
+        """The gateway ends in order though streams are read, and they end."""
         with Gateway(tmp_path, {"talker": talker(tmp_path)}) as gateway:
             streams = [Stream(gateway, f"/api/v1/{each}") for each in ("events", "servers/talker/logs")]
             gateway.stop()
@@ -235,10 +235,10 @@ def _last(gateway: Gateway) -> str:
 
 
 class EventTests:
-    """What happens in the gateway."""
+    """Events of the gateway."""
 
     def test_states_sessions_and_configuration(self, tmp_path: Path) -> None:
-        """They are told as they happen, and who comes back is told what he has missed."""
+        """Events are told as they happen, and a reader who comes back is told those he has missed."""
         with Gateway(tmp_path, {"talker": talker(tmp_path)}) as gateway:
             stream = Stream(gateway, "/api/v1/events")
             post(gateway, "talker", "tools/list")
@@ -256,7 +256,7 @@ class EventTests:
             again.close()
 
     def test_levels(self, tmp_path: Path) -> None:
-        """What is logged follows the configuration while the gateway runs."""
+        """The level of the log follows the configuration while the gateway runs."""
         with Gateway(tmp_path, {"talker": talker(tmp_path)}) as gateway:
             stream = Stream(gateway, "/api/v1/events?kind=config")
             gateway.config.write_text(

@@ -62,7 +62,7 @@ class CommandTests:
                 assert "talker is served at" in out.read_text()
 
     def test_a_gateway_that_comes_back(self, tmp_path: Path) -> None:
-        """Whoever follows comes back to it, and reads each line once."""
+        """A command that follows comes back to the gateway, and reads each line once."""
         with Gateway(tmp_path, {"talker": talker(tmp_path)}) as gateway:
             post(gateway, "talker", "tools/list")
             with command(gateway.home, "logs", "talker") as (process, out, err):

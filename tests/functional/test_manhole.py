@@ -38,7 +38,7 @@ def change(gateway, **manhole):
 
 
 def typed(gateway, lines, *options):
-    """What our command prints when it is given lines: what the prompt says, echo and all."""
+    """The output of our command when it is given lines: the answers of the prompt, echo and all."""
     argv = [BIN / "mcpgateway", "--home", gateway.home, "manhole", *options]
     ran = forkserver.ran(argv, given=lines, has_ended=False)
     return ran.returncode, ran.stdout, ran.stderr
@@ -83,7 +83,7 @@ class SocketTests:
             os.close(theirs)
 
     def test_exit(self, tmp_path):
-        """Who says exit() leaves the prompt, and the gateway runs on."""
+        """A user who types exit() leaves the prompt, and the gateway runs on."""
         with dug(tmp_path, socket=True) as gateway:
             assert typed(gateway, "exit()\nprint('never')\n")[0] == 0
             assert gateway.health()["status"] == "ok"
@@ -119,7 +119,7 @@ class SocketTests:
             )
 
     def test_opened_and_closed(self, tmp_path):
-        """It is opened and closed as the file says, also where somebody is in it."""
+        """The manhole is opened and closed as the file says, also where a user is in it."""
         with dug(tmp_path) as gateway:
             path = tmp_path / "inside"
             change(gateway, socket=str(path))
@@ -134,7 +134,7 @@ class SocketTests:
             eventually(lambda: not path.exists(), "it is closed")
 
     def test_after_a_kill(self, tmp_path):
-        """What a killed gateway has left is no obstacle; a file that is no socket is left alone, and that is told."""
+        """The socket of a killed gateway is no obstacle; a file that is no socket is left alone, and that is told."""
         gateway = dug(tmp_path, socket=True)
         with gateway:
             gateway.kill()
@@ -149,7 +149,7 @@ class SocketTests:
 
 
 def _read(terminal, until):
-    """What a terminal shows, up to something."""
+    """The bytes that a terminal shows, up to some text."""
     seen = b""
     while until not in seen:
         assert select.select([terminal], (), (), LIMIT_S)[0], seen
@@ -213,7 +213,7 @@ class SshTests:
         return ran.returncode, ran.stdout.decode(), ran.stderr.decode()
 
     def test_in(self, gateway):
-        """Whoever has a key that is let in gets the prompt; the host key is made once, for its owner alone."""
+        """A user with a key that is let in gets the prompt; the host key is made once, for its owner alone."""
         _, out, err = self.ssh(gateway, "mine", "print(6 * 7)\n[each.name for each in config.servers]\n")
         assert re.search(r"\b42\b", out), err
         assert "'a'" in re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", out)
@@ -257,7 +257,7 @@ class SshTests:
             assert "\n2\n" in typed(gateway, "print(1+1)\n")[1]
 
     def test_loopback(self, gateway):
-        """Nobody listens elsewhere than on loopback."""
+        """The manhole does not listen elsewhere than on loopback."""
         port = json.loads(gateway.config.read_text())["manhole"]["ssh_port"]
         listening = Path("/proc/net/tcp")
         if not listening.exists():

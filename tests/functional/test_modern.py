@@ -61,7 +61,7 @@ def client_of(gateway: Gateway, name: str, mode: str = "auto", **more: Any) -> C
 
 
 async def value(client: Client, tool: str, **arguments: Any) -> Any:
-    """What a tool answers."""
+    """The value that a tool answers."""
     result = await client.call_tool(tool, arguments)
     (content,) = result.content
     assert isinstance(content, types.TextContent)
@@ -171,7 +171,7 @@ class SharedTests:
         run(work)
 
     def test_questions(self, gateway: Gateway) -> None:
-        """What each of two clients is asked, and answers, is its own."""
+        """The question to each of two clients, and its answer, is its own."""
 
         async def one(name: str) -> str:
             async def asked(context: Any, params: Any) -> types.ElicitResult:
@@ -343,7 +343,7 @@ class StatefulTests:
 
 
 class RecordTests:
-    """What was found out about a server."""
+    """The record of a server's era."""
 
     def test_survives(self, tmp_path: Path) -> None:
         """A gateway that comes back probes nothing again."""

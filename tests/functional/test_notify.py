@@ -107,10 +107,10 @@ class ReadyTests:
 
 
 class WatchdogTests:
-    """What keeps the watchdog quiet."""
+    """The watchdog, and what keeps it quiet."""
 
     def test_only_a_gateway_that_runs_feeds_it(self, manager: Manager, tmp_path: Path) -> None:
-        """It is fed as long as the reactor turns: not while the process is stopped, and again when it goes on."""
+        """The watchdog is fed while the reactor turns: not while the process is stopped, and again when it goes on."""
         with started(tmp_path, manager) as gateway:
             for _ in range(3):
                 manager.until(is_fed)
@@ -126,7 +126,7 @@ class WatchdogTests:
 
 
 class StoppingTests:
-    """What is told at the end."""
+    """Messages to the service manager at the end."""
 
     def test_the_end(self, manager: Manager, tmp_path: Path) -> None:
         """Stopping is told before calls are awaited; the watchdog is fed until they have ended."""

@@ -298,7 +298,7 @@ class DiscoveryTests:
 
 
 class RegistrationTests:
-    """Who the gateway is to an authorization server."""
+    """The gateway as a client of an authorization server."""
 
     @pytest_twisted.ensureDeferred
     async def test_forgotten_before_a_sign_in(self, start: Start, tmp_path: Path) -> None:
@@ -413,7 +413,7 @@ class RenewalTests:
     @pytest.mark.parametrize("kind", ["sdk", "authlib"])
     @pytest_twisted.ensureDeferred
     async def test_a_token_endpoint_that_is_not_well(self, start: Start, tmp_path: Path, kind: str) -> None:
-        """It is asked again, and nobody has to sign in because of it."""
+        """The token endpoint is asked again, and no user has to sign in because of it."""
         world, server = World(tmp_path), start(kind)
         remote = Remote(server.url)
         await world.let_in(remote)
@@ -499,7 +499,7 @@ class RenewalTests:
 
 
 class AnswerTests:
-    """What comes back with the user's browser is believed once, and only if it was asked for."""
+    """The answer that comes with the user's browser is believed once, and only if it was asked for."""
 
     @pytest_twisted.ensureDeferred
     async def test_strangers(self, protected: Callable[..., Remote], tmp_path: Path) -> None:
@@ -552,7 +552,7 @@ class PrincipalTests:
         return caught.value.url
 
     async def signed_in(self, world: World, remote: Remote, owner: str, user: str) -> dict[str, str]:
-        """Somebody signs in; what its requests carry then."""
+        """Sign a user in; the headers that its requests carry then."""
         location = agreed(await self.begun(world, remote, owner), user)
         held = await world.accounts.answered(brought(location))
         await world.accounts.agreed(held.key)
@@ -611,7 +611,7 @@ class PrincipalTests:
 
     @pytest_twisted.ensureDeferred
     async def test_pasted_by_another(self, start: Start, tmp_path: Path) -> None:
-        """What one was sent back with is of no use to another, neither whole nor the code alone."""
+        """The answer to one user is of no use to another, neither whole nor the code alone."""
         world, server = World(tmp_path), start()
         remote = Remote(server.url)
         location = agreed(await self.begun(world, remote, "agent ann"), "ann")
@@ -644,7 +644,7 @@ class PrincipalTests:
 
     @pytest_twisted.ensureDeferred
     async def test_signing_out(self, start: Start, tmp_path: Path) -> None:
-        """Who signs out does so alone."""
+        """A user who signs out does so alone."""
         world, server = World(tmp_path), start("authlib")
         remote = Remote(server.url)
         await self.signed_in(world, remote, "agent ann", "ann")

@@ -72,7 +72,7 @@ def gateway_of(tmp_path: Path, oauth: dict[str, Any]) -> Gateway:
 
 
 class ResourceTests:
-    """What it is for clients."""
+    """The gateway as clients see it."""
 
     def test_tokens(self, tmp_path: Path, issuer: LiveIssuer) -> None:
         """A client is told where to go, and let in with what it gets there; and nothing else is good."""

@@ -1,4 +1,4 @@
-"""What was made for immorterm-mcp-gateway goes on working: each of its routes, body by body.
+"""Programs made for immorterm-mcp-gateway go on working: each of its routes, body by body.
 
 The page ``docs/howto/older-gateways.rst`` is made from the marks in this file and its neighbour.
 """
@@ -97,7 +97,7 @@ class McpTests:
         fits(gateway.post(f"/api/sessions/{handle}/kill"), 200, {"sessionId": handle})
 
     def handle(self, gateway):
-        """What the list calls a session that has just begun."""
+        """The handle by which the list calls a session that has just begun."""
         gateway.session("own")
         return gateway.get("/api/v1/sessions?server=own").json["sessions"][0]["id"]
 

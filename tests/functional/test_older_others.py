@@ -1,4 +1,4 @@
-"""What was made for mcp-session-manager, mcp-gateway with mcp-ctl, or harshal-mcp-proxy goes on working, body by body.
+"""Programs made for mcp-session-manager, mcp-gateway with mcp-ctl, or harshal-mcp-proxy go on working, body by body.
 
 The page ``docs/howto/older-gateways.rst`` is made from the marks in this file and its neighbour.
 """
@@ -73,7 +73,7 @@ class ManagerTests:
         self.wrong(gateway, "/start")
 
     def wrong(self, gateway, path):
-        """What is missing is 400, what is unknown 404."""
+        """A missing name is 400, an unknown one 404."""
         fits(gateway.post(path, {}), 400, {"error": "Missing daemon name"})
         fits(gateway.post(path, {"name": "x"}), 404, {"error": "Unknown daemon: x"})
 
@@ -298,7 +298,7 @@ class CtlTests:
 
 
 class KlipideTests:
-    """What agents are told by Klipide's gateway."""
+    """Hints that agents get from Klipide's gateway."""
 
     @older(
         KLIPIDE,
@@ -325,7 +325,7 @@ class KlipideTests:
         assert failed > len(names) / 2
 
     def ask(self, gateway, method, params=None):
-        """What the view of administrators answers."""
+        """The answer of the view of administrators."""
         return ask(gateway, "POST", "/mcp/admin", message(method, params), **JSON).json
 
 
@@ -415,15 +415,15 @@ class ProxyTests:
         assert len(listed) == len(ours)
 
     def ask(self, gateway, path, method, params=None):
-        """What a request without a session is answered."""
+        """The answer to a request without a session."""
         answer = ask(gateway, "POST", path, message(method, params), **{"Content-Type": JSON["Content-Type"]})
         assert answer.status == 200, answer.body
         return answer.json
 
     @older(PROXY, "POST /mcp, refused")
     def test_refused(self, gateway):
-        """What is no JSON is 400 with -32700, what is no request 400 with -32600; other paths are 404
-        ``{"error"}``.
+        """A body that is no JSON is 400 with -32700, one that is no request 400 with -32600; other paths are
+        404 ``{"error"}``.
         """
         for body, code in ((b"no JSON", -32700), (b"{}", -32600)):
             answer = ask(gateway, "POST", "/mcp", body, **JSON)
@@ -450,7 +450,7 @@ class ProxyTests:
         "There is no ``Access-Control-Allow-Origin: *``: name the origin of your page in ``gateway.allowed_origins``.",
     )
     def test_options(self, gateway):
-        """Nothing is allowed to a page of another origin."""
+        """A page of another origin is allowed no request."""
         answer = ask(gateway, "OPTIONS", "/mcp", Origin="https://example.com")
         assert answer.status >= 400
         assert "access-control-allow-origin" not in answer.headers

@@ -1,4 +1,6 @@
-"""What scripts do with a gateway: wait for servers, look at sessions and end them, ask servers' own APIs, end it."""
+"""Scripts that operate a gateway: they wait for servers, look at sessions and end them, ask servers' own
+APIs, end it.
+"""
 
 import http.server
 import json
@@ -55,7 +57,7 @@ class Service(http.server.BaseHTTPRequestHandler):
     do_POST = do_GET
 
     def log_message(self, *words):
-        """Nobody reads it."""
+        """The service logs nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +144,7 @@ class ReadyTests:
         assert ran(away, "preflight", "--need", "fx")[0] == 2
 
     def test_while_it_starts(self, tmp_path):
-        """Whoever waits before there is a gateway waits for that, too."""
+        """A command that waits before there is a gateway waits for that, too."""
         coming = Gateway(tmp_path, {"fx": server(FIXTURE)})
         words = [str(BIN / "mcpgateway"), "--home", str(coming.home), "wait", "fx", "--ready", f"{LIMIT_S}s"]
         environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LANG": "C.UTF-8"}
@@ -182,7 +184,7 @@ class RelayTests:
     """A server's own API."""
 
     def test_relay(self, gateway):
-        """It is asked below the gateway, without the gateway's token; redirects are not followed."""
+        """A server's API is asked below the gateway, without the gateway's token; redirects are not followed."""
         path = "/api/v1/servers/fx/rest"
         status, found, headers = asked(gateway, f"{path}/a%20b?c=d", "POST", {"x": 1})
         assert (status, found["method"], found["path"]) == (201, "POST", "/v1/a%20b?c=d")
@@ -256,7 +258,7 @@ class EndTests:
         assert ran(gateway, "dump")[1].startswith("version")
 
     def test_shutdown(self, gateway):
-        """It ends in order when it is asked to; over TCP an administrator's token is needed."""
+        """The gateway ends in order when a script asks for it; over TCP an administrator's token is needed."""
         assert asked(gateway, "/api/v1/shutdown", "POST", {})[0] == 401
         url = ("--url", gateway.url)
         code, _, said = ran(gateway, *url, "shutdown")

@@ -69,7 +69,7 @@ def bearer(gateway):
 
 
 def echoed(client):
-    """What becomes of a call: the text that it brings back, or the status that refuses it."""
+    """The outcome of a call: the text that it brings back, or the status that refuses it."""
 
     async def work():
         answer = await client.post(ECHO)
@@ -133,7 +133,7 @@ async def told(events, *methods):
 
 
 async def known_of(client):
-    """What the child of a session knows."""
+    """The child's knowledge of a session."""
     known = await client.value("whoami")
     client.close()
     return known
@@ -274,7 +274,7 @@ class RestartTests:
         assert gateway.backend(name)["requests"] == 1
 
     def test_the_stream_of_a_call_is_taken_up_again(self, gateway):
-        """Who asks for the rest of an answer that is lost is told so under the id of the call."""
+        """A client that asks for the rest of an answer that is lost is told so under the id of the call."""
 
         async def work():
             client = await Client.open(gateway.url, "shared", revision=REVISIONS[1])
@@ -334,7 +334,7 @@ class GoodForNothingTests:
 
     @every_end
     def test_an_id_that_has_ended(self, gateway, end):
-        """What was ended stays so, whether it was in use at the time or not."""
+        """A session that has ended stays so, whether it was in use at the time or not."""
         used, unused, kept = ([opened(gateway, name) for name in SERVERS] for _ in range(3))
         for client in used:
             assert ended(client) == 200
@@ -415,7 +415,7 @@ class GoodForNothingTests:
 
     @every_server
     def test_an_id_of_another_principal(self, gateway, name):
-        """Who has the token and who has not are two, and neither can use, hear or end the other's session."""
+        """A caller with the token and one without are two, and neither can use, hear or end the other's session."""
         token = bearer(gateway)
         plain, secret = opened(gateway, name), opened(gateway, name, **token)
         for _ in range(2):
@@ -566,7 +566,7 @@ class JournalTests:
         return gateway.home / "sessions" / "journal.db"
 
     def test_it_is_private(self, gateway, journal):
-        """Nobody else can read it, nor what SQLite and we put beside it; what was wider is narrowed at the start."""
+        """The files are readable by their owner alone; wider permissions are narrowed at the start."""
         opened(gateway, "own")
 
         def modes():
@@ -585,7 +585,7 @@ class JournalTests:
         assert modes() == private
 
     def test_it_holds_no_ids(self, gateway, journal):
-        """Who reads the file without the key cannot use the sessions in it."""
+        """A reader of the file without the key cannot use the sessions in it."""
         client = opened(gateway, "own")
         gateway.terminate()
         data = b"".join(each.read_bytes() for each in journal.parent.glob("journal.db*"))

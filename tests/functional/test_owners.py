@@ -1,4 +1,4 @@
-"""Who may come in from this machine, and whose session it is, with real processes."""
+"""Callers on this machine that may come in, and the owners of sessions, with real processes."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class OtherUserTests:
     """Another user of the machine."""
 
     def test_refused_without_a_token(self, gateway: Gateway) -> None:
-        """It gets 403 and learns why; with the token it is let in."""
+        """A process of another user gets 403 and learns why; with the token it is let in."""
         stranger = Client(gateway, NOBODY)
         guest = Client(gateway, NOBODY, (gateway.home / "auth.token").read_text().strip())
         try:

@@ -1,4 +1,4 @@
-"""Who is at the other end of real connections, and when real processes end."""
+"""Processes at the other end of real connections, and their end."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Client:
         self.pid = self.process.pid
 
     def ask(self) -> Peer | None:
-        """Who is at the other end."""
+        """The peer at the other end."""
         return asked(self.accepted)
 
     def tell(self) -> None:
@@ -96,7 +96,7 @@ class Client:
 
 
 def asked(accepted: socket.socket, table: PeerLookup | None = None) -> Peer | None:
-    """Who is at the other end of our socket."""
+    """The peer at the other end of our socket."""
     find = peer_of if table is None else table.peer_of
     return find(accepted.getsockname()[:2], accepted.getpeername()[:2])
 
@@ -159,12 +159,12 @@ class Pair:
 
     @property
     def client_peer(self) -> Peer:
-        """What should be found."""
+        """The peer that should be found."""
         return Peer(os.geteuid(), os.fstat(self.client.fileno()).st_ino)
 
 
 class PeerOfTests:
-    """Who is at the other end."""
+    """Peers at the other end."""
 
     @pytest.mark.parametrize("form", FORMS)
     def test_forms(self, form: str, table: PeerLookup) -> None:
@@ -194,7 +194,7 @@ class PeerOfTests:
             assert found is None or found.inode == 0
 
     def test_listener_at_the_port(self, table: PeerLookup) -> None:
-        """Somebody who listens where the peer might have been is not the peer."""
+        """A listener where the peer might have been is not the peer."""
         with Pair("IPv4") as pair, socket.create_server(("127.0.0.1", 0)) as other:
             assert asked(pair.accepted, table) is not None
             assert table.peer_of(pair.accepted.getsockname(), other.getsockname()) is None
@@ -286,7 +286,7 @@ def group(pgid: int) -> list[int]:
 
 
 class CredentialsTests:
-    """Who has connected a Unix socket."""
+    """Peers of Unix sockets."""
 
     def test_a_child(self, tmp_path: Any) -> None:
         """The process and its user are told, also after it has closed its socket."""
@@ -376,7 +376,7 @@ class ExitWatchTests:
 
 
 class CostTests:
-    """What is kept."""
+    """Files that are kept open."""
 
     def test_one_socket(self) -> None:
         """However much is asked, one file is open for it."""

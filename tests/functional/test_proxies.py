@@ -46,7 +46,7 @@ def proxy() -> Iterator[Proxy]:
 
 @pytest.fixture
 def web(proxy: Proxy) -> Iterator[Web]:
-    """What requests are sent with where the environment names the proxy."""
+    """The client of requests, where the environment names the proxy."""
     made = Web(reactor)
     url = proxy.url.replace("//", "//me:correct-horse@")
     made.dialler.proxies = Proxies(url, url)
@@ -66,7 +66,7 @@ def talk(web: Web, remote: Remote) -> Talk:
 
 
 async def added(web: Web, proxy: Proxy, remote: Remote) -> str:
-    """What a server has added up whose entry names the proxy."""
+    """The sum of a server whose entry names the proxy."""
     url = proxy.url.replace("//", "//me:correct-horse@")
     web.dialler.proxies = Proxies(of_servers={web.place(remote.url).origin: url})
     line = talk(web, remote)
@@ -88,7 +88,7 @@ async def test_in_plain(web: Web, proxy: Proxy) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_by_tls(web: Web, proxy: Proxy, tmp_path: Path) -> None:
-    """It is asked for a connection for what is, and sees nothing of what is said there."""
+    """The proxy is asked for a connection where TLS is spoken, and sees nothing of the messages."""
     authority = Authority(tmp_path)
     with Server.python("--certificate", authority.issue("localhost")) as far:
         remote = Remote(f"https://localhost:{far.port}/mcp", ca_file=authority.file)
@@ -133,7 +133,7 @@ async def test_authorization_servers(proxy: Proxy, tmp_path: Path) -> None:
     ],
 )
 async def test_refusals(web: Web, proxy: Proxy, scheme: str, refusal: str, kind: Any, words: str) -> None:
-    """What a proxy refuses is told with its name, and without its password."""
+    """A refusal of a proxy is told with its name, and without its password."""
     proxy.refusal = refusal
     with pytest.raises(kind) as caught:
         await web.request("GET", f"{scheme}://{HOST}/", {}, timeout_s=LIMIT_S)

@@ -47,7 +47,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 def together(
     gateway: Gateway, name: str, use: Callable[[Client, int], Awaitable[Any]], mode: Any = "auto"
 ) -> list[Any]:
-    """What several clients of one server get, all at once."""
+    """The results of several clients of one server, all at once."""
 
     async def one(number: int) -> Any:
         async with Client(f"{gateway.url}/{name}/mcp", mode=mode) as client:
@@ -61,7 +61,7 @@ def together(
 
 
 def direct(argv: list[str], use: Callable[[Client], Awaitable[Any]], mode: Any = "auto") -> Any:
-    """What a client gets from the same server on a stdio of its own."""
+    """The result of a client of the same server on a stdio of its own."""
 
     async def alone() -> Any:
         async with (
@@ -126,7 +126,7 @@ class EverythingTests:
 
 
 class TransparencyTests:
-    """What a client learns of a server when it connects."""
+    """A server as a client sees it when it connects."""
 
     @pytest.mark.parametrize(
         ("name", "argv"),

@@ -37,7 +37,7 @@ LIMIT_S = 120
 
 @pytest.fixture
 def web() -> Iterator[Web]:
-    """What requests are sent with."""
+    """The client of requests."""
     made = Web(reactor)
     yield made
     made.close()
@@ -262,7 +262,7 @@ class TroubleTests:
 
     @pytest_twisted.ensureDeferred
     async def test_unreachable(self, web: Web) -> None:
-        """Nobody there, or a name that nobody knows."""
+        """An address without a listener, or a name that is not known, is told as such."""
         for url, said in (
             (f"http://localhost:{free_port()}/mcp", "connection refused"),
             ("http://no-such-host.invalid/mcp", "is not known"),
@@ -291,7 +291,7 @@ class CertificateTests:
 
     @pytest_twisted.ensureDeferred
     async def test_nothing_in_plain(self, web: Web, tmp_path: Path) -> None:
-        """Whoever looks at the wire sees nothing of what is said, also when a connection is used again."""
+        """An observer of the wire sees no message, also when a connection is used again."""
         authority = Authority(tmp_path)
         with Server.python("--certificate", authority.issue("localhost")) as far:
             pipe = Pipe(far.port)
@@ -393,7 +393,7 @@ class CertificateTests:
 
 
 async def used(url: str, use: Callable[[Client], Awaitable[Any]], mode: Any = "auto", **more: Any) -> Any:
-    """What a client of a gateway gets."""
+    """The result that a client of a gateway gets."""
     async with asyncio.timeout(LIMIT_S), Client(url, mode=mode, **more) as client:
         return await use(client)
 
@@ -435,7 +435,7 @@ class GatewayTests:
                 assert gateway.backend("stream")["transport"] == "streamable-http"
 
     def test_changes_are_heard(self, tmp_path: Path) -> None:
-        """What a server says on its standing stream reaches the clients that listen."""
+        """A message of a server on its standing stream reaches the clients that listen."""
         with Server.everything("streamableHttp") as far:
             remotes = {"far": {"url": far.url, "share": "session"}}
             with GatewayOfRemotes(tmp_path, remotes) as gateway:
@@ -527,7 +527,7 @@ def has_openssl(pid: int) -> bool:
 
 
 def refused(gateway: Gateway, name: str) -> str:
-    """What a client is told that cannot use a server."""
+    """The error of a client that cannot use a server."""
     try:
         asyncio.run(used(f"{gateway.url}/{name}/mcp", added, "legacy"))
     except Exception as why:  # noqa: BLE001 - the client wraps its own in groups

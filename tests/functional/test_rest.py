@@ -322,7 +322,7 @@ class OtherTests:
     )
     @pytest_twisted.ensureDeferred
     async def test_bad_files(self, service: Service, text: str | None, words: str) -> None:
-        """What is wrong with a description is said, and the server ends."""
+        """The fault of a description is told, and the server ends."""
         if text is not None:
             (service.directory / "bad.json").write_text(text)
         talk = await service.talk(openapi="bad.json")

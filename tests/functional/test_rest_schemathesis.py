@@ -195,7 +195,7 @@ def declared(path: str, status: int) -> dict[str, Any]:
 
 
 def test_what_ends_it(tmp_path):
-    """What switches off, takes tokens back or ends is refused to those without the token, and answers as declared."""
+    """A route that switches off, takes tokens back or ends needs the token, and answers as declared."""
     bodies = {"/api/v1/tokens/required": {"required": False}, "/api/v1/tokens/rotate": {"which": ["auth"]}}
     with Gateway(tmp_path, SERVERS) as gateway:
         for path in [*sorted(ENDING - {SHUTDOWN}), SHUTDOWN]:

@@ -42,7 +42,7 @@ def home(tmp_path):
 
 
 def state(home):
-    """What the gateway says of itself."""
+    """The gateway's state file."""
     return json.loads((home.path / "state.json").read_text())
 
 
@@ -178,7 +178,7 @@ class UnnoticedTests:
         assert "Traceback" not in home.log, home.log
 
     def test_clients_on_stdio_notice_nothing(self, home):
-        """What the client of a shim says meanwhile is taken once, by one gateway or the other, in its session."""
+        """A message of the shim's client meanwhile is taken once, by one gateway or the other, in its session."""
         with Shim("--home", home.path, "connect", "shared", cwd=home.directory) as shim:
             shim.open()
             shim.call("echo", text="warm")
@@ -296,7 +296,7 @@ class RefusedTests:
     """SIGHUP when there is something against it."""
 
     def test_a_broken_configuration(self, home):
-        """It goes on as it is, and says why; the command fails and has ended nothing."""
+        """The gateway goes on as it is, and says why; the command fails and has ended nothing."""
         config = home.path / "config.json"
         good = config.read_text()
         config.write_text("{")
@@ -417,10 +417,10 @@ class CommandTests:
 
 
 class EndpointsTests:
-    """What else it listens on."""
+    """Further endpoints of the gateway."""
 
     def test_further_endpoints(self, tmp_path):
-        """They are the same sockets afterwards, and nobody is refused meanwhile."""
+        """The further sockets are the same afterwards, and no caller is refused meanwhile."""
         with Home(tmp_path, SERVERS) as home:
             more, other = tmp_path / "more.sock", free_port()
             listen = ["--listen", f"unix:{more}:mode=600", "--listen", f"tcp:{other}:interface=127.0.0.1"]
@@ -435,7 +435,7 @@ class EndpointsTests:
             assert state(home)["listeners"][-1].endswith(str(other))
 
     def test_another_certificate(self, home):
-        """It shows the certificate that its files hold by then, and sessions go on."""
+        """The gateway shows the certificate that its files hold by then, and sessions go on."""
         authority = Authority(home.path)
         pair = home.path / "pair.pem"
         former, latter = (Path(authority.issue(name)).read_bytes() for name in ("localhost", "localhost"))
@@ -453,7 +453,7 @@ class EndpointsTests:
         assert client.said("echo", text="still there") == "still there"
 
     def test_another_port_that_is_taken(self, home):
-        """It goes on where it is, and says which is taken."""
+        """The gateway goes on where it is, and says which port is taken."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             config = home.path / "config.json"
@@ -482,7 +482,7 @@ class ManagedTests:
     """A gateway that a service manager has started."""
 
     def test_it_is_told(self, tmp_path):
-        """It hears that the gateway begins anew and that it is ready, from the same process on the same port."""
+        """The manager hears of the new beginning and that the gateway is ready, from the same process and port."""
         manager = Manager(str(tmp_path / "notify"))
         with Home(tmp_path, SERVERS, NOTIFY_SOCKET=manager.address, WATCHDOG_USEC="2000000") as home:
             argv = [str(BIN / "twist"), "mcpgateway", "--home", str(home.path), "--port", "0"]

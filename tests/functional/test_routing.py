@@ -103,7 +103,7 @@ class AnswerTests:
         assert seen["requests"] == ANSWERS + ANSWERS // 10
 
     def test_slow_answers_are_overtaken(self, gateway):
-        """Nobody waits for somebody else's call, and late answers still find their callers."""
+        """A call does not wait for that of another client, and late answers still find their callers."""
 
         async def work():
             async with clients(gateway, 8) as all_of_them:

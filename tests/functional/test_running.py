@@ -45,7 +45,7 @@ def certificate(tmp_path):
 
 
 def start(runner, directory, *options):
-    """What becomes of a gateway that is started with these options and cannot run."""
+    """The outcome of a gateway that is started with these options and cannot run."""
     return ran(*RUNNERS[runner], "--home", str(directory / "home"), *options, cwd=directory)
 
 
@@ -72,7 +72,7 @@ def empty(directory):
 
 
 async def echoed(address, name, text="through"):
-    """What the fixture behind an address echoes."""
+    """The echo of the fixture behind an address."""
     client = await Client.open(address, name)
     try:
         return await client.text("echo", text=text)
@@ -100,7 +100,7 @@ class RefusalTests:
         assert line == f"mcpgateway: {tmp_path}/nowhere.yaml: there is no such file"
 
     def test_an_unreadable_configuration(self, runner, tmp_path):
-        """What stands in the way of reading is said."""
+        """The reason why a file cannot be read is told."""
         (tmp_path / "c.yaml").mkdir()
         line = complaint(runner, tmp_path, "--port", "0", "--config", "c.yaml")
         assert line == f"mcpgateway: {tmp_path}/c.yaml: is not a regular file"
@@ -213,7 +213,7 @@ class ListenTests:
             assert not has_tls(gateway.pid)
 
     def test_a_second_gateway_of_one_home(self, tmp_path):
-        """It says that the first runs, and leaves alone all that is the first's."""
+        """The second gateway says that the first runs, and leaves alone all that is the first's."""
         with Gateway(tmp_path, {"fix": server(fixture())}) as first:
             argv = first.argv
             argv[argv.index("--port") + 1] = str(free_port())
@@ -228,7 +228,7 @@ class ListenTests:
             assert asyncio.run(echoed(f"unix:{path}", "fix")) == "through"
 
     def test_a_second_gateway_while_the_first_ends(self, tmp_path):
-        """It waits until the first is gone, and then runs."""
+        """The second gateway waits until the first is gone, and then runs."""
         with Gateway(tmp_path, {"fix": server(fixture())}) as first:
             lock = os.open(first.home / "daemon.lock", os.O_RDWR)
             first.terminate()

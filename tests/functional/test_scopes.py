@@ -1,4 +1,4 @@
-"""Who shares a process with whom, seen from outside: the process table, environments, answers and logs."""
+"""Scopes of children, seen from outside: the process table, environments, answers and logs."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ class TableTests:
             assert digest not in json.dumps(gateway.health())
 
     def test_what_servers_say(self, gateway: Gateway) -> None:
-        """What the child of one workspace says of itself is not heard in another."""
+        """A notification of the child of one workspace is not heard in another."""
         names = ("shop", "blog")
         heard: dict[str, list[bytes]] = {name: [] for name in names}
         roots = [repository(gateway, name, CREDENTIALS[name]) for name in names]
@@ -253,7 +253,7 @@ class NeighbourTests:
 
     @pytest.mark.parametrize("way", ["loopback", "socket"])
     def test_where_they_are(self, gateway: Gateway, way: str) -> None:
-        """They work where they were started, whichever way they come."""
+        """Clients work where they were started, whichever way they come."""
         address = str(gateway.port) if way == "loopback" else str(gateway.home / "gateway.sock")
         for name, token in CREDENTIALS.items():
             ran = subprocess.run(
@@ -279,7 +279,7 @@ class RepositoryTests:
     """Servers that a repository defines."""
 
     def test_approved(self, gateway: Gateway) -> None:
-        """They run for the clients of the repository once its file is approved of, and until it changes."""
+        """Servers of a repository run for its clients once its file is approved of, and until it changes."""
         root = repository(gateway, "shop", "secret-one")
         command, *arguments = fixture()
         entry = {"command": command, "args": arguments, "env": {**VALUES}}

@@ -23,7 +23,7 @@ INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
 
 
 def conversation(argv, *messages):
-    """What a server says to a handshake and some requests, in the order of their ids."""
+    """The answers of a server to a handshake and some requests, in the order of their ids."""
     asked = [INITIALIZE, INITIALIZED, *messages]
     wanted = sum("id" in each for each in asked)
     with subprocess.Popen(
@@ -76,7 +76,7 @@ class FixtureTests:
     """Our own server."""
 
     def test_every_listed_tool_is_there(self):
-        """What the fixture lists, it can do."""
+        """A tool that the fixture lists is there."""
         _, listed = conversation(real_servers.fixture(), request(1, "tools/list"))
         names = {each["name"] for each in listed["result"]["tools"]}
         assert {"echo", "progress", "die", "mute", "fork", "raw_params"} <= names

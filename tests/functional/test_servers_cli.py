@@ -38,7 +38,7 @@ VIEW = {
 
 
 def environ(home: Path, more: dict[str, str]) -> dict[str, str]:
-    """What the command is run with."""
+    """The environment that the command is run with."""
     return {"PATH": os.environ["PATH"], "HOME": str(home.parent), "LANG": "C.UTF-8", **more}
 
 
@@ -82,7 +82,7 @@ def typed(home: Path, answer: str, *words: str) -> tuple[int, str]:
 
 
 def said(home: Path, *words: str, **more: Any) -> Any:
-    """What a command says to a program."""
+    """The answer of a command to a program."""
     code, out, err = ran(home, words[0], "--json", *words[1:], **more)
     assert code == 0, (out, err)
     return json.loads(out)
@@ -106,7 +106,7 @@ def home(gateway: Gateway) -> Iterator[Path]:
 
 
 def defined(gateway: Gateway) -> list[tuple[str, bool, list[str]]]:
-    """What the gateway knows of its servers' entries."""
+    """The gateway's knowledge of its servers' entries."""
     with urllib.request.urlopen(f"{gateway.url}/api/v1/servers", timeout=LIMIT_S) as answer:
         return [(each["name"], each["enabled"], each["env_keys"]) for each in json.load(answer)]
 
@@ -156,7 +156,7 @@ class LookTests:
 
 
 class OperateTests:
-    """What runs, and what does not."""
+    """Servers that run, and servers that do not."""
 
     def test_start_and_stop(self, home: Path, gateway: Gateway) -> None:
         """Started it runs, and stopped it does not."""
@@ -196,7 +196,7 @@ class OperateTests:
         assert ran(home, "start", "fx")[0] == 0
 
     def test_one_that_does_not_work(self, home: Path) -> None:
-        """It is given up after some tries, until its circuit is reset; the exit code is 1 all the while."""
+        """A broken server is given up after some tries, until its circuit is reset; the exit code is always 1."""
         code, out, _ = ran(home, "add", "broken", "--command", "/nonexistent/program")
         assert (code, "does not run" in out) == (1, True)
         for _ in range(4):
@@ -209,7 +209,7 @@ class OperateTests:
 
 
 class EditTests:
-    """What is written to the configuration."""
+    """Entries that are written to the configuration."""
 
     def test_add(self, home: Path, gateway: Gateway, tmp_path: Path) -> None:
         """All of S003's options; what is added runs."""
@@ -297,7 +297,7 @@ class EditTests:
         ],
     )
     def test_refused(self, home: Path, gateway: Gateway, words: tuple[str, ...], says: str) -> None:
-        """What may not be added is not, and it is said why."""
+        """A server that may not be added is not, and the command says why."""
         before = gateway.config.read_text()
         code, _, err = ran(home, "add", *words)
         assert (code, says in err) == (1, True), err
@@ -368,10 +368,10 @@ class EditTests:
 
 
 class TerminalTests:
-    """What a person is asked."""
+    """Questions to a person."""
 
     def test_remove(self, home: Path, gateway: Gateway) -> None:
-        """Whoever says no keeps it."""
+        """A server is kept when the person says no."""
         ran(home, "add", "new", "--disabled", "--", "run")
         code, screen = typed(home, "n\r", "remove", "new")
         assert (code, "Remove new" in screen, "new" in gateway.config.read_text()) == (1, True, True)

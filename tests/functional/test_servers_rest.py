@@ -100,7 +100,7 @@ class WholeTests:
         assert len([name for name in entry["env"] if name.startswith("N")]) == 1
 
     def test_an_edit_by_hand(self, gateway: Gateway) -> None:
-        """Who edits the file meanwhile is not overwritten: the tag is that of the file as it is."""
+        """An edit of the file meanwhile is not overwritten: the tag is that of the file as it is."""
         tag = ask(gateway, "GET", "/fx").headers["ETag"]
         config = json.loads(gateway.config.read_text())
         config["servers"]["fx"]["timeout"] = 7
@@ -109,7 +109,7 @@ class WholeTests:
         assert json.loads(gateway.config.read_text()) == config
 
     def test_the_tag_outlives_the_gateway(self, gateway: Gateway) -> None:
-        """It stands for what is in the file, also after a restart, and for nothing that could be guessed from it."""
+        """The tag stands for the entry in the file, also after a restart, and does not let its values be guessed."""
         tag = ask(gateway, "GET", "/fx").headers["ETag"]
         gateway.stop()
         gateway.start()
@@ -126,7 +126,7 @@ class WholeTests:
 
 
 class GuardTests:
-    """Who is let in."""
+    """Access to changes of servers."""
 
     @pytest.mark.parametrize(
         "headers",

@@ -45,7 +45,7 @@ def configured(user: Path) -> int:
 
 
 def health(port: int) -> dict[str, Any]:
-    """What a gateway says of itself."""
+    """The answer of a gateway's health."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=LIMIT_S) as answer:
         found: dict[str, Any] = json.load(answer)
     return found
@@ -60,7 +60,7 @@ def answers(port: int) -> bool:
 
 
 def variables(port: int, *names: str) -> list[str | None]:
-    """What the server of the client's file finds in its environment."""
+    """The variables that the server of the client's file finds in its environment."""
 
     async def ask() -> list[str | None]:
         client = await Client.open(f"http://127.0.0.1:{port}", "found")
@@ -96,7 +96,7 @@ class UnitTests:
             assert (done.returncode, done.stderr) == (0, "")
 
     def test_its_line_starts_a_gateway(self, tmp_path: Path) -> None:
-        """What stands behind ``ExecStart=``, with the little that systemd puts into an environment, is a gateway.
+        """The command behind ``ExecStart=``, with the little that systemd puts into an environment, is a gateway.
 
         Its servers have the environment of the shell from which it was installed, and nothing of systemd's.
         """
@@ -152,7 +152,7 @@ class InstalledTests:
         systemd.user.mkdir(mode=0o700)
 
     def test_it_runs_when_the_command_returns(self, systemd: UserSystemd, port: int) -> None:
-        """It is ready by its own word, enabled and active; the dead man's timer ticks."""
+        """The service is ready by its own word, enabled and active; the dead man's timer ticks."""
         assert health(port)["pid"] == int(systemd.property(SERVICE, "MainPID"))
         status = json.loads(systemd.run("mcpgateway", "service", "status", "--json"))
         assert (status["installed"], status["enabled"], status["active"]) == (True, True, True)
@@ -162,7 +162,7 @@ class InstalledTests:
         assert systemd.property(TIMER, "NextElapseUSecRealtime")
 
     def test_its_servers_have_the_login_environment(self, systemd: UserSystemd, port: int) -> None:
-        """They get what the shell had that installed it, and no variable of systemd's."""
+        """Servers get the variables of the shell that installed the service, and none of systemd's."""
         names = ("LOGIN_MARK", "PATH", "NOTIFY_SOCKET", "WATCHDOG_USEC", "INVOCATION_ID")
         assert variables(port, *names) == ["kept", systemd.environ["PATH"], None, None, None]
 
@@ -173,7 +173,7 @@ class InstalledTests:
         assert health(port)["pid"] == before
 
     def test_reloaded(self, systemd: UserSystemd, port: int) -> None:
-        """It begins anew in the same process, under the same unit, and is ready again by its own word."""
+        """The service begins anew in the same process, under the same unit, and is ready again by its own word."""
         before = json.loads((systemd.user / ".mcp-gateway" / "state.json").read_text())
         systemd.run("systemctl", "--user", "reload", SERVICE)
 
@@ -223,7 +223,7 @@ class InstalledTests:
 
     @pytest.mark.skipif("clients" not in COMMANDS, reason="there is no command that gives clients files back")
     def test_the_dead_man(self, systemd: UserSystemd, port: int) -> None:
-        """What the timer starts runs to its end, and leaves a gateway that lives alone."""
+        """The command that the timer starts runs to its end, and leaves a gateway that lives alone."""
         systemd.run("systemctl", "--user", "start", DEADMAN)
         assert systemd.property(DEADMAN, "Result") == "success"
         assert answers(port)

@@ -94,7 +94,7 @@ def forked(command: str, user: Path) -> subprocess.CompletedProcess[str]:
 
 
 class CommandsTests:
-    """What the page tells to type."""
+    """Commands of the page."""
 
     def test_each_is_tried(self) -> None:
         """There is no command on the page that is not looked at here."""
@@ -102,7 +102,7 @@ class CommandsTests:
 
     @pytest.mark.parametrize("command", FOREGROUND)
     def test_in_the_foreground(self, command: str, port: int, tmp_path: Path) -> None:
-        """It serves where it was called, and ends with SIGTERM."""
+        """The gateway serves where it was called, and ends with SIGTERM."""
         argv = ["sh", "-c", f"exec {typed(command, port)}"]
         folder = checkout(tmp_path)
         log = (tmp_path / "log").open("wb")
@@ -119,7 +119,7 @@ class CommandsTests:
 
     @pytest.mark.parametrize("command", DAEMON)
     def test_as_a_daemon(self, command: str, port: int, tmp_path: Path) -> None:
-        """It returns and serves on, with its process id and its log where the command says."""
+        """The command returns and serves on, with its process id and its log where it says."""
         assert ran(typed(command, port), tmp_path).returncode == 0
         eventually(lambda: answers(port), "it serves")
         pid = health(port)["pid"]
@@ -133,7 +133,7 @@ class CommandsTests:
 
     @pytest.mark.skipif("start" not in COMMANDS, reason="there is no command that starts it")
     def test_by_hand(self, port: int, tmp_path: Path) -> None:
-        """It starts, tells how it is, starts anew, and stops."""
+        """The gateway starts, tells how it is, starts anew, and stops."""
         assert [each.split()[1] for each in BY_HAND] == ["start", "status", "restart", "stop"]
         try:
             for command in BY_HAND[:-1]:
@@ -166,7 +166,7 @@ class ServiceTests:
     """The service, as the page installs it."""
 
     def test_one_after_the_other(self, systemd: UserSystemd) -> None:
-        """It is installed, shown and removed."""
+        """The service is installed, shown and removed."""
         port = configured(systemd.user)
         for command in SERVICE[:-1]:
             systemd.run(*shlex.split(command))

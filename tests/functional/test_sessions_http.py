@@ -240,7 +240,7 @@ class HealthTests:
 
 
 class RefusalTests:
-    """What is not served."""
+    """Requests that are not served."""
 
     @pytest.mark.parametrize(
         "path",
@@ -259,7 +259,7 @@ class RefusalTests:
     )
     @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
     def test_unknown_routes(self, gateway, method, path):
-        """What is not declared is 404, in JSON; clients that look for an authorization server find none."""
+        """A route that is not declared is 404, in JSON; clients that look for an authorization server find none."""
         answer = asked(gateway, method, path, b"{}" if method == "POST" else b"")
         assert (answer.status, answer.json["error"]) == (404, "Not found")
         assert answer.headers["content-type"] == "application/json"

@@ -219,7 +219,7 @@ class WriterTests:
 
 
 class StateTests:
-    """Nothing of one client's meets another."""
+    """The state of one client never meets another."""
 
     def test_working_directory(self, gateway: Gateway) -> None:
         """A server that nobody knows, whose tools say that it keeps state: its first two clients are apart."""

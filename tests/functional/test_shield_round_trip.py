@@ -1,4 +1,4 @@
-"""What the shield cuts from a real server's results can be had again, every byte of it."""
+"""Originals that the shield cuts from a real server's results can be had again, every byte of them."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Home:
 
     @property
     def log(self):
-        """What the gateways have logged."""
+        """The log of the gateways."""
         return (self.path / "logs" / "gateway.log").read_text()
 
     def __enter__(self):
@@ -151,7 +151,7 @@ class RelayTests:
             assert len(shim.call("big", bytes=5 * MIB)) == 5 * MIB
 
     def test_a_client_that_does_not_read(self, gateway):
-        """What a client does not read waits in the gateway, not in the shim; nothing is lost."""
+        """Messages that a client does not read wait in the gateway, not in the shim; none is lost."""
         with connected(gateway) as shim:
             shim.open()
             numbers = [shim.begin("tools/call", name="big", arguments={"bytes": MIB}) for _ in range(40)]
@@ -203,7 +203,7 @@ class RelayTests:
             assert answer["result"] == {"action": "decline"}
 
     def test_news(self, gateway):
-        """What belongs to no call comes on the standing stream."""
+        """A notification that belongs to no call comes on the standing stream."""
         with connected(gateway) as shim:
             shim.open()
             eventually(lambda: gateway.health()["streams"] == 1, "the standing stream is open")
@@ -225,7 +225,7 @@ class RelayTests:
             shim.open()
 
     def test_a_request_that_is_too_large(self, gateway):
-        """What the gateway refuses unread is an error under the request's own id, and the session goes on."""
+        """A request that the gateway refuses unread is an error under its own id, and the session goes on."""
         with connected(gateway) as shim:
             shim.open()
             error = shim.ask("tools/call", name="echo", arguments={"text": "x" * 5 * MIB})["error"]
@@ -278,7 +278,7 @@ class EndTests:
             assert shim.end() == 0
 
     def test_the_end_of_stdin(self, gateway):
-        """What is under way when the client closes stdin is still answered."""
+        """A call that is under way when the client closes stdin is still answered."""
         with connected(gateway) as shim:
             shim.open()
             number = shim.begin("tools/call", name="sleep", arguments={"ms": 300, "text": "woke"})
@@ -671,7 +671,7 @@ class ClientTests:
 
 
 class SizeTests:
-    """What a shim costs."""
+    """The cost of a shim."""
 
     def test_memory(self, gateway):
         """An idle shim has at most 4 MB of its own."""

@@ -1,4 +1,4 @@
-"""What the shim makes of its connection to a gateway: how it asks for it, and what it does when it ends."""
+"""The shim's connection to a gateway: how it asks for it, and what it does when it ends."""
 
 import json
 import os
@@ -137,7 +137,7 @@ class LineTests:
             assert shim.end() == 0
 
     def test_what_is_for_the_shim(self, tmp_path):
-        """What the gateway says to the shim is kept from the client."""
+        """A word of the gateway to the shim is kept from the client."""
 
         def hint(line):
             line.connection.send(b"#something new\n")
@@ -184,7 +184,7 @@ class RecoveryTests:
             assert shim.ask("tools/list")["result"] == {"tools": []}
 
     def test_an_answer_to_a_question_is_sent_again(self, tmp_path):
-        """What the client has answered is said once more when it is not known to have been taken."""
+        """The client's answer to a question is sent once more when it is not known to have been taken."""
 
         def taken(line):
             if len(stub.asked("answer")) == 1:
@@ -198,7 +198,7 @@ class RecoveryTests:
             assert first.text == second.text
 
     def test_what_was_not_taken(self, tmp_path):
-        """What a gateway that closes has not taken is sent again, in its order, and nothing else is."""
+        """Messages that a closing gateway has not taken are sent again, in their order, and no others are."""
 
         def call(line):
             if len(stub.connections) == 1 and line.body["params"]["n"] == 2:
@@ -216,7 +216,7 @@ class RecoveryTests:
             assert [each.body["params"]["n"] for each in stub.connections[1].lines] == [2, 3]
 
     def test_a_gateway_that_takes_nothing(self, tmp_path):
-        """What no gateway takes is an error in the end."""
+        """A request that no gateway takes is an error in the end."""
         with talk(tmp_path, ping=lambda line: line.connection.close(0)) as (shim, _):
             assert shim.ask("ping")["error"]["code"] == -32603
 
@@ -282,7 +282,7 @@ class ModernTests:
             assert shim.end() == 0
 
     def test_cancel(self, tmp_path):
-        """What is called off is not waited for, and the gateway is told."""
+        """A call that is called off is not waited for, and the gateway is told."""
         with talk(tmp_path) as (shim, stub):
             number = shim.begin("tools/call", _meta=MODERN)
             shim.notify("notifications/cancelled", requestId=number)
@@ -310,7 +310,7 @@ class UnderstudyTests:
         ("original", "code"), [(("no-such-program-here",), 127), (("sh", "-c", "read line; exit 3"), 3)]
     )
     def test_it_does_not_go_on(self, tmp_path, original, code):
-        """What waits for an original that cannot be run, or dies, is an error under its own id."""
+        """A call that waits for an original that cannot be run, or dies, is an error under its own id."""
 
         def leave(line):
             stub.leave()
@@ -357,7 +357,7 @@ class ClosedTests:
 
     @pytest.mark.parametrize("closing", ["0<&-", "1>&-", "0<&- 1>&- 2>&-"])
     def test_it_ends(self, tmp_path, closing):
-        """Nothing else takes the place of the descriptor: the shim finds its end there, or says things to nobody."""
+        """No other file takes the place of the descriptor: the shim finds its end there, or is heard by no one."""
         way = ("sh", "-c", f'exec "$@" {closing}', "sh", *SHIM)
         with (
             Stub(**USUAL) as stub,

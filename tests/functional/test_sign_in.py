@@ -102,7 +102,7 @@ def argv(gateway: Gateway, *words: str) -> list[str]:
 
 
 def environ(gateway: Gateway) -> dict[str, str]:
-    """What with."""
+    """The environment of commands."""
     return {"PATH": os.environ["PATH"], "HOME": str(gateway.directory), "LANG": "C.UTF-8"}
 
 
@@ -133,7 +133,7 @@ class World:
 
     @property
     def environ(self) -> dict[str, str]:
-        """What with."""
+        """The environment of commands."""
         return environ(self.gateway)
 
     def way(self, name: str) -> str:
@@ -158,7 +158,7 @@ class World:
 
 
 def read(url: str, **headers: str) -> tuple[int, bytes]:
-    """What stands at a URL."""
+    """The status and the page at a URL."""
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=PATIENCE_S) as page:
             return page.status, page.read()
@@ -238,7 +238,7 @@ class LoginTests:
         assert world.who(kind) == "bob"
 
     def test_given(self, world: World) -> None:
-        """What a script gives is taken if it is whole and of this sign-in; a bare code where no issuer is told."""
+        """A script's answer is taken if it is whole and of this sign-in; a bare code where no issuer is told."""
         location = agreed(world.way("authlib"), "cem")
         code = brought(location)["code"]
         strange = location.replace(brought(location)["state"], "another")
@@ -284,7 +284,7 @@ class LoginTests:
         )
 
     def test_again(self, world: World) -> None:
-        """Whoever wants to be somebody else signs in once more."""
+        """A user who wants to be another signs in once more."""
         read(agreed(world.way("sdk"), "ann"))
         assert world.who("sdk") == "ann"
         code, url, _ = world.ran("servers", "login", "sdk", "--again", "--no-wait")
@@ -309,7 +309,7 @@ class LoginTests:
         assert world.ran("servers", "login", "no-such-server")[0] == 1
 
     def test_where_it_is_shown(self, world: World) -> None:
-        """Whoever may use the server is shown the whole address, everywhere; no log has it."""
+        """A user of the server is shown the whole address, everywhere; no log has it."""
         url = world.way("sdk")
         assert world.ran("servers", "login", "sdk", "--no-wait")[1].strip() == url
         assert world.who("sdk")["data"]["url"] == url
@@ -427,7 +427,7 @@ class PeopleTests:
             assert world.who(kind) == "cem"
 
     def test_one_signs_out(self, world: World) -> None:
-        """Whoever signs out does so for themselves; what another has been asked is no use to them."""
+        """A user who signs out does so alone; the address for another user is of no use to them."""
         ann, bob = Person(world), Person(world)
         ann.sign_in("sdk", "ann")
         url = bob.who("sdk")
@@ -443,7 +443,7 @@ class PeopleTests:
         assert (ann.who("sdk"), bob.who("sdk").startswith(world.sdk.origin)) == ("ann", True)
 
     def test_who_waits_is_no_trouble_of_the_others(self, world: World) -> None:
-        """Who has signed in is served, whoever else has not; ``why`` names those, and shows nobody another's way."""
+        """A user who has signed in is served; ``why`` names those who have not, and shows no user another's address."""
         ann, bob = Person(world), Person(world)
         ann.sign_in("sdk", "ann")
         assert ann.who("sdk") == "ann"
@@ -454,7 +454,7 @@ class PeopleTests:
 
     @pytest.mark.parametrize("kind", ["sdk", "authlib"])
     def test_a_token_that_is_revoked(self, world: World, kind: str) -> None:
-        """What its bearer was granted is given back, and nothing is kept of it."""
+        """The grant of the token's bearer is given back, and no part of it is kept."""
         ann, bob = Person(world), Person(world)
         bob.sign_in(kind, "bob")
         before = world.tokens()
@@ -564,7 +564,7 @@ class EditedTests:
     """Sessions that are open when the configuration changes."""
 
     def test_whose_account_it_is(self, world: World) -> None:
-        """They use the account that their requests are to be made with from then on, and nobody's else."""
+        """Open sessions use the account that their requests are to be made with from then on, and no other."""
         ann, gateway = Person(world), world.gateway
         ann.sign_in("sdk", "ann")
         read(agreed(world.way("sdk"), "cem"))
@@ -668,7 +668,8 @@ class PublicTests:
     """A gateway whose browsers are on other machines."""
 
     def test_where_browsers_come_back_to(self, start: Start, tmp_path: Path) -> None:
-        """They come back to the public address, and an authorization server that fetches its clients knows it by that.
+        """Browsers come back to the public address, and an authorization server that fetches its clients
+        knows it by that.
 
         Nobody is registered then (client ID metadata documents).
         """

@@ -47,7 +47,7 @@ async def listed(client: Client, method: str = "tools/list") -> Any:
 
 
 def seen(gateway: Gateway, name: str, *lists: str) -> list[Any]:
-    """What a client that comes now is told by a server, without a call."""
+    """The answers that a client that comes now gets of a server, without a call."""
 
     async def work() -> list[Any]:
         client = await Client.open(gateway.url, name)
@@ -69,7 +69,7 @@ async def settled(gateway: Gateway, name: str) -> None:
 
 @asynccontextmanager
 async def listening(client: Client) -> AsyncIterator[AsyncIterator[Any]]:
-    """What a client is told outside of its calls."""
+    """The messages that a client hears outside of its calls."""
     connection = await Connection.open(client.address)
     try:
         await connection.send(request("GET", client.path, headers=client.headers))
@@ -140,7 +140,7 @@ class RestartTests:
             assert len(gateway.children()) == 1
 
     def test_after_a_kill(self, tmp_path: Path) -> None:
-        """What was learnt a while ago outlives a gateway that was killed."""
+        """A snapshot of a while ago outlives a gateway that was killed."""
         with Gateway(tmp_path, {"fix": server(fixture())}) as gateway:
             before = seen(gateway, "fix")
             file = gateway.home / "catalogs" / "fix.json"
@@ -202,7 +202,7 @@ class ChangeTests:
 
     @pytest.mark.parametrize("share", ["global", "session"])
     def test_changed_tools(self, tmp_path: Path, share: str) -> None:
-        """Who was given the former tools is told once the server is there, and is then given the new ones."""
+        """A client with the former tools is told once the server is there, and is then given the new ones."""
         count = tmp_path / "count"
         count.write_text("1")
         argv = [sys.executable, "-I", "-S", "-c", CHANGING, str(count), str(real_servers.FIXTURE)]

@@ -44,7 +44,7 @@ class AggregateTests:
 
     @pytest.mark.parametrize("words", [(), ("stdio",)])
     def test_all_servers(self, gateway, words):
-        """Whoever starts the program with a pipe gets the tools of all servers, callable by their names."""
+        """A client that starts the program with a pipe gets the tools of all servers, callable by their names."""
         with everything(gateway, *words, shim=PROGRAM) as shim:
             shim.open()
             assert shim.call("shared__echo", text="süß") == "süß"

@@ -67,7 +67,7 @@ class ToolsTests:
         assert "needed" in out
 
     def test_call(self, home):
-        """What a tool answers is printed, and nothing else; arguments come one by one, or all together."""
+        """The answer of a tool is printed, and no more; arguments come one by one, or all together."""
         assert ran(home, "tools", "call", "fx__echo", "--arg", "text=süß = 1")[:2] == (0, "süß = 1\n")
         assert ran(home, "tools", "call", "fx__echo", "--json-args", '{"text": "x"}')[1] == "x\n"
         assert ran(home, "tools", "call", "fx__echo", "--json-args", "-", stdin='{"text": "y"}')[1] == "y\n"
@@ -139,7 +139,7 @@ class AloneTests:
         }
 
     def test_search_with_nothing_running(self, home):
-        """What was discovered is found by a gateway that has started nothing."""
+        """A discovered tool is found by a gateway that has started no child."""
         assert ran(home, "--discover", "--server", "clock", "--server", "fx")[0] == 0
         started = ran(home, "start", "--port", "0", "--adopt", "never")
         assert started[0] == 0, started

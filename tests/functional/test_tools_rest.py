@@ -48,7 +48,7 @@ def ask(gateway, path, body=None, *, token=True):
 
 
 class ReadingTests:
-    """What there is; nobody needs a token for that."""
+    """Tools that there are; reading them needs no token."""
 
     def test_all_tools(self, gateway):
         """Every tool of every server is listed with its schema, also of those that never ran before."""
@@ -74,7 +74,7 @@ class ReadingTests:
         assert (status, refusal["hint"]) == (404, "did you mean clock?")
 
     def test_search(self, gateway):
-        """What somebody wants to do finds the tools that do it, best first."""
+        """A query in a user's own words finds the tools that do it, best first."""
         ask(gateway, "/api/v1/tools")
         query = urllib.parse.urlencode({"q": "what time is it in Tokyo", "limit": 1})
         status, found = ask(gateway, f"/api/v1/tools?{query}", token=False)
@@ -101,7 +101,7 @@ class ReadingTests:
         assert "gateway_search" not in refusal["hint"]
 
     def test_without_the_version(self, gateway):
-        """What is asked for without its version is found all the same."""
+        """A path without its version is found all the same."""
         status, found = ask(gateway, "/api/tools?server=clock")
         assert (status, len(found)) == (200, 2)
 
@@ -137,7 +137,7 @@ class CallingTests:
         assert len(result["content"][0]["text"]) == 1_000_000
 
     def test_refusals(self, gateway):
-        """What is not there is 404, what cannot be started 502, and without a token nothing is called."""
+        """An unknown tool is 404, a server that cannot be started 502, and without a token no tool is called."""
         assert ask(gateway, "/api/v1/servers/fx/call", {"tool": "echoo"})[0] == 404
         assert ask(gateway, "/api/v1/servers/nope/call", {"tool": "echo"})[0] == 404
         assert ask(gateway, "/api/v1/tools/fx__ecko/call", {})[0] == 404
@@ -177,7 +177,7 @@ class DiscoverTests:
     """Every server is asked."""
 
     def test_discover(self, gateway):
-        """What it comes to is told of each server; what did not run before does not run afterwards."""
+        """The outcome is told of each server; a server that did not run before does not run afterwards."""
         running = {each["name"] for each in gateway.health()["backends"] if each["pids"]}
         status, _ = ask(gateway, "/api/v1/discover", {})
         assert status == 202
@@ -197,7 +197,7 @@ class ResultTests:
     """Results that were too long to be shown to a client."""
 
     def test_the_rest(self, gateway):
-        """What was cut for a client of the view is read in parts, by whoever made the call, and with the token."""
+        """A result that was cut for a client of the view is read in parts, by its caller, and with the token."""
         call = {"name": "fx__big", "arguments": {"bytes": 300_000}}
         body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
         status, answer = ask(gateway, "/mcp/full", body, token=False)

@@ -143,7 +143,7 @@ class RecordTests:
     """``mcpgateway record export``."""
 
     def test_export(self, gateway, tmp_path):
-        """What was said is written to a file that nobody else can read, without secrets."""
+        """Messages are written to a file that no other user can read, without secrets."""
         session = called(gateway, text=f"it is {SECRET}")
         file = tmp_path / "record.jsonl"
         code, out, _ = ran(gateway.home, "record", "export", "fx", "--output", str(file))
@@ -186,7 +186,7 @@ class ActivityTests:
         assert "error" in out
 
     def test_refused(self, gateway):
-        """What somebody's token is not for is told, with whose it was."""
+        """A call that a token is not for is told, with the token's bearer."""
         words = ("token", "create", "narrow", "--server", "fx", "--tool", "big", "--json")
         made = json.loads(ran(gateway.home, *words)[1])
         called(gateway, headers={"Authorization": f"Bearer {made['token']}"}, text="private words")
@@ -198,7 +198,7 @@ class ActivityTests:
         assert "refused: this token may not call echo" in ran(gateway.home, "activity")[1]
 
     def test_changes(self, gateway):
-        """What was changed in the gateway is told, too."""
+        """A change in the gateway is told, too."""
         ran(gateway.home, "discover", "--server", "quiet")
         request = urllib.request.Request(f"{gateway.url}/sessions/none", method="DELETE")
         with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:

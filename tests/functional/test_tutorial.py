@@ -40,7 +40,7 @@ def gateway_url(tmp_path):
 
 
 class TutorialTests:
-    """What the tutorial promises happens."""
+    """Promises of the tutorial."""
 
     def test_first_session(self, gateway_url, tmp_path):
         """Every command of the first session is answered as the text says."""

@@ -99,7 +99,7 @@ class GoodTests:
         assert "lines on stdout that are not JSON-RPC" in ran.stdout
 
     def test_its_circumstances(self, validate: Validate, tmp_path: Path) -> None:
-        """It runs where, and with what, the command line says."""
+        """The server runs in the directory, and with the variables, that the command line names."""
         (tmp_path / "there").mkdir()
         script = f"test $KEY = a=b && test $PWD = {tmp_path}/there && exec {' '.join(real_servers.fixture())}"
         ran = validate("--command", "sh -c", f"--args={script}", "--env", "KEY=a=b", "--cwd", "there")
@@ -166,7 +166,7 @@ class BadTests:
         assert (step["step"], step["passed"], step["class"]) == ("connect", False, expected)
 
     def test_no_secret_is_shown(self, validate: Validate) -> None:
-        """What it was given does not stand in the report, even where it says it itself."""
+        """A secret that the server was given does not stand in the report, even where the server repeats it."""
         script = "echo my key is $API_KEY >&2; exit 1"
         ran = validate("--env", "API_KEY=hush-hush", "--", "sh", "-c", script)
         assert "my key is" in ran.stdout
@@ -189,7 +189,7 @@ class BadTests:
         ],
     )
     def test_connect(self, validate: Validate, argv: list[str], words: str) -> None:
-        """What keeps a server from being connected to is told in words, and nothing else is tried."""
+        """The reason why a server cannot be connected to is told in words, and no further step is tried."""
         ran = validate("--timeout", "2s", "--", *argv)
         assert verdicts(ran.stdout) == ["[FAIL] connect"], ran.stdout
         assert words in ran.stdout
@@ -236,7 +236,7 @@ class ElsewhereTests:
     @pytest.mark.parametrize(("path", "passes"), [("/", True), ("/slam", False)])
     @pytest_twisted.ensureDeferred
     async def test_at_a_url(self, tmp_path: Path, path: str, passes: bool) -> None:  # noqa: FBT001
-        """They are tried in the same steps."""
+        """Servers at a URL are tried in the same steps."""
         port = subprocess.Popen(  # noqa: ASYNC220 - nothing else runs yet
             [sys.executable, str(real_servers.ROOT / "tests" / "servers" / "websocket.py")],
             stdout=subprocess.PIPE,

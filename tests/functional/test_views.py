@@ -167,7 +167,7 @@ class SdkTests:
 
 
 class RoutingTests:
-    """Who is answered what."""
+    """Answers, and the clients that get them."""
 
     def test_many(self, gateway):
         """Calls of many clients to several servers at once are answered each with its own."""

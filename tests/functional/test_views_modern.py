@@ -64,7 +64,7 @@ def run(work: Callable[[], Awaitable[Any]]) -> Any:
 
 
 class Person:
-    """Somebody at a client, who can be asked and says who it was.
+    """The person at a client, who can be asked and says who it was.
 
     :ivar is_asked: set once there was a question; it is answered once `may_answer` is set.
     """
@@ -107,7 +107,7 @@ def text(result: Any) -> str:
 
 
 async def value(client: Client, tool: str, **arguments: Any) -> Any:
-    """What a tool answers."""
+    """The value that a tool answers."""
     return json.loads(text(await client.call_tool(tool, arguments)))
 
 
@@ -153,7 +153,7 @@ class NegotiationTests:
 
 
 class ListTests:
-    """What is listed."""
+    """Lists of the view."""
 
     def test_all_servers(self, gateway: Gateway) -> None:
         """Tools, prompts, resources and templates of servers of either era stand in one list."""
@@ -338,7 +338,7 @@ class OwnToolTests:
 
     @pytest.mark.parametrize("name", ["modern", "asks"])
     def test_questions(self, gateway: Gateway, name: str) -> None:
-        """What a tool asks that is called so reaches the client of either of two, and its answer the tool."""
+        """A question of a tool that is called so reaches its own client of two, and the answer its tool."""
 
         async def one(who: str) -> str:
             async with Person(who).at(gateway, "mcp/search") as client:
@@ -418,7 +418,7 @@ class ListeningTests:
 
 
 async def own_uri(client: Client, name: str) -> str:
-    """What the view calls a server's resource: the first who has it keeps its URI."""
+    """The view's URI of a server's resource: the first server that has it keeps its URI."""
     listed = [str(each.uri) for each in (await whole(client.list_resources)).resources]
     prefixed = [uri for uri in listed if uri.endswith(TEXT) and f"{name}/" in uri]
     return prefixed[0] if prefixed else TEXT

@@ -145,7 +145,7 @@ class ServerTests:
 
     @pytest_twisted.ensureDeferred
     async def test_questions(self, serving: Callable[..., Port]) -> None:
-        """What the server asks is answered on the same connection."""
+        """The server's question is answered on the same connection."""
         talk = Talk(f"ws://127.0.0.1:{serving().number}/")
         await talk.meet()
         answer = await talk.call("ask", method="roots/list", params={})
