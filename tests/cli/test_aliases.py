@@ -78,7 +78,7 @@ class ServeTests:
 
     @pytest.mark.parametrize("words", [["serve", "--help"], ["serve", "-h"], ["--port", "1", "--help"]])
     def test_help(self, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-        """Its own help tells its options, and starts nothing."""
+        """The help of ``serve`` names its options, and starts nothing."""
         assert run(words) == 0
         text = capsys.readouterr().out
         assert "mcpgateway serve" in text
@@ -86,7 +86,7 @@ class ServeTests:
 
     @pytest.mark.parametrize("words", [["serve", "--version"], ["--version"]])
     def test_version(self, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-        """It says which release it is."""
+        """The version of ``serve`` is that of the release."""
         assert run(words) == 0
         assert capsys.readouterr().out.startswith("mcpgateway ")
 

@@ -58,7 +58,7 @@ class TokenTests:
     def test_the_environments(
         self, elsewhere: Elsewhere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """It is the environment's, one for administrators first where one is needed; a named file outranks both."""
+        """The environment's token is sent, an administrator's where one is needed; a named file outranks both."""
         (tmp_path / "auth.token").write_text("of-this-home")
         (tmp_path / "named").write_text("of-a-file")
         here = Globals(home=str(tmp_path), url=elsewhere.url)

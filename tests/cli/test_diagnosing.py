@@ -162,7 +162,7 @@ class InstructionTests:
         assert "mcpgateway clients plan" in capsys.readouterr().out
 
     def test_in_a_file(self, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """It goes into a file once, and comes out of it without a trace."""
+        """The block of instructions goes into a file once, and comes out without a trace."""
         file = tmp_path / "CLAUDE.md"
         file.write_text("# Mine")
         assert run(["instructions", "--for", "claude", "--write", "CLAUDE.md"]) == 0

@@ -22,7 +22,7 @@ class RunsTests:
         ],
     )
     def test_it_does(self, words, argv):
-        """Its own words, or behind an interpreter, or as npm calls itself."""
+        """A process runs an entry by the entry's words, behind an interpreter, or as npm names itself."""
         assert runs(words.split(" "), argv.split())
 
     @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ class ServeTests:
     """A gateway in the foreground."""
 
     def test_becomes_twistd(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It is twistd in this process, with the options passed on."""
+        """A gateway in the foreground is twistd in the same process, with the options passed on."""
         became: list[list[str]] = []
         become: Callable[[str, list[str]], None] = lambda _, argv: became.append(argv)  # noqa: E731
         monkeypatch.setattr(serve.os, "execv", become)

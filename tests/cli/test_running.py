@@ -52,7 +52,7 @@ class StateTests:
             assert gateway_pid(home) == 0
 
     def test_what_the_gateway_writes(self, tmp_path):
-        """Its process, its port, its age and its release."""
+        """The state holds the gateway's process, its port, its age and its release."""
         state = {"format": 1, "pid": 7, "start_time": 9, "port": 9100, "version": "1", "started_at": 5.5}
         (tmp_path / "state.json").write_text(json.dumps(state))
         found = read_state(str(tmp_path))
@@ -252,7 +252,7 @@ class CompletionTests:
         assert all(name in out for name in NAMES)
 
     def test_bash_can_read_it(self):
-        """It is a script."""
+        """The completion for bash is a valid script."""
         subprocess.run(["bash", "-n"], input=script("bash").encode(), check=True, timeout=60)
 
     @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ class EveryClientTests:
     @pytest.mark.parametrize("mode", ["http", "fail-open"])
     @pytest.mark.parametrize("client", CLIENTS)
     def test_there_and_back(self, house: House, client: str, mode: str) -> None:
-        """Its file leads here, a second time changes nothing, and it comes back to the byte."""
+        """A client's file is enrolled, is unchanged by a second time, and is restored to the byte."""
         path = house.write_sample(client)
         before, status = path.read_bytes(), path.stat()
         report = apply(house.machine, EnrolRequest(mode=mode))
@@ -297,7 +297,7 @@ class ApplyTests:
         assert "X-Client-Pid" in house.servers(house.claude)["a"]["headersHelper"]
 
     def test_no_gateway(self, house: House) -> None:
-        """It is said when nobody answers where the entries lead to."""
+        """A warning says that no gateway answers where the entries lead to."""
         house.write(house.cursor, {"a": PROGRAM})
         assert apply(house.machine, EnrolRequest()).warnings == (enrolment.UNREACHABLE,)
 
@@ -596,7 +596,7 @@ class AdoptableTests:
     """What a start asks about."""
 
     def test_asked(self, house: House) -> None:
-        """It is told which servers could be led here, and what the configuration says."""
+        """A start learns which servers could be enrolled, and the configured choice."""
         house.write(house.cursor, {"a": PROGRAM})
         found = adoptable(str(house.home), house.environ)
         assert (found.adopt, found.servers) == ("ask", {str(house.cursor): ("a",)})

@@ -81,7 +81,7 @@ class ReadTests:
         assert Ledger(str(house.home)).read() == said
 
     def test_a_format_that_is_not_known(self, house):
-        """It is refused, and stays."""
+        """A journal of an unknown format is refused, and stays."""
         from tests.support.former_ledgers import signed
 
         write(house, COPIES[0], [signed(lines_of(house, COPIES[0])[0].replace(b'"v":1', b'"v":2').rstrip())])

@@ -61,7 +61,7 @@ def house(tmp_path: Path) -> Left:
 
 class CrashedTests:
     def test_led_here(self, house: Left) -> None:
-        """Its clients are led here with what stood there before it, and undo gives that back."""
+        """The clients of a crashed tool are enrolled with their original entries, and undo restores these."""
         assert house.found() == ["immorterm.left"]
         assert adoptable(str(house.home), house.environ).servers == {str(house.claude): ("echo",)}
         report = apply(house.machine, EnrolRequest())
@@ -99,7 +99,7 @@ class CrashedTests:
         assert immorterm.in_words(house.machine) == []
 
     def test_at_our_port(self, house: Left) -> None:
-        """Its usual port is ours as well."""
+        """The tool's usual port is the gateway's as well."""
         house.write(house.claude, {"echo": house.led("echo", 9100)})
         apply(house.machine, EnrolRequest())
         undo(house.machine, EnrolRequest())

@@ -50,7 +50,7 @@ class FormTests:
 
     @pytest.mark.parametrize("client", CLIENTS)
     def test_taken(self, house: House, client: str) -> None:
-        """Its servers are taken as it would run them, be they in JSON, TOML or YAML, with comments or without."""
+        """A client's servers are imported as it would run them, from JSON, TOML and YAML, with and without comments."""
         path = house.write_sample(client)
         assert taken(house, path) == 0
         assert served(house) == {"one": ("/bin/echo", "one"), "two": ("/bin/cat",)}

@@ -154,7 +154,7 @@ class RememberTests:
         assert adoption.read(json.loads(json.dumps(adoption.written(said)))) == said
 
     def test_a_value_that_cannot_be_kept(self):
-        """It is refused before the file changes."""
+        """An entry with a value that cannot be recorded is refused before the file changes."""
         entry = EnrolledEntry("git", ReplacedEntry(("git",), "git", object(), None))
         with pytest.raises(ConfigError, match="cannot be kept"):
             adoption.written(FileRecord("/x", "codex", entries={("git",): entry}))
@@ -170,7 +170,7 @@ class CopyTests:
 
     @pytest.mark.parametrize("name", COPIES)
     def test_one_is_lost(self, scene, name):
-        """It is written anew from the other."""
+        """A lost copy of the ledger is written anew from the other one."""
         scene.adopter().apply("git")
         whole = dump(scene, name)
         os.unlink(copy_of(scene, name))
@@ -183,7 +183,7 @@ class CopyTests:
     @pytest.mark.parametrize("name", COPIES)
     @pytest.mark.parametrize("how", ["head", "cut", "page", "value", "row"])
     def test_one_is_damaged(self, scene, name, how):
-        """It is written anew from the other, and kept aside as it was."""
+        """A damaged copy of the ledger is written anew from the other one, and kept aside."""
         scene.adopter().apply("git")
         whole, data = dump(scene, name), bytes_of(scene, name)
         at = data.index(b"hush-token")
@@ -281,7 +281,7 @@ class CopyTests:
         assert (bytes_of(scene, DATABASE), scene.text) == held
 
     def test_bounded(self, scene):
-        """It does not grow with the number of changes."""
+        """The ledger does not grow with the number of changes."""
         scene.adopter().apply("git")
         ledger = Ledger(scene.home, FaultyDisk())
         for number in range(100):

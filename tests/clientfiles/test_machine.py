@@ -27,7 +27,7 @@ class RunningTests:
 
     @pytest.mark.parametrize("spelled", [("--config", "/a.yaml"), ("-c", "/a.yaml"), ("--config=/a.yaml",)])
     def test_those_it_reads(self, tmp_path: Path, spelled: tuple[str, ...]) -> None:
-        """They are those that were named for the gateway that runs."""
+        """Commands read the files that were named for the running gateway."""
         home = runs(tmp_path, *spelled, "--env-file", "/b", "--source", "/c", "--source", "/d")
         found = as_it_runs(LoadOptions(home=home), home)
         assert (found.config, found.env_file, found.sources) == ("/a.yaml", "/b", ("/c", "/d"))

@@ -73,7 +73,9 @@ class ChangeTests:
     """What becomes of the file."""
 
     def test_it_is_changed(self, file, backups):
-        """It has the new text and the old mode, what was displaced is kept, and nothing is left beside it."""
+        """A changed file has the new text and the old mode; the old version is in the backups, and nothing else is
+        left.
+        """
         changed = change(str(file), add, backups=backups)
         assert file.read_bytes() == b"one\r\nours\n"
         assert stat.S_IMODE(file.stat().st_mode) == 0o640
@@ -124,7 +126,7 @@ class ChangeTests:
         assert backups.get(changed.before) == b"one\r\n"
 
     def test_extended_attributes(self, file, backups):
-        """They come along."""
+        """Extended attributes of a changed file stay."""
         try:
             os.setxattr(file, "user.note", b"mine")
         except (OSError, AttributeError):
@@ -224,7 +226,7 @@ class InvalidTests:
 
     @pytest.mark.parametrize("data", [b"", b"\xff\xfe", b"{"])
     def test_it_stays_invalid(self, file, backups, data):
-        """It is left as it is after half a second."""
+        """A file that stays invalid is left as it is after half a second."""
         file.write_bytes(data)
 
         def edit(text):

@@ -201,12 +201,12 @@ class ConcurrencyTests:
 
 class OursTests:
     def test_an_entry_with_an_original(self):
-        """Its original command is what is served."""
+        """An entry with an original behind it serves the original's command."""
         found = entry("command: mcpgateway\nargs: [connect, a, --, npx, a]\nshare: session")
         assert (found.argv, found.share.value) == (("npx", "a"), "session")
 
     def test_an_entry_without_one(self):
-        """It leads nowhere but back, and that is said."""
+        """An entry without an original leads back to the gateway, and is reported."""
         assert "starts the gateway itself" in problem(
             "servers:\n  a: {command: [mcpg, stdio, --server, a]}\n"
         )

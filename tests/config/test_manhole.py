@@ -31,7 +31,7 @@ class ManholeTests:
         ],
     )
     def test_read(self, text, manhole):
-        """It is closed unless something opens it."""
+        """The manhole is closed unless a setting opens it."""
         native, problems = read(text)
         assert (native.manhole, problems) == (manhole, [])
 

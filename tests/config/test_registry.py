@@ -174,7 +174,7 @@ class PackageTests:
         assert set(words.split()) <= set(made["args"])
 
     def test_a_secret_in_an_argument(self) -> None:
-        """It is taken from a variable, and never said."""
+        """A secret in an argument is taken from a variable, and never shown."""
         said = [{"type": "named", "name": "--api-key", "isSecret": True, "isRequired": True}]
         recipe = of_server_json(server(package(packageArguments=said)))
         assert [each.name for each in recipe.variables] == ["API_KEY"]

@@ -116,7 +116,7 @@ class FullTests:
     """The file that says everything."""
 
     def test_accepted(self):
-        """It is right in both languages, and reads alike."""
+        """The full configuration is valid as YAML and as JSON, with the same servers."""
         one, problems = read(FULL, "/g/config.yaml")
         other, _ = read(FULL_JSON, "/g/config.yaml")
         assert problems.errors == []
@@ -163,7 +163,7 @@ class SchemaTests:
     """The published JSON Schema."""
 
     def test_sound(self):
-        """It is a schema of its dialect, and every key in it is explained."""
+        """The published schema is valid in its dialect, and every key in it is explained."""
         found = json_schema()
         Draft202012Validator.check_schema(found)
         for properties in (found["properties"], found["$defs"]["server"]["properties"]):

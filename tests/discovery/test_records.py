@@ -26,7 +26,7 @@ class KindTests:
     """The four lists."""
 
     def test_as_elsewhere(self):
-        """Their methods, members and notifications are those of snapshots."""
+        """The methods, members and notifications of the lists are those of snapshots."""
         assert {each.method: each.member for each in ListKind} == LISTS
         assert {each.method: each.news for each in ListKind} == NEWS
 

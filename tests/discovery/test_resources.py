@@ -93,13 +93,13 @@ class HoldersTests:
         assert routes.owners("x://1", {"0a", "a"}) == (Owned("a", "x://1"),)
 
     def test_not_listed(self, holders):
-        """It is nobody else's while its server does not list it."""
+        """A resource stays its server's while the server does not list it."""
         routes = Routes.over(resources("0a", "x://1"), holders, {"0a", "a"})
         assert list(routes.resources.items) == ["mcpgateway:0a/x://1"]
         assert routes.owners("x://1", {"0a", "a"}) == (Owned("a", "x://1"),)
 
     def test_gone(self, holders):
-        """It may be another's where its server is not."""
+        """A resource may become another server's once its server is gone."""
         assert list(Roof.over(resources("0a", "x://1"), holders, {"0a"}).items) == ["x://1"]
         holders.retain({"0a"})
         assert list(Roof.over(resources("0a", "x://1"), holders, {"0a", "a"}).items) == ["x://1"]

@@ -176,7 +176,7 @@ class ChangingTests:
     """What comes and goes."""
 
     def test_a_server_is_replaced_as_a_whole(self):
-        """Its former entries are not found any more, those of others are."""
+        """The former entries of a replaced server are not found any more, those of other servers are."""
         index = index_of(one=[tool("former")], two=[tool("other")])
         index.replace("one", items("one", tool("present")))
         assert found(index, "former") == []

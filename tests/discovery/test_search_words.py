@@ -106,7 +106,7 @@ class SlipTests:
 
     @given(LETTERS, LETTERS)
     def test_the_distance_is_that_of_the_textbook(self, one, other):
-        """It is what the plain recursion says, up to the bound."""
+        """The distance of two words is that of the plain recursion, up to the bound."""
         assert slips_between(one, other, 2) == min(3, distance(one, other))
         assert slips_between(other, one, 2) == slips_between(one, other, 2)
 
@@ -136,7 +136,7 @@ class VocabularyTests:
         assert vocabulary.near("repository") == []
 
     def test_short_words_and_numbers_are_no_slips(self):
-        """They are near too many others to mean one of them."""
+        """Short words and numbers are too near to many others to be taken for one of them."""
         vocabulary = WordIndex()
         vocabulary.add(["tab", "2025"])
         assert vocabulary.near("tag") == []

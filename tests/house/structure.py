@@ -93,7 +93,7 @@ class Source:
 
     @property
     def module(self) -> str:
-        """Its name as an import says it."""
+        """The module's name as an import says it."""
         parts = self.path.removesuffix(".py").split("/")
         return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 

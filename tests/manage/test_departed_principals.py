@@ -29,7 +29,7 @@ class Left:
         self.owners: list[list[str]] = []
 
     def leave(self, is_over: Callable[[str], bool]) -> None:
-        """It is asked to."""
+        """Note the owners that have departed."""
         self.owners.append([each for each in ALL if is_over(each)])
 
 

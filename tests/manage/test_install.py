@@ -215,7 +215,7 @@ class WorkspaceTests:
     """Servers of one workspace."""
 
     def test_a_new_file(self, managed: Managed, tmp_path: Path) -> None:
-        """It is made, approved of as it is, and its server is there for the workspace alone."""
+        """A workspace's new file is made and approved of, and its server is served in the workspace alone."""
         root = repository(tmp_path / "shop")
         found = install(managed, root=str(root))
         assert found.done is not None
@@ -237,7 +237,7 @@ class WorkspaceTests:
         assert not (root / ".mcp.json").exists()
 
     def test_a_file_that_nobody_approved_of(self, managed: Managed, tmp_path: Path) -> None:
-        """It is not written to, or what stands in it would be let in by the way."""
+        """A file that nobody has approved of is not written to, as its other entries would be approved of as well."""
         text = '{"mcpServers": {"evil": {"command": "evil"}}}'
         root = repository(tmp_path / "shop", text)
         with pytest.raises(NeedsApproval) as caught:
@@ -246,7 +246,7 @@ class WorkspaceTests:
         assert (root / ".mcp.json").read_text() == text
 
     def test_a_file_that_was_approved_of(self, managed: Managed, tmp_path: Path) -> None:
-        """It stays approved of with the new entry, and the rest of it stays as it is."""
+        """An approved file stays approved of with the new entry, and the rest of it is unchanged."""
         text = '{\n  "mcpServers": {\n    "b": {"command": "b"}\n  },\n  "note": 1\n}\n'
         root = repository(tmp_path / "shop", text)
         path = str(root / ".mcp.json")
@@ -305,7 +305,7 @@ class ChangeTests:
             managed.installing.change((Remove(("b",)),), str(root))
 
     def test_a_change_that_breaks_a_workspace(self, managed: Managed, tmp_path: Path) -> None:
-        """It is taken back."""
+        """A change that breaks a workspace's file is taken back."""
         root = repository(tmp_path / "shop")
         install(managed, root=str(root))
         before = (root / ".mcp.json").read_text()

@@ -93,7 +93,7 @@ class WaitTests:
     """Waiting until they can be called."""
 
     def test_shared(self, gateway: MemoryGateway, readiness: Readiness) -> None:
-        """It is started, and stays; who waits leaves no session behind."""
+        """A shared server is started and stays, and the wait leaves no session behind."""
         found = waiting(readiness, "shared")
         assert codes(found[0]) == {"shared": 0}
         assert not gateway.child.is_stopping

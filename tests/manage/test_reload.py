@@ -166,7 +166,7 @@ class LookAgainTests:
     """A request for a server that is not known."""
 
     def test_nothing_has_changed(self, world):
-        """It is answered at once, and nothing is read."""
+        """A request for an unknown server is answered at once, without reading, where nothing has changed."""
         assert world.reload.look_again().called
         assert world.reads == 0
 

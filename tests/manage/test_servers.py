@@ -41,7 +41,7 @@ class StartTests:
     """Starting."""
 
     def test_its_tools_are_listed(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
-        """It is told of as soon as it runs; its tools are asked for then, and nobody's session is left."""
+        """A start is answered as soon as the server runs; its tools are listed then, and no session is left."""
         gateway.launcher.hello = dict(HELLO)
         done: list[Any] = []
         operating.start("shared").addCallback(done.append)
@@ -64,7 +64,7 @@ class StartTests:
         assert (len(gateway.sessions), gateway.child.is_stopping) == (0, False)
 
     def test_many_at_once(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
-        """They wait for the same start, and are told the same."""
+        """Several starts of a server wait for the same child, and get the same answer."""
         gateway.launcher.hello = None
         waiting = [operating.start("shared") for _ in range(5)]
         assert len(gateway.launcher.children) == len(gateway.sessions) == 1
@@ -120,7 +120,7 @@ class StartTests:
         assert gateway.child.asked("server/discover")
 
     def test_one_for_each_session(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
-        """It is seen to work, and left again."""
+        """A server with a child for each session is started once to see that it works, and stopped again."""
         assert outcome(operating.start("own").addCallback(lambda _: "done")) == "done"
         assert gateway.child.is_stopping
 
@@ -186,7 +186,7 @@ class StopTests:
         assert [each.is_stopping for each in gateway.launcher.children] == [True, True, False, False]
 
     def test_calls_under_way(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
-        """They are told that their server has ended; none is sent twice."""
+        """Calls under way fail as their server has ended; none is sent twice."""
         client = gateway.session()
         client.call(1)
         operating.restart("shared")

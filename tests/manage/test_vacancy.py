@@ -10,7 +10,7 @@ class VacancyTests:
     """Seconds without use."""
 
     def test_nobody_ever(self):
-        """It counts from the beginning."""
+        """The idle time of a gateway that nobody uses counts from its start."""
         vacancy = IdleTime(MemoryGateway().dispatcher)
         assert [vacancy.tick() for _ in range(4)] == [0, 1, 2, 3]
 
@@ -47,7 +47,7 @@ class VacancyTests:
         assert [vacancy.tick() for _ in range(3)][-1] > 0
 
     def test_anew(self):
-        """It can be told to count from the beginning."""
+        """The idle time can be made to count from the beginning."""
         vacancy = IdleTime(MemoryGateway().dispatcher)
         for _ in range(5):
             vacancy.tick()

@@ -117,7 +117,7 @@ class EndingTests:
     """The end, when somebody asks for it."""
 
     def test_once(self, gateway: MemoryGateway) -> None:
-        """It is begun once, when the answer to whoever asks has left; afterwards it is no news."""
+        """A shutdown begins once, after the answer to its request is sent; a second request changes nothing."""
         stopped: list[bool] = []
         ending = GatewayShutdown(gateway.dispatcher, gateway.clock, lambda: stopped.append(True))
         assert ending.begin() == BEGUN

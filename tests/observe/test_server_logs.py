@@ -79,7 +79,7 @@ class HearingTests:
         assert len(one.texts()) == sum(bool(line.strip()) for line in lines) + 1
 
     def test_a_secret_across_chunks(self) -> None:
-        """It is found all the same."""
+        """A secret across two chunks of stderr is masked."""
         stage = Stage()
         hearing = stage.logs.hearing("one", (SECRET,))
         for each in f"it is {SECRET}!\n":
@@ -104,7 +104,7 @@ class HearingTests:
             assert "corr" not in stage.texts()[0]
 
     def test_a_line_without_end(self) -> None:
-        """Its beginning is kept, and no more than that is held."""
+        """The beginning of a line without an end is kept, and no more than that is held."""
         stage = Stage()
         hearing = stage.logs.hearing("one")
         for _ in range(100):

@@ -90,7 +90,7 @@ class EndTests:
     """Ending them."""
 
     def test_by_handle(self, gateway: MemoryGateway, book: SessionDirectory) -> None:
-        """Its handle is enough, and other sessions go on; a second time there is nothing to end."""
+        """A handle ends its session, and other sessions go on; a second time there is nothing to end."""
         first, second = begin(gateway, "own"), begin(gateway, "own")
         assert book.end(handle(identifier(first).encode())) == EndedSession(1, 1)
         assert book.end(handle(identifier(first).encode())) == EndedSession()

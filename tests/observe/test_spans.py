@@ -62,7 +62,7 @@ class SpanTests:
     """What is said of a call."""
 
     def test_a_span(self) -> None:
-        """It has its place in the trace, its times, and names that collectors know."""
+        """A span has its place in the trace, its times, and names that collectors know."""
         collector = Collector()
         collector.end()
         collector.tick()
@@ -110,7 +110,7 @@ class SendingTests:
     """When they are sent."""
 
     def test_a_batch_at_a_time(self) -> None:
-        """They are sent every few seconds, or when many wait; the next batch waits for the answer to the one before."""
+        """Spans are sent every few seconds, or when many wait; a batch waits for the answer to the one before."""
         collector = Collector()
         for number in range(BATCH + 3):
             collector.end(number=number)
@@ -127,7 +127,7 @@ class SendingTests:
 
     @pytest.mark.parametrize("answer", [503, Unreachable("nobody is there")])
     def test_nobody_takes_them(self, answer: Any) -> None:
-        """They are sent again, ever later, until somebody takes them."""
+        """Spans without an answer are sent again, ever later, until a collector takes them."""
         collector = Collector()
         collector.end()
         collector.tick()

@@ -160,7 +160,7 @@ class SearchTests:
         assert World().search("how the gateway")["results"][0]["id"] == "gateway_status"
 
     def test_own_tools_come_last(self) -> None:
-        """They are behind any server's, also where only a few are asked for, unless the question is about servers."""
+        """Own tools come behind a server's, also where few are wanted, unless the query is about servers."""
         world = World()
         status = {"name": "s", "description": "What of the servers", "inputSchema": {}}
         world.server_lists.lists["files", ""] = items("files", status)

@@ -26,7 +26,7 @@ class StatusTests:
     """``status`` and the lists of servers."""
 
     def test_status_is_what_s004_shows(self) -> None:
-        """It names the connected servers, counts the tools, and says which file is in force since when."""
+        """The status names the connected servers, counts the tools, and says which file is in force since when."""
         servers = (spec("one"), spec("two", projects=(Project("p", "/p"),), default_project="p"))
         shown = ask(Status(sight(servers, one="running")), ScriptedAccess(servers)).value
         assert shown["connectedServers"] == [{"name": "one", "toolCount": 2}]

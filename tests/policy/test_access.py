@@ -240,7 +240,7 @@ class PublicTests:
 
     @pytest.mark.parametrize("credential", list(PresentedCredential))
     def test_whatever_is_shown(self, credential: PresentedCredential) -> None:
-        """It needs no token, and a wrong one does not matter; only remote clients have to be let in at all."""
+        """A public route needs no token, and ignores a wrong one; only remote clients have to be admitted at all."""
         asked = facts(route=RouteClass.PUBLIC, reach=Reach.REMOTE, safe_method=True, credential=credential)
         assert isinstance(judge(asked, AccessPolicy(allow_remote=True)), Pass)
         assert isinstance(judge(asked, OPEN), Deny)

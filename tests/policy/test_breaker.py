@@ -61,7 +61,7 @@ class OpeningTests:
         assert breaker.is_closed
 
     def test_never(self) -> None:
-        """It can be told never to open."""
+        """A circuit breaker can be configured never to open."""
         breaker = Breaker(Circuit(restarts=0))
         ended(breaker, *range(100), was_healthy=False)
         for now in range(100):

@@ -79,7 +79,7 @@ class RoomTests:
         assert room.refusals == 2
 
     def test_what_would_be(self) -> None:
-        """It is told beforehand who would have to give way."""
+        """The memory says beforehand whether a holder would be refused."""
         room = FairMemory(100)
         one, other, third = Holder("a"), Holder("b"), Holder("a")
         assert not room.would_refuse(one, 500), "nobody else is there"

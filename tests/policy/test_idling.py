@@ -16,7 +16,7 @@ class IdlingTests:
     """How long nobody has used a child."""
 
     def test_without_use(self) -> None:
-        """It is over a guard's time after the limit."""
+        """An unused child is idle one interval of the guard after its limit."""
         idling = Idling(0)
         assert not idling.is_over(ChildUse(0), LAZY, 300)
         assert idling.is_over(ChildUse(0), LAZY, 300 + GUARD_S)
@@ -57,7 +57,7 @@ class ExcessTests:
         assert excess(lazy, 600 * 2**20, 0) == "its processes take 600 MB of the 512 MB they may take"
 
     def test_age(self) -> None:
-        """It may run so long and no longer."""
+        """A child may run for its longest time, and no longer."""
         assert not excess(Lazy(uptime_s=60), 10**12, 59)
         assert excess(Lazy(uptime_s=60), 0, 60) == "it has run for 60 s, as long as it may"
 

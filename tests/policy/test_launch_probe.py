@@ -28,7 +28,7 @@ class ReadingTests:
     """The probe's line."""
 
     def test_among_other_lines(self):
-        """It is found among whatever else the runner prints."""
+        """The probe's line is found among the other output of the runner."""
         seen = read_probe(f"installing\n{PROBE_MARK}{json.dumps(TOLD)}\nmore")
         assert seen == ProbeReport(("-c", "'prog'"), {"PATH": "/x"}, "/p", 7)
 
@@ -55,7 +55,7 @@ class EnvironmentTests:
     BEFORE = {"PATH": "/usr/bin:/bin", "HOME": "/h", "PYTHONPATH": "/p"}
 
     def test_npm(self):
-        """Its variables and its part of the PATH are taken over, its shell is not."""
+        """The variables of npm and its part of the PATH are taken over, its shell is not."""
         after = {
             **self.BEFORE,
             "PATH": "/c/.bin:/usr/bin:/bin",

@@ -32,7 +32,7 @@ class PatternTests:
 
     @given(st.text("ab*", max_size=10), st.text("ab", max_size=10))
     def test_like_file_names(self, pattern: str, name: str) -> None:
-        """It is what shells do."""
+        """A pattern fits the names that a shell's pattern does."""
         assert matches(pattern, name) is fnmatch.fnmatchcase(name, pattern)
 
     def test_in_linear_time(self) -> None:

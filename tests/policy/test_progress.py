@@ -28,14 +28,14 @@ class NextValueTests:
     """Values that keep the order."""
 
     def test_before_the_servers_first(self) -> None:
-        """They rise from zero, are never negative, and stay below what a server reports that has done something."""
+        """Values before the server's first rise from zero, and stay below any progress that a server reports."""
         ours = reported(None)
         assert ours[0] == 0
         assert all(one < other for one, other in pairwise([*ours, 1e-12]))
 
     @given(st.lists(st.floats(0, 1) | st.just(0)))
     def test_what_the_server_reports_then(self, theirs: list[float]) -> None:
-        """It is raised where it is not above what was told, and else as it is."""
+        """A server's value is raised where it is not above the value before, and else passed on unchanged."""
         told = reported(None)[-1]
         for each in theirs:
             shown = in_order(each, told)
@@ -45,7 +45,7 @@ class NextValueTests:
 
     @given(st.floats(0, LARGEST / 2) | st.integers(0, 2**39))
     def test_after_one_of_the_servers(self, theirs: float) -> None:
-        """They rise, and stay below what a server that counts, or that halves the rest, may report next."""
+        """Values after one of the server's rise, and stay below the next that a server may report."""
         ours = reported(theirs)
         assert all(one < other for one, other in pairwise([theirs, *ours]))
         assert ours[-1] < theirs + max(theirs, 1e-6) * 1e-12
@@ -53,7 +53,7 @@ class NextValueTests:
 
     @given(st.floats(0, 1))
     def test_on_the_wire(self, theirs: float) -> None:
-        """They are still in order when a client has read them."""
+        """Values are still in order when a client has decoded them."""
         read = [json.loads(json.dumps(each)) for each in reported(theirs)]
         assert all(one < other for one, other in pairwise([theirs, *read]))
 

@@ -225,7 +225,7 @@ class ChainTests:
         assert chain.add("a", page(2, nextCursor="a")) is None
 
     def test_how_much(self) -> None:
-        """It is known beforehand how much there would be with one more page, or with another one in its place."""
+        """The size of a chain is known beforehand, with one more page, or with another one in its place."""
         chain, first, other = Chain(), page(1, nextCursor="a"), page(22, nextCursor="a")
         size = len(bytes(first))
         assert chain.with_one(None, first) == (size, 1)

@@ -33,7 +33,7 @@ class TargetTests:
         ],
     )
     def test_below(self, base: str, path: bytes, query: bytes, url: str) -> None:
-        """It is joined to the server's own URL, and its encoding is left as it is."""
+        """A path below the server is joined to the server's own URL, and its encoding stays."""
         assert target(base, path, query) == url
 
     @pytest.mark.parametrize(

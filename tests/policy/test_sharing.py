@@ -154,7 +154,9 @@ class DigestTests:
         here: str,
         there: str,
     ) -> None:
-        """It changes with the command, the directory and the names of the environment, and with nothing else."""
+        """The digest of a launch changes with the command, the directory and the names of variables, and with nothing
+        else.
+        """
         first = ServerSpec("a", one, env, here)
         second = ServerSpec("b", two, more, there, share=Share.GLOBAL, timeout_s=7.0, title="c", source="d")
         is_same = (one, sorted(env), here) == (two, sorted(more), there)

@@ -26,7 +26,7 @@ class FaultTests:
     """The verdict."""
 
     def test_silent(self) -> None:
-        """It takes silence, idleness and two pings without an answer, for as long as the limit."""
+        """A call is stuck after silence, idleness and two unanswered pings, for as long as the limit."""
         assert still(IDLE) == SILENT
         assert still(IDLE, seconds=LIMIT_S - 1) == ""
         assert still(IDLE, unanswered=PINGS - 1) == ""
@@ -69,6 +69,6 @@ class FaultTests:
 
 
 def test_looks() -> None:
-    """They are few, and never more than one a second."""
+    """Checks for stuck calls are few, and never more than one a second."""
     assert look_s(60.0) == 5.0
     assert look_s(1.0) == 1.0

@@ -62,7 +62,7 @@ class ReadingTests:
         " resolve-library-id query-docs directory_tree get_current_time describe_table".split(),
     )
     def test_reads(self, name: str) -> None:
-        """Their names say so."""
+        """Tools that only read are known by their names."""
         assert only_reads(name)
 
     @pytest.mark.parametrize(

@@ -497,7 +497,7 @@ class ErrorTests:
 
     @given(spelled_identifiers | st.just(b"null"), st.integers(-32999, -32000), st.text(), st.text())
     def test_any_error(self, identifier: bytes, code: int, message: str, hint: str) -> None:
-        """It is a JSON-RPC error under the caller's very id; a hint is in its data."""
+        """An error is a JSON-RPC error under the caller's very id; a hint is in its data."""
         why = QuestionRefused(code, message)
         why.hint = hint
         answer = jsonrpc.error_bytes(identifier, why)
@@ -539,7 +539,7 @@ class OddityTests:
         ],
     )
     def test_lone_surrogates_in_nonsense(self, body: bytes) -> None:
-        """They excuse nothing else."""
+        """Lone surrogates do not excuse a malformed message."""
         with pytest.raises(GatewayError):
             jsonrpc.decode(body)
 
@@ -615,5 +615,5 @@ class IdAtEndsTests:
         ],
     )
     def test_it(self, head: bytes, tail: bytes, identifier: bytes | None) -> None:
-        """It is found where it is the answer's own, and nowhere else."""
+        """The id is found where it is the answer's own, and nowhere else."""
         assert jsonrpc.id_at_ends(head, tail) == identifier

@@ -123,7 +123,7 @@ class EssentialParamsTests:
         assert len(kept) < 1000
 
     def test_strangers_that_are_bulky(self) -> None:
-        """They go before the details of what is known."""
+        """Long unknown capabilities are dropped before the details of known ones."""
         offers = {"roots": {"listChanged": True}, "strange": {"pad": "x" * 5000}}
         kept = legacy.essential_params({"capabilities": jsonrpc.raw(offers)}, 1000)
         assert json.loads(kept)["capabilities"] == {"roots": {"listChanged": True}}

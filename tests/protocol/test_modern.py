@@ -112,7 +112,7 @@ class EnvelopeTests:
         assert not modern.has_tasks({modern.CAPABILITIES_KEY: jsonrpc.raw({"extensions": extensions})})
 
     def test_tasks_declared(self) -> None:
-        """They are declared as an extension, whatever is said about them."""
+        """Tasks are declared as an extension, with any settings."""
         for settings in ({}, None, {"x": 1}):
             said = {"extensions": {modern.TASKS_EXTENSION: settings}}
             modern.check_tasks({modern.CAPABILITIES_KEY: jsonrpc.raw(said)})
@@ -159,7 +159,7 @@ class HeaderTests:
             )
 
     def test_an_escaped_revision(self) -> None:
-        """It is the value that counts, not how JSON spells it."""
+        """A revision counts by its value, not by the spelling of its JSON."""
         said = message(meta=envelope())
         assert said.meta is not None
         said.meta[VERSION_KEY] = Raw(b'"2026\\u002d07-28"')
@@ -232,7 +232,7 @@ class CheckTests:
     def test_the_same(
         self, *, version: Any, offers: Any, said: dict[bytes, bytes], method: str, is_mirrored: bool
     ) -> None:
-        """It finds what they find, one after the other."""
+        """The joint check finds what the three single checks find, one after the other."""
         meta = {VERSION_KEY: version, modern.CAPABILITIES_KEY: offers}
         asked = message(method, meta, name="echo")
         given_headers = said if is_mirrored else None

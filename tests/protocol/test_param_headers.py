@@ -324,7 +324,7 @@ class ErrorTests:
     """What a refused caller is told beside the sentence."""
 
     def test_an_unserved_revision(self) -> None:
-        """It is told which revisions are served."""
+        """A caller with an unserved revision is told which revisions are served."""
         assert HeaderMismatch("").code == -32020
         body = json.loads(jsonrpc.error_bytes(b"7", UnservedRevision("2099-01-01", ["2026-07-28"])))
         assert body["error"]["code"] == -32022

@@ -142,7 +142,9 @@ class EventIdTests:
         ],
     )
     def test_a_forged_request_id(self, request_id: bytes) -> None:
-        """It is spliced into an answer, so anything but one whole id would make that answer no JSON, or another."""
+        """A forged request id in an event id is refused: spliced into an answer, it would change the answer or break
+        its JSON.
+        """
         assert sse.read_event_id(b"ab-1-2-" + urlsafe_b64encode(request_id)) is None
 
     @given(st.binary(max_size=60), st.binary(max_size=60))

@@ -84,5 +84,5 @@ class StateTests:
         ("text", "found"), [(" a=1,b=2 ", "a=1,b=2"), ("é", ""), ("a\n", ""), ("x" * 513, "")]
     )
     def test_read(self, text: str, found: str) -> None:
-        """It is passed on as it is, unless it could not be one."""
+        """A valid ``tracestate`` is passed on unchanged."""
         assert read_state(text) == found

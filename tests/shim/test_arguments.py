@@ -33,7 +33,7 @@ class ReadingTests:
 
     @pytest.mark.parametrize("words", ["stdio --ready-line --view full", "stdio --view full --ready-line"])
     def test_ready(self, words):
-        """It may be asked to say when it is ready."""
+        """The shim may be asked to report that it is ready."""
         made = read(words.split())
         assert (made.view, made.says_ready) == ("full", True)
 

@@ -78,7 +78,7 @@ class SocketTests:
             listeners.socket_path(home)
 
     def test_a_missing_directory(self, tmp_path):
-        """It is made for its user alone, before anybody else can."""
+        """A missing directory of the socket is made private before another user can make it."""
         locations.socket_path({"TMPDIR": str(tmp_path)}, "/h" + "x" * 200)
         assert stat.S_IMODE((tmp_path / f"mcpgateway-{os.getuid()}").stat().st_mode) == 0o700
 

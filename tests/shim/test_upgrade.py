@@ -64,7 +64,7 @@ class AnswerTests:
         assert refusal(body) == ""
 
     def test_a_gateway(self):
-        """Its words."""
+        """A gateway's refusal is shown by its own message."""
         assert refusal(b'{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":"No"}}') == "No"
 
 

@@ -559,7 +559,7 @@ class WriterTests:
     """Small files of which a lost one costs little."""
 
     def test_one_complaint(self, tmp_path):
-        """Its directory is made; that it cannot write is said once, and again only when it could in between."""
+        """The writer makes its directory; a failure is logged once, and again only after a success in between."""
         said: list[str] = []
         path = tmp_path / "below" / "f"
         writer = Writer(said.append, str(path.parent))

@@ -92,7 +92,7 @@ class ClaimTests:
 
     @pytest.mark.parametrize("is_wanted", [True, False])
     def test_wanted(self, tmp_path, *, is_wanted):
-        """It is known whether a person wants a gateway here."""
+        """The lock knows whether a person wants a gateway in this home."""
         if is_wanted:
             startup.write_wanted(str(tmp_path), [])
         claim = InstanceLock.of(str(tmp_path), {})

@@ -116,7 +116,7 @@ class RecordTests:
     """What is put on record of a session."""
 
     def test_is_a_store(self, journal: Journal) -> None:
-        """It offers all that the sessions need."""
+        """The journal is a session store with all that the sessions need."""
         store: ISessionStore = journal
         assert store.floor == journal.floor
 
@@ -187,7 +187,7 @@ class EndTests:
     """What is left of a session that has ended for good."""
 
     def test_only_that_it_has_ended(self, journal: Journal, path: str) -> None:
-        """Its id stays, so that its signature alone does not bring it back; nothing that was said in it does."""
+        """The id of an ended session stays, so that its signature alone does not revive it; nothing else of it does."""
         journal.keep(record(params=SECRET, level="error", owner=7), START)
         journal.subscribe(record().serial, "a:secret")
         journal.end(record().serial, START)
@@ -352,7 +352,7 @@ class VerdictTests:
         assert journal.verdict("two") == "why"
 
     def test_a_verdict_that_is_too_old_is_not_kept(self, journal: Journal, clock: Clock, path: str) -> None:
-        """It goes when the next one comes."""
+        """A verdict that is too old is removed when the next one is recorded."""
         journal.judge("one", "why")
         clock.advance(VERDICT_S)
         journal.judge("two", "why")

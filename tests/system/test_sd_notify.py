@@ -59,7 +59,7 @@ class TakenTests:
         ],
     )
     def test_the_watchdog(self, usec: str, pid: str, beats: int) -> None:
-        """It is fed after half of its time, and only if it watches this very process."""
+        """The watchdog gets a beat after half of its time, and only if it watches this very process."""
         found = Notify.taken(self.environ("/run/notify", usec, pid), OWN_PID)
         assert found is not None
         assert found.beats == beats

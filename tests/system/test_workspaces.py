@@ -152,7 +152,7 @@ class ProcessTests:
     """Where a process works."""
 
     def test_ourselves(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It is seen in the kernel's table."""
+        """The directory of this process is read from the kernel's table."""
         shop = machine.made("shop")
         monkeypatch.chdir(shop)
         assert machine.places().of_process(os.getpid()) == WorkingDirectory(str(shop), str(shop))
@@ -178,7 +178,7 @@ class KeptTests:
     """What was made of a file."""
 
     def test_until_it_changes(self, tmp_path: Path) -> None:
-        """It is made again when the file changes, comes or goes, and not before."""
+        """A parsed file is parsed anew when the file changes, comes or goes, and not before."""
         file, made = (
             tmp_path / ".env",
             ParsedFile(lambda path: [Path(path).exists() and Path(path).read_text()]),

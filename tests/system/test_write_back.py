@@ -23,7 +23,7 @@ class WriteBackTests:
     """What becomes of the file."""
 
     def test_it_is_changed(self, path):
-        """It has the new text and the old mode, and can be made what it was."""
+        """A file that is written back has the new text and the old mode, and can be changed back."""
         former = write_back(str(path), lambda text: text + "b: 2\n")
         assert path.read_text() == "a: 1\nb: 2\n"
         assert path.stat().st_mode & 0o777 == 0o640
@@ -71,7 +71,7 @@ class WriteBackTests:
         assert path.read_text() == "a: 2\nb: 1\n"
 
     def test_somebody_never_stops(self, path):
-        """It is given up in the end."""
+        """A change is given up where another program does not stop writing."""
 
         def change(text):
             path.write_text(text + " ")
@@ -100,7 +100,7 @@ class TemplateTests:
     """The file that a user finds at first."""
 
     def test_written_once(self, tmp_path):
-        """It is written where there is none, and nothing is ever replaced by it."""
+        """The template is written where there is no file, and never replaces one."""
         path = tmp_path / "config.yaml"
         assert write_first(str(path))
         assert path.read_bytes() == template()

@@ -88,7 +88,7 @@ class StateTests:
         self.repaired(looked_at)
 
     def repaired(self, looked_at: DoctorContext) -> None:
-        """It is removed, but not while a gateway holds the lock."""
+        """A stale state is removed, but not while a gateway holds the lock."""
         path = Path(looked_at.in_home("state.json"))
         (before,) = found("state", looked_at)
         with written(looked_at, "daemon.lock", "").open() as file:

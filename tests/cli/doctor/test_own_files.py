@@ -131,7 +131,7 @@ class TokenTests:
     """The tokens of the gateway."""
 
     def test_tokens(self, tmp_path: Path) -> None:
-        """They are looked for once a gateway has run here; one that is away or empty is a problem."""
+        """Tokens are checked once a gateway has run in the home; a missing or empty one is a problem."""
         looked_at = world(tmp_path)
         assert ids("token", looked_at) == []
         written(looked_at, "daemon.lock", "")

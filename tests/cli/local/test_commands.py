@@ -246,7 +246,7 @@ class InitTests:
         assert path.read_bytes() == template()
 
     def test_another_place(self, home, capsys):
-        """It goes where it is wanted, or says why not."""
+        """The template goes to the file that is named, or the command says why it cannot."""
         path = home / "x.yaml"
         assert ran(capsys, "init", "--config", str(path)) == (0, f"{path}\n")
         assert run(["config", "init", "--config", str(home / "no" / "x.yaml")]) == 1
@@ -303,7 +303,7 @@ class ImportTests:
     }
 
     def test_a_clients_file(self, home, config, capsys):
-        """Its servers are added with what they need to run as they did; what means nothing here is named."""
+        """A client's servers are added with all that they need to run; keys without a meaning here are named."""
         path = home / "claude.json"
         path.write_text(json.dumps(self.CLIENT))
         code, out = ran(capsys, "import", str(path))

@@ -140,7 +140,7 @@ class InstallTests:
         assert linux.service().install().warnings == ("/c.json: cannot be written",)
 
     def test_no_start(self, linux: House) -> None:
-        """It can be left to the next login."""
+        """The start of the service can be left to the next login."""
         assert not linux.service().install(starts=False).is_started
         assert linux.manager.asked() == START[:2]
         assert linux.told == []

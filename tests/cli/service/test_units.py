@@ -48,7 +48,7 @@ class PlaceTests:
     """For whom they are made."""
 
     def test_here(self) -> None:
-        """It is this interpreter, and of the environment only what leads to the gateway's files, absolute."""
+        """A service runs this interpreter, and gets only the variables that lead to the gateway's files, absolute."""
         environ = {"HOME": "/me", "CLAUDE_CONFIG_DIR": "~/c", "MCPGATEWAY_CONFIG": "", "TOKEN": "x"}
         place = ServiceSettings.here("/h", environ)
         assert (place.python, dict(place.environ)) == (sys.executable, {"CLAUDE_CONFIG_DIR": "/me/c"})

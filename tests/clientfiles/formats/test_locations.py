@@ -69,7 +69,7 @@ class ProjectFileTests:
     """The files of a project."""
 
     def test_in_a_project(self):
-        """They are named with the project's directory."""
+        """The files of a project are named with the project's directory."""
         assert project_files(DIALECTS["claude-code"], "/p/") == ("/p/.mcp.json",)
         assert project_files(DIALECTS["custom"], "/p") == ()
 

@@ -354,7 +354,7 @@ class PropertyTests:
 
     @given(documents)
     def test_it_reads_json(self, document):
-        """Its own reading of JSON is that of everybody."""
+        """The JSON reader of the edits reads any JSON as the standard library does."""
         text = json.dumps(document)
         assert same(edit_json.values(text, ""), json.loads(text))
 

@@ -59,7 +59,7 @@ class MaskTests:
         ],
     )
     def test_refused(self, change, keys):
-        """It is never taken for a value, and each key is named."""
+        """The mask is never taken for a value, and each key that has it is named."""
         with pytest.raises(ConfigError) as why:
             permissions.check(change)
         assert str(why.value).startswith(", ".join(keys) + ": ")

@@ -290,7 +290,7 @@ class InstallTests:
         assert managed.text == CONFIG
 
     def test_a_variable_that_is_missing(self, managed: Managed) -> None:
-        """Its name, what it is for and where it belongs are told; its value is not asked for."""
+        """A missing variable is named with its purpose and its place; its value is not asked for."""
         managed.access.yes()
         found = refused(managed.ask("install_server", server="brave-search", **GLOBAL))
         assert found["missing"][0]["name"] == "BRAVE_API_KEY"
@@ -453,7 +453,7 @@ class ManageTests:
         assert managed.text == CONFIG
 
     def test_variables(self, managed: Managed) -> None:
-        """They are set and taken away one by one, comments kept, in the words of S003 too."""
+        """Variables are set and removed one by one, comments stay, and the words of S003 are understood."""
         managed.access.yes()
         said(managed.ask("manage_config", action="add-env", server="a", env=["MODE=fast"], **GLOBAL))
         assert "MODE: fast" in managed.text
@@ -605,7 +605,7 @@ class LookTests:
         assert "playwright" in said(managed.ask("list_catalog", query="playwrigth"))["hint"]
 
     def test_health(self, managed: Managed) -> None:
-        """It tells about the servers of the caller, and which of them are not well."""
+        """The health shows the servers of the caller, and those that are not well."""
         managed.access.servers = managed.reload.settings.servers
         shown = said(managed.ask("get_health"))
         assert shown["status"] == "ok"

@@ -143,7 +143,7 @@ class MetadataTests:
     """Metadata is believed if it is whole and of what was asked."""
 
     def test_of_a_resource(self) -> None:
-        """Its servers are read, of this resource or of one above it."""
+        """The authorization servers are read from metadata of this resource, or of one above it."""
         told = {"resource": URL, "authorization_servers": [ISSUER, "https://b"], "scopes_supported": ["a"]}
         assert client.check_resource(told, URL) == ((ISSUER, "https://b"), ("a",))
         assert client.check_resource({**told, "resource": "https://mcp.example"}, URL)[0][0] == ISSUER
@@ -203,7 +203,7 @@ class RequestTests:
         )
 
     def test_the_url(self) -> None:
-        """It says everything, beside what the endpoint's own query says."""
+        """The authorization URL has all parameters, beside those of the endpoint's own query."""
         server = AuthServer(ISSUER, f"{ISSUER}/a?tenant=1", f"{ISSUER}/t", scopes=("offline_access",))
         url = client.authorization_url(server, OAuthClient("c"), "http://127.0.0.1/cb", "s", "ch", "a b", URL)
         assert parse_qs(urlsplit(url).query) == {
@@ -333,7 +333,7 @@ class RegistrationTests:
         assert not evolve(made, expires=10.0).serves(ISSUER, "", "", 11.0)
 
     def test_the_document(self) -> None:
-        """It names itself as the client, and where browsers come back to."""
+        """The client's document names itself as the client, and the address that browsers come back to."""
         url = "https://gateway.example/oauth/client.json"
         said = client.client_document(url, "https://gateway.example/oauth/callback")
         assert said["client_id"] == url

@@ -27,7 +27,7 @@ class AudienceTests:
         ],
     )
     def test_ours(self, audience: Any) -> None:
-        """It names what the settings name, or a URL below."""
+        """The audience of an accepted token is one of the settings, or a URL below one."""
         assert is_for(audience, OURS)
 
     @pytest.mark.parametrize(

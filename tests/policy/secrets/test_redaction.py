@@ -142,7 +142,7 @@ class ShapeTests:
         ],
     )
     def test_hidden(self, text: str, kept: str) -> None:
-        """It is taken out, and what names it stays."""
+        """A credential in a text is masked, and its name stays."""
         assert redacted(text) == kept.replace("***", MASK)
 
     @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ class ShapeTests:
         assert redactor.redact("value-029999 value-000000") == f"{MASK} value-000000"
 
     def test_repr(self) -> None:
-        """It does not tell what it knows."""
+        """The ``repr`` of a redactor shows none of the secrets that it knows."""
         redactor = Redactor()
         redactor.learn(["correct-horse-9"])
         assert "correct" not in repr(redactor)

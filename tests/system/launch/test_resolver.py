@@ -428,7 +428,9 @@ class RefreshTests:
         ],
     )
     def test_when(self, house, spec, days, is_due):
-        """It is looked for after a week, a tag after a day, one version never; and only once the server is up."""
+        """A newer version is looked for after a week, a tag's after a day, an exact one's never, and once the server is
+        up.
+        """
         house.resolve(f"npx -y {spec}")
         house.clock.advance(days * DAY_S)
         house.asked()

@@ -15,7 +15,7 @@ class ServerLogFileTests:
     """One file and the one before it."""
 
     def test_private(self, tmp_path: Path) -> None:
-        """It is made for its owner only, and so is its directory."""
+        """The log of a server and its directory are private to their owner."""
         file = ServerLogFile(str(tmp_path / "logs" / "one.log"))
         before = os.umask(0)
         try:

@@ -92,7 +92,7 @@ class SliceTests:
     """Searching between other work."""
 
     def test_it_gives_way(self) -> None:
-        """It takes many turns of the reactor, and finds our own sockets in the end."""
+        """The search for sockets takes many turns of the reactor, and ends."""
         clock = Clock()
         found: list[dict[int, int]] = []
         SocketSearch(clock)({7}).addCallback(found.append)
