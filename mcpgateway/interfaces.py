@@ -298,6 +298,13 @@ class INoticeListener(Protocol):
         """Handle an error response of the server, before the call is answered with it."""
 
 
+class IConversationListener(INoticeListener, Protocol):
+    """Receives the messages of one conversation."""
+
+    def failed(self, backend: Any, result: Raw) -> None:
+        """Handle the result of a tool that says that it has failed, before the call is answered with it."""
+
+
 class ISlotListener(INoticeListener, Protocol):
     """Receives the messages of the servers of all slots, and changes of their state."""
 

@@ -29,7 +29,7 @@ from mcpgateway.interfaces import (
     TIMED_OUT,
     Gone,
     IBackend,
-    INoticeListener,
+    IConversationListener,
     Request,
 )
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek
@@ -99,7 +99,7 @@ class Conversation:
     def __init__(
         self,
         server: str,
-        listener: INoticeListener,
+        listener: IConversationListener,
         on_gone: Callable[[Conversation, Gone], None],
         era: Era = Era.LEGACY,
         tape: Tape | None = None,
@@ -360,8 +360,8 @@ class Conversation:
             call.fail(BadReply(f"{self.server} answered with a result that is no object"))
         else:
             self.answered += 1
-            if call.meter is not None:
-                call.meter.answered(call, envelope, line)
+            if call.meter is not None and call.meter.answered(call, envelope, line):
+                self._listener.failed(self, envelope["result"])
             if "error" in envelope:
                 self._listener.refused(self, call, envelope["error"])
             call.sink.answered(call, envelope)

@@ -304,6 +304,9 @@ class _Trial:
     def refused(self, backend: Any, request: Request, error: Raw) -> None:
         """An error that `_asked` reports."""
 
+    def failed(self, backend: Any, result: Raw) -> None:
+        """Ignore a failed tool: none is called."""
+
 
 def _waited(work: Coroutine[Any, Any, None]) -> Deferred[None]:
     # A step that has exceeded its time limit goes on in the background.

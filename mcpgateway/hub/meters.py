@@ -118,20 +118,22 @@ class Row:
         """Return for how many seconds a request of this row has been under way."""
         return self._meter.seconds() - request.began
 
-    def answered(self, request: Request, reply: Envelope, line: bytes = b"") -> None:
-        """Count a request that is answered.
+    def answered(self, request: Request, reply: Envelope, line: bytes = b"") -> bool:
+        """Count a request that is answered; return whether its tool says that it has failed.
 
         :param line: the server's response as it was sent, if it is available.
         """
         if "error" in reply:
-            has_failed = not (self.method in LISTS and has_none(reply))
-        else:
-            has_failed = bool(self.tool and not line.endswith(_USUAL) and says_it_failed(reply, line))
-        if has_failed:
+            is_error = not (self.method in LISTS and has_none(reply))
+            self.errors += is_error
+            self._ended(request, ERROR if is_error else OK, reply)
+            return False
+        if self.tool and not line.endswith(_USUAL) and says_it_failed(reply, line):
             self.errors += 1
             self._ended(request, ERROR, reply)
-        else:
-            self._ended(request, OK, reply)
+            return True
+        self._ended(request, OK, reply)
+        return False
 
     def failed(self, request: Request, why: Any) -> None:
         """Count a request that the gateway answers with an error."""
@@ -200,8 +202,9 @@ class Uncounted:
         """Return 0: the other request's row has its age."""
         return 0.0
 
-    def answered(self, request: Request, reply: Envelope, line: bytes = b"") -> None:
+    def answered(self, request: Request, reply: Envelope, line: bytes = b"") -> bool:
         """Count nothing."""
+        return False
 
     def failed(self, request: Request, why: Any) -> None:
         """Count nothing."""

@@ -453,7 +453,7 @@ class Slot(Upstream):
         self._release()
         # A child that ends in its handshake has held no lock for a call.
         if self._environment.locks is not None and self.conversation is not None:
-            self._environment.locks.heard(self, why.last_words)
+            self._environment.locks.reported(self, why.last_words)
         self._answered += conversation.sent
         self._current = self.dismissed = self.conversation = None
         self.levels.end()

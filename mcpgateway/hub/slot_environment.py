@@ -16,7 +16,6 @@ from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.upstream import Upstream
 from mcpgateway.interfaces import ILauncher, ISlotListener, Request
-from mcpgateway.policy.sharing import may_move
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.records import Record
 
@@ -78,10 +77,8 @@ class SlotEnvironment(Record):
             from mcpgateway.hub.catalog.recorded import ASKED
 
             takers = dict.fromkeys(ASKED, snapshot.take)
-        if self.locks is not None and slot.shared and may_move(slot.server):
-            takers[CALL_TOOL] = self.locks.of(slot)
         if limiter is not None:
-            takers[CALL_TOOL] = limiter.taker(slot, takers.get(CALL_TOOL))
+            takers[CALL_TOOL] = limiter.taker(slot)
         if slot.server.inject:
             from mcpgateway.hub.argument_defaults import Injection  # hardly any entry asks for it
 

@@ -90,6 +90,9 @@ class Talk:
     def refused(self, backend: Any, call: Any, error: Any) -> None:
         """Of no interest."""
 
+    def failed(self, backend: Any, result: Any) -> None:
+        """Of no interest."""
+
     def meet(self) -> Deferred[Any]:
         """Shake hands."""
         return self.lines.handshake(legacy.shared_params("1"))

@@ -48,6 +48,9 @@ class Talk:
     def refused(self, backend: Any, call: Any, error: Any) -> None:
         """Of no interest."""
 
+    def failed(self, backend: Any, result: Any) -> None:
+        """Of no interest."""
+
     def methods(self) -> list[str]:
         """The messages that it has sent without a request."""
         return [method for method, _ in self.heard]

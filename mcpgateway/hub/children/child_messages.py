@@ -88,5 +88,10 @@ class ChildMessages(Record):
     def refused(self, backend: Conversation, request: Request, error: Raw) -> None:
         """Take the error with which a child has answered a call."""
         if self._environment.locks is not None:
-            self._environment.locks.heard(self._upstream, legacy.error_text(error))
+            self._environment.locks.reported(self._upstream, legacy.error_text(error))
         self._environment.listener.refused(self._upstream, request, error)
+
+    def failed(self, backend: Conversation, result: Raw) -> None:
+        """Take the result of a tool that says that it has failed."""
+        if self._environment.locks is not None:
+            self._environment.locks.failed(self._upstream, result)

@@ -144,25 +144,22 @@ class Limiter(Record):
 
     # Calls that come
 
-    def taker(self, slot: Upstream, inner: Take | None) -> Take:
-        """Return the filter that calls of a slot's tools pass first; it returns True for a call that it has taken.
-
-        :param inner: the filter after it.
-        """
+    def taker(self, slot: Upstream) -> Take:
+        """Return the filter that calls of a slot's tools pass first; it returns True for a call that it has taken."""
         self.slots.add(slot)
 
         def take(request: Request) -> bool:
             tool = peek.text(request.message.params, "name", NAME_CHARS) or ""
             if not self._counts(slot, tool) or self._turn_of(request) is not None:
-                return inner is not None and inner(request)
+                return False
             slot.measure(request)
             if (self._queues or not self._has_room(tool)) and not self._is_asked(request.session):
-                self._wait(slot, request, tool, inner)
+                self._wait(slot, request, tool)
                 if any(each.is_asking for each in self.turns):
                     self.advance()  # a call before it may be of another tool
                 return True
             self._begin(slot, request, tool)
-            return inner is not None and inner(request)
+            return False
 
         return take
 
@@ -184,7 +181,7 @@ class Limiter(Record):
         if self.watch is not None:
             self.watch.begin(turn, self.pids())
 
-    def _wait(self, slot: Upstream, request: Request, tool: str, inner: Take | None) -> None:
+    def _wait(self, slot: Upstream, request: Request, tool: str) -> None:
         session = request.session
         queue = self._queues.setdefault(getattr(session, "outer", None) or session, deque())
         if len(queue) >= QUEUE_LIMIT or self.waiting >= WAITING_LIMIT:
@@ -194,8 +191,7 @@ class Limiter(Record):
             return
 
         def go() -> None:
-            if inner is None or not inner(request):
-                slot.enter(request)
+            slot.enter(request)
 
         queue.append(QueuedCall(slot, request, tool, go))
         self.waited += 1

@@ -9,32 +9,14 @@ from msgspec import Raw
 from twisted.logger import Logger
 
 from mcpgateway.errors import GatewayError
-from mcpgateway.hub.filters import SinkFilter
-from mcpgateway.interfaces import Request
 from mcpgateway.policy.lock_errors import TEXT_LIMIT, reason_to_move, reported_lock
 from mcpgateway.policy.sharing import may_move
 from mcpgateway.protocol import jsonrpc
-from mcpgateway.protocol.jsonrpc import Envelope
 
 if TYPE_CHECKING:
     from mcpgateway.hub.upstream import Upstream
 
 LOGGED_LIMIT = 1000
-_FAILED = b'"isError"'
-
-
-class _FailureReader(SinkFilter):
-    """Reads the result of a tool call that has failed."""
-
-    locks: Locks
-    slot: Upstream
-
-    def answered(self, request: Request, reply: Envelope) -> None:
-        """Take the server's response: read the text of a failure, and pass the response on."""
-        result = reply.get("result", jsonrpc.NULL)
-        if memoryview(result).nbytes <= TEXT_LIMIT and _FAILED in bytes(result):  # long ones are not copied
-            self.locks.heard(self.slot, _failure(result))
-        self.sink.answered(request, reply)
 
 
 class Locks:
@@ -51,18 +33,13 @@ class Locks:
         self._others = others
         self._logged: dict[tuple[str, str], None] = {}
 
-    def of(self, slot: Upstream) -> Callable[[Request], bool]:
-        """Return the filter that calls of a slot pass."""
+    def failed(self, slot: Upstream, result: Raw) -> None:
+        """Take the result of a tool that says that it has failed."""
+        # Long results are data, and a child with a single session cannot be moved.
+        if memoryview(result).nbytes <= TEXT_LIMIT and len(slot.sessions) > 1:
+            self.reported(slot, _failure(result))
 
-        def take(request: Request) -> bool:
-            # A child with a single session cannot be moved.
-            if slot.conversation is not None and len(slot.sessions) > 1:
-                request.sink = _FailureReader(request.sink, self, slot)
-            return False
-
-        return take
-
-    def heard(self, slot: Upstream, text: str) -> None:
+    def reported(self, slot: Upstream, text: str) -> None:
         """Take the error text of a server: move the server if sharing has caused it, else log it once."""
         if not slot.shared or not may_move(slot.server):
             return
