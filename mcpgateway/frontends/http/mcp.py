@@ -21,10 +21,10 @@ from mcpgateway.errors import BackendGone, GatewayError, MalformedMessage, Unsup
 from mcpgateway.frontends.http.statuses import status_of
 from mcpgateway.frontends.http.streams import Accepted, PostStream, Streams
 from mcpgateway.frontends.http.workspace_detection import (
+    RELAYED,
     WorkspaceDetector,
     claimed_owner,
     claimed_pid,
-    is_admin,
     is_dotted,
     known_id,
     trace_of,
@@ -45,6 +45,7 @@ from mcpgateway.protocol.versions import (
     is_legacy,
     of_request,
 )
+from mcpgateway.records import FrozenRecord
 
 if TYPE_CHECKING:
     from mcpgateway.frontends.http.batches import Batch, UnreadableMember
@@ -59,7 +60,31 @@ REMEMBERED = 64  # spellings of Accept and Content-Type; clients send a handful
 JSON_TYPES = (b"application/json", b"application/*", b"*/*")
 SSE_TYPES = (b"text/event-stream", b"text/*", b"*/*")
 EITHER = Accepted(json=True, sse=True)
+NOT_ACCEPTABLE = "Not Acceptable: Client must accept both application/json and text/event-stream"
+NOT_JSON = "Unsupported Media Type: Content-Type must be application/json"
 NO_BATCHES = MalformedMessage(f"Invalid Request: {LATEST_MODERN} has no batches")
+
+
+class McpHeaders(FrozenRecord, frozen=True):
+    """The headers of a request, read once for all requests with the same head.
+
+    :ivar refusal: the status and the body with which a POST is refused; None if it is not.
+    :ivar version: the ``MCP-Protocol-Version``; None without one.
+    :ivar is_plain: True if that is of the legacy era, or missing.
+    :ivar session: the session's id; empty without one.
+    :ivar trace: the trace context, two texts; None without one.
+    :ivar is_dotted: True if the URL asks for names with dots.
+    :ivar is_relayed: True if the request comes through a shim.
+    """
+
+    accepted: Accepted
+    refusal: tuple[int, bytes] | None
+    version: bytes | None
+    is_plain: bool
+    session: bytes
+    trace: tuple[str, str] | None
+    is_dotted: bool
+    is_relayed: bool
 
 
 class LegacyEndpoint:
@@ -89,15 +114,18 @@ class LegacyEndpoint:
         """Serve a request to a server's endpoint."""
         identifier = exchange.headers.get(b"mcp-session-id", b"")
         # A known session has its place; the id of another server's or another principal's session has no effect.
-        if identifier and self._dispatcher.sessions.find(identifier, server, principal) is not None:
-            self._serve(exchange, server, principal)
+        session = self._dispatcher.sessions.find(identifier, server, principal) if identifier else None
+        if session is not None:
+            self._serve(exchange, server, principal, session)
         else:
             self.placing.find(exchange, server, lambda variant: self._serve(exchange, variant, principal))
 
-    def _serve(self, exchange: Any, server: ServerSpec, principal: str) -> None:
+    def _serve(
+        self, exchange: Any, server: ServerSpec, principal: str, session: Session | None = None
+    ) -> None:
         method = exchange.method
         if method == b"POST":
-            self._post(exchange, server, principal)
+            self._post(exchange, server, principal, session)
         elif method == b"GET" and exchange.headers.get(b"upgrade") == STDIO and exchange.version == b"1.1":
             self._stdio = self._stdio or self._make_stdio()
             self._stdio.open(exchange, server, principal)
@@ -133,71 +161,96 @@ class LegacyEndpoint:
             lambda: self.is_disabled,
         )
 
-    def _post(self, exchange: Any, server: ServerSpec, principal: str) -> None:
-        headers = exchange.headers
-        takes = self._accepted(headers.get(b"accept"))
-        if not takes.json and not takes.sse:
-            refuse(
-                exchange,
-                406,
-                "Not Acceptable: Client must accept both application/json and text/event-stream",
-            )
-            return
-        if not is_json(headers.get(b"content-type")):
-            refuse(exchange, 415, "Unsupported Media Type: Content-Type must be application/json")
+    def _post(self, exchange: Any, server: ServerSpec, principal: str, session: Session | None) -> None:
+        headers = self._headers(exchange)
+        if headers.refusal is not None:
+            exchange.answer(*headers.refusal)
             return
         try:
             message = jsonrpc.read_client(exchange.body)
-            if modern.is_modern(message, headers.get(b"mcp-protocol-version")):
-                claimed = claimed_pid(exchange, None) if b"x-client-pid" in headers else None
+            if not (headers.is_plain and message.meta is None) and modern.is_modern(message, headers.version):
+                claimed = claimed_pid(exchange, None) if b"x-client-pid" in exchange.headers else None
                 pid = self._owners.living(claimed) if claimed is not None else None
                 self._modern = self._modern or self._make_modern()
                 if owner_of(principal, server):
                     server = self._dispatcher.scopes.of_principal(server, principal)
-                self._modern.handle(exchange, message, server, principal, takes, pid)
+                self._modern.handle(exchange, message, server, principal, headers.accepted, pid)
                 return
             if message.method == "initialize" and message.kind is MessageKind.REQUEST:
                 self._initialize(exchange, server, principal, message)
                 return
-            session = self._session(exchange, server, principal)
+            session = self._session(exchange, headers, server, principal, session)
         except MalformedMessage as why:
-            is_later_one = is_later(headers.get(b"mcp-protocol-version"))
-            if is_later_one or not self._batch(exchange, server, principal, takes):
+            if is_later(headers.version) or not self._batch(exchange, headers, server, principal):
                 exchange.answer(400, jsonrpc.error_bytes(known_id(exchange.body), why))
             return
         except GatewayError as why:
             _fail(exchange, why, known_id(exchange.body))
             return
         if message.kind is MessageKind.REQUEST:
-            sink = PostStream(self.streams, exchange, session, message.id, takes)
+            sink = PostStream(self.streams, exchange, session, message.id, headers.accepted)
             exchange.body = b""  # a large request is kept once, until the child has read it
-            sink.token = self._submit(exchange, session, message, sink)
+            sink.token = self._submit(exchange, headers, session, message, sink)
         else:
             self._take(session, message)
             exchange.answer(202, b"")
 
-    def _session(self, exchange: Any, server: ServerSpec, principal: str) -> Session:
+    def _headers(self, exchange: Any) -> McpHeaders:
+        known: McpHeaders | None = exchange.head.facts
+        if known is not None:
+            return known
         headers = exchange.headers
         version = headers.get(b"mcp-protocol-version")
-        if version is not None and not is_legacy(version):
+        takes = self._accepted(headers.get(b"accept"))
+        refusal = None
+        if not takes.json and not takes.sse:
+            refusal = 406, _refusal(NOT_ACCEPTABLE)
+        elif not is_json(headers.get(b"content-type")):
+            refusal = 415, _refusal(NOT_JSON)
+        exchange.head.facts = known = McpHeaders(
+            takes,
+            refusal,
+            version,
+            version is None or is_legacy(version),
+            headers.get(b"mcp-session-id", b""),
+            trace_of(exchange),
+            is_dotted(exchange),
+            RELAYED in headers,
+        )
+        return known
+
+    def _session(
+        self,
+        exchange: Any,
+        headers: McpHeaders,
+        server: ServerSpec,
+        principal: str,
+        session: Session | None = None,
+    ) -> Session:
+        if not headers.is_plain:
             raise UnsupportedVersion(UNSUPPORTED)
-        session = self._dispatcher.session(headers.get(b"mcp-session-id") or None, server, principal)
+        if session is None:
+            session = self._dispatcher.session(headers.session or None, server, principal)
         if session.is_unclaimed:
             self._owners.claim(session, exchange.caller.pid, exchange.caller.inode)
         return session
 
-    def _submit(self, exchange: Any, session: Session, message: Message, sink: Any) -> bytes | None:
+    def _submit(
+        self, exchange: Any, headers: McpHeaders, session: Session, message: Message, sink: Any
+    ) -> bytes | None:
         """Submit a request; return the client's progress token."""
-        call = Request(session, message, None, sink, is_admin=is_admin(exchange))
-        call.is_verbatim = not session.server.view
-        call.is_dotted = is_dotted(exchange)
-        call.trace = trace_of(exchange)
+        request = Request(session, message, None, sink)
+        request.is_admin = not headers.is_relayed and exchange.route.is_admin
+        request.is_verbatim = not session.server.view
+        request.is_dotted = headers.is_dotted
+        request.trace = headers.trace
         try:
-            call.token = message.token
-            self._dispatcher.accept(call)
+            if message.meta is not None:
+                request.token = message.token
+            self._dispatcher.accept(request)
         except GatewayError as why:
-            call.sink.failed(call, why)
-        return call.token
+            request.sink.failed(request, why)
+        return request.token
 
     def _take(self, session: Session, message: Message) -> None:
         try:
@@ -208,7 +261,7 @@ class LegacyEndpoint:
         except GatewayError as why:
             self.log.debug("a notification was lost: {why}", event="notification.lost", why=why)
 
-    def _batch(self, exchange: Any, server: ServerSpec, principal: str, takes: Accepted) -> bool:
+    def _batch(self, exchange: Any, headers: McpHeaders, server: ServerSpec, principal: str) -> bool:
         """Serve the body as a batch, if it is one and the session's revision has batches; return false otherwise."""
         if not exchange.body.lstrip().startswith(b"["):
             return False
@@ -220,13 +273,12 @@ class LegacyEndpoint:
             members, fault = [], why
         if members is None:
             return False
-        headers = exchange.headers
-        version = of_request(headers.get(b"mcp-protocol-version"))
-        if fault is not None and not headers.get(b"mcp-session-id"):
+        version = of_request(headers.version)
+        if fault is not None and not headers.session:
             # The error of the batch itself comes first: a session would not mend it.
             return has_batches(version) and _malformed(exchange, fault)
         try:
-            session = self._session(exchange, server, principal)
+            session = self._session(exchange, headers, server, principal)
         except GatewayError as why:
             _fail(exchange, why)
             return True
@@ -234,39 +286,44 @@ class LegacyEndpoint:
             return False
         if fault is not None:
             return _malformed(exchange, fault)
-        batch = Batch(self.streams, exchange, takes)
+        batch = Batch(self.streams, exchange, headers.accepted)
         exchange.body = b""
         for member in members:
-            self._member(exchange, batch, session, member)
+            self._member(exchange, headers, batch, session, member)
         batch.whole()
         return True
 
     def _member(
-        self, exchange: Any, batch: Batch, session: Session, member: Message | UnreadableMember
+        self,
+        exchange: Any,
+        headers: McpHeaders,
+        batch: Batch,
+        session: Session,
+        member: Message | UnreadableMember,
     ) -> None:
         if not isinstance(member, Message):
             batch.refused(jsonrpc.error_bytes(known_id(member.body), member.why))
         elif modern.is_modern(member, None):
             batch.refused(jsonrpc.error_bytes(member.id or b"null", NO_BATCHES))
         elif member.kind is MessageKind.REQUEST:
-            self._submit(exchange, session, member, batch.member())
+            self._submit(exchange, headers, session, member, batch.member())
         else:
             self._take(session, member)
 
     def _get(self, exchange: Any, server: ServerSpec, principal: str) -> None:
-        headers = exchange.headers
-        if not self._accepted(headers.get(b"accept")).sse:
+        headers = self._headers(exchange)
+        if not headers.accepted.sse:
             refuse(exchange, 406, "Not Acceptable: Client must accept text/event-stream")
             return
-        if not headers.get(b"mcp-session-id"):
+        if not headers.session:
             refuse(exchange, 400, "Bad Request: Mcp-Session-Id header is required")
             return
         try:
-            session = self._session(exchange, server, principal)
+            session = self._session(exchange, headers, server, principal)
         except GatewayError as why:
             _fail(exchange, why)
             return
-        if not (last := headers.get(b"last-event-id")) or not session.can_resume:
+        if not (last := exchange.headers.get(b"last-event-id")) or not session.can_resume:
             self.streams.stand(exchange, session, [])
             return
         place = sse.read_event_id(last)

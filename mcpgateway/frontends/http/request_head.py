@@ -60,6 +60,7 @@ class Head(Record):
     :ivar is_last: True if the client sends no other request on this connection.
     :ivar expects: True if the client waits for a ``100 Continue``.
     :ivar is_telling: True if it has headers about the client's identity or location.
+    :ivar facts: for the frontend's own use, as for all requests with this head.
     """
 
     raw: bytes
@@ -73,6 +74,7 @@ class Head(Record):
     is_last: bool
     expects: bool
     is_telling: bool = True
+    facts: Any = None
 
 
 class HeadReader:
