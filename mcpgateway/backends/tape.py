@@ -1,9 +1,9 @@
 """The flight recorder: the latest lines between a server and the gateway, unchanged.
 
 # Note [What a line costs]
-Every message of every call passes here.  So no line is parsed: the existing bytes are kept, with the time, in a ring
-that is bounded in lines and in bytes.  The reader of the tape redacts them.  Of a long line only the beginning is kept,
-or one screenshot would keep its megabytes in memory.
+Every message of every call passes here.  So no line is parsed: the bytes are kept as they are, with the time.  Lines
+over the bounds are dropped once there are a fourth too many (`SPARE`), and before they are read.  Their reader
+redacts them.  Of a long line only the beginning is kept, or one screenshot would keep its megabytes in memory.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from mcpgateway.bounded import Bounded
 LINES = 400  # of one server
 BYTES = 131_072
 PIECE = 8192  # of one line
+SPARE = 4  # a fourth more lines and bytes are kept at most
 SERVERS = 300
 
 Line = tuple[float, int, int, bytes]
@@ -28,14 +29,15 @@ class Tape:
     :ivar conversations: number of conversations that have begun.
     """
 
-    __slots__ = ("_bytes", "_limit", "_lines", "_now", "_put", "conversations")
+    __slots__ = ("_bytes", "_full", "_limits", "_lines", "_now", "_put", "conversations")
 
     def __init__(self, now: Callable[[], float], lines: int = LINES, limit: int = BYTES) -> None:
         self.conversations = 0
         self._now = now
-        self._limit = limit
+        self._limits = (lines, limit)
+        self._full = (lines + lines // SPARE, limit + limit // SPARE)
         self._bytes = 0
-        self._lines: deque[Line] = deque(maxlen=lines)
+        self._lines: deque[Line] = deque()
         self._put = self._lines.append
 
     def begin(self) -> int:
@@ -49,21 +51,26 @@ class Tape:
         size = len(line)
         if size > PIECE:
             line = line[:PIECE]
-        lines = self._lines
-        if len(lines) == lines.maxlen:
-            self._bytes -= len(lines[0][3])
         self._put((self._now(), conversation, size, line))
         self._bytes += len(line)
-        while self._bytes > self._limit:
+        lines_limit, bytes_limit = self._full
+        if self._bytes > bytes_limit or len(self._lines) > lines_limit:
+            self._trim()
+
+    def _trim(self) -> None:
+        lines = self._lines
+        lines_limit, bytes_limit = self._limits
+        while len(lines) > lines_limit or self._bytes > bytes_limit:
             self._bytes -= len(lines.popleft()[3])
 
     def lines(self) -> list[Line]:
-        """Return all kept lines, the oldest first."""
+        """Return the kept lines, the oldest first."""
+        self._trim()
         return list(self._lines)
 
     def stray(self) -> bytes:
         """Return the latest line of the latest child that cannot be a message; empty if there is none."""
-        for _, conversation, _, line in reversed(self._lines):
+        for _, conversation, _, line in reversed(self.lines()):
             if conversation == -self.conversations and line.lstrip()[:1] not in (b"{", b"["):
                 return line
         return b""
