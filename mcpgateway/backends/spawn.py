@@ -76,7 +76,14 @@ class PipeWriter(ProcessWriter):
 
     def write(self, data: bytes) -> None:
         """Queue bytes for the child; all bytes of one turn of the reactor are written together."""
-        super(ProcessWriter, self).write(data)
+        queue = self._tempDataBuffer
+        is_full = self._tempDataLen + len(data) > self.bufferSize
+        if queue and self.connected and not is_full and not self.dataBuffer:
+            # The reactor knows already that there are bytes to write.
+            queue.append(data)
+            self._tempDataLen += len(data)
+        else:
+            super(ProcessWriter, self).write(data)
 
     def write_now(self, data: bytes) -> None:
         """Write at once if nothing is queued: an idle child reads it a turn earlier, and the epoll set stays."""

@@ -67,6 +67,8 @@ class RouteClass(Enum):
     ``RETURN`` is for browsers that a redirect brings back from elsewhere: they have no token, and bring a secret state.
     """
 
+    __hash__ = object.__hash__  # looked up for every request
+
     PUBLIC = "public"
     MCP = "mcp"
     READ = "read"
@@ -87,6 +89,8 @@ OPENED = frozenset((RouteClass.USE, RouteClass.MUTATE, RouteClass.ADMIN))
 
 class Reach(Enum):
     """The distance of the peer, by its connection, never by a header."""
+
+    __hash__ = object.__hash__  # looked up for every request
 
     SOCKET = "Unix socket"
     LOOPBACK = "loopback"

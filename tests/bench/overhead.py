@@ -46,8 +46,8 @@ class Mute:
 class Unmeasured:
     """Counts nothing."""
 
-    def begin(self, call: Any, message: Any) -> None:
-        """A call is brought to its server."""
+    def begin(self, request: Any) -> None:
+        """A request is brought to its server."""
 
 
 @define
