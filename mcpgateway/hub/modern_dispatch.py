@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -49,7 +49,8 @@ from mcpgateway.hub.result_cache import ResultCache
 from mcpgateway.hub.server_messages import TOOLS_CHANGED
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot, slot_of
-from mcpgateway.hub.subscriptions.upstream_modern import ClientListener, Filter, narrowed, read_filter
+from mcpgateway.hub.subscriptions.interest import narrowed, read_interest
+from mcpgateway.hub.subscriptions.modern_clients import ClientListener
 from mcpgateway.hub.tasks import Learner
 from mcpgateway.hub.url_elicitation import SendingAway
 from mcpgateway.interfaces import Request
@@ -156,7 +157,6 @@ class ModernDispatcher:
         self._neighbours = neighbours
         self._cache = cache
         self.to_legacy = to_legacy
-        self._listeners: dict[Request, tuple[Slot, ClientListener]] = {}
         self._of_peers: dict[tuple[Variant, str, int], Session] = {}
         self._paths: Bounded[tuple[str, str], _KnownPath] = Bounded(PATHS_LIMIT)  # by server and principal
 
@@ -418,31 +418,12 @@ class ModernDispatcher:
     def _listen(self, request: Request, slot: Slot) -> None:
         if slot.listening is None:
             raise BadReply("this server does not let anybody listen")
-        wanted = narrowed(read_filter(request.message.params))
+        wanted = narrowed(read_interest(request.message.params))
         owned = frozenset(task for task in wanted.tasks if slot.tasks.is_of(request.session, task))
-        listener = ClientListener(request, Filter(wanted.lists, wanted.uris, owned), self._forget)
-        self._listeners[request] = (slot, listener)
-        request.holder = self
-        try:
-            slot.listening.add(listener)
-        except GatewayError:
-            del self._listeners[request]
-            raise
-
-    def _forget(self, request: Request) -> bool:
-        found = self._listeners.pop(request, None)
-        if found is None:
-            return False
-        slot, listener = found
-        if slot.listening is not None:
-            slot.listening.remove(listener)
-        return True
+        listener = ClientListener(request, slot.listening.remove)
+        slot.listening.put(listener, evolve(wanted, tasks=owned))
 
     # The end
-
-    def withdraw(self, request: Request, reason: str) -> bool:
-        """Remove a listening client; false if the request does not listen."""
-        return self._forget(request)
 
     def changed(self, slot: Slot, method: str, what: str | None) -> None:
         """Drop the cached results that a change of a server makes invalid."""
@@ -466,9 +447,10 @@ class ModernDispatcher:
         self.is_open = False
         if self._views is not None:
             self._views.close()
-        for call, (_, listener) in list(self._listeners.items()):
-            self._forget(call)
-            listener.over({})
+        for slot in self._pool:
+            listeners = slot.listening.subscribers.interests if slot.listening is not None else ()
+            for listener in [each for each in listeners if isinstance(each, ClientListener)]:
+                listener.over({})
         self.to_legacy.close()
 
 

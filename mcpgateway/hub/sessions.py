@@ -157,6 +157,16 @@ class Session:
             self._mailbox = Mailbox()
         return self._mailbox
 
+    def subscribe(self, uri: str) -> None:
+        """Note a subscription to a resource."""
+        self.uris = self.uris or set()
+        self.uris.add(uri)
+
+    def unsubscribe(self, *uris: str) -> None:
+        """Note the end of subscriptions to resources."""
+        if self.uris is not None:
+            self.uris.difference_update(uris)
+
     @property
     def has_stream(self) -> bool:
         """True if its client reads a stream for messages that belong to no request."""

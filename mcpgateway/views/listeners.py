@@ -17,7 +17,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
 from attrs import define, field, frozen
-from msgspec import Raw
 from msgspec.structs import replace
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -25,14 +24,10 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.errors import GatewayError, Overloaded
 from mcpgateway.hub.slot import Slot
-from mcpgateway.hub.subscriptions.upstream_modern import (
-    KINDS,
-    LISTENERS_LIMIT,
-    UPDATED,
-    ClientListener,
-    Filter,
-    read_filter,
-)
+from mcpgateway.hub.subscriptions.interest import KINDS, UPDATED, Interest, read_interest
+from mcpgateway.hub.subscriptions.modern_clients import ClientListener
+from mcpgateway.hub.subscriptions.registry import LISTENERS_LIMIT, SubscriberRegistry
+from mcpgateway.hub.subscriptions.upstream_modern import UpstreamListener
 from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message
@@ -55,12 +50,12 @@ class ListenWish:
     """The notifications that are wanted of one server.
 
     :ivar server: the server, as run for the client.
-    :ivar filter: the filter, with the server's own URIs.
+    :ivar interest: the notifications, with the server's own URIs.
     :ivar names: the client's URIs of the resources among them, by the server's own URIs.
     """
 
     server: ServerSpec
-    filter: Filter
+    interest: Interest
     names: Mapping[str, Collection[str]] = field(factory=dict)
 
     def called(self, uri: str, view: View) -> list[str]:
@@ -69,22 +64,18 @@ class ListenWish:
 
 
 @define(eq=False, repr=False)
-class ViewSubscription:
+class ViewSubscription(ClientListener):
     """The listening of one client to a view.
 
-    :ivar listener: the client's request.
     :ivar view: returns the current view.
     :ivar open: the requests to servers that are not acknowledged yet.
-    :ivar honoured: the notifications that the client gets.
     :ivar own: the servers that the client's workspace defined when it was last notified.
     :ivar is_nowhere: True if the client's workspace is not known.
     :ivar parts: the requests to servers.
     """
 
     owner: ViewSubscriptions
-    listener: ClientListener
     view: Callable[[], View]
-    honoured: Filter
     own: tuple[ServerSpec, ...]
     is_nowhere: bool
     parts: dict[Request, ServerListening] = field(factory=dict)
@@ -95,11 +86,11 @@ class ViewSubscription:
 
     def look(self) -> None:
         """Acknowledge once every server has answered."""
-        if self.open or self.is_acknowledged or not self.owner.knows(self):
+        if self.open or self.is_acknowledged or self.has_ended:
             return
         self.is_acknowledged = True
         self.rest()
-        self.listener.acknowledged(self.honoured)
+        self.acknowledged(self.owner.subscribers.interests[self])
         if self.news:
             self.owner.notify_soon()
 
@@ -141,9 +132,9 @@ class ServerListening:
             self._tell(method, envelope)
         elif request in subscription.open:
             subscription.open.discard(request)
-            honoured = read_filter(peek.members(envelope, "params"))
+            honoured = read_interest(peek.members(envelope, "params"))
             names = (name for uri in honoured.uris for name in self.wish.called(uri, subscription.view()))
-            subscription.honoured |= Filter(uris=frozenset(names), tasks=honoured.tasks)
+            subscription.owner.grant(subscription, Interest(uris=frozenset(names), tasks=honoured.tasks))
             subscription.look()
         return True
 
@@ -156,11 +147,11 @@ class ServerListening:
             else None
         )
         if uri is None:
-            self.subscription.listener.told(method, envelope)
+            self.subscription.told(method, envelope)
             return
         for name in self.wish.called(uri, self.subscription.view()):
             params = {**peek.members(envelope, "params"), "uri": jsonrpc.raw(name)}
-            self.subscription.listener.told(method, {**envelope, "params": jsonrpc.raw(params)})
+            self.subscription.told(method, {**envelope, "params": jsonrpc.raw(params)})
 
     def progressed(self, request: Request, message: bytes) -> None:
         """Ignore progress."""
@@ -181,64 +172,45 @@ class ServerListening:
             subscription.open.discard(request)
             subscription.look()
         elif subscription.is_acknowledged:
-            subscription.listener.over({})  # see Note [What is acknowledged]
-
-
-@define(eq=False, repr=False)
-class _RunningChildListener:
-    """Listens to a child that runs anyway; its news reach the catalog through the slot."""
-
-    filter: Filter
-
-    def acknowledged(self, honoured: Filter) -> None:
-        """Ignore the acknowledgement."""
-
-    def told(self, method: str, message: Envelope) -> None:
-        """Ignore the notification, which the slot passes to the catalog."""
-
-    def refused(self, why: GatewayError | Raw) -> None:
-        """Ignore the refusal."""
-
-    def over(self, reply: Envelope) -> None:
-        """Ignore the end."""
+            subscription.over({})  # see Note [What is acknowledged]
 
 
 class ViewSubscriptions:
-    """All modern clients that listen to views."""
+    """All modern clients that listen to views.
+
+    :ivar subscribers: the listening of each client, with the notifications that the client gets.
+    """
 
     def __init__(self, modern_dispatcher: ListenDispatch, clock: IReactorTime) -> None:
         self.modern_dispatcher = modern_dispatcher
         self._clock = clock
-        self._subscriptions: dict[Request, ViewSubscription] = {}
+        self.subscribers: SubscriberRegistry[ViewSubscription] = SubscriberRegistry()
         self._due: IDelayedCall | None = None
 
     def __len__(self) -> int:
-        return len(self._subscriptions)
+        return len(self.subscribers)
 
     def listen(
         self,
         request: Request,
-        wanted: Filter,
+        wanted: Interest,
         wishes: Iterable[ListenWish],
         view: Callable[[], View],
     ) -> None:
         """Let a client listen to a view.
 
-        :param wanted: the client's filter.
+        :param wanted: the notifications that the client wants.
         :param wishes: the parts of it that servers have to be asked for.
         :param view: returns the current view.
         :raise Overloaded: `LISTENERS_LIMIT` requests listen to views.
         """
-        if len(self._subscriptions) >= LISTENERS_LIMIT:
+        if len(self.subscribers) >= LISTENERS_LIMIT:
             raise Overloaded(f"{LISTENERS_LIMIT} requests listen to views already")
-        listener = ClientListener(request, wanted, self.end)
         own, is_nowhere = view().own, not request.caller.server.workspace
-        seen = Filter(wanted.lists)
-        subscription = ViewSubscription(self, listener, view, seen, own, is_nowhere)
-        self._subscriptions[request] = subscription
-        request.holder = self
+        subscription = ViewSubscription(request, self._ended, self, view, own, is_nowhere)
+        self.subscribers.put(subscription, Interest(wanted.lists))
         for wish in wishes:
-            inner = Request(None, _listen_to(request.message, wish.filter), None, None)
+            inner = Request(None, _listen_to(request.message, wish.interest), None, None)
             inner.caller = replace(request.caller, server=wish.server, headers=None)
             inner.sink = subscription.parts[inner] = ServerListening(subscription, wish)
             subscription.open.add(inner)
@@ -254,40 +226,30 @@ class ViewSubscriptions:
         except GatewayError as why:
             part.failed(request, why)
 
-    def knows(self, subscription: ViewSubscription) -> bool:
-        """True if the client still listens."""
-        return self._subscriptions.get(subscription.listener.request) is subscription
+    def grant(self, subscription: ViewSubscription, honoured: Interest) -> None:
+        """Add the notifications that a server has acknowledged to those that a client gets."""
+        self.subscribers.put(subscription, self.subscribers.interests[subscription] | honoured)
 
-    def withdraw(self, request: Request, reason: str) -> bool:
-        """End the listening of a client; return False when it does not listen here."""
-        return self.end(request)
-
-    def end(self, request: Request) -> bool:
-        """Forget a client that listens no more; return False when it does not listen here."""
-        subscription = self._subscriptions.pop(request, None)
-        if subscription is None:
-            return False
+    def _ended(self, subscription: ViewSubscription) -> None:
+        self.subscribers.remove(subscription)
         subscription.rest()
         parts, subscription.parts = subscription.parts, {}
         for each, part in parts.items():
             part.is_gone = True
             each.withdraw("its client has stopped listening")
-        return True
 
     # Changes
 
     def changed(self, server: str, kind: ListKind) -> None:
         """Notify listeners of views that show a changed list, once for several changes."""
-        for subscription in [
-            each for each in self._subscriptions.values() if KINDS[kind.news] in each.honoured.lists
-        ]:
+        for subscription in self.subscribers.interested(kind.news, None):
             view = self._view(subscription)
             if view is not None and server in view.servers and view.shows(kind):
                 self._note(subscription, kind)
 
     def all_changed(self) -> None:
         """Notify all listeners of all lists, since the servers have changed."""
-        for subscription in list(self._subscriptions.values()):
+        for subscription in list(self.subscribers.interests):
             if self._view(subscription) is not None:
                 for kind in ListKind:
                     self._note(subscription, kind)
@@ -297,7 +259,7 @@ class ViewSubscriptions:
 
         :param has_news: True if users have approved workspaces; then listeners without a workspace are notified, too.
         """
-        for subscription in list(self._subscriptions.values()):
+        for subscription in list(self.subscribers.interests):
             view = self._view(subscription)
             if view is None or (view.own == subscription.own and not (has_news and subscription.is_nowhere)):
                 continue
@@ -310,11 +272,11 @@ class ViewSubscriptions:
         try:
             return subscription.view()
         except GatewayError:
-            subscription.listener.over({})  # the view no longer exists
+            subscription.over({})  # the view no longer exists
             return None
 
     def _note(self, subscription: ViewSubscription, kind: ListKind) -> None:
-        if KINDS[kind.news] in subscription.honoured.lists:
+        if subscription in self.subscribers.lists.get(KINDS[kind.news], ()):
             subscription.news[kind.news] = None
             self.notify_soon()
 
@@ -325,35 +287,31 @@ class ViewSubscriptions:
 
     def _flush(self) -> None:
         self._due = None
-        for subscription in list(self._subscriptions.values()):
+        for subscription in list(self.subscribers.interests):
             if not subscription.is_acknowledged:
                 continue  # notifications follow the acknowledgement
             news, subscription.news = subscription.news, {}
             for method in news:
-                if self.knows(subscription):
-                    subscription.listener.told(method, jsonrpc.notification(method))
+                if not subscription.has_ended:
+                    subscription.told(method, jsonrpc.notification(method))
 
     def overhear(self, slot: Slot) -> None:
         """Listen to the changes of a modern child's lists for as long as it runs."""
         lists = frozenset(KINDS[each] for each in legacy.changing_lists(slot.hello or {}) if each in KINDS)
-        if slot.listening is None or not slot.shared or not lists:
-            return
-        try:
-            slot.listening.overhear(_RunningChildListener(Filter(lists)))
-        except Overloaded:
-            pass  # many others listen to the same
+        if slot.listening is not None and slot.shared and lists:
+            slot.listening.overhear(UpstreamListener(), Interest(lists))
 
     def close(self) -> None:
         """End all listening, with a response to each client."""
         due, self._due = self._due, None
         if due is not None:
             due.cancel()
-        for subscription in list(self._subscriptions.values()):
-            subscription.listener.over({})
+        for subscription in list(self.subscribers.interests):
+            subscription.over({})
 
 
-def _listen_to(message: Message, filter_: Filter) -> Message:
-    params: Envelope = {"notifications": jsonrpc.raw(filter_.written())}
+def _listen_to(message: Message, interest: Interest) -> Message:
+    params: Envelope = {"notifications": jsonrpc.raw(interest.written())}
     meta = dict(message.meta or {})
     meta.pop("progressToken", None)
     params["_meta"] = jsonrpc.raw(meta)

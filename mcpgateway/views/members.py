@@ -17,7 +17,7 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.discovery.resources import Owned, prefixed, unprefixed
 from mcpgateway.errors import GatewayError
-from mcpgateway.hub.subscriptions.upstream_legacy import URIS_LIMIT
+from mcpgateway.hub.subscriptions.interest import URIS_LIMIT
 from mcpgateway.policy.routing import is_part
 from mcpgateway.protocol import jsonrpc, peek
 
@@ -96,8 +96,7 @@ class MemberSessions:
         """Remove the subscriptions that a member session has lost; return their records in the outer session."""
         shown = self.subscribed.get(server, {}).pop(uri, {uri: None})
         records = [written(server, each) for each in shown]
-        if outer.uris is not None:
-            outer.uris.difference_update(records)
+        outer.unsubscribe(*records)
         return records
 
     def told_as(self, server: str, uri: str) -> list[str]:
@@ -166,13 +165,11 @@ def subscribed(outer: Session) -> dict[str, set[str]]:
 def gained(outer: Session, owner: Owned, shown: str) -> str:
     """Note a subscription of a session; return its record, or "" where there is one already or no room."""
     record = written(owner.server, shown)
-    if outer.uris is None:
-        outer.uris = set()
     if (members := MemberSessions.of(outer)) is not None:
         members.hear(owner, shown)
-    if record in outer.uris or len(outer.uris) >= URIS_LIMIT:
+    if record in (uris := outer.uris or ()) or len(uris) >= URIS_LIMIT:
         return ""
-    outer.uris.add(record)
+    outer.subscribe(record)
     return record
 
 

@@ -23,7 +23,7 @@ from mcpgateway.discovery.records import ListKind
 from mcpgateway.discovery.resources import owner_named
 from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.slot import Slot
-from mcpgateway.hub.subscriptions.upstream_modern import Filter, narrowed, read_filter
+from mcpgateway.hub.subscriptions.interest import Interest, narrowed, read_interest
 from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, modern
 from mcpgateway.protocol.translate import COMPLETE
@@ -102,7 +102,7 @@ class ModernViewRequests(ModernRegistry):
     # Listening
 
     def _listen(self, request: Request, view: View) -> None:
-        wanted = narrowed(read_filter(request.message.params))
+        wanted = narrowed(read_interest(request.message.params))
 
         def listen(view: View) -> None:
             wishes = self._wishes(wanted, request.caller, view)
@@ -115,19 +115,23 @@ class ModernViewRequests(ModernRegistry):
             request, view, kinds, lambda _: owners, lambda view: all(map(view.resource, unknown)), listen
         )
 
-    def _wishes(self, wanted: Filter, caller: Caller, view: View) -> list[ListenWish]:
-        found: dict[str, Filter] = {}
+    def _wishes(self, wanted: Interest, caller: Caller, view: View) -> list[ListenWish]:
+        found: dict[str, Interest] = {}
         names: defaultdict[str, dict[str, list[str]]] = defaultdict(dict)
         for uri in sorted(wanted.uris):
             # A listening for an unlisted resource goes to each server that may have it: one that has it notifies.
             for owner in view.owners(uri):
-                found[owner.server] = found.get(owner.server, Filter()) | Filter(uris=frozenset((owner.uri,)))
+                found[owner.server] = found.get(owner.server, Interest()) | Interest(
+                    uris=frozenset((owner.uri,))
+                )
                 names[owner.server].setdefault(owner.uri, []).append(uri)
         for task in sorted(wanted.tasks):
             runner = self._routing.runner(view, caller.principal, task)
             if runner is not None:
-                found[runner.name] = found.get(runner.name, Filter()) | Filter(tasks=frozenset((task,)))
-        return [ListenWish(view.servers[server], filter_, names[server]) for server, filter_ in found.items()]
+                found[runner.name] = found.get(runner.name, Interest()) | Interest(tasks=frozenset((task,)))
+        return [
+            ListenWish(view.servers[server], interest, names[server]) for server, interest in found.items()
+        ]
 
     def _changed(self, server: str, kind: ListKind) -> None:
         if self.lists.learning != (server, kind):

@@ -148,7 +148,7 @@ class Resources:
             return
         del names[uri]
         record = written(owner.server, uri)
-        (request.session.uris or set()).discard(record)
+        request.session.unsubscribe(record)
         self._registry.dispatcher.sessions.record(request.session, record, is_on=False)
         _agree(request)
 

@@ -150,8 +150,6 @@ def refusal(client: Client) -> tuple[int, int, Any]:
 
 def is_empty(gateway: MemoryGateway) -> bool:
     """Return whether no request is under way, and no departed client is remembered."""
-    return (
-        not gateway.door.streams.waiting
-        and not gateway.hub.modern_dispatcher._listeners
-        and all(not slot.load and not slot.listening for slot in gateway.dispatcher.pool)
+    return not gateway.door.streams.waiting and all(
+        not slot.load and not slot.listening for slot in gateway.dispatcher.pool
     )

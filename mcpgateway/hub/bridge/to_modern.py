@@ -139,10 +139,10 @@ class ToModern:
     def join(self, session: Session) -> None:
         """Let a session of a modern child (``session.slot``) get the notifications that legacy children send."""
         slot = slot_of(session)
-        if session.id and slot is not None:
-            guest = BridgedSession(SessionSubscriptions(session, slot, self._sessions, self._settled))
-            self._guests[session] = guest
-            guest.hearing.look()
+        if session.id and slot is not None and slot.listening is not None:
+            hearing = SessionSubscriptions(session, slot, slot.listening, self._sessions, self._settled)
+            self._guests[session] = BridgedSession(hearing)
+            hearing.look()
 
     def leave(self, session: Session) -> None:
         """Forget a session that ends or is put aside; its calls have been cancelled."""

@@ -1,7 +1,7 @@
 """Subscriptions of legacy sessions to a modern child, whose notifications go to the sessions' standing streams.
 
 A legacy client gets notifications of lists without asking, and subscribes to one resource after the other.  To the
-modern child (`mcpgateway.hub.subscriptions.upstream_modern`) that is one filter, which grows and shrinks.
+modern child (`mcpgateway.hub.subscriptions.upstream_modern`) that is one interest, which grows and shrinks.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from mcpgateway.errors import (
 from mcpgateway.hub.filters import reason, refuse
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
-from mcpgateway.hub.subscriptions.upstream_modern import KINDS, LISTS, UPDATED, URIS_LIMIT, Filter
+from mcpgateway.hub.subscriptions.interest import KINDS, LISTS, UPDATED, URIS_LIMIT, Interest
+from mcpgateway.hub.subscriptions.upstream_modern import Listening, UpstreamListener
 from mcpgateway.interfaces import Request
-from mcpgateway.policy import routing
 from mcpgateway.policy.backoff import delay_s
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope
@@ -34,20 +34,20 @@ UNACKNOWLEDGED_TICKS = 60  # after which a subscription without an answer of the
 
 
 @define(eq=False, repr=False)
-class SessionSubscriptions:
-    """The subscriptions of one session; a `mcpgateway.hub.subscriptions.upstream_modern.UpstreamListener`.
+class SessionSubscriptions(UpstreamListener):
+    """The subscriptions of one session to a modern child.
 
+    :ivar listening: the listeners of the child.
     :ivar settled: removes a call from the bridge's waiting calls; returns False if it was removed before.
-    :ivar filter: the notifications that the session wants.
     :ivar asked: the requests to subscribe that the server has not acknowledged yet, each with its resource.
     :ivar is_set: True if the session listens, or has nothing to listen to.
     """
 
     session: Session
     slot: Slot
+    listening: Listening
     sessions: Sessions
     settled: Callable[[Request], bool]
-    filter: Filter = field(factory=Filter)
     asked: dict[Request, str] = field(factory=dict)
     is_set: bool = False
     patience: int = UNACKNOWLEDGED_TICKS
@@ -55,7 +55,6 @@ class SessionSubscriptions:
     _lists: frozenset[str] = frozenset()
     _can_subscribe: bool = False
     _is_starting: bool = False  # while the child starts
-    _is_listening: bool = False
     _is_over: bool = False
     _failures: int = 0
     _rest: int = 0  # ticks until the next try to listen
@@ -86,7 +85,7 @@ class SessionSubscriptions:
             return
         known = reason(why)
         self._disappoint(known)
-        if self._is_listening:  # to the next child
+        if self in self.listening.subscribers:  # to the next child
             self.is_set = True
             self._update()
         elif not self._rest:  # else it has got an answer already
@@ -94,29 +93,20 @@ class SessionSubscriptions:
 
     def _update(self) -> None:
         uris = {*(self.session.uris or ()), *self.asked.values()} if self._can_subscribe else ()
-        former, self.filter = self.filter, Filter(self._lists, frozenset(uris))
+        interest = Interest(self._lists, frozenset(uris))
         self.is_set = True
-        listening = self.slot.listening
-        if listening is None or (self._is_listening and self.filter == former):
-            return
-        if self._is_listening and self.filter:
-            listening.refilter(self)
-        elif self._is_listening:
-            self._is_listening = False
-            listening.remove(self)
-        elif self.filter:
-            self._is_listening = True
+        if not interest:
+            self.listening.remove(self)
+        elif self.listening.subscribers.interests.get(self) != interest:
             try:
-                listening.add(self)
+                self.listening.put(self, interest)
             except Overloaded as why:
                 self.refused(why)
 
     def leave(self) -> None:
         """End the subscription of a session that ends or is put aside."""
         self._is_over = True
-        if self._is_listening and self.slot.listening is not None:
-            self._is_listening = False
-            self.slot.listening.remove(self)
+        self.listening.remove(self)
 
     def tick(self) -> None:
         """Advance by one second: try again to listen, if a child runs."""
@@ -147,8 +137,8 @@ class SessionSubscriptions:
 
     def unsubscribe(self, uri: str) -> None:
         """End the subscription to a resource."""
-        if self.session.uris is not None and uri in self.session.uris:
-            self.session.uris.discard(uri)
+        if uri in (self.session.uris or ()):
+            self.session.unsubscribe(uri)
             self.sessions.subscribed(self.session, uri, is_on=False)
         for call in [each for each, asked in self.asked.items() if asked == uri]:
             self._fail(call, Cancelled("unsubscribed before the server had agreed"))
@@ -165,7 +155,7 @@ class SessionSubscriptions:
 
     # Messages of the server
 
-    def acknowledged(self, honoured: Filter) -> None:
+    def acknowledged(self, honoured: Interest) -> None:
         """Take the server's acknowledgement, and answer the requests to subscribe by it."""
         self._failures = 0
         self._freshen()
@@ -180,9 +170,7 @@ class SessionSubscriptions:
 
     def _agree(self, request: Request, uri: str) -> None:
         del self.asked[request]
-        if self.session.uris is None:
-            self.session.uris = set()
-        self.session.uris.add(uri)
+        self.session.subscribe(uri)
         self.sessions.subscribed(self.session, uri, is_on=True)
         if self.settled(request):
             request.sink.answered(request, jsonrpc.result(jsonrpc.NULL, {}))
@@ -198,10 +186,6 @@ class SessionSubscriptions:
         """Put a notification into the session's mailbox, where it waits for the standing stream."""
         params = peek.members(message, "params")
         uri = peek.text(params, "uri", jsonrpc.URI_LIMIT)
-        if method == UPDATED and not any(
-            routing.is_part(uri or "", each) for each in self.session.uris or ()
-        ):
-            return
         meta = peek.members(params, "_meta")
         meta.pop(modern.SUBSCRIPTION_KEY, None)
         params = {name: value for name, value in params.items() if name != "_meta"}
@@ -214,7 +198,7 @@ class SessionSubscriptions:
 
     def refused(self, why: GatewayError | Raw) -> None:
         """Take a refusal: fail the requests to subscribe, and try again later."""
-        self._is_listening = self.is_set = False
+        self.is_set = False
         self.session.is_stale = True
         self._failures += 1
         self._rest = round(delay_s(self._failures - 1))

@@ -1,4 +1,4 @@
-"""Subscriptions of modern clients to legacy children: each has a session of the gateway's own, subscribed like others.
+"""Subscriptions of modern clients: listeners to modern children, and sessions of the gateway's own at legacy ones.
 
 # Note [Children beside]
 Each request of a modern client may declare other capabilities, and a server may have another child for each set.  A
@@ -15,25 +15,22 @@ from typing import Any
 from weakref import WeakSet
 
 from attrs import define, field
+from msgspec import Raw
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.python.failure import Failure
 
+from mcpgateway.backends.conversation import OwnQuestion
 from mcpgateway.errors import GatewayError, Overloaded
-from mcpgateway.hub.filters import reason
+from mcpgateway.hub.filters import reason, refuse
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
+from mcpgateway.hub.subscriptions.interest import KINDS, NOTHING, UPDATED, Interest, narrowed, read_interest
+from mcpgateway.hub.subscriptions.registry import LISTENERS_LIMIT
 from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE
-from mcpgateway.hub.subscriptions.upstream_modern import (
-    KINDS,
-    LISTENERS_LIMIT,
-    UPDATED,
-    ClientListener,
-    Filter,
-    narrowed,
-    read_filter,
-)
+from mcpgateway.hub.subscriptions.upstream_modern import UpstreamListener
 from mcpgateway.interfaces import Request
 from mcpgateway.policy.sharing import Variant
-from mcpgateway.protocol import jsonrpc, legacy, peek
+from mcpgateway.protocol import jsonrpc, legacy, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 
 ClientKey = tuple[Variant, str, int]
@@ -41,35 +38,86 @@ ClientKey = tuple[Variant, str, int]
 
 
 @define(eq=False, repr=False)
-class ListenStream:
-    """The listening of one modern client, as the standing stream of its session.
+class ClientListener(UpstreamListener):
+    """One client's ``subscriptions/listen``, and the holder of its request.
 
+    :ivar ended: called once, with this listener, when the listening is over.
+    :ivar has_ended: true if the listening is over.
+    """
+
+    request: Request
+    ended: Callable[[Any], object]
+    has_ended: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.request.holder = self
+
+    def acknowledged(self, honoured: Interest) -> None:
+        """Send the acknowledgement, the first message of the stream."""
+        params = {"notifications": honoured.written()}
+        self.told(modern.ACKNOWLEDGED, jsonrpc.notification(modern.ACKNOWLEDGED, params))
+
+    def told(self, method: str, message: Envelope) -> None:
+        """Send a notification, with the id of the subscription."""
+        params = peek.members(message, "params")
+        params["_meta"] = jsonrpc.raw(peek.members(params, "_meta") | self._mark())
+        message["params"] = jsonrpc.raw(params)
+        if not self.request.sink.noticed(self.request, jsonrpc.encode(message)):
+            self.withdraw(self.request, "its client has gone")
+
+    def _mark(self) -> Envelope:
+        return {modern.SUBSCRIPTION_KEY: Raw(self.request.id)}
+
+    def refused(self, why: GatewayError | Raw) -> None:
+        """Fail the request."""
+        self.withdraw(self.request, "refused")
+        refuse(self.request, why)
+
+    def over(self, reply: Envelope) -> None:
+        """Answer the request, which ends the listening."""
+        self.withdraw(self.request, "over")
+        result = {"resultType": jsonrpc.raw("complete"), "_meta": jsonrpc.raw(self._mark())}
+        self.request.sink.answered(self.request, jsonrpc.result(jsonrpc.NULL, result))
+
+    def withdraw(self, request: Request, reason: str) -> bool:
+        """End the listening without an answer; false if it has ended before."""
+        had_ended, self.has_ended = self.has_ended, True
+        if not had_ended:
+            self.ended(self)
+        return not had_ended
+
+
+@define(eq=False, repr=False)
+class ListenStream(ClientListener):
+    """The listening of one modern client to legacy children, as the standing stream of its session.
+
+    :ivar wanted: the notifications that it wants.
     :ivar slot: the slot of its first child.
     :ivar client_key: the key of the children that it listens to.
     :ivar honoured: the notifications that it gets.
     :ivar beside: the other children that it listens to, each with a session of its own.
     """
 
-    listener: ClientListener
+    wanted: Interest
     session: Session
     slot: Slot
     client_key: ClientKey
-    honoured: Filter = field(factory=Filter)
+    honoured: Interest = NOTHING
     beside: dict[Slot, Session] = field(factory=dict)
 
     def say(self, message: bytes) -> bool:
-        """Pass on a notification that its filter admits."""
+        """Pass on a notification that its client wants."""
         envelope = jsonrpc.decode(message)
         if "id" in envelope:
             return False  # a question cannot be asked on this stream
         method = peek.text(envelope, "method") or ""
         if method == UPDATED or KINDS.get(method) in self.honoured.lists:
-            self.listener.told(method, envelope)
+            self.told(method, envelope)
         return True
 
     def close(self) -> None:
         """End the listening, since its session has ended."""
-        self.listener.over({})
+        self.over({})
 
 
 @define(eq=False, repr=False)
@@ -80,7 +128,7 @@ class _OtherChild:
     slot: Slot
 
     def say(self, message: bytes) -> bool:
-        """Pass on a notification that the listener's filter admits."""
+        """Pass on a notification that the client wants."""
         return self.stream.say(message)
 
     def close(self) -> None:
@@ -88,113 +136,61 @@ class _OtherChild:
         self.stream.beside.pop(self.slot, None)
 
 
-@define(eq=False, repr=False)
-class _SubscribeRequests:
-    """The requests to subscribe to the resources of a filter.
-
-    :ivar done: called with the acknowledged filter after the last answer.
-    :ivar open: the resources without an answer.
-    :ivar taken: the resources that the server has acknowledged.
-    """
-
-    done: Callable[[Filter], None]
-    honoured: Filter
-    open: set[str]
-    taken: set[str] = field(factory=set)
-    is_gone: bool = False
-
-    def look(self) -> None:
-        """Call ``done`` once all requests are answered."""
-        if not self.open:
-            self.done(self.honoured | Filter(uris=frozenset(self.taken)))
-
-    def answered(self, request: Request, reply: Envelope) -> None:
-        """Take the server's answer to one request."""
-        uri = _uri(request)
-        self.open.discard(uri)
-        if "result" in reply:
-            self.taken.add(uri)
-        self.look()
-
-    def failed(self, request: Request, why: GatewayError) -> None:
-        """Take a failure as the refusal of one request."""
-        self.open.discard(_uri(request))
-        self.look()
-
-    def progressed(self, request: Request, message: bytes) -> None:
-        """Ignore progress."""
-
-    def noticed(self, request: Request, message: bytes) -> bool:
-        """Take no message before the answer."""
-        return False
-
-
 class ListenStreams:
     """All modern clients that listen to legacy servers.
 
     :param end: ends a session of the gateway's own.
-    :ivar listening: the listening of each client, by its request.
+    :ivar listening: the listening clients, by the children that they listen to; a dict for their order.
     """
 
     def __init__(self, sessions: Sessions, end: Callable[[Session, str], object]) -> None:
         self._sessions = sessions
         self._end = end
-        self.listening: dict[Request, ListenStream] = {}
-        self._by_client: defaultdict[ClientKey, dict[Request, ListenStream]] = defaultdict(dict)
+        self.listening: dict[ClientKey, dict[ListenStream, None]] = {}
         self._used: defaultdict[ClientKey, WeakSet[Slot]] = defaultdict(WeakSet)
+
+    def _streams(self) -> list[ListenStream]:
+        return [stream for streams in self.listening.values() for stream in streams]
 
     def listen(self, request: Request, slot: Slot, client_key: ClientKey) -> None:
         """Begin the listening of a client to a child.
 
         :raise Overloaded: the filter is too large, or `LISTENERS_LIMIT` requests listen to the child already.
         """
-        principal = client_key[1]
-        wanted = narrowed(read_filter(request.message.params))
-        if sum(stream.slot is slot for stream in self.listening.values()) >= LISTENERS_LIMIT:
+        wanted = narrowed(read_interest(request.message.params))
+        if sum(stream.slot is slot for stream in self._streams()) >= LISTENERS_LIMIT:
             raise Overloaded(f"{LISTENERS_LIMIT} requests listen to this server already")
-        session = self._sessions.synthetic(slot.server, principal, level="")
-        listener = ClientListener(request, Filter(wanted.lists, wanted.uris), self._over)
-        stream = self.listening[request] = self._by_client[client_key][request] = ListenStream(
-            listener, session, slot, client_key
-        )
-        request.holder = self
+        session = self._sessions.synthetic(slot.server, client_key[1], level="")
+        stream = ListenStream(request, self._ended, wanted, session, slot, client_key)
+        self.listening.setdefault(client_key, {})[stream] = None
         slot.join(session)
         slot.greet().addCallbacks(self._met, self._not_met, callbackArgs=(stream,), errbackArgs=(stream,))
 
-    def _is_open(self, stream: ListenStream) -> bool:
-        return self.listening.get(stream.listener.request) is stream
-
     def _met(self, hello: Envelope, stream: ListenStream) -> None:
-        if not self._is_open(stream):
+        if stream.has_ended:
             return
-        wanted = stream.listener.filter
         changing = {KINDS[method] for method in legacy.changing_lists(hello)}
         can_subscribe = peek.mapping(legacy.capabilities(hello), "resources").get("subscribe") is True
-        uris = set(wanted.uris) if can_subscribe else set()
 
-        def done(honoured: Filter) -> None:
-            stream.honoured = honoured
-            if self._is_open(stream):
-                stream.listener.acknowledged(honoured)
-            if self._is_open(stream):  # the acknowledgement may have failed, and ended it
+        def done(agreed: frozenset[str]) -> None:
+            stream.honoured = Interest(stream.wanted.lists & changing, agreed)
+            if not stream.has_ended:
+                stream.acknowledged(stream.honoured)
+            if not stream.has_ended:  # the acknowledgement may have failed, and ended it
                 stream.session.mailbox.attach(stream)
-                for each in list(self._used[stream.client_key]):
+                for each in list(self._used[client_key]):
                     if each.is_up:
                         self._hear_beside(stream, each)
 
-        _subscribe(
-            stream.session,
-            stream.slot,
-            uris,
-            _SubscribeRequests(done, Filter(wanted.lists & changing), set(uris)),
-        )
+        client_key, uris = stream.client_key, stream.wanted.uris if can_subscribe else frozenset[str]()
+        _subscribe(stream.session, stream.slot, uris).addCallback(done)
 
     # See Note [Children beside].
 
     def used(self, slot: Slot, client_key: ClientKey) -> None:
         """Let listeners of the same key listen to the child that a request is sent to."""
         self._used[client_key].add(slot)
-        for stream in list(self._by_client.get(client_key, {}).values()):
+        for stream in list(self.listening.get(client_key, ())):
             self._hear_beside(stream, slot)
 
     def _hear_beside(self, stream: ListenStream, slot: Slot) -> None:
@@ -205,14 +201,9 @@ class ListenStreams:
         slot.join(session)
 
         def met(_: Envelope) -> None:
-            if self._is_open(stream) and stream.beside.get(slot) is session:
+            if not stream.has_ended and stream.beside.get(slot) is session:
                 session.mailbox.attach(_OtherChild(stream, slot))
-                _subscribe(
-                    session,
-                    slot,
-                    set(stream.honoured.uris),
-                    _SubscribeRequests(_whatever, Filter(), set(stream.honoured.uris)),
-                )
+                _subscribe(session, slot, stream.honoured.uris)
 
         slot.greet().addCallbacks(met, lambda _: self._leave_beside(stream, slot))
 
@@ -222,36 +213,28 @@ class ListenStreams:
             self._end(session, "nobody listens to that child any more")
 
     def _not_met(self, why: Failure, stream: ListenStream) -> None:
-        if self._is_open(stream):
-            stream.listener.refused(reason(why))
+        if not stream.has_ended:
+            stream.refused(reason(why))
 
-    def _over(self, request: Request) -> bool:
-        stream = self.listening.pop(request, None)
-        if stream is None:
-            return False
-        of_its = self._by_client[stream.client_key]
-        del of_its[request]
-        if not of_its:
-            del self._by_client[stream.client_key]
+    def _ended(self, stream: ListenStream) -> None:
+        streams = self.listening[stream.client_key]
+        del streams[stream]
+        if not streams:
+            del self.listening[stream.client_key]
         for each in list(stream.beside):
             self._leave_beside(stream, each)
         stream.session.mailbox.detach(stream)
         self._end(stream.session, "its client has stopped listening")
-        return True
-
-    def withdraw(self, request: Request, reason: str) -> bool:
-        """End the listening of a client; return False when it does not listen here."""
-        return self._over(request)
 
     def listen_to(self, slot: Slot) -> bool:
         """True if a client listens to a slot's child."""
-        return any(stream.slot is slot for stream in self.listening.values())
+        return any(stream.slot is slot for stream in self._streams())
 
     def slot_ended(self, slot: Slot) -> None:
         """End the listening to a slot that gets no child any more; clients may ask again."""
         for used in self._used.values():
             used.discard(slot)
-        for stream in list(self.listening.values()):
+        for stream in self._streams():
             if stream.slot is slot:
                 stream.close()
             else:
@@ -264,29 +247,27 @@ class ListenStreams:
 
     def close(self) -> None:
         """End all listening, with a response to each client."""
-        for stream in list(self.listening.values()):
+        for stream in self._streams():
             stream.close()
 
 
-def _whatever(honoured: Filter) -> None:
-    """Ignore the filter that another child acknowledges, since no client has asked for it."""
-
-
-def _subscribe(session: Session, slot: Slot, uris: set[str], asked: _SubscribeRequests) -> None:
+def _subscribe(session: Session, slot: Slot, uris: frozenset[str]) -> Deferred[frozenset[str]]:
+    """Subscribe a session to resources; fires with those that the server has agreed to, after its last answer."""
+    answers = []
     for uri in sorted(uris):
-        call = _subscription(session, uri, asked)
+        done: Deferred[Envelope] = Deferred()
+        call = Request(
+            session, jsonrpc.own_request(SUBSCRIBE, {"uri": jsonrpc.raw(uri)}), None, OwnQuestion(done)
+        )
         call.holder = slot
+        answers.append(done.addCallbacks(_agreed, _refused, callbackArgs=(uri,)))
         slot.subscriptions.submit(call, uri)
-    if not uris:
-        asked.look()
+    return gatherResults(answers).addCallback(lambda agreed: frozenset[str]().union(*agreed))
 
 
-def _uri(request: Request) -> str:
-    return request.id.decode(errors="surrogatepass")
+def _agreed(reply: Envelope, uri: str) -> set[str]:
+    return {uri} if "result" in reply else set()
 
 
-def _subscription(session: Session, uri: str, sink: Any) -> Request:
-    params: Envelope = {"uri": jsonrpc.raw(uri)}
-    message = jsonrpc.own_request(SUBSCRIBE, params)
-    message.id = uri.encode(errors="surrogatepass")  # so that `_uri` can read it; the server gets another id
-    return Request(session, message, None, sink)
+def _refused(_: Failure) -> set[str]:
+    return set()

@@ -1,117 +1,53 @@
-"""The listeners of one modern child: many filters, one ``subscriptions/listen`` at the child (MCP 2026-07-28).
+"""The listeners of one modern child: many interests, one ``subscriptions/listen`` at the child (MCP 2026-07-28).
 
 # Note [One for all]
-The child has one open request whose filter is the union of all listeners' filters.  When that grows or shrinks, a new
+The child has one open request whose filter is the union of all listeners' interests.  When that grows or shrinks, a new
 request replaces the former, which is cancelled once the new one is acknowledged, so that no notification is lost in
-between.  Each listener gets the notifications of its own filter, as far as the server honours it.  The end of a child
+between.  Each listener gets the notifications that it wants, as far as the server honours it.  The end of a child
 ends no listening: its successor is asked again, and since changes meanwhile are not known, all listened lists are
 notified as changed.
 
 # Note [Who is to blame]
-A server that refuses a filter has refused the union of several.  Former listeners keep their listening; the filters of
-new listeners are then asked for one by one, until the refused one is found.
+A server that refuses a filter has refused the union of several.  Former listeners keep their listening; the interests
+of new listeners are then asked for one by one, until the refused one is found.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, field
 from msgspec import Raw
 from twisted.logger import Logger
 
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.errors import GatewayError, Overloaded
-from mcpgateway.hub.filters import refuse
+from mcpgateway.hub.subscriptions.interest import (
+    KINDS,
+    LISTS,
+    NOTHING,
+    TASK,
+    UPDATED,
+    Interest,
+    read_interest,
+)
+from mcpgateway.hub.subscriptions.registry import LISTENERS_LIMIT, SubscriberRegistry
 from mcpgateway.interfaces import Request
-from mcpgateway.policy import routing
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 
-LISTENERS_LIMIT = 10_000  # listeners of one child; each session of a legacy client is one
 HURRIED_LIMIT = 10  # unacknowledged requests replaced in a row at most, so that an acknowledgement comes
-URIS_LIMIT = 1000  # resources of one listener; also its tasks
-
-LISTS = {
-    "toolsListChanged": "notifications/tools/list_changed",
-    "promptsListChanged": "notifications/prompts/list_changed",
-    "resourcesListChanged": "notifications/resources/list_changed",
-}
-UPDATED, TASK = "notifications/resources/updated", "notifications/tasks"
-
-KINDS = {method: kind for kind, method in LISTS.items()}
-"""The member of a filter that asks for a notification."""
 
 
-@frozen
-class Filter:
-    """A filter of notifications.
+class UpstreamListener:
+    """A listener to a modern child; this one ignores everything, which serves where the slot's news are enough."""
 
-    :ivar lists: the kinds of lists whose changes are notified, as members of ``notifications``.
-    :ivar uris: resources.
-    :ivar tasks: tasks, by id (``io.modelcontextprotocol/tasks``).
-    """
-
-    lists: frozenset[str] = frozenset()
-    uris: frozenset[str] = frozenset()
-    tasks: frozenset[str] = frozenset()
-
-    def __or__(self, other: Filter) -> Filter:
-        return Filter(self.lists | other.lists, self.uris | other.uris, self.tasks | other.tasks)
-
-    def __and__(self, other: Filter) -> Filter:
-        return Filter(self.lists & other.lists, self.uris & other.uris, self.tasks & other.tasks)
-
-    def __le__(self, other: Filter) -> bool:
-        return self & other == self
-
-    def __bool__(self) -> bool:
-        return bool(self.lists or self.uris or self.tasks)
-
-    def written(self) -> dict[str, Any]:
-        """Return the filter in the form of the ``notifications`` member."""
-        members: dict[str, Any] = dict.fromkeys(sorted(self.lists), True)
-        if self.uris:
-            members["resourceSubscriptions"] = sorted(self.uris)
-        if self.tasks:
-            members["taskIds"] = sorted(self.tasks)
-        return members
-
-
-EVERY_LIST = Filter(frozenset(LISTS))
-
-
-def read_filter(params: Envelope | None) -> Filter:
-    """Read the filter of a ``subscriptions/listen`` or its acknowledgement; unknown members are left out."""
-    members = peek.mapping(params, "notifications")
-    return Filter(
-        frozenset(kind for kind in LISTS if members.get(kind) is True),
-        _texts(members.get("resourceSubscriptions")),
-        _texts(members.get("taskIds")),
-    )
-
-
-def _texts(found: Any) -> frozenset[str]:
-    return (
-        frozenset(each for each in found if isinstance(each, str)) if isinstance(found, list) else frozenset()
-    )
-
-
-class UpstreamListener(Protocol):
-    """A listener to a modern child.
-
-    :ivar filter: the notifications that it wants.
-    """
-
-    filter: Filter
-
-    def acknowledged(self, honoured: Filter) -> None:
-        """Take the acknowledgement; ``honoured`` is the part of the filter that the server honours."""
+    def acknowledged(self, honoured: Interest) -> None:
+        """Take the acknowledgement; ``honoured`` is the part of the interest that the server honours."""
 
     def told(self, method: str, message: Envelope) -> None:
-        """Take a notification that the filter asks for."""
+        """Take a notification that the listener wants."""
 
     def refused(self, why: GatewayError | Raw) -> None:
         """Take a refusal: the gateway's reason, or the server's own error."""
@@ -121,53 +57,14 @@ class UpstreamListener(Protocol):
 
 
 @define(eq=False, repr=False)
-class ClientListener:
-    """One client's ``subscriptions/listen``.
-
-    :ivar ended: called when the listening is over.
-    """
-
-    request: Request
-    filter: Filter
-    ended: Callable[[Request], object]
-
-    def acknowledged(self, honoured: Filter) -> None:
-        """Send the acknowledgement, the first message of the stream."""
-        params = {"notifications": honoured.written()}
-        self.told(modern.ACKNOWLEDGED, jsonrpc.notification(modern.ACKNOWLEDGED, params))
-
-    def told(self, method: str, message: Envelope) -> None:
-        """Send a notification, with the id of the subscription."""
-        params = peek.members(message, "params")
-        params["_meta"] = jsonrpc.raw(peek.members(params, "_meta") | self._mark())
-        message["params"] = jsonrpc.raw(params)
-        if not self.request.sink.noticed(self.request, jsonrpc.encode(message)):
-            self.ended(self.request)
-
-    def _mark(self) -> Envelope:
-        return {modern.SUBSCRIPTION_KEY: Raw(self.request.id)}
-
-    def refused(self, why: GatewayError | Raw) -> None:
-        """Fail the request."""
-        self.ended(self.request)
-        refuse(self.request, why)
-
-    def over(self, reply: Envelope) -> None:
-        """Answer the request, which ends the listening."""
-        self.ended(self.request)
-        result = {"resultType": jsonrpc.raw("complete"), "_meta": jsonrpc.raw(self._mark())}
-        self.request.sink.answered(self.request, jsonrpc.result(jsonrpc.NULL, result))
-
-
-@define(eq=False, repr=False)
 class _Upstream:
     """One ``subscriptions/listen`` of the gateway's at the child."""
 
     listening: Listening
-    asked: Filter
+    asked: Interest
     message: Message = field(repr=False)
     request: Request = field(init=False)
-    honoured: Filter | None = None
+    honoured: Interest = NOTHING
     is_gone: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -195,6 +92,7 @@ class Listening:
     :param want: has the child started.
     :param meta: the ``_meta`` of the gateway's own requests.
     :param changed: called with the method and the resource of every notified change.
+    :ivar subscribers: the listeners, each with the notifications that it wants.
     """
 
     log = Logger()
@@ -205,41 +103,39 @@ class Listening:
         self._want = want
         self._meta = meta
         self._changed = changed
-        self._listeners: dict[UpstreamListener, Filter] = {}  # with the honoured part of each filter
-        self._wanted: Counter[Filter] = Counter()  # most filters are equal
-        self._filed: dict[UpstreamListener, Filter] = {}
-        self._fresh: dict[
-            UpstreamListener, None
-        ] = {}  # those that wait for the server to acknowledge their filters
+        self.subscribers: SubscriberRegistry[UpstreamListener] = SubscriberRegistry()
+        self._granted: SubscriberRegistry[UpstreamListener] = SubscriberRegistry()  # as far as honoured
+        # Those that wait for the server to acknowledge their interests; a dict for its order.
+        self._fresh: dict[UpstreamListener, None] = {}
         self._conversation: Conversation | None = None
         self._open: _Upstream | None = None  # the acknowledged one
         self._coming: _Upstream | None = None
         self._was_open = False
         self._hurried = 0
-        self._is_careful = False  # fresh filters are asked for one by one
+        self._is_careful = False  # fresh interests are asked for one by one
         self._quiet: set[UpstreamListener] = set()  # those that do not keep the child running
 
     def __len__(self) -> int:
-        return len(self._listeners) - len(self._quiet)
+        return len(self.subscribers) - len(self._quiet)
 
-    def overhear(self, listener: UpstreamListener) -> None:
-        """Add a listener for as long as this child runs, without starting it or keeping it running."""
-        if self._conversation is None or listener in self._listeners:
-            return
-        self._quiet.add(listener)
-        self.add(listener)
+    def overhear(self, listener: UpstreamListener, interest: Interest) -> None:
+        """Add a listener for as long as this child runs, if there is room, without keeping it running."""
+        if self._conversation is not None and len(self.subscribers) < LISTENERS_LIMIT:
+            self._quiet.add(listener)
+            self.put(listener, interest)
 
-    def add(self, listener: UpstreamListener) -> None:
-        """Add a listener.
+    def put(self, listener: UpstreamListener, interest: Interest) -> None:
+        """Add a listener, or replace its interest.
 
         :raise Overloaded: the child has `LISTENERS_LIMIT` listeners.
         """
-        if len(self._listeners) >= LISTENERS_LIMIT:
+        is_new = listener not in self.subscribers
+        if is_new and len(self.subscribers) >= LISTENERS_LIMIT:
             raise Overloaded(f"{LISTENERS_LIMIT} requests listen to this server already")
-        self._listeners[listener] = Filter()
-        self._file(listener, listener.filter)
+        self.subscribers.put(listener, interest)
+        self._granted.put(listener, self._granted.interests.get(listener, NOTHING) & interest)
         self._fresh[listener] = None
-        if self._conversation is None:
+        if is_new and self._conversation is None:
             self._want()
         self._settle()
 
@@ -250,26 +146,9 @@ class Listening:
 
     def _drop(self, listener: UpstreamListener) -> bool:
         self._no_longer_fresh(listener)
-        self._file(listener, None)
         self._quiet.discard(listener)
-        return self._listeners.pop(listener, None) is not None
-
-    def refilter(self, listener: UpstreamListener) -> None:
-        """Use the changed filter of a listener."""
-        if listener in self._listeners:
-            self._file(listener, listener.filter)
-            self._fresh[listener] = None
-            self._settle()
-
-    def _file(self, listener: UpstreamListener, wanted: Filter | None) -> None:
-        former = self._filed.pop(listener, None)
-        if former is not None:
-            self._wanted[former] -= 1
-            if not self._wanted[former]:
-                del self._wanted[former]
-        if wanted is not None:
-            self._filed[listener] = wanted
-            self._wanted[wanted] += 1
+        self._granted.remove(listener)
+        return self.subscribers.remove(listener)
 
     def resume(self, conversation: Conversation) -> None:
         """Ask a new child, and notify all listeners that their lists and resources may have changed."""
@@ -291,19 +170,17 @@ class Listening:
     def close(self) -> None:
         """End the listening of all listeners, since the slot gets no child any more."""
         self.child_ended()
-        self._end(list(self._listeners), {})
+        self._end(list(self.subscribers.interests), {})
 
-    def _union(self) -> Filter:
+    def _union(self) -> Interest:
         if not self._is_careful:
-            filters: Iterable[Filter] = self._wanted
-        else:
-            first = next(iter(self._fresh), None)
-            filters = [
-                honoured if listener in self._fresh and listener is not first else listener.filter
-                for listener, honoured in self._listeners.items()
-            ]
-        parts = [(each.lists, each.uris, each.tasks) for each in filters]
-        return Filter(*(frozenset().union(*each) for each in zip(*parts, strict=True))) if parts else Filter()
+            return self.subscribers.union()
+        first = next(iter(self._fresh), None)
+        careful: SubscriberRegistry[UpstreamListener] = SubscriberRegistry()
+        for listener, interest in self.subscribers.interests.items():
+            is_later = listener in self._fresh and listener is not first
+            careful.put(listener, self._granted.interests[listener] if is_later else interest)
+        return careful.union()
 
     def _settle(self) -> None:
         # Acknowledge listeners that the open request covers, and replace the request if the union differs.
@@ -321,16 +198,16 @@ class Listening:
             self._hurried += 1
             self._give_up(self._coming)
             self._coming = None
-        if self._listeners:
+        if self.subscribers:
             self._ask(self._conversation, union)
         elif self._open is not None:
             self._give_up(self._open)
             self._open = None
 
     def _covered_by(self, upstream: _Upstream) -> list[UpstreamListener]:
-        return [each for each in self._fresh if each.filter <= upstream.asked]
+        return [each for each in self._fresh if self.subscribers.interests[each] <= upstream.asked]
 
-    def _ask(self, conversation: Conversation, union: Filter) -> None:
+    def _ask(self, conversation: Conversation, union: Interest) -> None:
         params = {"notifications": union.written(), "_meta": self._meta}
         envelope = jsonrpc.request(0, modern.LISTEN, params)
         message = Message(MessageKind.REQUEST, envelope, modern.LISTEN)
@@ -345,12 +222,12 @@ class Listening:
             self._conversation.cancel(upstream.request, "others listen in its place")
 
     def _acknowledge(self, upstream: _Upstream) -> None:
-        honoured = upstream.honoured or Filter()
         for listener in self._covered_by(upstream):
             if listener not in self._fresh:
                 continue  # removed or acknowledged through a listener before it
             self._no_longer_fresh(listener)
-            self._listeners[listener] = granted = listener.filter & honoured
+            granted = self.subscribers.interests[listener] & upstream.honoured
+            self._granted.put(listener, granted)
             listener.acknowledged(granted)
 
     def _no_longer_fresh(self, listener: UpstreamListener) -> None:
@@ -381,7 +258,7 @@ class Listening:
         if upstream is None or upstream is not self._coming:
             return
         self._hurried = 0
-        upstream.honoured = read_filter(peek.members(message, "params"))
+        upstream.honoured = read_interest(peek.members(message, "params"))
         former, self._open, self._coming = self._open, upstream, None
         self._was_open = True
         if former is not None:
@@ -403,9 +280,8 @@ class Listening:
 
     def _tell(self, method: str, message: Envelope, what: str | None) -> None:
         self._changed(method, what)
-        for listener, honoured in list(self._listeners.items()):
-            if _asks_for(honoured, method, what):
-                listener.told(method, dict(message))
+        for listener in self._granted.interested(method, what):
+            listener.told(method, dict(message))
 
     def _cancelled(self, message: Envelope) -> None:
         # The server ends its listening by cancelling the request, without a response.
@@ -423,14 +299,14 @@ class Listening:
         elif upstream is self._open:
             self._open = None
             if self._coming is None:  # else that request replaces it
-                self._end(list(self._listeners), reply)
+                self._end(list(self.subscribers.interests), reply)
 
     def _turned_down(self, upstream: _Upstream, reply: Envelope) -> None:
         suspects = self._covered_by(upstream)
         if len(suspects) > 1 and not self._is_careful:
             self._is_careful = True  # see Note [Who is to blame]
         else:
-            self._end(suspects[:1] or list(self._listeners), reply)
+            self._end(suspects[:1] or list(self.subscribers.interests), reply)
         self._settle()
 
     def _end(self, listeners: list[UpstreamListener], reply: Envelope) -> None:
@@ -456,24 +332,3 @@ class Listening:
             self._drop(listener)
         for listener in fresh:
             listener.refused(why)
-
-
-def _asks_for(honoured: Filter, method: str, what: str | None) -> bool:
-    if method in KINDS:
-        return KINDS[method] in honoured.lists
-    if method == TASK:
-        return what in honoured.tasks
-    # A change may be reported of a part of a subscribed resource.
-    return what is not None and (
-        what in honoured.uris or any(routing.is_part(what, each) for each in honoured.uris)
-    )
-
-
-def narrowed(filter_: Filter) -> Filter:
-    """Return the filter unless it is too large.
-
-    :raise Overloaded: it names more than `URIS_LIMIT` resources or tasks.
-    """
-    if len(filter_.uris) > URIS_LIMIT or len(filter_.tasks) > URIS_LIMIT:
-        raise Overloaded(f"a request can listen to {URIS_LIMIT} resources at most")
-    return filter_

@@ -11,8 +11,8 @@ from mcpgateway.config.model import Bridge, ServerSpec, Share
 from mcpgateway.hub.bridge.to_modern import ROUND_TICKS, ROUNDS_LIMIT
 from mcpgateway.hub.calls import ABANDONED_STEP_TICKS, ABANDONED_TICKS, SESSION_CALLS_LIMIT
 from mcpgateway.hub.client_requests import UNHEARD_TICKS
+from mcpgateway.hub.subscriptions.interest import URIS_LIMIT
 from mcpgateway.hub.subscriptions.legacy_sessions import UNACKNOWLEDGED_TICKS
-from mcpgateway.hub.subscriptions.upstream_modern import URIS_LIMIT
 from mcpgateway.interfaces import ISessionStore
 from mcpgateway.policy.sharing import launch_digest
 from mcpgateway.protocol.versions import Era
@@ -577,6 +577,17 @@ class ListeningTests:
         assert methods(gateway.listen(two)) == [UPDATED]
         two.call(2, "resources/unsubscribe", uri=A)
         assert acknowledge(gateway.child) == {"toolsListChanged": True}
+
+    def test_unsubscribed_while_another_subscribes(self, gateway: MemoryGateway) -> None:
+        """It is heard of no more, though the server is still asked for what all wanted before."""
+        client, other = session(gateway), session(gateway)
+        client.call(1, "resources/subscribe", uri=A)
+        acknowledge(gateway.child)
+        former = gateway.child.asked(LISTEN)[-1]
+        other.call(1, "resources/subscribe", uri=B)
+        client.call(2, "resources/unsubscribe", uri=A)
+        news(gateway.child, UPDATED, former, uri=A)
+        assert events(gateway.listen(client)) == []
 
     def test_unsubscribed_too_soon(self, gateway: MemoryGateway) -> None:
         """A farewell before the server has agreed ends the subscription."""

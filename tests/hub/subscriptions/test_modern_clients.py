@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mcpgateway.hub.subscriptions import modern_clients
-from mcpgateway.hub.subscriptions.upstream_modern import URIS_LIMIT
+from mcpgateway.hub.subscriptions.interest import URIS_LIMIT
 from mcpgateway.policy.reaping import IDLE_TICKS
 from tests.hub.bridge.test_to_legacy import (
     ACCEPT,

@@ -5,24 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Raw
 
-from mcpgateway.errors import GatewayError, Overloaded
-from mcpgateway.hub.subscriptions.upstream_modern import (
-    HURRIED_LIMIT,
-    LISTENERS_LIMIT,
+from mcpgateway.errors import Overloaded
+from mcpgateway.hub.subscriptions.interest import (
     LISTS,
+    NOTHING,
     URIS_LIMIT,
-    Filter,
-    Listening,
-    narrowed,
-    read_filter,
 )
-from mcpgateway.protocol import jsonrpc
-from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.hub.subscriptions.registry import LISTENERS_LIMIT
+from mcpgateway.hub.subscriptions.upstream_modern import HURRIED_LIMIT, Listening, UpstreamListener
 from tests.support.gateway_in_memory import Client, MemoryGateway
 from tests.support.modern_client import (
     ACKNOWLEDGED,
@@ -84,64 +77,6 @@ def open_listens(gateway: MemoryGateway) -> list[dict[str, Any]]:
 def told(client: Client) -> list[Any]:
     """What a listener has been told since it was acknowledged: the methods, and resources by their uris."""
     return [each["params"].get("uri", each["method"]) for each in events(client)[1:] if "method" in each]
-
-
-@define(eq=False)
-class Silent:
-    """A listener that wants nothing and takes anything."""
-
-    filter: Filter = field(factory=Filter)
-
-    def acknowledged(self, honoured: Filter) -> None: ...
-
-    def told(self, method: str, message: Envelope) -> None: ...
-
-    def refused(self, why: GatewayError | Raw) -> None: ...
-
-    def over(self, reply: Envelope) -> None: ...
-
-
-class FilterTests:
-    """Filters, as sets."""
-
-    texts = st.frozensets(st.sampled_from("abc"))
-    filters = st.builds(Filter, st.frozensets(st.sampled_from(sorted(LISTS))), texts, texts)
-
-    @given(filters)
-    def test_written_and_read(self, one: Filter) -> None:
-        """What is written is read as the same."""
-        assert read_filter({"notifications": jsonrpc.raw(one.written())}) == one
-        assert bool(one) is bool(one.written())
-
-    @given(filters, filters, filters)
-    def test_sets(self, one: Filter, two: Filter, three: Filter) -> None:
-        """Unions cover their parts, and what two have in common is covered by both."""
-        assert one <= one | two
-        assert one & two <= one
-        assert (one <= two) is (one | two == two)
-        assert (one | two) & three == (one & three) | (two & three)
-
-    @given(st.text() | st.binary())
-    def test_nonsense(self, said: Any) -> None:
-        """Whatever stands there instead of a filter asks for nothing."""
-        raw = Raw(said.encode(errors="surrogatepass") if isinstance(said, str) else said)
-        assert isinstance(read_filter({"notifications": raw}), Filter)
-
-    @pytest.mark.parametrize(
-        "said",
-        [None, 5, [], {"toolsListChanged": 1, "resourceSubscriptions": "a", "taskIds": {"a": 1}, "x": True}],
-    )
-    def test_strange_members(self, said: Any) -> None:
-        """Strange members are left out."""
-        assert not read_filter({"notifications": jsonrpc.raw(said)})
-
-    def test_bearable(self) -> None:
-        """There is a limit to what one can name."""
-        few = frozenset(map(str, range(URIS_LIMIT)))
-        assert narrowed(Filter(uris=few, tasks=few)) == Filter(uris=few, tasks=few)
-        for strange in (Filter(uris=few | {"x"}), Filter(tasks=few | {"x"})):
-            with pytest.raises(Overloaded):
-                narrowed(strange)
 
 
 class AcknowledgementTests:
@@ -316,7 +251,7 @@ class NewsTests:
             gateway.child.say(note(TOOLS_CHANGED, x="x" * 500_000, _meta={SUBSCRIPTION: upstream}))
         assert slow.transport.is_aborted
         assert len(told(quick)) == 20
-        assert len(gateway.hub.modern_dispatcher._listeners) == 1
+        assert [len(slot.listening or ()) for slot in gateway.dispatcher.pool] == [1]
 
 
 class EndTests:
@@ -442,13 +377,13 @@ class RefusalTests:
     def test_too_many(self) -> None:
         """A child has a limit of listeners; when one goes there is room for another."""
         crowd = Listening(lambda: None, {}, lambda method, what: None)
-        listeners = [Silent() for _ in range(LISTENERS_LIMIT)]
+        listeners = [UpstreamListener() for _ in range(LISTENERS_LIMIT)]
         for each in listeners:
-            crowd.add(each)
+            crowd.put(each, NOTHING)
         with pytest.raises(Overloaded):
-            crowd.add(Silent())
+            crowd.put(UpstreamListener(), NOTHING)
         crowd.remove(listeners[0])
-        crowd.add(Silent())
+        crowd.put(UpstreamListener(), NOTHING)
         assert len(crowd) == LISTENERS_LIMIT
 
     def test_too_much(self, gateway: MemoryGateway) -> None:
