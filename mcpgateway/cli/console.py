@@ -47,8 +47,8 @@ class Trouble(click.ClickException):
             emit({"error": self.message, "hint": self.hint or HELP})
             return
         paragraph(styled("mcpgateway: ", fg="red"), self.message, err=True)
-        if self.hint:
-            say(f"  {self.hint}", err=True, dim=True)
+        for line in self.hint.removesuffix("\n").split("\n") if self.hint else ():
+            say(f"  {line}", err=True, dim=True)
 
 
 def only_here(globals_: Globals, command: str) -> None:
@@ -118,13 +118,15 @@ def say(
     click.echo("".join(dressed), err=err, nl=nl, color=colour())
 
 
-def paragraph(*parts: Part, err: bool = False, fg: str | None = None) -> None:
+def paragraph(*parts: Part, err: bool = False, fg: str | None = None, dim: bool = False) -> None:
     """Write a sentence that may quote several lines: these are indented, so that they differ from the program's own."""
     *before, last = parts
-    first, *more = (last.text if isinstance(last, Styled) else last).split("\n")
-    say(*before, first, err=err, fg=fg)
+    first, *more = (last.text if isinstance(last, Styled) else last).removesuffix("\n").split("\n")
+    opening = (before[0].text if isinstance(before[0], Styled) else before[0]) if before else first
+    indent = opening[: len(opening) - len(opening.lstrip(" "))]
+    say(*before, first, err=err, fg=fg, dim=dim)
     for line in more:
-        say(f"  {line}", err=err, fg=fg)
+        say(f"{indent}  {line}", err=err, fg=fg, dim=dim)
 
 
 def show(text: str, *, fg: str | None = None, nl: bool = True) -> None:
@@ -193,9 +195,12 @@ def coloured(state: str) -> Styled:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Part]]) -> None:
-    """Write rows below the names of their columns: in colour and fitted on a terminal, plain in a pipe."""
+    """Write rows below the names of their columns: in colour and fitted on a terminal, plain in a pipe.
+
+    Several lines in one cell become one, with bars between them.
+    """
     cells = [[each if isinstance(each, Styled) else Styled(each) for each in row] for row in rows]
-    cells = [[each._replace(text=escaping.one_line(each.text)) for each in row] for row in cells]
+    cells = [[each._replace(text=_in_a_cell(each.text)) for each in row] for row in cells]
     if is_terminal() and colour() is None:
         from rich.console import Console
         from rich.table import Table
@@ -212,6 +217,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Part]]) -> None:
     widths = [max(len(row[at]) for row in plain) for at in range(len(columns))]
     for line in plain:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _in_a_cell(text: str) -> str:
+    return escaping.one_line(" | ".join(text.removesuffix("\n").split("\n")))
 
 
 def _rich(cell: Styled) -> str:

@@ -201,7 +201,7 @@ def report(sentence: str, found: Any) -> None:
     paragraph(sentence)
     hint = found.get("hint") if isinstance(found, dict) else ""
     if hint:
-        say(f"  {hint}")
+        paragraph(f"  {hint}")
 
 
 def rows_table(columns: Mapping[str, Cell], rows: list[dict[str, Any]]) -> None:

@@ -42,17 +42,19 @@ class SayTests:
         assert "\x1b]" not in printed
         assert not any(c in printed for c in "\r\x07\x9b\u2028\u202e\x7f")
         if name not in ("show", "paragraph"):
-            assert SHOWN in printed
+            assert SHOWN.replace(r"\n", " | " if name == "table" else r"\n") in printed
         if name != "show":
             assert not any(line.startswith("11-22") for line in printed.splitlines())
 
     def test_trouble(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """The lines of what is wrong are indented, and its hint is one line."""
+        """The lines of what is wrong, and those of its hint, are indented."""
         Trouble(EVIL, EVIL).tell(as_json=False)
         lines = capsys.readouterr().err.splitlines()
         assert lines[0] == "mcpgateway: x"
         assert lines[1].startswith("  11-22 11:59:59 forged\\x1b]52")
-        assert lines[2] == f"  {SHOWN}"
+        assert lines[2] == "  x"
+        assert lines[3].startswith("  11-22 11:59:59 forged\\x1b]52")
+        assert len(lines) == 4
 
     def test_json(self, capsys: pytest.CaptureFixture[str]) -> None:
         """What is for programs is exact, and what does not print stands in it as an escape."""

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import click
 
 from mcpgateway.cli.commands.servers import SERVER, of_name
-from mcpgateway.cli.console import DONE, FAILED, Trouble, answer, emit, fail, say
+from mcpgateway.cli.console import DONE, FAILED, Trouble, answer, emit, fail, paragraph, say
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.queries import ask
 from mcpgateway.cli.values import TimeOption
@@ -200,7 +200,7 @@ class _Wait:
         try:
             return _post(self._globals, self._name, {"answer": words})
         except Trouble as why:
-            say(f"{why.message}; {why.hint}" if why.hint else why.message, err=True)
+            paragraph(f"{why.message}; {why.hint}" if why.hint else why.message, err=True)
             return {"state": NEEDED}
 
 

@@ -8,7 +8,17 @@ from typing import Any
 import click
 
 from mcpgateway.cli.client import BUSY, GatewayClient, NoGateway
-from mcpgateway.cli.console import DONE, FAILED, answer, coloured, emit, format_duration, say, styled
+from mcpgateway.cli.console import (
+    DONE,
+    FAILED,
+    answer,
+    coloured,
+    emit,
+    format_duration,
+    paragraph,
+    say,
+    styled,
+)
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.gateway_process import gateway_pid
 from mcpgateway.cli.queries import Cell, ask, rows_table, text
@@ -196,8 +206,8 @@ def problems(body: dict[str, Any]) -> list[dict[str, str]]:
 def tell_problems(body: dict[str, Any]) -> None:
     """Print the problems."""
     for each in problems(body):
-        say("Problem: ", styled(each["message"], fg="red"))
-        say(f"         {each['hint']}")
+        paragraph("Problem: ", styled(each["message"], fg="red"))
+        paragraph(f"         {each['hint']}")
 
 
 def remarks(body: dict[str, Any]) -> list[str]:

@@ -121,11 +121,11 @@ def _tell_advice(advice: Any) -> None:
     for number, each in enumerate(troubles, 1):
         paragraph(f"  {number}. {each.get('says')}")
         if each.get("do"):
-            say(f"     -> {each.get('do')}")
+            paragraph(f"     -> {each.get('do')}")
     if notes:
         heading("Worth knowing")
     for each in notes:
-        say(f"  - {each.get('says')}" + (f"; {each.get('do')}" if each.get("do") else ""))
+        paragraph(f"  - {each.get('says')}" + (f"; {each.get('do')}" if each.get("do") else ""))
 
 
 def _tell_launch(found: Mapping[str, Any]) -> None:
@@ -179,7 +179,7 @@ def _tell_breaker(found: Mapping[str, Any]) -> None:
         return
     heading("Its circuit breaker")
     limit, window = breaker.get("limit"), round((breaker.get("window_seconds") or 0) / 60)
-    say(f"  {breaker.get('why') or 'closed'}")
+    paragraph(f"  {breaker.get('why') or 'closed'}")
     say(f"  {breaker.get('failed_starts')} of {limit} failed starts in a row")
     say(f"  {breaker.get('restarts_in_window')} of {limit} unexpected ends within {window} min")
     if breaker.get("tries_in_seconds") is not None:
@@ -199,7 +199,7 @@ def _tell_history(history: Any, most: int | None) -> None:
         event = str(each.get("event"))
         mark = "+" if event in GOOD else "!" if event in BAD else " "
         times = f" ({each['times']} times)" if (each.get("times") or 1) > 1 else ""
-        say(
+        paragraph(
             f"  {local_time(str(each.get('at')))} {mark} {each.get('text')}{times}",
             fg="green" if mark == "+" else "red" if mark == "!" else None,
         )
