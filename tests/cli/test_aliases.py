@@ -1,4 +1,4 @@
-"""What older gateways' command lines say, in words of this one."""
+"""The command lines of older gateways, in the words of this one."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class MeantTests:
         assert meant(["c.json"], is_piped=True) == ["with", f"{tmp_path}/c.json", "stdio"]
 
     def test_they_are_there(self) -> None:
-        """What is meant is a command of this program, and no list of commands has what it is called elsewhere."""
+        """An alias stands for a command of this program, and is in no list of commands."""
         shown = program.list_commands(program.make_context("mcpgateway", [], resilient_parsing=True))
         for spelled, alias in ALIASES.items():
             assert alias.words[0] in shown
@@ -102,7 +102,7 @@ class ServeTests:
         ],
     )
     def test_mistyped(self, words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
-        """What the gateway does not take is refused in one line, and by this program's name."""
+        """An option that the gateway does not take is refused in one line, under this program's name."""
         assert run(words) == 1
         text = capsys.readouterr().err
         assert said in text
@@ -110,7 +110,7 @@ class ServeTests:
         assert text.count("\n") == 1
 
     def test_the_options_are_those_of_the_daemon(self) -> None:
-        """What help tells is what the daemon takes, beside what is said for all commands."""
+        """The options in the help are those of the daemon, beside those of all commands."""
         told = {word for each in serve.params for word in each.opts if word.startswith("--")}
         taken = {f"--{each.rstrip('=')}" for each in Options().longOpt}
         assert told - {"--version"} == taken - {"--help", "--version", "--home"}
@@ -118,7 +118,7 @@ class ServeTests:
 
 
 class MarketplaceTests:
-    """What mcp-ctl has left in the plugins of Claude Code."""
+    """Leftovers of mcp-ctl in the plugins of Claude Code."""
 
     def test_cleanup(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """Old copies of marketplaces go; young ones, others and links stay."""

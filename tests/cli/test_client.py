@@ -1,4 +1,4 @@
-"""What a gateway is shown by the commands that talk to it."""
+"""The credentials that commands send to the gateway."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Asked(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def elsewhere() -> Iterator[Elsewhere]:
-    """One that listens."""
+    """A gateway that listens."""
     with Elsewhere() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -77,7 +77,7 @@ class TokenTests:
         ]
 
     def test_nonsense(self, elsewhere: Elsewhere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What is no token is sent nowhere, and the variable is named."""
+        """A text that is no token is sent nowhere, and its variable is named."""
         monkeypatch.setenv("MCP_GATEWAY_AUTH_TOKEN", "a\r\nHost: b")
         with pytest.raises(Trouble, match="MCP_GATEWAY_AUTH_TOKEN: it is no token"):
             GatewayClient(Globals(home=str(tmp_path), url=elsewhere.url)).ask("/")

@@ -35,7 +35,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> Any:
-    """What a program was told."""
+    """The requests that a program got."""
     return json.loads(capsys.readouterr().out)
 
 
@@ -70,7 +70,7 @@ class Terminal(io.StringIO):
     """A terminal at which somebody sits."""
 
     def isatty(self) -> bool:
-        """Whether it is one."""
+        """True: it is a terminal."""
         return True
 
 
@@ -119,7 +119,7 @@ class LookTests:
         assert "a-secret-value" not in json.dumps(found)
 
     def test_list(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
-        """What uses the gateway is listed with what has become of the file since."""
+        """Entries that use the gateway are listed with the state of their file."""
         assert run(["clients", "list"]) == 0
         assert "no client uses the gateway" in capsys.readouterr().out
         run(["clients", "apply", "--yes"])
@@ -239,7 +239,7 @@ class ApplyTests:
     def test_enable_while_the_gateway_hangs(
         self, house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """One that does not answer is not one that has to be started."""
+        """A gateway that hangs is not started a second time."""
         monkeypatch.setattr("mcpgateway.cli.commands.clients.HEALTH_S", 0.2)
         with gateway_of(house.machine.home, b""):
             assert run(["enable"]) == 2
@@ -248,7 +248,7 @@ class ApplyTests:
         assert "mcpgateway start" not in said
 
     def test_sync(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
-        """What the gateway runs by itself answers in JSON, and is in no help."""
+        """The command that the gateway runs by itself answers in JSON, and is in no help."""
         run(["clients", "apply", "--yes"])
         capsys.readouterr()
         assert run(["clients", "sync"]) == 0

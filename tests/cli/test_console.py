@@ -1,4 +1,4 @@
-"""What commands print: one line each, whatever strangers have written, on a terminal and in a pipe."""
+"""The output of commands: one line each, with any text of strangers, on a terminal and in a pipe."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ PRINTED: dict[str, Callable[[], None]] = {
 
 @pytest.fixture(params=[False, True], ids=["pipe", "terminal"])
 def terminal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Who reads it."""
+    """A terminal that reads the output."""
     monkeypatch.setattr(console, "is_terminal", lambda: request.param)
     monkeypatch.setenv("COLUMNS", "400")
     return bool(request.param)
 
 
 class SayTests:
-    """What strangers have written."""
+    """Texts of strangers in the output."""
 
     @pytest.mark.usefixtures("terminal")
     @pytest.mark.parametrize("name", PRINTED)
@@ -57,7 +57,7 @@ class SayTests:
         assert len(lines) == 4
 
     def test_json(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """What is for programs is exact, and what does not print stands in it as an escape."""
+        """Output for programs is exact, with unprintable characters as escapes."""
         emit({EVIL: [EVIL, "日本語"]})
         printed = capsys.readouterr().out
         assert json.loads(printed) == {EVIL: [EVIL, "日本語"]}

@@ -202,7 +202,7 @@ class ImportTests:
 
 
 class ListTests:
-    """What servers are given, by name."""
+    """The credentials of servers, by name."""
 
     CONFIG = """
 servers:

@@ -84,7 +84,7 @@ class GenerateTests:
     """``generate-config``, ``snippet`` and ``install-claude-code``."""
 
     def test_to_the_terminal(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """What is printed is the file, and nothing else."""
+        """The output is the file, and nothing else."""
         assert run(["generate-config"]) == 0
         entry = json.loads(capsys.readouterr().out)["mcpServers"]["x"]
         assert entry["args"] == ["connect", "x"]
@@ -101,14 +101,14 @@ class GenerateTests:
         assert set(json.loads((tmp_path / "mcp.json").read_text())["mcpServers"]) == {"x"}
 
     def test_refusals(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """What cannot be generated is an error."""
+        """A configuration that cannot be generated is an error."""
         assert run(["generate-config", "--client", "claude-desktop", "--form", "http"]) == 1
         assert "takes no URL" in capsys.readouterr().err
         assert run(["snippet", "cursor", "--server", "z"]) == 1
         assert "there is no server z" in capsys.readouterr().err
 
     def test_snippet(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """What is pasted is on stdout; where it goes is beside it."""
+        """The text to paste is on stdout; the file that it belongs into is named beside it."""
         assert run(["snippet", "windsurf"]) == 0
         out, err = capsys.readouterr()
         assert json.loads(out) == {"mcpServers": {"x": {"serverUrl": "http://localhost:1/x/mcp"}}}
@@ -182,6 +182,6 @@ class InstructionTests:
     def test_mistakes(
         self, home: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """What makes no sense is told of."""
+        """Options that contradict each other are errors."""
         assert run(["instructions", *words]) == 1
         assert said in capsys.readouterr().err

@@ -7,7 +7,7 @@ from mcpgateway.cli.duplicates import client_of, duplicates, runs
 
 
 class RunsTests:
-    """Whether a process is what an entry says."""
+    """The test whether a process runs an entry."""
 
     @pytest.mark.parametrize(
         ("words", "argv"),
@@ -39,12 +39,12 @@ class RunsTests:
         ],
     )
     def test_it_does_not(self, words, argv):
-        """Other words, more words, another place."""
+        """A process with other words, more words, or another program does not run the entry."""
         assert not runs(words.split(), argv.split())
 
 
 class ClientTests:
-    """Whether a process is a client."""
+    """The test whether a process is a client."""
 
     @pytest.mark.parametrize(
         ("words", "client"),
@@ -75,5 +75,5 @@ class EnvironmentTests:
 
     @pytest.mark.parametrize("options", [["--config", "/c"], ["--config=/c"], ["--demo", "-c", "/c"]])
     def test_a_configuration_of_its_own(self, options):
-        """The one that the gateway was started with counts for its clients, too."""
+        """The configuration directory of the gateway's start counts for its clients, too."""
         assert environment_of(options)[CONFIG_VARIABLE] == "/c"

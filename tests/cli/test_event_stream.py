@@ -50,7 +50,7 @@ class _Streaming(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def streamer() -> Iterator[Streamer]:
-    """One that listens."""
+    """A server of an event stream."""
     with Streamer() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -60,7 +60,7 @@ def streamer() -> Iterator[Streamer]:
 
 
 class FollowingTests:
-    """What is followed."""
+    """The events that a command follows."""
 
     def test_resumed(self, streamer: Streamer, tmp_path: Path) -> None:
         """Lines of data are joined, too long and unfinished events are left out, and the stream is resumed."""

@@ -31,7 +31,7 @@ SERVER = {
 
 
 def stats(**more: Any) -> dict[str, Any]:
-    """What the gateway says."""
+    """The statistics of the gateway."""
     return {
         "uptimeSeconds": 3700,
         "totalRequests": 1234,
@@ -50,7 +50,7 @@ def stats(**more: Any) -> dict[str, Any]:
 def told(
     capsys: pytest.CaptureFixture[str], found: dict[str, Any], sort: str = "calls", limit: int = 20
 ) -> str:
-    """What is printed."""
+    """The printed figures."""
     figures.tell_stats(found, sort, limit, 1_000_000_060.0)
     return capsys.readouterr().out
 
@@ -163,7 +163,7 @@ class WordTests:
 
     @given(st.lists(st.integers(0, 10**9)))
     def test_bars(self, values: list[int]) -> None:
-        """One bar for each number, the tallest for the largest, and a dot for none."""
+        """A bar stands for each number, the tallest for the largest, and a dot for none."""
         shown = figures.spark(values)
         assert len(shown) == len(values)
         assert [each == "·" for each in shown] == [not each for each in values]

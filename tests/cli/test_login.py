@@ -1,4 +1,4 @@
-"""What ``mcpgateway servers login`` opens, and what it does not."""
+"""The addresses that ``mcpgateway servers login`` opens."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class AddressTests:
 
 
 class SentenceTests:
-    """What a person is told at the end."""
+    """The sentence at the end of a sign-in."""
 
     @pytest.mark.parametrize(
         ("state", "said"),

@@ -46,7 +46,7 @@ class EntryTests:
     def test_another_command(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """What is not for the shim is done here."""
+        """A command that is not for the shim is run by the command line."""
         monkeypatch.setattr(sys, "argv", ["mcpgateway", "version"])
         assert entry.main() == 0
         assert capsys.readouterr().out == f"mcpgateway {__version__}\n"
@@ -89,7 +89,7 @@ class StreamsTests:
         assert done.returncode == code
 
     def test_a_full_disk(self, tmp_path: Path) -> None:
-        """What cannot be written is said in one line."""
+        """A failure to write is reported in one line."""
         done = self._done(tmp_path, "version > /dev/full")
         assert (done.returncode, done.stderr) == (1, "mcpgateway: [Errno 28] No space left on device\n")
 
@@ -103,7 +103,7 @@ class StreamsTests:
 
 
 class HelpTests:
-    """What a person is told."""
+    """The help for people."""
 
     @pytest.mark.parametrize(
         "words", ["connect --help", "proxy -h", "stdio --help", "--home /h connect x --help"]
@@ -111,13 +111,13 @@ class HelpTests:
     def test_help_of_the_shim(
         self, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """What clients start has help, too, for a person who wants to know what it takes."""
+        """The shim has help, too, for a person who wants to know its options."""
         monkeypatch.setattr(sys, "argv", ["mcpgateway", *words.split()])
         assert entry.main() == 0
         assert "--patience SECONDS" in capsys.readouterr().out
 
     def test_help_of_the_original(self) -> None:
-        """What stands behind the -- is the original's."""
+        """The words behind ``--`` are the original's."""
         assert not entry.asks_for_help("connect x -- thing --help".split())
 
     @pytest.mark.parametrize("word", ["help", "--help", "-h"])
@@ -152,7 +152,7 @@ class HelpTests:
         assert "--home" in capsys.readouterr().err
 
     def test_no_command(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """Whoever names none gets help, unless it is a client that talks with us: see `EntryTests`."""
+        """The help is printed where no command is named, unless a client speaks: see `EntryTests`."""
         assert run([]) == 0
         assert "Usage:" in capsys.readouterr().out
 
@@ -206,7 +206,7 @@ class LocalTests:
     """Programs that work on the files here."""
 
     def test_the_words_behind_a_dash(self, capfd: pytest.CaptureFixture[str]) -> None:
-        """What stands behind ``--`` is the command that is tried."""
+        """The words behind ``--`` are the command that is tried."""
         code = "import sys; from mcpgateway.cli.entry import main; sys.exit(main())"
         argv = [sys.executable, "-c", code, "validate", "--", "sh", "-c", "exit 3"]
         assert subprocess.run(argv, timeout=60, check=False).returncode == 1

@@ -1,4 +1,4 @@
-"""What the commands that start and end the gateway work out before anything is done."""
+"""The preparations of the commands that start and end the gateway."""
 
 import json
 import os
@@ -30,7 +30,7 @@ from tests.support.gateway import eventually
 
 
 class StateTests:
-    """What a gateway has left in its home."""
+    """The state that a gateway has left in its home."""
 
     def test_none(self, tmp_path):
         """There may be no file, and no home."""
@@ -41,7 +41,7 @@ class StateTests:
         st.binary(max_size=60) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps)
     )
     def test_anything(self, content):
-        """Whatever is in the file, it is read, and nobody is taken for the gateway."""
+        """A state file with any text can be read, and names no process as the gateway."""
         from tempfile import TemporaryDirectory
 
         with TemporaryDirectory() as home:
@@ -85,7 +85,7 @@ class StateTests:
 
 
 def on_a_terminal(environ, *words):
-    """What a command writes to a terminal."""
+    """The output of a command on a terminal."""
     pid, terminal = pty.fork()
     if pid == 0:
         code = "import sys; from mcpgateway.cli.entry import main; sys.exit(main())"
@@ -100,7 +100,7 @@ def on_a_terminal(environ, *words):
 
 
 class ColourTests:
-    """What a person sees."""
+    """The colours of the output."""
 
     @pytest.mark.parametrize(
         ("more", "is_coloured"),
@@ -123,7 +123,7 @@ class ColourTests:
 
 
 class OptionTests:
-    """What a gateway was started with."""
+    """The options that a gateway was started with."""
 
     @pytest.mark.parametrize(
         ("words", "options"),
@@ -144,7 +144,7 @@ class LogTests:
     """The log of a start that failed."""
 
     def test_what_is_new(self, tmp_path):
-        """What stood there before is not told."""
+        """Earlier lines of the log are not shown."""
         (tmp_path / "logs").mkdir()
         path = tmp_path / "logs" / "gateway.log"
         path.write_text("old\n")
@@ -165,7 +165,7 @@ class LogTests:
 
 
 class ClientTests:
-    """Who uses the gateway, in whatever words it says so."""
+    """The clients of the gateway, in every form of its answer."""
 
     @pytest.mark.parametrize(
         ("said", "told"),
@@ -186,7 +186,7 @@ class ClientTests:
 
 
 class RemarkTests:
-    """What ``status`` says of servers that run."""
+    """The remarks of ``status`` on running servers."""
 
     def test_told(self):
         """A server that is stuck is named with what helps, and so are processes that hang and calls that take long."""
@@ -206,7 +206,7 @@ class RemarkTests:
 
 
 class PortTests:
-    """Who has a port."""
+    """The process that has a port."""
 
     def test_no_secrets(self):
         """A program is named, and not what it was started with."""
@@ -284,7 +284,7 @@ class CompletionTests:
         assert self.completed(words, tmp_path).stderr == ""
 
     def completed(self, words, home):
-        """What a shell is told."""
+        """The completions for a shell."""
         environ = {
             **os.environ,
             "MCPGATEWAY_HOME": str(home),
@@ -299,7 +299,7 @@ class CompletionTests:
 
 
 class LightTests:
-    """What is asked for often, and by programs."""
+    """Commands that programs run often."""
 
     @pytest.mark.parametrize(
         "words", ["version", "status", "health", "completion zsh", "stop", "start --help", "config --help"]
@@ -335,7 +335,7 @@ class JsonTests:
         "words", ["version", "status", "stop", "completion fish", "health", "config explain share"]
     )
     def test_it_is_json(self, tmp_path, capsys, words):
-        """Whatever the outcome is, stdout is one JSON document."""
+        """The output is one JSON document, whatever the outcome is."""
         run(["--json", "--home", str(tmp_path), *words.split()])
         json.loads(capsys.readouterr().out)
 
@@ -349,7 +349,7 @@ class JsonTests:
 
 
 class HelpTests:
-    """What a person is told of each command."""
+    """The help of each command."""
 
     @pytest.mark.parametrize(
         ("key_path", "command"),

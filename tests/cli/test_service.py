@@ -32,13 +32,13 @@ class Shell:
         return subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=60, check=False)
 
     def told(self, *words: str, code: int = 0) -> str:
-        """What it says."""
+        """The output of the command."""
         done = self.run(*words)
         assert done.returncode == code, done
         return done.stdout
 
     def answered(self, *words: str, code: int = 0) -> Any:
-        """What it says to a program."""
+        """The JSON output of the command."""
         return json.loads(self.told(*words, "--json", code=code))
 
 
@@ -94,7 +94,7 @@ class ServiceTests:
         assert "OnCalendar=minutely" in printed
 
     def test_a_failure(self, shell: Shell) -> None:
-        """What does not work is said on stderr, with what to do; the exit code is 1."""
+        """A failure is reported on stderr, with a remedy; the exit code is 1."""
         shell.systemctl.breaks("show-environment", "Failed to connect to bus: No medium found")
         done = shell.run("install")
         assert done.returncode == 1

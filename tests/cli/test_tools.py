@@ -1,4 +1,4 @@
-"""What tools take and answer, as the command line reads and shows it."""
+"""The arguments and results of tools, as the command line reads and shows them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ArgumentTests:
 
     @pytest.mark.parametrize("pair", ["number=five", "text", "=5", "list=1,2"])
     def test_bad_pairs(self, pair: str) -> None:
-        """What cannot be meant is an error."""
+        """An argument that cannot be meant is an error."""
         with pytest.raises(Trouble):
             tools._pairs((pair,), SCHEMA)
 
@@ -95,7 +95,7 @@ class ResultTests:
 
 
 class DiscoverTests:
-    """What has become of each server."""
+    """The outcome for each server."""
 
     def test_a_table(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Each server has a line: how many tools, how long, and what was wrong."""
@@ -132,7 +132,7 @@ class DiscoverTests:
 
 
 class TerminalTests:
-    """What servers write, on a terminal and in a pipe."""
+    """Texts of servers, on a terminal and in a pipe."""
 
     NASTY = "a\tb\r\n\x1b]0;title\x07\x1b[31mred\x1b[0m\u202e"
     RESULT: ClassVar[dict[str, Any]] = {"content": [{"type": "text", "text": NASTY}]}
@@ -155,7 +155,7 @@ class TerminalTests:
         assert "\u202e" not in out
 
     def test_a_pipe_obeys_nothing_either(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """What reads from a pipe may well be a pager; whoever needs every byte asks for JSON."""
+        """A text in a pipe is as harmless as on a terminal, as a pager may read it; JSON has every byte."""
         tools._tell_result(self.RESULT)
         out = capsys.readouterr().out
         assert out == escaping.lines(self.NASTY) + "\n"

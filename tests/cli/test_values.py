@@ -1,4 +1,4 @@
-"""What the words of a command become before the gateway gets them."""
+"""The words of a command, as the gateway gets them."""
 
 from pathlib import Path
 
@@ -48,6 +48,6 @@ class DurationTests:
 
     @pytest.mark.parametrize("text", ["", "0s", "-1s", "2d", "soon", "nan"])
     def test_limit(self, text: str) -> None:
-        """What is no time, or longer than the limit, is an error that names a time."""
+        """A duration that is malformed or longer than the limit is an error that names a duration."""
         with pytest.raises(click.BadParameter, match="expected a time such as 30s"):
             TimeOption().convert(text, None, None)

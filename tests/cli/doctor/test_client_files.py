@@ -44,7 +44,7 @@ def mend(finding: DoctorFinding) -> None:
 
 
 class ClientTests:
-    """What each client's file holds."""
+    """The check of the entries in each client's file."""
 
     def test_counts(self, tmp_path: Path) -> None:
         """Each file is told of with what leads to the gateway, what is stdio, and what is something else."""
@@ -94,7 +94,7 @@ class ClientTests:
 
 
 class WiringTests:
-    """Whether entries get to the gateway."""
+    """The check that entries get to the gateway."""
 
     def test_fine(self, tmp_path: Path) -> None:
         """Entries that are written as their clients want them, to servers that there are."""
@@ -160,7 +160,7 @@ class WiringTests:
 
 
 class ClaudeTests:
-    """What Claude Code has written down."""
+    """The check of Claude Code's own records."""
 
     def test_nothing(self, tmp_path: Path) -> None:
         """Claude Code has nothing against anybody."""

@@ -1,4 +1,4 @@
-"""What is configured, and whether it can be started."""
+"""The checks of the configuration and of the programs that it names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def configured(tmp_path: Path, **servers: dict[str, Any]) -> Any:
 
 
 class ConfigurationTests:
-    """Whether the configuration can be used."""
+    """The check that the configuration can be used."""
 
     def test_good(self, tmp_path: Path) -> None:
         """A configuration without a fault is fine, and its servers are counted."""
@@ -41,7 +41,7 @@ class ConfigurationTests:
 
 
 class CommandTests:
-    """Whether programs are there."""
+    """The check that the programs of servers exist."""
 
     def test_there(self, tmp_path: Path) -> None:
         """A program on the PATH, one by its path, and one that is switched off are fine."""

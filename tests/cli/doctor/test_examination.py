@@ -20,7 +20,7 @@ BAD = problem("x.bad", "It is bad.", "do better", fixable=True)
 
 
 class CheckTests:
-    """What every check keeps to."""
+    """The rules that every check keeps to."""
 
     def test_names(self) -> None:
         """No two checks have one name, and no two things that can be found one id."""
@@ -45,7 +45,7 @@ class CheckTests:
         assert any(f'"{name}"' in text or f'"{tail}")' in text for text in texts)
 
     def test_the_order(self) -> None:
-        """What decides whether anything works at all comes first."""
+        """The checks of what everything else needs come first."""
         names = [each.name for each in CHECKS]
         assert names[:9] == [
             *("lock", "state", "health", "ledger", "clients", "launches", "classification", "logs", "tools"),
@@ -78,7 +78,7 @@ class ExamineTests:
         assert as_json(found)["ok"]
 
     def test_the_sum(self) -> None:
-        """What passed and what is wrong is counted; notes are neither."""
+        """Passed checks and problems are counted; notes are neither."""
         assert verdict([fine("a", ""), fine("b", ""), BAD.found("")]) == (2, 1)
 
 
@@ -96,7 +96,7 @@ class MendTests:
 
     @pytest.mark.parametrize("trouble", [OSError(13, "Permission denied"), ConfigError("no")])
     def test_what_does_not(self, trouble: Exception) -> None:
-        """One that does not work says why, and the next is made all the same."""
+        """A repair that fails gives its reason, and the next one is made all the same."""
         done: list[str] = []
 
         def fail() -> None:

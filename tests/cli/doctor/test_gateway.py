@@ -1,4 +1,4 @@
-"""Whether the gateway runs, seen from its lock, its state, its health and its port."""
+"""The checks of the running gateway: its lock, its state, its health and its port."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class StateTests:
 
     @pytest.mark.parametrize("text", ["", "[]", "{}", '{"pid": "x"}', '{"pid": true}', "{"])
     def test_damaged(self, tmp_path: Path, text: str) -> None:
-        """Whatever else stands there is damaged."""
+        """A state of any other form is damaged."""
         looked_at = world(tmp_path)
         written(looked_at, "state.json", text)
         assert ids("state", looked_at) == ["state.damaged"]
@@ -110,12 +110,12 @@ class StateTests:
 
 
 def backend(**more: object) -> dict[str, object]:
-    """What ``/health`` says of a server."""
+    """Return a server's part of the answer of ``/health``."""
     return {"name": "x", "status": "running", "share": "global", "pids": [1, 2], "requests": 3, **more}
 
 
 class HealthTests:
-    """What the gateway says of itself."""
+    """The check of the gateway's health."""
 
     def test_away(self, tmp_path: Path) -> None:
         """Nobody answers, which is no fault."""
@@ -128,7 +128,7 @@ class HealthTests:
         assert ids("health", both) == ["health.other", "health"]
 
     def test_without_its_socket(self, tmp_path: Path) -> None:
-        """One that has no socket is ours by its state, or by the lock."""
+        """A gateway without a socket is ours by its state, or by the lock."""
         looked_at = world(tmp_path, health=answers())
         with written(looked_at, "daemon.lock", "").open() as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -179,12 +179,12 @@ class HealthTests:
         "told", [HealthReply(401, {"error": "x"}), HealthReply(200, {}), HealthReply(500)]
     )
     def test_refused(self, tmp_path: Path, told: HealthReply) -> None:
-        """What answers with something else than its health is a problem."""
+        """An answer other than the gateway's health is a problem."""
         assert ids("health", world(tmp_path, socket=told)) == ["health.refused"]
 
 
 class PortTests:
-    """Who listens at the port."""
+    """The check of the listener at the port."""
 
     def listened(self, tmp_path: Path, *holders: PortHolder, **parts: object) -> list[str]:
         """The ids for a port that these processes hold."""
@@ -223,7 +223,7 @@ class AskingTests:
         assert ask_socket(str(tmp_path / "none")) == HealthReply(why="no such file or directory")
 
     def test_no_http(self, listener: socket.socket) -> None:
-        """What speaks something else is no HTTP server."""
+        """A peer that speaks another protocol is no HTTP server."""
         port = listener.getsockname()[1]
 
         def answer() -> None:

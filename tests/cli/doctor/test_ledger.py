@@ -51,12 +51,12 @@ class Adopting:
 
 @pytest.fixture
 def adopting(tmp_path: Path) -> Adopting:
-    """One file that was adopted."""
+    """One enrolled file."""
     return Adopting(tmp_path)
 
 
 class LedgerTests:
-    """Whether it is whole."""
+    """The check that the ledger is whole."""
 
     def test_none(self, tmp_path: Path) -> None:
         """An empty one is no fault."""
@@ -88,7 +88,7 @@ class LedgerTests:
         assert ids("entries", adopting.looked_at()) == []
 
     def test_left_behind(self, adopting: Adopting) -> None:
-        """What a killed program has left beside a file is cleared away."""
+        """Leftovers of a killed program beside a file are removed."""
         child = subprocess.Popen(["true"])
         child.wait()
         left = adopting.path.parent / f".{adopting.path.name}.mcpgateway-{child.pid}-{'0' * 16}.part"
@@ -116,10 +116,10 @@ class LedgerTests:
 
 
 class EntryTests:
-    """Whether it agrees with the files."""
+    """The check that the ledger agrees with the files."""
 
     def test_agrees(self, adopting: Adopting) -> None:
-        """What stands in the file is what the ledger says."""
+        """The entries of the file are those of the ledger."""
         assert is_fine("entries", adopting.looked_at())
 
     def test_reverted(self, adopting: Adopting) -> None:

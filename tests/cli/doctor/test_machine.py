@@ -16,13 +16,13 @@ from tests.support.doctoring import NOW, answers, found, ids, is_fine, world, wr
 
 
 def started(seconds_ago: float, uptime: float) -> dict[str, object]:
-    """What a gateway says that was started so long ago, and has lived so long."""
+    """Return the health of a gateway that was started so long ago, and has lived so long."""
     at = datetime.fromtimestamp(NOW - seconds_ago, UTC).isoformat()
     return {"socket": answers(started_at=at, uptime_seconds=uptime)}
 
 
 class ClockTests:
-    """Whether the clock can be believed."""
+    """The check of the machine's clock."""
 
     def test_agrees(self, tmp_path: Path) -> None:
         """Files of the past and a gateway that has lived as long as it says are fine."""
@@ -69,7 +69,7 @@ class LimitTests:
 
 
 class InotifyTests:
-    """Whether files can be watched."""
+    """The check that files can be watched."""
 
     def proc(self, tmp_path: Path, used: int) -> str:
         """A kernel that lets ten programs watch, of which some do."""

@@ -1,4 +1,4 @@
-"""Whether the home is its gateway's own, and who may be behind a proxy."""
+"""The checks that the home belongs to its gateway, and of proxies in front of it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def proc(tmp_path: Path, *names: str, mounts: str = "") -> str:
 
 
 class HomeTests:
-    """One home, one gateway."""
+    """The check that a home has one gateway."""
 
     def two(self, tmp_path: Path, key: str) -> Any:
         """A home, and another gateway whose home has this key."""
@@ -64,11 +64,11 @@ class ProxyTests:
     """Proxies in front of the gateway."""
 
     def test_none(self, tmp_path: Path) -> None:
-        """Other programs are none."""
+        """Other programs are no proxies."""
         assert is_fine("proxies", world(tmp_path, proc=proc(tmp_path, "bash", "nginx-exporter")))
 
     def test_one(self, tmp_path: Path) -> None:
-        """One that runs is named, whoever's it is."""
+        """A running proxy is named, of any user."""
         (only,) = found("proxies", world(tmp_path, proc=proc(tmp_path, "nginx", "nginx")))
         assert only.id == "proxies.here"
         assert only.text.startswith("nginx runs")

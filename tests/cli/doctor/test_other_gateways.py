@@ -81,7 +81,7 @@ class DuplicateTests:
         return made
 
     def test_none(self, tmp_path: Path) -> None:
-        """What the gateway has started, what has other arguments, and the runner itself are no duplicates."""
+        """The gateway's own children, programs with other arguments, and the runner itself are no duplicates."""
         started = UserProcess(5, 1, ("node", "/x/mcp-files", "/data"), is_of_gateway=True)
         other = UserProcess(6, 1, ("node", "/x/mcp-files", "/elsewhere"))
         runner = UserProcess(7, 1, ("npx", "-y", "@acme/mcp-files@1.2", "/data"))
@@ -122,12 +122,12 @@ class DuplicateTests:
 
     @given(st.lists(st.text(min_size=1), min_size=1).map(tuple))
     def test_any_command(self, command: tuple[str, ...]) -> None:
-        """Whatever a command is, its essence can be told, and is the same behind a runner."""
+        """The essence of any command can be found, and is the same behind a runner."""
         assert essence(("npx", "-y", *command)) == essence(command)
 
 
 class ProgramTests:
-    """What the names of this program lead to."""
+    """The programs that this package's names lead to."""
 
     def looked_at(self, tmp_path: Path, text: str) -> Any:
         """A machine whose PATH has one program, of that text."""

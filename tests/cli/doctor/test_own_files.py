@@ -31,7 +31,7 @@ def aged(path: Path, seconds: float) -> Path:
 
 
 class HomeTests:
-    """Whether the home can be used."""
+    """The check that the home can be used."""
 
     def test_it_is_there(self, tmp_path: Path) -> None:
         """A directory of the user's that can be written to is fine."""
@@ -44,7 +44,7 @@ class HomeTests:
         assert ids("home", looked_at) == ["home.missing"]
 
     def test_foreign(self, tmp_path: Path) -> None:
-        """Somebody else's directory is no home."""
+        """Another user's directory is no home."""
         if os.geteuid():
             pytest.skip("needs root to give a directory away")
         looked_at = world(tmp_path)
@@ -60,7 +60,7 @@ class HomeTests:
 
 
 class PermissionTests:
-    """Who can look into the home."""
+    """The check that no other user can read the home."""
 
     def test_open(self, tmp_path: Path) -> None:
         """A home that others can enter, or a secret that they can read, is closed to them; the rest stays as it is."""
@@ -168,7 +168,7 @@ class LeftoverTests:
 
 
 class RecordTests:
-    """What was found out and is kept: launches, classes, logs, catalogues."""
+    """The checks of the gateway's records: launches, classes, logs, catalogs."""
 
     def test_launches(self, tmp_path: Path) -> None:
         """Resolved programs are counted, and those that are looked up again."""

@@ -19,7 +19,7 @@ texts = st.text(st.characters(codec="utf-8", exclude_characters="\r"), min_size=
 
 
 class BlockTests:
-    """What goes in comes out."""
+    """The block of a text that is put in and taken out again."""
 
     @given(files, texts)
     def test_byte_for_byte(self, data: bytes, text: str) -> None:
@@ -43,7 +43,7 @@ class BlockTests:
         assert block.put(made, text, front) == made
 
     def test_in_the_middle(self) -> None:
-        """What was written behind the block stays behind what stood before it."""
+        """Text that was written behind the block stays behind the text before it."""
         assert block.take_out(block.put(b"a\n", "ours") + b"b\n").data == b"a\nb\n"
 
     def test_without_its_last_line_end(self) -> None:

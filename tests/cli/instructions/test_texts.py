@@ -23,7 +23,7 @@ def commands_in(text: str) -> set[str]:
 
 
 class TextTests:
-    """What agents are told."""
+    """The texts for agents."""
 
     @pytest.mark.parametrize("name", TEXTS)
     def test_every_command_is_there(self, name: str) -> None:
@@ -44,7 +44,7 @@ class TextTests:
 
     @pytest.mark.parametrize("name", TEXTS)
     def test_it_is_short(self, name: str) -> None:
-        """What every session pays for stays below 600 words."""
+        """The text that every session pays for stays below 600 words."""
         assert len(TEXTS[name].split()) < 600
 
 
@@ -83,7 +83,7 @@ class FileTests:
         assert "text" in (tmp_path / "AGENTS.md").read_text()
 
     def test_refusals(self, tmp_path: Path) -> None:
-        """What cannot be done is said with the file's name."""
+        """A failure is reported with the file's name."""
         with pytest.raises(ConfigError, match="no such file"):
             files.remove(str(tmp_path / "none"))
         (tmp_path / "x").write_text("a")

@@ -45,7 +45,7 @@ class House:
         return run(["config", "approve", "--home", self.home, *words])
 
     def approved(self) -> dict[str, str]:
-        """What is approved of."""
+        """The approved files."""
         return approvals.read(self.home)
 
 
@@ -59,7 +59,7 @@ class ApproveTests:
     """Approving."""
 
     def test_what_would_run(self, house: House, capsys: Any) -> None:
-        """What would run is shown whole, without what a terminal obeys, and with the names of the variables alone."""
+        """The commands to approve are shown whole, without control characters, and with variables by name alone."""
         assert house.run(str(house.root), "--yes") == 0
         out = capsys.readouterr().out
         assert "db: /opt/db --url 'x y' '\\x1b[2K'\n" in out
@@ -132,6 +132,6 @@ class RevokeTests:
         assert "is not approved of" in capsys.readouterr().err
 
     def test_no_other_options(self, house: House, capsys: Any) -> None:
-        """What belongs to approving is refused."""
+        """The options of ``approve`` are refused for ``revoke``."""
         assert house.run("--revoke", "--yes", str(house.root)) == 1
         assert "--revoke goes with neither" in capsys.readouterr().err

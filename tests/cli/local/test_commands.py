@@ -70,7 +70,9 @@ class CheckTests:
         assert out.endswith("no errors, 0 warnings; 2 servers\n")
 
     def test_as_it_runs(self, config, capsys):
-        """What the gateway that is there runs is judged, at its port: one with its own URL is no server."""
+        """The check judges the configuration of the running gateway, at its port: an entry with its URL is no
+        server.
+        """
         config.write_text("servers:\n  a: {url: 'http://localhost:9333/b/mcp'}\n")
         assert ran(capsys, "check")[0] == 0
         argv = ("twistd", "mcpgateway", "--port", "9333")
@@ -181,7 +183,7 @@ class ShowTests:
         assert "there are: gh, web" in capsys.readouterr().err
 
     def test_a_wrong_configuration(self, config, capsys):
-        """What cannot be used is not shown."""
+        """A configuration that cannot be used is not shown."""
         config.write_text("servers: 1\n")
         assert run(["config", "show"]) == 1
         assert "config check lists" in capsys.readouterr().err
@@ -215,7 +217,7 @@ class ShowTests:
         ],
     )
     def test_masks(self, value, name, shown):
-        """What bears the name of a secret is not shown, wherever it stands."""
+        """A value with the name of a secret is not shown, wherever it stands."""
         assert masked(value, name) == shown
 
 
@@ -223,7 +225,7 @@ class SchemaTests:
     """``config schema``."""
 
     def test_it_is_a_schema(self, capsys):
-        """What is printed is the JSON Schema that editors take."""
+        """The printed schema is the JSON Schema that editors take."""
         code, out = ran(capsys, "schema")
         assert code == 0
         assert "servers" in json.loads(out)["properties"]
@@ -253,7 +255,7 @@ class InitTests:
         assert "cannot be written" in capsys.readouterr().err
 
     def test_every_example_is_right(self, home):
-        """Whoever takes away every mark of a comment has a configuration without a mistake."""
+        """The template without its comment marks is a valid configuration."""
         path = home / "all.yaml"
         path.write_text(re.sub(r"(?m)^( *)#(?=\S)", r"\1", template().decode()))
         found = examine(LoadOptions(str(path), home=str(home)), {"HOME": str(home)})
@@ -277,13 +279,13 @@ class ExplainTests:
         ],
     )
     def test_said(self, key, said, capsys):
-        """What it is for, what it takes, and what holds without it."""
+        """The explanation has the key's purpose, its values and its default."""
         code, out = ran(capsys, "explain", key)
         assert code == 0
         assert all(each in out for each in said)
 
     def test_no_such_key(self, capsys):
-        """The nearest is named."""
+        """An unknown key is answered with the nearest known one."""
         assert run(["config", "explain", "gateway.limits.spawn"]) == 1
         assert "did you mean 'gateway.limits.spawns'?" in capsys.readouterr().err
 
@@ -322,7 +324,7 @@ class ImportTests:
         assert "is there already" in ran(capsys, "import", str(path))[1]
 
     def test_nothing_runs(self, home, config, capsys):
-        """What is a text to a client does not run a command, or ask the keyring, once it is taken."""
+        """A text in a client's file runs no command, and asks no keyring, once it is imported."""
         path = home / "claude.json"
         texts = {"A": "${cmd:id}", "B": "x${keyring:a/b}"}
         path.write_text(

@@ -1,4 +1,4 @@
-"""What led here is found again: at another path, at another port, and without the ledger."""
+"""Entries of the gateway are found again: at another path, at another port, and without the ledger."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class PathTests:
 
 
 class PortTests:
-    """What leads here is known by where it was made to lead, whatever port the gateway has now."""
+    """An entry of the gateway is known by its target, whatever port the gateway has now."""
 
     def test_edited_and_renamed(self, house: House) -> None:
         """Entries that their user has edited or renamed come back with the edits after the port has changed."""
@@ -93,7 +93,7 @@ class LostTests:
 
     @pytest.fixture
     def before(self, house: House) -> object:
-        """What the file held before the ledger was lost, as values."""
+        """The values of the file before the ledger was lost."""
         before = json.loads(house.claude.read_bytes())
         apply(house.machine, EnrolRequest())
         for each in ("ledger.db", "ledger.backup.db"):
@@ -101,7 +101,7 @@ class LostTests:
         return before
 
     def test_stop(self, house: House, before: object) -> None:
-        """What can be known without it is given back when the gateway stops."""
+        """A gateway that stops restores what can be known without the ledger."""
         assert suspend(str(house.home), house.environ, "stopped").is_changed
         assert json.loads(house.claude.read_bytes()) == before
 

@@ -69,7 +69,7 @@ class House:
 
 
 def report(error: str = "") -> Any:
-    """What was done with one client's file."""
+    """The report on one client's file."""
     return SimpleNamespace(files=(SimpleNamespace(path="/c.json", error=error),), rolled_back="")
 
 
@@ -125,7 +125,7 @@ class InstallTests:
         assert linux.manager.asked() == START
 
     def test_an_upgrade(self, linux: House) -> None:
-        """What an earlier release wrote is replaced, and the service begins anew."""
+        """The units of an earlier release are replaced, and the service is restarted."""
         linux.service().install()
         former = linux.service().environ | {"CLAUDE_CONFIG_DIR": "/elsewhere"}
         linux.manager.asked()
@@ -135,7 +135,7 @@ class InstallTests:
         assert "/elsewhere" in linux.files[SYSTEMD[0]].read_text()
 
     def test_a_client_that_cannot_be_led_back(self, linux: House) -> None:
-        """What cannot be done with a client's file is a warning: the service runs."""
+        """A client's file that cannot be enrolled again is a warning: the service runs."""
         linux.error = "cannot be written"
         assert linux.service().install().warnings == ("/c.json: cannot be written",)
 
@@ -154,7 +154,7 @@ class InstallTests:
         assert not linux.home.exists()
 
     def test_dry_without_a_session(self, linux: House) -> None:
-        """What is only told needs no systemd that answers, nor one at all."""
+        """A rehearsal needs no systemd that answers, nor one at all."""
         linux.manager.breaks("show", "Failed to connect to bus: No medium found")
         assert len(linux.service().install(is_dry=True).units) == 3
         (linux.manager.directory / "systemctl").unlink()
@@ -169,7 +169,7 @@ class InstallTests:
         assert kept.stat().st_mode & 0o777 == 0o600
 
     def test_a_gateway_that_runs_already(self, linux: House) -> None:
-        """One that was started by hand is not fought with."""
+        """A gateway that was started by hand keeps running."""
         linux.home.mkdir()
         place = Path(locations.socket_path(linux.environ, str(linux.home)))
         place.parent.mkdir(mode=0o700, exist_ok=True)  # it is elsewhere where the path is too long
@@ -204,14 +204,14 @@ class InstallTests:
         assert len(linux.files) == 3
 
     def test_it_does_not_start(self, linux: House) -> None:
-        """What systemd says of a service that does not start is told, and where to read more."""
+        """The reason that systemd gives for a failed start is shown, with the place to read more."""
         linux.manager.breaks("start", "Job for mcpgateway.service failed.")
         with pytest.raises(ConfigError, match=r"Job for mcpgateway\.service failed\.$") as refused:
             linux.service().install()
         assert "journalctl --user -u mcpgateway" in refused.value.hint
 
     def test_a_directory_that_cannot_be_written(self, linux: House) -> None:
-        """What stands in the way is named."""
+        """The file in the way is named."""
         (linux.user / ".config").write_text("")
         with pytest.raises(ConfigError, match=r"systemd/user/mcpgateway\.service: "):
             linux.service().install()
@@ -356,7 +356,7 @@ class LaunchdTests:
         assert mac.service().status().standing is None
 
     def test_an_upgrade(self, mac: House) -> None:
-        """What runs is unloaded before the new is loaded."""
+        """The running agent is unloaded before the new one is loaded."""
         mac.service().install()
         mac.manager.asked()
         environ = mac.environ | {"CLAUDE_CONFIG_DIR": "/c"}
@@ -372,7 +372,7 @@ class LaunchdTests:
         assert (standing.is_enabled, standing.is_active, standing.state) == (True, False, "not loaded")
 
     def test_an_agent_that_drains(self, mac: House) -> None:
-        """The next is not loaded before the last has gone, and that is waited for with a limit."""
+        """A new agent is loaded once the last one has gone, with a limit on the wait."""
         mac.service().install()
         waited: list[float] = []
 

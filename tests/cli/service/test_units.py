@@ -27,7 +27,7 @@ PLACE = ServiceSettings("/h", "/venv/bin/python", {})
 
 
 class TemplateTests:
-    """What the package brings along."""
+    """The templates of the package."""
 
     @pytest.mark.parametrize("name", SYSTEMD)
     def test_tap_has_the_same_for_systemd(self, name: str) -> None:
@@ -45,7 +45,7 @@ class TemplateTests:
 
 
 class PlaceTests:
-    """For whom they are made."""
+    """The settings of the service."""
 
     def test_here(self) -> None:
         """A service runs this interpreter, and gets only the variables that lead to the gateway's files, absolute."""
@@ -90,7 +90,7 @@ class SystemdTests:
 
     @given(printable, printable)
     def test_any_path(self, home: str, value: str) -> None:
-        """Whatever a path is made of, systemd reads what was meant: what it would put in its place is doubled."""
+        """A path of any characters is read by systemd as it was meant: its specifiers are doubled."""
         place = ServiceSettings(f"/{home}", "/p", {"CLAUDE_CONFIG_DIR": f"/{value}"})
         lines = systemd_units(place, "/units")[0].text.split("\n")
         started = next(line for line in lines if line.startswith("ExecStart="))
@@ -123,7 +123,7 @@ class SealTests:
 
     @given(printable)
     def test_ours(self, home: str) -> None:
-        """What we wrote is known, for its home and no other."""
+        """A unit of ours is known, for its home and no other."""
         place = ServiceSettings(f"/{home}", "/p", {})
         for unit in (*systemd_units(place, "/u"), *launchd_agents(place, "/a")):
             assert is_ours(unit.text)
