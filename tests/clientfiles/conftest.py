@@ -1,4 +1,4 @@
-"""How changes of clients' files are tested."""
+"""Fixtures for changes of clients' files."""
 
 import time
 

@@ -17,7 +17,7 @@ def file(tmp_path):
 
 
 class LockTests:
-    """What becomes of the directory."""
+    """The directory that is the client's lock."""
 
     def test_held_and_released(self, file):
         """The directory is there while the lock is held, and gone afterwards."""
@@ -38,7 +38,7 @@ class LockTests:
         assert os.path.isdir(f"{file}.lock")
 
     def test_a_stale_one(self, file):
-        """One that was not touched for ten seconds is taken over."""
+        """A lock that was not touched for ten seconds is taken over."""
         disk = FaultyDisk()
         os.mkdir(f"{file}.lock")
         os.utime(f"{file}.lock", (0, disk.now() - LOCK_STALE_S - 1))

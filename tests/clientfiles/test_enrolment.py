@@ -37,7 +37,7 @@ def url(name: str) -> str:
 
 
 def of(path: Path, *servers: str, mode: str = "") -> EnrolRequest:
-    """One file, and perhaps some of its servers."""
+    """Choose one file, and perhaps some of its servers."""
     return EnrolRequest(FileChoice(file=str(path)), servers, mode)
 
 
@@ -65,7 +65,7 @@ class EveryClientTests:
 
     @pytest.mark.parametrize("client", CLIENTS)
     def test_edits_survive(self, house: House, client: str) -> None:
-        """What the user has written meanwhile stays, and the servers are as they were before."""
+        """Later edits of the user stay, and the servers are as they were before."""
         path = house.write_sample(client)
         text = path.read_bytes().decode()
         apply(house.machine, EnrolRequest())
@@ -100,7 +100,7 @@ class ApplyTests:
         assert path.read_text() == before
 
     def test_only_programs(self, house: House) -> None:
-        """What is reached elsewhere, is switched off or is not understood stays, and it is said why."""
+        """Remote, disabled and odd entries stay, each with a reason."""
         servers = {
             "a": PROGRAM,
             "b": {"type": "http", "url": "https://x.example/mcp"},
@@ -114,7 +114,7 @@ class ApplyTests:
         assert house.servers(house.claude) == {**servers, "a": {"type": "http", "url": url("a")}}
 
     def test_names(self, house: House) -> None:
-        """One definition of one title has one name in all files; another definition of it has another name."""
+        """A definition with one title has one name in all files; another definition has another name."""
         house.write(house.claude, {"a": PROGRAM})
         house.write(house.cursor, {"a": PROGRAM})
         house.write(house.place("windsurf"), {"a": OTHER})
@@ -146,7 +146,7 @@ class ApplyTests:
         assert settings.blueprints["a-2"].entry.argv == ("/bin/cat",)
 
     def test_the_gateway_reads_them(self, house: House) -> None:
-        """What leads here is served as what stood there before."""
+        """An enrolled entry is served as its original."""
         house.write(house.cursor, {"a": PROGRAM})
         apply(house.machine, EnrolRequest())
         entry = house.machine.settings.blueprints["a"].entry
@@ -198,7 +198,7 @@ class ApplyTests:
         assert "connect" in house.servers(house.place("claude-desktop"))["a"]["args"]
 
     def test_single_needs_the_endpoint(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-        """One entry for all servers is refused where an older gateway runs, to which that would lead nowhere."""
+        """An entry for all servers is refused where an older gateway runs, which does not serve it."""
         monkeypatch.setattr(Machine, "answer", property(lambda _: GatewayHealth({"aggregate": False})))
         house.write(house.cursor, {"a": PROGRAM})
         with pytest.raises(ConfigError, match="--single"):
@@ -208,7 +208,7 @@ class ApplyTests:
         "client", ["claude-code", "cursor", "codex", "continue", "opencode", "goose", "zed"]
     )
     def test_single(self, house: House, client: str) -> None:
-        """One entry stands for all, they are served nevertheless, and come back to the byte."""
+        """A single entry stands for all entries, which are served nevertheless, and are restored to the byte."""
         path = house.write_sample(client)
         before = path.read_bytes()
         report = apply(house.machine, EnrolRequest(mode="single"))
@@ -252,7 +252,7 @@ class ApplyTests:
         assert house.cursor.read_bytes() == before
 
     def test_single_and_more(self, house: House) -> None:
-        """What is added later goes behind the one entry as well, whatever that is called by now."""
+        """An entry that is added later goes behind the single entry as well, whatever its name is by now."""
         house.write(house.cursor, {"a": PROGRAM})
         apply(house.machine, EnrolRequest(mode="single"))
         house.write(house.cursor, {"all": {"url": "http://localhost:9100/mcp"}, "b": OTHER})
@@ -439,7 +439,7 @@ class UndoTests:
         assert house.servers(house.claude)["a"]["url"] == url("a")
 
     def test_opted_out_in_the_configuration(self, house: House) -> None:
-        """What the configuration keeps out stays, and asking for it is an error."""
+        """An entry that the configuration keeps out stays, and asking for it is an error."""
         house.configure("clients: {opt_out: [a]}\n")
         house.write(house.cursor, {"a": PROGRAM})
         assert not apply(house.machine, EnrolRequest()).is_changed
@@ -491,7 +491,7 @@ class ProjectTests:
         assert file.read_bytes() == before
 
     def test_claude_codes_own(self, house: House, tmp_path: Path) -> None:
-        """What Claude Code keeps for a project says so; what it has for all says nothing."""
+        """Claude Code's entries for a project name the project; its entries for all do not."""
         project = tmp_path / "shop"
         project.mkdir()
         file = Path(house.environ["HOME"]) / ".claude.json"
@@ -526,7 +526,7 @@ class ProjectTests:
         assert house.servers(file) == {"a": {**json.loads(before)["mcpServers"]["a"], "timeout": 5}}
 
     def test_others_write_it(self, house: House, tmp_path: Path) -> None:
-        """What is added to a project's file is not led here with the user's own files."""
+        """An entry that is added to a project's file is not enrolled with the user's own files."""
         project = tmp_path / "shop"
         file = house.write(project / ".mcp.json", {"a": PROGRAM})
         apply(house.machine, EnrolRequest(FileChoice(project=str(project))))
@@ -558,7 +558,7 @@ class SuspendTests:
         assert house.cursor.read_bytes() == before
 
     def test_disabled_stays(self, house: House) -> None:
-        """What was disabled is not led here by a start."""
+        """A disabled file is not enrolled by a start."""
         house.write(house.cursor, {"a": PROGRAM})
         apply(house.machine, EnrolRequest())
         suspend(str(house.home), house.environ, "disabled")
@@ -568,7 +568,7 @@ class SuspendTests:
         assert resume(str(house.home), house.environ, ("disabled",)).is_changed
 
     def test_undo_forgets(self, house: House) -> None:
-        """What is suspended is forgotten by undo, and stays as it is."""
+        """A suspended file is forgotten by undo, and stays as it is."""
         house.write(house.cursor, {"a": PROGRAM})
         apply(house.machine, EnrolRequest())
         suspend(str(house.home), house.environ, "stopped")
@@ -593,7 +593,7 @@ class SuspendTests:
 
 
 class AdoptableTests:
-    """What a start asks about."""
+    """The servers that a start offers to enrol."""
 
     def test_asked(self, house: House) -> None:
         """A start learns which servers could be enrolled, and the configured choice."""

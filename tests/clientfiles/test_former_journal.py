@@ -18,7 +18,7 @@ ENROLLED = [each for each in NAMES if each.endswith("enrolled")]
 
 @pytest.fixture(params=NAMES)
 def name(request):
-    """One of the ledgers."""
+    """The name of one of the ledgers."""
     return request.param
 
 
@@ -29,7 +29,7 @@ def house(name, tmp_path):
 
 
 def ledger_files(house):
-    """What is in the directory of the ledger."""
+    """Return the names in the directory of the ledger."""
     return set(os.listdir(house.home / "ledger"))
 
 
@@ -72,7 +72,7 @@ class ReadTests:
         assert Ledger(str(house.home)).read() == said
 
     def test_both_are_damaged(self, house):
-        """What is whole in either counts, and a last line that was cut short does not."""
+        """Whole records of either copy count, and a last line that was cut short does not."""
         said = Ledger(str(house.home)).read()
         for number, copy in enumerate(COPIES):
             lines = lines_of(house, copy)

@@ -45,14 +45,14 @@ def machine(tmp_path: Path, servers: Any = SERVERS, *, health: Any = None) -> Ma
 
 
 def value_of(text: str, file: str) -> Any:
-    """What a file holds, read by somebody else's parser."""
+    """Return the value of a file, read by another parser."""
     if file.endswith(".toml"):
         return tomllib.loads(text)
     return YAML(typ="safe").load(text) if file.endswith((".yaml", ".yml")) else json.loads(text)
 
 
 class EntryTests:
-    """What is written for each client."""
+    """The entries that are generated for each client."""
 
     @pytest.mark.parametrize("name", DIALECTS)
     @pytest.mark.parametrize("form", [SnippetForm.SHIM, SnippetForm.PROXY, SnippetForm.HTTP, None])
@@ -81,7 +81,7 @@ class EntryTests:
         assert argv(here, "github")[1:] == ["--home", here.home, "connect", "github"]
 
     def test_single(self, tmp_path: Path) -> None:
-        """One entry for all servers is refused where the gateway that runs does not serve their endpoint."""
+        """An entry for all servers is refused where the running gateway does not serve their endpoint."""
         with pytest.raises(ConfigError, match="does not serve"):
             entries(
                 SnippetRequest(dialect_of("claude"), (), SnippetForm.SINGLE),

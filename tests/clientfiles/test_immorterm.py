@@ -35,11 +35,11 @@ class Left(House):
         self.write(self.claude, {"echo": self.led("echo"), "far": REMOTE}, _mcp_gateway_ts=1795219573732)
 
     def keep(self, name: str, **servers: Any) -> None:
-        """What it has kept of a file."""
+        """Write the other gateway's backup of a file."""
         (self.its / name).write_text(json.dumps({"backedAt": 1, "servers": servers}, indent=2))
 
     def state(self, pid: int, **more: Any) -> None:
-        """What it says of itself."""
+        """Write the other gateway's state."""
         said = {"pid": pid, "port": 9177, "startedAt": 1, "servers": ["echo"], **more}
         (self.its / "state.json").write_text(json.dumps(said))
 
@@ -49,13 +49,13 @@ class Left(House):
         return {"type": "http", "url": f"http://localhost:{port}/{name}/mcp"}
 
     def found(self) -> list[str]:
-        """What the doctor says of it."""
+        """Return the doctor's findings."""
         return [each.id for each in of_immorterm(DoctorContext(str(self.home), self.environ, 0.0))]
 
 
 @pytest.fixture
 def house(tmp_path: Path) -> Left:
-    """One that it has left."""
+    """A home that the other gateway has left."""
     return Left(tmp_path)
 
 
@@ -75,7 +75,7 @@ class CrashedTests:
     def test_planned(
         self, house: Left, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """What would become of them is said before, and nothing is done unasked; while it runs nothing would."""
+        """The plan is shown and nothing is done unasked; while the other gateway runs, nothing is planned."""
         for name, value in house.environ.items():
             monkeypatch.setenv(name, value)
         before = house.claude.read_text()

@@ -39,7 +39,7 @@ def taken(house: House, *paths: Path, into: Path | None = None) -> int:
 
 
 def served(house: House) -> dict[str, tuple[str, ...]]:
-    """What the gateway would run of its own configuration, by name."""
+    """Return the servers that the gateway would serve from its own configuration, by name."""
     found = examine(LoadOptions(home=str(house.home), sources=()), house.environ)
     assert found.settings is not None, found.problems
     return {each.name: each.command for each in found.settings.servers}
@@ -64,14 +64,14 @@ class FormTests:
         assert served(house) == {"one": ("/bin/echo", "one"), "two": ("/bin/cat",)}
 
     def test_its_variables(self, house: House) -> None:
-        """What a client expands is expanded, in the gateway's words."""
+        """A variable that a client expands is expanded by the gateway, in its own spelling."""
         path = house.write(house.cursor, {"a": {"command": "/bin/echo", "args": ["${env:X}"]}})
         house.environ["X"] = "from outside"
         assert taken(house, path) == 0
         assert served(house) == {"a": ("/bin/echo", "from outside")}
 
     def test_a_remote_server(self, house: House) -> None:
-        """What it is reached with comes along, by the names of variables where the client has names."""
+        """Headers of a remote server are imported, by the names of variables where the client has names."""
         path = house.place("codex")
         path.parent.mkdir()
         path.write_text(REMOTE)
@@ -86,7 +86,7 @@ class FormTests:
             assert each in written.replace("'", "").replace('"', "")
 
     def test_switched_off(self, house: House) -> None:
-        """What is switched off in its client is switched off here."""
+        """A server that is disabled in its client is imported disabled."""
         path = house.write(house.cursor, {"a": {"command": "/bin/echo", "disabled": True}})
         assert taken(house, path) == 0
         assert "enabled: false" in (house.home / "config.yaml").read_text()
@@ -147,7 +147,7 @@ class NothingTests:
         assert not into.exists()
 
     def test_a_configuration_that_would_break(self, house: House, capsys) -> None:
-        """What would make the configuration unusable is not written, as a name that this form of it does not allow."""
+        """A server that would break the configuration is not written, as one with a name that its dialect refuses."""
         into = house.root / "config.json"
         before = '{"gateway": {"http_port": 9100}, "servers": {"a": {"command": "x"}}}'
         into.write_text(before)

@@ -49,7 +49,7 @@ class Place:
         return where
 
     def left(self, scope: InstallScope = InstallScope.USER) -> tuple[list[str], list[str], list[str]]:
-        """What is missing, different and foreign."""
+        """The missing, different and foreign entries."""
         where = target(self.machine, scope, str(self.directory))
         found = drift(self.machine, where, wanted(self.machine, where, InstallMode.PROXY))
         return tuple([each.name for each in kind] for kind in (found.missing, found.different, found.foreign))  # type: ignore[return-value]
@@ -89,7 +89,7 @@ class InstallTests:
         assert place.file.stat().st_ino == before
 
     def test_another_port(self, place: Place) -> None:
-        """What we have written for the port that the gateway had is not the user's, and is written anew."""
+        """An entry for the gateway's former port is not the user's, and is written anew."""
         place.install()
         text = place.file.read_text()
         place.machine = Machine(str(place.home), place.machine.environ)
@@ -164,7 +164,7 @@ class InstallTests:
         assert MASK not in json.dumps(entry)
 
     def test_aggregate(self, place: Place) -> None:
-        """One entry for all is written unless the gateway that runs is an older one, without their endpoint."""
+        """An entry for all servers is written unless the running gateway is an older one, without their endpoint."""
         place.machine._answer = GatewayHealth({"aggregate": False, "backends": [{"name": "x"}]})
         for mode in (InstallMode.AGGREGATE, InstallMode.BOTH):
             with pytest.raises(ConfigError, match="does not serve"):

@@ -39,7 +39,7 @@ def copy_of(scene, name):
 
 
 def bytes_of(scene, name):
-    """What is in one of the two copies."""
+    """Return the bytes of one of the two copies."""
     with open(copy_of(scene, name), "rb") as file:
         return file.read()
 
@@ -57,7 +57,7 @@ def dump(scene, name):
 
 
 class RememberTests:
-    """What is said of a file."""
+    """The record of a file."""
 
     def test_nothing_yet(self, scene):
         """A home without a ledger has adopted nothing, and reading makes none."""
@@ -112,7 +112,7 @@ class RememberTests:
         assert scene.text == ORIGINAL
 
     def test_without_a_change_of_the_file(self, scene):
-        """What is said can change alone, and be forgotten."""
+        """A record can change without its file, and be forgotten."""
         ledger = Ledger(scene.home, FaultyDisk())
         ledger.put(FileRecord(scene.path, "claude-code", is_watched=False))
         assert not scene.said.is_watched
@@ -148,7 +148,7 @@ class RememberTests:
         ],
     )
     def test_values_of_all_forms(self, value):
-        """What YAML and TOML can say and JSON cannot comes back as it was."""
+        """Values of YAML and TOML that JSON does not have are recorded unchanged."""
         entry = EnrolledEntry("git", ReplacedEntry(("a", "git"), "git", value, None, "text"))
         said = FileRecord("/x", "codex", entries={("a", "git"): entry})
         assert adoption.read(json.loads(json.dumps(adoption.written(said)))) == said
@@ -222,7 +222,7 @@ class CopyTests:
         assert scene.said == said
 
     def test_both_damaged(self, scene):
-        """What is whole in either is used."""
+        """Whole records of either copy are used."""
         other = str(scene.folder / "other.json")
         with open(other, "w", newline="") as file:
             file.write(ORIGINAL)
@@ -270,7 +270,7 @@ class CopyTests:
                 assert database.execute("PRAGMA user_version").fetchone() == (FORMAT,)
 
     def test_a_newer_release(self, scene, monkeypatch):
-        """What a newer release has written is neither used nor erased."""
+        """A ledger of a newer release is neither used nor erased."""
         monkeypatch.setattr("mcpgateway.clientfiles.store.FORMAT", FORMAT + 1)
         scene.adopter().apply("git")
         monkeypatch.undo()
@@ -331,7 +331,7 @@ class SettleTests:
             file.write(made)
 
     def settled(self, scene):
-        """How it ended, and the names of what is adopted."""
+        """Return the outcome, and the names of the enrolled entries."""
         judged = scene.said
         (found,) = Ledger(scene.home, FaultyDisk()).recover()
         assert judged == found.record == scene.said
@@ -358,7 +358,7 @@ class SettleTests:
         assert self.settled(scene) == (ChangeOutcome.BY_VALUE, ["git", "time"])
 
     def test_somebodys_edit_was_displaced(self, scene):
-        """Who was killed before an exchange could be taken back has not lost the other's edit."""
+        """A program that was killed before it took an exchange back has not lost the other writer's edit."""
         self.begun(scene, lambda text: text)
         with open(whole_name(part_name(scene.path, scene.text.encode())), "w") as file:
             file.write("their edit")
@@ -368,7 +368,7 @@ class SettleTests:
         assert scene.strays == []
 
     def test_a_mixture(self):
-        """What is half of the one and half of the other version is told from somebody's edit."""
+        """A mixture of the two versions is told from another writer's edit."""
         one, other = b"a" * 9000, b"b" * 12_000
         assert is_mixture(other[:5000] + one[5000:], one, other)
         assert is_mixture(one, one, other)

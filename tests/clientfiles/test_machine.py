@@ -1,4 +1,4 @@
-"""What is known before anything is done for the gateway."""
+"""The machine as commands know it before they do anything."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class UndoTests:
     """Undo without a ledger."""
 
     def test_nothing_is_known(self, house: House) -> None:
-        """What cannot be known is left, and it is said what to do."""
+        """An entry whose original cannot be known is left, with a hint."""
         before = house.claude.read_bytes()
         report = undo(house.machine, EnrolRequest()).files[0]
         assert "not known" in report.left[0].why
@@ -53,7 +53,7 @@ class UndoTests:
         }
 
     def test_other_clients(self, house: House) -> None:
-        """What another client has had under that name serves."""
+        """An entry of another client under that name is taken as the original."""
         house.write(house.cursor, {"a": PROGRAM})
         house.claude.unlink()
         apply(house.machine, EnrolRequest())
@@ -64,7 +64,7 @@ class UndoTests:
         assert house.servers(house.cursor)["a"] == PROGRAM
 
     def test_configuration(self, house: House) -> None:
-        """What the gateway's own configuration defines serves."""
+        """A definition in the gateway's own configuration is taken as the original."""
         house.configure("servers: {a: {command: /bin/echo, args: [one], env: {TOKEN: t}}}\n")
         assert rebuilt(house) == {"a": "the gateway's configuration"}
         entry = house.servers(house.claude)["a"]
@@ -81,7 +81,7 @@ class UndoTests:
         assert house.servers(house.claude) == {"a": PROGRAM}
 
     def test_backup_of_the_client(self, house: House) -> None:
-        """What Claude Code has kept itself serves."""
+        """A backup of Claude Code itself is used."""
         backup = house.root / ".claude" / "backups" / ".claude.json.backup.1700000000000"
         house.write(backup, {"a": PROGRAM})
         assert rebuilt(house) == {"a": "an earlier version of the file"}
@@ -106,7 +106,7 @@ class UndoTests:
         assert house.servers(house.claude) == before["mcpServers"]
 
     def test_it_is_not_called_what_it_was(self, house: House) -> None:
-        """What was put together again is called that whenever it is given back, unless its user has changed it."""
+        """A rebuilt entry is reported as rebuilt whenever it is restored, unless its user has changed it."""
         house.home.mkdir(mode=0o700)
         LaunchCache(str(house.home)).keep("key", ResolvedProgram("/opt/bin/a", package="a"))
         source = "the cache of launches, without its variables"
@@ -129,6 +129,6 @@ class UndoTests:
         assert "url" in house.servers(house.claude)["b"]
 
     def test_apply_tells(self, house: House) -> None:
-        """What leads here for nobody knows what is told when files are led here."""
+        """Entries of the gateway without a record are reported when files are enrolled."""
         report = apply(house.machine, EnrolRequest()).files[0]
         assert "ledger does not know" in report.left[0].why

@@ -1,4 +1,4 @@
-"""What was done with clients' files, as it is told."""
+"""The report on changes of clients' files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class TogetherTests:
     """Steps that follow one another."""
 
     def test_told_once(self) -> None:
-        """What a later step leaves as it is was not left by an earlier one, too, and what was changed stays told."""
+        """An entry that a later step leaves as it is is reported once, and a change stays in the report."""
         led = FileReport("/f", "cursor", "Cursor", changed=True, adopted={"a": "a"}, left=(WEB,))
         again = FileReport("/f", "cursor", "Cursor", left=(WEB, UntouchedEntry("b", "is off")))
         (found,) = together([Report((led,), ("w",)), Report((again,), ("w", "v"))])

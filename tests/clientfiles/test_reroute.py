@@ -32,14 +32,14 @@ def need_token(house: House, word: str = "bearer-required") -> None:
 
 
 def texts(house: House) -> dict[str, str]:
-    """What the files hold."""
+    """Return the texts of the files."""
     return {each: house.place(each).read_text() for each in CLIENTS}
 
 
 class RerouteTests:
     @pytest.mark.parametrize("mode", ["http", "single"])
     def test_there_and_back(self, house: House, mode: str) -> None:
-        """Those that lead here by URL are led by a command, and then as before; nobody else notices."""
+        """Entries with a URL become entries with a command, and then as before; other entries stay."""
         apply(house.machine, EnrolRequest(mode=mode))
         before = texts(house)
         need_token(house)
@@ -64,7 +64,7 @@ class RerouteTests:
         assert texts(house) == before
 
     def test_a_note_of_an_earlier_release(self, house: House) -> None:
-        """How files used the gateway, as an earlier release wrote it down, is read once and taken over."""
+        """An earlier release's note of how files used the gateway is read once and taken over."""
         apply(house.machine, EnrolRequest())
         before = texts(house)
         need_token(house)

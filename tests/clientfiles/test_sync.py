@@ -131,7 +131,7 @@ class SyncTests:
         assert house.claude.read_text() == '{"mcpServers": {"a"'
 
     def test_displaced(self, house: House) -> None:
-        """What another writer's old copy has put back is ours again, and left when that goes on."""
+        """An entry that another writer's old copy has put back is enrolled again, and left when that goes on."""
         led = house.servers(house.claude)
         stale = {**led, "a": PROGRAM}
         disk = Ticking()
@@ -170,7 +170,7 @@ class SyncTests:
         assert house.servers(house.claude)["a"] == elsewhere
 
     def test_project(self, house: House, tmp_path: Path) -> None:
-        """What is added to a project's file waits for its user."""
+        """An entry that is added to a project's file waits for its user."""
         file = house.write(tmp_path / "shop" / ".mcp.json", {"p": PROGRAM})
         apply(house.machine, EnrolRequest(FileChoice(project=str(file.parent))))
         house.write(file, {**house.servers(file), "evil": OTHER})

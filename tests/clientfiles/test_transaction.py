@@ -70,7 +70,7 @@ def replaced(path, data):
 
 
 class ChangeTests:
-    """What becomes of the file."""
+    """The file after a change."""
 
     def test_it_is_changed(self, file, backups):
         """A changed file has the new text and the old mode; the old version is in the backups, and nothing else is
@@ -185,7 +185,7 @@ class ChangeTests:
         assert not os.path.exists(lock.path)
 
     def test_told_before_and_after(self, file, backups):
-        """Whoever keeps a ledger is told before the file changes, and can stop it."""
+        """The ledger is told before the file changes, and can stop the change."""
         told = []
         change(
             str(file),
@@ -208,7 +208,7 @@ class InvalidTests:
     """A file in the middle of being written."""
 
     def test_it_becomes_valid(self, file, backups):
-        """What is not valid is read again."""
+        """An invalid file is read again."""
         texts = []
 
         def edit(text):
@@ -266,14 +266,14 @@ class RefusalTests:
                 change(str(path), add, backups=backups)
 
     def test_another_home_has_the_lock(self, file, tmp_path):
-        """Who waits too long for the ledger's lock says so."""
+        """A change that waits too long for the ledger's lock is refused with that reason."""
         (tmp_path / "home").mkdir()
         with Backups(str(tmp_path / "home")).locked(), pytest.raises(ConfigError, match="another mcpgateway"):
             change(str(file), add, backups=Backups(str(tmp_path / "home"), FaultyDisk()))
 
 
 class RaceTests:
-    """Somebody else who writes the file at the same time."""
+    """Another program that writes the file at the same time."""
 
     def run(self, file, tmp_path, kind, *deeds, data=b"one\ntheirs\n"):
         """Change the file while that is done, and return what came of it."""
@@ -290,7 +290,7 @@ class RaceTests:
         self.run(file, tmp_path, kind, replaced(file, b"one\ntheirs\n"))
 
     def test_replaced_again(self, file, tmp_path):
-        """What is written over our version while that is taken back is not lost either."""
+        """A version that is written over ours while ours is taken back is not lost either."""
         backups, _ = self.run(
             file,
             tmp_path,
@@ -354,7 +354,7 @@ class RaceTests:
 
 
 class LeftoverTests:
-    """What killed runs have left."""
+    """Leftovers of killed programs."""
 
     def test_swept_at_the_next_run(self, file, backups):
         """Our own versions go, and what was displaced is kept."""
@@ -370,7 +370,7 @@ class LeftoverTests:
         assert backups.get(digest_of(b"half")) is None
 
     def test_of_a_program_that_runs(self, file):
-        """What another program is working with is not touched, nor is what only looks similar."""
+        """A file that a running program works with is not touched, nor is one with a similar name."""
         name = part_name(str(file), b"made")
         Path(name.replace(f"-{os.getpid()}-", f"-{os.getppid()}-")).write_bytes(b"")
         Path(name.partition(f"{os.getpid()}-")[0] + "notes").write_bytes(b"")

@@ -1,4 +1,4 @@
-"""What a change of an entry comes to where its own file cannot say it."""
+"""Changes of an entry that go to the classification file, where its own file cannot take them."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from mcpgateway.errors import InvalidParams
 
 class ClassifyingTests:
     def test_keys(self):
-        """How a server is shared, and how many calls it is given."""
+        """A classification sets the scope of a server, and the number of its calls at once."""
         assert classifying({("share",): "global"}, ()) == {"mode": "global"}
         assert classifying({("concurrency",): "none"}, [("scope",)]) == {"concurrency": "none", "mode": None}
 

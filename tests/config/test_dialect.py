@@ -1,4 +1,4 @@
-"""Whose form a configuration file of ours has."""
+"""The dialect of a configuration file of ours."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ UNRELATED = {
 
 
 def reading(value: Any) -> Any:
-    """How a file is read that holds this."""
+    """Return how a file with this text is read."""
     return reading_of(parse(json.dumps(value), "/g/c.yaml", takes_list=True))
 
 
 def entries(value: Any) -> list[Any]:
-    """What is known of the servers of a file."""
+    """Return the entries of a file."""
     problems = Problems()
     native = read_native([parse(json.dumps(value), "/g/c.yaml", takes_list=True)], problems)
     found = read_servers(native, problems)
@@ -75,7 +75,7 @@ def entries(value: Any) -> list[Any]:
 
 
 class ReadingTests:
-    """How files are told apart."""
+    """The recognition of dialects."""
 
     @pytest.mark.parametrize(("value", "dialect"), ALL)
     def test_forms(self, value: Any, dialect: Dialect) -> None:
@@ -117,7 +117,7 @@ class ReadingTests:
 
 
 class MarkTests:
-    """What is written beside a change."""
+    """The mark that is written beside a change."""
 
     @pytest.mark.parametrize(("value", "dialect"), [each for each in ALL if isinstance(each[0], dict)])
     @pytest.mark.parametrize("file", ["c.yaml", "c.json"])

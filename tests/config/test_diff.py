@@ -1,4 +1,4 @@
-"""What makes two configurations different."""
+"""Differences of two configurations."""
 
 import pytest
 from attrs import evolve
@@ -22,7 +22,7 @@ def of(*servers, **more):
 
 
 def changed_of(before, after):
-    """How one server has changed."""
+    """Return the change of one server."""
     (changed,) = compare(of(before), of(after)).changed
     return changed
 
@@ -67,7 +67,7 @@ class CompareTests:
         ],
     )
     def test_changed(self, fields, restarts, regroups):
-        """What a child was started with makes another child; what is only asked for later does not."""
+        """A setting of the start of a child makes another child; one that counts later does not."""
         before = spec("a")
         after = evolve(before, **fields)
         changed = changed_of(before, after)
@@ -93,7 +93,7 @@ class CompareTests:
         assert not compare(of(before), of(evolve(before, **fields), spec("b"))).is_quiet
 
     def test_other_credentials(self):
-        """Who shares a child by credential is another question with other values in the entry."""
+        """Clients with a scope by credential are assigned anew where the entry has other values."""
         before = evolve(spec("a"), share=Share.CREDENTIAL, credential="one")
         assert changed_of(before, evolve(before, credential="other")).regroups
 
@@ -106,7 +106,7 @@ class CompareTests:
         assert changed.of(before) is changed.after
 
     def test_not_slight(self):
-        """What may hold a value of a workspace is worked out anew for each, though no child has to be."""
+        """A server that may hold values of a workspace is worked out anew for each, though no child is replaced."""
         before = spec("a")
         changed = changed_of(before, evolve(before, inject={"x": "${workspace}"}))
         assert not changed.restarts
@@ -117,7 +117,7 @@ class SettingsTests:
     """The gateway's own settings."""
 
     def test_names(self):
-        """Those that are different are named, and those of them that only count at the start."""
+        """Changed settings are named, and among them those that count at a start only."""
         views = ViewSettings(tool_budget=1)
         after = evolve(
             GatewaySettings(), http_port=1, listen=("tcp:1",), limits=Limits(spawns=1), views=views

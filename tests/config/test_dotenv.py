@@ -62,7 +62,7 @@ class LinesTests:
     @pytest.mark.parametrize("end", ["\n", "\r\n"])
     @pytest.mark.parametrize("quote", ["'", '"'])
     def test_a_key(self, quote, end):
-        """What is quoted goes on to the end of the quotation, and what stands below is read as ever."""
+        """A quoted value goes on to the end of its quotation, and the lines below it are read as ever."""
         text = end.join((f"A={quote}BEGIN", "", "# x=1", f"END{quote}  # a key", "export B=2", ""))
         assert parse_dotenv(text, "/w/.env") == {"A": "BEGIN\n\n# x=1\nEND", "B": "2"}
 

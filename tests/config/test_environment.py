@@ -1,4 +1,4 @@
-"""What goes into a child's environment."""
+"""The environment of a child."""
 
 import pytest
 
@@ -41,7 +41,7 @@ OTHERS = {
 
 
 class PolicyTests:
-    """What a child is given without a word of its entry."""
+    """The variables that a child gets without a word of its entry."""
 
     @pytest.mark.parametrize(
         ("policy", "names"),
@@ -59,7 +59,9 @@ class PolicyTests:
         ],
     )
     def test_table(self, policy, names):
-        """What makes programs work is handed on, passwords of proxies and indexes included; tokens only where named."""
+        """Variables that programs need are passed on, proxies with passwords included; tokens only where they are
+        named.
+        """
         found = policy.handed_on({**LOGIN, **TOKENS, **OTHERS}, is_token)
         assert found.keys() == names
         assert found.get("HTTPS_PROXY", PROXY) == PROXY
@@ -73,7 +75,7 @@ class PolicyTests:
 
 class EnvironmentTests:
     def test_own_secrets(self):
-        """What belongs to the gateway itself is removed."""
+        """Variables of the gateway itself are removed."""
         own = {
             "MCP_GATEWAY_AUTH_TOKEN": "s",
             "MCPGATEWAY_HOME": "s",
@@ -83,13 +85,13 @@ class EnvironmentTests:
         assert environment.for_children({**own, "HOME": "/h", "MCP_X": "y"}) == {"HOME": "/h", "MCP_X": "y"}
 
     def test_passing(self):
-        """What describes one process or shell only is removed."""
+        """Variables of a single process or shell are removed."""
         assert (
             environment.for_children({"SHLVL": "2", "_": "x", "NOTIFY_SOCKET": "s", "CLAUDECODE": "1"}) == {}
         )
 
     def test_refused(self):
-        """What can load code is refused, in any case, and some more."""
+        """Variables that can load code are refused, in any case, and some more."""
         names = (
             "LD_PRELOAD LD_LIBRARY_PATH LD_AUDIT LD_DEBUG LD_PROFILE LD_ORIGIN_PATH DYLD_INSERT_LIBRARIES"
             " DYLD_LIBRARY_PATH DYLD_FALLBACK_LIBRARY_PATH DYLD_FRAMEWORK_PATH PYTHONPATH PYTHONSTARTUP PYTHONUSERSITE"

@@ -43,7 +43,7 @@ class ExpandTests:
         assert (kept.text, kept.unset) == ("a${NOT}b{env:NOPE}", ("NOT", "NOPE"))
 
     def test_not_recursive(self):
-        """What a variable holds is never expanded again."""
+        """The value of a variable is never expanded again."""
         assert expand("${NESTED}", VALUES).text == "${NAME}"
 
     def test_broken(self):
@@ -63,7 +63,7 @@ class ExpandTests:
 
     @given(texts)
     def test_escaped(self, text):
-        """What was escaped comes out as it went in, and uses no variable."""
+        """An escaped text comes out unchanged, and uses no variable."""
         found = expand(escaped(text), VALUES)
         assert (found.text, found.used, found.unset) == (text, {}, ())
         assert unescaped(escaped(text)) == text

@@ -1,4 +1,4 @@
-"""What values take from outside of all files."""
+"""External values: those that come from outside of all files."""
 
 import pytest
 from hypothesis import given
@@ -15,7 +15,7 @@ WORDS = st.lists(st.one_of(TEXTS, st.sampled_from(("${cmd:", "${keyring:", "}", 
 
 
 def asked(**value):
-    """What a file of ours wants, and what is wrong with it."""
+    """Return the external values that a file of ours needs, and its problems."""
     document = Document("/c.yaml", value, len)
     problems = Problems()
     native = read_native([document], Problems())
@@ -86,7 +86,7 @@ class WantedTests:
         "text", ["${cmd: }", "${cmd:'a}", "${cmd:''}", "${keyring:a}", "${keyring:/a}", "${keyring:a/}"]
     )
     def test_says_nothing(self, text):
-        """What names nothing is an error."""
+        """A reference that names nothing is an error."""
         names, problems = asked(**ALLOWED, servers={"s": {"command": "x", "env": {"T": text}}})
         assert (names, len(problems)) == ([], 1)
 
@@ -97,7 +97,7 @@ class WantedTests:
 
     @given(WORDS)
     def test_strangers(self, text):
-        """What is taken from a stranger's file asks for nothing, and means what it meant there."""
+        """A text of another owner's file asks for no external value, and keeps its meaning."""
         harmless = unasked(text)
         assert SOURCE.search(harmless) is None
         assert expand(harmless, {}, keep_unset=True).text == expand(text, {}, keep_unset=True).text
@@ -105,13 +105,13 @@ class WantedTests:
 
 class ExpandTests:
     def test_sources(self):
-        """What was asked for stands in its place, and is not looked at again."""
+        """A fetched value stands in its place, and is not expanded again."""
         found = expand("a${cmd:x y}b${keyring:s/n}", {"cmd:x y": "${HOME}", "keyring:s/n": "1", "HOME": "h"})
         assert (found.text, found.lacking) == ("a${HOME}b1", ())
         assert dict(found.used) == {"cmd:x y": "${HOME}", "keyring:s/n": "1"}
 
     def test_lacking(self):
-        """What was not is told."""
+        """A value that could not be fetched is named."""
         assert expand("a${cmd:x}", {}).lacking == ("cmd:x",)
         assert expand("a${cmd:x}", {}).text == "a"
         assert expand("a${cmd:x}", {}, keep_unset=True).text == "a${cmd:x}"

@@ -51,7 +51,7 @@ def place(value):
 class KindTests:
     @given(st.sampled_from(KEYS), samples)
     def test_editors_agree(self, key, value):
-        """What a file may say without a word from us, an editor does not underline."""
+        """A value that a file may have is not underlined by an editor."""
         problems = Problems()
         if isinstance(key.kind, schema.ServerList):
             return
@@ -86,7 +86,7 @@ class KindTests:
             fields.ListOf(fields.Flag()).read(place("x"), problems)
 
     def test_secrets(self):
-        """What may be a secret is not shown, whatever it is found in the place of."""
+        """A value that may be a secret is not shown, in whatever place it stands."""
         secret = Section("s", [Key("token", fields.Text(is_secret=True), ".")], is_secret=True)
         problems = Problems()
         secret.read(place({"hunter2": None, "token hunter2": 1, "tokenn": 1, "token": ["hunter2"]}), problems)
@@ -168,7 +168,7 @@ class DurationTests:
         "found", ["abc", "", "-1s", -1, True, [], float("nan"), float("inf"), 10**400, "9" * 5000]
     )
     def test_wrong(self, found):
-        """What is no sensible duration is an error that says what one looks like."""
+        """A malformed duration is an error with an example of a good one."""
         with pytest.raises(ConfigError, match="a duration such as 30s, 2m, 500ms or a number of seconds"):
             read(Duration(), found)
 

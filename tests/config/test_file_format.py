@@ -96,7 +96,9 @@ class GatewayTests:
         )
 
     def test_open_loopback(self):
-        """What older gateways let programs do is a key of its own section, and an overlay has the last word."""
+        """The rights of programs in older gateways are a key of a section of its own, and an overlay has the last
+        word.
+        """
         opened = "compat: {open_loopback_admin: true}\n"
         assert read("gateway: {}\n").gateway.open_loopback_admin is False
         assert read(opened).gateway.open_loopback_admin is True
@@ -162,7 +164,7 @@ class GatewayTests:
 
 
 class ConcurrencyTests:
-    """How many calls of a server are under way at once."""
+    """The number of calls of a server that are under way at once."""
 
     @pytest.mark.parametrize(
         ("said", "read"),
@@ -252,7 +254,7 @@ class ServerTests:
         )
 
     def test_interactive(self):
-        """Whether a server may ask something is said, or found out."""
+        """The right of a server to ask questions is configured, or found out."""
         assert entry("command: x\ninteractive: true").interactive is True
         assert entry("command: x\ninteractive: false").interactive is False
         assert entry("command: x\ninteractive: auto").interactive is None
@@ -378,7 +380,7 @@ class McpCtlTests:
     THEIRS = '{"gateway": {"http_port": 8765}, "servers": {"a__b": {"command": "/x", "env": ["A=1"]}}}'
 
     def wrong(self, text, file="/g/config.json"):
-        """What is wrong with a file."""
+        """Return the problems of a file."""
         problems = Problems()
         read_native([parse(text, file)], problems)
         return [str(each) for each in problems.errors]
@@ -429,5 +431,5 @@ class ProjectTests:
         assert list(native.servers) == [("shop", "x")]
 
     def test_wrong(self):
-        """What is no project is an error."""
+        """A malformed project is an error."""
         assert "projects[1]" in problem("projects: [shop, 5]")

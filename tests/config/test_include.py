@@ -32,7 +32,7 @@ class Shelf:
 
 class IncludeTests:
     def test_order(self):
-        """What is included comes first, so that a file outranks what it includes."""
+        """An included file comes first, so that the including file outranks it."""
         shelf = Shelf(a="include: [b, c]", b="include: d", c="{}", d="{}")
         assert shelf.all() == (["d", "b", "c", "a"], [])
 
@@ -78,7 +78,7 @@ class IncludeTests:
         assert "stands for more than 1000 files" in shelf.all()[1][0]
 
     def test_cannot_find(self):
-        """What cannot be looked for is an error."""
+        """A pattern that cannot be searched is an error."""
 
         def find(pattern, directory):
             raise ConfigError("/a.yaml: cannot be read")

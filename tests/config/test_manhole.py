@@ -1,4 +1,4 @@
-"""What a configuration says of the manhole, and of where secrets may come from."""
+"""The settings of the manhole, and of the places that secrets may come from."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from mcpgateway.config.read import parse
 
 
 def read(*texts):
-    """What files say together, and what is wrong with them."""
+    """Return the settings of several files together, and their problems."""
     problems = Problems()
     native = read_native([parse(text, f"/{at}.yaml") for at, text in enumerate(texts)], problems)
     return native, [str(each) for each in problems]
@@ -56,7 +56,7 @@ class ManholeTests:
         ],
     )
     def test_wrong(self, text, why):
-        """What is wrong is told with its place."""
+        """A problem is named with its place."""
         _, problems = read(text)
         assert len(problems) == 1
         assert why in problems[0]

@@ -179,7 +179,7 @@ class DirectoryTests:
 
 class MergeTests:
     def test_scopes(self):
-        """One definition in several scopes is one server; ours goes first, and says how it is shared."""
+        """One definition in several scopes is one server; ours goes first, and sets the scope of its children."""
         entries = (
             *client({"x": {"command": "y"}}, {"/p/a": {"x": {"type": "stdio", "command": ["y"]}}}),
             *native({"x": {"command": "y", "share": "session"}}),
@@ -214,14 +214,14 @@ class MergeTests:
         ],
     )
     def test_relative(self, server):
-        """What is relative to its project means another thing in another project."""
+        """A path relative to its project makes another server in another project."""
         assert served(client(projects={"/p/a": {"x": server}, "/p/b": {"x": server}})).keys() == {
             "x-a",
             "x-b",
         }
 
     def test_absolute_directory(self):
-        """What a directory that is the same everywhere makes of a project's entry is what it makes of everybody's."""
+        """An absolute directory makes of a project's entry the same server as of the user's."""
         server = {"command": "y", "args": ["."], "cwd": "/w"}
         assert served(client({"x": server}, {"/p/a": {"x": server}})).keys() == {"x"}
 
@@ -238,7 +238,7 @@ class MergeTests:
         }
 
     def test_switched_off_for_everybody(self):
-        """What everybody's entry switches off, and a project's does not, is there for the project alone."""
+        """A server that the user's entry switches off, and a project's does not, is served for the project alone."""
         off = {"command": "y", "disabled": True}
         found = served(client({"x": off}, {"/p/a": {"x": {"command": "y"}}}))
         assert {name: (each.enabled, each.project) for name, each in found.items()} == {

@@ -48,7 +48,7 @@ class SlugTests:
 
     @given(st.text())
     def test_always_fit(self, title):
-        """Whatever the title, its slug fits a URL and a file name."""
+        """The slug of any title fits a URL and a file name."""
         assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", slug(title))
 
 
@@ -140,11 +140,11 @@ class AssignTests:
 
 class PinTests:
     def test_outranks_everything(self):
-        """What a client's file leads to keeps its name against a configuration of ours, which is numbered."""
+        """A server that a client's file uses keeps its name, and one of our configuration is numbered."""
         assert assign([candidate("g", "x", rank=0), candidate("g", "y", pinned="g")]) == ("g-2", "g")
 
     def test_shared(self):
-        """Whoever is defined the same as a pinned server is that server."""
+        """An entry with the definition of a pinned server is that server."""
         found = assign([candidate("g", "x", pinned="g-shop"), candidate("g", "x", rank=2)])
         assert found == ("g-shop", "g-shop")
 

@@ -32,11 +32,11 @@ class OursTests:
         "words", ["npx mcpgateway", "mcpgateway --help", "mcpgateway serve", "mcpgateway tools list"]
     )
     def test_others(self, words: str) -> None:
-        """Other programs are not, nor are other commands of ours."""
+        """Other programs are no relays of ours, nor are our other commands."""
         assert server_of(tuple(words.split())) is None
         assert original_of(tuple(words.split())) is None
 
     def test_an_original(self) -> None:
-        """What stands behind ``--`` is the original, if there is one."""
+        """The words behind ``--`` are the original, if there is one."""
         assert original_of(tuple("mcpgateway connect a -- npx --view x".split())) == ("npx", "--view", "x")
         assert original_of(("mcpgateway",)) == ()

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration."""
+"""Problems of a configuration."""
 
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 from mcpgateway.errors import ConfigError
@@ -24,7 +24,7 @@ class ProblemTests:
 
 class ProblemsTests:
     def test_catch(self):
-        """What is raised elsewhere becomes a problem of the file it names."""
+        """An error that is raised elsewhere becomes a problem of the file that it names."""
         problems = Problems()
         problems.catch(ConfigError("/c.yaml: cannot be read"), "/c.yaml")
         problems.catch(Wrong(Problem(HERE, "'x'", "y")), hint="it is ignored", is_error=False)

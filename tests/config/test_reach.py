@@ -1,4 +1,4 @@
-"""How a server is reached, in every shape that is read."""
+"""The ways to reach a server, in every form that is read."""
 
 import json
 
@@ -52,7 +52,7 @@ class UrlTests:
         ],
     )
     def test_transport(self, keys, transport):
-        """How a URL is spoken with is said, or seen from its look."""
+        """The transport of a URL is configured, or seen from its form."""
         found = server(**keys)
         assert (found.reach.transport, found.command) == (transport, ())
 
@@ -140,7 +140,7 @@ class UrlTests:
 
     @pytest.mark.parametrize("value", ["a\nb", "a\rb", "a\0b", ["hunter2"]])
     def test_header_values(self, value):
-        """What would end a header is refused, and never shown."""
+        """A value that would end a header is refused, and never shown."""
         found = problem(url="http://h/", headers={"X-A": value})
         assert "servers.x.headers.X-A" in found
         assert "hunter2" not in found
@@ -269,7 +269,7 @@ class ContainerTests:
         ],
     )
     def test_left_alone(self, argv):
-        """Whatever is not certain is run as it is written."""
+        """A command that is not surely a container's is run as it is written."""
         found = server(command=argv)
         assert (found.reach, found.command) == (None, tuple(argv))
 
@@ -353,7 +353,7 @@ class RestTests:
         assert "servers.x.tools" in problem(rest_url="http://h/", tools=tools)
 
     def test_tools_of_others(self):
-        """What other clients mean by tools is no mistake."""
+        """Other clients' key ``tools`` is no mistake."""
         assert server(command="x", tools=["*"]).reach is None
 
 
@@ -465,7 +465,7 @@ class ShapeTests:
         assert (found["a"].env, found["a"].enabled, warnings) == ({**LOGIN, "A": "b"}, False, ())
 
     def test_editors(self):
-        """What an editor writes beside its servers is no mistake."""
+        """Keys that an editor writes beside its servers are no mistake."""
         found, warnings = whole(
             {
                 "$schema": "x",

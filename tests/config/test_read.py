@@ -81,7 +81,7 @@ class JsonTests:
 
     @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
     def test_no_number(self, number):
-        """What JSON does not have as a number is refused."""
+        """A number that JSON does not have is refused."""
         assert f"{number} is not a JSON number" in problem(f'{{"a": {number}}}')
 
     @pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000 + "1" + "}" * 200_000])
@@ -138,7 +138,7 @@ class YamlTests:
         }
 
     def test_written(self):
-        """How a number was written is kept, because 3.10 is a version and not 3.1."""
+        """The spelling of a number is kept, because 3.10 is a version and not 3.1."""
         assert parse("a: 3.10\nb: 0x10\nc: 1_000\nd: True", "/c.yaml").written == {
             ("a",): "3.10",
             ("b",): "0x10",
@@ -199,7 +199,7 @@ class YamlTests:
         ],
     )
     def test_refused(self, text, words):
-        """What cannot be plain configuration is refused in one line."""
+        """A document that is no plain configuration is refused in one line."""
         assert words in problem(text, "/c.yaml")
 
     def test_alias_bomb(self):
@@ -226,7 +226,7 @@ class PlaceTests:
         assert "'a'" not in str(place.at(0).wrong_secret("bread"))
 
     def test_absent(self):
-        """What is not there is nothing, however deep one asks."""
+        """An absent place is empty, at any depth."""
         root = parse('{"a": null}', "/c.json").root()
         assert root.at("b").at("c").at(0).value is None
         assert not root.has("a")
@@ -280,5 +280,5 @@ class FlawsTests:
         "text", ["token: *hunter2", "token: !hunter2 x", "token: !hunter2 {}", "a: &hunter2 'b\n"]
     )
     def test_secrets(self, text):
-        """What the parser stumbles over may be a part of a secret, and is not shown."""
+        """The text at which the parser fails may be part of a secret, and is not shown."""
         assert "hunter2" not in problem(text, "/c.yaml")

@@ -40,7 +40,7 @@ def filled(recipe: Recipe) -> Filling:
 
 
 def problems_of(name: str, entry: dict[str, Any]) -> list[str]:
-    """What a configuration would have to say about an entry."""
+    """Return the problems that a configuration with this entry has."""
     problems = Problems()
     document = Document("f", {"servers": {name: entry}}, lambda _: 1)
     place = document.root().at("servers").at(name)
@@ -82,7 +82,7 @@ class CatalogueTests:
 
 
 class FillingTests:
-    """What is said about a recipe."""
+    """The values of a recipe."""
 
     def test_a_value_that_is_missing(self) -> None:
         """A value that is needed is asked for by name, with what it is for."""
@@ -139,7 +139,7 @@ class FillingTests:
 
     @given(st.text(st.characters(blacklist_characters="\r\n\0", blacklist_categories=["Cs"]), max_size=50))
     def test_a_value_means_itself(self, text: str) -> None:
-        """Whatever a value holds, it names no variable: the server gets it as it is."""
+        """A value names no variable, whatever it holds: the server gets it unchanged."""
         recipe = Recipe("x", program=("run",), groups=(WordGroup(("{v}",)),), values=(Need("v"),))
         if not text or text.startswith("-") or expand(text, {}).unset == (text[2:-1],):
             return
@@ -228,5 +228,5 @@ class PackageTests:
         ],
     )
     def test_names(self, package: str, name: str) -> None:
-        """What only says that it is a server is left out of a name."""
+        """Words that only mean a server are left out of a name."""
         assert name_of(package) == name

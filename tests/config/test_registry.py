@@ -166,7 +166,7 @@ class PackageTests:
         ],
     )
     def test_what_a_runner_is_told(self, kind: str, words: str) -> None:
-        """How a package is run, its author knows best."""
+        """The arguments of the runner that a package's author gives are used."""
         told = [{"type": "positional", "value": word} for word in words.split()]
         made = entry(
             server(package(kind, "o/weather" if kind == "oci" else "weather", runtimeArguments=told))
@@ -215,7 +215,7 @@ class PackageTests:
         ],
     )
     def test_refused(self, found: dict[str, Any], says: str) -> None:
-        """What cannot be run, or is not as the schema says, is named."""
+        """A package that cannot be run, or is malformed, is named."""
         with pytest.raises(InvalidParams, match=says) as caught:
             entry(found)
         assert "npm or pypi" in caught.value.hint
@@ -225,7 +225,7 @@ class RemoteTests:
     """Servers that run elsewhere."""
 
     def test_url_and_headers(self) -> None:
-        """What is asked for in a URL is a value, what is secret in a header is a variable."""
+        """An input in a URL is a value, a secret in a header is a variable."""
         said = {
             "type": "streamable-http",
             "url": "https://{tenant}.example.com/mcp",
@@ -281,7 +281,7 @@ class AnythingTests:
 
     @given(st.lists(JSON, max_size=3), st.lists(JSON, max_size=3), st.lists(JSON, max_size=3))
     def test_any_description(self, arguments: Any, variables: Any, remotes: Any) -> None:
-        """Whatever stands in it, it is read or refused in words, and names no variable that it does not declare."""
+        """A description of any content is read or refused with a message, and uses no undeclared variable."""
         found = server(
             package(packageArguments=arguments, environmentVariables=variables),
             remotes=remotes,

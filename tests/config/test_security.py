@@ -16,7 +16,7 @@ LONG = "a key that is long enough"
 
 
 def settle(**said: Any) -> tuple[Security, Problems]:
-    """What a section comes to."""
+    """Return the settled section."""
     problems = Problems()
     sources = {"KEY": "a value of the environment", "SHORT": "abc", "EMPTY": ""}
     return settled(Security(**said), sources, WHERE, problems), problems
@@ -40,7 +40,7 @@ class KeyTests:
         ["${NOBODY}", "${EMPTY}", "", "  ", "sha256:", "sha256:abc", "sha256:" + "G" * 64, "schlüssel" * 3],
     )
     def test_refused(self, key: str) -> None:
-        """What would let in whoever knows a name, or nobody, or everybody, is an error, and shows no key."""
+        """A key that admits nobody or everybody is an error, and is not shown."""
         for said in ({"api_keys": (key,)}, {"project_tokens": {key: "shop"}}):
             _, problems = settle(enabled=True, **said)
             assert problems.errors
@@ -53,7 +53,7 @@ class KeyTests:
         assert "can be guessed" in problems.warnings[0]
 
     def test_switched_off(self) -> None:
-        """What is not switched on lets nobody in."""
+        """A section that is not enabled admits nobody."""
         found, problems = settle(api_keys=(LONG,), trusted_ips=("10.0.0.1",), project_tokens={LONG: "x"})
         assert (found.api_keys, found.trusted_ips, found.project_tokens) == ((), (), {})
         assert not problems
@@ -96,7 +96,7 @@ class IssuerTests:
         assert settle(oauth=oauth)[1].errors
 
     def test_taken(self) -> None:
-        """One on this machine needs no TLS."""
+        """An issuer on this machine needs no TLS."""
         for url in ("https://login.example/realm", "http://127.0.0.1:8080", "http://localhost:1"):
             assert not settle(oauth=Issuer(url, ("https://mcp.example",)))[1]
 

@@ -80,7 +80,7 @@ class Stove:
 
 
 class DeclaredOnceTests:
-    """One declaration is the field, its keys, what they take, and when a change counts."""
+    """The declaration of a setting is its field, its keys, their values, and the time when a change counts."""
 
     @pytest.mark.parametrize(
         ("written", "expected"),

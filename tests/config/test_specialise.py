@@ -66,7 +66,7 @@ class ValuesTests:
         assert specialise(found, spec(profiles=("one",), B="b")).command == ("c", "<b>")
 
     def test_not_handed_on(self):
-        """What a workspace's .env says reaches a server only where its entry asks for it."""
+        """A variable of a workspace's .env reaches a server only where its entry asks for it."""
         found = specialise(blueprint(env={"A": "${A}"}), spec(A="a", B="hunter2"))
         assert found.env["A"] == "a"
         assert "B" not in found.env
@@ -81,7 +81,7 @@ class ValuesTests:
 
     @pytest.mark.parametrize("share", ["workspace", "credential", "isolated"])
     def test_missing_until_then(self, share):
-        """What only a workspace can say is not missed before, and is then."""
+        """A variable that only a workspace can have is missing in a workspace without it, and not before."""
         found = blueprint(share=share, env={"A": "${A:?say it}", "B": "${B}"}, args=["${C}"])
         with pytest.raises(ConfigError, match="A: say it"):
             specialise(found, spec())
@@ -89,7 +89,7 @@ class ValuesTests:
 
     @pytest.mark.parametrize("share", ["workspace", "credential", "isolated"])
     def test_demanded_where_there_is_no_workspace(self, share):
-        """What may be missing before it is known who asks is missed when nobody's workspace has it."""
+        """A variable that a workspace may have is missing where there is no workspace."""
         with pytest.raises(ConfigError, match="A: say it"):
             specialise(blueprint(share=share, args=["${A:?say it}"]), spec(""))
 
@@ -101,7 +101,7 @@ class ValuesTests:
 
 
 class HandedOnTests:
-    """What a child is given though its entry does not name it: all four levels, in their order."""
+    """The variables that a child gets although its entry does not name them: all four levels, in their order."""
 
     FULL = {"env_policy": "full"}
     PROFILES = {"one": {"env": {"LEVEL": "profile", "OF": "${LEVEL}"}}}
@@ -145,7 +145,7 @@ class HandedOnTests:
         "name", ["PATH", "NODE_OPTIONS", "LD_PRELOAD", "HOME", "HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE"]
     )
     def test_what_a_directory_has_no_say_in(self, name):
-        """What runs, and whom it talks to, is not for a directory to decide, nor for a profile that quotes it."""
+        """A directory does not decide which program runs and whom it reaches, nor does a profile that quotes it."""
         profiles = {"one": {"env": {name: "${TOOL:-own}"}}}
         evil = specialise(blueprint(share="workspace", **self.FULL), spec(**{name: "evil"})).env
         assert evil.get(name) == LOGIN.get(name)
@@ -206,7 +206,7 @@ class PlaceTests:
         assert (found.projects, found.default_project) == ((Project("p", "/p"),), "p")
 
     def test_told_later(self):
-        """What each call has values of its own for is left to the calls, all else is filled in."""
+        """Values that each call has are left to the calls, all others are filled in."""
         found = blueprint(inject_args={"a": "${workspace}/x", "b": "${T:-t}", "c": "${cwd}"})
         wanted = {"a": "${workspace}/x", "b": "t", "c": "${cwd}"}
         assert specialise(found, spec("/w/a")).inject == wanted
@@ -223,7 +223,7 @@ class PlaceTests:
         ],
     )
     def test_what_runs(self, entry):
-        """What runs, and where it is, is not for a directory to decide that somebody has checked out."""
+        """A checked out directory does not decide which program runs, and where."""
         found = blueprint(share="workspace", **entry)
         assert specialise(found, spec("/w/a")).workspace == "/w/a"
         with pytest.raises(ConfigError, match=r"/w/a/\.env, which must not decide"):

@@ -1,4 +1,4 @@
-"""What is said of views, and of the shield."""
+"""The settings of views and of the shield."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def server(line):
 
 
 class ViewTests:
-    """What views list."""
+    """The entries that views list."""
 
     def test_nothing_said(self):
         """Without a word, ``/mcp`` lists a few tools, whole and of all servers."""
@@ -110,7 +110,7 @@ class ViewTests:
         ],
     )
     def test_wrong(self, line):
-        """What is wrong is told with its place."""
+        """A problem of the section is named with its place."""
         (problem,) = read(f"gateway:\n  {line}\n")[2]
         assert problem.startswith(f"/g/0.yaml, line 2: gateway.{line.partition(':')[0]}")
 
@@ -122,14 +122,14 @@ class ViewTests:
         assert server(line).prefix == prefix
 
     def test_of_servers(self):
-        """What a server says of itself is read."""
+        """The view settings of a server are read."""
         assert server("expose_tools: false").expose_tools is False
         assert server("pinned: [a, b]").pinned == ("a", "b")
         assert server("pinned: a").pinned == ("a",)
 
 
 class ShieldTests:
-    """How much of an answer is shown."""
+    """The part of an answer that is shown."""
 
     def test_all(self):
         """Every key is read, and has an effect."""
@@ -179,6 +179,6 @@ class ShieldTests:
         ],
     )
     def test_wrong(self, line, place):
-        """What is wrong is told with its place."""
+        """A problem of the shield is named with its place."""
         (problem,) = read(f"servers:\n  x:\n    command: y\n    {line}\n")[2]
         assert problem.startswith(f"/g/0.yaml, line 4: {place}: ")

@@ -99,7 +99,7 @@ class RoundTripTests:
     )
     @given(configurations())
     def test_written_and_read(self, drawn):
-        """What is written as a file, in either language, is read as what it was; and an editor has nothing to say."""
+        """A written configuration is read as what it was, in either language, and valid for an editor."""
         gateway, servers = drawn
         if gateway.allow_remote is False:
             assert gateway.bind_address in ("127.0.0.1", "::1", "127.0.0.9")
@@ -125,7 +125,7 @@ class FullTests:
         assert list(SCHEMA.iter_errors(FULL_VALUE)) == []
 
     def test_every_token_of_json(self):
-        """Whatever single token is broken, it is accepted, or refused with file and line; never anything else."""
+        """A configuration with any broken token is accepted, or refused with file and line."""
         accepted = refused = 0
         for token, text in islice(mutants(FULL_JSON, OTHERS), None, None, STRIDE):
             found, problems = check_located(text, "/g/config.json", token)

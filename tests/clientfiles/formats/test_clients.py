@@ -1,4 +1,4 @@
-"""What each client's file lists, and what stands there in its place."""
+"""The entries of each client's file, and the entries that replace them."""
 
 import json
 import os
@@ -32,7 +32,7 @@ from tests.support.client_files import (
 
 
 def listed(client, entry, table=None, base=BASE, project=""):
-    """What a client's file lists that holds one entry."""
+    """Return the listed entries of a client's file with one entry."""
     dialect = DIALECTS[client]
     value = entry
     for step in (*(table or next(iter(dialect.tables))), "x")[::-1]:
@@ -46,13 +46,13 @@ class SampleTests:
 
     @pytest.mark.parametrize("name", NAMES)
     def test_its_programs(self, name):
-        """What could be adopted is found; what is remote, switched off or odd is not among it."""
+        """Programs that could be enrolled are found, without remote, disabled and odd entries."""
         assert [each.title for each in programs_in(name, text_of(name))] == PROGRAMS[name]
 
     @pytest.mark.parametrize("by_command", [False, True])
     @pytest.mark.parametrize("name", NAMES)
     def test_ours_is_known_again(self, name, by_command):
-        """What stands in the place of a program is listed as ours, at the same road, with the right name."""
+        """The entry in the place of a program is listed as enrolled, at the same key path, with the right name."""
         text = text_of(name)
         before = listed_in(name, text)
         after, _ = replace(text, name, wishes_for(name, text, by_command=by_command))
@@ -90,7 +90,7 @@ class SampleTests:
 
 
 class KindTests:
-    """What an entry is to the gateway."""
+    """The kind of an entry."""
 
     @pytest.mark.parametrize(
         ("entry", "kind"),
@@ -120,7 +120,7 @@ class KindTests:
         ],
     )
     def test_kinds(self, entry, kind):
-        """What can be adopted is told from what is left alone, and what is not understood says why."""
+        """Entries that can be enrolled are told from those that are left alone, and an odd one has a reason."""
         found = listed("cursor", entry)
         assert found.kind is kind
         assert bool(found.why) == (kind is EntryKind.UNUSABLE)
@@ -189,12 +189,12 @@ class KindTests:
 
 
 class VariableTests:
-    """What reaches a server of the variables in an entry."""
+    """The variables in an entry, as its server gets them."""
 
     VALUES = MappingProxyType({"HOME": "/u", "TOKEN": "t", "EMPTY": ""})
 
     def run(self, client, text):
-        """What a text becomes, as an argument, a variable and a command; None where the entry is left alone."""
+        """Return a text as an argument, a variable and a command; None where the entry is left alone."""
         words = DIALECTS[client].tables[next(iter(DIALECTS[client].tables))].words
         entry = {**words.command_of([text, text]), words.env: {"A": text}}
         found = listed(client, entry)
@@ -319,7 +319,7 @@ class DirectoryTests:
 
     @pytest.mark.parametrize("cwd", ["w", "./w", "..", "${NOT}/w"])
     def test_relative(self, cwd):
-        """What is relative is so to a project, and is not known where there is none."""
+        """A relative directory is relative to a project, and unknown where there is none."""
         entry = {"command": "x", "cwd": cwd}
         found = listed("codex", entry)
         assert (found.kind, found.program) == (EntryKind.UNUSABLE, None)
@@ -333,7 +333,7 @@ class DirectoryTests:
 
     @pytest.mark.parametrize("cwd", ["/w", "~/w", "$HOME/w", "${HOME}"])
     def test_absolute(self, cwd):
-        """What is the same everywhere is taken."""
+        """An absolute directory is used."""
         assert listed("gemini", {"command": "x", "cwd": cwd}).kind is EntryKind.PROGRAM
 
 
@@ -391,7 +391,7 @@ class UrlTests:
 
 
 class InPlaceTests:
-    """What stands in the place of a program."""
+    """The entry in the place of a program."""
 
     URL = "http://localhost:9100/x/mcp"
 
@@ -544,7 +544,7 @@ class InPlaceTests:
 
     @pytest.mark.parametrize("client", sorted(set(DIALECTS) - {"claude-desktop", "junie", "amazon-q"}))
     def test_a_new_entry(self, client):
-        """One entry for all servers is ours in every client."""
+        """An entry for all servers is known as ours in every client."""
         dialect = DIALECTS[client]
         new = dialect.fresh("mcpgateway")
         found = listed(client, dialect.by_url(new, "http://localhost:9100/mcp"))
@@ -574,7 +574,7 @@ class InPlaceTests:
         assert dialect.by_url(found, self.URL, helper=True)["headersHelper"] == "mine"
 
     def test_the_helper_writes_json(self):
-        """What Claude Code runs prints the headers as JSON, whatever the directory is called."""
+        """The program for Claude Code prints the headers as JSON, for a directory of any name."""
         helper = DIALECTS["claude-code"].tables["mcpServers",].helper["headersHelper"]
         with tempfile.TemporaryDirectory(suffix=' "a\\b') as directory:
             program = (
@@ -592,13 +592,13 @@ class InPlaceTests:
             assert int(said["X-Client-Pid"]) > 1
 
     def test_a_value_that_is_no_mapping(self):
-        """What is not understood can still give way, if somebody asks for that."""
+        """An entry that is not understood can still be replaced, if somebody asks for that."""
         odd = ClientEntry("x", ("mcpServers", "x"), None, EntryKind.UNUSABLE)
         assert DIALECTS["cursor"].by_url(odd, self.URL) == {"url": self.URL}
 
 
 class FormTests:
-    """What a file is written in."""
+    """The syntax of a file."""
 
     @pytest.mark.parametrize(
         ("file", "text", "form"),

@@ -39,7 +39,7 @@ def rewritten(name, text, *, by_command=False):
 
 
 def given_back(name, text, replaced, base=BASE):
-    """What giving back comes to."""
+    """Return the restored text."""
     return give_back(text, name, dialect_of(name), base, replaced)
 
 
@@ -55,7 +55,7 @@ class SampleTests:
     @pytest.mark.parametrize("look", LOOKS)
     @pytest.mark.parametrize("name", NAMES)
     def test_there_and_back(self, name, look, by_command):
-        """What gave way comes back byte for byte, by what was noted of the text and by value."""
+        """A replaced entry is restored byte for byte, from the recorded text and by its value."""
         text = LOOKS[look](text_of(name))
         after, replaced = rewritten(name, text, by_command=by_command)
         assert after != text
@@ -145,7 +145,7 @@ class SampleTests:
 
     @pytest.mark.parametrize("name", NAMES)
     def test_entries_that_go(self, name):
-        """One entry takes the place of all, and all come back for it, with their own text."""
+        """An entry for all takes the place of every entry, and all are restored with their own text."""
         text = text_of(name)
         dialect = dialect_of(name)
         programs = programs_in(name, text)
@@ -182,13 +182,13 @@ def edited(name, text, change):
 
 
 class GiveBackTests:
-    """What is given back."""
+    """The text after entries were restored."""
 
     NAME = "cursor/mcp.json"
     TEXT = '{"mcpServers": {"a": {"command": "x", "env": {"A": "b"}, "timeout": 5}}}\n'
 
     def changed(self, change, *, by_command=False):
-        """What comes back after a change of ours."""
+        """Return the restored text after a change of our entry."""
         after, replaced = rewritten(self.NAME, self.TEXT, by_command=by_command)
         made = given_back(self.NAME, edited(self.NAME, after, change), replaced)
         return json.loads(made.text)["mcpServers"], made
@@ -214,7 +214,7 @@ class GiveBackTests:
         ],
     )
     def test_carried_over(self, change, entry):
-        """What the user changed in our entry comes along; where it led does not."""
+        """Changes that the user has made in our entry are carried over; its target is not."""
         assert self.changed(change)[0] == {"a": entry}
 
     @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ class GiveBackTests:
         assert made == {"mcpServers": {"c": {"command": "x"}, "b": {"command": "y"}}}
 
     def test_an_entry_that_was_not_there(self):
-        """What was added goes, unless the user has made it into something else."""
+        """An added entry is removed, unless the user has made it into something else."""
         text = '{\n  "other": 1\n}\n'
         key_path = ("mcpServers", "mcpgateway")
         after, replaced = replace(text, self.NAME, [(key_path, {"url": "http://localhost:9100/mcp"})])
@@ -278,7 +278,7 @@ class GiveBackTests:
         assert (made.text, made.modified) == (mine, ("mcpgateway",))
 
     def test_written_again(self):
-        """What went is not put back over what the user has written in its place."""
+        """A removed entry is not restored over what the user has written in its place."""
         after, replaced = replace(self.TEXT, self.NAME, [(("mcpServers", "a"), None)])
         assert given_back(self.NAME, after, replaced).text == self.TEXT
         mine = edited(self.NAME, after, Put(("mcpServers", "a"), {"command": "mine"}))
@@ -317,7 +317,7 @@ class GiveBackTests:
         ],
     )
     def test_refused(self, name, text, why):
-        """What cannot be changed alone is refused by the name of its file, and nothing is damaged."""
+        """An entry that cannot be changed alone is refused with the name of its file, and nothing is damaged."""
         key_path = (next(iter(dialect_of(name).tables))[0], "a")
         with pytest.raises(ConfigError, match=f"{name}.*{why}"):
             replace(text, name, [(key_path, {"url": "http://localhost:9100/a/mcp"})])
@@ -440,11 +440,11 @@ def draw_look(draw, text):
 
 
 class PropertyTests:
-    """What holds for any file."""
+    """Properties of any file."""
 
     @given(json_files() | toml_files(is_apart=False) | yaml_files(), st.booleans())
     def test_there_and_back(self, file, by_command):
-        """What gave way comes back byte for byte, by what was noted and by value."""
+        """A replaced entry of any file is restored byte for byte, from the record and by its value."""
         name, text = file
         after, replaced = rewritten(name, text, by_command=by_command)
         assert reverse(after, splices(text, after)) == text
@@ -452,7 +452,7 @@ class PropertyTests:
 
     @given(json_files() | toml_files(is_apart=True) | yaml_files(), changes, st.data())
     def test_with_another_writer(self, file, kind, data):
-        """What somebody else changes meanwhile is in the text that is given back, and so is what gave way."""
+        """Another writer's changes are in the restored text, and so are the replaced entries."""
         name, text = file
         after, replaced = rewritten(name, text)
         every = [each.key_path for each in listed_in(name, after)]
@@ -471,7 +471,7 @@ class PropertyTests:
     @given(st.text('ab\n{}"é', max_size=80), st.text('ab\n{}"é', max_size=80))
     @settings(deadline=None)
     def test_splices(self, before, after):
-        """What was noted of two texts makes one of the other, whatever they are."""
+        """The splices of two texts make one of the other, for any texts."""
         assert reverse(after, splices(before, after)) == before
 
     @given(st.lists(st.tuples(st.integers(0, 4000), st.text("ab\n", max_size=60)), max_size=5))
@@ -488,7 +488,7 @@ class PropertyTests:
 
 
 def with_table(name, value):
-    """What a text holds, where a table without entries may be there or not."""
+    """Return the value of a text, in which a table without entries may be there or not."""
     key = next(iter(dialect_of(name).tables))[0]
     return {**value, key: value.get(key, {})}
 

@@ -47,7 +47,7 @@ class ReadTests:
         ],
     )
     def test_other_spellings(self, said: dict[str, Any], expected: Patch) -> None:
-        """What its first release called them, and the positive word."""
+        """The key names of the first release are understood, and ``enabled``."""
         assert read_patch(said) == expected
 
     @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ class ReadTests:
         ],
     )
     def test_refused(self, said: dict[str, Any]) -> None:
-        """What is no change, contradicts itself, or would end a line, is refused."""
+        """A request without a change, with a contradiction, or with a line break is refused."""
         with pytest.raises(InvalidParams):
             read_patch(said)
 
     @given(st.dictionaries(st.sampled_from(["disabled", "add_env", "remove_env", "headers", "x"]), JSON))
     def test_anything(self, said: dict[str, Any]) -> None:
-        """Whatever is said, it is read or refused as the caller's mistake."""
+        """A request of any form is read, or refused as the caller's mistake."""
         try:
             read_patch(said)
         except InvalidParams:
@@ -94,7 +94,7 @@ class ReadTests:
 
 
 class EditsTests:
-    """What it comes to."""
+    """The edits that a request becomes."""
 
     def test_the_name_comes_last(self) -> None:
         """All is changed under the old name, which changes then."""
@@ -113,7 +113,7 @@ class EditsTests:
         assert patch.edits("s", {"env": ["B=2", "C=3"]})[-1] == Put(("s", "env"), ["C=3", "A=1"])
 
     def test_nothing(self) -> None:
-        """What is so already comes to nothing."""
+        """A change that is in force already becomes no edit."""
         assert Patch(False, {"A": "1"}, ("B",), {}, (), "s").edits("s", {"env": {"A": "1"}}) == ()
 
     def test_what_is_powerful(self) -> None:
@@ -177,7 +177,7 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def expected(entry: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
-    """What an entry means after a change, worked out on plain mappings."""
+    """Return the meaning of an entry after a change, worked out on plain mappings."""
     made: dict[str, Any] = json.loads(json.dumps(entry))
     if isinstance(made.get("env"), list):
         made["env"] = dict(each.split("=", 1) for each in made["env"])
@@ -203,13 +203,13 @@ def as_meant(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 class FileTests:
-    """What it comes to in a file."""
+    """The text of a file after a request."""
 
     @given(
         ENTRIES, bodies(), st.sampled_from(["block.yaml", "flow.yaml", "list.yaml", "f.json", "list.json"])
     )
     def test_the_rest_stays(self, entry: dict[str, Any], body: dict[str, Any], file: str) -> None:
-        """Whatever an entry holds and whatever of it is changed, the file means just that, and the rest stays."""
+        """The file means the change for any entry and any request, and the rest of it stays."""
         text = written(entry, file)
         edits = read_patch(body).edits("s", entry)
         made = text
@@ -270,6 +270,6 @@ class KeyTests:
         "key", ["", ".", "env.", "lazy.", "lazy.x", "nothing", "args.0", "command.x", "name"]
     )
     def test_none(self, key: str) -> None:
-        """What is no key of a server is said to be none."""
+        """A key that no server has is refused as unknown."""
         with pytest.raises(InvalidParams):
             key_path_of(key)

@@ -1,4 +1,4 @@
-"""What it takes to alter an entry."""
+"""The edits that alter the values of an entry."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SwitchTests:
         ],
     )
     def test_every_spelling(self, entry: dict[str, Any], *, on: bool) -> None:
-        """Whatever words an entry uses, it is on or off afterwards, and untouched where it was so already."""
+        """An entry of any spelling is on or off afterwards, and untouched where it was so already."""
         edits = switched("s", entry, on=on)
         assert is_on(after(entry, edits)) is on
         assert bool(edits) is (is_on(entry) is not on)
@@ -64,7 +64,7 @@ class ValuesTests:
 
     @given(VALUES, VALUES, st.sampled_from(["env", "environment"]), st.sampled_from([list, dict]))
     def test_added(self, held: dict[str, str], new: dict[str, str], key: str, form: type) -> None:
-        """What is added is there afterwards, beside all that was there; nothing is written twice."""
+        """An added value stands beside the values before it; nothing is written twice."""
         entry: dict[str, Any] = {key: [f"{a}={b}" for a, b in held.items()] if form is list else held}
         edits = added("s", entry, ENV, new)
         made = after(entry, edits)
@@ -73,7 +73,7 @@ class ValuesTests:
 
     @given(VALUES, st.lists(NAMES), st.sampled_from(["env", "environment"]), st.sampled_from([list, dict]))
     def test_taken(self, held: dict[str, str], gone: list[str], key: str, form: type) -> None:
-        """What is taken away is not there afterwards, and all else is."""
+        """A removed value is gone, and all others stay."""
         entry: dict[str, Any] = {key: [f"{a}={b}" for a, b in held.items()] if form is list else held}
         made = after(entry, taken("s", entry, ENV, gone))
         assert variables(made) == {name: value for name, value in held.items() if name not in gone}

@@ -15,7 +15,7 @@ A, B = '"a"', '"b"'
 
 
 class ReadTests:
-    """What headers say."""
+    """The headers of a condition."""
 
     @pytest.mark.parametrize(
         ("header", "expected"),
@@ -34,7 +34,7 @@ class ReadTests:
 
     @pytest.mark.parametrize("header", ["a", '"a', '"a" "b"', "", "**", '"a",', '"' + "a" * 5000 + '"'])
     def test_nonsense(self, header: str) -> None:
-        """What is no list of tags is refused, and not taken for a condition that holds."""
+        """A header that is no list of tags is refused, and not taken for a condition that holds."""
         with pytest.raises(InvalidParams):
             read_condition(header, None)
 
@@ -46,13 +46,13 @@ class ReadTests:
 
     @given(st.text())
     def test_anything(self, header: str) -> None:
-        """Whatever a header says, it is read or refused as the caller's mistake."""
+        """A header of any text is read, or refused as the caller's mistake."""
         with suppress(InvalidParams):
             read_condition(header, None)
 
 
 class CheckTests:
-    """Whether it holds."""
+    """The check of a condition."""
 
     @pytest.mark.parametrize(
         ("condition", "tag"), [(EditCondition(), A), (EditCondition(), None), (read_condition("*", None), A)]

@@ -208,7 +208,7 @@ class JsonTests:
 
 
 class ChangeTests:
-    """What a change means."""
+    """The meaning of a change."""
 
     @pytest.mark.parametrize(
         ("change", "why"),
@@ -222,7 +222,7 @@ class ChangeTests:
         ],
     )
     def test_refused(self, change, why):
-        """What is not there cannot be changed, and no name is taken twice."""
+        """A missing key cannot be changed, and no name is taken twice."""
         with pytest.raises(ConfigError, match=why):
             edit('{"a": {}, "b": 1}', "f.json", change)
 
@@ -246,7 +246,7 @@ class ChangeTests:
         assert rooted(Remove(("n", "env", "A")), ("servers", "N")) == Remove(("servers", "N", "env", "A"))
 
     def test_same(self):
-        """One is not true, and the order of keys says nothing."""
+        """The number one differs from true, and the order of keys does not count."""
         assert same({"a": 1, "b": [True]}, {"b": [True], "a": 1})
         assert not same({"a": 1}, {"a": True})
         assert not same([1], [1, 2])
@@ -316,7 +316,7 @@ def as_yaml(value, column=0):
 
 
 class PropertyTests:
-    """What holds for any text and any change."""
+    """Properties of any text and any change."""
 
     @given(changes())
     def test_yaml(self, drawn):

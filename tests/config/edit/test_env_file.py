@@ -17,7 +17,7 @@ VALUES = st.dictionaries(NAMES, TEXTS)
 
 @st.composite
 def lines(draw):
-    """One line that people write, and that refers to nothing."""
+    """Draw a line that people write, without a reference."""
     kinds = (
         "# a comment",
         "",
@@ -34,7 +34,7 @@ def lines(draw):
 class WrittenTests:
     @given(NAMES, TEXTS)
     def test_round_trip(self, name, value):
-        """Whatever the value, our own reader has it back."""
+        """Any written value is read back unchanged."""
         assert parse_dotenv(written(name, value), FILE) == {name: value}
 
     @given(VALUES)
@@ -58,7 +58,7 @@ class UpdatedTests:
         assert updated(after, FILE, values) == after
 
     def test_places(self):
-        """What is there keeps its place; what is new stands at the end, sorted, below its note."""
+        """Present variables keep their places; new ones stand at the end, sorted, below their note."""
         before = "# mine\nB=1\n\nX=${B}\nB=2 # again"
         after = updated(before, FILE, {"B": "3", "Z": "z", "C": "c"}, {"Z": "watch out", "B": "not again"})
         assert after == '# mine\nB="3"\n\nX=${B}\nB="3" # again\nC="c"\n# watch out\nZ="z"\n'

@@ -1,4 +1,4 @@
-"""What may not be set from outside of the user's own files."""
+"""Settings that only the user's own files may have."""
 
 import pytest
 
@@ -46,7 +46,7 @@ class PermitTests:
 
 
 class MaskTests:
-    """What stands in the place of a secret."""
+    """The mask in the place of a secret."""
 
     @pytest.mark.parametrize(
         ("change", "keys"),

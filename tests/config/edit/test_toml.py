@@ -129,7 +129,7 @@ class TomlTests:
         assert lines_changed(TEXT, made(TEXT, change)) == lines
 
     def test_a_table_all_over_the_file(self):
-        """What stands apart from the rest of its table goes with it."""
+        """Keys that stand apart from the rest of their table are removed with it."""
         after = made(TEXT, Put(("servers", "a"), {"url": "u"}))
         assert "servers.a." not in after
         after = made(TEXT, Remove(("servers", "a")))

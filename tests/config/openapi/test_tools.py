@@ -36,7 +36,7 @@ def tool(operation: Json, path: str = "/x", method: str = "get", **more: Any) ->
 
 
 def parameter(name: str, where: str = "query", **more: Any) -> Json:
-    """One parameter."""
+    """Return a parameter of an operation."""
     return {"name": name, "in": where, "schema": {"type": "string"}, **more}
 
 
@@ -75,7 +75,7 @@ class DocumentTests:
 
     @pytest.mark.parametrize("text", ["{}", '{"openapi": 3}', '{"openapi": "2.0"}'])
     def test_something_else(self, text: str) -> None:
-        """What is no OpenAPI 3 document is refused."""
+        """A document other than OpenAPI 3 is refused."""
         with pytest.raises(ConfigError, match=r"d\.json: is no OpenAPI 3 description"):
             read_openapi(text, "d.json")
 
@@ -116,7 +116,7 @@ class DocumentTests:
 
     @given(CONTENT)
     def test_any_content(self, content: Any) -> None:
-        """Whatever is in a description, it is read or refused in words."""
+        """A description of any content is read, or refused with a message."""
         text = json.dumps({"openapi": "3.1.0", "paths": {"/x": content, "/y": {"post": content}}})
         try:
             found = read_openapi(text, "d.json")
@@ -127,7 +127,7 @@ class DocumentTests:
 
 
 class NameTests:
-    """What tools and arguments are called."""
+    """Names of tools and arguments."""
 
     @pytest.mark.parametrize(
         ("wished", "name"),
@@ -195,7 +195,7 @@ class ChoiceTests:
         ],
     )
     def test_choice(self, wanted: Operations, names: str) -> None:
-        """Those that every list has, and nothing that is left out."""
+        """Operations in every chosen list become tools, and none that is left out."""
 
         def operation(name: str, *tags: str) -> Json:
             return {"operationId": name, "tags": list(tags)}
@@ -350,7 +350,7 @@ class FormTests:
 
 
 class ElsewhereTests:
-    """What else is said of an operation."""
+    """Further members of an operation."""
 
     def test_its_own_server(self) -> None:
         """An operation, or its path, may be at a server of its own."""
@@ -400,7 +400,7 @@ def answers(schema: Any, status: str = "200", kind: str = "application/json") ->
 
 
 class AnswerTests:
-    """What an operation answers."""
+    """The answers of an operation."""
 
     def test_output(self) -> None:
         """An object is the output of its tool: its members and their types, of which none has to be there."""
@@ -437,7 +437,7 @@ class AnswerTests:
         ],
     )
     def test_no_output(self, operation: Json) -> None:
-        """What is no object, not JSON, or too much, is none."""
+        """An answer that is no object, no JSON, or too long has no output schema."""
         assert tool(operation).output is None
 
     def test_large_documents(self) -> None:
@@ -455,7 +455,7 @@ class AnswerTests:
 
 
 class BodyTests:
-    """What is sent as a body."""
+    """The body of a request."""
 
     def test_properties(self) -> None:
         """The properties of an object are arguments; what only the service sets is not asked for."""
@@ -533,7 +533,7 @@ class SchemaTests:
         assert self.inlined({"$ref": "#/a"}, a={"$ref": "#/a"}) == {}
 
     def test_bounds(self) -> None:
-        """What is too deep, or too much, may be anything."""
+        """A schema that is too deep or too long allows anything."""
         deep: Json = {}
         for _ in range(3 * DEPTH_LIMIT):
             deep = {"items": deep}
@@ -576,7 +576,7 @@ class SchemaTests:
         }
 
     def test_old_words(self) -> None:
-        """What OpenAPI 3.0 says otherwise is said as JSON Schema does."""
+        """Words of OpenAPI 3.0 are translated into those of JSON Schema."""
         old = {"type": "integer", "nullable": True, "minimum": 1, "exclusiveMinimum": True, "maximum": 9}
         old |= {"exclusiveMaximum": False, "enum": [2]}
         assert self.inlined(old, is_old=True) == {
