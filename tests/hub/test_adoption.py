@@ -39,7 +39,7 @@ class SameTests:
     """Servers that did not change."""
 
     def test_they_go_on(self):
-        """Their sessions, children and calls are left alone when another comes, changes or goes."""
+        """The sessions, children and calls of a server are left alone when another comes, changes or goes."""
         gateway = MemoryGateway()
         client = gateway.session()
         child = gateway.child
@@ -74,7 +74,7 @@ class RemovedTests:
 
     @pytest.mark.parametrize("name", ["shared", "own"])
     def test_a_session(self, name):
-        """Its calls are answered, its child is stopped, and its endpoint is unknown."""
+        """The calls of a removed server are answered, its child is stopped, and its endpoint is unknown."""
         gateway = MemoryGateway()
         client = gateway.session(name)
         child = gateway.child

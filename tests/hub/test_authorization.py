@@ -212,7 +212,9 @@ class ToolTests:
         assert limited.called() == []
 
     def test_read_only(self, era: str) -> None:
-        """Only tools whose server says that they change nothing; before it has said so, none."""
+        """A token that only reads uses tools whose server says that they change nothing; before it has said
+        so, none.
+        """
         limited = Limited(read_only=True)
         client = limited.client("/m/mcp", era)
         assert refused(limited.ask(client, "tools/call", name="put", arguments={}))
@@ -264,7 +266,7 @@ class RevokedTests:
 
     @pytest.mark.parametrize("path", ["/m/mcp", "/mcp/full"])
     def test_nothing_more(self, path: str) -> None:
-        """Its bearer is refused, and what it has begun may use nothing more."""
+        """The bearer of a revoked token is refused, and its open sessions may use nothing more."""
         limited = Limited()
         client = limited.client(path, "legacy") if path != "/m/mcp" else limited.client(path)
         limited.stage.gateway.bearers.admit_agents([])
@@ -287,7 +289,7 @@ class LegacySseTests:
     """The transport of 2024-11-05 has no road of its own."""
 
     def test_other_server(self) -> None:
-        """Its handshake is refused, and starts nothing; a server that the token is for is reached."""
+        """The handshake with a server that the token is not for is refused, and starts nothing; others are reached."""
         limited = Limited(servers=("old",))
         for name, is_there in (("secret", False), ("old", True)):
             ears = limited.client(f"/{name}/sse")

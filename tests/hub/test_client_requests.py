@@ -268,7 +268,7 @@ class CrowdedTests:
         assert len(answers(child)) == 1
 
     def test_a_taken_back_question(self, gateway: MemoryGateway) -> None:
-        """That a question was taken back gives way like other news, and its server is told nothing more."""
+        """The news that a question was taken back gives way like other news, and its server is told nothing more."""
         client, child = connected(gateway)
         ears = gateway.listen(client)
         ask(child)
@@ -313,7 +313,9 @@ class EndTests:
         assert len(gateway.dispatcher.questions) == 1
 
     def test_the_child_goes(self, gateway: MemoryGateway) -> None:
-        """Its client is told, on the stream it was asked on; what it had not heard yet it never hears."""
+        """The client of a child that goes is told, on the stream it was asked on; a question it had not heard
+        it never hears.
+        """
         (one, child), (two, other) = connected(gateway), connected(gateway)
         ears = gateway.listen(one)
         for each in (child, other):

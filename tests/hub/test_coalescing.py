@@ -112,7 +112,7 @@ class TogetherTests:
 
 
 class LeavingTests:
-    """Those who do not wait for the answer."""
+    """Clients that do not wait for the answer."""
 
     def test_a_follower(self, skies: Skies) -> None:
         """A follower takes nobody with it."""

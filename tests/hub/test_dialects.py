@@ -71,7 +71,7 @@ class WriterTests:
 
     @pytest.mark.parametrize("writer", WRITERS)
     def test_it_is_read_as_before(self, tmp_path: Path, form: str, writer: str) -> None:
-        """Its servers are what they were, in force and after the next start."""
+        """The servers of such a file are what they were, in force and after the next start."""
         managed = managed_in(tmp_path / "home", form)
         (before,) = managed.reload.settings.servers
         assert before.env.get("T") == ("yes" if FULL[form] else "")
@@ -83,7 +83,7 @@ class WriterTests:
             assert len(settings.servers) == (2 if writer in ("add", "put") else 1)
 
     def test_all_of_them(self, tmp_path: Path, form: str) -> None:
-        """One after the other, too; the settings count."""
+        """The edits can be made one after the other, too; the settings count."""
         managed = managed_in(tmp_path / "home", form)
         (before,) = managed.reload.settings.servers
         for write in WRITERS.values():

@@ -857,7 +857,7 @@ def test_new_process(key: str, tmp_path: Path) -> None:
     "key_path", ["gateway.env_policy", "env_policy", "profiles.NAME.env", "projects.NAME.env"]
 )
 def test_new_environments(key_path: str, tmp_path: Path) -> None:
-    """So does an edit elsewhere that gives its server other values; it takes the next call."""
+    """An edit elsewhere that gives a server other values stops its process, too; another takes the next call."""
     gateway = running(tmp_path)
     gateway.environ["VALUE"] = "usual"
     gateway.put("servers.a", {"command": "run", "share": "workspace", "env": {"X": "${VALUE:-none}"}})

@@ -203,7 +203,7 @@ class FileTests:
     """Catalogs on disk that are large."""
 
     def catalog(self, size: int) -> Catalog:
-        """One of so many bytes."""
+        """A catalog of so many bytes."""
         return Catalog(
             {
                 AnswerKey("p", Era.LEGACY, "t"): {

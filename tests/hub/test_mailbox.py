@@ -192,7 +192,7 @@ class ListeningTests:
         assert ears.heard == [b"a", b"b"]
 
     def test_replaced(self) -> None:
-        """One stream at a time: the new one takes over, and the one it replaces is given back."""
+        """A mailbox has one stream at a time: the new one takes over, and the one it replaces is given back."""
         mailbox, former, ears = Mailbox(), Ears(), Ears()
         mailbox.attach(former)
         assert mailbox.attach(ears) is former

@@ -113,7 +113,7 @@ class RoadTests:
         assert numbers(row(bridged, server="old")) == (1, 0, 0)
 
     def test_legacy_over_the_bridge(self) -> None:
-        """So does the call of a session at a server that knows none."""
+        """A call of a session at a server without sessions counts, too."""
         server = ServerSpec("m", ("run",), {}, "/", share=Share.GLOBAL, protocol=Era.MODERN, title="m")
         gateway = MemoryGateway(more=(server,))
         gateway.launcher.eras["m"] = (Era.MODERN,)
@@ -160,7 +160,7 @@ class OwnToolTests:
     """The gateway's own tools are counted as those of a server of its name."""
 
     def test_answers(self) -> None:
-        """Those that answer, and those that fail, in either spelling."""
+        """Calls of them that succeed and that fail are counted, in either spelling."""
         gateway = MemoryGateway()
         client = gateway.view()
         client.call(1, name="gateway_list_servers", arguments={})
@@ -203,7 +203,7 @@ class OwnToolTests:
         assert counted == {("shared", "echo"): 1}
 
     def test_taken_back(self) -> None:
-        """One that its client takes back has not failed."""
+        """A call that its client takes back has not failed."""
         stage = Stage(shared=Offer())
         client = stage.view()
         client.call(2, name="gateway_list_tools", arguments={"server": "shared"})
@@ -233,7 +233,7 @@ class EndTests:
         assert numbers(row(gateway)) == (1, 1, 0)
 
     def test_a_refused_handshake(self, gateway: MemoryGateway) -> None:
-        """One whose server refuses the handshake in both eras has failed once."""
+        """A call whose server refuses the handshake in both eras has failed once."""
         gateway.launcher.eras["shared"] = ()
         client = gateway.client()
         client.call(1, name="echo")
@@ -241,7 +241,7 @@ class EndTests:
         assert numbers(row(gateway)) == (1, 1, 0)
 
     def test_the_other_era(self, gateway: MemoryGateway) -> None:
-        """One whose server turns out to speak the other era is counted where it ends."""
+        """A call whose server turns out to speak the other era is counted where it ends."""
         gateway.launcher.eras["shared"] = (Era.MODERN,)
         gateway.client().call(1, name="echo")
         answer(gateway, resultType="complete", content=[])
@@ -271,14 +271,14 @@ class EndTests:
         assert numbers(row(gateway)) == (1, 0, 1)
 
     def test_time_is_up(self) -> None:
-        """One that has had its time has."""
+        """A call that has had its time has failed."""
         gateway = MemoryGateway(timeout_s=3)
         gateway.session().call(1, name="echo")
         gateway.tick(5)
         assert numbers(row(gateway)) == (1, 1, 0)
 
     def test_a_garbled_answer(self, gateway: MemoryGateway) -> None:
-        """One whose answer cannot be read has."""
+        """A call whose answer cannot be read has failed."""
         client = gateway.session()
         client.call(1, name="echo")
         number = gateway.child.asked("tools/call")[-1]["id"]

@@ -181,7 +181,7 @@ class CallTests:
         assert reply(client)["result"] == {"resultType": "complete"}
 
     def test_a_child_that_ends(self, gateway: MemoryGateway) -> None:
-        """Its calls are answered with an error, are not sent again, and the next call starts another child."""
+        """The calls of a child that ends get an error, are not sent again, and the next call starts another child."""
         clients = pair(gateway)
         for client in clients:
             call(gateway, client, 4)
@@ -601,7 +601,7 @@ class StatefulTests:
         assert self.children(gateway) == [2, 1]
 
     def test_between_principals(self, gateway: MemoryGateway) -> None:
-        """One process that comes as two principals has two children."""
+        """A process that comes as two principals has two children."""
         self.ask(gateway, **{"X-Client-Pid": "11"})
         self.ask(gateway, **{"X-Client-Pid": "11"}, **OTHER)
         assert self.children(gateway) == [1, 1]
@@ -620,7 +620,9 @@ class StatefulTests:
         assert gateway.launcher.children == []
 
     def test_the_process_ends(self, gateway: MemoryGateway) -> None:
-        """Its child is stopped and its calls are over; another's goes on, and its number may come again."""
+        """The child of a process that ends is stopped and its calls are over; others' go on, and its number
+        may come again.
+        """
         mine = self.ask(gateway, **{"X-Client-Pid": "11"})
         self.ask(gateway, **{"X-Client-Pid": "12"})
         gateway.processes.exit(11)

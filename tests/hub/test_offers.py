@@ -281,7 +281,7 @@ class WhoseTests:
         assert (reply(child) is None) is is_answered
 
     def test_out_of_time(self) -> None:
-        """So may one whose time is over."""
+        """A call whose time is over may still ask, until the server has answered it."""
         gateway = gateway_of(evolve(AUTO, timeout_s=5.0))
         one, two = come(gateway), come(gateway)
         call(one)
@@ -425,7 +425,7 @@ class FirstLookTests:
         assert verdict(gateway) == f"it asked {ROOTS}"
 
     def test_it_does_not(self, gateway: MemoryGateway) -> None:
-        """One that asks nothing in that moment is shared, and waited for no more."""
+        """A server that asks nothing in that moment is shared, and waited for no more."""
         client = self.begin(gateway)
         gateway.child.answer(gateway.child.asked("tools/list")[0], {"tools": []})
         assert client.heard is None
@@ -459,7 +459,7 @@ class OfferTests:
     """Offers of clients, and how they are compared."""
 
     def test_everything(self) -> None:
-        """Everything that can be asked is told, but for changes of roots."""
+        """An offer of all that can be asked is told, but for changes of roots."""
         assert offer_of(FULL) == FULL | {"roots": {}}
 
     @given(

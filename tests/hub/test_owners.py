@@ -172,7 +172,7 @@ class BriefTests:
         return client
 
     def test_one_that_only_looks(self, gateway: MemoryGateway) -> None:
-        """Its session ends with it, and its child with that: nothing was done there that could be lost."""
+        """The session of a program that only looks ends with it, and its child too: no work could be lost."""
         gateway.processes.sockets[11] = 501
         client = self.own(gateway, inode=11)
         client.call(1, "tools/list")
@@ -181,7 +181,7 @@ class BriefTests:
         assert gateway.child.is_stopping
 
     def test_one_that_has_gone_already(self, gateway: MemoryGateway) -> None:
-        """One whose process is not found any more ends at the next look, where it was never used."""
+        """A session whose process is not found any more ends at the next look, where it was never used."""
         for inode in (11, 12):
             client = self.own(gateway, inode=inode)
         client.call(1)
@@ -252,7 +252,7 @@ class EndTests:
     """The end of an owner."""
 
     def test_at_once(self, gateway: MemoryGateway) -> None:
-        """Its sessions are put aside, children and streams with them; those of others are left."""
+        """The sessions of an ended owner are put aside, children and streams with them; those of others are left."""
         clients = [client_of(gateway, X_Client_Pid=pid) for pid in ("77", "77", "78")]
         for client in clients:
             client.path = "/own/mcp"

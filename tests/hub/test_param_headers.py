@@ -80,7 +80,7 @@ class LearningTests:
         assert counts(gateway) == (2, 0)
 
     def test_of_pages_without_end(self, gateway: MemoryGateway) -> None:
-        """But not more than a server can have."""
+        """The gateway reads no more pages than a server can have."""
         ask(gateway)
         for _ in range(PAGES_LIMIT):
             listed(gateway, nextCursor="again")
@@ -100,7 +100,7 @@ class LearningTests:
         assert counts(gateway) == (1, 1)
 
     def test_of_a_child_that_ends(self, gateway: MemoryGateway) -> None:
-        """Those who wait are told; the next child is asked anew."""
+        """Callers that wait for the tools of a child that ends are told; the next child is asked anew."""
         clients = [ask(gateway) for _ in range(2)]
         gateway.child.exit(1)
         assert [refusal(client) for client in clients] == [(200, -32603, 1)] * 2

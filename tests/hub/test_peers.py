@@ -43,7 +43,7 @@ class NeighbourTests:
         assert search.asked == []
 
     def test_looked_for(self) -> None:
-        """Otherwise it is looked for, and then known of this connection and of no other."""
+        """A process that the kernel does not name is looked for, and then known of this connection and of no other."""
         search = Search()
         neighbours = Neighbours(search)
         one, two = Caller(inode=9), Caller(inode=9)

@@ -261,7 +261,7 @@ class ViewTests:
         assert "Unknown server: db-shop" in house.own_tool(house.blog, name, id="db-shop__query")
 
     def test_found(self, house: House) -> None:
-        """Its own clients find it."""
+        """The tools of a project's server are found by the project's clients."""
         house.names(house.shop)
         assert "db-shop__query" in house.own_tool(house.shop, "search", query="query")
 

@@ -63,7 +63,7 @@ class TrailTests:
         assert [message for _, message in replay.after(trail, -1)] == [b"a", b"b"]
 
     def test_the_standing_stream(self, replay: Replay) -> None:
-        """There is one stream that no request opens, and no request's stream has its number."""
+        """The standing stream is opened by no request, and no request's stream has its number."""
         assert replay.find(STANDING) is replay.standing
         assert {replay.open(b"%d" % n, None, 0).number for n in range(5)}.isdisjoint({STANDING})
         replay.record(replay.standing, b"one", 0)

@@ -40,7 +40,7 @@ def answer(child: MemoryChild) -> None:
 
 
 def busy(gateway: MemoryGateway, times: int) -> list[Client]:
-    """So many sessions that each have a call under way."""
+    """Sessions that each have a call under way."""
     clients = [gateway.session("r") for _ in range(times)]
     for number, each in enumerate(clients):
         each.call(number)
@@ -73,7 +73,7 @@ class LoadTests:
     """Where calls go."""
 
     def test_only_when_busy(self, gateway: MemoryGateway) -> None:
-        """One call after the other needs one child."""
+        """A server whose calls come one after the other needs one child."""
         client = gateway.session("r")
         for number in range(5):
             client.call(number)
@@ -206,7 +206,7 @@ class EverybodyTests:
 
     @pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1), (1,), (0,)])
     def test_changed_lists(self, gateway: MemoryGateway, order: tuple[int, ...]) -> None:
-        """That a list has changed is told once, whichever of the children say so."""
+        """The news that a list has changed is told once, whichever of the children say so."""
         client = busy(gateway, N)[0]
         listener = gateway.listen(client)
         for nth in order:
@@ -230,7 +230,7 @@ class EraTests:
 
     @pytest.mark.parametrize("era", list(Era))
     def test_modern_clients(self, era: Era) -> None:
-        """Their calls are spread as well, and those that may become tasks are not."""
+        """The calls of modern clients are spread as well, and those that may become tasks are not."""
         gateway = gateway_of(era)
         clients = [gateway.client("r") for _ in range(N)]
         for each in clients:

@@ -237,7 +237,7 @@ class ApprovedTests:
         assert "result" in reply(client)
 
     def test_old_sse(self, house: House) -> None:
-        """Its stream is served as any other."""
+        """The stream of a client of 2024-11-05 is served as any other."""
         root = house.repository("shop", db=DB)
         house.approve(root)
         stream = house.client("db", root)

@@ -63,7 +63,7 @@ def calls(child: MemoryChild) -> list[dict[str, Any]]:
 
 
 class RoundTests:
-    """There and back."""
+    """States that are handed out, and come back."""
 
     @given(st.text())
     def test_byte_for_byte(self, state: str) -> None:
@@ -170,7 +170,7 @@ class RefusalTests:
         assert len(calls(gateway.child)) == before
 
     def test_a_second_time(self, gateway: MemoryGateway) -> None:
-        """One that was used is not good again, whether its call was answered or not."""
+        """A state that was used is not good again, whether its call was answered or not."""
         client = gateway.client("m")
         held = asked_for_more(gateway, client)
         retry(client, held)
@@ -257,7 +257,7 @@ class StoreTests:
     """Used states on record."""
 
     def test_bounded(self) -> None:
-        """Those that were used are on record as sessions that have ended are: so many, and no more."""
+        """The used states on record are bounded as ended sessions are: so many, and no more."""
         store: ISessionStore = Journal(":memory:", lambda: 0.0)
         gateway = dual_gateway(store)
         client = gateway.client("m")

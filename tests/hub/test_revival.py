@@ -222,7 +222,9 @@ class TombstoneTests:
         assert [ping(same(gateway, each)) for each in (one, two)] == [404, 404]
 
     def test_not_for_others(self, store: ISessionStore) -> None:
-        """Another principal, another server and an altered id find nothing, before a restart and after it."""
+        """The id of an ended session finds nothing for another principal, another server, or altered, after a
+        restart too.
+        """
         first = begun(store)
         one = session(first)
         identifier = one.headers["Mcp-Session-Id"]
@@ -318,7 +320,7 @@ class PutAsideTests:
         assert [ping(each) for each in (two, stranger)] == [200, 200]
 
     def test_a_dead_owner(self, store: ISessionStore) -> None:
-        """Its sessions give back their children, and end their streams; nobody else's do."""
+        """The sessions of a dead owner give back their children, and end their streams; no others do."""
         gateway = begun(store)
         one, other = session(gateway, "own", X_Client_Pid="77"), session(gateway, "own", X_Client_Pid="78")
         ears = gateway.listen(one)
@@ -364,7 +366,9 @@ class NewChildTests:
     """A child that was lost."""
 
     def test_levels_subscriptions_and_lists(self, store: ISessionStore) -> None:
-        """Its successor is brought to where it was, and each session is told once that the lists may have changed."""
+        """The successor of a child is brought to where it was, and each session is told once that the lists
+        may have changed.
+        """
         gateway = begun(store)
         one, two = session(gateway), session(gateway)
         one.call(1, "logging/setLevel", level="warning")

@@ -613,7 +613,7 @@ class FaultTests:
         assert done.called
 
     def test_a_question_of_a_child_that_is_being_stopped(self) -> None:
-        """One that asks once more while it is being stopped gets no answer, and nothing breaks."""
+        """A child that asks once more while it is being stopped gets no answer, and nothing breaks."""
         gateway = MemoryGateway()
         client = gateway.session("own")
         child = gateway.child
@@ -636,7 +636,7 @@ class ControlTests:
         return answer.status, json.loads(answer.body.split(b"\r\n")[1] if is_chunked else answer.body)
 
     def test_health(self, gateway: MemoryGateway) -> None:
-        """Both shapes count what runs."""
+        """Health counts running servers and sessions in both shapes."""
         gateway.listen(gateway.session())
         gateway.session("own")
         status, health = self.get(gateway, "/health")
@@ -680,7 +680,7 @@ class ControlTests:
             )
 
     def test_by_id(self, gateway: MemoryGateway) -> None:
-        """One session is ended by its id; an unknown id is no error."""
+        """A session is ended by its id; an unknown id is no error."""
         client = gateway.session("own")
         path = f"/sessions/{client.headers['Mcp-Session-Id']}"
         assert self.get(gateway, path, "DELETE") == (200, {"ok": True, "killed": 1})

@@ -18,7 +18,7 @@ class SyntheticTests:
     """Sessions whose ids are told to no client."""
 
     def test_versions(self, gateway: MemoryGateway) -> None:
-        """Its revision is the latest of its server's era."""
+        """The revision of such a session is the latest of its server's era."""
         server = gateway.dispatcher.server("shared")
         sessions = [gateway.sessions.synthetic(server, "local", era=era) for era in Era]
         assert {each.era: each.version for each in sessions} == {

@@ -70,7 +70,7 @@ class SharerTests:
         assert len(gateway.launcher.children) == 1
 
     def test_said_to_be_for_all(self) -> None:
-        """So has one whose entry says it."""
+        """A server whose entry shares it with all has one child for all, too."""
         gateway = gateway_of(share=Share.GLOBAL)
         for each in ({}, *everybody(gateway)):
             come(gateway, each)

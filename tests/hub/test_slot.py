@@ -1,4 +1,4 @@
-"""One child and everybody who uses it."""
+"""A slot: one child and all the sessions that use it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class LevelTests:
     """The one log level of a child that several sessions share."""
 
     def test_nobody_is_silenced(self, gateway: MemoryGateway) -> None:
-        """One who wants to hear little does not keep from others what they never said they would not hear."""
+        """A client that wants to hear little does not keep messages from others that have set no level."""
         one, two = gateway.session(), gateway.session()
         assert wish(gateway, one, "emergency") == {}
         assert said(gateway) == ["debug"]
@@ -107,7 +107,7 @@ class LevelTests:
         assert said(gateway) == ["error"]
 
     def test_a_server_that_refuses(self, gateway: MemoryGateway) -> None:
-        """Everybody who asks for the level that it refused is refused it, also while it is still being asked."""
+        """A client that asks for a level that the server refused is refused it, also while it is still being asked."""
         clients = [gateway.session() for _ in range(3)]
         for client in clients[:2]:
             client.call(1, SET_LEVEL, level="error")
@@ -208,7 +208,7 @@ class ArrayTests:
 
     @pytest.mark.parametrize("size", [0, BATCH_LIMIT + 1])
     def test_bounds(self, gateway: MemoryGateway, size: int) -> None:
-        """One without messages, or with too many, is one stray line."""
+        """An array without messages, or with too many, is one stray line."""
         gateway.session()
         gateway.child.say([{"jsonrpc": "2.0", "id": 1, "method": "ping"}] * size)
         assert conversation(gateway).strays == 1

@@ -181,7 +181,7 @@ class SubscriptionTests:
         assert sorted(told) == ["a:1", "a:2"]
 
     def test_a_session_that_ends(self, gateway: MemoryGateway) -> None:
-        """Its subscriptions end with it, those of others do not."""
+        """The subscriptions of a session end with it, those of others do not."""
         one, two = gateway.session(), gateway.session()
         for client, uri in ((one, "a:1"), (one, "a:2"), (two, "a:2")):
             self.subscribe(gateway, client, uri)
@@ -330,7 +330,7 @@ class QuestionTests:
         assert methods(gateway.listen(one)) == []
 
     def test_a_child_that_dies(self, gateway: MemoryGateway) -> None:
-        """Its client learns that nobody waits for the answer any more."""
+        """The client of a child that dies learns that its answer is awaited no more."""
         one, two = own_session(gateway), own_session(gateway)
         ears = [gateway.listen(one), gateway.listen(two)]
         gateway.launcher.children[0].say(question(1, "elicitation/create", message="?"))
@@ -552,7 +552,7 @@ class AbandonedTests:
         assert not again.transport.taken.endswith(b"0\r\n\r\n")
 
     def test_too_many_of_one_session(self, gateway: MemoryGateway) -> None:
-        """One session's calls leave room for those of others."""
+        """The calls of one session leave room for those of others."""
         greedy, other = gateway.session(), gateway.session()
         more = gateway.client(**greedy.headers)
         for nth in range(SESSION_CALLS_LIMIT):
@@ -603,7 +603,7 @@ class ElicitationTests:
 
 
 class OtherTests:
-    """Everything that has no row of its own."""
+    """Messages that have no row of their own."""
 
     def test_unknown_notifications(self, gateway: MemoryGateway) -> None:
         """Unknown notifications reach the clients with calls under way, else all."""
@@ -666,5 +666,5 @@ class OtherTests:
 
 
 def test_the_server_of_these_tests_declares_what_they_need() -> None:
-    """Its tools may change, and it has levels."""
+    """The tools of the server of these tests may change, and it has levels."""
     assert HELLO["capabilities"]["tools"] == {"listChanged": True}

@@ -45,7 +45,7 @@ def pass_by(book: Usage, ticks: int) -> None:
 
 
 class UsageTests:
-    """One book."""
+    """A book of counts."""
 
     def test_over_a_restart(self) -> None:
         """A count is there again after a restart."""

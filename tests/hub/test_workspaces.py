@@ -189,7 +189,7 @@ class WhoTests:
     """Where a client works."""
 
     def test_in_order(self, house: House) -> None:
-        """Its path goes before its project, that before what its handshake says, and that before its process."""
+        """The path of a request goes before its project, that before its handshake's words, that before its process."""
         for name in ("one", "two", "three"):
             house.workspace(name, name)
         one, two, three = (str(house.directory / each) for each in ("one", "two", "three"))
@@ -434,7 +434,7 @@ class LettingGoTests:
         assert len(list(house.gateway.dispatcher.pool)) == 1
 
     def test_no_more_than(self, house: House) -> None:
-        """So many workspaces of one server have a child; the next takes the place of one that is not used."""
+        """A server has children for so many workspaces; the next takes the place of one that is not used."""
         sessions = [house.session("s-workspace", house.workspace(f"w{each}")) for each in range(PLACES_LIMIT)]
         another = house.client("s-workspace", house.workspace("another"))
         assert "workspaces" in another.initialize(protocolVersion="2025-06-18").json["error"]["message"]

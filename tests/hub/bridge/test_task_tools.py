@@ -52,7 +52,7 @@ def test_a_result(stage: Stage, path: str) -> None:
 
 
 def test_by_the_gateways_own_tool(stage: Stage) -> None:
-    """So it is when one of the gateway's own tools calls it."""
+    """A call by one of the gateway's own tools is answered with what comes of the task, too."""
     client = stage.client()
     child, wanted = begun(stage, client, "gateway_invoke", arguments={"tool": "old__slow", "arguments": {}})
     done(child, wanted, content=[], of="task")

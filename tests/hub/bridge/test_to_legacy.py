@@ -162,7 +162,7 @@ def key(asked: dict[str, Any]) -> str:
 
 
 def children(gateway: MemoryGateway) -> list[MemoryChild]:
-    """Those that have not been stopped."""
+    """The children that have not been stopped."""
     return [each for each in gateway.launcher.children if not each.is_stopping]
 
 
@@ -532,7 +532,7 @@ class StateTests:
         assert answers(child) == []
 
     def test_of_another(self, gateway: MemoryGateway) -> None:
-        """Another user, server or method cannot use it, and learns nothing."""
+        """A state is of no use to another user, server or method, which learns nothing of it."""
         client = client_of(gateway)
         child, asked = parked(gateway, client)
         stranger = client_of(gateway, Authorization=TOKEN)
@@ -904,7 +904,7 @@ class ProcessTests:
         assert gateway.child.asked("initialize")[0]["params"]["clientInfo"]["name"] == "mcpgateway"
 
     def test_what_it_is_told(self, gateway: MemoryGateway) -> None:
-        """Such a child is told what its client offers, though nothing says that its server asks."""
+        """A process's own child is told what its client offers, though nothing says that its server asks."""
         client = client_of(gateway, "kept", **{"X-Client-Pid": "77"})
         child, asked = parked(gateway, client)
         assert child.asked("initialize")[0]["params"]["capabilities"] == SEEN
@@ -990,7 +990,7 @@ class LimitTests:
         assert (text(one), text(two)) == ("done", "done")
 
     def test_a_share(self, gateway: MemoryGateway) -> None:
-        """One client's questions leave lanes for others: whoever else asks something is heard."""
+        """A client's questions leave lanes for others: another client that asks is heard."""
         for nth in range(PARKED_SHARE):
             parked(gateway, of_process(gateway, 1), identifier=nth)
         same, other = of_process(gateway, 1), of_process(gateway, 2)
@@ -1292,7 +1292,7 @@ class ElsewhereTests:
         assert error(client)["code"] == -32603
 
     def test_the_child_is_free_meanwhile(self, gateway: MemoryGateway) -> None:
-        """Others use the child while the user is away; giving the first up touches no question of theirs."""
+        """Other clients use the child while the user is away; giving the first up touches no question of theirs."""
         one = client_of(gateway)
         call(one)
         child = gateway.child

@@ -151,7 +151,7 @@ class BeginningTests:
 
     @pytest.mark.parametrize("server", ["shared", "any"])
     def test_a_server_that_nobody_knows(self, gateway: MemoryGateway, server: str) -> None:
-        """One that refuses the handshake is asked whether it speaks the later era; that is remembered."""
+        """A server that refuses the handshake is asked whether it speaks the later era; that is remembered."""
         client = gateway.client(server)
         client.call(0, "initialize", protocolVersion="2025-11-25", capabilities=OFFERS, clientInfo=INFO)
         assert client.heard is not None
@@ -1141,7 +1141,7 @@ class EndTests:
 
     @pytest.mark.parametrize("how", ["delete", "park"])
     def test_the_session_ends(self, gateway: MemoryGateway, how: str) -> None:
-        """Its questions are called off and its calls fail; those of others stay."""
+        """The questions of a session that ends are called off and its calls fail; those of others stay."""
         one, two = session(gateway), session(gateway)
         for client in (one, two):
             want(gateway.child, call(gateway, client), "s", a=FORM)

@@ -171,7 +171,7 @@ class KnownTests:
         )
 
     def test_lent(self, server_lists: ServerLists) -> None:
-        """One client's own list begins as that of its like."""
+        """The list of one client's own child begins as that of its like."""
         server_lists.learn(SERVER, ListKind.TOOL, [page("a")], "kind")
         server_lists.lend(SERVER, "kind", "one")
         server_lists.learn(SERVER, ListKind.TOOL, [page("a", "b")], "one")

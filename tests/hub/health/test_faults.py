@@ -9,7 +9,7 @@ from tests.support.gateway_in_memory import MemoryGateway
 
 
 def faults(lack: str = "", *problems: str, is_disabled: bool = False) -> Faults:
-    """Such as these."""
+    """Some faults of a gateway."""
     return Faults(lambda: lack, lambda: problems, lambda: is_disabled)
 
 

@@ -575,7 +575,7 @@ class SwitchTests:
         assert len(gateway.launcher.children) == 2
 
     def test_off_in_the_entry(self) -> None:
-        """Its URL exists, and says so."""
+        """The URL of a server that is off in its entry exists, and says so."""
         gateway = MemoryGateway(more=(spec("off", enabled=False),))
         client = gateway.client("off")
         client.call(0, "initialize", protocolVersion="2025-06-18")
@@ -631,7 +631,7 @@ class PingTests:
         assert status(gateway) == "running"
 
     def test_degraded(self, gateway: MemoryGateway) -> None:
-        """One that is not answered within five seconds shows, and so does an answer that comes late."""
+        """A ping that is not answered within five seconds shows, and so does an answer that comes late."""
         request = self.until_asked(gateway, 1)
         gateway.tick(PATIENCE_TICKS)
         body = shown(gateway)
@@ -663,7 +663,7 @@ class PingTests:
             gateway.child.answer(self.until_asked(gateway, nth), {})
 
     def test_no_verdict_while_a_call_runs(self, gateway: MemoryGateway) -> None:
-        """One that does one thing at a time answers no pings meanwhile: it gets two, and is not blamed for that."""
+        """A child that does one thing at a time answers no pings meanwhile: it gets two, and is not blamed for that."""
         gateway.client().call(1)
         gateway.tick(600)
         assert status(gateway) == "running"
@@ -692,7 +692,7 @@ class PingTests:
         assert gateway.child.is_killed
 
     def test_a_server_that_knows_no_pings(self, gateway: MemoryGateway) -> None:
-        """One whose children never answer any is replaced once, and then left in peace."""
+        """A server whose children never answer a ping is replaced once, and then left in peace."""
         gateway.tick(200)
         assert gateway.child.is_killed
         gateway.child.exit(-9)
@@ -731,7 +731,7 @@ class PingTests:
         assert status(gateway, "modern") == "running"
 
     def test_not_all_at_once(self) -> None:
-        """Only so many are asked at a time, and all of them in the end."""
+        """The gateway asks only so many children at a time, and all of them in the end."""
         more = tuple(spec(f"s{nth}") for nth in range(3 * CHECKS_LIMIT))
         gateway = MemoryGateway(ping_s=30.0, more=more)
         for each in more:
@@ -803,11 +803,11 @@ class UnreachableTests:
         return gateway
 
     def lose(self, child: MemoryChild) -> None:
-        """Its address does not answer any more."""
+        """Let the address of a child answer no more."""
         child._receiver.gone(Gone(fault="no connection", is_unreachable=True))
 
     def test_probes(self, gateway: MemoryGateway, world: MemoryWorld) -> None:
-        """Its address is looked at each minute for five times, then every five minutes; nothing is counted."""
+        """The address is looked at each minute for five times, then every five minutes; no failure is counted."""
         assert status(gateway, "far") == "unreachable"
         gateway.tick(300)
         assert len(world.dialled) == 5
@@ -838,7 +838,7 @@ class UnreachableTests:
         assert status(gateway, "far") == "running"
 
     def test_nobody_uses_it(self, world: MemoryWorld) -> None:
-        """Then nobody looks."""
+        """An address is not looked at when no client uses its server."""
         gateway = MemoryGateway(more=(remote("far"),), instruments=world.instruments)
         gateway.client("far").call(1)
         self.lose(gateway.child)
@@ -1078,7 +1078,7 @@ class BeginTests:
     @pytest.mark.parametrize("lazy", [Lazy(prewarm=True), Lazy(enabled=False)])
     @pytest.mark.parametrize("is_passing", [True, False])
     def test_it_fails_at_first(self, lazy: Lazy, *, is_passing: bool) -> None:
-        """One that cannot be started with the gateway is tried again, ever more slowly, also where it is not there."""
+        """A server that does not start with the gateway is tried again, ever more slowly, also where it is missing."""
         gateway = MemoryGateway(more=(spec("early", lazy=lazy),))
         gateway.launcher.refuses, gateway.launcher.is_passing = True, is_passing
         gateway.health.begin(gateway.settings.servers)
@@ -1103,14 +1103,14 @@ class BeginTests:
         assert status(gateway, "early") == "running"
 
     def test_it_waits_for_its_user(self) -> None:
-        """One that needs its user to do something is not tried meanwhile."""
+        """A server that needs its user to do something is not tried meanwhile."""
         gateway = MemoryGateway(more=(spec("early", lazy=Lazy(enabled=False)),))
         gateway.launcher.refusal = NeedsApproval("approve of it first")
         gateway.health.begin(gateway.settings.servers)
         assert shown(gateway, "early")["next_try_s"] is None
 
     def test_the_other_era_at_last(self) -> None:
-        """That it speaks the other era only is found out at a later try, too."""
+        """A server that speaks the other era only is found out at a later try, too."""
         gateway = MemoryGateway(more=(spec("modern", lazy=Lazy(enabled=False)),))
         gateway.launcher.eras["modern"] = (Era.MODERN,)
         gateway.launcher.refuses = True
@@ -1141,7 +1141,7 @@ class BeginTests:
 
     @pytest.mark.parametrize("protocol", [Era.MODERN, None])
     def test_the_modern_era(self, protocol: Era | None) -> None:
-        """One that speaks only that is started in it, found out or told."""
+        """A server of the modern era only is started in it, found out or told."""
         gateway = MemoryGateway(more=(spec("modern", protocol=protocol, lazy=Lazy(enabled=False)),))
         gateway.launcher.eras["modern"] = (Era.MODERN,)
         gateway.health.begin(gateway.settings.servers)

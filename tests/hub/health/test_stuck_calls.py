@@ -250,7 +250,7 @@ class SilentTests:
         ]
 
     def test_a_replica(self, hall: Hall) -> None:
-        """One of several that share the calls is replaced like any."""
+        """A child among several that share the calls is replaced like any."""
         first, second = hall.gateway.session("replicated"), hall.gateway.session("replicated")
         first.call(1)
         second.call(2)
@@ -284,14 +284,14 @@ class WorkingTests:
         assert len(hall.gateway.launcher.children) == 1
 
     def test_cpu_time(self, hall: Hall) -> None:
-        """One whose processes compute is at work."""
+        """A server whose processes compute is at work."""
         hall.gateway.session().call(1)
         hall.gateway.child.hangs = True
         hall.pass_time(600, working=hall.gateway.child)
         assert len(hall.gateway.launcher.children) == 1
 
     def test_it_answers_pings(self, hall: Hall) -> None:
-        """One that waits for something and answers pings is free for other calls."""
+        """A child that waits for something and answers pings is free for other calls."""
         hall.gateway.session().call(1)
         hall.pass_time(600)
         assert len(hall.gateway.launcher.children) == 1
@@ -304,7 +304,7 @@ class WorkingTests:
         assert len(hall.gateway.launcher.children) == 1
 
     def test_its_client_has_to_answer(self, hall: Hall) -> None:
-        """One that has asked its client something waits for that."""
+        """A child that has asked its client something waits for that."""
         client = hall.gateway.client("own")
         client.initialize(protocolVersion="2025-06-18", capabilities={"elicitation": {}})
         client.call(1)
@@ -331,7 +331,7 @@ class WorkingTests:
         assert hall.world.looks == []
 
     def test_a_server_that_knows_no_pings(self, hall: Hall) -> None:
-        """One that has never answered any is replaced once, and then believed to be at work."""
+        """A server that has never answered a ping is replaced once, and then believed to be at work."""
         hall.knows_pings = False
         hall.stuck()
         assert len(hall.gateway.launcher.children) == 2
@@ -359,7 +359,7 @@ class SingleTests:
         assert (body["status"], body["last_error"]) == ("running", "")
 
     def test_a_restart_helps(self, hall: Hall) -> None:
-        """Then the call is answered with an error, and there is another process."""
+        """A restart answers the call with an error, and puts another process there."""
         client, child = hall.stuck("single")
         hall.gateway.health.instances("single")[0].renew("an operator wants another")
         assert child.is_stopping
@@ -371,7 +371,9 @@ class ManyTests:
     """One process after another that hangs."""
 
     def test_a_bound(self, hall: Hall) -> None:
-        """Only so many are kept; then the one that has hung for longest is ended, and its call answered."""
+        """The gateway keeps only so many stuck children; then the one that has hung for longest ends, its
+        call answered.
+        """
         clients = []
         hall.gateway.session()
         for _ in range(LIMIT + 1):
@@ -409,7 +411,7 @@ class LongCallTests:
         assert hall.shown()["long_calls"] == []
 
     def test_of_a_stuck_process(self, hall: Hall) -> None:
-        """Those of a process that gets no new calls are named like others, and it is told of itself."""
+        """The calls of a stuck process are named like others, and the process is named itself."""
         _, child = hall.stuck()
         hall.pass_time(600)
         assert [each["what"] for each in hall.shown()["long_calls"]] == ["hang"]

@@ -57,7 +57,7 @@ def gateway_of(
 
 
 def sessions(gateway: MemoryGateway, number: int) -> list[Client]:
-    """So many clients with a session each."""
+    """Clients with a session each."""
     return [gateway.session("s") for _ in range(number)]
 
 
@@ -117,7 +117,7 @@ class LimitTests:
         assert len(calls(gateway.child)) == 4
 
     def test_none(self) -> None:
-        """None lets all through."""
+        """An entry without a limit lets all calls through."""
         gateway = gateway_of(UNLIMITED, Disk())
         for each in sessions(gateway, 5):
             each.call(1, name="add")
@@ -327,7 +327,7 @@ class EvidenceTests:
         return gateway, clients
 
     def test_writer(self) -> None:
-        """One that is seen to write is one from then on, for good, and after a restart of the gateway."""
+        """A server that is seen to write is a writer from then on, for good, and after a restart of the gateway."""
         disk = Disk()
         gateway, (first, second) = self.begin(disk, 2)
         spec = gateway.dispatcher.servers["s"]
@@ -344,7 +344,7 @@ class EvidenceTests:
         assert after.dispatcher.pool.is_single(spec)
 
     def test_quiet(self) -> None:
-        """One that wrote nothing is free."""
+        """A server that wrote nothing is free."""
         gateway, clients = self.begin(Disk(), 4)
         for number in range(QUIET_CALLS):
             for each in clients[:2]:
@@ -385,7 +385,7 @@ class EvidenceTests:
         assert len(calls(gateway.child)) == 3
 
     def test_slow_writer(self) -> None:
-        """One that has written goes on alone."""
+        """A slow call that has written goes on alone."""
         disk = Disk()
         gateway, (first, second) = self.begin(disk, 2)
         first.call(1, name="other")
@@ -427,7 +427,7 @@ class EvidenceTests:
         assert sorted(calls(gateway.child)) == ["add", "other", "other", "other"]
 
     def test_asks_before(self) -> None:
-        """So does one that comes while the question waits, and later than its like."""
+        """A call that has asked its client keeps later calls of its like waiting, and no others."""
         gateway = gateway_of(None, Disk())
         asked, like, plain = (asked_client(gateway) for _ in range(3))
         call_streamed(asked, name="other")
@@ -479,7 +479,7 @@ class EvidenceTests:
         assert calls(gateway.child) == ["other"]
 
     def test_probed(self) -> None:
-        """That a throw-away child is asked which era its server speaks changes nothing of what is known."""
+        """A probe of a server's era changes nothing of what is known of its tools."""
         gateway = gateway_of(None, Disk(), protocol=None)
         first, modern, second = gateway.session("s"), gateway.client("s"), gateway.session("s")
         shared = gateway.child
@@ -707,7 +707,7 @@ class ManyChildrenTests:
         assert calls(exclusive_child) == ["add"]
 
     def test_asked_among_many(self) -> None:
-        """That one of many clients is asked something lets no call of another go before its turn."""
+        """A question to one of many clients lets no call of another go before its turn."""
         gateway = gateway_of(Concurrency(1))
         can = meta(**{PREFIX + "clientCapabilities": {"elicitation": {}}})
         one, two = gateway.client("s"), gateway.client("s")

@@ -154,7 +154,9 @@ class ProbeTests:
         assert discovers(gateway)
 
     def test_a_server_that_exits(self) -> None:
-        """So is one that ends at what it does not know; neither is on record, as it may have had other reasons."""
+        """A server that ends at an unknown method is taken for a legacy one; that is not on record: it may
+        have other reasons.
+        """
         store = Journal(":memory:", lambda: 0.0)
         gateway = gateway_of(LEGACY, store=store)
         gateway.launcher.hello = None
@@ -183,7 +185,7 @@ class ProbeTests:
 
     @pytest.mark.parametrize("eras", [(LEGACY, MODERN), (MODERN,), (LEGACY,)])
     def test_a_slow_server(self, eras: tuple[Era, ...]) -> None:
-        """One that is slow, as when it is fetched first, is given more time before anything is learnt."""
+        """A server that is slow, as when it is fetched first, is given more time before anything is learnt."""
         gateway = gateway_of(*eras)
         gateway.launcher.hello = None
         client = ask(gateway, "server/discover")
@@ -214,7 +216,7 @@ class ProbeTests:
         assert fell_back(client)
 
     def test_a_server_that_cannot_be_started(self) -> None:
-        """Everybody is told why, nothing is learnt, and the next one tries again."""
+        """Callers of a server that cannot be started are told why, nothing is learnt, and the next one tries again."""
         gateway = gateway_of(MODERN)
         gateway.launcher.refuses = True
         assert refusal(ask(gateway)) == (200, -32603, 1)
@@ -235,7 +237,7 @@ class ProbeTests:
         assert len(gateway.launcher.children) == 1
 
     def test_the_gateway_stops(self) -> None:
-        """Those who wait for a probe are told, its child is stopped, and nothing is learnt."""
+        """Callers that wait for a probe are told, its child is stopped, and nothing is learnt."""
         store = Journal(":memory:", lambda: 0.0)
         gateway = gateway_of(MODERN, store=store)
         gateway.launcher.hello = None

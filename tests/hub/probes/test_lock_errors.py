@@ -29,7 +29,7 @@ def events() -> Iterator[list[Any]]:
 
 
 def come(gateway: MemoryGateway, count: int) -> Client:
-    """So many sessions; the last of them."""
+    """Begin some sessions; the last of them."""
     for _ in range(count):
         client = gateway.session("auto")
     return client
@@ -73,7 +73,7 @@ class MoveTests:
         assert reason(gateway)
 
     def test_last_words(self, gateway: MemoryGateway) -> None:
-        """So do the last words of a child."""
+        """The last words of a child tell as much."""
         come(gateway, 2)
         gateway.child.exit(1, IN_USE)
         assert reason(gateway)

@@ -87,7 +87,7 @@ class TwoClientsTests:
         assert [len(each.asked("tools/call")) for each in children(gateway)] == [2]
 
     def test_says_nothing(self) -> None:
-        """One that does not say what tools it has is shared after a while, and asked again when it starts again."""
+        """A server that does not list its tools is shared after a while, and asked again when it starts again."""
         gateway = gateway_of()
         client = begin(gateway)
         gateway.clock.advance(LOOK_S + 1)

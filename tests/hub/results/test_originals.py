@@ -98,7 +98,7 @@ class KeepingTests:
         assert all(len(each) == 18 and each.startswith("r_") for each in refs)
 
     def test_private_and_small(self, house: House) -> None:
-        """Its file is compressed, and nobody else can read it."""
+        """The file of an original is compressed, and no other user can read it."""
         ref = house.keep(b"x" * 100_000)
         path = house.directory / f"{ref}.result"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
