@@ -200,7 +200,7 @@ class LossTests:
         assert old.ends == []
 
     def test_not_sent(self) -> None:
-        """So is one that does not get through, or is not taken in time."""
+        """A request that does not get through, or is not taken in time, is answered in its place, too."""
         old = Old().met()
         old.begin().cut()
         old.send()
@@ -272,7 +272,7 @@ class GuessTests:
 
     @pytest.mark.parametrize("status", [400, 404, 405])
     def test_old_server(self, status: int) -> None:
-        """One that knows no such POST is asked for its stream."""
+        """A server that knows no such POST is asked for its stream."""
         old = Old(kind=GuessedTransport, is_guess=True)
 
         def answer(asked: Request) -> None:
@@ -291,21 +291,21 @@ class GuessTests:
         assert len(old.ends) == 1
 
     def test_newer_server(self) -> None:
-        """One that does is spoken with as it likes."""
+        """A server that takes the POST is spoken with as it likes."""
         old = Old(kind=GuessedTransport, is_guess=True)
         old.answers("GET", lambda asked: asked.reply(405))
         old.answers("initialize", lambda asked: asked.result(HELLO, Mcp_Session_Id=SESSION)).met()
         assert old.begin().headers["mcp-session-id"] == SESSION
 
     def test_modern_server(self) -> None:
-        """One that says that it is of the modern era is taken at its word."""
+        """A server that says that it is of the modern era is taken at its word."""
         old = Old(kind=GuessedTransport, is_guess=True)
         old.answers("initialize", lambda asked: asked.error(400, -32022, "only 2026-07-28")).met()
         assert "only 2026-07-28" in str(old.found[0].value)
         assert len(old.server.requests) == 1
 
     def test_neither(self) -> None:
-        """One that knows neither says so for both."""
+        """A server that knows neither says so for both."""
         old = Old(kind=GuessedTransport, is_guess=True)
         old.answers("initialize", lambda asked: asked.reply(404))
         old.answers("GET", lambda asked: asked.reply(404)).met()

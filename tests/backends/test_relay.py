@@ -24,7 +24,7 @@ def spec(reach: Any = None, rest_url: str = BASE) -> ServerSpec:
 
 
 class Asking:
-    """One who asks, and the service."""
+    """A client that asks, and the service."""
 
     def __init__(self) -> None:
         self.net = MemoryNet()
@@ -41,7 +41,7 @@ class Asking:
 
 
 class RelayTests:
-    """One request and its answer."""
+    """A request and its answer."""
 
     def test_there_and_back(self) -> None:
         """Method, path, query, body and headers arrive, without what was said to the gateway; the answer comes back."""

@@ -232,7 +232,7 @@ class AnswerTests:
     """Messages that come back for a request."""
 
     def test_json(self) -> None:
-        """One object, or one among others in an array, with or without line breaks."""
+        """A JSON answer is one object, alone or among others in an array, with or without line breaks."""
         far = Far().met()
         far.begin().result({"a": 1})
         asked = far.begin()
@@ -374,7 +374,7 @@ class LossTests:
         assert len(far.server.asked("tools/call")) == 1
 
     def test_ended_early(self) -> None:
-        """So is one whose stream is ended in order without its answer."""
+        """A request whose stream is ended in order without its answer is answered in its place, too."""
         far = Far().met()
         asked = far.begin()
         asked.begin()
@@ -584,7 +584,7 @@ class LimitTests:
     """Bounds."""
 
     def test_so_many_at_once(self) -> None:
-        """So many requests are under way at once; the others have their turn as those are answered."""
+        """A backend has so many requests under way at once; the others have their turn as those are answered."""
         far = Far().met()
         for _ in range(AT_ONCE + 3):
             far.send()
@@ -642,7 +642,7 @@ class CancelTests:
         assert told.json["params"]["requestId"] == asked.json["id"]
 
     def test_waiting(self) -> None:
-        """One that was not sent yet never is, and nobody hears of it."""
+        """A call that is taken back before it was sent never is, and the server does not hear of it."""
         far = Far().met()
         for _ in range(AT_ONCE + 1):
             far.send()

@@ -34,7 +34,7 @@ class FetchingLauncher(MemoryLauncher):
 
 @define
 class Trial:
-    """One trial, under the test's own clock."""
+    """A trial, under the test's own clock."""
 
     launcher: MemoryLauncher
     clock: Clock = field(factory=Clock)

@@ -104,7 +104,7 @@ class RefusalTests:
 
     @pytest.mark.parametrize("agent", ASKING_AGENTS)
     def test_fallback_of_agent(self, agent: str, tmp_path: Path) -> None:
-        """So does Claude Code."""
+        """Claude Code shakes hands at once, too."""
         said = heard_of_agent(agent, tmp_path, is_legacy=True, is_modern=False)
         assert posted(said) == [DISCOVER, INITIALIZE, *WORK]
 

@@ -168,7 +168,7 @@ class QuestionTests:
     def test_through(
         self, client: str, front: Front, server_name: str, method: str, gateway: Gateway, tmp_path: Path
     ) -> None:
-        """So it is through every other front."""
+        """The person at a client hears the question through every other front, too."""
         job = asking(server_name, method, "one")
         outcome = use(client, job, gateway, tmp_path, {"answer": {"text": answer_of("one")}}, front)
         check("one", job, outcome)

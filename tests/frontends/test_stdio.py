@@ -381,7 +381,7 @@ class PressureTests:
         assert shim.transport.is_producing
 
     def test_many_calls(self, gateway: MemoryGateway, shim: Shim) -> None:
-        """So many requests are under way, and the others wait in the shim."""
+        """A shim has so many requests under way, and the others wait in it."""
         for number in range(CALLS_LIMIT):
             shim.ask(number + 1, "tools/call", name="x")
         assert not shim.transport.is_producing

@@ -111,7 +111,7 @@ class RegisterTests:
         assert gateway.ask("/api/gateway/config")[1]["disabled"] is True
 
     def test_one_server(self, gateway):
-        """One server is given back to its clients while the others stay, and is taken in again."""
+        """A server is given back to its clients while the others stay, and is taken in again."""
         gateway.write(fast=gateway.entry(), other=gateway.entry())
         with gateway:
             gateway.ask("/clients/register", {"tool": "cursor"})
@@ -219,7 +219,7 @@ class StateTests:
         assert not file.exists()
 
     def test_killed(self, gateway):
-        """One that was killed leaves it, and the next one writes its own."""
+        """A gateway that was killed leaves its state file, and the next one writes its own."""
         with gateway:
             former = gateway.pid
             gateway.kill()

@@ -322,7 +322,7 @@ class SessionTests:
 
     @attack("CVE-2026-25536", "the same request ids from several clients on one transport")
     def test_colliding_ids(self, gateway):
-        """Everybody gets the answer to his own call, whatever he calls it."""
+        """A client gets the answer to its own call, whatever id that has."""
         import threading
 
         wrong: list[Any] = []

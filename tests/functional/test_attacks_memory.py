@@ -90,7 +90,7 @@ def greedy(gateway: Gateway, kind: str, count: int, path: str = "/") -> Iterator
 
 
 def said(process: subprocess.Popen[str]) -> str:
-    """Its next line."""
+    """The program's next line."""
     assert process.stdout is not None
     return process.stdout.readline()
 

@@ -79,7 +79,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[Gateway]:
-    """One whose port speaks HTTP and TLS."""
+    """A gateway whose port speaks HTTP and TLS."""
     pair = authority.issue("localhost")
     directory = tmp_path_factory.mktemp("attacked")
     settings = {"tls_cert_path": pair, "tls_key_path": pair}
@@ -183,7 +183,7 @@ class TlsTests:
     )
     @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
     def test_weak(self, gateway: Gateway, version: ssl.TLSVersion, ciphers: str) -> None:
-        """None of them is spoken."""
+        """A weak version or cipher is not spoken."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         context.set_ciphers(f"{ciphers}:@SECLEVEL=0")

@@ -248,7 +248,7 @@ class ChildrenTests:
 
     @pytest.mark.parametrize("chaos", QUICK, ids=lambda each: each.name)
     def test_is_shown_and_costs_nothing(self, chaos: Chaos, gateway: Gateway) -> None:
-        """Its clients are told, it shows in /health, the next client is served, and nothing grows with the rounds."""
+        """The clients are told, it shows in /health, the next client is served, and nothing grows with the rounds."""
         hold(gateway, chaos)
 
     def test_are_shown_and_cost_nothing(self, gateway: Gateway) -> None:

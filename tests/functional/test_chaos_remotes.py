@@ -150,7 +150,7 @@ class RemotesTests:
     def test_is_shown_and_costs_nothing(
         self, each: InCall | InHandshake, gateway: Gateway, far: FaultyServer
     ) -> None:
-        """Its clients are told, it shows in /health, the next client is served, and nothing grows with the rounds."""
+        """The clients are told, it shows in /health, the next client is served, and nothing grows with the rounds."""
         hold(gateway, chaos_of(each, far))
 
     def test_are_shown_and_cost_nothing(self, gateway: Gateway, far: FaultyServer) -> None:

@@ -284,7 +284,7 @@ class StartTests:
 
     @pytest_twisted.ensureDeferred
     async def test_failures(self, start: Start, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        """One that ends, or never serves its port, is told with its last words, and nothing of it is left."""
+        """A daemon that ends, or never serves its port, is told with its last words, and nothing of it is left."""
         monkeypatch.setattr(module, "CONNECT_S", 1.5)
         gateway = start()
         for flags, words in (
@@ -332,7 +332,7 @@ class AdoptionTests:
 
     @pytest_twisted.ensureDeferred
     async def test_a_stranger(self, start: Start, port: int, stranger: Any) -> None:
-        """One that speaks something else is named, and left alone."""
+        """A stranger at the port that speaks something else is named, and left alone."""
         other = stranger("--strange")
         gateway = start()
         _, recorder = gateway.begin(port)
@@ -346,7 +346,7 @@ class AdoptionTests:
     async def test_a_mute_stranger(
         self, start: Start, port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        """One that says nothing is not waited for long."""
+        """A stranger at the port that says nothing is not waited for long."""
         monkeypatch.setattr(probe, "PROBE_S", 0.3)
         with socket.create_server(("127.0.0.1", port)):
             gateway = start()

@@ -35,7 +35,7 @@ SETTINGS = {"limits": {"handshake": "1s"}, "circuit": {"restarts": 0}}  # what f
 
 @frozen
 class Fault:
-    """Something that goes wrong, and the check of what its user is told.
+    """A fault, and the check of what its user is told.
 
     :ivar happen: one round.
     :ivar at_once: how many rounds run at the same time, where each of them is mostly waiting.

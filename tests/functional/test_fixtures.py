@@ -313,7 +313,7 @@ class SdkTests:
 
     @pytest.mark.parametrize("name", SDK)
     def test_with_a_handshake(self, name) -> None:
-        """Their tools answer, and ask with requests of their own."""
+        """The tools of a server with a handshake answer, and ask with requests of their own."""
         with Line(SDK[name]()) as line:
             line.shook_hands()
             assert said(line.legacy("tools/call", name="add", arguments={"a": 1, "b": 2})) == "3"
@@ -328,7 +328,7 @@ class SdkTests:
 
     @pytest.mark.parametrize("name", SDK)
     def test_without_a_handshake(self, name) -> None:
-        """Their tools answer, and ask with their results."""
+        """The tools of a server without a handshake answer, and ask with their results."""
         with Line(SDK[name]()) as line:
             assert line.modern("server/discover")["result"]["supportedVersions"] == [REVISION]
             assert said(line.modern("tools/call", name="echo", arguments={"text": "hi"})) == "hi"

@@ -120,7 +120,7 @@ class CrashTests:
         assert (body["status"], body["next_try_s"]) == ("error", None)
 
     def test_the_breaker_opens_and_closes(self, gateway):
-        """Too many ends in a row: calls are refused, after a while one is let through, and all is well."""
+        """A server that ends too often has its calls refused; after a while one is let through, and all is well."""
         for _ in range(3):
             asyncio.run(call(gateway.url, "fragile", "echo", text="x"))
             answer = asyncio.run(call(gateway.url, "fragile", "die", code=9))

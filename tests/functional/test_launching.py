@@ -189,7 +189,7 @@ class NpxTests:
 
     @pytest.mark.parametrize("spec", ["teller@1.0.0", "teller@^1"])
     def test_not_yet(self, tmp_path: Path, registry: Registry, spec: str) -> None:
-        """One exact version is never looked for again, a range not before a week has passed."""
+        """A package of one exact version is never looked for again, one of a range not before a week has passed."""
         with Gateway(tmp_path, {"teller": entry(registry, f"npx -y {spec}")}) as gateway:
             told(gateway)
             gateway.stop()
@@ -343,13 +343,13 @@ class RunTests:
 
     @pytest_twisted.ensureDeferred
     async def test_its_output(self, launcher: Launcher) -> None:
-        """Its stdin is empty, and what it prints and how it ends is told; nothing it started is left."""
+        """The stdin of a program is empty, its output and its end are told, and nothing it started is left."""
         ran = await self._run(launcher, "cat; echo one; echo two >&2; sleep 600 & exit 3")
         assert (ran.code, ran.output, ran.complaint) == (3, "one\n", "two")
 
     @pytest_twisted.ensureDeferred
     async def test_too_much(self, launcher: Launcher) -> None:
-        """One that does not stop talking is killed."""
+        """A program that does not stop talking is killed."""
         ran = await self._run(launcher, "yes")
         assert ran.code is None
         assert len(ran.output) <= spawn.RUN_BYTES
@@ -362,7 +362,7 @@ class RunTests:
 
     @pytest_twisted.ensureDeferred
     async def test_not_there(self, launcher: Launcher) -> None:
-        """One that cannot be started fails."""
+        """A program that cannot be started fails."""
         with pytest.raises(LaunchFailed):
             await launcher.run(Launch("s", ("no-such-program",), {"PATH": "/"}, "/"), is_idle=False)
 

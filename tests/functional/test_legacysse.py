@@ -190,7 +190,7 @@ class SdkTests:
         ]
 
     def test_two_clients_with_the_same_ids(self, gateway):
-        """Both count their requests from the same number, and their answers overtake each other."""
+        """The two clients count their requests from the same number, and their answers overtake each other."""
 
         async def calls(client, name):
             async def call(number):

@@ -101,7 +101,7 @@ class StartTests:
         assert os.readlink(f"/proc/{daemon}/cwd") == "/"
 
     def test_a_second_start_yields(self, home):
-        """One that runs is reported and left as it is."""
+        """A gateway that runs is reported and left as it is."""
         first = home.json("start")
         second = home.json("start", "--port", "1")
         assert (first["already_running"], second["already_running"]) == (False, True)
@@ -220,7 +220,7 @@ class StartTests:
         assert path.read_text() == original
 
     def test_foreground_beside_another(self, home):
-        """One that runs already is named and left alone; for `serve` that is no error."""
+        """A gateway that runs already is named and left alone; for `serve` that is no error."""
         pid = home.json("start")["pid"]
         for words, code in ((("start", "--foreground"), 1), (("serve",), 0), (("serve", "--port", "0"), 0)):
             done = home.run(*words)
@@ -271,7 +271,7 @@ class StopTests:
         assert "Main loop terminated." in home.log
 
     def test_not_running(self, home):
-        """There is nothing to stop, and that is no error."""
+        """A gateway that does not run cannot be stopped, and that is no error."""
         done = home.run("stop")
         assert (done.returncode, done.stdout) == (0, "Gateway is not running (no state file found).\n")
 
@@ -388,7 +388,7 @@ class CrashTests:
             eventually(lambda: home.processes() == [], "nothing is left")
 
     def test_without_servers(self, home, tmp_path):
-        """One that has started no server yet comes back as well: its guardian is there from the beginning."""
+        """A gateway that has started no server yet comes back as well: its guardian is there from the beginning."""
         home.environ.update(QUICK)
         first = home.json("start")["pid"]
         assert len(children_of(first)) == 1
@@ -553,7 +553,7 @@ class StatusTests:
         assert home.run("status").stdout == "Gateway is not running.\n"
 
     def test_one_that_hangs(self, home):
-        """One that does not answer is said not to, and which it is."""
+        """A gateway that does not answer is said not to, and which it is."""
         pid = home.json("start")["pid"]
         os.kill(pid, signal.SIGSTOP)
         told = home.run("status").stdout

@@ -315,7 +315,7 @@ class Bare(Gateway):
 
     @property
     def config(self):
-        """Its configuration file."""
+        """The gateway's configuration file."""
         return self.home / "config.yaml"
 
     @property

@@ -72,7 +72,7 @@ class Stream:
         self.answer = self._connection.getresponse()
 
     def events(self) -> Iterator[dict[str, str]]:
-        """Its events, each by its fields; comments and the like are left out."""
+        """The events of the stream, each by its fields; comments and the like are left out."""
         fields: dict[str, str] = {}
         ends = time.monotonic() + LIMIT_S
         for line in self.answer:
@@ -87,7 +87,7 @@ class Stream:
                 fields[name] = value
 
     def until(self, word: str) -> list[dict[str, str]]:
-        """Its events up to one whose data has this in it."""
+        """The events of the stream up to one whose data has this in it."""
         found = []
         ends = time.monotonic() + LIMIT_S
         for event in self.events():
@@ -115,7 +115,7 @@ class LogTests:
 
     @pytest.mark.parametrize("runner", ["twistd", "twist"])
     def test_a_child_that_prints_secrets(self, tmp_path: Path, runner: str) -> None:
-        """None of them is in the stream, on the disk or in the gateway's own log, and each line stays one line."""
+        """A secret is neither in the stream, on the disk nor in the gateway's own log, and each line stays one line."""
         with Gateway(tmp_path, {"talker": talker(tmp_path)}, runner=runner) as gateway:
             stream = Stream(gateway, "/api/v1/servers/talker/logs")
             assert stream.answer.status == 200
@@ -166,7 +166,7 @@ class LogTests:
             assert len(found) <= 1000
 
     def test_a_reader_that_does_not_read(self, tmp_path: Path) -> None:
-        """He costs no memory, the gateway goes on, and when he reads he gets the newest."""
+        """A reader that does not read costs no memory, the gateway goes on, and a later read gets the newest."""
         with Gateway(tmp_path, {"talker": talker(tmp_path)}) as gateway:
             post(gateway, "talker", "tools/list")
             before = gateway.resident_kib()
@@ -199,7 +199,7 @@ class LogTests:
             assert Stream(gateway, "/api/v1/servers/..%2f..%2fauth/logs").answer.status == 404
 
     def test_a_server_that_is_removed(self, tmp_path: Path) -> None:
-        """Its stream ends."""
+        """The stream of a removed server ends."""
         with Gateway(tmp_path, {"talker": talker(tmp_path)}) as gateway:
             stream = Stream(gateway, "/api/v1/servers/talker/logs")
             gateway.config.write_text(gateway.configured({}))

@@ -46,7 +46,7 @@ def typed(gateway, lines, *options):
 
 class SocketTests:
     def test_names(self, tmp_path):
-        """There are the gateway, its pool, its sessions and its configuration, and what is printed comes back."""
+        """The prompt knows the gateway, its pool, its sessions and its configuration, and output comes back."""
         with dug(tmp_path, socket=True) as gateway:
             path = gateway.home / "manhole.sock"
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -105,7 +105,7 @@ class SocketTests:
             eventually(lambda: "\n2\n" in typed(gateway, "print(1+1)\n")[1], "there is room again")
 
     def test_off(self, tmp_path):
-        """There is none unless it is asked for: nothing of it is loaded, and our command says what to do."""
+        """The manhole is not there unless it is asked for: nothing of it is loaded, and our command says what to do."""
         with dug(tmp_path) as gateway:
             assert not (gateway.home / "manhole.sock").exists()
             maps = Path(f"/proc/{gateway.pid}/maps")

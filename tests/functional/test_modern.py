@@ -295,7 +295,7 @@ class ListeningTests:
         run(work)
 
     def test_the_gateways_end(self, tmp_path: Path) -> None:
-        """So it does when the gateway stops."""
+        """A client's listening ends in order when the gateway stops, too."""
 
         async def work(own: Gateway) -> None:
             async with client_of(own, "modern") as client, client.listen(tools_list_changed=True) as stream:

@@ -257,7 +257,7 @@ class DiscoveryTests:
     )
     @pytest_twisted.ensureDeferred
     async def test_wrong_places(self, start: Start, tmp_path: Path, metadata: str, pages: list[str]) -> None:
-        """Neither a 404 nor a page in HTML ends the search, where the refusal says so or at a usual place."""
+        """The search does not end at a 404 or a page in HTML, where the refusal says so or at a usual place."""
         world, server = World(tmp_path), start()
         server.tell(metadata=server.origin + metadata if metadata else "", html=pages)
         await world.let_in(Remote(server.url))
@@ -265,7 +265,7 @@ class DiscoveryTests:
 
     @pytest_twisted.ensureDeferred
     async def test_a_server_that_describes_nothing(self, start: Start, tmp_path: Path) -> None:
-        """One of 2025-03-26 is its own authorization server, at the places that the revision names."""
+        """A server of 2025-03-26 is its own authorization server, at the places that the revision names."""
         world, server = World(tmp_path), start("sdk", "--undescribed")
         await world.let_in(Remote(server.url))
         await world.close()
@@ -317,7 +317,9 @@ class RegistrationTests:
 
     @pytest_twisted.ensureDeferred
     async def test_kept(self, start: Start, tmp_path: Path) -> None:
-        """One that is known is used again, by another gateway too, as long as browsers come back to the same place."""
+        """A registration that is known is used again, by another gateway too, while browsers come back to the
+        same place.
+        """
         world, server = World(tmp_path), start()
         remote = Remote(server.url)
         first = await world.refused(remote)

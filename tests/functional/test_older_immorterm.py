@@ -112,7 +112,7 @@ class McpTests:
 
 
 class NumbersTests:
-    """Its numbers."""
+    """Numbers of immorterm-mcp-gateway."""
 
     @older(SEED, "GET /health", "Asked with ``?shape=immorterm``; ``version`` is the gateway's own.")
     def test_health(self, gateway):
@@ -191,7 +191,7 @@ class NumbersTests:
 
 
 class ServersTests:
-    """Its routes that change servers."""
+    """Routes of immorterm-mcp-gateway that change servers."""
 
     @older(SEED, "POST /api/servers/{name}/reconnect", "The entry stays, so the next call works.")
     def test_reconnect(self, gateway):
@@ -242,7 +242,7 @@ class ServersTests:
 
 
 class ClientsTests:
-    """Its routes about clients and projects."""
+    """Routes of immorterm-mcp-gateway about clients and projects."""
 
     @older(
         SEED,

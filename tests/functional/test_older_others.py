@@ -62,8 +62,8 @@ class ManagerTests:
 
     @older(MANAGER, "POST /start", "It answers when the daemon serves.")
     def test_start(self, gateway):
-        """Its ``name``, ``running``, ``pid``, ``port`` and ``uptime``; started once, however often it is
-        asked for.
+        """The ``name``, ``running``, ``pid``, ``port`` and ``uptime`` of a daemon; started once, however
+        often it is asked for.
         """
         first = fits(
             gateway.post("/start", {"name": "memory"}), 200, {**DAEMON, "running": True, "uptime": int}
@@ -187,7 +187,7 @@ class CtlTests:
         "``config`` has the entry, too, without values of variables and headers.",
     )
     def test_server(self, gateway):
-        """One of them; an unknown one is 404 ``{"error"}``."""
+        """A server by its name; an unknown one is 404 ``{"error"}``."""
         found = fits(gateway.get("/api/v1/servers/fix"), 200, {**SERVER, "name": "fix"})
         assert found["env_keys"]
         fits(gateway.get("/api/v1/servers/nobody"), 404, {"error": "Unknown server: nobody"})
@@ -264,7 +264,7 @@ class CtlTests:
         "Events have ids; ``?follow=false`` ends after the lines there are.",
     )
     def test_logs(self, gateway):
-        """Its lines as server-sent events, what was and what comes; an unknown server is 404."""
+        """The lines of a server as server-sent events, former and new ones; an unknown server is 404."""
         gateway.call("fix", "flood_stderr", bytes=200)
         path = "/api/v1/servers/fix/logs?follow=false"
         eventually(lambda: b"data: " in gateway.get(path).body, "lines come")
@@ -366,7 +366,7 @@ class HintTests:
 
     @pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}, {}])
     def test_not_let_in(self, gateway, headers):
-        """So is whoever is not let in."""
+        """A caller that is not let in is told what to do, too."""
         answer = ask(gateway, "POST", "/api/v1/servers/fix/restart", **headers)
         assert answer.status in (401, 403)
         assert answer.json["hint"]

@@ -366,7 +366,7 @@ class GoodForNothingTests:
         assert statuses(client) == [404] * 3
 
     def test_an_id_that_nobody_issued(self, gateway):
-        """Neither what is made up nor what is altered in one place is taken for an id, wherever that place is."""
+        """An id that is made up, or altered in one place, is taken for none, wherever that place is."""
         client = opened(gateway, "own")
         good = client.id
         bad = [good[:at] + ("A" if good[at] != "A" else "B") + good[at + 1 :] for at in range(len(good))]
@@ -447,7 +447,7 @@ class SilenceTests:
             yield running
 
     def test_the_quietest_gives_back_its_child(self, crowded):
-        """There are never more children than sessions in use; an id that has made room works whenever it is used."""
+        """The children are never more than the sessions in use; an id that made room works whenever it is used."""
         clients = [asyncio.run(accustomed(crowded, "own", REVISIONS[0])) for _ in range(5)]
         eventually(lambda: len(crowded.children()) == 2, "the others have given back their children")
         assert crowded.health()["sessions"] == 2

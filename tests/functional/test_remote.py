@@ -309,7 +309,7 @@ class CertificateTests:
 
     @pytest_twisted.ensureDeferred
     async def test_address(self, web: Web, tmp_path: Path) -> None:
-        """So it is for an address."""
+        """A certificate for an address is believed, too."""
         authority = Authority(tmp_path)
         with Server.python("--certificate", authority.issue("127.0.0.1")) as far:
             line = talk(web, f"https://127.0.0.1:{far.port}/mcp", ca_file=authority.file)
@@ -490,7 +490,7 @@ class GatewayTests:
             assert "is this gateway itself" in refused(gateway, "far")
 
     def test_secrets(self, tmp_path: Path) -> None:
-        """Neither headers nor the query of a URL are in the log, in errors or in /health."""
+        """The headers and the query of a URL are neither in the log, in errors nor in /health."""
         with raw(b"HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\nhush-page") as port:
             remote = {
                 "url": f"http://127.0.0.1:{port}/mcp?key=hush-query",

@@ -255,7 +255,7 @@ class OtherTests:
 
     @pytest_twisted.ensureDeferred
     async def test_not_described(self, service: Service, nothing: str) -> None:
-        """One that describes itself nowhere is there all the same, without tools."""
+        """A service that describes itself nowhere is there all the same, without tools."""
         talk = await service.talk(f"{nothing}/x", openapi="")
         await talk.meet()
         assert (await talk.result("tools/list"))["tools"] == []

@@ -361,7 +361,7 @@ class CutOffTests:
     """A call that takes longer than it may."""
 
     def test_it_is_told_the_truth(self, tmp_path):
-        """Its client is told that the gateway was restarted, and that it may have had effects."""
+        """The client of a cut call is told that the gateway was restarted, and that the call may have had effects."""
         with Home(tmp_path, SERVERS, limits={"drain_ms": 1000}) as home:
             home.json("start", "--adopt", "never")
             client = Client(home.port)
@@ -379,7 +379,7 @@ class FollowedTests:
     """A gateway whose logs and events are followed."""
 
     def test_they_are_not_waited_for(self, tmp_path):
-        """Those streams end in order, though calls would have an hour, and whoever follows comes back."""
+        """The streams of logs and events end in order, though calls would have an hour, and their readers come back."""
         with Home(tmp_path, SERVERS, limits={"drain_ms": 3_600_000}) as home:
             home.json("start", "--adopt", "never")
             streams = []
@@ -466,7 +466,7 @@ class EndpointsTests:
         assert Client(home.port).said("echo", text="still") == "still"
 
     def test_another_port(self, home):
-        """One that the configuration names since then is listened on, and the former one is not."""
+        """A port that the configuration names since then is listened on, and the former one is not."""
         port = free_port()
         config = home.path / "config.json"
         document = json.loads(config.read_text())

@@ -183,7 +183,7 @@ class CancelTests:
         assert [text_of(each.json) for each in answers] == ["right", "witness"]
 
     def test_crossed_cancels(self, gateway):
-        """Both cancel at once: the child hears of two different calls, and a third client's call goes on."""
+        """The two clients cancel at once: the child hears of two different calls, and a third client's call goes on."""
 
         async def work():
             async with clients(gateway, 3) as (left, right, witness):
@@ -224,7 +224,7 @@ class CancelTests:
 
 
 class SlowReaderTests:
-    """One who does not read."""
+    """A client who does not read."""
 
     def test_delays_nobody_and_costs_little(self, gateway):
         """While a flood of progress meets a client that never reads, others are served and memory stays bounded."""
@@ -339,7 +339,7 @@ class ColdStartTests:
     """The first ones."""
 
     def test_a_hundred_at_once_share_one_start(self, tmp_path):
-        """One spawn and one handshake serve all who came before the child was warm."""
+        """A child's one start and one handshake serve all clients that came before it was warm."""
         with Gateway(tmp_path, {"fix": server(fixture("--slow-start", "1"))}) as gateway:
 
             async def work():

@@ -155,7 +155,7 @@ class RefusalTests:
 
 @every_runner
 class RunnerTests:
-    """Both runners serve."""
+    """The two runners serve."""
 
     def test_serves_and_ends(self, runner, tmp_path):
         """A server is called through it, and SIGTERM ends both."""

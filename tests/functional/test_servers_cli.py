@@ -179,7 +179,7 @@ class OperateTests:
         assert ran(home, "stop", "fx", "--all")[0] == 1
 
     def test_restart(self, home: Path, gateway: Gateway) -> None:
-        """Another process runs."""
+        """A restarted server has another process."""
         ran(home, "start", "fx")
         before = gateway.backend("fx")["pids"]
         code, out, _ = ran(home, "restart", "fx")

@@ -76,7 +76,7 @@ class UnitTests:
 
     @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
     def test_systemd_understands_them(self, tmp_path: Path) -> None:
-        """Its own checker finds nothing wrong, neither with the templates nor with what is made of them."""
+        """The checker of systemd finds no fault, neither in the templates nor in the units made of them."""
         (tmp_path / "run").mkdir(mode=0o700)
         programs = tmp_path / ".local" / "share" / "mcpgateway" / "bin"
         programs.mkdir(parents=True)

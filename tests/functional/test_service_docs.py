@@ -88,7 +88,7 @@ def ran(command: str, user: Path) -> subprocess.CompletedProcess[str]:
 
 
 def forked(command: str, user: Path) -> subprocess.CompletedProcess[str]:
-    """One of the gateway's commands, forked where it can be."""
+    """Run a command of the gateway, forked where it can be."""
     program, *words = shlex.split(command)
     return forkserver.ran([BIN / program, *words], env=environ(user), cwd=checkout(user), has_ended=False)
 
@@ -97,7 +97,7 @@ class CommandsTests:
     """Commands of the page."""
 
     def test_each_is_tried(self) -> None:
-        """There is no command on the page that is not looked at here."""
+        """Every command on the page is looked at here."""
         assert sorted([*FOREGROUND, *DAEMON, *BY_HAND, *SERVICE, *DOCKER, *OTHERS]) == sorted(commands())
 
     @pytest.mark.parametrize("command", FOREGROUND)

@@ -151,7 +151,7 @@ class DeleteTests:
 
     @pytest.mark.parametrize("pid", ["0", "-1", "x", "1.5", "99999999999999", "%31"])
     def test_by_what_is_no_pid(self, gateway, pid):
-        """Something else than a process id is refused; an escaped one is read."""
+        """A path with no process id is refused; an escaped id is read."""
         answer = asked(gateway, "DELETE", f"/sessions/by-pid/{pid}")
         if pid == "%31":
             assert answer.status == 200
@@ -196,7 +196,7 @@ class HealthTests:
     """``GET /health``."""
 
     def test_the_numbers(self, gateway):
-        """One body for all who look: the seeds' numbers, and every server."""
+        """The body of health is one for all who look: the seeds' numbers, and every server."""
         opened(gateway, "fix")
         body = gateway.health()
         assert (body["status"], body["servers"], body["port"], body["pid"]) == (
@@ -310,7 +310,7 @@ class RefusalTests:
         assert asked(gateway, "DELETE", "/sessions/x", Sec_Fetch_Site="none").status == 200
 
     def test_no_permission_is_ever_given_to_pages(self, gateway):
-        """There is no CORS header on anything."""
+        """A response never has a CORS header."""
         preflight = {"Access_Control_Request_Method": "POST", "Origin": "https://evil.example"}
         for answer in (
             asked(gateway, "OPTIONS", PREFIX, **preflight),

@@ -567,7 +567,7 @@ class AbsentTests:
                 assert shim.call("echo", text="mine") == "mine"
 
     def test_another_program_has_an_error(self, tmp_path):
-        """Something else that refuses in JSON is no gateway either."""
+        """A program that refuses in JSON is no gateway either."""
         body = b'{"error":{"message":"nope"}}'
         head = b"HTTP/1.1 405 No\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
         with socket.create_server(("127.0.0.1", 0)) as stranger:

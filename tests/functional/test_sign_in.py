@@ -347,7 +347,7 @@ MODERN = {
 
 
 class Person:
-    """One with a token of their own, or with a key of the settings."""
+    """A person with a token of their own, or with a key of the settings."""
 
     def __init__(self, world: World, key: str = "") -> None:
         self._world = world

@@ -61,7 +61,7 @@ class AggregateTests:
             assert json.loads(shim.call("shared__pid"))["pid"] in gateway.children()
 
     def test_a_view(self, gateway):
-        """One of the views can be named."""
+        """A view can be named."""
         with everything(gateway, "stdio", "--view", "full") as shim:
             shim.open()
             found = names(shim)

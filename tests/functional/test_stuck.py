@@ -42,7 +42,9 @@ class StuckTests:
     """Processes that hang."""
 
     def test_stopped(self, gateway):
-        """Others are served by another process; the call is answered when the first one goes on, which then ends."""
+        """Other clients are served by another process; the first one answers the call when it goes on, and
+        then ends.
+        """
 
         async def scene():
             one, other = await Client.open(gateway.url, "halted"), await Client.open(gateway.url, "halted")
@@ -62,7 +64,8 @@ class StuckTests:
         assert "is stuck with 1 calls under way: it is stopped (state T)" in gateway.log
 
     def test_deaf(self, gateway):
-        """So they are where a process neither reads nor computes, and one that answers pings is left alone meanwhile.
+        """Other clients are served where a process neither reads nor computes; one that answers pings is left
+        alone meanwhile.
 
         When the client gives up on its call, the process that hangs is stopped.
         """

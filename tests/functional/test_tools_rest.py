@@ -67,7 +67,7 @@ class ReadingTests:
         assert (status, said["error"]) == (404, "Not found")
 
     def test_one_server(self, gateway):
-        """Those of one server can be asked for; one that is not there is 404."""
+        """The tools of one server can be asked for; an unknown server is 404."""
         _, found = ask(gateway, "/api/v1/tools?server=clock")
         assert [each["name"] for each in found] == ["clock__now", "clock__convert"]
         status, refusal = ask(gateway, "/api/v1/tools?server=clok")
@@ -87,13 +87,13 @@ class ReadingTests:
         "identifier", ["clock__convert", "clock::convert", "clock/convert", "clock%2Fconvert"]
     )
     def test_describe(self, gateway, identifier):
-        """One tool is shown whole, in whatever way it is named."""
+        """A tool is shown whole, in whatever way it is named."""
         status, found = ask(gateway, f"/api/v1/tools/{identifier}", token=False)
         assert status == 200
         assert (found["id"], found["server"], found["name"]) == ("clock__convert", "clock", "convert")
 
     def test_describe_nothing(self, gateway):
-        """One that is not there is 404, with those that may be meant, and a command that finds them."""
+        """A tool that is not there is 404, with those that may be meant, and a command that finds them."""
         status, refusal = ask(gateway, "/api/v1/tools/clock__convrt")
         assert status == 404
         assert "clock__convert" in refusal["hint"]

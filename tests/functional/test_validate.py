@@ -88,7 +88,7 @@ class GoodTests:
 
     @pytest.mark.parametrize("argv", [real_servers.everything, real_servers.time])
     def test_real_servers(self, validate: Validate, argv: Callable[[], list[str]]) -> None:
-        """So does what people run."""
+        """A server that people run passes, too."""
         ran = validate("--", *argv())
         assert ran.returncode == 0, ran.stdout
 
@@ -106,7 +106,7 @@ class GoodTests:
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
     def test_of_a_configuration(self, validate: Validate, tmp_path: Path) -> None:
-        """One that is configured is named, or is the first."""
+        """A configured server is named, or is the first."""
         argv = real_servers.fixture()
         servers = {
             "remote": {"url": "http://127.0.0.1:9/mcp"},
@@ -197,13 +197,13 @@ class BadTests:
         assert ran.returncode == 1
 
     def test_it_does_not_end(self, validate: Validate) -> None:
-        """One that has to be killed in the end fails its last step."""
+        """A server that has to be killed in the end fails its last step."""
         ran = validate("--", *real_servers.fixture("--stubborn"))
         assert verdicts(ran.stdout)[-1] == "[FAIL] close"
         assert ran.returncode == 1
 
     def test_it_ends_too_soon(self, validate: Validate) -> None:
-        """One that ends after the handshake fails what comes next."""
+        """A server that ends after the handshake fails the next steps."""
         hello = '{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"x","version":"1"}}'
         script = f"""read line; echo '{{"jsonrpc":"2.0","id":1,"result":{hello}}}'; read line; exit 4"""
         ran = validate("--json", "--", "sh", "-c", script)
@@ -216,7 +216,7 @@ class ElsewhereTests:
     """Servers that are no programs of ours."""
 
     def test_nobody_is_there(self, tmp_path: Path, validate: Validate) -> None:
-        """One at whose address nothing answers is no program that has ended."""
+        """A server at whose address nothing answers is no program that has ended."""
         config = tmp_path / "far.json"
         config.write_text(json.dumps({"servers": {"far": {"url": "http://127.0.0.1:9/mcp"}}}))
         ran = validate("--json", "--config", str(config))

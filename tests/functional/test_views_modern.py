@@ -240,7 +240,7 @@ class CallTests:
         assert "Ada" not in bea
 
     def test_questions_of_all(self, gateway: Gateway) -> None:
-        """One client is asked by servers of both eras at once, over one view."""
+        """A client is asked by servers of both eras at once, over one view."""
 
         async def work() -> list[str]:
             async with Person("Ada").at(gateway) as client:

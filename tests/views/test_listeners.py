@@ -166,7 +166,7 @@ class NewsTests:
         assert "m__echo" in stage.names()
 
     def test_a_legacy_server(self, stage: Stage) -> None:
-        """So is one of the other era, and the list is another when it is asked for."""
+        """A server of the legacy era that runs is heard, too, and the list is another when it is asked for."""
         listen(client := stage.client(), toolsListChanged=True)
         stage.offers["old"]["tools/list"] = [tool("echo"), tool("new")]
         stage.child("old").say(note(TOOLS_CHANGED))

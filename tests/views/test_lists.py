@@ -587,7 +587,7 @@ class RecordTests:
         assert len(stage.gateway.launcher.children) == before
 
     def test_looked_at_and_called(self, stage: Stage) -> None:
-        """Its tools are shown without starting it; a call of one that is not among them starts and asks it."""
+        """The tools on record are shown without starting the server; a call of an unlisted one starts and asks it."""
         client = stage.view()
         stage.list(client)
         child = stage.child("shared")

@@ -88,7 +88,7 @@ class DiscoverTests:
         assert "result" in Stage(legacy("old")).ask("server/discover")
 
     def test_topology(self, stage: Stage) -> None:
-        """Its version is another once it lists something else."""
+        """The version of a view is another once it lists something else."""
 
         def version() -> str:
             found: str = stage.ask("server/discover")["result"]["_meta"][PREFIX + "serverInfo"]["version"]
@@ -168,7 +168,7 @@ class ListTests:
         assert stage.ask("tools/list")["result"]["ttlMs"] == 0
 
     def test_private(self, stage: Stage) -> None:
-        """One server that says nothing, or that its list is private, is enough."""
+        """A list is private where one server says so, or says nothing."""
         stage.extra = {"m": {"ttlMs": 60_000, "cacheScope": "public"}}
         result = stage.ask("tools/list")["result"]
         assert (result["ttlMs"], result["cacheScope"]) == (0, "private")
@@ -231,7 +231,7 @@ class ListTests:
         assert result["_meta"][KEY].keys() == {"n", "old"}
 
     def test_running_and_slow(self, stage: Stage) -> None:
-        """But only a moment."""
+        """A list waits no more than a moment for a server that runs."""
         post(stage.client("/m/mcp"), request(1, "tools/call", name="echo"))
         stage.greet()
         post(client := stage.client(), request(1, "tools/list"))
@@ -321,7 +321,7 @@ class ListTests:
         assert len(stage.child("m").asked("prompts/list")) == 1
 
     def test_a_cursor(self, stage: Stage) -> None:
-        """There is one page, so nobody can have a cursor."""
+        """A list has one page, so no client can have a cursor."""
         assert stage.ask("tools/list", cursor="x")["error"]["code"] == -32602
 
     def test_hanging_up(self, stage: Stage) -> None:

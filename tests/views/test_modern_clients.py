@@ -69,7 +69,7 @@ class ListTests:
         assert names(stage) == PLAIN
 
     def test_a_call(self, stage: Stage) -> None:
-        """Such a tool is called by name, though no list has been given before."""
+        """A tool that asks is called by name, though no list has been given before."""
         client = stage.client()
         stage.send(client, "tools/call", envelope=CAN_BE_ASKED, name="s__ask")
         stage.answer()

@@ -197,7 +197,7 @@ class AskingTests:
         assert "elicitation" in text(answer)["error"]
 
     def test_too_many(self, stage: Stage) -> None:
-        """One principal cannot leave calls behind without end."""
+        """A principal cannot leave calls behind without end."""
         for _ in range(PARKED_OF_PRINCIPAL):
             call(stage, stage.client(), "gateway_ask")
         assert call(stage, stage.client(), "gateway_ask")["result"]["isError"] is True
@@ -348,7 +348,7 @@ class JobTests:
         assert [str(each) for each in sink.failures] == ["enough"]
 
     def test_a_server_that_asks(self, stage: Stage, access: Any) -> None:
-        """There is nobody who could be asked."""
+        """A question in a job has no client that could answer it."""
         sink = RecordingSink()
         access.begin("m", "echo", jsonrpc.raw({}), sink)
         (asked,) = stage.child("m").asked("tools/call")

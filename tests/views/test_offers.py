@@ -55,7 +55,7 @@ class OfferTests:
         assert len(child.asked("tools/list")) == 1
 
     def test_after_another(self, stage: Choosy) -> None:
-        """Others stay as they are, and hear nothing of it."""
+        """Clients that offer nothing are listed the same, and hear nothing of another's list."""
         plain = stage.view()
         assert stage.names(plain) == ["auto__echo"]
         ears = stage.gateway.listen(plain)

@@ -164,7 +164,7 @@ class SubscriptionTests:
         assert self.told(ears) == ["mcpgateway:own/a://z", "mcpgateway:own/a://z/part"]
 
     def test_two_names(self, stage: Stage, client: Client) -> None:
-        """One resource under two URIs is two subscriptions for its client, and one for its server."""
+        """A resource under two URIs is two subscriptions for its client, and one for its server."""
         ears = stage.gateway.listen(client)
         self.subscribe(stage, client, "mcpgateway:own/a://y", "own")
         client.call(11, "resources/subscribe", uri="a://y")

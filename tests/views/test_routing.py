@@ -119,7 +119,7 @@ class CallTests:
         [("prompts/get", {"name": "shared__greet"}), ("resources/read", {"uri": "a://x"})],
     )
     def test_no_object_of_others(self, stage: Stage, method: str, params: dict[str, Any]) -> None:
-        """So it is with everything that a view brings to a server."""
+        """A result that is no object is an error of all other requests, too, that a view brings to a server."""
         stage.offers["shared"] = Offer(
             tools=[], prompts=[{"name": "greet"}], resources=[{"uri": "a://x", "name": "x"}]
         )
@@ -348,7 +348,7 @@ class NamedTests:
         assert "slow" in data["hint"]
 
     def test_without_a_session(self) -> None:
-        """So it is for clients without a session."""
+        """A call without a session by such a name waits, too."""
         stage = Hanging()
         client = Client(stage.gateway.factory.buildProtocol(None), "/mcp/full", {})
         client.call(1, "tools/call", name="well__echo")

@@ -70,7 +70,9 @@ class LifeTests:
 
     @pytest.mark.parametrize("tool", ["shared__echo", "own__count"])
     def test_a_server_that_is_taken_out(self, stage: Stage, tool: str) -> None:
-        """Its call under way is an error like any other, for the client's session lives; a 404 would deny that."""
+        """A call under way of a removed server is an error like any other, for the client's session lives; a
+        404 denies that.
+        """
         gateway, name = stage.gateway, tool.partition("__")[0]
         client = stage.view()
         stage.list(client)

@@ -18,7 +18,7 @@ URL = "http://10.0.0.1/mcp?key=secret"
 
 
 class Asking:
-    """One who asks, and a server."""
+    """A client that asks, and a server."""
 
     def __init__(self) -> None:
         self.net = MemoryNet()
@@ -60,7 +60,7 @@ def outcome(sent: Deferred[Any]) -> list[Any]:
 
 
 class RequestTests:
-    """One request and its answer."""
+    """A request and its answer."""
 
     def test_what_is_sent(self) -> None:
         """Method, target and host are the URL's; headers are as given; a POST says how long it is."""
@@ -279,7 +279,7 @@ class KeepingTests:
     """Connections that are used again."""
 
     def test_used_again(self) -> None:
-        """One after the other, requests share a connection; side by side they do not."""
+        """Requests that come one after the other share a connection; side by side they do not."""
         asking = Asking()
         for _ in range(3):
             asking.request()

@@ -25,7 +25,7 @@ class Plain(Protocol):
 
 
 class Dialling:
-    """One who dials."""
+    """A client that dials."""
 
     def __init__(self) -> None:
         self.net = MemoryNet()

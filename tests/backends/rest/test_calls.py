@@ -131,7 +131,7 @@ class RequestTests:
         ],
     )
     def test_queries(self, place: str, value: Any, query: str) -> None:
-        """So is every other style of a query."""
+        """The other styles of a query are written as the standard says, too."""
         assert target(tool(q=place), q=value) == f"/x?{query}"
 
     def test_cookies(self) -> None:
@@ -277,7 +277,7 @@ class RequestTests:
         assert target(tool("/x?a=1", q="query"), q="2") == "/x?a=1&q=2"
 
     def test_secrets(self) -> None:
-        """Neither the URL nor headers nor the body are shown by accident."""
+        """The secrets of a request are not shown by accident: neither in the URL nor in headers nor in the body."""
         request = request_of(tool(q="query"), BASE, {"X-Key": "hidden"}, {"q": "hidden"})
         assert "hidden" not in repr(request)
 

@@ -67,7 +67,7 @@ class BatchTests:
         assert (answer.status, answer.body) == (202, b"")
 
     def test_something_is_said_before(self, gateway: MemoryGateway) -> None:
-        """Then each answer is an event of its own, those that were there already too."""
+        """Answers are events of their own once another message comes, those that were there already, too."""
         client = session(gateway)
         client.send([call(1, "a"), call(2, "b"), PING])
         first, second = asked(gateway)
@@ -117,7 +117,7 @@ class BatchTests:
         assert [each["id"] for each in client.heard.json] == [1]
 
     def test_a_client_that_leaves(self, gateway: MemoryGateway) -> None:
-        """Its calls go on; their answers go nowhere, and nothing is kept for them."""
+        """The calls of a client that leaves go on; their answers go nowhere, and nothing is kept for them."""
         client = session(gateway)
         client.send([call(1), call(2)])
         client.channel.connectionLost(None)  # type: ignore[arg-type]
@@ -190,7 +190,7 @@ class BatchTests:
         assert client.heard.json[1]["result"] == {"two": 2}
 
     def test_on_a_view(self, gateway: MemoryGateway) -> None:
-        """So it is on an endpoint for all servers."""
+        """A batch is answered on an endpoint for all servers, too."""
         client = gateway.client()
         answer = client.ask([PING, {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}], path="/mcp/search")
         assert answer.status == 200

@@ -387,7 +387,7 @@ class BodyTests:
         assert wire.transport.is_closing
 
     def test_stops_a_body_that_came_along(self) -> None:
-        """One that came in the same chunk is refused all the same."""
+        """A large body that came in the chunk of its head is refused all the same."""
         wire = Wire(RecordingDoor(limit=5))
         wire.send(post(b"/", b"123456"))
         assert wire.statuses == [413]

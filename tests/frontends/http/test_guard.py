@@ -1,4 +1,4 @@
-"""One judgement for every request: by its headers, and by the connection it comes on."""
+"""The guard judges every request: by its headers, and by the connection it comes on."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def bearer(token: str) -> dict[str, str]:
 
 
 class PrincipalTests:
-    """Everybody is somebody else."""
+    """Principals are told apart."""
 
     @pytest.mark.parametrize("caller", [HERE, THERE])
     def test_distinct(self, caller: HttpPeer) -> None:
@@ -224,7 +224,7 @@ class WrongTokenTests:
         assert gate.status(THERE, RouteClass.ADMIN, **bearer("master")) == 0
 
     def test_too_many(self) -> None:
-        """So many wrong tokens from another machine, and none is heard from there for a while, not the right one."""
+        """A machine that has sent so many wrong tokens is not heard for a while, not even with the right one."""
         gate = Gate()
         statuses = [gate.status(THERE, **bearer(f"guess {n}")) for n in range(ATTEMPTS + 2)]
         assert statuses == [401] * ATTEMPTS + [429] * 2
@@ -239,7 +239,7 @@ class WrongTokenTests:
         assert gate.status(THERE, **bearer("bearer-token")) == 0
 
     def test_behind_a_proxy(self) -> None:
-        """One who guesses behind a proxy does not lock out the others behind it, nor those on this machine."""
+        """A caller who guesses behind a proxy does not lock out the others behind it, nor those on this machine."""
         gate = Gate()
         for number in range(ATTEMPTS + 1):
             last = gate.status(HERE, x_forwarded_for="9.9.9.9, 6.6.6.6", **bearer(f"guess {number}"))

@@ -447,7 +447,7 @@ class SessionTests:
         assert gateway.child.is_stopping
 
     def test_nothing_is_on_record(self, gateway: MemoryGateway) -> None:
-        """Neither its beginning nor its level, its subscriptions, its owner or its end is written down."""
+        """The record has neither the session's beginning nor its level, its subscriptions, its owner or its end."""
         gateway.processes.sockets[7] = 4711
         link = Link(gateway)
         come_from(link, 7)

@@ -71,7 +71,7 @@ class FurtherPortTests:
         ]
 
     def test_one_that_is_taken(self, tmp_path: Path) -> None:
-        """One that another program has is told of by its key, and nothing stays bound."""
+        """A port that another program has is told of by its key, and none stays bound."""
         with socket.socket() as other:
             other.bind(("127.0.0.1", 0))
             other.listen()

@@ -86,7 +86,7 @@ class ScrapeTests:
         assert list(found["mcpgateway_request_duration_seconds_count"].values()) == [4]
 
     def test_lives(self, gateway: MemoryGateway) -> None:
-        """So are the lives of servers."""
+        """The lives of servers are told, too."""
         gateway.session()
         gateway.tick()
         gateway.child.exit(1)
@@ -180,7 +180,7 @@ class NameTests:
 
 
 class SpeedTests:
-    """Everybody waits meanwhile."""
+    """Scrapes, for which all callers wait."""
 
     def test_nine_thousand_lines(self) -> None:
         """A scrape of nine thousand lines is quick; the figure is for those who read it, and decides nothing."""

@@ -76,7 +76,7 @@ class EraTests:
         assert "mcp-session-id" in client.heard.headers
 
     def test_neither(self, gateway: MemoryGateway) -> None:
-        """Everything else is legacy."""
+        """Every other message is legacy."""
         client = gateway.client()
         client.call(1)
         assert gateway.child.asked("initialize")
@@ -118,7 +118,7 @@ class MethodTests:
 
     @pytest.mark.parametrize("body", [b"[]", json.dumps([request(1, "tools/list")]).encode()])
     def test_a_batch(self, client: Client, body: bytes) -> None:
-        """There are none."""
+        """A batch is refused: this era has none."""
         client.send(body, **{"MCP-Protocol-Version": REVISION})
         assert refusal(client) == (400, -32600, None)
 
@@ -159,7 +159,7 @@ class LadderTests:
         ],
     )
     def test_the_envelope(self, client: Client, envelope: dict[str, Any]) -> None:
-        """Then it has to say its revision and its client's capabilities."""
+        """The envelope has to state the revision and the client's capabilities, which is judged second."""
         headers = {**self.WRONG, "MCP-Protocol-Version": "2099-01-01"}
         client.send(request("i", "tools/call", envelope, name="t"), **headers)
         assert refusal(client) == (400, -32602, "i")
@@ -167,7 +167,7 @@ class LadderTests:
     @pytest.mark.parametrize("missing", ["MCP-Protocol-Version", "Mcp-Method", "Mcp-Name"])
     @pytest.mark.parametrize("instead", ["", "x", "Tools/call", "2025-11-25"])
     def test_the_headers(self, client: Client, missing: str, instead: str) -> None:
-        """Then its headers have to say the same, whether the revision is served or not."""
+        """The headers have to repeat the envelope, whether the revision is served or not, which is judged third."""
         body = request(9, "tools/call", meta(**{VERSION_KEY: "1999-01-01"}), name="t")
         headers = {**headers_of(body), "MCP-Protocol-Version": "1999-01-01", missing: instead}
         client.send(body, **headers)
@@ -175,7 +175,7 @@ class LadderTests:
 
     @pytest.mark.parametrize("revision", ["1999-01-01", "2099-01-01", "2025-11-25", "", "latest"])
     def test_the_revision(self, gateway: MemoryGateway, client: Client, revision: str) -> None:
-        """Then it has to be of a revision that is served; the error names those that are."""
+        """The revision has to be one that is served, which is judged fourth; the error names those that are."""
         body = request(9, "initialize", meta(**{VERSION_KEY: revision}, progressToken=[]))
         post(client, body, MCP_Protocol_Version=revision)
         if not revision:  # which no header can say

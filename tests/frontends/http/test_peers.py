@@ -72,7 +72,7 @@ class AddressTests:
 
 
 class NeighbourTests:
-    """Those on this machine."""
+    """Callers on this machine."""
 
     @pytest.mark.parametrize("uid", [0, USER])
     def test_ours(self, uid: int) -> None:
@@ -81,7 +81,7 @@ class NeighbourTests:
 
     @pytest.mark.parametrize("found", [Peer(1001, 5), Peer(0, 0), Peer(USER, 0), None])
     def test_others(self, found: Peer | None) -> None:
-        """Another user does not, nor whoever hung up before it could be told who it was."""
+        """A process of another user does not come in, nor one that hung up before its user could be told."""
         assert introduced(found).reach is Reach.OTHER_USER
 
     @pytest.mark.parametrize(("found", "inode"), [(Peer(1001, 5), 5), (Peer(0, 0), 0), (None, 0)])
@@ -94,7 +94,7 @@ class NeighbourTests:
         assert introduced(PeersUnknown()) == HttpPeer(LOCAL, Reach.LOOPBACK)
 
     def test_a_unix_socket(self) -> None:
-        """Only its owner can reach it, and the kernel names the process."""
+        """A Unix socket can be reached by its owner only, and the kernel names the process."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
             caller = Callers(trusts_others=False)(Transport(UNIXAddress(None), ours))
@@ -106,7 +106,9 @@ class RefusalTests:
     """Refusals of strangers on this machine."""
 
     def test_a_stranger(self) -> None:
-        """Everything is refused with 403 and the setting's name, a wrong token with 401; the right one opens."""
+        """A stranger's request is refused with 403 and the setting's name, a wrong token with 401; the right
+        one opens.
+        """
         gateway = MemoryGateway()
         gateway.factory.shared.introduce = lambda transport: HttpPeer(transport.getPeer(), Reach.OTHER_USER)
         ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}

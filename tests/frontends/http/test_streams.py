@@ -44,7 +44,7 @@ def progress(request: dict[str, Any], value: int) -> dict[str, Any]:
 
 
 def raw(client: Client) -> bytes:
-    """Everything that has come on a connection since its last request."""
+    """The bytes that have come on a connection since its last request."""
     return client.transport.taken
 
 
@@ -156,7 +156,7 @@ class StandingTests:
         assert said(ears) == []
 
     def test_many_are_not_looked_after_at_once(self, gateway: MemoryGateway) -> None:
-        """Those that were opened at different times get their comments at different times."""
+        """Streams that were opened at different times get their comments at different times."""
         listening = []
         for _ in range(HEARTBEAT_TICKS):
             listening.append(gateway.listen(session(gateway)))
@@ -416,7 +416,7 @@ class ResumptionTests:
         assert said(gateway.listen(one, Last_Event_ID=last_id(one))) == [{"secret": True}]
 
     def test_an_answer_that_is_kept_no_more(self, gateway: MemoryGateway) -> None:
-        """Its request is answered with an error at least, so that nobody waits for ever; GET goes on."""
+        """The request of a lost answer gets an error at least, so that no client waits for ever; GET goes on."""
         client = session(gateway)
         ears = gateway.listen(client)
         request = called(gateway, client)

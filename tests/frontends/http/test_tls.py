@@ -83,7 +83,7 @@ class SilenceTests:
     """Connections that have not said yet whether they speak TLS."""
 
     def test_leave_a_reserve_of_descriptors(self, tmp_path: Path) -> None:
-        """One that would use it is cut at once."""
+        """A connection that would use the reserve is cut at once."""
         pair = Authority(tmp_path).issue("localhost")
         factory = TlsOrPlain(ChannelFactory(RecordingDoor()), options_of(pair, pair), Clock())
         last = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE - 1

@@ -197,7 +197,7 @@ class ProducerTests:
         assert wire.answers[0].body == b"x" * 100_000
 
     def test_a_second_producer_is_a_mistake(self) -> None:
-        """There is one producer at a time."""
+        """A request has one producer at a time."""
         wire = web_wire()
         wire.send(get(b"/later"))
         channel = wire.door.page.requests[0].channel

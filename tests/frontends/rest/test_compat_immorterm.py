@@ -35,7 +35,7 @@ class ReconnectTests:
     """Having a server begin anew."""
 
     def test_reconnect(self, gateway: MemoryGateway) -> None:
-        """Its child is replaced, and the next call works: the entry has stayed."""
+        """The child of the server is replaced, and the next call works: the entry has stayed."""
         client = gateway.session("shared")
         assert ask(gateway, "/api/servers/shared/reconnect").json == {"ok": True, "server": "shared"}
         assert len(gateway.launcher.children) == 2
@@ -82,7 +82,7 @@ class SwitchTests:
         assert gateway.helper_runs == []
 
     def test_led_here(self, gateway: MemoryGateway) -> None:
-        """Else clients get their own entries back, and are led here again, those and no others."""
+        """Clients whose entries lead here get their own back, and are led here again, those and no others."""
         out = ("cursor:shared",)
 
         def helper(*words: str) -> Deferred[Any]:

@@ -38,7 +38,7 @@ class StatusTests:
     """How they are."""
 
     def test_ping(self, gateway: MemoryGateway) -> None:
-        """Anybody on this machine may see that somebody is there, and which daemons there are."""
+        """A caller on this machine may see that a manager is there, and which daemons there are."""
         client = gateway.client()
         assert client.ask(b"", "GET", "/ping").json["status"] == "ok"
         assert client.ask(b"", "GET", "/status").json == {
@@ -53,7 +53,7 @@ class OperationTests:
     """Starting and stopping."""
 
     def test_start_and_stop(self, gateway: MemoryGateway) -> None:
-        """Both answer with how it is then, and say nothing new the second time."""
+        """The start and the stop of a daemon answer with its state, and the same the second time."""
         for _ in range(2):
             found = ask(gateway, "/start", {"name": "memory"}).json
             assert found == {
@@ -69,7 +69,7 @@ class OperationTests:
         assert gateway.child.is_stopping
 
     def test_it_comes_back(self, gateway: MemoryGateway) -> None:
-        """One that was started here and ends is started again, though nobody uses it, until it is stopped."""
+        """A daemon that was started here and ends is started again, though no client uses it, until it is stopped."""
         ask(gateway, "/start-all")
         first, _ = gateway.launcher.children
         first.exit(-9)

@@ -31,7 +31,7 @@ class Line:
         self._producer = producer
 
     def unregisterProducer(self) -> None:
-        """He has no more."""
+        """The producer has no more."""
         self._producer = None
 
     def write(self, data: bytes) -> None:
@@ -162,7 +162,7 @@ class ReaderTests:
         assert line.data == ["entry 1"]
 
     def test_how_many(self) -> None:
-        """One too many is refused, until another ends."""
+        """A stream too many is refused, until another ends."""
         stage = Stage(most=2)
         stage.serve(Line())
         second = stage.serve(Line())
@@ -195,7 +195,7 @@ class ChronicleTests:
     """Entries that are kept for readers who come later."""
 
     def test_bounds(self) -> None:
-        """So many, and so long together."""
+        """The entries that are kept are bounded in number, and in length together."""
         chronicle = EventHistory(10, 100)
         for number in range(50):
             chronicle.add(entry(number))

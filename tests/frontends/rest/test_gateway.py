@@ -142,7 +142,7 @@ class StateTests:
         assert "mcpgateway token show --admin" in found["hint"]
 
     def test_shutdown(self, gateway: MemoryGateway) -> None:
-        """Only an administrator ends the gateway; the second who asks is told that it ends already."""
+        """An administrator alone ends the gateway; the second who asks is told that it ends already."""
         path = "/api/v1/shutdown"
         assert [ask(gateway, path, "POST", **each).status for each in ({}, TOKEN)] == [401, 401]
         answers = [ask(gateway, path, "POST", **ADMIN) for _ in range(2)]

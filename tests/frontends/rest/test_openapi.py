@@ -32,7 +32,7 @@ class DocumentTests:
             assert "If-Match" in {each["name"] for each in server[method]["parameters"]}
 
     def test_served(self) -> None:
-        """Anybody on this machine may read it."""
+        """A caller on this machine may read the document."""
         answer = MemoryGateway().client().ask(b"", "GET", "/api/v1/openapi.json")
         assert answer.status == 200
         assert answer.json == document()

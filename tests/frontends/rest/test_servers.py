@@ -211,7 +211,7 @@ class LookTests:
         assert re.fullmatch(r'"[0-9a-f]{24}"', answer.headers["etag"])
 
     def test_no_value_is_shown(self, gateway: Filed) -> None:
-        """Neither of variables, nor of headers, nor of what looks like a password."""
+        """A value is not shown: neither of variables, nor of headers, nor one that looks like a password."""
         for path in ("", "/a", "/b"):
             assert not re.search("secret|hush", gateway.ask("GET", path).body.decode())
 
@@ -415,7 +415,7 @@ class PutTests:
         assert answer.headers["etag"] == gateway.tag("a")
 
     def test_retried(self, gateway: Filed) -> None:
-        """One whose answer was lost may be sent once more: it has been done already."""
+        """A request whose answer was lost may be sent once more: the change has been made already."""
         tag = gateway.tag("a")
         assert gateway.ask("PUT", "/a", self.NEW, If_Match=tag).json["status"] == "updated"
         assert gateway.ask("PUT", "/a", self.NEW, If_Match=tag).json["status"] == "unchanged"
@@ -491,7 +491,7 @@ class RoundTripTests:
         assert gateway.text == CONFIG + entry
 
     def test_one_key(self, gateway: Filed) -> None:
-        """One key of what was seen is changed, and the rest stays as it is, secrets and comments too."""
+        """A key of an entry that was seen is changed, and the rest stays as it is, secrets and comments too."""
         tag = gateway.tag("a")
         body = {"set": {"timeout": "30s", "lazy.idleTimeoutMs": 60000, "env.B": "${B}"}, "unset": ["headers"]}
         answer = gateway.ask("PATCH", "/a", body, If_Match=tag)
@@ -703,7 +703,7 @@ class RemoveTests:
     """``DELETE /api/v1/servers/{name}``."""
 
     def test_it_is_gone(self, gateway: Filed) -> None:
-        """Its children are stopped, and what it was is kept."""
+        """The children of a removed server are stopped, and its entry is kept."""
         gateway.session("a")
         answer = gateway.ask("DELETE", "/a", If_Match=gateway.tag("a"))
         assert (answer.status, answer.json["status"]) == (200, "removed")
@@ -780,7 +780,7 @@ class OperateTests:
         assert [gateway.runs(each) for each in ("a", "b", "theirs")] == ["stopped", "disabled", "stopped"]
 
     def test_restart(self, gateway: Filed) -> None:
-        """Another child is there for the same sessions, and no crash is counted."""
+        """A restart puts another child there for the same sessions, and no crash is counted."""
         client = gateway.session("a")
         answer = gateway.ask("POST", "/a/restart?wait=5s")
         assert (answer.status, answer.json["status"]) == (200, "restarted")

@@ -189,13 +189,13 @@ class GivenTests:
 
     @pytest.mark.parametrize("said", ["short", STRONG[:42], STRONG + "!", STRONG + "\n", PREFIX + STRONG])
     def test_weak_ones(self, tmp_path: Path, said: str) -> None:
-        """One that could be guessed, or is an agent's, is refused at start without being shown."""
+        """A given token that could be guessed, or is an agent's, is refused at start without being shown."""
         with pytest.raises(ConfigError, match="MCP_GATEWAY_ADMIN_TOKEN: expected at least 43") as caught:
             TokenFiles(str(tmp_path), {"MCP_GATEWAY_ADMIN_TOKEN": said}).own()
         assert said not in str(caught.value)
 
     def test_are_not_rotated(self, gateway: MemoryGateway, client: Client) -> None:
-        """One would be good again after the next start, so it is only changed where it is given."""
+        """A given token would be good again after the next start, so it is only changed where it is given."""
         gateway.environ["MCP_GATEWAY_AUTH_TOKEN"] = STRONG
         refused = ask(client, "POST", "/rotate", which=["admin", "auth"])
         assert refused.status == 400

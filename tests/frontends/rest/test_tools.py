@@ -139,7 +139,7 @@ class CallTests:
         assert heard(client).status == 502
 
     def test_a_server_that_cannot_be_started(self, gateway: MemoryGateway, client: Client) -> None:
-        """So is one that cannot be started at all."""
+        """A server that cannot be started at all is 502, too."""
         gateway.launcher.refuses = True
         post(client, tool="echo")
         assert heard(client).status == 502
@@ -218,7 +218,7 @@ class ViewTests:
         ]
 
     def test_one_server(self, gateway: MemoryGateway, client: Client) -> None:
-        """Those of one server start no other."""
+        """The list of one server's tools starts no other."""
         client.send(b"", "GET", "/api/v1/tools?server=shared")
         lists(gateway.child, "echo")
         assert [each["name"] for each in heard(client).json] == ["shared__echo"]
@@ -233,7 +233,7 @@ class ViewTests:
         assert (answer.status, answer.json["error"]) == (409, "off is disabled")
 
     def test_described(self, gateway: MemoryGateway, client: Client) -> None:
-        """One tool is shown; what is none is 404."""
+        """A tool is shown alone; an unknown one is 404."""
         client.send(b"", "GET", "/api/v1/tools/shared::echo")
         lists(gateway.child, "echo")
         assert heard(client).json["id"] == "shared__echo"
@@ -321,7 +321,7 @@ class DiscoverTests:
         assert not found["running"]
 
     def test_one_server(self, gateway: MemoryGateway, client: Client) -> None:
-        """One server may be named; one that is not there is 404."""
+        """A server may be named; an unknown one is 404."""
         post(client, "/api/v1/discover", servers=["own"])
         assert [each["name"] for each in heard(client).json["servers"]] == ["own"]
         lists(gateway.child)
