@@ -21,47 +21,41 @@ from mcpgateway.bounded import Bounded
 from mcpgateway.errors import BackendGone, GatewayError, Overloaded
 from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.hub.sessions import Session
+from mcpgateway.hub.subscriptions.interest import NOTHING, URIS_LIMIT, Interest
+from mcpgateway.hub.subscriptions.registry import SubscriberRegistry
 from mcpgateway.interfaces import Request
-from mcpgateway.policy import routing
 from mcpgateway.protocol import jsonrpc, legacy
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.records import Record
 
 SUBSCRIBE, UNSUBSCRIBE = "resources/subscribe", "resources/unsubscribe"
 TOPICS_LIMIT = 10_000  # resources of one child
-URIS_LIMIT = 1000  # resources of one session
 FORMER_LIMIT = 1000  # resources without a subscription any more
 PORTION = 100  # resources that a new child is asked for at a time, so that its stdin holds the requests
 
 
-class _Topic(Record):
-    """One resource, its subscribers and the requests for it.
+class _Queue(Record):
+    """The requests for one resource.
 
-    :ivar holders: the subscribed sessions; a dict for its order.
     :ivar line: the requests that wait for their turn.
     :ivar asking: the request that is at the server; None while there is none.
     """
 
     uri: str
-    holders: dict[Session, None] = msgspec.field(default_factory=dict)
     line: deque[Request] = msgspec.field(default_factory=deque)
     asking: Request | None = None
 
-    def calls(self) -> list[Request]:
-        """Return the requests for it, the oldest first."""
-        asking = [self.asking] if self.asking is not None else []
-        return asking + list(self.line)
-
-    def wants(self) -> bool:
-        """True if a request to subscribe to it is at the server."""
-        return self.asking is not None and self.asking.method == SUBSCRIBE
+    def subscribing(self) -> list[Session]:
+        """Return the sessions that are about to subscribe to it."""
+        requests = [self.asking, *self.line] if self.asking is not None else self.line
+        return [each.session for each in requests if each.method == SUBSCRIBE and each.session.id]
 
 
 class _Turn(SinkFilter):
     """The sink of the request that is at the server; after its outcome the next one's turn comes."""
 
     subscriptions: Subscriptions
-    topic: _Topic
+    queue: _Queue
 
     def answered(self, request: Request, reply: Envelope) -> None:
         """Take the server's answer."""
@@ -73,11 +67,12 @@ class _Turn(SinkFilter):
 
 
 class Subscriptions:
-    """The subscriptions of one slot.
+    """The subscriptions of the sessions of one slot.
 
     :param ask: sends a client's request to the server.
     :param give_up: unsubscribes from a resource without subscribers, where the server still has the subscription.
     :param changed: called with every session that has gained (True) or lost (False) a resource.
+    :ivar subscribers: the subscribed sessions, each with its resources.
     """
 
     def __init__(
@@ -89,27 +84,29 @@ class Subscriptions:
         self._ask = ask
         self._give_up = give_up
         self._changed = changed
-        self._topics: dict[str, _Topic] = {}
+        self.subscribers: SubscriberRegistry[Session] = SubscriberRegistry()
+        self._queues: dict[str, _Queue] = {}
         self._former: Bounded[str, None] = Bounded(FORMER_LIMIT)
-        self._standing: dict[Request, _Topic] = {}  # the requests that wait for their turn
+        self._standing: dict[Request, _Queue] = {}  # the requests that wait for their turn
 
     def __len__(self) -> int:
-        return sum(1 for topic in self._topics.values() if topic.holders)
+        return len(self.subscribers.uris)
 
     def submit(self, request: Request, uri: str) -> None:
         """Take a client's request to subscribe or unsubscribe; its sink gets the outcome.
 
         :raise Overloaded: the session has `URIS_LIMIT` subscriptions, or the child `TOPICS_LIMIT` resources.
         """
-        topic, uris = self._topics.get(uri), request.session.uris or ()
+        held, uris = self.subscribers.uris, request.session.uris or ()
         is_one_more = request.method == SUBSCRIBE and uri not in uris
-        if (is_one_more and len(uris) >= URIS_LIMIT) or (topic is None and len(self._topics) >= TOPICS_LIMIT):
+        is_new = uri not in held and uri not in self._queues
+        is_full = len(held) + len(self._queues) >= TOPICS_LIMIT
+        if (is_one_more and len(uris) >= URIS_LIMIT) or (is_new and is_full):
             raise Overloaded("there are too many subscriptions")
-        if topic is None:
-            topic = self._topics[uri] = _Topic(uri)
-        topic.line.append(request)
-        self._standing[request] = topic
-        self._advance(topic)
+        queue = self._queues.setdefault(uri, _Queue(uri))
+        queue.line.append(request)
+        self._standing[request] = queue
+        self._advance(queue)
 
     def waiting(self) -> Iterable[Request]:
         """Return the requests whose turn has not come, the oldest first."""
@@ -117,11 +114,11 @@ class Subscriptions:
 
     def withdraw(self, request: Request) -> bool:
         """Cancel a waiting request; return False when it does not wait."""
-        topic = self._standing.pop(request, None)
-        if topic is None:
+        queue = self._standing.pop(request, None)
+        if queue is None:
             return False
-        topic.line = deque(each for each in topic.line if each is not request)
-        self._tidy(topic)
+        queue.line.remove(request)
+        self._tidy(queue)
         return True
 
     def cancelled(self, request: Request) -> None:
@@ -129,39 +126,36 @@ class Subscriptions:
         turn = request.sink
         if not isinstance(turn, _Turn):
             return
-        topic = turn.topic
+        queue = turn.queue
         self._over(turn, request)
-        self._advance(topic)
+        self._advance(queue)
         # The server may have carried out a subscription already, or not carried out an unsubscription.
-        if not topic.holders and topic.asking is None:
-            self._put_by(topic.uri)
-            self._give_up(topic.uri)
+        if not self.is_held(queue.uri) and queue.asking is None:
+            self._put_by(queue.uri)
+            self._give_up(queue.uri)
 
-    def _advance(self, topic: _Topic) -> None:
-        while topic.line and topic.asking is None:
-            call = topic.line.popleft()
+    def _advance(self, queue: _Queue) -> None:
+        while queue.line and queue.asking is None:
+            call = queue.line.popleft()
             del self._standing[call]
-            if not self._settle(call, topic):
-                topic.asking = call
-                call.sink = _Turn(call.sink, self, topic)
+            if not self._settle(call, queue.uri):
+                queue.asking = call
+                call.sink = _Turn(call.sink, self, queue)
                 self._ask(call)
-        self._tidy(topic)
+        self._tidy(queue)
 
-    def _tidy(self, topic: _Topic) -> None:
-        if not topic.line and not topic.holders and topic.asking is None:
-            self._topics.pop(topic.uri, None)
+    def _tidy(self, queue: _Queue) -> None:
+        if not queue.line and queue.asking is None and self._queues.get(queue.uri) is queue:
+            del self._queues[queue.uri]
 
-    def _settle(self, request: Request, topic: _Topic) -> bool:
+    def _settle(self, request: Request, uri: str) -> bool:
         # Requests that the server need not see are answered here.
-        session: Session = request.session
+        if request.method == UNSUBSCRIBE:
+            self._leave(request.session, uri)
+        if not self.is_held(uri):
+            return False
         if request.method == SUBSCRIBE:
-            if not topic.holders:
-                return False
-            self._join(session, topic)
-        else:
-            self._leave(session, topic)
-            if not topic.holders:
-                return False
+            self._join(request.session, uri)
         request.sink.answered(request, jsonrpc.result(jsonrpc.NULL, {}))
         return True
 
@@ -169,48 +163,46 @@ class Subscriptions:
         """Take the server's answer to the request at the server."""
         self._over(turn, request)
         if request.method == SUBSCRIBE and "result" in reply:
-            self._join(request.session, turn.topic)
+            self._join(request.session, turn.queue.uri)
         request.sink.answered(request, reply)
-        self._advance(turn.topic)
+        self._advance(turn.queue)
 
     def failed(self, turn: _Turn, request: Request, why: GatewayError) -> None:
         """Take the failure to ask the server, for all requests that wait."""
         self._over(turn, request)
         # The requests behind would only start the server again, one after the other.
-        waiting, turn.topic.line = turn.topic.line, deque()
+        waiting, turn.queue.line = turn.queue.line, deque()
         for each in waiting:
             del self._standing[each]
         if request.method == SUBSCRIBE:
-            self._put_by(turn.topic.uri)  # a slow server may still carry it out
+            self._put_by(turn.queue.uri)  # a slow server may still carry it out
         for late in (request, *waiting):
             late.sink.failed(late, why)
-        self._advance(turn.topic)
+        self._advance(turn.queue)
 
     def _over(self, turn: _Turn, request: Request) -> None:
-        turn.topic.asking = None
+        turn.queue.asking = None
         request.sink = turn.sink
 
-    def _join(self, session: Session, topic: _Topic) -> None:
-        if session in topic.holders or not session.id:
-            return
-        topic.holders[session] = None
-        if session.uris is None:
-            session.uris = set()
-        session.uris.add(topic.uri)
-        self._changed(session, topic.uri, True)
+    def _join(self, session: Session, uri: str) -> None:
+        if session.id and session not in self.subscribers.uris.get(uri, ()):
+            session.subscribe(uri)
+            self._file(session)
+            self._changed(session, uri, True)
 
-    def _leave(self, session: Session, topic: _Topic) -> None:
-        if session not in topic.holders:
-            return
-        self._drop(session, topic)
-        if session.uris is not None:
-            session.uris.discard(topic.uri)
-        self._changed(session, topic.uri, False)
+    def _leave(self, session: Session, uri: str) -> None:
+        if session in self.subscribers.uris.get(uri, ()):
+            session.unsubscribe(uri)
+            self._file(session)
+            if not self.is_held(uri):
+                self._put_by(uri)
+            self._changed(session, uri, False)
 
-    def _drop(self, session: Session, topic: _Topic) -> None:
-        del topic.holders[session]
-        if not topic.holders:
-            self._put_by(topic.uri)
+    def _file(self, session: Session) -> None:
+        if session.uris:
+            self.subscribers.put(session, Interest(uris=frozenset(session.uris)))
+        else:
+            self.subscribers.remove(session)
 
     def _put_by(self, uri: str) -> None:
         # The server may still report a change before it has read the unsubscription; that is for no other session.
@@ -219,28 +211,24 @@ class Subscriptions:
 
     def restore(self, session: Session) -> list[str]:
         """Add a session that comes back with its resources; return those that the server has to be asked for."""
-        fresh = []
-        for uri in sorted(session.uris or ()):
-            topic = self._topics.setdefault(uri, _Topic(uri))
-            if not topic.holders:
-                fresh.append(uri)
-            topic.holders[session] = None
+        fresh = [uri for uri in sorted(session.uris or ()) if not self.is_held(uri)]
+        self._file(session)
         return fresh
 
     def release(self, session: Session) -> None:
         """Remove a session, whose calls have been cancelled."""
-        for uri in sorted(session.uris or ()):
-            held = self._topics.get(uri)
-            if held is not None and session in held.holders:
-                self._drop(session, held)
-                # Where a request to subscribe is at the server, another session wants the resource.
-                if not held.holders and not held.wants():
-                    self._give_up(uri)
-                self._tidy(held)
+        held = self.subscribers.interests.get(session, NOTHING).uris
+        self.subscribers.remove(session)
+        for uri in sorted(each for each in held if not self.is_held(each)):
+            self._put_by(uri)
+            # Where a request to subscribe is at the server, another session wants the resource.
+            queue = self._queues.get(uri)
+            if queue is None or queue.asking is None or queue.asking.method != SUBSCRIBE:
+                self._give_up(uri)
 
     def uris(self) -> list[str]:
         """Return the resources with subscribed sessions."""
-        return [uri for uri, topic in self._topics.items() if topic.holders]
+        return list(self.subscribers.uris)
 
     def holders(self, uri: str) -> Iterable[Session]:
         """Return the sessions that get the notification of a change of this resource.
@@ -249,20 +237,16 @@ class Subscriptions:
         sessions subscribed to a resource that contains it (a server may report a change of a sub-resource of a
         subscribed resource: MCP 2025-11-25, server/resources), else all subscribed sessions.
         """
-        topic = self._topics.get(uri)
-        if topic is not None:
-            coming = [call.session for call in topic.calls() if call.method == SUBSCRIBE]
-            return [each for each in dict.fromkeys([*topic.holders, *coming]) if each.id]
+        held, queue = self.subscribers.uris.get(uri, ()), self._queues.get(uri)
+        if held or queue is not None:
+            return list(dict.fromkeys([*held, *(queue.subscribing() if queue is not None else ())]))
         if uri in self._former:
             return []
-        around = [each for at, each in self._topics.items() if each.holders and routing.is_part(uri, at)]
-        chosen = around or [each for each in self._topics.values() if each.holders]
-        return list(dict.fromkeys(session for each in chosen for session in each.holders))
+        return self.subscribers.around(uri) or list(self.subscribers.interests)
 
     def is_held(self, uri: str) -> bool:
         """True if a session is subscribed to a resource."""
-        topic = self._topics.get(uri)
-        return topic is not None and bool(topic.holders)
+        return uri in self.subscribers.uris
 
 
 class Restoration:

@@ -16,11 +16,11 @@ from twisted.logger import capturedLogs
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import BackendGone, BadReply, Cancelled, GatewayError, Overloaded
 from mcpgateway.hub.sessions import Session
+from mcpgateway.hub.subscriptions.interest import URIS_LIMIT
 from mcpgateway.hub.subscriptions.upstream_legacy import (
     FORMER_LIMIT,
     PORTION,
     TOPICS_LIMIT,
-    URIS_LIMIT,
     Restoration,
     Subscriptions,
 )
