@@ -1,4 +1,4 @@
-"""How every test is run."""
+"""The surroundings of every test: no gateway of the machine, little garbage, a docstring that is there."""
 
 import errno
 import gc

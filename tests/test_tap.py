@@ -83,7 +83,7 @@ def settings(reach: Any = None, *listen: str) -> Settings:
 
 
 class OpenSslTests:
-    """Whether a gateway needs OpenSSL."""
+    """Gateways that need OpenSSL."""
 
     @pytest.mark.parametrize(
         "needing",

@@ -112,7 +112,7 @@ class SendingTests:
 
 
 class WindowTests:
-    """How much of a child one session may have."""
+    """The part of a child that one session may have."""
 
     def test_another_comes_soon(self) -> None:
         """However much a session has asked for, another's call stands behind no more than a window of it."""

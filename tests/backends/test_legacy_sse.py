@@ -244,7 +244,7 @@ class LossTests:
 
 
 class EndTests:
-    """How it is left."""
+    """The end of a session."""
 
     @pytest.mark.parametrize("way", ["stop", "kill"])
     @pytest.mark.parametrize("is_met", [False, True])

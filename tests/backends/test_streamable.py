@@ -78,7 +78,7 @@ class Far(Talk):
 
 
 class HandshakeTests:
-    """How a session begins."""
+    """The beginning of a session."""
 
     def test_handshake(self) -> None:
         """The backend sends nothing before the first message; session and revision go with all that follow it."""
@@ -654,7 +654,7 @@ class CancelTests:
 
 
 class EndTests:
-    """How a session ends."""
+    """The end of a session."""
 
     def test_stopped(self) -> None:
         """The session is deleted; what the server answers to that is its own affair."""

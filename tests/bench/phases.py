@@ -40,7 +40,7 @@ FAILURES = (NotServing, NoLoad, BadAnswer, OSError, ValueError, TimeoutError, As
 
 @frozen
 class Plan:
-    """How much to do.
+    """The amount of work.
 
     :ivar repeats: loads for us and the floors.
     :ivar rival_repeats: loads for the others.

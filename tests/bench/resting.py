@@ -1,4 +1,4 @@
-"""How long a client waits for a server that does not run: ``python -m tests.bench.resting``.
+"""The time that a client waits for a server that does not run: ``python -m tests.bench.resting``.
 
 Each round starts a gateway on a home that knows its servers, so that the first answers are read from the disk.
 """

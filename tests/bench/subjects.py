@@ -43,7 +43,7 @@ class NotServing(Exception):
 
 @frozen
 class Command:
-    """How to start a program and where it answers."""
+    """The command that starts a program, and the address where it answers."""
 
     argv: list[str]
     path: str = "/mcp"

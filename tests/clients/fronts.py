@@ -23,7 +23,7 @@ class Front(Enum):
 
 @frozen
 class Way:
-    """How a client reaches one server.
+    """The way of a client to one server.
 
     :ivar url: where the server is on HTTP; on a Unix socket only its path matters.
     :ivar argv: the program that speaks for the server on stdio.

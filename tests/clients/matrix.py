@@ -1,4 +1,4 @@
-"""Which client can reach which server through which front: what exists, what does not and why, and what is refused."""
+"""Clients, fronts and servers: which pairs exist, which do not and why, and which are refused."""
 
 from __future__ import annotations
 

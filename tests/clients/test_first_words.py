@@ -1,4 +1,4 @@
-"""How real clients find out which era a server speaks: what the gateway's answers to them rest on."""
+"""First requests of real clients, which find out which era a server speaks: the gateway's answers rest on them."""
 
 from __future__ import annotations
 

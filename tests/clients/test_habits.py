@@ -180,7 +180,7 @@ class RestartTests:
 
 
 class LeavingTests:
-    """How agents end their sessions."""
+    """Ends of agents' sessions."""
 
     def test_codex(self, gateway: Gateway, tmp_path: Path) -> None:
         """Codex ends its session with DELETE, and need not wait for the end of its stream."""

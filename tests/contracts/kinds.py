@@ -84,7 +84,7 @@ REPLIES = {
 
 @define
 class Place:
-    """Where servers of a kind are started for one test.
+    """The place where servers of a kind are started for one test.
 
     :ivar directory: an empty one.
     """

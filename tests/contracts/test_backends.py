@@ -259,7 +259,7 @@ class TalkTests:
 
 
 class EndTests:
-    """How it ends."""
+    """Ends of a backend."""
 
     @EVERY
     @pytest_twisted.ensureDeferred

@@ -106,7 +106,7 @@ def shim(gateway: MemoryGateway) -> Shim:
 
 
 class OpeningTests:
-    """How a connection becomes lines."""
+    """The opening of a connection for lines."""
 
     def test_it_is_upgraded(self, gateway: MemoryGateway) -> None:
         """The protocol is agreed on, and how long a line may be is said."""
@@ -275,7 +275,7 @@ class ModernTests:
 
 
 class EndTests:
-    """How connections and sessions end."""
+    """Ends of connections and sessions."""
 
     def test_a_shim_that_leaves(self, gateway: MemoryGateway, shim: Shim) -> None:
         """A shim that closes its connection ends its session, and the calls of it."""

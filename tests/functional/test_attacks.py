@@ -177,7 +177,7 @@ def first_head(gateway, door: str, data: bytes) -> bytes:
 
 
 class DoorTests:
-    """Whom a door lets in."""
+    """Doors, and the callers that they let in."""
 
     @attack("own finding, CWE-287", "a wrong credential, from where none is needed")
     @pytest.mark.parametrize("door", ["tcp", "unix"])

@@ -115,7 +115,7 @@ async def _until(true: Callable[[], Any]) -> None:
 
 
 class LaunchTests:
-    """How a child is started."""
+    """The launch of a child."""
 
     @pytest_twisted.ensureDeferred
     async def test_circumstances(self, nursery: Nursery) -> None:

@@ -112,7 +112,7 @@ def server(request):
 
 
 class EraTests:
-    """Which era a process of our own speaks."""
+    """Eras that our own processes speak."""
 
     def test_modern_only(self, server) -> None:
         """A modern process refuses the handshake and names its revision, and wants an envelope."""

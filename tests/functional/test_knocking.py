@@ -1,4 +1,4 @@
-"""Whether anything listens at an address."""
+"""Listeners at an address."""
 
 import socket
 

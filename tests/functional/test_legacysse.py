@@ -221,7 +221,7 @@ class SdkTests:
 
 
 class EndTests:
-    """How connections end."""
+    """Ends of connections."""
 
     def test_a_client_that_is_killed(self, gateway):
         """When the client's process is killed, the child that only it had is stopped."""

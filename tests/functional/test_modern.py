@@ -96,7 +96,7 @@ async def posted(gateway: Gateway, name: str, tool: str, *lines: tuple[str, str]
 
 
 class NegotiationTests:
-    """Which era a client of both ends up in."""
+    """The era that a client of both ends up in."""
 
     @pytest.mark.parametrize(
         ("name", "revision"),

@@ -57,7 +57,7 @@ def is_ready(message: Message) -> bool:
 
 
 class ReadyTests:
-    """When the gateway says that it is ready."""
+    """The moment when the gateway says that it is ready."""
 
     @pytest.mark.parametrize("runner", ["twist", "twistd"])
     def test_whoever_connects_then_is_answered(self, manager: Manager, runner: str, tmp_path: Path) -> None:

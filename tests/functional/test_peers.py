@@ -253,7 +253,7 @@ class PeerOfTests:
 
 
 class HoldersTests:
-    """Which process holds a socket."""
+    """Processes that hold a socket."""
 
     def test_inherited(self, listener: socket.socket) -> None:
         """Of a parent and its fork that hold one socket it is the parent."""
@@ -316,7 +316,7 @@ def watch() -> Iterator[ExitWatch]:
 
 
 class ExitWatchTests:
-    """When a process ends."""
+    """Ends of processes."""
 
     @pytest_twisted.ensureDeferred
     async def test_killed(self, listener: socket.socket, watch: ExitWatch) -> None:

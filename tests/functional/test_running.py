@@ -168,7 +168,7 @@ class RunnerTests:
 
 
 class ListenTests:
-    """Where it is reached."""
+    """Addresses at which the gateway is reached."""
 
     def test_both_families_and_the_socket_of_its_home(self, tmp_path):
         """localhost answers as 127.0.0.1 and ::1, and a private Unix socket lies in the home."""
@@ -242,7 +242,7 @@ class ListenTests:
 
 
 class SourceTests:
-    """Where servers are read from."""
+    """Files that servers are read from."""
 
     @pytest.mark.parametrize("runner", RUNNERS)
     def test_a_missing_file(self, runner, tmp_path):

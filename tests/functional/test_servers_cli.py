@@ -386,7 +386,7 @@ class TerminalTests:
 
 
 class ReachTests:
-    """Which gateway, with what right."""
+    """The gateway that a command reaches, and its right."""
 
     def test_over_tcp(self, home: Path, gateway: Gateway) -> None:
         """The gateway of the home is given the token that it needs; any other gateway is told none."""

@@ -256,7 +256,7 @@ class ServeTests:
 
 
 class EndTests:
-    """How a shim ends."""
+    """Ends of a shim."""
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
     def test_signals(self, gateway, number):

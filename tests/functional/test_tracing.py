@@ -1,4 +1,4 @@
-"""How it came about, with a real gateway: why servers fail, what was said, who has called what, and spans of it."""
+"""Tracing with a real gateway: why servers fail, the record of messages, the activity of callers, and spans."""
 
 import json
 import os

@@ -138,7 +138,7 @@ async def posted(gateway: Gateway, method: str, named: str, **params: Any) -> An
 
 
 class NegotiationTests:
-    """Which era a client of both ends up in."""
+    """The era that a client of both ends up in."""
 
     def test_modern_at_once(self, gateway: Gateway) -> None:
         """A view speaks the modern era, whatever its servers speak, and starts none of them to say so."""

@@ -170,7 +170,7 @@ class WhereTests:
 
 
 class LimitTests:
-    """How many questions a client is asked at a time."""
+    """Bounds of the questions that a client is asked at a time."""
 
     def test_too_many(self, gateway: MemoryGateway) -> None:
         """One more than the limit is refused; an answer makes room, and other sessions have room of their own."""
@@ -196,7 +196,7 @@ class LimitTests:
 
 
 class PatienceTests:
-    """How long a child waits for its client."""
+    """Patience of a child with its client."""
 
     def test_nobody_listens(self, gateway: MemoryGateway) -> None:
         """A question that cannot be asked is given up after a minute, and is not asked any more."""

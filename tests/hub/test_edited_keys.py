@@ -802,7 +802,7 @@ AT_START = {
 
 
 class CompletenessTests:
-    """Whether all of them are here."""
+    """Completeness of the keys."""
 
     def test_all_have_an_answer(self) -> None:
         """Each key that counts at once has a proof, and no proof is of a key that there is not."""

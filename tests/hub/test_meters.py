@@ -212,7 +212,7 @@ class OwnToolTests:
 
 
 class EndTests:
-    """How calls end."""
+    """Ends of calls."""
 
     def test_errors(self, gateway: MemoryGateway) -> None:
         """A JSON-RPC error is one, and so is a result that says it is."""

@@ -1,4 +1,4 @@
-"""Whatever happens to calls, each that has begun ends once, and none is counted twice."""
+"""Calls that have begun end once each in the count, whatever happens to them."""
 
 from __future__ import annotations
 

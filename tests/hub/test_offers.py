@@ -190,7 +190,7 @@ class ToldTests:
 
 
 class WhoseTests:
-    """Whom a question reaches."""
+    """Clients that a question reaches."""
 
     def test_the_first(self, gateway: MemoryGateway) -> None:
         """The first question ever reaches the session whose call is under way, and so does the answer."""

@@ -1,4 +1,4 @@
-"""Whose sessions are whose, and what happens when an owner ends."""
+"""Owners of sessions, and the end of an owner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a server is asked for its tools, so that the headers of calls can be checked."""
+"""Lists of tools that the gateway asks for, so that it can check the headers of calls."""
 
 from __future__ import annotations
 

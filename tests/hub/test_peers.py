@@ -1,4 +1,4 @@
-"""Which process is at the other end of a connection."""
+"""Processes at the other end of connections."""
 
 from __future__ import annotations
 

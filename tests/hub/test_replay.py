@@ -103,7 +103,7 @@ class TrailTests:
 
 
 class TimeTests:
-    """How long ended streams are remembered."""
+    """The time for which ended streams are remembered."""
 
     def test_for_a_while(self, replay: Replay) -> None:
         """An ended stream is forgotten some minutes later, when the next one is opened, and what it said with it."""
@@ -177,7 +177,7 @@ class TimeTests:
 
 
 class BoundTests:
-    """How much is kept."""
+    """Bounds of the messages that are kept."""
 
     def test_events(self, replay: Replay) -> None:
         """A session's latest events are kept, the oldest giving way, of whichever stream they are."""

@@ -70,7 +70,7 @@ class SingleTests:
 
 
 class LoadTests:
-    """Where calls go."""
+    """Children that calls go to."""
 
     def test_only_when_busy(self, gateway: MemoryGateway) -> None:
         """A server whose calls come one after the other needs one child."""

@@ -1,4 +1,4 @@
-"""Which results are kept, for whom, and for how long."""
+"""Results that are kept: for whom, and for how long."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class ScopeTests:
 
 
 class RequestTests:
-    """Which requests are the same."""
+    """Requests that are the same."""
 
     def test_parameters_that_matter(self, cache: ResultCache) -> None:
         """Each page, each resource, each method and each server is kept for itself."""
@@ -258,7 +258,7 @@ class ChangeTests:
 
 
 class BoundTests:
-    """How much is kept."""
+    """Bounds of the results that are kept."""
 
     def test_count(self, cache: ResultCache) -> None:
         """When there are too many, the one that was not used for longest goes."""

@@ -293,7 +293,7 @@ class HandshakeTests:
 
 
 class PermitTests:
-    """How many children start at once."""
+    """Children that start at once."""
 
     MANY = tuple(ServerSpec(f"s{number}", ("run",), {}, "/", share=Share.GLOBAL) for number in range(12))
 

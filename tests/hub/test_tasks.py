@@ -1,4 +1,4 @@
-"""Whose task is whose on a child that several sessions share."""
+"""Tasks of sessions on a child that several of them share."""
 
 from __future__ import annotations
 

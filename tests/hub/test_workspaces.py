@@ -129,7 +129,7 @@ def house(tmp_path: Path) -> House:
 
 
 class ShareTests:
-    """Which sessions share a child."""
+    """Sessions that share a child."""
 
     @pytest.mark.parametrize(
         ("share", "children"),
@@ -186,7 +186,7 @@ class ShareTests:
 
 
 class WhoTests:
-    """Where a client works."""
+    """Workspaces of clients."""
 
     def test_in_order(self, house: House) -> None:
         """The path of a request goes before its project, that before its handshake's words, that before its process."""

@@ -260,7 +260,7 @@ class NewsTests:
 
 
 class EndTests:
-    """How a listening ends."""
+    """Ends of a listening."""
 
     def test_hanging_up(self, stage: Stage) -> None:
         """With its client everything ends that was asked for it."""

@@ -29,7 +29,7 @@ def leave(stage: Stage, client: Client) -> None:
 
 
 class HelloTests:
-    """How a session of a view begins."""
+    """The beginning of a session of a view."""
 
     def test_at_once(self, stage: Stage) -> None:
         """No server is started for the handshake, and all lists may change."""

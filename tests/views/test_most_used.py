@@ -47,7 +47,7 @@ def call(made: Stage, client: Client, name: str) -> None:
 
 
 class MostUsedTests:
-    """When that is looked at."""
+    """Sessions, and the counts that they see."""
 
     def test_a_new_session(self) -> None:
         """A new session is listed the tools called meanwhile, if no other client has a list that would be

@@ -42,7 +42,7 @@ def called(stage: Stage, client: Client, name: str) -> str:
 
 
 class MeaningTests:
-    """Whose tool a name is of."""
+    """Owners of names."""
 
     @pytest.mark.parametrize("path", ["/mcp", "/mcp/full", "/mcp/search", "/mcp/admin"])
     def test_never_another(self, stage: Stage, path: str) -> None:

@@ -1,4 +1,4 @@
-"""Where views are found, beside servers of any name."""
+"""Paths of views, beside servers of any name."""
 
 from __future__ import annotations
 

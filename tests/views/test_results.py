@@ -20,7 +20,7 @@ def item(*, is_idempotent: bool) -> Item:
 
 
 class FlyingTests:
-    """Which tools may fly together."""
+    """Tools whose calls may fly together."""
 
     @pytest.fixture
     def outcomes(self) -> Outcomes:

@@ -1,4 +1,4 @@
-"""Where requests on views go, and what comes back: as on the endpoints of single servers."""
+"""Roads of requests on views, and of their answers: as on the endpoints of single servers."""
 
 from __future__ import annotations
 

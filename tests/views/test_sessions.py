@@ -41,7 +41,7 @@ def call(stage: Stage, client: Client, name: str) -> MemoryChild:
 
 
 class LifeTests:
-    """How long inner sessions live."""
+    """The life of member sessions."""
 
     def test_deleted(self, stage: Stage) -> None:
         """With the session all end that it has at servers, and the children that were its own; its id is unknown."""

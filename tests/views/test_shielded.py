@@ -93,7 +93,7 @@ class ThreadTests:
 
 
 class LevelTests:
-    """How much is shown of what the gateway's own tools have done."""
+    """Levels of the shield for the gateway's own tools."""
 
     def test_as_the_caller_sees_it(self, tmp_path: Path) -> None:
         """A server of a repository is judged by what it says itself, any other by the gateway's settings."""

@@ -367,7 +367,7 @@ class ResultTests:
 
 
 class ListedTests:
-    """How tools are listed."""
+    """Lists of tools."""
 
     @pytest.mark.parametrize(
         ("method", "hints"),

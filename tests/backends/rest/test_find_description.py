@@ -1,4 +1,4 @@
-"""Where the description of a service may be, and what its paths are below."""
+"""Places of a service's description, and the base of its paths."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def described(base: str, *paths: str) -> Described:
 
 
 class PlacesTests:
-    """Where it is looked for."""
+    """Places where the description is looked for."""
 
     @pytest.mark.parametrize(
         ("base", "places"),

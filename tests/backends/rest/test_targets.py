@@ -1,4 +1,4 @@
-"""Where requests to services go, and with which headers."""
+"""Targets of requests to services, and their headers."""
 
 from __future__ import annotations
 

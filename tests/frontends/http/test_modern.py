@@ -51,7 +51,7 @@ def raw(client: Client, body: dict[str, Any], *lines: str) -> Answer | None:
 
 
 class EraTests:
-    """Which era a message is of."""
+    """Eras of messages."""
 
     @pytest.mark.parametrize("header", ["", LEGACY, REVISION, "2099-01-01", "strange"])
     def test_an_envelope(self, client: Client, header: str) -> None:

@@ -1,4 +1,4 @@
-"""Whose word a request is."""
+"""Requests that are an administrator's word, and requests that are a client's."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class SettlingTests:
 
 
 class CallbackTests:
-    """Where a browser comes back to from an authorization server."""
+    """The page that a browser comes back to from an authorization server."""
 
     def test_a_stranger(self) -> None:
         """An answer that nobody waits for is told so, on a page that gives nothing away."""

@@ -35,7 +35,7 @@ def ask(gateway: MemoryGateway, path: str, body: Any = None, method: str = "POST
 
 
 class StatusTests:
-    """How they are."""
+    """States of daemons."""
 
     def test_ping(self, gateway: MemoryGateway) -> None:
         """A caller on this machine may see that a manager is there, and which daemons there are."""

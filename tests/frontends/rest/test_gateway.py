@@ -26,7 +26,7 @@ def ask(gateway: MemoryGateway, path: str, method: str = "GET", body: Any = b"",
 
 
 class HealthTests:
-    """How it is."""
+    """The health of the gateway."""
 
     def test_health(self, gateway: MemoryGateway) -> None:
         """The numbers stand below the version of the API too, and nobody needs a token for them."""
@@ -79,7 +79,7 @@ class SessionsTests:
 
 
 class ReadinessTests:
-    """Whether servers are ready."""
+    """Readiness of servers."""
 
     def test_preflight(self, gateway: MemoryGateway) -> None:
         """The preflight only looks; the worst code is that of all."""

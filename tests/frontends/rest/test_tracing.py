@@ -1,4 +1,4 @@
-"""How it came about, over plain HTTP."""
+"""Diagnosis, records and activity over plain HTTP."""
 
 from __future__ import annotations
 

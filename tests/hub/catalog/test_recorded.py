@@ -236,7 +236,7 @@ class WhoTests:
 
 
 class RequestTests:
-    """Which requests are answered."""
+    """Requests that are answered from the record."""
 
     @pytest.mark.parametrize(
         "params", [{"_meta": {"progressToken": 1}}, {"_meta": {"traceparent": "00-1"}}, {}]

@@ -208,7 +208,7 @@ class WritesTests:
 
 
 class EndTests:
-    """How a turn ends."""
+    """Ends of a turn."""
 
     def test_child_ends(self) -> None:
         """A child that ends takes the call under way with it; what waits starts the next one."""

@@ -1,4 +1,4 @@
-"""Which eras servers are found to speak, and on which roads clients get to them."""
+"""Eras of servers as probes find them, and the roads of clients to servers."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ class KeepingTests:
 
 
 class BoundTests:
-    """How much is kept."""
+    """Bounds of the originals that are kept."""
 
     def test_count(self, house: House) -> None:
         """The oldest make room, but for those that have been given out again."""
