@@ -138,7 +138,7 @@ class Census(FrozenRecord, frozen=True):
             "calls": sum(len(slot.calls()) for slot in slots),
             "requests": asked.requests,
             "tool_calls": asked.calls,
-            "starts": sum(slot.starts for slot in slots),
+            "starts": self.lives.histories.of(server.name).launches,
             "source": server.source,
             "project": server.project,
             **self.lives.shown(server, slots),

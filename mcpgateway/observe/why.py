@@ -199,7 +199,7 @@ class Diagnoser:
                 worst.breaker.failures,
                 worst.breaker.circuit.restarts,
             ),
-            starts=sum(slot.starts for slot in slots),
+            starts=history.launches,  # the slot of an ended session is gone, and its starts with it
             restarts=shown["restart_count"],
             service_fault=next((each.service_fault for each in charts if each.service_fault), ""),
             excess=shown["excess"],

@@ -16,6 +16,7 @@ from mcpgateway.config.problems import Problem, Where
 from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import NeedsAuthorization, UnknownServer
 from mcpgateway.hub.health.history import HAPPENINGS, Histories, History
+from mcpgateway.hub.health.lives import lives
 from mcpgateway.hub.repo_servers import Approvals
 from mcpgateway.observe.why import Diagnoser
 from tests.support.gateway_in_memory import HELLO, MemoryGateway
@@ -63,6 +64,18 @@ class WhyTests:
         assert events(found) == ["child.launching", "child.ready"]
         assert found["launch"]["command"] == ["run"]
         assert found["history"][0]["at"] == "2023-11-14T22:13:20+00:00"
+
+    def test_session_has_ended(self, gateway: MemoryGateway) -> None:
+        """A server whose only session has ended is not said never to have been started."""
+        client = gateway.session("own")
+        assert told(gateway, "own")["starts"] == 1
+        client.send(b"", "DELETE")
+        gateway.tick(60)
+        found = told(gateway, "own")
+        assert (found["ok"], found["pids"], causes(found), found["starts"]) == (True, [], [], 1)
+        assert events(found)[:2] == ["child.launching", "child.ready"]
+        (life,) = [each for each in lives(gateway.dispatcher, gateway.health) if each.server.name == "own"]
+        assert life.starts == 1  # a counter of the metrics, which never falls
 
     def test_crash_loop(self, gateway: MemoryGateway) -> None:
         """Ends, waits and the breaker's opening are told in their order, with what the program printed last."""

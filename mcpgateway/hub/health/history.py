@@ -38,6 +38,7 @@ class ServerEvent(Record):
 class History(Record):
     """The latest events of one server, over all its children, the oldest first.
 
+    :ivar launches: the number of its children so far, those of ended sessions included.
     :ivar launch: the launch of its latest child; None before the first.
     :ivar launched_at: the time of that, in seconds since the epoch.
     :ivar fault: the error of the latest child's start or handshake; None after a child that has succeeded.
@@ -46,6 +47,7 @@ class History(Record):
     """
 
     _wall: Callable[[], float]
+    launches: int = 0
     launch: Launch | None = None
     launched_at: float = 0.0
     fault: GatewayError | None = None
@@ -65,6 +67,7 @@ class History(Record):
 
     def launching(self, launch: Launch) -> None:
         """Note the launch of a child."""
+        self.launches += 1
         self.launch, self.launched_at = launch, self._wall()
         self.add("child.launching", "it is started")
 

@@ -69,7 +69,7 @@ def _life(server: ServerSpec, slots: list[Slot], records: list[HealthRecord], he
         sessions=sum(len(slot.sessions) for slot in slots if not slot.is_replica),
         pids=tuple(pid for slot in slots for pid in slot.pids),
         running=sum(slot.is_up for slot in slots),
-        starts=sum(slot.starts for slot in slots),
+        starts=health.histories.of(server.name).launches,
         restarts=restarts,
         uptime_s=max(running, default=0),
         mtbf_s=round(run_s / restarts) if restarts else 0,
