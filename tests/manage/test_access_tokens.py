@@ -35,7 +35,7 @@ class Page:
 
 
 class Desk:
-    """What judges tokens, and whose they are."""
+    """A judge of tokens with the issuer whose tokens it judges."""
 
     def __init__(self, issuer: Issuer | None = None, **settings: Any) -> None:
         self.clock = Clock()
@@ -63,11 +63,11 @@ class Desk:
 
     @property
     def now(self) -> float:
-        """What the clock shows."""
+        """The time of the clock."""
         return self.clock.seconds()
 
     def judge(self, token: str | bytes) -> CredentialHolder | None:
-        """What a token is worth, once keys were fetched; None where that cannot be told."""
+        """Return the verdict on a token, once keys were fetched; None where there is none."""
         data = token.encode() if isinstance(token, str) else token
         found = self.tokens.judge(data)
         if isinstance(found, Deferred):
@@ -82,7 +82,7 @@ class Desk:
         return found.credential if found is not None else None
 
     def said(self, **claims: Any) -> PresentedCredential | None:
-        """What a token that says this is worth."""
+        """Return the verdict on a token with these claims."""
         return self.worth(self.issuer.token(self.now, **claims))
 
 
@@ -139,7 +139,7 @@ class BadTests:
         ],
     )
     def test_claims(self, claims: dict[str, Any]) -> None:
-        """What is not from there, not for us, or says nothing of its end, is worth nothing."""
+        """A token of another issuer, for another audience, or without an end is refused."""
         assert Desk().said(**claims) is PresentedCredential.WRONG
 
     def test_scopes(self) -> None:
@@ -216,7 +216,7 @@ class BadTests:
         "kind", ["logout+jwt", "secevent+jwt", "dpop+jwt", "application/dpop+jwt", "JWE", 5]
     )
     def test_other_kinds(self, kind: object) -> None:
-        """What the same issuer signs for something else is no access token (RFC 8725, 3.11)."""
+        """A token that the issuer signs for another use is no access token (RFC 8725, 3.11)."""
         desk = Desk()
         token = _signed(desk.issuer.keys, {"kid": "one", "typ": kind}, desk.issuer.claims(desk.now))
         assert desk.worth(token) is PresentedCredential.WRONG
@@ -248,7 +248,7 @@ class BadTests:
 
     @given(st.binary(max_size=200))
     def test_rubbish(self, data: bytes) -> None:
-        """Whatever comes, it is worth nothing and breaks nothing."""
+        """A token of any bytes is refused, and breaks nothing."""
         desk = Desk()
         for token in (
             data,
@@ -336,7 +336,7 @@ class KeyTests:
             """Says something else."""
 
             def document(self, url: str) -> dict[str, Any] | None:
-                """What stands there."""
+                """The document at the issuer."""
                 return document if "well-known" in url else super().document(url)
 
         desk.issuer = Evil()

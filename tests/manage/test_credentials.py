@@ -1,4 +1,4 @@
-"""How tokens are compared: by their digests, in constant time, and by nothing else."""
+"""The comparison of tokens: by their digests, in constant time, and in no other way."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ComparisonTests:
 
     @pytest.mark.parametrize("says", [True, False])
     def test_the_comparison_decides(self, monkeypatch, says):
-        """Whatever `hmac.compare_digest` says of two digests of one length is so, and it is asked each time."""
+        """The verdict is that of `hmac.compare_digest` on two digests of one length, which is called each time."""
         seen = []
 
         def compare(one, other):
@@ -50,7 +50,7 @@ class ComparisonTests:
         assert seen
 
     def test_nothing_else_compares(self):
-        """What is judged is compared with ``==`` nowhere, and what is looked up is a digest."""
+        """A token is never compared with ``==``, and only a digest is looked up."""
         tree = ast.parse(textwrap.dedent(inspect.getsource(credentials.CredentialStore.judge)))
         compared = [node for node in ast.walk(tree) if isinstance(node, ast.Compare)]
         assert all(isinstance(each, ast.Is | ast.IsNot) for node in compared for each in node.ops)

@@ -1,4 +1,4 @@
-"""Who comes no more, and what is given back for them."""
+"""Principals whose credentials have ended, and the grants that are revoked for them."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ def leaving(left: Left, *owners: str, **more: Any) -> DepartedPrincipals:
     ],
 )
 def test_who_comes_no_more(owner: str, issuer: str, *, is_over: bool) -> None:
-    """Whose token, key, authorization server or address is not good any more."""
+    """A principal has departed once its token, key, authorization server or address is not valid any more."""
     assert leaving(Left(), issuer=issuer).is_over(owner) is is_over
 
 
 def test_what_is_given_back() -> None:
-    """What all of them were granted; what was granted to agents alone when a gateway begins."""
+    """The grants of all departed principals are revoked; at the start of a gateway only those of agents."""
     left = Left()
     found = leaving(left, *ALL, issuer=HERE)
     found.begin()

@@ -74,7 +74,7 @@ class SyncTests:
         assert world.asked == []
 
     def test_addition(self):
-        """What a client adds is gone through at once, and read again afterwards."""
+        """An entry that a client adds is handled at once, and the file is read again afterwards."""
         world = World().begin()
         world.now("b is new")
         assert world.asked == ["sync"]
@@ -83,14 +83,14 @@ class SyncTests:
         assert world.asked == ["sync"]
 
     def test_at_the_start(self):
-        """What happened while the gateway was away is gone through when it listens, and not before."""
+        """Changes from before the start are handled when the gateway listens, and not before."""
         world = World("b is new")
         world.enrolment.look(world.settings)
         assert world.asked == []
         assert world.begin().asked == ["sync"]
 
     def test_one_at_a_time(self):
-        """What happens while the helper runs is gone through afterwards, however much it is, once."""
+        """Changes while the helper runs are handled once afterwards, however many they are."""
         world = World().begin()
         world.now("b")
         world.now("b", "c")
@@ -102,7 +102,7 @@ class SyncTests:
         assert world.asked == ["sync", "sync"]
 
     def test_what_cannot_be_led_here(self):
-        """What stays as it is does not have the helper started over and over."""
+        """An entry that cannot be enrolled does not start the helper over and over."""
         world = World().begin()
         world.now("b cannot be")
         world.done("b cannot be")
@@ -112,7 +112,7 @@ class SyncTests:
         assert world.asked == ["sync", "sync"]
 
     def test_back_again(self):
-        """What went away and came back is news."""
+        """An entry that went away and came back is handled anew."""
         world = World().begin()
         world.now("b")
         world.done("b")
@@ -173,7 +173,7 @@ class TroubleTests:
         assert "the disk is full" in str(capture[0]["why"])
 
     def test_news_does_not_wait(self, capture):
-        """What happens meanwhile is gone through at once."""
+        """A change during a pause is handled at once."""
         world = World().begin()
         world.now("b")
         world.failed("b")
@@ -206,6 +206,6 @@ class TroubleTests:
 
 @pytest.fixture
 def capture():
-    """What is logged."""
+    """The logged events."""
     with capturedLogs() as logged:
         yield logged

@@ -51,7 +51,7 @@ CONFIGS = (
 
 
 def entries_of(managed: Managed) -> Entries:
-    """What changes the entries of a configuration."""
+    """Changes of a configuration's entries."""
     gateway = MemoryGateway()
 
     def apply(change: Change) -> None:
@@ -164,7 +164,7 @@ class Editing(RuleBasedStateMachine):
 
     @invariant()
     def the_file_says_it(self) -> None:
-        """What stands in the file is what was asked for; comments stay, and it can be used."""
+        """The file has the entries of the requests; comments stay, and the configuration is valid."""
         if self.managed is None:
             return
         text = self.managed.text

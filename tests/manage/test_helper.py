@@ -40,7 +40,7 @@ def helper(runs):
 
 
 def result(done):
-    """What a Deferred has fired with."""
+    """Return the result of a Deferred."""
     found = []
     done.addBoth(found.append)
     assert found, "not yet"
@@ -80,7 +80,7 @@ class AskTests:
         assert result(done[2]) == 3
 
     def test_too_many(self, runs, helper):
-        """Who comes when too many wait is told so."""
+        """A caller is refused where too many wait."""
         for _ in range(WAITING_LIMIT + 1):
             helper.ask("sync")
         with pytest.raises(Overloaded):
@@ -103,7 +103,7 @@ class FailureTests:
         ],
     )
     def test_told(self, runs, helper, ran, why, hint):
-        """Why it failed is said in one line, in its own words where it has some."""
+        """A failure is reported in one line, in the program's own words where it has some."""
         done = helper.ask("sync")
         runs.end(**ran)
         with pytest.raises(ClientFilesFailed) as caught:

@@ -42,7 +42,7 @@ def managed(tmp_path: Path) -> Managed:
 
 
 class Outcome:
-    """What an installation comes to."""
+    """The outcome of an installation."""
 
     def __init__(self, begun: Deferred[InstallOutcome]) -> None:
         self.done: InstallOutcome | None = None
@@ -74,7 +74,7 @@ class GlobalTests:
     """Servers for everybody."""
 
     def test_installed(self, managed: Managed) -> None:
-        """What works is written where servers stand, comments kept, and is served at once."""
+        """A server that works is written among the servers, comments stay, and is served at once."""
         found = install(managed)
         assert found.done is not None
         assert found.done.tools == ("now",)
@@ -83,7 +83,7 @@ class GlobalTests:
         assert managed.names == ["a", "time"]
 
     def test_it_is_tried_as_it_would_be(self, managed: Managed) -> None:
-        """What is tried is what the configuration would make of it, values and all."""
+        """The server that is tried is the one that the configuration would make, with its values."""
         (managed.home / ".env").write_text("KEY=value of it\n")
         managed.reload.read()
         install(managed, entry={**TIME, "env": {"K": "${KEY}"}})
@@ -106,14 +106,14 @@ class GlobalTests:
         assert managed.names == ["a"]
 
     def test_what_cannot_be_listed(self, managed: Managed) -> None:
-        """What was written is taken back byte for byte where the tools cannot be listed in the end."""
+        """A written entry is taken back byte for byte where the tools cannot be listed in the end."""
         found = install(managed, tools=BackendGone("it has ended"))
         assert "time was not installed: it has ended" in str(found.error)
         assert managed.text == CONFIG
         assert managed.names == ["a"]
 
     def test_somebody_else_writes_meanwhile(self, managed: Managed) -> None:
-        """What another has written stays when ours is taken back."""
+        """Another writer's changes stay when the entry is taken back."""
 
         async def listed(_: ServerSpec) -> Sequence[str]:
             managed.file.write_text(managed.text.replace("# mine", "# theirs"))
@@ -125,7 +125,7 @@ class GlobalTests:
         assert managed.names == ["a"]
 
     def test_the_same_again(self, managed: Managed) -> None:
-        """What is there like this already is not written and not tried, only listed."""
+        """A server that is installed already is not written and not tried, only listed."""
         install(managed)
         before = managed.text
         found = install(managed)
@@ -192,7 +192,9 @@ class QueueTests:
         assert managed.names == ["a", "one", "two"]
 
     def test_two_of_one_name(self, managed: Managed) -> None:
-        """What was planned while another was under way is looked at again: the same is there, another is refused."""
+        """A plan that waited for another installation is checked again: an equal server is there, another is
+        refused.
+        """
         waiting: Deferred[ValidationReport] = Deferred()
         managed.reports["one"] = waiting
         install(managed, "one")
@@ -261,7 +263,7 @@ class WorkspaceTests:
         assert managed.plans.workspaces.own("b", str(root)).command == ("b",)
 
     def test_the_same_again(self, managed: Managed, tmp_path: Path) -> None:
-        """What is there already is only listed."""
+        """A server that the workspace has already is only listed."""
         root = repository(tmp_path / "shop")
         install(managed, root=str(root))
         found = install(managed, root=str(root))
@@ -297,7 +299,7 @@ class ChangeTests:
         assert managed.names == ["a"]
 
     def test_unknown(self, managed: Managed, tmp_path: Path) -> None:
-        """What is not there cannot be changed."""
+        """A server that does not exist cannot be changed."""
         with pytest.raises(UnknownServer):
             managed.installing.change((Remove(("b",)),))
         root = repository(tmp_path / "shop")
@@ -315,7 +317,7 @@ class ChangeTests:
 
 
 class WordsTests:
-    """What a human is asked about."""
+    """The questions that a user is asked."""
 
     def test_word_by_word(self, managed: Managed) -> None:
         """Everything that would run stands in it whole, and nothing in it can pass for another line."""

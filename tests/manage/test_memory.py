@@ -46,7 +46,7 @@ class Machine:
         return CODE + self._size + self.stuck
 
     def allocated_bytes(self) -> int:
-        """What is in use."""
+        """Return the bytes in use."""
         self.asked += 1
         return self.used if self._tells else 0
 
@@ -56,7 +56,7 @@ class Machine:
         self._size = self.used
 
     def forget(self) -> None:
-        """What is only kept because it may come again."""
+        """Drop the caches."""
         self.forgotten += 1
 
 
@@ -82,7 +82,7 @@ def machine() -> Machine:
 
 
 class LookTests:
-    """What is found, and what is done about it."""
+    """The look at the memory, and its consequences."""
 
     def test_nothing_to_do(self, machine: Machine) -> None:
         """A gateway that has not grown is left alone, and the C library is not even asked."""
@@ -93,7 +93,7 @@ class LookTests:
         assert (machine.given, machine.asked, machine.forgotten) == (0, 0, 0)
 
     def test_after_a_load(self, machine: Machine) -> None:
-        """What was freed is given back once, together with what was kept because it may come again."""
+        """Freed memory is given back once, together with that of the caches."""
         house = keeper(machine)
         machine.take(100 * MIB)
         machine.take(2 * MIB)
@@ -127,7 +127,7 @@ class LookTests:
         assert machine.given == 1
 
     def test_not_in_vain(self, machine: Machine) -> None:
-        """What cannot be given back is tried once, and again only when there is more of it."""
+        """Memory that cannot be given back is tried once, and again only when there is more of it."""
         house = keeper(machine)
         machine.stuck = 50 * MIB
         for _ in range(10):
@@ -139,7 +139,7 @@ class LookTests:
         assert machine.given == 2
 
     def test_stuck_for_a_while(self, machine: Machine) -> None:
-        """What could not be given back and went of itself hides nothing that comes later."""
+        """Memory that could not be given back, and went of itself, hides no later load."""
         house = keeper(machine)
         machine.stuck = 100 * MIB
         machine.take(20 * MIB)
@@ -183,7 +183,7 @@ class LookTests:
 
 
 class MemoryTests:
-    """What this very process is told."""
+    """The memory of this very process."""
 
     def test_what_is_in_use(self) -> None:
         """Large blocks count for as long as they are in use, where the C library tells."""

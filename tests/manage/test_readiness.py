@@ -23,7 +23,7 @@ class Repository:
     """A repository that waits for its user."""
 
     def waiting(self) -> list[dict[str, Any]]:
-        """What is not approved of."""
+        """Return the files that wait for approval."""
         return [{"path": "/work/.mcp.json", "servers": ["theirs"]}]
 
 
@@ -35,7 +35,7 @@ def gateway() -> MemoryGateway:
 
 @pytest.fixture
 def readiness(gateway: MemoryGateway) -> Readiness:
-    """What judges its servers."""
+    """A readiness of the gateway's servers."""
     return Readiness(gateway.dispatcher, gateway.health, gateway.clock, lambda: gateway.root.is_disabled)
 
 
@@ -100,7 +100,7 @@ class WaitTests:
         assert len(gateway.sessions) == 0
 
     def test_own(self, gateway: MemoryGateway, readiness: Readiness) -> None:
-        """One that keeps state per session is seen to work, and its process ends again."""
+        """A server with a child for each session is started to see that it works, and its child ends again."""
         found = waiting(readiness, "own")
         assert codes(found[0]) == {"own": 0}
         assert "of its own" in found[0]["servers"][0]["why"]
@@ -128,7 +128,7 @@ class WaitTests:
         assert readiness.look(["shared"])["ready"]
 
     def test_fails(self, gateway: MemoryGateway, readiness: Readiness) -> None:
-        """One that cannot be started is tried once: waiting for it does not have it given up."""
+        """A server that cannot be started is tried once: a wait does not make the gateway give it up."""
         gateway.launcher.refuses = True
         found = waiting(readiness, "shared")
         assert codes(found[0]) == {"shared": 12}
@@ -136,7 +136,7 @@ class WaitTests:
         assert codes(readiness.look(["shared"])) == {"shared": 12}
 
     def test_given_up(self, gateway: MemoryGateway, readiness: Readiness) -> None:
-        """What has been given up is not started by whoever waits; how it is tried again is told."""
+        """A server that was given up is not started by a wait; the answer says how to try it again."""
         gateway.launcher.refuses = True
         for _ in range(3):
             waiting(readiness, "shared")

@@ -83,7 +83,7 @@ class ReadTests:
     """A file that has changed."""
 
     def test_applied(self, world):
-        """What is different is put into force, once."""
+        """A changed configuration is put into force, once."""
         world.save(CONFIG.replace("walk", "run"))
         (change,) = world.applied
         assert [each.after.command for each in change.changed] == [("run",)]
@@ -116,7 +116,7 @@ class ReadTests:
         assert world.names == ["a", "b"]
 
     def test_what_is_shown(self, world):
-        """What is said of the configuration names its files, and no value."""
+        """The state of the configuration names its files, and no value."""
         world.save(CONFIG + "  c:\n    command: x\n    colour: red\n")
         shown = world.reload.state.shown()
         assert str(world.path) in shown["files"]
@@ -131,7 +131,7 @@ class ReadTests:
         assert [each["event"] for each in logs].count("config.warning") == 1
 
     def test_a_restart(self, world):
-        """What only counts at the start is said to, until it is as it was."""
+        """A setting that counts at the next start is named, until it is as it was."""
         with capturedLogs() as logs:
             world.save(CONFIG.replace("9100", "9101"))
             world.save(CONFIG.replace("9100", "9101") + "# more\n")
@@ -141,7 +141,7 @@ class ReadTests:
         assert world.reload.state.shown()["restart_needed"] == []
 
     def test_it_breaks(self, world):
-        """What must not happen is logged, and nobody waits for it for ever."""
+        """An unexpected failure is logged, and no caller waits for ever."""
         world.reload.apply = None
         world.path.write_text("")
         waiting = world.reload.look_again()
@@ -263,13 +263,13 @@ class EditTests:
         ],
     )
     def test_refused(self, world, change, kind, why):
-        """What may not be, or is not there, is refused and changes nothing."""
+        """An edit that is not allowed, or of a missing entry, is refused and changes nothing."""
         with pytest.raises(kind, match=why):
             carry_out(world.reload, change)
         assert world.path.read_text() == CONFIG
 
     def test_while_there_is_an_error(self, world):
-        """What is wrong has to be mended first."""
+        """An edit is refused while the configuration has an error."""
         world.save("servers: 1\n")
         with pytest.raises(ConfigError, match="mend that first"):
             carry_out(world.reload, Remove(("a",)))

@@ -73,7 +73,7 @@ class World:
 
     @property
     def tokens(self):
-        """What the servers in force have."""
+        """The tokens of the servers in force."""
         return [each.env["TOKEN"] for each in self.reload.settings.servers]
 
 
@@ -94,7 +94,7 @@ class ReadTests:
         assert world.threads == []
 
     def test_new(self, world):
-        """What was never asked for is waited for: nothing is served without it, and who waits for a change waits."""
+        """A new external value is waited for: the configuration is not in force without it, and callers wait."""
         fill(world.home, **{"github|ada": "first", "x|y": "other"})
         world.path.write_text(CONFIG + '  b: {command: walk, env: {TOKEN: "${keyring:x/y}"}}\n')
         world.reload.tick()
@@ -110,7 +110,7 @@ class ReadTests:
         assert world.tokens == ["first", "other"]
 
     def test_failure(self, world):
-        """What cannot be had keeps all as it was; with the next change it is asked for again."""
+        """A value that cannot be fetched leaves the configuration as it was; the next change fetches it again."""
         text = CONFIG + '  b: {command: walk, env: {TOKEN: "${keyring:x/y}"}}\n'
         world.save(text)
         world.let_go()
@@ -136,7 +136,7 @@ class ReadTests:
         assert world.threads == []
 
     def test_closed(self, world):
-        """What comes after the end changes nothing."""
+        """A value that arrives after the end changes nothing."""
         fill(world.home, **{"github|ada": "second"})
         world.save(CONFIG + "# one\n")
         world.reload.close()

@@ -26,12 +26,12 @@ def gateway() -> MemoryGateway:
 
 @pytest.fixture
 def operating(gateway: MemoryGateway) -> ServerOperations:
-    """Whoever operates it."""
+    """The operations on servers."""
     return ServerOperations(gateway.dispatcher, gateway.health, gateway.clock)
 
 
 def outcome(work: Deferred[Any]) -> Any:
-    """What a Deferred has come to; None while it has come to nothing."""
+    """Return the result of a Deferred; None while it has none."""
     found: list[Any] = []
     work.addBoth(found.append)
     return found[0] if found else None
@@ -53,7 +53,7 @@ class StartTests:
         assert not gateway.child.is_stopping
 
     def test_a_server_that_lists_nothing(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
-        """One that refuses its list, or never answers, runs all the same."""
+        """A server that refuses its list, or never answers, runs all the same."""
         gateway.launcher.hello = dict(HELLO)
         operating.start("shared")
         asked = gateway.child.asked("tools/list")[0]
@@ -114,7 +114,7 @@ class StartTests:
         assert isinstance(why, BackendTimeout) or "handshake" in str(why)
 
     def test_the_modern_era(self, operating: ServerOperations, gateway: MemoryGateway) -> None:
-        """One that speaks only the modern era is started in it."""
+        """A server of the modern era alone is started in that era."""
         gateway.launcher.eras["shared"] = (Era.MODERN,)
         operating.start("shared")
         assert gateway.child.asked("server/discover")
@@ -125,7 +125,7 @@ class StartTests:
         assert gateway.child.is_stopping
 
     def test_refused(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
-        """One that is switched off, or given up, is not started; the hint says what to do."""
+        """A server that is disabled or given up is not started; the hint has the remedy."""
         operating.switch("shared", on=False)
         with pytest.raises(Conflict) as refusal:
             operating.start("shared")
@@ -142,7 +142,7 @@ class StartTests:
         assert operating.start_all() == ("shared",)
 
     def test_unknown(self, operating: ServerOperations) -> None:
-        """Whatever is done with a server that is not there, it is said which may be meant."""
+        """Every operation on an unknown server is refused with the nearest name."""
         for work in (
             operating.start,
             operating.stop,
@@ -166,7 +166,7 @@ class StopTests:
         assert len(gateway.launcher.children) == 4
 
     def test_in_the_middle_of_a_start(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
-        """What is being started is stopped, and whoever has waited is told."""
+        """A server that is being started is stopped, and its waiting callers get an error."""
         gateway.launcher.hello = None
         started = operating.start("shared")
         operating.stop("shared")
@@ -197,7 +197,7 @@ class StopTests:
 
 
 class SwitchTests:
-    """What operators say, and what entries say."""
+    """Servers that operators or entries enable and disable."""
 
     def test_the_entry_counts_again(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
         """Once an entry is changed, it is on or off as that says."""

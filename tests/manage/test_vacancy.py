@@ -37,7 +37,7 @@ class VacancyTests:
         assert [vacancy.tick() for _ in range(3)] == [0, 1, 2]
 
     def test_listening_to_no_server(self):
-        """Whoever listens to all servers at once uses it, though none of them runs."""
+        """A client that listens to all servers uses the gateway, though no server runs."""
         stage = Stage(modern("m"))
         vacancy = IdleTime(stage.gateway.dispatcher, lambda: stage.gateway.hub.is_heard)
         assert [vacancy.tick() for _ in range(3)][-1] > 0

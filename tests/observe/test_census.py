@@ -1,4 +1,4 @@
-"""What is told of the servers to whoever looks at the gateway's health."""
+"""The servers in the answer on the gateway's health."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.gateway_in_memory import MemoryGateway
 
 
 def backend(gateway: MemoryGateway, name: str) -> dict[str, Any]:
-    """What is told of one server."""
+    """Return the row of one server."""
     census = Census(
         gateway.dispatcher,
         gateway.health,
@@ -28,7 +28,7 @@ def backend(gateway: MemoryGateway, name: str) -> dict[str, Any]:
 
 
 class TransportTests:
-    """How servers are reached."""
+    """The transport of servers."""
 
     @pytest.mark.parametrize(
         ("reach", "transport"),

@@ -34,7 +34,7 @@ def gateway() -> MemoryGateway:
 
 
 def told(gateway: MemoryGateway, **more: Any) -> dict[str, Any]:
-    """What is told of it, as a program gets it."""
+    """Return the state of the gateway as a program gets it."""
     book = SessionDirectory(gateway.dispatcher, gateway.clock.seconds)
     made = Dump(
         gateway.dispatcher,
@@ -49,7 +49,7 @@ def told(gateway: MemoryGateway, **more: Any) -> dict[str, Any]:
 
 
 class DumpTests:
-    """What is in it, and what is not."""
+    """The members of the dump."""
 
     def test_state(self, gateway: MemoryGateway) -> None:
         """Slots, sessions, calls, streams, timers, connections, descriptors and memory are told."""
@@ -82,7 +82,7 @@ class DumpTests:
         assert found["threads"]
 
     def test_control(self, gateway: MemoryGateway) -> None:
-        """How many requests of the control plane run and wait, and how many read its streams, is told too."""
+        """The dump counts the running and waiting requests of the control plane, and the readers of its streams."""
         numbers = {"running": 1, "waiting": 0, "readers": 2}
         assert told(gateway, control=lambda: numbers)["control"] == numbers
 
@@ -98,7 +98,7 @@ class DumpTests:
         assert "https://h:443" in text
 
     def test_redacted(self, gateway: MemoryGateway) -> None:
-        """Whatever else is a text goes past the redactor, wherever it stands."""
+        """Every other text in the dump goes past the redactor, at any depth."""
         found = told(gateway, redact=lambda text: text.replace("near", "***"))
         assert "near" not in json.dumps(found)
 
@@ -128,6 +128,6 @@ class EndingTests:
         assert stopped == [True]
 
     def test_ends_already(self, gateway: MemoryGateway) -> None:
-        """One that a signal has ended is not ended a second time."""
+        """A gateway that a signal has ended is not ended a second time."""
         gateway.dispatcher.is_open = False
         assert GatewayShutdown(gateway.dispatcher, gateway.clock, lambda: None).begin() == ALREADY

@@ -1,4 +1,4 @@
-"""What dashboards and scripts are told of the numbers, and what sharing saves."""
+"""The figures for dashboards and scripts, and the savings of sharing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def gateway() -> MemoryGateway:
 
 
 def get(gateway: MemoryGateway, path: str) -> Any:
-    """What is answered."""
+    """Return the answer of a route."""
     answer = gateway.client().ask(b"", "GET", path)
     assert answer.status == 200, answer.body
     return answer.json
@@ -110,7 +110,7 @@ class StatsTests:
         assert found["sessionId"] not in client.headers["Mcp-Session-Id"]
 
     def test_nothing_secret(self, gateway: MemoryGateway) -> None:
-        """What follows a command may be secret, and is not told."""
+        """The arguments of a command may be secret, and are not shown."""
         gateway.edit("shared", command=("run", "--token", "hunter2"))
         gateway.session()
         for path in ("/api/health/stats", "/api/v1/metrics", "/api/v1/savings", "/metrics"):
@@ -145,7 +145,7 @@ class MetricsTests:
         assert own == {"name": "own", "restart_count": 0, "mtbf": "0s", "uptime": "0s"}
 
     def test_tokens(self, tmp_path: Path) -> None:
-        """What the tools on record cost a model is told, a quarter of their characters."""
+        """The cost in tokens of the recorded tools is shown, a quarter of their characters."""
         gateway = Home(tmp_path).start()
         client = gateway.session()
         client.call(1, "tools/list")
@@ -191,7 +191,7 @@ class PercentileTests:
 
 
 class SavingsTests:
-    """What sharing saves."""
+    """The savings of sharing."""
 
     def test_processes(self) -> None:
         """Each session would have a child of its own, as large as the one that runs."""

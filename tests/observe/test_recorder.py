@@ -15,7 +15,7 @@ SECRET = "s3cr3t-of-the-entry"
 
 
 def exported(gateway: MemoryGateway, most: int | None = None) -> list[dict[str, Any]]:
-    """What is exported of the shared server."""
+    """Return the exported recording of the shared server."""
     redactor = Redactor()
     redactor.learn([SECRET])
     recording = Recording(gateway.hub.tapes, gateway.health.histories, gateway.clock, redactor.redact)
@@ -27,10 +27,10 @@ def exported(gateway: MemoryGateway, most: int | None = None) -> list[dict[str, 
 
 
 class RecordingTests:
-    """What is exported."""
+    """The exported recording."""
 
     def test_both_ways(self) -> None:
-        """What was sent, what came and what happened stand in one row, with times and the gateway's own ids."""
+        """Messages in both directions and events stand in one order, with times and the gateway's own ids."""
         gateway = MemoryGateway()
         client = gateway.session()
         client.call("of the client", name="say", arguments={"text": f"it is {SECRET}", "token": "t"})
@@ -66,7 +66,7 @@ class RecordingTests:
         assert "s3cr3t" not in long["text"]
 
     def test_it_outlives_the_child(self) -> None:
-        """What a child said before it ended is still there, and the next one's lines bear another number."""
+        """The last messages of an ended child are still there, and those of the next child bear another number."""
         gateway = MemoryGateway()
         gateway.session()
         gateway.child.exit(1)

@@ -55,7 +55,7 @@ class Follower:
 
 
 class HearingTests:
-    """What a child writes to its stderr."""
+    """The stderr of a child."""
 
     @given(
         st.lists(st.text(st.characters(codec="ascii", exclude_categories=["C"]), min_size=1), max_size=9),
@@ -87,7 +87,7 @@ class HearingTests:
         assert stage.texts() == [f"stderr it is {MASK}!"]
 
     def test_a_short_secret(self) -> None:
-        """What is too short to be taken out everywhere is taken out of what the child says that has it."""
+        """A secret that is too short to be masked everywhere is masked in the stderr of its own child."""
         stage = Stage()
         stage.logs.hearing("one", ("abcd",)).heard(b"it is abcd\n")
         stage.logs.hearing("two").heard(b"it is abcd\n")
@@ -116,17 +116,17 @@ class HearingTests:
         assert len(hearing._rest) <= LINE_BYTES
 
     def test_escapes(self) -> None:
-        """What is no text is written out."""
+        """Bytes that are no text are escaped."""
         stage = Stage()
         stage.logs.hearing("one").heard(b"a\x1b[2J\xff\r\nb\0\n\n  \n")
         assert stage.texts() == ["stderr a\\x1b[2J�", "stderr b\\x00"]
 
 
 class ServerLogTests:
-    """What is kept of it."""
+    """The kept lines of a server."""
 
     def test_a_burst(self) -> None:
-        """What comes at once is written bit by bit, and nothing of a thousand lines is lost."""
+        """A burst is written bit by bit, and none of a thousand lines is lost."""
         stage = Stage()
         stage.logs.hearing("one").heard(b"".join(b"line %d\n" % number for number in range(HISTORY)))
         assert len(stage.texts()) == BATCH
@@ -175,7 +175,7 @@ class ServerLogTests:
         assert log.history(0) == []
 
     def test_a_full_disk(self) -> None:
-        """What cannot be written is kept in memory, as far as there is room, and told all the same."""
+        """Lines that cannot be written are kept in memory, as far as there is room, and passed on all the same."""
         stage = Stage()
         log, follower = stage.logs.of("one"), Follower()
         log.follow(follower)
@@ -199,7 +199,7 @@ class ServerLogTests:
         ],
     )
     def test_messages(self, data: bytes, text: str | None) -> None:
-        """What a server says by MCP is kept as one line, of whatever size it is."""
+        """A log message of MCP is kept as one line, of any size."""
         stage = Stage()
         stage.logs.redactor.learn([SECRET])
         stage.logs.log_message("one", "warning", data)
@@ -208,7 +208,7 @@ class ServerLogTests:
         assert len(found) < LINE_CHARS + 20
 
     def test_a_server_that_goes(self) -> None:
-        """Who follows is told that this was all; what the server says at its end is written."""
+        """A follower is told of the end; the last lines of a server are written."""
         stage, follower = Stage(), Follower()
         hearing = stage.logs.hearing("one")
         stage.logs.of("one").follow(follower)

@@ -21,7 +21,7 @@ def gateway() -> MemoryGateway:
 
 @pytest.fixture
 def book(gateway: MemoryGateway) -> SessionDirectory:
-    """What tells of its sessions."""
+    """The directory of sessions."""
     return SessionDirectory(gateway.dispatcher, gateway.clock.seconds)
 
 
@@ -39,15 +39,15 @@ def identifier(client: Client) -> str:
 
 
 def is_there(client: Client) -> bool:
-    """Whether its session still is."""
+    """Return whether a session exists."""
     return client.ask({"jsonrpc": "2.0", "id": 9, "method": "ping"}).status == 200
 
 
 class ListedTests:
-    """What is told."""
+    """The list of sessions."""
 
     def test_one(self, gateway: MemoryGateway, book: SessionDirectory) -> None:
-        """Whose it is, where it is, since when it is silent; its id is told to nobody."""
+        """A row has the session's owner, its workspace and its time of silence; the id is shown to nobody."""
         client = begin(gateway, "own", 501, clientInfo={"name": "pro\x1bbe", "version": "1"})
         gateway.tick(7)
         (found,) = book.listed()
@@ -75,7 +75,7 @@ class ListedTests:
         assert found["server"] == "mcp/full"
 
     def test_order_and_choice(self, gateway: MemoryGateway, book: SessionDirectory) -> None:
-        """The one that was heard of last comes first; some can be chosen, and there is a limit."""
+        """The session in latest use comes first; some can be chosen, and there is a limit."""
         begin(gateway, "own", 501)
         gateway.tick(5)
         begin(gateway, "shared", 502)
@@ -108,7 +108,7 @@ class EndTests:
 
     @pytest.mark.parametrize("name", ["", "x", "0" * 12, "é" * 12, "x" * 100_000])
     def test_nobody(self, gateway: MemoryGateway, book: SessionDirectory, name: str) -> None:
-        """What is no session's ends none."""
+        """A handle of no session ends none."""
         client = begin(gateway)
         assert book.end(name) == EndedSession()
         assert is_there(client)

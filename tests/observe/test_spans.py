@@ -59,7 +59,7 @@ class Collector:
 
 
 class SpanTests:
-    """What is said of a call."""
+    """The span of a call."""
 
     def test_a_span(self) -> None:
         """A span has its place in the trace, its times, and names that collectors know."""
@@ -144,7 +144,7 @@ class SendingTests:
         assert collector.spans.dropped == 0
 
     def test_what_is_never_taken(self) -> None:
-        """What is refused for good is dropped."""
+        """A span that is refused for good is dropped."""
         collector = Collector()
         collector.end()
         collector.tick()

@@ -1,4 +1,4 @@
-"""What was asked in each minute of the last day."""
+"""The numbers of requests in each minute of the last day."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class World:
 
 @pytest.fixture
 def world() -> World:
-    """One at the beginning of a minute."""
+    """A gateway at the beginning of a minute."""
     return World()
 
 
@@ -73,7 +73,7 @@ class TimelineTests:
         assert Timeline(meters, lambda: 59.0).shown(1)[0]["requests"] == 0
 
     def test_a_day(self, world: World) -> None:
-        """What is older than a day is forgotten."""
+        """Minutes older than a day are forgotten."""
         for _ in range(MINUTES + 10):
             world.call("a")
             world.wait(60)

@@ -1,4 +1,4 @@
-"""Calls that are followed: their ids, their traces, and what is written down of them."""
+"""Traced calls: their ids, their traces, and the records of them."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ class Followed:
         return self.house.session()
 
     def records(self) -> list[dict[str, Any]]:
-        """What is written down of calls of tools."""
+        """Return the records of calls of tools."""
         self.tracer.tick()
         found = [json.loads(each) for each in self.lines.kept]
         return [each for each in found if each.get("method") == "tools/call"]
 
     def meta(self) -> dict[str, Any]:
-        """What the server was told beside the arguments of its latest call."""
+        """Return the metadata that the server got with its latest call."""
         found: dict[str, Any] = self.child.asked("tools/call")[-1].get("params", {}).get("_meta", {})
         return found
 
@@ -92,7 +92,7 @@ class TraceTests:
         assert "trace" not in gateway.records()[0]
 
     def test_in_the_body(self) -> None:
-        """What the body says goes on as it is, with its state."""
+        """A trace in the body is passed on unchanged, with its state."""
         gateway = Followed()
         called(gateway, gateway.session(), _meta={"traceparent": PARENT, "tracestate": "a=1", "own": 5})
         assert gateway.meta() == {"traceparent": PARENT, "tracestate": "a=1", "own": 5}
@@ -101,7 +101,7 @@ class TraceTests:
         assert len(record["id"]) == 16
 
     def test_in_the_headers(self) -> None:
-        """What the headers say is put into the body, in either era; the body outranks them."""
+        """A trace in the headers is put into the body, in either era; one in the body outranks it."""
         gateway = Followed()
         client = gateway.session()
         client.headers |= {"traceparent": PARENT, "tracestate": "a=1"}
@@ -121,7 +121,7 @@ class TraceTests:
 
     @pytest.mark.parametrize("said", ["nonsense", f"00-{'0' * 32}-{SPAN}-01"])
     def test_nonsense(self, said: str) -> None:
-        """What is no trace is passed on in a body, as everything there, and left out of a header."""
+        """A malformed trace is passed on in a body, as everything there, and left out of a header."""
         gateway = Followed()
         client = gateway.session()
         called(gateway, client, _meta={"traceparent": said})
@@ -173,10 +173,12 @@ class TraceTests:
 
 
 class ActivityTests:
-    """What is written down."""
+    """The record of a call."""
 
     def test_a_call(self) -> None:
-        """Who, what, when, for how long and how it ended; neither arguments nor answers, nor the session's id."""
+        """The record has the caller, the tool, the times and the outcome; no arguments, no answers and no session
+        id.
+        """
         gateway = Followed()
         client = gateway.session()
         called(gateway, client)
@@ -219,7 +221,7 @@ class ActivityTests:
         assert "private" not in "".join(gateway.lines.kept)
 
     def test_reasons(self) -> None:
-        """Whatever has ended a call is told in words."""
+        """Every end of a call is recorded with a reason in words."""
         assert failure_of(BackendTimeout("too slow")) == (-32001, "too slow")
         assert failure_of("timed out") == (None, "timed out")
 
@@ -268,7 +270,7 @@ class ActivityTests:
         assert first in activity.find(id=first["session"])
 
     def test_management(self) -> None:
-        """What is asked of the gateway itself is written down, too."""
+        """Calls of the gateway's own tools are recorded, too."""
         gateway = Followed()
         activity = gateway.tracer.activity
         assert activity is not None

@@ -1,4 +1,4 @@
-"""Why a server is as it is: facts from a gateway that lives, in words."""
+"""The explanation of a server's state: facts of a running gateway, in words."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SECRET = "sk-very-secret-1234567"
 
 
 def told(gateway: MemoryGateway, name: str = "shared", problems: tuple[Problem, ...] = ()) -> dict[str, Any]:
-    """What is said of a server."""
+    """Return the explanation of a server."""
     why = Diagnoser(gateway.dispatcher, gateway.health, gateway.hub.tapes, lambda: problems)
     found: dict[str, Any] = json.loads(json.dumps(why.tell(name)))
     return found
@@ -37,7 +37,7 @@ def causes(found: dict[str, Any]) -> list[str]:
 
 
 def events(found: dict[str, Any]) -> list[str]:
-    """What has happened."""
+    """Return the events of a server's history."""
     return [each["event"] for each in found["history"]]
 
 
@@ -48,7 +48,7 @@ def gateway() -> MemoryGateway:
 
 
 class WhyTests:
-    """What is said of a server."""
+    """The explanation of a server."""
 
     def test_never_started(self, gateway: MemoryGateway) -> None:
         """A server that nobody has needed yet is well, and has no history."""
@@ -120,7 +120,7 @@ class WhyTests:
         assert found["launch"]["path"]
 
     def test_silent_start(self, gateway: MemoryGateway) -> None:
-        """What prints a banner instead of an answer is told by the banner."""
+        """A server that prints a banner instead of an answer is explained by the banner."""
         gateway.launcher.hello = None
         gateway.client().call(1)
         gateway.child._receiver.line_received(b"Welcome to my server!")
@@ -131,7 +131,7 @@ class WhyTests:
         assert found["stderr"] == ["last words"]
 
     def test_it_runs_again(self, gateway: MemoryGateway) -> None:
-        """What runs again is well, whatever its past."""
+        """A server that runs again is well, whatever its past."""
         gateway.launcher.refuses = True
         gateway.client().call(1)
         gateway.launcher.refuses = False
@@ -144,7 +144,7 @@ class WhyTests:
         )
 
     def test_operator(self, gateway: MemoryGateway) -> None:
-        """Who has switched it off is told: an operator, or its entry."""
+        """The reason why a server is disabled is shown: an operator, or its entry."""
         gateway.session()
         gateway.health.disable("shared")
         found = told(gateway)
@@ -201,7 +201,7 @@ class WhyTests:
         assert why.value.hint == "did you mean shared?"
 
     def test_problems(self, gateway: MemoryGateway) -> None:
-        """What is wrong with an entry is told, also of one that is not served for it; of others nothing is said."""
+        """Problems of an entry are shown, also of one that is not served for them; those of others are not."""
         problems = (
             Problem(Where("a.yaml", 3, "servers.shared.command"), "nothing", "a program"),
             Problem(Where("a.yaml", 9, "servers.lost"), "no command"),
@@ -256,7 +256,7 @@ class WhyTests:
 
 
 class HistoryTests:
-    """What is kept."""
+    """The kept history."""
 
     def test_bounds(self) -> None:
         """The latest happenings are kept, each text cut, and what repeats itself is one."""

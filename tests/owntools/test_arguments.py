@@ -1,4 +1,4 @@
-"""What models put into calls."""
+"""Arguments that models put into calls."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ class GivenTests:
         assert isinstance(json.loads(bytes(found)), dict)
 
     def test_half_a_pair_is_passed(self) -> None:
-        """What JavaScript writes where it has cut a text reaches the tool as it is."""
+        """A text that JavaScript has cut within a character reaches the tool unchanged."""
         raw = Raw(b'{"text": "\\ud83d"}')
         assert arguments.given({"args": raw}, "args") == raw
         assert arguments.text({"query": Raw(b'"a\\ud83d"')}, "query").startswith("a")
 
 
 class FlawsTests:
-    """What does not agree with a schema."""
+    """Arguments that do not fit a schema."""
 
     @given(OBJECTS, JSON)
     def test_no_schema_breaks_a_call(self, said: dict[str, Any], schema: Any) -> None:
@@ -75,7 +75,7 @@ class FlawsTests:
         st.sets(st.text(min_size=1, max_size=6), max_size=5),
     )
     def test_names_are_compared(self, known: set[str], said: set[str]) -> None:
-        """What is required and not there is missing, and what is there and not known is unknown."""
+        """A required argument that is absent is missing, and one that no schema has is unknown."""
         schema = {"properties": {each: {} for each in known}, "required": sorted(known)}
         found = flaws(jsonrpc.raw(dict.fromkeys(said, 1)), jsonrpc.raw(schema))
         assert set(found.missing) == known - said
@@ -117,13 +117,13 @@ class WholeTests:
 
     @pytest.mark.parametrize("said", [1.5, "many", True, [1], {"n": 1}])
     def test_what_is_no_number_is_refused(self, said: Any) -> None:
-        """What is no whole number is refused, and the limits are said."""
+        """A value that is no whole number is refused with the limits."""
         with pytest.raises(InvalidParams, match="from 1 to 50"):
             arguments.whole(written(n=said), "n", 5, 1, 50)
 
 
 class HintTests:
-    """What is said of arguments that do not fit."""
+    """The hint on arguments that do not fit."""
 
     def test_names_are_printable(self) -> None:
         """A name from a schema or a call forges no line of a hint, and is cut where it is long."""

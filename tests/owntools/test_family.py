@@ -39,7 +39,7 @@ def described(tool: Tool) -> Any:
 
 
 class FamilyTests:
-    """What is true of all of them."""
+    """The rules for all of the gateway's own tools."""
 
     def test_six_cost_little(self) -> None:
         """The six that a client of the search view sees cost it no more than 450 tokens."""

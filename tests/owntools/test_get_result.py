@@ -33,7 +33,7 @@ class MemoryVault:
 
 
 def shown(**arguments: Any) -> Any:
-    """What the tool shows of a list of a hundred and twenty rows."""
+    """Return the tool's answer on a list of a hundred and twenty rows."""
     result = {"content": [{"type": "text", "text": json.dumps(ROWS)}]}
     kept = MemoryVault({("r1", "local"): json.dumps(result).encode()})
     return ask(GetResult(kept), ScriptedAccess(), {"ref": "r1", **arguments}).value

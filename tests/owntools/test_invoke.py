@@ -41,7 +41,7 @@ class Invoked(World):
         return sink, self.access.sent[-1]
 
     def refused(self, **arguments: Any) -> Any:
-        """What a failed result says, nothing having been sent."""
+        """Return the text of a failed result, with nothing sent."""
         sink = ask(self.tool, self.access, arguments)
         assert not self.access.sent
         assert sink.result["isError"] is True
@@ -126,7 +126,7 @@ class InvokeTests:
         assert len(sink.result["content"]) == 1
 
     def test_an_error_of_the_server_is_a_failed_result(self) -> None:
-        """What a server answers as an error of the protocol is one of the tool, with a hint."""
+        """A server's error of the protocol becomes a failed result with a hint."""
         sink, sent = Invoked().invoke(id="db__query", args={})
         error = {"code": -32602, "message": "Invalid arguments"}
         sent.call.sink.answered(
@@ -152,7 +152,7 @@ class InvokeTests:
         assert not world.clock.getDelayedCalls()
 
     def test_a_cancelled_call_is_cancelled(self) -> None:
-        """What has become of the caller is no failure of the tool."""
+        """A cancellation by the caller is no failure of the tool."""
         world = Invoked()
         sink, sent = world.invoke(id="db__query")
         sent.call.sink.failed(sent.call, Cancelled("Request cancelled"))
@@ -176,7 +176,7 @@ class InvokeTests:
         assert Invoked().refused(args={})["error"] == '"id" is missing'
 
     def test_a_server_that_was_just_added(self) -> None:
-        """What nobody knows is looked for once more when an edit of the configuration has been read, and called."""
+        """An unknown tool is searched once more when an edit of the configuration has been read, and called."""
         world, wide = Invoked(), Invoked()
         world.access.servers, world.access.edited = (), wide.access
         ask(world.tool, world.access, {"id": "db__query", "args": {"sql": "x"}})
@@ -233,7 +233,7 @@ class InvokeTests:
 
 
 class DeadlineTests:
-    """How long a call may take."""
+    """The deadline of a call."""
 
     def test_a_silent_call_is_given_up(self) -> None:
         """A call without an answer in time is taken back, and its result says so."""
@@ -247,7 +247,7 @@ class DeadlineTests:
         assert [call for call, _ in world.access.cancelled] == [sent.call]
 
     def test_nothing_is_said_twice(self) -> None:
-        """What comes after the end, the cancellation it causes or a late answer, is dropped."""
+        """A message after the end, the cancellation that it causes or a late answer, is dropped."""
         world = Invoked()
         sink, sent = world.invoke(id="db__query", timeoutMs=1000)
         attended = sent.call.sink

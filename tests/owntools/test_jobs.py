@@ -82,11 +82,11 @@ class World:
         return World(self.store, self.home)
 
     def shown(self, record: JobRecord) -> Any:
-        """What ``invoke_status`` answers."""
+        """Return the answer of ``invoke_status``."""
         return ask(InvokeStatus(self.jobs), self.access, {"jobId": record.job})
 
     def find(self, record: JobRecord, principal: str = "local") -> JobRecord:
-        """What is known of a job."""
+        """Return the record of a job."""
         return self.jobs.find(record.job, principal)
 
 
@@ -94,7 +94,7 @@ class QueueTests:
     """Which job runs when."""
 
     def test_a_job_is_queued_first(self) -> None:
-        """Whoever asks is told that the job is queued, before it is begun."""
+        """The caller learns that the job is queued, before it is begun."""
         world = World()
         record = world.jobs.add(world.access, ITEM, "db__query", Raw(b"{}"))
         assert record.status is JobStatus.QUEUED
@@ -150,7 +150,7 @@ class QueueTests:
 
 
 class EndTests:
-    """What becomes of a job."""
+    """The end of a job."""
 
     def test_a_result_is_kept(self) -> None:
         """The result is kept as it came, on disk and not in memory."""
@@ -208,7 +208,7 @@ class EndTests:
         assert world.find(record).status is JobStatus.RUNNING
 
     def test_with_the_token(self) -> None:
-        """Whoever has the token finds the jobs of the clients that need none."""
+        """A caller with the token finds the jobs of clients that need none."""
         world = World()
         record = world.add()
         assert world.find(record, "token") is record
@@ -298,7 +298,9 @@ class RestartTests:
         assert again.find(records[0]).status is JobStatus.COMPLETED
 
     def test_a_stopping_gateway_interrupts(self) -> None:
-        """What is cut off at the end is interrupted; what waits is never begun, and nothing more is taken."""
+        """A running job is interrupted by the end of the gateway; a waiting one is never begun, and no new one is
+        taken.
+        """
         world = World()
         records = [world.add() for _ in range(4)]
         world.jobs.close()
@@ -311,7 +313,7 @@ class RestartTests:
             world.add()
 
     def test_arguments_are_in_no_file(self) -> None:
-        """What a tool is called with is not written down."""
+        """The arguments of a job are in no file."""
         world = World()
         world.add('{"password":"hunter2"}')
         assert b"hunter2" not in b"".join(world.store.files.values())
@@ -404,7 +406,7 @@ class RestartTests:
             world.again().find(record)
 
     def test_a_damaged_file_is_no_job(self) -> None:
-        """What cannot be read is as good as lost."""
+        """A record that cannot be read counts as lost."""
         world = World(MemoryStore({"job_1_x": b"{", "job_2_x": b'{"status":"new kind"}'}))
         for name in world.store.files:
             with pytest.raises(UnknownJob):
@@ -433,7 +435,7 @@ class ShownTests:
         }
 
     def test_images_are_images(self) -> None:
-        """What a text cannot hold follows behind it as it is."""
+        """An image of a result follows behind its text unchanged."""
         world = World()
         record = world.add()
         image = {"type": "image", "data": "AA==", "mimeType": "image/png"}

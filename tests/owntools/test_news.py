@@ -1,4 +1,4 @@
-"""What is said of tools that were added."""
+"""The note on added tools."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Client:
 
 
 def notes(sink: RecordingSink) -> list[Any]:
-    """What an answer says behind itself."""
+    """Return the notes behind an answer."""
     return [each["text"] for each in sink.result["content"][1:]]
 
 
@@ -23,7 +23,7 @@ class NewsTests:
     """Tools that were added are announced once."""
 
     def search(self, world: World, access: ScriptedAccess) -> list[Any]:
-        """What a search says beside its hits."""
+        """Return the notes beside the hits of a search."""
         return notes(ask(Search(world.means), access, {"query": "zzz"}))
 
     def test_added_tools_are_announced_once(self) -> None:
@@ -48,7 +48,7 @@ class NewsTests:
         ]
 
     def test_nobody_hears_of_what_it_cannot_use(self) -> None:
-        """What was added for others is no news."""
+        """A tool that was added for other clients is not announced."""
         world = World()
         one, other = ScriptedAccess((world.files,), session=Client()), ScriptedAccess((world.files, world.db))
         self.search(world, one)

@@ -41,7 +41,7 @@ DROP = {"name": "drop", "description": "Drop a table", "inputSchema": {"type": "
 
 
 def items(server: str, *tools: dict[str, Any]) -> tuple[Item, ...]:
-    """These tools of a server."""
+    """Return the items of a server's tools."""
     return read_items(server, ListKind.TOOL, [jsonrpc.raw({"tools": list(tools)})])
 
 
@@ -111,7 +111,7 @@ class World:
         return self.made[-1]
 
     def search(self, query: str, access: ScriptedAccess | None = None, **more: Any) -> Any:
-        """What a search answers."""
+        """Return the answer of a search."""
         return ask(Search(self.means), access or self.access, {"query": query, **more}).value
 
 
@@ -205,7 +205,7 @@ class SearchTests:
         assert world.search("a", narrow, server="files")["error"] == "Unknown server: files"
 
     def test_who_is_missing(self) -> None:
-        """Whose tools are not known yet is said, with why: a search that finds nothing is not the last word."""
+        """Servers whose tools are not known yet are named with the reason: an empty answer is not the last word."""
         world = World()
         world.access.missing = {"slow": "it has not said yet what it has"}
         assert world.search("a")["missing"] == world.access.missing
@@ -213,7 +213,7 @@ class SearchTests:
         assert "missing" not in world.search("a")
 
     def test_a_server_that_was_just_added(self) -> None:
-        """What was edited in the configuration is in force when a search is answered."""
+        """An edit of the configuration is in force when a search is answered."""
         world = World()
         assert world.search("issue", ScriptedAccess((), edited=world.access))["results"]
 
@@ -239,7 +239,7 @@ class SearchTests:
         assert [each["id"] for each in World().search("a", server="files")["results"]] == ["files__read_file"]
 
     def test_the_index_follows_the_lists(self) -> None:
-        """What a server lists anew is found by the next search, what it lists no more is not; the rest stays."""
+        """The next search finds a server's new tools, and not its removed ones; the rest stays."""
         world = World()
         world.search("file")
         world.server_lists.lists["db", ""] = items("db", {**DROP, "description": "Destroy"})
@@ -308,7 +308,7 @@ class DescribeTests:
         }
 
     def test_a_server_that_was_just_added(self) -> None:
-        """What nobody knows is looked for once more when an edit of the configuration has been read."""
+        """An unknown tool is searched once more when an edit of the configuration has been read."""
         world = World()
         before = ScriptedAccess((), edited=world.access)
         assert ask(Describe(world.means), before, {"id": "db__drop"}).value["server"] == "db"
@@ -337,7 +337,7 @@ class DescribeTests:
         assert "files__read_file" in sink.value["hint"]
 
     def test_a_bare_name_suggests_its_server(self) -> None:
-        """Whoever forgets the server is told the whole id."""
+        """A bare name is answered with the whole id."""
         world = World()
         sink = ask(Describe(world.means), world.access, {"id": "make_issue"})
         assert sink.value["did_you_mean"] == ["db__make_issue"]
@@ -398,7 +398,7 @@ class ListToolsTests:
         assert seen == [(None, Level.OFF, world.access)]
 
     def test_who_is_missing(self) -> None:
-        """Whose tools are not known yet is said beside the list, which stays as it is read by programs."""
+        """Servers whose tools are not known yet are named beside the list, which stays readable for programs."""
         world = World()
         world.access.missing = {"slow": "it has not said yet what it has"}
         for style in ("json", "table"):
@@ -407,7 +407,7 @@ class ListToolsTests:
             assert "slow: it has not said yet what it has" in sink.result["content"][1]["text"]
 
     def test_a_server_that_was_just_added(self) -> None:
-        """What was edited in the configuration is in force when they are listed."""
+        """An edit of the configuration is in force when tools are listed."""
         world = World()
         world.access.lists["db"] = items("db", DROP)
         before = ScriptedAccess((), edited=world.access)

@@ -114,7 +114,7 @@ class BuiltinTests:
         assert [each.name for each in family.tools("meta")] == ["list_servers", "list_all_servers"]
 
     def test_a_definition_bears_the_listed_name(self) -> None:
-        """What is listed is the tool's definition under the name that this view lists it by."""
+        """A listed entry is the tool's definition under the name that this view lists it by."""
         listed = json.loads(self.family().tools("full")[0].definition)
         assert listed["name"] == "gateway_list_servers"
         assert listed["annotations"] == {"readOnlyHint": True}

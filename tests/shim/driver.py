@@ -25,7 +25,7 @@ MODERN = {
 
 
 class Shim:
-    """One shim and its client.
+    """A shim and its client.
 
     :ivar process: the shim.
     """
@@ -56,7 +56,7 @@ class Shim:
 
     @property
     def stderr(self):
-        """What it has remarked."""
+        """The remarks of the shim on its stderr."""
         return self._stderr.read_text(errors="replace")
 
     def say(self, message):

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 
 class Line:
-    """One line, and the connection it came on.
+    """A line, and the connection that it came on.
 
     :ivar body: the message.
     :ivar connection: a `Connection`.
@@ -41,7 +41,7 @@ class Line:
 
 
 class Connection:
-    """One connection.
+    """A connection of a shim.
 
     :ivar headers: of its request, by lower-case name.
     :ivar lines: what has come on it.
@@ -104,11 +104,11 @@ class Stub:
 
     @property
     def lines(self):
-        """What has been said so far, on all connections."""
+        """The lines so far, on all connections."""
         return [line for each in list(self.connections) for line in list(each.lines)]
 
     def asked(self, method):
-        """What has been said so far of that method."""
+        """The messages of a method so far."""
         return [each for each in self.lines if each.method == method]
 
     def _accept(self):

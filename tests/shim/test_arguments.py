@@ -6,7 +6,7 @@ from mcpgateway.shim.arguments import Mistake, read
 
 
 class ReadingTests:
-    """What a command line says."""
+    """The reading of a command line."""
 
     @pytest.mark.parametrize(
         "words", ["connect s", "proxy --target s", "proxy --target=s", "stdio --server s", "stdio --server=s"]
@@ -82,6 +82,6 @@ class ReadingTests:
         ],
     )
     def test_mistakes(self, words):
-        """What cannot be understood is refused with a reason."""
+        """A command line that cannot be understood is refused with a reason."""
         with pytest.raises(Mistake):
             read(words.split())

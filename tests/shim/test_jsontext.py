@@ -35,7 +35,7 @@ class ReadingTests:
 
     @given(st.text())
     def test_any_text(self, text):
-        """What is no JSON is refused, in one way."""
+        """A text that is no JSON is refused, by one error."""
         try:
             plain(jsontext.loads(text))
         except jsontext.Unreadable:
@@ -58,11 +58,11 @@ class ReadingTests:
 
     @pytest.mark.parametrize("text", ["", "[]", "{", '{"b":', '{"b" 1}', "1"])
     def test_members_of_nothing(self, text):
-        """What is no object has no members."""
+        """A value that is no object has no members."""
         assert jsontext.member(text, "a") is None
 
     def test_members_before_the_end(self):
-        """What stands before a fault is seen all the same."""
+        """Members before a fault are seen all the same."""
         assert jsontext.member('{"id":7,"a":oops}', "id") == "7"
 
 
@@ -84,13 +84,13 @@ class IdTests:
 
     @pytest.mark.parametrize("text", ["null", "true", "{}", "[1]"])
     def test_none_that_can_be_answered(self, text):
-        """What is no id leaves a question without one."""
+        """A malformed id leaves a request without one."""
         line = Line(b'{"id":%b,"method":"m"}' % text.encode())
         assert (line.ids, line.is_question) == ([], True)
 
 
 class LineTests:
-    """What a line is."""
+    """The kind of a line."""
 
     @pytest.mark.parametrize(
         ("text", "is_question", "goes_first"),

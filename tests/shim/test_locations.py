@@ -121,7 +121,7 @@ class UrlTests:
         ],
     )
     def test_nonsense(self, url):
-        """What is no address is refused with a reason."""
+        """A text that is no address is refused with a reason."""
         with pytest.raises(Unusable, match="--url"):
             locations.address_of({}, "/h", url)
 

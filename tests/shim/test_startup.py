@@ -1,4 +1,4 @@
-"""Who may start the gateway, when, and with what."""
+"""The start of the gateway by the shim: when, by which process, and with which options."""
 
 import os
 import stat
@@ -28,7 +28,7 @@ def lock_of(home):
 
 
 class NameTests:
-    """What two programs that share no code call the same."""
+    """The names that two programs without common code share."""
 
     def test_the_same_as_the_gateway(self):
         """Both know the lock, the variables and the words by the same names."""
@@ -57,7 +57,7 @@ class NameTests:
 
 
 class RecordTests:
-    """What the file of the lock says."""
+    """The record in the file of the lock."""
 
     @pytest.mark.parametrize(
         ("word", "tries", "age", "pause"),
@@ -81,7 +81,7 @@ class RecordTests:
 
     @given(st.sampled_from([TRIED, UP, ENDED]), st.integers(0, 10**6))
     def test_written_and_read(self, word, tries):
-        """What is written is read again."""
+        """A written record is read again."""
         with open(os.memfd_create("lock"), "r+b", 0) as file:
             startup.write_record(file.fileno(), word, tries)
             found = startup.read_record(file.fileno())
@@ -89,21 +89,21 @@ class RecordTests:
 
     @given(st.binary(max_size=200))
     def test_nonsense(self, data):
-        """Whatever is in the file, there is an answer."""
+        """The reader of a record answers for any text in the file."""
         with open(os.memfd_create("lock"), "r+b", 0) as file:
             file.write(data)
             startup.read_record(file.fileno())
 
     @pytest.mark.parametrize("text", ["", "12345", "x tried 1", "99999999999999999 tried 3"])
     def test_of_no_use(self, tmp_path, text):
-        """What cannot be understood, or is of an earlier run of the machine, keeps nobody from trying."""
+        """A record that is malformed, or of an earlier run of the machine, keeps no shim from trying."""
         (tmp_path / startup.LOCK).write_text(text)
         with lock_of(tmp_path) as lock:
             assert startup.read_record(lock).pause_s(startup.clock()) == 0
 
 
 class WantedTests:
-    """What a person has said."""
+    """The user's wish for a running or a stopped gateway."""
 
     @pytest.mark.parametrize("options", [[], ["--port", "1"], ["--config", "/a b/ü\n"]])
     def test_options(self, tmp_path, options):
@@ -120,7 +120,7 @@ class WantedTests:
 
     @pytest.mark.parametrize("text", ["", "x", "-1", "99999999999999999"])
     def test_a_stop_that_says_nothing(self, tmp_path, text):
-        """One that cannot be understood, or is of an earlier run of the machine, was none."""
+        """A stop that is malformed, or of an earlier run of the machine, does not count."""
         (tmp_path / startup.STOPPED).write_text(text)
         assert startup.stopped_at(str(tmp_path)) == -1
 
@@ -138,7 +138,7 @@ class Starter(startup.Starter):
 
 
 class StarterTests:
-    """Who starts it."""
+    """The process that starts the gateway."""
 
     def test_a_program_waits(self, tmp_path):
         """A program of a client waits after a failure; a person does not."""

@@ -40,7 +40,7 @@ class AnswerTests:
         assert read_answer(UPGRADED[:size]) is None
 
     def test_lines_may_come(self):
-        """What comes behind the head are lines."""
+        """The bytes behind the head are lines."""
         answer = read_answer(UPGRADED + b"#session a\n")
         assert (answer.status, answer.is_upgraded, answer.line_limit) == (101, True, 9)
         assert answer.body == b"#session a\n"
@@ -53,7 +53,7 @@ class AnswerTests:
 
     @pytest.mark.parametrize("came", [b"SSH-2.0-x\r\n\r\n", b"HTTP/1.1\r\n\r\n", b"x" * 70_000])
     def test_something_else(self, came):
-        """What is no answer of HTTP has no status."""
+        """An answer other than HTTP has no status."""
         assert read_answer(came).status == 0
 
     @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the user has approved of, as it is kept in the home."""
+"""The files that the user has approved of, as the home records them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ApprovalTests:
     """Approving and revoking."""
 
     def test_there_and_back(self, tmp_path: Path) -> None:
-        """What was approved of is there for the next start, for nobody else to read, until it is revoked."""
+        """An approval is there for the next start, for nobody else to read, until it is revoked."""
         home = str(tmp_path)
         assert approvals.read(home) == {}
         approvals.approve(home, "/shop/.mcp.json", DIGEST, 1.0)
@@ -38,7 +38,7 @@ class ApprovalTests:
         st.dictionaries(st.text(), st.binary().map(lambda each: hashlib.sha256(each).hexdigest()), max_size=5)
     )
     def test_any(self, tmp_path: Path, given_ones: dict[str, str]) -> None:
-        """Whatever a path is made of, its digest is found again."""
+        """The digest of a path of any characters is found again."""
         home = str(tmp_path)
         (tmp_path / "approvals.json").unlink(missing_ok=True)
         for path, digest in given_ones.items():
@@ -54,7 +54,7 @@ class ApprovalTests:
 
     @pytest.mark.parametrize("digest", ["", "x" * 64, DIGEST[:-1], DIGEST.upper()])
     def test_no_digest(self, tmp_path: Path, digest: str) -> None:
-        """What is no digest approves of nothing."""
+        """A record that is no digest approves of nothing."""
         with pytest.raises(ConfigError, match="hexadecimal"):
             approvals.approve(str(tmp_path), "/a", digest, 0.0)
         assert approvals.read(str(tmp_path)) == {}

@@ -1,4 +1,4 @@
-"""What is said of servers whose own files cannot say it."""
+"""The classification of servers whose own files cannot be changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ClassifyTests:
     """The file in the home."""
 
     def test_there_and_back(self, tmp_path: Path) -> None:
-        """What is said is there, beside what was said before; what is taken back is not."""
+        """A member that was set stands beside the earlier ones; a removed one is gone."""
         path = Path(classify(str(tmp_path), "a", {"mode": "global"}))
         classify(str(tmp_path), "b", {"concurrency": "writes"})
         classify(str(tmp_path), "a", {"concurrency": 2})

@@ -30,7 +30,7 @@ def locks(tmp_path: Path) -> IDaemonLocks:
 
 
 class LockTests:
-    """Who holds a lock."""
+    """The holder of a lock."""
 
     def test_life(self, locks: IDaemonLocks, tmp_path: Path) -> None:
         """A lock is taken, names the process that serves, and is given back."""
@@ -79,7 +79,7 @@ class LockTests:
         ],
     )
     def test_no_lock(self, locks: IDaemonLocks, tmp_path: Path, content: str) -> None:
-        """What is no lock is removed, but nobody else's."""
+        """A file that is no lock is removed, but no other user's."""
         for directory in ("daemons", "theirs"):
             (tmp_path / directory).mkdir()
             (tmp_path / directory / "memory.lock").write_bytes(content.encode(errors="surrogateescape"))
@@ -108,7 +108,7 @@ class LockTests:
 
 
 class HolderTests:
-    """Who listens at a port."""
+    """The listener at a port."""
 
     def tables(self, proc: Path, *rows: str) -> None:
         """Write the kernel's tables."""
@@ -120,7 +120,7 @@ class HolderTests:
         (proc / str(os.getpid()) / "comm").write_text("a\x1b[31mprogram\n")
 
     def row(self, port: int, state: str) -> str:
-        """One socket."""
+        """Return the row of one socket."""
         return f" 0: 0100007F:{port:04X} 00000000:0000 {state} 0:0 0:0 0 0 0 {port} 1"
 
     def test_words(self, tmp_path: Path) -> None:

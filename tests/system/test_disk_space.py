@@ -1,4 +1,4 @@
-"""Whether anything can be written to the gateway's home."""
+"""The test whether the gateway's home can be written to."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mcpgateway.system.disk_space import AGAIN_S, DiskSpace
 
 
 def write_to_full(descriptor: int, data: bytes) -> int:
-    """What a disk does that has no room."""
+    """Fail as a write to a full disk does."""
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 class RoomTests:
-    """What is said of a directory."""
+    """The verdict on a directory."""
 
     def test_well(self, tmp_path: Path) -> None:
         """Where there is room nothing is said, and nothing is left there."""

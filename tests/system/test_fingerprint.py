@@ -1,4 +1,4 @@
-"""What matters of a file that is written all the time."""
+"""The fingerprint of a file that is written all the time."""
 
 import json
 

@@ -177,14 +177,14 @@ def of_usage(home: str) -> None:
 
 
 def of_catalogs(home: str) -> None:
-    """What is known of a server."""
+    """Write the catalog of a server."""
     catalogs = RecordedListFiles(f"{home}/catalogs", time)
     catalogs.read("s")
     catalogs.write("s", Catalog())
 
 
 def of_jobs(home: str) -> None:
-    """What became of a job."""
+    """Write the record of a job."""
     jobs = JobFiles(f"{home}/jobs")
     jobs.names()
     jobs.read(JOB)
@@ -200,7 +200,7 @@ def of_results(home: str) -> None:
 
 
 def of_grants(home: str) -> None:
-    """What a remote server has granted."""
+    """Write the grant of a remote server."""
     grants = OAuthTokenFiles(home)
     grants.read("key")
     grants.write("key", {"a": 1})
@@ -230,7 +230,7 @@ def of_daemons(home: str) -> None:
 
 
 def of_kept(home: str) -> None:
-    """What stood in clients' files."""
+    """Write a former version of a client's file."""
     kept = Backups(home)
     with kept.locked():
         kept.put(b"before")
@@ -337,14 +337,14 @@ def used(use: Callable[[str], None], home: str) -> ConfigError | OSError | None:
 
 
 def told(why: ConfigError | OSError, path: str) -> bool:
-    """Whether it is said which file it is about, and for people also what to do."""
+    """Return whether an error names its file and, for people, has a hint."""
     if isinstance(why, OSError):
         return path in str(why.filename) or path in str(why.filename2)
     return path in str(why) and (bool(why.hint) or isinstance(why, Misplaced))
 
 
 def look(path: Path) -> object:
-    """What is there, as far as it could have been changed."""
+    """Return the parts of a path that could have been changed."""
     mode = path.stat().st_mode
     return (mode, sorted(map(look, path.iterdir()), key=str) if path.is_dir() else path.read_text())
 
@@ -410,7 +410,7 @@ class FileTests:
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
     @pytest.mark.parametrize("name", HOME)
     def test_other_owner(self, home, name):
-        """What another user has put there is not changed, and not believed where it matters."""
+        """Another user's file is not changed, and not believed where it matters."""
         path, victim = place(home, name)
         victim.rename(path)
         os.chown(path, STRANGER, STRANGER)
@@ -426,7 +426,7 @@ class DirectoryTests:
 
     @pytest.mark.parametrize("name", DIRECTORIES)
     def test_link(self, home, name):
-        """What a link leads to keeps its mode and its files, whatever their names."""
+        """The target of a link keeps its mode and its files, whatever their names."""
         path, victim = place(home, name, is_directory=True)
         path.symlink_to(victim)
         before = look(victim)
@@ -502,7 +502,7 @@ def as_user(uid: int) -> Iterator[None]:
 
 
 class HelpTests:
-    """What is said."""
+    """The hints of errors."""
 
     def test_what_to_do(self, tmp_path):
         """The error names the file, what is wrong with it, and what to do."""
@@ -543,7 +543,7 @@ class HelpTests:
 
 
 def writes(node: ast.AST) -> bool:
-    """Whether a piece of a program opens a file by its name to write to it; a descriptor has been opened already."""
+    """Return whether a piece of a program opens a file by its name to write to it; a descriptor is open already."""
     if not isinstance(node, ast.Call):
         return False
     if isinstance(node.func, ast.Attribute):

@@ -25,7 +25,7 @@ def listener(tmp_path):
 
 
 class ClaimTests:
-    """What one process holds, nobody else does."""
+    """The claim of one process, which excludes all others."""
 
     def test_one_that_is_free(self, tmp_path):
         """A gateway that was started without the lock takes it, and tells that it is up and that it ended."""

@@ -43,13 +43,13 @@ class JobFilesTests:
         assert (tmp_path / "secret.json").exists()
 
     def test_other_files_are_no_jobs(self, tmp_path: Path) -> None:
-        """What else lies in the directory is left alone."""
+        """Other files in the directory are left alone."""
         (tmp_path / "notes.txt").write_text("x")
         (tmp_path / NAME).write_text("no suffix")
         assert JobFiles(str(tmp_path)).names() == []
 
     def test_a_full_disk_is_said_once(self, tmp_path: Path) -> None:
-        """What cannot be written is said in the log, once, and whoever writes is told."""
+        """A failure to write is logged once, and reported to the writer."""
         (tmp_path / "jobs").write_text("a file in the way")
         jobs = JobFiles(f"{tmp_path}/jobs")
         with capturedLogs() as logs:

@@ -36,7 +36,7 @@ SECRET = b'{"clientInfo":{"name":"a secret"}}'
 
 
 def record(number: int = 1, **more: Any) -> SessionRecord:
-    """What is known of an ordinary session."""
+    """Return the record of an ordinary session."""
     given = {"server": "memory", "principal": "local", "version": "2025-11-25", "params": b"{}", **more}
     return SessionRecord(number.to_bytes(16, "big"), **given)
 
@@ -113,7 +113,7 @@ def events(logs: list[Any]) -> list[Any]:
 
 
 class RecordTests:
-    """What is put on record of a session."""
+    """The record of a session."""
 
     def test_is_a_store(self, journal: Journal) -> None:
         """The journal is a session store with all that the sessions need."""
@@ -184,7 +184,7 @@ class RecordTests:
 
 
 class EndTests:
-    """What is left of a session that has ended for good."""
+    """The record of a session that has ended for good."""
 
     def test_only_that_it_has_ended(self, journal: Journal, path: str) -> None:
         """The id of an ended session stays, so that its signature alone does not revive it; nothing else of it does."""
@@ -198,7 +198,7 @@ class EndTests:
         assert (found.server, found.principal) == ("", "")
 
     def test_for_good(self, journal: Journal) -> None:
-        """Whatever is put on record of it later, it has ended."""
+        """A session that has ended stays ended, whatever is recorded of it later."""
         journal.keep(record(), START)
         journal.end(record().serial, START)
         journal.keep(record(params=SECRET, level="error"), START)
@@ -216,7 +216,7 @@ class EndTests:
         assert found.is_ended
 
     def test_no_other(self, journal: Journal) -> None:
-        """Other sessions are left alone."""
+        """Records of other sessions are left alone."""
         journal.keep(record(2), START)
         journal.subscribe(record(2).serial, "a:1")
         journal.end(record(1).serial, START)
@@ -260,7 +260,7 @@ deeds = st.one_of(
 
 
 class ReopenTests:
-    """What outlives the gateway."""
+    """Records that outlive the gateway."""
 
     def test_everything(self, path: str, clock: Clock) -> None:
         """Sessions, their resources, ends, verdicts and the floor are in the file."""
@@ -281,7 +281,7 @@ class ReopenTests:
         second.close()
 
     def test_without_a_farewell(self, path: str, clock: Clock) -> None:
-        """What was written is in the file at once, whether or not the writer ever closes it."""
+        """A record is in the file at once, even if the writer never closes it."""
         first = Journal(path, clock.seconds)
         first.keep(record(1), START)
         second = Journal(path, clock.seconds)
@@ -295,7 +295,7 @@ class ReopenTests:
 
     @given(st.lists(deeds, max_size=25))
     def test_any_history(self, history: list[tuple[str, int, Any]]) -> None:
-        """Whatever happens in whatever order, and however often it is reopened, it knows what a dictionary knows."""
+        """The journal knows what a dictionary knows, after any history and however often it is reopened."""
         with tempfile.TemporaryDirectory() as home:
             path = f"{home}/journal.db"
             journal, model = Journal(path, lambda: float(START)), Model()
@@ -328,7 +328,7 @@ class ReopenTests:
 
 
 class VerdictTests:
-    """What was found out about servers."""
+    """The verdicts on servers."""
 
     def test_told_and_untold(self, journal: Journal) -> None:
         """A verdict is a reason, or nothing where a server can be shared; of other servers nothing is known."""
@@ -362,10 +362,10 @@ class VerdictTests:
 
 
 class BoundTests:
-    """How much is kept, and what makes up for the rest."""
+    """The bounds of the journal, and the signed ids that replace the rest."""
 
     def test_sessions(self, clock: Clock) -> None:
-        """Those heard of latest are kept; of the others the signed id is all that is known, and that they lived."""
+        """The sessions in latest use are kept; of others only the signed id is known, and that they lived."""
         journal = Journal(":memory:", clock.seconds)
         journal.keep(record(0), START)
         journal.subscribe(record(0).serial, "a:1")
@@ -432,7 +432,7 @@ class BoundTests:
         assert journal.floor == 0
 
     def test_who_fills_it(self) -> None:
-        """One session's long subscriptions are bounded, and give way before anything of another session does."""
+        """A session's long subscriptions are bounded, and give way before those of another session."""
         clock = Clock()
         journal = Journal(":memory:", clock.seconds)
         journal.keep(record(0, params=SECRET, level="error"), START)
@@ -549,7 +549,7 @@ class OnDiskTests:
         journal.close()
 
     def test_damaged_with_what_was_written_last(self, path: str, clock: Clock, tmp_path: Path) -> None:
-        """What a killed gateway left in the log beside a damaged file is kept with it."""
+        """The log that a killed gateway left beside a damaged file is kept with it."""
         first = Journal(path, clock.seconds)
         for number in range(300):
             first.keep(record(number, params=b"x" * 500), START)
@@ -570,7 +570,7 @@ class OnDiskTests:
         journal.close()
 
     def test_damaged_and_of_the_first_format(self, path: str, clock: Clock) -> None:
-        """What can be read of a damaged file of the first format is saved as well."""
+        """Readable records of a damaged file of the first format are saved as well."""
         of_format_1(path, 300)
         Path(path).write_bytes(torn(Path(path).read_bytes()))
         journal = Journal(path, clock.seconds)
@@ -660,7 +660,7 @@ class OnDiskTests:
         assert (journal.find(record(1).serial) or record(1)).is_ended
 
     def test_locked_to_the_end(self, journal: Journal, path: str) -> None:
-        """What waited is written when the gateway ends, if it can be by then."""
+        """Records that waited are written when the gateway ends, if that is possible by then."""
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         journal.keep(record(1), START)
@@ -732,7 +732,7 @@ class FormatTests:
         journal.close()
 
     def test_a_workspace_stays(self, path: str, clock: Clock) -> None:
-        """Whatever changes of a session, its workspace does not."""
+        """The workspace of a session does not change with its other members."""
         journal = Journal(path, clock.seconds)
         journal.keep(record(1, workspace="/shop"), START)
         journal.keep(record(1, workspace="/elsewhere", level="debug"), START)

@@ -1,4 +1,4 @@
-"""What ships with the package as data."""
+"""The data files of the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What servers have answered, on disk."""
+"""The recorded answers of servers, on disk."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def catalogs(place: Path) -> RecordedListFiles:
 
 @pytest.fixture
 def events() -> Iterator[list[Any]]:
-    """What is logged."""
+    """The logged events."""
     with capturedLogs() as logged:
         yield logged
 
 
 class FileTests:
-    """One file for each server."""
+    """The file of each server."""
 
     def test_there_and_back(self, catalogs: RecordedListFiles, place: Path) -> None:
-        """What was written is read; nobody else can read it, and nothing is left beside it."""
+        """A written record is read; no other user can read it, and nothing is left beside it."""
         assert catalogs.read("s").variants == {}
         assert catalogs.write("s", CATALOG)
         assert catalogs.read("s").written() == CATALOG.written()
@@ -50,7 +50,7 @@ class FileTests:
 
     @pytest.mark.parametrize("name", ["../../etc", "..", "a/b", "ü", "a b"])
     def test_names(self, catalogs: RecordedListFiles, place: Path, name: str) -> None:
-        """Whatever a server is called, its file is in its place."""
+        """The file of a server with any name is in its place."""
         assert catalogs.write(name, CATALOG)
         assert catalogs.read(name).variants
         assert len(list(place.iterdir())) == 1
@@ -82,7 +82,7 @@ class FileTests:
     def test_what_cannot_be_read(
         self, catalogs: RecordedListFiles, place: Path, events: list[Any], damage: str
     ) -> None:
-        """Whatever stands in its place is as good as nothing, and the log says which file it is."""
+        """An unreadable record counts as none, and the log names its file."""
         place.mkdir()
         file = place / "s.json"
         match damage:
@@ -102,7 +102,7 @@ class FileTests:
     def test_where_nothing_can_be_written(
         self, catalogs: RecordedListFiles, place: Path, events: list[Any]
     ) -> None:
-        """What cannot be written is said once, and tried again."""
+        """A failure to write is logged once, and the write is tried again."""
         place.write_text("in the way")
         assert [catalogs.write("s", CATALOG) for _ in range(2)] == [False, False]
         assert [each["event"] for each in events] == ["catalog.unwritable"]

@@ -1,4 +1,4 @@
-"""What the service manager is told."""
+"""The notifications to the service manager."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]
 
 
 class TakenTests:
-    """Who is to be told."""
+    """The service manager that is to be notified."""
 
     def environ(self, address: str, usec: str = "", pid: str = "") -> dict[str, str]:
-        """What a manager adds to an environment."""
+        """Return an environment as a service manager makes it."""
         named = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": usec, "WATCHDOG_PID": pid}
         return {"HOME": "/h", **{name: value for name, value in named.items() if value}}
 
     def test_children_do_not_get_the_variables(self) -> None:
-        """Whoever is named is taken out of the environment."""
+        """The variables of the service manager are removed from the environment."""
         environ = self.environ("/run/notify", "30000000", str(OWN_PID))
         assert Notify.taken(environ, OWN_PID) is not None
         assert environ == {"HOME": "/h"}
@@ -66,7 +66,7 @@ class TakenTests:
 
 
 class TellingTests:
-    """What arrives."""
+    """The notifications that arrive."""
 
     def test_a_life(self, manager: Manager) -> None:
         """Ready with how we are, alive, other settings, ready again, stopping: each is one message."""

@@ -15,7 +15,7 @@ from tests.support.processes import is_alive
 
 @pytest.fixture
 def brought(tmp_path):
-    """What asks, in the surroundings of a user with a keyring."""
+    """The provider of external values, in the surroundings of a user with a keyring."""
     found = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MARK": "seen"}
     found |= keyring(tmp_path, **{"github|ada": "from-keyring", "-x|y": "dashes"})
     return ProvidedValues(lambda: found, 20.0)
@@ -64,7 +64,7 @@ class FetchTests:
         ],
     )
     def test_failures(self, brought, command, why):
-        """What cannot be had is told in words that show nothing of it."""
+        """A value that cannot be fetched is reported without any part of it."""
         brought.fetch([f"cmd:{command}"])
         assert brought.failures == {f"cmd:{command}": f"the command of ${{cmd:…}} {why}"}
         assert brought.values == {}
@@ -76,7 +76,7 @@ class FetchTests:
         assert len(brought.values[name]) == LIMIT_BYTES
 
     def test_late(self, tmp_path):
-        """What takes too long is ended, with all that it has started, even where the program itself has ended."""
+        """A command that takes too long is killed with its children, even where it has ended itself."""
         brought = ProvidedValues(lambda: {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}, 0.5)
         names = ["cmd:sleep 1000", "cmd:sh -c 'sleep 1000 & echo $! > pid; echo x'"]
         brought.fetch(names)
@@ -86,7 +86,7 @@ class FetchTests:
         eventually(lambda: not is_alive(int((tmp_path / "pid").read_text())), "what was started has ended")
 
     def test_former(self, brought, tmp_path):
-        """What fails keeps the value that it had, which is a warning; what is wanted no more is forgotten."""
+        """A value that fails keeps its former text, with a warning; one that is not needed any more is forgotten."""
         brought.fetch(["keyring:github/ada", "cmd:echo x"])
         fill(tmp_path)
         brought.fetch(["keyring:github/ada"])

@@ -1,4 +1,4 @@
-"""Whether a service manager looks after a process."""
+"""The test whether a service manager looks after a process."""
 
 import os
 
@@ -30,7 +30,7 @@ class ManagedTests:
 
 
 def in_a_session_of_its_own(environ):
-    """What a process without a terminal finds, whatever terminal the tests have."""
+    """Return the result in a process without a terminal, whatever terminal the tests have."""
     child = os.fork()
     if child == 0:
         os.setsid()

@@ -120,7 +120,7 @@ class FilesTests:
         assert warning.endswith("its servers are left out until it can be read")
 
     def test_a_source_that_is_being_written(self, house):
-        """What a client's file listed when it could be read last counts until it can be read again."""
+        """The last readable list of a client's file counts until the file can be read again."""
         path = house.write("theirs.json", {"mcpServers": {"a": {"command": "x"}}, "history": ["much"]})
         options = LoadOptions(sources=(path,), home=str(house.home))
         assert [each.name for each in load(options, {**DAEMON, "HOME": str(house.path)}).servers] == ["a"]
@@ -273,7 +273,7 @@ class EnvironmentTests:
         assert house.problem() == f"{path}, line 1: found something else; expected KEY=VALUE"
 
     def test_kept(self, house):
-        """What a shell gave is kept privately and given to children when no shell is there."""
+        """The environment of a shell is kept privately, and given to children where there is no shell."""
         house.claude({"a": {"command": "x"}})
         house.load({**SHELL, "PATH": "/mine:/bin", "MCP_GATEWAY_AUTH_TOKEN": "s", "TOKEN": "t"})
         path = house.home / "environment.json"
@@ -349,7 +349,7 @@ class ExamineTests:
         return [str(each) for each in found.problems]
 
     def test_all_files(self, house):
-        """One reading finds what is wrong in every file."""
+        """A single reading finds the problems of every file."""
         main = house.write(
             ".mcp-gateway/config.yaml", "gateway: {http_port: x}\nservers: {a: {command: 3}}\n"
         )
@@ -399,7 +399,7 @@ class ExamineTests:
         }
 
     def test_files_of_a_named_one(self, house):
-        """What lies beside a file that is named counts, and what lies in the home does not."""
+        """Files beside a named file count, and those in the home do not."""
         path = house.write("else/mine.json", {"gateway": {"env_file": "values"}, "servers": {}})
         house.write("else/values", "A=b")
         found = {each.removeprefix(f"{house.path}/") for each in house.examine(config=path, sources=()).files}
@@ -520,6 +520,6 @@ class WorkspaceTests:
         assert house.load().workspaces[0].path == str(house.path / "shop")
 
     def test_blueprints_are_light(self, house):
-        """What servers are built from does not keep the files they come from."""
+        """Blueprints of servers do not hold the files that they come from."""
         house.claude({"a": {"command": "x"}}, history=["long"])
         assert house.load().blueprints["a"].entry.place is None

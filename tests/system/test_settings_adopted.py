@@ -80,7 +80,7 @@ class House:
         return found.settings
 
     def served(self, **options):
-        """What is served: command by name."""
+        """Return the served commands by name."""
         return {each.name: each.command for each in self.settings(**options).servers}
 
 
@@ -95,7 +95,7 @@ CLAUDE = {"mcpServers": {"a": {"command": "run-a", "args": ["1"], "env": {"K": "
 
 class OriginalsTests:
     def test_same_as_before(self, house):
-        """What is served of Claude Code's file is the same before and after it leads here."""
+        """The servers of Claude Code's file are the same before and after it is enrolled."""
         path = house.write(".claude.json", CLAUDE)
         before = house.settings().servers
         house.adopt(path)
@@ -138,7 +138,7 @@ class OriginalsTests:
         assert house.served() == {"a": ("x", "-y")}
 
     def test_variables_of_codex(self, house):
-        """What Codex hands on is handed on, what is not set is left out, and what it does not expand stays."""
+        """Variables that Codex passes on are passed on, unset ones are left out, and unexpanded ones stay."""
         text = (
             '[mcp_servers.a]\ncommand = "x"\nargs = ["${HOME}", "{env:HOME}"]\n'
             'env_vars = ["HOME", "NOT"]\nenv = { K = "${env:HOME}" }\n'
@@ -167,7 +167,7 @@ class OriginalsTests:
         assert (found.env["K"], found.env["L"]) == (str(house.path), "<>")
 
     def test_left_alone(self, house):
-        """What only a client knows is served to nobody, and the warning says what that is."""
+        """A server with a value that only its client knows is not served, and the warning names the value."""
         servers = {
             "a": {"command": "x"},
             "b": {"command": "x", "args": ["${workspaceFolder}/y"]},
@@ -189,7 +189,7 @@ class OriginalsTests:
         assert [each.cwd for each in house.settings().servers] == [str(house.path / "shop" / "w")]
 
     def test_behind_a_relay(self, house):
-        """What stands behind a relay that somebody has put there reads like the client's other entries."""
+        """The original behind a relay that somebody has put there reads like the client's other entries."""
         relay = {"command": "mcpgateway", "args": ["connect", "a", "--", "x", "{env:HOME}", "${HOME}"]}
         path = house.write(".claude.json", {"mcpServers": {"b": {"command": "y"}}})
         house.adopt(path)
@@ -212,7 +212,7 @@ class OriginalsTests:
         assert after.blueprints["p"].entry.origin.project == "/work/shop"
 
     def test_changes_of_ours_count(self, house):
-        """What a client has switched off in an entry of ours is off."""
+        """An entry of ours that its client has disabled is disabled."""
         path = house.write(".claude.json", CLAUDE)
         house.adopt(path)
         found = json.loads(path.read_text())
@@ -306,7 +306,7 @@ class MomentsTests:
         assert all(each.unsettled for each in found.adopted)
 
     def test_added_by_the_user(self, house):
-        """What is added is served at once, and has to be gone through; unless it was opted out."""
+        """An added entry is served at once, and waits to be enrolled, unless it was opted out."""
         path = house.write(".claude.json", CLAUDE)
         house.adopt(path)
         settled = house.settings()

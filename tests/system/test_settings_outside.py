@@ -47,7 +47,7 @@ class House:
 
     @property
     def runs(self):
-        """How often the command has run."""
+        """Return how often the command has run."""
         file = self.path / "ran"
         return file.read_text().count("ran") if file.exists() else 0
 
@@ -85,7 +85,7 @@ class LoadTests:
         assert house.load().servers[0].credential != before
 
     def test_only_looked_at(self, house, capsys):
-        """Whoever only looks at the configuration runs nothing, and finds no mistake in what is not known yet."""
+        """A command that only reads the configuration runs nothing, and takes a value not known yet for no mistake."""
         found = examine(house.options, house.environ)
         assert found.settings is not None
         assert found.problems == ()
@@ -109,7 +109,7 @@ class LoadTests:
         assert house.runs == 0
 
     def test_failure(self, house):
-        """What cannot be had is an error that names the place, and shows nothing."""
+        """A value that cannot be fetched is an error that names its place, and shows nothing."""
         house.write("home/config.yaml", OURS.replace("github/ada", "github/eve"))
         with pytest.raises(
             ConfigError, match=r"line 6: servers\.a\.env\.TOKEN: the keyring has no such entry; and 2 more$"
@@ -126,7 +126,7 @@ class LoadTests:
 
 
 class StrangersTests:
-    """Who has no say in what runs."""
+    """Files that have no say in the commands that run."""
 
     ENTRY = {"command": "x", "env": {"T": "${cmd:sh -c 'echo ran >> ran'}"}}
 

@@ -1,4 +1,4 @@
-"""What a running gateway tells of itself."""
+"""The state of a running gateway."""
 
 import json
 import os
@@ -16,7 +16,7 @@ RUNNING = state.GatewayState(
 
 class StateTests:
     def test_round_trip(self, tmp_path):
-        """What is written is read again, and it is its owner's alone."""
+        """A written state is read again, and private to its owner."""
         state.write(str(tmp_path), RUNNING)
         assert state.read(str(tmp_path)) == RUNNING
         assert stat.S_IMODE(os.stat(tmp_path / "state.json").st_mode) == 0o600
@@ -27,13 +27,13 @@ class StateTests:
 
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '{"format": 1, "pid": "x"}'])
     def test_damaged(self, tmp_path, text):
-        """What is not as it is written is said to be so, with what to do."""
+        """A damaged state is an error with a remedy."""
         (tmp_path / "state.json").write_text(text)
         with pytest.raises(ConfigError, match="remove it if no gateway runs"):
             state.read(str(tmp_path))
 
     def test_newer(self, tmp_path):
-        """What a newer gateway has written is not guessed at."""
+        """The state of a newer gateway is not guessed at."""
         (tmp_path / "state.json").write_text(json.dumps({"format": 2}))
         with pytest.raises(ConfigError, match="newer"):
             state.read(str(tmp_path))
@@ -54,7 +54,7 @@ class StateTests:
         assert not state.is_alive(own._replace(start_time=own.start_time + 1))
 
     def test_secrets(self):
-        """What a command line says of secrets is not in it."""
+        """Secrets of a command line are not in the state."""
         argv = ("twistd", "--token=abc", "--password", "def", "--home", "/h", "API_KEY=ghi", "--auth-token")
         said = " ".join(state.myself(1, "", 0.0, argv, ()).command)
         assert "abc" not in said

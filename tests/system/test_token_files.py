@@ -35,7 +35,7 @@ class TokenTests:
 
     @pytest.mark.parametrize("content", [b"", b"short\n", b"\xff" * 50])
     def test_worthless(self, tmp_path, content):
-        """What is no token, or half of one, is replaced."""
+        """A file with no token, or half of one, is replaced."""
         path = tmp_path / "auth.token"
         path.write_bytes(content)
         assert len(read_or_create(str(path))) == CHARACTERS

@@ -16,7 +16,7 @@ from mcpgateway.system.usage import UsageFile
 
 @pytest.fixture
 def events() -> Iterator[list[Any]]:
-    """What is logged."""
+    """The logged events."""
     with capturedLogs() as logged:
         yield logged
 
@@ -29,10 +29,10 @@ def book() -> Book:
 
 
 class UsageFileTests:
-    """One file."""
+    """The file of the book."""
 
     def test_there_and_back(self, tmp_path: Path) -> None:
-        """What was written is read, nobody else can read it, and where there is no file there is an empty book."""
+        """A written book is read, no other user can read it, and an absent file is an empty book."""
         file = UsageFile(str(tmp_path / "home" / "usage.json"))
         assert file.read().counts() == {}
         assert file.write(book())

@@ -83,7 +83,7 @@ def renamed(path, text):
 
 
 class WatchTests:
-    """What is told, and how often."""
+    """The reported changes, and their number."""
 
     @pytest.mark.parametrize(
         "happens",
@@ -125,7 +125,7 @@ class WatchTests:
         assert world.told == 1
 
     def test_a_link(self, path):
-        """What is behind a symbolic link counts, and where it leads to."""
+        """The target of a symbolic link counts, and the link itself."""
         link, other = path.with_name("link"), path.with_name("other.yaml")
         link.symlink_to(path)
         other.write_text("c")
@@ -174,7 +174,7 @@ class WatchTests:
         assert world.told == 2
 
     def test_it_is_asked_first(self, path):
-        """What has been asked for is not told any more."""
+        """A change that was asked for is not reported any more."""
         world = World()
         world.follow(path)
         path.write_text("longer")
@@ -196,7 +196,7 @@ class WatchTests:
         assert calm.told == 0
 
     def test_others_are_followed(self, path):
-        """What is followed no more is not told of, and what still is goes on from where it was."""
+        """A file that is not watched any more is not reported, and the others go on from where they were."""
         world = World()
         other = path.with_name("other")
         world.follow(path, other)
@@ -305,10 +305,10 @@ class NotifierTests:
 
 
 class StampTests:
-    """What a file looks like."""
+    """The stamp of a file."""
 
     def test_no_file(self, tmp_path):
-        """What is not there, or cannot be, looks like nothing."""
+        """A file that is missing, or cannot exist, has no stamp."""
         assert stamp(str(tmp_path / "no")) is None
         assert stamp("a\0b") is None
 

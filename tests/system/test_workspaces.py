@@ -23,7 +23,7 @@ class Machine:
     clock: Clock
 
     def places(self, *configured: Path, proc: str = "/proc") -> WorkspaceFinder:
-        """What finds places on it."""
+        """Return a finder of workspaces on this machine."""
         return WorkspaceFinder(
             [str(each) for each in configured], str(self.home), self.clock.seconds, proc=proc
         )
@@ -68,7 +68,7 @@ class RootTests:
         assert machine.places(machine.home / "wor").find(str(deep)).root == str(deep)
 
     def test_real_paths(self, machine: Machine) -> None:
-        """Whatever way leads to it, a workspace is one."""
+        """A workspace is the same by every path that leads to it."""
         shop = machine.made("shop")
         machine.made("shop/src")
         machine.made("shop/.git")
@@ -85,7 +85,7 @@ class RootTests:
         assert machine.places().find("/") == WorkingDirectory("/", "")
 
     def test_project(self, machine: Machine) -> None:
-        """What lies in a project's directory is its, whatever way leads to that; of a home, nothing but itself."""
+        """Directories in a project's are the project's, by every path; of a home only the home itself."""
         deep, shop, other = machine.made("shop/src"), machine.home / "shop", machine.made("shopping")
         (machine.home / "way").symlink_to(shop)
         places = machine.places()
@@ -99,7 +99,7 @@ class RootTests:
 
     @pytest.mark.parametrize("path", ["", "x", "./x", "~", "/no/such", "/dev/null", "/\0", "/" + "x" * 5000])
     def test_nowhere(self, machine: Machine, path: str) -> None:
-        """What names no directory is no place."""
+        """A text that names no directory is no workspace."""
         assert machine.places().find(path) is NOWHERE
 
     def test_not_ours_to_read(self, machine: Machine) -> None:
@@ -120,7 +120,7 @@ class RootTests:
         assert machine.places().find(os.fsdecode(path)) is NOWHERE
 
     def test_believed_for_a_while(self, machine: Machine) -> None:
-        """What was found is believed for a moment, and then looked at again."""
+        """A workspace that was found is believed for a moment, and then looked up again."""
         src, places = machine.made("shop/src"), machine.places()
         assert places.find(str(src)).root == str(src)
         machine.made("shop/.git")
@@ -175,7 +175,7 @@ class ProcessTests:
 
 
 class KeptTests:
-    """What was made of a file."""
+    """The parsed content of a file."""
 
     def test_until_it_changes(self, tmp_path: Path) -> None:
         """A parsed file is parsed anew when the file changes, comes or goes, and not before."""

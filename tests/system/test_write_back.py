@@ -20,7 +20,7 @@ def path(tmp_path):
 
 
 class WriteBackTests:
-    """What becomes of the file."""
+    """The file after a change."""
 
     def test_it_is_changed(self, path):
         """A file that is written back has the new text and the old mode, and can be changed back."""
@@ -59,7 +59,7 @@ class WriteBackTests:
         assert path.stat() == before
 
     def test_somebody_else_is_faster(self, path):
-        """What another program has written meanwhile is not lost."""
+        """Another program's changes are not lost."""
         saves = iter(["a: 2\n"])
 
         def change(text):
@@ -123,7 +123,7 @@ SECRET = "servers:\n  a:\n    command: run\n    env: {OLD: kept-secret, TOKEN: h
 
 
 def mode_of(path):
-    """Who may do what with a file."""
+    """Return the mode of a file."""
     return path.stat().st_mode & 0o777
 
 
@@ -155,7 +155,7 @@ class SecretTests:
         ],
     )
     def test_without_new_ones(self, path, after):
-        """Whoever wrote the others there has said who may read them."""
+        """A file with secrets keeps its mode where no secret is added."""
         write_back(str(path), lambda _: after)
         assert mode_of(path) == 0o644
 
@@ -177,7 +177,7 @@ class SecretTests:
         assert mode_of(path) == 0o600
 
     def test_behind_a_link(self, path):
-        """What is kept elsewhere gets none, and what is none is written there in the mode that it has."""
+        """A file behind a link gets no secret, and other values are written there in its present mode."""
         link = path.with_name("link.yaml")
         link.symlink_to(path)
         with pytest.raises(NotOurs, match="symbolic link, so TOKEN is not written into it"):
@@ -189,7 +189,9 @@ class SecretTests:
         assert ("PORT: 80" in path.read_text(), mode_of(path)) == (True, 0o644)
 
     def test_in_a_repository(self, path, monkeypatch):
-        """What may be committed gets none, unless it is a home that is in one, the user's or a gateway's."""
+        """A file that may be committed gets no secret, unless it is a home within a repository, the user's or a
+        gateway's.
+        """
         (path.parent / ".git").mkdir()
         with pytest.raises(NotOurs, match="is in the repository"):
             write_back(str(path), lambda _: SECRET)
@@ -215,7 +217,7 @@ class SecretTests:
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
     def test_of_another_user(self, path):
-        """What belongs to another program gets none."""
+        """Another user's file gets no secret."""
         os.chown(path, 65534, 65534)
         with pytest.raises(NotOurs, match="belongs to another user"):
             write_back(str(path), lambda _: SECRET)

@@ -37,14 +37,14 @@ class Scripted:
 
 @define
 class Somebody:
-    """Who calls."""
+    """A caller."""
 
     principal: str = "local"
 
 
 @define
 class Book:
-    """What is written down."""
+    """A record of events."""
 
     rows: list[tuple[Any, ...]] = field(factory=list)
 
@@ -57,7 +57,7 @@ class AuditedTests:
     """Which calls are written down, and how."""
 
     def test_changes(self) -> None:
-        """What was changed, or was not, is written down with who wanted it; the answer is as it was."""
+        """A call that changes something, or fails to, is recorded with its caller; the answer is unchanged."""
         book = Book()
         good, bad = audited(
             [Scripted("remove_server", WRITE), Scripted("install_server", RUN, fails=True)], book.managed
@@ -86,6 +86,6 @@ class AuditedTests:
         assert book.rows == [("gateway_manage_config", "tools/call", 400, "local", "")]
 
     def test_looking(self) -> None:
-        """What only looks is left as it is."""
+        """A call that only reads is not recorded."""
         tool = Scripted("get_health", READ)
         assert audited([tool], Book().managed) == (tool,)

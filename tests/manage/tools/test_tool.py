@@ -29,7 +29,7 @@ def managed(tmp_path: Path) -> Managed:
 
 
 class ScopeTests:
-    """What is changed."""
+    """The files that the tools change."""
 
     @pytest.mark.parametrize(
         ("tool", "arguments"),
@@ -65,7 +65,7 @@ class ScopeTests:
 
 
 class ConsentTests:
-    """Who has to agree."""
+    """The consent that a change needs."""
 
     RUNNING = (
         ("install_server", {"server": ENTRY}),
@@ -102,7 +102,7 @@ class ConsentTests:
     )
     @pytest.mark.parametrize(("tool", "arguments"), RUNNING)
     def test_no(self, managed: Managed, tool: str, arguments: dict[str, Any], answer: dict[str, Any]) -> None:
-        """Whatever is not a plain yes changes nothing, and nothing has run."""
+        """An answer other than a plain yes changes nothing, and no program has run."""
         managed.access.answer = answer
         found = refused(managed.ask(tool, **arguments, **GLOBAL))
         assert "has not said yes" in found["error"]
@@ -123,7 +123,7 @@ class ConsentTests:
         assert managed.names == ["a", "thing"]
 
     def test_an_administrator(self, managed: Managed) -> None:
-        """Whoever has the admin token is not asked."""
+        """An administrator is not asked."""
         said(managed.ask("install_server", is_admin=True, server=ENTRY, **GLOBAL))
         assert managed.access.questions == []
         assert managed.names == ["a", "thing"]
@@ -142,7 +142,7 @@ class ConsentTests:
     def test_another_machine(
         self, managed: Managed, tool: str, arguments: dict[str, object], *, is_admin: bool
     ) -> None:
-        """What is run here is not said from elsewhere, neither by an administrator nor with a yes from there."""
+        """A command for this machine is not accepted from another one, not from an administrator and not with a yes."""
         managed.access.principal = "remote"
         found = refused(managed.ask(tool, is_admin=is_admin, **arguments, **GLOBAL))
         assert "remote_commands" in found["error"]
@@ -160,12 +160,12 @@ class ConsentTests:
         ],
     )
     def test_what_runs_nothing_new(self, managed: Managed, arguments: dict[str, Any]) -> None:
-        """How a server is used, and what it is called, is changed without a question."""
+        """The use and the name of a server are changed without a question."""
         assert said(managed.ask("manage_config", **arguments, **GLOBAL))["changed"] is True
         assert managed.text != CONFIG
 
     def test_switching_on_is_asked_about(self, managed: Managed) -> None:
-        """What somebody has switched off does not run on a model's word."""
+        """A disabled server is not enabled on a model's word."""
         off = {"action": "disable", "server": "a", **GLOBAL}
         on = {"action": "enable", "server": "a", **GLOBAL}
         assert said(managed.ask("manage_config", **off))["changed"] is True
@@ -211,7 +211,7 @@ class ConsentTests:
         assert server.command == ("theirs", "--evil")
 
     def test_the_same_again_asks_nobody(self, managed: Managed) -> None:
-        """What is installed like this already is only listed."""
+        """A server that is installed already is only listed."""
         said(managed.ask("install_server", is_admin=True, server=ENTRY, **GLOBAL))
         managed.access.tools("thing", "do")
         found = said(managed.ask("install_server", server=ENTRY, **GLOBAL))
@@ -281,7 +281,7 @@ class InstallTests:
         ],
     )
     def test_refused(self, managed: Managed, arguments: dict[str, Any], error: str, hint: str) -> None:
-        """What is wrong is said, and what to do about it, and nobody is asked about it."""
+        """A faulty request is refused with a remedy, and the user is not asked."""
         managed.access.yes()
         found = refused(managed.ask("install_server", **arguments, **GLOBAL))
         assert error in found["error"]
@@ -444,7 +444,7 @@ class ManageTests:
         ],
     )
     def test_refused(self, managed: Managed, arguments: dict[str, Any], error: str, hint: str) -> None:
-        """What is wrong is said, with what may have been meant, and nothing is changed."""
+        """A faulty request is refused with the nearest name, and nothing is changed."""
         managed.access.yes()
         found = refused(managed.ask("manage_config", **arguments, **GLOBAL))
         assert error in found["error"]
@@ -527,7 +527,7 @@ class ManageTests:
 
 
 class RemovalTests:
-    """What becomes of what is removed, and whose it is."""
+    """The copy of a removed entry."""
 
     def test_it_is_kept(self, managed: Managed) -> None:
         """The entry is kept in a file of the user's own, which the answer names."""
@@ -638,7 +638,7 @@ class LookTests:
         assert "nothing" in refused(managed.ask("docs", search="xyzzy"))["error"]
 
     def test_only_looking(self, managed: Managed) -> None:
-        """What only looks says so, and the definitions of all are small JSON of tools."""
+        """A tool that only reads is marked so, and the definitions of all tools are small JSON."""
         tools = {each.name: each for each in managed.builtin}
         assert {name for name, each in tools.items() if each.tier == READ} == {
             "get_server_config",
@@ -654,7 +654,7 @@ class LookTests:
 
 
 class CheckTests:
-    """What no tool writes, whoever agrees."""
+    """Entries that no tool writes, with any consent."""
 
     @pytest.mark.parametrize("name", ["gateway", "MCP", "full", "sessions", "-a", "", "a" * 65, "a b", "a/b"])
     def test_names(self, name: str) -> None:
@@ -679,7 +679,7 @@ class CheckTests:
         ],
     )
     def test_urls(self, url: Any) -> None:
-        """What leads nowhere, or to a cloud's keys, is refused however it is written."""
+        """A URL of a dead address or of a cloud's keys is refused in every spelling."""
         with pytest.raises(InvalidParams):
             check_url(url)
 
@@ -687,7 +687,7 @@ class CheckTests:
         "url", ["http://127.0.0.1:3000/mcp", "http://[::1]/mcp", "https://e.com", "http://box/"]
     )
     def test_urls_of_users(self, url: str) -> None:
-        """What a user may run on this machine or beside it is taken, once there is a yes to it."""
+        """A URL on this machine or beside it is accepted, once the user agrees."""
         check_url(url)
 
     @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What is told of programs and packages by their files."""
+"""Programs and packages, as their files describe them."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ def made(path: Path, content: bytes = b"#!/bin/sh\n", mode: int = 0o755) -> str:
 
 
 class SoundnessTests:
-    """What may be started by itself."""
+    """Programs that may be started directly."""
 
     @pytest.mark.parametrize(
         ("content", "mode", "is_sound"),
@@ -36,7 +36,7 @@ class SoundnessTests:
         assert programs.is_sound(made(tmp_path / "p", content, mode)) is is_sound
 
     def test_no_file(self, tmp_path):
-        """What is not there, or is a directory, is none."""
+        """A missing file or a directory is no program."""
         assert not programs.is_sound(str(tmp_path / "missing"))
         assert not programs.is_sound(str(tmp_path))
 

@@ -163,14 +163,14 @@ class House:
         self.resolver = Resolver(str(self.home), self.clock.seconds)
 
     def resolve(self, line: str, era: Era = Era.LEGACY, **env: str) -> Launch:
-        """What an entry comes to, which must be known at once."""
+        """Return the launch of an entry, which must be known at once."""
         got: list[Launch] = []
         self.resolver.resolve(self.runners.launch(line, era, **env), self.runners.run).addCallback(got.append)
         (launch,) = got
         return launch
 
     def asked(self) -> list[str]:
-        """What has been run since this was last asked."""
+        """Return the runners that have run since the last call."""
         asked, self.runners.asked = self.runners.asked, []
         return asked
 
@@ -227,7 +227,7 @@ class ResolvingTests:
         assert house.resolve("pipx run m x").argv[0] == "pipx"
 
     def test_a_package_without_the_program(self, house):
-        """What is not in the package is not looked for elsewhere."""
+        """A program that is not in the package is not searched elsewhere."""
         assert house.resolve("uvx --from m nothing").argv[0] == "uvx"
 
     def test_it_is_told(self, house):
@@ -284,11 +284,11 @@ class ResolvingTests:
 
 
 class DoubtTests:
-    """What runs as it is written."""
+    """Commands that run as they are written."""
 
     @pytest.mark.parametrize("line", ["npx -c b", "npx ./b", "node x", "bun x b", "npx -y -- -b"])
     def test_not_understood(self, house, line):
-        """What is not understood, or not there, is not even asked."""
+        """A command that is not understood, or missing, is not even probed."""
         launch = house.runners.launch(line)
         assert house.resolve(line) == launch
         assert house.asked() == []
@@ -371,7 +371,7 @@ class TrustTests:
         assert house.resolve("npx -y b").argv == launch.argv
 
     def test_it_does_not(self, house):
-        """One that ends before it has said a word is not started again; its runner is, for a week."""
+        """A program that ends before its first message is not started again; its runner is, for a week."""
         first = house.resolve("npx -y b")
         house.asked()
         with capturedLogs() as events:
@@ -474,7 +474,7 @@ class RefreshTests:
         assert "/1.1.0/" in house.resolve("uvx m").argv[0]
 
     def test_without_a_network(self, house):
-        """What cannot be looked for is looked for later; the program stays."""
+        """A version that cannot be looked for is looked for later; the program stays."""
         first = house.resolve("npx -y b")
         house.clock.advance(8 * DAY_S)
         house.runners.fails = True
@@ -489,7 +489,7 @@ class RefreshTests:
         assert len(house.asked()) == 1
 
     def test_lost_meanwhile(self, house):
-        """What was dropped while it waited for its turn, or was asked about, is not brought back."""
+        """A record that was dropped while it waited for its turn, or was looked up, does not come back."""
         first, second = house.resolve("uvx a"), house.resolve("uvx b")
         house.clock.advance(8 * DAY_S)
         house.runners.held = []
@@ -532,7 +532,7 @@ class CacheTests:
     """The file."""
 
     def test_round_trip(self, tmp_path):
-        """What is kept is found again."""
+        """A record is found again."""
         found = ResolvedProgram("/p", "/x:", {"A": "1"}, ("B",), "b", "1.0.0", 7.0, 8, 9.0)
         LaunchCache(str(tmp_path)).keep("k", found)
         again = LaunchCache(str(tmp_path))
@@ -561,7 +561,7 @@ class CacheTests:
         assert LaunchCache(str(tmp_path)).find("k") == ResolvedProgram("/p")
 
     def test_a_bound(self, tmp_path):
-        """What was looked at longest ago gives way."""
+        """The record that was used longest ago gives way."""
         cache = LaunchCache(str(tmp_path))
         cache._entries = {
             str(number): ResolvedProgram("/p", checked_at=number) for number in range(ENTRIES_LIMIT)

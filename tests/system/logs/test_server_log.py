@@ -12,7 +12,7 @@ from mcpgateway.system.logs.server_log import TAIL_BYTES, ServerLogFile, path_of
 
 
 class ServerLogFileTests:
-    """One file and the one before it."""
+    """The file of a log and the one before it."""
 
     def test_private(self, tmp_path: Path) -> None:
         """The log of a server and its directory are private to their owner."""
@@ -29,7 +29,7 @@ class ServerLogFileTests:
         assert file.tail(2) == ["b", "c"]
 
     def test_turning(self, tmp_path: Path) -> None:
-        """What is large is turned over once; history goes on across that."""
+        """A large file is rotated once; the history goes on across that."""
         file = ServerLogFile(str(tmp_path / "one.log"), rotate_bytes=100)
         for number in range(50):
             file.append([f"line {number:03}"])
@@ -51,7 +51,7 @@ class ServerLogFileTests:
         assert elsewhere.read_text() == "secret\n"
 
     def test_half_a_line(self, tmp_path: Path) -> None:
-        """What was not written to its end is left out, and so is the beginning of what is not read."""
+        """A line without an end is left out, and so is the half line where reading begins."""
         path = tmp_path / "one.log"
         path.write_text("x" * TAIL_BYTES + "\none\ntwo\nthr")
         assert ServerLogFile(str(path)).tail(10) == ["one", "two"]

@@ -1,4 +1,4 @@
-"""What processes have written to storage."""
+"""The bytes that processes have written to storage."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TableTests:
     """A table of processes."""
 
     def test_tree(self, tmp_path: Path) -> None:
-        """What a leader's children have written is its, too; who cannot be looked at is left out."""
+        """Writes of a leader's children count as its own; a process that cannot be read is left out."""
         rows = {
             10: (1, 10, "write_bytes: 100\n"),
             11: (10, 10, "rchar: 5\nwrite_bytes: 20\n"),
@@ -51,7 +51,7 @@ class ProcessTests:
     """A process of this machine."""
 
     def test_seen(self, tmp_path: Path) -> None:
-        """What it writes is seen, and what a program writes that it runs; what it says on its stdout is not."""
+        """Writes of a process and of the programs that it runs are counted; its stdout is not."""
         command = [sys.executable, "-c", WRITER, str(tmp_path / "file")]
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True

@@ -75,12 +75,12 @@ class House:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no file is left open."""
+        """Return whether no file is left open."""
         return self.readers.readers == [] and all(map(is_closed, self.pipes.opened))
 
 
 def is_closed(descriptor: int) -> bool:
-    """Whether a file is closed."""
+    """Return whether a file is closed."""
     try:
         os.fstat(descriptor)
     except OSError as why:
@@ -98,7 +98,7 @@ def house() -> Iterator[House]:
 
 
 class ExitWatchTests:
-    """What is told, and what is not."""
+    """The exits that are reported."""
 
     def test_end(self, house: House) -> None:
         """The end of a process is told once, and its file is closed by then."""
@@ -157,7 +157,7 @@ class ExitWatchTests:
         assert house.ended == [5]
 
     def test_forget(self, house: House) -> None:
-        """What is forgotten is not told, and its file is closed; forgetting the unknown is nothing."""
+        """A forgotten process is not reported, and its file is closed; an unknown one may be forgotten."""
         house.watches(5)
         house.watch.forget(5)
         house.watch.forget(5)
@@ -204,7 +204,7 @@ class ExitWatchTests:
         assert house.is_empty
 
     def test_reader(self, house: House) -> None:
-        """What is given to the reactor is what it asks for."""
+        """The reactor gets a reader of its interface."""
         house.watches(5)
         (reader,) = house.readers.readers
         assert verifyObject(IReadDescriptor, reader)

@@ -32,7 +32,7 @@ def written(home: Path, **changes: Any) -> Path:
 
 
 class RegistryTests:
-    """What is written while the gateway runs."""
+    """The registry that is written while the gateway runs."""
 
     def test_mirror(self, tmp_path: Path) -> None:
         """The file names every running child so that it can be recognised, and is gone after a clean end."""
@@ -63,7 +63,7 @@ class RegistryTests:
 
 
 class LeftoverTests:
-    """What the next start does."""
+    """The next start after a killed gateway."""
 
     def test_nothing_there(self, tmp_path: Path) -> None:
         """A home without leftovers is fine."""

@@ -1,4 +1,4 @@
-"""Who is at the other end: what the kernel is asked, and what is made of its answers. No socket is opened here."""
+"""The processes at the other ends of connections, by the kernel's answers. No socket is opened here."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def connections(draw: Any) -> ConnectionEnds:
 
 
 def message(kind: int, body: bytes, sequence: int = 1) -> bytes:
-    """One message as the kernel sends it."""
+    """Return a message as the kernel sends it."""
     return struct.pack("=IHHII", 16 + len(body), kind, 0, sequence, 0) + body
 
 
 def diagnosis(ends: ConnectionEnds, peer: Peer, *, state: int = 1, mapped: bool = False) -> bytes:
-    """What the kernel says of a socket, with an attribute after it as newer kernels have."""
+    """Return the kernel's answer on a socket, with an attribute after it as newer kernels have."""
     own, other = ends.own, ends.other
     if mapped:
         own, other = peers.MAPPED + own, peers.MAPPED + other
@@ -165,7 +165,7 @@ class AddressTests:
     @example("127.0.0.1", 65536)
     @example("127.0.0.1", -1)
     def test_anything_else(self, host: str, port: int) -> None:
-        """What is no end of a TCP connection is said not to be known, in no other words."""
+        """An address that is no end of a TCP connection is reported as unknown, by no other error."""
         try:
             ends = ConnectionEnds.of((host, port), LOCAL)
         except PeersUnknown:
@@ -180,7 +180,7 @@ class AddressTests:
 
 
 class QuestionTests:
-    """What is asked."""
+    """The question to the kernel."""
 
     def test_bytes(self) -> None:
         """The question is one message of 72 bytes: the header's numbers are ours, ports are the network's."""
@@ -205,7 +205,7 @@ class QuestionTests:
 
 
 class AnswerTests:
-    """What is made of one answer."""
+    """The reading of one answer."""
 
     @given(connections(), found_peers)
     def test_found(self, ends: ConnectionEnds, peer: Peer) -> None:
@@ -316,7 +316,7 @@ class MechanismTests:
     """Which way is taken."""
 
     def test_netlink(self) -> None:
-        """One socket is opened at the first question and kept; every question has a number of its own."""
+        """A socket is opened at the first question and kept; every question has a number of its own."""
         kernel = ScriptedKernel(FOUND, message(20, diagnosis(SIX, PEER), 2), error(-errno.ENOENT, 3))
         table = PeerLookup(kernel.open, NOWHERE)
         assert kernel.opened == 0
@@ -379,7 +379,7 @@ class MechanismTests:
         assert table.peer_of(LOCAL, REMOTE) == PEER
 
     def test_one_failure_of_many(self, tables: Tables) -> None:
-        """What has worked is opened again after a failure, so that no late answer is left in it."""
+        """A socket that has failed is opened again, so that no late answer is left in it."""
         kernel = ScriptedKernel(
             FOUND, OSError(errno.ENOBUFS, "lost"), message(20, diagnosis(SOUGHT, PEER), 3)
         )
@@ -422,7 +422,7 @@ class MechanismTests:
 
     @given(st.lists(st.binary(max_size=200), max_size=12))
     def test_garbage(self, answers: list[bytes]) -> None:
-        """Whatever comes on the netlink socket, the outcome is a peer, nobody, or that it is not known."""
+        """The outcome is a peer, none, or unknown, for any bytes on the netlink socket."""
         table = PeerLookup(ScriptedKernel(*answers).open, NOWHERE)
         for _ in range(3):
             try:
@@ -500,13 +500,13 @@ class OptionSocket:
 
 
 def told(value: bytes | OSError, option: int | None = 17) -> tuple[int, int] | None:
-    """What is made of the option."""
+    """Return the credentials in the option."""
     sock: Any = OptionSocket(value)
     return credentials(sock, option=option)
 
 
 class CredentialsTests:
-    """Who has connected a Unix socket."""
+    """The process that has connected a Unix socket."""
 
     def test_told(self) -> None:
         """The process and its user are told; a process that we do not see is 0."""

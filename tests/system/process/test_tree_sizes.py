@@ -1,4 +1,4 @@
-"""What whole process trees take."""
+"""The memory of whole process trees."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def table(tmp_path: Path) -> Table:
 
 
 class TreeTests:
-    """Who belongs to whom."""
+    """The trees of processes."""
 
     def test_a_family(self, table: Table) -> None:
         """The leader's group, its session, and all descendants, also those with sessions of their own."""
         assert table.sizes(200) == {200: 10 + 20 + 30 + 40 + 50 + 60}
 
     def test_several(self, table: Table) -> None:
-        """One look is enough for all of them."""
+        """A single read of the process table serves all trees."""
         assert table.sizes(200, 300) == {200: 210, 300: 7}
 
     def test_one_within_another(self, table: Table) -> None:
@@ -111,7 +111,7 @@ class TreeTests:
 
 
 class ActivityTests:
-    """What the processes of a tree do."""
+    """The activity of the processes of a tree."""
 
     def test_all_of_them(self, table: Table) -> None:
         """The CPU time of all is counted, and that of their children that have ended; others' is not."""
