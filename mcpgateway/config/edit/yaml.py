@@ -11,7 +11,19 @@ from typing import Any
 from attrs import frozen
 
 from mcpgateway.config import yamltext
-from mcpgateway.config.edit.edits import NAME, Edit, KeyPath, Put, Remove, Rename, Splice, newline_of, spliced
+from mcpgateway.config.edit.edits import (
+    NAME,
+    Edit,
+    KeyPath,
+    Put,
+    Remove,
+    Rename,
+    Splice,
+    at,
+    newline_of,
+    same,
+    spliced,
+)
 from mcpgateway.config.problems import Problems
 from mcpgateway.errors import ConfigError
 
@@ -22,10 +34,22 @@ WORDS = frozenset("true false yes no on off y n null".split())
 UNPRINTABLE = re.compile(
     "[^\\t\\n\\r\\x20-\\x7e\\xa0-\\ud7ff\\ue000-\\ufefe\\uff00-\\ufffd\\U00010000-\\U0010ffff]|[\\x85\\u2028\\u2029]"
 )
+UNFIT_IN_BRACES = re.compile(r"[,\[\]{}:#]")  # in a text without quotes
 REST_OF_LINE = re.compile(r"[ \t]*(?:#[^\n]*)?(?=\r?\n|$)|(?=\r?\n|$)")
 KEY_ALONE = re.compile(r"[ \t]*:(?:[ \t]*\*[^\s,\[\]{}]+)?")  # a colon with nothing behind it, or an alias
 WIDTH = 1_000_000  # lines are not broken
 LINE_FLOW = 100  # characters of a list that is written on one line
+
+
+@frozen
+class Spelling:
+    """A value that stays, as it is spelled in the text; a program may read ``yes`` and ``"yes"`` as different values.
+
+    :ivar is_plain: the spelling has no quotes.
+    """
+
+    text: str
+    is_plain: bool
 
 
 @frozen
@@ -114,7 +138,35 @@ class OpenedYaml:
         return YAML(typ="safe", pure=True).compose(self._text)
 
     def change(self, change: Edit) -> list[Splice] | None:
-        """Return the replacements of a change; None where it cannot be made."""
+        """Return the replacements of a change; None where it cannot be made.
+
+        A member that an existing mapping keeps also keeps its spelling.
+        """
+        if isinstance(change, Put) and (node := _at(self._root, change.key_path)) is not None:
+            change = Put(change.key_path, self._spelled(node, at(self.value, change.key_path), change.value))
+        return self._change(change)
+
+    def _spelled(self, node: Any, former: Any, value: Any) -> Any:
+        """Return a value with the spellings of the scalars that it has in common with the former value of a node."""
+        if isinstance(value, Mapping) and isinstance(former, Mapping):
+            members = {key: _find_key(node, key) for key in value if key in former}
+            return {
+                key: each if pair is None else self._spelled_member(pair, former[key], each)
+                for key, each in value.items()
+                for pair in [members.get(key)]
+            }
+        if not same(former, value):
+            return value
+        if node.id == "sequence" and len(node.value) == len(value):
+            return [self._spelled(*each) for each in zip(node.value, former, value, strict=True)]
+        text = self._text[node.start_mark.index : node.end_mark.index]
+        is_on_a_line = node.id == "scalar" and text and "\n" not in text
+        return Spelling(text, text[0] not in "\"'") if is_on_a_line else value
+
+    def _spelled_member(self, pair: YamlPair, former: Any, value: Any) -> Any:
+        return value if _is_alias(pair.value, pair.key) else self._spelled(pair.value, former, value)
+
+    def _change(self, change: Edit) -> list[Splice] | None:
         node, key_path = self._root, change.key_path
         if node is None or (node.id == "scalar" and node.start_mark.index == node.end_mark.index):
             return self._append(_nested(key_path, change.value)) if isinstance(change, Put) else None
@@ -314,8 +366,16 @@ class OpenedYaml:
             elif isinstance(each, list | tuple) and len(_flow(each)) > LINE_FLOW:
                 lines += [head, *(" " * (column + UNIT) + "- " + _flow(item) for item in each)]
             else:
-                lines.append(f"{head} {_flow(each)}")
+                lines.append(f"{head} {each.text if isinstance(each, Spelling) else _flow(each)}")
         return self._newline.join(lines)
+
+
+def _at(node: Any, key_path: KeyPath) -> Any:
+    """Return the node at a path; None where there is none."""
+    for key in key_path:
+        entry = None if node is None else _find(node, key)
+        node = None if entry is None or _is_alias(entry.value, entry.key) else entry.value
+    return node
 
 
 def _find(node: Any, key: str) -> YamlPair | None:
@@ -348,6 +408,8 @@ def _flow(value: Any) -> str:
             return "{" + ", ".join(f"{_scalar(key)}: {_flow(each)}" for key, each in value.items()) + "}"
         case list() | tuple():
             return "[" + ", ".join(map(_flow, value)) + "]"
+        case Spelling(text=text, is_plain=is_plain):
+            return _scalar(text) if is_plain and UNFIT_IN_BRACES.search(text) else text
         case _:
             return _scalar(value)
 

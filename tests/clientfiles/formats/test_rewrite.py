@@ -284,6 +284,37 @@ class GiveBackTests:
         mine = edited(self.NAME, after, Put(("mcpServers", "a"), {"command": "mine"}))
         assert given_back(self.NAME, mine, replaced).text == mine
 
+    @pytest.mark.parametrize("form", ["block", "braces"])
+    def test_spelling(self, form):
+        """Values that an enrolled entry keeps stay as they were written: some read ``yes`` and "yes" differently."""
+        kept = {
+            "enabled": "yes",
+            "name": "'a'",
+            "timeout": "0x12",
+            "bundled": "off",
+            "available_tools": "[on, 'x']",
+        }
+        kept |= {"description": "y", "note": '"\\x41, b"'}
+        members = {"cmd": "npx", "type": "stdio", **kept}
+        text = {
+            "block": "extensions:\n  a:\n" + "".join(f"    {key}: {each}\n" for key, each in members.items()),
+            "braces": "extensions: {a: {"
+            + ", ".join(f"{key}: {each}" for key, each in members.items())
+            + "}}\n",
+        }[form]
+        after, replaced = rewritten("goose/config.yaml", text)
+        assert "npx" not in after
+        for key, each in kept.items():
+            assert f"{key}: {each}" in after
+        assert given_back("goose/config.yaml", after, replaced).text == text
+
+    def test_spelling_unfit_in_braces(self):
+        """Text without quotes that would not be one value between braces gets quotes."""
+        text = "extensions:\n  a:\n    cmd: npx\n    type: stdio\n    x: [{y: z}]\n    e:\n    - a, b\n    - on\n"
+        after, replaced = rewritten("goose/config.yaml", text)
+        assert 'e: ["a, b", on]' in after
+        assert given_back("goose/config.yaml", after, replaced).text == text
+
     def test_an_empty_file(self):
         """A file that has nothing in it can be given its first entry."""
         for name in ("cursor/mcp.json", "codex/config.toml", "goose/config.yaml"):
