@@ -43,7 +43,9 @@ BOTH = {"add_env", "add_headers"}
 
 class ServerTests:
     def test_all(self):
-        """What has values is given them, so that they mean what they are once the configuration is read."""
+        """A server with values in the database gets them, escaped, so that they keep their meaning in a
+        configuration.
+        """
         servers = Servers(github=BOTH, plain=BOTH)
         results = to_server(FOUND, servers.patch)
         assert [(each.name, each.status) for each in results] == [

@@ -31,7 +31,7 @@ class CredentialsTests:
         }
 
     def test_untitled(self):
-        """What has no title is passed over, however often."""
+        """An entry without a title is passed over, any number of times."""
         assert credentials_of([PasswordRecord("", "a", "b"), PasswordRecord("  ", "c", "d")]) == ()
 
     @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ class CredentialsTests:
 
     @given(st.text(min_size=1), st.text(min_size=1), st.text(min_size=1))
     def test_any_name(self, title, name, value):
-        """Whatever the names, the variables can be read from a file of values."""
+        """The variables of entries with any names can be read from a file of values."""
         try:
             found = credentials_of([PasswordRecord(title, "u", "p", {name: value})])
         except ConfigError:

@@ -1,4 +1,4 @@
-"""What a model is told of a tool, made shorter."""
+"""Descriptions of tools, made shorter for models."""
 
 import json
 
@@ -38,7 +38,7 @@ class SentenceTests:
 
     @given(st.text())
     def test_prefix(self, description):
-        """What is shown is how the description begins."""
+        """The shown text is the beginning of the description."""
         assert description.startswith(first_sentence(description))
 
 
@@ -65,6 +65,6 @@ class ExamplesTests:
 
     @given(st.dictionaries(st.sampled_from(["examples", "type"]) | st.text(max_size=9), anything, max_size=4))
     def test_json(self, schema):
-        """What is left is the same JSON without that one member."""
+        """The rest of a schema is the same JSON without that one member."""
         left = json.loads(bytes(without_examples(Raw(json.dumps(schema).encode()))))
         assert left == {name: value for name, value in schema.items() if name != "examples"}

@@ -35,13 +35,13 @@ def spec(name, **more):
 
 
 def shows(expose=Expose.FULL, usage=None, specs=(), tools=TOOLS, beside=0, **settings):
-    """What a view lists with these settings."""
+    """Return the entries that a view lists with these settings."""
     exposure = Exposure.of(ViewSettings(**settings), specs or [spec("a"), spec("b")], expose, beside=beside)
     return listing(tools, exposure, usage or {})
 
 
 def why(found):
-    """Why each tool is cut."""
+    """Return the reason why each tool is cut."""
     return {each.name: each.why for each in found.cut}
 
 
@@ -81,7 +81,7 @@ class FilterTests:
 
 
 class ModeTests:
-    """What a view is a list of."""
+    """The entries of a view in each mode."""
 
     @pytest.mark.parametrize("expose", [Expose.SEARCH, Expose.META])
     def test_nothing(self, expose):
@@ -101,7 +101,7 @@ class ModeTests:
 
 
 class BudgetTests:
-    """What there is room for."""
+    """The budgets of a view."""
 
     def test_per_server(self):
         """Of each server as many are listed as its budget allows, and all the others can be called."""
@@ -111,7 +111,7 @@ class BudgetTests:
         assert found.find("a__three") is TOOLS[2]
 
     def test_consolidated(self):
-        """What is over a server's budget becomes one tool behind the others."""
+        """Tools over a server's budget become one tool behind the others."""
         found = shows(per_server_budget=1, budget_order=Order.BACKEND, consolidate_excess=True)
         assert list(found.tools) == ["a__one", "a__more_tools", "b__four", "b__more_tools"]
         assert found.tools["a__more_tools"] == More("a", tuple(TOOLS[1:3]))
@@ -201,7 +201,7 @@ class BudgetTests:
         ),
     )
     def test_nothing_is_lost(self, pairs, usage, settings):
-        """Whatever the budgets, each tool is listed, or said to be cut, or of a view that lists none, and is found."""
+        """Every tool is listed, cut with a reason, or of a view that lists none, and can be found, with any budgets."""
         tools = [*TOOLS, *of_ids(pairs)]
         exposure = Exposure.of(settings, ())
         found = listing(tools, exposure, usage)
@@ -221,7 +221,7 @@ class HybridTests:
     """A few tools beside those of the gateway."""
 
     def test_used_and_pinned(self):
-        """What was called, and what is pinned, is listed in the servers' order; nothing else is."""
+        """Called and pinned tools are listed in the order of the servers; no others are."""
         found = shows(Expose.HYBRID, usage={"b__five": 1, "a__two": 3}, pinned=("a__three",))
         assert list(found.tools) == ["a__two", "a__three", "b__five"]
         assert found.cut == ()
@@ -233,7 +233,7 @@ class HybridTests:
         assert list(found.tools) == [f"a__t{n}" for n in range(30 - HYBRID_TOOLS, 30)]
 
     def test_tokens(self):
-        """What is listed costs no more than 2 000 tokens; one that is too large does not keep smaller ones out."""
+        """The list costs no more than 2 000 tokens; a tool that is too large does not keep smaller ones out."""
         tools = items(
             "a",
             {"name": "large", "description": "x" * 9000},
@@ -254,7 +254,7 @@ class HybridTests:
 
 
 class DefinitionTests:
-    """One entry of a list."""
+    """The definition of one entry."""
 
     def test_names_and_server(self):
         """A tool has its name on the view, its server in its description, and all else as its server wrote it."""
@@ -284,7 +284,7 @@ class DefinitionTests:
             assert said == {"name": "x", "description": "[a]"}
 
     def test_more(self):
-        """What calls others names at most ten of them, and lists them all as its argument's values."""
+        """A tool that calls others names at most ten of them, and has all as the values of its argument."""
         more = More("a", items("a", *(f"t{n}" for n in range(12))))
         said = json.loads(definition("a__more_tools", more, Exposure()))
         names = ", ".join(f"t{n}" for n in range(10))

@@ -1,4 +1,4 @@
-"""What the tools of many servers are called under one roof."""
+"""The names of many servers' tools in one list."""
 
 import re
 
@@ -23,7 +23,7 @@ prefixes = st.one_of(st.just(""), servers, st.text(max_size=60))
 
 
 class ShownTests:
-    """One name."""
+    """The name of one tool."""
 
     @pytest.mark.parametrize(
         ("prefix", "own", "name"),
@@ -55,7 +55,9 @@ class ShownTests:
         ],
     )
     def test_marked(self, prefix, own, head):
-        """What is ambiguous, too long, or has characters that models refuse gets six digits behind what fits."""
+        """A name that is ambiguous, too long, or has characters that models refuse gets six digits behind the part
+        that fits.
+        """
         name = shown(prefix, own)
         assert name[:-7] == head
         assert re.fullmatch(r"_[0-9a-f]{6}", name[-7:])
@@ -134,7 +136,7 @@ class NamesTests:
 
     @pytest.mark.parametrize("text", ["", "a", "a__", "__x", "a__y", "b__x", "a_123456", "a" * 3000, "::"])
     def test_unknown(self, text):
-        """What means nothing is not found."""
+        """An unknown name is not found."""
         assert Names(named(items("a", "x"), {})).find(text) is None
 
     def test_ambiguous(self):
@@ -179,7 +181,7 @@ class ReadIdTests:
         assert read_id(f"a{separator}b{separator}c")[0] == ("a", f"b{separator}c")
 
     def test_nothing(self):
-        """What has no separator between two names is no id."""
+        """A text without a separator between two names is no id."""
         assert read_id("search") == read_id("") == read_id("__x") == read_id("x/") == []
         assert read_id("x/" * 2000) == []
 
@@ -189,7 +191,7 @@ class ServersNamedTests:
 
     @given(st.lists(ids, min_size=1, max_size=8, unique=True), st.data())
     def test_its_own_is_among_them(self, pairs, data):
-        """Whatever a tool is called under its server's prefix, its server is named; a bare name may name nobody."""
+        """The server of any name with its prefix is found; a bare name may have none."""
         chosen = {each: data.draw(st.sampled_from(["", "a", "a_b", each])) for each, _ in pairs}
         for name, item in named(of_ids(pairs), chosen).items():
             found = servers_named(name, chosen)
@@ -217,7 +219,7 @@ class ServersNamedTests:
 
 
 class DidYouMeanTests:
-    """What may have been meant."""
+    """The suggestions for an unknown name."""
 
     KNOWN = ("github__search_repositories", "github__create_issue", "files__read_file", "files__write_file")
 
@@ -239,7 +241,7 @@ class DidYouMeanTests:
         "wrong", ["tyme", "tim", "tmie", "itme", "timee", "Tyme", "fecth", "ftch", "gti", "fe_tsh"]
     )
     def test_short(self, wrong):
-        """One slip in a short word, and two in one of five letters, do not hide what was meant."""
+        """A slip in a short word, and two in one of five letters, still find the name."""
         right = {"t": "time", "i": "time", "f": "fetch", "g": "git"}[wrong[0].lower()]
         assert did_you_mean(wrong, ("time", "fetch", "git", "sqlite", "filesystem"), 1) == [right]
 

@@ -61,7 +61,7 @@ class ReadTests:
         ],
     )
     def test_strange(self, page):
-        """What is no entry is left out, and spoils no other."""
+        """A malformed entry is left out, and spoils no other."""
         assert read_items("s", ListKind.TOOL, [Raw(page)]) == ()
         fine = Raw(b'{"tools":[{"name":"a"}]}')
         assert [each.own for each in read_items("s", ListKind.TOOL, [Raw(page), fine])] == ["a"]
@@ -94,10 +94,10 @@ class ReadTests:
 
 
 class ItemTests:
-    """One entry."""
+    """The record of one entry."""
 
     def test_members(self):
-        """What is asked for is read, and every member stays as it was written."""
+        """The used members are read, and every member stays as it was written."""
         written = b'{"name":"a","description":"d","inputSchema": {"x" : 1},"outputSchema":{},"new" :1.0}'
         (item,) = read_items("s", ListKind.TOOL, [Raw(b'{"tools":[%s]}' % written)])
         assert item.description == "d"
@@ -106,7 +106,7 @@ class ItemTests:
         assert bytes(item.raw["new"]) == b"1.0"
 
     def test_nothing_said(self):
-        """What is not said is empty, and hints are what the protocol supposes."""
+        """An absent member is empty, and hints are the defaults of the protocol."""
         (item,) = items("s", "a")
         assert (item.title, item.description, item.input_schema, item.output_schema) == ("", "", None, None)
         assert (item.is_read_only, item.is_idempotent, item.is_destructive, item.is_open_world) == (

@@ -1,4 +1,4 @@
-"""Whose a resource is."""
+"""The server of a resource."""
 
 import pytest
 from hypothesis import given
@@ -27,7 +27,7 @@ class PrefixTests:
 
     @given(names, uris)
     def test_inverse(self, server, uri):
-        """Whatever a server and its URI are called, both are read again."""
+        """The server and its URI are read again from a prefixed URI, whatever they are."""
         assert unprefixed(prefixed(server, uri)) == Owned(server, uri)
 
     @pytest.mark.parametrize(
@@ -35,12 +35,12 @@ class PrefixTests:
         ["", "a://b", "mcpgateway:", "mcpgateway:/x", "mcpgateway://a/b", "mcpgateway:a", "mcpgateway:%61/x"],
     )
     def test_others(self, uri):
-        """Other URIs are nobody's by themselves."""
+        """A URI without a prefix names no server."""
         assert unprefixed(uri) is None
 
 
 class RoofTests:
-    """What is listed under which URI."""
+    """The URIs of listed resources."""
 
     def test_kept(self):
         """A URI is kept as it is; where two servers have it, the later one's says whose it is."""
@@ -71,11 +71,11 @@ class RoofTests:
 
 
 class HoldersTests:
-    """What has been shown as one server's stays that server's."""
+    """The owners of the URIs that were listed."""
 
     @pytest.fixture
     def holders(self):
-        """What a has shown."""
+        """The holders after the server a has listed a resource."""
         found = ResourceOwners()
         found.keep(ListKind.RESOURCE, "x://1", "a")
         found.keep(ListKind.TEMPLATE, "x://{y}", "a")
@@ -113,7 +113,7 @@ class HoldersTests:
 
 
 class OwnersTests:
-    """Who is asked for a URI."""
+    """The servers that are asked for a URI."""
 
     routes = Routes.over(
         [
@@ -126,7 +126,7 @@ class OwnersTests:
     )
 
     def test_listed(self):
-        """What is listed is asked of whoever lists it, and of nobody else."""
+        """A listed URI is asked of the servers that list it, and of no other."""
         assert self.routes.owners("file:///etc/hosts") == (Owned("plain", "file:///etc/hosts"),)
 
     def test_prefixed(self):
@@ -156,12 +156,12 @@ class OwnersTests:
         )
 
     def test_scheme(self):
-        """What fits nothing goes to those that list something of its scheme, whatever its case."""
+        """A URI that fits nothing goes to the servers that list something of its scheme, in any case of letters."""
         assert self.routes.owners("WEATHER://rome/later") == (Owned("weather", "WEATHER://rome/later"),)
 
     @pytest.mark.parametrize("uri", ["", "nobody://x", "no scheme", "weather" + "x" * 9000])
     def test_nobody(self, uri):
-        """What is like nothing that is listed is nobody's."""
+        """A URI without any likeness to a listed one has no server."""
         assert self.routes.owners(uri) == ()
 
     def test_templates_named(self):
@@ -206,7 +206,7 @@ class PatternTests:
         st.text("ab/?", min_size=1, max_size=5),
     )
     def test_expanded(self, parts, value):
-        """What a template expands to fits it."""
+        """An expansion of a template fits the template."""
         plain = value.replace("/", "").replace("?", "") or "z"
         uri = "".join({"{x}": plain, "{+y}": value}.get(each, each) for each in parts)
         assert Pattern.of("".join(parts)).fits(uri)
@@ -219,5 +219,5 @@ class PatternTests:
             assert found == (template == uri)
 
     def test_effort(self):
-        """What would take for ever by going back is compared at once."""
+        """A template that could take for ever by backtracking is compared at once."""
         assert not Pattern.of("{+a}x" * 31).fits("x" * 4000 + "y")

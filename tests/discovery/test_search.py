@@ -54,7 +54,7 @@ OFFICE = index_of(
 
 
 class FindingTests:
-    """What is found, and in which order."""
+    """The hits of a search, and their order."""
 
     @pytest.mark.parametrize(
         ("query", "name"),
@@ -94,7 +94,7 @@ class FindingTests:
         assert found(OFFICE, "github") == found(OFFICE, "GitHub") == ["create_issue"]
 
     def test_who_answers_to_more_words_is_first(self):
-        """One entry for the whole question is before those for a part of it."""
+        """An entry that fits the whole query comes before those that fit a part of it."""
         assert found(OFFICE, "close a ticket")[0] == "close_issue"
 
     def test_what_means_something_to_the_index_is_text(self):
@@ -155,7 +155,7 @@ class FindingTests:
         assert found(index, "today") == ["file:///notes/today.md"]
 
     def test_strange_schemas_are_no_obstacle(self):
-        """What is no schema has no parameters; what is nested is found."""
+        """A value that is no schema has no parameters; nested ones are found."""
         odd = [
             {"name": f"odd_{number}", "inputSchema": schema}
             for number, schema in enumerate(
@@ -173,7 +173,7 @@ class FindingTests:
 
 
 class ChangingTests:
-    """What comes and goes."""
+    """Changes of the index."""
 
     def test_a_server_is_replaced_as_a_whole(self):
         """The former entries of a replaced server are not found any more, those of other servers are."""
@@ -218,7 +218,7 @@ changes = st.lists(st.tuples(st.sampled_from("xyz"), st.none() | tools), max_siz
 
 
 class PropertyTests:
-    """What holds whatever is indexed and asked for."""
+    """Properties of any index and any query."""
 
     @settings(deadline=None)
     @given(changes, texts, st.integers(), st.sampled_from(["", "x", "nobody"]))

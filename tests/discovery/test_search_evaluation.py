@@ -1,4 +1,4 @@
-"""How well questions of people find the tools of real servers."""
+"""The quality of the search for people's questions among the tools of real servers."""
 
 from mcpgateway.discovery.stopwords import SAYS_NOTHING
 from mcpgateway.discovery.words import words
@@ -11,7 +11,7 @@ def telling(text):
 
 
 class SetTests:
-    """What the questions and the catalogue keep to."""
+    """The rules for the questions and the catalog."""
 
     def test_it_is_large_enough(self):
         """There are hundreds of tools, and as many questions as give a figure of some weight."""

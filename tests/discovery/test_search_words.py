@@ -9,7 +9,7 @@ from mcpgateway.discovery.words import LONGEST_QUERY, MOST_WORDS, Word, asked, i
 
 
 def by(text):
-    """What a text is found by."""
+    """Return the words by which a text is found."""
     return indexed([text]).words
 
 
@@ -23,7 +23,7 @@ class WordTests:
         assert by("parseHTMLPage") == set("parsehtmlpage parse html page".split())
 
     def test_names_of_products_are_found_by_either_spelling(self):
-        """What has capitals in its midst is a word by itself, and its parts."""
+        """A name with capitals in its midst is a word by itself, and its parts are."""
         assert list(words("GitHub")) == [Word("github", ("git", "hub"))]
 
     def test_plain_words_have_no_parts(self):
@@ -36,7 +36,7 @@ class WordTests:
 
     @given(st.text())
     def test_words_have_no_signs(self, text):
-        """Whatever the text is: nothing that means something to the index is in a word."""
+        """A word of any text has no character with a meaning to the index."""
         for word in words(text):
             for each in (word.whole, *word.parts):
                 assert each
@@ -97,7 +97,7 @@ LETTERS = st.text("abcd", max_size=7)
 
 
 class SlipTests:
-    """How far words are apart."""
+    """The distance of words."""
 
     def test_each_kind_of_slip_counts_one(self):
         """A letter left out, put in, replaced, or exchanged with its neighbour."""
@@ -129,7 +129,7 @@ class VocabularyTests:
     """The words that are known."""
 
     def test_the_commonest_of_the_nearest_words_is_first(self):
-        """One slip is before two, and of words as near the one that occurs more often."""
+        """A word with one slip comes before one with two; of equally near words the more frequent one comes first."""
         vocabulary = WordIndex()
         vocabulary.add(["branch", "brunch", "branches", "brunch"])
         assert vocabulary.near("brxnch") == ["brunch", "branch"]

@@ -1,4 +1,4 @@
-"""What a list of a view spares whoever reads it."""
+"""The tokens that a view's list saves."""
 
 from __future__ import annotations
 
@@ -26,35 +26,35 @@ def items() -> list[Item]:
 
 
 def of(expose: Expose, beside: int = 0, **settings: object) -> dict[tuple[Saving, str], int]:
-    """What such a view spares."""
+    """Return the savings of a view."""
     exposure = Exposure.of(ViewSettings(expose=expose, **settings), SERVERS)  # type: ignore[arg-type]
     found = spared(listing(items(), exposure, {}), exposure, beside)
     return {(saving, server): tokens for saving, server, tokens in found}
 
 
 class SparedTests:
-    """What is counted."""
+    """The savings that are counted."""
 
     def test_all_is_listed(self) -> None:
         """A list of everything as it is spares nothing."""
         assert of(Expose.FULL, 50) == {}
 
     def test_deferral(self) -> None:
-        """What is found by search only is spared, less the tools that search."""
+        """Tools that only a search finds are saved, less the tools that search."""
         whole = of(Expose.SEARCH)
         assert whole == {(Saving.DEFERRAL, "a"): 198, (Saving.DEFERRAL, "b"): 198}
         assert sum(of(Expose.SEARCH, 250).values()) == sum(whole.values()) - 250
         assert of(Expose.SEARCH, 1000) == {}
 
     def test_budget(self) -> None:
-        """What is over a budget is deferred."""
+        """A tool over a budget is saved."""
         assert of(Expose.FULL, per_server_budget=1) == {
             (Saving.DEFERRAL, "a"): 99,
             (Saving.DEFERRAL, "b"): 99,
         }
 
     def test_compression(self) -> None:
-        """What is listed shorter is spared."""
+        """The part of a tool that compression removes is saved."""
         found = of(Expose.FULL, compress_schemas=True)
         assert {saving for saving, _ in found} == {Saving.COMPRESSION}
         assert all(150 < tokens < 198 for tokens in found.values())

@@ -1,4 +1,4 @@
-"""What tools cost."""
+"""The cost of tools in tokens."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -95,7 +95,7 @@ class FileTests:
 
     @given(st.lists(entries, max_size=12))
     def test_there_and_back(self, events):
-        """What was written is read again."""
+        """A written book is read again."""
         book = filled(events)
         again = read(book.written().decode())
         assert (again.calls, again.days, again.totals) == (book.calls, book.days, book.totals)
@@ -107,7 +107,7 @@ class FileTests:
 
     @pytest.mark.parametrize("text", ["", "{", "[]", "3", "{}", '{"format":"1"}', "[" * 100_000])
     def test_no_book(self, text):
-        """What is no book is refused."""
+        """A text that is no book is refused."""
         with pytest.raises(ValueError):  # noqa: PT011 - JSON's own error is one
             read(text)
 
@@ -117,7 +117,7 @@ class FileTests:
             read('{"format":2}')
 
     def test_damaged(self):
-        """What is not as it should be is left out."""
+        """A malformed entry of the book is left out."""
         found = {
             "format": 1,
             "calls": {"a": {"x": 1, "y": "2", "z": -1, "w": True, "v": COUNT_LIMIT * 2}, "b": 3, "c": {}},

@@ -33,7 +33,7 @@ WALKS = 3  # before the one that is measured
 
 @frozen
 class Limit:
-    """How many modules a road may cross.
+    """The number of modules that a road may cross.
 
     :ivar ceiling: as it stands; it may only fall.
     :ivar target: as it should be; None where there is no other than fewer.
@@ -66,12 +66,12 @@ class Crossed:
 
     @property
     def inside(self) -> list[str]:
-        """Those that count, each once, in the order in which they were first entered."""
+        """The modules that count, each once, in the order in which they were first entered."""
         return [each for each in dict.fromkeys(self.modules) if is_inside(each)]
 
 
 def is_inside(module: str) -> bool:
-    """Whether a module is one of those that count."""
+    """Return whether a module counts."""
     return any(module == each or module.startswith(each + ".") for each in INSIDE)
 
 
@@ -101,7 +101,7 @@ def crossing() -> Iterator[Crossed]:
 
 @frozen
 class Road:
-    """One road, from a client's bytes to its answer.
+    """A road from a client's bytes to its answer.
 
     :ivar settle: brings about what the next walk begins with.
     """

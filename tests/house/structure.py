@@ -78,7 +78,7 @@ _IGNORED = re.compile(
 
 @frozen
 class Source:
-    """One file.
+    """A file of the package.
 
     :ivar path: from the root of the checkout.
     :ivar lines: its source lines.
@@ -223,7 +223,7 @@ def doubled(files: Iterable[Source]) -> dict[str, list[str]]:
 
 
 def folders(files: Iterable[Source]) -> Counter[str]:
-    """How many files each folder has of its own."""
+    """Return the number of files directly in each folder."""
     return Counter(each.folder for each in files if not each.path.endswith("/__init__.py"))
 
 

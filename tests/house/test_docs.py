@@ -21,7 +21,7 @@ OTHER = re.compile(r".*\.(?:ya?ml|json|toml|d)")  # a user's file, such as ``con
 
 
 def is_module(name: str) -> bool:
-    """Whether a dotted name is a module, a package, or a name that a module defines."""
+    """Return whether a dotted name is a module, a package, or a name that a module defines."""
     path = PACKAGE.joinpath(*name.split("."))
     if path.is_dir() or path.with_suffix(".py").is_file():
         return True

@@ -24,7 +24,7 @@ def named(path):
 
 
 class PackageTests:
-    """What every module keeps to."""
+    """The rules that every module keeps to."""
 
     def test_inner_packages_hold_a_docstring_only(self):
         """Nothing is imported through a package's ``__init__``, so nothing can go round in a circle there."""
@@ -67,7 +67,7 @@ class DrawingTests:
 
 
 class PluginTests:
-    """What makes ``twistd mcpgateway`` known."""
+    """The plugin that makes ``twistd mcpgateway`` known."""
 
     def test_no_package_hides_other_plugins(self):
         """There is no ``__init__.py`` in or above the plugin directory."""

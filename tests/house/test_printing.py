@@ -47,7 +47,7 @@ def printing(text: str) -> Iterator[str]:
 
 
 class PrintingTests:
-    """One way to a terminal."""
+    """The functions that write to a terminal."""
 
     def test_through_one_function(self) -> None:
         """A module that prints by itself could print what a stranger has written."""

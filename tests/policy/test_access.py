@@ -1,4 +1,4 @@
-"""Who may come in."""
+"""The verdict on a caller."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class NameTests:
 
 
 class CallerTests:
-    """What each class of route asks for."""
+    """The credentials that each class of route needs."""
 
     @pytest.mark.parametrize(
         ("route", "reach", "credential", "status"),
@@ -199,14 +199,14 @@ class OpenTests:
         assert isinstance(judge(facts(route=RouteClass.MUTATE), policy), Deny)
 
     def test_the_token_of_a_user(self) -> None:
-        """Whoever shows the user's token is who he is, and no administrator."""
+        """A caller with the user's token is its principal, and no administrator."""
         found = judge(facts(route=RouteClass.MUTATE, credential=PresentedCredential.BEARER), self.OPENED)
         assert isinstance(found, Pass)
         assert (found.principal, found.is_admin) == ("token", False)
 
 
 class AdministratorTests:
-    """Who may do what only administrators may, on whatever route."""
+    """The requests of administrators, on any route."""
 
     @pytest.mark.parametrize("route", [RouteClass.MCP, RouteClass.READ, RouteClass.MUTATE])
     @pytest.mark.parametrize("reach", [Reach.SOCKET, Reach.LOOPBACK])
@@ -236,7 +236,7 @@ class SiteTests:
 
 
 class PublicTests:
-    """What everybody may know."""
+    """The routes for everybody."""
 
     @pytest.mark.parametrize("credential", list(PresentedCredential))
     def test_whatever_is_shown(self, credential: PresentedCredential) -> None:

@@ -25,7 +25,7 @@ BOOK = written([AgentToken("a1", "one", digest_of(b"x").hex(), 1.0, 2.0, ("s",),
 
 
 class BookTests:
-    """What is written is read, and nothing else is."""
+    """The file is read as it was written, and in no other form."""
 
     @given(st.lists(TOKENS, max_size=5, unique_by=lambda each: each.id))
     def test_round_trip(self, tokens: list[AgentToken]) -> None:
@@ -54,7 +54,7 @@ class BookTests:
         ],
     )
     def test_wrong(self, what: bytes, by: bytes) -> None:
-        """Whatever is not as it was written is an error, for most of all a limit that is not understood."""
+        """A file of any other form is an error, above all one with a limit that is not understood."""
         assert what in BOOK
         with pytest.raises(ConfigError):
             read(BOOK.replace(what, by), "/t")

@@ -1,4 +1,4 @@
-"""What is added to the arguments of a call."""
+"""The defaults that are added to the arguments of a call."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class TakerTests:
 
 
 class ValueTests:
-    """What an argument says."""
+    """The value of an argument."""
 
     @pytest.mark.parametrize(
         ("template", "said"),
@@ -69,7 +69,7 @@ class ValueTests:
         ],
     )
     def test_placeholders(self, template: str, said: str | None) -> None:
-        """What is known is filled in; a text with a part that is not known is not said at all."""
+        """A known placeholder is filled in; a text with an unknown one is left out."""
         assert value_of(template, SERVER) == said
 
     @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ class AddedTests:
     def test_nothing_is_lost_and_nothing_replaced(
         self, given: dict[str, int], values: dict[str, str | None]
     ) -> None:
-        """What the caller gave stays, and only what it did not give is added."""
+        """The caller's arguments stay, and only missing ones are added."""
         more = {name: value for name, value in values.items() if value is not None and name not in given}
         said = added({"arguments": jsonrpc.raw(given)}, values)
         assert (json.loads(bytes(said)) if said is not None else given) == given | more

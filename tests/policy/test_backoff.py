@@ -1,4 +1,4 @@
-"""How long what has failed stays away."""
+"""The pause after a failure."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def ended(breaker: Breaker, *times: float, was_healthy: bool = True) -> None:
 
 
 class OpeningTests:
-    """What opens it."""
+    """The failures that open a circuit breaker."""
 
     def test_restarts(self) -> None:
         """Five restarts within five minutes are borne, the end that would lead to a sixth is not."""
@@ -71,11 +71,11 @@ class OpeningTests:
 
 
 class ClosingTests:
-    """What closes it."""
+    """The success that closes a circuit breaker."""
 
     @pytest.fixture
     def breaker(self) -> Breaker:
-        """One that has opened at 0."""
+        """A breaker that has opened at 0."""
         breaker = Breaker(Circuit())
         for _ in range(5):
             breaker.failed(0)
@@ -203,7 +203,7 @@ class OtherNumbersTests:
     """Numbers that change while it counts."""
 
     def opened(self) -> Breaker:
-        """One that has opened at the time 0."""
+        """A breaker that has opened at the time 0."""
         breaker = Breaker(Circuit(restarts=2, open_s=100.0))
         breaker.failed(0.0)
         breaker.failed(0.0)
@@ -211,7 +211,7 @@ class OtherNumbersTests:
         return breaker
 
     def test_no_longer_than_before(self) -> None:
-        """One that is open waits as long as is said now, and not longer than it would have."""
+        """An open breaker waits as long as it is configured now, and not longer than before."""
         breaker = self.opened()
         breaker.configure(Circuit(open_s=1000.0), 10.0)
         assert breaker.opens_at == 100.0
@@ -219,7 +219,7 @@ class OtherNumbersTests:
         assert breaker.opens_at == 25.0
 
     def test_by_itself_or_not(self) -> None:
-        """Whether it is tried again by itself counts for one that is open, too."""
+        """A setting for new attempts counts for an open breaker, too."""
         breaker = self.opened()
         breaker.configure(Circuit(auto_reset=False), 10.0)
         assert breaker.opens_at is None
@@ -233,7 +233,7 @@ class OtherNumbersTests:
         assert breaker.is_closed
 
     def test_fewer(self) -> None:
-        """What has been counted so far counts on."""
+        """Failures that were counted before count on."""
         breaker = Breaker(Circuit(restarts=5))
         for at in (1.0, 2.0, 3.0):
             breaker.ended(at, was_healthy=True)

@@ -1,4 +1,4 @@
-"""What a client may be asked."""
+"""The questions that a client may be asked."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ capabilities = st.dictionaries(
 
 
 class OfferTests:
-    """Whether a client can be asked anything at all."""
+    """The capability of a client to be asked."""
 
     @pytest.mark.parametrize("name", ["roots", "sampling", "elicitation"])
     def test_each_of_them(self, name: str) -> None:
-        """One capability that a server can ask for is enough, however little it says."""
+        """A single capability that a server can ask for is enough, even an empty one."""
         assert offers_something({name: {}})
         assert offers_something({"experimental": {}, name: {"x": 1}})
 
     @pytest.mark.parametrize("declared", [{}, {"experimental": {"sampling": {}}}, {"tasks": {"list": {}}}])
     def test_nothing(self, declared: dict[str, Any]) -> None:
-        """What no server asks for is no reason to find out whether it would."""
+        """A capability that no server asks for does not count."""
         assert not offers_something(declared)
 
     def test_full_is_everything(self) -> None:
@@ -43,11 +43,11 @@ class OfferTests:
 
 
 class RefusalTests:
-    """What is refused in the client's place."""
+    """Questions that are refused in the client's place."""
 
     @pytest.mark.parametrize(("method", "needed"), METHODS.items())
     def test_not_offered(self, method: str, needed: str) -> None:
-        """What a client did not declare is a method that it does not have."""
+        """A question of an undeclared capability is refused as an unknown method."""
         others = {name: {} for name in METHODS.values() if name != needed}
         refused = refusal(method, {}, others)
         assert refused == (-32601, f"Method not found: {method} (the client does not offer {needed})")
@@ -92,12 +92,12 @@ class RefusalTests:
     def test_methods_of_their_own(
         self, method: str, params: dict[str, Any], declared: dict[str, Any]
     ) -> None:
-        """What only a server and its client know is asked, whatever was declared."""
+        """A method of a server's and a client's own is passed on, whatever was declared."""
         assert refusal(method, params, declared) is None
 
     @given(st.sampled_from(sorted(METHODS)), members, capabilities)
     def test_never_breaks(self, method: str, params: dict[str, Any], declared: dict[str, Any]) -> None:
-        """Whatever a client declared and a server asks, the answer is none, or a refusal that names what is missing."""
+        """The verdict is none, or a refusal that names the missing capability, for any declaration and question."""
         found = refusal(method, params, declared)
         if METHODS[method] not in declared:
             assert found is not None

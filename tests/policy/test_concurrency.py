@@ -1,4 +1,4 @@
-"""How many calls of a server may be under way at once, and whether it may have a second child."""
+"""The number of a server's calls at once, and the decision on a second child."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHARED = (Share.GLOBAL, Share.WORKSPACE, Share.CREDENTIAL, Share.ISOLATED)
 
 
 class LimitTests:
-    """How many calls at once."""
+    """The number of calls at once."""
 
     def test_found_out(self) -> None:
         """Where the entry says nothing, calls of a server that is known to write are kept apart."""
@@ -32,12 +32,12 @@ class LimitTests:
     @pytest.mark.parametrize("is_writer", [True, False])
     @pytest.mark.parametrize("said", [UNLIMITED, WRITES, Concurrency(1), Concurrency(7)])
     def test_said(self, said: Concurrency, *, is_writer: bool) -> None:
-        """What the entry says goes before what is known."""
+        """The entry's setting goes before the known traits."""
         assert concurrency_of(evolve(PLAIN, concurrency=said), is_writer=is_writer) == said
 
 
 class SingleTests:
-    """Whether there may be a second child."""
+    """The decision on a second child."""
 
     @pytest.mark.parametrize("scope", SHARED)
     @pytest.mark.parametrize("said", [WRITES, Concurrency(1), Concurrency(7)])
@@ -82,16 +82,16 @@ class ReaderTests:
         assert readers(self.TOOLS, by_name=True) == {"says_so", "get_things", "list_things"}
 
     def test_nonsense(self) -> None:
-        """What is no tool is passed over."""
+        """An entry that is no tool is passed over."""
         assert readers(["x", None, 3], by_name=True) == frozenset()
 
 
 class JudgeTests:
-    """What watched calls say."""
+    """The verdict on watched calls."""
 
     @staticmethod
     def seen(*calls: tuple[str, int] | tuple[str, None]) -> ConcurrencyFinding:
-        """What follows from calls of tools that have written so much, or have failed (None)."""
+        """Return the verdict on calls of tools that have written so much, or have failed (None)."""
         tallies: dict[str, Tally] = {}
         for tool, written in calls:
             tallies.setdefault(tool, Tally()).count(written or 0, has_failed=written is None)
@@ -107,14 +107,14 @@ class JudgeTests:
         assert self.seen(*[("a", 0), ("b", 0)] * QUIET_CALLS) is ConcurrencyFinding.FREE
 
     def test_writer(self) -> None:
-        """One that writes again is a writer for good, whatever comes later."""
+        """A tool that writes again is a writer for good, whatever comes later."""
         assert self.seen(("a", 4096)) is ConcurrencyFinding.PERHAPS
         assert self.seen(("a", 4096), ("a", 1)) is ConcurrencyFinding.WRITES
         assert self.seen(("a", 4096), ("a", 1), *[("a", 0)] * 50) is ConcurrencyFinding.WRITES
         assert self.seen(("a", 4096), *[("b", 0)] * 50) is ConcurrencyFinding.PERHAPS
 
     def test_first_use(self) -> None:
-        """What is written once, at the first use of a tool, and not again, is no sign."""
+        """A single write at the first use of a tool is no sign."""
         assert self.seen(("a", 4096), *[("a", 0)] * QUIET_CALLS) is ConcurrencyFinding.FREE
 
     def test_failures(self) -> None:

@@ -88,11 +88,11 @@ class CauseTests:
         assert "install Node.js" in advise(facts)[0].do
 
     def test_a_failure_of_the_past(self) -> None:
-        """What runs again is not blamed for how it once ended."""
+        """A server that runs again is not blamed for its former end."""
         assert causes(evolve(BROKEN, state=HealthState.RUNNING, failure=Failure.NONE)) == []
 
     def test_at_rest_after_a_failure(self) -> None:
-        """What nobody uses is stopped, and what it has failed at is told all the same."""
+        """An unused server is stopped, and its last failure is shown all the same."""
         assert first(state=HealthState.STOPPED, words="EADDRINUSE") == "port-in-use"
 
 
@@ -116,7 +116,7 @@ class WaitingTests:
         ],
     )
     def test_when(self, trip: Trip, says: str) -> None:
-        """Whether it waits for time, a call or an operator is said."""
+        """The diagnosis names the end of the wait: a time, a call or an operator."""
         assert says in advise(evolve(BROKEN, trip=trip))[-1].says
 
     def test_back_off(self) -> None:
@@ -143,7 +143,7 @@ class WaitingTests:
         assert "nothing answers" not in said
 
     def test_what_callers_are_told(self) -> None:
-        """What those who call it are told to do comes first, and is said once."""
+        """The hint for callers comes first, and is given once."""
         facts = evolve(BROKEN, hint="put ca_file right in its entry")
         assert advise(facts)[0].do.startswith("put ca_file right in its entry; its log may tell more")
         login = evolve(
@@ -164,7 +164,7 @@ class WaitingTests:
 
 
 class NoteTests:
-    """What is worth knowing of a server that works."""
+    """Notes on a server that works."""
 
     def test_notes(self) -> None:
         """Pollution, restarts and a replacement to come are no trouble while it works."""
@@ -182,7 +182,7 @@ class NoteTests:
         assert not any(each.is_trouble for each in found)
 
     def test_degraded(self) -> None:
-        """What answers no ping, or whose service is unwell, is in trouble."""
+        """A server without answers to pings, or with an unwell service, is in trouble."""
         assert causes(ServerFacts("notes", HealthState.DEGRADED, starts=1)) == ["pings-missed"]
         assert causes(ServerFacts("notes", HealthState.DEGRADED, starts=1, service_fault="503")) == [
             "service-unwell"
@@ -212,7 +212,7 @@ FACTS = st.builds(
 
 
 class AnyFactsTests:
-    """Whatever is known."""
+    """The diagnosis of any facts."""
 
     @given(FACTS)
     def test_any_facts(self, facts: ServerFacts) -> None:

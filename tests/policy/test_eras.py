@@ -1,4 +1,4 @@
-"""What is known of a server's eras, and which road that makes for whom."""
+"""The known eras of a server, and the path that they make for each client."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ each_era = st.sampled_from(Era)
 
 
 class KnownTests:
-    """What is known."""
+    """The known eras."""
 
     @given(knowns)
     def test_written_and_read(self, known: KnownEras) -> None:
-        """What is put on record is read as the same."""
+        """A recorded era is read as the same."""
         assert eras.read(known.written()) == known
 
     @given(
@@ -30,12 +30,12 @@ class KnownTests:
         | st.lists(st.sampled_from(["legacy=yes", "modern=no", "modern=", "x=y", "="])).map(" ".join)
     )
     def test_strange_records(self, written: str) -> None:
-        """Whatever is on record can be read."""
+        """A record of any form can be read."""
         assert isinstance(eras.read(written), KnownEras)
 
     @given(known=knowns, era=each_era, speaks=st.booleans())
     def test_learnt(self, known: KnownEras, era: Era, *, speaks: bool) -> None:
-        """What is learnt is known; a server speaks one of them at least, unless it is known to speak neither."""
+        """An observed era is known; a server speaks at least one, unless it is known to speak neither."""
         learnt = known.learnt(era, speaks=speaks)
         assert learnt.speaks(era) is speaks
         if not speaks:
@@ -67,6 +67,8 @@ class RoadTests:
 
     @given(st.sampled_from(EraPath), st.sampled_from(Bridge), st.booleans())
     def test_offered(self, path: EraPath, bridge: Bridge, is_spoken: bool) -> None:  # noqa: FBT001
-        """What is refused is never offered; else what the server speaks itself, or what is wanted for all."""
+        """A refused era is never offered; others are where the server speaks them, or where a bridge is always
+        wanted.
+        """
         offered = eras.is_offered(path, bridge, is_spoken=is_spoken)
         assert offered is (path is not EraPath.REFUSED and (is_spoken or bridge is Bridge.ALWAYS))

@@ -1,4 +1,4 @@
-"""What programs print when they cannot go on, and what helps against it."""
+"""The last words of failing programs, and the remedies for them."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class ComplaintTests:
         "text", ["", "server is running on stdio", "INFO is required reading", "listening"]
     )
     def test_no_complaint(self, text: str) -> None:
-        """What every server prints is none."""
+        """A line that every server prints is no complaint."""
         assert complaints(text) == []
 
     def test_several(self) -> None:
@@ -106,7 +106,7 @@ class ComplaintTests:
 
     @given(st.text(max_size=2000))
     def test_any_text(self, text: str) -> None:
-        """Whatever is printed, something short is said of it, or nothing."""
+        """The hint on any text is short, or empty."""
         for each in complaints(text):
             assert len(each.what) <= 120
             assert len(each.line) <= 120

@@ -29,7 +29,7 @@ STEPS = st.lists(
 
 
 class RoomTests:
-    """Who may stay."""
+    """The holders that may keep their memory."""
 
     @given(STEPS)
     def test_bounded(self, steps: list[tuple[int, str, int]]) -> None:

@@ -1,4 +1,4 @@
-"""How an instance fares, by lists of events."""
+"""The health of an instance, by lists of events."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class RecordingHands:
 
 
 def fare(events: list[str]) -> RecordingHands:
-    """What the hands were asked for, given these events."""
+    """Return the requests to the hands, given these events."""
     hands = RecordingHands()
     condition = new_condition(HealthMachine(hands))
     for event in events:
@@ -156,7 +156,7 @@ class WorstTests:
 
     @given(st.lists(st.sampled_from(HealthState), min_size=1))
     def test_order(self, states: list[HealthState]) -> None:
-        """One that does not work is never hidden by one that does."""
+        """An instance that does not work is never hidden by one that does."""
         found = worst(states)
         assert found in states
         sick = {

@@ -13,7 +13,7 @@ LAZY = Lazy(idle_s=300)
 
 
 class IdlingTests:
-    """How long nobody has used a child."""
+    """The time that a child is unused."""
 
     def test_without_use(self) -> None:
         """An unused child is idle one interval of the guard after its limit."""
@@ -35,7 +35,7 @@ class IdlingTests:
         assert idling.is_over(calm, LAZY, 1305)
 
     def test_tasks(self) -> None:
-        """What a task does cannot be seen, so it gets an hour."""
+        """A child with a task gets an hour, as its work cannot be seen."""
         idling = Idling(0)
         assert not idling.is_over(ChildUse(0, has_tasks=True), LAZY, TASK_S)
         assert idling.is_over(ChildUse(0, has_tasks=True), LAZY, TASK_S + GUARD_S)
@@ -47,7 +47,7 @@ class IdlingTests:
 
 
 class ExcessTests:
-    """What makes a child too expensive."""
+    """The limits of a child's memory and age."""
 
     def test_memory(self) -> None:
         """More than its limit, said in megabytes; what is not known is not too much."""

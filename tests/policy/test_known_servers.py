@@ -1,4 +1,4 @@
-"""What is known of servers by what their entries start, or by how they introduce themselves."""
+"""Known servers, by the commands of their entries or by their own introduction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MEMORY = {Trait.WRITES, Trait.STATELESS}
 
 
 def traits(*command: str) -> set[Trait]:
-    """What is known of a server that is started like this."""
+    """Return the traits of a server with this command."""
     return set(known_by_start(ServerSpec("s", command, {}, "/")).traits)
 
 
@@ -94,7 +94,7 @@ class StartTests:
         ],
     )
     def test_arguments(self, command: str) -> None:
-        """What a program is given says nothing of what it is."""
+        """The arguments of a program do not make a known server of it."""
         assert not traits(*command.split())
 
     def test_container(self) -> None:

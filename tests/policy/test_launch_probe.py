@@ -1,4 +1,4 @@
-"""What a probe tells of a package runner."""
+"""The probe of a package runner."""
 
 import json
 
@@ -50,7 +50,7 @@ class ReadingTests:
 
 
 class EnvironmentTests:
-    """What a runner does to the environment."""
+    """The changes that a runner makes in the environment."""
 
     BEFORE = {"PATH": "/usr/bin:/bin", "HOME": "/h", "PYTHONPATH": "/p"}
 
@@ -75,7 +75,7 @@ class EnvironmentTests:
         }
 
     def test_pipx_takes_away(self):
-        """What a runner takes away is taken away."""
+        """A variable that a runner removes is removed."""
         after = {"PATH": "/usr/bin:/bin", "HOME": "/h", "PIP_USER": "0"}
         found = surroundings(Wrapper.PIPX, self.BEFORE, after)
         assert found == RunnerEnvironment("", {"PIP_USER": "0"}, ("PYTHONPATH",))
@@ -91,7 +91,7 @@ class EnvironmentTests:
         ],
     )
     def test_secrets_are_left_out(self, name, value):
-        """What may be a secret is not kept."""
+        """A value that may be a secret is not recorded."""
         found = surroundings(Wrapper.NPM, self.BEFORE, {**self.BEFORE, name: value})
         assert found.added == {}
 
@@ -120,7 +120,7 @@ class EnvironmentTests:
             surroundings(Wrapper.NPM, {}, {})
 
     def test_deciding(self):
-        """What decides which program is run is told apart from what only the server reads."""
+        """Variables that decide which program runs are told apart from those for the server."""
         env = {
             "npm_config_registry": "r",
             "NPM_CONFIG_PREFIX": "p",

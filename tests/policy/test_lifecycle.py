@@ -34,7 +34,7 @@ class RecordingHands:
 
 
 def live(events: list[str]) -> list[str]:
-    """What the hands are asked for, given these events."""
+    """Return the requests to the hands, given these events."""
     hands = RecordingHands()
     life = new_life(LifecycleMachine(hands))
     for event in events:

@@ -1,4 +1,4 @@
-"""What a server's words tell of how widely it may be shared."""
+"""The scope of a server, as its error messages show it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WORDS = [
 
 
 class LockTests:
-    """What is in use already."""
+    """Errors of a resource in use."""
 
     @pytest.mark.parametrize(("text", "lock"), WORDS)
     def test_words(self, text: str, lock: LockError | None) -> None:

@@ -1,4 +1,4 @@
-"""How often wrong tokens are heard."""
+"""The throttle of wrong tokens."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ class Clock:
     now = 1000.0
 
     def seconds(self) -> float:
-        """What it shows."""
+        """Return the time."""
         return self.now
 
 
 class KnockTests:
-    """One address after the other."""
+    """The throttle of one address after the other."""
 
     def test_so_many_and_no_more(self) -> None:
         """After ten wrong tokens within a minute an address waits, the others do not, and then it is heard again."""
@@ -40,7 +40,7 @@ class KnockTests:
         assert sum(knocks.wait(f"h{number}") > 0 for number in range(ADDRESSES_LIMIT + 50)) == ADDRESSES_LIMIT
 
     def test_networks(self) -> None:
-        """Whoever has one address of IPv6 has the whole network, and counts as one."""
+        """A network of IPv6 counts as one address."""
         assert place_of("2001:db8:1:2:3:4:5:6") == place_of("2001:db8:1:2::9") == "2001:db8:1:2"
         assert place_of("2001:db8::1") == place_of("2001:db8:0:0:ffff::") == "2001:db8:0:0"
         assert place_of("::ffff:1.2.3.4") != place_of("::ffff:1.2.3.5")

@@ -1,4 +1,4 @@
-"""Whose account is used at a server."""
+"""The owner of the account at a server."""
 
 from attrs import evolve
 
@@ -42,6 +42,6 @@ class OwnerTests:
             assert (owner_of(ANN, server), is_personal(server)) == ("", False)
 
     def test_views(self) -> None:
-        """What a view shows may be its principal's alone."""
+        """The owner of a view is its principal, where it is not the user."""
         assert owner_of(ANN, ServerSpec("", (), {}, "/", view="full")) == ANN
         assert owner_of(LOCAL, ServerSpec("", (), {}, "/", view="full")) == ""

@@ -1,4 +1,4 @@
-"""What tokens are limited to."""
+"""The limits of tokens."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LETTERS = "ab_*."
 
 
 class PatternTests:
-    """What a pattern fits."""
+    """The names that a pattern fits."""
 
     @given(st.text(LETTERS, max_size=12), st.text(LETTERS.replace("*", ""), max_size=12))
     def test_star(self, pattern: str, name: str) -> None:
@@ -41,14 +41,14 @@ class PatternTests:
 
     @pytest.mark.parametrize("bad", ["", " a", "a\n", "x" * (PATTERN_LIMIT + 1)])
     def test_faults(self, bad: str) -> None:
-        """What is no pattern is refused before it is kept."""
+        """A malformed pattern is refused before it is stored."""
         assert fault_of([bad])
         assert fault_of(["x"] * (PATTERNS_LIMIT + 1))
         assert not fault_of(["x*", "server__tool"])
 
 
 class ScopeTests:
-    """What a scope admits."""
+    """The servers and tools that a token admits."""
 
     def test_whole(self) -> None:
         """Nothing said is no limit, and nothing at all is another thing."""
@@ -61,7 +61,7 @@ class ScopeTests:
         assert not NOTHING.admits_tool("any", "thing", is_read_only=True)
 
     def test_servers(self) -> None:
-        """Other servers are not there."""
+        """Other servers are not found."""
         scope = TokenScope(("git*", "notes"))
         assert scope.admits_server("github")
         assert scope.admits_server("notes")

@@ -15,7 +15,7 @@ SIGNS = PATIENCE_TICKS // SILENT_TICKS
 
 
 def reported(theirs: float | None, count: int = SIGNS) -> list[float]:
-    """What is reported while the server is silent after a value of its own."""
+    """Return the reported values while the server is silent after a value of its own."""
     ours: list[float] = []
     while len(ours) < count:
         value = next_value(theirs, ours[-1] if ours else None)

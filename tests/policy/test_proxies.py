@@ -15,7 +15,7 @@ def proxy_of(url, said=None, named_by=None, **environ):
 
 class EnvironmentTests:
     def test_by_kind(self):
-        """What is reached by TLS has a proxy of its own; one for all is for what has none."""
+        """URLs with TLS have a proxy of their own; the common proxy is for those without one."""
         environ = {"HTTP_PROXY": "http://plain.test:1", "HTTPS_PROXY": "http://secure.test:2"}
         assert proxy_of("http://h.test/", **environ) == proxy_of("ws://h.test/", **environ) == "plain.test:1"
         assert (
@@ -34,7 +34,7 @@ class EnvironmentTests:
         assert proxy_of("https://h.test/", HTTPS_PROXY="http://a.test:1", https_proxy="") is None
 
     def test_levels(self):
-        """What a later level says counts, however it is spelled."""
+        """A later level of the environment outranks the earlier ones, in any spelling."""
         found = from_levels([{"https_proxy": "http://a.test:1"}, {"HTTPS_PROXY": "http://b.test:2"}])
         assert found.of(urls.read("https://h.test/")).address == "b.test:2"
 
@@ -78,13 +78,13 @@ class EnvironmentTests:
 
     @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "a.localhost"])
     def test_this_machine(self, host):
-        """What is on this machine is reached without."""
+        """An address of this machine is reached without a proxy."""
         assert proxy_of(f"http://{host}:3100/", HTTP_PROXY="http://p.test:1") is None
 
 
 class EntryTests:
     def test_of_an_entry(self):
-        """What an entry says goes before the environment, for its server and whatever that names."""
+        """An entry's variables outrank the environment, for its server and the places that it names."""
         said = {"https://h.test:443": "http://own.test:9", "http://localhost:3100": "http://own.test:9"}
         environ = {"HTTPS_PROXY": "http://p.test:1", "NO_PROXY": "*"}
         assert proxy_of("https://h.test/mcp", said, **environ) == "own.test:9"

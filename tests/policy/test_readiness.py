@@ -1,4 +1,4 @@
-"""How ready servers are."""
+"""The readiness of servers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mcpgateway.policy.readiness import APPROVAL, AUTHORIZATION, Code, Readiness
 
 
 class JudgeTests:
-    """One server."""
+    """The readiness of one server."""
 
     @pytest.mark.parametrize(
         ("state", "code"),
@@ -36,12 +36,14 @@ class JudgeTests:
 
     @pytest.mark.parametrize("needs", [AUTHORIZATION, APPROVAL])
     def test_needs(self, needs: str) -> None:
-        """What only its user can do comes before what has failed for want of it, unless it runs by now."""
+        """A step that only the user can take comes before the failures for want of it, unless the server runs by
+        now.
+        """
         assert judge(ReadinessFacts("a", HealthState.ERROR, needs)).code is Code.NEEDS_YOU
         assert judge(ReadinessFacts("a", HealthState.RUNNING, needs)).code is Code.READY
 
     def test_switched_off(self) -> None:
-        """Whoever has switched it off can switch it on."""
+        """A disabled server has a hint on how to enable it."""
         found = judge(ReadinessFacts("a", HealthState.DISABLED, is_off=True))
         assert (found.code, found.hint) == (Code.NEEDS_YOU, "mcpgateway servers enable a")
 

@@ -36,7 +36,7 @@ class JudgeTests:
         assert judge(facts) == [ReapNow(b"a", EndReason.IDLE)]
 
     def test_never_used(self) -> None:
-        """One whose program has gone before it was used for anything ends at the next look, unless it is used now."""
+        """A session whose unused client has gone ends at the next look, unless it is used now."""
         facts = [
             replace(session(b"a"), is_unused=True),
             replace(session(b"b", busy=True), is_unused=True),

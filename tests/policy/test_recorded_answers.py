@@ -1,4 +1,4 @@
-"""What is kept of a server's answers, for whom, and how it is written down."""
+"""The recorded answers of a server, their owners, and their form on disk."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def asked(method: str = TOOLS, **params: Any) -> Message:
 
 
 class PlaceTests:
-    """How a server is launched or reached, and whose it is."""
+    """The place of a server: its launch or its URL, and its owner."""
 
     @pytest.mark.parametrize(
         "change",
@@ -73,7 +73,7 @@ class PlaceTests:
         ],
     )
     def test_what_makes_another(self, change: dict[str, Any]) -> None:
-        """Whatever an answer may depend on makes another place."""
+        """A difference on which an answer may depend makes another place."""
         assert place_of(SERVER) != place_of(evolve(SERVER, **change))
 
     @pytest.mark.parametrize("change", [{"env": {"TOKEN": "two"}}, {"timeout_s": 5.0}, {"name": "other"}])
@@ -105,7 +105,7 @@ class PlaceTests:
 
 
 class ToldTests:
-    """What a server was told of its client."""
+    """The client's part of the handshake."""
 
     def test_the_order_of_capabilities(self) -> None:
         """Capabilities that are the same are the same, however they are written."""
@@ -120,7 +120,7 @@ class ToldTests:
         ) == legacy_handshake({})
 
     def test_the_modern_era(self) -> None:
-        """What a request says of its client counts; where its progress goes does not."""
+        """The client's part of a request counts; its progress token does not."""
 
         def told(**more: Any) -> str:
             return modern_handshake({key: jsonrpc.raw(value) for key, value in meta(**more).items()})
@@ -157,11 +157,11 @@ class QuestionTests:
         ],
     )
     def test_the_others(self, message: Message) -> None:
-        """Whatever says more is not."""
+        """A request with further parameters is not recorded."""
         assert [question_of(era, message) for era in Era] == [None, None]
 
     def test_who_asks(self) -> None:
-        """What a modern request says of its client is known; to a legacy server nobody says that."""
+        """The client's part of a modern request is known; a legacy server does not get it."""
         message = asked(_meta=meta(progressToken=1))
         assert question_of(Era.MODERN, message) == RecordableRequest(TOOLS)
         assert question_of(Era.LEGACY, message) is None
@@ -259,11 +259,11 @@ CATALOGS = st.dictionaries(
 
 
 class FileTests:
-    """How it is written down."""
+    """The form on disk."""
 
     @given(CATALOGS)
     def test_there_and_back(self, content: dict[AnswerKey, dict[str, tuple[list[Raw], int]]]) -> None:
-        """What is read is what was written, each page byte for byte."""
+        """A catalog is read as it was written, each page byte for byte."""
         made = Catalog(
             {
                 key: {method: RecordedAnswer(tuple(pages), at) for method, (pages, at) in answers.items()}
@@ -278,7 +278,7 @@ class FileTests:
         assert found.size == made.size
 
     def test_lone_surrogates(self) -> None:
-        """What only JavaScript writes is kept as it came."""
+        """A lone surrogate, which only JavaScript writes, is kept."""
         said = Raw(b'{"tools":["\\ud83d"]}')
         made = Catalog({AnswerKey("p", Era.LEGACY, "t"): {TOOLS: RecordedAnswer((said,), 1)}})
         (answers,) = recorded_answers.read(made.written()).variants.values()
@@ -302,7 +302,7 @@ class FileTests:
         ],
     )
     def test_what_is_none(self, data: bytes) -> None:
-        """What is no catalog is refused."""
+        """A file that is no catalog is refused."""
         with pytest.raises(GatewayError):
             recorded_answers.read(data)
 
@@ -324,16 +324,16 @@ class FileTests:
             pass
 
     def test_a_newer_format(self) -> None:
-        """What a newer gateway has written is told from damage."""
+        """A file of a newer gateway is told from a damaged one."""
         with pytest.raises(NewerListFormat):
             recorded_answers.read(json.dumps({"format": FORMAT + 1, "whatever": 1}).encode())
 
 
 class CatalogTests:
-    """What is known of one server."""
+    """The catalog of one server."""
 
     def key(self, number: int = 0, place: str = "p", era: Era = Era.LEGACY) -> AnswerKey:
-        """Whom an answer is for."""
+        """Return the key of an answer."""
         return AnswerKey(place, era, str(number))
 
     def test_the_oldest_make_room(self) -> None:

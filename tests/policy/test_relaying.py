@@ -1,4 +1,4 @@
-"""What is passed on to a server's own REST API, and what comes back."""
+"""Requests to a server's own REST API, and their answers."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class TargetTests:
         ],
     )
     def test_elsewhere(self, path: bytes) -> None:
-        """Whatever could be read as a way up, to another host or out of the line is refused."""
+        """A path that could lead upwards, to another host or out of the line is refused."""
         with pytest.raises(InvalidParams):
             target("http://h/v1", path)
 
@@ -106,7 +106,7 @@ class PassedOnTests:
     """The headers of a request."""
 
     def test_what_is_ours(self) -> None:
-        """What was said to the gateway, and to the next on the way, stays here; the rest is passed on."""
+        """Headers for the gateway, and for a single hop, stay here; the others are passed on."""
         said = {
             b"host": b"localhost:9100",
             b"authorization": b"Bearer gateway-token",
@@ -152,7 +152,9 @@ class PassedOnTests:
         ],
     )
     def test_whose_they_are(self, *, base: str, url: str, has_it: bool) -> None:
-        """What was configured for a server's URL is sent to no other host, and never in the clear if that was not."""
+        """Headers that are configured for a server's URL are sent to no other host, and not in the clear if it was
+        not.
+        """
         assert bool(forwarded_headers({}, base, {"Authorization": "Bearer t"}, url)) is has_it
 
 
@@ -160,7 +162,7 @@ class BroughtBackTests:
     """The headers of an answer."""
 
     def test_what_comes_back(self) -> None:
-        """What tells of the body, and the service's own headers; nothing that says anything about our origin."""
+        """Headers on the body and the service's own headers are returned; none that concerns the gateway's origin."""
         found = returned_headers(
             {
                 b"content-type": b"text/html",

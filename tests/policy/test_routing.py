@@ -1,4 +1,4 @@
-"""Who hears what a server says unasked."""
+"""The clients that get a server's notifications."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Client:
 
 
 def of_log_message(level: str, in_flight: Sequence[Client], everyone: Sequence[Client]) -> list[Client]:
-    """Those who hear a log message: a notice, for those whose level admits it."""
+    """Return the clients that get a log message: those of a notice whose level admits it."""
     return [each for each in routing.of_notice(in_flight, everyone) if routing.admits(each.level, level)]
 
 
@@ -84,7 +84,7 @@ sessions = st.builds(Client, st.sampled_from("ab"), st.sampled_from([*routing.LE
 
 
 class AnyCircleTests:
-    """What holds whoever is connected."""
+    """Rules for any set of connected clients."""
 
     @given(st.lists(sessions, max_size=5), st.lists(st.integers(0, 9), max_size=6), st.text(max_size=9))
     def test_notices(self, everyone: list[Client], under_way: list[int], level: str) -> None:
@@ -146,5 +146,5 @@ class PartTests:
         ],
     )
     def test_parts(self, uri: str, whole: str, is_part: bool) -> None:  # noqa: FBT001 - what is expected
-        """What goes on where the other ends, at a place where names end."""
+        """A URI is part of another one that it continues at a boundary of names."""
         assert routing.is_part(uri, whole) is is_part

@@ -15,7 +15,7 @@ COMMANDS = st.sampled_from([*HEADS, ("/usr/bin/npx",), ("npm", "run"), ("uv", "r
 
 
 class UnderstandingTests:
-    """What each command line asks for."""
+    """The package that each command line runs."""
 
     @pytest.mark.parametrize(
         ("line", "name", "version", "age", "binary", "args"),
@@ -126,7 +126,7 @@ class UnderstandingTests:
         ],
     )
     def test_doubtful(self, line):
-        """What is not known for certain is left as it is written."""
+        """A command line that is not understood for certain is left as it is written."""
         assert take_apart(tuple(line.split())) is None
 
     @given(COMMANDS, st.lists(WORDS, max_size=8))

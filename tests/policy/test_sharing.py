@@ -1,4 +1,4 @@
-"""How widely a server is shared."""
+"""The scope of a server."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ScopeTests:
         assert scope_of(server("s", *command)) is Share.GLOBAL
 
     def test_said_is_said(self) -> None:
-        """What the entry says wins over what is known."""
+        """The entry's setting outranks the known traits."""
         assert scope_of(server("serena", share=Share.GLOBAL)) is Share.GLOBAL
         assert scope_of(server("memory", share=Share.SESSION)) is Share.SESSION
 
@@ -74,7 +74,7 @@ class ScopeTests:
 
 
 class MoveTests:
-    """Whether what is found out about a server may change how widely it is shared."""
+    """Findings on a server that may change its scope."""
 
     @pytest.mark.parametrize(
         ("name", "share", "interactive", "moves"),
@@ -112,7 +112,7 @@ SCOPES = [each for each in Share if each is not Share.AUTO]
 
 
 class ScopeValueTests:
-    """What sessions that share a child have in common."""
+    """The common value of the sessions that share a child."""
 
     @given(st.sampled_from(SCOPES), words, words, words, words)
     def test_apart(self, scope: Share, one: str, its: str, two: str, others: str) -> None:
@@ -142,7 +142,7 @@ variables = st.dictionaries(st.text("AB", max_size=1), st.text(max_size=4), max_
 
 
 class DigestTests:
-    """What a server is launched with, in a word."""
+    """The digest of a server's launch."""
 
     @given(commands, commands, variables, variables, st.sampled_from("/x"), st.sampled_from("/x"))
     def test_tells_launches_apart(
@@ -163,7 +163,7 @@ class DigestTests:
         assert (launch_digest(first) == launch_digest(second)) is is_same
 
     def test_workspaces(self) -> None:
-        """What was found out in one workspace does not hold in another, where the values may be others."""
+        """A finding in one workspace does not hold in another, where the values may be others."""
         found = {launch_digest(evolve(placed(each, "c"), share=Share.WORKSPACE)) for each in ("", "/a", "/b")}
         assert len(found) == 3
         everybody = {

@@ -12,7 +12,7 @@ LIMIT_S = 60.0
 
 
 def still(activity: ProcessActivity, *, seconds: float = LIMIT_S, unanswered: int = PINGS) -> str:
-    """What is said of a child that has said nothing for so long, and whose processes have been like this."""
+    """Return the verdict on a child that was silent for so long, and whose processes have been like this."""
     stillness = StuckTime(0.0)
     stillness.sees(activity, seconds / 4)
     stillness.sees(activity, seconds / 2)
@@ -42,7 +42,7 @@ class FaultTests:
 
     @given(st.floats(0.0, 0.02), st.floats(1.0, 1000.0))
     def test_noise(self, cpu_s: float, seconds: float) -> None:
-        """What timers and background threads take is no sign of life."""
+        """The processor time of timers and background threads is no sign of life."""
         stillness = StuckTime(0.0)
         stillness.sees(ProcessActivity(is_stopped=False, cpu_s=1.0), 0.0)
         stillness.sees(ProcessActivity(is_stopped=False, cpu_s=1.0 + cpu_s), seconds)

@@ -1,4 +1,4 @@
-"""What the names of tools tell."""
+"""The traits that names of tools show."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class StateTests:
         " session_set_defaults start_session close_session open_browser new_page close_page".split(),
     )
     def test_told(self, name: str) -> None:
-        """One tool is enough."""
+        """A single tool is enough to show that a server keeps state."""
         assert state_told_by(["search", name, "list_items"]) == name
 
     @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ class ReadingTests:
         " mark_task_done get_next_task request_planning append_insight execute edit_file updateList".split(),
     )
     def test_may_change(self, name: str) -> None:
-        """One word that says otherwise, or none that says it, is enough not to be taken for one."""
+        """A tool with a word for a change, or without one for reading, may change something."""
         assert not only_reads(name)
 
     def test_words(self) -> None:

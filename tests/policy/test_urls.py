@@ -12,7 +12,7 @@ from mcpgateway.policy.urls import Nearness, UrlPlace, nearness, permitted
 
 
 class ReadTests:
-    """What a URL says."""
+    """The parts of a URL."""
 
     @pytest.mark.parametrize(
         ("url", "place"),
@@ -58,7 +58,7 @@ class ReadTests:
         ],
     )
     def test_no_places(self, url: str) -> None:
-        """What leads nowhere, or might be read differently by somebody else, is refused without being shown."""
+        """A URL that leads nowhere, or has two readings, is refused without being shown."""
         with pytest.raises(BackendError) as caught:
             urls.read(url)
         assert url == "" or url not in str(caught.value)
@@ -132,7 +132,7 @@ class RedirectTests:
 
 
 class NearnessTests:
-    """What kind of place an address is."""
+    """The kind of an address."""
 
     @pytest.mark.parametrize(
         ("address", "kind"),

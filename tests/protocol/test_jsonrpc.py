@@ -78,7 +78,7 @@ def request_bytes(identifier: object, **more: object) -> bytes:
 
 
 class ReadClientTests:
-    """What a client may send."""
+    """The messages that a client may send."""
 
     @pytest.mark.parametrize(
         ("body", "kind"),
@@ -112,7 +112,7 @@ class ReadClientTests:
         ],
     )
     def test_not_json(self, body: bytes) -> None:
-        """What is no JSON, no UTF-8 or absurdly deep is a parse error."""
+        """A body that is no JSON, no UTF-8 or absurdly deep is a parse error."""
         with pytest.raises(ParseError) as why:
             jsonrpc.read_client(body)
         assert why.value.code == -32700
@@ -145,7 +145,7 @@ class ReadClientTests:
         ],
     )
     def test_not_json_rpc(self, body: bytes) -> None:
-        """What a stdio server would drop without an answer is refused with one."""
+        """A message that a stdio server would drop without an answer is refused with one."""
         with pytest.raises(MalformedMessage) as why:
             jsonrpc.read_client(body)
         assert why.value.code == -32600
@@ -312,7 +312,7 @@ class SpliceTests:
 
 
 class DepthTests:
-    """How deep a message is nested."""
+    """The depth of a message."""
 
     @given(
         st.integers(120, 136),
@@ -381,7 +381,7 @@ class IdentifierTests:
         assert not (same(one, two) and same(two, three)) or same(one, three)
 
     def test_foreign_identifiers(self) -> None:
-        """What is no id of ours reads as none."""
+        """An id that is none of ours reads as none."""
         assert jsonrpc.integer(None) is None
         assert jsonrpc.integer(Raw(b'"1"')) is None
         assert jsonrpc.integer(Raw(b"17")) == 17
@@ -416,7 +416,7 @@ class BatchTests:
         [b"", b"{}", b'"[1]"', b"x[1]", b"[", b"[1", b"[1]]", b"[1,]", b"[" * 200_000, b"[" * 99 + b"]" * 98],
     )
     def test_no_batch(self, body: bytes) -> None:
-        """Whatever is no array is judged as the single message that it is not."""
+        """A body that is no array is judged as a single message."""
         assert jsonrpc.read_batch(body) is None
 
     def test_not_utf8(self) -> None:
@@ -440,7 +440,7 @@ class ValueTests:
 
     @given(json_values)
     def test_any_value(self, value: object) -> None:
-        """What is encoded is read back, if it is of the kind that is wanted."""
+        """An encoded value is read back, if it is of the wanted kind."""
         raw = jsonrpc.raw(value)
         for kind in (dict, list, str):
             if isinstance(value, kind):
@@ -506,7 +506,7 @@ class ErrorTests:
         assert json.loads(answer) == {"jsonrpc": "2.0", "id": json.loads(identifier), "error": error}
 
     def test_a_request_of_our_own(self) -> None:
-        """What the gateway asks, tells and answers in its own name is JSON-RPC too."""
+        """Requests, notifications and answers of the gateway's own are JSON-RPC too."""
         asked = jsonrpc.encode(jsonrpc.request(7, "tools/list", {"a": [1]}))
         assert jsonrpc.read_client(asked).id == b"7"
         assert jsonrpc.read_client(jsonrpc.encode(jsonrpc.notification("x"))).params is None
@@ -517,7 +517,7 @@ class ErrorTests:
 
 
 class OddityTests:
-    """What rarely happens."""
+    """Rare forms of messages."""
 
     @pytest.mark.parametrize("text", [b'"\\ud800"', b'"\\uDC00x"'])
     def test_lone_surrogates(self, text: bytes) -> None:

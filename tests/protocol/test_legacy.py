@@ -13,7 +13,7 @@ from mcpgateway.protocol.versions import LEGACY, is_legacy, negotiated
 
 
 class HandshakeTests:
-    """What is said to a server, and what is passed on of its answer."""
+    """The gateway's side of the handshake, and the server's answer as it is passed on."""
 
     def test_a_shared_child_is_told_of_no_client(self) -> None:
         """No capabilities, our own name, our latest revision."""
@@ -48,7 +48,7 @@ class HandshakeTests:
         ],
     )
     def test_bad_answers(self, reply: bytes) -> None:
-        """What is no InitializeResult of a known revision is a failed handshake."""
+        """An answer that is no InitializeResult of a known revision is a failed handshake."""
         with pytest.raises(HandshakeFailed):
             legacy.check_hello(jsonrpc.decode(reply))
 
@@ -94,11 +94,11 @@ class RevisionTests:
 
 
 class EssentialParamsTests:
-    """What is kept of a client's long ``initialize`` parameters."""
+    """The essential part of a client's long ``initialize`` parameters."""
 
     @pytest.mark.parametrize("bulky", ["experimental", "extensions"])
     def test_extensions_go_first(self, bulky: str) -> None:
-        """What a child of the session's own is told stays; what is bulky goes."""
+        """The parameters for a child of the session's own stay; long extensions are dropped."""
         offers = {"roots": {"listChanged": True}, "elicitation": {"url": {}}}
         info = {"name": "c", "version": "1", "icons": ["x" * 5000], "title": 5}
         params = {

@@ -42,12 +42,12 @@ def message(method: str = "tools/list", meta: Any = None, **params: Any) -> Mess
 
 
 def envelope(version: Any = MODERN[-1], capabilities: Any = None, **more: Any) -> dict[str, Any]:
-    """What a request says of its client."""
+    """Return the client's part of a request."""
     return {VERSION_KEY: version, modern.CAPABILITIES_KEY: capabilities or {}, **more}
 
 
 def headers(method: str, name: str | None = None, version: str = MODERN[-1]) -> dict[bytes, bytes]:
-    """What repeats a part of it."""
+    """Return the headers that repeat a part of the body."""
     said = {b"mcp-protocol-version": version.encode(), b"mcp-method": method.encode()}
     return said | ({b"mcp-name": param_headers.encode_value(name)} if name is not None else {})
 
@@ -76,7 +76,7 @@ class EraTests:
 
 
 class EnvelopeTests:
-    """What every request has to say."""
+    """The required members of every request."""
 
     @given(anything, anything)
     def test_kinds(self, version: Any, capabilities: Any) -> None:
@@ -100,7 +100,7 @@ class EnvelopeTests:
 
     @given(anything)
     def test_tasks(self, capabilities: Any) -> None:
-        """Whatever a client declares, it declares tasks or does not."""
+        """A client with any declaration declares tasks or does not."""
         said = {modern.CAPABILITIES_KEY: jsonrpc.raw(capabilities)}
         assert modern.has_tasks(said) is False
         with pytest.raises(MissingCapability):
@@ -119,11 +119,11 @@ class EnvelopeTests:
 
 
 class HeaderTests:
-    """What is said twice."""
+    """The headers that repeat a part of the body."""
 
     @given(st.sampled_from(sorted(modern.NAMED)), names)
     def test_agree(self, method: str, name: str) -> None:
-        """Whatever a name is, the header that says the same is taken."""
+        """A header that repeats any name is accepted."""
         said = message(method, envelope(), **{modern.NAMED[method]: name})
         modern.check_headers(said, headers(method, name))
 
@@ -138,7 +138,7 @@ class HeaderTests:
 
     @given(st.binary(max_size=30), names)
     def test_any_bytes(self, header: bytes, name: str) -> None:
-        """Whatever bytes stand in the header, there is a verdict; those of a repetition are never taken."""
+        """A header of any bytes has a verdict; a repeated header is never accepted."""
         said = message("prompts/get", envelope(), name=name)
         with pytest.raises(HeaderMismatch):
             modern.check_headers(said, headers("prompts/get") | {b"mcp-name": header + b"\0" + header})
@@ -173,11 +173,11 @@ class HeaderTests:
 
 
 class DiscoveryTests:
-    """What a server answers to server/discover."""
+    """The answers of servers to server/discover."""
 
     @given(anything)
     def test_anything(self, result: Any) -> None:
-        """Whatever it answers, it is a DiscoverResult or a refusal; and what is passed on is the same or less."""
+        """An answer of any form is a DiscoverResult or refused, and passed on whole or in part."""
         reply = {"result": jsonrpc.raw(result)}
         try:
             modern.check_discovery(reply)
@@ -260,7 +260,7 @@ class SubscriptionTests:
 
     @given(anything)
     def test_anything(self, params: Any) -> None:
-        """Whatever it says, it names one or none."""
+        """A notification of any form names one subscription or none."""
         assert modern.subscription({"params": jsonrpc.raw(params)}) is None
 
     @pytest.mark.parametrize("identifier", [1, "1", None])

@@ -49,11 +49,11 @@ def text(header: Any = "Region", kind: Any = "string") -> dict[str, Any]:
 
 
 class ValueTests:
-    """How a text is written into a header."""
+    """The spelling of a text in a header."""
 
     @given(texts)
     def test_round_trip(self, said: str) -> None:
-        """Whatever is written can be read, and nothing else than visible ASCII is written."""
+        """A written text of any characters can be read, and is visible ASCII."""
         header = encode_value(said)
         assert decode_value(header) == said
         assert decode_value(b" " + header + b"\t") == said
@@ -102,7 +102,7 @@ class ValueTests:
 
     @given(st.binary(max_size=40) | st.binary(max_size=20).map(lambda some: b"=?base64?" + some + b"?="))
     def test_anything(self, header: bytes) -> None:
-        """Whatever comes, it is a text that is written in the same way, or a mismatch."""
+        """A header of any bytes is a text that is spelled in the same way, or a mismatch."""
         try:
             said = decode_value(header)
         except HeaderMismatch:
@@ -178,7 +178,7 @@ class AnnotationTests:
         "odd", [b"7", b"null", b'["x-mcp-header"]', b'"x-mcp-header"', b'{"properties":["x-mcp-header"]}']
     )
     def test_no_schema(self, odd: bytes) -> None:
-        """What is no schema has no annotations."""
+        """A value that is no schema has no annotations."""
         assert annotated(Raw(odd)) == ()
 
     def test_depth(self) -> None:
@@ -191,7 +191,7 @@ class AnnotationTests:
 
     @given(documents)
     def test_anything(self, document: Any) -> None:
-        """Whatever a server declares, what is found are tokens that differ."""
+        """The annotations in any declaration are tokens that differ."""
         found = annotated(jsonrpc.raw(document))
         assert all(param.path and param.header.startswith(b"mcp-param-") for param in found)
         assert len({param.header for param in found}) == len(found)
@@ -217,7 +217,7 @@ class AnnotationTests:
 
 
 def check(arguments: bytes | None, header: bytes | None) -> bool:
-    """Whether a header agrees with the arguments."""
+    """Return whether a header agrees with the arguments."""
     headers = {b"mcp-param-other": b"x"} | ({} if header is None else {b"mcp-param-region": header})
     try:
         check_params((REGION,), None if arguments is None else Raw(arguments), headers)
@@ -315,13 +315,13 @@ class AgreementTests:
 
     @given(documents, st.binary(max_size=10))
     def test_anything(self, document: Any, header: bytes) -> None:
-        """Whatever comes, it agrees or it does not."""
+        """A header and arguments of any form agree or do not."""
         check(bytes(jsonrpc.raw(document)), header)
         check(bytes(jsonrpc.raw({"region": document})), header)
 
 
 class ErrorTests:
-    """What a refused caller is told beside the sentence."""
+    """The data of a refusal, beside its sentence."""
 
     def test_an_unserved_revision(self) -> None:
         """A caller with an unserved revision is told which revisions are served."""
@@ -341,6 +341,6 @@ class ListTests:
     """The names in a list of tools."""
 
     def test_names(self) -> None:
-        """Those that can be read, and none where there is no list."""
+        """Readable names are read, and none where there is no list."""
         assert param_headers.names(Raw(b'[{"name":"a"},{"name":7},8,{"name":"b"}]')) == ["a", "b"]
         assert param_headers.names(Raw(b'{"name":"a"}')) == []

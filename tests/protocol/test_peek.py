@@ -35,7 +35,7 @@ class PeekTests:
 
     @pytest.mark.parametrize("envelope", [None, {}, {"other": Raw(b"{}")}])
     def test_absent(self, envelope: Any) -> None:
-        """What is not there is nothing."""
+        """An absent member is empty."""
         assert (peek.mapping(envelope, "it"), peek.members(envelope, "it")) == ({}, {})
         assert peek.text(envelope, "it") is None
 

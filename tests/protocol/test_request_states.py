@@ -48,7 +48,7 @@ def seal(handle: bytes = bytes(HANDLE_BYTES), states: RequestStates = STATES) ->
 
 
 class RoundTripTests:
-    """What is sealed can be opened."""
+    """A sealed state can be opened."""
 
     @given(handles, moments, moments, calls)
     def test_until_it_expires(
@@ -73,7 +73,7 @@ class RoundTripTests:
 
 
 class RefusalTests:
-    """What is no state of ours, or of another call."""
+    """States that are not ours, or of another call."""
 
     @given(calls, calls)
     def test_another_call(self, one: tuple[str, str, str, bytes], other: tuple[str, str, str, bytes]) -> None:
@@ -83,7 +83,7 @@ class RefusalTests:
 
     @given(calls, st.integers(0, 3))
     def test_one_part_of_another_call(self, call: tuple[str, str, str, bytes], place: int) -> None:
-        """One part that differs is enough, wherever the others end."""
+        """A single different part is enough for a refusal, wherever the others end."""
         state = STATES.seal(bytes(HANDLE_BYTES), EXPIRES, *call)
         other = list(call)
         other[place] = call[place] + (b"x" if place == 3 else "x")
@@ -113,7 +113,7 @@ class RefusalTests:
 
     @given(names | st.text(string.printable, min_size=LENGTH, max_size=LENGTH))
     def test_nonsense(self, state: str) -> None:
-        """Whatever a client sends instead of a state, it is refused and nothing breaks."""
+        """A text of any form that is no state is refused, and nothing breaks."""
         assert STATES.open(state, NOW, *CALL) is None
 
     @pytest.mark.parametrize("state", ["", "=" * LENGTH, "A" * (LENGTH - 1) + "=", "A===" * (LENGTH // 4)])
@@ -147,7 +147,7 @@ class CarryingTests:
         one: tuple[str, str, str, bytes],
         other: tuple[str, str, str, bytes],
     ) -> None:
-        """What is carried comes back byte for byte, for the same call only."""
+        """A carried state comes back byte for byte, for the same call only."""
         carried = Carried(nonce, issued, Raw(own))
         state = STATES.wrap(carried, *one)
         assert set(state) <= set(ALPHABET + "=")
@@ -172,7 +172,7 @@ class CarryingTests:
 
 
 class SecrecyTests:
-    """What a state does not tell."""
+    """The secrets of a state."""
 
     def test_nothing_of_the_call(self) -> None:
         """Two calls that wait under one handle differ in their signatures only."""
@@ -187,7 +187,7 @@ class SecrecyTests:
 
 
 class DigestTests:
-    """What makes a call the same call."""
+    """The digest of a call."""
 
     @given(params, st.randoms(use_true_random=False), params)
     def test_same_call(self, asked: Envelope, dice: random.Random, answers: Envelope) -> None:

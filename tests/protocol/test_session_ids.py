@@ -37,7 +37,7 @@ def issue(
 
 
 class RoundTripTests:
-    """What is issued can be read."""
+    """An issued id can be read."""
 
     @given(serials, moments, names, names, versions)
     def test_what_was_said_is_read(
@@ -66,7 +66,7 @@ class RoundTripTests:
 
 
 class RefusalTests:
-    """What is no id of ours."""
+    """Ids that are not ours."""
 
     @given(serials, st.integers(0, LENGTH - 1), st.sampled_from(sorted(ALPHABET)))
     def test_a_changed_character(self, serial: bytes, place: int, letter: int) -> None:
@@ -91,7 +91,7 @@ class RefusalTests:
 
     @given(st.binary(max_size=2 * LENGTH) | st.text(string.printable, min_size=LENGTH, max_size=LENGTH))
     def test_nonsense(self, text: bytes | str) -> None:
-        """Whatever a client sends instead of an id, it is refused and nothing breaks."""
+        """A text of any form that is no id is refused, and nothing breaks."""
         assert IDS.read(text if isinstance(text, bytes) else text.encode()) is None
 
     @given(st.binary(min_size=1, max_size=64))

@@ -19,7 +19,7 @@ identifiers = st.integers().map(lambda number: b"%d" % number) | st.text().map(
 
 
 def data_of(event: bytes) -> bytes:
-    """What an event says; it has one line of data, and ends as events do."""
+    """Return the data of an event, which has one line of data, and ends as events do."""
     assert event.endswith(b"\n\n")
     lines = event[:-2].splitlines()
     (data,) = [line[6:] for line in lines if line.startswith(b"data: ")]
@@ -28,11 +28,11 @@ def data_of(event: bytes) -> bytes:
 
 
 class EventTests:
-    """One message, one event."""
+    """The event of one message."""
 
     @pytest.mark.parametrize("message", [b'{"a":"b"}', b'{"a":\r"b"}', b'{\n"a":\r\n"b"\r}', b'{"a": "b"}'])
     def test_one_data_line(self, message: bytes) -> None:
-        """Whatever stands between a message's tokens, it is one line of data."""
+        """A message with any characters between its tokens is one line of data."""
         event = sse.event(message)
         lines = event.split(b"\n")
         assert lines[0] == b"event: message"
@@ -81,7 +81,7 @@ class EventIdTests:
 
     @given(epochs, st.integers(0, 10**9 - 1), st.integers(0, 10**9 - 1), identifiers | st.just(b""))
     def test_form(self, epoch: str, stream: int, place: int, request: bytes) -> None:
-        """Whatever the request's id is, the text is a short word of visible ASCII, fit for a header's value."""
+        """An event id is a short word of visible ASCII, fit for a header's value, for any request id."""
         text = bytes(sse.EventId(epoch, stream, place, request))
         assert re.fullmatch(rb"[\x21-\x7e]+", text)
         assert len(text) <= sse.EVENT_ID_LIMIT
@@ -122,7 +122,7 @@ class EventIdTests:
         ],
     )
     def test_nonsense(self, text: bytes) -> None:
-        """What is no id of ours reads as none."""
+        """An event id that is none of ours reads as none."""
         assert sse.read_event_id(text) is None
 
     @pytest.mark.parametrize(

@@ -37,13 +37,13 @@ def chunkings(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> tuple[bytes, 
 
 
 def read(*pieces: bytes, limit: int = 10**6) -> tuple[list[Event], SseReader]:
-    """What is read of a stream."""
+    """Return the events that are read of a stream."""
     reader = SseReader(limit)
     return [event for piece in pieces for event in reader.feed(piece)], reader
 
 
 class ReaderTests:
-    """What the lines of a stream mean."""
+    """The reading of the lines of a stream."""
 
     @given(chunkings(streams()))
     def test_chunking_does_not_matter(self, drawn: tuple[bytes, list[bytes]]) -> None:
@@ -62,13 +62,13 @@ class ReaderTests:
         )
     )
     def test_what_our_encoder_writes(self, drawn: tuple[bytes, list[bytes]]) -> None:
-        """What the other half encodes comes back as it was."""
+        """An event of our own encoder is read as it was."""
         messages = [each for each in drawn[0].split(b"\0") if each]
         events, _ = read(b"".join(sse.event(each) + sse.PING for each in messages))
         assert events == [Event(b"message", each) for each in messages]
 
     def test_fields(self) -> None:
-        """One blank behind the colon belongs to no value; lines of text are joined; the rest is left out."""
+        """A single blank behind the colon belongs to no value; lines of text are joined; the rest is left out."""
         events, _ = read(b"event: endpoint\ndata:/a\ndata:  b\ndata\nother: c\n:ping\n\n")
         assert events == [Event(b"endpoint", b"/a\n b\n")]
 

@@ -22,7 +22,7 @@ class ParentTests:
 
     @given(digits(32), digits(16), st.integers(0, 1))
     def test_round_trip(self, trace: str, span: str, flags: int) -> None:
-        """What is written is read as the same."""
+        """A written trace parent is read as the same."""
         context = TraceContext(trace, span, flags)
         assert read(str(context)) == context
         assert context.is_sampled is bool(flags)
@@ -49,7 +49,7 @@ class ParentTests:
         ],
     )
     def test_invalid(self, text: str) -> None:
-        """What the recommendation calls invalid is as good as absent."""
+        """A trace parent that the recommendation calls invalid counts as absent."""
         assert read(text) is None
 
     def test_a_later_version(self) -> None:
@@ -64,7 +64,7 @@ class ParentTests:
 
 
 class HeaderTests:
-    """What ``_meta`` says, as headers."""
+    """The trace of ``_meta``, as headers."""
 
     def test_headers(self) -> None:
         """Both are said, the first one only if it can be read, the second only beside it."""

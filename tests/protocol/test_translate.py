@@ -1,4 +1,4 @@
-"""What is said in one era, in the words of the other."""
+"""Messages of one era, translated for the other."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def envelope(value: dict[str, Any]) -> Envelope:
 
 
 class HandshakeTests:
-    """One handshake, and what can be asked at any time."""
+    """The handshake of one era, and the discovery of the other."""
 
     def test_a_hello_of_a_modern_server(self) -> None:
         """A legacy client is told all that a modern server says, but for what only its own era has."""
@@ -135,7 +135,7 @@ class HandshakeTests:
 
     @given(members, members)
     def test_there_and_back(self, others: Envelope, offers: Envelope) -> None:
-        """What both eras know comes back byte for byte."""
+        """Members that both eras know come back byte for byte."""
         hello = others | {
             "protocolVersion": jsonrpc.raw(LATEST_LEGACY),
             "capabilities": jsonrpc.raw(offers),
@@ -145,7 +145,7 @@ class HandshakeTests:
 
     @given(envelopes)
     def test_anything(self, said: Envelope) -> None:
-        """Whatever a server says of itself, its client is told the members that every such result has."""
+        """The client of a server with any answer gets the members that every such result has."""
         hello = translate.hello_from_discovery(said)
         assert {"protocolVersion", "capabilities", "serverInfo"} <= set(hello)
         discovered = translate.discovery_from_hello(said, MODERN)
@@ -155,7 +155,7 @@ class HandshakeTests:
 
 
 class CapabilityTests:
-    """What a client offers."""
+    """The capabilities of a client."""
 
     def test_for_a_legacy_server(self) -> None:
         """Neither extensions nor news of the roots are promised, everything else is."""
@@ -178,7 +178,7 @@ class CapabilityTests:
 
 
 class ParamsTests:
-    """What a client asks with."""
+    """The parameters of a client's request."""
 
     def test_for_a_modern_server(self) -> None:
         """The envelope stands beside the client's own members; a task of the legacy era is not asked for."""
@@ -219,13 +219,13 @@ class ParamsTests:
 
     @given(members, members)
     def test_there_and_back(self, params: Envelope, meta: Envelope) -> None:
-        """What both eras know comes back byte for byte."""
+        """Parameters that both eras know come back byte for byte."""
         said = params | ({"_meta": jsonrpc.raw(meta)} if meta else {})
         assert (translate.legacy_params(translate.modern_params(said, META)) or {}) == said
 
     @given(envelopes)
     def test_anything(self, params: Envelope) -> None:
-        """Whatever is asked with, a modern server gets the whole envelope and a legacy server none of it."""
+        """A modern server gets the whole envelope and a legacy server none of it, with any parameters."""
         asked = read(translate.modern_params(params, META))
         assert asked["_meta"].items() >= read(META).items()
         left = translate.legacy_params(params) or {}
@@ -234,11 +234,11 @@ class ParamsTests:
 
 
 class ResultTests:
-    """What a server answers."""
+    """The results of a server."""
 
     @given(methods, members, members)
     def test_there_and_back(self, method: str, result: Envelope, meta: Envelope) -> None:
-        """What both eras know comes back byte for byte."""
+        """Results that both eras know come back byte for byte."""
         said = jsonrpc.raw(result | ({"_meta": jsonrpc.raw(meta)} if meta else {}))
         for info in (INFO, None):
             answered = translate.modern_result(method, said, info)
@@ -248,7 +248,7 @@ class ResultTests:
 
     @given(methods, envelopes)
     def test_anything(self, method: str, result: Envelope) -> None:
-        """Whatever a server answers, each client gets what its era has and nothing else of the other's."""
+        """A client gets the members of its era and no others, of any result."""
         said = jsonrpc.raw(result)
         modern = read(translate.modern_result(method, said, INFO))
         assert modern["resultType"] == "complete"
@@ -260,7 +260,7 @@ class ResultTests:
         assert not isinstance(legacy.get("_meta"), dict) or SERVER_INFO_KEY not in legacy["_meta"]
 
     def test_how_long_it_may_be_kept(self) -> None:
-        """What a server says of that itself stays, and only results that can be kept speak of it."""
+        """A server's own time of validity stays, and only results that can be cached have one."""
         said = Raw(b'{"tools":[],"ttlMs":5}')
         assert read(translate.modern_result("tools/list", said, None)) == {
             "tools": [],
@@ -279,7 +279,7 @@ class ResultTests:
 
     @pytest.mark.parametrize("odd", [b"7", b'"resultType"', b'["resultType"]', b"null"])
     def test_no_object(self, odd: bytes) -> None:
-        """What is no object is passed on as it is."""
+        """A result that is no object is passed on unchanged."""
         assert bytes(translate.legacy_result("tools/list", Raw(odd))) == odd
         assert bytes(translate.modern_result("tools/list", Raw(odd), INFO)) == odd
 
@@ -304,7 +304,7 @@ class ResultTests:
 
 
 class ErrorTests:
-    """What a server refuses."""
+    """The errors of a server."""
 
     @pytest.mark.parametrize(
         ("code", "known"), [(-32002, -32602), (-32042, -32603), (-32000, -32000), (0, 0)]
@@ -318,7 +318,7 @@ class ErrorTests:
 
     @given(documents)
     def test_anything(self, error: Any) -> None:
-        """Whatever an error is, the old codes are gone and what they tell can be looked for."""
+        """The codes of an older revision are replaced in any error, and their meaning can be looked up."""
         told = read(translate.modern_error(jsonrpc.raw(error)))
         assert not isinstance(told, dict) or told.get("code") not in (-32002, -32042)
         found = translate.elicitations_of(jsonrpc.raw(error))
@@ -338,7 +338,7 @@ class ErrorTests:
 
 
 class InputTests:
-    """What a result asks for."""
+    """The questions in a result."""
 
     def test_questions_and_state(self) -> None:
         """Each question comes under its key, and the state byte for byte."""
@@ -386,7 +386,7 @@ class InputTests:
         ],
     )
     def test_nonsense(self, result: bytes) -> None:
-        """What nobody could answer is a bad reply."""
+        """A question that no client could answer is a bad reply."""
         with pytest.raises(BadReply):
             translate.input_requests(Raw(result))
 
@@ -400,7 +400,7 @@ class InputTests:
 
     @given(documents)
     def test_anything(self, result: Any) -> None:
-        """Whatever a server asks, it is a question that can be asked, or a bad reply."""
+        """A question of any form can be asked, or is a bad reply."""
         try:
             found, state = translate.input_requests(jsonrpc.raw(result))
         except BadReply:

@@ -11,7 +11,7 @@ from mcpgateway.protocol.versions import LATEST_LEGACY, LEGACY
 
 
 class NameTests:
-    """What a client may ask for, and what it is answered."""
+    """The revision that a client asks for, and the one that it gets."""
 
     def test_oldest_first(self) -> None:
         """The revisions stand in their order, which as dates is that of their names."""
@@ -27,13 +27,13 @@ class NameTests:
 
     @pytest.mark.parametrize("version", ["2026-07-28", "2099-01-01", "", "latest", "2025-11-25 ", None])
     def test_all_others(self, version: str | None) -> None:
-        """Whatever else a client asks for, it is offered our latest."""
+        """A client with any other revision is offered our latest."""
         assert versions.negotiated(version) == LATEST_LEGACY
         assert version is None or not versions.is_legacy(version.encode())
 
     @given(st.none() | st.text() | st.sampled_from(LEGACY))
     def test_what_is_offered_is_served(self, requested: str | None) -> None:
-        """Whatever is asked for, the answer is a revision whose header is taken later."""
+        """The offered revision is one whose header is accepted later, whatever was asked for."""
         offered = versions.negotiated(requested)
         assert versions.is_legacy(offered.encode())
         assert versions.negotiated(offered) == offered
@@ -49,7 +49,7 @@ class LaterTests:
 
     @pytest.mark.parametrize("header", [*versions.MODERN, "2025-11-26", "2026-01-01", "9999-99-99"])
     def test_later(self, header: str) -> None:
-        """What comes after the last legacy revision is of the modern era, known or not."""
+        """A revision after the last legacy one is of the modern era, known or not."""
         assert versions.is_later(header.encode())
 
     @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ class LaterTests:
         assert not (versions.is_later(header) and versions.is_legacy(header))
 
     def test_the_refusal(self) -> None:
-        """What makes clients fall back names every legacy revision, and no other."""
+        """The refusal that makes clients fall back names every legacy revision, and no other."""
         assert all(version in versions.UNSUPPORTED for version in LEGACY)
         assert not any(version in versions.UNSUPPORTED for version in versions.MODERN)
         assert versions.Era.LEGACY.other is versions.Era.MODERN
@@ -77,7 +77,7 @@ class LaterTests:
 
 
 class AllowanceTests:
-    """What differs between them."""
+    """The differences of the revisions."""
 
     @pytest.mark.parametrize(
         ("version", "resumes", "batches"),

@@ -167,7 +167,7 @@ class MetadataTests:
             client.check_resource(told, URL)
 
     def test_of_a_server(self) -> None:
-        """What it can is read."""
+        """The capabilities of an authorization server are read."""
         found = client.check_server(
             {**METADATA, "registration_endpoint": f"{ISSUER}/r", "scopes_supported": ["offline_access"]},
             ISSUER,
@@ -187,13 +187,13 @@ class MetadataTests:
         ],
     )
     def test_of_a_bad_server(self, change: dict[str, Any]) -> None:
-        """One that is another, lacks an endpoint or does without PKCE is refused."""
+        """Metadata of another server, without an endpoint, or without PKCE are refused."""
         with pytest.raises(BackendError):
             client.check_server({**METADATA, **change}, ISSUER)
 
 
 class RequestTests:
-    """What is asked for, and what is made of the answer."""
+    """The requests for tokens, and the reading of the answers."""
 
     def test_the_challenge(self) -> None:
         """The example of RFC 7636, appendix B."""
@@ -273,13 +273,13 @@ class RequestTests:
         ],
     )
     def test_no_tokens(self, answer: Any) -> None:
-        """What is no bearer token, or could not stand in a header, is refused."""
+        """An answer without a bearer token, or with one that could not stand in a header, is refused."""
         with pytest.raises(BackendError):
             client.read_grant(answer, 0.0, "i")
 
 
 class RegistrationTests:
-    """Who the gateway is to an authorization server."""
+    """The gateway's registration at an authorization server."""
 
     def test_what_is_said(self) -> None:
         """The scopes that will be needed are named, and how the gateway proves who it is."""
@@ -323,7 +323,7 @@ class RegistrationTests:
                 client.registered(bad, ISSUER, "http://127.0.0.1/cb", "")
 
     def test_what_it_is_good_for(self) -> None:
-        """One is good for its own server, redirect and scopes, until its secret ends."""
+        """A registration is good for its own server, redirect and scopes, until its secret ends."""
         made = client.registered({"client_id": "c"}, ISSUER, "http://127.0.0.1:1/cb", "a b")
         assert made.serves(ISSUER, "http://127.0.0.1:1/cb", "a", 0.0)
         assert made.serves(ISSUER, "", "", 0.0)
@@ -341,7 +341,7 @@ class RegistrationTests:
         assert said["token_endpoint_auth_method"] == "none"
 
     def test_steps_up(self) -> None:
-        """What a server wants beyond what was granted is asked for, but not beyond what its entry names."""
+        """A scope that a server wants beyond the granted ones is asked for, within those that its entry names."""
         assert client.more_wanted((), "a b", "a") == "b"
         assert client.more_wanted((), "a", "a b") == ""
         assert client.more_wanted(("a", "b"), "a b c", "a") == "b"

@@ -1,4 +1,4 @@
-"""Whom tokens are for, and what clients are told."""
+"""The audience of tokens, and the metadata that clients get."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ISSUER = Issuer("https://login.example", ("https://mcp.example",), "", ("mcp", "
 
 
 class AudienceTests:
-    """Whom a token is for."""
+    """The audience of a token."""
 
     @pytest.mark.parametrize(
         "audience",
@@ -54,7 +54,7 @@ class AudienceTests:
         ],
     )
     def test_others(self, audience: Any) -> None:
-        """Whatever it names else, or if it names nobody, it is not for us."""
+        """A token with another audience, or with none, is not for this gateway."""
         assert not is_for(audience, OURS)
 
     def test_nobody_configured(self) -> None:
@@ -63,7 +63,7 @@ class AudienceTests:
 
 
 class ClaimTests:
-    """What tokens say."""
+    """The claims of tokens."""
 
     def test_scopes(self) -> None:
         """A text or a list, under either name."""
@@ -77,7 +77,7 @@ class ClaimTests:
 
 
 class ToldTests:
-    """What clients are told."""
+    """The metadata for clients."""
 
     def test_base(self) -> None:
         """The settings know the scheme that a proxy takes away."""

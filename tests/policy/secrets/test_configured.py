@@ -19,7 +19,7 @@ def server(**said: object) -> ServerSpec:
 
 
 class ConfiguredTests:
-    """What an entry holds that is never shown."""
+    """The values of an entry that are never shown."""
 
     @pytest.mark.parametrize(
         ("name", "value", "is_one"),
@@ -33,16 +33,16 @@ class ConfiguredTests:
         ],
     )
     def test_variables(self, name: str, value: str, is_one: bool) -> None:  # noqa: FBT001 - a row of the table
-        """What a file gives a variable is one, unless it is a path, an address or a word."""
+        """The value that a file gives a variable is a secret, unless it is a path, an address or a word."""
         assert (value in written({name: value})) is is_one
 
     def test_only_what_is_written(self) -> None:
-        """What a child has of the login is looked at by name and look only."""
+        """A variable of the login is judged by its name and its look only."""
         env = {"LANG_OF_LOGIN": "en-US2345", "OWN": "hunter22x"}
         assert set(secrets_of_server(server(env=env), ["OWN"])) == {"hunter22x"}
 
     def test_outside(self) -> None:
-        """What came from a keyring or a command is one, whatever it looks like and wherever it is used."""
+        """A value from a keyring or a command is a secret, whatever it looks like and wherever it is used."""
         world = World({}, {}, "/home", outside={"keyring:a/b": "production"})
         assert set(configured(Settings(GatewaySettings(), (), world=world))) == {"production"}
 
@@ -63,11 +63,11 @@ class ConfiguredTests:
         assert "team-key-1" in set(configured(Settings(GatewaySettings(trace=trace), ())))
 
     def test_arguments(self) -> None:
-        """What stands behind an option for a secret is."""
+        """The value behind an option for a secret is one."""
         assert "hunter22" in secrets_of_server(server(command=("run", "--token", "hunter22")))
 
     def test_all_of_them(self) -> None:
-        """Those of profiles and of all servers are found."""
+        """Secrets of profiles and of all servers are found."""
         keys = Security(api_keys=("key-of-client", "sha256:abc"), project_tokens={"tok-of-place": "p"})
         profile = Profile("p", env={"A": "value-of-profile-1"})
         settings = Settings(

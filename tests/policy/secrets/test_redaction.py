@@ -67,11 +67,11 @@ class KnownTests:
         ],
     )
     def test_spellings_of_others(self, spelled: str) -> None:
-        """What servers are written in does not agree on what has to be escaped."""
+        """A secret is masked in the escaped spellings of several languages."""
         assert redacted(f"GET /?k={spelled}.", "a1!b(c)*/d&e<f>+g") == f"GET /?k={MASK}."
 
     def test_unprintable(self) -> None:
-        """What does not print is found in a URL, too, and what is no text is no obstacle."""
+        """An unprintable secret is found in a URL, too, and bytes that are no text do not matter."""
         assert redacted("GET /?k=ab%09cd%C3%A9f.", "ab\tcdéf") == f"GET /?k={MASK}."
         assert redacted("it is ab\udcffcdef", "ab\udcffcdef") == f"it is {MASK}"
 
@@ -87,7 +87,7 @@ class KnownTests:
         "value", ["", "true", "8080", "65535", "production", "localhost", "127.0.0.1", "v1.2.3", "abc"]
     )
     def test_words_stay(self, value: str) -> None:
-        """What any text may have in it is not taken out, whoever has said that it is secret."""
+        """A word that any text may have is not masked, even where it is configured as a secret."""
         text = f"the value is {value} and stays"
         assert redacted(text, value) == text
 
@@ -102,12 +102,12 @@ class KnownTests:
         assert redactor.redact(text, 8) == f"0123 {MASK}"
 
     def test_a_giant_one(self) -> None:
-        """What is longer than any secret is not looked for."""
+        """A value longer than any secret is not searched for."""
         assert not is_telling("x1" * LONGEST)
 
 
 class ShapeTests:
-    """What looks like a credential."""
+    """Texts in the form of a credential."""
 
     @pytest.mark.parametrize(
         ("text", "kept"),
@@ -158,7 +158,7 @@ class ShapeTests:
         ],
     )
     def test_shown(self, text: str) -> None:
-        """What only reminds of one stays as it is."""
+        """A text that only resembles a credential stays as it is."""
         assert redacted(text) == text
 
     @given(st.lists(WORDS, max_size=30).map(" ".join))
@@ -175,7 +175,7 @@ class ShapeTests:
         redacted(piece * (LONG // len(piece)))
 
     def test_learning_again_is_no_growth(self) -> None:
-        """What is learnt at every reload is kept once, and what is kept has a bound."""
+        """A secret that is learnt at every reload is stored once, and the store has a bound."""
         redactor = Redactor()
         for _ in range(2):
             redactor.learn(f"value-{number:06}" for number in range(30_000))

@@ -19,14 +19,14 @@ VALUES = st.recursive(
 
 
 def redactor() -> Redactor:
-    """One that knows a secret."""
+    """A redactor that knows a secret."""
     made = Redactor()
     made.learn([SECRET])
     return made
 
 
 class ScrubbingTests:
-    """What is left."""
+    """A value without its secrets."""
 
     @given(VALUES)
     def test_shape(self, value: Any) -> None:
@@ -43,7 +43,7 @@ class ScrubbingTests:
         assert scrubbed(value, lambda text: text) == value or "token" in str(value).lower()
 
     def test_names(self) -> None:
-        """What stands under a name for a secret is left out; numbers and the rest stay."""
+        """A value under the name of a secret is left out; numbers and the rest stay."""
         said = {
             "token": "abc",
             "progressToken": 5,

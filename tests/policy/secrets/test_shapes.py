@@ -9,7 +9,7 @@ from mcpgateway.policy.secrets.shapes import MASK, secrets_in, without
 
 
 class SecrecyTests:
-    """What a program says is shown without the secrets it was given."""
+    """The output of a program, without the secrets that it was given."""
 
     @pytest.mark.parametrize(
         ("name", "value"),
@@ -26,7 +26,7 @@ class SecrecyTests:
         ],
     )
     def test_hidden(self, name: str, value: str) -> None:
-        """What has the name or the look of a secret is left out."""
+        """A value with the name or the look of a secret is left out."""
         said = f"cannot log in with {value}!".encode()
         assert without(said, secrets_in({name: value})) == f"cannot log in with {MASK}!".encode()
 
@@ -71,7 +71,7 @@ class ArgumentTests:
         ],
     )
     def test_a_program_quotes_them(self, words: tuple[str, ...], quoted: str) -> None:
-        """What is masked in arguments is left out of what the program says, too."""
+        """A masked argument is left out of the program's output, too."""
         hidden = secrets_of({}, words)
         assert without(f"bad: {quoted}!".encode(), hidden) == f"bad: {MASK}!".encode()
         for each in words:
