@@ -46,10 +46,9 @@ from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.probes.era import Eras
 from mcpgateway.hub.request_states import ServerStates
 from mcpgateway.hub.result_cache import ResultCache
-from mcpgateway.hub.server_messages import TOOLS_CHANGED
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot, slot_of
-from mcpgateway.hub.subscriptions.interest import narrowed, read_interest
+from mcpgateway.hub.subscriptions.interest import TOOLS_CHANGED, narrowed, read_interest
 from mcpgateway.hub.subscriptions.modern_clients import ClientListener
 from mcpgateway.hub.tasks import Learner
 from mcpgateway.hub.url_elicitation import SendingAway

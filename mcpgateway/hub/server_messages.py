@@ -31,6 +31,7 @@ from mcpgateway.errors import ClientGone, GatewayError, QuestionRefused, Unknown
 from mcpgateway.hub.client_requests import Questions
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
+from mcpgateway.hub.subscriptions.interest import KINDS, TOOLS_CHANGED, UPDATED
 from mcpgateway.hub.tasks import related
 from mcpgateway.interfaces import Request
 from mcpgateway.policy import routing
@@ -40,7 +41,6 @@ from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
 
 ELICITATIONS_LIMIT = 1000  # of one child
-TOOLS_CHANGED = "notifications/tools/list_changed"
 
 
 class ModernListener(Protocol):
@@ -97,10 +97,8 @@ class Notices:
         self._moved = moved
         self._routes: dict[str, Callable[[Slot, str, Envelope], None]] = {
             "notifications/message": self._log_message,
-            "notifications/resources/updated": self._updated,
-            TOOLS_CHANGED: self._list_changed,
-            "notifications/prompts/list_changed": self._list_changed,
-            "notifications/resources/list_changed": self._list_changed,
+            UPDATED: self._updated,
+            **dict.fromkeys(KINDS, self._list_changed),
             "notifications/tasks/status": self._task_status,
             "notifications/elicitation/complete": self._elicited,
             "notifications/cancelled": self._cancelled,
@@ -288,7 +286,7 @@ class Notices:
             announced = legacy.listed(slot.introduction or {}) if session.is_unmet else methods
             session.is_stale = session.is_unmet = False
             for method in announced:
-                session.mailbox.put(jsonrpc.encode(jsonrpc.notification(method)), method)
+                session.announce(method)
 
     def changed(self, slot: Slot, method: str, what: str | None) -> None:
         """Handle a change that a modern child announces: cached results and lists may be invalid."""

@@ -157,6 +157,13 @@ class Session:
             self._mailbox = Mailbox()
         return self._mailbox
 
+    def announce(self, news: str) -> None:
+        """Notify its client that a list has changed, once until the client listens.
+
+        :param news: the method of the notification.
+        """
+        self.mailbox.put(jsonrpc.encode(jsonrpc.notification(news)), news)
+
     def subscribe(self, uri: str) -> None:
         """Note a subscription to a resource."""
         self.uris = self.uris or set()

@@ -17,7 +17,7 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.discovery.resources import Owned, prefixed, unprefixed
 from mcpgateway.errors import GatewayError
-from mcpgateway.hub.subscriptions.interest import URIS_LIMIT
+from mcpgateway.hub.subscriptions.interest import UPDATED, URIS_LIMIT
 from mcpgateway.policy.routing import is_part
 from mcpgateway.protocol import jsonrpc, peek
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 TASKS_LIMIT = 1000  # tasks of one session
 USED_LIMIT = 500  # URIs of one session
 SEPARATOR = " "  # occurs in no name of a server
-UPDATED = "notifications/resources/updated"
 TASK_STATUS = "notifications/tasks/status"
 LIST_CHANGED = b"/list_changed"
 

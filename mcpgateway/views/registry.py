@@ -34,7 +34,7 @@ from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.interfaces import Request
 from mcpgateway.policy.permissions import TokenScope
 from mcpgateway.policy.recorded_answers import legacy_handshake
-from mcpgateway.protocol import jsonrpc, legacy, peek
+from mcpgateway.protocol import legacy, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
 from mcpgateway.system.workspaces import WorkingDirectory
@@ -401,7 +401,7 @@ class ViewRegistry:
         for session, news in due.items():
             if session in self._outer:
                 for each in news:
-                    session.mailbox.put(jsonrpc.encode(jsonrpc.notification(each)), each)
+                    session.announce(each)
 
     def is_given(self, session: Session, kind: ListKind) -> None:
         """Note that a session's client is given a list, and withdraw its pending notification."""

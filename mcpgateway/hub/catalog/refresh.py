@@ -91,13 +91,12 @@ class ListRefresh:
             method=method,
         )
         news = NEWS[method]
-        message = jsonrpc.encode(jsonrpc.notification(news))
         # Clients without a session are notified on their listening streams; across the eras the gateway's own sessions
         # pass the notification on.
         is_for_listeners = any(session not in slot.sessions for session in misled)
         for session in list(slot.sessions):
             if session in misled or (is_for_listeners and session.issued is None):
-                session.mailbox.put(message, news)
+                session.announce(news)
         if is_for_listeners and slot.listening is not None:
             slot.listening.announce(news)
 

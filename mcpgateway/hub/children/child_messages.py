@@ -9,6 +9,7 @@ from msgspec import Raw
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.errors import UnknownMethod
 from mcpgateway.hub.slot_environment import SlotEnvironment
+from mcpgateway.hub.subscriptions.interest import TOOLS_CHANGED
 from mcpgateway.interfaces import Request
 from mcpgateway.protocol import legacy
 from mcpgateway.protocol.jsonrpc import Envelope
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from mcpgateway.hub.limits.call_limiter import Limiter
     from mcpgateway.hub.subscriptions.upstream_modern import Listening
     from mcpgateway.hub.upstream import Upstream
-
-TOOLS_CHANGED = "notifications/tools/list_changed"
 
 
 class SpeakingSlot(Protocol):

@@ -12,8 +12,9 @@ from mcpgateway.protocol.jsonrpc import Envelope
 
 URIS_LIMIT = 1000  # resources of one subscriber; also its tasks
 
+TOOLS_CHANGED = "notifications/tools/list_changed"
 LISTS = {
-    "toolsListChanged": "notifications/tools/list_changed",
+    "toolsListChanged": TOOLS_CHANGED,
     "promptsListChanged": "notifications/prompts/list_changed",
     "resourcesListChanged": "notifications/resources/list_changed",
 }

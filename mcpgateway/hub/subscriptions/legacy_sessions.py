@@ -180,7 +180,7 @@ class SessionSubscriptions(UpstreamListener):
         if self.session.is_stale:
             self.session.is_stale = False
             for method in sorted(LISTS[kind] for kind in self._lists):
-                self.session.mailbox.put(jsonrpc.encode(jsonrpc.notification(method)), method)
+                self.session.announce(method)
 
     def told(self, method: str, message: Envelope) -> None:
         """Put a notification into the session's mailbox, where it waits for the standing stream."""
