@@ -261,7 +261,10 @@ def _subscribe(session: Session, slot: Slot, uris: frozenset[str]) -> Deferred[f
         )
         call.holder = slot
         answers.append(done.addCallbacks(_agreed, _refused, callbackArgs=(uri,)))
-        slot.subscriptions.submit(call, uri)
+        try:
+            slot.subscriptions.submit(call, uri)
+        except Overloaded as why:
+            call.sink.failed(call, why)
     return gatherResults(answers).addCallback(lambda agreed: frozenset[str]().union(*agreed))
 
 

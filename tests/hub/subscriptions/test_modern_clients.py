@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.hub.subscriptions import modern_clients
+from mcpgateway.hub.subscriptions import modern_clients, upstream_legacy
 from mcpgateway.hub.subscriptions.interest import URIS_LIMIT
 from mcpgateway.policy.reaping import IDLE_TICKS
 from tests.hub.bridge.test_to_legacy import (
@@ -153,6 +153,15 @@ class AcknowledgementTests:
         client = listen(gateway, "mute", uri)
         assert agree(gateway.child) == [uri]
         assert honoured(client) == {"resourceSubscriptions": [uri]}
+
+    def test_a_child_with_too_many_resources(
+        self, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A resource that exceeds the limit of the child is not listened to, and the others are."""
+        monkeypatch.setattr(upstream_legacy, "TOPICS_LIMIT", 1)
+        client = listen(gateway, "mute", A, B)
+        assert agree(gateway.child) == [A]
+        assert honoured(client) == {"resourceSubscriptions": [A]}
 
     def test_what_is_no_text(self, gateway: MemoryGateway) -> None:
         """A resource whose name is no text is not listened to."""
