@@ -6,6 +6,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -44,13 +45,26 @@ class Answer:
         return self.headers.get("content-type", "").startswith("text/event-stream")
 
 
+@frozen
+class Event:
+    """An event of a stream; an empty one has an id only."""
+
+    name: str
+    id: str
+    retry: str
+    data: bytes
+
+
 @define(eq=False)
 class Connection:
-    """A connection to a gateway, kept alive; used by one request at a time."""
+    """A connection to a gateway, kept alive; used by one request at a time.
+
+    :ivar headers: of the latest answer; names are lower case.
+    """
 
     _reader: asyncio.StreamReader
     _writer: asyncio.StreamWriter
-    _headers: dict[str, str] = field(init=False, factory=dict)
+    headers: dict[str, str] = field(init=False, factory=dict)
 
     @classmethod
     async def open(cls, address: str) -> Connection:
@@ -77,21 +91,21 @@ class Connection:
         """Read a whole answer."""
         async with asyncio.timeout(LIMIT_S):
             status = await self.head()
-            return Answer(status, self._headers, await self._body(status))
+            return Answer(status, self.headers, await self._body(status))
 
     async def head(self) -> int:
         """Read the head of an answer; its status."""
         async with asyncio.timeout(LIMIT_S):
             lines = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         pairs = (line.partition(":") for line in lines[1:] if line)
-        self._headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+        self.headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
         return int(lines[0].split(" ", 2)[1])
 
     async def _body(self, status: int) -> bytes:
-        if self._headers.get("transfer-encoding") == "chunked":
+        if self.headers.get("transfer-encoding") == "chunked":
             return b"".join([chunk async for chunk in self.chunks()])
-        if "content-length" in self._headers:
-            return await self._reader.readexactly(int(self._headers["content-length"]))
+        if "content-length" in self.headers:
+            return await self._reader.readexactly(int(self.headers["content-length"]))
         return b"" if status in {204, 304} else await self._reader.read()
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -100,14 +114,34 @@ class Connection:
             yield (await self._reader.readexactly(size + 2))[:-2]
         await self._reader.readuntil(b"\r\n")
 
-    async def events(self) -> AsyncIterator[Any]:
-        """The messages of an event stream, as they come; the head has been read."""
+    async def raw_events(self) -> AsyncIterator[Event]:
+        """The events of a stream, as they come, comments left out; the head has been read."""
         rest = b""
         async for chunk in self.chunks():
-            *events, rest = (rest + chunk).split(b"\n\n")
-            for event in events:
-                if data := _data(event):
-                    yield json.loads(data)
+            *blocks, rest = (rest + chunk).split(b"\n\n")
+            for block in blocks:
+                if fields := _fields(block):
+                    texts = [fields.get(name, b"").decode() for name in ("event", "id", "retry")]
+                    yield Event(*texts, fields.get("data", b""))
+
+    async def events(self) -> AsyncIterator[Any]:
+        """The messages of an event stream, as they come; the head has been read."""
+        async for event in self.raw_events():
+            if event.data:
+                yield json.loads(event.data)
+
+    async def messages(self) -> AsyncIterator[Any]:
+        """The messages of an answer whose head was read, be it one JSON document or a stream of them."""
+        if self.is_stream:
+            async for each in self.events():
+                yield each
+        elif body := await self._body(200):
+            yield json.loads(body)
+
+    @property
+    def is_stream(self) -> bool:
+        """True if the answer with the last head is an event stream."""
+        return self.headers.get("content-type", "").startswith("text/event-stream")
 
     async def ended(self) -> bytes:
         """Return the bytes until the connection ends."""
@@ -178,6 +212,41 @@ def text_of(answer: Any) -> str:
 
 
 @define(eq=False)
+class Pool:
+    """Connections to one address, as many as there are requests at a time."""
+
+    address: str
+    _idle: list[Connection] = field(init=False, factory=list)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A free connection, kept for the next request unless this one fails."""
+        connection = self._idle.pop() if self._idle else await Connection.open(self.address)
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        if connection.headers.get("connection") == "close":
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+    async def ask(
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Send one request on a free connection, and read its whole answer."""
+        async with self.connection() as connection:
+            return await connection.ask(method, path, body, headers)
+
+    def close(self) -> None:
+        """Cut the free connections."""
+        for each in self._idle:
+            each.close()
+        self._idle.clear()
+
+
+@define(eq=False)
 class Client:
     """One MCP session of one server, over as many connections as it has requests at a time.
 
@@ -191,7 +260,10 @@ class Client:
     id: str = ""
     revision: str = REVISION
     hello: dict[str, Any] = field(factory=dict)
-    _idle: list[Connection] = field(init=False, factory=list)
+    _pool: Pool = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._pool = Pool(self.address)
 
     @classmethod
     async def open(
@@ -232,17 +304,7 @@ class Client:
 
     async def ask(self, method: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Answer:
         """Send one request to its endpoint, on a connection that is free."""
-        connection = self._idle.pop() if self._idle else await Connection.open(self.address)
-        try:
-            answer = await connection.ask(method, self.path, body, {**self.headers, **(headers or {})})
-        except BaseException:
-            connection.close()
-            raise
-        if answer.headers.get("connection") == "close":
-            connection.close()
-        else:
-            self._idle.append(connection)
-        return answer
+        return await self._pool.ask(method, self.path, body, {**self.headers, **(headers or {})})
 
     async def begin(self, body: bytes, *, reads: bool = True) -> Connection:
         """Post a message on a connection of its own, and let its answer wait."""
@@ -270,11 +332,19 @@ class Client:
 
     def close(self) -> None:
         """Cut its connections."""
-        for each in self._idle:
-            each.close()
-        self._idle.clear()
+        self._pool.close()
 
 
 def _data(event: bytes) -> bytes:
-    lines = event.replace(b"\r\n", b"\n").split(b"\n")
-    return b"\n".join(line[5:].lstrip() for line in lines if line.startswith(b"data:")).strip()
+    return _fields(event).get("data", b"")
+
+
+def _fields(event: bytes) -> dict[str, bytes]:
+    fields: dict[str, bytes] = {}
+    for line in event.replace(b"\r\n", b"\n").split(b"\n"):
+        name, _, value = line.partition(b":")
+        if name:
+            value = value.removeprefix(b" ")
+            key = name.decode()
+            fields[key] = fields[key] + b"\n" + value if key in fields else value
+    return fields

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from random import Random
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import define, field
 
-from tests.support.http_client import BOTH, LIMIT_S, Answer, Connection, request, text_of, tool_call
-from tests.support.load_callers import GONE, Streamable
-from tests.support.load_model import Target, World
+from tests.support.gateway import Gateway
+from tests.support.harness.clients import GONE, StormClient, Streamable
+from tests.support.harness.hands import Hand
+from tests.support.harness.model import Target, clock, excuse, until
+from tests.support.harness.storm import Walker
+from tests.support.http_client import BOTH, Answer, Connection, Pool, request, text_of, tool_call
 
 API = "/api/v1"
 SERVERS = f"{API}/servers"
@@ -41,22 +42,21 @@ LOOKS = (
 
 
 @define(eq=False)
-class Operator:
+class Operator(Walker):
     """One who asks the control plane, on one connection that is kept.
 
     :ivar token: the admin token.
-    :ivar file: the configuration, which is edited on disk too.
     :ivar editing: held by whoever changes the configuration, by REST or on disk.
     """
 
-    world: World
-    name: str
+    gateway: Gateway
     address: str
-    random: Random
     token: str
-    file: Path
     editing: asyncio.Lock
-    _connection: Connection | None = field(init=False, default=None)
+    _pool: Pool = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._pool = Pool(self.address)
 
     async def ask(
         self,
@@ -65,25 +65,20 @@ class Operator:
         body: Any = None,
         *,
         expected: tuple[int, ...] = (200,),
-        excuse: Callable[[float], str] = lambda _: "",
+        targets: tuple[Target, ...] = (),
         token: str | None = None,
     ) -> Answer | None:
         """Ask, and judge the answer; None where it was no good one."""
-        begun, counts = self.world.clock(), self.world.counts
+        begun, counts = clock(), self.model.counts
         shown = f"{method} {path}"
         headers = {"Authorization": f"Bearer {self.token if token is None else token}", "Accept": BOTH}
         data = b"" if body is None else json.dumps(body).encode()
         try:
-            if self._connection is None:
-                self._connection = await Connection.open(self.address)
-            answer = await self._connection.ask(method, path, data, headers)
+            answer = await self._pool.ask(method, path, data, headers)
         except (*GONE, TimeoutError) as why:
-            self.world.complain(f"{self.name} was never answered {shown}: {why!r}")
-            self.close()
+            self.complain(f"was never answered {shown}: {why!r}")
             return None
-        if answer.headers.get("connection") == "close":
-            self.close()
-        why_not = excuse(begun)
+        why_not = excuse(targets, begun)
         kind = " ".join((method, *path.partition("?")[0].split("/")[1:4]))
         if answer.status in expected:
             counts[f"{kind}: {answer.status}"] += 1
@@ -93,7 +88,7 @@ class Operator:
         elif why_not and (answer.status in OF_A_SERVER or answer.status < 500) and self._says_when(answer):
             counts[f"{kind}: {answer.status}, {why_not}"] += 1
         else:
-            self.world.complain(f"{self.name} asked {shown} and was answered {answer} ({why_not})")
+            self.complain(f"asked {shown} and was answered {answer} ({why_not})")
         return None
 
     def _says_when(self, answer: Answer) -> bool:
@@ -101,9 +96,7 @@ class Operator:
 
     def close(self) -> None:
         """Cut the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._pool.close()
 
     # Looking and calling
 
@@ -113,14 +106,14 @@ class Operator:
 
     async def call(self) -> None:
         """Call a tool of a server, in one of two ways."""
-        server = self.world.servers[self.random.choice(list(self.world.servers))]
+        server = self.model.servers[self.random.choice(list(self.model.servers))]
         await self.call_of(server, self.token)
 
     async def call_of(
         self, server: Target, token: str, *more: Target, expected: tuple[int, ...] = (200,)
     ) -> None:
         """Call a tool of a server; what may have failed besides it, is told."""
-        nonce = self.world.nonce(self.name)
+        nonce = self.model.nonce(self.name)
         body: dict[str, Any] = {"arguments": {"text": nonce}}
         path = f"{API}/tools/{server.name}__echo/call"
         if self.random.random() < 0.5:
@@ -130,20 +123,20 @@ class Operator:
             path,
             body,
             expected=expected,
-            excuse=lambda begun: next((why for each in (server, *more) if (why := each.excuse(begun))), ""),
+            targets=(server, *more),
             token=token,
         )
         if answer is not None and answer.status == 200 and text_of({"result": answer.json}) != nonce:
-            self.world.complain(f"{self.name} said {nonce} to {server.name} and heard {answer}")
+            self.complain(f"said {nonce} to {server.name} and heard {answer}")
 
     # Managing
 
     async def change(self) -> None:
         """Give a server a variable by REST, and see that it has it; or take it away."""
         async with self.editing:
-            server = self.world.servers["env"]
+            server = self.model.servers["env"]
             with server.doubted("its variables were changed"):
-                value = self.world.nonce("value")
+                value = self.model.nonce("value")
                 patch: Mapping[str, Any] = {"add_env": [f"STORM={value}"]}
                 if gone := self.random.random() < 0.3:
                     patch = {"remove_env": ["STORM"]}
@@ -154,97 +147,77 @@ class Operator:
             if answer is not None:
                 found = json.loads(text_of({"result": answer.json}))
                 if found != (None if gone else value):
-                    self.world.complain(f"{patch} was answered well, and the server has {found!r}")
+                    self.complain(f"{patch} was answered well, and the server has {found!r}")
 
     async def edit(self) -> None:
         """Edit the file on disk, as editors do, and see that the gateway follows."""
         async with self.editing:
-            server = self.world.servers["file"]
+            server = self.model.servers["file"]
             with server.doubted("its entry was edited on disk"):
-                document = json.loads(self.file.read_text())
+                document = json.loads(self.gateway.config.read_text())
                 entry = document["servers"]["file"]
                 entry["timeout"] = wanted = 60 + (entry.get("timeout", 60) + 1) % 7
-                other = self.file.with_suffix(".new")
+                other = self.gateway.config.with_suffix(".new")
                 other.write_text(json.dumps(document))
-                other.replace(self.file)
-                ends = self.world.clock() + LIMIT_S
-                while True:
+                other.replace(self.gateway.config)
+
+                async def is_followed() -> bool:
                     answer = await self.ask("GET", f"{SERVERS}/file")
-                    if answer is not None and answer.json["config"].get("timeout") == wanted:
-                        break
-                    if self.world.clock() > ends:
-                        self.world.complain(f"an edit on disk is never followed: {answer}")
-                        break
-                    await asyncio.sleep(0.1)
-            self.world.counts["edits on disk"] += 1
+                    return answer is not None and answer.json["config"].get("timeout") == wanted
+
+                if not await until(is_followed):
+                    self.complain(f"edited the timeout on disk to {wanted}, which is never followed")
+            self.model.counts["edits on disk"] += 1
 
     async def operate(self) -> None:
         """Restart a server, or stop and start it."""
-        server = self.world.servers["run"]
+        server = self.model.servers["run"]
         what = self.random.choice(("restart", "stop", "start"))
         wait = "" if what == "stop" else "?wait=60s"
         with server.doubted(f"it was told to {what}"):
-            await self.ask("POST", f"{SERVERS}/run/{what}{wait}", excuse=server.excuse)
-
-    async def kill(self, server: Target, signal: Callable[[int], None]) -> None:
-        """Kill the children of a server, and wait until the gateway has noticed."""
-        shown = await self.ask("GET", f"{SERVERS}/{server.name}")
-        if shown is None:
-            return
-        with server.doubted("it was killed"):
-            for pid in (pids := shown.json["pids"]):
-                signal(pid)
-            ends = self.world.clock() + LIMIT_S
-            while True:
-                shown = await self.ask("GET", f"{SERVERS}/{server.name}")
-                if shown is not None and not set(shown.json["pids"]) & set(pids):
-                    break
-                if self.world.clock() > ends:
-                    self.world.complain(f"it is never known that {pids} have ended: {shown}")
-                    break
-                await asyncio.sleep(0.05)
-        self.world.counts["children killed"] += len(pids)
+            await self.ask("POST", f"{SERVERS}/run/{what}{wait}", targets=(server,))
 
     async def agent(self) -> None:
         """Make a token, work with it, take it back while it is used: it is good until then, and never again."""
-        calm = self.world.servers["calm"]
-        name = self.world.nonce("agent")
+        calm = self.model.servers["calm"]
+        name = self.model.nonce("agent")
         wanted = {"name": name, "servers": ["calm"], "tools": [], "expires_in": 600}
         made = await self.ask("POST", f"{API}/tokens", wanted, expected=(201,))
         if made is None:
             return
-        token, secret = self.world.target("its token"), made.json["token"]
+        token, secret = Target("its token"), made.json["token"]
         caller = Streamable(
-            self.world, name, self.address, calm, self.random, "/calm/mcp", "", secret, (token,)
+            self.model, name, self.random, self.gateway, "/calm/mcp", (calm, token), self.address, secret
         )
+        hand = Hand(caller, calm)
         if await caller.open():
             for _ in range(self.random.randint(1, 5)):
-                await caller.echo()
+                await hand.echo()
                 await self.call_of(calm, secret, token)
         with token.doubted("its token was taken back"):
-            at_work = asyncio.create_task(caller.echo())
+            at_work = asyncio.create_task(hand.echo())
             await self.ask("DELETE", f"{API}/tokens/{made.json['id']}")
             await at_work
-            token.over("its token is over")
+            token.doubt("its token is over")
         # Not even where it would be right otherwise.
         await self.call_of(calm, secret, expected=(401,))
         if caller.id:
-            answer = await caller.ask("POST", "/calm/mcp", tool_call(1, "echo", {"text": "no"}))
+            answer = await caller.post(tool_call(1, "echo", {"text": "no"}))
             if answer.status not in {401, 429}:  # the latter where too many were wrong lately
-                self.world.complain(f"{caller.name} worked with a token that is over: {answer}")
+                self.complain(f"let {caller.name} work with a token that is over: {answer}")
             await self.end(caller)
-        caller.session.over("its session was ended")
+        caller.session.doubt("its session was ended")
         await caller.close()
-        self.world.counts["tokens taken back"] += 1
+        self.model.counts["tokens taken back"] += 1
 
-    async def end(self, caller: Any) -> None:
+    async def end(self, caller: StormClient) -> None:
         """End a client's session."""
         if not caller.id:
             return
         with caller.session.doubted("its session was ended"):
             await self.ask("DELETE", f"{API}/sessions/{caller.id}", expected=(200, 404))
-            caller.session.over("its session was ended")
-        self.world.counts["sessions ended"] += 1
+            caller.session.doubt("its session was ended")
+        self.model.counts["sessions ended"] += 1
 
     # Watching
 
@@ -258,14 +231,25 @@ class Operator:
             said = {"Authorization": f"Bearer {self.token}", "Accept": "text/event-stream"}
             await stream.send(request("GET", path, b"", said))
             status = await stream.head()
-            self.world.counts[f"GET {path.partition('?')[0]}: {status}"] += 1
+            self.model.counts[f"GET {path.partition('?')[0]}: {status}"] += 1
             if status not in {200, *OVERLOADED}:
-                self.world.complain(f"{self.name} asked GET {path} and was answered {status}")
+                self.complain(f"asked GET {path} and was answered {status}")
             if self.random.random() < 0.3:
                 stream.hold()
             if status == 200:
                 await asyncio.sleep(self.random.uniform(0.1, 2))
         except GONE as why:
-            self.world.complain(f"{self.name} lost GET {path}: {why!r}")
+            self.complain(f"lost GET {path}: {why!r}")
         finally:
             stream.close()
+
+
+DEEDS = {
+    Operator.look: 8,
+    Operator.call: 8,
+    Operator.agent: 2,
+    Operator.change: 1,
+    Operator.edit: 1,
+    Operator.operate: 1,
+}
+"""The relative frequency of each action."""

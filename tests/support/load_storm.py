@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Awaitable
+from functools import partial
 from random import Random
 from typing import Any
 
 from attrs import asdict, define, field, frozen
 
-from tests.support.gateway import LIMIT_S, Gateway, server
-from tests.support.http_client import Connection
-from tests.support.load_callers import Caller, Modern, Sse, Streamable
-from tests.support.load_model import Target, World
+from tests.support import load_operator, load_vandal
+from tests.support.gateway import Gateway, server
+from tests.support.harness.clients import Modern, Sse, StormClient, Streamable
+from tests.support.harness.hands import Hand
+from tests.support.harness.model import Model, Server, until
+from tests.support.harness.storm import Storm, pause, walk
+from tests.support.http_client import Connection, message
 from tests.support.load_operator import API, Operator
-from tests.support.load_vandal import DEEDS, Vandal
+from tests.support.load_vandal import Vandal
 from tests.support.real_servers import fixture
 
+OLDER = ("2024-11-05",)
+REVISIONS: tuple[str, ...] = ("2025-03-26", "2025-06-18", "2025-11-25")
 SHARED = {"share": "global"}
 ENTRIES = {
     "calm": server(fixture(), **SHARED),
@@ -107,207 +110,173 @@ class Held:
 
 
 @define(eq=False)
-class LoadStorm:
-    """One load on one gateway.
+class LoadHand(Hand):
+    """The calls of a client under load, and the ways in which its session ends.
 
-    :ivar wanted: what has to happen in it; it blows on until then, on a slow machine for longer.
-    :ivar peak: the most sessions and connections that the gateway has told of.
-    :ivar resident: what it has occupied, in KiB, second by second.
-    :ivar start: what it held when everything had been done once.
-    :ivar end: what it held in the end.
+    :ivar operator: who ends it from outside.
     """
 
-    directory: Path
-    seed: str
+    sleeps_ms = (100,)
+    operator: Operator = field(kw_only=True)
+
+    async def big(self) -> bool:
+        """Hear very much where it is not shortened, as it is on views."""
+        return not self.client.is_at_view and await super().big()
+
+    async def leave(self) -> bool:
+        """Let another client take the place."""
+        return True
+
+    async def end(self) -> bool:
+        """Have the session ended in the middle of a call, which may have an answer or not."""
+        client = self.client
+        if not client.id:
+            return False
+        at_work = asyncio.create_task(self.sleep())
+        await self.operator.end(client)
+        self.operator.close()
+        await at_work
+        # A client whose session has ended is told so, and cannot be heard any more.
+        answer = await client.post(message(1, "ping"))
+        if answer.status != 404:
+            client.complain(f"was ended and is answered {answer}")
+        self.model.counts["refused after its end"] += 1
+        return True
+
+
+CALLS = {LoadHand.leave: 1, LoadHand.end: 1, LoadHand.big: 2, LoadHand.sleep: 6, LoadHand.echo: 90}
+
+
+@define(eq=False)
+class LoadStorm(Storm):
+    """MCP by every road, and everything that can be managed, at once and under faults.
+
+    :ivar peak: the most sessions and connections that the gateway has told of.
+    :ivar held: what it held when everything had been done once, and what in the end.
+    """
+
     shape: Shape
-    seconds: float
-    wanted: tuple[str, ...]
-    gateway: Gateway = field(init=False)
-    world: World = field(init=False)
-    start: Held = field(init=False)
-    end: Held = field(init=False)
+    model: Model = field(init=False, factory=Model)
+    held: list[Held] = field(init=False, factory=list)
     peak: dict[str, int] = field(init=False, factory=lambda: {"sessions": 0, "connections": 0})
-    resident: list[int] = field(init=False, factory=list)
-    _token: str = field(init=False, default="")
     _editing: asyncio.Lock = field(init=False, factory=asyncio.Lock)
-    _over: asyncio.Event = field(init=False, factory=asyncio.Event)
 
-    def blow(self) -> None:
-        """Start the gateway, let it blow, and see what is left."""
-        with Gateway(self.directory, ENTRIES, settings=SETTINGS) as self.gateway:
-            self._token = (self.gateway.home / "admin.token").read_text().strip()
-            asyncio.run(self._blow())
+    def __attrs_post_init__(self) -> None:
+        self.gateway = Gateway(self.directory, ENTRIES, settings=SETTINGS)
+        self.model.servers = {name: Server(name, name) for name in ENTRIES}
 
-    async def _blow(self) -> None:
-        self.world = World(asyncio.get_running_loop().time)
-        self.world.servers = {name: self.world.target(name) for name in ENTRIES}
+    async def run(self) -> None:
+        """Let the load begin twice, and see what is held after each time."""
         # Whatever is loaded or begun for the first who wants it is there from now on.
-        await self._round(SMALL, WARM_S, "warm")
+        await self._round(SMALL, WARM_S, "warm", patience_s=0)
         await self._wake()
-        self.start = await self._steady()
-        await self._round(self.shape, self.seconds, "load")
+        self.held.append(await self._steady())
+        await self._round(self.shape, self.seconds, "load", patience_s=PATIENCE_S)
         await self._wake()
-        self.end = await self._settled()
+        self.held.append(await self._settled())
 
-    async def _round(self, shape: Shape, seconds: float, name: str) -> None:
-        self._over = asyncio.Event()
+    async def _round(self, shape: Shape, seconds: float, name: str, patience_s: int) -> None:
         pace = (shape.places + shape.modern) / shape.rate
-        works = [self._call(name, nth, pace) for nth in range(shape.places + shape.modern)]
-        works += [self._operate(f"{name} operator {nth}") for nth in range(shape.operators)]
-        works += [self._watch(f"{name} watcher {nth}") for nth in range(shape.watchers)]
-        works += [self._harm(f"{name} vandal {nth}") for nth in range(shape.vandals)]
-        works += [self._kills(f"{name} killer"), self._weigh()]
-        tasks = [asyncio.create_task(self._guarded(each)) for each in works]
-        await asyncio.sleep(seconds)
-        for _ in range(PATIENCE_S):
-            if shape is self.shape and self.missing:
-                await asyncio.sleep(1)
-        self._over.set()
-        await asyncio.gather(*tasks)
+        works: dict[str, Awaitable[None]] = {
+            f"{name} {nth}": self._call(f"{name[0]}{nth:03}", nth, shape.places, pace)
+            for nth in range(shape.places + shape.modern)
+        }
+        for kind, number, work in (
+            ("operator", shape.operators, self._operate),
+            ("watcher", shape.watchers, self._watch),
+            ("vandal", shape.vandals, self._harm),
+            ("killer", 1, self._kills),
+        ):
+            names = [f"{name} {kind} {nth}" for nth in range(number)]
+            works |= {each: work(each, Random(f"{self.seed}/{each}")) for each in names}
+        works |= {"the scales": self.weigh(), "the measure": self._measure()}
+        await self.side_by_side(works, seconds, patience_s)
 
     @property
     def missing(self) -> list[str]:
-        """Return the events that have not happened."""
-        found = [what for what in self.wanted if not self.world.counts[what]]
+        """Return the events that have not happened, and the amounts that were not reached."""
         least = {"sessions": self.shape.sessions, "connections": self.shape.connections}
-        return found + [f"{each} {what} at once" for what, each in least.items() if self.peak[what] < each]
+        few = [f"{each} {what} at once" for what, each in least.items() if self.peak[what] < each]
+        return super().missing + few
 
-    async def _guarded(self, work: Any) -> None:
-        try:
-            await work
-        except Exception as why:
-            self.world.complain(f"the load itself broke: {why!r}")
-            raise
+    @property
+    def faults(self) -> list[str]:
+        """All that should have been otherwise: nothing is held in the end that was not held before."""
+        more = self.held[-1].more_than(self.held[0]) if self.held else {}
+        return super().faults + [f"holds more: {more}"] * bool(more)
 
-    async def _pause(self, seconds: float) -> bool:
-        # Whether it goes on.
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._over.wait(), seconds)
-        return not self._over.is_set()
+    def report(self) -> list[str]:
+        """What has happened, and what was held."""
+        return [*super().report(), f"at once: {self.peak}", *map(str, self.held)]
 
     @property
     def _socket(self) -> str:
         return f"unix:{self.gateway.home / 'gateway.sock'}"
 
     @property
-    def grown_kib(self) -> int:
-        """By how much the last third of the time is above the first, where its beginning is left out."""
-        steady = self.resident[len(self.resident) // 4 :]
-        third = len(steady) // 3
-        return (sum(steady[-third:]) - sum(steady[:third])) // third if third else 0
+    def _token(self) -> str:
+        return (self.gateway.home / "admin.token").read_text().strip()
 
     # Clients
 
-    def caller(self, name: str, nth: int, random: Random, sessions: int) -> Caller:
-        """A client that is yet to begin."""
-        world = self.world
-        address = self._socket if nth % 10 in {3, 6} else self.gateway.url
+    def client(self, name: str, nth: int, random: Random, sessions: int) -> tuple[StormClient, Server]:
+        """A client that is yet to begin, and the server that it calls."""
+        kind: type[StormClient] = Streamable
+        server = self.model.servers[list(ENTRIES)[nth % len(ENTRIES)]]
+        path, revisions = f"/{server.name}/mcp", REVISIONS
         if nth >= sessions:
-            target = world.servers[MODERN[nth % 3]]
-            if nth % 5 == 4:
-                return Modern(world, name, address, target, random, VIEW, f"{target.name}__")
-            return Modern(world, name, address, target, random, f"/{target.name}/mcp")
-        target = world.servers[list(ENTRIES)[nth % len(ENTRIES)]]
-        if nth % 9 in {2, 5}:
-            return Sse(world, name, address, target, random, f"/{target.name}/sse")
-        if nth % 9 in {4, 7}:
-            return Streamable(world, name, address, target, random, VIEW, f"{target.name}__")
-        return Streamable(world, name, address, target, random, f"/{target.name}/mcp")
+            kind, server = Modern, self.model.servers[MODERN[nth % 3]]
+            path = VIEW if nth % 5 == 4 else f"/{server.name}/mcp"
+        elif nth % 9 in {2, 5}:
+            kind, path, revisions = Sse, f"/{server.name}/sse", OLDER
+        elif nth % 9 in {4, 7}:
+            path = VIEW
+        address = self._socket if nth % 10 in {3, 6} else ""
+        made = kind(self.model, name, random, self.gateway, path, (server,), address, revisions=revisions)
+        return made, server
 
-    async def _call(self, round_: str, nth: int, pace: float) -> None:
-        sessions = (SMALL if round_ == "warm" else self.shape).places
-        random = Random(f"{self.seed}/{round_}/{nth}")
-        operator = self._operator(f"{round_} {nth}", random)
-        life = 0
-        await self._pause(random.uniform(0, pace))
-        while not self._over.is_set():
-            life += 1
-            caller = self.caller(f"{round_[0]}{nth:03}.{life:02}", nth, random, sessions)
-            if await caller.open():
-                await self._live(caller, operator, pace)
-                await caller.close()
+    async def _call(self, place: str, nth: int, sessions: int, pace: float) -> None:
+        async def live(name: str, random: Random) -> None:
+            client, server = self.client(name, nth, random, sessions)
+            if await client.open():
+                hand = LoadHand(client, server, operator=self._operator(name, random))
+                await walk(hand, random, CALLS, partial(random.uniform, 0, 2 * pace), self.over)
+                await client.close()
             else:
-                await self._pause(0.2)
-        operator.close()
+                await pause(self.over, 0.2)
 
-    async def _live(self, caller: Caller, operator: Operator, pace: float) -> None:
-        random = caller.random
-        is_direct = not caller.prefix  # what is long is shortened on views
-        while await self._pause(random.uniform(0, 2 * pace)):
-            what = random.random()
-            if what < 0.01 or not caller.is_standing:  # it was said why, if there was no reason
-                return
-            if what < 0.02 and caller.id:
-                # In the middle of a call, which may have an answer or not.
-                at_work = asyncio.create_task(caller.sleep())
-                await operator.end(caller)
-                operator.close()
-                await at_work
-                await self._refused(caller)
-                return
-            if what < 0.04 and is_direct:
-                await caller.big()
-            elif what < 0.1:
-                await caller.sleep()
-            else:
-                await caller.echo()
-
-    async def _refused(self, caller: Caller) -> None:
-        # Whoever has ended is told so, and cannot be heard any more.
-        answer = await caller.ask("POST", caller.path, b'{"jsonrpc":"2.0","id":1,"method":"ping"}')
-        if answer.status != 404:
-            self.world.complain(f"{caller.name} was ended and is answered {answer}")
-        self.world.counts["refused after its end"] += 1
+        if await pause(self.over, Random(f"{self.seed}/{place}").uniform(0, pace)):
+            await self.lives(place, live)
 
     # Those who manage and those who do harm
 
     def _operator(self, name: str, random: Random) -> Operator:
-        gateway = self.gateway
-        address = random.choice((gateway.url, self._socket))
-        return Operator(self.world, name, address, random, self._token, gateway.config, self._editing)
+        address = random.choice((self.gateway.url, self._socket))
+        return Operator(self.model, name, random, self.gateway, address, self._token, self._editing)
 
-    async def _operate(self, name: str) -> None:
-        random = Random(f"{self.seed}/{name}")
+    async def _operate(self, name: str, random: Random) -> None:
         operator = self._operator(name, random)
-        deeds = (
-            *[Operator.look] * 8,
-            *[Operator.call] * 8,
-            *[Operator.agent] * 2,
-            Operator.change,
-            Operator.edit,
-            Operator.operate,
-        )
-        while await self._pause(random.uniform(0, 0.2)):
-            await random.choice(deeds)(operator)
+        await walk(operator, random, load_operator.DEEDS, partial(random.uniform, 0, 0.2), self.over)
         operator.close()
 
-    async def _watch(self, name: str) -> None:
-        random = Random(f"{self.seed}/{name}")
+    async def _watch(self, name: str, random: Random) -> None:
         operator = self._operator(name, random)
-        while await self._pause(random.uniform(0, 0.2)):
-            await operator.watch()
+        await walk(operator, random, {Operator.watch: 1}, partial(random.uniform, 0, 0.2), self.over)
 
-    async def _harm(self, name: str) -> None:
-        random = Random(f"{self.seed}/{name}")
-        vandal = Vandal(self.world, name, self.gateway.url, random, self._token)
-        while await self._pause(random.uniform(0, 0.2)):
-            await random.choice(DEEDS)(vandal)
+    async def _harm(self, name: str, random: Random) -> None:
+        vandal = Vandal(self.model, name, random, self.gateway.url, self._token)
+        await walk(vandal, random, load_vandal.DEEDS, partial(random.uniform, 0, 0.2), self.over)
 
-    async def _kills(self, name: str) -> None:
-        random = Random(f"{self.seed}/{name}")
-        operator = self._operator(name, random)
-        while await self._pause(random.uniform(0.5, 3)):
-            await operator.kill(self._target(random), _kill)
-        operator.close()
-
-    def _target(self, random: Random) -> Target:
-        return self.world.servers[random.choice(KILLED)]
+    async def _kills(self, name: str, random: Random) -> None:
+        while await pause(self.over, random.uniform(0.5, 3)):
+            target = self.model.servers[random.choice(KILLED)]
+            found = await asyncio.to_thread(self.gateway.backend, target.name)
+            await self.kill(target, *found["pids"])
 
     # What is held
 
-    async def _weigh(self) -> None:
-        while await self._pause(1):
-            self.resident.append(self.gateway.resident_kib())
+    async def _measure(self) -> None:
+        while await pause(self.over, 1):
             dump = await self._dump()
             self.peak["sessions"] = max(self.peak["sessions"], dump["gateway"]["sessions"])
             self.peak["connections"] = max(self.peak["connections"], dump["connections"]["count"])
@@ -325,16 +294,14 @@ class LoadStorm:
         """Check that every server runs, in each of its eras, after all faults; each answers."""
         operator, random = self._operator("the end", Random()), Random()
         await operator.ask("GET", f"{API}/tools?q=echo")  # after which words are remembered for a while
-        for name, target in self.world.servers.items():
-            await operator.call_of(target, self._token)
+        for name, each in self.model.servers.items():
+            await operator.call_of(each, self._token)
             kinds = (Streamable, Modern) if name in MODERN else (Streamable,)
             for kind in kinds:
-                caller = kind(
-                    self.world, f"the end of {name}", self.gateway.url, target, random, f"/{name}/mcp"
-                )
-                await caller.open()
-                await caller.echo()
-                await caller.close()
+                client = kind(self.model, f"the end of {name}", random, self.gateway, f"/{name}/mcp", (each,))
+                await client.open()
+                await Hand(client, each).echo()
+                await client.close()
         operator.close()
 
     async def _held(self) -> Held:
@@ -366,14 +333,12 @@ class LoadStorm:
 
     async def _settled(self) -> Held:
         """Return the held resources once they are as at the beginning, or do not decrease to that."""
-        ends = self.world.clock() + LIMIT_S
-        while True:
+        held = await self._held()
+
+        async def is_as_before() -> bool:
+            nonlocal held
             held = await self._held()
-            if not held.more_than(self.start) or self.world.clock() > ends:
-                return held
-            await asyncio.sleep(0.2)
+            return not held.more_than(self.held[0])
 
-
-def _kill(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+        await until(is_as_before)
+        return held

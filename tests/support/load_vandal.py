@@ -6,14 +6,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from random import Random
 from typing import Any
 
 from attrs import define
 
-from tests.support.http_client import Answer, Connection, request, tool_call
-from tests.support.load_callers import GONE
-from tests.support.load_model import World
+from tests.support.harness.clients import GONE
+from tests.support.harness.storm import Walker
+from tests.support.http_client import Answer, Connection, request, text_of, tool_call
 from tests.support.modern_client import headers_of
 from tests.support.modern_client import request as modern_request
 
@@ -25,13 +24,10 @@ PLACES = ("/calm/mcp", "/both/mcp", "/mcp/full", "/api/v1/tools/calm__echo/call"
 
 
 @define(eq=False)
-class Vandal:
+class Vandal(Walker):
     """One of them; everything it does, it does on a connection of its own."""
 
-    world: World
-    name: str
     address: str
-    random: Random
     token: str
 
     @asynccontextmanager
@@ -40,9 +36,9 @@ class Vandal:
         connection = await Connection.open(self.address)
         try:
             yield connection
-            self.world.counts[what] += 1
+            self.model.counts[what] += 1
         except (*GONE, TimeoutError) as why:
-            self.world.complain(f"{self.name}, {what}: {why!r}")
+            self.complain(f"{what}: {why!r}")
         finally:
             connection.close()
 
@@ -77,13 +73,13 @@ class Vandal:
             await asyncio.sleep(self.random.uniform(0.2, 1))
             connection.resume()
             answer = await connection.answer()
-            text = answer.messages[-1]["result"]["content"][0]["text"]
+            text = text_of(answer.messages[-1])
             if len(text) != MUCH or text.strip("x"):
-                self.world.complain(f"{self.name} read {len(text)} characters slowly instead of {MUCH}")
+                self.complain(f"read {len(text)} characters slowly instead of {MUCH}")
 
     async def stranger(self) -> None:
         """Send a wrong token: an invented one, or one for another use."""
-        nonce = self.world.nonce("").strip("/")
+        nonce = self.model.nonce("").strip("/")
         is_made_up = self.random.random() < 0.5
         said = {"Authorization": f"Bearer {MARK if is_made_up else 'other-'}{nonce}"}
         # On this machine such a token counts as none, and many requests need none.
@@ -110,7 +106,7 @@ class Vandal:
             for at in range(0, len(data), ROOM):
                 await connection.send(data[at : at + ROOM])
         except GONE:
-            self.world.counts["giant body, not taken to its end"] += 1
+            self.model.counts["giant body, not taken to its end"] += 1
 
     async def nonsense(self) -> None:
         """Send what is no JSON."""
@@ -122,14 +118,10 @@ class Vandal:
     async def refused(self, answer: Answer, *statuses: int) -> None:
         """See that it was told so."""
         if answer.status not in statuses:
-            self.world.complain(f"{self.name} expected {statuses} and was answered {answer}"[:600])
+            self.complain(f"expected {statuses} and was answered {answer}"[:600])
 
 
-DEEDS = (
-    Vandal.cut_request,
-    Vandal.cut_answer,
-    Vandal.slow,
-    Vandal.stranger,
-    Vandal.giant,
-    Vandal.nonsense,
+DEEDS = dict.fromkeys(
+    (Vandal.cut_request, Vandal.cut_answer, Vandal.slow, Vandal.stranger, Vandal.giant, Vandal.nonsense), 1
 )
+"""The actions, one as frequent as the other."""

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from math import inf
 from random import Random
 from typing import Any
@@ -28,6 +29,7 @@ SHARED = ("north", "south", "east")
 OWN = ("mine", "yours")
 CITIES = [f"weather://city/{name}" for name in ("aachen", "bonn", "cologne", "dresden")]
 WEATHER = [sys.executable, "-I", "-S", str(ROOT / "tests" / "servers" / "weather.py")]
+PAUSES_S = (0, 0.05, 0.2, 0.4)
 HANDS = 2  # calls that a session has under way at a time
 ABANDONED = 8  # sessions that are left behind before the first of them is cleaned up
 RESTART_EVERY_S = 3.0 if IS_SOAK else 1.5
@@ -67,7 +69,9 @@ class SessionStorm(Storm):
 
     async def run(self) -> None:
         """Let the sessions live, let it end, and clean up."""
-        works = {f"place {nth}": self._place(nth) for nth in range(self.places)}
+        works = {
+            f"place {nth}": self.lives(f"s{nth:02}", partial(self._live, nth)) for nth in range(self.places)
+        }
         if self.restarts:
             works["restarts"] = self._restarts()
         await self.side_by_side(works, self.seconds)
@@ -84,24 +88,15 @@ class SessionStorm(Storm):
             self.model.epoch += 1
             await asyncio.to_thread(self.gateway.start)
 
-    async def _place(self, nth: int) -> None:
-        """Run one session after the other, until the storm is over."""
-        name = (*SHARED, *OWN)[nth % 5]
+    async def _live(self, nth: int, name: str, random: Random) -> None:
+        server = (*SHARED, *OWN)[nth % 5]
         version = ("2025-06-18", "2025-11-25")[nth // 5 % 2]
         if nth in {7, 8}:
-            name, version = SHARED[nth % 3], "2025-03-26"
-        lives = 0
-        while not self.over.is_set():
-            lives += 1
-            random = Random(f"{self.seed}/{nth}/{lives}")
-            member = Member(self.model, f"s{nth:02}.{lives:03}", name, name in OWN, version)
-            session = Session(self.gateway.url, member, random, lambda: self.sessions)
-            await session.begin()
-            self.sessions.append(session)
-            await self._live(session)
-
-    async def _live(self, session: Session) -> None:
-        random = session.random
+            server, version = SHARED[nth % 3], "2025-03-26"
+        member = Member(self.model, name, server, server in OWN, version)
+        session = Session(self.gateway.url, member, random, lambda: self.sessions)
+        await session.begin()
+        self.sessions.append(session)
         hands = [session.spawn(Hand(self, session, nth).work) for nth in range(HANDS)]
         is_blowing = await pause(self.over, random.uniform(3, 15))
         session.leaving.set()
@@ -171,7 +166,7 @@ class Hand:
 
     async def work(self) -> None:
         """Do things until the session leaves or the storm is over."""
-        pauses = lambda: self.random.choice((0, 0.05, 0.2, 0.4))  # noqa: E731
+        pauses = partial(self.random.choice, PAUSES_S)
         await walk(self, self.random, WEIGHTS, pauses, self.session.leaving)
 
     async def request(self, kind: str, method: str, params: Any, judge: Judge, **more: Any) -> Call:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from random import Random
 from typing import Any
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, field
 
 from tests.support.harness.model import clock, until
-from tests.support.http_client import LIMIT_S, Answer, Connection, message, request
+from tests.support.http_client import LIMIT_S, Answer, Connection, Event, message, request
 from tests.support.storm_model import Call, Member, SessionsModel, number_of, question_text
 
 LOST = (ConnectionError, asyncio.IncompleteReadError)
@@ -20,15 +20,6 @@ TRY_AGAIN_S = 0.05
 REOPEN_S = 0.5  # how long a client waits before it opens its GET stream again
 NEVER = (401, 403, 404)  # statuses that tell a client that its session is lost
 CAPABILITIES = {"roots": {"listChanged": True}, "sampling": {}, "elicitation": {"form": {}, "url": {}}}
-
-
-@frozen
-class Event:
-    """An event of a stream; an empty one has an id only."""
-
-    id: str
-    retry: str
-    data: bytes
 
 
 @define(eq=False)
@@ -48,27 +39,10 @@ class Link:
     opened: int = Factory(time.monotonic_ns)
     number: int = 0
 
-    @property
-    def is_stream(self) -> bool:
-        """True if the answer with the last head is an event stream."""
-        return self.wire._headers.get("content-type", "").startswith("text/event-stream")
-
     async def answer(self, status: int) -> Answer:
         """The rest of an answer whose head was read."""
         async with asyncio.timeout(LIMIT_S):
-            return Answer(status, self.wire._headers, await self.wire._body(status))
-
-    async def events(self) -> AsyncIterator[Event]:
-        """The events of a stream, as they come, comments left out."""
-        rest = b""
-        async for chunk in self.wire.chunks():
-            *blocks, rest = (rest + chunk).split(b"\n\n")
-            for block in blocks:
-                pairs = [line.partition(b":") for line in block.split(b"\n") if not line.startswith(b":")]
-                fields = {name.decode(): value.removeprefix(b" ") for name, _, value in pairs if name}
-                if fields:
-                    texts = [fields.get(name, b"").decode() for name in ("id", "retry")]
-                    yield Event(*texts, fields.get("data", b""))
+            return Answer(status, self.wire.headers, await self.wire._body(status))
 
 
 @define(eq=False)
@@ -244,7 +218,7 @@ class Session:
             await self._send(link, "POST", body, {}, hold_s)
             status = await link.wire.head()
             self.member.was_served(link.epoch)
-            if link.is_stream:
+            if link.wire.is_stream:
                 at = await self._read(link, call, drops=drops, status=status)
             else:
                 self._take(await link.answer(status), call, link)
@@ -259,7 +233,7 @@ class Session:
                 self._cut(link)
                 self.member.complain(f"asked {call.text} and its answer ended without one")
             else:
-                self._keep(link, link.wire._headers)
+                self._keep(link, link.wire.headers)
 
     async def _send(
         self, link: Link, method: str, body: bytes, more: Mapping[str, str], hold_s: float
@@ -286,7 +260,7 @@ class Session:
         try:
             await self._send(link, "GET", b"", {"Last-Event-ID": at}, 0)
             status = await link.wire.head()
-            if status != 200 or not link.is_stream:
+            if status != 200 or not link.wire.is_stream:
                 answer = await link.answer(status)
                 if not call.may_fail and (not self.model.is_explained(call.epoch) or status in NEVER):
                     self.member.complain(f"took up {call.text} after {at} and was answered {answer}")
@@ -307,7 +281,7 @@ class Session:
         if status != 200:
             self.member.complain(f"was answered {status} with a stream")
         at, is_first = "", is_new
-        async for event in link.events():
+        async for event in link.wire.raw_events():
             if link.is_dropped:
                 raise ConnectionAbortedError
             self._check_form(event, is_first=is_first)
@@ -419,7 +393,7 @@ class Session:
         await self._send(link, "GET", b"", more, 0)
         status = await link.wire.head()
         self.member.was_served(link.epoch)
-        if status != 200 or not link.is_stream:
+        if status != 200 or not link.wire.is_stream:
             answer = await link.answer(status)
             if self.member.is_here:
                 self.member.complain(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping
-from math import inf
 from typing import Any
 
-from attrs import define, field
+from attrs import define
 
 from tests.support.gateway import server
+from tests.support.harness.model import Model, Server
 from tests.support.real_servers import fixture
 
 WHO = "WHO"
@@ -42,61 +41,14 @@ def entry(name: str, flags: tuple[str, ...], keys: Mapping[str, Any]) -> dict[st
 
 
 @define(eq=False)
-class Doubt:
-    """A time in which a server may be there or not, for a reason."""
+class ViewModel(Model):
+    """The model of all servers."""
 
-    why: str
-    begun: float
-    ended: float = inf
-
-
-@define(eq=False)
-class Server:
-    """One server, as clients should find it.
-
-    :ivar history: since when its tools have had which prefix; None: they were not there.
-    """
-
-    name: str
-    history: list[tuple[float, str | None]]
-    doubts: list[Doubt] = field(factory=list)
-
-    def doubted(self, begun: float, done: float) -> str:
-        """Why it may not have been there at some moment; "" where there is no such reason."""
-        return next((each.why for each in self.doubts if each.begun <= done and begun <= each.ended), "")
-
-    @property
-    def prefix(self) -> str | None:
-        """The present prefix of its tools' names; None if the server is absent."""
-        return self.history[-1][1]
-
-
-@define(eq=False)
-class World:
-    """The model of all servers, and the faults that were found.
-
-    :ivar profiled: the servers of the profile; the others are on no profile's view.
-    :ivar stories: the messages around each lost call.
-    """
-
-    clock: Callable[[], float]
-    servers: dict[str, Server] = field(init=False)
-    wrong: list[str] = field(factory=list)
-    stories: list[str] = field(factory=list)
-    counts: Counter[str] = field(factory=Counter)
     is_veiled: bool = False
 
     def __attrs_post_init__(self) -> None:
-        there = dict.fromkeys((*STEADY, *PROFILED, VEILED), "")
-        known = {name: name for name in there} | {RENAMED: PREFIXES[0], "c0": "c0"}
-        self.servers = {
-            name: Server(name, [(-inf, known.get(name))])
-            for name in (*STEADY, *PROFILED, *COMING, RENAMED, VEILED)
-        }
-
-    def complain(self, what: str) -> None:
-        """Something is wrong."""
-        self.wrong.append(f"{self.clock():.1f} {what}"[:1500])
+        there = {name: name for name in (*STEADY, *PROFILED, VEILED, "c0")} | {RENAMED: PREFIXES[0]}
+        self.servers = {name: Server(name, there.get(name)) for name in (*there, *COMING)}
 
     def document(self, marked: Callable[[Mapping[str, Any]], Any], **settings: Any) -> str:
         """The configuration that makes the gateway's servers those of this world."""
@@ -117,17 +69,11 @@ class World:
         )
 
     def seen_from(self, path: str) -> list[Server]:
-        """The servers that an endpoint leads to, those among them that are not there just now."""
+        """The servers that an endpoint leads to, also those that are absent just now."""
         if path.startswith(f"/mcp/p/{PROFILE}"):
             return [self.servers[name] for name in PROFILED]
-        if is_view(path):
-            return list(self.servers.values())
-        return [self.servers[path.split("/")[1]]]
-
-
-def is_view(path: str) -> bool:
-    """Return whether an endpoint is one for many servers."""
-    return path == "/sse" or path.startswith("/mcp")
+        name = path.split("/")[1]
+        return [self.servers[name]] if name in self.servers else list(self.servers.values())
 
 
 def news_of(path: str) -> str:

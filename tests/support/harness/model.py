@@ -60,17 +60,29 @@ class Target:
 
 
 @define(eq=False)
+class Server(Target):
+    """One server, as clients should find it.
+
+    :ivar prefix: the present prefix of its tools' names on views; None while the server is absent.
+    """
+
+    prefix: str | None = None
+
+
+@define(eq=False)
 class Model:
     """All that takes part in a storm, as far as every storm has it.
 
     :ivar counts: what has happened, and how often.
     :ivar wrong: what should not have.
     :ivar stories: what is known of how it came to that.
+    :ivar servers: by name.
     """
 
     counts: Counter[str] = field(init=False, factory=Counter)
     wrong: list[str] = field(init=False, factory=list)
     stories: list[str] = field(init=False, factory=list)
+    servers: dict[str, Server] = field(init=False, factory=dict)
     _nonces: int = field(init=False, default=0)
 
     def nonce(self, name: str) -> str:

@@ -10,17 +10,17 @@ import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from random import Random
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from attrs import define, field
 
 from tests.support.gateway import Gateway
-from tests.support.harness.model import Model, Target, until
+from tests.support.harness.model import Lost, Model, Target, until
 
 PATIENCE_S = 120  # how much longer a storm blows while something is missing
-T = TypeVar("T")
 
 
 @define(eq=False)
@@ -47,7 +47,7 @@ class Storm(ABC):
         print(f"MCPGATEWAY_STORM_SEED={self.seed}")
         try:
             with self.gateway:
-                asyncio.run(self.run())
+                asyncio.run(self.guarded("the storm", self.run()))
         finally:
             print(*self.report(), sep="\n")
         return self
@@ -95,6 +95,13 @@ class Storm(ABC):
         self.over.set()
         await asyncio.gather(*tasks)
 
+    async def lives(self, name: str, live: Callable[[str, Random], Awaitable[object]]) -> None:
+        """Let one client live after the other, until the storm is over."""
+        for life in count(1):
+            if self.over.is_set():
+                return
+            await live(f"{name}.{life:03}", Random(f"{self.seed}/{name}/{life}"))
+
     async def guarded(self, name: str, work: Awaitable[object]) -> None:
         """Do a work whose failure is a fault."""
         try:
@@ -141,17 +148,19 @@ class Walker:
 
 
 async def walk(
-    walker: T,
+    walker: object,
     random: Random,
-    steps: Mapping[Callable[[T], Awaitable[object]], int],
+    steps: Mapping[Any, int],
     pauses: Callable[[], float],
     ends: asyncio.Event,
 ) -> None:
-    """Take one step after the other, each as often as its weight says among the others, until an event."""
+    """Take one step after the other, each as often as its weight says, until an event or until one is the last."""
     kinds, weights = list(steps), list(steps.values())
     while await pause(ends, pauses()):
         (step,) = random.choices(kinds, weights)
-        await step(walker)
+        with suppress(Lost):  # the client has complained, unless there was an excuse
+            if await step(walker):
+                return
 
 
 async def pause(ends: asyncio.Event, seconds: float) -> bool:

@@ -1,4 +1,4 @@
-"""The latest messages to and from a client of a storm on views, for finding out how a call was lost."""
+"""The latest messages to and from a client of a storm, for finding out how an answer was lost."""
 
 from __future__ import annotations
 
