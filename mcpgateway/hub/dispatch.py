@@ -27,7 +27,7 @@ from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.probes.era import Eras
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot, slot_of
-from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE
+from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE, subscribed_uri
 from mcpgateway.hub.tasks import OWNED, Learner
 from mcpgateway.hub.url_elicitation import SendingAway, sends_users
 from mcpgateway.interfaces import Request
@@ -365,11 +365,7 @@ class LegacyDispatcher(Lifecycle):
     def _subscribe(self, request: Request) -> None:
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
-        if not request.session.id:
-            raise InvalidParams("Invalid params: a subscription needs a session; send initialize first")
-        uri = peek.text(request.message.params, "uri", jsonrpc.URI_LIMIT)
-        if uri is None:
-            raise InvalidParams('Invalid params: "uri" must be a string')
+        uri = subscribed_uri(request)
         request.holder = slot = self.pool.slot_for(request.session)
         slot.subscriptions.submit(request, uri)
 

@@ -135,6 +135,11 @@ def changing_lists(hello: Envelope) -> list[str]:
     ]
 
 
+def has_subscriptions(hello: Envelope) -> bool:
+    """True if a server takes subscriptions to resources."""
+    return peek.mapping(capabilities(hello), "resources").get("subscribe") is True
+
+
 def error_text(raw: Raw) -> str:
     """Return the message in a server's error."""
     sentence = peek.text(peek.members({"error": raw}, "error"), "message")

@@ -24,12 +24,12 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.errors import GatewayError, Overloaded
 from mcpgateway.hub.slot import Slot
-from mcpgateway.hub.subscriptions.interest import KINDS, UPDATED, Interest, read_interest
+from mcpgateway.hub.subscriptions.interest import KINDS, UPDATED, Interest, lists_of, read_interest
 from mcpgateway.hub.subscriptions.modern_clients import ClientListener
 from mcpgateway.hub.subscriptions.registry import LISTENERS_LIMIT, SubscriberRegistry
 from mcpgateway.hub.subscriptions.upstream_modern import UpstreamListener
 from mcpgateway.interfaces import Request
-from mcpgateway.protocol import jsonrpc, legacy, modern, peek
+from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message
 from mcpgateway.views.members import names_of
 from mcpgateway.views.view import View
@@ -297,7 +297,7 @@ class ViewSubscriptions:
 
     def overhear(self, slot: Slot) -> None:
         """Listen to the changes of a modern child's lists for as long as it runs."""
-        lists = frozenset(KINDS[each] for each in legacy.changing_lists(slot.hello or {}) if each in KINDS)
+        lists = lists_of(slot.hello or {})
         if slot.listening is not None and slot.shared and lists:
             slot.listening.overhear(UpstreamListener(), Interest(lists))
 

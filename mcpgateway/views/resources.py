@@ -13,7 +13,7 @@ from mcpgateway.discovery.resources import Owned, owner_named
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.hub.sessions import Session
-from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE
+from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE, subscribed_uri
 from mcpgateway.interfaces import Request
 from mcpgateway.owntools.missing_servers import hint as not_all
 from mcpgateway.protocol import jsonrpc
@@ -60,8 +60,7 @@ class Resources:
 
     def subscribe(self, request: Request, view: View) -> None:
         """Subscribe to a resource."""
-        _check_session(request)
-        uri = text_of(request, "uri", jsonrpc.URI_LIMIT)
+        uri = subscribed_uri(request)
         if self._kept(request, uri) is not None:
             _agree(request)  # an original never changes
         else:
@@ -69,8 +68,7 @@ class Resources:
 
     def unsubscribe(self, request: Request, view: View) -> None:
         """Unsubscribe from a resource, at the server that was subscribed to."""
-        _check_session(request)
-        uri, members = text_of(request, "uri", jsonrpc.URI_LIMIT), self._registry.members_of(request.session)
+        uri, members = subscribed_uri(request), self._registry.members_of(request.session)
         if self._kept(request, uri) is not None:
             _agree(request)
             return
@@ -231,11 +229,6 @@ def _owners(members: MemberSessions, uri: str) -> tuple[Owned, ...]:
     return (
         (owner,) if owner is not None and owner.server in members.view.servers else members.view.owners(uri)
     )
-
-
-def _check_session(request: Request) -> None:
-    if not request.session.id:
-        raise InvalidParams("Invalid params: a subscription needs a session; send initialize first")
 
 
 def _agree(request: Request) -> None:

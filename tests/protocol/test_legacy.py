@@ -75,6 +75,13 @@ class HandshakeTests:
         assert legacy.changing_lists(hello) == ["notifications/tools/list_changed"]
         assert legacy.changing_lists({}) == []
 
+    @pytest.mark.parametrize("declared", ["{}", '{"subscribe":1}', '{"subscribe":false}', "7"])
+    def test_subscriptions(self, declared: str) -> None:
+        """Only a server that has declared it takes subscriptions to resources."""
+        assert legacy.has_subscriptions(jsonrpc.decode(b'{"capabilities":{"resources":{"subscribe":true}}}'))
+        hello = jsonrpc.decode(f'{{"capabilities":{{"resources":{declared}}}}}'.encode())
+        assert not legacy.has_subscriptions(hello)
+
     def test_odd_capabilities(self) -> None:
         """Capabilities that are no object count as none, and are passed on as they are."""
         hello = jsonrpc.decode(b'{"protocolVersion":"2025-11-25","capabilities":7}')

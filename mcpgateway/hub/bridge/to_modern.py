@@ -28,7 +28,6 @@ from mcpgateway.errors import (
     BackendTimeout,
     BadReply,
     GatewayError,
-    InvalidParams,
     QuestionRefused,
     ShuttingDown,
     UnknownMethod,
@@ -40,7 +39,7 @@ from mcpgateway.hub.levels import SET_LEVEL
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot, slot_of
 from mcpgateway.hub.subscriptions.legacy_sessions import SessionSubscriptions
-from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE
+from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE, subscribed_uri
 from mcpgateway.interfaces import Request
 from mcpgateway.policy import routing
 from mcpgateway.policy.client_requests import FULL, refusal
@@ -231,12 +230,9 @@ class ToModern:
         _agree(request)
 
     def _subscription(self, request: Request) -> tuple[SessionSubscriptions, str]:
-        guest = self._guests.get(request.session)
+        uri, guest = subscribed_uri(request), self._guests.get(request.session)
         if guest is None:
-            raise InvalidParams("Invalid params: a subscription needs a session; send initialize first")
-        uri = peek.text(request.message.params, "uri", jsonrpc.URI_LIMIT)
-        if uri is None:
-            raise InvalidParams('Invalid params: "uri" must be a string')
+            raise ShuttingDown("the session is being put aside")
         return guest.hearing, uri
 
     # Requests that the server answers

@@ -7,7 +7,7 @@ from typing import Any
 from attrs import frozen
 
 from mcpgateway.errors import Overloaded
-from mcpgateway.protocol import peek
+from mcpgateway.protocol import legacy, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 
 URIS_LIMIT = 1000  # resources of one subscriber; also its tasks
@@ -76,6 +76,11 @@ def _texts(found: Any) -> frozenset[str]:
     return (
         frozenset(each for each in found if isinstance(each, str)) if isinstance(found, list) else frozenset()
     )
+
+
+def lists_of(hello: Envelope) -> frozenset[str]:
+    """Return the kinds of lists whose changes a server has declared to notify."""
+    return frozenset(KINDS[method] for method in legacy.changing_lists(hello))
 
 
 def narrowed(interest: Interest) -> Interest:

@@ -23,7 +23,7 @@ from mcpgateway.errors import (
 from mcpgateway.hub.filters import reason, refuse
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
-from mcpgateway.hub.subscriptions.interest import KINDS, LISTS, UPDATED, URIS_LIMIT, Interest
+from mcpgateway.hub.subscriptions.interest import LISTS, UPDATED, URIS_LIMIT, Interest, lists_of
 from mcpgateway.hub.subscriptions.upstream_modern import Listening, UpstreamListener
 from mcpgateway.interfaces import Request
 from mcpgateway.policy.backoff import delay_s
@@ -72,9 +72,7 @@ class SessionSubscriptions(UpstreamListener):
         self._is_starting = False
         if self._is_over:
             return
-        self._lists = frozenset(KINDS[method] for method in legacy.changing_lists(hello))
-        offered = peek.mapping(legacy.capabilities(hello), "resources")
-        self._can_subscribe = offered.get("subscribe") is True
+        self._lists, self._can_subscribe = lists_of(hello), legacy.has_subscriptions(hello)
         if not self._can_subscribe:
             self._disappoint(UnknownMethod("Method not found: the server reports no changes of resources"))
         self._update()

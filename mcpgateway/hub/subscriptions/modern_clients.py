@@ -24,7 +24,15 @@ from mcpgateway.errors import GatewayError, Overloaded
 from mcpgateway.hub.filters import reason, refuse
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
-from mcpgateway.hub.subscriptions.interest import KINDS, NOTHING, UPDATED, Interest, narrowed, read_interest
+from mcpgateway.hub.subscriptions.interest import (
+    KINDS,
+    NOTHING,
+    UPDATED,
+    Interest,
+    lists_of,
+    narrowed,
+    read_interest,
+)
 from mcpgateway.hub.subscriptions.registry import LISTENERS_LIMIT
 from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE
 from mcpgateway.hub.subscriptions.upstream_modern import UpstreamListener
@@ -169,11 +177,9 @@ class ListenStreams:
     def _met(self, hello: Envelope, stream: ListenStream) -> None:
         if stream.has_ended:
             return
-        changing = {KINDS[method] for method in legacy.changing_lists(hello)}
-        can_subscribe = peek.mapping(legacy.capabilities(hello), "resources").get("subscribe") is True
 
         def done(agreed: frozenset[str]) -> None:
-            stream.honoured = Interest(stream.wanted.lists & changing, agreed)
+            stream.honoured = Interest(stream.wanted.lists & lists_of(hello), agreed)
             if not stream.has_ended:
                 stream.acknowledged(stream.honoured)
             if not stream.has_ended:  # the acknowledgement may have failed, and ended it
@@ -182,7 +188,9 @@ class ListenStreams:
                     if each.is_up:
                         self._hear_beside(stream, each)
 
-        client_key, uris = stream.client_key, stream.wanted.uris if can_subscribe else frozenset[str]()
+        client_key, uris = stream.client_key, stream.wanted.uris
+        if not legacy.has_subscriptions(hello):
+            uris = frozenset()
         _subscribe(stream.session, stream.slot, uris).addCallback(done)
 
     # See Note [Children beside].

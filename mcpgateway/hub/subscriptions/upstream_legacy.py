@@ -18,13 +18,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.bounded import Bounded
-from mcpgateway.errors import BackendGone, GatewayError, Overloaded
+from mcpgateway.errors import BackendGone, GatewayError, InvalidParams, Overloaded
 from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.subscriptions.interest import NOTHING, URIS_LIMIT, Interest
 from mcpgateway.hub.subscriptions.registry import SubscriberRegistry
 from mcpgateway.interfaces import Request
-from mcpgateway.protocol import jsonrpc, legacy
+from mcpgateway.protocol import jsonrpc, legacy, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.records import Record
 
@@ -32,6 +32,19 @@ SUBSCRIBE, UNSUBSCRIBE = "resources/subscribe", "resources/unsubscribe"
 TOPICS_LIMIT = 10_000  # resources of one child
 FORMER_LIMIT = 1000  # resources without a subscription any more
 PORTION = 100  # resources that a new child is asked for at a time, so that its stdin holds the requests
+
+
+def subscribed_uri(request: Request) -> str:
+    """Return the resource of a session's request to subscribe or unsubscribe.
+
+    :raise InvalidParams: the request has no session, or names no resource.
+    """
+    if not request.session.id:
+        raise InvalidParams("Invalid params: a subscription needs a session; send initialize first")
+    uri = peek.text(request.message.params, "uri", jsonrpc.URI_LIMIT)
+    if uri is None:
+        raise InvalidParams('Invalid params: "uri" must be a string')
+    return uri
 
 
 class _Queue(Record):
