@@ -16,7 +16,7 @@ from mcpgateway.tap import Options
 
 
 class MeantTests:
-    """Words, and what they mean."""
+    """The words of aliases, and their meaning."""
 
     @pytest.mark.parametrize(
         ("words", "means"),
@@ -41,11 +41,11 @@ class MeantTests:
         ],
     )
     def test_meant(self, words: str, means: str) -> None:
-        """Each is said in words of this program, and what is its own stays as it is."""
+        """An alias is translated into words of this program, and its own words stay as they are."""
         assert meant(words.split(), is_piped=False) == means.split()
 
     def test_a_file_for_a_client(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A client that starts it with a file gets all servers of that file on stdin and stdout."""
+        """A client that starts the alias with a file gets all servers of that file on stdin and stdout."""
         monkeypatch.chdir(tmp_path)
         assert meant(["c.json"], is_piped=True) == ["with", f"{tmp_path}/c.json", "stdio"]
 

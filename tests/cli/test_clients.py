@@ -78,7 +78,7 @@ class LookTests:
     """Commands that change nothing."""
 
     def test_detect(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
-        """Each client that is there is told with its file and how many servers of each kind are in it."""
+        """A client that is installed is shown with its file, and the number of its servers of each kind."""
         (house.root / ".gemini").mkdir()
         assert run(["clients", "detect", "--json"]) == 0
         found = {each["tool"]: each for each in said(capsys)["detected"]}

@@ -36,7 +36,7 @@ class SayTests:
     @pytest.mark.usefixtures("terminal")
     @pytest.mark.parametrize("name", PRINTED)
     def test_escaped(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-        """Nothing of it is an order to a terminal, nor begins a line where it could be taken for one of ours."""
+        """A text of a stranger commands no terminal, and begins no line that could be taken for one of ours."""
         PRINTED[name]()
         printed = capsys.readouterr().out
         assert "\x1b]" not in printed

@@ -45,7 +45,7 @@ OPEN = ("--password-file", "password")
 class ImportTests:
     @pytest.mark.parametrize("words", [("import-kdbx", "vault.kdbx"), ("import", "--keepass", "vault.kdbx")])
     def test_env_file(self, vault, capsys, words):
-        """Both spellings write what our own reader has back, for nobody else to read; the answer has names only."""
+        """Both commands write a file that our own reader understands, private; the answer has names only."""
         (vault / ".env").write_text("# mine\nGITHUB_USER=old  # him\nOTHER=1\n")
         os.chmod(vault / ".env", 0o644)
         code, said = told(capsys, *words, *OPEN)
@@ -70,7 +70,7 @@ class ImportTests:
         ]
 
     def test_dry_run(self, vault, capsys):
-        """Nothing is written, and there are no results."""
+        """A rehearsal writes nothing, and has no results."""
         code, said = told(capsys, "import-kdbx", "vault.kdbx", *OPEN, "--dry-run")
         assert (code, said["mode"], said["found"], "results" in said) == (0, "dry-run", 2, False)
         assert not (vault / ".env").exists()
@@ -96,7 +96,7 @@ class ImportTests:
 
     @pytest.mark.parametrize(("password", "file"), [(None, ()), (PASSWORD, OPEN)])
     def test_key_file(self, vault, capsys, password, file):
-        """A key file opens it, alone or together with a password."""
+        """A key file opens the database, alone or together with a password."""
         (vault / "key").write_bytes(bytes(range(32)))
         database(vault / "keyed.kdbx", password, str(vault / "key"))
         code, said = told(capsys, "import-kdbx", "keyed.kdbx", "--key-file", "key", *file, "--dry-run")
@@ -174,14 +174,14 @@ class ImportTests:
         assert told(capsys, *words)[0] == 1
 
     def test_not_installed(self, vault, capsys, monkeypatch):
-        """Without the library it is said how to install it."""
+        """An error without the library says how to install it."""
         monkeypatch.setitem(sys.modules, "pykeepass", None)
         code, said = told(capsys, "import-kdbx", "vault.kdbx", *OPEN)
         assert code == 1
         assert said["hint"] == "install it beside the gateway: pip install 'mcpgateway[keepass]'"
 
     def test_one_way(self, vault, capsys):
-        """Where they go, and where the password is, is said once."""
+        """The target of the credentials, and the place of the password, can be named once only."""
         code, said = told(capsys, "import-kdbx", "vault.kdbx", *OPEN, "--to-server", "--to-env-file", "x")
         assert (code, said["error"]) == (1, "--to-env-file and --to-server: name one of them")
         code, said = told(capsys, "import-kdbx", "vault.kdbx", *OPEN, "--password-stdin")
@@ -223,7 +223,7 @@ servers:
         return home
 
     def test_list(self, home, capsys):
-        """Each name and where its value comes from."""
+        """A credential is listed with its name and the source of its value."""
         capsys.readouterr()
         code, said = told(capsys, "list")
         assert code == 0

@@ -62,7 +62,7 @@ class ClientTests:
         ],
     )
     def test_named(self, words, client):
-        """By its own name, or by the package that it is in; not by what else is said."""
+        """A client is known by its own name, or by the package that it is in; not by other words."""
         assert client_of(words.split()) == client
 
     def test_nothing_leads_here(self):

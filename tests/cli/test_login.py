@@ -34,7 +34,7 @@ class AddressTests:
         ],
     )
     def test_anything_else(self, url: str) -> None:
-        """Nothing else is, neither by a browser nor by whatever else a program could be told to start."""
+        """Addresses that are no web pages are not opened, by a browser or another program."""
         with pytest.raises(Trouble):
             _address({"url": url})
 
@@ -52,5 +52,5 @@ class SentenceTests:
         ],
     )
     def test_states(self, state: str, said: str) -> None:
-        """Each state is told in a sentence, with what to do."""
+        """A state has a sentence with a remedy."""
         assert said in _sentence({"server": "o3", "state": state})

@@ -52,7 +52,7 @@ class EntryTests:
         assert capsys.readouterr().out == f"mcpgateway {__version__}\n"
 
     def test_a_pipe(self, tmp_path: Path) -> None:
-        """Only a pipe or a socket, as clients start servers with, makes us all servers together."""
+        """The program serves all servers together only on a pipe or a socket, as clients start servers."""
         code = "import sys; from mcpgateway.cli.entry import is_piped; sys.exit(is_piped())"
 
         def asked(stdin: Any) -> int:

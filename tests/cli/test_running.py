@@ -33,7 +33,7 @@ class StateTests:
     """The state that a gateway has left in its home."""
 
     def test_none(self, tmp_path):
-        """There may be no file, and no home."""
+        """A home without a state, and no home at all, have no gateway."""
         assert not read_state(str(tmp_path)).exists
         assert not read_state(str(tmp_path / "state.json" / "x")).exists
 
@@ -136,7 +136,7 @@ class OptionTests:
         ],
     )
     def test_from_its_command(self, words, options):
-        """All that follows its name, but for its home."""
+        """The options are the words after the program's name, except for its home."""
         assert options_of(words.split()) == options
 
 
@@ -280,7 +280,7 @@ class CompletionTests:
 
     @pytest.mark.parametrize("words", ["mcpgateway konnect x", "mcpgateway clients nothing x"])
     def test_a_mistake(self, tmp_path, words):
-        """Nobody is disturbed while he types."""
+        """A completion prints no error while its user types."""
         assert self.completed(words, tmp_path).stderr == ""
 
     def completed(self, words, home):
@@ -305,7 +305,7 @@ class LightTests:
         "words", ["version", "status", "health", "completion zsh", "stop", "start --help", "config --help"]
     )
     def test_loads_little(self, tmp_path, words):
-        """Neither the gateway's code is loaded nor what only some commands need."""
+        """A light command loads neither the gateway's code nor the modules of other commands."""
         code = (
             f"import sys; from mcpgateway.cli.main import run; run(['--home', {str(tmp_path)!r}, *{words.split()!r}]);"
             f" print(sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)"

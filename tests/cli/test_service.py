@@ -52,7 +52,7 @@ class ServiceTests:
     """The three verbs."""
 
     def test_in_words(self, shell: Shell) -> None:
-        """Each says what it has done, or what is."""
+        """A verb prints the change that it has made, or the present state."""
         assert "no service is installed" in shell.told("status", code=1)
         installed = shell.told("install", "--no-start")
         assert [line for line in installed.splitlines() if line.startswith("wrote ")] == [

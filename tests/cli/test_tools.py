@@ -85,7 +85,7 @@ class ResultTests:
         ],
     )
     def test_blocks(self, block: dict[str, Any], shown: str) -> None:
-        """Texts are printed as they are; of all else it is said what it is, and how large."""
+        """Texts of a result are printed as they are; other blocks with their kind and size."""
         assert tools._shown(block) == shown
 
     def test_structured_content(self, capsys: pytest.CaptureFixture[str]) -> None:

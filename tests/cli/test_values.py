@@ -17,7 +17,7 @@ class ExpandingTests:
 
     @pytest.mark.parametrize("text", ["${keyring:a/b}", "x${cmd:id}"])
     def test_outside(self, text):
-        """Nothing is asked for by a command, and what cannot be had does not silently become nothing."""
+        """A value asks no command, and one that cannot be fetched does not silently become empty."""
         with pytest.raises(Trouble, match="only taken from what is written into the configuration file"):
             Expanding({}, is_on=True).text(text)
 

@@ -46,7 +46,7 @@ class LockTests:
             assert is_ours
 
     def test_refreshed(self, file):
-        """While it is in use it is touched, so nobody takes it for stale."""
+        """A lock in use is touched, so that no program takes it for stale."""
         lock = directory_lock(str(file))
         with lock.held():
             os.utime(f"{file}.lock", (0, 0))

@@ -160,7 +160,7 @@ class ApplyTests:
         assert report.left
 
     def test_modes(self, house: House) -> None:
-        """Another mode is applied to what leads here already, and the original is still what comes back."""
+        """Another mode is applied to enrolled entries, and the original is still restored."""
         house.write(house.cursor, {"a": {**PROGRAM, "alwaysAllow": ["x"]}})
         before = house.cursor.read_bytes()
         apply(house.machine, EnrolRequest())
@@ -302,7 +302,7 @@ class ApplyTests:
         assert apply(house.machine, EnrolRequest()).warnings == (enrolment.UNREACHABLE,)
 
     def test_bad_configuration(self, house: House) -> None:
-        """Nothing is changed where the configuration has errors, and it is said how to find them."""
+        """A configuration with errors is reported with the command that shows them, and no file is changed."""
         house.configure("gateway: {http_port: no}\n")
         house.write(house.cursor, {"a": PROGRAM})
         with pytest.raises(ConfigError, match="mcpgateway config check"):
@@ -346,7 +346,7 @@ class AwkwardFileTests:
         assert real.read_bytes() == before
 
     def test_read_only(self, house: House) -> None:
-        """A file that its user has made read-only is left, and it is said what to do."""
+        """A file that its user has made read-only is left, with a hint."""
         house.write(house.cursor, {"a": PROGRAM}).chmod(0o444)
         report = apply(house.machine, EnrolRequest()).files[0]
         assert "chmod u+w" in report.error
@@ -460,7 +460,7 @@ class ProjectTests:
     """Files in a repository."""
 
     def test_approved(self, house: House, tmp_path: Path) -> None:
-        """A project's file that its user leads here may run, as long as it does."""
+        """A project's file that its user enrols may run, as long as it does."""
         project = tmp_path / "shop"
         file = house.write(project / ".mcp.json", {"a": PROGRAM})
         before = file.read_bytes()
@@ -576,7 +576,7 @@ class SuspendTests:
         assert resume(str(house.home), house.environ).files == ()
 
     def test_project_meanwhile(self, house: House, tmp_path: Path) -> None:
-        """Of a project's file only that leads here again which did before."""
+        """The entries of a project's file that are enrolled again are those that were before."""
         project = tmp_path / "shop"
         file = house.write(project / ".mcp.json", {"a": PROGRAM})
         apply(house.machine, EnrolRequest(FileChoice(project=str(project))))

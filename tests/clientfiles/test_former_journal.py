@@ -24,7 +24,7 @@ def name(request):
 
 @pytest.fixture
 def house(name, tmp_path):
-    """The home of its user."""
+    """A user's home with this ledger."""
     return installed(name, tmp_path / "user")
 
 
@@ -66,7 +66,7 @@ class ReadTests:
 
     @pytest.mark.parametrize("copy", COPIES)
     def test_one_copy_is_gone(self, house, copy):
-        """Either says it all."""
+        """A single copy of the ledger has all records."""
         said = Ledger(str(house.home)).read()
         os.unlink(house.home / "ledger" / copy)
         assert Ledger(str(house.home)).read() == said
@@ -94,7 +94,7 @@ class TakeOverTests:
     """The first change of the ledger."""
 
     def test_all_of_it(self, house):
-        """Everything stands in the databases, and the journal, which holds secrets, is gone."""
+        """All records are in the databases, and the journal, which holds secrets, is gone."""
         said = Ledger(str(house.home)).read()
         Ledger(str(house.home)).recover()
         assert Ledger(str(house.home)).read() == said

@@ -130,7 +130,7 @@ class EntryTests:
 
 
 class WriteTests:
-    """Putting them into a file."""
+    """Entries that are written into a file."""
 
     def test_beside_what_is_there(self, tmp_path: Path) -> None:
         """Every other byte stays, the mode too, and what the file was is beside it."""

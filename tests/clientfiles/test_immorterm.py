@@ -93,7 +93,7 @@ class CrashedTests:
             assert run(["--home", str(house.home), "clients", "apply", "--check"]) == 0
 
     def test_given_back(self, house: Left) -> None:
-        """Undo alone gives them their own servers back."""
+        """Undo alone restores the clients' own servers."""
         undo(house.machine, EnrolRequest())
         assert house.servers(house.claude) == {"echo": ECHO, "far": REMOTE}
         assert immorterm.in_words(house.machine) == []
@@ -107,13 +107,13 @@ class CrashedTests:
 
     @pytest.mark.parametrize("text", ["", "{", '{"servers": {}}'])
     def test_the_shadow(self, house: Left, text: str) -> None:
-        """Where what it has kept is damaged, the shadow counts."""
+        """The other gateway's second copy counts where its backup is damaged."""
         (house.its / "config-backup.json").write_text(text)
         undo(house.machine, EnrolRequest())
         assert house.servers(house.claude)["echo"] == ECHO
 
     def test_others(self, house: Left) -> None:
-        """So do other clients, and projects, wherever their files are."""
+        """Other clients and projects get their own servers back, wherever their files are."""
         cursor, shop = house.root / "elsewhere" / "mcp.json", house.root / "shop" / ".mcp.json"
         for path in (cursor, house.place("windsurf"), shop):
             house.write(path, {"echo": house.led("echo")})
@@ -138,7 +138,7 @@ class CrashedTests:
 
 class RunningTests:
     def test_left_alone(self, house: Left) -> None:
-        """While it runs it would undo all that is done: it is named, with what ends it."""
+        """A running gateway would undo every change: it is named, with the command that ends it."""
         argv = [
             sys.executable,
             "-c",

@@ -57,7 +57,7 @@ class FormTests:
 
     @pytest.mark.parametrize("client", CLIENTS)
     def test_a_copy(self, house: House, client: str) -> None:
-        """So are those of a copy that lies elsewhere; what stands in the file tells whose it is."""
+        """The servers of a copy elsewhere are imported; the client is known by the text of the file."""
         path = house.write_sample(client)
         copy = path.rename(house.home.parent / f"saved{path.suffix}")
         assert taken(house, copy) == 0
@@ -108,7 +108,9 @@ class OwnTests:
         assert not (house.home / "config.yaml").exists()
 
     def test_a_copy(self, house: House, capsys) -> None:
-        """So has a copy of one, be it a URL or a program that uses the gateway."""
+        """A copy's entries of the gateway, by URL or by program, are not imported, and keys without a meaning are
+        named.
+        """
         copy = house.root / "saved.json"
         entries = {
             "far": {"url": "https://far.example/mcp", "color": "red", "trust": True},
@@ -135,7 +137,7 @@ class OwnTests:
 
 
 class NothingTests:
-    """Nothing to take."""
+    """Files without a server to import."""
 
     @pytest.mark.parametrize("text", ["{", None, "{}"])
     def test_no_file_is_left(self, house: House, text: str | None) -> None:

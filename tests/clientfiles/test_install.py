@@ -70,7 +70,7 @@ class InstallTests:
     """Writing the entries."""
 
     def test_user(self, place: Place) -> None:
-        """Each server gets an entry beside what is there, and nothing is left to do."""
+        """A server gets an entry beside those that are there, and a second time nothing is left to do."""
         place.file.write_text('{"numStartups": 7, "mcpServers": {"own": {"command": "a"}}}')
         assert place.left() == (["x", "y"], [], [])  # its own server is not for a second entry
         place.install()

@@ -65,7 +65,7 @@ class RememberTests:
         assert os.listdir(scene.home) == []
 
     def test_adopted(self, scene):
-        """The originals, their names and how the file was named are remembered."""
+        """The originals, their names and the path of the file are recorded."""
         scene.adopter().apply("git", "time")
         said = scene.said
         assert {each.name for each in said.entries.values()} == {"git", "time"}
@@ -92,7 +92,9 @@ class RememberTests:
         assert (scene.text, scene.said) == (ORIGINAL, None)
 
     def test_somebody_wrote_in_between(self, scene):
-        """Then there is no way back byte for byte, and the entries are known all the same."""
+        """Another writer's change in between ends the way back byte for byte, and the entries are restored all the
+        same.
+        """
         scene.adopter().apply("git")
         with open(scene.path, "a") as file:
             file.write("\n")
@@ -129,7 +131,7 @@ class RememberTests:
         assert Ledger(scene.home).read().opted_out == {"git"}
 
     def test_private(self, scene):
-        """Nobody else can read it, and nothing of an entry is in a repr."""
+        """The ledger is private, and no value of an entry is in a ``repr``."""
         scene.adopter().apply("git")
         assert stat.S_IMODE(os.stat(os.path.dirname(copy_of(scene, "x"))).st_mode) == 0o700
         assert all(stat.S_IMODE(os.stat(copy_of(scene, name)).st_mode) == 0o600 for name in COPIES)
@@ -164,7 +166,7 @@ class CopyTests:
     """The database and its backup."""
 
     def test_the_same(self, scene):
-        """Both hold the same rows."""
+        """The database and its backup hold the same rows."""
         scene.adopter().apply("git")
         assert dump(scene, DATABASE) == dump(scene, BACKUP) != []
 
@@ -300,7 +302,7 @@ class CopyTests:
         assert (list(records.files), records.opted_out, records.problems) == ([path], {"\ud800"}, ())
 
     def test_no_room_for_it(self, scene):
-        """Where it cannot be written, no file is changed, and the error says what to do."""
+        """A ledger that cannot be written keeps every file from being changed, and the error has a remedy."""
         scene.adopter().apply("git")
         text = scene.text
         disk = FailingDisk(10_000, errno.ENOSPC, is_lasting=True)
@@ -338,7 +340,7 @@ class SettleTests:
         return found.outcome, sorted(each.name for each in found.record.entries.values())
 
     def test_it_was_made(self, scene):
-        """The file is what it was to be."""
+        """The change is done where the file is as it was to be."""
         self.begun(scene, lambda text: text)
         assert self.settled(scene) == (ChangeOutcome.DONE, ["git", "time"])
 
@@ -353,7 +355,7 @@ class SettleTests:
         assert self.settled(scene) == (ChangeOutcome.BY_VALUE, ["git"])
 
     def test_not_readable(self, scene):
-        """As long as the file is no valid one, nothing is forgotten."""
+        """A file that is not valid at the moment keeps its records."""
         self.begun(scene, lambda text: text[:50])
         assert self.settled(scene) == (ChangeOutcome.BY_VALUE, ["git", "time"])
 

@@ -64,7 +64,7 @@ class RunningTests:
         assert (found.port, found.demo) == (9100, True)
 
     def test_by_a_variable(self, tmp_path: Path) -> None:
-        """A file that its environment names is read, whatever ours is."""
+        """The configuration that the running gateway's environment names is read, whatever ours names."""
         named = tmp_path / "named.yaml"
         named.touch()
         environ = {"MCPGATEWAY_CONFIG": str(named)}

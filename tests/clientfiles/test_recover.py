@@ -121,7 +121,7 @@ class UndoTests:
         assert '"v"' not in (house.home / "rebuilt.json").read_text()
 
     def test_one_server(self, house: House) -> None:
-        """Only what is asked for is looked for."""
+        """A named server alone is looked for."""
         house.configure("servers: {a: {command: /bin/echo}, b: {command: /bin/cat}}\n")
         house.write(house.claude, {"a": OURS, "b": {**OURS, "url": "http://localhost:9100/b/mcp"}})
         undo(house.machine, EnrolRequest(servers=("a",)))

@@ -1,4 +1,4 @@
-"""Clients' files change while they lead here: what is followed, what is put back, and what is left."""
+"""Clients' files that change while they are enrolled: changes that are followed, put back, or left."""
 
 from __future__ import annotations
 

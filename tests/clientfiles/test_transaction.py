@@ -86,7 +86,7 @@ class ChangeTests:
         assert "ours" not in repr(changed)
 
     def test_nothing_changes(self, file, backups):
-        """A file that says it already is not written."""
+        """A file that has the text already is not written."""
         before = file.stat()
         assert change(str(file), lambda text: text, backups=backups) is None
         assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
@@ -118,7 +118,7 @@ class ChangeTests:
             change(str(one), add, backups=backups)
 
     def test_a_hard_link(self, file, backups):
-        """Both names still lead to one file, and the answer says that it was written in place."""
+        """A file with two names stays one file, and the answer says that it was written in place."""
         os.link(file, file.with_name("other"))
         changed = change(str(file), add, backups=backups)
         assert "2 hard links" in changed.in_place
@@ -143,7 +143,7 @@ class ChangeTests:
         assert (file.stat().st_uid, file.stat().st_gid) == (4242, 4343)
 
     def test_no_file(self, file, backups):
-        """There is none, and none is made unless that is meant."""
+        """A missing file stays missing, unless it is to be made."""
         path = file.with_name("new.json")
         with pytest.raises(FileNotFoundError):
             change(str(path), add, backups=backups)
@@ -167,7 +167,7 @@ class ChangeTests:
         assert file.stat().st_size == 50 * 1_048_576 + 5
 
     def test_too_large(self, file, backups):
-        """Beyond the limit it is refused."""
+        """A file beyond the limit is refused."""
         with pytest.raises(ConfigError, match="larger than 4 bytes"):
             change(str(file), add, backups=backups, limit=4)
 
@@ -286,7 +286,7 @@ class RaceTests:
 
     @pytest.mark.parametrize("kind", ["attributes", "sync", "exchange"])
     def test_replaced_meanwhile(self, file, tmp_path, kind):
-        """Both edits are in the file, whenever the other came."""
+        """The edits of both writers are in the file, whenever the other came."""
         self.run(file, tmp_path, kind, replaced(file, b"one\ntheirs\n"))
 
     def test_replaced_again(self, file, tmp_path):
@@ -338,7 +338,7 @@ class RaceTests:
         assert file.read_bytes() == b"one\ntheirs\nours\n"
 
     def test_written_all_the_time(self, file, tmp_path):
-        """In the end it is refused, and the file is as the other program left it."""
+        """A file that another program keeps writing is refused in the end, and stays as that program left it."""
         deeds = [replaced(file, f"one\n{number}\n".encode()) for number in range(2 * CHANGES)]
         (tmp_path / "home").mkdir()
         with pytest.raises(ConfigError, match="all the time"):
@@ -381,14 +381,14 @@ class KeptTests:
     """The kept versions."""
 
     def test_private(self, backups):
-        """Only their owner can read them."""
+        """The backups are private."""
         with backups.locked():
             digest = backups.put(b"hush")
         assert stat.S_IMODE(os.stat(backups.directory).st_mode) == 0o700
         assert stat.S_IMODE(os.stat(os.path.join(backups.directory, digest)).st_mode) == 0o600
 
     def test_the_oldest_go(self, backups, monkeypatch):
-        """There are not ever more of them, but what is needed stays."""
+        """The number of backups is bounded, and those that are needed stay."""
         monkeypatch.setattr("mcpgateway.clientfiles.backups.KEPT_FILES", 3)
         with backups.locked():
             digests = [backups.put(b"%d" % number) for number in range(6)]

@@ -13,7 +13,7 @@ class ClassifyingTests:
         assert classifying({("concurrency",): "none"}, [("scope",)]) == {"concurrency": "none", "mode": None}
 
     def test_others(self):
-        """All else has no place there, and nothing is done by half."""
+        """A change of any other key has no place in the file, and no half of it is made."""
         assert classifying({}, ()) is None
         assert classifying({("share",): "global", ("env", "A"): "1"}, ()) is None
         assert classifying({("share",): "global"}, [("cwd",)]) is None

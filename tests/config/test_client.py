@@ -29,7 +29,7 @@ class ReadClientTests:
         assert [each.title for each in found({"mcpServers": servers}).entries] == ["a", "b", "c"]
 
     def test_remotes(self):
-        """Everything that is reached by URL is left to the client, and counted."""
+        """Entries with a URL are left to the client, and counted."""
         servers = {
             "a": {"type": "http", "url": "http://h/"},
             "b": {"type": "sse", "url": "http://h/sse"},
@@ -42,7 +42,7 @@ class ReadClientTests:
         assert (len(read.entries), len(read.remotes)) == (0, 6)
 
     def test_entries_that_lead_here(self):
-        """Of an entry that names our own program the original command is served; without one, nothing is."""
+        """The original behind an entry with our own program is served; an entry without one is not."""
         servers = {
             "a": {"command": "mcpgateway", "args": ["connect", "a", "--", "npx", "-y", "a"]},
             "b": {

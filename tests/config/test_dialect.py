@@ -102,7 +102,7 @@ class ReadingTests:
 
     @pytest.mark.parametrize("dialect", list(Dialect))
     def test_a_mark(self, dialect: Dialect) -> None:
-        """A word for it goes before everything else."""
+        """The key ``dialect`` goes before every other sign."""
         for value, _ in ALL:
             if isinstance(value, dict):
                 found = reading({**value, "dialect": dialect.value})
@@ -133,7 +133,7 @@ class MarkTests:
         assert ("dialect" in held) is (kept != made)
 
     def test_it_is_needed(self) -> None:
-        """Servers of their own beside profiles would be read as ours."""
+        """A mark is needed where servers beside profiles would be read as ours."""
         before = {"profiles": {"p": {"servers": {"a": ENTRY}}}}
         assert mark(before, {**before, "servers": {"b": ENTRY}}) == "klipide-mcp-gateway"
         assert mark({}, {"mcpServers": {"a": ENTRY}}) == ""

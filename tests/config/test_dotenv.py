@@ -78,5 +78,5 @@ class LinesTests:
             parse_dotenv('A="x\ny"\n\nwrong\n', "/w/.env")
 
     def test_other_separators(self):
-        """Only what ends a line for an editor ends one here."""
+        """A line ends only at the characters that end one for an editor."""
         assert parse_dotenv("A=x\u2028y\x0bz\nB=1", "/w/.env") == {"A": "x\u2028y\x0bz", "B": "1"}

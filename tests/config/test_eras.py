@@ -32,7 +32,7 @@ class ProtocolTests:
         ("word", "era"), [("auto", None), ("legacy", Era.LEGACY), ("modern", Era.MODERN)]
     )
     def test_words(self, word, era):
-        """An era, or that it is to be found out; which is what holds where nothing is said."""
+        """The protocol of an entry is an era, or is to be found out, as it is where the key is missing."""
         assert server(f"protocol: {word}").protocol is era
         assert server("args: []").protocol is None
 

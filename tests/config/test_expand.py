@@ -17,7 +17,7 @@ texts = st.lists(
 
 class ExpandTests:
     def test_all_forms(self):
-        """Each of the written forms stands for the variable's value."""
+        """Every written form stands for the variable's value."""
         for form in ("${NAME}", "{env:NAME}", "${env:NAME}", "${NAME:-x}", "${NAME:?x}"):
             assert expand(f"<{form}>", VALUES).text == "<value>"
 
@@ -85,6 +85,6 @@ class ExpandTests:
 
     @given(texts)
     def test_unset_kept(self, text):
-        """With nothing set and no defaults, keeping what is unset keeps the whole text."""
+        """A text with unset variables and no defaults is kept whole where unset ones are to be kept."""
         if ":-" not in text:
             assert expand(text, {}, keep_unset=True).text == text

@@ -28,7 +28,7 @@ ALLOWED = {"secrets": {"allow_cmd": True}}
 
 class WantedTests:
     def test_everywhere(self):
-        """In servers, wherever in them, and in the values of profiles and workspaces."""
+        """External values are found anywhere in servers, and in the values of profiles and workspaces."""
         server = {"command": ["x", "--token=${keyring:a/b}"], "env": {"T": "<${keyring:c/d}${cmd:one two}>"}}
         names, problems = asked(
             **ALLOWED,

@@ -62,7 +62,7 @@ class KindTests:
 
     @pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
     def test_words(self, key):
-        """Of every kind it is said what is allowed, on one line."""
+        """Every kind describes its allowed values on one line."""
         assert key.kind.words
         assert "\n" not in key.kind.words
 
@@ -75,7 +75,7 @@ class KindTests:
             assert problems == []
 
     def test_lists(self):
-        """Of a list and of a mapping all that is wrong is told, and the rest is read."""
+        """All problems of a list or a mapping are reported, and the rest of it is read."""
         problems = Problems()
         assert fields.ListOf(fields.Flag()).read(place([True, 1, False, "x"]), problems) == (True, False)
         assert fields.MapOf(fields.WholeNumber(1, 3)).read(place({"a": 1, "b": 9, "_c": 9}), problems) == {

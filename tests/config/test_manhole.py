@@ -71,7 +71,7 @@ class SecretsTests:
         assert not read("secrets: {allow_cmd: true}", "secrets: {allow_cmd: false}")[0].allows_commands
 
     def test_wrong(self):
-        """Only true allows them."""
+        """The commands are allowed by true only."""
         native, problems = read('secrets: {allow_cmd: "yes"}')
         assert not native.allows_commands
         assert len(problems) == 1

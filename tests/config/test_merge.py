@@ -100,7 +100,7 @@ class EnvironmentTests:
         assert "MORE" not in found.env
 
     def test_client_unset(self):
-        """In a client's file an unset variable stays as written, with a warning."""
+        """An unset variable in a client's file stays as written, with a warning."""
         warnings = []
         found = served(client({"x": {"command": "y", "args": ["${NOT}", "${NOT:-d}"]}}), warnings)["x"]
         assert found.command == ("y", "${NOT}", "d")

@@ -159,12 +159,12 @@ class PinTests:
         assert found == ("g", "g-2")
 
     def test_contested(self):
-        """Of two that were given one name, the first keeps it."""
+        """The first of two servers that were pinned to one name keeps it."""
         found = assign([candidate("g", "y", rank=2, pinned="g"), candidate("g", "x", pinned="g")])
         assert found == ("g-2", "g")
 
     def test_others_keep_theirs(self):
-        """That one of several projects is pinned changes nothing for the others."""
+        """A pinned server of one project changes nothing for those of others."""
         wanted = [candidate("g", "x", "/a/shop"), candidate("g", "y", "/b/blog")]
         before = assign(wanted)
         assert assign([candidate("g", "x", "/a/shop", pinned="g-shop"), wanted[1]]) == before

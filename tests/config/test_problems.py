@@ -16,7 +16,7 @@ class ProblemTests:
         assert str(Problem(Where("/c.yaml", 2), "is not valid JSON")) == "/c.yaml, line 2: is not valid JSON"
 
     def test_raised(self):
-        """Raised, it is an error whose text is that line."""
+        """A raised problem is an error whose text is its line."""
         problem = Problem(HERE, "'x'", "y")
         assert str(Wrong(problem)) == str(problem)
         assert isinstance(Wrong(problem), ConfigError)

@@ -57,7 +57,7 @@ class UrlTests:
         assert (found.reach.transport, found.command) == (transport, ())
 
     def test_all(self):
-        """Everything about a URL is read, and a token becomes a header."""
+        """Every part of a URL's entry is read, and a token becomes a header."""
         found = server(
             url="https://h/",
             headers={"X-Key": " k\t", "X-Empty": ""},
@@ -385,7 +385,7 @@ class ShapeTests:
         assert all("T is not set" in each for each in warnings)
 
     def test_ours(self):
-        """In a file of ours nothing stops unless that is asked for."""
+        """A child of a file of ours is not stopped unless that is configured."""
         assert server(command="x", lazy={"idleTimeoutMs": "5m"}).lazy == Lazy(idle_s=300)
         assert server(command="x", lazy=False).lazy == Lazy(enabled=False)
 

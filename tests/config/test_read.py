@@ -75,7 +75,7 @@ class JsonTests:
         assert "the key 'a' is there twice" in problem('{"a": [{"b": "\\\\"}], "\\u0061": 2}')
 
     def test_repeated_key_of_a_client(self):
-        """In a client's file the last of them counts, as it does for the client."""
+        """The last of several equal keys counts in a client's file, as it does for the client."""
         found = parse('{"a": 1,\n"a":\n2}', "/c.json", strict=False)
         assert (found.value, found.line_of(("a",))) == ({"a": 2}, 3)
 
@@ -264,7 +264,7 @@ class FlawsTests:
         ],
     )
     def test_all_are_told(self, text, file):
-        """Every one of them is told with its line, and the last one counts."""
+        """A repeated key is reported with its line, and the last one counts."""
         flaws = Problems()
         found = parse(text, file, flaws=flaws)
         assert found.value == {"a": 3, "b": {"c": 2}}

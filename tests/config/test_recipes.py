@@ -35,7 +35,7 @@ ALL = Filling(knows=lambda _: True)
 
 
 def filled(recipe: Recipe) -> Filling:
-    """Everything that a recipe asks for."""
+    """Return a recipe with all values that it needs."""
     return Filling({each.name: ("/some/where",) for each in recipe.values}, knows=lambda _: True)
 
 
@@ -52,13 +52,13 @@ class CatalogueTests:
     """The servers that are known by name."""
 
     def test_there_are_enough(self) -> None:
-        """At least 25, and among them all that were promised."""
+        """The catalogue has at least 25 recipes, and among them all promised ones."""
         assert len(KNOWN) >= 25
         assert set(WANTED) <= KNOWN.keys()
 
     @pytest.mark.parametrize("name", sorted(KNOWN))
     def test_each_makes_an_entry(self, name: str) -> None:
-        """With everything it asks for, a recipe makes an entry that a configuration takes without a word."""
+        """A recipe with all its values makes an entry that a configuration accepts without a warning."""
         recipe = KNOWN[name]
         assert problems_of(name, recipe.entry(filled(recipe))) == []
 
@@ -151,7 +151,7 @@ class FillingTests:
 
 
 class PackageTests:
-    """Packages by their names."""
+    """Recipes of packages by their names."""
 
     @pytest.mark.parametrize(
         ("text", "name", "words"),
@@ -164,7 +164,7 @@ class PackageTests:
         ],
     )
     def test_read(self, text: str, name: str, words: list[str]) -> None:
-        """Each kind has its runner, and the server is called after the package."""
+        """A package of each kind has its runner, and the server is named after the package."""
         recipe = of_package(text)
         entry = recipe.entry(Filling())
         assert is_package(text)
@@ -172,7 +172,7 @@ class PackageTests:
         assert [entry["command"], *entry["args"]] == words
 
     def test_a_container_is_given_variables_by_name(self) -> None:
-        """The engine hands them on, so that no list of processes shows their values."""
+        """The engine passes variables on by name, so that no list of processes shows their values."""
         entry = of_package("docker:i").entry(Filling(env={"TOKEN": "${TOKEN}"}))
         assert entry["args"] == ["run", "-i", "--rm", "-e", "TOKEN", "i"]
         assert entry["env"] == {"TOKEN": "${TOKEN}"}

@@ -64,7 +64,7 @@ class PackageTests:
         assert (recipe.name, recipe.about) == ("weather", "Weather.")
 
     def test_the_first_that_can_run(self) -> None:
-        """Of several ways npm goes first, whatever their order; a wish goes before that."""
+        """The npm package goes first among several ways, whatever their order; a preferred way goes before that."""
         found = server(package("mcpb", "https://x/y.mcpb"), package("oci", "o/w"), package("pypi", "weather"))
         assert entry(found)["command"] == "uvx"
         assert entry(found, prefer="oci")["command"] == "docker"
@@ -88,7 +88,7 @@ class PackageTests:
             entry(found, Filling(env={"LEVEL": "loud", "KEY": "${KEY}"}))
 
     def test_arguments(self) -> None:
-        """Named ones keep their names, those that are needed are asked for, flags stand alone."""
+        """Named arguments keep their names, required ones are asked for, flags stand alone."""
         said = [
             {"type": "named", "name": "--port", "default": "80"},
             {"type": "named", "name": "--unit", "choices": ["C", "F"]},

@@ -94,7 +94,7 @@ class DeclaredOnceTests:
         ],
     )
     def test_read(self, written, expected):
-        """The first of its keys that is there counts; a part keeps the settings that a file leaves out."""
+        """The first of a setting's keys in a file counts; a part keeps the settings that a file leaves out."""
         flue = Section("A flue", keys_of(Stove, "flue"))
         section = Section("A stove", [*keys_of(Stove), Key("flue", flue, "The flue.")])
         found = section.read(Document("f.yaml", written, lambda _: 1).root(), Problems())
@@ -133,7 +133,7 @@ class DeclaredOnceTests:
 
     @pytest.mark.parametrize("name", settings_of(ServerSettings))
     def test_from_the_entry_to_the_server(self, name):
-        """Each setting of an entry is one of the server that is built of it."""
+        """A setting of an entry is a setting of the server that is built of it."""
         entry = Entry(title="x", argv=("c",), origin=Origin(Scope.NATIVE, "f.yaml", "/"))
         server = ServerBuilder("x", evolve(entry, **{name: OTHERS[name]}), World({}, {}, "/home")).server()
         assert getattr(server, name) == OTHERS[name]
@@ -141,7 +141,7 @@ class DeclaredOnceTests:
 
     @pytest.mark.parametrize(("name", "how"), settings_of(ServerSettings).items())
     def test_keys(self, name, how):
-        """Each setting of a server has keys in a file, and they say when an edit of them counts."""
+        """A setting of a server has keys in a file, which say when an edit of them counts."""
         assert how.keys
         for key in how.keys:
             assert SERVER.keys[key.name] is key

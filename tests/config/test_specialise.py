@@ -44,7 +44,7 @@ class ValuesTests:
         assert specialise(home, spec(profiles=("one",), LEVEL="workspace")).env["L"] == "workspace"
 
     def test_system(self):
-        """Of the system only a short list is a source, unless the policy lifts it."""
+        """A short list of the system's variables is a source, unless the policy lifts it."""
         keys = {"env": {"L": "${LEVEL}", "G": "${GOPATH}"}}
         assert specialise(blueprint(**keys), spec()).env["L"] == ""
         assert specialise(blueprint(**keys), spec()).env["G"] == "/go"
@@ -172,7 +172,9 @@ class HandedOnTests:
         assert specialise(home, spec("/a")).credential == digests[0]
 
     def test_matters_where_it_works(self):
-        """Such a server may be another in each workspace; one of the list is not, nor is one without a process."""
+        """A server with the policy ``full`` may differ in each workspace; one with a list does not, nor one without
+        a process.
+        """
         assert blueprint(**self.FULL).takes_values
         assert not blueprint().takes_values
         assert not blueprint(command=None, url="https://h/", **self.FULL).takes_values
@@ -231,7 +233,7 @@ class PlaceTests:
         assert "evil" in specialise(blueprint(share="workspace", args=["${TOOL}"]), spec(TOOL="evil")).command
 
     def test_same_otherwise(self):
-        """Nothing else depends on the workspace."""
+        """The rest of a server does not depend on the workspace."""
         found = blueprint(share="session", timeout=3, replicas=2)
         made = specialise(found, spec())
         assert (made.name, made.share.value, made.timeout_s, made.replicas) == ("x", "session", 3, 2)
@@ -290,7 +292,7 @@ class CredentialTests:
         ],
     )
     def test_wherever_in_urls(self, keys):
-        """So it does where there is no program."""
+        """The credential of a server without a program depends on the values in its URL and headers."""
         found, _ = read(json.dumps({"servers": {"x": keys}}), "/g/c.json")
         one, other = (specialise(found.blueprints["x"], spec(T=each)).credential for each in ("1", "2"))
         assert one != other

@@ -29,7 +29,7 @@ class Servers:
         self.given = {}
 
     def patch(self, name, body):
-        """Change one, if it is there and takes all of it."""
+        """Change a server's credential, if the server exists and takes all of it."""
         if name not in self.takes:
             return ImportAnswer(404, "server not found")
         if not body.keys() <= self.takes[name]:
@@ -86,7 +86,7 @@ class ServerTests:
 
 class EnvFileTests:
     def test_results(self, tmp_path):
-        """Each says which names were written, and the values are nowhere but in the file."""
+        """A result names the written variables, and the values are nowhere but in the file."""
         path = tmp_path / ".env"
         results = to_env_file(FOUND, str(path))
         assert [each.status for each in results] == ["skipped", "ok", "ok"]

@@ -1,4 +1,4 @@
-"""From what a password manager keeps to what servers are given."""
+"""Records of a password manager, as the credentials of servers."""
 
 import pytest
 from hypothesis import given
@@ -23,7 +23,7 @@ class CredentialsTests:
         assert found.headers == {"X-Token": "t"}
 
     def test_env_file(self):
-        """In a file of values a header is a variable, with a warning that somebody has to send it."""
+        """A header in a file of values is a variable, with a warning that an entry has to send it."""
         values, notes = for_env_file(credentials_of([PasswordRecord("a", "", "p", {"HDR_X-Token": "t"})]))
         assert values == {"A_PASSWORD": "p", "A_HDR_X_TOKEN": "t"}
         assert notes == {

@@ -74,7 +74,7 @@ class FilterTests:
         assert found.cut == ()
 
     def test_title(self):
-        """Filters name servers as they were written, too."""
+        """A filter names servers by their written titles, too."""
         servers = [spec("a", title="The A"), spec("b")]
         found = shows(specs=servers, mode=FilterMode.BLOCK, exclude=("The A",))
         assert list(found.tools) == [*B]
@@ -91,7 +91,7 @@ class ModeTests:
         assert found.find("a__one") is TOOLS[0]
 
     def test_as_the_settings_say(self):
-        """Without a view of its own, what the settings say is listed."""
+        """The settings decide without a view of its own."""
         assert Exposure.of(ViewSettings(), ()).expose is Expose.HYBRID
 
     def test_prefixes(self):
@@ -104,7 +104,7 @@ class BudgetTests:
     """The budgets of a view."""
 
     def test_per_server(self):
-        """Of each server as many are listed as its budget allows, and all the others can be called."""
+        """A server's tools are listed up to its budget, and all others can be called."""
         found = shows(per_server_budget=2, budget_order=Order.BACKEND)
         assert list(found.tools) == ["a__one", "a__two", *B]
         assert why(found) == {"a__three": UnlistedReason.SERVER_BUDGET}
@@ -145,7 +145,7 @@ class BudgetTests:
         assert list(found.tools) == ["b__five"]
 
     def test_by_name(self):
-        """In the order of names, the alphabet decides, for the list too."""
+        """The alphabet decides in the order of names, for the list too."""
         found = shows(tool_budget=3, budget_order=Order.NAME, per_server_budget=2, consolidate_excess=True)
         assert list(found.tools) == ["a__more_tools", "a__one", "a__three"]
 
@@ -227,7 +227,7 @@ class HybridTests:
         assert found.cut == ()
 
     def test_count(self):
-        """There are no more than twenty, those that were called most."""
+        """A hybrid view lists at most twenty tools, those that were called most."""
         tools = items("a", *(f"t{n:02}" for n in range(30)))
         found = shows(Expose.HYBRID, tools=tools, usage={each.id: n + 1 for n, each in enumerate(tools)})
         assert list(found.tools) == [f"a__t{n}" for n in range(30 - HYBRID_TOOLS, 30)]

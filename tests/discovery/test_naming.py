@@ -81,7 +81,7 @@ class NamedTests:
 
     @given(st.lists(ids, max_size=12, unique=True), st.data())
     def test_every_tool_has_its_own(self, pairs, data):
-        """Each item has one name, in their order, whatever prefixes their servers share."""
+        """An item has one name, in the order of the items, whatever prefixes their servers share."""
         found = of_ids(pairs)
         chosen = {each: data.draw(st.sampled_from(["", "a", "a_", each])) for each in {s for s, _ in pairs}}
         names = named(found, chosen)
@@ -90,7 +90,7 @@ class NamedTests:
 
     @given(st.lists(ids, max_size=8, unique=True), st.lists(ids, max_size=4), st.data())
     def test_no_name_changes_its_meaning(self, pairs, more, data):
-        """A name means what it means, or nothing, whatever servers come before, between and after."""
+        """A name keeps its meaning, or loses it, whatever servers come before, between and after."""
         everything = list(dict.fromkeys([*pairs, *more]))
         chosen = {
             each: data.draw(st.sampled_from(["", "a", each])) for each in sorted({s for s, _ in everything})
@@ -101,7 +101,7 @@ class NamedTests:
             assert name not in after or (after[name].server, after[name].own) == (item.server, item.own)
 
     def test_same_prefix(self):
-        """Of servers that share a prefix, tools of the same name get their digits, all of them; the others do not."""
+        """Equal tool names of servers with one prefix get digits, all of them; other names do not."""
         found = [*items("a", "read", "x"), *items("b", "read", "y")]
         names = named(found, {"a": "", "b": ""})
         assert list(names) == [marked("", "read", "a"), "x", marked("", "read", "b"), "y"]
@@ -257,7 +257,7 @@ class DidYouMeanTests:
         assert (slips(one, other) == 0) == (one == other)
 
     def test_strange(self):
-        """Nothing is like a word that has nothing in common with any name."""
+        """A word that has nothing in common with any name has no suggestion."""
         assert did_you_mean("zzz", self.KNOWN) == did_you_mean("", self.KNOWN) == []
 
     def test_most(self):

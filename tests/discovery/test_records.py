@@ -35,7 +35,7 @@ class ReadTests:
     """Pages of a list."""
 
     def test_pages(self):
-        """All pages are read, in their order, and of two entries with one name the first counts."""
+        """The pages are read in their order, and the first of two entries with one name counts."""
         pages = [Raw(b'{"tools":[{"name":"a","title":"1"},{"name":"b"}],"nextCursor":"x"}')]
         pages.append(Raw(b'{"tools":[{"name":"a","title":"2"},{"name":"c"}]}'))
         found = read_items("s", ListKind.TOOL, pages)
@@ -82,12 +82,12 @@ class ReadTests:
         ],
     )
     def test_kinds(self, kind, entry, own):
-        """Each kind is known by the member that tells its entries apart."""
+        """A kind is known by the member that tells its entries apart."""
         (item,) = items("s", entry, kind=kind)
         assert (item.own, item.id) == (own, f"s__{own}")
 
     def test_half_a_character(self):
-        """Half a surrogate pair in a text, as JavaScript writes it, spoils nothing and stays what it was."""
+        """Half a surrogate pair, as JavaScript writes it, spoils no entry and stays what it was."""
         (item,) = read_items("s", ListKind.TOOL, [Raw(b'{"tools":[{"name":"a","description":"x\\ud83d"}]}')])
         assert item.description == "x?"
         assert bytes(item.raw["description"]) == b'"x\\ud83d"'
@@ -136,7 +136,7 @@ class ItemTests:
         assert (item.title, item.description) == ("", "")
 
     def test_no_dictionary(self):
-        """There may be thousands of them, so they are small."""
+        """A record is small, as there may be thousands."""
         assert not hasattr(items("s", "a")[0], "__dict__")
         assert isinstance(hash(items("s", "a")[0]), int)
         assert items("s", "a") == items("s", "a")

@@ -23,7 +23,7 @@ def templates(server, *listed):
 
 
 class PrefixTests:
-    """URIs that say whose they are."""
+    """URIs with the name of their server."""
 
     @given(names, uris)
     def test_inverse(self, server, uri):
@@ -83,7 +83,7 @@ class HoldersTests:
         return found
 
     def test_kept(self, holders):
-        """A server before it that lists the same has its own with its name."""
+        """A server in front that lists the same URI has its own with its name."""
         both = [
             each for name in ("0a", "a") for each in (*resources(name, "x://1"), *templates(name, "x://{y}"))
         ]
@@ -213,7 +213,7 @@ class PatternTests:
 
     @given(st.text(max_size=30), st.text(max_size=30))
     def test_anything(self, template, uri):
-        """Nothing that a server or a client writes is an error, and a template without expressions is itself."""
+        """A template of any text is no error, and one without expressions stands for itself."""
         found = Pattern.of(template).fits(uri)
         if "{" not in template and "}" not in template and template:
             assert found == (template == uri)

@@ -85,7 +85,7 @@ class FindingTests:
         assert found(OFFICE, "lo") == []
 
     def test_an_everyday_word_finds_what_it_stands_for(self):
-        """Nobody has to know which of two words for the same a server uses."""
+        """A synonym finds the tools of a server that uses the other word."""
         assert found(OFFICE, "repo")[0] == "create_issue"
         assert found(OFFICE, "photo") == []
 
@@ -98,7 +98,7 @@ class FindingTests:
         assert found(OFFICE, "close a ticket")[0] == "close_issue"
 
     def test_what_means_something_to_the_index_is_text(self):
-        """Neither quotes nor operators nor column filters are syntax."""
+        """Quotes, operators and column filters in a query are plain text."""
         for query in (
             '"file',
             "file*",
@@ -138,7 +138,7 @@ class FindingTests:
         assert found(index, "file", server="second", limit=1) == ["other"]
 
     def test_the_limit_has_limits(self):
-        """There is one hit at least, and no more than a page of them."""
+        """The number of hits is one at least, and a page at most."""
         index = index_of(many=[tool(f"file_{number}") for number in range(MOST + 10)])
         assert len(index.search("file", 1000)) == len(index.search("", 1000)) == MOST
         assert len(index.search("file", 0)) == len(index.search("", -1)) == 1

@@ -14,19 +14,19 @@ class SetTests:
     """The rules for the questions and the catalog."""
 
     def test_it_is_large_enough(self):
-        """There are hundreds of tools, and as many questions as give a figure of some weight."""
+        """The catalog has hundreds of tools, and as many questions as give a figure of some weight."""
         assert sum(map(len, catalogue().values())) >= 300
         assert len(questions()) >= 150
 
     def test_the_right_tools_are_there(self):
-        """Each question has a right tool or a few, and all of them are in the catalogue."""
+        """A question has a right tool or a few, and all of them are in the catalogue."""
         known = {f"{server}/{item.own}" for server, items in catalogue().items() for item in items}
         for question in questions():
             assert 0 < len(question.right) <= 5, question
             assert set(question.right) <= known, question
 
     def test_no_question_contains_the_name_of_its_tool(self):
-        """Neither as it is written nor in words."""
+        """A question does not contain the name of its tool, as it is written or in words."""
         for question in questions():
             for right in question.right:
                 name = right.partition("/")[2]
@@ -34,7 +34,7 @@ class SetTests:
                 assert telling(name) not in telling(question.text), question
 
     def test_no_question_is_asked_twice(self):
-        """So that none is in both halves."""
+        """A question is asked once, so that none is in both halves."""
         texts = [question.text for question in questions()]
         assert len(set(texts)) == len(texts)
 
@@ -55,7 +55,9 @@ class RecallTests:
     """The quality that must not be lost."""
 
     def test_recall_stays_above_a_floor(self):
-        """Of the questions that the ranking may be fitted to, half have a right tool first, four of five among five."""
+        """The questions that the ranking may be fitted to find a right tool first in half, among five in four of
+        five cases.
+        """
         measured = figures(halves()[0], ours(indexed()))
         assert measured.first >= 0.47
         assert measured.first_five >= 0.79

@@ -27,11 +27,11 @@ class WordTests:
         assert list(words("GitHub")) == [Word("github", ("git", "hub"))]
 
     def test_plain_words_have_no_parts(self):
-        """Neither a capital in front, nor capitals throughout, nor digits part a word."""
+        """A capital in front, capitals throughout, and digits do not part a word."""
         assert [word.parts for word in words("Read READ PRs k8s base64 s3 Überblick")] == [()] * 7
 
     def test_scripts_without_spaces_are_indexed_letter_by_letter(self):
-        """So a part of a sentence in Chinese is found."""
+        """A part of a sentence in Chinese is found."""
         assert by("读取文件") == set("读取文件 读 取 文 件".split())
 
     @given(st.text())
@@ -61,11 +61,11 @@ class AskingTests:
         ]
 
     def test_a_question_of_nothing_else_keeps_them(self):
-        """Such words count where there are no others."""
+        """Words of questions count where there are no others."""
         assert [word.whole for word in asked("how can you do")] == ["how", "can", "you", "do"]
 
     def test_a_question_is_bounded(self):
-        """Only so many characters of it are read, and so many words are looked for."""
+        """A query is read up to a number of characters, and searched up to a number of words."""
         assert len(asked(" ".join(f"w{number}" for number in range(500)))) == MOST_WORDS
         assert asked(" " * LONGEST_QUERY + "late") == []
 

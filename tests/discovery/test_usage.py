@@ -73,7 +73,7 @@ class BookTests:
         assert list(book.days["2026-01-01"]) == [OTHERS]
 
     def test_many_days(self):
-        """Only the latest days are kept, and all their tokens in the totals."""
+        """The latest days are kept, and all tokens in the totals."""
         book = Book()
         for day in range(1, 41):
             book.saved(Saving.COMPRESSION, "s", 1, f"2026-{day // 28 + 1:02}-{day % 28 + 1:02}")
@@ -139,5 +139,5 @@ class FileTests:
         )
     )
     def test_anything(self, found):
-        """Nothing that a file may hold is worse than a book without it."""
+        """A file of any content is a book, at worst one without the rest."""
         read(json.dumps({"format": 1, "calls": found, "days": found, "totals": found}))

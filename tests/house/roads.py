@@ -110,7 +110,7 @@ class Road:
     settle: Callable[[], None] = lambda: None
 
     def crossed(self) -> Crossed:
-        """The modules that it crosses."""
+        """Return the modules that a road crosses."""
         for _ in range(WALKS):
             self.walk()
             self.settle()

@@ -99,7 +99,7 @@ class Source:
 
     @property
     def folder(self) -> str:
-        """Where it is."""
+        """Return the folder of the file."""
         return self.path.rpartition("/")[0]
 
 

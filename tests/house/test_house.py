@@ -27,7 +27,7 @@ class PackageTests:
     """The rules that every module keeps to."""
 
     def test_inner_packages_hold_a_docstring_only(self):
-        """Nothing is imported through a package's ``__init__``, so nothing can go round in a circle there."""
+        """An inner package's ``__init__`` holds a docstring only, so that no import through it can go in a circle."""
         inner = [path for path in PACKAGE.rglob("__init__.py") if path.parent != PACKAGE]
         assert inner
         bodies = {named(path): ast.parse(path.read_text()).body for path in inner}
@@ -54,7 +54,7 @@ class DrawingTests:
         assert f"```\n{self.DRAWING}```" in (ROOT / "README.md").read_text()
 
     def test_every_floor_is_in_it(self):
-        """Each package and module at the top stands in the drawing."""
+        """Every package and module at the top stands in the drawing."""
         names = {
             path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
         }
@@ -70,7 +70,7 @@ class PluginTests:
     """The plugin that makes ``twistd mcpgateway`` known."""
 
     def test_no_package_hides_other_plugins(self):
-        """There is no ``__init__.py`` in or above the plugin directory."""
+        """The plugin directory has no ``__init__.py`` in or above it."""
         assert not list((ROOT / "twisted").rglob("__init__.py"))
 
     def test_the_plugin_loads_nothing_of_ours(self):
@@ -92,7 +92,7 @@ class AttackTests:
     """The page that lists the attacks."""
 
     def test_every_row_is_whole(self):
-        """Each attack says where it is known from, what is done, and what is seen."""
+        """An attack names its source, its deed and the outcome."""
         known = re.compile(r"CVE-\d|CWE-\d|GHSA-\w|OWASP MCP\d|S\d{3}|\w+/\w+|own finding")
         assert attacks()
         broken = [row for row in attacks() if not (all(map(str.strip, row)) and known.search(row.source))]
@@ -105,7 +105,7 @@ class ContractTests:
     PAGE = (ROOT / "docs" / "howto" / "older-gateways.rst").read_text()
 
     def test_every_row_is_whole(self):
-        """Each request is in the table of its gateway, and it is said what is seen."""
+        """A request is in the table of its gateway, with the outcome."""
         assert contracts()
         elsewhere = [each for each in contracts() if f".. contracts:: {each.seed}\n" not in self.PAGE]
         assert elsewhere == []
@@ -129,7 +129,7 @@ class CommandLineTests:
     }
 
     def test_every_command(self):
-        """Each command, each verb and each option of theirs is on it."""
+        """Every command, verb and option is on the page."""
         assert ".. options::" in self.PAGE
         for road, command in commands():
             assert re.search(rf"``(?:[a-z]+ )*{road[-1]}\b", self.PAGE), road
@@ -141,7 +141,7 @@ class CommandLineTests:
                 )
 
     def test_nothing_else(self):
-        """No option is on it that no command has."""
+        """Every option on the page is a command's."""
         known = {option for _, command in commands() for option in options(command)}
         known |= set(options(program)) | self.ELSEWHERE
         assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", self.PAGE)) - known == set()

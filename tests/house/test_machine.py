@@ -13,10 +13,10 @@ machine = pytest.importorskip("machine", reason="Sphinx is not installed")
 
 
 class MachineTests:
-    """Nothing is left out, and nothing is made up."""
+    """The drawings of the machines, complete and without additions."""
 
     def test_every_state_has_a_place(self):
-        """Each state is drawn, each at a place of its own."""
+        """A state is drawn at a place of its own."""
         assert set(machine.PLACES) == {state.value for state in HealthState}
         assert len(set(machine.PLACES.values())) == len(HealthState)
 
@@ -27,7 +27,7 @@ class MachineTests:
         assert all(meaning for _, meaning, _ in machine.events())
 
     def test_every_path_is_drawn(self):
-        """Each way from one state to another is an arrow, or is written at where it leads."""
+        """A transition is an arrow, or is written at the state where it leads."""
         picture = machine.picture()
         arrows = {
             (path.source, path.target) for path in machine.paths() if path.event not in machine.FROM_ALL_OVER

@@ -1,4 +1,4 @@
-"""Nothing is printed but through the functions that escape what strangers have written."""
+"""The rule that texts are printed only through the functions that escape them."""
 
 from __future__ import annotations
 
@@ -73,5 +73,5 @@ class PrintingTests:
         ],
     )
     def test_it_finds_them(self, text: str) -> None:
-        """Each way of printing is found."""
+        """Every way of printing is found."""
         assert list(printing(text))

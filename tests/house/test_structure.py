@@ -34,7 +34,7 @@ class CeilingTests:
     """The numbers of the house as it stands."""
 
     def test_no_number_rises(self):
-        """Each number is at most its ceiling in ``tests/house/structure.py``, which may fall and not rise."""
+        """A number is at most its ceiling in ``tests/house/structure.py``, which may fall and not rise."""
         structure = measured()
         risen = [
             f"{structure.numbers[name]} {name}, at most {ceiling} are allowed:\n  "

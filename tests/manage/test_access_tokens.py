@@ -47,7 +47,7 @@ class Desk:
         self.tokens = AccessTokens(Settings(**given_), self.fetch, self.clock.seconds, self.gone.append)
 
     def fetch(self, url: str, named_by: str) -> Deferred[Any]:
-        """Fetch one of its documents."""
+        """Fetch a document of the issuer."""
         if self.slow is not None:
             done: Deferred[Page] = Deferred()
             self.slow.append((done, url))
@@ -77,7 +77,7 @@ class Desk:
         return found
 
     def worth(self, token: str | bytes) -> PresentedCredential | None:
-        """The credential that it is."""
+        """Return the credential that a token is."""
         found = self.judge(token)
         return found.credential if found is not None else None
 
@@ -232,7 +232,7 @@ class BadTests:
         )
 
     def test_shared_secrets_are_no_keys(self) -> None:
-        """Even if its issuer publishes it, no key of a shared secret, and none for encryption, is used."""
+        """A published key of a shared secret, or for encryption, is not used."""
         issuer = Issuer()
         secret = b"a secret of thirty-two characters"
         issuer.published = [

@@ -81,7 +81,7 @@ def test_what_is_given_back() -> None:
 
 
 def test_nothing_to_give_back() -> None:
-    """Nobody is bothered where everybody still comes."""
+    """The grants stay where no principal has departed."""
     left = Left()
     leaving(left, "", "agent good", ANN, issuer=HERE).look()
     leaving(left, "key gone").begin()

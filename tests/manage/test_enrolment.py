@@ -68,7 +68,7 @@ class World:
 
 class SyncTests:
     def test_nothing_to_do(self):
-        """Files that are as they were left are left alone."""
+        """Files as they were left are left alone."""
         world = World().begin()
         world.now()
         assert world.asked == []
@@ -135,7 +135,7 @@ class SyncTests:
 
     @pytest.mark.parametrize("clients", [{"watch": False}, {"adopt": Adopt.NEVER}])
     def test_switched_off(self, clients):
-        """Nothing is gone through where the configuration says so."""
+        """The helper is not started where the configuration says so."""
         world = World("b", **clients).begin()
         world.now("b", "c")
         assert world.asked == []
@@ -151,7 +151,7 @@ class AdoptTests:
         assert world.asked == ["apply --yes"]
 
     def test_option(self):
-        """So does the option."""
+        """The option of the command line enrols at the start."""
         assert World().begin(adopts=Adopt.ALWAYS).asked == ["apply --yes"]
 
 
@@ -184,7 +184,7 @@ class TroubleTests:
         assert len(world.asked) == 2
 
     def test_close(self, capture):
-        """Nothing is started when the gateway stops."""
+        """The helper is not started when the gateway stops."""
         world = World().begin()
         world.now("b")
         world.failed("b")

@@ -65,7 +65,7 @@ def entries_of(managed: Managed) -> Entries:
 
 
 class Editing(RuleBasedStateMachine):
-    """Somebody who adds, replaces, changes, renames and removes."""
+    """A user who adds, replaces, changes, renames and removes entries."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class Editing(RuleBasedStateMachine):
     @precondition(lambda self: self.managed is not None)
     @rule(name=NAMES, definition=DEFINITIONS)
     def put(self, name: str, definition: dict[str, Any]) -> None:
-        """In place of what is there."""
+        """Put an entry in place of the present one."""
         condition = ANY if name in self.model else EditCondition()
         text = self.managed.text
         changed = self.entries.put(name, definition, condition)
@@ -139,7 +139,7 @@ class Editing(RuleBasedStateMachine):
     @precondition(lambda self: self.managed is not None)
     @rule(name=NAMES, new=NAMES)
     def rename(self, name: str, new: str) -> None:
-        """Another name."""
+        """Give an entry another name."""
         if name not in self.model:
             return
         if new in self.model and new != name:

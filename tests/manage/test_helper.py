@@ -111,7 +111,7 @@ class FailureTests:
         assert (str(caught.value), caught.value.hint) == (why, hint)
 
     def test_cannot_be_started(self):
-        """So is why it could not even be started."""
+        """A program that cannot be started is reported with the reason."""
         helper = Helper(lambda *_, **__: fail(LaunchFailed("no python")), "/", {})
         with pytest.raises(ClientFilesFailed) as caught:
             result(helper.ask("sync"))

@@ -92,7 +92,9 @@ class GlobalTests:
         assert tried == managed.reload.settings.servers[1]
 
     def test_what_does_not_work(self, managed: Managed) -> None:
-        """Nothing is written, nobody has seen it, and the last words are passed on without secrets."""
+        """A server that does not work is not written and not served, and its last words are passed on without
+        secrets.
+        """
         (managed.home / ".env").write_text("TOKEN=sesame-open-up\n")
         managed.reload.read()
         managed.reports["time"] = failed(
@@ -233,7 +235,7 @@ class WorkspaceTests:
         assert evolve(tried, credential=own.credential) == own
 
     def test_taken_back(self, managed: Managed, tmp_path: Path) -> None:
-        """Where its tools cannot be listed, the file is gone again."""
+        """A file whose server's tools cannot be listed is removed again."""
         root = repository(tmp_path / "shop")
         assert install(managed, root=str(root), tools=BackendGone("gone")).error is not None
         assert not (root / ".mcp.json").exists()
@@ -320,7 +322,7 @@ class WordsTests:
     """The questions that a user is asked."""
 
     def test_word_by_word(self, managed: Managed) -> None:
-        """Everything that would run stands in it whole, and nothing in it can pass for another line."""
+        """The question has every word of the command, and no word can pass for another line."""
         entry = {
             "command": "run",
             "args": ["a b", "x\u202ey", "z" * 500],

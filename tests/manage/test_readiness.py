@@ -55,7 +55,7 @@ class LookTests:
     """Looking, without starting anything."""
 
     def test_codes(self, gateway: MemoryGateway, readiness: Readiness) -> None:
-        """The worst of them is the code of all."""
+        """The code of all servers is the worst of theirs."""
         gateway.session("shared")
         found = readiness.look(["shared", "own", "off", "shred"])
         assert codes(found) == {"shared": 0, "own": 10, "off": 11, "shred": 12}
@@ -84,13 +84,13 @@ class LookTests:
 
     @pytest.mark.parametrize("names", [[], ["", ""], [str(nth) for nth in range(NAMES_LIMIT + 1)]])
     def test_bounds(self, readiness: Readiness, names: list[str]) -> None:
-        """Some have to be named, and not too many."""
+        """A request names one server at least, and not too many."""
         with pytest.raises(InvalidParams):
             readiness.look(names)
 
 
 class WaitTests:
-    """Waiting until they can be called."""
+    """Waiting for servers to be ready."""
 
     def test_shared(self, gateway: MemoryGateway, readiness: Readiness) -> None:
         """A shared server is started and stays, and the wait leaves no session behind."""
@@ -107,7 +107,7 @@ class WaitTests:
         assert gateway.child.is_stopping
 
     def test_several_at_once(self, gateway: MemoryGateway, readiness: Readiness) -> None:
-        """All are started side by side; what cannot be waited for is told with the rest."""
+        """The servers are started side by side; those that cannot be waited for are reported with the rest."""
         gateway.launcher.hello = None
         found = waiting(readiness, "shared", "own", "off", "nobody")
         assert found == []
@@ -156,7 +156,7 @@ class WaitTests:
         assert codes(found[0]) == {"far": 0}
 
     def test_never_there(self, gateway: MemoryGateway, readiness: Readiness) -> None:
-        """But not for ever."""
+        """A wait for a server that does not come up ends."""
         gateway.launcher.refusal = Unreachable("far: nothing answers")
         found = waiting(readiness, "far", limit_s=3.0)
         gateway.tick(4)
@@ -173,7 +173,7 @@ class WaitTests:
         assert codes(readiness.look(["far"])) == {"far": 0}
 
     def test_too_many(self, gateway: MemoryGateway, readiness: Readiness) -> None:
-        """So many may wait at once; whoever is cancelled leaves room for another."""
+        """The number of waiting callers is bounded; a cancelled one leaves room for another."""
         gateway.launcher.hello = None
         waits = [Deferred.fromCoroutine(readiness.wait(["shared"])) for _ in range(WAITING_LIMIT)]
         refused: list[Any] = []
@@ -200,7 +200,7 @@ class WaitTests:
 
 
 def test_every_wait_has_an_end(gateway: MemoryGateway, readiness: Readiness) -> None:
-    """Nobody can have the gateway wait for days."""
+    """A wait is bounded, however long a caller wants it."""
     gateway.launcher.hello = None
     gateway.serve(*(evolve(each, timeout_s=0.0) for each in gateway.settings.servers))
     found = waiting(readiness, "own", limit_s=1e9)

@@ -100,7 +100,7 @@ class ReadTests:
             assert world.applied[-1].settings.servers[0] is first
 
     def test_an_error(self, world):
-        """Nothing is put into force, the problem is known, and it is logged once."""
+        """A configuration with an error is not put into force; the problem is known, and logged once."""
         with capturedLogs() as logs:
             world.save(CONFIG + "  c:\n    command: [\n")
             world.save(CONFIG.replace("mine", "yours") + "  c:\n    command: [\n")
@@ -151,7 +151,7 @@ class ReadTests:
         assert waiting.called
 
     def test_it_ends(self, world):
-        """Nothing is read after the end, and nobody waits for it."""
+        """The configuration is not read after the end, and no caller waits for it."""
         world.path.write_text("")
         waiting = world.reload.look_again()
         world.reload.close()
@@ -171,7 +171,7 @@ class LookAgainTests:
         assert world.reads == 0
 
     def test_something_has(self, world):
-        """All wait for one reading."""
+        """All callers wait for one reading."""
         world.path.write_text(CONFIG + "  c:\n    command: x\n")
         waiting = [world.reload.look_again() for _ in range(10)]
         assert not any(each.called for each in waiting)

@@ -174,7 +174,7 @@ class StopTests:
         assert gateway.child.is_stopping
 
     def test_nothing_runs(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
-        """That is no error."""
+        """A stop of a server that does not run is no error."""
         assert outcome(operating.stop("shared").addCallback(lambda _: "done")) == "done"
         assert outcome(operating.stop_all()) == ()
 
@@ -200,7 +200,7 @@ class SwitchTests:
     """Servers that operators or entries enable and disable."""
 
     def test_the_entry_counts_again(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
-        """Once an entry is changed, it is on or off as that says."""
+        """A server is on or off as its entry says, once the entry is changed."""
         operating.switch("shared", on=False)
         operating.follow("shared")
         gateway.session()

@@ -43,7 +43,7 @@ class TransportTests:
         ],
     )
     def test_transport(self, reach: Any, transport: str) -> None:
-        """Every kind has its word; what is secret about it is not told."""
+        """The transport of every kind has its word, and shows no secret."""
         spec = ServerSpec("far", ("run",), {}, "/", reach=reach)
         told = backend(MemoryGateway(more=(spec,)), "far")
         assert told["transport"] == transport

@@ -1,4 +1,4 @@
-"""All that the gateway is doing, in one answer."""
+"""The state of the whole gateway, in one answer."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class StatsTests:
     """S000's dashboard."""
 
     def test_members(self, gateway: MemoryGateway) -> None:
-        """All that it is made of is there."""
+        """The statistics have all their members."""
         found = stats(gateway)
         assert found.keys() == set(SCHEMAS["Stats"]["required"])
         assert found["gatewayEnabled"] is True
@@ -72,7 +72,7 @@ class StatsTests:
         }
 
     def test_tools(self, gateway: MemoryGateway) -> None:
-        """Each tool has its calls, errors and durations."""
+        """A tool has its calls, errors and durations."""
         call(gateway, spent=0.5)
         call(gateway, spent=0.25)
         gateway.clock.advance(10)
@@ -102,7 +102,7 @@ class StatsTests:
         assert stats(gateway)["toolStats"].keys() == {"shared__echo", "own__echo", "count"}
 
     def test_sessions(self, gateway: MemoryGateway) -> None:
-        """Sessions with children of their own are told, by handles that open nothing."""
+        """Sessions with children of their own are shown by handles that open nothing."""
         client = gateway.session("own")
         gateway.session()
         (found,) = stats(gateway)["sessions"]
@@ -171,7 +171,7 @@ class MetricsTests:
         ],
     )
     def test_durations(self, seconds: int, text: str) -> None:
-        """As Go writes them."""
+        """A duration is written as Go writes it."""
         assert duration(seconds) == text
 
 
@@ -180,13 +180,13 @@ class PercentileTests:
 
     @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=200))
     def test_bound(self, values: list[float]) -> None:
-        """So large a part does not exceed it, and no smaller value does as well."""
+        """A percentile is the smallest value that this part of the values does not exceed."""
         found = percentile(values, 0.99)
         assert sum(each <= found for each in values) >= 0.99 * len(values)
         assert sum(each < found for each in values) < 0.99 * len(values)
 
     def test_of_none(self) -> None:
-        """Nothing is not slow."""
+        """The percentile of no values is 0."""
         assert percentile([], 0.99) == 0
 
 
@@ -194,7 +194,7 @@ class SavingsTests:
     """The savings of sharing."""
 
     def test_processes(self) -> None:
-        """Each session would have a child of its own, as large as the one that runs."""
+        """The savings suppose a child for each session, as large as the one that runs."""
         world = MemoryWorld(sizes={1000: 100 * 2**20})
         gateway = MemoryGateway(instruments=world.instruments)
         for _ in range(4):

@@ -75,7 +75,7 @@ class RecordingTests:
         assert "child.gone" in [each.get("event") for each in exported(gateway)]
 
     def test_the_latest(self) -> None:
-        """Only so many of the latest lines are exported, where that is wanted."""
+        """The number of exported lines can be limited to the latest."""
         gateway = MemoryGateway()
         gateway.session()
         for number in range(AT_ONCE * 3):
@@ -85,5 +85,5 @@ class RecordingTests:
         assert exported(gateway, 0) == []
 
     def test_nothing_was_said(self) -> None:
-        """Of a server that was never started there is nothing."""
+        """The recording of a server that was never started is empty."""
         assert exported(MemoryGateway()) == []

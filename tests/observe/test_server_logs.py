@@ -39,14 +39,14 @@ class Stage:
 
 
 class Follower:
-    """Keeps what it is told."""
+    """A follower that keeps its entries."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
         self.has_ended = False
 
     def added(self, entry: FeedEntry) -> None:
-        """Another."""
+        """Keep an entry."""
         self.heard.append(entry.text)
 
     def ended(self) -> None:
@@ -95,7 +95,7 @@ class HearingTests:
         assert stage.texts("two") == ["stderr it is abcd"]
 
     def test_a_secret_where_a_line_is_cut(self) -> None:
-        """No half of it is left."""
+        """A secret that is cut with its line leaves no half of it."""
         for before in range(LINE_CHARS - len(SECRET), LINE_CHARS + 1):
             stage = Stage()
             stage.logs.hearing("one", (SECRET,)).heard(
@@ -137,7 +137,7 @@ class ServerLogTests:
         assert not stage.clock.getDelayedCalls()
 
     def test_a_flood(self) -> None:
-        """Of what is too much the newest is kept, and how much was left out is said."""
+        """The newest lines of a flood are kept, with the number of those that were left out."""
         stage = Stage()
         hearing = stage.logs.hearing("one")
         hearing.heard(b"".join(b"line %d\n" % number for number in range(3 * QUEUE_LINES)))

@@ -34,7 +34,7 @@ def begin(gateway: MemoryGateway, server: str = "shared", pid: int = 0, **said: 
 
 
 def identifier(client: Client) -> str:
-    """The id of its session."""
+    """Return the id of a session."""
     return client.headers["Mcp-Session-Id"]
 
 
@@ -87,7 +87,7 @@ class ListedTests:
 
 
 class EndTests:
-    """Ending them."""
+    """The end of sessions."""
 
     def test_by_handle(self, gateway: MemoryGateway, book: SessionDirectory) -> None:
         """A handle ends its session, and other sessions go on; a second time there is nothing to end."""
@@ -98,7 +98,7 @@ class EndTests:
         assert is_there(second)
 
     def test_by_id(self, gateway: MemoryGateway, book: SessionDirectory) -> None:
-        """So is its id, be it in use or put aside."""
+        """An id ends its session, in use or parked."""
         used, aside = begin(gateway), begin(gateway)
         gateway.dispatcher.park(gateway.sessions.named(identifier(aside).encode()), "a test")  # type: ignore[arg-type]
         assert book.end(identifier(used)) == EndedSession(1, 0)
@@ -114,7 +114,7 @@ class EndTests:
         assert is_there(client)
 
     def test_by_owner_and_all(self, gateway: MemoryGateway, book: SessionDirectory) -> None:
-        """All of a process are ended, or all there are."""
+        """All sessions of a process are ended, or all there are."""
         mine = [begin(gateway, "own", 501), begin(gateway, "shared", 501)]
         other = begin(gateway, "own", 502)
         gateway.tick()

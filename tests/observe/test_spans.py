@@ -84,7 +84,7 @@ class SpanTests:
         assert resource[0] == {"key": "service.name", "value": {"stringValue": "mcpgateway"}}
 
     def test_an_error(self) -> None:
-        """A failure has its words, without secrets; a trace that begins here has no parent."""
+        """A failure is recorded in words without secrets; a trace that begins here has no parent."""
         collector = Collector()
         collector.end("error", Unreachable("hush, nobody is there"), parent="")
         collector.tick()
@@ -102,12 +102,12 @@ class SpanTests:
         [("", {}), ("a=1, b=x%20y=z", {"a": "1", "b": "x y=z"}), ("nonsense", {})],
     )
     def test_headers(self, text: str, headers: dict[str, str]) -> None:
-        """The environment says them as OpenTelemetry has it."""
+        """The headers are read from the environment as OpenTelemetry defines them."""
         assert headers_of(text) == headers
 
 
 class SendingTests:
-    """When they are sent."""
+    """The times at which spans are sent."""
 
     def test_a_batch_at_a_time(self) -> None:
         """Spans are sent every few seconds, or when many wait; a batch waits for the answer to the one before."""

@@ -50,7 +50,7 @@ class TimelineTests:
     """Minutes are told apart."""
 
     def test_shape(self, world: World) -> None:
-        """Each minute has its counts, by server too; the last one is the one that has begun."""
+        """A minute has its counts, by server too; the last one is the present one."""
         world.call("a")
         world.call("a", fails=True)
         world.call("b")
@@ -68,7 +68,7 @@ class TimelineTests:
         assert (current["requests"], current["perServer"]) == (1, {"b": 1})
 
     def test_never_ticked(self) -> None:
-        """Before the first tick there is the minute that has begun."""
+        """The timeline before the first tick has the present minute."""
         meters = Meters(lambda: 0.0)
         assert Timeline(meters, lambda: 59.0).shown(1)[0]["requests"] == 0
 

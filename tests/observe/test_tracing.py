@@ -85,7 +85,7 @@ class TraceTests:
     """Where a call stands in its client's trace."""
 
     def test_untraced(self) -> None:
-        """Nothing is added to a call of a client that says nothing of a trace."""
+        """A call without a trace gets none."""
         gateway = Followed()
         called(gateway, gateway.session())
         assert gateway.meta() == {}

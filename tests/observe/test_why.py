@@ -195,7 +195,7 @@ class WhyTests:
         assert SECRET not in str(told(gateway, "far"))
 
     def test_unknown(self, gateway: MemoryGateway) -> None:
-        """Of a name that nobody has, the nearest is said."""
+        """An unknown name is answered with the nearest one."""
         with pytest.raises(UnknownServer) as why:
             told(gateway, "sharde")
         assert why.value.hint == "did you mean shared?"

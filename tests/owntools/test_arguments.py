@@ -24,7 +24,7 @@ OBJECTS = st.dictionaries(st.text(max_size=8), JSON, max_size=4)
 
 
 def written(**values: Any) -> dict[str, Raw]:
-    """Arguments as they come over the wire."""
+    """Return arguments as they come over the wire."""
     return {name: Raw(json.dumps(value).encode()) for name, value in values.items()}
 
 
@@ -41,7 +41,7 @@ class GivenTests:
 
     @given(JSON.filter(lambda value: not isinstance(value, dict | str | None)))
     def test_what_is_no_object_is_refused(self, said: Any) -> None:
-        """Nothing else is taken for arguments."""
+        """A value that is no object is refused as arguments."""
         with pytest.raises(InvalidParams):
             arguments.given(written(args=said), "args")
 
@@ -96,7 +96,7 @@ class FlawsTests:
         [("max_rows", "maxRows"), ("MAXROWS", "maxRows"), ("maxRow", "maxRows"), ("zzz", None)],
     )
     def test_what_was_meant_is_named(self, wrong: str, meant: str | None) -> None:
-        """Another way of writing a name, or a slip, leads to the name."""
+        """A slip in a name, or another spelling, leads to the name."""
         schema = jsonrpc.raw({"properties": {"sql": {}, "maxRows": {}}})
         assert flaws(jsonrpc.raw({"sql": 1, wrong: 1}), schema).unknown == {wrong: meant}
 

@@ -23,18 +23,18 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "gateway-tools.rst"
 
 
 def family() -> Builtin:
-    """All of them, with nothing to work on."""
+    """The own tools, with nothing to work on."""
     clock = Clock()
     sight = GatewayStatus(tuple, lambda _: {}, lambda _: None)
     return make_builtin(OwnToolParts(ScriptedLibrarian(), None, Jobs(clock, NoJobStore()), sight, clock))
 
 
 def nothing() -> Any:
-    """Nobody calls a tool that manages servers here."""
+    """Return nothing: no tool that manages servers is called here."""
 
 
 def described(tool: Tool) -> Any:
-    """A tool as it is listed."""
+    """Return a tool as it is listed."""
     return json.loads(tool.definition)
 
 
@@ -49,7 +49,7 @@ class FamilyTests:
 
     @pytest.mark.parametrize("tool", [*family()], ids=lambda tool: tool.name)
     def test_definitions_are_whole(self, tool: Tool) -> None:
-        """Each has a description, a schema that model APIs take, and annotations that agree with what it does."""
+        """A tool has a description, a schema that model APIs take, and annotations that agree with its effects."""
         found = described(tool)
         assert found["name"] == tool.name
         assert re.fullmatch("[a-z_]{1,20}", tool.name)

@@ -43,7 +43,7 @@ class GetResultTests:
     """``get_result``."""
 
     def test_a_page_is_shown_as_s004_shows_it(self) -> None:
-        """A page says where it is in the whole, and is of what the text holds, not of the content around it."""
+        """A page names its place in the whole, and is one of the text, not of the content around it."""
         found = shown(offset=50)
         assert {name: found[name] for name in ("ref", "total", "offset", "count", "hasMore")} == {
             "ref": "r1",
@@ -66,7 +66,7 @@ class GetResultTests:
         assert "shape" in shown(shape=True)
 
     def test_a_table_says_names_once(self) -> None:
-        """As a table, a list of objects names each member once; another value stays as it is."""
+        """A table names each member of a list of objects once; another value stays as it is."""
         table = shown(limit=2, fields=["id", "name"], format="table")["data"]
         assert table == {"columns": ["id", "name"], "rows": [[0, "row 0"], [1, "row 1"]]}
         assert shown(path="$[7].name", format="table")["data"] == "row 7"

@@ -184,7 +184,7 @@ class InvokeTests:
         assert wide.access.sent[0].arguments == {"sql": "x"}
 
     def test_nothing_was_added(self) -> None:
-        """Where it is not known then either, the error is of then."""
+        """A tool that is still unknown after a new reading is an error."""
         world, wide = Invoked(), Invoked()
         world.access.edited = wide.access
         assert world.refused(id="db__qury")["did_you_mean"] == ["db__query"]
@@ -258,7 +258,7 @@ class DeadlineTests:
         assert not sink.failures
 
     def test_progress_gives_more_time(self) -> None:
-        """Each word of progress resets the wait, and reaches the caller; ten minutes are the end of it all."""
+        """A progress notification resets the wait, and reaches the caller; ten minutes are the end."""
         world = Invoked()
         sink, sent = world.invoke(id="db__query")
         for _ in range(11):
@@ -280,7 +280,7 @@ class DeadlineTests:
                 world.invoke(id="db__query", timeoutMs=nonsense)
 
     def test_an_answer_ends_the_wait(self) -> None:
-        """Nothing is left running after an answer."""
+        """An answer ends the timers of the wait."""
         world = Invoked()
         _, sent = world.invoke(id="db__query")
         sent.answer()

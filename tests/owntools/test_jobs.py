@@ -189,7 +189,7 @@ class EndTests:
         )
 
     def test_a_question_fails_the_job(self) -> None:
-        """A tool that asks its caller something has nobody to answer it."""
+        """A tool's question fails its job, as no client is there to answer."""
         world = World()
         record = world.add()
         sent = world.sent[0]
@@ -197,7 +197,7 @@ class EndTests:
         assert "asks its caller" in world.find(record).error
 
     def test_jobs_are_their_callers(self) -> None:
-        """Nobody finds, or ends, another's job."""
+        """A caller finds, and ends, its own jobs only."""
         world = World()
         record = world.add()
         for each in ("somebody", "remote"):

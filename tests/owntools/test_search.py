@@ -77,7 +77,7 @@ class WordIndex:
 
 @define(eq=False)
 class ScriptedLibrarian:
-    """Knows the lists it is given, by server and workspace."""
+    """A librarian with given lists, by server and workspace."""
 
     lists: dict[tuple[str, str], tuple[Item, ...]] = field(factory=dict)
 
@@ -172,7 +172,7 @@ class SearchTests:
         assert ids("servers", 10)[0] == "gateway_status"
 
     def test_a_question_of_every_day(self) -> None:
-        """With the real index, what time it is is no question about the gateway, and where tools are is one."""
+        """The real index knows that the question for the time is none about the gateway, and that for tools is."""
         from mcpgateway.owntools.search import make_index
 
         clock = {
@@ -262,7 +262,7 @@ class SearchTests:
         assert world.made[0].fills == ["gateway", "files", "db", "db\0/w"]  # the same list is indexed once
 
     def test_an_idle_index_is_given_back(self) -> None:
-        """Nobody having searched for a while, the index is dropped; the next search makes another."""
+        """An index that was not searched for a while is dropped; the next search makes another."""
         world = World()
         world.search("file")
         world.clock.advance(finding.IDLE_S - 1)
@@ -415,7 +415,7 @@ class ListToolsTests:
         assert [*ask(ListTools(world.means), before).value] == ["files", "db"]
 
     def test_a_table_is_short(self) -> None:
-        """As a table, the same is shown in a fraction of the bytes."""
+        """A table shows the same in a fraction of the bytes."""
         world = World()
         sink = ask(ListTools(world.means), world.access, {"format": "table"})
         assert sink.value["columns"] == ["id", "description", "fieldNames"]

@@ -74,7 +74,7 @@ class BuiltinTests:
     """The family of tools."""
 
     def family(self) -> Builtin:
-        """Three of them."""
+        """Three of the own tools."""
         seen = sight(())
         return Builtin([Status(seen), ListServers(seen), ListAllServers(seen)])
 

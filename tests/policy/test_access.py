@@ -124,7 +124,7 @@ class CallerTests:
     def test_classes(
         self, route: RouteClass, reach: Reach, credential: PresentedCredential, status: int
     ) -> None:
-        """Each class has its rule."""
+        """A class of routes has its rule."""
         verdict = judge(facts(route=route, reach=reach, credential=credential), OPEN)
         assert (verdict.status if isinstance(verdict, Deny) else 0) == status
 
@@ -147,14 +147,14 @@ class CallerTests:
         assert read == {(each, each) for each in everybody} | {("token", "local")}
 
     def test_bearer_required(self) -> None:
-        """With bearer-required even a local MCP call needs the token."""
+        """A local MCP call needs the token under bearer-required, too."""
         strict = AccessPolicy(bearer_required=True)
         assert isinstance(judge(facts(), strict), Deny)
         assert judge(facts(credential=PresentedCredential.BEARER), strict) == Pass("token")
         assert judge(facts(reach=Reach.SOCKET), strict) == Pass("local")
 
     def test_loopback_only(self) -> None:
-        """With loopback-only a remote token does not help."""
+        """A remote caller's token does not help under loopback-only."""
         policy = AccessPolicy(allow_remote=True, loopback_only=True)
         assert isinstance(
             judge(facts(reach=Reach.REMOTE, credential=PresentedCredential.ADMIN), policy), Deny
@@ -189,7 +189,7 @@ class OpenTests:
     )
     @pytest.mark.parametrize("route", [RouteClass.MUTATE, RouteClass.ADMIN])
     def test_nobody_else(self, route: RouteClass, changes: dict[str, object]) -> None:
-        """Nothing that comes from a browser, from another user, from elsewhere, or with a wrong token."""
+        """A request of a browser, of another user, from another machine or with a wrong token is refused."""
         policy = AccessPolicy(open_loopback=True, allow_remote=True)
         assert isinstance(judge(facts(route=route, **changes), policy), Deny)
 
@@ -225,7 +225,7 @@ class SiteTests:
 
     @pytest.mark.parametrize("route", list(RouteClass))
     def test_reads(self, route: RouteClass) -> None:
-        """Nothing is read for a page of another site, but where a browser is sent and what everybody may know."""
+        """A page of another site reads nothing, except where a browser is redirected to, and public routes."""
         found = judge(
             facts(
                 route=route, fetch_site=b"cross-site", safe_method=True, credential=PresentedCredential.ADMIN
@@ -267,11 +267,11 @@ class AddressTests:
         assert is_among(address, networks(("10.0.0.0/24", "2001:db8::/32"))) is is_there
 
     def test_nobody(self) -> None:
-        """Nobody is trusted where nobody is named."""
+        """An address is trusted only where the settings name it."""
         assert not is_among("10.0.0.7", networks(()))
 
     def test_spoken_for(self) -> None:
-        """Of those that proxies name the nearest one counts, and no more of it than can be kept."""
+        """The nearest of the addresses that proxies name counts, up to the length that can be kept."""
         assert spoken_for({b"x-forwarded-for": b"6.6.6.6, 7.7.7.7"}) == "7.7.7.7"
         assert spoken_for({b"forwarded": b"for=1.1.1.1"}) == "for=1.1.1.1"
         assert len(spoken_for({b"x-forwarded-for": b"x" * 1000})) == 64

@@ -34,7 +34,7 @@ class BookTests:
 
     @given(st.integers(0, len(BOOK) - 3))
     def test_cut_off(self, length: int) -> None:
-        """Half a file lets nobody in: it is an error, and none that shows what is in it."""
+        """Half a file admits no agent: it is an error, which does not show the content."""
         with pytest.raises(ConfigError) as why:
             read(BOOK[:length], "/t")
         assert str(why.value).startswith("/t: ")

@@ -38,7 +38,7 @@ class TakerTests:
         ],
     )
     def test_what_means_a_text(self, schema: Any, takes: bool) -> None:  # noqa: FBT001 - a table
-        """Only a property that may be a text is one."""
+        """A property takes a text only if its schema allows one."""
         tool = {"name": "t", "inputSchema": {"properties": {"p": schema}}}
         assert takers(listed(tool), {"p": "x"}) == {"t": frozenset({"p"} if takes else ())}
 
@@ -51,7 +51,7 @@ class TakerTests:
         "page", [b"[]", b"{}", b'{"tools":5}', b'{"tools":[5]}', b'{"tools":[{"name":5}]}']
     )
     def test_what_is_no_list(self, page: bytes) -> None:
-        """Of what is no list of tools nothing is learnt."""
+        """A value that is no list of tools teaches nothing."""
         assert takers(Raw(page), {"p": "x"}) == {}
 
 

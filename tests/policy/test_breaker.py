@@ -107,7 +107,7 @@ class ClosingTests:
         assert breaker.opens_at == 301 + 600
 
     def test_tries_that_fail(self, breaker: Breaker) -> None:
-        """Each doubles the wait, up to an hour; one that succeeds puts it back."""
+        """A failed attempt doubles the wait, up to an hour; a success resets it."""
         waits = []
         now = 300.0
         for _ in range(6):
@@ -142,7 +142,7 @@ class ClosingTests:
 
 
 class BreakerWalk(RuleBasedStateMachine):
-    """Any history: it never lets a second try beside the one, and never waits beyond an hour."""
+    """Any history of a breaker: no second attempt runs beside one, and no wait exceeds an hour."""
 
     @initialize(restarts=st.integers(0, 6), auto_reset=st.booleans())
     def make(self, restarts: int, auto_reset: bool) -> None:  # noqa: FBT001 - drawn
@@ -200,7 +200,7 @@ HistoryTests = BreakerWalk.TestCase
 
 
 class OtherNumbersTests:
-    """Numbers that change while it counts."""
+    """Settings that change while the breaker counts."""
 
     def opened(self) -> Breaker:
         """A breaker that has opened at the time 0."""

@@ -110,5 +110,5 @@ class RefusalTests:
     def test_who_is_asked_offers_something(
         self, method: str, params: dict[str, Any], declared: dict[str, Any]
     ) -> None:
-        """Nobody is asked who could not have been a reason to look for questions."""
+        """A client that is asked offers something that a server could ask for."""
         assert refusal(method, params, declared) is not None or offers_something(declared)

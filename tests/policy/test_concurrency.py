@@ -46,7 +46,7 @@ class SingleTests:
         assert is_single(evolve(PLAIN, concurrency=said, replicas=3), scope, is_writer=False)
 
     def test_known(self) -> None:
-        """So has one that is known to write."""
+        """A server that is known to write has a single child."""
         assert is_single(PLAIN, Share.GLOBAL, is_writer=True)
         assert not is_single(PLAIN, Share.GLOBAL, is_writer=False)
 
@@ -78,7 +78,7 @@ class ReaderTests:
         assert readers(self.TOOLS, by_name=False) == {"says_so"}
 
     def test_names(self) -> None:
-        """Else a name counts, unless the tool says something else."""
+        """A tool without annotations is judged by its name."""
         assert readers(self.TOOLS, by_name=True) == {"says_so", "get_things", "list_things"}
 
     def test_nonsense(self) -> None:
@@ -103,7 +103,7 @@ class JudgeTests:
         assert self.seen(*[("a", 0)] * (QUIET_CALLS - 1)) is ConcurrencyFinding.OPEN
 
     def test_quiet(self) -> None:
-        """So many without a byte set it free, whichever tools they were of."""
+        """A server is free after so many calls without a byte, of any tools."""
         assert self.seen(*[("a", 0), ("b", 0)] * QUIET_CALLS) is ConcurrencyFinding.FREE
 
     def test_writer(self) -> None:

@@ -1,4 +1,4 @@
-"""From what is known of a server to why it does not work."""
+"""The diagnosis of a server that does not work, from known facts."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def first(**more: Any) -> str:
 
 
 class CauseTests:
-    """Each cause is told apart from the others."""
+    """The causes, each told apart from the others."""
 
     def test_all_is_well(self) -> None:
-        """Of a server that runs there is nothing to say."""
+        """A server that runs has no cause."""
         facts = ServerFacts("notes", HealthState.RUNNING, starts=1)
         assert advise(facts) == []
         assert verdict(facts, []) == "notes is running, and nothing is wrong with it"
@@ -83,7 +83,7 @@ class CauseTests:
         assert advise(facts)[0].do
 
     def test_who_installs_what(self) -> None:
-        """Of a well-known runner it is said what it comes with."""
+        """The diagnosis of a missing runner names the package that brings it."""
         facts = evolve(BROKEN, failure=Failure.LAUNCH, program="/opt/npx", is_found=False)
         assert "install Node.js" in advise(facts)[0].do
 
@@ -97,7 +97,7 @@ class CauseTests:
 
 
 class WaitingTests:
-    """When it is tried again."""
+    """The time of the next attempt."""
 
     def test_breaker(self) -> None:
         """An open breaker is told with its arithmetic and the next try, after what has caused it."""
@@ -216,7 +216,7 @@ class AnyFactsTests:
 
     @given(FACTS)
     def test_any_facts(self, facts: ServerFacts) -> None:
-        """Each cause is named once; what has failed and is in error has one; trouble comes with something to do."""
+        """A cause is named once; a failed server in error has one; trouble comes with a remedy."""
         found = advise(facts)
         assert len({each.cause for each in found}) == len(found)
         if facts.failure is not Failure.NONE and facts.state is HealthState.ERROR:

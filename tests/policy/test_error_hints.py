@@ -80,7 +80,7 @@ WORDS = [
 
 
 class ComplaintTests:
-    """Words, and what they mean."""
+    """The words of programs, and their meaning."""
 
     @pytest.mark.parametrize(("text", "cause", "what"), WORDS)
     def test_words(self, text: str, cause: str, what: str) -> None:
@@ -99,7 +99,7 @@ class ComplaintTests:
         assert complaints(text) == []
 
     def test_several(self) -> None:
-        """Each cause is named once, with the line that it was found in."""
+        """A cause is named once, with the line that it was found in."""
         text = "npm warn EBADENGINE\nnpm warn EBADENGINE\nKeyError: 'ACME_KEY'"
         assert [each.complaint.cause for each in complaints(text)] == ["missing-variable", "runtime-version"]
         assert complaints(text)[0].line == "KeyError: 'ACME_KEY'"

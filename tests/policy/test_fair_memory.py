@@ -18,7 +18,7 @@ class Holder:
     given_way: list[str] = field(factory=list)
 
     def give_way(self) -> None:
-        """There is no room."""
+        """Note that the holder gives way."""
         self.given_way.append(self.peer)
 
 
@@ -66,7 +66,7 @@ class RoomTests:
         assert not modest.given_way
 
     def test_the_newest_first(self) -> None:
-        """Of the greediest, what grows gives way; where another grows, the largest that the greediest has."""
+        """The part that grows gives way, of the greediest; where another grows, the largest part of the greediest."""
         room = FairMemory(100)
         one, two, other = Holder("greedy"), Holder("greedy"), Holder("modest")
         assert room.take(one, 60)
@@ -89,7 +89,7 @@ class RoomTests:
         assert not room.would_refuse(third, 40)
 
     def test_scarce(self) -> None:
-        """From an eighth of the room on it is told that it pays to know whose everything is."""
+        """The owners of memory are called for once more than an eighth of the room is taken."""
         told: list[int] = []
         room = FairMemory(80, lambda: told.append(1))
         room.take(Holder("a"), 10)

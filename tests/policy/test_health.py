@@ -45,7 +45,7 @@ ROADS = {
 
 
 class RecordingHands:
-    """Writes down what it is asked."""
+    """Hands that record their requests."""
 
     def __init__(self) -> None:
         self.state = HealthState.STOPPED
@@ -78,7 +78,7 @@ class ConditionTests:
 
     @pytest.mark.parametrize("state", HealthState)
     def test_roads(self, state: HealthState) -> None:
-        """There is a way to every state."""
+        """Every state can be reached."""
         assert fare(ROADS[state]).state is state
 
     @pytest.mark.parametrize(
@@ -117,13 +117,13 @@ class ConditionTests:
         ],
     )
     def test_courses(self, events: list[str], state: HealthState, asked: list[str]) -> None:
-        """Each course of events ends in this state, and asks for exactly this on its way."""
+        """A course of events ends in this state, with exactly these requests on its way."""
         hands = fare(events)
         assert (hands.state, hands.asked) == (state, asked)
 
     @pytest.mark.parametrize(("state", "event"), list(product(HealthState, EVENTS)))
     def test_every_event_in_every_state(self, state: HealthState, event: str) -> None:
-        """Nothing that happens is without an answer, and the answer is one state."""
+        """Every event in every state has an answer, and leads to one state."""
         hands = fare([*ROADS[state], event])
         assert hands.state in HealthState
         if event == "disabled":

@@ -50,7 +50,7 @@ class ExcessTests:
     """The limits of a child's memory and age."""
 
     def test_memory(self) -> None:
-        """More than its limit, said in megabytes; what is not known is not too much."""
+        """A child with more than its limit is reported in megabytes; unknown memory is not too much."""
         lazy = Lazy(ram_bytes=512 * 2**20)
         assert not excess(lazy, 512 * 2**20, 10**9)
         assert not excess(lazy, 0, 0)

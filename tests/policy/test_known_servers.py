@@ -18,7 +18,7 @@ def traits(*command: str) -> set[Trait]:
 
 
 class StartTests:
-    """By package, image and program, wherever they lie."""
+    """Servers that are known by package, image and program, at any path."""
 
     @pytest.mark.parametrize(
         "command",
@@ -54,7 +54,7 @@ class StartTests:
         ],
     )
     def test_python(self, command: str) -> None:
-        """Packages of Python by their programs and their modules, too."""
+        """Packages of Python are known by their programs and their modules, too."""
         assert traits(*command.split()) == MEMORY
 
     @pytest.mark.parametrize(
@@ -108,10 +108,10 @@ class StartTests:
 
 
 class InfoTests:
-    """By the name a server introduces itself with."""
+    """Servers that are known by the name they introduce themselves with."""
 
     def test_known(self) -> None:
-        """However it was started."""
+        """A server is known by its name, with any command."""
         assert known_by_info("memory-server").traits == MEMORY
         assert known_by_info("Memory-Server").traits == MEMORY
         assert not known_by_info("something-else").traits
@@ -121,7 +121,7 @@ class TableTests:
     """The table itself."""
 
     def test_written_alike(self) -> None:
-        """Names are written as they are looked up, and each stands in one row only."""
+        """The names of the table are written as they are looked up, and each stands in one row only."""
         names = [name for each in TABLE for name in each.names]
         assert len(names) == len(set(names))
         assert all(name == name.lower() and "_" not in name for name in names)

@@ -110,12 +110,12 @@ class EnvironmentTests:
             surroundings(Wrapper.UV, self.BEFORE, {**self.BEFORE, **change})
 
     def test_taking_away_is_doubtful(self):
-        """So is one that takes away what it is not known to."""
+        """A runner that removes a variable unexpectedly is doubtful."""
         with pytest.raises(Doubt, match="PYTHONPATH"):
             surroundings(Wrapper.NPM, self.BEFORE, {"PATH": "/usr/bin:/bin", "HOME": "/h"})
 
     def test_no_path(self):
-        """Without a PATH it cannot be told what a runner does to it."""
+        """An environment without a PATH does not show the runner's changes to it."""
         with pytest.raises(Doubt):
             surroundings(Wrapper.NPM, {}, {})
 
@@ -132,7 +132,7 @@ class EnvironmentTests:
 
 
 class ProgramTests:
-    """Which program it is."""
+    """The program behind a runner."""
 
     @pytest.mark.parametrize("line", ["'prog'", '"prog"', "prog"])
     def test_npm_tells_its_shell(self, line):
@@ -146,7 +146,7 @@ class ProgramTests:
             binary_of(take_apart(("npx", "b")), ProbeReport(("-c", line), {}, "", 0))
 
     def test_others_are_told(self):
-        """The others run what their words name."""
+        """Other runners run the program that their words name."""
         assert binary_of(take_apart(("uvx", "--from", "m", "prog")), ProbeReport((), {}, "", 0)) == "prog"
 
     @pytest.mark.parametrize(
@@ -189,11 +189,11 @@ class NewestTests:
         ],
     )
     def test_npm(self, output, version):
-        """Within a range it is the one tagged latest, or else the last."""
+        """The newest version of npm within a range is the one tagged latest, or else the last."""
         assert newest(Wrapper.NPM, output) == version
 
     def test_bun(self):
-        """bun tells it as it is."""
+        """The newest version of bun is printed as it is."""
         assert newest(Wrapper.BUN, "1.2.3-rc.1\n") == "1.2.3-rc.1"
 
     @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ INPUTS = ("wanted", "ready", "failed", "gone", "unwanted")
 
 
 class RecordingHands:
-    """Writes down what it is asked."""
+    """Hands that record their requests."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -63,7 +63,7 @@ class LifeTests:
         ],
     )
     def test_lives(self, events: list[str], asked: list[str]) -> None:
-        """Each life asks for exactly this."""
+        """A life has exactly these requests."""
         assert live(events) == asked
 
     @given(st.lists(st.sampled_from(INPUTS), max_size=30))

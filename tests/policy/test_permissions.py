@@ -36,7 +36,7 @@ class PatternTests:
         assert matches(pattern, name) is fnmatch.fnmatchcase(name, pattern)
 
     def test_in_linear_time(self) -> None:
-        """Many stars cost nothing, whatever they are matched against."""
+        """A pattern with many stars is matched in linear time."""
         assert not matches("*a" * 90 + "*b", "a" * 20_000)
 
     @pytest.mark.parametrize("bad", ["", " a", "a\n", "x" * (PATTERN_LIMIT + 1)])
@@ -51,7 +51,7 @@ class ScopeTests:
     """The servers and tools that a token admits."""
 
     def test_whole(self) -> None:
-        """Nothing said is no limit, and nothing at all is another thing."""
+        """A scope without a limit admits all, and an empty one admits nothing."""
         assert TokenScope().is_whole
         assert TokenScope().admits_tool("any", "thing", is_read_only=False)
         assert TokenScope().admits_method("custom/method")
@@ -84,7 +84,7 @@ class ScopeTests:
         assert TokenScope(tools=(pattern,)).admits_tool(server, tool, is_read_only=False) is admits
 
     def test_read_only(self) -> None:
-        """Only tools that say that they change nothing, and requests that are known to."""
+        """A read-only token admits tools that declare themselves read-only, and requests that are known to be."""
         scope = TokenScope(read_only=True)
         assert scope.admits_tool("a", "look", is_read_only=True)
         assert not scope.admits_tool("a", "delete", is_read_only=False)

@@ -27,7 +27,7 @@ class EnvironmentTests:
         assert proxy_of("https://h.test/") is None
 
     def test_lower_case_goes_before(self):
-        """As everywhere, the lower case counts, also where it is empty."""
+        """The lower-case spelling counts as everywhere, also where it is empty."""
         assert (
             proxy_of("https://h.test/", HTTPS_PROXY="http://a.test:1", https_proxy="b.test:2") == "b.test:2"
         )
@@ -73,7 +73,7 @@ class EnvironmentTests:
         ],
     )
     def test_exempt_networks(self, url, exempt, is_exempt):
-        """So are addresses and networks."""
+        """Exempt addresses and networks are reached without a proxy."""
         assert (proxy_of(url, HTTPS_PROXY="http://p.test:1", no_proxy=exempt) is None) is is_exempt
 
     @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "a.localhost"])
@@ -107,7 +107,7 @@ class UrlTests:
         assert "ss@" not in repr(from_levels([{"HTTP_PROXY": "http://me:ss@proxy.test"}]))
 
     def test_port(self):
-        """Without a port it is that of HTTP; a scheme may be missing."""
+        """A proxy without a port has that of HTTP; its scheme may be missing."""
         assert (read("http://proxy.test").port, read("proxy.test:3128").port, read("[::1]:1").address) == (
             80,
             3128,

@@ -28,7 +28,7 @@ class JudgeTests:
         ],
     )
     def test_states(self, state: HealthState, code: int) -> None:
-        """Every state has its code; what is not ready says why, and what to do."""
+        """Every state has its code; a server that is not ready has a reason and a remedy."""
         found = judge(ReadinessFacts("a", state, error="it fell over"))
         assert found.code == code
         assert bool(found.hint) is (code != 0)
@@ -51,7 +51,7 @@ class JudgeTests:
         st.sampled_from(HealthState), st.sampled_from(["", AUTHORIZATION, APPROVAL]), st.booleans(), st.text()
     )
     def test_total(self, state: HealthState, needs: str, is_off: bool, error: str) -> None:  # noqa: FBT001
-        """There is a verdict on everything, and ready is only what runs."""
+        """Every state has a verdict, and only a running server is ready."""
         found = judge(ReadinessFacts("a", state, needs, is_off, error))
         assert found.code.word
         if found.code is Code.READY:

@@ -22,7 +22,7 @@ class JudgeTests:
         assert judge([session(b"a"), session(b"b", 7)]) == []
 
     def test_dead_owner(self) -> None:
-        """A dead owner takes its sessions along, busy or not."""
+        """The end of an owner ends its sessions, busy or not."""
         facts = [session(b"a", 7, alive=False), session(b"b", 7, alive=False, busy=True), session(b"c", 8)]
         assert judge(facts) == [ReapNow(b"a", EndReason.OWNER_DEAD), ReapNow(b"b", EndReason.OWNER_DEAD)]
 

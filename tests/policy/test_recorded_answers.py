@@ -134,7 +134,7 @@ class QuestionTests:
 
     @pytest.mark.parametrize("method", [*LISTS])
     def test_lists(self, method: str) -> None:
-        """All lists are, in either era, page by page."""
+        """The lists are recorded, in either era, page by page."""
         for era in Era:
             assert question_of(era, asked(method)) == RecordableRequest(method)
             assert question_of(era, asked(method, cursor="c")) == RecordableRequest(method, "c")
@@ -194,7 +194,7 @@ class ResultTests:
         ],
     )
     def test_for_how_long(self, said: bytes, given: bytes) -> None:
-        """Nobody is told to keep what may not be true any more."""
+        """A client is not told to cache an answer that may be out of date."""
         assert bytes(for_now(Raw(said))) == given
 
 
@@ -211,7 +211,7 @@ class ChainTests:
         assert chain.add("a", pages[1]) == tuple(pages)
 
     def test_pages_of_another_list(self) -> None:
-        """Another first page is that of another list."""
+        """Another first page begins another list."""
         chain = Chain()
         chain.add(None, page(1, nextCursor="a"))
         chain.add(None, page(2, nextCursor="b"))
@@ -239,7 +239,7 @@ class ChainTests:
         assert chain.with_one("c", first) == (size, 1)
 
     def test_many_pages(self) -> None:
-        """Each page is looked into once, however many there are."""
+        """A page is read once, however many there are."""
         chain = Chain()
         pages = [page("x" * 1000, nextCursor=str(number)) for number in range(PAGES_LIMIT - 1)] + [page()]
         for cursor, each in zip([None, *map(str, range(PAGES_LIMIT - 1))], pages, strict=True):
@@ -337,7 +337,7 @@ class CatalogTests:
         return AnswerKey(place, era, str(number))
 
     def test_the_oldest_make_room(self) -> None:
-        """So many kinds of clients are remembered; who was heard of last stays."""
+        """The number of remembered kinds of clients is bounded; the one in latest use stays."""
         made = Catalog()
         for number in range(VARIANTS_LIMIT + 5):
             made.put(self.key(number), HELLO, RecordedAnswer((page(),), number))
@@ -346,7 +346,7 @@ class CatalogTests:
         ]
 
     def test_a_file_is_no_longer_than_that(self) -> None:
-        """Of long lists, those of few kinds of clients are kept; the latest whatever its length."""
+        """The long lists of few kinds of clients are kept; the latest of any length."""
         made = Catalog()
         for number in range(VARIANTS_LIMIT):
             made.put(self.key(number), TOOLS, RecordedAnswer((page("x" * (ROOM // 5)),), number))

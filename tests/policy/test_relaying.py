@@ -76,7 +76,7 @@ class TargetTests:
 
     @given(st.binary(max_size=60) | st.text(alphabet="./\\%25eEfF2cC;@:a?#", max_size=40).map(str.encode))
     def test_never_leaves(self, path: bytes) -> None:
-        """Of any bytes at all, what is not refused is at the same origin and below the same path."""
+        """A path of any bytes is refused, or stays at the same origin and below the same path."""
         try:
             url = target(BASE, path)
         except InvalidParams:

@@ -29,7 +29,7 @@ class LogMessageTests:
     """Log messages name no call."""
 
     def test_the_only_one_under_way(self) -> None:
-        """With one session under way the message is its own."""
+        """The message of a server with one session under way is that session's."""
         one, two = Client(), Client()
         assert of_log_message("info", [one, one], [one, two]) == [one]
 
@@ -44,7 +44,7 @@ class LogMessageTests:
         assert not of_log_message("info", [], [Client("a"), Client("b")])
 
     def test_nobody_under_way(self) -> None:
-        """With nobody under way everybody hears it."""
+        """The message of a server with no session under way goes to every session."""
         one, two = Client(), Client(level="error")
         assert of_log_message("info", [], [one, two]) == [one]
 
@@ -88,7 +88,9 @@ class AnyCircleTests:
 
     @given(st.lists(sessions, max_size=5), st.lists(st.integers(0, 9), max_size=6), st.text(max_size=9))
     def test_notices(self, everyone: list[Client], under_way: list[int], level: str) -> None:
-        """Nobody hears what another principal may have caused; whoever does hears it once; a level only takes away."""
+        """A notice goes once to each session, where all have one principal, and else to none; a level only takes
+        away.
+        """
         in_flight = [everyone[each] for each in under_way if each < len(everyone)]
         heard = routing.of_notice(in_flight, everyone)
         assert len(set(heard)) == len(heard)

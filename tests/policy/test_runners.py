@@ -142,7 +142,7 @@ class UnderstandingTests:
             assert not found.package.name.startswith("-")
 
     def test_no_secret_is_shown(self):
-        """Neither an index with a password nor an argument is in what is printed of a command line."""
+        """The printed form of a command line shows neither an index with a password nor an argument."""
         found = take_apart(("uvx", "--index-url", "https://u:hush@h/", "m", "--token", "hush"))
         assert "hush" not in repr(found)
 

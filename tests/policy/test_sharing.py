@@ -26,7 +26,7 @@ def server(name: str, *command: str, share: Share = Share.AUTO) -> ServerSpec:
 
 
 class ScopeTests:
-    """`auto`, and what overrides it."""
+    """The scope `auto`, and the settings that override it."""
 
     @pytest.mark.parametrize(
         ("name", "command"),
@@ -66,7 +66,7 @@ class ScopeTests:
 
     @pytest.mark.parametrize("share", list(Share))
     def test_that_asks(self, share: Share) -> None:
-        """A server that asks its client something has a child per session, whatever else its entry says."""
+        """A server with questions for its client has a child per session, whatever else its entry says."""
         asking = evolve(server("memory", share=share), interactive=True)
         assert scope_of(asking) is Share.SESSION
         silent = evolve(server("memory", share=share), interactive=False)
@@ -88,7 +88,7 @@ class MoveTests:
         ],
     )
     def test_table(self, name: str, share: Share, *, interactive: bool | None, moves: bool) -> None:
-        """Only where the entry leaves both open, and nothing is known of the server."""
+        """The scope may change only where the entry leaves it open, and nothing is known of the server."""
         assert may_move(evolve(server(name, share=share), interactive=interactive)) is moves
 
     @given(
@@ -131,7 +131,7 @@ class ScopeValueTests:
     @pytest.mark.parametrize("takes_values", [True, False])
     @pytest.mark.parametrize("scope", SCOPES)
     def test_who_has_to_be_looked_for(self, scope: Share, *, takes_values: bool) -> None:
-        """Nobody where one child serves all; where a session has its own, only if that could be another."""
+        """The workspace of a client is needed where the scope or the server's values depend on it."""
         wanted = {Share.GLOBAL: False, Share.WORKSPACE: True, Share.ISOLATED: True}.get(scope, takes_values)
         assert needs_place(scope, takes_values=takes_values) is wanted
 

@@ -37,7 +37,7 @@ class FaultTests:
         assert still(HALTED, seconds=LIMIT_S - 1) == ""
 
     def test_nothing_is_known(self) -> None:
-        """Where its processes cannot be seen, nothing is said of it."""
+        """A child whose processes cannot be seen is not judged."""
         assert StuckTime(0.0).fault(1000.0, LIMIT_S, 99) == ""
 
     @given(st.floats(0.0, 0.02), st.floats(1.0, 1000.0))
@@ -58,7 +58,7 @@ class FaultTests:
         assert (stillness.since > 0) is not is_stopped
 
     def test_hears(self) -> None:
-        """So is whatever it says; the first look only tells how much that was so far."""
+        """The output of a child is a sign of life; the first look only takes its amount."""
         stillness = StuckTime(0.0)
         assert stillness.hears(5, 1.0)
         assert not stillness.hears(5, 2.0)

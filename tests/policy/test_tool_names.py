@@ -43,13 +43,13 @@ class StateTests:
         assert state_told_by(["search", name]) == ""
 
     def test_rollback(self) -> None:
-        """To roll back says something where transactions are begun."""
+        """A rollback shows state where transactions are begun."""
         assert state_told_by(["rollback", "query"]) == ""
         assert state_told_by(["rollback", "start_transaction"])
 
     @pytest.mark.parametrize("server", sorted(LISTS))
     def test_real_servers(self, server: str) -> None:
-        """Of the tools of real servers, those say it that keep state; some that do are known by their package only."""
+        """The stateful ones of the real servers are known by their tools; some by their package only."""
         assert bool(state_told_by(LISTS[server])) is (server in STATEFUL)
 
 

@@ -32,7 +32,7 @@ class LineFramerTests:
         assert lines == [line for line in whole if line and not line.isspace()]
 
     def test_the_buffer_may_be_used_again(self) -> None:
-        """Nothing refers to the reader's buffer after a feed."""
+        """The framer holds no reference to the reader's buffer after a feed."""
         framer, buffer = LineFramer(LIMIT), bytearray(b"abc\nde")
         lines = framer.feed(buffer, 6)
         buffer[:4] = b"f\nXX"
@@ -40,7 +40,7 @@ class LineFramerTests:
         assert lines == [b"abc", b"def"]
 
     def test_a_line_without_end(self) -> None:
-        """More than the limit without a newline is an error that shows how the line begins."""
+        """A line longer than the limit is an error that shows its beginning."""
         framer = LineFramer(LIMIT)
         framer.feed(b'{"id":7,')
         framer.feed(b"x" * 900)

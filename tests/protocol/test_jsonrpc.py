@@ -91,7 +91,7 @@ class ReadClientTests:
         ],
     )
     def test_kinds(self, body: bytes, kind: MessageKind) -> None:
-        """A message is what its members say."""
+        """A message is of the kind that its members make it."""
         assert jsonrpc.read_client(body).kind is kind
 
     @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ class SpliceTests:
         assert json.loads(jsonrpc.line(message.envelope))["params"] == {"_meta": {"a": 1}}
 
     def test_duplicate_keys_are_gone(self) -> None:
-        """Of a key given twice only the value that was judged goes on."""
+        """The value of a repeated key that is passed on is the one that was judged."""
         body = b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"name":"a","name":"b"},"method":"y"}'
         message = jsonrpc.read_client(body)
         jsonrpc.splice_request(message, 2)
@@ -255,7 +255,7 @@ class SpliceTests:
         params: tuple[tuple[bytes, bytes], ...],
         meta: tuple[tuple[bytes, bytes], ...],
     ) -> None:
-        """Nothing but id and token is spelled otherwise than its sender spelled it."""
+        """A spliced message keeps every byte except for id and token."""
 
         def spelled(identifier: bytes, token: bytes) -> bytes:
             inner = _spelled_object([*meta, (b'"progressToken"', token)])
@@ -281,7 +281,7 @@ class SpliceTests:
         st.lists(spaces, min_size=8, max_size=8),
     )
     def test_a_line_is_one_line(self, members: list[tuple[bytes, bytes]], gaps: list[bytes]) -> None:
-        """However its values are laid out, a message is one line that says the same."""
+        """A message is one line with the same meaning, however its values are laid out."""
         value = (
             b"{"
             + gaps[0]

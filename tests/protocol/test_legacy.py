@@ -68,7 +68,7 @@ class HandshakeTests:
         assert b"2025-11-25" in jsonrpc.encode(hello)
 
     def test_lists_that_change(self) -> None:
-        """Only lists whose changes the server declared are announced."""
+        """The announced lists are those whose changes the server declared."""
         hello = jsonrpc.decode(
             b'{"capabilities":{"tools":{"listChanged":true},"prompts":{"listChanged":1},"resources":7}}'
         )
@@ -122,7 +122,7 @@ class EssentialParamsTests:
         }
 
     def test_capabilities_that_are_bulky(self) -> None:
-        """That they are offered is kept at least; strangers are not."""
+        """A long capability is kept as a bare offer; an unknown one is not."""
         offers = {"roots": {"pad": "x" * 5000}, "strange": {"pad": "x" * 5000}}
         params = {"capabilities": offers, "clientInfo": {"name": "n" * 5000}}
         kept = legacy.essential_params({k: jsonrpc.raw(v) for k, v in params.items()}, 1000)

@@ -33,7 +33,7 @@ names = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 
 
 def message(method: str = "tools/list", meta: Any = None, **params: Any) -> Message:
-    """A request as it is read from a client."""
+    """Return a request as it is read from a client."""
     said = dict(params)
     if meta is not None:
         said["_meta"] = meta
@@ -64,7 +64,7 @@ class EraTests:
 
     @pytest.mark.parametrize("header", [None, b"", b"x", *(each.encode() for each in LEGACY)])
     def test_neither(self, header: bytes | None) -> None:
-        """Without either it is legacy."""
+        """A request without either is legacy."""
         assert not modern.is_modern(message(), header)
         assert not modern.is_modern(message(meta={}), header)
 
@@ -90,7 +90,7 @@ class EnvelopeTests:
 
     @given(st.text(max_size=20))
     def test_revisions(self, version: str) -> None:
-        """Only what is served is taken, and the refusal names what is."""
+        """A served revision is accepted, and the refusal of others names those that are."""
         if version in MODERN:
             return
         with pytest.raises(UnservedRevision) as refused:
@@ -129,7 +129,7 @@ class HeaderTests:
 
     @given(st.sampled_from(sorted(modern.NAMED)), names, names | st.none())
     def test_disagree(self, method: str, name: str, other: str | None) -> None:
-        """And no other is."""
+        """A header that differs from the body is refused."""
         if name == other:
             return
         said = message(method, envelope(), **{modern.NAMED[method]: name})
@@ -194,7 +194,7 @@ class DiscoveryTests:
         ],
     )
     def test_revisions(self, versions: list[Any], served: list[str]) -> None:
-        """Only what is served here is passed on, beside everything else as it is."""
+        """The revisions that are passed on are those that are served here, with everything else unchanged."""
         said = Raw(json.dumps({"a": 1.50, "supportedVersions": versions, "b": None}).encode())
         modern.check_discovery({"result": said})
         passed = json.loads(bytes(modern.served_only(said)))
@@ -207,7 +207,7 @@ class DiscoveryTests:
             modern.check_discovery({"result": jsonrpc.raw({"supportedVersions": versions})})
 
     def test_an_error(self) -> None:
-        """So is one that refuses."""
+        """An error as the answer is a refused handshake."""
         with pytest.raises(HandshakeRefused):
             modern.check_discovery({"error": jsonrpc.raw({"code": -32601, "message": "what?"})})
 
@@ -265,7 +265,7 @@ class SubscriptionTests:
 
     @pytest.mark.parametrize("identifier", [1, "1", None])
     def test_its_id(self, identifier: Any) -> None:
-        """The id as it stands there."""
+        """The id of a subscription is read as it is written."""
         meta = {modern.SUBSCRIPTION_KEY: identifier}
         found = modern.subscription({"params": jsonrpc.raw({"_meta": meta})})
         assert found is not None

@@ -79,7 +79,7 @@ class ValueTests:
         ],
     )
     def test_examples(self, said: str, header: bytes) -> None:
-        """Only what would not arrive as it is, or would be mistaken, is coded."""
+        """A text is coded only if it would not arrive unchanged, or would be mistaken."""
         assert encode_value(said) == header
 
     @pytest.mark.parametrize(

@@ -19,11 +19,11 @@ values = st.recursive(
 
 
 class PeekTests:
-    """Members as they are, or nothing."""
+    """Members that are read as they are, or as nothing."""
 
     @given(values)
     def test_any_value(self, value: Any) -> None:
-        """Each kind is found by its own reader, and by no other."""
+        """A value is found by the reader of its kind, and by no other."""
         envelope = {"it": jsonrpc.raw(value)}
         is_object = isinstance(value, dict)
         assert peek.mapping(envelope, "it") == (value if is_object else {})
@@ -40,7 +40,7 @@ class PeekTests:
         assert peek.text(envelope, "it") is None
 
     def test_too_long(self) -> None:
-        """A string beyond its limit is nothing either."""
+        """A string beyond its limit reads as nothing."""
         envelope = {"it": jsonrpc.raw("x" * 10)}
         assert peek.text(envelope, "it", 10) == "x" * 10
         assert peek.text(envelope, "it", 9) is None

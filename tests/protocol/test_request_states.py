@@ -1,4 +1,4 @@
-"""Request states: what they name, who can open them, and that nobody else can make one."""
+"""Request states: their content, and their seal, which only the gateway opens and makes."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class CarryingTests:
 
     @given(st.binary(min_size=1, max_size=30), st.data())
     def test_a_changed_bit(self, own: bytes, data: st.DataObject) -> None:
-        """Whichever bit is changed, it is refused, and so is a part of it, and nonsense."""
+        """A state with any changed bit is refused, and so is a part of it, and nonsense."""
         state = STATES.wrap(Carried(bytes(HANDLE_BYTES), 7, Raw(own)), *CALL)
         octets = bytearray(urlsafe_b64decode(state))
         place = data.draw(st.integers(0, 8 * len(octets) - 1))
@@ -191,7 +191,7 @@ class DigestTests:
 
     @given(params, st.randoms(use_true_random=False), params)
     def test_same_call(self, asked: Envelope, dice: random.Random, answers: Envelope) -> None:
-        """Neither the order of the parameters, nor what differs from round to round, makes another call of it."""
+        """A call stays the same with its parameters in another order, and with the values that change each round."""
         again = list(asked.items())
         dice.shuffle(again)
         lasting = {

@@ -1,4 +1,4 @@
-"""Session ids: what they say, who can read them, and that nobody else can make one."""
+"""Session ids: their content, and their signature, which only the gateway reads and makes."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class RefusalTests:
 
 
 class SecrecyTests:
-    """Nobody can guess an id, nor read a key where it is shown."""
+    """The secrets of session ids: the key, and the random part."""
 
     @given(st.lists(serials, unique=True, min_size=2, max_size=20))
     def test_unique(self, found: list[bytes]) -> None:
@@ -130,7 +130,7 @@ class SecrecyTests:
         assert len({issue(serial) for serial in found}) == len(found)
 
     def test_the_random_part_cannot_be_foretold(self) -> None:
-        """Nobody who knows the time and the state of Python's generator can repeat an id."""
+        """The random part of an id cannot be foretold from the time and the state of Python's generator."""
         server = ServerSpec("memory", ("run",), {}, "/")
         store = Journal(":memory:", lambda: 0.0)
         opened = []
@@ -150,7 +150,7 @@ class SecrecyTests:
         assert ones & (2**128 - 1) == zeros & (2**128 - 1) == 2**128 - 1
 
     def test_nothing_is_shown(self) -> None:
-        """Neither the key nor a serial appears where an object is printed."""
+        """A printed object shows neither the key nor a serial."""
         serial = bytes(range(100, 100 + SERIAL_BYTES))
         shown = repr(IDS) + repr(IDS.read(issue(serial)))
         assert "a key" not in shown

@@ -1,4 +1,4 @@
-"""Event streams as they are read."""
+"""The reader of event streams."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ends = st.sampled_from([b"\n", b"\r\n", b"\r"])
 
 @st.composite
 def streams(draw: st.DrawFn) -> bytes:
-    """Lines as they occur, and as nobody should write them."""
+    """Lines of streams, as they occur and malformed."""
     known = st.sampled_from([b"data", b"event", b"id", b"retry", b"", b"other"])
     field = st.builds(lambda name, colon, value: name + colon + value, known, ends_of_names, texts)
     lines = draw(st.lists(st.one_of(field, st.just(b""), texts)))
@@ -29,7 +29,7 @@ ends_of_names = st.sampled_from([b":", b": ", b""])
 
 @st.composite
 def chunkings(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> tuple[bytes, list[bytes]]:
-    """Some bytes, whole and in pieces."""
+    """A stream's bytes, whole and in pieces."""
     data = draw(whole)
     cuts = sorted(draw(st.lists(st.integers(0, len(data)))))
     pieces = [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
@@ -113,7 +113,7 @@ class ReaderTests:
     @pytest.mark.parametrize("piece", [1, 7, 100])
     @pytest.mark.parametrize("between", [b"", b"\ndata: ", b"\rdata: ", b"\r\nid: 5\r\ndata: "])
     def test_passed_over(self, piece: int, between: bytes) -> None:
-        """Where it is wanted the stream goes on behind such an event, of which both ends are left."""
+        """A stream goes on behind an event beyond the limit where that is wanted, with both ends of the event."""
         long = b"data: {head" + between.join([b"x" * 3000] * 3) + b"tail}\n\n"
         data = b"data: a\n\nid: 4\n" + long + b"data: b\n\n"
         reader = SseReader(LIMIT, skips=True)

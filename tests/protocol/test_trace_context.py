@@ -13,7 +13,7 @@ TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
 def digits(number: int) -> st.SearchStrategy[str]:
-    """So many hexadecimal digits that are not all 0."""
+    """Draw so many hexadecimal digits that are not all 0."""
     return st.text("0123456789abcdef", min_size=number, max_size=number).filter(lambda text: text.strip("0"))
 
 
@@ -53,13 +53,13 @@ class ParentTests:
         assert read(text) is None
 
     def test_a_later_version(self) -> None:
-        """Of a version to come what is known is read; flags that are not known are not passed on."""
+        """The known part of a later version is read; unknown flags are not passed on."""
         found = read(f"cc-{TRACE}-{SPAN}-09-what-the-future-holds")
         assert found == TraceContext(TRACE, SPAN, 9)
         assert str(found) == f"00-{TRACE}-{SPAN}-01"
 
     def test_within(self) -> None:
-        """A span within it keeps the trace and its flags."""
+        """A span within a trace keeps the trace and its flags."""
         assert str(TraceContext(TRACE, SPAN, 0).within("1" * 16)) == f"00-{TRACE}-{'1' * 16}-00"
 
 
@@ -67,7 +67,7 @@ class HeaderTests:
     """The trace of ``_meta``, as headers."""
 
     def test_headers(self) -> None:
-        """Both are said, the first one only if it can be read, the second only beside it."""
+        """The headers are the parent, if it can be read, and the state, only beside it."""
         parent, state = jsonrpc.raw(f"00-{TRACE}-{SPAN}-01"), jsonrpc.raw("a=1")
         assert headers({"traceparent": parent}) == {"traceparent": f"00-{TRACE}-{SPAN}-01"}
         assert headers({"traceparent": parent, "tracestate": state})["tracestate"] == "a=1"

@@ -158,7 +158,7 @@ class CapabilityTests:
     """The capabilities of a client."""
 
     def test_for_a_legacy_server(self) -> None:
-        """Neither extensions nor news of the roots are promised, everything else is."""
+        """The capabilities for a legacy server leave out extensions and changes of the roots, and keep the rest."""
         offers = {"roots": {"listChanged": True, "x": 1}, "elicitation": {"url": {}}, "extensions": {"x": {}}}
         meta = {CAPABILITIES_KEY: jsonrpc.raw(offers)}
         assert translate.client_capabilities_for_legacy(meta) == {
@@ -169,7 +169,7 @@ class CapabilityTests:
         assert translate.client_capabilities_for_legacy({}) == {}
 
     def test_for_a_modern_server(self) -> None:
-        """Neither tasks nor news of the roots are promised, everything else is."""
+        """The capabilities for a modern server leave out tasks and changes of the roots, and keep the rest."""
         offers = {"roots": {"listChanged": True}, "tasks": {}, "sampling": {}, "extensions": {"x": {}}}
         chosen = translate.client_capabilities_for_modern(offers)
         assert chosen == {"roots": {}, "sampling": {}, "extensions": {"x": {}}}
@@ -341,7 +341,7 @@ class InputTests:
     """The questions in a result."""
 
     def test_questions_and_state(self) -> None:
-        """Each question comes under its key, and the state byte for byte."""
+        """A question comes under its key, and the state byte for byte."""
         found, state = translate.input_requests(
             Raw(
                 b'{"resultType":"input_required","requestState":"s\\u00e9","inputRequests":'

@@ -56,7 +56,7 @@ class LaterTests:
         "header", [*LEGACY, "2019-01-01", "", "x", "2026-07-28 ", "20260728", "2026-07-28\0x"]
     )
     def test_not_later(self, header: str) -> None:
-        """Nothing else is."""
+        """A legacy or malformed revision is not later."""
         assert not versions.is_later(header.encode())
 
     def test_none(self) -> None:
@@ -91,7 +91,7 @@ class AllowanceTests:
         ],
     )
     def test_table(self, version: str, *, resumes: bool, batches: bool) -> None:
-        """Only the clients of 2025-11-25 take events without data; only 2025-03-26 has batches."""
+        """Clients of 2025-11-25 alone take events without data; 2025-03-26 alone has batches."""
         assert versions.can_resume(version) is resumes
         assert versions.has_batches(version) is batches
 

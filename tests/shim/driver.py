@@ -70,7 +70,7 @@ class Shim:
         self.say({"jsonrpc": "2.0", "method": method, "params": params})
 
     def begin(self, method, **params):
-        """Say a request; its id."""
+        """Send a request; return its id."""
         self._number += 1
         self.say({"jsonrpc": "2.0", "id": self._number, "method": method, "params": params})
         return self._number
@@ -109,7 +109,7 @@ class Shim:
         return answer["result"]
 
     def end(self):
-        """Close its stdin and wait for its end; the exit code."""
+        """Close the shim's stdin and wait for its end; return the exit code."""
         self.process.stdin.close()
         return self.process.wait(LIMIT_S)
 

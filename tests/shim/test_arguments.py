@@ -12,7 +12,7 @@ class ReadingTests:
         "words", ["connect s", "proxy --target s", "proxy --target=s", "stdio --server s", "stdio --server=s"]
     )
     def test_the_server(self, words):
-        """Each command names its server in its own way."""
+        """Every command names its server in its own way."""
         assert read(words.split()).server == "s"
 
     @pytest.mark.parametrize(

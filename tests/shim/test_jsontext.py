@@ -30,7 +30,7 @@ class ReadingTests:
 
     @given(JSON, st.sampled_from([None, 1]))
     def test_any_value(self, value, indent):
-        """Everything that is JSON is read."""
+        """Every JSON value is read."""
         assert plain(jsontext.decoded(json.dumps(value, indent=indent).encode())) == value
 
     @given(st.text())

@@ -22,7 +22,7 @@ class HomeTests:
     )
     @pytest.mark.parametrize("environ", [{"HOME": "/h"}, {"HOME": "/h", "MCPGATEWAY_HOME": "~/other"}])
     def test_the_same_as_the_gateway(self, chosen, environ):
-        """Both read options and environment alike."""
+        """The shim and the gateway read options and environment alike."""
         assert locations.gateway_home(environ, chosen) == paths.gateway_home(environ, chosen)
 
     def test_without_a_home(self):
@@ -42,7 +42,7 @@ class SocketTests:
     @pytest.mark.parametrize("length", [10, 80, 90, 200])
     @pytest.mark.parametrize("variable", ["XDG_RUNTIME_DIR", "TMPDIR"])
     def test_the_same_as_the_gateway(self, tmp_path, monkeypatch, length, variable):
-        """Both find the same place, also where a long path needs a short one."""
+        """The shim and the gateway find the same socket, also where a long path needs a short one."""
         monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
         monkeypatch.setattr("tempfile.tempdir", None)
         monkeypatch.setenv(variable, str(tmp_path))
@@ -53,7 +53,7 @@ class SocketTests:
 
     @pytest.mark.parametrize("kind", ["everybody's", "a link", "a file", "another user's"])
     def test_a_directory_of_others(self, tmp_path, monkeypatch, kind):
-        """Nobody connects, or listens, where another user may have put a socket."""
+        """The shim and the gateway use no socket in a directory that another user can write to."""
         monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
         monkeypatch.setattr("tempfile.tempdir", None)
         monkeypatch.setenv("TMPDIR", str(tmp_path))

@@ -31,7 +31,7 @@ class NameTests:
     """The names that two programs without common code share."""
 
     def test_the_same_as_the_gateway(self):
-        """Both know the lock, the variables and the words by the same names."""
+        """The shim and the gateway know the lock, the variables and the words by the same names."""
         ours = (
             startup.LOCK,
             startup.WANTED,
@@ -150,7 +150,7 @@ class StarterTests:
         assert starter.started == [["--port", "7"]]
 
     def test_one_who_was_there_when_it_was_stopped(self, tmp_path):
-        """Only one who comes after a stop starts it."""
+        """A shim that was there when the gateway was stopped does not start it; a later one does."""
         before = Starter(tmp_path)
         startup.write_stopped(str(tmp_path))
         assert before.start() is False
@@ -166,7 +166,7 @@ class StarterTests:
         assert starter.start() is True
 
     def test_one_that_is_not_wanted_any_more(self, tmp_path):
-        """Nothing is started again that was stopped meanwhile."""
+        """A gateway that was stopped meanwhile is not started again."""
         starter = Starter(tmp_path)
         assert starter.start_wanted(None) is False
         startup.write_wanted(str(tmp_path), ["--demo"])

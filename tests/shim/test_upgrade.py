@@ -23,7 +23,7 @@ class RequestTests:
         ],
     )
     def test_its_target(self, server, view, target):
-        """A server, all of them, or a view."""
+        """The target of a request is a server, all of them, or a view."""
         address = GatewayAddress(int(socket.AF_INET), ("127.0.0.1", 1), b"here:1", b"/at", is_own=False)
         first, *lines = request_of(address, server, b"secret", view, "/a project")
         assert first == b"GET " + target + b" HTTP/1.1"
@@ -60,7 +60,7 @@ class AnswerTests:
         "body", [b"", b"<html>", b'{"error":{"message":"a"}}', b'{"jsonrpc":"2.0","error":5}']
     )
     def test_no_gateway(self, body):
-        """Only a gateway refuses in JSON-RPC."""
+        """A refusal in JSON-RPC is a gateway's only."""
         assert refusal(body) == ""
 
     def test_a_gateway(self):

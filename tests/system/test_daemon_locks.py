@@ -55,7 +55,7 @@ class LockTests:
         assert not path.exists()
 
     def test_two(self, locks: IDaemonLocks, tmp_path: Path) -> None:
-        """Only one of two gets a lock, and only who has it gives it back."""
+        """The first of two daemons gets a lock, and only its holder releases it."""
         other = DaemonLocks(str(tmp_path), "", ours)
         assert locks.claim("memory", PORT, "sse")
         assert not other.claim("memory", PORT, "sse")
@@ -133,7 +133,7 @@ class HolderTests:
         assert found == [f"a\\x1b[31mprogram (pid {os.getpid()})", "", ""]
 
     def test_this_machine(self, locks: IDaemonLocks) -> None:
-        """The kernel tells it of a real socket."""
+        """The kernel names the holder of a real socket."""
         with socket.create_server(("127.0.0.1", 0)) as listening:
             found: list[str] = []
             locks.holder(listening.getsockname()[1]).addCallback(found.append)

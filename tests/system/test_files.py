@@ -97,7 +97,7 @@ class WriteAtomicTests:
         assert (tmp_path / "real").read_bytes() == b"new"
 
     def test_failure(self, tmp_path):
-        """When it fails, what was there stays, and nothing is left behind."""
+        """A write that fails leaves the former file, and no leftovers."""
         (tmp_path / "f").mkdir()
         with pytest.raises(OSError, match="f"):
             write_atomic(str(tmp_path / "f"), b"x")
@@ -128,7 +128,7 @@ class MakeHomeTests:
             make_home(str(tmp_path / "a"))
 
     def test_not_a_directory(self, tmp_path):
-        """A file in its place is one clear line."""
+        """A file in the place of the home is refused in one clear line."""
         (tmp_path / "a").write_text("")
         with pytest.raises(ConfigError, match="cannot be used as the gateway's home"):
             make_home(str(tmp_path / "a"))

@@ -51,7 +51,7 @@ class EssenceTests:
 
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"projects": []}', '{"projects": {"/p": 1}}'])
     def test_of_another_shape(self, text):
-        """Of a file that is not like that everything matters."""
+        """The whole content of a file of another form counts."""
         assert essence(text) is None
 
 

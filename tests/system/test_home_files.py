@@ -85,13 +85,13 @@ def of_wanted(home: str) -> None:
 
 
 def of_stopped(home: str) -> None:
-    """``stopped``, that it is not to run."""
+    """Record that no gateway is to run."""
     startup.stopped_at(home)
     startup.write_stopped(home)
 
 
 def of_revival(home: str) -> None:
-    """``revival``, when it comes back."""
+    """Record when the gateway comes back."""
     startup.read_due(home, startup.REVIVAL)
     startup.write_due(home, startup.REVIVAL, 1)
 
@@ -401,7 +401,7 @@ class FileTests:
 
     @pytest.mark.parametrize("name", HOME)
     def test_pipe(self, home, name):
-        """Nobody waits for whoever might write to a pipe, or read from it."""
+        """A pipe in the place of a file blocks no reader and no writer."""
         path, _ = place(home, name)
         os.mkfifo(path)
         why = used(HOME[name], home)
@@ -448,7 +448,7 @@ class DirectoryTests:
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
     @pytest.mark.parametrize("name", DIRECTORIES)
     def test_other_owner(self, home, name):
-        """Another user's directory takes nothing of ours, and nothing of it is removed."""
+        """Another user's directory gets no file of ours, and loses none of its own."""
         path, victim = place(home, name, is_directory=True)
         victim.rename(path)
         for each in (path, *path.iterdir()):
@@ -464,7 +464,7 @@ class DiskTests:
 
     @pytest.mark.parametrize("name", [*HOME, "removed"])
     def test_no_space(self, home, name):
-        """Nothing half-written is left, and what cannot do without says so."""
+        """A full disk leaves no half-written file, and an indispensable write is refused."""
         use = {**HOME, **DIRECTORIES}[name]
         limit = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, limit[1]))
@@ -519,7 +519,7 @@ class HelpTests:
             home_files.read(str(tmp_path / "none"), 10)
 
     def test_kept(self, tmp_path):
-        """A file is its owner's alone, whatever stood there, and is read again; one that is too large is not."""
+        """A written file is private, whatever stood there, and is read again; one that is too large is not."""
         path = tmp_path / "f"
         path.symlink_to("elsewhere")
         home_files.keep(str(path), b"new")

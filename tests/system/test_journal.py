@@ -263,7 +263,7 @@ class ReopenTests:
     """Records that outlive the gateway."""
 
     def test_everything(self, path: str, clock: Clock) -> None:
-        """Sessions, their resources, ends, verdicts and the floor are in the file."""
+        """The file has sessions, their resources, ends, verdicts and the floor."""
         first = Journal(path, clock.seconds)
         first.keep(record(1, params=SECRET, level="error", owner=7), START)
         first.subscribe(record(1).serial, "a:1")
@@ -405,7 +405,7 @@ class BoundTests:
         journal.close()
 
     def test_the_floor_rises_with_its_record_or_not_at_all(self, clock: Clock) -> None:
-        """Where it cannot be put on record, it stays, and so do those it would stand for."""
+        """A floor that cannot be recorded is not raised, and the sessions that it would stand for stay."""
         journal = Journal(":memory:", clock.seconds)
         for number in range(5):
             journal.end(record(number).serial, START + number)
@@ -467,7 +467,7 @@ class OnDiskTests:
     """The file, and what else may be found in its place."""
 
     def test_private(self, journal: Journal, path: str) -> None:
-        """Nobody else may read it or what belongs to it, whatever the process lets others read by default."""
+        """The journal and its files are private, whatever the process lets others read by default."""
         journal.keep(record(params=SECRET), START)
         parts = [path, f"{path}-wal", f"{path}-shm"]
         assert [stat.S_IMODE(os.stat(part).st_mode) for part in parts] == [0o600] * 3
@@ -486,7 +486,7 @@ class OnDiskTests:
         journal.close()
 
     def test_nothing_beside_it(self, journal: Journal, path: str, tmp_path: Path) -> None:
-        """Closed in order it is one file."""
+        """A journal that was closed in order is one file."""
         journal.keep(record(), START)
         journal.close()
         assert os.listdir(tmp_path) == [os.path.basename(path)]
@@ -624,7 +624,7 @@ class OnDiskTests:
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to the superuser")
     def test_a_home_that_cannot_be_written_to(self, path: str, clock: Clock, tmp_path: Path) -> None:
-        """In a read-only home the records are kept in memory, and the file that is there stays as it is."""
+        """The records of a read-only home are kept in memory, and its file stays as it is."""
         Journal(path, clock.seconds).close()
         os.chmod(path, 0o400)
         os.chmod(tmp_path, 0o500)
@@ -702,7 +702,7 @@ class FormatTests:
     """Files of earlier releases."""
 
     def test_first(self, path: str, clock: Clock) -> None:
-        """All sessions of the first format are there, in no workspace, and new ones can have one."""
+        """The sessions of the first format are there, in no workspace, and new ones can have one."""
         of_format_1(path, 3)
         for nth in (10, 11):
             with capturedLogs() as logs:

@@ -111,7 +111,7 @@ class FileTests:
         assert len(events) == 1
 
     def test_what_a_kill_has_left(self, catalogs: RecordedListFiles, place: Path) -> None:
-        """Half-written files of a gateway that was killed go; those of one that is writing stay."""
+        """Half-written files of a killed gateway are removed; those of a running one stay."""
         place.mkdir()
         for name, at in ((".old.1.ab", 0.0), (".new.1.ab", 2 * ABANDONED_S)):
             (place / name).write_text("half")

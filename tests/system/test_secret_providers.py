@@ -36,7 +36,7 @@ class FetchTests:
         assert brought.failures == {"keyring:github/bob": "the keyring has no such entry"}
 
     def test_not_installed(self, brought, monkeypatch):
-        """Without the package it is said how to install it."""
+        """An error without the package says how to install it."""
         monkeypatch.setitem(sys.modules, "keyring", None)
         brought.fetch(["keyring:github/ada"])
         (why,) = brought.failures.values()
@@ -70,7 +70,7 @@ class FetchTests:
         assert brought.values == {}
 
     def test_just_enough(self, brought):
-        """As many bytes as are allowed are taken."""
+        """A value of the greatest allowed length is taken."""
         name = f"cmd:sh -c 'head -c {LIMIT_BYTES} /dev/zero | tr \"\\0\" x'"
         brought.fetch([name])
         assert len(brought.values[name]) == LIMIT_BYTES

@@ -1,4 +1,4 @@
-"""From files to settings."""
+"""The settings that files become."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def house(tmp_path):
 
 class FilesTests:
     def test_nothing(self, house):
-        """With no file at all there are defaults, no servers and nothing to warn about."""
+        """The defaults hold without any file: no servers, and no warnings."""
         found = house.load()
         assert (found.gateway, found.servers, found.passthrough, found.warnings) == (
             GatewaySettings(),
@@ -312,7 +312,7 @@ class EnvironmentTests:
 
 class ClassificationTests:
     def test_both_files(self, house):
-        """Both files are read, and our own goes first."""
+        """The two classification files are read, and our own goes first."""
         house.claude({"a": {"command": "x"}, "b": {"command": "x"}, "c": {"command": "x"}})
         house.write(
             ".immorterm/mcp-gateway/classification.json",
@@ -340,7 +340,7 @@ class DemoTests:
 
 
 class ExamineTests:
-    """All that is wrong, with all that was looked at."""
+    """The problems of all files, with the files that were read."""
 
     def problems(self, house, **options):
         """Examine the settings; return what is wrong, line by line."""
@@ -414,7 +414,7 @@ class ExamineTests:
         assert not house.home.exists()
 
     def test_server_limit(self, house):
-        """More servers than there may be are an error in a file of ours, and a warning in a client's."""
+        """The number of servers beyond the limit is an error in a file of ours, and a warning in a client's."""
         house.write(
             ".mcp-gateway/config.yaml",
             "gateway: {limits: {servers: 1}}\nservers: {a: {command: x}, b: {command: x}}",

@@ -1,4 +1,4 @@
-"""From clients' adopted files to settings."""
+"""The settings that clients' enrolled files become."""
 
 import json
 
@@ -286,7 +286,7 @@ class MomentsTests:
         assert found.settings.adopted[0].unsettled == ()
 
     def test_missing(self, house):
-        """So does one that is not there at the moment, also where it was named."""
+        """A file that is missing at the moment keeps its servers, also where it was named."""
         path = house.write("named.json", CLAUDE)
         house.adopt(path)
         path.unlink()

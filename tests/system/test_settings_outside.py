@@ -60,7 +60,7 @@ def house(tmp_path):
 
 class LoadTests:
     def test_values(self, house):
-        """Our own files have them, each asked for once."""
+        """A file of ours has external values, each fetched once."""
         a, b = house.load().servers
         assert (a.env["TOKEN"], a.env["MORE"]) == ("from-keyring", "xmade-by-cmd")
         assert b.reach.headers == {"X-Key": "from-keyring"}
@@ -79,7 +79,7 @@ class LoadTests:
         assert found.settings.gateway.security.api_keys == ("a-long-key-${keyring:github/ada}",)
 
     def test_credential(self, house):
-        """Another secret is another credential."""
+        """A server with another secret has another credential."""
         before = house.load().servers[0].credential
         house.environ |= keyring(house.path, **{"github|ada": "another"})
         assert house.load().servers[0].credential != before

@@ -47,7 +47,7 @@ class TokenTests:
             read_or_create(str(tmp_path / "auth.token"))
 
     def test_no_file(self, tmp_path):
-        """A pipe in its place is refused at once, and a missing home is one clear line."""
+        """A pipe in the place of the file is refused at once, and a missing home in one clear line."""
         os.mkfifo(tmp_path / "pipe")
         for name in ("pipe", "none/auth.token"):
             with pytest.raises(ConfigError):

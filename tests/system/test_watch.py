@@ -46,7 +46,7 @@ class MemoryNotifier:
 
 
 class World:
-    """A watch, its clock, and what it has told."""
+    """A watch, its clock, and its reports."""
 
     def __init__(self, notifier=no_notifier):
         self.clock = Clock()
@@ -112,7 +112,7 @@ class WatchTests:
         assert world.told == 1
 
     def test_a_directory(self, tmp_path):
-        """Of a directory it matters what is listed there, but for hidden files, and not what else happens."""
+        """A directory changes with the names in it, except for hidden files, and with nothing else."""
         world = World()
         (tmp_path / "a").write_text("")
         world.follow(tmp_path)
@@ -141,7 +141,7 @@ class WatchTests:
         assert world.told == 2
 
     def test_a_burst(self, path):
-        """Many changes are told once it is quiet, but not later than is bearable."""
+        """A burst of changes is reported once it is quiet, and within a limit."""
         world = World()
         world.follow(path)
         began = world.clock.seconds()
@@ -208,7 +208,7 @@ class WatchTests:
         assert world.watch.changes() == {str(path)}
 
     def test_too_many(self, tmp_path):
-        """There is a limit to what is watched."""
+        """The number of watched files is limited."""
         world = World()
         paths = [tmp_path / str(number) for number in range(PATHS_LIMIT + 1)]
         world.follow(*paths)
@@ -220,7 +220,7 @@ class WatchTests:
         assert world.told == 1
 
     def test_it_ends(self, path):
-        """Nothing is told after the end."""
+        """A watch that was closed reports nothing."""
         notifier = MemoryNotifier()
         world = World(notifier)
         world.follow(path)
@@ -295,7 +295,7 @@ class NotifierTests:
         assert world.told == 1
 
     def test_too_many_directories(self, tmp_path):
-        """There is a limit to the directories that are watched."""
+        """The number of watched directories is limited."""
         notifier = MemoryNotifier()
         world = World(notifier)
         for number in range(DIRECTORIES_LIMIT + 1):

@@ -54,7 +54,7 @@ class RootTests:
         assert machine.places().find(str(outer)).root == str(machine.home / "outer")
 
     def test_no_repository(self, machine: Machine) -> None:
-        """Else the directory itself."""
+        """The workspace outside of repositories is the directory itself."""
         alone = machine.made("alone")
         assert machine.places().find(str(alone)) == WorkingDirectory(str(alone), str(alone))
 

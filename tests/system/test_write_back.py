@@ -53,7 +53,7 @@ class WriteBackTests:
         assert path.read_bytes() == "\ufeffa: 2\r\n".encode()
 
     def test_nothing_changes(self, path):
-        """A file that says it already is not written."""
+        """A file that has the text already is not written."""
         before = path.stat()
         write_back(str(path), lambda text: text)
         assert path.stat() == before
@@ -139,7 +139,7 @@ class SecretTests:
         return path
 
     def test_it_is_its_owners_alone(self, path):
-        """With a new secret nobody else may read it; taken back, it has its former mode."""
+        """A file with a new secret is private; taken back, it has its former mode."""
         former = write_back(str(path), lambda _: SECRET)
         assert mode_of(path) == 0o600
         former.restore()

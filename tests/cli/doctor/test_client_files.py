@@ -47,7 +47,7 @@ class ClientTests:
     """The check of the entries in each client's file."""
 
     def test_counts(self, tmp_path: Path) -> None:
-        """Each file is told of with what leads to the gateway, what is stdio, and what is something else."""
+        """The finding on a file counts the entries of the gateway, those on stdio, and others."""
         looked_at = wired(
             tmp_path,
             {".claude.json": servers(x=CLAUDE, s={"command": "a"}, r={"type": "sse", "url": "http://h/x"})},
@@ -80,7 +80,7 @@ class ClientTests:
         assert path.stat().st_mode & 0o777 == 0o664
 
     def test_chosen(self, tmp_path: Path) -> None:
-        """Only the clients that were named are looked at."""
+        """The check looks at the named clients only."""
         files = {".claude.json": servers(), ".cursor/mcp.json": servers()}
         (only,) = found("clients", wired(tmp_path, files, clients=("cursor",)))
         assert only.text.startswith("Cursor:")
@@ -147,7 +147,7 @@ class WiringTests:
         ],
     )
     def test_miswritten(self, tmp_path: Path, file: str, content: Any, lacks: str) -> None:
-        """An entry that its client passes over is told of, with what it lacks, and how to have it right."""
+        """An entry that its client passes over is reported with its missing keys and a remedy."""
         (only,) = found("wiring", wired(tmp_path, {file: content}))
         assert only.id == "wiring.form"
         assert lacks in only.text

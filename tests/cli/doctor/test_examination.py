@@ -38,7 +38,7 @@ class CheckTests:
 
     @pytest.mark.parametrize("name", [each.id for each in kinds() if each.id != "doctor.broken"])
     def test_each_is_tried(self, name: str) -> None:
-        """Everything that can be found is found by some test."""
+        """Every kind of finding is tested."""
         folders = (ROOT / "tests" / "cli", ROOT / "tests" / "clientfiles")
         texts = [path.read_text() for folder in folders for path in folder.rglob("test_*.py")]
         tail = name.partition(".")[2]
@@ -57,7 +57,7 @@ class CheckTests:
 
 
 class ExamineTests:
-    """Making them."""
+    """The run of all checks."""
 
     def test_one_that_breaks(self, tmp_path: Path) -> None:
         """A check that breaks is a finding, and the others are made all the same."""

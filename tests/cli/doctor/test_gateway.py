@@ -118,7 +118,7 @@ class HealthTests:
     """The check of the gateway's health."""
 
     def test_away(self, tmp_path: Path) -> None:
-        """Nobody answers, which is no fault."""
+        """A gateway that does not answer is reported as away, which is no problem."""
         assert ids("health", world(tmp_path)) == ["health.away"]
 
     def test_of_another_home(self, tmp_path: Path, dead: int) -> None:
@@ -191,7 +191,7 @@ class PortTests:
         return ids("ports", world(tmp_path, holders=lambda _: holders, **parts))
 
     def test_free(self, tmp_path: Path) -> None:
-        """Nobody listens."""
+        """A free port has no listener."""
         assert self.listened(tmp_path) == ["ports.closed"]
 
     def test_ours(self, tmp_path: Path) -> None:
@@ -200,7 +200,9 @@ class PortTests:
 
     @pytest.mark.parametrize("is_up", [True, False])
     def test_foreign(self, tmp_path: Path, *, is_up: bool) -> None:
-        """Another program listens, whether our gateway runs or not; other users' programs have no name."""
+        """Another program at the port is a problem, whether our gateway runs or not; other users' programs have no
+        name.
+        """
         parts = {"socket": answers()} if is_up else {}
         assert self.listened(tmp_path, PortHolder(1, "nginx", 0), **parts) == ["ports.foreign"]
         assert self.listened(tmp_path, PortHolder(0, "", 7), **parts) == ["ports.foreign"]

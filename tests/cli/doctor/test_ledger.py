@@ -1,4 +1,4 @@
-"""The ledger: whether it is whole, and agrees with the files."""
+"""The check of the ledger: it is whole, and agrees with the files."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class Adopting:
         )
 
     def looked_at(self) -> DoctorContext:
-        """The world as it is now."""
+        """Return the world as it is now."""
         gateway = answers(backends=[{"name": "x", "status": "idle"}])
         return world(self.tmp_path, socket=gateway, health=gateway)
 
     def write(self, **entries: Any) -> None:
-        """Another program writes the file."""
+        """Write the file as another program does."""
         self.path.write_text(json.dumps({"mcpServers": entries}))
 
 
@@ -63,7 +63,7 @@ class LedgerTests:
         assert ids("ledger", world(tmp_path)) == ["ledger.none"]
 
     def test_whole(self, adopting: Adopting) -> None:
-        """Each file is told of with its servers, and no value of an entry."""
+        """The finding names each file with its servers, and shows no value of an entry."""
         (only,) = found("ledger", adopting.looked_at())
         assert only.text == "the ledger is whole (1 entries of 1 files, with a backup)"
         assert only.more == (f"◆ {adopting.path}: x (http)",)

@@ -57,7 +57,7 @@ class LimitTests:
         monkeypatch.setattr(machine.os, "geteuid", lambda: 1000)
 
     def test_enough(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Many files and no limit of processes are fine."""
+        """A high limit of files and no limit of processes are fine."""
         self.limited(monkeypatch, 20_000, resource.RLIM_INFINITY)
         assert is_fine("limits", world(tmp_path))
 

@@ -52,7 +52,7 @@ class HomeTests:
         assert ids("home", looked_at) == ["home.foreign"]
 
     def test_no_directory(self, tmp_path: Path) -> None:
-        """A file in its place cannot be written to."""
+        """A file in the place of the home cannot be written to."""
         looked_at = world(tmp_path)
         os.rmdir(looked_at.home)
         Path(looked_at.home).write_text("")

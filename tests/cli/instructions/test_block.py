@@ -23,7 +23,7 @@ class BlockTests:
 
     @given(files, texts)
     def test_byte_for_byte(self, data: bytes, text: str) -> None:
-        """A file is what it was, once the block is taken out; an empty one stays."""
+        """The file is as before once the block is taken out; an empty one stays."""
         assert block.take_out(block.put(data, text)).data == data
 
     @given(files, texts, texts)
@@ -54,7 +54,7 @@ class BlockTests:
         "change", [lambda data: data * 2, lambda data: data[:-10], lambda data: data[10:]]
     )
     def test_marks_that_do_not_match(self, change: object) -> None:
-        """Half a block, or two, is left alone."""
+        """Half a block, or two blocks, are left alone."""
         data = change(block.put(b"", "ours"))  # type: ignore[operator]
         for what in (lambda: block.put(data, "x"), lambda: block.take_out(data)):
             with pytest.raises(ConfigError, match="marks"):

@@ -37,7 +37,7 @@ class House:
 
     @property
     def digest(self) -> str:
-        """Of the file as it is."""
+        """Return the digest of the file as it is."""
         return hashlib.sha256(self.file.read_bytes()).hexdigest()
 
     def run(self, *words: str) -> int:
@@ -83,7 +83,7 @@ class ApproveTests:
     def test_asked(
         self, house: House, capsys: Any, monkeypatch: pytest.MonkeyPatch, answer: str, *, agrees: bool
     ) -> None:
-        """On a terminal its user is asked, and only a yes is one."""
+        """The user is asked on a terminal, and only a yes approves."""
         master, slave = pty.openpty()
         os.write(master, f"{answer}\n".encode())
         with open(slave) as terminal:

@@ -112,7 +112,7 @@ class CheckTests:
         ],
     )
     def test_whose_form(self, config, capsys, text, dialect, why, env):
-        """Of every file of ours it is said how it is read, why, and what its servers get."""
+        """The check says of every file of ours how it is read, why, and which settings its servers get."""
         config.write_text(text)
         lines = ran(capsys, "check")[1].splitlines()
         assert lines[0].startswith(f"{config}: is read in the form of {dialect}, because ")
@@ -365,7 +365,9 @@ class ImportTests:
         assert (found["r"].cwd, found["s"].cwd) == (str(home / "shop"), str(home))
 
     def test_a_file_of_ours(self, home, capsys):
-        """Settings of its own come along; without a file yet, the one that explains everything is begun with."""
+        """Settings of a file of ours are imported as well; without a file yet, the commented template is the
+        beginning.
+        """
         path = home / "other.json"
         path.write_text(
             json.dumps(

@@ -27,7 +27,7 @@ def house(tmp_path: Path) -> House:
 
 
 class PathTests:
-    """A file is where it is, not where it was."""
+    """The path of a file that was moved."""
 
     def test_becomes_a_link(self, house: House) -> None:
         """A file that its user moves, and leads to by a link, is still known, and comes back to the byte."""

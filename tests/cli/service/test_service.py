@@ -86,10 +86,10 @@ def mac(tmp_path: Path) -> House:
 
 
 class FindTests:
-    """Which manager it is."""
+    """The choice of the service manager."""
 
     def test_neither(self, tmp_path: Path) -> None:
-        """Where there is none, it is said what else can be done."""
+        """The error where there is no service manager names another way."""
         with pytest.raises(ConfigError, match="neither systemd nor launchd") as refused:
             find({"PATH": str(tmp_path)}, "linux")
         assert "mcpgateway start" in refused.value.hint
@@ -266,7 +266,7 @@ class UninstallTests:
         assert linux.manager.active() == set()
 
     def test_clients_that_cannot_be_given_their_servers_back(self, linux: House) -> None:
-        """Then the service stays, since their files still name the gateway, unless its user insists."""
+        """The service stays where clients' files cannot be restored, unless its user insists."""
         linux.service().install()
         linux.error = "cannot be written"
         with pytest.raises(ConfigError, match=r"names the gateway: /c\.json: cannot be written") as refused:
@@ -277,7 +277,7 @@ class UninstallTests:
         assert len(linux.service().uninstall(anyway=True).removed) == 3
 
     def test_it_does_not_end(self, linux: House) -> None:
-        """Where systemd cannot end it, the files stay."""
+        """The files stay where systemd cannot end the service."""
         linux.service().install()
         linux.manager.breaks("disable", "no")
         with pytest.raises(ConfigError, match="failed: no"):
@@ -286,7 +286,7 @@ class UninstallTests:
 
 
 class StatusTests:
-    """Looking at it with systemd."""
+    """The status of the service with systemd."""
 
     def test_nothing(self, linux: House) -> None:
         """Without files nothing is asked."""
@@ -304,7 +304,9 @@ class StatusTests:
         assert "Failed to connect to bus" in report.standing.note
 
     def test_it_runs(self, linux: House) -> None:
-        """Installed, enabled, active, what it says of itself, and the dead man."""
+        """The status says that the service is installed, enabled and active, with its own words, and has the dead
+        man.
+        """
         linux.service().install()
         report = linux.service().status()
         standing = report.standing
@@ -315,7 +317,7 @@ class StatusTests:
         assert (standing.state, standing.pid, standing.says) == ("active/running", 4711, "2 servers")
 
     def test_it_does_not_run(self, linux: House) -> None:
-        """Each of the three by itself."""
+        """The status knows each of the three apart: enabled, active, and the dead man."""
         linux.service().install(starts=False)
         standing = linux.service().status().standing
         assert standing is not None

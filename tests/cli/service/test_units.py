@@ -119,7 +119,7 @@ class LaunchdTests:
 
 
 class SealTests:
-    """By what we know them again."""
+    """The seal by which units of ours are known."""
 
     @given(printable)
     def test_ours(self, home: str) -> None:
@@ -132,7 +132,7 @@ class SealTests:
 
     @pytest.mark.parametrize("at", [0, 50, -200])
     def test_changed(self, at: int) -> None:
-        """Any change makes it somebody else's, though it is still known for which home it was."""
+        """A changed unit is somebody else's, though its home is still known."""
         for unit in (*systemd_units(PLACE, "/u"), *launchd_agents(PLACE, "/a")):
             text = unit.text[:at] + "x" + unit.text[at:]
             assert not is_ours(text)

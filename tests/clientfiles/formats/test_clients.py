@@ -126,7 +126,7 @@ class KindTests:
         assert bool(found.why) == (kind is EntryKind.UNUSABLE)
 
     def test_no_value_is_shown(self):
-        """Neither the reason nor the entry shows what may be a secret."""
+        """The reason and the entry show no value that may be a secret."""
         entry = {"command": "x", "args": ["sesame", {}], "env": {"A": "sesame"}}
         assert "sesame" not in repr(listed("cursor", entry))
         entry = {"command": "x", "args": ["sesame"], "env": {"A": "sesame"}}
@@ -454,7 +454,7 @@ class InPlaceTests:
         ],
     )
     def test_urls(self, client, entry, ours):
-        """Each client gets the keys that it reads, and keeps what does not say how a server is reached."""
+        """A client gets the keys that it reads, and keeps those that do not say how a server is reached."""
         made = DIALECTS[client].by_url(listed(client, entry), self.URL)
         assert made == ours
         assert list(made) == list(ours)
@@ -615,7 +615,7 @@ class FormTests:
         ],
     )
     def test_forms(self, file, text, form):
-        """The extension says it, else the look."""
+        """The syntax of a file is known by its extension, else by its look."""
         assert syntax.form_of(file, text).name == form
 
     def test_not_utf_8(self):
@@ -638,7 +638,7 @@ class FormTests:
             listed_in(name, text)
 
     def test_only_what_is_asked_for(self):
-        """Of a file of Claude Code's, its history is passed over."""
+        """The history in a file of Claude Code is passed over."""
         name = "claude-code/.claude.json"
         value = syntax.read(text_of(name), name, dialect_of(name))
         assert set(value) == {"mcpServers", "projects"}

@@ -78,7 +78,7 @@ class ReferenceTests:
     """The reference of clients."""
 
     def test_it_names_every_client(self):
-        """Every client is in it, by name, with its files of projects."""
+        """The reference names every client, with its files of projects."""
         text = (Path(__file__).parents[3] / "docs" / "reference" / "clients.rst").read_text()
         for each in DIALECTS.values():
             assert f"``{each.name}``" in text

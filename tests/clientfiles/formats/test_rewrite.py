@@ -44,7 +44,7 @@ def given_back(name, text, replaced, base=BASE):
 
 
 def value_of(name, text):
-    """All that a text holds."""
+    """Return the value of a text."""
     return syntax.read(text, name)
 
 
@@ -67,7 +67,7 @@ class SampleTests:
 
     @pytest.mark.parametrize("name", NAMES)
     def test_only_its_entries(self, name):
-        """A text is what it was outside of the entries that gave way: comments, order and all."""
+        """The text outside of the replaced entries is unchanged: comments, order and all."""
         text = text_of(name)
         after, replaced = rewritten(name, text)
         _, ours = replace(after, name, [(each.key_path, each.former) for each in replaced])
@@ -79,7 +79,7 @@ class SampleTests:
 
     @pytest.mark.parametrize("name", NAMES)
     def test_by_value(self, name):
-        """Where its text is not known any more, an entry comes back with its value."""
+        """An entry whose text is not known any more is restored with its value."""
         text = text_of(name)
         after, replaced = rewritten(name, text)
         bare = [type(each)(each.key_path, each.title, each.former, each.ours) for each in replaced]
@@ -88,7 +88,7 @@ class SampleTests:
 
     @pytest.mark.parametrize("name", NAMES)
     def test_changed_meanwhile(self, name):
-        """Of an entry of ours that the user has changed, the change stays and all else is the original's."""
+        """The user's changes in an entry of ours stay, and the rest of it is the original's."""
         text = text_of(name)
         after, replaced = rewritten(name, text)
         first = replaced[0]
@@ -135,7 +135,7 @@ class SampleTests:
 
     @pytest.mark.parametrize("name", [each for each in NAMES if ".json" in each])
     def test_reformatted_meanwhile(self, name):
-        """A client that writes its file anew does not keep what gave way from coming back."""
+        """A client that writes its file anew does not keep the originals from being restored."""
         text = text_of(name)
         after, replaced = rewritten(name, text)
         anew = json.dumps(value_of(name, after), indent=4)
@@ -174,7 +174,7 @@ def sorted_lists(value):
 
 
 def edited(name, text, change):
-    """A text as its user changed it, in whatever way."""
+    """Return a text as its user may have changed it."""
     form = syntax.form_of(name, text)
     bom = "\ufeff" if text.startswith("\ufeff") else ""
     parts = syntax.opened(text.removeprefix(bom), name, form, None).change(change)
@@ -330,7 +330,7 @@ class GiveBackTests:
         assert given_back(self.NAME, self.TEXT, []).text == self.TEXT
 
     def test_no_secret_is_shown(self):
-        """Neither what gave way nor what comes back shows its values."""
+        """The ``repr`` of replaced and restored entries shows no value."""
         text = self.TEXT.replace('"b"', '"sesame"')
         after, replaced = rewritten(self.NAME, text)
         shown = repr((replaced, splices(text, after), given_back(self.NAME, after, replaced)))
@@ -354,7 +354,7 @@ class GiveBackTests:
             replace(text, name, [(key_path, {"url": "http://localhost:9100/a/mcp"})])
 
     def test_a_key_that_is_there_twice(self):
-        """Of two entries with one name the last counts, for every client; the other is left."""
+        """The last of two entries with one name counts, for every client; the other is left."""
         text = '{"mcpServers": {"a": {"command": "x"}, "a": {"command": "y"}}}'
         after, replaced = rewritten(self.NAME, text)
         assert after == text.replace('{"command": "y"}', '{"url": "http://localhost:9100/a/mcp"}')
@@ -545,12 +545,12 @@ class ReverseTests:
     """Taking back what was noted."""
 
     def test_another_text(self):
-        """Of a text that is not the one that was made, nothing is taken back."""
+        """A text other than the one that was made is left alone."""
         found = splices("one two", "one three")
         with pytest.raises(ConfigError, match="not what was made"):
             reverse("one four", found)
 
     def test_no_change(self):
-        """Of two texts that are the same nothing is noted."""
+        """The difference of two equal texts is empty."""
         assert splices("same", "same") == ()
         assert reverse("same", ()) == "same"

@@ -97,7 +97,7 @@ class EditsTests:
     """The edits that a request becomes."""
 
     def test_the_name_comes_last(self) -> None:
-        """All is changed under the old name, which changes then."""
+        """The edits use the old name, and the renaming comes last."""
         patch = Patch(False, {"A": "1"}, ("B",), {}, (), "new")
         entry = {"command": "x", "disabled": True, "env": {"B": "2"}}
         assert patch.edits("s", entry) == (

@@ -31,7 +31,7 @@ def variables(entry: dict[str, Any]) -> dict[str, str]:
 
 
 class SwitchTests:
-    """On and off."""
+    """The edits that switch a server on and off."""
 
     @pytest.mark.parametrize("on", [True, False])
     @pytest.mark.parametrize(

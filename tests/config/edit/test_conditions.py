@@ -39,7 +39,7 @@ class ReadTests:
             read_condition(header, None)
 
     def test_if_none_match(self) -> None:
-        """Only the star is understood."""
+        """The header If-None-Match is understood with a star only."""
         assert read_condition(None, "*").is_new
         with pytest.raises(InvalidParams):
             read_condition(None, A)
@@ -58,7 +58,7 @@ class CheckTests:
         ("condition", "tag"), [(EditCondition(), A), (EditCondition(), None), (read_condition("*", None), A)]
     )
     def test_holds(self, condition: EditCondition, tag: str | None) -> None:
-        """Nothing said, or the star and anything there."""
+        """A condition holds where none is given, or a star and an entry that exists."""
         condition.check(tag)
 
     @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ class CheckTests:
         ],
     )
     def test_does_not_hold(self, condition: EditCondition, tag: str | None) -> None:
-        """Another tag, or nothing there, or something where nothing is to be."""
+        """A condition with another tag, without the entry, or against a present entry does not hold."""
         with pytest.raises(Outdated):
             condition.check(tag)
 

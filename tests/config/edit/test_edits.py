@@ -68,7 +68,7 @@ def lines_changed(before, after):
 
 
 class YamlTests:
-    """YAML keeps its look."""
+    """The look of YAML that an edit keeps."""
 
     @pytest.mark.parametrize(
         ("change", "lines"),
@@ -138,7 +138,7 @@ class YamlTests:
 
 
 class JsonTests:
-    """JSON keeps its look, comments and trailing commas."""
+    """The look of JSON that an edit keeps, comments and trailing commas."""
 
     @pytest.mark.parametrize(
         ("change", "lines"),

@@ -41,7 +41,7 @@ class PermitTests:
         ],
     )
     def test_allowed(self, change):
-        """All else is the business of the configuration."""
+        """A change of any other key is left to the configuration."""
         permissions.check(change)
 
 
@@ -65,5 +65,5 @@ class MaskTests:
         assert str(why.value).startswith(", ".join(keys) + ": ")
 
     def test_all(self):
-        """All that is shown in the place of secrets is known."""
+        """Every mask that is shown in the place of a secret is known."""
         assert shapes.MASK in permissions.MASKS

@@ -47,7 +47,7 @@ def lines_changed(before, after):
 
 
 class TomlTests:
-    """TOML keeps its look."""
+    """The look of TOML that an edit keeps."""
 
     @pytest.mark.parametrize(
         ("change", "lines"),

@@ -95,7 +95,7 @@ class DocumentTests:
 
     @pytest.mark.parametrize("servers", [None, [], ["x"], [{}], [{"url": 7}]])
     def test_no_base(self, servers: Any) -> None:
-        """Where it does not say where the service is, the base is empty."""
+        """The base of a description without the service's address is empty."""
         assert read_openapi(document({}, servers=servers), "d.json").base == ""
 
     def test_order(self) -> None:
@@ -469,7 +469,7 @@ class BodyTests:
         assert found.schema["required"] == ["name"]
 
     def test_optional(self) -> None:
-        """Nothing of a body that may be left out is required."""
+        """A body that may be left out requires no property."""
         found = tool(body({"required": ["a"], "properties": {"a": {}}}), method="post")
         assert "required" not in found.schema
 
@@ -588,7 +588,7 @@ class SchemaTests:
         assert self.inlined({"nullable": True, "enum": [None]}, is_old=True) == {"enum": [None]}
 
     def test_required(self) -> None:
-        """Only what is there is required, and a flag of another standard is no list."""
+        """A required property is one that exists, and a flag of another standard is no list."""
         assert self.inlined({"required": True}) == {}
         assert self.inlined({"required": ["a"], "properties": {"b": {}}}) == {"properties": {"b": {}}}
         assert self.inlined({"required": ["a"]}) == {"required": ["a"]}

@@ -406,7 +406,7 @@ class ManageTests:
         assert shown["enabled"] is True
 
     def test_get_of_the_whole(self, managed: Managed) -> None:
-        """Without a server it shows how the configuration stands."""
+        """The tool without a server shows the state of the configuration."""
         shown = said(managed.ask("manage_config", action="get"))
         assert shown["files"]
         assert [each["name"] for each in shown["servers"]] == ["a"]
@@ -585,7 +585,7 @@ class LookTests:
     """``list_catalog``, ``get_health`` and ``docs``."""
 
     def test_the_catalogue(self, managed: Managed) -> None:
-        """All are listed shortly; a query shows what those need that fit."""
+        """The catalogue is listed in short; a query shows the needs of the recipes that fit."""
         everything = said(managed.ask("list_catalog"))["servers"]
         assert len(everything) >= 25
         assert all(each["status"] == "available" for each in everything)
@@ -627,7 +627,7 @@ class LookTests:
         ],
     )
     def test_docs(self, managed: Managed, query: str, title: str) -> None:
-        """A question finds its topic."""
+        """A query finds its topic."""
         assert said(managed.ask("docs", search=query))["topics"][0]["title"] == title
 
     def test_docs_know_every_key(self, managed: Managed) -> None:

@@ -46,7 +46,7 @@ class ChallengeTests:
 
     @given(st.text())
     def test_anything(self, header: str) -> None:
-        """No header breaks it."""
+        """A challenge is read from a header of any text."""
         client.challenge(header)
         client.challenge(f"Bearer {header}")
 
@@ -140,7 +140,7 @@ class NamingTests:
 
 
 class MetadataTests:
-    """Metadata is believed if it is whole and of what was asked."""
+    """Metadata, which is believed where it is whole and of the right resource or server."""
 
     def test_of_a_resource(self) -> None:
         """The authorization servers are read from metadata of this resource, or of one above it."""

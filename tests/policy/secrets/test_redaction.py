@@ -18,7 +18,7 @@ HARD = "a|password|://|-a_|a-|authorization:|eyJaaaa.|token=\"|\\|'\\| |sk-|cook
 
 
 def redacted(text: str, *known: str) -> str:
-    """A text as it is kept by a gateway that knows these secrets."""
+    """Return a text as a gateway that knows these secrets keeps it."""
     redactor = Redactor()
     redactor.learn(known)
     return redactor.redact(text)
@@ -29,7 +29,7 @@ class KnownTests:
 
     @given(st.lists(SECRETS, min_size=1, max_size=6), st.data())
     def test_nothing_is_left_of_them(self, known: list[str], data: st.DataObject) -> None:
-        """However they stand side by side or overlap, none is in what is kept."""
+        """No part of a secret is in the kept text, however secrets touch or overlap."""
         pieces = st.lists(st.one_of(st.sampled_from(known), st.text(max_size=10)), max_size=12)
         text = "".join(data.draw(pieces))
         kept = redacted(text, *known)
@@ -43,7 +43,7 @@ class KnownTests:
     )
     @example("a\"b\\c/d%e'f g")
     def test_spellings(self, secret: str) -> None:
-        """As JSON, as Python or a URL writes it, it is found too."""
+        """A secret is found in the spellings of JSON, of Python and of URLs, too."""
         for way in (
             json.dumps(secret),
             json.dumps(secret, ensure_ascii=False),
@@ -76,11 +76,11 @@ class KnownTests:
         assert redacted("it is ab\udcffcdef", "ab\udcffcdef") == f"it is {MASK}"
 
     def test_overlapping(self) -> None:
-        """Of two that overlap, no end of either is left."""
+        """Two overlapping secrets leave no end of either."""
         assert redacted("x abcdefghijkl y", "abcdefgh", "efghijkl") == f"x {MASK} y"
 
     def test_lines(self) -> None:
-        """Of one with several lines each line is found by itself."""
+        """A secret with several lines is found line by line."""
         assert redacted("it has line-two-9 in it", "line-one-9\nline-two-9\n") == f"it has {MASK} in it"
 
     @pytest.mark.parametrize(

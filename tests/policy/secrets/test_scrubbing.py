@@ -30,7 +30,7 @@ class ScrubbingTests:
 
     @given(VALUES)
     def test_shape(self, value: Any) -> None:
-        """The shape stays as it is, and what is known to be secret is nowhere in it."""
+        """The shape of a value stays as it is, and no known secret is in it."""
         found = scrubbed(value, redactor().redact)
         assert SECRET not in str(found)
         assert type(found) is type(value)

@@ -49,7 +49,7 @@ class SecrecyTests:
         assert secrets_in({name: value}) == ()
 
     def test_lines(self) -> None:
-        """Of a secret with several lines each is left out, and of two the one that holds the other is first."""
+        """The lines of a secret are left out one by one, and of two secrets the longer one is first."""
         hidden = secrets_in({"PRIVATE_KEY": "begin\nMIIEvQ\n", "A_TOKEN": "MIIEvQIBADAN"})
         assert hidden == ("MIIEvQIBADAN", "MIIEvQ", "begin")
         assert without(b"MIIEvQIBADAN MIIEvQ", hidden) == f"{MASK} {MASK}".encode()

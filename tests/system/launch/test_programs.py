@@ -88,7 +88,7 @@ class PackageTests:
         assert not programs.python_version("/none/bin/p", "server")
 
     def test_entry_points(self, tmp_path):
-        """So is whether any distribution declares entry points of a group."""
+        """The files of a distribution say whether it declares entry points of a group."""
         program = made(tmp_path / "bin" / "p")
         folder = tmp_path / "lib" / "python3.11" / "site-packages"
         made(folder / "a-1.dist-info" / "entry_points.txt", b"[console_scripts]\na = a:b\n")

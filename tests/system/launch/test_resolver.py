@@ -52,7 +52,7 @@ class Runners:
         return Launch("s", tuple(line.split()), {**self.env, **env}, str(self.root), era=era)
 
     def run(self, launch: Launch, *, is_idle: bool) -> Deferred[Ran]:
-        """Run one of them."""
+        """Run one of the programs."""
         line = " ".join(launch.argv)
         self.asked.append(line)
         if is_idle:
@@ -197,7 +197,7 @@ class ResolvingTests:
         assert house.asked() == [f"{house.runners.root}/bin/npx --version", "npx -y @a/b"]
 
     def test_uvx(self, house):
-        """So is uvx, with a probe for a program."""
+        """The program of uvx is found with a probe, and started directly."""
         launch = house.resolve("uvx m --tz UTC")
         assert launch.argv == (f"{house.runners.root}/uv/1.0.0/bin/m", "--tz", "UTC")
         assert launch.env["UV"] == "/uv"
@@ -307,7 +307,7 @@ class DoubtTests:
         assert house.resolve("uvx m").argv[0].endswith("/m")
 
     def test_a_program_that_cannot_be_run(self, house):
-        """So is one that cannot even be started."""
+        """A program that cannot be started runs as it is written."""
 
         def run(launch: Launch, *, is_idle: bool) -> Deferred[Ran]:
             done: Deferred[Ran] = Deferred()
@@ -319,7 +319,7 @@ class DoubtTests:
         assert got[0].argv == ("uvx", "m")
 
     def test_a_fault_of_ours(self, house):
-        """Not even a mistake in here keeps a server from being started; it is in the log."""
+        """A fault of the resolver does not keep a server from being started; it is logged."""
 
         def run(launch: Launch, *, is_idle: bool) -> Deferred[Ran]:
             raise ZeroDivisionError

@@ -35,7 +35,7 @@ class Readers:
             self.readers.remove(reader)
 
     def turn(self) -> None:
-        """Tell all of them that they can be read, as a reactor does that believes so."""
+        """Tell all readers that they can read, as a reactor does that believes so."""
         for reader in list(self.readers):
             reader.doRead()
 
@@ -165,7 +165,7 @@ class ExitWatchTests:
         assert house.is_empty
 
     def test_close(self, house: House) -> None:
-        """Closing forgets all of them."""
+        """A closed watch has forgotten all processes."""
         house.watches(5, 6)
         house.watch.close()
         house.watch.close()
@@ -216,7 +216,7 @@ class RefusalTests:
     """When a process cannot be watched."""
 
     def test_no_pidfds(self) -> None:
-        """Some machines have no pidfds."""
+        """A machine without pidfds watches no process."""
         readers: Any = Readers()
         assert not ExitWatch(readers, None).watch(5, pytest.fail)
 

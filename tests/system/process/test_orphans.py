@@ -105,7 +105,7 @@ class ProcessTests:
     """Living and dead."""
 
     def test_alive(self) -> None:
-        """We are alive, process 1 is although it is not ours, and a number nobody has is not."""
+        """This process is alive, process 1 is although it is not ours, and an unused number is not."""
         assert is_alive(os.getpid())
         assert is_alive(1)
         assert not is_alive(NOBODY)

@@ -77,7 +77,7 @@ FOUND = message(20, diagnosis(SOUGHT, PEER))
 
 
 class ScriptedKernel:
-    """Answers what it was told to answer, one datagram after the other, and counts how often it is opened."""
+    """A kernel that gives the answers of a script, one datagram after the other, and counts how often it is opened."""
 
     def __init__(self, *answers: bytes | OSError, refuses: OSError | None = None) -> None:
         self.answers = list(answers)
@@ -222,7 +222,7 @@ class AnswerTests:
         assert judged(NetlinkMessage(20, 1, diagnosis(SOUGHT, Peer(0, 0), state=4)), SOUGHT) == Peer(0, 0)
 
     def test_listener(self) -> None:
-        """Somebody who listens at the port that the peer had is not the peer."""
+        """A process that listens at the port that the peer had is not the peer."""
         listener = ConnectionEnds(bytes(4), 40000, bytes(4), 0)
         assert judged(NetlinkMessage(20, 1, diagnosis(listener, PEER, state=10)), SOUGHT) is None
 
@@ -389,7 +389,7 @@ class MechanismTests:
         assert (kernel.opened, kernel.closed) == (2, 1)
 
     def test_denial_is_doubted(self, tables: Tables) -> None:
-        """Until netlink has shown a socket, that it knows none is believed only if the tables agree."""
+        """A denial of netlink is believed only if the tables agree, until it has shown a socket."""
         kernel = ScriptedKernel(ABSENT, error(-errno.ENOENT, 2), error(-errno.ENOENT, 3))
         tables.write("tcp", (SIX, PEER))
         table = PeerLookup(kernel.open, tables.proc)
@@ -509,7 +509,7 @@ class CredentialsTests:
     """The process that has connected a Unix socket."""
 
     def test_told(self) -> None:
-        """The process and its user are told; a process that we do not see is 0."""
+        """The process and its user are returned; a process that we do not see is 0."""
         assert told(struct.pack("=iII", 12, 1000, 100)) == (12, 1000)
         assert told(struct.pack("=iII", 0, 65534, 65534)) == (0, 65534)
 
@@ -522,5 +522,5 @@ class CredentialsTests:
         assert told(value) is None
 
     def test_not_offered(self) -> None:
-        """Some machines have no such option."""
+        """A machine without the option returns nothing."""
         assert told(struct.pack("=iII", 12, 1000, 100), option=None) is None

@@ -44,20 +44,20 @@ class HolderTests:
     """Which process holds a socket."""
 
     def test_found(self, processes: ProcDirectory) -> None:
-        """Each socket is found with its process; what nobody holds is left out."""
+        """A socket is found with its process; one that no process holds is left out."""
         processes.add(5, "/dev/null", "socket:[7]", "socket:[8]", "pipe:[9]")
         processes.add(6, "socket:[10]", "anon_inode:[eventpoll]")
         assert processes.holders(7, 8, 9, 10, 11, 0) == {7: 5, 8: 5, 10: 6}
 
     def test_the_eldest(self, processes: ProcDirectory) -> None:
-        """Of those that hold one socket it is the eldest, also where the numbers of processes have started over."""
+        """The eldest of the processes that hold a socket is named, also where their numbers have started over."""
         processes.add(5, "socket:[7]", age=30)
         processes.add(900, "socket:[7]", age=10)
         processes.add(901, "socket:[7]", age=20)
         assert processes.holders(7) == {7: 900}
 
     def test_ourselves_last(self, processes: ProcDirectory) -> None:
-        """We are named only for what nobody else holds."""
+        """This process is named only for sockets that no other holds."""
         processes.add(os.getpid(), "socket:[7]", "socket:[8]", age=1)
         processes.add(5, "socket:[7]", age=2)
         assert processes.holders(7, 8) == {7: 5, 8: os.getpid()}
@@ -79,7 +79,7 @@ class HolderTests:
         assert processes.holders(7) == {}
 
     def test_nothing_to_find(self) -> None:
-        """Nothing is looked at for nothing."""
+        """A search for no socket reads nothing."""
         assert finished(search([], proc=NOWHERE)) == {}
         assert finished(search([0], proc=NOWHERE)) == {}
 

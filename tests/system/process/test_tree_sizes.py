@@ -26,7 +26,7 @@ class Table:
         (directory / "meminfo").write_text("MemTotal: 1 kB\n")
 
     def add(self, pid: int, parent: int, pages: int, group: int = 0, session: int = 0, **more: Any) -> None:
-        """A process; by itself it leads nothing."""
+        """Add a process, which leads nothing by itself."""
         name, state, ticks = more.get("name", "x"), more.get("state", "S"), more.get("ticks", (0, 0, 0, 0))
         fields = [state, str(parent), str(group), str(session), *("0" for _ in range(7)), *map(str, ticks)]
         fields += [*("0" for _ in range(6)), str(pages), "0"]
@@ -58,7 +58,7 @@ class TreeTests:
     """The trees of processes."""
 
     def test_a_family(self, table: Table) -> None:
-        """The leader's group, its session, and all descendants, also those with sessions of their own."""
+        """A tree is the leader's group, its session, and all descendants, also those with sessions of their own."""
         assert table.sizes(200) == {200: 10 + 20 + 30 + 40 + 50 + 60}
 
     def test_several(self, table: Table) -> None:
@@ -66,7 +66,7 @@ class TreeTests:
         assert table.sizes(200, 300) == {200: 210, 300: 7}
 
     def test_one_within_another(self, table: Table) -> None:
-        """Nobody is counted twice: it belongs to the nearest."""
+        """A process within two trees is counted once, for the nearest leader."""
         assert table.sizes(100, 200) == {100: 500 + 7, 200: 210}
 
     def test_gone(self, table: Table) -> None:
@@ -131,5 +131,5 @@ class ActivityTests:
         assert tree_activity(800, str(table.directory)) == ProcessActivity(is_stopped=False, cpu_s=0.0)
 
     def test_gone(self, table: Table) -> None:
-        """Nothing is known of processes that are not there."""
+        """The activity of processes that have ended is unknown."""
         assert tree_activity(999, str(table.directory)) is None
