@@ -246,6 +246,10 @@ class HandshakeLate(HandshakeFailed):
     """The server started, and did not answer the handshake in time."""
 
 
+class NotAServer(HandshakeFailed):
+    """The program started, and is no MCP server."""
+
+
 class HandshakeRefused(HandshakeFailed):
     """The server answered the handshake with an error, or with an invalid message."""
 

@@ -147,7 +147,7 @@ def _without_secrets(report: ValidationReport, server: ServerSpec) -> Validation
     hidden = secrets_of({**server.env, **headers}, server.command)
 
     def shown(step: ValidationStep) -> ValidationStep:
-        return evolve(step, detail=quoted(step.detail, hidden))
+        return evolve(step, detail=quoted(step.detail, hidden), advice=quoted(step.advice, hidden))
 
     return evolve(report, steps=tuple(map(shown, report.steps)))
 
@@ -159,6 +159,8 @@ def lines_of(report: ValidationReport) -> list[str]:
         verdict = "PASS" if step.passed else "FAIL"
         line = f"[{verdict}] {step.name:<10} {step.elapsed_s:6.2f}s  {step.detail}".rstrip()
         lines.extend(printing.indented(line))
+        if step.advice:
+            lines.append(f"    -> {step.advice}")
     if report.passed:
         lines.append("All checks passed.")
     return lines
@@ -172,6 +174,7 @@ def _as_json(report: ValidationReport) -> dict[str, Any]:
             "elapsed_s": round(step.elapsed_s, 3),
             "detail": step.detail,
             **({"class": step.fault} if step.fault else {}),
+            **({"advice": step.advice} if step.advice else {}),
         }
         for step in report.steps
     ]

@@ -24,7 +24,15 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from mcpgateway.backends.tape import Tape
-from mcpgateway.errors import BackendGone, BackendTimeout, BadReply, GatewayError, Overloaded, UnknownMethod
+from mcpgateway.errors import (
+    BackendGone,
+    BackendTimeout,
+    BadReply,
+    GatewayError,
+    NotAServer,
+    Overloaded,
+    UnknownMethod,
+)
 from mcpgateway.interfaces import (
     TIMED_OUT,
     Gone,
@@ -48,6 +56,7 @@ LEFT_LIMIT = (
     1000  # cancelled calls of one child that are remembered; beyond them a question can belong to any client
 )
 CANCELLED = "notifications/cancelled"
+GREETINGS = frozenset(("initialize", modern.DISCOVER))  # no server sends these
 SHOWN = 200  # characters of a stray line in the log
 GARBAGE_SHOWN = 20  # such lines in a row; the following ones are not logged
 GARBAGE_LIMIT = 10_000  # such lines in a row; then the child is killed, since it is no MCP server
@@ -378,6 +387,8 @@ class Conversation:
         except GatewayError as why:
             self._garbled(line, why)
             return
+        if method in GREETINGS and self._comes_back(method, envelope):
+            return
         if method == "notifications/progress":
             self._progressed(envelope)
         elif "id" not in envelope:
@@ -395,6 +406,16 @@ class Conversation:
             if len(self.questions) < QUESTIONS_LIMIT:
                 self.questions.add(bytes(envelope["id"]))
             self._listener.asked(self, method, envelope)
+
+    def _comes_back(self, method: str, envelope: Envelope) -> bool:
+        # The gateway's refusal of such a message would come back, too, and count as the answer.
+        number = jsonrpc.integer(envelope.get("id")) or 0
+        call = self.pending.get(number)
+        if call is None or call.session is not None or call.method != method:
+            return False
+        self._settle(number)
+        call.fail(NotAServer("it sends back what it is sent, so it is no MCP server"))
+        return True
 
     def _progressed(self, envelope: Envelope) -> None:
         try:

@@ -20,6 +20,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from mcpgateway import __version__
 from mcpgateway.backends.conversation import Conversation
+from mcpgateway.backends.tape import Tape
+from mcpgateway.backends.validation_advice import advice_on
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import (
     BackendTimeout,
@@ -27,6 +29,7 @@ from mcpgateway.errors import (
     HandshakeFailed,
     LaunchFailed,
     NeedsAuthorization,
+    NotAServer,
     UnknownMethod,
 )
 from mcpgateway.interfaces import Gone, ILauncher, Launch, Request
@@ -60,6 +63,7 @@ class ValidationStep:
     :ivar detail: the finding, or the fault.
     :ivar why: the error of a failed step, if it was one of the gateway's own.
     :ivar fault: kind of the fault; empty for a passed step.
+    :ivar advice: the remedy; empty for none.
     """
 
     name: str
@@ -68,6 +72,7 @@ class ValidationStep:
     detail: str
     why: GatewayError | None = None
     fault: str = ""
+    advice: str = ""
 
 
 @frozen
@@ -123,6 +128,7 @@ class _Trial:
         self._conversation: Conversation | None = None
         self._hello: Envelope = {}
         self._gone: Gone | None = None
+        self._tape: Tape | None = None
 
     async def run(self) -> ValidationReport:
         """Run the steps; return the report."""
@@ -141,14 +147,19 @@ class _Trial:
     async def _step(self, name: str, work: Callable[[], Any]) -> bool:
         began = self._clock.seconds()
         error: GatewayError | None = None
+        advice = ""
         try:
             passed, detail = True, await work()
         except _Failed as why:
             passed, detail = False, str(why)
         except GatewayError as why:
             passed, detail, error = False, self._explained(why), why
+            if name == "connect":
+                advice = self._advice(why)
         fault = "" if passed else next((each for each in FAULTS if detail.startswith(each)), PROTOCOL)
-        self._steps.append(ValidationStep(name, passed, self._clock.seconds() - began, detail, error, fault))
+        self._steps.append(
+            ValidationStep(name, passed, self._clock.seconds() - began, detail, error, fault, advice)
+        )
         return passed
 
     async def _within(self, limit_s: float, wait: Deferred[Any]) -> Any:
@@ -174,6 +185,8 @@ class _Trial:
             return await self._meet(chosen)
         try:
             return await self._meet(Era.LEGACY)
+        except NotAServer:
+            raise
         except HandshakeFailed as why:  # the server has answered, if only with an error for an unknown method
             first = why.message
         try:
@@ -200,11 +213,9 @@ class _Trial:
         self._conversation = None
         launch = Launch(server.name, server.command, server.env, server.cwd, server.reach, era)
         launch = await self._connecting(self._launcher.prepare(launch))
-        self._conversation = conversation = Conversation(server.name, self, self._ended, era)
-        try:
-            conversation.backend = self._launcher.launch(launch, conversation)
-        except LaunchFailed as why:
-            raise _Failed(f"{PROCESS}: {why.message}") from why
+        self._tape = Tape(self._clock.seconds)
+        self._conversation = conversation = Conversation(server.name, self, self._ended, era, self._tape)
+        conversation.backend = self._launcher.launch(launch, conversation)
         is_legacy = era is Era.LEGACY
         greeting = legacy.shared_params(__version__) if is_legacy else modern.own_meta(__version__)
         self._hello = await self._connecting(conversation.handshake(greeting))
@@ -281,9 +292,17 @@ class _Trial:
         if gone is not None:
             tail = "\n".join(gone.last_words.splitlines()[-STDERR_SHOWN:])
             return f"{EXITED} ({gone})" + (f"\n{tail}" if tail else "")
+        if isinstance(why, LaunchFailed):
+            return f"{PROCESS}: {why.message}"
         if isinstance(why, BackendTimeout) and conversation is not None and conversation.strays:
             return f"{POLLUTED}; {why.message}"
         return why.message
+
+    def _advice(self, why: GatewayError) -> str:
+        if self._server.reach is not None:
+            return ""  # an address, whose errors have advice of their own
+        stray = self._tape.stray().decode(errors="replace").strip() if self._tape is not None else ""
+        return advice_on(why, self._gone, stray)
 
     def _ended(self, conversation: Conversation, why: Gone) -> None:
         if conversation is self._conversation:

@@ -196,6 +196,49 @@ class BadTests:
         assert "All checks passed" not in ran.stdout
         assert ran.returncode == 1
 
+    @pytest.mark.parametrize(
+        ("argv", "happened", "advice"),
+        [
+            (
+                ["/bin/cat"],
+                "it sends back what it is sent, so it is no MCP server",
+                "name the program of an MCP",
+            ),
+            (["/bin/true"], "exited unexpectedly (exit code 0)", "is it an MCP server, and on stdio?"),
+            (["/no/such"], "the program /no/such does not exist", "look where it is"),
+            (["no-such"], "the program 'no-such' was not found", "give an absolute path"),
+            (["/etc/passwd"], "the program /etc/passwd is not executable", "a script needs chmod +x"),
+            (["--cwd", "/no/such", "--", "cat"], "the working directory /no/such", "make that directory"),
+            (
+                ["sh", "-c", "echo Hello; echo"],
+                "exited unexpectedly",
+                "it printed: Hello; is it an MCP server",
+            ),
+            (["yes"], "10000 lines in a row that are not JSON-RPC", "it printed: y; on stdout an MCP server"),
+            (["sleep", "600"], "timeout: no answer within", "is it an MCP server, and on stdio?"),
+            (
+                ["sh", "-c", "echo oops >&2; exit 1"],
+                "(exit code 1)\n    oops",
+                "its output above may say why",
+            ),
+            (["sh", "-c", "exit 1"], "exited unexpectedly (exit code 1)", "it printed nothing on stderr"),
+            (["sh", "-c", "kill -9 $$"], "killed by signal 9", "it was killed (SIGKILL)"),
+            (
+                ["sh", "-c", "echo ModuleNotFoundError: No module named \\'mcp\\' >&2; exit 1"],
+                "exited unexpectedly (exit code 1)\n    ModuleNotFoundError",
+                "its Python has no module mcp",
+            ),
+        ],
+    )
+    def test_no_server(self, validate: Validate, argv: list[str], happened: str, advice: str) -> None:
+        """The end of a program that is no MCP server is told, and advice is given."""
+        words = argv if argv[0] == "--cwd" else ["--", *argv]
+        ran = validate("--timeout", "2s" if argv[0] == "sleep" else "20s", *words)
+        assert happened in ran.stdout, ran.stdout
+        *_, last = ran.stdout.splitlines()
+        assert last.startswith("    -> "), ran.stdout
+        assert advice in last
+
     def test_it_does_not_end(self, validate: Validate) -> None:
         """A server that has to be killed in the end fails its last step."""
         ran = validate("--", *real_servers.fixture("--stubborn"))
