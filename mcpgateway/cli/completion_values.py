@@ -14,6 +14,22 @@ from mcpgateway.shim import locations
 ANSWER_S = 1.0  # a user waits after pressing a key
 
 
+def command_names(
+    context: click.Context, parameter: click.Parameter | None, begun: str
+) -> list[CompletionItem]:
+    """Complete the commands of a group, whose words stand before."""
+    group = context.find_root()
+    for word in context.params.get("words") or ():
+        command = group.command
+        inner = command.get_command(group, word) if isinstance(command, click.Group) else None
+        if inner is None:
+            return []
+        group = click.Context(inner, group, word)
+    if not isinstance(group.command, click.Group):
+        return []
+    return _items(group.command.list_commands(group), begun)
+
+
 def client_names(
     context: click.Context, parameter: click.Parameter | None, begun: str
 ) -> list[CompletionItem]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import click
 
+from mcpgateway.cli.suggestions import in_words, suggestions
+
+ALL = f"{__name__}.all"
 BEHIND = f"{__name__}.behind"
 
 
@@ -18,14 +20,42 @@ class CommandInfo(NamedTuple):
     :ivar where: ``module:attribute``, the module within `mcpgateway.cli.commands`.
     :ivar short: one line for the list of commands.
     :ivar section: the heading in the list; empty for a command that is not listed, such as an older program's.
+    :ivar is_first: the command is on the first page of help.
     """
 
     where: str
     short: str
     section: str = "Commands"
+    is_first: bool = False
 
 
-class LazyGroup(click.Group):
+class SuggestingGroup(click.Group):
+    """A group whose error for an unknown command names the commands that are meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command by its name.
+
+        :raise click.UsageError: there is no such command.
+        """
+        name = args[0]
+        if not name.startswith("-") and not ctx.resilient_parsing and self.get_command(ctx, name) is None:
+            raise unknown(self, ctx, name)
+        return super().resolve_command(ctx, args)
+
+
+def unknown(group: click.Group, ctx: click.Context, word: str) -> click.UsageError:
+    """Return the error for a word that is no command of a group, with the commands that are meant."""
+    names = " ".join(ctx.command_path.split()[1:])
+    meant = suggestions(names, word, group.list_commands(ctx))
+    lists = f"{ctx.command_path} --help lists them" if names else f"{ctx.command_path} help --all lists them"
+    return click.UsageError(
+        f"unknown command: {f'{names} {word}'.lstrip()}; {in_words(meant) if meant else lists}", ctx
+    )
+
+
+class LazyGroup(SuggestingGroup):
     """A group whose commands are declared in a table."""
 
     def __init__(self, *args: Any, table: Mapping[str, CommandInfo], **kwargs: Any) -> None:
@@ -44,24 +74,19 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(import_module(f"mcpgateway.cli.commands.{module}"), name)
         return command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command by its name; the error for an unknown name has the nearest known one."""
-        name = args[0]
-        if name not in self.table and not name.startswith("-") and not ctx.resilient_parsing:
-            near = get_close_matches(name, self.list_commands(ctx), 1, 0.5)
-            hint = f"did you mean {near[0]}?" if near else f"{ctx.command_path} --help lists them"
-            raise click.UsageError(f"unknown command: {name}; {hint}", ctx)
-        return super().resolve_command(ctx, args)
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, and the options after them."""
+        self.format_commands(ctx, formatter)
+        click.Command.format_options(self, ctx, formatter)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands under their headings, without loading any."""
+        """List the commands under their headings, without loading any: those of the first page, or all."""
         sections: dict[str, list[tuple[str, str]]] = {}
-        for name, row in self.table.items():
-            if not row.section:
-                continue
-            sections.setdefault(row.section, []).append((name, row.short))
+        first = {name: row._replace(section="Commands") for name, row in self.table.items() if row.is_first}
+        shown = self.table if ctx.meta.get(ALL) or not first else first
+        for name, row in shown.items():
+            if row.section:
+                sections.setdefault(row.section, []).append((name, row.short))
         for heading, rows in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(rows)

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from mcpgateway.cli.aliases import ALIASES, SERVING, meant
+from mcpgateway.cli.command_table import COMMANDS
 from mcpgateway.cli.commands.serve import serve
-from mcpgateway.cli.main import COMMANDS, program, run
+from mcpgateway.cli.main import program, run
 from mcpgateway.tap import Options
 
 
@@ -57,8 +58,8 @@ class MeantTests:
             assert spelled[0] not in shown
 
     def test_hidden(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """The first page of help has none of it, and neither is it offered for what is mistyped."""
-        assert run(["help"]) == 0
+        """No list of commands has any of it, and neither is it offered for what is mistyped."""
+        assert run(["help", "--all"]) == 0
         text = capsys.readouterr().out
         assert not any(word in text for word in ("show-token", "--daemon", "marketplace", "enable-http"))
         assert run(["marketplac"]) == 1
@@ -70,7 +71,7 @@ class MeantTests:
         """mcp-ctl's ``daemon`` says which words it has; one that is mistyped is told with the nearest."""
         assert run(words) == (0 if words[-1] == "--help" else 1)
         said = "".join(capsys.readouterr())
-        assert "did you mean status?" in said if words[-1] == "stats" else "restart" in said
+        assert "did you mean daemon status?" in said if words[-1] == "stats" else "restart" in said
 
 
 class ServeTests:

@@ -14,11 +14,13 @@ import pytest
 
 from mcpgateway import __version__
 from mcpgateway.cli import entry
+from mcpgateway.cli.command_table import COMMANDS
 from mcpgateway.cli.commands import serve
-from mcpgateway.cli.main import COMMANDS, program, run
+from mcpgateway.cli.main import program, run
 from mcpgateway.shim.arguments import COMMANDS as SHIM
 from mcpgateway.shim.arguments import VALUES
 
+FIRST = "start stop status servers clients tools logs why config doctor".split()
 HEAVY = {"twisted", "msgspec", "attr", "klein", "ruamel", "rich", "asyncio"}
 
 
@@ -121,11 +123,40 @@ class HelpTests:
         assert not entry.asks_for_help("connect x -- thing --help".split())
 
     @pytest.mark.parametrize("word", ["help", "--help", "-h"])
-    def test_help(self, word: str, capsys: pytest.CaptureFixture[str]) -> None:
-        """Help names every command."""
+    def test_the_first_page(self, word: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """The first page of help has ten commands, and says where the others are."""
         assert run([word]) == 0
         text = capsys.readouterr().out
+        listed = text.partition("Commands:\n")[2].partition("\n\n")[0]
+        assert [line.split()[0] for line in listed.splitlines()] == FIRST
+        assert "mcpgateway help --all" in text
+
+    @pytest.mark.parametrize("words", ["help --all", "--help --all", "--all -h"])
+    def test_all(self, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """The list of all commands has a sentence for each, under the heading of a subject."""
+        assert run(words.split()) == 0
+        text = capsys.readouterr().out
         assert all(f"\n  {name} " in text for name, told in COMMANDS.items() if told.section)
+        assert all(f"\n{told.section}:\n" in text for told in COMMANDS.values() if told.section)
+        assert all(told.short.endswith(".") and told.short[0].isupper() for told in COMMANDS.values())
+
+    @pytest.mark.parametrize(
+        ("words", "code", "said"),
+        [
+            ("servers add", 0, "Usage: mcpgateway servers add "),
+            ("servers", 0, "reset-circuit"),
+            ("daemon status", 0, "Usage: mcpgateway status "),
+            ("servers ls", 1, "did you mean servers list?"),
+            ("zzz", 1, "unknown command: zzz"),
+            ("servers list here", 1, "mcpgateway servers list has no commands of its own"),
+        ],
+    )
+    def test_of_one_command(
+        self, words: str, code: int, said: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The help of a command is found by its words."""
+        assert run(["help", *words.split()]) == code
+        assert said in "".join(capsys.readouterr())
 
     @pytest.mark.parametrize("name", COMMANDS)
     def test_every_command_is_there(self, name: str) -> None:
@@ -137,11 +168,20 @@ class HelpTests:
 
     @pytest.mark.parametrize(
         ("word", "hint"),
-        [("konnect", "did you mean connect?"), ("zzz", "mcpgateway --help"), ("sevre", "serve?")],
+        [
+            ("configg", "did you mean config?"),
+            ("zzz", "mcpgateway help --all"),
+            ("sevre", "serve?"),
+            ("ls", "did you mean servers list?"),
+            ("list", "did you mean servers list, tools list, or clients list?"),
+            ("servers zzz", "mcpgateway servers --help"),
+            ("servers rm", "did you mean servers remove?"),
+            ("tools fnd", "did you mean tools search?"),
+        ],
     )
     def test_unknown(self, word: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
-        """A command that does not exist is an error that names the nearest."""
-        assert run([word]) == 1
+        """A command that does not exist is an error that names those that are meant."""
+        assert run(word.split()) == 1
         text = capsys.readouterr().err
         assert f"unknown command: {word}" in text
         assert hint in text

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from mcpgateway.cli.main import COMMANDS
+from mcpgateway.cli.command_table import COMMANDS
 from tests.support import engines
 from tests.support.engines import Engine
 from tests.support.gateway import eventually

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.cli.main import COMMANDS
+from mcpgateway.cli.command_table import COMMANDS
 from mcpgateway.cli.service.units import SYSTEMD, ServiceSettings, systemd_units
 from mcpgateway.system.settings import keep_login
 from tests.support.gateway import LIMIT_S, eventually, server

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mcpgateway.cli.main import COMMANDS
+from mcpgateway.cli.command_table import COMMANDS
 from tests.functional.test_service import answers, configured, health
 from tests.support import forkserver
 from tests.support.gateway import BIN, LIMIT_S, eventually

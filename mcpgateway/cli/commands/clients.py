@@ -24,6 +24,7 @@ from mcpgateway.cli.console import (
 )
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.files import careful, machine_of
+from mcpgateway.cli.lazy import SuggestingGroup
 
 if TYPE_CHECKING:
     from mcpgateway.clientfiles.machine import Machine
@@ -35,7 +36,7 @@ HEALTH_S = 10.0
 WORKING = "going through the clients' files"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=SuggestingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def clients() -> None:
     """Enrol clients' own files, and restore them.
 

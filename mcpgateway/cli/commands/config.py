@@ -10,6 +10,7 @@ import click
 
 from mcpgateway.cli.console import DONE, emit, fail, only_here
 from mcpgateway.cli.context import Globals
+from mcpgateway.cli.lazy import SuggestingGroup
 
 if TYPE_CHECKING:
     from mcpgateway.system.settings import LoadOptions
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 FILE = click.Path()
 
 
-@click.group(subcommand_metavar="VERB", invoke_without_command=True)
+@click.group(cls=SuggestingGroup, subcommand_metavar="VERB", invoke_without_command=True)
 @click.pass_context
 def config(context: click.Context) -> None:
     """Look at the configuration, check it, and change it."""

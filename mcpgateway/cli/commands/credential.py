@@ -12,6 +12,7 @@ import click
 from mcpgateway.cli.console import DONE, FAILED, answer, emit, fail, table
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.files import careful
+from mcpgateway.cli.lazy import SuggestingGroup
 
 if TYPE_CHECKING:
     from mcpgateway.cli.local.credentials import ServerCredentials
@@ -28,7 +29,7 @@ PATCH_S = 30.0
 REFUSALS = (401, 403)
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def credential() -> None:
     """Take passwords and tokens from a KeePass database to where servers find them, and list what servers have.
 

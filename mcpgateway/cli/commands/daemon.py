@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from mcpgateway.cli.aliases import ALIASES
+from mcpgateway.cli.command_table import COMMANDS
 from mcpgateway.cli.lazy import LazyGroup
-from mcpgateway.cli.main import COMMANDS
 
 WORDS = {
-    words[1]: COMMANDS[alias.words[0]]._replace(section="Commands")
+    words[1]: COMMANDS[alias.words[0]]._replace(section="Commands", is_first=False)
     for words, alias in ALIASES.items()
     if words[0] == "daemon"
 }

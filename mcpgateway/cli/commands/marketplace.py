@@ -11,12 +11,13 @@ import click
 
 from mcpgateway.cli.console import DONE, FAILED, answer, fail, say
 from mcpgateway.cli.context import Globals
+from mcpgateway.cli.lazy import SuggestingGroup
 
 BACKUP = ".bak"
 DAY_S = 86_400.0
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=SuggestingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def marketplace() -> None:
     """Clear up what mcp-ctl has left in the marketplaces of Claude Code; this gateway has none there."""
 

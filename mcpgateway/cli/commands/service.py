@@ -21,6 +21,7 @@ from mcpgateway.cli.console import (
     table,
 )
 from mcpgateway.cli.context import Globals
+from mcpgateway.cli.lazy import SuggestingGroup
 from mcpgateway.shim import locations
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from mcpgateway.cli.service.service import Removed, Service, ServiceInstallation, ServiceStatus
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def service() -> None:
     """Have the gateway start when you log in, and be started again when it fails.
 

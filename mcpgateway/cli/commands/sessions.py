@@ -11,6 +11,7 @@ import click
 from mcpgateway.cli.completion_values import server_names
 from mcpgateway.cli.console import DONE, FAILED, answer, confirm, format_duration, say
 from mcpgateway.cli.context import Globals
+from mcpgateway.cli.lazy import SuggestingGroup
 from mcpgateway.cli.queries import TableQuery, ask, text
 
 PATH = "/api/v1/sessions"
@@ -37,7 +38,7 @@ SESSIONS = TableQuery(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=SuggestingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def sessions() -> None:
     """See who uses the gateway, and end sessions.
 

@@ -13,6 +13,7 @@ from mcpgateway.cli.client import GatewayClient, NoGateway
 from mcpgateway.cli.console import DONE, FAILED, answer, confirm, fail, is_terminal, say
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.files import machine_of
+from mcpgateway.cli.lazy import SuggestingGroup
 from mcpgateway.cli.queries import RouteVerb, TableQuery, ask, text
 from mcpgateway.cli.values import TimeOption
 from mcpgateway.shim.startup import opener
@@ -56,7 +57,7 @@ TOKENS = TableQuery(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=SuggestingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def token() -> None:
     """Show, replace and give out tokens.
 

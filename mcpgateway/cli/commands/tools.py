@@ -11,6 +11,7 @@ import click
 from mcpgateway.cli.completion_values import server_names, tool_ids
 from mcpgateway.cli.console import DONE, FAILED, answer, fail, in_json, is_terminal, say, show, table
 from mcpgateway.cli.context import Globals
+from mcpgateway.cli.lazy import SuggestingGroup
 from mcpgateway.cli.queries import TableQuery, ask
 from mcpgateway.cli.values import TimeOption, json_object
 
@@ -42,7 +43,7 @@ TOOLS = TableQuery(
 SEARCH = TOOLS._replace(none="No tool fits.", waits="searching")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=SuggestingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def tools() -> None:
     """Find the tools of all servers, and call them.
 

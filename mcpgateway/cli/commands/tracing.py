@@ -23,6 +23,7 @@ from mcpgateway.cli.console import (
     show,
 )
 from mcpgateway.cli.context import Globals
+from mcpgateway.cli.lazy import SuggestingGroup
 from mcpgateway.cli.queries import ask
 
 EXPORT_S = 30.0
@@ -48,7 +49,7 @@ def why(globals_: Globals, server: str, *, is_whole: bool) -> int:
     return DONE if found.get("ok") is True else FAILED
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=SuggestingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def record() -> None:
     """The flight recorder: the latest lines that were said to a server, and by it."""
 

@@ -1,0 +1,169 @@
+"""Commands to suggest for words that users of other programs type, and that name no command here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+
+CUTOFF = 0.5  # of the likeness of a mistyped word to a command
+
+SUGGESTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "": {
+        "add": ("servers add",),
+        "apply": ("clients apply",),
+        "auth": ("servers login", "token"),
+        "call": ("tools call",),
+        "check": ("doctor", "config check"),
+        "delete": ("servers remove",),
+        "describe": ("tools describe", "servers get"),
+        "detect": ("clients detect",),
+        "down": ("stop",),
+        "edit": ("config", "servers set"),
+        "env": ("servers set-env",),
+        "exec": ("tools call",),
+        "get": ("servers get",),
+        "import": ("config import", "clients apply"),
+        "info": ("status",),
+        "init": ("start", "clients apply"),
+        "inspect": ("servers get", "tools describe"),
+        "install": ("servers add", "service install", "clients apply"),
+        "kill": ("stop", "sessions kill"),
+        "list": ("servers list", "tools list", "clients list"),
+        "log": ("logs",),
+        "login": ("servers login",),
+        "logout": ("servers logout",),
+        "ls": ("servers list",),
+        "mcp": ("servers",),
+        "monitor": ("status", "events"),
+        "plan": ("clients plan",),
+        "ps": ("servers list", "status"),
+        "quit": ("stop",),
+        "reload": ("restart",),
+        "remove": ("servers remove",),
+        "restore": ("clients undo",),
+        "rm": ("servers remove",),
+        "run": ("start", "serve", "tools call"),
+        "search": ("tools search",),
+        "server": ("servers",),
+        "set": ("servers set",),
+        "setup": ("start", "clients apply"),
+        "show": ("status", "config show"),
+        "state": ("status",),
+        "sync": ("clients apply",),
+        "tail": ("logs",),
+        "tokens": ("token",),
+        "tool": ("tools",),
+        "top": ("status", "stats"),
+        "undo": ("clients undo",),
+        "uninstall": ("clients undo", "service uninstall"),
+        "unlink": ("clients undo",),
+        "up": ("start",),
+        "update": ("servers set",),
+        "upgrade": ("version",),
+        "use": ("clients apply",),
+    },
+    "servers": {
+        "auth": ("servers login",),
+        "call": ("tools call",),
+        "create": ("servers add",),
+        "delete": ("servers remove",),
+        "del": ("servers remove",),
+        "describe": ("servers get",),
+        "down": ("servers stop",),
+        "env": ("servers set-env",),
+        "info": ("servers get",),
+        "inspect": ("servers get",),
+        "install": ("servers add",),
+        "kill": ("servers stop",),
+        "log": ("logs",),
+        "logs": ("logs",),
+        "ls": ("servers list",),
+        "mv": ("servers rename",),
+        "off": ("servers disable",),
+        "on": ("servers enable",),
+        "ps": ("servers list",),
+        "rm": ("servers remove",),
+        "show": ("servers get",),
+        "status": ("servers list", "servers get"),
+        "tools": ("tools list",),
+        "uninstall": ("servers remove",),
+        "up": ("servers start",),
+        "update": ("servers set",),
+        "why": ("why",),
+    },
+    "clients": {
+        "add": ("clients apply",),
+        "connect": ("clients apply",),
+        "delete": ("clients undo",),
+        "diff": ("clients plan",),
+        "enrol": ("clients apply",),
+        "install": ("clients apply",),
+        "ls": ("clients list",),
+        "remove": ("clients undo",),
+        "restore": ("clients undo",),
+        "rm": ("clients undo",),
+        "scan": ("clients detect",),
+        "show": ("clients list",),
+        "status": ("clients list",),
+        "uninstall": ("clients undo",),
+        "update": ("clients apply",),
+    },
+    "tools": {
+        "exec": ("tools call",),
+        "find": ("tools search",),
+        "get": ("tools describe",),
+        "info": ("tools describe",),
+        "invoke": ("tools call",),
+        "ls": ("tools list",),
+        "run": ("tools call",),
+        "show": ("tools describe",),
+    },
+    "config": {
+        "get": ("config show",),
+        "list": ("config show",),
+        "ls": ("config show",),
+        "test": ("config check",),
+        "validate": ("config check",),
+        "view": ("config show",),
+    },
+    "sessions": {"end": ("sessions kill",), "ls": ("sessions list",), "rm": ("sessions kill",)},
+    "service": {
+        "add": ("service install",),
+        "enable": ("service install",),
+        "remove": ("service uninstall",),
+        "rm": ("service uninstall",),
+        "start": ("start",),
+        "stop": ("stop",),
+    },
+    "token": {
+        "add": ("token create",),
+        "delete": ("token revoke",),
+        "get": ("token show",),
+        "ls": ("token list",),
+        "new": ("token create",),
+        "remove": ("token revoke",),
+        "rm": ("token revoke",),
+    },
+    "credential": {"ls": ("credential list",), "show": ("credential list",)},
+}
+"""The commands that are meant, by group and by word; a word that has become a command does not get here."""
+
+
+def suggestions(group: str, word: str, known: Iterable[str]) -> tuple[str, ...]:
+    """Return the commands that a user may mean, each with its group; empty if there are none.
+
+    :param group: the group's own words, without the program; empty for the program itself.
+    :param word: a word that is no command of the group.
+    :param known: the commands of the group.
+    """
+    others = SUGGESTIONS.get(group, {})
+    words = {each: (f"{group} {each}".lstrip(),) for each in known}
+    # A word of another program counts only if it is spelled as there, or if no command is nearer.
+    near = get_close_matches(word.lower(), [*words, *others], 1, CUTOFF)
+    return {**others, **words}.get(word.lower() if word.lower() in others else "".join(near), ())
+
+
+def in_words(commands: tuple[str, ...]) -> str:
+    """Return commands as a question: ``did you mean servers list, or tools list?``."""
+    *first, last = commands
+    return f"did you mean {', '.join([*first, f'or {last}']) if first else last}?"
