@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from functools import partial
 from random import Random
 from typing import Any
 
-from attrs import asdict, define, field, frozen
+from attrs import define, field, frozen
 
 from tests.support import load_operator, load_vandal
 from tests.support.gateway import Gateway, server
@@ -82,31 +82,19 @@ SMALL = Shape(9, 30, operators=3, watchers=2, vandals=2)
 class Held:
     """The resources of a gateway without load.
 
-    :ivar turns: running and waiting requests of the control plane, the measuring one included.
-    :ivar readers: open streams of the control plane.
+    :ivar counted: how many of each; turns are running and waiting requests of the control plane, the measuring one
+        included, readers its open streams, and blocks those of memory in use.
     :ivar due: calls of the pending timers.
-    :ivar blocks: memory blocks in use.
     """
 
-    sessions: int
-    streams: int
-    calls: int
-    turns: int
-    readers: int
-    timers: int
+    counted: Mapping[str, int]
     due: tuple[str, ...]
-    connections: int
-    descriptors: int
-    children: int
     resident_kib: int
-    blocks: int
 
     def more_than(self, other: Held) -> dict[str, int]:
         """Of what it is more, and how much; of memory only where that is more than rings of the latest take."""
-        mine, others = asdict(self), asdict(other)
-        others["blocks"] += others["blocks"] // RINGS
-        compared = mine.keys() - {"due", "resident_kib"}
-        return {name: mine[name] - others[name] for name in compared if mine[name] > others[name]}
+        others = {**other.counted, "blocks": other.counted["blocks"] * (RINGS + 1) // RINGS}
+        return {name: found - others[name] for name, found in self.counted.items() if found > others[name]}
 
 
 @define(eq=False)
@@ -306,21 +294,14 @@ class LoadStorm(Storm):
 
     async def _held(self) -> Held:
         dump = await self._dump()
-        gateway = dump["gateway"]
-        return Held(
-            sessions=gateway["sessions"],
-            streams=gateway["streams"],
-            calls=gateway["calls"],
-            turns=dump["control"]["running"] + dump["control"]["waiting"],
-            readers=dump["control"]["readers"],
-            timers=dump["timers"]["count"],
-            due=tuple(f"{each['calls']} in {each['in_s']} s" for each in dump["timers"]["shown"]),
-            connections=dump["connections"]["count"],
-            descriptors=dump["descriptors"]["count"],
-            children=len(self.gateway.children()),
-            resident_kib=self.gateway.resident_kib(),
-            blocks=dump["memory"]["blocks"],
-        )
+        counted = {name: dump["gateway"][name] for name in ("sessions", "streams", "calls")}
+        counted |= {name: dump[name]["count"] for name in ("timers", "connections", "descriptors")}
+        counted["turns"] = dump["control"]["running"] + dump["control"]["waiting"]
+        counted["readers"] = dump["control"]["readers"]
+        counted["children"] = len(self.gateway.children())
+        counted["blocks"] = dump["memory"]["blocks"]
+        due = tuple(f"{each['calls']} in {each['in_s']} s" for each in dump["timers"]["shown"])
+        return Held(counted, due, self.gateway.resident_kib())
 
     async def _steady(self) -> Held:
         """Return the held resources once they have not decreased for a while."""

@@ -333,35 +333,25 @@ class Hand:
 
     async def touch_one(self, uri: str, size: int = 0) -> None:
         """Touch a resource; those who are subscribed hear of it, in so many bytes."""
-        model = self.storm.model
-        prepared = self.prepared_tool(
-            "touch", reported, lambda text: {"uri": uri, "mark": text, "bytes": size}
-        )
-        deed = model.begin(self.member, prepared[0].text, what=uri, topic=uri)
-        call = await self.session.call(*prepared)
-        if call.result is not None:
-            said = value_of(call.result)
-            model.touched(deed, said["number"], is_said=said["said"])
+        await self.cause("touch", {"uri": uri, "bytes": size}, self.storm.model.touched, what=uri, topic=uri)
 
     async def change(self) -> None:
         """Change the list of tools; everybody of the same child hears of it."""
-        model = self.storm.model
-        prepared = self.prepared_tool("change", reported, lambda text: {"mark": text})
-        deed = model.begin(self.member, prepared[0].text, topic=CHANGED)
-        call = await self.session.call(*prepared)
-        if call.result is not None:
-            model.changed(deed, value_of(call.result)["number"])
+        await self.cause("change", {}, self.storm.model.changed, topic=CHANGED)
 
     async def log(self) -> None:
         """Let a server log a message, which sessions with that level receive."""
-        model = self.storm.model
         level = self.random.choice(LEVELS)
-        prepared = self.prepared_tool("log", reported, lambda text: {"level": level, "mark": text})
-        deed = model.begin(self.member, prepared[0].text, what=level)
+        await self.cause("log", {"level": level}, self.storm.model.logged, what=level)
+
+    async def cause(self, kind: str, given: Any, done: Callable[..., None], **about: str) -> None:
+        """Call a tool that makes the server tell something, to which the model says who has to hear of it."""
+        prepared = self.prepared_tool(kind, reported, lambda text: {**given, "mark": text})
+        deed = self.storm.model.begin(self.member, prepared[0].text, **about)
         call = await self.session.call(*prepared)
         if call.result is not None:
             said = value_of(call.result)
-            model.logged(deed, said["number"], is_said=said["said"])
+            done(deed, said["number"], is_said=said["said"])
 
     async def set_level(self) -> None:
         """Say which log messages are worth hearing."""

@@ -183,7 +183,7 @@ class SessionsModel(Model):
         for each in sure:
             each.owe(deed)
 
-    def changed(self, deed: Deed, number: int) -> None:
+    def changed(self, deed: Deed, number: int, *, is_said: bool) -> None:
         """A change was answered."""
         deed.done, deed.number = clock(), number
         for each in self.members:

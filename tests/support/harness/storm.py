@@ -85,12 +85,12 @@ class Storm(ABC):
     async def side_by_side(
         self, works: Mapping[str, Awaitable[None]], seconds: float, patience_s: int = PATIENCE_S
     ) -> None:
-        """Let works go on for so long, and longer while something is missing."""
+        """Let works go on for so long, and longer while something is missing and nothing is wrong."""
         self.over = asyncio.Event()
         tasks = [asyncio.create_task(self.guarded(name, work)) for name, work in works.items()]
         await asyncio.sleep(seconds)
         for _ in range(patience_s):
-            if self.missing:
+            if self.missing and not self.model.wrong:
                 await asyncio.sleep(1)
         self.over.set()
         await asyncio.gather(*tasks)
