@@ -579,7 +579,7 @@ class ListeningTests:
         assert acknowledge(gateway.child) == {"toolsListChanged": True}
 
     def test_unsubscribed_while_another_subscribes(self, gateway: MemoryGateway) -> None:
-        """It is heard of no more, though the server is still asked for what all wanted before."""
+        """A session that unsubscribes hears no more of the resource, though the server is still asked for it."""
         client, other = session(gateway), session(gateway)
         client.call(1, "resources/subscribe", uri=A)
         acknowledge(gateway.child)

@@ -22,7 +22,7 @@ class InterestTests:
 
     @given(interests)
     def test_written_and_read(self, one: Interest) -> None:
-        """What is written is read as the same."""
+        """An interest that is written is read as the same."""
         assert read_interest({"notifications": jsonrpc.raw(one.written())}) == one
         assert bool(one) is bool(one.written())
 

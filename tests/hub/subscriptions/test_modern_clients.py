@@ -73,12 +73,12 @@ def hang_up(client: Client) -> None:
 
 
 def heard(client: Client) -> list[Any]:
-    """What a listener has heard."""
+    """The events that a listener has heard."""
     return client.heard.events if client.heard is not None else []
 
 
 def news(client: Client) -> list[Any]:
-    """What it has heard after the acknowledgement, the mark left out."""
+    """The events after the acknowledgement, the mark left out."""
     said = []
     for each in heard(client)[1:]:
         assert each.get("params", each.get("result"))["_meta"][SUBSCRIPTION] == "l"
@@ -122,7 +122,7 @@ class AcknowledgementTests:
         assert honoured(client) == {"toolsListChanged": True, "resourceSubscriptions": [A]}
 
     def test_a_server_that_takes_no_subscriptions(self, gateway: MemoryGateway) -> None:
-        """It is not asked for any."""
+        """A server that takes no subscriptions is not asked for any."""
         gateway.launcher.hello = HELLO
         client = listen(gateway, "mute", A, resourcesListChanged=True)
         assert honoured(client) == {}
@@ -142,7 +142,7 @@ class AcknowledgementTests:
         assert len(gateway.sessions) == 0
 
     def test_a_child_that_dies_meanwhile(self, gateway: MemoryGateway) -> None:
-        """What the server did not get to take is not honoured."""
+        """A subscription that the server did not get to take is not honoured."""
         client = listen(gateway, "mute", A, toolsListChanged=True)
         gateway.child.exit(1)
         assert honoured(client) == {"toolsListChanged": True}
@@ -185,7 +185,7 @@ class AcknowledgementTests:
 
 
 class NewsTests:
-    """What a listener hears."""
+    """Changes that a listener hears of."""
 
     def test_of_what_it_asks_for(self, gateway: MemoryGateway) -> None:
         """Each hears of its own lists and resources, in its own request's name, and of nothing else."""
@@ -264,7 +264,7 @@ class EndTests:
     """How listening ends."""
 
     def test_before_it_begins(self, gateway: MemoryGateway) -> None:
-        """Whoever hangs up before the child has answered is forgotten."""
+        """A listener that hangs up before the child has answered is forgotten."""
         gateway.launcher.hello = None
         client = listen(gateway, "mute", A)
         hang_up(client)
@@ -301,7 +301,7 @@ class EndTests:
         assert len(gateway.sessions) == 0
 
     def test_a_slow_reader(self, gateway: MemoryGateway) -> None:
-        """Who does not read is let go of, and nobody else is."""
+        """A listener that does not read is let go of, and no other is."""
         slow, other = listen(gateway, "mute", A), listen(gateway, "mute", A)
         child = gateway.child
         agree(child)
@@ -356,7 +356,7 @@ class LaneTests:
         assert [each["params"] for each in exclusive_child.asked(UNSUBSCRIBE)] == [{"uri": A}]
 
     def test_what_other_users_do(self, gateway: MemoryGateway) -> None:
-        """Nobody hears of the children of somebody else."""
+        """A listener does not hear of the children of other users."""
         call(client_of(gateway, Authorization="Bearer bearer-token"))
         exclusive_child = gateway.child
         ear = listen(gateway, "asks", A, toolsListChanged=True)

@@ -1,4 +1,4 @@
-"""Who wants to hear of what."""
+"""Subscribers, and the notifications that they want."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server is asked to report, whoever comes and goes meanwhile."""
+"""Subscriptions at a server, whichever sessions come and go meanwhile."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Withdrawn(Cancelled):
 
 @define(eq=False)
 class Sink:
-    """What became of a call, in a word."""
+    """The outcome of a call, in a word."""
 
     became: list[str] = field(factory=list)
     is_gone: bool = False
@@ -59,11 +59,11 @@ class Sink:
         self.became.append(type(why).__name__)
 
     def progressed(self, call: Request, message: bytes) -> None:
-        """Nothing reports progress here."""
+        """Progress is never reported here."""
         raise AssertionError
 
     def noticed(self, call: Request, message: bytes) -> bool:
-        """Nobody says anything before the answer."""
+        """Messages before the answer never come here."""
         raise AssertionError
 
 
@@ -255,7 +255,7 @@ class CountTests:
         assert len(house.all) == 1
 
     def test_on_record(self, house: House) -> None:
-        """What a session gains and loses is told once each; a subscription that is refused is none."""
+        """A subscription that a session gains or loses is told once each; one that is refused is none."""
         one, two = house.session(b"1"), house.session(b"2")
         house.held(one)
         house.submit(one)
@@ -269,7 +269,7 @@ class CountTests:
         assert two.uris == {URI}
 
     def test_a_farewell_to_nothing(self, house: House) -> None:
-        """What a session was never subscribed to is the server's to judge, and takes nothing from others."""
+        """A session that gives up a subscription it never had is the server's to judge, and takes none from others."""
         one, two = house.session(b"1"), house.session(b"2")
         stray = house.submit(one, UNSUBSCRIBE)
         house.server.refuse(URI)
@@ -301,7 +301,7 @@ class LineTests:
     """One line for each resource."""
 
     def test_everybody_waits(self, house: House) -> None:
-        """Whoever comes while the server is asked waits for the outcome, and shares it when it agrees."""
+        """A session that comes while the server is asked waits for the outcome, and shares it if the server agrees."""
         sessions = [house.session(b"%d" % number) for number in range(4)]
         answers = [house.submit(each) for each in sessions]
         assert answers == [[], [], [], []]
@@ -437,7 +437,7 @@ class CancelTests:
         assert house.server.asked == [(SUBSCRIBE, URI)]
 
     def test_a_farewell(self, house: House) -> None:
-        """Who takes a farewell back is told of no changes all the same, nor is the server left to report them."""
+        """A session that takes a farewell back hears of no changes all the same, nor does the server report them."""
         one = house.session(b"1")
         house.held(one)
         house.submit(one, UNSUBSCRIBE)
@@ -449,7 +449,7 @@ class CancelTests:
 
 
 class HearerTests:
-    """Who is told of a change."""
+    """Sessions that hear of a change."""
 
     def test_those_subscribed(self, house: House) -> None:
         """A change is told to all who are subscribed to that resource, and to nobody else."""
@@ -531,7 +531,7 @@ class ReturnTests:
         assert house.all.restore(house.session(b"3")) == []
 
     def test_coming_back_before_the_answer(self, house: House) -> None:
-        """Who comes back while somebody else asks, and leaves before the answer, keeps what the server reports."""
+        """A session that comes back while another asks, and leaves before the answer, keeps what the server reports."""
         one, back = house.session(b"1"), house.session(b"2", URI)
         answer = house.submit(one)
         assert house.all.restore(back) == [URI]
@@ -541,7 +541,7 @@ class ReturnTests:
         assert list(house.all.holders(URI)) == [back]
 
     def test_coming_back_before_the_farewell(self, house: House) -> None:
-        """Who comes back while the last one's farewell is under way is not forgotten over it."""
+        """A session that comes back while the last one's farewell is under way is not forgotten over it."""
         one, back = house.session(b"1"), house.session(b"2", URI)
         house.held(one)
         house.submit(one, UNSUBSCRIBE)
@@ -635,7 +635,7 @@ class LeavingTests:
     """Sessions that leave while the server is being asked."""
 
     def test_before_the_answer(self) -> None:
-        """Nothing is reported any more when the only session that asked for it left before the answer came."""
+        """The server reports no more when the only session that asked for it left before the answer came."""
         gateway = MemoryGateway()
         client = gateway.session()
         client.call(1, SUBSCRIBE, uri=URI)
@@ -645,7 +645,7 @@ class LeavingTests:
         assert not reports(gateway.child)
 
     def test_a_change_meanwhile(self, house: House) -> None:
-        """What changes of it meanwhile is told to nobody else, neither before the answer nor after it."""
+        """A change of the resource meanwhile is told to no other session, neither before the answer nor after it."""
         one, other = house.session(b"one"), house.session(b"other")
         house.held(other, "weather://elsewhere")
         house.submit(one)
@@ -653,7 +653,7 @@ class LeavingTests:
         assert list(house.all.holders(URI)) == []
 
     def test_another_asks(self) -> None:
-        """It is reported to who asks for it while the last who had it leaves."""
+        """A resource is reported to the session that asks for it while the last one that had it leaves."""
         store = Journal(":memory:", lambda: 0.0)
         before = MemoryGateway(store=store)
         had = before.session()
@@ -697,7 +697,7 @@ class MuteTests:
     """A server that never answers a subscription."""
 
     def test_cancelling(self, road: Road) -> None:
-        """Who does not want to wait any more is answered at once, and the next in the line is asked for."""
+        """A client that does not want to wait any more is answered at once, and the next in the line is asked for."""
         assert len(road.gateway.dispatcher.calls) == 2
         note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "one"}}
         assert road.other(road.one).ask(note).status == 202
@@ -713,7 +713,7 @@ class MuteTests:
         assert len(road.gateway.dispatcher.calls) == 0
 
     def test_cancelling_one_that_waits(self, road: Road) -> None:
-        """Who waits for another's outcome can do so as well."""
+        """A client that waits for another's outcome can take its request back as well."""
         note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "two"}}
         road.other(road.two).ask(note)
         assert road.two.heard is not None
@@ -737,7 +737,7 @@ class MuteTests:
         ]
 
     def test_timing_out(self) -> None:
-        """What the server does not answer in time is answered for it, and whoever stands behind is told too."""
+        """A subscription that is not answered in time is refused, and those behind it in the line are, too."""
         gateway = MemoryGateway(timeout_s=5)
         clients = [gateway.session(), gateway.session()]
         for client in clients:
@@ -748,7 +748,7 @@ class MuteTests:
             assert "did not answer" in client.heard.json["error"]["message"]
 
     def test_while_it_starts(self) -> None:
-        """What waits for the server to start can be taken back, and is then not asked for."""
+        """A subscription that waits for the server to start can be taken back, and is then not asked for."""
         gateway = MemoryGateway()
         client = gateway.session()
         gateway.child.exit(1)
@@ -772,13 +772,13 @@ class PortionTests:
             yield MuteChild(logged)
 
     def asks(self, child: MuteChild, *held: str) -> Restoration:
-        """It is asked for all of them; those that somebody is subscribed to are given, if any."""
+        """Ask the child for all of the resources; those that sessions are subscribed to are given, if any."""
         asked = Restoration("fake", child.ask, lambda uri: not held or uri in held)
         asked.add(self.URIS)
         return asked
 
     def test_a_portion_at_a_time(self, child: MuteChild) -> None:
-        """It is asked for the next when it has answered one before."""
+        """The child is asked for the next resource when it has answered for one before."""
         self.asks(child)
         assert child.asked == self.URIS[:PORTION]
         child.answer(0)
@@ -790,12 +790,12 @@ class PortionTests:
         assert child.lost == []
 
     def test_what_nobody_wants_any_more(self, child: MuteChild) -> None:
-        """It is not asked for what has been given up meanwhile."""
+        """The child is not asked for resources that have been given up meanwhile."""
         self.asks(child, *self.URIS[-2:])
         assert child.asked == self.URIS[-2:]
 
     def test_what_is_refused(self, child: MuteChild) -> None:
-        """It is told that this one is lost, and the next is asked for."""
+        """A refused resource is reported as lost, and the next is asked for."""
         self.asks(child)
         child.answer(0, jsonrpc.error(Raw(b"1"), GatewayError("no")))
         child.fail(1, BadReply("nonsense"))
@@ -803,7 +803,7 @@ class PortionTests:
         assert len(child.asked) == PORTION + 2
 
     def test_a_child_that_is_full(self, child: MuteChild) -> None:
-        """It is asked again a moment later, for all that it did not take."""
+        """A child that is full is asked again a moment later, for all that it did not take."""
         child.is_full = True
         asked = self.asks(child)
         assert child.asked == []
@@ -815,7 +815,7 @@ class PortionTests:
         assert child.lost == []
 
     def test_a_child_that_ends(self, child: MuteChild) -> None:
-        """Nothing is lost with it: the next one is asked for everything."""
+        """A child that ends loses no resource: the next one is asked for all of them."""
         asked = self.asks(child)
         for nth in range(PORTION):
             child.fail(nth, GONE)
@@ -839,7 +839,7 @@ class PortionTests:
 
 
 class OnBehalfTests:
-    """What the server is asked for a client is that client's own request."""
+    """A request at the server for a client is that client's own."""
 
     def test_unknown_members(self) -> None:
         """Whatever else stands in it is passed on, and progress comes back under the client's token."""
@@ -862,7 +862,7 @@ class OnBehalfTests:
         assert answer == {"jsonrpc": "2.0", "id": 7, "result": {"more": 1}}
 
     def test_an_update_before_the_answer(self) -> None:
-        """It reaches the one who asks, and nobody who is subscribed to something else."""
+        """An update before the answer reaches the session that asks, and none subscribed to another resource."""
         gateway = MemoryGateway()
         one, other = gateway.session(), gateway.session()
         other.call(1, SUBSCRIBE, uri="weather://")

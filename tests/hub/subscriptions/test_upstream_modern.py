@@ -75,7 +75,7 @@ def open_listens(gateway: MemoryGateway) -> list[dict[str, Any]]:
 
 
 def told(client: Client) -> list[Any]:
-    """What a listener has been told since it was acknowledged: the methods, and resources by their uris."""
+    """The messages to a listener since it was acknowledged: the methods, and resources by their uris."""
     return [each["params"].get("uri", each["method"]) for each in events(client)[1:] if "method" in each]
 
 
@@ -120,7 +120,7 @@ class AcknowledgementTests:
         assert told(two) == []
 
     def test_what_is_open_already(self, gateway: MemoryGateway) -> None:
-        """Who wants no more than the server is asked for already is acknowledged at once."""
+        """A listener that wants no more than the server is asked for already is acknowledged at once."""
         listener(gateway, **TOOLS, **PROMPTS)
         two = gateway.client("m")
         listen(two, 2, **PROMPTS)
@@ -128,7 +128,7 @@ class AcknowledgementTests:
         assert len(gateway.child.asked(LISTEN)) == 1
 
     def test_shrinking(self, gateway: MemoryGateway) -> None:
-        """What nobody wants any more the server is not asked for any more."""
+        """The server is not asked any more for changes that no listener wants any more."""
         one, two = listener(gateway, **TOOLS), listener(gateway, **PROMPTS)
         hang_up(two)
         assert open_listens(gateway) == [{**TOOLS, **PROMPTS}, TOOLS]
@@ -139,12 +139,12 @@ class AcknowledgementTests:
         assert is_empty(gateway)
 
     def test_an_empty_filter(self, gateway: MemoryGateway) -> None:
-        """Whoever wants nothing is acknowledged too."""
+        """A listener that wants nothing is acknowledged too."""
         client = listener(gateway)
         assert events(client)[0]["params"]["notifications"] == {}
 
     def test_gone_before_it_began(self, gateway: MemoryGateway) -> None:
-        """Whoever hangs up before it is acknowledged is forgotten, and nothing stays open."""
+        """A listener that hangs up before it is acknowledged is forgotten, and no listen stays open."""
         client = gateway.client("m")
         listen(client, **TOOLS)
         hang_up(client)
@@ -173,7 +173,7 @@ class AcknowledgementTests:
 
 
 class NewsTests:
-    """Who is told what."""
+    """Listeners, and the changes that each is told of."""
 
     @pytest.mark.parametrize(("kind", "method"), LISTS.items())
     def test_lists(self, gateway: MemoryGateway, kind: str, method: str) -> None:
@@ -222,7 +222,7 @@ class NewsTests:
 
     @pytest.mark.parametrize("identifier", ["1", 10**6, None, 1.5, []])
     def test_of_another_listen(self, gateway: MemoryGateway, identifier: Any) -> None:
-        """What names a listen that is not open is nobody's."""
+        """A change that names a listen that is not open is nobody's."""
         client = listener(gateway, **TOOLS)
         gateway.child.say(note(TOOLS_CHANGED, _meta={SUBSCRIPTION: identifier}))
         assert told(client) == []
@@ -316,7 +316,7 @@ class EndTests:
         assert is_empty(gateway)
 
     def test_hanging_up(self, gateway: MemoryGateway) -> None:
-        """Who hangs up ends nobody else's."""
+        """A listener that hangs up ends no other's listening."""
         one, two = listener(gateway, **TOOLS), listener(gateway, **TOOLS)
         hang_up(one)
         news(gateway.child, TOOLS_CHANGED)
@@ -394,7 +394,7 @@ class RefusalTests:
         assert is_empty(gateway)
 
     def test_a_server_that_cannot_be_started(self, gateway: MemoryGateway) -> None:
-        """Whoever has not begun to listen is told, and nobody starts it again for nothing."""
+        """A listener that has not begun is told, and the server is not started again for nothing."""
         gateway.launcher.refuses = True
         client = gateway.client("m")
         listen(client, "l", **TOOLS)
@@ -418,7 +418,7 @@ class NewChildTests:
     """A child that ends takes no listener with it."""
 
     def test_comes_back(self, gateway: MemoryGateway) -> None:
-        """It is replaced unasked, asked again, and everybody is told that what they listen to may have changed."""
+        """The child is replaced unasked, asked again, and all listeners hear that their lists may have changed."""
         one = listener(gateway, **TOOLS, resourceSubscriptions=[A])
         two = listener(gateway, **PROMPTS)
         gateway.child.exit(1)
@@ -432,7 +432,7 @@ class NewChildTests:
         assert told(two) == ["notifications/prompts/list_changed"]
 
     def test_those_who_have_not_begun(self, gateway: MemoryGateway) -> None:
-        """Whoever waits to be acknowledged is acknowledged by the next child, and told nothing else."""
+        """A listener that waits to be acknowledged is acknowledged by the next child, and told nothing else."""
         client = gateway.client("m")
         listen(client, **TOOLS)
         gateway.child.exit(1)
@@ -463,7 +463,7 @@ class NewChildTests:
         assert is_empty(gateway)
 
     def test_another_wants_more(self, gateway: MemoryGateway) -> None:
-        """Who comes while there is no child is asked for with the others, and refused without them."""
+        """A listener that comes while there is no child is asked for with the others, and refused without them."""
         one = listener(gateway, **TOOLS)
         gateway.child.exit(1)
         two = gateway.client("m")
