@@ -266,13 +266,13 @@ def _search(text: str) -> Iterator[ErrorHint]:
     lock = reported_lock(text)
     if lock is not None:
         yield ErrorHint(_LOCKS[lock], "", "")
-    is_told = lock is not None
+    is_found = lock is not None
     for complaint, pattern in _PATTERNS:
         match = pattern.search(text)
         if match is not None:
-            is_told = True
+            is_found = True
             yield ErrorHint(complaint, _what(match), _line(text, match.start()))
-    last = None if is_told else _last(text)
+    last = None if is_found else _last(text)
     if last is not None:
         yield ErrorHint(PYTHON_ERROR, _what(last), last["x"])
 

@@ -150,24 +150,24 @@ class Wrapped:
         folder, slash, _ = self.program[0].rpartition("/")
         match self.wrapper:
             case Wrapper.NPM:
-                words = (*self._kept(NPM_SETTINGS), "--json")
+                words = (*self._options_among(NPM_SETTINGS), "--json")
                 return (f"{folder}{slash}npm", "view", wanted, "version", "dist-tags.latest", *words)
             case Wrapper.BUN:
-                return (f"{folder}{slash}bun", "info", wanted, "version", *self._kept(BUN_SETTINGS))
+                return (f"{folder}{slash}bun", "info", wanted, "version", *self._options_among(BUN_SETTINGS))
             case _:
                 return None
 
-    def _kept(self, settings: frozenset[str]) -> tuple[str, ...]:
+    def _options_among(self, settings: frozenset[str]) -> tuple[str, ...]:
         # Options for the source of packages; not for the choice of one, nor for the consent to install it.
-        kept: list[str] = []
+        chosen: list[str] = []
         words = iter(self.options)
         for word in words:
             name = word.partition("=")[0]
             is_split = name == word and word in NPM_VALUES
             value = (next(words, ""),) if is_split else ()
             if name in settings:
-                kept += (word, *value)
-        return tuple(kept)
+                chosen += (word, *value)
+        return tuple(chosen)
 
     @property
     def mutates(self) -> bool:

@@ -141,12 +141,12 @@ def layout(result: Envelope, found: list[Block]) -> Layout:
     :param found: its blocks.
     """
     data = structured(result)
-    said = [each.text for each in found if each.text is not None]
+    texts = [each.text for each in found if each.text is not None]
     if meta(result) is not None or any(each.text is not None and not each.is_plain for each in found):
         return Layout(is_single=False)
-    if len(said) == 1:
-        return Layout(data is None or _repeats(data, _value(said[0])))
-    return Layout(not said and data is not None)
+    if len(texts) == 1:
+        return Layout(data is None or _repeats(data, _value(texts[0])))
+    return Layout(not texts and data is not None)
 
 
 def _value(text: str) -> Raw:
@@ -162,12 +162,12 @@ def _shown(block: Block) -> Raw:
     return jsonrpc.raw({name: block.members[name] for name in names if name in block.members})
 
 
-def _repeats(data: Raw, said: Raw) -> bool:
-    if values.same(data, said):
+def _repeats(data: Raw, text: Raw) -> bool:
+    if values.same(data, text):
         return True
     # A tool that gives no object has it wrapped into one.
     named = values.members(data) or {}
-    return set(named) == {"result"} and values.same(named["result"], said)
+    return set(named) == {"result"} and values.same(named["result"], text)
 
 
 def root_of(original: bytes) -> Raw:
@@ -175,8 +175,8 @@ def root_of(original: bytes) -> Raw:
     result = values.members(Raw(original)) or {}
     found, data = blocks(result), structured(result)
     if layout(result, found).is_single:
-        said = next((each.text for each in found if each.text is not None), None)
-        return _value(said) if said is not None else data or jsonrpc.NULL
+        text = next((each.text for each in found if each.text is not None), None)
+        return _value(text) if text is not None else data or jsonrpc.NULL
     whole: dict[str, Any] = {"content": [_shown(each) for each in found]}
     more = {"structuredContent": data, "_meta": meta(result)}
     return jsonrpc.raw(whole | {name: each for name, each in more.items() if each is not None})
@@ -186,6 +186,6 @@ def text_of(original: bytes) -> str:
     """Return a result as its server wrote it: its only text, or the whole of its JSON."""
     result = values.members(Raw(original)) or {}
     found = blocks(result)
-    said = [each.text for each in found if each.text is not None]
-    is_only = len(said) == 1 and structured(result) is None and layout(result, found).is_single
-    return said[0] if is_only else values.as_text(Raw(original))
+    texts = [each.text for each in found if each.text is not None]
+    is_only = len(texts) == 1 and structured(result) is None and layout(result, found).is_single
+    return texts[0] if is_only else values.as_text(Raw(original))

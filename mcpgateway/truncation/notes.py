@@ -21,23 +21,27 @@ def note(
 
     :param elsewhere: the endpoint with the tool that shows the rest; empty for the endpoint of the call.
     """
-    said = []
+    sentences = []
     if is_repeat:
-        said.append(f"Same as {ref}, which you have been given before.")
+        sentences.append(f"Same as {ref}, which you have been given before.")
     if ref and elsewhere:
-        said.append(
+        sentences.append(
             f"Shortened: the resource {KEPT}{ref} has all of it, and {RETRIEVE} at {elsewhere} shows it in pages."
         )
     elif ref:
-        said.append(f'Shortened: {RETRIEVE} with ref "{ref}" has all of it.')
+        sentences.append(f'Shortened: {RETRIEVE} with ref "{ref}" has all of it.')
     if cuts:
-        said.append(f"{'; '.join(_said(each) for each in cuts[:NAMED_CUTS])}{_more(len(cuts) - NAMED_CUTS)}.")
+        sentences.append(
+            f"{'; '.join(_described(each) for each in cuts[:NAMED_CUTS])}{_more(len(cuts) - NAMED_CUTS)}."
+        )
     if masked:
-        said.append(f"{masked} {'value' if masked == 1 else 'values'} that look like secrets are masked.")
-    return " ".join(said)
+        sentences.append(
+            f"{masked} {'value' if masked == 1 else 'values'} that look like secrets are masked."
+        )
+    return " ".join(sentences)
 
 
-def _said(cut: Omission) -> str:
+def _described(cut: Omission) -> str:
     return f"{_shown(cut.path)}: {_shown(cut.what)}"
 
 
@@ -52,9 +56,9 @@ def _more(count: int) -> str:
 
 def listed(cuts: Sequence[Omission]) -> dict[str, Any]:
     """Return the missing parts of a value that has no room for markers."""
-    said: dict[str, Any] = {
+    members: dict[str, Any] = {
         "cuts": [{"path": _shown(each.path), "shown": _shown(each.what)} for each in cuts[:LISTED_CUTS]]
     }
     if len(cuts) > LISTED_CUTS:
-        said["moreCuts"] = len(cuts) - LISTED_CUTS
-    return said
+        members["moreCuts"] = len(cuts) - LISTED_CUTS
+    return members

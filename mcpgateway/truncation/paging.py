@@ -160,8 +160,8 @@ def _answer(total: int, start: int, shown: _Page, data: Raw) -> dict[str, Any]:
 
 def _counts(total: int, start: int, count: int) -> dict[str, Any]:
     end = start + count
-    said: dict[str, Any] = {"total": total, "offset": start, "count": count, "hasMore": end < total}
-    return said | {"nextOffset": end} if end < total else said
+    members: dict[str, Any] = {"total": total, "offset": start, "count": count, "hasMore": end < total}
+    return members | {"nextOffset": end} if end < total else members
 
 
 def _stand_in(path: str, value: Raw) -> Raw:

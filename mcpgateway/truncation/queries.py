@@ -69,13 +69,13 @@ def read_query(arguments: Mapping[str, Any]) -> PageQuery:
 
     :raise InvalidParams: an argument is unknown or invalid; the text names it and the allowed values.
     """
-    said = {name: _decoded(name, value) for name, value in arguments.items()}
-    unknown = sorted(set(said) - NAMES)
+    decoded = {name: _decoded(name, value) for name, value in arguments.items()}
+    unknown = sorted(set(decoded) - NAMES)
     if unknown:
         raise InvalidParams(
             f"Unknown argument: {unknown[0][:100]!r}", f"There are: {', '.join(sorted(NAMES))}"
         )
-    given = {name: value for name, value in said.items() if value is not None}
+    given = {name: value for name, value in decoded.items() if value is not None}
     aggregate, by = _aggregate(given["aggregate"]) if "aggregate" in given else (None, "")
     query = PageQuery(
         offset=_number(given, "offset", 0, 0),

@@ -313,8 +313,8 @@ class Shortened:
         is_terse = self.limits.total_bytes < TERSE_BYTES
         shown = [] if is_terse else missing
         words = notes.note(shown, ref, masked=masked, is_repeat=is_repeat, elsewhere=elsewhere)
-        said = {"_ref": ref, "_truncated": True, "_note": words}
-        result = self.members | {"content": self._content(said)}
+        note = {"_ref": ref, "_truncated": True, "_note": words}
+        result = self.members | {"content": self._content(note)}
         if self._meta_left is not None:
             result["_meta"] = self._meta_left
         if self._structured is not None:
@@ -323,15 +323,15 @@ class Shortened:
             result.pop("structuredContent", None)
         if self._is_left_out or self._has_schema:
             meta = values.members(result.get("_meta", jsonrpc.EMPTY)) or {}
-            told = {"ref": ref} | ({} if is_terse else notes.listed(missing))
-            result["_meta"] = jsonrpc.raw(meta | {notes.META_KEY: jsonrpc.raw(told)})
-        return jsonrpc.raw(result | {name: jsonrpc.raw(value) for name, value in said.items()})
+            meta_members = {"ref": ref} | ({} if is_terse else notes.listed(missing))
+            result["_meta"] = jsonrpc.raw(meta | {notes.META_KEY: jsonrpc.raw(meta_members)})
+        return jsonrpc.raw(result | {name: jsonrpc.raw(value) for name, value in note.items()})
 
-    def _content(self, said: dict[str, Any]) -> Raw:
-        teller = next((each for each in self._texts if _can_tell(each, said)), None)
-        content = [each.written(said if each is teller else None) for each in self._parts]
+    def _content(self, note: dict[str, Any]) -> Raw:
+        teller = next((each for each in self._texts if _can_tell(each, note)), None)
+        content = [each.written(note if each is teller else None) for each in self._parts]
         if teller is None:
-            content.append(note_block(said))
+            content.append(note_block(note))
         return jsonrpc.raw(content)
 
 
@@ -343,7 +343,7 @@ def _read_text(part: _Part, text: str, reader: TreeReader) -> None:
     part.node = reader.read(document) if document is not None else TextNode(text, FREE)
 
 
-def _can_tell(part: _Part, said: dict[str, Any]) -> bool:
+def _can_tell(part: _Part, note: dict[str, Any]) -> bool:
     # Where the text is an object, the note is a member of it.
     node = part.node
     return (
@@ -351,22 +351,22 @@ def _can_tell(part: _Part, said: dict[str, Any]) -> bool:
         and part.is_changed
         and part.block.is_plain
         and isinstance(node, Object)
-        and said.keys().isdisjoint(node.members)
+        and note.keys().isdisjoint(node.members)
     )
 
 
-def note_block(said: dict[str, Any]) -> Raw:
+def note_block(note: dict[str, Any]) -> Raw:
     """Return a text block with a note on the way to the rest."""
-    return jsonrpc.raw({"type": "text", "text": values.as_text(jsonrpc.raw(said))})
+    return jsonrpc.raw({"type": "text", "text": values.as_text(jsonrpc.raw(note))})
 
 
 def with_note(result: Raw, masked: int) -> Raw:
     """Return a result of which nothing is cut, with a note on masked secrets."""
     members = values.members(result) or {}
-    said = {"_note": notes.note([], "", masked=masked)}
+    note = {"_note": notes.note([], "", masked=masked)}
     content = values.items(members.get("content", jsonrpc.NULL)) or []
     return jsonrpc.raw(
         members
-        | {"content": jsonrpc.raw([*content, note_block(said)])}
-        | {name: jsonrpc.raw(value) for name, value in said.items()}
+        | {"content": jsonrpc.raw([*content, note_block(note)])}
+        | {name: jsonrpc.raw(value) for name, value in note.items()}
     )

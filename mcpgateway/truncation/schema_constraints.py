@@ -128,14 +128,14 @@ def _resolved(schema: Any, root: Any, value: Raw, depth: int) -> Iterator[dict[s
         return
     if not isinstance(schema, dict) or depth > DEPTH_LIMIT:
         raise _Unclear
-    for name, said in schema.items():
+    for name, constraint in schema.items():
         if name == "$ref":
-            yield from _resolved(_referred(said, root), root, value, depth + 1)
-        elif name == "allOf" and isinstance(said, list):
-            for each in said:
+            yield from _resolved(_referred(constraint, root), root, value, depth + 1)
+        elif name == "allOf" and isinstance(constraint, list):
+            for each in constraint:
                 yield from _resolved(each, root, value, depth + 1)
-        elif name in ("anyOf", "oneOf") and isinstance(said, list):
-            yield from _resolved(_only(said, root, value), root, value, depth + 1)
+        elif name in ("anyOf", "oneOf") and isinstance(constraint, list):
+            yield from _resolved(_only(constraint, root, value), root, value, depth + 1)
         elif name not in _READ and not _is_silent(name, schema, root):
             raise _Unclear
     _check(schema)
@@ -199,5 +199,5 @@ def _member_schema(schema: dict[str, Any], name: str) -> Any:
     return properties[name] if name in properties else schema.get("additionalProperties", True)
 
 
-def _count(said: Any, otherwise: int = 0) -> int:
-    return int(said) if isinstance(said, int | float) and 0 <= said < 2**53 else otherwise
+def _count(number: Any, otherwise: int = 0) -> int:
+    return int(number) if isinstance(number, int | float) and 0 <= number < 2**53 else otherwise

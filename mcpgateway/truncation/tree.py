@@ -155,8 +155,8 @@ class TreeReader:
         listed = values.items(raw)
         if listed is None:
             return raw
-        kept = listed[: max(self.array_items, permit.fewest)]
-        nodes = [self._item(each, permit, index, depth + 1) for index, each in enumerate(kept)]
+        shown = listed[: max(self.array_items, permit.fewest)]
+        nodes = [self._item(each, permit, index, depth + 1) for index, each in enumerate(shown)]
         return Array(nodes, len(listed), permit)
 
     def _object(self, raw: Raw, permit: Permit, depth: int) -> Node:
