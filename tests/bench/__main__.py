@@ -117,7 +117,7 @@ def measure(
 
 
 def planned(*, quick: bool) -> Plan:
-    """How much to do in the time there is."""
+    """Return the amount of work for the time there is."""
     if quick:
         return Plan(1.0, 3, 1, 3, 1, time.monotonic() + QUICK_LIMIT_S)
     return Plan(2.0, 5, 3, 7, 3, time.monotonic() + FULL_LIMIT_S)

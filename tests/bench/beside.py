@@ -60,7 +60,7 @@ class Floor:
 
 @define
 class Row:
-    """One figure of both, turn by turn."""
+    """A figure of both installations, turn by turn."""
 
     what: str
     wanted: float | None = None

@@ -84,7 +84,7 @@ def variables() -> dict[str, str]:
 
 @define(eq=False)
 class Direct:
-    """One server that a client has started for itself, with its handshake done."""
+    """A server that a client has started for itself, with its handshake done."""
 
     process: subprocess.Popen[bytes]
     _rest: bytes = field(default=b"", init=False, repr=False)
@@ -235,7 +235,7 @@ def _client(running: Running, server: Server) -> Client:
 
 
 def weight(pids: Sequence[int]) -> Weight:
-    """How much so many processes take."""
+    """Return the memory of so many processes."""
     memory = [memory_kib(pid) for pid in pids]
     alive = [each for each in memory if each["Rss"]]
     return Weight(

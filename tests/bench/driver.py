@@ -100,7 +100,7 @@ class Tally:
 
 @frozen
 class Question:
-    """One call and what its answer must hold."""
+    """A call, and the text that its answer must hold."""
 
     body: bytes
     id: int | str
@@ -184,7 +184,7 @@ def _fault_in_notices(asked: Question, found: Sequence[dict[str, Any]]) -> str:
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive HTTP connection that carries one request at a time."""
+    """A keep-alive HTTP connection that carries one request at a time."""
 
     def __init__(self) -> None:
         self._reader = AnswerReader()
@@ -308,7 +308,7 @@ class _Run:
         return self.tally.sent < self.load.calls and time.perf_counter() < self.ends
 
     async def work(self, worker: int) -> None:
-        """One connection's share: it goes round its sessions until the run ends."""
+        """Carry one connection's share of the load: it goes round its sessions until the run ends."""
         mine = self.sessions[worker % len(self.sessions) :: min(self.load.connections, len(self.sessions))]
         connection = Connection()
         turn = 0

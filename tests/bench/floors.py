@@ -53,7 +53,7 @@ class Raw(Protocol):
         self.buffer = buffer
 
     def requested(self, body: bytes) -> None:
-        """One whole body is in."""
+        """Answer, as a whole body is in."""
         self.answer(FIXED)
 
     def answer(self, body: bytes) -> None:

@@ -16,7 +16,7 @@ class BadAnswer(Exception):
 
 @frozen
 class Answer:
-    """One whole HTTP answer; header names are lower case."""
+    """A whole HTTP answer; header names are lower case."""
 
     status: int
     headers: dict[str, str]

@@ -1,4 +1,4 @@
-"""One measured load on one running program."""
+"""A measured load on one running program."""
 
 from __future__ import annotations
 

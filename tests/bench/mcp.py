@@ -38,7 +38,7 @@ class Session:
 
     @property
     def is_modern(self) -> bool:
-        """Whether each of its requests has an envelope, and headers that say it again."""
+        """True if each request of the session has an envelope, and headers that repeat it."""
         return self.version >= MODERN
 
 
@@ -112,7 +112,7 @@ def opened(number: int, url: str, answer: Answer) -> Session:
 
 @define
 class Client:
-    """One keep-alive connection used by blocking calls, for what is timed one exchange at a time."""
+    """A keep-alive connection with blocking calls, for exchanges that are timed one by one."""
 
     url: str
     timeout_s: float = 30.0
@@ -152,7 +152,7 @@ class Client:
             raise BadAnswer(f"echo: {answer.status} {answer.body[:200]!r}")
 
     def tools(self, session: Session) -> int:
-        """How many bytes the list of tools takes."""
+        """Return the size of the list of tools in bytes."""
         answer = self.ask(LIST, session)
         if answer.status != 200 or b'"tools"' not in answer.body:
             raise BadAnswer(f"tools/list: {answer.status} {answer.body[:200]!r}")

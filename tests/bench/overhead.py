@@ -63,7 +63,7 @@ class Open:
 
 @define(eq=False)
 class Road:
-    """One gateway with one session, and a tool to be called."""
+    """A gateway with one session, and a tool to be called."""
 
     gateway: MemoryGateway = field(factory=MemoryGateway)
     client: Client = field(init=False)

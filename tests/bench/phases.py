@@ -62,7 +62,7 @@ class Plan:
 
 @define
 class Bench:
-    """One run over the chosen programs."""
+    """A run over the chosen programs."""
 
     plan: Plan
     starter: Starter

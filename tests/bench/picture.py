@@ -20,7 +20,7 @@ STYLE = "text{font:12px system-ui,sans-serif;fill:#222}.t{font-weight:600;font-s
 
 @frozen
 class Panel:
-    """One figure of every program that has it."""
+    """A figure of every program that has it."""
 
     title: str
     bars: list[tuple[str, float]]

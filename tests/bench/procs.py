@@ -31,7 +31,7 @@ class Identity:
     started: str
 
     def is_alive(self) -> bool:
-        """Whether this very process still runs."""
+        """Return whether this very process still runs."""
         fields = _stat(self.pid)
         return bool(fields) and fields[19] == self.started and fields[0] != "Z"
 

@@ -24,7 +24,7 @@ TOOLS = {"fix": 0, "fix-100": 100, "fix-1000": 1000}
 def post(
     connection: http.client.HTTPConnection, name: str, method: str, session: str = "", **params: Any
 ) -> tuple[float, Any, str]:
-    """One request: how many milliseconds it took, what it came to, and the session it has begun."""
+    """Send a request; return its milliseconds, its outcome, and the session that it has begun."""
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
     headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
     if session:
@@ -56,7 +56,7 @@ def visit(gateway: Gateway, name: str) -> dict[str, float]:
 
 
 def show(what: str, times: list[float]) -> None:
-    """One line of the table."""
+    """Print a line of the table."""
     ordered = sorted(times)
     p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
     print(

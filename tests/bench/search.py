@@ -94,7 +94,7 @@ def minisearch(asked: Iterable[Question]) -> Callable[[str], list[str]] | str:
 
 
 def speed() -> str:
-    """How long it takes and what it weighs to search the tools of many servers."""
+    """Measure the time and the memory of a search among the tools of many servers."""
     servers = many()
     gc.collect()
     before = memory_kib(os.getpid())["Rss"]

@@ -30,7 +30,7 @@ KIB = 1024.0
 
 @define
 class Stdio:
-    """One shim, and a blocking client of it."""
+    """A shim, and a blocking client of it."""
 
     process: subprocess.Popen[bytes]
     _rest: bytes = field(default=b"", init=False)

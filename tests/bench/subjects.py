@@ -165,7 +165,7 @@ PROGRAMS = (OURS, *RIVALS, PIPE, COPY, RAW, EMPTY)
 
 @define(eq=False)
 class Running:
-    """One started program, in a home folder and a process group of its own."""
+    """A started program, in a home folder and a process group of its own."""
 
     program: Program
     url: str

@@ -20,7 +20,7 @@ SHIM_MIB, SHIM_EXEC_MS = 4.0, 60.0
 
 @frozen
 class Verdict:
-    """One target beside what was measured."""
+    """A target beside the measured figure."""
 
     what: str
     found: float | None
@@ -30,7 +30,7 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """How it came out."""
+        """The outcome in a word."""
         if self.found is None:
             return "not measured"
         met = self.found >= self.limit if self.at_least else self.found <= self.limit

@@ -45,7 +45,7 @@ class Program:
 
     @property
     def argv(self) -> list[str]:
-        """How it is started."""
+        """Return the words that start the program."""
         return ["sh", "-c", TELLING, str(self.starts), *fixture()]
 
     @property

@@ -50,7 +50,7 @@ Run = Callable[[Home, Mapping[str, str], Sequence[Job]], list[str]]
 
 
 class Turn(Protocol):
-    """One turn of an agent, which does what the model asks for; what the agent says, given more environment."""
+    """A turn of an agent, which does what the model asks for; it returns the agent's words, given more environment."""
 
     def __call__(self, home: Home, urls: Mapping[str, str], model: MockModel, **more: str) -> str:
         """Take the turn."""

@@ -42,7 +42,7 @@ def listening(directory: Path) -> list[str]:
 
 
 def way(gateway: Gateway, front: Front, server: str) -> Way:
-    """How that server of a gateway is reached."""
+    """Return the way to that server of a gateway."""
     base = "http://localhost" if front is Front.UNIX else gateway.url
     url = f"{base}/{server}/{'sse' if front is Front.SSE else 'mcp'}"
     shim = (str(BIN / "mcpgateway"), "connect", server, "--url", gateway.url)

@@ -17,7 +17,7 @@ from tests.support.gateway import server
 
 @frozen
 class Job:
-    """One call.
+    """A call of one tool, and the text of its answer.
 
     :ivar server: whose tool it is, by the name that the gateway serves it under.
     :ivar proof: what the answer holds, in letters that no JSON has to escape.

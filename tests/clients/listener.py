@@ -22,7 +22,7 @@ TOOL = {"name": "echo", "inputSchema": {"type": "object", "properties": {"text":
 
 @frozen
 class Heard:
-    """One request of a client.
+    """A request of a client.
 
     :ivar verb: of HTTP.
     :ivar headers: their names in lower case.
@@ -47,7 +47,7 @@ class Heard:
 
 
 class _Handler(Handler):
-    """One connection of a client."""
+    """A connection of a client."""
 
     def do_GET(self) -> None:
         self._hear({})

@@ -10,7 +10,7 @@ from attrs import define, field
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection; ``server.owner`` is the `Loopback` it was made to."""
+    """A connection; ``server.owner`` is the `Loopback` it was made to."""
 
     protocol_version = "HTTP/1.1"
 

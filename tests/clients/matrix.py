@@ -145,7 +145,7 @@ def spoken(client: str, front: Front) -> frozenset[str]:
 
 
 def refusal(client: str, front: Front, server: str) -> str:
-    """Why the gateway has to say no; empty where it serves."""
+    """Return the reason why the gateway has to refuse; empty where it serves."""
     there = SERVERS[server]
     if spoken(client, front) & there.eras or there.bridge == "always":
         return ""

@@ -34,13 +34,13 @@ class Tool:
     namespace: str = ""
 
     def is_of(self, server: str, tool: str) -> bool:
-        """Whether this is that server's tool, however the agent joins and spells the two names."""
+        """Return whether a name is that server's tool, however the agent joins and spells the two names."""
         return _letters(self.namespace + self.name).endswith(_letters(server) + _letters(tool))
 
 
 @frozen
 class Turn:
-    """One request of an agent, read: the tools it offers, and the results of our calls so far."""
+    """A request of an agent, read: the tools it offers, and the results of our calls so far."""
 
     tools: tuple[Tool, ...]
     results: tuple[str, ...]
@@ -72,7 +72,7 @@ class Answer:
 
 
 class _Handler(Handler):
-    """One connection of an agent."""
+    """A connection of an agent."""
 
     def do_HEAD(self) -> None:
         self._send(b"", "text/plain")

@@ -59,7 +59,7 @@ UNHEARD: Mapping[str, Sign] = {
 
 
 class _Handler(Handler):
-    """One connection of a client."""
+    """A connection of one client."""
 
     def handle(self) -> None:
         with suppress(OSError):  # a client that gives up cuts the connection

@@ -70,7 +70,7 @@ class Desk:
         return program.parents[pid]
 
     def is_led_here(self, name: str) -> bool:
-        """Whether Claude Code reaches a server of its user through the gateway."""
+        """Return whether Claude Code reaches a server of its user through the gateway."""
         return bool(self.servers()[name].get("url") == f"{self.user.url}/{name}/mcp")
 
 

@@ -103,7 +103,7 @@ class LongCallTests:
 
     @pytest.mark.parametrize("sign", UNHEARD)
     def test_no_sign_of_life(self, outcomes: Mapping[str, Future[str]], sign: str) -> None:
-        """Whatever else comes on its stream: for Claude Code a call without progress of its own is silent."""
+        """A call without progress of its own is silent for Claude Code, whatever else comes on its stream."""
         assert "sent no response or progress" in outcomes[sign].result()
 
     @pytest.mark.parametrize("sign", HEARD)

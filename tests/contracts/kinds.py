@@ -93,7 +93,7 @@ class Place:
     _started: list[subprocess.Popen[bytes]] = field(factory=list)
 
     def launch(self, argv: Sequence[str] = (), reach: Reach | None = None, **env: str) -> Launch:
-        """How a server is launched from here."""
+        """Return the launch of a server in this place."""
         usual = {"PATH": os.environ["PATH"], "HOME": str(self.directory)}
         return Launch("s", tuple(argv), {**usual, **env}, str(self.directory), reach)
 
@@ -123,7 +123,7 @@ class Place:
 
 @frozen
 class Kind:
-    """One kind of backend.
+    """A kind of backend.
 
     :ivar does: what its server can do.
     :ivar good: starts a server and says how it is reached.
@@ -285,7 +285,7 @@ def silent(_: int) -> Sequence[str]:
 
 
 def no_engine() -> str:
-    """Why no container can be run here."""
+    """Return the reason why no container can be run here."""
     return "" if engines.real() else "no engine runs containers here"
 
 

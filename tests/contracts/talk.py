@@ -20,7 +20,7 @@ Message = dict[str, Any]
 
 
 class Talk:
-    """One conversation, on a backend's own level: lines.
+    """A conversation on a backend's own level: lines.
 
     :ivar heard: every message that is no answer, in the order of arrival; an answer is there as its id.
     :ivar ends: how often, and how, the backend has ended.
@@ -122,5 +122,5 @@ async def until(true: Callable[[], Any], what: str) -> None:
 
 
 def descriptors() -> int:
-    """How many files we have open."""
+    """Return the number of our open files."""
     return len(os.listdir("/proc/self/fd"))

@@ -73,7 +73,7 @@ class House:
 
 
 class Conversations:
-    """One conversation with a server of each kind, begun when the first test asks for it."""
+    """A conversation with a server of each kind, begun when the first test asks for it."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

@@ -9,7 +9,7 @@ from mcpgateway.demo.stdio import ToolError
 
 
 class ClockTests:
-    """What time it is."""
+    """The time of the clock."""
 
     def test_now_is_utc_by_default(self):
         """Without a zone the time is told in UTC."""

@@ -22,7 +22,7 @@ def imported(source: str) -> set[str]:
 
 
 class StartTests:
-    """What a demo server loads before it can answer."""
+    """The modules that a demo server loads before it can answer."""
 
     def test_only_quick_modules_are_imported(self):
         """The demo servers, and the package they are in, import nothing that is slow to load."""

@@ -23,7 +23,7 @@ def make_server() -> Server:
 
 
 def ask(message: object) -> dict:
-    """What the server answers to one message."""
+    """Return the server's answer to one message."""
     answer = make_server().answer(json.dumps(message).encode())
     assert answer is not None
     assert answer.endswith(b"\n")
@@ -31,13 +31,13 @@ def ask(message: object) -> dict:
 
 
 def call(name: object, arguments: object) -> dict:
-    """What the server answers to one tools/call."""
+    """Return the server's answer to one tools/call."""
     params = {"name": name, "arguments": arguments}
     return ask({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params})
 
 
 class ServerTests:
-    """One message in, one answer out."""
+    """The loop that answers messages."""
 
     def test_known_revision_is_agreed(self):
         """A revision the server knows is the one it answers with."""
@@ -73,7 +73,7 @@ class ServerTests:
         assert result == {"content": [{"type": "text", "text": "HEYHEY"}], "isError": False}
 
     def test_unusable_is_a_failed_result(self):
-        """What a tool cannot do is told to the model, not raised as a protocol error."""
+        """A failure of a tool is a failed result for the model, not an error of the protocol."""
         result = call("shout", {"text": ""})["result"]
         assert result["isError"] is True
         assert result["content"][0]["text"] == "Nothing to shout."
@@ -107,7 +107,7 @@ class ServerTests:
 
     @given(st.binary())
     def test_no_line_ends_the_server(self, line):
-        """Whatever a line holds, the answer is none or one line."""
+        """A line of any bytes is answered with one line or none."""
         answer = make_server().answer(line)
         assert answer is None or answer.count(b"\n") == 1
 

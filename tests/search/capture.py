@@ -36,7 +36,9 @@ def main():
 
 
 def schema(full):
-    """What a JSON Schema says of names and meanings; its limits and defaults are left out, which keeps it compact."""
+    """Return the names and descriptions of a JSON Schema; its limits and defaults are left out, which keeps it
+    compact.
+    """
     if isinstance(full, list):
         return [schema(each) for each in full]
     if not isinstance(full, dict):
@@ -52,7 +54,7 @@ def schema(full):
 
 
 def written(about, tools):
-    """One line of what it is, then a line for each tool; the whole is one JSON object."""
+    """Return a server's line, then a line for each tool; the whole is one JSON object."""
     lines = ",\n".join(json.dumps(tool, separators=(",", ":"), ensure_ascii=False) for tool in tools)
     return json.dumps(about, ensure_ascii=False)[:-1] + f', "tools": [\n{lines}\n]}}\n'
 

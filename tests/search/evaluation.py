@@ -21,7 +21,7 @@ RANKED = 10  # hits that are looked at
 
 @frozen
 class Question:
-    """What a person types, and the tools that are right for it, as ``server/tool``."""
+    """A query of a person, and the tools that are right for it, as ``server/tool``."""
 
     text: str
     right: tuple[str, ...]
@@ -29,7 +29,7 @@ class Question:
 
 @frozen
 class Figures:
-    """How well questions were answered.
+    """The figures of a search over many questions.
 
     :ivar first: the share of them with a right tool first (recall@1).
     :ivar first_five: with one among the first five (recall@5).
@@ -47,12 +47,12 @@ def catalogue() -> dict[str, tuple[Item, ...]]:
 
 
 def files() -> list[Path]:
-    """One for each server."""
+    """Return the files of the catalog, one for each server."""
     return sorted(CATALOGUE.glob("*.json"))
 
 
 def questions() -> list[Question]:
-    """All of them, in the order of the file."""
+    """Return all questions, in the order of the file."""
     return msgspec.convert(
         [
             Question(line["question"], tuple(line["right"]))
@@ -63,7 +63,7 @@ def questions() -> list[Question]:
 
 
 def halves() -> tuple[list[Question], list[Question]]:
-    """Those that the ranking may be fitted to, and those that it is only measured with."""
+    """Return the questions that the ranking may be fitted to, and those that it is only measured with."""
     drawn = sorted(questions(), key=lambda question: question.text)
     random.Random(SEED).shuffle(drawn)
     return drawn[: len(drawn) // 2], drawn[len(drawn) // 2 :]
@@ -78,12 +78,12 @@ def indexed() -> SearchIndex:
 
 
 def ours(index: SearchIndex) -> Callable[[str], list[str]]:
-    """What ours answers, best first."""
+    """Return our own search, which answers with the best hits first."""
     return lambda text: [f"{hit.item.server}/{hit.item.own}" for hit in index.search(text, RANKED)]
 
 
 def figures(asked: Sequence[Question], answer: Callable[[str], list[str]]) -> Figures:
-    """How well a search answers."""
+    """Return the figures of a search."""
     places = [place(question, answer(question.text)) for question in asked]
     return Figures(
         sum(each == 1 for each in places) / len(places),

@@ -50,7 +50,7 @@ SCOPES = ["tools", "offline_access"]
 
 
 class Client(ClientMixin):
-    """One that has registered."""
+    """A registered client."""
 
     def __init__(self, info: dict[str, Any], metadata: dict[str, Any]) -> None:
         self.id, self.secret = info["client_id"], info.get("client_secret", "")
@@ -71,11 +71,11 @@ class Client(ClientMixin):
         return " ".join(each for each in (scope or "").split() if each in allowed)
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
-        """Whether that is the very one."""
+        """Return whether that is the registered redirect URI."""
         return redirect_uri in self.metadata["redirect_uris"]
 
     def check_client_secret(self, client_secret: str) -> bool:
-        """Whether it is the right one."""
+        """Return whether the client's secret is right."""
         return secrets.compare_digest(client_secret, self.secret)
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
@@ -92,7 +92,7 @@ class Client(ClientMixin):
 
 
 class Token(TokenMixin):
-    """One that was given."""
+    """An issued token."""
 
     def __init__(self, said: dict[str, Any], client: Client, user: str) -> None:
         self.access, self.refresh = said["access_token"], said.get("refresh_token", "")
@@ -101,7 +101,7 @@ class Token(TokenMixin):
         self.is_over = False
 
     def check_client(self, client: Client) -> bool:
-        """Whether it is that one's."""
+        """Return whether the token is that client's."""
         return self.client.id == client.id
 
     def get_scope(self) -> str:
@@ -109,7 +109,7 @@ class Token(TokenMixin):
         return str(self.scope)
 
     def get_client(self) -> Client:
-        """Whose it is."""
+        """Return the client of the token."""
         return self.client
 
     def get_user(self) -> str:
@@ -226,7 +226,7 @@ class Code(grants.AuthorizationCodeGrant):  # type: ignore[misc]
         self.server.codes[code] = (request.payload.data, request.client, request.user)
 
     def query_authorization_code(self, code: str, client: Client) -> Any:
-        """One that was given to that client."""
+        """Return the code that was issued to that client."""
         found = self.server.codes.get(code)
         return Given(*found) if found is not None and found[1].id == client.id else None
 
@@ -264,7 +264,7 @@ class Refresh(grants.RefreshTokenGrant):  # type: ignore[misc]
     INCLUDE_NEW_REFRESH_TOKEN = True
 
     def authenticate_refresh_token(self, refresh_token: str) -> Token | None:
-        """One that is good."""
+        """Return a valid refresh token."""
         found: Token | None = self.server.find(refresh_token)
         return found if found is not None and found.refresh == refresh_token else None
 
@@ -283,7 +283,7 @@ class Revoke(RevocationEndpoint):  # type: ignore[misc]
     CLIENT_AUTH_METHODS = METHODS
 
     def query_token(self, token_string: str, token_type_hint: str) -> Token | None:
-        """One that is good."""
+        """Return the valid token that is to be revoked."""
         found: Token | None = self.server.find(token_string)
         return found
 
@@ -407,7 +407,7 @@ class Verifier:
         self._server = server
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        """One that is good."""
+        """Return a valid access token."""
         found = self._server.find(token)
         if found is None or found.access != token or found.ends < time.time():
             return None

@@ -151,7 +151,7 @@ def inside(text: str, name: str) -> dict[str, str]:
 
 
 class Fixture:
-    """One server process."""
+    """A server process."""
 
     def __init__(self, flags: argparse.Namespace) -> None:
         self.flags = flags
@@ -208,7 +208,7 @@ class Fixture:
             time.sleep(GRANDCHILD_LIFE_S)
 
     def received(self, line: str) -> None:
-        """One message came in."""
+        """Take a message."""
         message = members(line)
         if "method" not in message:
             self.answered(message, line)
@@ -357,7 +357,7 @@ class Fixture:
         self.value(number, len(self.kept))
 
     def tool_count(self, number: str, _: dict[str, str]) -> None:
-        """How often this process was asked to count."""
+        """Answer how often this process was asked to count."""
         self.counted += 1
         self.value(number, self.counted)
 
@@ -431,7 +431,7 @@ class Fixture:
         self.text(number, json.dumps(waiting[1][0]))
 
     def tool_env(self, number: str, arguments: dict[str, str]) -> None:
-        """One variable of the environment, or all their names."""
+        """Answer with a variable of the environment, or all their names."""
         if "name" in arguments:
             self.value(number, os.environ.get(json.loads(arguments["name"])))
         else:
@@ -635,7 +635,7 @@ class Modern:
         self.fixture.answer(number, result + "}")
 
     def answered(self, params: str) -> int:
-        """How many rounds a request has behind it; our own questions are numbered."""
+        """Return the number of rounds behind a request; our own questions are numbered."""
         got = inside(params, "inputResponses")
         numbered = [int(name[1:]) for name in got if name[0] == "q" and name[1:].isdigit()]
         return max(numbered, default=int(bool(got) or "requestState" in members(params)))
@@ -661,7 +661,7 @@ class Modern:
         self.fixture.text(number, json.dumps(members(params).get("arguments", "{}")))
 
     def tool_asked(self, number: str, _: dict[str, str], __: str) -> None:
-        """How often each list was asked for, each resource read, and we discovered."""
+        """Answer how often each list was asked for, each resource read, and the server discovered."""
         with self.counting:
             self.fixture.value(number, self.counts)
 
@@ -833,7 +833,7 @@ class Task:
 
 
 def is_wanted(wanted: str, method: str, params: str) -> bool:
-    """Whether a listen with this filter is told of that."""
+    """Return whether a listen with this filter gets that notification."""
     asked = json.loads(wanted)
     if method in FLAGS:
         return asked.get(FLAGS[method]) is True
@@ -855,7 +855,7 @@ def tool(name: str, wants: dict[str, str]) -> dict[str, object]:
 
 
 def parsed(argv: list[str]) -> argparse.Namespace:
-    """How to misbehave."""
+    """Read the command line, which says how to misbehave."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--exit-in-handshake", action="store_true", help="exit 3 instead of answering initialize"

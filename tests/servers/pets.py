@@ -21,12 +21,12 @@ LIST = {"type": "array", "items": TEXT}
 
 
 def argument(name: str, where: str, schema: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """One parameter of an operation."""
+    """Return a parameter of an operation."""
     return {"name": name, "in": where, "schema": schema, "required": where == "path", **more}
 
 
 def operation(name: str, *parameters: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """One operation."""
+    """Return an operation."""
     return {
         "operationId": name,
         "parameters": list(parameters),

@@ -31,7 +31,7 @@ class Mcp(BaseHTTPRequestHandler):
         """The program logs nothing."""
 
     def do_POST(self) -> None:
-        """One message."""
+        """Answer a message."""
         message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if "id" not in message:
             self.put(202, b"")

@@ -85,7 +85,7 @@ async def pushed(ctx: Context, question: Any) -> Any:
 
 
 def lacking(needed: types.ClientCapabilities) -> MCPError:
-    """How a client is refused that cannot do what a request needs."""
+    """Return the refusal of a client that cannot do what a request needs."""
     data = {"requiredCapabilities": needed.model_dump(by_alias=True, exclude_none=True)}
     return MCPError(
         types.MISSING_REQUIRED_CLIENT_CAPABILITY, "The client lacks what this tool needs", data=data

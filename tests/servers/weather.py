@@ -44,7 +44,7 @@ TOOLS = {
 
 
 class Weather:
-    """One server process."""
+    """A server process."""
 
     def __init__(self) -> None:
         self.handshakes: list[dict] = []
@@ -110,7 +110,7 @@ class Weather:
                     work()
 
     def received(self, message: dict) -> None:
-        """One message came in."""
+        """Take a message."""
         method, params = message.get("method"), message.get("params", {})
         if method is None:
             self.was_answered(message)

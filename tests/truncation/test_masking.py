@@ -25,7 +25,7 @@ def masked(result: Any, *secrets: str) -> tuple[Any, int]:
 
 
 class MaskingTests:
-    """What is masked and what is not."""
+    """The values that are masked, and those that are not."""
 
     def test_places(self) -> None:
         """Tokens are masked in plain text, in JSON, and in structured content."""

@@ -31,7 +31,7 @@ def of_json(value: Any, **more: Any) -> bytes:
 
 
 def asked(original: bytes, **arguments: Any) -> dict[str, Any]:
-    """A page, decoded as its reader decodes it."""
+    """Return a page, decoded as its reader decodes it."""
     answer = page(original, read_query(arguments))
     found: dict[str, Any] = json.loads(bytes(jsonrpc.raw(answer)))
     return found
@@ -96,7 +96,7 @@ class PageTests:
         assert asked(original, offset=5000)["data"] == []
 
     def test_search_fields(self) -> None:
-        """What is searched for is found first, then paged, then shown by the fields asked for."""
+        """The matches of a search are paged, and then shown by the requested fields."""
         original = of_json([{"id": each, "name": f"Name {each}", "body": "b"} for each in range(100)])
         answer = asked(original, search="name 9", fields=["id", "name"], limit=2)
         assert (answer["total"], answer["count"], answer["hasMore"]) == (11, 2, True)
@@ -212,7 +212,7 @@ class PageTests:
 
 
 class QuestionTests:
-    """What else can be asked."""
+    """Other questions about a result."""
 
     def test_grep(self) -> None:
         """Lines with a text, numbered, with lines around them."""
@@ -277,7 +277,7 @@ class QuestionTests:
         assert asked(original, aggregate="distinct:a")["nextOffset"] == 50
 
     def test_shape(self) -> None:
-        """What a value is made of: types, names, counts and sizes."""
+        """The shape of a value has its types, names, counts and sizes."""
         rows = [
             {"id": each, "tags": ["x"] * (each + 1), **({"note": "n"} if each else {})} for each in range(3)
         ]
@@ -340,7 +340,7 @@ class WholeTests:
 
     @given(st.one_of(trees, texts), st.integers(20, 50))
     def test_pages_join_to_the_whole(self, value: Any, limit: int) -> None:
-        """Whoever reads all pages, and follows the paths of what is too large, has the original."""
+        """The pages of a result, with the paths of its large parts, are together the original."""
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
         original = msgspec.json.encode({"content": [{"type": "text", "text": text}]})
         assume(len(original) < SIZE_LIMIT)
@@ -369,7 +369,7 @@ class WholeTests:
 
     @given(texts)
     def test_the_text_itself(self, text: str) -> None:
-        """The text as it was written can be read whole, whatever it says."""
+        """The text of a result can be read whole as it was written."""
         original = msgspec.json.encode({"content": [{"type": "text", "text": text}]})
         seen, offset, has_more = "", 0, True
         while has_more:
@@ -380,7 +380,7 @@ class WholeTests:
 
     @given(st.binary(max_size=200), st.text(max_size=30), st.text(max_size=20))
     def test_nonsense(self, original: bytes, path: str, grep: str) -> None:
-        """Whatever was kept and whatever is asked, there is an answer or a refusal."""
+        """A question of any kind about any result is answered or refused."""
         for query in (PageQuery(path=path), PageQuery(grep=grep), PageQuery(shape=True)):
             try:
                 jsonrpc.raw(page(original, query))

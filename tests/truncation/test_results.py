@@ -42,7 +42,7 @@ def of_json(value: Any, **more: Any) -> dict[str, Any]:
 
 
 def shown(result: Any, limits: ShieldLimits = LIMITS, schema: Any = None) -> Any:
-    """What becomes of a result; None when it is passed on."""
+    """Return the shortened result; None when it is passed on."""
     found = shielded(raw(result), limits, REF, raw(schema) if schema is not None else None)
     return None if found is None else json.loads(bytes(found))
 
@@ -73,7 +73,7 @@ class RulesTests:
         assert found[50]["_message"] == "70 further items are left out here; gateway_get_result has them"
 
     def test_arrays_in_objects(self) -> None:
-        """Arrays are cut wherever they are, and what is said of it has its place in the object."""
+        """Arrays are cut wherever they are, and the note on each has its place in the object."""
         result = shown(of_json({"items": [{"id": each} for each in range(200)], "total": 200}))
         found = document(result)
         assert len(found["items"]) == 51
@@ -114,7 +114,7 @@ class RulesTests:
         assert inner["a"]["b"].endswith("y\n[...TRUNCATED: 808 more chars]")
 
     def test_the_whole(self) -> None:
-        """What is still more than 65536 bytes loses half of its long texts and a quarter of its lists in each round."""
+        """A result of more than 65536 bytes loses half of its long texts and a quarter of its lists in each round."""
         result = shown(of_json({f"k{each}": "z" * 8000 for each in range(20)}))
         found = document(result)
         assert len(json.dumps(result)) <= 65_536
@@ -124,7 +124,7 @@ class RulesTests:
         assert 10 < items[-1]["_showing"] == len(items) - 1 < 50
 
     def test_what_has_no_lists_and_no_texts(self) -> None:
-        """What the rounds cannot shrink is shown as the beginning of its JSON."""
+        """A result that the rounds cannot shrink is shown as the beginning of its JSON."""
         result = shown(of_json({f"key {each}": each for each in range(20_000)}))
         assert len(json.dumps(result)) <= 65_536
         assert result["content"][0]["text"].startswith('{"key 0":0,')
@@ -155,10 +155,10 @@ class RulesTests:
 
 
 class OwnTests:
-    """What the gateway's own tools answer."""
+    """The answers of the gateway's own tools."""
 
     def cut(self, value: Any, limits: ShieldLimits = LIMITS) -> Any:
-        """What becomes of an answer; None when it is passed on."""
+        """Return the shortened answer; None when it is passed on."""
         found = shorten(raw(of_json(value)), limits, keeps_items=True)
         return None if found is None else json.loads(bytes(found.written(REF)))
 
@@ -185,7 +185,7 @@ class OwnTests:
         st.integers(2000, 20_000),
     )
     def test_any(self, value: Any, total: int) -> None:
-        """What is shown of any list are its first items as they are, within the limit, or the beginning of the text."""
+        """The shown part of a list is its first items unchanged, within the limit, or the beginning of the text."""
         result = self.cut(value, ShieldLimits(total_bytes=total))
         if result is None:
             assert len(json.dumps(value).encode()) <= total + 200
@@ -201,7 +201,7 @@ class OwnTests:
 
 
 class IntactTests:
-    """What is never cut."""
+    """The parts of a result that are never cut."""
 
     def test_other_blocks(self) -> None:
         """Images, sounds, links and blobs pass byte for byte, and so does what is not known and is no text."""
@@ -232,7 +232,7 @@ class ElsewhereTests:
     """Texts that are in no text block; every byte of them can be had."""
 
     def of(self, result: Any, **asking: Any) -> Any:
-        """What a page of the original shows."""
+        """Return a page of the original."""
         return json.loads(bytes(jsonrpc.raw(page(bytes(raw(result)), read_query(asking)))))["data"]
 
     def test_embedded_resources(self) -> None:
@@ -344,7 +344,7 @@ class StructuredTests:
         assert "$.rows: 50 of 1000 items" in result["_note"]
 
     def test_with_a_schema(self) -> None:
-        """What a schema allows is cut, without markers; what it does not stays; ``_meta`` says what is missing."""
+        """A part that the schema allows is cut without markers, others stay, and ``_meta`` names the missing ones."""
         value = {
             "rows": [{"id": each, "kind": "a", "body": "b" * 400, "must": "m" * 400} for each in range(80)],
             "names": ["n" * 20] * 300,
@@ -454,7 +454,7 @@ small_limits = st.builds(
 
 
 class AnyTests:
-    """Whatever a server answers."""
+    """The results of any server."""
 
     @given(st.lists(trees, max_size=4), st.one_of(st.none(), trees), st.booleans(), small_limits)
     def test_valid_and_within_limits(
@@ -497,7 +497,7 @@ class AnyTests:
         small_limits,
     )
     def test_schemas_hold(self, value: dict[str, Any], limits: ShieldLimits) -> None:
-        """What conforms to a schema still does afterwards."""
+        """A result that conforms to a schema still does when it is shortened."""
         value = json.loads(msgspec.json.encode(value).replace(b"1e400", b"1e300"))
         value["rows"] = [{"id": each, "must": "m" * 300, "body": "b" * 300} for each in range(70)]
         value["names"] = ["n" * 100] * 70

@@ -1,4 +1,4 @@
-"""What a JSON Schema allows to be left out."""
+"""The parts that a JSON Schema allows to be left out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def raw(value: Any) -> Raw:
 
 
 def permit(schema: Any, value: Any) -> Permit:
-    """What a schema allows for a value."""
+    """Return the permit of a schema for a value."""
     return permit_of(raw(schema), raw(value))
 
 
@@ -31,7 +31,7 @@ class PermitTests:
         assert not permit({}, []).is_free
 
     def test_arrays(self) -> None:
-        """An array keeps what it must have."""
+        """An array keeps the items that its schema requires."""
         assert permit({"type": "array", "minItems": 3, "uniqueItems": True}, [1] * 9).fewest == 3
         assert (
             permit({"items": [{"minLength": 2}], "type": "array"}, ["abc"]).item(0, raw("abc")).allows_text(1)
@@ -97,5 +97,5 @@ class PermitTests:
         assert found.member("y", raw([1] * 9)).fewest == 7
 
     def test_no_schema_at_all(self) -> None:
-        """What is no JSON allows nothing."""
+        """A schema that is no JSON object allows no cut."""
         assert permit_of(Raw(b"{"), raw([])).is_frozen

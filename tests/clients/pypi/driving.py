@@ -45,7 +45,7 @@ class Person:
 
 
 async def do(connect, job):
-    """One connection of its own, with everything that a client does in it."""
+    """Open a connection, and do everything on it that a client does."""
     person = Person(job)
     try:
         await person.waits("after")

@@ -22,7 +22,7 @@ from wire import INVALID_REQUEST, Pipe, Refused
 
 
 class Server:
-    """One server process."""
+    """A server process."""
 
     def __init__(self, era: str) -> None:
         self.pipe = Pipe()

@@ -33,7 +33,7 @@ class Asks(Protocol):
 
 
 class Call:
-    """One call of a tool, prompt or resource: its parameters, and what it may do before it is answered.
+    """A call of a tool, prompt or resource: its parameters, and what it may do before it is answered.
 
     :ivar offers: what the client can do.
     :ivar level: the lowest level of messages that it wants to see, or none.
@@ -215,7 +215,7 @@ class Rounds:
 
 
 def is_answer(method: str, answer: object) -> bool:
-    """Whether this is what a client may answer to such a question."""
+    """Return whether a client may answer such a question so."""
     if not isinstance(answer, dict):
         return False
     if method == "elicitation/create":
@@ -224,6 +224,6 @@ def is_answer(method: str, answer: object) -> bool:
 
 
 def missing(capabilities: dict) -> Refused:
-    """How a client is refused that lacks capabilities."""
+    """Return the refusal of a client that lacks capabilities."""
     data = {"requiredCapabilities": capabilities}
     return Refused(MISSING_CAPABILITY, "The client lacks a required capability", data)

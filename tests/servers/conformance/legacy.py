@@ -11,7 +11,7 @@ REVISIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 
 
 class Legacy:
-    """One client, from its handshake on."""
+    """A client, from its handshake on."""
 
     def __init__(self, pipe: Pipe) -> None:
         self.pipe = pipe

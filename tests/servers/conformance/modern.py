@@ -151,7 +151,7 @@ def capabilities() -> dict:
 
 
 def is_wanted(wanted: dict, method: str, params: dict) -> bool:
-    """Whether a listener has asked for such a notification."""
+    """Return whether a listener has asked for such a notification."""
     if method in FLAGS:
         return FLAGS[method] in wanted
     name, parameter = NAMED[method]
@@ -159,7 +159,7 @@ def is_wanted(wanted: dict, method: str, params: dict) -> bool:
 
 
 def is_enveloped(params: dict) -> bool:
-    """Whether a request says which revision it is of."""
+    """Return whether a request names its revision."""
     meta = params.get("_meta")
     return isinstance(meta, dict) and VERSION in meta
 
@@ -177,6 +177,6 @@ def envelope(params: dict) -> dict:
 
 
 def unsupported(asked: object) -> Refused:
-    """How a revision is refused that we do not speak."""
+    """Return the refusal of a revision that we do not speak."""
     data = {"supported": [REVISION], "requested": asked}
     return Refused(UNSUPPORTED_VERSION, f"Unsupported protocol version: {asked}", data)

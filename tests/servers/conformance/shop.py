@@ -53,7 +53,7 @@ class Later:
 
 
 class Shop:
-    """One of everything."""
+    """The tools, resources, prompts and completions, one of every kind."""
 
     def __init__(self, told: Told, missing_resource: int) -> None:
         self.told = told
@@ -87,7 +87,7 @@ class Shop:
         return {"completion": {"values": values, "total": len(values), "hasMore": False}}
 
     def read(self, call: Call) -> dict:
-        """One resource."""
+        """Read a resource."""
         uri = call.params.get("uri", "")
         before, _, after = TEMPLATE.partition("{id}")
         if uri == "test://static-text":
@@ -109,7 +109,7 @@ class Shop:
         return {"contents": [{"uri": uri, "mimeType": mime, **found}]}
 
     def prompt(self, call: Call) -> dict:
-        """One prompt, with its arguments put in."""
+        """Return a prompt with its arguments put in."""
         name, arguments = call.params.get("name"), call.arguments
         if name not in self.prompts:
             raise Refused(INVALID_PARAMS, f"Unknown prompt: {name}")

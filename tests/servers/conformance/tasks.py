@@ -17,7 +17,7 @@ Told = Callable[[str, dict], None]
 
 
 class Task:
-    """One call that goes on after it was answered; it asks by waiting until its questions are fetched."""
+    """A call that goes on after it was answered; it asks by waiting until its questions are fetched."""
 
     def __init__(self, number: str, told: Told) -> None:
         self.told = told
@@ -98,7 +98,7 @@ class Tasks:
         return created
 
     def get(self, params: dict) -> dict:
-        """One task, with its outcome or its open questions."""
+        """Return a task with its outcome or its open questions."""
         return self._found(params)[0].detailed()
 
     def update(self, params: dict) -> dict:
@@ -121,7 +121,7 @@ class Tasks:
 
 
 def knows_tasks(offers: Mapping) -> bool:
-    """Whether a client has declared the extension."""
+    """Return whether a client has declared the extension."""
     return EXTENSION in (offers.get("extensions") or {})
 
 

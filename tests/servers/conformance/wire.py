@@ -57,7 +57,7 @@ class Pipe:
 
 
 def unknown(method: str) -> Refused:
-    """How a method is refused that does not exist."""
+    """Return the refusal of a method that does not exist."""
     return Refused(METHOD_NOT_FOUND, f"Method not found: {method}")
 
 

@@ -11,7 +11,7 @@ server = MCPServer("dual-python", version="1", instructions="Does the same in ei
 
 
 class Answer(BaseModel):
-    """What the user is asked for."""
+    """The answer that the user is asked for."""
 
     name: str
 
