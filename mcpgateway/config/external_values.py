@@ -104,7 +104,7 @@ def _refused(name: str, native: Native) -> tuple[str, str]:
 
 def _texts_of(native: Native, documents: Iterable[Document]) -> Iterator[tuple[str, Place]]:
     """Iterate over all texts that may hold external values."""
-    for listed in native.servers.values():
+    for listed in (*native.servers.values(), *native.overlays):
         definition = listed.place.value
         if (
             isinstance(definition, dict)

@@ -18,6 +18,7 @@ from mcpgateway.config.environment import FULL, LISTED, EnvPolicy
 from mcpgateway.config.gateway_settings import ClientSettings, GatewaySettings, ManholeSettings
 from mcpgateway.config.model import Dialect
 from mcpgateway.config.ours import original_of
+from mcpgateway.config.overlay import Overlay, is_overlay, read_overlay
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 from mcpgateway.config.section import NOTE_PREFIXES, overlaid
 from mcpgateway.records import FrozenRecord
@@ -57,6 +58,7 @@ class Native(FrozenRecord, frozen=True):
     """The gateway's configuration files together: later files replace single settings and whole servers.
 
     :ivar servers: the servers, by profile and name.
+    :ivar overlays: the entries that lie over a server of another file, in the order of the files.
     :ivar profiles: the profiles by name, as `schema.PROFILE` reads them.
     :ivar workspaces: the workspaces by name.
     :ivar address: the place of the address to listen on.
@@ -83,6 +85,7 @@ class Native(FrozenRecord, frozen=True):
     allows_commands: bool = False
     manhole: ManholeSettings = msgspec.field(default_factory=ManholeSettings)
     readings: tuple[FileReading, ...] = ()
+    overlays: tuple[ListedServer, ...] = ()
 
 
 CONSOLIDATE = "consolidate_excess"
@@ -133,6 +136,12 @@ def read_servers(native: Native, problems: Problems) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
+def read_overlays(native: Native, problems: Problems) -> tuple[Overlay, ...]:
+    """Read the overlays of the gateway's files; mistakes are added to the problems."""
+    read = (read_overlay(each.title, each.place, problems) for each in native.overlays)
+    return tuple(each for each in read if each is not None)
+
+
 def check_reach(gateway: GatewaySettings, where: Where | None = None) -> None:
     """Check that the gateway is not reachable from other machines by accident.
 
@@ -161,10 +170,8 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
     root, reading = document.root(), reading_of(document)
     origin = _origin(document, reading)
     if isinstance(root.value, list):
-        servers = {**before.servers, **_keyed(root, origin, problems)}
-        return replace(
-            before, servers=servers, readings=(*before.readings, _read_as(document, reading, origin))
-        )
+        readings = (*before.readings, _read_as(document, reading, origin))
+        return _listing(replace(before, readings=readings), _keyed(root, origin, problems))
     if reading.dialect is Dialect.MCPCTL:
         refuse_mcpctl_names(root, problems)
     top, root = _parted(root, reading)
@@ -176,7 +183,7 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
     }
     policy = found.get("env_policy", section.get("env_policy", origin.env_policy))
     origin = replace(origin, env_policy=policy)
-    servers = {**before.servers, **_keyed(top, origin, problems)}
+    servers = _keyed(top, origin, problems)
     for key in SERVER_KEYS:
         if key in found:
             servers |= _keyed(found[key], origin, problems)
@@ -187,9 +194,9 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
         if "servers" in bundle:
             servers |= _keyed(bundle["servers"], replace(origin, profile=name), problems)
     place = root.at("gateway")
-    return Native(
+    read = Native(
         overlaid(before.gateway, section),
-        servers,
+        before.servers,
         {**before.profiles, **bundles},
         {**before.workspaces, **workspaces},
         place.at("bind_address") if "bind_address" in section else before.address,
@@ -203,6 +210,20 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
         found.get("secrets", {}).get("allow_cmd", before.allows_commands),
         _manhole(before.manhole, found.get("manhole", {}), root, problems),
         (*before.readings, _read_as(document, reading, origin)),
+        before.overlays,
+    )
+    return _listing(read, servers)
+
+
+def _listing(native: Native, listed: Mapping[tuple[str, str], ListedServer]) -> Native:
+    """Return the files with the entries of one more, of which a whole server replaces all before it of its name."""
+    over = {key for key, each in listed.items() if not each.origin.profile and is_overlay(each.place.value)}
+    whole = {key: each for key, each in listed.items() if key not in over}
+    kept = [each for each in native.overlays if (each.origin.profile, each.title) not in whole]
+    return replace(
+        native,
+        servers={**native.servers, **whole},
+        overlays=(*kept, *(each for key, each in listed.items() if key in over)),
     )
 
 

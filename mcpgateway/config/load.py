@@ -11,7 +11,7 @@ from mcpgateway.config.client import ClientServers, read_client
 from mcpgateway.config.document import Document, Place, printable
 from mcpgateway.config.edit.edits import NAME, KeyPath
 from mcpgateway.config.entry import Entry
-from mcpgateway.config.file_format import Native, check_reach, read_native, read_servers
+from mcpgateway.config.file_format import Native, check_reach, read_native, read_overlays, read_servers
 from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.merge import Assembled, Blueprint, World, assemble
 from mcpgateway.config.model import ClientFile, Profile, Workspace
@@ -109,7 +109,9 @@ def compose(
     entries = (*own, *(entry for each in found for entry in each.entries), *files.extra)
     values = {name: each.get("env", {}) for name, each in native.profiles.items()}
     world = evolve(circumstances.world, profiles=values)
-    assembled = assemble(entries, world, gateway.limits.servers, problems)
+    overlays = read_overlays(native, problems)
+    assembled = assemble(entries, world, gateway.limits.servers, problems, overlays)
+    world = evolve(world, overlays=assembled.overlays)
     _refuse_itself(assembled, own, gateway, problems)
     workspaces = _workspaces(native, circumstances, problems)
     if problems.errors:
@@ -243,6 +245,12 @@ def place_of(files: Files, entry: Entry) -> Place | None:
         found += read_client(document, rank, problems).entries
     same = (each for each in found if each.title == entry.title and each.origin == entry.origin)
     return next((each.place for each in same), None)
+
+
+def overlays_of(files: Files, name: str) -> tuple[Place, ...]:
+    """Return the places of the entries that lie over a server, the one that outranks the others last."""
+    listed = read_native(files.native, Problems()).overlays
+    return tuple(each.place for each in listed if each.title == name)
 
 
 def key_path_of(place: Place) -> KeyPath:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import astuple, evolve, field, frozen
 
 from mcpgateway.config.entry import Entry, Scope
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.names import RESERVED_AFTER_MCP, RESERVED_BEFORE_MCP, Candidate, assign, slug
+from mcpgateway.config.overlay import Overlay, by_name
 from mcpgateway.config.problems import Problems, Wrong
 from mcpgateway.config.resolve import ServerBuilder, WorkspaceSpec, World
 from mcpgateway.records import FrozenRecord
@@ -32,9 +33,15 @@ class Blueprint:
     world: World = field(repr=False)
 
     @property
+    def whole(self) -> Entry:
+        """The entry with the settings that lie over it."""
+        overlay = self.world.overlays.get(self.name)
+        return self.entry if overlay is None else overlay.over(self.entry)
+
+    @property
     def takes_values(self) -> bool:
         """True if the server takes values from the workspace of a client, so that it may differ for each."""
-        entry = self.entry
+        entry = self.whole
         if entry.env_policy.is_full and entry.has_process and entry.origin.is_ours:
             return True  # it gets all variables of a workspace
         reach = astuple(entry.reach) if entry.reach else ()
@@ -48,10 +55,12 @@ class Assembled(FrozenRecord, frozen=True):
 
     :ivar servers: the servers for clients without a known workspace.
     :ivar blueprints: their templates, by name.
+    :ivar overlays: the settings that lie over them, by name.
     """
 
     servers: tuple[ServerSpec, ...]
     blueprints: Mapping[str, Blueprint]
+    overlays: Mapping[str, Overlay]
 
 
 def specialise(blueprint: Blueprint, workspace: WorkspaceSpec) -> ServerSpec:
@@ -66,13 +75,16 @@ def specialise(blueprint: Blueprint, workspace: WorkspaceSpec) -> ServerSpec:
     return server
 
 
-def assemble(entries: Sequence[Entry], world: World, limit: int, problems: Problems) -> Assembled:
+def assemble(
+    entries: Sequence[Entry], world: World, limit: int, problems: Problems, overlays: Iterable[Overlay] = ()
+) -> Assembled:
     """Turn all entries into the servers that are run; mistakes are added to the problems.
 
     They are in the order of the files, the gateway's own before those of clients, so that a server that is added last
     is the last one everywhere.
 
     :param limit: the most servers; those beyond it are left out.
+    :param overlays: settings that lie over servers, in the order of their precedence.
     """
     names = names_of(entries, world)
     leaders: dict[str, tuple[int, Entry]] = {}
@@ -82,6 +94,8 @@ def assemble(entries: Sequence[Entry], world: World, limit: int, problems: Probl
         leaders.setdefault(name, (place, entry))
         if entry.enabled:
             wanted.add(name)
+    over = by_name(overlays, {name: leader for name, (_, leader) in leaders.items()}, problems)
+    world = evolve(world, overlays=over)
     servers: list[ServerSpec] = []
     blueprints: dict[str, Blueprint] = {}
     for name, (_, leader) in sorted(leaders.items(), key=lambda pair: _listed(*pair[1])):
@@ -100,7 +114,7 @@ def assemble(entries: Sequence[Entry], world: World, limit: int, problems: Probl
         servers.append(server)
         # The place holds a whole file, which is not needed any more.
         blueprints[name] = Blueprint(name, evolve(entry, place=None), world)
-    return Assembled(tuple(servers), blueprints)
+    return Assembled(tuple(servers), blueprints, over)
 
 
 def names_of(entries: Sequence[Entry], world: World) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ from mcpgateway.config.document import printable
 from mcpgateway.config.entry import Entry, Scope
 from mcpgateway.config.expand import FORBIDDEN, Expanded, called, expand
 from mcpgateway.config.model import ServerSettings, ServerSpec, Share
-from mcpgateway.config.problems import Problem, Problems
+from mcpgateway.config.overlay import Overlay
+from mcpgateway.config.problems import Problem, Problems, Where
 from mcpgateway.config.reach import is_sse
 from mcpgateway.config.reach_settings import Container, Daemon, Reach, Remote, Rest, Transport
 from mcpgateway.config.section import Expansion, settings_of
@@ -48,6 +49,7 @@ class World:
     :ivar variables: the gateway's own ``.env``, which takes precedence over it as a source of values.
     :ivar home: the user's home directory.
     :ivar classified: settings of classification files, by the server's name.
+    :ivar overlays: settings of the gateway's own files that lie over servers, by the names of these.
     :ivar profiles: the values of each profile, by its name.
     :ivar outside: external values, by ``keyring:service/name`` and the like; for the gateway's own files only.
     :ivar is_token: returns true for a variable that holds a token, which a child gets only where it is named.
@@ -57,6 +59,7 @@ class World:
     variables: Mapping[str, str] = field(repr=False)
     home: str
     classified: Mapping[str, Classification] = field(factory=dict)
+    overlays: Mapping[str, Overlay] = field(factory=dict, repr=False)
     profiles: Mapping[str, Mapping[str, str]] = field(factory=dict, repr=False)
     outside: Mapping[str, str] = field(factory=dict, repr=False)
     is_token: environment.IsToken = environment.no_token
@@ -97,7 +100,8 @@ class ServerBuilder:
     ) -> None:
         self.problems = Problems()
         self._name = name
-        self._entry = entry
+        self._overlay = world.overlays.get(name)
+        self._entry = entry = entry if self._overlay is None else self._overlay.over(entry)
         self._world = world
         self._workspace = workspace
         classified = world.classified.get(entry.title) or world.classified.get(name) or {}
@@ -143,6 +147,28 @@ class ServerBuilder:
             **self._settings | {"inject": {name: value for name, value in inject.items() if value}},
         )
 
+    def _lies_over(self, key: str, name: str = "") -> bool:
+        """True if an overlay has a key, or a member of it."""
+        overlay = self._overlay
+        if overlay is None:
+            return False
+        if key == "env":
+            return name in overlay.variables
+        return name in overlay.found.get(key, {}) if key == "headers" else key in overlay.found
+
+    def _is_ours(self, *key: str) -> bool:
+        """True if the value of a key stands in a file of the gateway's own."""
+        return self._entry.origin.is_ours or self._lies_over(*key[:2])
+
+    def _where(self, *key: str) -> Where:
+        """Return file, line and key of a part of the entry, or of what lies over it there."""
+        if self._overlay is None or not self._lies_over(*key[:2]):
+            return self._entry.where(*key)
+        place = self._overlay.place
+        for step in key:
+            place = place.at(step)
+        return place.where
+
     def _levels(self, variables: Mapping[str, str]) -> dict[str, str]:
         """Return the values of profiles, the gateway's ``.env`` and these variables; later ones take precedence."""
         world = self._world
@@ -162,7 +188,8 @@ class ServerBuilder:
 
     def _command(self) -> tuple[str, ...]:
         entry = self._entry
-        key = "args" if entry.place and entry.place.has("args") else "command"
+        has_args = self._lies_over("args") or (entry.place and entry.place.has("args"))
+        key = "args" if has_args else "command"
         first, *rest = entry.argv or ("",)
         before = len(self.problems.errors)
         program = _home_expanded(self._safe(first, "command"), self._world.home)
@@ -171,7 +198,7 @@ class ServerBuilder:
             return ()
         if not program.strip() and not self._is_draft and len(self.problems.errors) == before:
             self.problems.error(
-                entry.where("command"), "the command is empty once its variables are expanded"
+                self._where("command"), "the command is empty once its variables are expanded"
             )
         return command
 
@@ -242,7 +269,7 @@ class ServerBuilder:
             fine = False
         if not fine or any(each <= " " or each == "\x7f" for each in url):
             expected = 'the URL of an HTTP proxy, http://HOST:PORT, or ""'
-            self.problems.append(Problem(self._entry.where("proxy"), "something else", expected))
+            self.problems.append(Problem(self._where("proxy"), "something else", expected))
         return url
 
     def _headers(self, headers: Mapping[str, str], key: str = "headers") -> dict[str, str]:
@@ -250,7 +277,7 @@ class ServerBuilder:
         for name, text in headers.items():
             value = self._text(text, key, name).strip(" \t")
             if FORBIDDEN.search(value):
-                self.problems.error(self._entry.where(key, name), "holds a line break or a NUL")
+                self.problems.error(self._where(key, name), "holds a line break or a NUL")
             elif value not in ("", "Bearer"):
                 found[name] = value
         return found
@@ -264,15 +291,16 @@ class ServerBuilder:
         for name, text in entry.env.items():
             read = self._safe if environment.code_loading((name,)) else self._text
             value = read(text, "env", name)
-            if entry.origin.is_ours and FORBIDDEN.search(value):
-                self.problems.error(entry.where("env", name), "holds a line break")
+            if self._is_ours("env", name) and FORBIDDEN.search(value):
+                self.problems.error(self._where("env", name), "holds a line break")
             found[name] = value
             self._used.add((name, value))
         risky = environment.code_loading(entry.env)
         if risky and entry.origin.scope is not Scope.DEMO:
             names = ", ".join(printable(each) for each in risky)
             what = f"{names} can make the server run other code; be sure that you set it"
-            self.problems.warn(entry.where("env"), what)
+            over = [each for each in risky if self._lies_over("env", each)]
+            self.problems.warn(self._where("env", *over[:1]), what)
         return found
 
     def _handed_on(self) -> dict[str, str]:
@@ -299,20 +327,23 @@ class ServerBuilder:
         if self._workspace.path and part(own) != part(all_of_it):
             file = f"{printable(self._workspace.path)}/.env"
             what = f"takes a value from {file}, which must not decide what is run or where it is"
-            self.problems.error(self._entry.where(*key), what)
+            self.problems.error(self._where(*key), what)
         return self._text(text, *key)
 
     def _text(self, text: str, *key: str, values: Mapping[str, str] | None = None) -> str:
         """Return a text with its variables expanded."""
-        keep = not self._entry.origin.is_ours
-        found = expand(text, values or self._values, keep_unset=keep)
+        keep = not self._is_ours(*key)
+        values = values or self._values
+        if not keep and not self._entry.origin.is_ours:
+            values = {**values, **self._world.outside}
+        found = expand(text, values, keep_unset=keep)
         self._used |= found.used.items()
         if found.demanded or found.broken or found.unset or found.lacking:
             self._report(found, key, keep=keep)
         return found.text
 
     def _report(self, found: Expanded, key: tuple[str, ...], *, keep: bool) -> None:
-        where = self._entry.where(*key)
+        where = self._where(*key)
         if found.lacking and keep:
             own = "counts in the gateway's own configuration only"
             what = f"{called(found.lacking[0])} {own}, and is left as it is written"
@@ -343,7 +374,7 @@ class ServerBuilder:
         url = self._url(text, "http", key)
         if len(self.problems) == before and urlsplit(url).hostname not in LOOPBACK_NAMES:
             what = Problem(
-                self._entry.where(key), "a URL of another machine", "one of this machine, such as localhost"
+                self._where(key), "a URL of another machine", "one of this machine, such as localhost"
             )
             self.problems.append(what)
         return url
@@ -360,7 +391,7 @@ class ServerBuilder:
             parts, fine = urlsplit(""), False
         if any(each <= " " or each == "\x7f" for each in url):
             fine = False
-        where = self._entry.where(*key)
+        where = self._where(*key)
         if not fine and not self._is_draft:
             self.problems.append(Problem(where, "something else", expected))
         elif "@" in parts.netloc:

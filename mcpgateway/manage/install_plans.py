@@ -28,7 +28,9 @@ from mcpgateway.config.environment import FULL, LISTED
 from mcpgateway.config.load import Circumstances, compose, key_path_of, place_of
 from mcpgateway.config.merge import Blueprint, World, specialise
 from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.overlay import is_overlay
 from mcpgateway.config.problems import Problems
+from mcpgateway.config.reach import EXPECTED
 from mcpgateway.config.read import parse
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import (
@@ -153,6 +155,8 @@ class InstallPlanner:
             raise _taken(name)
         if any(each.name == name for each in reload.settings.servers):
             raise _taken(name)
+        if is_overlay(definition):
+            raise InvalidParams(f"{name} cannot be installed: it is not {EXPECTED}")
         check_takes(hidden_in(dict(definition)), file)
         return InstallPlan(name, definition, file, "", self._draft(name, definition))
 
@@ -234,6 +238,9 @@ class InstallPlanner:
         settings = self._composed(file, in_its_dialect(text, made, file), problems)
         if settings is None:
             raise Unfit(f"nothing was changed: {next(iter(problems.errors))}")
+        goes = any(len(each.key_path) == 1 and not isinstance(each, Put) for each in changes)
+        if not goes and name not in settings.blueprints:
+            raise Unfit(f"nothing was changed: {name} would not be {EXPECTED}")
         known = [_nameless(each) for each in reload.settings.servers if each.enabled]
         return tuple(each for each in settings.servers if each.enabled and _nameless(each) not in known)
 

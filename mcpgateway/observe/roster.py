@@ -91,7 +91,7 @@ class Roster:
 
     def _keys(self, server: ServerSpec) -> dict[str, list[str]]:
         blueprint = self.blueprints().get(server.name)
-        env: Iterable[str] = blueprint.entry.env if blueprint is not None else ()
+        env: Iterable[str] = blueprint.whole.env if blueprint is not None else ()
         headers = server.reach.headers if isinstance(server.reach, Remote | Rest) else server.rest_headers
         return {"env_keys": sorted(env), "header_keys": sorted(headers)}
 

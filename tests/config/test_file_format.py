@@ -268,7 +268,6 @@ class ServerTests:
                 "command: ''",
                 "command: x\nargs: y",
                 "command: x\nargs: [[z]]",
-                "args: [x]",
             ),
             *(
                 "command: x\nenv: y",
@@ -281,7 +280,6 @@ class ServerTests:
                 "command: x\ncwd: 3",
                 "command: x\nenv_policy: 3",
                 "type: stdio",
-                "{}",
             ),
         ],
     )

@@ -148,7 +148,7 @@ class GlobalTests:
         ("entry", "says"),
         [
             ({"command": "x", "url": "http://e.com"}, "either a command or a url"),
-            ({"args": ["x"]}, "a command, a url"),
+            ({"args": ["x"]}, "it is not an entry with a command, a url"),
             ({"command": "x", "share": "everybody"}, "share"),
             ({"command": "x", "env": {"PATH": "/evil"}}, "PATH"),
             ({"command": "x", "headers": {"Host": "evil"}}, "Host"),

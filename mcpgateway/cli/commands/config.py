@@ -156,7 +156,8 @@ def init(globals_: Globals, *, force: bool, config: str | None, env_file: str | 
 
 @_verb(
     "explain",
-    "Say what a key is for, such as gateway.limits.spawns, servers.NAME.share or share.",
+    "Say what a key is for, such as gateway.limits.spawns, servers.NAME.share or share, and its value and where"
+    " that comes from.",
     click.argument("key", metavar="KEY"),
 )
 @click.pass_obj
@@ -166,7 +167,7 @@ def explain(globals_: Globals, *, key: str, config: str | None, env_file: str | 
     def work() -> int:
         from mcpgateway.cli.local.explain import explain as carry_out
 
-        return carry_out(key, as_json=globals_.as_json)
+        return carry_out(key, _files(globals_, config, env_file), os.environ, as_json=globals_.as_json)
 
     return _done(work)
 

@@ -1,18 +1,21 @@
-"""``config explain``: the purpose of a key, its values, and its default."""
+"""``config explain``: the purpose of a key, its values and its default, and the value that counts now."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
+from mcpgateway.cli.local.show import ShownValue, values_of
 from mcpgateway.config.reference import ANY, KnownKey, known_keys
 from mcpgateway.config.section import Section
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import printing
+from mcpgateway.system.settings import LoadOptions
 
 
-def explain(asked: str, *, as_json: bool = False) -> int:
-    """Print the description of a key; for a bare name, of all keys of that name.
+def explain(asked: str, options: LoadOptions, environ: Mapping[str, str], *, as_json: bool = False) -> int:
+    """Print the description of a key, and its value with the place it comes from; for a bare name, of all such keys.
 
     :raise ConfigError: no such key exists.
     """
@@ -22,11 +25,35 @@ def explain(asked: str, *, as_json: bool = False) -> int:
     found = found or [each for each in known if each.key_path[-len(steps) :] == steps]
     if not found:
         raise ConfigError(f"there is no key '{asked}'{_nearest(steps, known)}")
+    now = _values(steps, options, environ)
     if as_json:
-        printing.put_json([_value(each) for each in found])
+        values = (
+            {"now": {each.key: {"value": each.value, "from": each.source} for each in now}} if now else {}
+        )
+        printing.put_json([{**_value(each), **values} for each in found])
         return 0
-    printing.put_text("\n".join(_text_of(each) for each in found))
+    shown = "".join(f"  now: {each.key} = {_json(each.value)}, from {each.source}\n" for each in now)
+    printing.put_text("\n".join(_text_of(each) for each in found) + shown)
     return 0
+
+
+def _values(steps: tuple[str, ...], options: LoadOptions, environ: Mapping[str, str]) -> list[ShownValue]:
+    """Return the values that count for a key of the gateway or of a server that is named."""
+    top, *key = steps
+    server = key.pop(0) if top == "servers" and key else None
+    if top not in ("gateway", "servers") or not key or (top == "servers" and server is None):
+        return []
+    try:
+        rows = values_of(options, environ, server)
+    except ConfigError:
+        return []  # a key is explained in spite of a configuration that cannot be used
+    dotted = ".".join(key)
+    listed = rows.get("gateway" if server is None else f"servers.{server}", [])
+    return [each for each in listed if each.key == dotted or each.key.startswith(f"{dotted}.")]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _fits(key_path: tuple[str, ...], steps: tuple[str, ...]) -> bool:

@@ -12,7 +12,7 @@ from mcpgateway.config.document import Document, Place
 from mcpgateway.config.entry import SERVER
 from mcpgateway.config.expand import SOURCE, VARIABLE
 from mcpgateway.config.gateway_settings import GATEWAY
-from mcpgateway.config.load import place_of
+from mcpgateway.config.load import overlays_of, place_of
 from mcpgateway.config.merge import Blueprint
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.section import Section
@@ -28,6 +28,8 @@ PORT = "--port"  # of the running gateway
 VARIABLE_KEYS = ("env", "environment", "headers", "credentials")
 ALIAS = "The same as "
 WIDTH = 60
+CLASSIFICATION = "classification.json"
+CLASSIFIED = {"timeout": "timeout_s"}  # the names of settings where those of keys differ
 OUTSIDE = {"cmd": "what a command prints", "keyring": "from the keyring"}
 
 
@@ -51,6 +53,21 @@ def show(
 
     :raise ConfigError: the configuration cannot be used, or has no such server.
     """
+    rows = values_of(options, environ, server)
+    if as_json:
+        printing.put_json(_as_json(rows))
+    else:
+        printing.put_text(_as_text(rows))
+    return 0
+
+
+def values_of(
+    options: LoadOptions, environ: Mapping[str, str], server: str | None = None
+) -> dict[str, list[ShownValue]]:
+    """Return all settings, by ``gateway`` and the dotted names of servers, or those of one server.
+
+    :raise ConfigError: the configuration cannot be used, or has no such server.
+    """
     found = examine(options, environ)
     if found.settings is None:
         first = next(each for each in found.problems if each.is_error)
@@ -63,12 +80,8 @@ def show(
     for each in chosen:
         blueprint = found.settings.blueprints[each.name]
         place = place_of(files, blueprint.entry)
-        rows[f"servers.{each.name}"] = list(_server_rows(each, blueprint, place))
-    if as_json:
-        printing.put_json(_as_json(rows))
-    else:
-        printing.put_text(_as_text(rows))
-    return 0
+        rows[f"servers.{each.name}"] = _server_rows(each, blueprint, place, overlays_of(files, each.name))
+    return rows
 
 
 def _at_its_port(row: ShownValue, port: int | None) -> ShownValue:
@@ -103,10 +116,29 @@ def _section_rows(section: Section, places: Sequence[Place], above: str) -> Iter
             yield ShownValue(dotted, key.default, DEFAULT)
 
 
-def _server_rows(server: ServerSpec, blueprint: Blueprint, place: Place | None) -> Iterator[ShownValue]:
-    keys: list[str] = []
-    for member in place.members() if place is not None else ():
-        keys.append(member.key)
+def _server_rows(
+    server: ServerSpec, blueprint: Blueprint, place: Place | None, overlays: Sequence[Place]
+) -> list[ShownValue]:
+    rows: dict[str, ShownValue] = {}
+    if place is None:
+        program = arguments(list(server.command))
+        rows["command"] = ShownValue("command", program, server.source)
+        for name in sorted(blueprint.entry.env):
+            shown = masked({name: blueprint.entry.env[name]}, "env")[name]
+            rows[f"env.{name}"] = ShownValue(f"env.{name}", shown, server.source)
+    for each in (place, *overlays) if place is not None else overlays:
+        rows |= {row.key: row for row in _member_rows(each, blueprint)}
+    classified = blueprint.world.classified.get(blueprint.entry.title) or {}
+    for name, value in _effective(server).items():
+        if name not in rows:
+            source = DEFAULT if value == SERVER.keys[name].default else "worked out"
+            source = CLASSIFICATION if CLASSIFIED.get(name, name) in classified else source
+            rows[name] = ShownValue(name, value, source)
+    return list(rows.values())
+
+
+def _member_rows(place: Place, blueprint: Blueprint) -> Iterator[ShownValue]:
+    for member in place.members():
         if member.key in VARIABLE_KEYS and isinstance(member.value, dict):
             for name in member.value:
                 each = member.at(name)
@@ -115,11 +147,6 @@ def _server_rows(server: ServerSpec, blueprint: Blueprint, place: Place | None) 
         else:
             value = masked(member.value, member.key)
             yield ShownValue(member.key, value, _line(member) + origins(member.value, blueprint))
-    if place is None:
-        yield ShownValue("command", arguments(list(server.command)), server.source)
-    for name, value in _effective(server).items():
-        if name not in keys:
-            yield ShownValue(name, value, DEFAULT if value == SERVER.keys[name].default else "worked out")
 
 
 def _effective(server: ServerSpec) -> dict[str, Any]:

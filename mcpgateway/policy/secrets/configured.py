@@ -45,7 +45,7 @@ def configured(settings: Settings) -> Iterator[str]:
         yield from written(profile.env)
     for server in settings.servers:
         blueprint = settings.blueprints.get(server.name)
-        yield from secrets_of_server(server, blueprint.entry.env if blueprint is not None else ())
+        yield from secrets_of_server(server, blueprint.whole.env if blueprint is not None else ())
 
 
 def secrets_of_server(server: ServerSpec, names: Iterable[str] = ()) -> Iterator[str]:

@@ -141,7 +141,7 @@ class CheckTests:
     def test_another_file(self, home, capsys):
         """A file that is named is checked, whoever's it is."""
         path = home / "other.json"
-        path.write_text('{"servers": {"a": {}}}')
+        path.write_text('{"servers": {"a": 3}}')
         code, out = ran(capsys, "check", str(path))
         assert code == 1
         assert str(path) in out
@@ -161,6 +161,23 @@ class ShowTests:
         assert rows["env.GITHUB_TOKEN"].endswith(f"{config}:8, TOK from the file of values")
         assert rows["env.HOMELY"].endswith("HOME from the environment")
         assert rows["share"].endswith("default")
+
+    def test_overlay(self, config, home, capsys):
+        """A server of a client's file has the file of each value, and a secret of neither."""
+        entry = {"command": "npx", "args": ["notes"], "env": {"TOKEN": "s3cret"}}
+        (home / ".claude.json").write_text(json.dumps({"mcpServers": {"notes": entry}}))
+        config.write_text("servers:\n  notes:\n    timeout: 2m\n    env: {TOKEN: newer-s3cret}\n")
+        code, out = ran(capsys, "show", "--server", "notes")
+        assert code == 0
+        rows = {line.split(":")[0].strip(): line for line in out.splitlines() if ": " in line}
+        assert rows["command"].endswith(".claude.json:1")
+        assert rows["timeout"].endswith(f"{config}:3")
+        assert rows["env.TOKEN"].endswith(f"{config}:4")
+        code, out = ran(capsys, "explain", "servers.notes.timeout")
+        assert out.endswith(f'  now: timeout = "2m", from {config}:3\n')
+        code, out = ran(capsys, "explain", "servers.notes.env")
+        assert (code, "s3cret" in out) == (0, False)
+        assert f"from {config}:4" in out
 
     def test_no_secret(self, config, capsys):
         """No value of a variable or a header is shown, and none of a query, a token or a key."""
