@@ -1,4 +1,4 @@
-"""Load: MCP by every road, and everything that can be managed, at once and under faults, against one gateway."""
+"""The storm of load: MCP over every transport, and all of the control plane, at once and under faults."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ SMALL = Shape(9, 30, operators=3, watchers=2, vandals=2)
 class Held:
     """The resources of a gateway without load.
 
-    :ivar counted: how many of each; turns are running and waiting requests of the control plane, the measuring one
+    :ivar counted: the number of each; turns are running and waiting requests of the control plane, the measuring one
         included, readers its open streams, and blocks those of memory in use.
     :ivar due: calls of the pending timers.
     """
@@ -92,7 +92,7 @@ class Held:
     resident_kib: int
 
     def more_than(self, other: Held) -> dict[str, int]:
-        """Of what it is more, and how much; of memory only where that is more than rings of the latest take."""
+        """The resources of which there are more, with the difference; memory counts beyond rings of the latest take."""
         others = {**other.counted, "blocks": other.counted["blocks"] * (RINGS + 1) // RINGS}
         return {name: found - others[name] for name, found in self.counted.items() if found > others[name]}
 
@@ -101,14 +101,14 @@ class Held:
 class LoadHand(Hand):
     """The calls of a client under load, and the ways in which its session ends.
 
-    :ivar operator: who ends it from outside.
+    :ivar operator: the operator that ends the session.
     """
 
     sleeps_ms = (100,)
     operator: Operator = field(kw_only=True)
 
     async def big(self) -> bool:
-        """Hear very much where it is not shortened, as it is on views."""
+        """Call a tool with a long answer, except on views, which shorten it."""
         return not self.client.is_at_view and await super().big()
 
     async def leave(self) -> bool:
@@ -137,10 +137,10 @@ CALLS = {LoadHand.leave: 1, LoadHand.end: 1, LoadHand.big: 2, LoadHand.sleep: 6,
 
 @define(eq=False)
 class LoadStorm(Storm):
-    """MCP by every road, and everything that can be managed, at once and under faults.
+    """Clients of every transport, operators and vandals at once, while servers are killed.
 
-    :ivar peak: the most sessions and connections that the gateway has told of.
-    :ivar held: what it held when everything had been done once, and what in the end.
+    :ivar peak: the largest numbers of sessions and connections that the gateway has reported.
+    :ivar held: the resources after everything was done once, and those in the end.
     """
 
     shape: Shape
@@ -154,7 +154,7 @@ class LoadStorm(Storm):
         self.model.servers = {name: Server(name, name) for name in ENTRIES}
 
     async def run(self) -> None:
-        """Let the load begin twice, and see what is held after each time."""
+        """Run a small load and the wanted one, and measure the held resources after each."""
         # Whatever is loaded or begun for the first who wants it is there from now on.
         await self._round(SMALL, WARM_S, "warm", patience_s=0)
         await self._wake()
@@ -189,12 +189,12 @@ class LoadStorm(Storm):
 
     @property
     def faults(self) -> list[str]:
-        """All that should have been otherwise: nothing is held in the end that was not held before."""
+        """The faults, with the resources that are held in the end and were not before."""
         more = self.held[-1].more_than(self.held[0]) if self.held else {}
         return super().faults + [f"holds more: {more}"] * bool(more)
 
     def report(self) -> list[str]:
-        """What has happened, and what was held."""
+        """The events, the faults and the held resources."""
         return [*super().report(), f"at once: {self.peak}", *map(str, self.held)]
 
     @property

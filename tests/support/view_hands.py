@@ -1,4 +1,4 @@
-"""The actions of a client of a storm on views, and the judgement of the answers."""
+"""The steps of a client of the storm on views, and the checks of the answers."""
 
 from __future__ import annotations
 

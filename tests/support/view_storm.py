@@ -52,7 +52,7 @@ KILLED = (*STEADY, *PROFILED)
 
 
 class ViewGateway(Gateway):
-    """A gateway with the servers of a world."""
+    """A gateway with the servers of a model."""
 
     def serve(self, model: ViewModel) -> None:
         """Write its configuration anew, as editors do: another file takes the place."""
@@ -82,7 +82,7 @@ class ViewStorm(Storm):
         self.gateway.serve(self.model)
 
     async def run(self) -> None:
-        """Let clients live among the churn, and see that nothing of them is left."""
+        """Run clients, deaths and edits, and check that nothing of the clients is left."""
         await self.guarded("the first list", self._warm_up())
         works: dict[str, Awaitable[None]] = {
             f"place {nth}": self.lives(f"v{nth:02}", partial(self._live, *PLACES[nth % len(PLACES)]))
@@ -99,7 +99,7 @@ class ViewStorm(Storm):
             await self._lists(path, wanted)
 
     async def _lists(self, path: str, servers: list[Server], *, is_there: bool = True) -> None:
-        """See that a client that lists again and again is listed servers in the end, or none of them."""
+        """Check that a client that lists again and again sees all of these servers in the end, or none of them."""
         client = self.client(Streamable, path, "looking", Random(self.seed))
         if not await client.open():
             return

@@ -54,7 +54,7 @@ class Reply:
 
     @property
     def failure(self) -> str | None:
-        """The failure that is reported; None for none."""
+        """The failure that the answer reports; None for none."""
         if "error" in self.answer:
             return str(self.answer["error"].get("message") or "")
         return self.text if self.answer["result"].get("isError") else None
@@ -62,17 +62,17 @@ class Reply:
 
 @define(eq=False)
 class StormClient(Walker):
-    """One client of one endpoint, with a stream on which it is told what changes.
+    """A client of one endpoint, with a stream on which the gateway announces changes.
 
     :ivar path: the endpoint.
-    :ivar targets: what may fail at times, and the client's requests with it.
-    :ivar address: where it connects to; the gateway's TCP port unless it is said otherwise.
-    :ivar offers: its capabilities.
-    :ivar session: what may happen to its session.
-    :ivar id: of its session; empty where it has none.
-    :ivar listening_since: from when on it is sure to hear of changes.
-    :ivar heard_at: when it has last heard each method.
-    :ivar story: what it has said and heard.
+    :ivar targets: the servers and tokens with which its requests may fail.
+    :ivar address: of the gateway, by default that of its TCP port.
+    :ivar offers: the client capabilities.
+    :ivar session: its session, which may be ended by others.
+    :ivar id: the session id; empty where there is no session.
+    :ivar listening_since: the time from which on every change has to be announced to it.
+    :ivar heard_at: the time of the latest notification of each method.
+    :ivar story: the latest messages in both directions.
     """
 
     gateway: Gateway
@@ -101,7 +101,7 @@ class StormClient(Walker):
     # What a transport does.
 
     async def begin(self) -> None:
-        """Initialise, and open the stream."""
+        """Initialise the session, and open the stream."""
         raise NotImplementedError
 
     async def send(self, number: int, method: str, params: dict[str, Any]) -> Reply:
@@ -116,29 +116,29 @@ class StormClient(Walker):
             raise Lost(f"said {said} and was answered {answer}")
 
     async def leave(self) -> None:
-        """Tell the gateway that it goes."""
+        """End the session."""
 
     # What all do.
 
     @property
     def kind(self) -> str:
-        """The name under which it is counted."""
+        """The name under which its transport and its endpoint are counted."""
         way = " over the Unix socket" if self.address.startswith("unix:") else ""
         return f"{type(self).__name__} at {'a view' if self.is_at_view else 'a server'}{way}"
 
     @property
     def is_at_view(self) -> bool:
-        """True if its endpoint is one for many servers."""
+        """True if the endpoint is a view."""
         return self.path == "/sse" or self.path.startswith("/mcp")
 
     @property
     def is_standing(self) -> bool:
-        """True while its stream is open."""
+        """True while the stream is open."""
         return self._stream is not None and not self._stream.done()
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of all its requests."""
+        """The headers of all requests."""
         said = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         if self.id:
             said |= {"Mcp-Session-Id": self.id, "MCP-Protocol-Version": self._revision}
@@ -146,7 +146,7 @@ class StormClient(Walker):
 
     @property
     def info(self) -> dict[str, str]:
-        """Its program. Programs are few, however many clients run."""
+        """The client information; programs are few, however many clients run."""
         return {"name": type(self).__name__, "version": "1"}
 
     def complain(self, what: str) -> None:
@@ -154,11 +154,11 @@ class StormClient(Walker):
         self.model.complain(f"{self.name} ({type(self).__name__} at {self.path})", what)
 
     def excuse(self, begun: float, *more: Target) -> str:
-        """Why something may have failed that began then."""
+        """The reason for which a request may have failed that began then; "" for none."""
         return excuse((*more, *self.targets, self.session), begun)
 
     async def open(self) -> bool:
-        """Begin; return whether that succeeded, which it has to unless there is an excuse."""
+        """Begin the session; return whether that has succeeded. Without an excuse a failure is a fault."""
         begun, self._leaves = clock(), False
         self.session = Target(self.session.name)
         self._revision = self.random.choice(self.revisions)
@@ -179,7 +179,7 @@ class StormClient(Walker):
     async def ask(self, method: str, params: dict[str, Any]) -> Reply:
         """Send a request, and wait for its answer.
 
-        :raise Lost: there was none; without an excuse that is a fault, and so it is if the answer never came.
+        :raise Lost: no answer has come. Without an excuse that is a fault, and after the time limit in any case.
         """
         self._numbers += 1  # small numbers, so that those of all clients are the same
         begun, at, is_late = clock(), now(), False
@@ -201,11 +201,11 @@ class StormClient(Walker):
 
     @property
     def remarks(self) -> str:
-        """The stderr of its own program, if it has one."""
+        """The stderr of the client's own program, if there is one."""
         return ""
 
     async def close(self) -> None:
-        """Leave politely where that is possible, and cut all connections."""
+        """End the session where that is possible, and cut all connections."""
         begun, self._leaves = clock(), True
         try:
             async with asyncio.timeout(LIMIT_S):
@@ -222,11 +222,11 @@ class StormClient(Walker):
         self.id = ""
 
     async def post(self, body: bytes) -> Answer:
-        """Post what is answered at once."""
+        """Post a message, and read the whole answer."""
         return await self._pool.ask("POST", self.path, body, self.headers)
 
     async def initialize(self) -> None:
-        """Shake hands."""
+        """Send ``initialize``, and acknowledge the answer."""
         hello = {"protocolVersion": self._revision, "capabilities": self.offers, "clientInfo": self.info}
         reply = await self.send(0, "initialize", hello)
         if "result" not in reply.answer:
@@ -234,7 +234,7 @@ class StormClient(Walker):
         await self.say(note("notifications/initialized"))
 
     async def streamed(self, method: str, body: bytes, headers: Mapping[str, str]) -> Connection:
-        """A connection of its own, on which a stream has begun."""
+        """A connection on which a stream has begun."""
         stream = await Connection.open(self.address)
         await stream.send(request(method, self.path, body, {**self.headers, **headers}))
         if (status := await stream.head()) != 200:
@@ -245,7 +245,7 @@ class StormClient(Walker):
     def listen(self, messages: AsyncIterator[Any], asked: float, stream: Connection | None = None) -> None:
         """Take the messages of a stream as they come, in a task.
 
-        :param asked: since when the stream may have ended by itself, for a reason.
+        :param asked: the time since which there may be a reason for the end of the stream.
         """
         self._stream = asyncio.create_task(self._listen(messages, asked, stream))
 
@@ -266,15 +266,15 @@ class StormClient(Walker):
             self.stream_lost(asked, ended)
 
     def ended(self) -> None:
-        """Nothing more comes on its stream."""
+        """Note that no more messages come on the stream."""
 
     def stream_lost(self, asked: float, why: str) -> None:
-        """Note that the stream has ended by itself; that may have happened before its head was read here."""
+        """Note that the stream has ended by itself, maybe before its head was read here."""
         if not self.excuse(asked):
             self.complain(f"lost its stream, session {self.id or 'none'}: {why}")
 
     async def takes(self, said: dict[str, Any]) -> None:
-        """Take a message that came on its stream."""
+        """Take a message of the stream."""
         if "method" not in said:
             self.answered(said)
         elif "id" in said:
@@ -283,16 +283,16 @@ class StormClient(Walker):
             self.hears(said)
 
     def answered(self, said: dict[str, Any]) -> None:
-        """Take an answer that came on its stream."""
+        """Take an answer that came on the stream."""
         self.complain(f"was answered on its stream: {said}")
 
     def hears(self, said: dict[str, Any]) -> None:
-        """Take a notification that came on its stream."""
+        """Take a notification that came on the stream."""
         self.heard_at[said["method"]] = clock()
         self.model.counts["heard on standing streams"] += 1
 
     def reply(self, question: dict[str, Any]) -> dict[str, Any]:
-        """Answer a question as its human does, whom no other client has."""
+        """Answer a question with words that no other client has."""
         if question["method"] != "elicitation/create" or not self.offers:
             self.complain(f"was asked {question}")
         said = f"{self.name}: {question['params']['message']}"
@@ -303,7 +303,7 @@ class StormClient(Walker):
         }
 
     async def exchange(self, number: int, body: bytes, headers: Mapping[str, str]) -> Reply:
-        """Post a request, and read everything that comes of it."""
+        """Post a request, and read the whole answer, in which questions may come first."""
         said: list[Any] = []
         answers: list[Any] = []
         begun = clock()
@@ -332,7 +332,7 @@ class StormClient(Walker):
 
 
 class Streamable(StormClient):
-    """Streamable HTTP with a session."""
+    """A client over Streamable HTTP with a session."""
 
     async def begin(self) -> None:
         """Initialise, and open the stream on which the server speaks unasked."""
@@ -355,9 +355,9 @@ class Streamable(StormClient):
 
 @define(eq=False)
 class Modern(StormClient):
-    """Streamable HTTP without sessions.
+    """A client over Streamable HTTP without sessions.
 
-    :ivar has_process: it is a process of its own: where servers keep state, that tells clients apart.
+    :ivar has_process: the client is a process of its own: where servers keep state, that tells clients apart.
     """
 
     has_process: bool = False
@@ -365,7 +365,7 @@ class Modern(StormClient):
     _begun: asyncio.Future[bool] = field(init=False)
 
     async def begin(self) -> None:
-        """Listen to what changes."""
+        """Open the stream that announces changes."""
         if self.has_process:
             self._process = await asyncio.create_subprocess_exec("sleep", str(LIFE_S))
         for _ in range(TRIES):
@@ -379,20 +379,20 @@ class Modern(StormClient):
         raise Lost(f"listen: its server was killed {TRIES} times")
 
     def hears(self, said: dict[str, Any]) -> None:
-        """Take a notification; the first says that it is listening."""
+        """Take a notification; the first acknowledges the stream."""
         if said["method"] == ACKNOWLEDGED and not self._begun.done():
             self._begun.set_result(True)
         else:
             super().hears(said)
 
     def answered(self, said: dict[str, Any]) -> None:
-        """Take the end of listening; its server may have been killed before the two had met."""
+        """Take the answer that ends the stream; the server may have been killed before the stream had begun."""
         if not self._begun.done() and KILLED in said.get("error", {}).get("message", ""):
             self._begun.set_result(False)
         raise Lost(f"it was told {said}")
 
     def stream_lost(self, asked: float, why: str) -> None:
-        """Note that the stream has ended by itself, unless it is tried again for a reason."""
+        """Note that the stream has ended by itself, unless it is opened again because the server was killed."""
         if not self._begun.done():
             self._begun.set_result(False)
         elif not self._begun.result():
@@ -401,11 +401,11 @@ class Modern(StormClient):
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of all its requests."""
+        """The headers of all requests."""
         return super().headers | ({"X-Client-Pid": str(self._process.pid)} if self._process else {})
 
     async def close(self) -> None:
-        """End its process."""
+        """End the session, and the process."""
         await super().close()
         if self._process is not None:
             self._process.kill()
@@ -438,9 +438,9 @@ class Modern(StormClient):
 
 @define(eq=False)
 class Duplex(StormClient):
-    """A transport on which all that is heard comes on one stream.
+    """A client that reads all messages from one stream.
 
-    :ivar waiting: for each request the future answer, what came before it, and its progress token.
+    :ivar waiting: for each request the future answer, the messages before it, and the progress token.
     """
 
     waiting: dict[Any, tuple[asyncio.Future[Reply], list[Any], Any]] = field(init=False, factory=dict)
@@ -480,7 +480,7 @@ class Duplex(StormClient):
             self.complain(f"heard progress of nothing: {said}")
 
     def ended(self) -> None:
-        """Let all that waits go without an answer."""
+        """Let all requests end without an answer."""
         for done, said, _ in self.waiting.values():
             if not done.done():
                 done.set_exception(Lost(f"the stream has ended after {said}"))
@@ -488,7 +488,7 @@ class Duplex(StormClient):
 
 
 class Sse(Duplex):
-    """HTTP with SSE, as older clients speak it."""
+    """A client of the older transport, HTTP with SSE."""
 
     revisions = ("2024-11-05",)
     _post_to = ""
@@ -503,13 +503,13 @@ class Sse(Duplex):
         await self.initialize()
 
     async def post(self, body: bytes) -> Answer:
-        """Post a message where the stream has said."""
+        """Post a message to the endpoint that the stream names."""
         return await self._pool.ask("POST", self._post_to or self.path, body, self.headers)
 
 
 @define(eq=False)
 class Stdio(Duplex):
-    """The program that relays from standard input and output."""
+    """A client behind the shim, on its standard input and output."""
 
     _process: asyncio.subprocess.Process = field(init=False)
 
@@ -519,11 +519,11 @@ class Stdio(Duplex):
 
     @property
     def remarks(self) -> str:
-        """The program's output on stderr."""
+        """The shim's output on stderr."""
         return self._stderr.read_text(errors="replace")
 
     async def begin(self) -> None:
-        """Start it, and initialise."""
+        """Start the shim, and initialise the session."""
         view = self.path.removeprefix("/mcp").strip("/")
         directory = self.gateway.directory
         with self._stderr.open("wb") as stderr:
@@ -553,7 +553,7 @@ class Stdio(Duplex):
         await self._process.stdin.drain()
 
     async def leave(self) -> None:
-        """Close its input, and wait for its end."""
+        """Close the shim's input, and wait for its end."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:

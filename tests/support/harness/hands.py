@@ -38,7 +38,7 @@ class Hand:
         return self.client.random
 
     def server(self) -> Server | None:
-        """Return the server of the next call; None if there is none to call."""
+        """Return the server of the next call; None if no server is to be called."""
         return self.only
 
     def text(self) -> str:
@@ -48,7 +48,10 @@ class Hand:
     async def call(
         self, what: str, server: Server | None, tool: str, arguments: Mapping[str, Any], check: Check
     ) -> bool:
-        """Call a tool in one of the ways that there are, and judge the answer; true if the client has to begin anew."""
+        """Call a tool by its name or through the gateway's own tool, and judge the answer.
+
+        :return: the client has lost its stream, and has to begin anew.
+        """
         if server is None:
             return False
         client, begun, prefix = self.client, clock(), server.prefix
@@ -75,9 +78,9 @@ class Hand:
         reply: Reply,
         check: Check,
     ) -> None:
-        """See that an answer is the right one, or that there is a reason for a failure.
+        """Check that an answer is the right one, or that there is a reason for a failure.
 
-        :param prefix: that of the server when it was asked.
+        :param prefix: of the server's tools when the call was sent.
         """
         counts = self.model.counts
         why = self.client.excuse(begun, server)
@@ -93,21 +96,21 @@ class Hand:
             self.client.complain(f"asked {server.name} {shown} and was answered {reply}: {wrong}")
 
     async def echo(self) -> bool:
-        """Hear one's own words."""
+        """Call a tool that answers with the call's own text."""
         text = self.text()
         return await self.call("echo", self.server(), "echo", {"text": text}, equal(text))
 
     async def sleep(self) -> bool:
-        """Wait for an answer while others get theirs."""
+        """Call a tool that answers after a while."""
         text, ms = self.text(), self.random.choice(self.sleeps_ms)
         return await self.call("sleep", self.server(), "sleep", {"text": text, "ms": ms}, equal(text))
 
     async def big(self) -> bool:
-        """Hear very much."""
+        """Call a tool with a long answer."""
         size = self.random.choice((10_000, 300_000, 1_000_000))
         return await self.call("big", self.server(), "big", {"bytes": size}, equal("x" * size))
 
 
 def equal(wanted: str) -> Check:
-    """The answer is that text."""
+    """The check that an answer is that text."""
     return lambda reply: None if reply.text == wanted else f"not {wanted[:200]!r}"

@@ -33,9 +33,9 @@ class Doubt:
 
 @define(eq=False)
 class Target:
-    """Something that may fail at times: a server, a session, a token.
+    """A part that may fail at times: a server, a session, a token.
 
-    :ivar name: what it is called.
+    :ivar name: of the server, the session or the token.
     """
 
     name: str
@@ -54,14 +54,14 @@ class Target:
         doubt.ended = clock()
 
     def excuse(self, begun: float) -> str:
-        """Why it may have failed at some moment since then; "" where there is no such reason."""
+        """The reason for which the target may have failed at some moment since then; "" for none."""
         # The latest are the ones that matter, and there may be thousands.
         return next((each.why for each in reversed(self.doubts) if each.ended >= begun), "")
 
 
 @define(eq=False)
 class Server(Target):
-    """One server, as clients should find it.
+    """A server, as clients should find it.
 
     :ivar prefix: the present prefix of its tools' names on views; None while the server is absent.
     """
@@ -71,11 +71,11 @@ class Server(Target):
 
 @define(eq=False)
 class Model:
-    """All that takes part in a storm, as far as every storm has it.
+    """The events and the faults of a storm.
 
-    :ivar counts: what has happened, and how often.
-    :ivar wrong: what should not have.
-    :ivar stories: what is known of how it came to that.
+    :ivar counts: the events, and how often they have happened.
+    :ivar wrong: the faults.
+    :ivar stories: the messages and tracebacks that explain faults.
     :ivar servers: by name.
     """
 
@@ -91,19 +91,19 @@ class Model:
         return f"{name}/{self._nonces}"
 
     def complain(self, who: str, what: str) -> None:
-        """Note that something is wrong."""
+        """Note a fault."""
         self.counts["complaints"] += 1
         if len(self.wrong) < COMPLAINTS:
             self.wrong.append(f"{clock():.3f} {who}: {what}"[:1500])
 
 
 def excuse(targets: Iterable[Target], begun: float) -> str:
-    """Why one of these may have failed since some moment; "" where there is no such reason."""
+    """The reason for which one of these targets may have failed since then; "" for none."""
     return next((why for each in targets if (why := each.excuse(begun))), "")
 
 
 async def until(holds: Callable[[], object]) -> bool:
-    """Wait until something holds, which may have to be awaited; return whether it ever does."""
+    """Wait until a condition holds, which may have to be awaited; return false when the time limit has passed."""
     began = clock()
     while True:
         found = holds()

@@ -1,4 +1,4 @@
-"""A storm: works side by side on one gateway for a while, each a walk of steps at random, and what came of it."""
+"""Storms: works side by side on one gateway, most of them walks of weighted random steps, and their report."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ PATIENCE_S = 120  # how much longer a storm blows while something is missing
 class Storm(ABC):
     """One storm against one gateway.
 
-    :ivar seed: what the dice begin with.
-    :ivar wanted: what has to happen, and how often; the storm blows on until then, on a slow machine for longer.
-    :ivar resident: what the gateway has occupied, in KiB, second by second.
-    :ivar over: no new work is begun.
+    :ivar seed: of all random numbers.
+    :ivar wanted: the events that have to happen, and how often; the storm goes on until then.
+    :ivar resident: the resident memory of the gateway in KiB, second by second.
+    :ivar over: set when no new work is begun.
     """
 
     directory: Path
@@ -43,7 +43,7 @@ class Storm(ABC):
     over: asyncio.Event = field(init=False, factory=asyncio.Event)
 
     def blow(self) -> Self:
-        """Start the gateway, let the storm blow, and see that nothing of the gateway is left."""
+        """Start the gateway, run the storm, stop the gateway in order, and print the report."""
         print(f"MCPGATEWAY_STORM_SEED={self.seed}")
         try:
             with self.gateway:
@@ -54,7 +54,7 @@ class Storm(ABC):
 
     @abstractmethod
     async def run(self) -> None:
-        """Do all that belongs to the storm while the gateway runs."""
+        """Run the storm while the gateway runs."""
 
     @property
     def missing(self) -> list[str]:
@@ -63,13 +63,13 @@ class Storm(ABC):
 
     @property
     def faults(self) -> list[str]:
-        """All that should have been otherwise."""
+        """The faults, the missing events, and the gateway's log if it has a traceback."""
         is_broken = "Traceback" in self.gateway.log
         missing = [f"too seldom: {each}" for each in self.missing]
         return self.model.wrong + missing + [self.gateway.log] * is_broken
 
     def report(self) -> list[str]:
-        """What has happened, and how often, with the faults and what is known of them."""
+        """The events, and how often they have happened, the memory, the faults and their stories."""
         counts = [f"{count:7} {what}" for what, count in sorted(self.model.counts.items())]
         sample = self.resident[:: max(1, len(self.resident) // 20)]
         resident = f"resident: {sample} KiB, grown by {self.grown_kib}"
@@ -77,7 +77,7 @@ class Storm(ABC):
 
     @property
     def grown_kib(self) -> int:
-        """By how much the last third of the time is above the first, where its beginning is left out."""
+        """The memory in the last third of the time minus that in the first, the beginning left out."""
         steady = self.resident[len(self.resident) // 4 :]
         third = len(steady) // 3
         return (sum(steady[-third:]) - sum(steady[:third])) // third if third else 0
@@ -85,7 +85,7 @@ class Storm(ABC):
     async def side_by_side(
         self, works: Mapping[str, Awaitable[None]], seconds: float, patience_s: int = PATIENCE_S
     ) -> None:
-        """Let works go on for so long, and longer while something is missing and nothing is wrong."""
+        """Run works for so long, and longer while events are missing and no fault is found."""
         self.over = asyncio.Event()
         tasks = [asyncio.create_task(self.guarded(name, work)) for name, work in works.items()]
         await asyncio.sleep(seconds)
@@ -96,14 +96,14 @@ class Storm(ABC):
         await asyncio.gather(*tasks)
 
     async def lives(self, name: str, live: Callable[[str, Random], Awaitable[object]]) -> None:
-        """Let one client live after the other, until the storm is over."""
+        """Let one client follow another until the storm is over, each with random numbers of its own."""
         for life in count(1):
             if self.over.is_set():
                 return
             await live(f"{name}.{life:03}", Random(f"{self.seed}/{name}/{life}"))
 
     async def guarded(self, name: str, work: Awaitable[object]) -> None:
-        """Do a work whose failure is a fault."""
+        """Await a work whose failure is a fault."""
         try:
             await work
         except Exception as why:  # noqa: BLE001 - the other works go on, and the report tells of it
@@ -111,7 +111,7 @@ class Storm(ABC):
             self.model.stories.append(traceback.format_exc())
 
     async def settles(self, what: str, holds: Callable[[], object]) -> None:
-        """See that something holds in the end, as a thread finds out."""
+        """Wait until a condition holds, which is looked at in a thread; a fault if it never does."""
         if not await until(lambda: asyncio.to_thread(holds)):
             self.model.complain("the gateway", f"never: {what}")
 
@@ -126,14 +126,14 @@ class Storm(ABC):
         self.model.counts["children killed"] += len(pids)
 
     async def weigh(self) -> None:
-        """Note what the gateway occupies."""
+        """Note the resident memory of the gateway every second."""
         while await pause(self.over, 1):
             self.resident.append(self.gateway.resident_kib())
 
 
 @define(eq=False)
 class Walker:
-    """One who takes steps at random.
+    """A client or another program that takes random steps.
 
     :ivar name: unlike that of any other.
     """
@@ -143,7 +143,7 @@ class Walker:
     random: Random = field(repr=False)
 
     def complain(self, what: str) -> None:
-        """Note that something is wrong."""
+        """Note a fault of the gateway's towards this program."""
         self.model.complain(self.name, what)
 
 
@@ -154,7 +154,10 @@ async def walk(
     pauses: Callable[[], float],
     ends: asyncio.Event,
 ) -> None:
-    """Take one step after the other, each as often as its weight says, until an event or until one is the last."""
+    """Take one random step after the other, each as often as its weight says.
+
+    :param ends: the event that ends the walk; a step that returns true ends it as well.
+    """
     kinds, weights = list(steps), list(steps.values())
     while await pause(ends, pauses()):
         (step,) = random.choices(kinds, weights)
@@ -164,12 +167,12 @@ async def walk(
 
 
 async def pause(ends: asyncio.Event, seconds: float) -> bool:
-    """Wait for so long, or until an event; return whether it has yet to happen."""
+    """Wait for so long, or until an event; return whether the event has yet to happen."""
     with suppress(TimeoutError):
         await asyncio.wait_for(ends.wait(), seconds)
     return not ends.is_set()
 
 
 def seed() -> str:
-    """What the dice of a storm begin with; say ``MCPGATEWAY_STORM_SEED`` to have one again."""
+    """The seed of a storm; ``MCPGATEWAY_STORM_SEED`` repeats one."""
     return os.environ.get("MCPGATEWAY_STORM_SEED") or secrets.token_hex(4)

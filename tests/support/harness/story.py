@@ -30,7 +30,7 @@ class Story:
         self._lines.append((now(), f"{what} {message}"[:CHARACTERS]))
 
     def since(self, begun: str, remarks: str, log: str) -> str:
-        """All of it from some moment on, and what others have to say of that time.
+        """The messages from some moment on, with the stderr of the client and the log of the gateway.
 
         :param remarks: what its own program has said on stderr, whenever that was.
         :param log: the gateway's.
