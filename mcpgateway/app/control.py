@@ -279,13 +279,15 @@ def _tools(parts: ControlParts) -> Any:
 
 def _tracing(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.tracing import TracingRoutes
+    from mcpgateway.observe.overview import Overview
     from mcpgateway.observe.recorder import Recording
     from mcpgateway.observe.why import Diagnoser
 
     hub, health = parts.hub, parts.hub.health
     why = Diagnoser(parts.dispatcher, health, hub.tapes, parts.problems, parts.redact)
     activity = hub.tracer.activity if hub.tracer is not None else None
-    return TracingRoutes(why, Recording(hub.tapes, health.histories, parts.clock, parts.redact), activity)
+    recording = Recording(hub.tapes, health.histories, parts.clock, parts.redact)
+    return TracingRoutes(why, Overview(parts.census, why, parts.redact), recording, activity)
 
 
 def _book(parts: ControlParts) -> SessionDirectory:

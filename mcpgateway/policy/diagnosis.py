@@ -212,6 +212,8 @@ def _causes(facts: ServerFacts) -> Iterator[Advice]:
     yield from _switched_off(facts)
     if facts.state in _ILL or _failed(facts):
         yield from _with_hint(facts, list(_failures(facts)))
+    elif facts.state is HealthState.STOPPED:
+        yield from _missing(facts)
     if facts.state is HealthState.DEGRADED:
         yield from _degraded(facts)
     yield from _waiting(facts)
@@ -278,18 +280,25 @@ def _failures(facts: ServerFacts) -> Iterator[Advice]:
 
 
 def _not_launched(facts: ServerFacts) -> Iterator[Advice]:
-    if not facts.has_directory:
-        yield Advice("missing-directory", facts.fault, 'make that directory, or put "cwd" right in its entry')
-    elif not facts.is_found and facts.program:
-        name = facts.program.rpartition("/")[2]
-        comes = f"install {COMES_WITH[name]}" if name in COMES_WITH else "install it"
-        do = f"{comes}, or name it by its absolute path (which {name} in your shell says it)"
-        yield Advice("command-not-found", f"the program {facts.program} is not there", do)
+    found = list(_missing(facts))
+    if found:
+        yield from found
     elif "not found" in facts.fault:
         says = f"its program was not there at the last try, and is now: {facts.fault}"
         yield Advice("found-since", says, _retry(facts))
     else:
         yield Advice("not-started", facts.fault, _retry(facts))
+
+
+def _missing(facts: ServerFacts) -> Iterator[Advice]:
+    if not facts.has_directory:
+        says = facts.fault or "its working directory is not there"
+        yield Advice("missing-directory", says, 'make that directory, or put "cwd" right in its entry')
+    elif not facts.is_found and facts.program:
+        name = facts.program.rpartition("/")[2]
+        comes = f"install {COMES_WITH[name]}" if name in COMES_WITH else "install it"
+        do = f"{comes}, or name it by its absolute path (which {name} in your shell says it)"
+        yield Advice("command-not-found", f"the program {facts.program} is not there", do)
 
 
 def _complaints(facts: ServerFacts) -> Iterator[Advice]:

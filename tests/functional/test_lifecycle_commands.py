@@ -518,7 +518,8 @@ class StatusTests:
             while caller.recv(4096):
                 pass
         lines = home.run("status").stdout
-        assert "Problem: the gateway is switched off" in lines
+        assert "1 thing needs you" in lines
+        assert "gateway: the gateway is switched off" in lines
         assert "mcpgateway enable" in lines
         with urllib.request.urlopen(f"http://127.0.0.1:{home.port}/healthz", timeout=5) as answer:
             assert json.load(answer) == {"status": "degraded", "problems": ["disabled"]}

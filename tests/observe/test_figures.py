@@ -65,7 +65,7 @@ class StatsTests:
             "totalCalls": 0,
             "status": "idle",
             "enabled": True,
-            "command": "run",
+            "command": "true",
             "lastActivityAt": 0,
             "source": "global",
             "configPath": "",

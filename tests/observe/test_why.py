@@ -62,7 +62,7 @@ class WhyTests:
         found = told(gateway)
         assert (found["ok"], found["state"], found["pids"], found["advice"]) == (True, "running", [1000], [])
         assert events(found) == ["child.launching", "child.ready"]
-        assert found["launch"]["command"] == ["run"]
+        assert found["launch"]["command"] == ["true"]
         assert found["history"][0]["at"] == "2023-11-14T22:13:20+00:00"
 
     def test_session_has_ended(self, gateway: MemoryGateway) -> None:
@@ -110,11 +110,13 @@ class WhyTests:
         assert events(found)[-1] == "server.given_up"
         assert "mcp" in found["verdict"]
 
-    def test_missing_program(self, gateway: MemoryGateway) -> None:
-        """A program that is not there is told by its name, with where was looked."""
+    def test_missing_program(self) -> None:
+        """A program that is not there is told by its name, with where was looked, before its server is needed too."""
+        gateway = MemoryGateway(more=(ServerSpec("gone", ("no-such-program",), {}, "/", share=Share.GLOBAL),))
+        assert causes(told(gateway, "gone")) == ["command-not-found", "never-started"]
         gateway.launcher.refuses = True
-        gateway.client().call(1)
-        found = told(gateway)
+        gateway.client("gone").call(1)
+        found = told(gateway, "gone")
         assert causes(found)[0] == "command-not-found"
         assert found["launch"]["program"] is None
         assert found["launch"]["path"]
@@ -150,7 +152,7 @@ class WhyTests:
         found = told(gateway)
         assert causes(found) == ["switched-off"]
         assert events(found)[-2:] == ["server.disabled", "server.stopped"]
-        off = MemoryGateway(more=(ServerSpec("off", ("run",), {}, "/", enabled=False, source="a.yaml"),))
+        off = MemoryGateway(more=(ServerSpec("off", ("true",), {}, "/", enabled=False, source="a.yaml"),))
         assert causes(told(off, "off")) == ["disabled"]
         assert "a.yaml" in told(off, "off")["advice"][0]["says"]
 
@@ -164,7 +166,7 @@ class WhyTests:
 
     def test_stopped_for_a_reason(self) -> None:
         """A stop on purpose says what for."""
-        spec = ServerSpec("idle", ("run",), {}, "/", share=Share.GLOBAL, lazy=Lazy(idle_s=10))
+        spec = ServerSpec("idle", ("true",), {}, "/", share=Share.GLOBAL, lazy=Lazy(idle_s=10))
         gateway = MemoryGateway(more=(spec,))
         gateway.client("idle").call(1)
         gateway.child.answer(gateway.child.asked("tools/call")[0], {})
@@ -234,7 +236,7 @@ class WhyTests:
             gateway.health,
             gateway.hub.tapes,
             tuple,
-            lambda text: text.replace("run", "•"),
+            lambda text: text.replace("true", "•"),
         )
         found = why.tell("shared")
         assert found["launch"]["command"] == ["•"]

@@ -344,7 +344,7 @@ class MemoryGateway:
         servers = (
             ServerSpec(
                 "shared",
-                ("run",),
+                ("true",),
                 {},
                 "/",
                 share=Share.GLOBAL,
@@ -354,7 +354,7 @@ class MemoryGateway:
             ),
             ServerSpec(
                 "own",
-                ("run",),
+                ("true",),
                 {},
                 "/",
                 share=Share.SESSION,

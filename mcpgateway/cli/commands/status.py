@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from mcpgateway.cli.console import (
     coloured,
     emit,
     format_duration,
+    is_terminal,
     paragraph,
     say,
     styled,
@@ -43,6 +45,12 @@ SERVERS: dict[str, Cell] = {
     "SESSIONS": text("sessions", "0"),
     "REQUESTS": text("requests", "0"),
 }
+CLIENTS: dict[str, Cell] = {
+    "CLIENT": text("name"),
+    "SERVERS": text("servers", "0"),
+    "FILE": lambda each: f"restored: {_restored(each)}" if each.get("restored") else "enrolled",
+}
+OVERVIEW, HEALTH = "/api/v1/overview", "/health"
 
 
 @click.command()
@@ -61,27 +69,36 @@ def _tell_health(found: dict[str, Any]) -> None:
     if url := aggregate(found):
         say(f"{'all tools':<10} {url}")
     tell_problems(found)
+    say()
     _tell_servers(found)
 
 
 def _tell_servers(found: dict[str, Any]) -> None:
     servers = [each for each in found.get("backends", ()) if isinstance(each, dict)]
     if servers:
-        say()
         rows_table(SERVERS, servers)
 
 
 @click.command()
 @click.pass_obj
 def status(globals_: Globals) -> int:
-    """Say whether the gateway runs, since when, and what it serves to whom.
+    """Say whether all is well and what needs you, then what the gateway serves to whom.
 
     The exit code is 0 where that could be told, running or not, and 1 where its state file cannot be read.
     """
     if globals_.url:
-        found = ask(globals_, "/health", has="status")
+        found = _overview(GatewayClient(globals_)) or ask(globals_, HEALTH, has="status")
         return _print_status(globals_, _Found(RUNNING, 0, GatewayState(exists=False), found))
     return _print_status(globals_, look(globals_))
+
+
+def _overview(client: GatewayClient) -> dict[str, Any]:
+    """Return the overview; empty if no gateway gives it, such as one of an earlier release."""
+    try:
+        reply = client.ask(OVERVIEW, limit_s=HEALTH_S)
+    except NoGateway:
+        return {}
+    return reply.value if isinstance(reply.value, dict) and reply.status < 400 else {}
 
 
 class _Found:
@@ -113,11 +130,15 @@ def look(globals_: Globals) -> _Found:
     """Return the state of the gateway of the home."""
     left = read_state(globals_.home)
     pid = gateway_pid(globals_.home)
-    try:
-        reply = GatewayClient(globals_).ask("/health", limit_s=HEALTH_S)
-    except NoGateway:
-        reply = None
-    body = reply.value if reply is not None and isinstance(reply.value, dict) and reply.status < 400 else {}
+    client = GatewayClient(globals_)
+    body, reply = _overview(client), None
+    if not body:
+        try:
+            reply = client.ask(HEALTH, limit_s=HEALTH_S)
+        except NoGateway:
+            reply = None
+        else:
+            body = reply.value if isinstance(reply.value, dict) and reply.status < 400 else {}
     if body or (reply is not None and reply.status in (401, 403)):
         return _Found(RUNNING, pid, left, body)
     if pid:
@@ -181,6 +202,9 @@ def _value(found: _Found) -> dict[str, Any]:
             | ({"login_url": each["login_url"]} if each.get("login_url") else {})
             for each in found.body.get("backends", ())
         ],
+        "ok": found.body.get("ok") if runs else False,
+        "verdict": found.body.get("verdict") or (None if runs else "the gateway does not run"),
+        "needs": needs(found.body),
         "problems": problems(found.body),
         "remarks": remarks(found.body),
         "clients": [each for each in found.clients if not each.get("restored")],
@@ -201,6 +225,32 @@ def problems(body: dict[str, Any]) -> list[dict[str, str]]:
     shown = body.get("problems")
     found = [each for each in shown if isinstance(each, dict)] if isinstance(shown, list) else []
     return [{name: str(each.get(name) or "") for name in ("code", "message", "hint")} for each in found]
+
+
+def needs(body: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the needs of the overview, each with ``kind``, ``name``, ``cause``, ``says`` and ``do``."""
+    shown = body.get("needs")
+    found = [each for each in shown if isinstance(each, dict)] if isinstance(shown, list) else []
+    return [
+        {name: str(each.get(name) or "") for name in ("kind", "name", "cause", "says", "do")}
+        for each in found
+    ]
+
+
+def _tell_verdict(body: dict[str, Any]) -> None:
+    """Print whether all is well, and each need with its remedy."""
+    found, sentence = needs(body), str(body.get("verdict") or "")
+    if not sentence:
+        tell_problems(body)
+        return
+    mark = styled("! ", fg="yellow") if found or not body.get("servers") else styled("✓ ", fg="green")
+    say(mark, styled(sentence[:1].upper() + sentence[1:], bold=True))
+    for each in found:
+        say()
+        paragraph("  ", styled(each["name"] or each["kind"], bold=True), f": {each['says']}")
+        if each["do"]:
+            paragraph(f"    {each['do']}")
+    say()
 
 
 def tell_problems(body: dict[str, Any]) -> None:
@@ -277,9 +327,13 @@ def _tell(found: _Found, home: str) -> None:
 
 
 def _tell_client(each: dict[str, Any], more: str = "") -> None:
-    why = each.get("restored")
-    says = f"is restored: {GIVEN_BACK.get(why, why)}" if why else f"({each['servers']} servers){more}"
+    says = f"is restored: {_restored(each)}" if each.get("restored") else f"({each['servers']} servers){more}"
     say(f"Client:  {each['name']} {says}")
+
+
+def _restored(each: Mapping[str, Any]) -> str:
+    why = str(each["restored"])
+    return GIVEN_BACK.get(why, why)
 
 
 def _tell_clients_left(found: _Found) -> None:
@@ -300,6 +354,10 @@ def _tell_return(found: _Found) -> None:
 
 
 def _tell_running(found: _Found, home: str) -> None:
+    if found.body:
+        _tell_verdict(found.body)
+    if found.body and is_terminal():
+        _tell_tables(found)
     if found.state == SILENT:
         say("Status:  ", styled("RUNNING, but it does not answer", fg="yellow"))
     else:
@@ -311,20 +369,36 @@ def _tell_running(found: _Found, home: str) -> None:
         say(f"All:     {url}")
     say(f"Uptime:  {format_duration(found.uptime)}")
     if found.body:
-        servers = [f"{each.get('name')} ({each.get('status')})" for each in found.body.get("backends", ())]
-        say(f"Servers: {', '.join(servers) or 'none'}")
-        tell_problems(found.body)
-        for line in remarks(found.body):
-            say(f"Note:    {line}")
-        _tell_logins(found.body)
-    if (saved := found.body.get("saved")) and isinstance(saved, dict):
-        say(f"Spared:  {saved.get('today', 0):,} tokens today, {saved.get('total', 0):,} in all")
-    for each in found.clients:
-        _tell_client(each)
+        _tell_numbers(found)
     if found.left.trouble:
         say(f"State:   {found.left.trouble}")
+    log = f"{home}/logs/{LOG}"
     if found.state == SILENT:
-        say(f"Next:    {BUSY}; its log is {home}/logs/{LOG}")
+        say(f"Next:    {BUSY}; its log is {log}")
+    elif os.path.exists(log):
+        say(f"Log:     {log}")
+
+
+def _tell_tables(found: _Found) -> None:
+    _tell_servers(found.body)
+    say()
+    if found.clients:
+        rows_table(CLIENTS, found.clients)
+        say()
+
+
+def _tell_numbers(found: _Found) -> None:
+    if not is_terminal():  # where tables show them
+        servers = [f"{each.get('name')} ({each.get('status')})" for each in found.body.get("backends", ())]
+        say(f"Servers: {', '.join(servers) or 'none'}")
+    for line in remarks(found.body):
+        say(f"Note:    {line}")
+    _tell_logins(found.body)
+    if (saved := found.body.get("saved")) and isinstance(saved, dict):
+        say(f"Spared:  {saved.get('today', 0):,} tokens today, {saved.get('total', 0):,} in all")
+    if not is_terminal():
+        for each in found.clients:
+            _tell_client(each)
 
 
 def _tell_logins(body: dict[str, Any]) -> None:

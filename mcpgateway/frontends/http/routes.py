@@ -302,6 +302,9 @@ ROUTES: tuple[Route, ...] = (
               Query("follow", "false: only past events", "boolean"),
           ), media=Media.EVENTS),
     # How it came about
+    Route("GET", "/api/v1/overview", READ, "tracing.overview",
+          "Whether all is well, what needs the user and which command helps; with the numbers of ``/health``.",
+          {200: "Overview"}),
     Route("GET", "/api/v1/servers/{name}/why", READ, "tracing.why",
           "The diagnosis of a server: its faults, their remedies, its start and its events.", {200: "Why"}),
     Route("GET", "/api/v1/servers/{name}/record", ADMIN, "tracing.record",

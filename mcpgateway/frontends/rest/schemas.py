@@ -286,6 +286,17 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         servers=NAMES,
     ),
     "Record": made_of({"server": TEXT, "lines": listing(made_of({"at": TEXT, "server": TEXT}))}),
+    "Overview": made_of(
+        {
+            "ok": FLAG,
+            "verdict": TEXT,
+            "needs": listing(made_of({"kind": TEXT, "name": TEXT, "cause": TEXT, "says": TEXT, "do": TEXT})),
+            "status": TEXT,
+        },
+        servers=WHOLE,
+        backends=listing(OBJECT),
+        clients=listing(OBJECT),
+    ),
     "Why": made_of(
         {
             "server": TEXT,

@@ -1,4 +1,4 @@
-"""Diagnosis of servers, the flight recorder, and the activity log."""
+"""The overview, diagnosis of servers, the flight recorder, and the activity log."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from mcpgateway.errors import NotThere, UnknownServer
 from mcpgateway.frontends.rest.operation import OperationRequest, number
 from mcpgateway.observe.activity import SHOWN, ActivityLog
+from mcpgateway.observe.overview import Overview
 from mcpgateway.observe.recorder import Recording
 from mcpgateway.observe.why import Diagnoser
 
@@ -16,10 +17,17 @@ MEMBERS = ("id", "server", "tool", "outcome", "principal", "kind")
 class TracingRoutes:
     """The operations for diagnosis."""
 
-    def __init__(self, why: Diagnoser, recording: Recording, activity: ActivityLog | None) -> None:
+    def __init__(
+        self, why: Diagnoser, overview: Overview, recording: Recording, activity: ActivityLog | None
+    ) -> None:
         self._activity = activity
+        self._overview = overview
         self._why = why
         self._recording = recording
+
+    async def overview(self, asked: OperationRequest) -> Any:
+        """Return whether all is well, what needs the user, and the numbers of the gateway."""
+        return self._overview.tell(asked.principal)
 
     async def why(self, asked: OperationRequest) -> Any:
         """Return the diagnosis of a server."""

@@ -32,7 +32,7 @@ class WhyTests:
         answer = gateway.client().ask(b"", "GET", "/api/v1/servers/shared/why")
         assert answer.status == 200
         assert answer.json["ok"] is False
-        assert answer.json["advice"][0]["cause"] == "command-not-found"
+        assert answer.json["advice"][0]["cause"] == "found-since"
 
     def test_unknown(self) -> None:
         """A server that nobody knows is not found, and the nearest name is told."""
