@@ -67,10 +67,8 @@ class ValidationRequest:
 
 def main() -> int:
     """Validate the requested server, print a report, and return the exit code."""
-    options = request_of()
-    request = ValidationRequest(
-        **{**options, "command": tuple(options["command"]), "env": tuple(options["env"])}
-    )
+    given = request_of()
+    request = ValidationRequest(**{**given, "command": tuple(given["command"]), "env": tuple(given["env"])})
     return guarded(lambda: _run_with_spinner(request), as_json=request.as_json)
 
 

@@ -126,7 +126,7 @@ def _failed(log: StartLog) -> NoReturn:
     taken = TAKEN.search(error)
     if taken:
         fail(
-            _port_in_use(taken[1], int(taken[2])),
+            _in_use(taken[1], int(taken[2])),
             "stop that, or choose another port: mcpgateway start --port N",
         )
     fail(
@@ -135,7 +135,7 @@ def _failed(log: StartLog) -> NoReturn:
     )
 
 
-def _port_in_use(address: str, port: int) -> str:
+def _in_use(address: str, port: int) -> str:
     from mcpgateway.system.process.socket_owners import port_holders
 
     pid = next((each.pid for each in port_holders(port)), 0)

@@ -49,30 +49,26 @@ def as_it_runs(options: LoadOptions, home: str) -> LoadOptions:
     """Return the options with the files and the port of the running gateway, where no other files were named."""
     running = running_gateway(home)
     words = running.command if running is not None else ()
-    named_files: dict[str, list[str]] = {}
+    files: dict[str, list[str]] = {}
     for at, word in enumerate(words):
         name, equals, value = word.partition("=")
         if name in NAMES_FILES:
             path = _from(running, value if equals else "".join(words[at + 1 : at + 2]))
             if path:
-                named_files.setdefault(NAMES_FILES[name], []).append(path)
+                files.setdefault(NAMES_FILES[name], []).append(path)
     if options.config or running is None:
         return options
     environ = environ_of(home)
     for name, variables in NAMED_BY_VARIABLE.items():
         path = next((environ[each] for each in variables if environ.get(each)), "")
-        if name not in named_files and (path := _from(running, path)):
-            named_files[name] = [path]
-    sources = (
-        tuple(named_files["source"])
-        if "source" in named_files and options.sources is None
-        else options.sources
-    )
-    env_file = options.env_file or next(iter(named_files.get("env-file", ())), None)
+        if name not in files and (path := _from(running, path)):
+            files[name] = [path]
+    sources = tuple(files["source"]) if "source" in files and options.sources is None else options.sources
+    env_file = options.env_file or next(iter(files.get("env-file", ())), None)
     named = any(word.partition("=")[0] in NAMES_PORT for word in words)
     return evolve(
         options,
-        config=next(iter(named_files.get("config", ())), None),
+        config=next(iter(files.get("config", ())), None),
         sources=sources,
         env_file=env_file,
         port=running.port if named and options.port is None else options.port,

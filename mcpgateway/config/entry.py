@@ -228,28 +228,26 @@ def read_program(place: Place, origin: Origin, problems: Problems) -> Entry | No
     """Read a server of a client's own file; None where its entry is not enough to run it."""
     before = len(problems.errors)
     found = CLIENT_KEYS.read(place, problems)
-    members = {"env": {}, "env_policy": origin.env_policy, **settings_in(Entry, found)}
-    reached = read_reach(found, place, members["env"], problems)
+    given = {"env": {}, "env_policy": origin.env_policy, **settings_in(Entry, found)}
+    reached = read_reach(found, place, given["env"], problems)
     if reached is None or len(problems.errors) > before:
         return None
-    return Entry(
-        title=place.key, origin=origin, place=place, argv=reached.argv, reach=reached.reach, **members
-    )
+    return Entry(title=place.key, origin=origin, place=place, argv=reached.argv, reach=reached.reach, **given)
 
 
 def read_server(title: str, place: Place, origin: Origin, problems: Problems) -> Entry | None:
     """Read a server of a configuration of the gateway; None where it cannot be used, as the problems say."""
     before = len(problems.errors)
     found = SERVER.read(place, problems)
-    members = {"env": {}, "env_policy": origin.env_policy, **settings_in(Entry, found)}
-    reached = read_reach(found, place, members["env"], problems)
+    given = {"env": {}, "env_policy": origin.env_policy, **settings_in(Entry, found)}
+    reached = read_reach(found, place, given["env"], problems)
     if reached is None or len(problems.errors) > before:
         return None
     _warn_of_replicas(found, place, problems)
     settings = {
-        **members,
+        **given,
         "lazy": _lazy(found.get("lazy"), is_flat=origin.is_flat),
-        **_projects(found, members["env"]),
+        **_projects(found, given["env"]),
     }
     return Entry(
         title=title,
@@ -259,7 +257,7 @@ def read_server(title: str, place: Place, origin: Origin, problems: Problems) ->
         reach=reached.reach,
         transport=reached.transport,
         rest_headers=_rest_headers(found, reached.reach, place, problems),
-        explicit=frozenset(members.keys() & settings_of(ServerSettings).keys()),
+        explicit=frozenset(given.keys() & settings_of(ServerSettings).keys()),
         **settings,
     )
 

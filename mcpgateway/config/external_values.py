@@ -105,11 +105,11 @@ def _refused(name: str, native: Native) -> tuple[str, str]:
 def _texts_of(native: Native, documents: Iterable[Document]) -> Iterator[tuple[str, Place]]:
     """Iterate over all texts that may hold external values."""
     for listed in (*native.servers.values(), *native.overlays):
-        definition = listed.place.value
+        entry = listed.place.value
         if (
-            isinstance(definition, dict)
-            and definition.get("enabled") is not False
-            and definition.get("disabled") is not True
+            isinstance(entry, dict)
+            and entry.get("enabled") is not False
+            and entry.get("disabled") is not True
         ):
             yield from _texts(listed.place)
     for document in documents:

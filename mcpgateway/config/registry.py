@@ -290,12 +290,10 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-def _get(members: Mapping[str, Any], key: str) -> Any:
+def _get(item: Mapping[str, Any], key: str) -> Any:
     """Return a member, in either spelling."""
-    found = members.get(key)
-    return (
-        found if found is not None else members.get(re.sub(r"[A-Z]", lambda each: f"_{each[0].lower()}", key))
-    )
+    found = item.get(key)
+    return found if found is not None else item.get(re.sub(r"[A-Z]", lambda each: f"_{each[0].lower()}", key))
 
 
 def _text(members: Mapping[str, Any], key: str) -> str:

@@ -18,11 +18,11 @@ class IdleTime(Record):
     A session, a stream and a call are use for as long as they last; a call between two ticks is use as well, and is
     noticed by the number of requests that servers have been sent.
 
-    :param has_listeners: returns True while a stream is open that belongs to no single server.
+    :param listens: returns True while a stream is open that belongs to no single server.
     """
 
     _dispatcher: LegacyDispatcher
-    _has_listeners: Callable[[], bool] = _is_not
+    _listens: Callable[[], bool] = _is_not
     _ticks: int = 0
     _requests: int = -1
 
@@ -37,10 +37,7 @@ class IdleTime(Record):
     def _is_used(self) -> bool:
         held = any(slot.is_used or (slot.is_up and slot.tasks.have_begun) for slot in self._dispatcher.pool)
         return (
-            held
-            or self._has_listeners()
-            or len(self._dispatcher.sessions) > 0
-            or len(self._dispatcher.calls) > 0
+            held or self._listens() or len(self._dispatcher.sessions) > 0 or len(self._dispatcher.calls) > 0
         )
 
     def begin(self) -> None:

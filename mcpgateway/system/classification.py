@@ -21,10 +21,8 @@ def classify(home: str, server: str, changes: Mapping[str, Any]) -> str:
     """
     path = os.path.join(home, NAME)
     held = _read(path)
-    record = {key: value for key, value in {**held.get(server, {}), **changes}.items() if value is not None}
-    whole = (
-        {**held, server: record} if record else {key: value for key, value in held.items() if key != server}
-    )
+    entry = {key: value for key, value in {**held.get(server, {}), **changes}.items() if value is not None}
+    whole = {**held, server: entry} if entry else {key: value for key, value in held.items() if key != server}
     try:
         files.write_atomic(path, (json.dumps(whole, indent=2, ensure_ascii=False) + "\n").encode())
     except OSError as why:

@@ -21,27 +21,25 @@ def note(
 
     :param elsewhere: the endpoint with the tool that shows the rest; empty for the endpoint of the call.
     """
-    sentences = []
+    parts = []
     if is_repeat:
-        sentences.append(f"Same as {ref}, which you have been given before.")
+        parts.append(f"Same as {ref}, which you have been given before.")
     if ref and elsewhere:
-        sentences.append(
+        parts.append(
             f"Shortened: the resource {KEPT}{ref} has all of it, and {RETRIEVE} at {elsewhere} shows it in pages."
         )
     elif ref:
-        sentences.append(f'Shortened: {RETRIEVE} with ref "{ref}" has all of it.')
+        parts.append(f'Shortened: {RETRIEVE} with ref "{ref}" has all of it.')
     if cuts:
-        sentences.append(
-            f"{'; '.join(_described(each) for each in cuts[:NAMED_CUTS])}{_more(len(cuts) - NAMED_CUTS)}."
+        parts.append(
+            f"{'; '.join(_text(each) for each in cuts[:NAMED_CUTS])}{_more(len(cuts) - NAMED_CUTS)}."
         )
     if masked:
-        sentences.append(
-            f"{masked} {'value' if masked == 1 else 'values'} that look like secrets are masked."
-        )
-    return " ".join(sentences)
+        parts.append(f"{masked} {'value' if masked == 1 else 'values'} that look like secrets are masked.")
+    return " ".join(parts)
 
 
-def _described(cut: Omission) -> str:
+def _text(cut: Omission) -> str:
     return f"{_shown(cut.path)}: {_shown(cut.what)}"
 
 

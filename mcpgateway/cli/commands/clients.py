@@ -264,14 +264,12 @@ def enable(context: click.Context) -> None:
     context.exit(_print_report(globals_, report))
 
 
-def _wanted(options: dict[str, Any]) -> EnrolRequest:
+def _wanted(given: dict[str, Any]) -> EnrolRequest:
     from mcpgateway.clientfiles.files import FileChoice
     from mcpgateway.clientfiles.plan import EnrolRequest
 
-    choice = FileChoice(tuple(options["names"]), options["project"], options["file"])
-    return EnrolRequest(
-        choice, tuple(options["servers"]), options.get("mode") or "", bool(options.get("helper"))
-    )
+    choice = FileChoice(tuple(given["names"]), given["project"], given["file"])
+    return EnrolRequest(choice, tuple(given["servers"]), given.get("mode") or "", bool(given.get("helper")))
 
 
 class _Planned(NamedTuple):

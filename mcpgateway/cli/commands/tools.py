@@ -177,12 +177,8 @@ def _value(name: str, text: str, schema: object) -> Any:
 def _types(schema: object) -> set[str]:
     if not isinstance(schema, dict):
         return set()
-    declared = schema.get("type")
-    found = (
-        {declared}
-        if isinstance(declared, str)
-        else {each for each in declared or () if isinstance(each, str)}
-    )
+    kind = schema.get("type")
+    found = {kind} if isinstance(kind, str) else {each for each in kind or () if isinstance(each, str)}
     for key in ("anyOf", "oneOf"):
         for each in schema.get(key) or ():
             found |= _types(each)

@@ -162,16 +162,14 @@ def _share(found: Mapping[str, Any]) -> str:
 
 
 def _at_once(found: Mapping[str, Any]) -> str:
-    concurrency = found.get("concurrency")
-    if not isinstance(concurrency, dict) or (
-        concurrency.get("limit") == "none" and not concurrency.get("reason")
-    ):
+    calls = found.get("concurrency")
+    if not isinstance(calls, dict) or (calls.get("limit") == "none" and not calls.get("reason")):
         return ""
     limit = {"none": "any number of calls", "writes": "one call that may change something"}.get(
-        str(concurrency.get("limit")), f"{concurrency.get('limit')} calls"
+        str(calls.get("limit")), f"{calls.get('limit')} calls"
     )
-    waiting = f"; {concurrency['waiting']} wait" if concurrency.get("waiting") else ""
-    return f"{limit}: {concurrency.get('reason')}{waiting}"
+    waiting = f"; {calls['waiting']} wait" if calls.get("waiting") else ""
+    return f"{limit}: {calls.get('reason')}{waiting}"
 
 
 def _tell_breaker(found: Mapping[str, Any]) -> None:

@@ -52,12 +52,10 @@ def examine(world: DoctorContext, checks: Iterable[Check] = CHECKS) -> Iterator[
         try:
             yield from check.look(world)
         except Exception as why:  # noqa: BLE001 - a failed check must not prevent the others
-            yield BROKEN.found(
-                f"{check.title} could not be looked at: {type(why).__name__}: {_error_text(why)}"
-            )
+            yield BROKEN.found(f"{check.title} could not be looked at: {type(why).__name__}: {_text(why)}")
 
 
-def _error_text(why: Exception) -> str:
+def _text(why: Exception) -> str:
     return str(why).partition("\n")[0][:200]
 
 

@@ -45,11 +45,9 @@ def held(options: LoadOptions, environ: Mapping[str, str]) -> Iterator[ServerCre
         entry = blueprint.entry
         sent = entry.reach.headers if isinstance(entry.reach, Remote | Rest) else {}
         if entry.env or sent:
-            yield ServerCredentials(
-                server.name, _origins_of(entry.env, blueprint), _origins_of(sent, blueprint)
-            )
+            yield ServerCredentials(server.name, _shown(entry.env, blueprint), _shown(sent, blueprint))
 
 
-def _origins_of(values: Mapping[str, str], blueprint: Blueprint) -> dict[str, str]:
+def _shown(values: Mapping[str, str], blueprint: Blueprint) -> dict[str, str]:
     found = {name: origins(value, blueprint).removeprefix(", ") for name, value in values.items()}
     return {name: found[name] or WRITTEN for name in sorted(found)}

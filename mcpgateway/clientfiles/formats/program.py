@@ -76,14 +76,12 @@ def read_program(value: Mapping[str, Any], words: ProgramKeys, project: str = ""
     cwd = value.get("cwd") or ""
     if not isinstance(cwd, str):
         raise ConfigError(f"its cwd is {kind(cwd)}, not text")
-    translated = words.variables.translated
-    command, *args = map(translated, argv)
-    cwd = translated(cwd)
+    fill = words.variables.translated
+    command, *args = map(fill, argv)
+    cwd = fill(cwd)
     if not project and _is_relative(cwd):
         raise ConfigError("its cwd is relative to the directory that its client happens to run in")
-    return Program(
-        command, tuple(args), {key: translated(each, is_env=True) for key, each in env.items()}, cwd
-    )
+    return Program(command, tuple(args), {key: fill(each, is_env=True) for key, each in env.items()}, cwd)
 
 
 def _is_relative(path: str) -> bool:

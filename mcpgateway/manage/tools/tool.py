@@ -143,17 +143,13 @@ async def agreed(request: Request, access: Access, question: str, retry: str) ->
     if len(question) > QUESTION_CHARACTERS:
         raise Refused("that is too long to be asked about", hint)
     try:
-        answer = await access.elicit(request, {"message": question, "requestedSchema": FORM})
+        reply = await access.elicit(request, {"message": question, "requestedSchema": FORM})
     except CallerError as why:
         raise Refused(
             "this needs a yes of the user, and your client cannot ask; nothing was changed", hint
         ) from why
-    content = answer.get("content")
-    if (
-        answer.get("action") != "accept"
-        or not isinstance(content, dict)
-        or content.get("confirm") is not True
-    ):
+    content = reply.get("content")
+    if reply.get("action") != "accept" or not isinstance(content, dict) or content.get("confirm") is not True:
         raise UserDeclined("the user has not said yes; nothing was changed", "do not ask again unasked")
 
 
