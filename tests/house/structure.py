@@ -40,7 +40,7 @@ CEILINGS = {
     DOUBLED: 0,
     UNUSED: 0,
     UNDECLARED: 0,
-    PACKAGE_LINES: 74_000,  # to the next thousand, for a rename may cost a line
+    PACKAGE_LINES: 78_000,  # 74,000 before overlays, the overview and the commands of the first hour
 }
 
 # Requirements that are run by name, by other programs or as parts of them.
