@@ -1,11 +1,12 @@
-"""Waiting for one event, for any number of callers."""
+"""Waiting of callers for one event, and of news for the end of a moment."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Coroutine, Hashable, Iterable
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 K = TypeVar("K", bound=Hashable)
@@ -60,3 +61,34 @@ class WaitingByKey(Generic[K, T]):
             return await begin()
         finally:
             del self._waiting[key]
+
+
+class Collected(Generic[K, T]):
+    """News by their receivers that are collected for a moment, so that each receiver gets each of them once.
+
+    :param delay_s: the length of the moment in seconds; 0 for the rest of the reactor's turn.
+    :param deliver: called at the end of the moment, with each receiver and its news in their order.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, delay_s: float, deliver: Callable[[K, Iterable[T]], None]
+    ) -> None:
+        self._clock = clock
+        self._delay_s = delay_s
+        self._deliver = deliver
+        self._news: dict[K, dict[T, None]] = {}
+
+    def add(self, receiver: K, news: T) -> None:
+        """Add news; the first of a moment begins it."""
+        if not self._news:
+            self._clock.callLater(self._delay_s, self._over)
+        self._news.setdefault(receiver, {})[news] = None
+
+    def withdraw(self, receiver: K, news: T) -> None:
+        """Remove news that the receiver knows by now."""
+        self._news.get(receiver, {}).pop(news, None)
+
+    def _over(self) -> None:
+        collected, self._news = self._news, {}
+        for receiver, news in collected.items():
+            self._deliver(receiver, news)

@@ -1,12 +1,13 @@
-"""`mcpgateway.waiting`: one event, for any number of callers."""
+"""`mcpgateway.waiting`: one event for any number of callers, and news that are collected."""
 
 from __future__ import annotations
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from mcpgateway.waiting import Waiting, WaitingByKey
+from mcpgateway.waiting import Collected, Waiting, WaitingByKey
 
 
 def outcomes(deferreds):
@@ -104,3 +105,50 @@ class OnceTests:
         work.begun[1].callback("of b")
         assert found == ["of a", "of a", "of b"]
         assert waiting._waiting == {}
+
+
+class CollectedTests:
+    """News that are collected for a moment."""
+
+    def test_each_once(self):
+        """A receiver gets each of its news once, in their order, when the moment of the first of them is over."""
+        clock, delivered = Clock(), []
+        collected = Collected(clock, 2, lambda receiver, news: delivered.append((receiver, list(news))))
+        collected.add("a", 2)
+        clock.advance(1)
+        for receiver, news in (("b", 1), ("a", 1), ("a", 2)):
+            collected.add(receiver, news)
+        assert delivered == []
+        clock.advance(1)
+        assert delivered == [("a", [2, 1]), ("b", [1])]
+        collected.add("a", 2)
+        clock.advance(2)
+        assert delivered[2:] == [("a", [2])]
+        assert clock.getDelayedCalls() == []
+
+    def test_withdrawn(self):
+        """News that a receiver knows by now are not delivered; there need not be any."""
+        clock, delivered = Clock(), []
+        collected = Collected(clock, 0, lambda receiver, news: delivered.extend(news))
+        collected.withdraw("a", 1)
+        collected.add("a", 1)
+        collected.add("a", 2)
+        collected.withdraw("a", 1)
+        clock.advance(0)
+        assert delivered == [2]
+
+    def test_news_of_the_delivery(self):
+        """News that come during the delivery begin another moment."""
+        clock, delivered = Clock(), []
+
+        def deliver(receiver, news):
+            delivered.extend(news)
+            if delivered == [1]:
+                collected.add(receiver, 2)
+
+        collected = Collected(clock, 1, deliver)
+        collected.add("a", 1)
+        clock.advance(1)
+        assert delivered == [1]
+        clock.advance(1)
+        assert delivered == [1, 2]

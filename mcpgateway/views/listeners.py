@@ -33,6 +33,7 @@ from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message
 from mcpgateway.views.members import names_of
 from mcpgateway.views.view import View
+from mcpgateway.waiting import Collected
 
 PATIENCE_S = 30.0  # as long as a server may take to start
 DEBOUNCE_S = 0.1  # an edited or started server notifies changes of all its lists together
@@ -72,6 +73,7 @@ class ViewSubscription(ClientListener):
     :ivar own: the servers that the client's workspace defined when it was last notified.
     :ivar is_nowhere: True if the client's workspace is not known.
     :ivar parts: the requests to servers.
+    :ivar news: the notifications of lists that follow the acknowledgement.
     """
 
     owner: ViewSubscriptions
@@ -91,8 +93,8 @@ class ViewSubscription(ClientListener):
         self.is_acknowledged = True
         self.rest()
         self.acknowledged(self.owner.subscribers.interests[self])
-        if self.news:
-            self.owner.notify_soon()
+        for each in self.news:
+            self.owner.news.add(self, each)
 
     def give_up(self) -> None:
         """Leave out the servers that have not answered."""
@@ -179,13 +181,14 @@ class ViewSubscriptions:
     """All modern clients that listen to views.
 
     :ivar subscribers: the listening of each client, with the notifications that the client gets.
+    :ivar news: the notifications of lists that are collected for clients.
     """
 
     def __init__(self, modern_dispatcher: ListenDispatch, clock: IReactorTime) -> None:
         self.modern_dispatcher = modern_dispatcher
         self._clock = clock
         self.subscribers: SubscriberRegistry[ViewSubscription] = SubscriberRegistry()
-        self._due: IDelayedCall | None = None
+        self.news: Collected[ViewSubscription, str] = Collected(clock, DEBOUNCE_S, self._tell)
 
     def __len__(self) -> int:
         return len(self.subscribers)
@@ -277,23 +280,15 @@ class ViewSubscriptions:
 
     def _note(self, subscription: ViewSubscription, kind: ListKind) -> None:
         if subscription in self.subscribers.lists.get(KINDS[kind.news], ()):
-            subscription.news[kind.news] = None
-            self.notify_soon()
+            if subscription.is_acknowledged:
+                self.news.add(subscription, kind.news)
+            else:
+                subscription.news[kind.news] = None
 
-    def notify_soon(self) -> None:
-        """Schedule the notifications."""
-        if self._due is None:
-            self._due = self._clock.callLater(DEBOUNCE_S, self._flush)
-
-    def _flush(self) -> None:
-        self._due = None
-        for subscription in list(self.subscribers.interests):
-            if not subscription.is_acknowledged:
-                continue  # notifications follow the acknowledgement
-            news, subscription.news = subscription.news, {}
-            for method in news:
-                if not subscription.has_ended:
-                    subscription.told(method, jsonrpc.notification(method))
+    def _tell(self, subscription: ViewSubscription, news: Iterable[str]) -> None:
+        for method in news:
+            if not subscription.has_ended:
+                subscription.told(method, jsonrpc.notification(method))
 
     def overhear(self, slot: Slot) -> None:
         """Listen to the changes of a modern child's lists for as long as it runs."""
@@ -303,9 +298,6 @@ class ViewSubscriptions:
 
     def close(self) -> None:
         """End all listening, with a response to each client."""
-        due, self._due = self._due, None
-        if due is not None:
-            due.cancel()
         for subscription in list(self.subscribers.interests):
             subscription.over({})
 

@@ -10,7 +10,7 @@ approved one: until then no workspace defines servers, and no client has to be a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -42,6 +42,7 @@ from mcpgateway.views import specs
 from mcpgateway.views.members import MemberFilter, MemberSessions, inner_id, subscribed
 from mcpgateway.views.results import Outcomes
 from mcpgateway.views.view import View, ViewSources
+from mcpgateway.waiting import Collected
 
 if TYPE_CHECKING:
     from mcpgateway.hub.dispatch import LegacyDispatcher
@@ -103,7 +104,8 @@ class ViewRegistry:
         self._outer: dict[Session, None] = {}
         # Calls that no server has: they wait for lists, or for one of the gateway's own tools.
         self._held: dict[Request, Callable[[str], None] | None] = {}
-        self._due: dict[Session, dict[str, None]] = {}
+        # Many servers may have changes in one turn, as when all of them start.
+        self._news: Collected[Session, str] = Collected(clock, 0, self._tell)
         self.on_tick: list[Callable[[bool], None]] = []
         self._approved = dispatcher.scopes.approved()
         self.use(views_config)
@@ -391,17 +393,12 @@ class ViewRegistry:
 
     def announce(self, session: Session, kind: ListKind) -> None:
         """Notify a session that a list has changed."""
-        # Many servers may have changes in one turn, as when all of them start.
-        if not self._due:
-            self.clock.callLater(0, self._tell)
-        self._due.setdefault(session, {})[kind.news] = None
+        self._news.add(session, kind.news)
 
-    def _tell(self) -> None:
-        due, self._due = self._due, {}
-        for session, news in due.items():
-            if session in self._outer:
-                for each in news:
-                    session.announce(each)
+    def _tell(self, session: Session, news: Iterable[str]) -> None:
+        if session in self._outer:
+            for each in news:
+                session.announce(each)
 
     def is_given(self, session: Session, kind: ListKind) -> None:
         """Note that a session's client is given a list, and withdraw its pending notification."""
@@ -412,7 +409,7 @@ class ViewRegistry:
             mark == members.view.mark(each) for each, mark in members.listed.items() if each.news == kind.news
         ):
             session.mailbox.withdraw(kind.news)
-            self._due.get(session, {}).pop(kind.news, None)
+            self._news.withdraw(session, kind.news)
 
     def announce_all(self, session: Session) -> None:
         """Notify a session that all lists may have changed."""

@@ -11,7 +11,7 @@ messages of servers           member sessions (`mcpgateway.views.members`)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Raw
 from msgspec.structs import replace
@@ -36,6 +36,7 @@ from mcpgateway.views.roots import Roots
 from mcpgateway.views.session_lists import SessionLists
 from mcpgateway.views.session_routing import SessionRouting
 from mcpgateway.views.single_server import SingleServerResults
+from mcpgateway.waiting import Collected
 
 # The settings that decide on what a view shows to a client, beside those of views.
 CONTENTS = ("shield", "security", "workspaces", "projects", "world", "adopted")
@@ -68,8 +69,9 @@ class ViewSessions(ViewRegistry):
         self.direct = SingleServerResults(outcomes, server_lists, self.handshake_of)
         self.own_calls: Holder | None = None
         self.submit = SessionRouting(self, self.lists).submit
-        self._learnt: dict[Session, dict[ListKind, None]] = {}
-        server_lists.on_news = self._news
+        # Many servers that start answer within a moment, and most of their lists change nothing that is shown.
+        self._learnt: Collected[Session, ListKind] = Collected(clock, LEARNT_S, self._look_at_learnt)
+        server_lists.on_news = self._list_changed
 
     # The configuration
 
@@ -153,7 +155,7 @@ class ViewSessions(ViewRegistry):
 
     # News
 
-    def _news(self, server: str, kind: ListKind, handshake: str) -> None:
+    def _list_changed(self, server: str, kind: ListKind, handshake: str) -> None:
         # A session that waits for that list need not be notified of it.
         for session in self._outer:
             members = self.members_of(session)
@@ -166,24 +168,16 @@ class ViewSessions(ViewRegistry):
                 and not self.lists.waits(session, server, kind)
             ):
                 if self.server_lists.is_fresh(view.servers[server], kind, handshake):
-                    self._learnt_for(session, kind)
+                    self._learnt.add(session, kind)
                 else:
                     self.announce(session, kind)
 
-    def _learnt_for(self, session: Session, kind: ListKind) -> None:
-        # Many servers that start answer within a moment, and most of their lists change nothing that is shown.
-        if not self._learnt:
-            self.clock.callLater(LEARNT_S, self._look_at_learnt)
-        self._learnt.setdefault(session, {})[kind] = None
-
-    def _look_at_learnt(self) -> None:
-        learnt, self._learnt = self._learnt, {}
-        for session, kinds in learnt.items():
-            if session in self._outer:
-                members = self.members_of(session)
-                for kind in kinds:
-                    if members.listed.get(kind) != members.view.mark(kind):
-                        self.announce(session, kind)
+    def _look_at_learnt(self, session: Session, kinds: Iterable[ListKind]) -> None:
+        if session in self._outer:
+            members = self.members_of(session)
+            for kind in kinds:
+                if members.listed.get(kind) != members.view.mark(kind):
+                    self.announce(session, kind)
 
     def lists_changed(self, slot: Slot, news: str) -> None:
         """Take a server's notification that a list has changed."""

@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 from attrs import define, field
 from msgspec import Raw
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.python.failure import Failure
 
 from mcpgateway.backends.conversation import OwnQuestion
@@ -261,24 +261,17 @@ class ListenStreams:
 
 def _subscribe(session: Session, slot: Slot, uris: frozenset[str]) -> Deferred[frozenset[str]]:
     """Subscribe a session to resources; fires with those that the server has agreed to, after its last answer."""
-    answers = []
-    for uri in sorted(uris):
-        done: Deferred[Envelope] = Deferred()
-        call = Request(
-            session, jsonrpc.own_request(SUBSCRIBE, {"uri": jsonrpc.raw(uri)}), None, OwnQuestion(done)
-        )
-        call.holder = slot
-        answers.append(done.addCallbacks(_agreed, _refused, callbackArgs=(uri,)))
+    answers: dict[str, Deferred[Envelope]] = {uri: Deferred() for uri in sorted(uris)}
+    for uri, done in answers.items():
+        message = jsonrpc.own_request(SUBSCRIBE, {"uri": jsonrpc.raw(uri)})
+        call = Request(session, message, None, OwnQuestion(done), holder=slot)
         try:
             slot.subscriptions.submit(call, uri)
         except Overloaded as why:
             call.sink.failed(call, why)
-    return gatherResults(answers).addCallback(lambda agreed: frozenset[str]().union(*agreed))
 
+    def agreed(found: list[tuple[bool, Any]]) -> frozenset[str]:
+        outcomes = zip(answers, found, strict=True)
+        return frozenset(uri for uri, (is_answered, reply) in outcomes if is_answered and "result" in reply)
 
-def _agreed(reply: Envelope, uri: str) -> set[str]:
-    return {uri} if "result" in reply else set()
-
-
-def _refused(_: Failure) -> set[str]:
-    return set()
+    return DeferredList(answers.values(), consumeErrors=True).addCallback(agreed)
