@@ -33,7 +33,7 @@ def engine(tmp_path: Path) -> str:
 
 
 def run(path: str, *options: str, env: dict[str, str] | None = None, **more: str) -> Launch:
-    """How a container with these options is run."""
+    """Return the launch of a container with these options."""
     programs = Programs()
     given = {"PATH": path, **(env or {})}
     named = [word for name in env or {} for word in ("-e", name)]

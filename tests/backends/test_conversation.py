@@ -181,7 +181,7 @@ class WindowTests:
         st.lists(st.tuples(st.sampled_from(["call a", "call b", "answer", "cancel"]), st.integers(0, 5))),
     )
     def test_nothing_is_lost(self, times: int, steps: list[tuple[str, int]]) -> None:
-        """Whatever happens in whatever order, every call is answered once or was taken back."""
+        """A call is answered once or was cancelled, after any events in any order."""
         talk, live, back = Talk(), [], []
         for number, (step, which) in enumerate(steps):
             if step.startswith("call"):

@@ -44,7 +44,7 @@ class Old(Far):
 
     @property
     def stream(self) -> Request:
-        """Its stream."""
+        """Return the server's stream."""
         return self.server.asked("GET")[-1]
 
     def endpoint(self, asked: Request) -> None:

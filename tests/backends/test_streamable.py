@@ -72,7 +72,7 @@ class Far(Talk):
 
     @property
     def end(self) -> str:
-        """How it ended."""
+        """Return the reason of the only end."""
         assert len(self.ends) == 1, self.ends
         return str(self.ends[0])
 

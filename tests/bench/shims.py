@@ -90,7 +90,7 @@ def started(python: Path, home: Path, *options: str) -> Iterator[Stdio]:
 
 
 def measure_shims(bench: Bench) -> None:
-    """Its start, its memory with one session and nothing to do, and its calls beside those over HTTP."""
+    """Measure a shim: its start, its memory with one idle session, and its calls beside those over HTTP."""
     shim, python = bench.results.shim, bench.starter.python
     if not _is_there(python):
         shim.absent = "this installation has no mcpgateway.shim"

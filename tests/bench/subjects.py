@@ -177,7 +177,7 @@ class Running:
 
     @property
     def home(self) -> Path:
-        """Its folder."""
+        """The home folder of the program."""
         return Path(self.used_home.name)
 
     @property
@@ -192,7 +192,7 @@ class Running:
 
     @property
     def pid(self) -> int:
-        """Its first process."""
+        """The first process of the program."""
         return self._process.pid
 
     def account(self) -> Account:

@@ -22,13 +22,13 @@ class Silent:
     """A receiver that wants nothing."""
 
     def line_received(self, line: bytes) -> None:
-        """Whatever."""
+        """Ignore a line."""
 
     def line_overflowed(self, head: bytes, limit: int) -> None:
-        """Whatever."""
+        """Ignore a line that is too long."""
 
     def gone(self, why: Gone) -> None:
-        """Whatever."""
+        """Ignore the end of the child."""
 
 
 def main(reactor: Any, home: str, script: str) -> None:

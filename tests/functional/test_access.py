@@ -50,7 +50,7 @@ def ask(
     context: ssl.SSLContext | None = None,
     **headers: str,
 ) -> tuple[int, dict[str, str], Any]:
-    """One request on a connection of its own: the status, the headers and the body of its answer."""
+    """Send a request on a connection of its own; return the status, the headers and the body of its answer."""
     data = json.dumps(body).encode() if body is not None else b""
     given = {"Host": "localhost", "Content-Type": "application/json", "Connection": "close"}
     given |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -244,7 +244,7 @@ class ProxyTests:
 
 @elsewhere
 class RemoteTests:
-    """Other machines."""
+    """Clients on other machines."""
 
     def test_keys(self, tmp_path: Path) -> None:
         """Keys, tokens of projects, and trusted addresses let clients in, and none of them manages anything."""

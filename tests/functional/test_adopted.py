@@ -46,7 +46,7 @@ class Adopting(Gateway):
         return json.loads(self.cursor.read_text())["mcpServers"]
 
     def leads_here(self, name):
-        """Whether an entry of Cursor's is a URL of this gateway's."""
+        """Return whether an entry of Cursor's is a URL of this gateway's."""
         url = self.listed().get(name, {}).get("url", "")
         return url == f"http://localhost:{self.port}/{name}/mcp"
 

@@ -206,7 +206,7 @@ class DoorTests:
     )
     @pytest.mark.parametrize("route", routes(RouteClass.MUTATE, RouteClass.ADMIN), ids=name_of)
     def test_every_route(self, gateway, route):
-        """Whatever changes something takes a token, and what is for administrators theirs, before its body is read."""
+        """A route that changes something needs a token, and one for administrators theirs, before its body is read."""
         answer = ask(gateway, route.method, path_of(route), b"{", **JSON)
         assert answer.status == 401
         assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -269,7 +269,7 @@ class DoorTests:
 
     @attack("CVE-2026-31431, OWASP MCP01", "secrets in files that others may read")
     def test_files(self, gateway):
-        """Whatever is in the home is its owner's alone."""
+        """The files of the home are private to their owner."""
         for path, status in found_below(gateway.home).items():
             assert status.st_mode & 0o077 == 0 or stat.S_ISLNK(status.st_mode), path
 
@@ -423,7 +423,7 @@ class BodyTests:
         "params", [None, [], 1, "x", {"name": None}, {"name": 1, "arguments": []}, {"uri": {}}]
     )
     def test_wrong_parameters(self, gateway, params):
-        """Whatever is wrong about a request is told; nothing breaks, and no server ends."""
+        """A request with wrong parameters is refused; nothing breaks, and no server ends."""
         methods = (
             "initialize ping tools/list tools/call resources/read resources/subscribe prompts/get".split()
         )

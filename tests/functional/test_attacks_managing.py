@@ -620,7 +620,7 @@ class ScopeTests:
         "CVE-2026-33946, CVE-2026-67431, CVE-2026-52869, CVE-2026-16496", "the session of another principal"
     )
     def test_sessions(self, gateway, agent):
-        """Whatever it sends the id of, an agent's token reaches no session but its own."""
+        """An agent's token reaches no session but its own, whatever id it sends."""
         theirs = {"Mcp-Session-Id": begun(gateway, "fix", Authorization=token(gateway))}
         assert (
             ask(gateway, "POST", "/fix/mcp", message("tools/list"), **JSON, **theirs, **agent).status == 404

@@ -104,7 +104,7 @@ def go_on(process: subprocess.Popen[str]) -> None:
 
 @contextmanager
 def watched(gateway: Gateway) -> Iterator[list[int]]:
-    """How much memory it occupies at most, as long as this lasts."""
+    """Watch the memory that a gateway occupies at most, as long as this lasts."""
     sizes: list[int] = [gateway.resident_kib()]
     is_over = threading.Event()
 

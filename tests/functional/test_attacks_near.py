@@ -73,7 +73,7 @@ print(json.dumps([done, statuses]))
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Whom the clients believe."""
+    """The certificate authority that the clients trust."""
     return Authority(tmp_path_factory.mktemp("authority"))
 
 

@@ -25,7 +25,7 @@ PREFIX = "io.modelcontextprotocol/"
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """One gateway with servers of either era."""
+    """A gateway with servers of either era."""
     servers = {
         "asks": server(real_servers.fixture("--era=legacy"), interactive=True),
         "slow": server(real_servers.fixture("--era=legacy", "--slow-start=0.5"), interactive=True),
@@ -57,7 +57,7 @@ class Person:
         self._level = level
 
     def at(self, gateway: Gateway, name: str) -> Client:
-        """Its client of a server."""
+        """Return the person's client of a server."""
         return Client(
             f"{gateway.url}/{name}/mcp",
             mode=self._mode,
@@ -144,7 +144,7 @@ class ToLegacyTests:
         ],
     )
     def test_each_question(self, gateway: Gateway, method: str, params: Any, answer: Any) -> None:
-        """Whatever a server asks reaches the handler of the client, and its answer the server."""
+        """A question of any kind reaches the handler of the client, and its answer the server."""
 
         async def use() -> Any:
             async with Person("one").at(gateway, "asks") as client:

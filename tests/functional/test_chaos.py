@@ -237,7 +237,7 @@ SLOW = (
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """One gateway for all: each has a server of its own."""
+    """A gateway for all tests: each has a server of its own."""
     servers = {each.name: each.entry for each in (*QUICK, *SLOW)}
     with Gateway(tmp_path_factory.mktemp("gateway"), servers, settings=SETTINGS) as running:
         yield running

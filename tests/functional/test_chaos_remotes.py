@@ -50,7 +50,7 @@ class InCall:
         return f"call-{self.kind}"
 
     async def __call__(self, gateway: Gateway, name: str) -> None:
-        """One round."""
+        """Run a round."""
         status, error = await failure(gateway.url, name, self.kind, text="x")
         assert (status, error["code"]) == (200, self.code)
         assert error["message"] == self.told
@@ -71,7 +71,7 @@ class InHandshake:
         return f"greeting-{self.kind}"
 
     async def __call__(self, gateway: Gateway, name: str) -> None:
-        """One round."""
+        """Run a round."""
         answer = await initialized(gateway.url, name)
         assert answer.status == 200
         assert answer.json["error"]["message"] == self.told
@@ -137,7 +137,7 @@ def entry(far: FaultyServer, each: InCall | InHandshake) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory, far: FaultyServer) -> Iterator[Gateway]:
-    """One gateway for all: each has a server of its own."""
+    """A gateway for all tests: each has a server of its own."""
     servers = {each.__name__: entry(far, each) for each in (*QUICK, *SLOW)}
     with Gateway(tmp_path_factory.mktemp("gateway"), servers, settings=SETTINGS) as running:
         yield running

@@ -54,7 +54,7 @@ class Recorder:
         self.ends: list[Gone] = []
 
     def line_received(self, line: bytes) -> None:
-        """One line."""
+        """Record a line."""
         self.lines.append(line)
 
     def line_overflowed(self, head: bytes, limit: int) -> None:

@@ -80,7 +80,7 @@ def failure(action, adopter):
 
 
 def alike(said, other):
-    """Whether the ledger says the same; its paths differ with the folders."""
+    """Return whether two ledgers agree; their paths differ with the folders."""
     if said is None or other is None:
         return said is other
     return (said.entries, said.suspended, len(said.chain)) == (
@@ -212,7 +212,7 @@ def run(*words, under=()):
 
 
 def judge(scene, before, after):
-    """Whether file and ledger agree about one of two states, before and after recovery."""
+    """Judge whether file and ledger agree about one of two states, before and after recovery."""
     assert scene.text in (before[0], after[0])
     scene.recover()
     whole = before if scene.text == before[0] else after

@@ -315,7 +315,7 @@ class StartTests:
 
 
 class AdoptionTests:
-    """Whatever runs at the port already is asked, and never ended."""
+    """Programs that run at the port already, which are asked, and never ended."""
 
     @pytest_twisted.ensureDeferred
     async def test_adoption(self, start: Start, port: int, stranger: Any) -> None:

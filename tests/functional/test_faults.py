@@ -226,7 +226,7 @@ FAULTS = (
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory):
-    """One gateway for all faults: each leaves it as it was."""
+    """A gateway for all faults: each leaves it as it was."""
     with Gateway(tmp_path_factory.mktemp("gateway"), SERVERS, settings=SETTINGS) as running:
         yield running
 

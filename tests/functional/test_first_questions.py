@@ -64,7 +64,7 @@ async def _call(url: str, mode: Any, tool: str, arguments: dict[str, Any]) -> in
 
 
 def call(*said: Any) -> int:
-    """How often a client is asked that calls a tool once."""
+    """Return how often a client is asked that calls a tool once."""
 
     async def limited() -> int:
         async with asyncio.timeout(LIMIT_S):

@@ -105,7 +105,7 @@ def code(answer: dict[str, Any]) -> int:
 
 @pytest.fixture(params=["conformance", "fixture"])
 def server(request):
-    """How either of our own servers is started in an era."""
+    """Return how either of our own servers is started in an era."""
     if request.param == "conformance":
         return conformance.server
     return lambda era: real_servers.fixture(f"--era={era}")

@@ -41,7 +41,7 @@ SERVERS = {
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory):
-    """One gateway for all: each test has a server of its own."""
+    """A gateway for all tests: each has a server of its own."""
     with Gateway(tmp_path_factory.mktemp("gateway"), SERVERS, settings=SETTINGS) as running:
         yield running
 

@@ -49,7 +49,7 @@ class KillTests:
 
     @pytest.mark.parametrize("number", [1, 40, 900, 3000])
     def test_nothing_that_was_told_is_lost(self, tmp_path: Path, number: int) -> None:
-        """Whatever a killed gateway had told anybody is on record, however much of it was in the log only."""
+        """The record has every answer of a killed gateway, however much of it was in the log only."""
         path = str(tmp_path / "journal.db")
         said = written(path, number)
         assert len(said) >= number

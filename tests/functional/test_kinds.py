@@ -48,7 +48,7 @@ def said(tool: str, **arguments: Any) -> Callable[[Client], Awaitable[str]]:
 
 
 def is_open(port: int) -> bool:
-    """Whether anybody listens at a port."""
+    """Return whether a process listens at a port."""
     with socket.socket() as tried:
         return tried.connect_ex(("127.0.0.1", port)) == 0
 

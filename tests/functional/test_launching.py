@@ -70,7 +70,7 @@ def told(gateway: Gateway, name: str = "teller") -> dict[str, Any]:
 
 
 def refusal(gateway: Gateway, name: str) -> str:
-    """Why a client does not get to a server."""
+    """Return the reason why a client does not get to a server."""
     try:
         told(gateway, name)
     except BaseExceptionGroup as why:
@@ -283,7 +283,7 @@ class Recorder:
         self.ends: list[Gone] = []
 
     def line_received(self, line: bytes) -> None:
-        """One line."""
+        """Record a line."""
         self.lines.append(line)
 
     def line_overflowed(self, head: bytes, limit: int) -> None:

@@ -43,7 +43,7 @@ def home(tmp_path):
 
 
 def answers(home):
-    """Whether the gateway of a home answers at its port."""
+    """Return whether the gateway of a home answers at its port."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{home.port}/healthz", timeout=5) as answer:
             return answer.status == 200
@@ -535,7 +535,7 @@ class StatusTests:
 
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": "x"}', "\x00\xff", '{"pid": -1}'])
     def test_a_state_that_is_corrupt(self, home, text):
-        """Whatever is in the file, status says what it is, and start does not mind."""
+        """A state file of any content is reported by status, and does not keep a gateway from starting."""
         (home.path / "state.json").write_text(text)
         done = home.run("status")
         assert done.returncode == 1
@@ -565,7 +565,7 @@ class StatusTests:
         assert "Servers:" not in told
 
     def test_a_home_that_cannot_be_read(self, home):
-        """Whether a gateway runs there cannot be told, which is not that one is dead."""
+        """A home that cannot be read is reported as unknown, which is not a dead gateway."""
         loop = home.directory / "loop"
         loop.symlink_to(loop)
         done = home.run("--home", loop, "status")

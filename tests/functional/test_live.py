@@ -36,7 +36,7 @@ def in_a_loop(test):
 
 @asynccontextmanager
 async def session(gateway, name="fix", **more):
-    """One session."""
+    """A session."""
     client = await Client.open(gateway.url, name, **more)
     try:
         yield client
@@ -320,7 +320,7 @@ class Bare(Gateway):
 
     @property
     def argv(self):
-        """How it is started."""
+        """Return the words that start the program."""
         return [each for each in super().argv if each not in {"--config", str(self._config)}]
 
 

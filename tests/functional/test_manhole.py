@@ -158,7 +158,7 @@ def _read(terminal, until):
 
 
 def _is_over(line):
-    """Whether the other end has gone."""
+    """Return whether the other end has gone."""
     try:
         return line.recv(4096) == b""
     except ConnectionResetError:

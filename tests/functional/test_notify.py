@@ -47,12 +47,12 @@ def started(directory: Path, manager: Manager, runner: str = "twist") -> Gateway
 
 
 def is_fed(message: Message) -> bool:
-    """Whether a message feeds the watchdog."""
+    """Return whether a message feeds the watchdog."""
     return message.get("WATCHDOG") == "1"
 
 
 def is_ready(message: Message) -> bool:
-    """Whether a message says that the gateway serves."""
+    """Return whether a message says that the gateway serves."""
     return message.get("READY") == "1"
 
 
@@ -166,5 +166,5 @@ class AloneTests:
 
 
 def stopped(pid: int) -> bool:
-    """Whether a process has been stopped by a signal."""
+    """Return whether a process has been stopped by a signal."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"

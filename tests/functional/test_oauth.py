@@ -59,7 +59,7 @@ def start() -> Iterator[Start]:
 
 @pytest.fixture
 def protected(start: Start) -> Callable[..., Remote]:
-    """The same, as what the gateway knows of them."""
+    """Start a protected server; return how the gateway reaches it."""
 
     def remote(*options: str, kind: str = "sdk", settings: OAuth | None = None) -> Remote:
         return Remote(start(kind, *options).url, oauth=settings)

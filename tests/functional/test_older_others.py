@@ -358,7 +358,7 @@ class HintTests:
 
     @pytest.mark.parametrize(("method", "path", "body"), REFUSED, ids=lambda each: str(each)[:40])
     def test_refused(self, gateway, method, path, body):
-        """Whatever the control plane refuses, it says what to do."""
+        """A refusal of the control plane has a hint."""
         answer = ask(gateway, method, path, body, Authorization=token(gateway, "admin.token"))
         assert answer.status >= 400
         assert {"error", "hint"} <= answer.json.keys(), answer.body

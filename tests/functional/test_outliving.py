@@ -106,7 +106,7 @@ def asked(client, method, **headers):
 
 
 def statuses(client, **headers):
-    """How each kind of request with this client's id is answered; the one that would end it comes last."""
+    """Return the status of each kind of request with this client's id; the one that would end it comes last."""
     return [asked(client, method, **headers) for method in METHODS]
 
 
@@ -190,7 +190,7 @@ class RestartTests:
     @every_end
     @every_server
     def test_a_call_comes_first(self, gateway, name, end):
-        """Whatever a client does first brings its session back; many at once bring it back once."""
+        """The first request of a client, of any kind, brings its session back; many at once bring it back once."""
         client, _ = asyncio.run(accustomed(gateway, name, REVISIONS[0]))
         restart(gateway, end)
 
@@ -605,7 +605,7 @@ class JournalTests:
 
     @pytest.mark.parametrize("damage", ["garbage", "half", "empty", "log", "middle", "directory", "newer"])
     def test_damage(self, gateway, journal, damage):
-        """Whatever has become of it the gateway serves: old ids by their signature, and new ones."""
+        """The gateway serves with a journal in any state: old ids by their signature, and new ones."""
         clients = [asyncio.run(accustomed(gateway, name, REVISIONS[0]))[0] for name in SERVERS]
         self.spoil(gateway, journal, damage)
         assert [echoed(each) for each in clients] == ["through"] * 2

@@ -74,7 +74,7 @@ class Client:
         return asked(self.accepted)
 
     def tell(self) -> None:
-        """One line."""
+        """Send a line."""
         assert self.process.stdin is not None
         self.process.stdin.write(b"\n")
         self.process.stdin.flush()

@@ -23,7 +23,7 @@ LIMIT_S = 120
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """One gateway that serves them all."""
+    """A gateway that serves all of them."""
     home = tmp_path_factory.mktemp("real")
     repository = home / "repository"
     repository.mkdir()

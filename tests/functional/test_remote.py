@@ -160,7 +160,7 @@ class ServerTests:
 
 
 def descriptors() -> int:
-    """How many descriptors are open."""
+    """Return the number of open descriptors."""
     return len(os.listdir("/proc/self/fd"))
 
 
@@ -251,7 +251,7 @@ class TroubleTests:
         ],
     )
     async def test_bad_answers(self, web: Web, answer: bytes, said: str) -> None:
-        """Whatever a server answers the handshake with, its callers are told what was wrong with it."""
+        """A malformed answer to the handshake is reported to the server's callers."""
         with raw(answer) as port:
             line = talk(web, f"http://127.0.0.1:{port}/mcp?key=secret")
             with pytest.raises(GatewayError) as caught:
@@ -522,7 +522,7 @@ class GatewayTests:
 
 
 def has_openssl(pid: int) -> bool:
-    """Whether a process has loaded OpenSSL for Python."""
+    """Return whether a process has loaded OpenSSL for Python."""
     return "cryptography" in Path(f"/proc/{pid}/maps").read_text()
 
 

@@ -73,7 +73,7 @@ def left_out() -> list[str]:
 
 @define
 class Asking:
-    """One run of schemathesis, against a gateway of its own.
+    """A run of schemathesis, against a gateway of its own.
 
     :ivar who: whose token is sent; nobody's without a name.
     """
@@ -147,7 +147,7 @@ def test_as_declared(runs, who):
 
 @pytest.mark.parametrize("who", [each for each in CALLERS if each != ADMIN], ids=lambda who: who or "nobody")
 def test_those_who_may_less(tmp_path, who):
-    """One request for each operation is answered as declared; without a token nothing changes."""
+    """A request for each operation is answered as declared; without a token nothing changes."""
     statuses, whole = set(), document()
     with Gateway(tmp_path, SERVERS) as gateway:
         headers = JSON | ({"Authorization": token(gateway, who)} if who else {})

@@ -61,7 +61,7 @@ def hung_up(home):
 
 
 def asked(port, method, path, body=None, **headers):
-    """One request on a connection of its own; status, headers and body."""
+    """Send a request on a connection of its own; return status, headers and body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)
     try:
         connection.request(method, path, body, {k.replace("_", "-"): v for k, v in headers.items()})
@@ -129,7 +129,7 @@ class InBackground:
             self.outcome.append(why)
 
     def result(self):
-        """How it ended."""
+        """Return the result of the work."""
         self.is_wanted = False
         self._thread.join(LIMIT_S)
         (outcome,) = self.outcome

@@ -48,7 +48,7 @@ def identifier(client, number):
 
 
 async def echo_many(client, nth, share, wrong):
-    """One client's share of echoes; each is checked for its id, its type and its text."""
+    """Send a client's share of echoes; each is checked for its id, its type and its text."""
     numbers = iter(range(share))
 
     async def work():
@@ -64,7 +64,7 @@ async def echo_many(client, nth, share, wrong):
 
 
 async def progress_many(client, nth, share, wrong):
-    """One client's calls with progress: the notes bear its own token, in order, before the answer."""
+    """Send a client's calls with progress: the notifications bear its own token, in order, before the answer."""
     for number in range(share):
         said, token, steps = identifier(nth, number), identifier(nth + 1, number), 1 + (nth + number) % 4
         answer = await client.post(tool_call(said, "progress", {"steps": steps}, token))
@@ -370,7 +370,7 @@ class ColdStartTests:
 
 
 async def silence(connection):
-    """Whether nothing more has come on a connection."""
+    """Return whether nothing more has come on a connection."""
     try:
         async with asyncio.timeout(0.05):
             await connection.head()

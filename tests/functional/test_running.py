@@ -138,7 +138,7 @@ class RefusalTests:
         assert line == "mcpgateway: --port: found 'http'; expected a number from 0 to 65535"
 
     def test_a_wildcard_address(self, runner, tmp_path):
-        """Other machines are let in on purpose only, wherever the address is written."""
+        """Clients on other machines are admitted on purpose only, wherever the address is written."""
         (tmp_path / "c.yaml").write_text("gateway: {bind_address: 0.0.0.0}")
         line = complaint(runner, tmp_path, "--port", "0", "--config", "c.yaml")
         assert "0.0.0.0" in line
@@ -379,7 +379,7 @@ class EndTests:
 
 
 def has_tls(pid):
-    """Whether a process has loaded the OpenSSL that the cryptography package brings, which is what Twisted uses."""
+    """Return whether a process has loaded the OpenSSL of the cryptography package, which Twisted uses."""
     return "cryptography" in Path(f"/proc/{pid}/maps").read_text()
 
 

@@ -97,7 +97,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 @pytest.fixture
 def home(gateway: Gateway) -> Iterator[Path]:
-    """Its home; the configuration is as at the beginning afterwards."""
+    """The gateway's home; the configuration is as at the beginning afterwards."""
     text, known = gateway.config.read_text(), defined(gateway)
     yield gateway.home
     gateway.config.write_text(text)
@@ -254,7 +254,7 @@ class EditTests:
         }
 
     def test_add_a_definition(self, home: Path, gateway: Gateway, tmp_path: Path) -> None:
-        """Whatever a configuration may have, from a file or stdin."""
+        """A definition of any form that a configuration may have is added, from a file or stdin."""
         whole = {"command": "run", "share": "session", "enabled": False}
         (tmp_path / "d.json").write_text(json.dumps(whole))
         assert ran(home, "add", "one", "--definition", f"@{tmp_path}/d.json")[0] == 0

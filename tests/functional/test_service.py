@@ -52,7 +52,7 @@ def health(port: int) -> dict[str, Any]:
 
 
 def answers(port: int) -> bool:
-    """Whether a gateway is there."""
+    """Return whether a gateway answers."""
     try:
         return bool(health(port)["status"] == "ok")
     except OSError:

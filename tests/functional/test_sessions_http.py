@@ -33,7 +33,7 @@ def owner():
 
 
 def asked(gateway, method, path, body=b"", **headers):
-    """One request on a connection of its own; a header without a value is left out."""
+    """Send a request on a connection of its own; a header without a value is left out."""
 
     async def work():
         connection = await Connection.open(gateway.url)
@@ -63,7 +63,9 @@ def called(gateway, name, session):
 
 
 def succeeded(answer):
-    """Whether a call was served; one that comes while its session is being put aside is told so."""
+    """Return whether a call was served; one that comes while its session is being parked is refused with that
+    reason.
+    """
     return answer.status == 200 and "result" in answer.json
 
 

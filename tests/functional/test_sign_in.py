@@ -97,7 +97,7 @@ def ran(gateway: Gateway, *words: str, stdin: str = "") -> tuple[int, str, str]:
 
 
 def argv(gateway: Gateway, *words: str) -> list[str]:
-    """How it is run."""
+    """Return the command line for the gateway."""
     return [str(BIN / "mcpgateway"), "--home", str(gateway.home), *words]
 
 
@@ -128,7 +128,7 @@ class World:
         return ran(self.gateway, *words, stdin=stdin)
 
     def argv(self, *words: str) -> list[str]:
-        """How it is run."""
+        """Return the command line for the gateway."""
         return argv(self.gateway, *words)
 
     @property
@@ -143,7 +143,7 @@ class World:
         return out.strip()
 
     def who(self, name: str) -> Any:
-        """Whom a server takes the gateway for; what it is told else."""
+        """Return the account of the gateway at a server, or the refusal."""
         answer = ask(self.gateway, call("whoami"), f"/{name}/mcp")
         return answer["result"]["content"][0]["text"] if "result" in answer else answer["error"]
 
@@ -168,7 +168,7 @@ def read(url: str, **headers: str) -> tuple[int, bytes]:
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory, start: Start) -> Iterator[World]:
-    """One gateway for many tests."""
+    """A gateway for many tests."""
     world = World(tmp_path_factory.mktemp("login"), start)
     with world.gateway:
         yield world
@@ -176,7 +176,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory, start: Start) -> Iterator[Wor
 
 @pytest.fixture
 def world(kept: World, start: Start) -> World:
-    """The same, where nobody has signed in."""
+    """The gateway, without any sign-in."""
     start("sdk")
     start("authlib")
     for name in ("sdk", "authlib", "common"):
@@ -360,15 +360,15 @@ class Person:
         self.headers = {"Authorization": f"Bearer {self.made['token']}"}
 
     def who(self, name: str) -> Any:
-        """Whom a server takes them for; where they have to sign in else."""
+        """Return the person's account at a server, or the address to sign in at."""
         return _whom(ask(self._world.gateway, call("whoami"), f"/{name}/mcp", **self.headers))
 
     def who_by_view(self, name: str) -> Any:
-        """The same, on the view of all servers."""
+        """Return the person's account, by the view of all servers."""
         return _whom(ask(self._world.gateway, call(f"{name}__whoami"), "/mcp/full", **self.headers))
 
     def who_today(self, path: str, tool: str) -> Any:
-        """The same, as a client of the modern era."""
+        """Return the person's account, by a client of the modern era."""
         message = call(tool)
         message["params"]["_meta"] = MODERN
         said = {"MCP-Protocol-Version": REVISION, "Mcp-Method": "tools/call", "Mcp-Name": tool}

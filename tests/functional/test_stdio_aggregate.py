@@ -154,7 +154,7 @@ class AggregateTests:
 
 
 class SingleTests:
-    """One entry of a client's file for all of its servers."""
+    """A client's file with a single entry for all of its servers."""
 
     def test_there_and_back(self, gateway):
         """The client's own servers are served behind the one entry, and come back to the byte."""

@@ -19,7 +19,7 @@ SERVERS = {name: server(fixture()) for name in ("halted", "deaf", "waiting")}
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory):
-    """One gateway for all: each test has a server of its own."""
+    """A gateway for all tests: each has a server of its own."""
     with Gateway(tmp_path_factory.mktemp("gateway"), SERVERS, settings=SETTINGS) as running:
         yield running
 
@@ -33,7 +33,7 @@ async def begun(client, gateway, name, tool, **arguments):
 
 
 def replaced(gateway, name, pid):
-    """Whether a server has another process by now, beside this one."""
+    """Return whether a server has another process by now, beside this one."""
     pids = gateway.backend(name)["pids"]
     return len(pids) == 2 and pids[1] == pid
 

@@ -78,7 +78,7 @@ class Person:
 
     @asynccontextmanager
     async def at(self, gateway: Gateway, path: str = "mcp/full", **more: Any) -> AsyncIterator[Client]:
-        """Its client of a view."""
+        """Return the person's client of a view."""
         client = Client(
             f"{gateway.url}/{path}",
             mode=REVISION,

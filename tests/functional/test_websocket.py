@@ -115,7 +115,7 @@ async def accepted(server: socket.socket) -> socket.socket:
 
 
 def descriptors() -> int:
-    """How many descriptors are open."""
+    """Return the number of open descriptors."""
     return len(os.listdir("/proc/self/fd"))
 
 
@@ -195,7 +195,7 @@ class TlsTests:
 
 
 class TroubleTests:
-    """Whatever happens to the connection, whoever waits hears of it, once."""
+    """Connections that fail in any manner, of which each waiting caller is told once."""
 
     @pytest_twisted.ensureDeferred
     async def test_nobody_there(self) -> None:

@@ -58,7 +58,7 @@ class Client(ClientMixin):
         self.method = "client_secret_basic" if self.secret else "none"
 
     def get_client_id(self) -> str:
-        """Its id."""
+        """Return the id of the client."""
         return str(self.id)
 
     def get_default_redirect_uri(self) -> str:
@@ -144,12 +144,12 @@ class Asked(OAuth2Request):
 
     @property
     def args(self) -> Any:
-        """Its query."""
+        """The query of the request."""
         return self._form
 
     @property
     def form(self) -> Any:
-        """Its body."""
+        """The body of the request."""
         return self._form
 
 
@@ -330,7 +330,7 @@ class Issuer(IssuerParameter):  # type: ignore[misc]
     here = ""
 
     def get_issuer(self) -> str:
-        """Its name."""
+        """Return the name of the issuer."""
         return self.here
 
 

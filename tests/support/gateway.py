@@ -91,7 +91,7 @@ class Gateway:
 
     @property
     def config(self) -> Path:
-        """Its configuration file."""
+        """The gateway's configuration file."""
         return self._config
 
     @property

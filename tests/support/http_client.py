@@ -28,7 +28,7 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """Its body, read as JSON."""
+        """The body, read as JSON."""
         return json.loads(self.body)
 
     @property

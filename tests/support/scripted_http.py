@@ -122,7 +122,7 @@ class Request:
 
     @property
     def json(self) -> Any:
-        """Its body."""
+        """The body, read as JSON."""
         return json.loads(self.body)
 
     def reply(self, status: int = 200, body: Any = b"", **headers: str) -> None:

@@ -85,7 +85,7 @@ class Session:
 
     @property
     def path(self) -> str:
-        """Its endpoint."""
+        """The endpoint of the session."""
         return f"/{self.member.server}/mcp"
 
     def spawn(self, work: Callable[..., Awaitable[Any]], *about: Any) -> asyncio.Task[None]:

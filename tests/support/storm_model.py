@@ -312,13 +312,13 @@ class Member:
         return still
 
     def ended(self) -> None:
-        """Its end was answered."""
+        """Note that the end of the session was answered."""
         for spans in self.spans.values():
             for span in spans:
                 span.ended = min(span.ended, clock())
 
     def ends(self) -> None:
-        """Its end is asked for."""
+        """Note that the end of the session is asked for."""
         self.is_here = False
         self.owed.clear()
         for uri in self.spans:

@@ -279,7 +279,7 @@ class ListTests:
         assert "n__echo" in stage.names()
 
     def test_a_server_that_ends_again_and_again(self, stage: Stage) -> None:
-        """The others are listed all the same."""
+        """The tools of the other servers are listed all the same."""
         post(stage.client(), request(1, "tools/list"))
         stage.wait(SOON_S)
         for _ in range(TRIES):

@@ -49,7 +49,7 @@ class Scripted:
 
     @property
     def definition(self) -> bytes:
-        """How it is listed."""
+        """Return the definition of the tool."""
         return define_tool(self.name, "Does what a test says.", {})
 
     def call(self, call: Any, arguments: Any, access: Any) -> None:
@@ -119,7 +119,7 @@ def text(answer: Any) -> Any:
 
 
 def the_tool(stage: Stage, name: str) -> Any:
-    """One of the gateway's own tools."""
+    """An own tool of the gateway."""
     builtin = stage.gateway.dispatcher.view_sessions.builtin
     assert builtin is not None
     return builtin.find(f"gateway_{name}")

@@ -96,7 +96,7 @@ class NextOwnerTests:
         ],
     )
     def test_not_found(self, stage: Stage, client: Client, error: dict[str, Any]) -> None:
-        """The next is asked where one says that it has no such resource."""
+        """The next owner is asked where the first one has no such resource."""
         client.call(1, "resources/read", uri="a://z")
         answer(stage, "shared", "resources/read", error=error)
         assert answer(stage, "own", "resources/read", {"contents": []}) == "a://z"

@@ -79,7 +79,7 @@ class RequestTests:
 
     @given(some.text(min_size=1), some.text(), some.dictionaries(some.text(), some.text() | some.integers()))
     def test_any_argument(self, segment: str, text: str, mapping: dict[str, Any]) -> None:
-        """Whatever the arguments are, host and path stay what they are, and the service reads what was meant."""
+        """The host and the path stay the same for any arguments, and the service reads their meaning."""
         made = tool("/x/{p}/y", p="path", q="query", d="query-deep")
         try:
             url = request_of(made, BASE, {}, {"p": segment, "q": text, "d": mapping}).url

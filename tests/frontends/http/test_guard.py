@@ -197,7 +197,7 @@ class WrongTokenTests:
         assert not gate.bearers.scopes[gate.agent.principal].admits_server("notes")
 
     def test_told(self) -> None:
-        """Whose credential is not good any more is told of, and nobody else, so that streams can end."""
+        """A principal whose credential has ended is reported, and no other, so that its streams can end."""
         gate, told = Gate(), []
         gate.bearers.gone = told.append
         key = gate.ask(THERE, **bearer(KEY)).principal

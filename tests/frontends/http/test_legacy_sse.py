@@ -75,7 +75,7 @@ class Link:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the stream has ended in order."""
+        """Return whether the stream has ended in order."""
         return self.ears.transport.taken.endswith(END)
 
     def post(self, body: Any, path: str = "", **headers: str) -> Answer:

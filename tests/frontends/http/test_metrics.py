@@ -158,7 +158,7 @@ class NameTests:
 
     @given(st.text(min_size=1, max_size=40))
     def test_any_tool(self, name: str) -> None:
-        """Whatever a tool is called, one sample is told of it, and it is called that."""
+        """A tool of any name has one sample under that name."""
         gateway = MemoryGateway()
         call(gateway, name)
         told = [dict(each)["tool"] for each in scrape(gateway)["mcpgateway_tool_seconds_total"]]

@@ -258,7 +258,7 @@ class NameTests:
         ],
     )
     def test_others(self, client: Client, name: Any, header: str) -> None:
-        """Whatever else stands there does not match."""
+        """A header of any other text does not match."""
         post(client, request(1, "prompts/get", name=name), Mcp_Name=header)
         assert refusal(client) == (400, -32020, 1)
 

@@ -95,7 +95,7 @@ class RefusalTests:
 
     @pytest.mark.parametrize("name", REFUSED)
     def test_in_json_rpc(self, name: str) -> None:
-        """Whatever is wrong with a request, and whoever notices it: its client gets a JSON-RPC error."""
+        """The client of a faulty request gets a JSON-RPC error, whichever part of the gateway notices the fault."""
         status, chunks = REFUSED[name]
         check(Wired().said(*chunks), status)
 

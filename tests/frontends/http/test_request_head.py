@@ -96,7 +96,7 @@ class HeadTests:
 
     @given(st.binary(max_size=200))
     def test_never_fails_otherwise(self, raw: bytes) -> None:
-        """Whatever the bytes, there is a head or a refusal, never another exception."""
+        """The bytes of any request are a head or a refusal, never another exception."""
         assert outcome_at_once(raw + b"\r\n\r\n") is not None
 
     @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class Connection:
         )
 
     def hello(self) -> bytes:
-        """How it begins."""
+        """Return the first message of the TLS handshake."""
         with pytest.raises(ssl.SSLWantReadError):
             self._tls.do_handshake()
         return self._outgoing.read()

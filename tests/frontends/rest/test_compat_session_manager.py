@@ -106,7 +106,7 @@ class OperationTests:
         assert (refused.status, refused.json["error"]) == (404, "Unknown daemon: shared")
 
     def test_token(self, gateway: MemoryGateway) -> None:
-        """Whatever changes something needs the token, unlike there."""
+        """A request for a change needs the token, unlike in the other manager."""
         for path in ("/start", "/stop", "/ensure", "/start-all", "/stop-all"):
             assert ask(gateway, path, {"name": "memory"}, Authorization="").status == 401
 

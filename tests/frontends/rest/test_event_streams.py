@@ -118,7 +118,7 @@ class ReaderTests:
         assert b": %d were left out" % (1000 - BUFFER) in line.sent
 
     def test_only_what_is_wanted(self) -> None:
-        """The rest is not told."""
+        """An entry that a reader does not want is not sent."""
         stage, line = Stage(), Line()
         stage.chronicle.add(entry(1, "a"))
         stage.serve(line, wants=lambda each: each.kind == "a")

@@ -65,7 +65,7 @@ class TurnTests:
         assert crowd.begun == ["a1", "a2", "b1", "c1", "a3", "b2", "a4"]
 
     def test_shown(self) -> None:
-        """How many run and how many wait is told, and nobody is left when all is done."""
+        """The queue counts its running and waiting requests, and is empty when all are done."""
         crowd = Crowd(Limits(concurrent=2, backlog=10))
         for name in ("a1", "a2", "b1", "c1", "c2"):
             crowd.come(name)

@@ -121,7 +121,7 @@ class AccessTests:
         ],
     )
     def test_classes(self, method: str, path: str, expected: RouteClass) -> None:
-        """Whatever says what is run is for administrators; the rest needs the token."""
+        """A request that says which program runs is for administrators; others need the token."""
         assert class_of(method.encode(), (SERVERS + path).encode()) is expected
 
     @pytest.mark.parametrize("headers", [{}, USER, {"Authorization": "Bearer wrong"}])
@@ -201,7 +201,7 @@ class LookTests:
         assert "tools" not in found[0]
 
     def test_one(self, gateway: Filed) -> None:
-        """How one is, and how it is defined."""
+        """The answer on a server has its state and its definition."""
         answer = gateway.ask("GET", "/b")
         assert answer.status == 200
         found = answer.json
@@ -317,7 +317,7 @@ class AddTests:
         ],
     )
     def test_nonsense(self, gateway: Filed, body: Any) -> None:
-        """Whatever cannot be a server is the caller's mistake; nothing is written, and nothing started."""
+        """A definition that cannot be a server is the caller's mistake; no file is written, and no program started."""
         answer = gateway.ask("POST", "", body)
         assert answer.status == 400, answer.body
         assert answer.json["error"]
@@ -822,7 +822,7 @@ class OperateTests:
 def test_anything(
     tmp_path_factory: pytest.TempPathFactory, method: str, body: Any, config: dict[str, Any]
 ) -> None:
-    """Whatever is sent, the answer is one of those that are told of, with a reason, and the file can still be read."""
+    """The answer to any request is a documented one, with a reason, and the file can still be read."""
     home = tmp_path_factory.mktemp("any") / "home"
     home.mkdir()
     gateway = Filed(home)

@@ -89,7 +89,9 @@ class CallTests:
 
     @pytest.mark.parametrize("is_result", [True, False])
     def test_an_unknown_tool(self, gateway: MemoryGateway, client: Client, *, is_result: bool) -> None:
-        """Whatever a server says of a tool that it has not: that is 404, with the one that may be meant."""
+        """The answer to a call of an unknown tool is 404, with the nearest name, in whatever words the server
+        refuses.
+        """
         post(client, tool="ech")
         asked = tool_call(gateway.child)
         if is_result:

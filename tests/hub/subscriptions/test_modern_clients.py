@@ -283,7 +283,7 @@ class EndTests:
         assert len(gateway.dispatcher.calls) == 0
 
     def test_the_gateway_stops(self, gateway: MemoryGateway) -> None:
-        """Its listeners are told that it is over."""
+        """The listeners of a gateway that stops are told of the end."""
         client = listen(gateway, "mute", toolsListChanged=True)
         gateway.hub.modern_dispatcher.close()
         assert news(client) == ["complete"]
