@@ -64,7 +64,7 @@ class CallTests:
 
     @pytest.mark.parametrize("given", ["/else", None, 5])
     def test_what_the_caller_gives_stays(self, home: Home, given: Any) -> None:
-        """Whatever a caller says goes before what its entry says."""
+        """The caller's arguments outrank those of the entry."""
         said = called(home.start(), "search", arguments={"projectPath": given})
         assert said["arguments"] == {"projectPath": given}
 

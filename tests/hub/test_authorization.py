@@ -95,7 +95,7 @@ class Limited:
 
 
 def refused(found: Any) -> bool:
-    """Whether an answer is a refusal, by the protocol or as a failed result."""
+    """Return whether an answer is a refusal, by the protocol or as a failed result."""
     return "error" in found or found["result"].get("isError", False)
 
 
@@ -179,7 +179,7 @@ class ServerTests:
         assert limited.called() == []
 
     def test_management(self, era: str) -> None:
-        """Whatever the gateway's own tools can do to the gateway, a client's token cannot, by any road."""
+        """The token of a client does not manage the gateway, by any of its own tools and by any way."""
         limited = Limited()
         client = limited.client("/mcp/admin", era)
         tools = [each["name"] for each in limited.listed(client, "tools/list")["tools"]]

@@ -64,7 +64,7 @@ class AnswerTests:
 
     @given(identifiers, st.lists(st.sampled_from(["result", "error"]), min_size=1, max_size=3))
     def test_under_the_id_it_was_asked_with(self, identifier: Any, kinds: list[str]) -> None:
-        """Whatever a child calls its question, the answer comes under that very id, and is what the client said."""
+        """The answer to a child's question has the very id of the question, and is the client's own."""
         gateway = MemoryGateway()
         client, child = connected(gateway)
         ears = gateway.listen(client)
@@ -173,7 +173,7 @@ class LimitTests:
     """Bounds of the questions that a client is asked at a time."""
 
     def test_too_many(self, gateway: MemoryGateway) -> None:
-        """One more than the limit is refused; an answer makes room, and other sessions have room of their own."""
+        """A question beyond the limit is refused; an answer makes room, and other sessions have room of their own."""
         (one, child), (_, other) = connected(gateway), connected(gateway)
         ears = gateway.listen(one)
         for number in range(LIMIT + 1):

@@ -172,7 +172,7 @@ class ApartTests:
             assert not skies.call(skies.session(), 1, tool=tool)[2]
 
     def test_other_arguments(self, skies: Skies) -> None:
-        """Other arguments are another call, also where they only nearly are the same."""
+        """A call with other arguments is another call, also where they are nearly the same."""
         session = skies.session()
         for each in ({}, {"a": 1}, {"a": 1.0}, {"a": "1"}, {"a": True}, {"a": ["1"]}):
             skies.call(session, 1, each)

@@ -75,7 +75,7 @@ class WaitingTests:
         assert not mailbox.withdraw("b")
 
     def test_an_empty_message_waits_like_any_other(self) -> None:
-        """Whether something waits under a key does not depend on what it says."""
+        """A message waits under its key, whatever its text."""
         mailbox = Mailbox()
         mailbox.put(b"", "a")
         assert mailbox.withdraw("a")
@@ -153,7 +153,7 @@ class WaitingTests:
         )
     )
     def test_bounds(self, deeds: list[tuple[int, Hashable, bool]]) -> None:
-        """Whatever comes and is taken back, what waits is within the bounds; the oldest without a key goes first."""
+        """The waiting messages are within the bounds after any history; the oldest without a key goes first."""
         mailbox = Mailbox()
         kept: dict[Hashable, int] = {}
         for nth, (size, key, is_put) in enumerate(deeds):

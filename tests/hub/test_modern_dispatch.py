@@ -488,7 +488,7 @@ class DiscoverTests:
     @pytest.mark.parametrize("info", [{"name": "c", "version": "1"}, {}, None])
     @pytest.mark.parametrize("sessions", [1, 3])
     def test_beside_a_legacy_child(self, gateway: MemoryGateway, sessions: int, info: Any) -> None:
-        """Whatever runs already, a client that asks is offered what the server speaks: at once, and each time."""
+        """The eras of the server are offered to a client that asks, at once and each time, whatever runs already."""
         for _ in range(sessions):
             gateway.session()
         client = gateway.client()
@@ -565,7 +565,7 @@ class StatefulTests:
         gateway.factory.shared.introduce = lambda _: HttpPeer(address, reach, pid, inode)
 
     def children(self, gateway: MemoryGateway) -> list[int]:
-        """How many calls each living child has got."""
+        """Return the number of calls that each living child has got."""
         living = [each for each in gateway.launcher.children if not each.is_stopping]
         return [len(each.asked("prompts/list")) for each in living]
 

@@ -351,7 +351,9 @@ class WhoseTests:
 
     @given(st.data())
     def test_never_another_ones(self, data: st.DataObject) -> None:
-        """Whatever is called, taken back, answered and asked: nobody is asked what another's call may have asked."""
+        """A client is not asked a question of another one's call, after any calls, cancellations, answers and
+        questions.
+        """
         gateway = gateway_of()
         clients = [come(gateway) for _ in range(3)]
         child = gateway.child
@@ -400,7 +402,7 @@ class FirstLookTests:
         return client
 
     def go_on(self, client: Client) -> Client:
-        """The same, once it has its answer."""
+        """Return the client with its session, once it has its answer."""
         assert client.heard is not None
         raw = client.transport.taken.split(b"Mcp-Session-Id: ")[1].split(b"\r\n")[0]
         client.headers["Mcp-Session-Id"] = raw.decode()

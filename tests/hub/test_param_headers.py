@@ -48,7 +48,7 @@ def listed(gateway: MemoryGateway, *tools: Any, **more: Any) -> None:
 
 
 def counts(gateway: MemoryGateway) -> tuple[int, int]:
-    """How often the child was asked for its tools, and called."""
+    """Return how often the child was asked for its tools, and called."""
     return len(gateway.child.asked("tools/list")), len(gateway.child.asked("tools/call"))
 
 

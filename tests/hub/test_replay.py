@@ -274,7 +274,7 @@ class BoundTests:
 
     @given(st.lists(deeds, max_size=60), st.integers(0, BYTES_LIMIT // 2))
     def test_any_history(self, history: list[tuple[str, int, int]], size: int) -> None:
-        """Whatever is opened, said and ended: each session is within its bounds, and the sum is that of all."""
+        """The sessions are within their bounds after any history, and the sum is that of all."""
         budget = ReplayBudget()
         several = [Replay(f"{n}", budget) for n in range(3)]
         trails: list[list[ReplayStream]] = [[each.standing] for each in several]

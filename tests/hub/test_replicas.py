@@ -30,7 +30,7 @@ def gateway() -> MemoryGateway:
 
 
 def calls(gateway: MemoryGateway) -> list[int]:
-    """How many calls each child was sent, in the order of their starts."""
+    """Return the number of calls that each child was sent, in the order of their starts."""
     return [len(each.asked("tools/call")) for each in gateway.launcher.children]
 
 

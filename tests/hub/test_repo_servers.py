@@ -67,7 +67,7 @@ class House:
         return self.gateway.client(server, **{"Mcp-Project-Path": str(where)})
 
     def begin(self, server: str, where: Path) -> tuple[Client, Answer]:
-        """The same, with its handshake."""
+        """Return a client of a server in a directory, with the answer to its handshake."""
         client = self.client(server, where)
         return client, client.initialize(protocolVersion="2025-06-18")
 
@@ -249,7 +249,7 @@ class ApprovedTests:
 
     @pytest.mark.parametrize("share", ["global", "credential"])
     def test_never_shared_further(self, house: House, share: str) -> None:
-        """Whatever is known of it, it is shared by its workspace at most."""
+        """A repository's server is shared by its workspace at most, with any known traits."""
         root = house.repository("shop", db={**DB, "share": share})
         house.approve(root)
         house.begin("db", root)

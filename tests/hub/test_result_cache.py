@@ -100,7 +100,7 @@ class TimeTests:
 
 
 class ScopeTests:
-    """For whom a result is kept."""
+    """The scope of a recorded result."""
 
     def test_for_all(self, cache: ResultCache) -> None:
         """A public result is given to everybody."""
@@ -294,7 +294,7 @@ class BoundTests:
         )
     )
     def test_any_order(self, steps: list[tuple[str, str, str, str, str]]) -> None:
-        """Whatever happens in whatever order, nobody is given what is for another, outdated or of another request."""
+        """A client gets no result that is another's, outdated or of another request, after any history."""
         watch = Watch()
         cache = ResultCache(watch)
         known: dict[tuple[str, str], list[Any]] = {}

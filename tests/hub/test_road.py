@@ -105,7 +105,7 @@ class SessionTests:
         assert (answer.status, answer.json["id"]) == (400, 5)
 
     def test_bound(self) -> None:
-        """One session too many puts the quietest aside; it comes back when it is heard of."""
+        """A session beyond the limit parks the quietest one, which comes back with its next request."""
         gateway = MemoryGateway(limits=Limits(sessions=3))
         clients = [gateway.session() for _ in range(3)]
         gateway.tick()
@@ -264,7 +264,7 @@ class RoutingTests:
         assert client.heard is None
 
     def test_responses_and_notifications(self, gateway: MemoryGateway) -> None:
-        """Whatever asks for no answer gets 202 without a body."""
+        """A message that asks for no answer gets 202 without a body."""
         client = gateway.session()
         for message in (
             {"jsonrpc": "2.0", "method": "notifications/initialized"},

@@ -216,7 +216,7 @@ class ArrayTests:
 
     @pytest.mark.parametrize("revision", ["2024-11-05", "2025-06-18", "2025-11-25"])
     def test_other_revisions(self, gateway: MemoryGateway, revision: str) -> None:
-        """Other revisions have no arrays."""
+        """Revisions other than 2025-03-26 have no arrays."""
         gateway.launcher.hello = {**HELLO, "protocolVersion": revision}
         client = gateway.session()
         client.call(1)

@@ -288,7 +288,7 @@ class QuestionTests:
         assert methods(ears[0]) == ["elicitation/create"]
 
     def test_a_shared_child_is_refused(self, gateway: MemoryGateway) -> None:
-        """Whose question it is cannot be told, so nobody is asked."""
+        """The question of a shared child is refused where its session cannot be known."""
         one, two = gateway.session(), gateway.session()
         one.call(1)
         ears = gateway.listen(two)

@@ -51,7 +51,7 @@ def built(server: ServerSpec, workspace: WorkspaceSpec) -> ServerSpec:
 
 
 def takes_values(server: ServerSpec) -> bool:
-    """Whether a server is one of ours."""
+    """Return whether a server takes values of a workspace."""
     return VARIABLE in server.env
 
 
@@ -97,7 +97,7 @@ class House:
         return self.gateway.client(server, **said, **headers)
 
     def session(self, server: str, where: object = "", **headers: str) -> Client:
-        """The same, with a session."""
+        """Return a client with a session."""
         client = self.client(server, where, **headers)
         assert client.initialize(protocolVersion="2025-06-18").status == 200
         return client
@@ -462,7 +462,7 @@ class ApartTests:
         )
     )
     def test_any_order(self, tmp_path: Path, steps: list[tuple[ServerSpec, str, str, bool, bool]]) -> None:
-        """Whatever comes in whatever order: a session's child has its own workspace and its own credential."""
+        """The child of a session has the session's workspace and credential, after any history."""
         house = House(tmp_path)
         open_ones: list[tuple[Client, ServerSpec, str, str]] = []
         for server, name, token, has_session, ends in steps:

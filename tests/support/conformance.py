@@ -78,7 +78,7 @@ class Report:
 
     @property
     def failed(self) -> dict[str, list[str]]:
-        """Why scenarios failed."""
+        """The reasons why scenarios failed."""
         found = {name: list(map(_told, filter(_is_failure, each))) for name, each in self.scenarios.items()}
         return {name: why for name, why in found.items() if why}
 

@@ -89,7 +89,7 @@ class KillingDisk(DyingDisk):
 
 
 class FailingDisk(FaultyDisk):
-    """One operation fails, and those of the same kind after it, or that one alone.
+    """A disk on which one operation fails, and those of the same kind after it, or that one alone.
 
     :param code: the error's number; 0 lets a writing take only a byte at a time.
     :ivar is_lasting: the later ones fail as well.

@@ -34,7 +34,7 @@ IS_SOAK = os.environ.get("MCPGATEWAY_SOAK") == "1"
 
 
 def pause_s(waited_s: float) -> float:
-    """How long to wait before the next look: most looks are requests, which take time from the awaited work."""
+    """Return the pause before the next look: most looks are requests, which take time from the awaited work."""
     return min(0.02 + waited_s / 10, 0.1)
 
 

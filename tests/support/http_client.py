@@ -248,7 +248,7 @@ class Pool:
 
 @define(eq=False)
 class Client:
-    """One MCP session of one server, over as many connections as it has requests at a time.
+    """A session with one server, over as many connections as it has requests at a time.
 
     :ivar id: its ``Mcp-Session-Id``.
     :ivar revision: the revision it asks for, and says in its headers.

@@ -25,7 +25,7 @@ KINDS = {
 
 
 class Protected:
-    """One of them.
+    """A protected MCP server.
 
     :ivar kind: which, of `KINDS`.
     :ivar origin: its URL without a path.

@@ -27,7 +27,7 @@ LIMIT_S = 60
 
 
 class RecordedEngine:
-    """One engine on a Unix socket, with one container at most.
+    """An engine on a Unix socket, with one container at most.
 
     :ivar created: what the container was created with.
     :ivar had_image: its image was there by then.

@@ -17,7 +17,7 @@ HERE = "10.0.0.9"  # the address our own ends have
 
 
 class Wire:
-    """One end of a connection, as the client's transport."""
+    """The end of a connection, as the client's transport."""
 
     def __init__(self, host: str, port: int, server: ScriptedServer) -> None:
         self.protocol: Any = None

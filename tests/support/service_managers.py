@@ -50,7 +50,7 @@ esac
 
 
 class Scripted:
-    """One such program: its script lies in a directory of its own, which is all of its user's ``PATH``.
+    """A scripted program: its script lies in a directory of its own, which is all of its user's ``PATH``.
 
     :cvar program: what it is called.
     :cvar script: what it does, after it has recorded what it was asked.

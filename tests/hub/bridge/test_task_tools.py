@@ -25,7 +25,7 @@ def stage_of(**more: Any) -> Stage:
 
 @pytest.fixture
 def stage() -> Stage:
-    """The same, and everybody has the same child."""
+    """A stage on which all sessions have the same child."""
     return stage_of()
 
 

@@ -65,7 +65,7 @@ def session(gateway: MemoryGateway, server: str = "m", name: str = "c", **offers
 
 
 def again(gateway: MemoryGateway, client: Client) -> Client:
-    """One more connection of a session."""
+    """Return one more connection of a session."""
     other = gateway.client(**client.headers)
     other.path = client.path
     return other
@@ -248,7 +248,7 @@ class EnvelopeTests:
         assert metas[1][PREFIX + "clientCapabilities"] == {"sampling": {}}
 
     def test_every_method(self, gateway: MemoryGateway) -> None:
-        """Whatever goes through, with parameters or without, says it."""
+        """A request of any method, with parameters or without, names its client."""
         client = session(gateway)
         for method in ("tools/list", "completion/complete", "resources/templates/list", "vendor/thing"):
             again(gateway, client).send({"jsonrpc": "2.0", "id": 1, "method": method})

@@ -526,7 +526,7 @@ class BreakerTests:
 
 
 class WorkspaceTests:
-    """One server, run for several workspaces."""
+    """A server that runs for several workspaces."""
 
     def test_each_for_itself(self, gateway: MemoryGateway) -> None:
         """A failure in one workspace, or with one set of credentials, is no reason to give up another."""

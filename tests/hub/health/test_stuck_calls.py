@@ -275,7 +275,7 @@ class WorkingTests:
     """Processes that are not stuck, however long it takes."""
 
     def test_output(self, hall: Hall) -> None:
-        """Whatever it says is a sign of life: a line on stderr as well."""
+        """The output of a child is a sign of life: a line on stderr as well."""
         hall.gateway.session().call(1)
         for _ in range(20):
             hall.gateway.child.hangs = True
@@ -368,7 +368,7 @@ class SingleTests:
 
 
 class ManyTests:
-    """One process after another that hangs."""
+    """Processes that hang, one after another."""
 
     def test_a_bound(self, hall: Hall) -> None:
         """The gateway keeps only so many stuck children; then the one that has hung for longest ends, its

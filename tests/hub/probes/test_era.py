@@ -41,7 +41,7 @@ def ask(gateway: MemoryGateway, method: str = "prompts/list", **params: Any) -> 
 
 
 def discovers(gateway: MemoryGateway) -> bool:
-    """Whether a client that asks for the revisions is offered the modern one, or told what makes it fall back."""
+    """Return whether a client that asks for the revisions is offered the modern one, or told to fall back."""
     client = ask(gateway, "server/discover")
     if client.heard is None:
         done(gateway.child, gateway.child.asked("server/discover")[-1], supportedVersions=["2026-07-28"])
@@ -70,12 +70,12 @@ def living(gateway: MemoryGateway) -> list[MemoryChild]:
 
 
 def probes(gateway: MemoryGateway) -> int:
-    """How many children were asked which era they speak and then stopped, or killed."""
+    """Return the number of children that were probed for their era and then stopped, or killed."""
     return sum(each.is_stopping or each.is_killed for each in gateway.launcher.children)
 
 
 def fell_back(client: Client) -> bool:
-    """Whether a client was told what makes it fall back to the legacy era."""
+    """Return whether a client was told to fall back to the legacy era."""
     assert client.heard is not None
     error = client.heard.json.get("error")
     return client.heard.status == 400 and error == {"code": -32000, "message": UNSUPPORTED}
@@ -381,7 +381,7 @@ class SingleTests:
         return gateway
 
     def met(self, bridge: Bridge = Bridge.AUTO) -> MemoryGateway:
-        """The same, which has been probed before it ran."""
+        """Return a gateway with a single server that has been probed before it ran."""
         store = Journal(":memory:", lambda: 0.0)
         assert discovers(self.single(store=store))
         return self.single(bridge, store=store)

@@ -45,7 +45,7 @@ def fail(gateway: MemoryGateway, client: Client, text: str = IN_USE) -> None:
 
 
 def reason(gateway: MemoryGateway) -> str:
-    """Why the server was moved."""
+    """Return the reason why the server was moved."""
     return gateway.dispatcher.pool.reason(AUTO)
 
 

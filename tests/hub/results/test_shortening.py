@@ -129,7 +129,7 @@ class ShieldingTests:
         assert desk.shielding.level(server, "a", Level.BOUNDED) is Level.BOUNDED
 
     def test_other_limits(self, desk: Desk) -> None:
-        """Other settings hold from the next answer on."""
+        """Changed settings hold from the next answer on."""
         desk.shielding.configure(ShieldLimits(array_items=1000))
         assert desk.answer({"result": LARGE})["result"] == LARGE
 

@@ -36,7 +36,7 @@ class InterestTests:
 
     @given(st.text() | st.binary())
     def test_nonsense(self, said: Any) -> None:
-        """Whatever stands there instead of a filter asks for nothing."""
+        """A value that is no filter asks for nothing."""
         raw = Raw(said.encode(errors="surrogatepass") if isinstance(said, str) else said)
         assert isinstance(read_interest({"notifications": raw}), Interest)
 

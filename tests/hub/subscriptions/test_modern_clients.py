@@ -261,7 +261,7 @@ class NewsTests:
 
 
 class EndTests:
-    """How listening ends."""
+    """The end of listening."""
 
     def test_before_it_begins(self, gateway: MemoryGateway) -> None:
         """A listener that hangs up before the child has answered is forgotten."""

@@ -227,7 +227,7 @@ def house() -> House:
 
 
 class CountTests:
-    """One subscription upstream, however many share it."""
+    """A single subscription upstream, however many sessions share it."""
 
     def test_first_and_last(self, house: House) -> None:
         """The server hears of the first subscription and of the last farewell; it is asked for nothing between."""
@@ -280,7 +280,7 @@ class CountTests:
         assert [method for method, _ in house.server.asked] == [UNSUBSCRIBE, SUBSCRIBE]
 
     def test_a_farewell_that_is_refused(self, house: House) -> None:
-        """Whatever the server thinks of it, a session that gives a resource up is told of it no more."""
+        """A session that gives a resource up hears no more of it, even if the server refuses."""
         one = house.session(b"1")
         house.held(one)
         answer = house.submit(one, UNSUBSCRIBE)
@@ -298,7 +298,7 @@ class CountTests:
 
 
 class LineTests:
-    """One line for each resource."""
+    """The line of requests for each resource."""
 
     def test_everybody_waits(self, house: House) -> None:
         """A session that comes while the server is asked waits for the outcome, and shares it if the server agrees."""
@@ -367,10 +367,10 @@ class LineTests:
 
 
 class BoundTests:
-    """How many subscriptions there may be."""
+    """The bounds on subscriptions."""
 
     def test_of_one_session(self, house: House) -> None:
-        """One more than the limit is refused, to whatever it is; what a session has already it may ask for again."""
+        """A subscription beyond the limit is refused, to any resource; a session may repeat those that it has."""
         one, two = house.session(b"1"), house.session(b"2")
         uris = [f"a:{number}" for number in range(URIS_LIMIT)]
         house.held(one, *uris)
@@ -561,7 +561,7 @@ deeds = st.one_of(
 
 
 class HistoryTests:
-    """Whatever sessions ask for in whatever order, and whatever the server answers."""
+    """Sessions' requests and a server's answers in any order."""
 
     @given(st.lists(deeds, max_size=40))
     def test_any_history(self, history: list[tuple[str, int, str]]) -> None:
@@ -605,7 +605,7 @@ class HistoryTests:
 
 
 def reports(child: MemoryChild) -> bool:
-    """Whether that child has been asked to report on the resource, and not asked to stop since."""
+    """Return whether that child was asked to report on the resource, and not asked to stop since."""
     asked = [each["method"] for each in child.received if each.get("params", {}).get("uri") == URI]
     return asked[-1:] == [SUBSCRIBE]
 
@@ -842,7 +842,7 @@ class OnBehalfTests:
     """A request at the server for a client is that client's own."""
 
     def test_unknown_members(self) -> None:
-        """Whatever else stands in it is passed on, and progress comes back under the client's token."""
+        """Unknown members are passed on, and progress comes back under the client's token."""
         gateway = MemoryGateway()
         client = gateway.session()
         client.call(7, SUBSCRIBE, uri=URI, more=[1.5], _meta={"x/y": 1, "progressToken": "mine"})

@@ -80,7 +80,7 @@ def told(client: Client) -> list[Any]:
 
 
 class AcknowledgementTests:
-    """How listening begins."""
+    """The beginning of listening."""
 
     @pytest.mark.parametrize("identifier", [7, "7", "l"])
     def test_first_of_all(self, gateway: MemoryGateway, identifier: Any) -> None:
@@ -255,7 +255,7 @@ class NewsTests:
 
 
 class EndTests:
-    """How listening ends."""
+    """The end of listening."""
 
     def over(self, client: Client) -> None:
         """See that a client's listening has ended in order."""
