@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mcpgateway.cli.doctor.examination import kinds
 from mcpgateway.cli.main import run
 
 
@@ -32,14 +33,39 @@ class DoctorTests:
     """``mcpgateway doctor``."""
 
     def test_words(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """A person gets a line with a mark for each finding, what to do, a sum and tips; a pipe gets no colour."""
+        """A person gets the findings that name a remedy, each remedy once, and a sum; a pipe gets no colour."""
         assert run(["doctor"]) == 0
         text = capsys.readouterr().out
-        assert "  ✓ configuration: 1 server\n" in text
-        assert "      → mcpgateway start\n" in text
+        assert text.count("      → mcpgateway start\n") == 1
         assert " passed, 0 issue(s)\n" in text
-        assert "Tips:\n" in text
+        assert "✓" not in text
         assert "\x1b" not in text
+
+    def test_verbose(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """With ``--verbose`` there is a line for every check, in their order, and tips."""
+        assert run(["doctor", "-v"]) == 0
+        text = capsys.readouterr().out
+        assert "  ✓ configuration: 1 server\n" in text
+        assert text.count("      → mcpgateway start\n") > 1
+        assert "Tips:\n" in text
+
+    def test_worst_first(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Problems stand before notes."""
+        home.chmod(0o755)
+        run(["doctor"])
+        text = capsys.readouterr().out
+        assert text.startswith("  ✗ ")
+        assert "✗" not in text[text.index("○") :]
+
+    def test_explain(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """``--explain`` says what a finding means, without any check; a wrong id leads to the nearest one."""
+        assert run(["doctor", "--explain", "permissions.open"]) == 0
+        assert capsys.readouterr().out.startswith("permissions.open\n  ")
+        assert run(["doctor", "--explain", "all", "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)["findings"]
+        assert {each["id"] for each in told} == {each.id for each in kinds()}
+        assert run(["doctor", "--explain", "permission.open"]) == 1
+        assert "did you mean permissions.open?" in capsys.readouterr().err
 
     def test_a_problem(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """A problem is exit code 1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import click
@@ -20,13 +21,15 @@ if TYPE_CHECKING:
 TIPS = (
     "give a server a child per session: servers.NAME.share: session",
     "what a key of the configuration is for: mcpgateway config explain KEY",
-    "what each finding means: docs/howto/trouble",
+    "what a finding means: mcpgateway doctor --explain ID; mcpgateway doctor --json has the ids",
 )
 
 
 @click.command()
 @click.option("--fix", is_flag=True, help="Put right what can be put right safely, and look again.")
 @click.option("--dry-run", is_flag=True, help="With --fix: only say what would be done.")
+@click.option("-v", "--verbose", is_flag=True, help="Show the checks that have passed, too, in their order.")
+@click.option("--explain", "finding", metavar="ID", help="Say what a finding means; ``all`` for every one.")
 @click.option(
     "--client",
     "clients",
@@ -36,7 +39,15 @@ TIPS = (
     help="Look at the files of this client only.",
 )
 @click.pass_context
-def doctor(context: click.Context, *, fix: bool, dry_run: bool, clients: tuple[str, ...]) -> None:
+def doctor(
+    context: click.Context,
+    *,
+    fix: bool,
+    dry_run: bool,
+    verbose: bool,
+    finding: str | None,
+    clients: tuple[str, ...],
+) -> None:
     """Look for everything that may be wrong, and say what to do about it.
 
     Exit code 1 where there is a problem; notes are worth knowing, and no fault.
@@ -46,6 +57,9 @@ def doctor(context: click.Context, *, fix: bool, dry_run: bool, clients: tuple[s
     from mcpgateway.cli.doctor.examination import as_json, examine, mend, verdict
 
     globals_: Globals = context.obj
+    if finding is not None:
+        _explain(globals_, finding)
+        return
     with spinner("looking"):
         findings = list(examine(_world(globals_, clients)))
     mended: list[Mended] = []
@@ -63,8 +77,26 @@ def doctor(context: click.Context, *, fix: bool, dry_run: bool, clients: tuple[s
         )
     else:
         _tell_done(mended, is_dry=dry_run)
-        _tell(findings)
+        _tell(findings, is_verbose=verbose)
     context.exit(FAILED if issues else DONE)
+
+
+def _explain(globals_: Globals, name: str) -> None:
+    from mcpgateway.cli.doctor.examination import kinds
+
+    found = [each for each in kinds() if name in (each.id, "all")]
+    if not found:
+        near = get_close_matches(name, [each.id for each in kinds()], 1)
+        hint = f"did you mean {near[0]}?" if near else "mcpgateway doctor --explain all lists them"
+        fail(f"no finding has the id {name}", hint)
+    if globals_.as_json:
+        emit({"findings": [{"id": each.id, "means": each.means, "advice": each.advice} for each in found]})
+        return
+    for each in found:
+        say(styled(each.id, bold=True))
+        say(f"  {each.means}")
+        if each.advice:
+            say(f"  → {each.advice}")
 
 
 def _world(globals_: Globals, clients: tuple[str, ...]) -> DoctorContext:
@@ -110,14 +142,24 @@ def _tell_done(mended: Iterable[Mended], *, is_dry: bool) -> None:
         say()
 
 
-def _tell(findings: list[DoctorFinding]) -> None:
+def _worst_first(findings: Iterable[DoctorFinding]) -> list[DoctorFinding]:
+    """Return the problems, then the notes that name a remedy, each remedy once."""
+    from mcpgateway.cli.doctor.finding import Severity
+
+    notes: dict[str, DoctorFinding] = {}
+    for each in findings:
+        if each.level is Severity.NOTE and each.advice:
+            notes.setdefault(each.advice, each)
+    return [*(each for each in findings if each.level is Severity.PROBLEM), *notes.values()]
+
+
+def _tell(findings: list[DoctorFinding], *, is_verbose: bool) -> None:
     from mcpgateway.cli.doctor.examination import verdict
     from mcpgateway.cli.doctor.finding import Severity
 
     marks = {Severity.OK: ("✓", "green"), Severity.NOTE: ("○", "yellow"), Severity.PROBLEM: ("✗", "red")}
-    say("mcpgateway doctor")
-    say()
-    for each in findings:
+    shown = findings if is_verbose else _worst_first(findings)
+    for each in shown:
         mark, colour = marks[each.level]
         paragraph("  ", styled(mark, fg=colour), f" {each.text}")
         for line in each.more:
@@ -125,11 +167,17 @@ def _tell(findings: list[DoctorFinding]) -> None:
         if each.level is not Severity.OK and each.advice:
             say(f"      → {each.advice}", dim=True)
     passed, issues = verdict(findings)
-    say()
+    if shown:
+        say()
     say(f"{passed} passed, {issues} issue(s)", fg="red" if issues else "green")
     if any(each.repair is not None for each in findings):
         say("mcpgateway doctor --fix puts right what it can; --fix --dry-run says what that is")
-    say()
-    say("Tips:")
-    for tip in TIPS:
-        say(f"  {tip}")
+    if not is_verbose:
+        say(
+            "mcpgateway doctor --verbose shows every check, mcpgateway doctor --explain ID what a finding means"
+        )
+    else:
+        say()
+        say("Tips:")
+        for tip in TIPS:
+            say(f"  {tip}")
