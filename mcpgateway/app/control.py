@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
@@ -250,11 +250,8 @@ def _servers(parts: ControlParts) -> Any:
 
     def entries() -> Entries:
         from mcpgateway.manage.entries import Entries  # reading needs no editor
-        from mcpgateway.system.classification import classify
 
-        return Entries(
-            _installing(parts), roster, parts.operating, parts.tag_key, partial(classify, parts.home)
-        )
+        return Entries(_installing(parts), roster, parts.operating, parts.tag_key)
 
     return ServerRoutes(roster, parts.operating, entries, lambda: reload.settings.gateway)
 

@@ -7,22 +7,31 @@ human: the caller holds the admin token, or uses the Unix socket.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from mcpgateway.config.classification import classifying
 from mcpgateway.config.document import printable
 from mcpgateway.config.edit import permissions
-from mcpgateway.config.edit.change import ENV, ENVIRONMENT, HEADERS, Patch, touched
+from mcpgateway.config.edit.change import (
+    ENV,
+    ENVIRONMENT,
+    HEADERS,
+    Patch,
+    dotted,
+    is_on,
+    switched_over,
+    touched,
+)
 from mcpgateway.config.edit.conditions import EditCondition
-from mcpgateway.config.edit.edits import NAME, Edit, Put, Rename, same
+from mcpgateway.config.edit.edits import MISSING, NAME, Edit, KeyPath, Put, Rename, at, same
 from mcpgateway.config.expand import FORBIDDEN
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.errors import InvalidParams, NameTaken, NotOurs, Unfit
+from mcpgateway.manage.config_edits import OverlayPlace
 from mcpgateway.manage.install import Installer
 from mcpgateway.manage.servers import ServerOperations
 from mcpgateway.manage.tools.checks import check_definition, check_name
@@ -30,14 +39,7 @@ from mcpgateway.manage.tools.config import without_values
 from mcpgateway.observe.roster import Roster
 
 TAG_BYTES = 12
-PASSING = (
-    "its entry is not the gateway's to change, so this only holds until the gateway ends:"
-    " change it where it is defined"
-)
-
-
-Classify = Callable[[str, Mapping[str, Any]], str]
-"""Says some keys of a server, by its name as it is written, and returns the path of the file."""
+PASSING = "the gateway has no configuration file, so this only holds until it ends"
 
 
 @frozen
@@ -62,14 +64,12 @@ class Entries:
 
     :ivar installing: writer of the files.
     :ivar key: key of the tags, so that they reveal nothing of an entry.
-    :ivar classify: writes the sharing of a server whose own file has no place for it; None to write none.
     """
 
     installing: Installer
     roster: Roster
     operating: ServerOperations
     key: bytes = field(repr=False)
-    classify: Classify | None = None
 
     def tag(self, name: str) -> str:
         """Return the tag of an entry in its present form.
@@ -77,7 +77,7 @@ class Entries:
         :raise UnknownServer: no server has that name.
         """
         self.roster.server(name)
-        return self._tag(self.installing.plans.definition_of(name))
+        return self._tag(self.installing.plans.whole_of(name))
 
     def shown(self, name: str) -> Any:
         """Return the entry without secrets; None if no file has it.
@@ -85,7 +85,7 @@ class Entries:
         :raise UnknownServer: no server has that name.
         """
         self.roster.server(name)
-        return without_values(self.installing.plans.definition_of(name))
+        return without_values(self.installing.plans.whole_of(name))
 
     def add(self, name: str, definition: Mapping[str, Any]) -> EntryChange:
         """Write a new entry.
@@ -119,9 +119,9 @@ class Entries:
         plans.home_of(name)
         if same(before, after):
             if condition.is_new:
-                condition.check(self._tag(entry))
+                condition.check(self.tag(name))
             return EntryChange(name, is_other=False)
-        condition.check(self._tag(entry), replaces=True)
+        condition.check(self.tag(name), replaces=True)
         self._write(name, (Put((name,), after),))
         return EntryChange(name)
 
@@ -131,13 +131,7 @@ class Entries:
         :raise GatewayError: the change is not permitted, or the condition does not hold; no file was changed.
         """
         server = self.roster.server(name)
-        entry = self.installing.plans.definition_of(name)
-        condition.check(self._tag(entry))
-        held = entry if isinstance(entry, Mapping) else {}
-        edits = patch.edits(name, held)
-        for each in edits:
-            permissions.check(each)
-        _check_parts(touched(name, held, edits))
+        condition.check(self.tag(name))
         if patch.gives_headers and not (isinstance(server.reach, Remote | Rest) or server.rest_url):
             raise InvalidParams(
                 f"{name} is a program, which is sent no headers",
@@ -145,17 +139,17 @@ class Entries:
             )
         if patch.new_name not in ("", name):
             self._check_new_name(patch.new_name)
-        try:
-            self.installing.plans.home_of(name)
-        except NotOurs:
-            classification = classifying(patch.values, patch.unset)
-            if classification is not None and self.classify is not None:
-                file = self.classify(server.title or name, classification)
-                return EntryChange(name, hint=f"its entry is a client's own, so this is said in {file}")
-            if patch.disabled is None or patch != Patch(disabled=patch.disabled):
-                raise
+        entry = self.installing.plans.definition_of(name)
+        if (place := self._overlay_of(name, patch)) is not None:
+            return self._lay_over(server, patch, entry, place)
+        if patch == Patch(disabled=patch.disabled) and not self._is_written(name):
             self.operating.switch(name, on=not patch.disabled)
             return EntryChange(name, hint=PASSING)
+        held = entry if isinstance(entry, Mapping) else {}
+        edits = patch.edits(name, held)
+        for each in edits:
+            permissions.check(each)
+        _check_parts(touched(name, held, edits))
         served = self._write(name, edits) if edits else ()
         now = patch.new_name or name
         if patch.switches:
@@ -168,11 +162,51 @@ class Entries:
         :raise GatewayError: it may not be removed, or the condition does not hold; no file was changed.
         """
         self.roster.server(name)
-        condition.check(self._tag(self.installing.plans.definition_of(name)))
+        condition.check(self.tag(name))
         self.installing.plans.home_of(name)
         _, copy = self.installing.remove(name)
         again = self.roster.servers().get(name)
         return copy, _words_of((again,) if again is not None else (), "")
+
+    def _overlay_of(self, name: str, patch: Patch) -> OverlayPlace | None:
+        try:
+            place = self.installing.overlay_of(name)
+        except NotOurs:
+            if patch == Patch(disabled=patch.disabled):
+                return None  # it can be switched for as long as the gateway runs
+            raise
+        if place is not None and patch.new_name not in ("", name):
+            self.installing.plans.home_of(name)
+        return place
+
+    def _is_written(self, name: str) -> bool:
+        try:
+            return bool(self.installing.plans.home_of(name))
+        except NotOurs:
+            return False
+
+    def _lay_over(self, server: ServerSpec, patch: Patch, entry: Any, place: OverlayPlace) -> EntryChange:
+        """Change a server whose entry belongs to a client, by an overlay in the gateway's own configuration."""
+        name, held = server.name, place.value
+        base = entry if isinstance(entry, Mapping) else {}
+        beneath = [
+            each for each in _gone(patch) if at(held, each) is MISSING and at(base, each) is not MISSING
+        ]
+        if beneath:
+            raise NotOurs(
+                f"{', '.join(map(dotted, beneath))}: stands in {server.source}, which the gateway does not change",
+                "give it another value with servers set, which lies over it, or take it out there",
+            )
+        edits = evolve(patch, disabled=None, new_name="").edits(name, held)
+        _check_parts(touched(name, held, edits))
+        if patch.disabled is not None:
+            edits = (*edits, *switched_over(name, held, on=not patch.disabled, is_on_below=is_on(base)))
+        is_other = self.installing.lay_over(name, place, edits)
+        if patch.switches:
+            self.operating.follow(name)
+        return EntryChange(
+            name, is_other, hint=f"{place.file} has the change; {server.source} stays as it is"
+        )
 
     def _write(self, name: str, edits: tuple[Edit, ...]) -> tuple[ServerSpec, ...]:
         served = self.installing.plans.foresee(name, edits)
@@ -210,6 +244,12 @@ def _check_values(definition: Mapping[str, Any]) -> None:
             if FORBIDDEN.search(str(name)) or FORBIDDEN.search(str(value)):
                 shown = printable(str(name).partition("=")[0])
                 raise Unfit(f"{key}: {shown} has a line break or a NUL in it")
+
+
+def _gone(patch: Patch) -> Iterator[KeyPath]:
+    yield from patch.unset
+    yield from ((ENV, each) for each in patch.remove_env)
+    yield from ((HEADERS, each) for each in patch.remove_headers)
 
 
 def _words_of(served: tuple[ServerSpec, ...], but: str) -> str:

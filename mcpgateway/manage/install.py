@@ -31,7 +31,7 @@ from mcpgateway.errors import (
     NeedsAuthorization,
     Overloaded,
 )
-from mcpgateway.manage.config_edits import carry_out
+from mcpgateway.manage.config_edits import OverlayPlace, carry_out, lay_over, overlay_place
 from mcpgateway.manage.install_plans import LIST, InstallPlan, InstallPlanner, edited, read_text, with_entry
 from mcpgateway.manage.reload import Reload
 from mcpgateway.policy.remote_policy import check_may_run
@@ -198,6 +198,30 @@ class Installer:
             carry_out(self._reload, *changes)
         self.log.info("{server} was changed in {file}", event="server.edited", server=name, file=file)
         return file
+
+    def overlay_of(self, name: str) -> OverlayPlace | None:
+        """Return the place for changes of a server that another program's file defines; None for the gateway's own.
+
+        :raise GatewayError: no server has that name, or the gateway has no file for it.
+        """
+        blueprint = self._reload.settings.blueprints.get(name)
+        is_ours = blueprint is None or blueprint.entry.origin.is_ours
+        return None if is_ours else overlay_place(self._reload, name)
+
+    def lay_over(self, name: str, place: OverlayPlace, changes: Sequence[Edit]) -> bool:
+        """Change the overlay over a server; return false if it was so already.
+
+        :raise GatewayError: the change is not permitted; no file was changed.
+        """
+        is_other = lay_over(self._reload, name, place, changes)
+        if is_other:
+            self.log.info(
+                "{server} was changed by an overlay in {file}",
+                event="server.edited",
+                server=name,
+                file=place.file,
+            )
+        return is_other
 
     def remove(self, name: str, root: str = "") -> tuple[str, str]:
         """Remove a server; return its file, and the file that keeps the removed entry.

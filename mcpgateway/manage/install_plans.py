@@ -24,11 +24,12 @@ from mcpgateway.config.document import printable, visible
 from mcpgateway.config.edit import permissions
 from mcpgateway.config.edit.edits import Edit, KeyPath, Put, placed, rooted, same
 from mcpgateway.config.edit.file_text import edit, in_its_dialect
+from mcpgateway.config.entry import Entry
 from mcpgateway.config.environment import FULL, LISTED
-from mcpgateway.config.load import Circumstances, compose, key_path_of, place_of
+from mcpgateway.config.load import Circumstances, compose, key_path_of, overlays_of, place_of
 from mcpgateway.config.merge import Blueprint, World, specialise
 from mcpgateway.config.model import ServerSpec, Share
-from mcpgateway.config.overlay import is_overlay
+from mcpgateway.config.overlay import is_overlay, merged
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.reach import EXPECTED
 from mcpgateway.config.read import parse
@@ -318,7 +319,7 @@ class InstallPlanner:
         if not blueprint.entry.origin.is_ours:
             raise NotOurs(
                 f"{name} is defined by {blueprint.entry.origin.words}, which the gateway does not change",
-                "change it there; the gateway follows within a second",
+                "change it there, or lay a change over it (PATCH, servers set and its like)",
             )
         return blueprint.entry.origin.words
 
@@ -332,7 +333,24 @@ class InstallPlanner:
         if blueprint is None or self._reload.gather is None:
             return None
         place = place_of(self._reload.gather(), blueprint.entry)
-        return None if place is None else place.value
+        return _written(blueprint.entry) if place is None else place.value
+
+    def whole_of(self, name: str) -> Any:
+        """Return the entry of a server as written, with the overlays over it; None if no file has it."""
+        found = self.definition_of(name)
+        gather = self._reload.gather
+        for each in overlays_of(gather(), name) if gather is not None else ():
+            found = merged(found, each.value)
+        return found
+
+
+def _written(entry: Entry) -> Any:
+    """Return the definition of a program that stands in a client's enrolled file; None for others."""
+    if not entry.argv or entry.origin.is_ours:
+        return None
+    first, *rest = entry.argv
+    definition: dict[str, Any] = {"command": first, "args": rest, "env": dict(entry.env), "cwd": entry.cwd}
+    return {key: each for key, each in definition.items() if each}
 
 
 def read_text(path: str) -> str | None:

@@ -62,6 +62,14 @@ def switched(name: str, entry: Mapping[str, Any], *, on: bool) -> tuple[Edit, ..
     return tuple(edits)
 
 
+def switched_over(name: str, overlay: Mapping[str, Any], *, on: bool, is_on_below: bool) -> tuple[Edit, ...]:
+    """Switch a server on or off in an overlay, which says so only where the entry below says otherwise."""
+    edits: list[Edit] = [Remove((name, each)) for each in SWITCHES if each in overlay]
+    if on is not is_on_below:
+        edits.append(Put((name, "enabled" if on else "disabled"), True))
+    return tuple(edits)
+
+
 def added(name: str, entry: Mapping[str, Any], key: str, values: Mapping[str, str]) -> tuple[Edit, ...]:
     """Set variables (`ENV`) or headers (`HEADERS`)."""
     key = spelled(entry, key)
