@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import MutableMapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -47,13 +48,14 @@ class ToolNews:
 
     def list_seen(self, session: Any) -> None:
         """Note that a session has got the list of tools."""
-        self._of_sessions.pop(session, None)
+        seen, caller = self._seen(session, session.principal)
+        seen.pop(caller, None)
 
     def tell(self, request: Request, access: Access) -> None:
         """Add the tools that are new for the caller to the call's answer."""
         lists = self._look(access)
-        since = self._seen(access)
-        self._mark(access)
+        seen, caller = self._seen(access.session, access.principal)
+        since, seen[caller] = seen.get(caller), self._number
         if since is None or since == self._number:
             return  # its first call here, or it has just listed them, or no tool is new
         added = [each.item for each in self._added if each.number > since and each.key in lists]
@@ -78,16 +80,11 @@ class ToolNews:
                 self._lists[key] = items
         return lists
 
-    def _seen(self, access: Access) -> int | None:
-        if access.session is not None:
-            return self._of_sessions.get(access.session)
-        return self._of_principals.get(access.principal)
-
-    def _mark(self, access: Access) -> None:
-        if access.session is not None:
-            self._of_sessions[access.session] = self._number
-            return
-        self._of_principals[access.principal] = self._number
+    def _seen(self, session: Any, principal: str) -> tuple[MutableMapping[Any, int], Any]:
+        # Requests without an id share a session that ends with the next edit of the configuration.
+        if session is not None and session.id:
+            return self._of_sessions, session
+        return self._of_principals, principal
 
 
 def sentence(names: list[str]) -> str:

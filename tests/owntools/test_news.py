@@ -13,6 +13,9 @@ from tests.support.gateway_tools import RecordingSink, ScriptedAccess, ask, spec
 class Client:
     """A session."""
 
+    id = b"1"
+    principal = "local"
+
 
 def notes(sink: RecordingSink) -> list[Any]:
     """Return the notes behind an answer."""

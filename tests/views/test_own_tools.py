@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from tests.support import view_stage
 from tests.support.gateway_in_memory import Client
+from tests.support.view_stage import legacy
 from tests.support.views import Offer, Stage, tool
 
 
@@ -74,6 +76,37 @@ class InvokeTests:
         assert client.heard is not None
         assert client.heard.json["error"]["code"] == -32800
         assert not stage.child("shared").asked("tools/call")
+
+
+class AddedToolTests:
+    """The note on tools that were added."""
+
+    def search(self, stage: view_stage.Stage) -> list[str]:
+        """Return the notes beside the answer to a client without a session."""
+        client = stage.client("/mcp/search")
+        client.call(1, "tools/call", name="gateway_list_tools", arguments={})
+        assert client.heard is not None
+        return [each["text"] for each in client.heard.json["result"]["content"][1:]]
+
+    def test_without_a_session(self) -> None:
+        """A client without a session is told once of the tools of a server that was added."""
+        stage = view_stage.Stage(legacy("a"), a=[tool("x")], b=[tool("new")])
+        stage.listed()
+        assert self.search(stage) == []
+        stage.serve(legacy("a"), legacy("b"))
+        stage.listed()
+        assert self.search(stage) == ["1 tool added: b__new; call through gateway_invoke"]
+        assert self.search(stage) == []
+
+    def test_listed_without_a_session(self) -> None:
+        """A client without a session that has listed the tools since is not told of them."""
+        stage = view_stage.Stage(legacy("a"), a=[tool("x")], b=[tool("new")])
+        stage.listed()
+        assert self.search(stage) == []
+        stage.serve(legacy("a"), legacy("b"))
+        stage.listed()
+        stage.client("/mcp/full").call(1, "tools/list")
+        assert self.search(stage) == []
 
 
 class FlightTests:
