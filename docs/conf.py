@@ -16,11 +16,32 @@ author = "the mcpgateway authors"
 project_copyright = "2026, the mcpgateway authors"
 version = release = __version__
 
-extensions = ["client", "contracts", "from_code", "machine"]
+extensions = [
+    "sphinx_copybutton",
+    "sphinx_design",
+    "accessible",
+    "client",
+    "contracts",
+    "drawing",
+    "from_code",
+    "machine",
+]
 exclude_patterns = ["_build", "newsfragments"]
 nitpicky = True
 
-html_theme = "alabaster"
-html_theme_options = {"description": "One set of MCP servers for many clients", "fixed_sidebar": True}
+# The copy button takes the commands of a session, without prompts and without output.
+copybutton_prompt_text = "$ "
+copybutton_line_continuation_character = "\\"
+
+# Everything that a page needs is beside it: no font, script or style comes from another host.
+html_theme = "furo"
+html_title = "mcpgateway"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#0b5fa5", "color-brand-content": "#0b5fa5"},
+    "dark_css_variables": {"color-brand-primary": "#7cc0ff", "color-brand-content": "#7cc0ff"},
+}
 html_show_copyright = False
 html_show_sphinx = False
+html_copy_source = False

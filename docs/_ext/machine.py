@@ -35,9 +35,11 @@ BOX, STEP, MARGIN = (116, 40), (230, 150), (130, 50)
 APART = 9  # between the two arrows of a pair
 CHARACTER = (6, 11)  # of a label, about
 STYLE = (
-    "text{font:13px system-ui,sans-serif;text-anchor:middle;fill:#222}"
-    ".box{fill:#eef3f8;stroke:#2563a8}.e{font-size:11px;fill:#555}"
-    ".ground{fill:#fff}path{stroke:#555;fill:none}marker path{fill:#555;stroke:none}"
+    "text{font:13px system-ui,sans-serif;text-anchor:middle;fill:var(--color-foreground-primary,#222)}"
+    ".box{fill:var(--color-background-secondary,#eef3f8);stroke:var(--color-brand-content,#2563a8)}"
+    ".e{font-size:11px;fill:var(--color-foreground-secondary,#555)}"
+    ".ground{fill:var(--color-background-primary,#fff)}path{stroke:var(--color-foreground-muted,#555);fill:none}"
+    "marker path{fill:var(--color-foreground-muted,#555);stroke:none}"
 )
 ARROW = (
     '<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
@@ -78,7 +80,8 @@ def picture() -> str:
     drawn = [_arrow(*pair, events, is_pair=pair[::-1] in arrows) for pair, events in arrows.items()]
     drawn += [_box(state.value) for state in HealthState]
     drawn += [_note(target, event, sources) for (target, event), sources in notes.items()]
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
+    head += 'aria-label="The states of a server and the events that lead from one to another">'
     ground = f'<rect class="ground" width="{width}" height="{height}"/>'
     return "\n".join([head, f"<style>{STYLE}</style>", ARROW, ground, *drawn, "</svg>"])
 

@@ -46,7 +46,16 @@ CEILINGS = {
 # Requirements that are run by name, by other programs or as parts of them.
 RUN = {
     *("build", "codespell", "coverage", "import-linter", "interrogate", "mypy", "mypy-zope", "pytest-xdist"),
-    *("ruff", "schemathesis", "setuptools", "towncrier", "twine"),
+    *(
+        "furo",
+        "ruff",
+        "schemathesis",
+        "setuptools",
+        "sphinx-copybutton",
+        "sphinx-design",
+        "towncrier",
+        "twine",
+    ),
     "keyring",  # an interpreter of its own imports it
 }
 # Where what is imported has another name than what is installed.
