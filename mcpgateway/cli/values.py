@@ -2,7 +2,8 @@
 
 # Note [Where secrets go]
 Every program of the machine can read a command line, and it stays in the shell's history.  So a value can be left out
-of it: the name alone takes the value from the environment, or else from a prompt or stdin.
+of it: the name alone takes the value from the environment, or else from a prompt or stdin; ``NAME=-`` takes it from a
+prompt or stdin, whatever the environment has.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_
 
 
 def pairs(words: Iterable[str], option: str, *, separator: str = "=") -> dict[str, str]:
-    """Return the values of ``NAME=VALUE`` and ``NAME``; see Note [Where secrets go].
+    """Return the values of ``NAME=VALUE``, ``NAME=-`` and ``NAME``; see Note [Where secrets go].
 
     :raise Trouble: a text has neither form, or no value was given for its name.
     """
@@ -35,7 +36,9 @@ def pairs(words: Iterable[str], option: str, *, separator: str = "=") -> dict[st
         name = name.strip()
         if not name:
             fail(f"{option}: found {each!r}; expected NAME{separator}VALUE, or NAME")
-        if equals:
+        if equals and value == STDIN:
+            asked.append(name)
+        elif equals:
             found[name] = value.lstrip() if separator == ":" else value
         elif name in os.environ:
             found[name] = os.environ[name]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mcpgateway.cli.console import DONE, emit, fail, only_here
+from mcpgateway.cli.console import DONE, confirm, emit, fail, only_here, paragraph
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.lazy import SuggestingGroup
+from mcpgateway.cli.values import pairs
 
 if TYPE_CHECKING:
     from mcpgateway.system.settings import LoadOptions
@@ -170,6 +172,91 @@ def explain(globals_: Globals, *, key: str, config: str | None, env_file: str | 
         return carry_out(key, _files(globals_, config, env_file), os.environ, as_json=globals_.as_json)
 
     return _done(work)
+
+
+_KEY = click.argument("key", metavar="KEY")
+
+
+@_verb("get", "Print the value of a key, such as gateway.http_port or servers.NAME.timeout.", _KEY)
+@click.pass_obj
+def get(globals_: Globals, *, key: str, config: str | None, env_file: str | None) -> int:
+    """Print a value."""
+
+    def work() -> int:
+        from mcpgateway.cli.local.own_keys import get as carry_out
+
+        return carry_out(key, _files(globals_, config, env_file), os.environ, as_json=globals_.as_json)
+
+    return _done(work)
+
+
+@_verb(
+    "set",
+    "Give keys values, in the file that has them or in the configuration file. A value that is JSON is taken as that."
+    " KEY without a value takes it from stdin, where it stays out of the command line.",
+    click.argument("said", metavar="KEY[=VALUE]...", nargs=-1, required=True),
+)
+@click.pass_obj
+def set_(globals_: Globals, *, said: tuple[str, ...], config: str | None, env_file: str | None) -> int:
+    """Write values; ``KEY VALUE`` is taken as ``KEY=VALUE``."""
+    words = (f"{said[0]}={said[1]}",) if len(said) == 2 and not any("=" in each for each in said) else said
+    values = pairs(words, "config set")
+
+    def work() -> int:
+        from mcpgateway.cli.local.own_keys import set_keys as carry_out
+
+        return carry_out(values, _files(globals_, config, env_file), os.environ, as_json=globals_.as_json)
+
+    return _done(work)
+
+
+@_verb("unset", "Take a key out of the files of the gateway, so that its default counts.", _KEY)
+@click.pass_obj
+def unset(globals_: Globals, *, key: str, config: str | None, env_file: str | None) -> int:
+    """Take a key out."""
+
+    def work() -> int:
+        from mcpgateway.cli.local.own_keys import unset as carry_out
+
+        return carry_out(key, _files(globals_, config, env_file), os.environ, as_json=globals_.as_json)
+
+    return _done(work)
+
+
+@_verb("path", "Print the path of the configuration file.")
+@click.pass_obj
+def path(globals_: Globals, *, config: str | None, env_file: str | None) -> int:
+    """Print the path."""
+
+    def work() -> int:
+        from mcpgateway.cli.local.own_keys import path as carry_out
+
+        return carry_out(_files(globals_, config, env_file), os.environ, as_json=globals_.as_json)
+
+    return _done(work)
+
+
+@_verb("edit", "Open the configuration file in $EDITOR, and take the edited text if it has no error.")
+@click.pass_obj
+def edit(globals_: Globals, *, config: str | None, env_file: str | None) -> int:
+    """Edit the file."""
+    if globals_.as_json:
+        raise click.UsageError("a program cannot edit: config set changes single keys")
+
+    def work() -> int:
+        from mcpgateway.cli.local.own_keys import edit as carry_out
+
+        return carry_out(_files(globals_, config, env_file), os.environ, edit_again)
+
+    return _done(work)
+
+
+def edit_again(errors: str) -> bool:
+    """Print the errors of an edited text, and ask whether to edit it again; false where nobody can be asked."""
+    if not sys.stdin.isatty():
+        return False
+    paragraph(errors, err=True)
+    return confirm("Edit it again?", default=True, err=True)
 
 
 @_verb(

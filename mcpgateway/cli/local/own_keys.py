@@ -1,0 +1,362 @@
+"""``config get``, ``set``, ``unset``, ``path`` and ``edit``: single keys of the gateway's own files, and a whole file.
+
+A file that has an error after a change which it had not before gets its former text back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mcpgateway.cli.local.show import values_of
+from mcpgateway.config.document import Document, Place
+from mcpgateway.config.edit.change import key_path_of as server_key_path
+from mcpgateway.config.edit.edits import KeyPath, Put, Remove
+from mcpgateway.config.edit.file_text import edit as with_edit
+from mcpgateway.config.edit.file_text import in_its_dialect
+from mcpgateway.config.load import Circumstances, Files, compose
+from mcpgateway.config.problems import Problem, Problems
+from mcpgateway.config.read import parse
+from mcpgateway.config.reference import ANY, KnownKey, counts_of, known_keys
+from mcpgateway.errors import ConfigError, GatewayError
+from mcpgateway.policy.secrets.masking import masked
+from mcpgateway.system import files, paths, printing
+from mcpgateway.system.settings import FILE_LIMIT, LoadOptions, config_file, examine, gather
+from mcpgateway.system.write_back import write_back
+
+EDITORS = ("VISUAL", "EDITOR")
+USUAL_EDITORS = ("nano", "vi")
+EXAMPLE = "such as gateway.limits.spawns or servers.NAME.timeout"
+
+
+def get(key: str, options: LoadOptions, environ: Mapping[str, str], *, as_json: bool) -> int:
+    """Print the value of a key that counts; 1 where no file has the key and it has no default.
+
+    :raise ConfigError: no such key exists.
+    """
+    key_path = _key_path(key)
+    value, source = _value_now(key_path, options, environ)
+    if as_json:
+        printing.put_json({"key": key, "value": value, "from": source})
+    elif source:
+        printing.put(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return 0 if source else 1
+
+
+def set_keys(
+    said: Mapping[str, str], options: LoadOptions, environ: Mapping[str, str], *, as_json: bool
+) -> int:
+    """Write values of keys, and print the place of each.
+
+    :raise ConfigError: a key or a value is wrong, and no file was changed.
+    """
+    found = gather(options, environ)
+    target = config_file(options, environ)
+    _make_directory(target, options, environ)
+    values: dict[KeyPath, Any] = {}
+    for key, text in said.items():
+        key_path = _key_path(key)
+        values[key_path] = _typed(key_path, text)
+    by_file: dict[str, dict[KeyPath, Any]] = {}
+    for key_path, value in values.items():
+        places = _places(found, key_path)
+        by_file.setdefault(places[-1].document.file if places else target, {})[key_path] = value
+    for file, changes in by_file.items():
+
+        def edited(text: str, file: str = file, changes: Mapping[KeyPath, Any] = changes) -> str:
+            made = text
+            for key_path, value in changes.items():
+                made = with_edit(made, file, Put(key_path, value))
+            return in_its_dialect(text, made, file)
+
+        write_checked(file, edited, options, environ)
+    rows = [
+        {"key": ".".join(each), "file": file, "counts": counts_of(_known_path(each)).value}
+        for file, changes in by_file.items()
+        for each in changes
+    ]
+    _report(rows, "is set", as_json=as_json)
+    return 0
+
+
+def unset(key: str, options: LoadOptions, environ: Mapping[str, str], *, as_json: bool) -> int:
+    """Take a key out of every file of the gateway's that has it.
+
+    :raise ConfigError: no file has the key, or it cannot be taken out.
+    """
+    key_path = _key_path(key)
+    places = _places(gather(options, environ), key_path)
+    if not places:
+        raise ConfigError(f"no file of the gateway's has {key}")
+    for file in dict.fromkeys(each.document.file for each in places):
+
+        def edited(text: str, file: str = file) -> str:
+            return in_its_dialect(text, with_edit(text, file, Remove(key_path)), file)
+
+        write_checked(file, edited, options, environ)
+    counts = counts_of(_known_path(key_path)).value
+    rows = [{"key": key, "file": each.document.file, "counts": counts} for each in places]
+    _report(rows, "is taken out", as_json=as_json)
+    return 0
+
+
+def path(options: LoadOptions, environ: Mapping[str, str], *, as_json: bool) -> int:
+    """Print the path of the configuration file, which need not exist."""
+    file = config_file(options, environ)
+    if as_json:
+        printing.put_json({"path": file, "exists": os.path.exists(file)})
+    else:
+        printing.put(file)
+    return 0
+
+
+def edit(options: LoadOptions, environ: Mapping[str, str], again: Callable[[str], bool]) -> int:
+    """Open the configuration file in the user's editor, and take the edited text if the gateway could use it.
+
+    :param again: asks the user whether to edit once more, after the problems.
+    :raise ConfigError: the edited text cannot be used, and no file was changed.
+    """
+    from mcpgateway.system.config_template import template
+
+    file = config_file(options, environ)
+    _make_directory(file, options, environ)
+    text = _text_of(file)
+    begin = text if text is not None or file.endswith(".json") else template().decode()
+    made = edited_text(
+        begin or "",
+        os.path.splitext(file)[1],
+        environ,
+        lambda each: _errors_in(each, file, options, environ),
+        again,
+    )
+    if made == text or (text is None and made == begin):
+        printing.put(f"{file} is unchanged.")
+        return 0
+    write_checked(file, lambda _: made, options, environ)
+    printing.put(f"{file} is changed. A running gateway follows within a second.")
+    return 0
+
+
+# Writing
+
+
+def write_checked(
+    file: str, edited: Callable[[str], str], options: LoadOptions, environ: Mapping[str, str]
+) -> None:
+    """Change a file of the gateway's, and restore it if the configuration has another error then.
+
+    :raise ConfigError: the file is unchanged; the text is the first error.
+    """
+    before = _errors(options, environ)
+    former = write_back(file, edited)
+    new = [each for each in _errors(options, environ) if each not in before]
+    if new:
+        former.restore()
+        raise ConfigError(f"nothing was changed: {new[0]}")
+
+
+def _errors(options: LoadOptions, environ: Mapping[str, str]) -> list[str]:
+    # Without lines, which an edit moves.
+    return [_lineless(each) for each in examine(options, environ).problems if each.is_error]
+
+
+def _lineless(problem: Problem) -> str:
+    from msgspec.structs import replace
+
+    return str(replace(problem, where=replace(problem.where, line=0)))
+
+
+def _make_directory(file: str, options: LoadOptions, environ: Mapping[str, str]) -> None:
+    home = paths.gateway_home(environ, options.home or None)
+    if os.path.dirname(file) == home:
+        files.make_home(home)
+
+
+def _text_of(file: str) -> str | None:
+    try:
+        return files.read_text(file, FILE_LIMIT)
+    except FileNotFoundError:
+        return None
+
+
+def _report(rows: list[dict[str, str]], done: str, *, as_json: bool) -> None:
+    if as_json:
+        printing.put_json(rows)
+        return
+    for each in rows:
+        printing.put(f"{each['key']} {done} in {each['file']}; that counts {each['counts']}.")
+
+
+# The editor
+
+
+def edited_text(
+    text: str,
+    extension: str,
+    environ: Mapping[str, str],
+    errors_in: Callable[[str], list[str]],
+    again: Callable[[str], bool],
+) -> str:
+    """Return a text as the user has edited it, without errors.
+
+    :param errors_in: returns the errors of a text.
+    :param again: prints the errors, and asks whether to edit once more.
+    :raise ConfigError: the edited text has errors, or no editor could be started.
+    """
+    words = _editor(environ)
+    with tempfile.TemporaryDirectory(prefix="mcpgateway-") as directory:
+        draft = os.path.join(directory, f"draft{extension or '.yaml'}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        while True:
+            try:
+                code = subprocess.call([*words, draft])
+            except OSError as why:
+                raise ConfigError(
+                    f"{words[0]} cannot be started: {why.strerror}; EDITOR names another"
+                ) from why
+            if code:
+                raise ConfigError(f"nothing was changed: {words[0]} ended with exit code {code}")
+            made = files.read_text(draft, FILE_LIMIT)
+            errors = errors_in(made)
+            if not errors:
+                return made
+            listed = "\n".join(errors)
+            if not again(listed):
+                raise ConfigError(f"nothing was changed:\n{listed}")
+
+
+def _editor(environ: Mapping[str, str]) -> list[str]:
+    import shutil
+
+    named = next((environ[each] for each in EDITORS if environ.get(each)), "")
+    if named:
+        return shlex.split(named)
+    found = next((each for each in USUAL_EDITORS if shutil.which(each)), "")
+    if not found or not sys.stdin.isatty():
+        raise ConfigError("EDITOR names no editor; config set and servers set change single keys")
+    return [found]
+
+
+def _errors_in(text: str, file: str, options: LoadOptions, environ: Mapping[str, str]) -> list[str]:
+    """Return the errors of a configuration with this text in the place of one file."""
+    problems = Problems()
+    try:
+        document = parse(text, file, flaws=problems, takes_list=True)
+        compose_with(document, options, environ, problems)
+    except ConfigError as why:
+        problems.catch(why, file)
+    before = _errors(options, environ)
+    return [str(each) for each in problems.errors if _lineless(each) not in before]
+
+
+def compose_with(
+    document: Document, options: LoadOptions, environ: Mapping[str, str], problems: Problems
+) -> None:
+    """Find the problems of a configuration with a document in the place of the file of its name."""
+    from msgspec.structs import replace
+
+    found = gather(options, environ)
+    native = [document if each.file == document.file else each for each in found.native]
+    if document not in native:
+        native.insert(0, document)
+    settings = examine(options, environ).settings
+    if settings is None or settings.world is None:
+        return  # the files have an error already, and are examined when the text is written
+    setting = Circumstances(settings.world, options.port, os.path.realpath)
+    compose(replace(found, native=tuple(native)), setting, problems)
+
+
+# Keys
+
+
+def _key_path(key: str) -> KeyPath:
+    """Return the path of a dotted key.
+
+    :raise ConfigError: no such key exists.
+    """
+    steps = tuple(key.strip(".").split("."))
+    if steps[0] == "servers" and len(steps) > 2:
+        try:
+            return ("servers", steps[1], *server_key_path(".".join(steps[2:])))
+        except GatewayError as why:
+            raise ConfigError(f"{why.message}; {why.hint}" if why.hint else why.message) from None
+    if _known(steps) is None:
+        raise ConfigError(f"there is no key '{key}'{_nearest(key)}")
+    return steps
+
+
+def _known_path(key_path: KeyPath) -> KeyPath:
+    return key_path if key_path[0] != "servers" else (key_path[0], ANY, *key_path[2:])
+
+
+def _known(steps: KeyPath) -> KnownKey | None:
+    return next((each for each in known_keys() if _fits(each.key_path, steps)), None)
+
+
+def _fits(known: KeyPath, steps: KeyPath) -> bool:
+    return len(known) == len(steps) and all(
+        mine in (ANY, theirs) for mine, theirs in zip(known, steps, strict=True)
+    )
+
+
+def _nearest(key: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(key, [".".join(each.key_path) for each in known_keys()], n=1)
+    return f"; did you mean '{near[0]}'?" if near else f", {EXAMPLE}"
+
+
+def _typed(key_path: KeyPath, text: str) -> Any:
+    """Return the value that a text stands for: JSON where the key takes that, else the text itself."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    known = _known(_known_path(key_path))
+    if isinstance(value, str) or known is None or value is None:
+        return text if known is None else value
+    place = Document("", {known.key.name: value}, lambda _path: 0).root().at(known.key.name)
+    try:
+        known.key.kind.read(place, Problems())
+    except ConfigError:
+        return text
+    return value
+
+
+def _places(found: Files, key_path: KeyPath) -> list[Place]:
+    """Return the places of a key in the gateway's files, the one that outranks the others last."""
+    places = []
+    for document in found.native:
+        place = document.root()
+        for step in key_path:
+            place = place.at(step)
+        if place.value is not None:
+            places.append(place)
+    return places
+
+
+def _value_now(key_path: KeyPath, options: LoadOptions, environ: Mapping[str, str]) -> tuple[Any, str]:
+    """Return the value that counts, masked, and its source; ("", "") where the key has none."""
+    top, *rest = key_path
+    dotted = ".".join(rest[1:] if top == "servers" else rest)
+    if top in ("gateway", "servers") and dotted:
+        server = rest[0] if top == "servers" else None
+        rows = values_of(options, environ, server)[top if server is None else f"servers.{server}"]
+        row = next((each for each in rows if each.key == dotted), None)
+        if row is not None:
+            return row.value, row.source
+    places = _places(gather(options, environ), key_path)
+    if places:
+        where = places[-1].where
+        return masked(places[-1].value, key_path[-1]), f"{where.file}:{where.line}"
+    known = _known(_known_path(key_path))
+    default = known.key.default if known is not None else None
+    return (None, "") if default is None else (default, "default")
