@@ -183,8 +183,10 @@ set_keys = EDIT.command(
     "A value that is JSON is taken as that, every other as text; behind env. and headers. all are texts. KEY without a"
     " value takes it from stdin, as set-env does.",
     of_name,
-    _words("said", "KEY[=VALUE]..."),
-    body=lambda options: {"set": {key: _value(key, text) for key, text in pairs(options, "set").items()}},
+    _words("assignments", "KEY[=VALUE]..."),
+    body=lambda assignments: {
+        "set": {key: _value(key, text) for key, text in pairs(assignments, "set").items()}
+    },
 )
 unset_keys = EDIT.command(
     "unset",
@@ -199,7 +201,7 @@ set_env = EDIT.command(
     "VARIABLE without a value takes it from this command's environment, or else from stdin: on a terminal it is asked"
     " for, and not shown. So no secret has to stand in the command line.",
     of_name,
-    _words("said", "[VARIABLE[=VALUE]]...", required=False),
+    _words("assignments", "[VARIABLE[=VALUE]]...", required=False),
     _env_file,
     body=_variables,
 )
@@ -214,8 +216,8 @@ set_header = EDIT.command(
     "set-header",
     "Give a server headers, which are sent with every request. Values are taken as by set-env.",
     of_name,
-    _words("said", "HEADER[=VALUE]..."),
-    body=lambda options: {"add_headers": pairs(options, "set-header")},
+    _words("assignments", "HEADER[=VALUE]..."),
+    body=lambda assignments: {"add_headers": pairs(assignments, "set-header")},
 )
 unset_header = EDIT.command(
     "unset-header",
