@@ -25,6 +25,7 @@ extensions = [
     "drawing",
     "from_code",
     "machine",
+    "moved",
 ]
 exclude_patterns = ["_build", "newsfragments"]
 nitpicky = True

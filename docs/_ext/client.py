@@ -1,7 +1,7 @@
 """What the gateway makes of a client's file, worked out by the code that does it, so that the pages cannot lag behind.
 
-``.. client:: NAME`` is the common part of the page of one client: where its file is, what becomes of an entry, and the
-commands.  The example is ``files/NAME.*`` beside the page, and the commands are those of ``steps.sh``.
+``.. client:: NAME`` is the common part of the section of one client: where its file is, what becomes of an entry, and
+the commands.  The example is ``clients/files/NAME.*`` beside the page, and the commands are those of ``steps.sh``.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class ClientPage(Directive):
 
     def _lines(self, name: str) -> StringList:
         dialect = DIALECTS[name]
-        lines: list[str] = ["", "Its file", "--------", ""]
+        lines: list[str] = ["", ".. rubric:: Its file", ""]
         for platform, files in places(dialect):
             lines.append(f"- {platform}: {', '.join(f'``{each}``' for each in files)}")
         lines += [
@@ -128,12 +128,12 @@ class ClientPage(Directive):
     def _becomes(self, name: str) -> list[str]:
         path = example(name)
         language = {"json": "javascript", "toml": "toml", "yaml": "yaml"}[path.suffix[1:]]
-        lines = ["What becomes of an entry", "------------------------", "", "Before:", ""]
+        lines = [".. rubric:: What becomes of an entry", "", "Before:", ""]
         lines += _code(language, path.read_text())
         return [*lines, "Adopted:", "", *_code(language, adopted(name))]
 
     def _commands(self, name: str) -> list[str]:
-        lines = ["The commands", "------------", ""]
+        lines = [".. rubric:: The commands", ""]
         for step, commands in steps(name).items():
             lines += [
                 self.TITLES[step],
@@ -143,7 +143,7 @@ class ClientPage(Directive):
         return lines
 
     def _special(self) -> list[str]:
-        return ["What is special", "---------------", "", *self.content, ""] if self.content else []
+        return [".. rubric:: What is special", "", *self.content, ""] if self.content else []
 
 
 class ClientTable(Directive):

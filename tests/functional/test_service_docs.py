@@ -21,6 +21,7 @@ from tests.support.user_systemd import Unavailable, UserSystemd
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "howto" / "service.rst"
+OTHER_SECTIONS = ".. _operate:"  # begins what other tests run
 RECIPE = ROOT / "tap" / "container" / "Dockerfile"
 
 pytestmark = pytest.mark.functional
@@ -28,7 +29,9 @@ pytestmark = pytest.mark.functional
 
 def commands() -> list[str]:
     """The commands of the page, each in one line."""
-    blocks = re.findall(r"(?m)^\.\. code-block:: console\n\n((?:   .*\n)+)", PAGE.read_text())
+    blocks = re.findall(
+        r"(?m)^\.\. code-block:: console\n\n((?:   .*\n)+)", PAGE.read_text().partition(OTHER_SECTIONS)[0]
+    )
     text = "".join(blocks).replace("\\\n", " ")
     return [" ".join(line[5:].split()) for line in text.splitlines() if line.startswith("   $ ")]
 

@@ -102,7 +102,7 @@ class AttackTests:
 class ContractTests:
     """The page that lists what older gateways answer."""
 
-    PAGE = (ROOT / "docs" / "howto" / "older-gateways.rst").read_text()
+    PAGE = (ROOT / "docs" / "howto" / "migrate" / "routes.rst").read_text()
 
     def test_every_row_is_whole(self):
         """A request is in the table of its gateway, with the outcome."""
