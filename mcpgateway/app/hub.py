@@ -206,7 +206,7 @@ def make_hub(settings: Settings, dependencies: HubDependencies) -> Hub:
     sessions = Sessions(gateway.limits.sessions, keys.session_ids(), store, clock.seconds)
     questions = Questions()
 
-    notices = Notices(sessions, questions, lambda slot, why: pool.asked_nobody(slot, why))  # noqa: PLW0108 - later
+    notices = Notices(sessions, questions, lambda *question: pool.asked(*question))  # noqa: PLW0108 - later
     notices.on_log_message = dependencies.on_log_message
     health = Health(gateway, dependencies.instruments, clock.seconds)
     meters = Meters(dependencies.stopwatch, dependencies.redactor.redact)

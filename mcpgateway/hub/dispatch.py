@@ -25,7 +25,7 @@ from mcpgateway.hub.keepalive import PROGRESS
 from mcpgateway.hub.lifecycle import Lifecycle
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.probes.era import Eras
-from mcpgateway.hub.sessions import Session, Sessions
+from mcpgateway.hub.sessions import LOOKING, Session, Sessions
 from mcpgateway.hub.slot import Slot, slot_of
 from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE, subscribed_uri
 from mcpgateway.hub.tasks import OWNED, Learner
@@ -41,9 +41,6 @@ from mcpgateway.protocol.versions import LATEST_LEGACY, Era
 if TYPE_CHECKING:
     from mcpgateway.hub.bridge.to_modern import ToModern
     from mcpgateway.hub.views import SessionViews
-
-# Requests that only look at lists: the server keeps no state after them.
-LOOKING = frozenset(("ping", "tools/list", "prompts/list", "resources/list", "resources/templates/list"))
 
 
 class LegacyDispatcher(Lifecycle):

@@ -24,7 +24,7 @@ from mcpgateway.hub.slot_environment import SlotEnvironment
 from mcpgateway.hub.upstream import Upstream
 from mcpgateway.interfaces import ISessionStore
 from mcpgateway.policy.access import LOCAL, sharer_of
-from mcpgateway.policy.client_requests import Offer, joined, name_of, offer_of
+from mcpgateway.policy.client_requests import Offer, joined, name_of, offer_of, offers_something
 from mcpgateway.policy.concurrency import is_single
 from mcpgateway.policy.recorded_answers import COMMON, legacy_handshake
 from mcpgateway.policy.sharing import launch_digest, may_move, scope_of, scope_value
@@ -173,21 +173,26 @@ class Pool:
         self._store.judge(launch_digest(server), why)
         self.tell_moved(server, why)
 
-    def asked_nobody(self, slot: Slot, why: str) -> None:
-        """Handle a question of a shared child that fits no session: new sessions of its server get their own child.
+    def asked(self, slot: Slot, method: str, session: Session | None) -> None:
+        """Handle a question of a shared child: unless one session alone uses it, new sessions get their own child.
 
-        Sessions that have only looked at lists leave the child, too.  A server that may have one child only stays
-        shared.
+        Sessions of which the child was sent nothing but requests for lists leave it, too, with their waiting calls.  A
+        server that may have one child only stays shared.
+
+        :param session: the session that is asked; None if the question fits no session.
         """
-        if self.is_single(slot.server):
+        if session is not None:
+            self.saw_asking(slot.server, method)
+        if self.is_single(slot.server) or (session is not None and len(slot.sessions) == 1):
             return
-        self.move(slot.server, why)
+        self.move(slot.server, f"it asked {method}")
         if self.scope(slot.server) is not Share.SESSION:
             return
-        busy = {call.session for call in slot.calls()}
-        for session in list(slot.sessions):
-            if session not in busy and not (session.outer or session).has_called:
-                slot.leave(session)
+        busy = {call.session for call in slot.calls() if call.number}
+        slot.hand_back(
+            SharedOtherwise(f"{slot.server.name} has a child for each session"),
+            lambda session: session in slot.sessions and session not in busy and not session.has_reached,
+        )
 
     def asks(self, server: ServerSpec) -> bool:
         """True if a server was seen to send a question in the middle of a call."""
@@ -225,11 +230,21 @@ class Pool:
             slot = self._own(session)
         else:
             slot = self.shared(server, session.era, self._offer_of(session), session.principal)
+            if slot.sessions and self._may_confuse(session, slot):
+                self.move(server, "it asks its clients, of which there are several")
+                return self.slot_for(session)
             is_settled = not (self.traits.is_unknown(server) or self.is_open_question(server))
             if is_settled and (session.issued is not None or session.outer is not None):
                 session.params = None  # the journal has them, and only a child of its own needs them
         slot.join(session)
         return slot
+
+    def _may_confuse(self, session: Session, slot: Slot) -> bool:
+        """True if a shared child may ask a question of unknown owner once one more session uses it."""
+        server = session.server
+        is_left_open = may_move(server) and not self._found_out(server) and not self.is_single(server)
+        can_be_asked = not session.stands_for_many and offers_something(slot.offer)
+        return can_be_asked and is_left_open and self.asks(server)
 
     def handshake_of(self, server: ServerSpec, capabilities: Mapping[str, Any]) -> str:
         """Return a name for the handshake of a shared legacy child for clients with these capabilities.

@@ -15,8 +15,8 @@ A message for GET waits in the session's mailbox until the client listens.
 # Note [Whose question it is]
 A question of a shared child belongs to the owner of the task that it names.  Without a task it belongs to the only
 session with calls under way, or with cancelled calls that may still ask.  An owner is never guessed: a question that
-could be for several clients, or that comes while no call is under way, is refused, and its server gets a child for each
-session from then on.
+could be for several clients, or that comes while no call is under way, is refused.  A server that has asked gets a
+child for each session as soon as several use a child, so that later questions have an owner.
 """
 
 from __future__ import annotations
@@ -41,6 +41,10 @@ from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
 
 ELICITATIONS_LIMIT = 1000  # of one child
+NO_OWNER = (
+    "nobody can tell which client is meant, since calls of several are under way; sessions that begin now have a child"
+    " each: begin a new one and call again, or set share: session in the entry of {}"
+)
 
 
 class ModernListener(Protocol):
@@ -66,7 +70,9 @@ class ListListener(Protocol):
         """Handle the end of a child."""
 
 
-Move = Callable[[Slot, str], None]
+OnQuestion = Callable[[Slot, str, Session | None], None]
+"""Receives the questions of shared children: the slot, the method, and the session that is asked; None for none."""
+
 OnLogMessage = Callable[[str, str, bytes], None]
 """Receives the log messages of servers: the server, the level, and the data as JSON."""
 
@@ -82,19 +88,19 @@ class Notices:
     :ivar on_log_message: receives the log messages of servers.
     :ivar modern: receives the changes that modern children announce.
     :ivar lists: receives the changes of lists; None if no lists are kept.
-    :ivar moved: called for every shared child with a question that fits no session, with a description of the question.
+    :ivar asked: called for every question of a shared child.
     """
 
     log = Logger()
 
-    def __init__(self, sessions: Sessions, questions: Questions, moved: Move) -> None:
+    def __init__(self, sessions: Sessions, questions: Questions, asked: OnQuestion) -> None:
         self.unheard = 0
         self.on_log_message: OnLogMessage = drop_log_message
         self.modern: ModernListener | None = None
         self.lists: ListListener | None = None
         self._sessions = sessions
         self._questions = questions
-        self._moved = moved
+        self._asked = asked
         self._routes: dict[str, Callable[[Slot, str, Envelope], None]] = {
             "notifications/message": self._log_message,
             UPDATED: self._updated,
@@ -241,8 +247,8 @@ class Notices:
                 method=method,
             )
             if slot.shared:
-                self._moved(slot, f"it asked {method}")
-            raise UnknownMethod(f"Method not found: {method} (nobody can tell which client is meant)")
+                self._asked(slot, method, None)
+            raise UnknownMethod(f"Method not found: {method} ({NO_OWNER.format(slot.server.name)})")
         if session.id and self._sessions.named(session.id) is not session:
             raise ClientGone("the client has disconnected")
         params = peek.mapping(message, "params")
@@ -251,6 +257,8 @@ class Notices:
             raise QuestionRefused(*no)
         _sent_elsewhere(slot, params, session)
         self._questions.ask(slot, slot.speaking, session, method, message)
+        if slot.shared and not session.stands_for_many:
+            self._asked(slot, method, session)
 
     def _asked_session(self, slot: Slot, message: Envelope) -> Session | None:
         if not slot.shared:

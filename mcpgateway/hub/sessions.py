@@ -36,6 +36,8 @@ from mcpgateway.protocol.session_ids import SERIAL_BYTES, Issued, SessionIds
 from mcpgateway.protocol.versions import LATEST_LEGACY, LATEST_MODERN, Era, can_resume
 from mcpgateway.records import FrozenRecord
 
+# Requests that only look at lists: the server keeps no state after them.
+LOOKING = frozenset(("ping", "tools/list", "prompts/list", "resources/list", "resources/templates/list"))
 ANONYMOUS_LIMIT = 1000  # kinds of requests without an id: server, workspace, principal, revision
 HANDLE_CHARS = 12
 ENDED_LIMIT = 10_000  # ended sessions that are known without the journal, as its disk may be full
@@ -107,6 +109,7 @@ class Session:
     :ivar is_on_record: true if the session has a record in the journal.
     :ivar is_left: true if the process that began it has ended, as far as the gateway can see.
     :ivar has_called: true if it has sent more than requests for lists.
+    :ivar has_reached: true if more than requests for lists of it has been sent to its child.
     :ivar begun: the tick in which it was opened or restored.
     :ivar seen: the tick of its last request.
     :ivar level: the lowest level of log messages for its client; empty for none.
@@ -136,6 +139,7 @@ class Session:
     is_on_record: bool = False
     is_left: bool = False
     has_called: bool = False
+    has_reached: bool = False
     begun: int = 0
     level: str = DEFAULT_LEVEL
     has_level: bool = False
@@ -315,7 +319,8 @@ class Sessions:
         session = Session(identifier, server, record.principal, issued.version, issued, self._new_epoch())
         session.params = _params(record)
         session.owner = record.owner
-        session.is_unclaimed = session.is_on_record = session.is_stale = session.has_called = True
+        session.is_unclaimed = session.is_on_record = session.is_stale = True
+        session.has_called = session.has_reached = True
         session.seen = session.begun = self.now
         if record.level is not None:
             session.level, session.has_level = record.level, True

@@ -193,7 +193,7 @@ class WhoseTests:
     """Clients that a question reaches."""
 
     def test_the_first(self, gateway: MemoryGateway) -> None:
-        """The first question ever reaches the session whose call is under way, and so does the answer."""
+        """The first question ever reaches the session whose call is under way, and the server stays shared."""
         client = come(gateway)
         call(client)
         child, _ = sent(gateway, client)
@@ -203,6 +203,60 @@ class WhoseTests:
         answerer.ask({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept"}})
         assert reply(child)["result"] == {"action": "accept"}
         assert verdict(gateway) is None
+
+    def test_who_comes_later(self, gateway: MemoryGateway) -> None:
+        """A session that begins beside another one at a server that has asked gets a child of its own."""
+        one = come(gateway)
+        call(one)
+        ask(gateway.child)
+        two = come(gateway)
+        call(two)
+        child, _ = sent(gateway, two)
+        assert child is not sent(gateway, one)[0]
+        ask(child)
+        assert (len(asked(one)), len(asked(two))) == (1, 1)
+
+    def test_who_comes_when_it_has_gone(self, gateway: MemoryGateway) -> None:
+        """A session that begins when the only other one has ended has its child."""
+        one = come(gateway)
+        call(one)
+        shared, request = sent(gateway, one)
+        ask(shared)
+        shared.answer(request, {"content": []})
+        gateway.client("auto", **{"Mcp-Session-Id": one.headers["Mcp-Session-Id"]}).ask(b"", "DELETE")
+        two = come(gateway)
+        call(two)
+        assert sent(gateway, two)[0] is shared
+
+    def test_those_beside_the_first(self, gateway: MemoryGateway) -> None:
+        """A session that has called nothing gets a child of its own when the server asks another, so both are asked."""
+        one, two = come(gateway), come(gateway)
+        call(one)
+        shared = gateway.child
+        ask(shared)
+        call(two)
+        child, _ = sent(gateway, two)
+        assert child is not shared
+        ask(child)
+        assert (len(asked(one)), len(asked(two))) == (1, 1)
+
+    @pytest.mark.parametrize("has_called", [False, True])
+    def test_those_that_wait(self, *, has_called: bool) -> None:
+        """A call that waits for its turn goes to a child of its own, once, unless its session has used the child."""
+        gateway = gateway_of(written=lambda pids: dict.fromkeys(pids, 0))
+        one, two = come(gateway), come(gateway)
+        shared = gateway.child
+        if has_called:
+            call(two, 7)
+            shared.answer(shared.asked("tools/call")[0], {"content": []})
+        call(one)
+        call(two)
+        waiting = f"{id(two)}-1"
+        assert waiting not in [each["params"]["name"] for each in shared.asked("tools/call")]
+        ask(shared)
+        assert len(asked(one)) == 1
+        child, _ = sent(gateway, two)
+        assert (child is shared) is has_called
 
     def test_an_open_session(self, gateway: MemoryGateway) -> None:
         """A session that is open is asked as often as its calls want to, beside others that are idle."""
