@@ -80,6 +80,8 @@ class ViewHand(Hand):
             return
         names = [each["name"] for each in reply.answer["result"]["tools"]]
         self.model.counts["list"] += 1
+        # A client that is given the present list is not told that it has changed.
+        self.client.heard_at["notifications/tools/list_changed"] = clock()
         if path not in {"/mcp/full", "/mcp/p/x"}:
             return
         servers = [each for each in self.model.seen_from(path) if not each.excuse(begun)]

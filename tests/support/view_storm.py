@@ -70,12 +70,14 @@ class ViewStorm(Storm):
     """Clients of all kinds at all endpoints, while servers die, come, go and are renamed.
 
     :ivar places: the number of clients at a time.
+    :ivar owed: the clients that have yet to hear of the latest edit; none of them leaves before.
     """
 
     places: int
     gateway: ViewGateway = field(init=False)
     model: ViewModel = field(init=False, factory=ViewModel)
     clients: list[StormClient] = field(init=False, factory=list)
+    owed: set[StormClient] = field(init=False, factory=set)
 
     def __attrs_post_init__(self) -> None:
         self.gateway = ViewGateway(self.directory)
@@ -149,6 +151,7 @@ class ViewStorm(Storm):
         await pause(self.over, random.uniform(4, 15))
         leaving.set()
         await asyncio.gather(*hands)
+        await until(lambda: client not in self.owed)
         self.clients.remove(client)
         await client.close()
 
@@ -209,13 +212,16 @@ class ViewStorm(Storm):
 
     async def _all_told(self, begun: float, what: str) -> None:
         # Those who listened all the time have to hear of it.
-        listening = [each for each in self.clients if each.is_at_view and each.listening_since < begun]
+        self.owed = {each for each in self.clients if each.is_at_view and each.listening_since < begun}
 
-        def owed() -> list[StormClient]:
-            still = [each for each in listening if each in self.clients and each.listening_since < begun]
-            return [each for each in still if each.heard_at.get(news_of(each.path), 0) < begun]
+        def still_owed() -> set[StormClient]:
+            for each in list(self.owed):
+                if each.listening_since > begun or each.heard_at.get(news_of(each.path), 0) >= begun:
+                    self.owed.discard(each)
+            return self.owed
 
-        if await until(lambda: not owed()):
+        if await until(lambda: not still_owed()):
             self.model.counts["told to all"] += 1
-        for each in owed():
+        for each in self.owed:
             each.complain(f"was not told that {what}; it has heard {each.heard_at}, since {begun}")
+        self.owed = set()
