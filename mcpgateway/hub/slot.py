@@ -24,7 +24,7 @@ from mcpgateway.hub.children.child_start import ChildStart
 from mcpgateway.hub.children.start_queue import StartQueue
 from mcpgateway.hub.health.watch import Watch
 from mcpgateway.hub.levels import SET_LEVEL, Levels
-from mcpgateway.hub.sessions import LOOKING, Session
+from mcpgateway.hub.sessions import Session, note_sent
 from mcpgateway.hub.slot_environment import SlotEnvironment
 from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE, Restoration, Subscriptions
 from mcpgateway.hub.upstream import Upstream
@@ -181,9 +181,7 @@ class Slot(Upstream):
         try:
             if conversation is not None:
                 conversation.request(request)
-                session = request.session
-                if session is not None and not session.has_reached:
-                    session.has_reached = request.method not in LOOKING
+                note_sent(request)
                 return
             self._waiting.add(request, self.server.name)
         except GatewayError as why:
@@ -577,8 +575,7 @@ class Slot(Upstream):
 
 def slot_of(session: Session) -> Slot | None:
     """Return the slot of a session; None before it has one."""
-    slot = session.slot
-    return slot if isinstance(slot, Slot) else None
+    return session.slot if isinstance(session.slot, Slot) else None
 
 
 def _nothing(_: object) -> None:
