@@ -75,6 +75,20 @@ class OptionTable(Directive):
         return [table(("Option", "Meaning"), (25, 75), rows)]
 
 
+class FormerCommands(Directive):
+    """``.. former-commands::`` - the commands of older releases, and what they are now."""
+
+    def run(self) -> list[nodes.Node]:
+        """Build the table."""
+        from mcpgateway.cli.aliases import MERGED
+
+        rows = [
+            (nodes.literal(text=" ".join(former)), nodes.literal(text=" ".join(now)))
+            for former, now in sorted(MERGED.items())
+        ]
+        return [table(("Former command", "Command"), (30, 70), rows)]
+
+
 class RecipeTable(Directive):
     """``.. recipes::`` - the servers that can be installed by name, and what each of them asks for."""
 
@@ -247,6 +261,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Make the directives known to Sphinx."""
     app.add_directive("events", EventTable)
     app.add_directive("recipes", RecipeTable)
+    app.add_directive("former-commands", FormerCommands)
     app.add_directive("options", OptionTable)
     app.add_directive("findings", FindingTable)
     app.add_directive("routes", RouteTable)

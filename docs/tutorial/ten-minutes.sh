@@ -43,7 +43,7 @@ done
 
 # [look]
 mcpgateway status
-mcpgateway health
+mcpgateway status --health
 
 # [stop]
 mcpgateway stop

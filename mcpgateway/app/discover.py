@@ -1,4 +1,4 @@
-"""``mcpgateway discover`` without a running gateway, in the process that the command becomes."""
+"""``mcpgateway tools refresh`` without a running gateway, in the process that the command becomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``mcpgateway validate``, in the process that the command becomes: validate a server before it is configured."""
+"""``mcpgateway servers test``, in the process that the command becomes: validate a server before it is configured."""
 
 from __future__ import annotations
 

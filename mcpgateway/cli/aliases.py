@@ -1,4 +1,4 @@
-"""Command lines of older gateways, translated into this program's.
+"""Command lines of older gateways and of older releases, translated into this program's.
 
 They are in no list of commands: they are for existing scripts, services and clients' entries.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
+from itertools import takewhile
 from typing import NamedTuple
 
 KLIPIDE, MCPCTL, HARSHAL = "klipide-mcp-gateway", "mcp-gateway", "harshal-mcp-proxy"
@@ -33,10 +34,33 @@ ALIASES: Mapping[tuple[str, ...], Alias] = {
     ("daemon", "restart"): Alias(("restart",), MCPCTL),
     ("daemon", "status"): Alias(("status",), MCPCTL),
     ("daemon", "info"): Alias(("status",), MCPCTL),
-    ("--discover",): Alias(("discover",), HARSHAL),
+    ("--discover",): Alias(("tools", "refresh"), HARSHAL),
 }
 """The commands that are spelled otherwise; what they take is what ours take."""
 
+MERGED: Mapping[tuple[str, ...], tuple[str, ...]] = {
+    ("health",): ("status", "--health"),
+    ("stats",): ("status", "--stats"),
+    ("savings",): ("status", "--savings"),
+    ("dump",): ("debug", "dump"),
+    ("record",): ("debug", "record"),
+    ("manhole",): ("debug", "manhole"),
+    ("trace",): ("debug", "trace"),
+    ("activity",): ("debug", "activity"),
+    ("events",): ("debug", "events"),
+    ("preflight",): ("wait", "--no-start"),
+    ("validate",): ("servers", "test"),
+    ("discover",): ("tools", "refresh"),
+    ("disable",): ("clients", "pause"),
+    ("enable",): ("clients", "resume"),
+    ("shutdown",): ("stop", "--keep-clients"),
+    ("snippet",): ("clients", "apply", "--print"),
+    ("generate-config",): ("clients", "apply", "--print", "--form", "shim"),
+    ("clients", "register"): ("clients", "apply", "--yes", "--project"),
+}
+"""The commands of older releases that have become parts of others, and what they are now; they take what they took."""
+
+HELP = (["--help"], ["-h"])
 DAEMON, DAEMON_PORT = "--daemon", "8765"
 PORT = ("--port", "-p")
 SERVING = (*PORT, "--config", "-c", "--env-file", "--log-level", "--no-auth")
@@ -53,9 +77,13 @@ def meant(words: list[str], *, is_piped: bool) -> list[str]:
     :param is_piped: True if a client has started this program as a server.
     """
     for length in (2, 1):
-        alias = ALIASES.get(tuple(words[:length]))
-        if alias is not None:
-            return [*alias.words, *words[length:]]
+        spelled = tuple(words[:length])
+        alias = ALIASES.get(spelled)
+        now = alias.words if alias is not None else MERGED.get(spelled)
+        if now is not None and words[length : length + 1] in HELP:
+            return [*takewhile(lambda word: not word.startswith("-"), now), words[length]]
+        if now is not None:
+            return [*now, *words[length:]]
     first = words[0] if words else ""
     file = os.path.abspath(os.path.expanduser(first)) if first.endswith(FILES) else ""
     rest = words[1:] if file else words

@@ -23,7 +23,7 @@ COMMANDS = {
         "gateway:stop", "Restore your clients' files, and stop the gateway.", RUNNING, is_first=True
     ),
     "status": CommandInfo(
-        "status:status", "Show whether the gateway runs, and what it serves.", RUNNING, is_first=True
+        "views:status", "Show whether the gateway runs, and what it serves.", RUNNING, is_first=True
     ),
     "servers": CommandInfo(
         "servers:servers",
@@ -52,39 +52,10 @@ COMMANDS = {
     "serve": CommandInfo("serve:serve", "Run the gateway in the foreground.", RUNNING),
     "service": CommandInfo("service:service", "Run the gateway as a service of your user.", RUNNING),
     "sessions": CommandInfo("sessions:sessions", "List the sessions, and end them.", RUNNING),
-    "health": CommandInfo("status:health", "Show the numbers of the gateway and its servers.", FAULTS),
-    "stats": CommandInfo("figures:stats", "Show which tools are called, and how they fare.", FAULTS),
-    "savings": CommandInfo(
-        "figures:savings", "Show what sharing saves: processes, memory and tokens.", FAULTS
-    ),
-    "manhole": CommandInfo("manhole:manhole", "Open a Python prompt inside of the running gateway.", FAULTS),
-    "dump": CommandInfo("dump:dump", "Print the whole state of the gateway, to find a fault.", FAULTS),
-    "shutdown": CommandInfo(
-        "dump:shutdown", "Stop the gateway as SIGTERM does, on this machine or another.", RUNNING
+    "debug": CommandInfo(
+        "debug:debug", "Look inside of the gateway: its state, calls, events and messages.", FAULTS
     ),
     "wait": CommandInfo("readiness:wait", "Start servers, and wait until they can be called.", SERVERS),
-    "preflight": CommandInfo(
-        "readiness:preflight", "Say whether servers could be called now; for scripts.", SERVERS
-    ),
-    "events": CommandInfo("logs:events", "Follow the events of the gateway.", FAULTS),
-    "discover": CommandInfo("discover:discover", "Ask every server for its tools.", SERVERS),
-    "record": CommandInfo("tracing:record", "Export the latest messages to and from a server.", FAULTS),
-    "activity": CommandInfo("activity:activity", "Show the latest calls and changes.", FAULTS),
-    "trace": CommandInfo("activity:trace", "Show what belongs to one trace, session or call.", FAULTS),
-    "validate": CommandInfo(
-        "validate:validate", "Test a server: connect, list its tools, ping it, and end it.", SERVERS
-    ),
-    "disable": CommandInfo(
-        "clients:disable", "Restore your clients' files until enable; the gateway keeps running.", CLIENTS
-    ),
-    "enable": CommandInfo("clients:enable", "Enrol the files again that disable has restored.", CLIENTS),
-    "install-claude-code": CommandInfo(
-        "install:install", "Give Claude Code an entry for every server.", CLIENTS
-    ),
-    "generate-config": CommandInfo(
-        "generate:generate_config", "Print a client's file that uses the gateway.", CLIENTS
-    ),
-    "snippet": CommandInfo("generate:snippet", "Print the entry to paste into a client's file.", CLIENTS),
     "instructions": CommandInfo("instructions:instructions", "Print the instructions for agents.", CLIENTS),
     "token": CommandInfo("token:token", "Show, replace and create tokens.", CONFIGURATION),
     "credential": CommandInfo(
@@ -93,13 +64,16 @@ COMMANDS = {
     "completion": CommandInfo("completion:completion", "Print the completion script of a shell.", PROGRAM),
     "version": CommandInfo("version:version", "Print the release.", PROGRAM),
     "help": CommandInfo("version:help_", "Explain a command, or list all commands.", PROGRAM),
-    # Commands in no list: clients start the first three, and scripts of older gateways run the others.
+    # Commands in no list: clients start the first three, and scripts run the others.
     "connect": CommandInfo("shim:connect", "Be one server of the gateway, on stdin and stdout.", HIDDEN),
     "proxy": CommandInfo("shim:proxy", "Be one server of the gateway, as connect is: --target NAME.", HIDDEN),
     "stdio": CommandInfo(
         "shim:stdio", "Be all servers together, or a view of them, on stdin and stdout.", HIDDEN
     ),
     aliases.WITH: CommandInfo("configured:with_", "Run a command with a named configuration.", HIDDEN),
+    "install-claude-code": CommandInfo(
+        "install:install", "Give Claude Code an entry for every server.", HIDDEN
+    ),
     "daemon": CommandInfo("daemon:daemon", "Start and end the gateway, in the words of mcp-ctl.", HIDDEN),
     "marketplace": CommandInfo(
         "marketplace:marketplace", "Clear up what mcp-ctl has left in Claude Code.", HIDDEN

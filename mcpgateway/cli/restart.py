@@ -34,7 +34,7 @@ def renew(globals_: Globals, pid: int, limit_s: float) -> Begun | None:
         if now.refused > before.refused and now.started_at == before.started_at:
             fail(
                 "the gateway goes on as it was: it could not start again with its configuration as it is now",
-                f"mcpgateway validate tells what is wrong; so does its log, {log.path}",
+                f"mcpgateway servers test tells what is wrong; so does its log, {log.path}",
             )
         if now.pid == pid and now.started_at > before.started_at and answers(remote):
             return Begun(is_new=True, is_ours=True, took_s=monotonic() - began)

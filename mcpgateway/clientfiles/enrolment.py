@@ -121,7 +121,7 @@ def release(home: str, environ: Mapping[str, str], disk: Disk = DISK) -> Report:
 def resume(home: str, environ: Mapping[str, str], whys: Collection[str] = (STOPPED, AWAY)) -> Report:
     """Enrol again the files that were restored for now.
 
-    :param whys: the reasons of the files to enrol; disabled files are enrolled again by ``mcpgateway enable`` only.
+    :param whys: the reasons of the files to enrol; ``mcpgateway clients resume`` alone enrols disabled files again.
     :raise ConfigError: the request cannot be fulfilled, and nothing was changed.
     """
     machine = machine_of(home, environ)

@@ -188,7 +188,7 @@ def install(machine: Machine, where: InstallTarget, entries: Sequence[EntryPlan]
             if record is not None and record.suspended:
                 raise ConfigError(
                     f"{site.path}: is {record.suspended} for now, with the client's own entries in it;"
-                    " mcpgateway start or mcpgateway enable enrols it again"
+                    " mcpgateway start or mcpgateway clients resume enrols it again"
                 )
             found = drift(machine, where, entries)
             if not found.changes:

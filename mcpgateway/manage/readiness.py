@@ -36,7 +36,7 @@ AGAIN_S = 1.0  # between two attempts to reach a server
 WAIT_S, WAIT_MOST_S = 20.0, 600.0
 OURSELVES = "local"
 WORKS = Verdict(Code.READY, "each session starts a process of its own, and one has been seen to work")
-GATEWAY_OFF = Verdict(Code.NEEDS_YOU, "the whole gateway is switched off", "mcpgateway enable")
+GATEWAY_OFF = Verdict(Code.NEEDS_YOU, "the whole gateway is switched off", "mcpgateway clients resume")
 
 
 @define(eq=False, repr=False)

@@ -319,7 +319,7 @@ def _silent(facts: ServerFacts) -> Iterator[Advice]:
         yield Advice(
             "handshake-timeout",
             facts.fault,
-            "a first start may have to download: try it by hand once (mcpgateway validate); else raise"
+            "a first start may have to download: try it by hand once (mcpgateway servers test); else raise"
             " limits.handshake, or look whether it is an MCP server on stdio at all",
         )
     if facts.failure is Failure.REFUSED:
@@ -501,7 +501,7 @@ def _notes(facts: ServerFacts) -> Iterator[Advice]:
 
 def _look(facts: ServerFacts) -> str:
     name = facts.server
-    return f"its log may tell more: mcpgateway logs {name}; to try it by hand: mcpgateway validate --server {name}"
+    return f"its log may tell more: mcpgateway logs {name}; to try it by hand: mcpgateway servers test {name}"
 
 
 def _retry(facts: ServerFacts) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from mcpgateway.cli.aliases import ALIASES, SERVING, meant
+from mcpgateway.cli.aliases import ALIASES, MERGED, SERVING, meant
 from mcpgateway.cli.command_table import COMMANDS
 from mcpgateway.cli.commands.serve import serve
 from mcpgateway.cli.main import program, run
@@ -25,7 +28,7 @@ class MeantTests:
             ("show-token --admin", "token show --admin"),
             ("enable-http", "token show --make"),
             ("daemon start --wait 10s", "start --wait 10s"),
-            ("--discover --server x", "discover --server x"),
+            ("--discover --server x", "tools refresh --server x"),
             ("--daemon", "serve --port 8765"),
             ("--daemon --port 9", "serve --port 9"),
             ("--daemon -p=9", "serve -p=9"),
@@ -34,7 +37,7 @@ class MeantTests:
             ("/c.json", "serve --config /c.json"),
             ("/c.json --daemon", "serve --config /c.json --port 8765"),
             ("/c.json --port 9", "serve --config /c.json --port 9"),
-            ("/c.json --discover", "with /c.json discover"),
+            ("/c.json --discover", "with /c.json tools refresh"),
             ("/c.json status", "with /c.json status"),
             ("", ""),
             ("servers list", "servers list"),
@@ -72,6 +75,70 @@ class MeantTests:
         assert run(words) == (0 if words[-1] == "--help" else 1)
         said = "".join(capsys.readouterr())
         assert "did you mean daemon status?" in said if words[-1] == "stats" else "restart" in said
+
+
+# The options and the exit code without a gateway of each command of older releases.
+FORMER = {
+    "health": ("", 2),
+    "stats": ("--server --sort --limit", 2),
+    "savings": ("", 2),
+    "dump": ("", 2),
+    "record": ("", 1),
+    "record export x": ("--output --last", 2),
+    "manhole": ("--socket", 2),
+    "trace x": ("", 2),
+    "activity": ("--server --tool --failed --calls --changes --last", 2),
+    "events": ("--kind --server --past --no-follow --no-reconnect", 2),
+    "preflight --need x,y": ("--need", 2),
+    "validate -- sh -c false": ("--command --args --cwd --env --config --server --env-file --timeout", 1),
+    "disable": ("", 0),
+    "enable": ("", 2),
+    "shutdown": ("--no-wait --timeout", 2),
+    "generate-config": ("--client --server --form --output", 1),
+    "snippet zzz": ("--server --form", 1),
+    "discover --timeout 5s": ("--server --timeout", 0),
+    "clients register .": ("", 1),
+}
+
+
+class MergedTests:
+    """The commands of older releases that are parts of others now."""
+
+    @pytest.mark.parametrize(("former", "now"), MERGED.items())
+    def test_each(
+        self, former: tuple[str, ...], now: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each takes the options it took, ends with the code it ended with, and is in no list."""
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.chdir(tmp_path)
+        tested = [each for each in FORMER if tuple(each.split()[: len(former)]) == former]
+        assert tested
+        for line in tested:
+            options, code = FORMER[line]
+            done = self._done(tmp_path, line.split())
+            assert done.returncode == code, (line, done.stderr)
+            assert "unknown command" not in done.stderr
+            helped = self._done(
+                tmp_path, [*former, *(each for each in line.split() if each == "export"), "--help"]
+            )
+            assert helped.stdout.startswith(f"Usage: mcpgateway {now[0]}"), line
+            listed = set(re.findall(r"--[a-z-]+", helped.stdout)) | {"--need"}
+            assert [each for each in options.split() if each not in listed] == [], line
+        context = program.make_context("mcpgateway", [], resilient_parsing=True)
+        assert former[0] not in program.list_commands(context) or len(former) > 1
+
+    def test_all_are_tested(self) -> None:
+        """The table of this test names the commands of the table in the code."""
+        named = {tuple(each.split()[:2]) for each in FORMER} | {tuple(each.split()[:1]) for each in FORMER}
+        assert set(MERGED) <= named
+
+    @staticmethod
+    def _done(home: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
+        code = "import sys; from mcpgateway.cli.main import run; sys.exit(run(sys.argv[1:]))"
+        argv = [sys.executable, "-c", code, "--home", str(home / "gateway"), *words]
+        return subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+        )
 
 
 class ServeTests:

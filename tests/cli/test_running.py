@@ -258,16 +258,16 @@ class CompletionTests:
     @pytest.mark.parametrize(
         ("words", "told"),
         [
-            ("mcpgateway sta", {"start", "stats", "status"}),
-            ("mcpgateway --home /h config s", {"show", "schema"}),
+            ("mcpgateway sta", {"start", "status"}),
+            ("mcpgateway --home /h config s", {"show", "schema", "set"}),
             ("mcpgateway start --adopt a", {"ask", "always"}),
             ("mcpgateway config import --d", {"--dry-run"}),
             ("mcpgateway doctor --client cur", {"cursor"}),
-            ("mcpgateway snippet claude-c", {"claude-code"}),
+            ("mcpgateway clients apply --print claude-c", {"claude-code"}),
             ("mcpgateway start --config x", {"x"}),
             ("mcpgateway connect s", {"shared"}),
             ("mcpgateway stdio --server s", {"shared"}),
-            ("mcpgateway generate-config --server s", {"shared"}),
+            ("mcpgateway clients apply --print --form shim --server s", {"shared"}),
             ("mcpgateway connect shared s", set()),
         ],
     )

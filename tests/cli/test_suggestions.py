@@ -17,6 +17,8 @@ def found(words: list[str]) -> click.Command | None:
     context = program.make_context("mcpgateway", [], resilient_parsing=True)
     for word in words:
         command = context.command
+        if word.startswith("--"):
+            return command if any(word in each.opts for each in command.params) else None
         if not isinstance(command, click.Group) or word not in command.list_commands(context):
             return None
         inner = command.get_command(context, word)

@@ -126,7 +126,7 @@ class DiscoverTests:
 
     def test_away(self, capsys: pytest.CaptureFixture[str]) -> None:
         """A gateway that was named by its URL and does not answer is an error: no other is asked in its place."""
-        assert run(["--url", "http://127.0.0.1:1", "discover"]) == 2
+        assert run(["--url", "http://127.0.0.1:1", "tools", "refresh"]) == 2
         assert run(["--url", "http://127.0.0.1:1", "tools", "list"]) == 2
         assert "no gateway answers" in capsys.readouterr().err
 

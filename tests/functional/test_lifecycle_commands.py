@@ -520,7 +520,7 @@ class StatusTests:
         lines = home.run("status").stdout
         assert "1 thing needs you" in lines
         assert "gateway: the gateway is switched off" in lines
-        assert "mcpgateway enable" in lines
+        assert "mcpgateway clients resume" in lines
         with urllib.request.urlopen(f"http://127.0.0.1:{home.port}/healthz", timeout=5) as answer:
             assert json.load(answer) == {"status": "degraded", "problems": ["disabled"]}
         assert home.run("enable").returncode == 0

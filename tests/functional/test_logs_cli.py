@@ -35,7 +35,7 @@ def command(home: Path, *words: str) -> Iterator[tuple[subprocess.Popen[bytes], 
 
 
 class CommandTests:
-    """``mcpgateway logs`` and ``mcpgateway events``."""
+    """``mcpgateway logs`` and ``mcpgateway debug events``."""
 
     def test_what_there_is(self, tmp_path: Path) -> None:
         """Without following, the lines that there are are printed, for programs each as an object."""

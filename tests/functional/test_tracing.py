@@ -140,7 +140,7 @@ class WhyTests:
 
 
 class RecordTests:
-    """``mcpgateway record export``."""
+    """``mcpgateway debug record export``."""
 
     def test_export(self, gateway, tmp_path):
         """Messages are written to a file that no other user can read, without secrets."""
@@ -164,7 +164,7 @@ class RecordTests:
 
 
 class ActivityTests:
-    """``mcpgateway activity`` and ``mcpgateway trace``."""
+    """``mcpgateway debug activity`` and ``mcpgateway debug trace``."""
 
     def test_trace(self, gateway):
         """A call is found by the trace that its client has named in a header."""

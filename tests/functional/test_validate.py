@@ -1,4 +1,4 @@
-"""``mcpgateway validate``: servers good and bad, of both eras, named in every way."""
+"""``mcpgateway servers test``: servers good and bad, of both eras, named in every way."""
 
 from __future__ import annotations
 

@@ -6,6 +6,6 @@ mcpgateway clients plan "$@"
 mcpgateway clients apply "$@"
 # [look]
 mcpgateway clients list
-mcpgateway health
+mcpgateway status --health
 # [undo]
 mcpgateway clients undo "$@"

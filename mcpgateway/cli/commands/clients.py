@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from mcpgateway.cli.commands.generate import FORMS, STDOUT, print_entries
 from mcpgateway.cli.completion_values import client_names, server_names
 from mcpgateway.cli.console import (
     DONE,
@@ -68,6 +69,7 @@ def chooses(command: Command) -> Command:
         ),
         click.option(
             "--client",
+            "--only",
             "names",
             metavar="NAME",
             multiple=True,
@@ -150,13 +152,42 @@ def plan(globals_: Globals, /, **options: Any) -> None:
 @click.option(
     "--check", is_flag=True, help="Change nothing; the exit code is 3 where something would change."
 )
+@click.option("--print", "is_print", is_flag=True, help="Print the entries to paste, and change nothing.")
+@click.option(
+    "--form", type=click.Choice(FORMS), help="With --print: how they use the gateway (default: what suits)."
+)
+@click.option(
+    "--output",
+    type=click.Path(),
+    metavar="FILE",
+    help="With --print: put the entries into this file, beside what it holds.",
+)
+@click.argument("named", nargs=-1, metavar="[CLIENT]...", shell_complete=client_names)
 @click.pass_context
-def apply(context: click.Context, /, *, yes: bool, check: bool, **options: Any) -> None:
+def apply(
+    context: click.Context,
+    /,
+    *,
+    yes: bool,
+    check: bool,
+    is_print: bool,
+    form: str | None,
+    output: str | None,
+    named: tuple[str, ...],
+    **options: Any,
+) -> None:
     """Enrol clients' files, so that their servers are served by the gateway.
 
-    Their own servers are put back by `undo`, and by `mcpgateway stop` until the next start.
+    Their own servers are put back by `undo`, and by `mcpgateway stop` until the next start.  With --print the entries
+    of all servers are printed as CLIENT wants them (claude-code without a name).
     """
     globals_: Globals = context.obj
+    options["names"] = (*options["names"], *named)
+    if is_print:
+        print_entries(globals_, options["names"], options["servers"], form, output or STDOUT)
+        return
+    if form or output:
+        raise click.UsageError("clients apply: --form and --output go with --print")
     machine, wanted = machine_of(globals_), _wanted(options)
     if check or not yes:
         found = _planned(machine, wanted)
@@ -171,16 +202,6 @@ def apply(context: click.Context, /, *, yes: bool, check: bool, **options: Any) 
     with spinner(WORKING):
         report = careful(lambda: enrolment.apply(machine, wanted))
     context.exit(_print_report(globals_, report))
-
-
-@clients.command()
-@click.argument("path", type=click.Path(), metavar="PATH")
-@click.pass_context
-def register(context: click.Context, path: str) -> None:
-    """Enrol the clients' files of a project; the same as `apply --project PATH --yes`."""
-    context.invoke(
-        apply, yes=True, check=False, project=path, names=(), servers=(), file="", mode=None, helper=False
-    )
 
 
 @clients.command()
@@ -230,10 +251,10 @@ def deadman(context: click.Context, after: float) -> None:
     context.exit(FAILED if found.report is not None and found.report.errors else DONE)
 
 
-@click.command()
+@clients.command()
 @click.pass_context
-def disable(context: click.Context) -> None:
-    """Restore all clients' files until `enable`; the gateway keeps running."""
+def pause(context: click.Context) -> None:
+    """Restore all clients' files until `resume`; the gateway keeps running."""
     from mcpgateway.clientfiles import enrolment
 
     globals_: Globals = context.obj
@@ -241,10 +262,10 @@ def disable(context: click.Context) -> None:
     context.exit(_print_report(globals_, report))
 
 
-@click.command()
+@clients.command()
 @click.pass_context
-def enable(context: click.Context) -> None:
-    """Enrol all files again that `disable` has restored.
+def resume(context: click.Context) -> None:
+    """Enrol all files again that `pause` has restored.
 
     Exit code 2 where no gateway answers; nothing is changed then.
     """

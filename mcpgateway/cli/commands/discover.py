@@ -27,7 +27,8 @@ HEALTH_S = 5.0
 Tell = Callable[[dict[str, Any]], None]
 
 
-@click.command()
+@click.command("refresh")
+@click.argument("named", nargs=-1, metavar="[SERVER]...", shell_complete=server_names)
 @click.option(
     "--server",
     "servers",
@@ -44,13 +45,14 @@ Tell = Callable[[dict[str, Any]], None]
     help="For each server, such as 30s or 2m.",
 )
 @click.pass_obj
-def discover(globals_: Globals, servers: tuple[str, ...], timeout: float) -> int:
+def refresh(globals_: Globals, named: tuple[str, ...], servers: tuple[str, ...], timeout: float) -> int:
     """Ask every server for its tools, prompts and resources, and keep what they answer.
 
     Search and lists then know them without any server running.  The gateway that runs does it, or else this program
     itself.  Exit code 1 where a server could not be asked.
     """
     remote = GatewayClient(globals_)
+    servers = tuple(dict.fromkeys((*named, *servers)))
     if not _is_there(globals_, remote):
         request = {"home": globals_.home, "servers": servers, "limit_s": timeout, "as_json": globals_.as_json}
         hand_over("mcpgateway.app.discover", request)

@@ -12,7 +12,6 @@ from mcpgateway.cli.console import DONE, FAILED, answer, emit, say, spinner
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.queries import ask, rows_table, text
 
-STOP_S = 45.0  # running calls may take 30 s to end, and then servers are stopped
 POLL_S = 0.1
 ASK_S = 2.0
 DUMP_S = 30.0
@@ -48,26 +47,14 @@ def _tell(found: dict[str, Any]) -> None:
         say()
         rows_table(SLOTS, slots)
     say()
-    say("mcpgateway dump --json has all of it", dim=True)
+    say("mcpgateway debug dump --json has all of it", dim=True)
 
 
-@click.command()
-@click.option("--no-wait", is_flag=True, help="Do not wait until it has ended.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0, 3600),
-    default=STOP_S,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait.",
-)
-@click.pass_obj
-def shutdown(globals_: Globals, *, no_wait: bool, timeout: float) -> int:
-    """Have the gateway end as SIGTERM does; calls under way may end first.
+def shut_down(globals_: Globals, timeout: float, *, no_wait: bool) -> int:
+    """Have the gateway end as SIGTERM does, on this machine or another; return the exit code.
 
     Clients' files are restored unless a gateway runs again within ten seconds, or is to be started by a service
-    manager; `mcpgateway stop` restores them before it ends.  This works with --url too, with the admin token.  Exit
-    code 1 where it has not ended in time.
+    manager.
     """
     remote = GatewayClient(globals_)
     found = remote.fetch("/api/v1/shutdown", method="POST")

@@ -1,13 +1,10 @@
-"""Commands that print numbers: the calls of tools, the state of servers, the savings of sharing."""
+"""Views of numbers: the calls of tools, the state of servers, the savings of sharing."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
-import click
-
-from mcpgateway.cli.completion_values import server_names
 from mcpgateway.cli.console import answer, coloured, format_duration, say, table
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.queries import Cell, ask, number, rows_table, text
@@ -34,28 +31,10 @@ SERVERS: dict[str, Cell] = {
 }
 
 
-@click.command()
-@click.option("--server", metavar="NAME", shell_complete=server_names, help="Only this server and its tools.")
-@click.option(
-    "--sort",
-    type=click.Choice(list(ORDERS)),
-    default="calls",
-    show_default=True,
-    help="What the tools are ordered by, the largest first.",
-)
-@click.option(
-    "--limit",
-    type=click.IntRange(1),
-    default=20,
-    show_default=True,
-    metavar="N",
-    help="How many tools are shown.",
-)
-@click.pass_obj
-def stats(globals_: Globals, server: str | None, sort: str, limit: int) -> None:
-    """Say which tools are called, how often they fail, how long they take, and how servers fare.
+def show_stats(globals_: Globals, server: str | None, sort: str, limit: int) -> None:
+    """Print which tools are called, how often they fail, how long they take, and how servers fare.
 
-    With --json that is GET /api/health/stats, and of each server what GET /api/v1/metrics says.
+    As JSON that is GET /api/health/stats, and of each server what GET /api/v1/metrics says.
     """
     found = ask(globals_, "/api/health/stats", has="toolStats")
     lives = ask(globals_, "/api/v1/metrics", has="servers")
@@ -109,10 +88,8 @@ def _tell_servers(servers: list[dict[str, Any]]) -> None:
         rows_table(SERVERS, servers)
 
 
-@click.command()
-@click.pass_obj
-def savings(globals_: Globals) -> None:
-    """Say what sharing saves: processes, memory, and tokens of models."""
+def show_savings(globals_: Globals) -> None:
+    """Print what sharing saves: processes, memory, and tokens of models."""
     found = ask(globals_, "/api/v1/savings", has="processes")
     answer(globals_, found, lambda: tell_savings(found))
 

@@ -215,9 +215,21 @@ def _served(globals_: Globals) -> list[str]:
 @click.command()
 @_seconds("--timeout", STOP_S, "How long it may take; then it is killed.")
 @click.option("--force", is_flag=True, help="End it even where a client's file cannot be restored.")
+@click.option(
+    "--keep-clients",
+    is_flag=True,
+    help="End it as SIGTERM does, here or at --url: files are restored only if no gateway comes back.",
+)
+@click.option("--no-wait", is_flag=True, help="With --keep-clients: do not wait until it has ended.")
 @click.pass_obj
-def stop(globals_: Globals, *, timeout: float, force: bool) -> int:
+def stop(globals_: Globals, *, timeout: float, force: bool, keep_clients: bool, no_wait: bool) -> int:
     """Restore clients' files, and stop the gateway."""
+    if keep_clients:
+        from mcpgateway.cli.commands.dump import shut_down
+
+        return shut_down(globals_, timeout, no_wait=no_wait)
+    if no_wait:
+        raise click.UsageError("stop: --no-wait goes with --keep-clients")
     only_here(globals_, "stop")
     home = globals_.home
     pid = gateway_pid(home)

@@ -1,4 +1,4 @@
-"""Commands that print entries for clients' files."""
+"""Entries to paste into clients' files, printed or written to a file."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mcpgateway.cli.completion_values import client_names, server_names
-from mcpgateway.cli.console import answer, fail, say, show
+from mcpgateway.cli.console import answer, say, show
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.files import careful, machine_of
 
@@ -15,54 +14,29 @@ if TYPE_CHECKING:
     from mcpgateway.clientfiles.generate import SnippetRequest
 
 FORMS = ("shim", "proxy", "http", "single")
-OF_SERVERS = click.option(
-    "--server",
-    "servers",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=server_names,
-    help="Only this server; may be repeated.",
-)
+STDOUT = "-"
+USUAL = "claude-code"
 
 
-EXAMPLES = """\b
-Examples:
-  mcpgateway generate-config --client cursor
-  mcpgateway generate-config --output ~/.claude/mcp.json
-"""
+def print_entries(
+    globals_: Globals, clients: tuple[str, ...], servers: tuple[str, ...], form: str | None, output: str
+) -> None:
+    """Print the entries of servers, written as a client wants them; or put them into a file.
 
-
-@click.command("generate-config", epilog=EXAMPLES)
-@click.option(
-    "--client",
-    default="claude-code",
-    metavar="NAME",
-    shell_complete=client_names,
-    help="The client whose file it is (claude-code).",
-)
-@OF_SERVERS
-@click.option(
-    "--form",
-    type=click.Choice(FORMS),
-    default="shim",
-    help="shim: mcpgateway connect NAME; proxy: the same as proxy --target NAME; http: a URL;"
-    " single: one URL for all servers.",
-)
-@click.option(
-    "--output", type=click.Path(), default="-", metavar="FILE", help="Where to (default: -, the terminal)."
-)
-@click.pass_obj
-def generate_config(globals_: Globals, client: str, servers: tuple[str, ...], form: str, output: str) -> None:
-    """Print a client's file that has every server of the gateway.
-
-    Into a FILE that is there the entries are put beside what it holds, and what it was is copied to
-    FILE.backup.MILLISECONDS.
+    :param clients: one client, or none for Claude Code.
+    :param form: how the entries use the gateway; None for what suits the client.
+    :param output: the file, whose other entries stay and of which a copy is kept; ``-`` for stdout.
+    :raise click.UsageError: several clients are named.
     """
+    if len(clients) > 1:
+        raise click.UsageError("clients apply: --print is for one client")
     from mcpgateway.clientfiles.generate import SnippetForm, SnippetRequest, dialect_of
 
-    careful(
-        lambda: _generate(globals_, SnippetRequest(dialect_of(client), servers, SnippetForm(form)), output)
-    )
+    def carry_out() -> None:
+        dialect = dialect_of(clients[0] if clients else USUAL)
+        _generate(globals_, SnippetRequest(dialect, servers, SnippetForm(form) if form else None), output)
+
+    careful(carry_out)
 
 
 def _generate(globals_: Globals, request: SnippetRequest, output: str) -> None:
@@ -73,11 +47,16 @@ def _generate(globals_: Globals, request: SnippetRequest, output: str) -> None:
 
     machine = machine_of(globals_)
     wanted = entries(request, machine)
-    if output == "-":
+    if output == STDOUT:
         file = file_of(request.dialect, machine)
         text = text_of(request.dialect, file, wanted)
-        value = {"client": request.dialect.name, "file": file, "text": text}
-        answer(globals_, value, lambda: show(text, nl=False))
+
+        def tell_text() -> None:
+            # stdout gets the text to paste, and nothing else.
+            say(f"{request.dialect.title}: into {file}", err=True, dim=True)
+            show(text, nl=False)
+
+        answer(globals_, {"client": request.dialect.name, "file": file, "text": text}, tell_text)
         return
     file = os.path.abspath(os.path.expanduser(output))
     copy = write(request.dialect, file, wanted, int(datetime.now(UTC).timestamp() * 1000))
@@ -89,39 +68,3 @@ def _generate(globals_: Globals, request: SnippetRequest, output: str) -> None:
             say(f"what it was is in {copy}")
 
     answer(globals_, {"client": request.dialect.name, "file": file, "backup": copy, "servers": names}, tell)
-
-
-@click.command()
-@click.argument("client", metavar="CLIENT", shell_complete=client_names)
-@OF_SERVERS
-@click.option(
-    "--form", type=click.Choice(FORMS), help="How it uses the gateway (default: what suits the client)."
-)
-@click.pass_obj
-def snippet(globals_: Globals, client: str, servers: tuple[str, ...], form: str | None) -> None:
-    """Print the entry to paste into CLIENT's file, written as that client wants it."""
-    from mcpgateway.clientfiles.generate import (
-        SnippetForm,
-        SnippetRequest,
-        dialect_of,
-        entries,
-        file_of,
-        text_of,
-    )
-    from mcpgateway.errors import ConfigError
-
-    try:
-        machine = machine_of(globals_)
-        dialect = dialect_of(client)
-        wanted = entries(SnippetRequest(dialect, servers, SnippetForm(form) if form else None), machine)
-        file = file_of(dialect, machine)
-        text = text_of(dialect, file, wanted)
-    except ConfigError as why:
-        fail(str(why))
-
-    def tell() -> None:
-        # stdout gets the text to paste, and nothing else.
-        say(f"{dialect.title}: into {file}", err=True, dim=True)
-        show(text, nl=False)
-
-    answer(globals_, {"client": dialect.name, "file": file, "text": text}, tell)

@@ -34,8 +34,8 @@ PREFLIGHT = TableQuery(
 WAIT = PREFLIGHT._replace(route="/api/v1/wait", method="POST")
 
 
-@click.command(epilog=f"{CODES}; 2 no gateway, 1 anything else.")
-@click.argument("servers", nargs=-1, required=True, metavar="SERVER...", shell_complete=server_names)
+@click.command(epilog=f"{CODES}; the worst of all counts. 2 no gateway, 1 anything else.")
+@click.argument("servers", nargs=-1, metavar="SERVER...", shell_complete=server_names)
 @click.option(
     "--ready",
     "limit",
@@ -44,33 +44,33 @@ WAIT = PREFLIGHT._replace(route="/api/v1/wait", method="POST")
     show_default=True,
     help="How long it may take, such as 2m.",
 )
+@click.option("--no-start", is_flag=True, help="Start nothing: say what is in the way now.")
+@click.option(
+    "--need",
+    "named",
+    multiple=True,
+    hidden=True,
+    shell_complete=server_names,
+    help="Of preflight: the servers, with commas between them.",
+)
 @click.pass_obj
-def wait(globals_: Globals, servers: tuple[str, ...], limit: float) -> int:
+def wait(
+    globals_: Globals, servers: tuple[str, ...], limit: float, named: tuple[str, ...], *, no_start: bool
+) -> int:
     """Start servers, and wait until they can be called; for the gateway itself too, if it is just being started."""
+    names = [*servers, *(name for each in named for name in each.split(",") if name)]
+    if not names:
+        raise click.UsageError("wait: name the servers that are needed")
+    if no_start:
+        return _answered(globals_, PREFLIGHT, PREFLIGHT.ask(globals_, {"need": ",".join(names)}))
     remote = GatewayClient(globals_)
     ends = time.monotonic() + limit
     with spinner("waiting"):
         _wait_for_gateway(remote, ends)
         left_s = max(0.001, ends - time.monotonic())
-        body = {"servers": list(servers), "timeout_ms": max(1, round(left_s * 1000))}
+        body = {"servers": names, "timeout_ms": max(1, round(left_s * 1000))}
         found = WAIT._replace(limit_s=left_s + MARGIN_S).ask(globals_, body=body)
     return _answered(globals_, WAIT, found)
-
-
-@click.command(epilog=f"{CODES}; the worst of all counts. 2 no gateway, 1 anything else.")
-@click.option(
-    "--need",
-    "names",
-    multiple=True,
-    required=True,
-    metavar="A,B",
-    shell_complete=server_names,
-    help="The servers that are needed; may be given again.",
-)
-@click.pass_obj
-def preflight(globals_: Globals, names: tuple[str, ...]) -> int:
-    """Say whether servers could be called now, and what is in the way; nothing is started."""
-    return _answered(globals_, PREFLIGHT, PREFLIGHT.ask(globals_, {"need": ",".join(names)}))
 
 
 def _wait_for_gateway(remote: GatewayClient, ends: float) -> None:

@@ -41,6 +41,7 @@ VERBS = {
     "start": CommandInfo("servers:start", "start one, or all that clients share"),
     "stop": CommandInfo("servers:stop", "stop one, or all; the next who needs it starts it again"),
     "restart": CommandInfo("servers:restart", "replace what runs of one, or start it"),
+    "test": CommandInfo("validate:validate", "try one: connect, list its tools, ping it, end it"),
     "reset-circuit": CommandInfo("servers:reset_circuit", "forget what one has done wrong"),
     "set": CommandInfo("servers_edit:set_keys", "give keys of one's entry values"),
     "unset": CommandInfo("servers_edit:unset_keys", "take keys out of one's entry"),

@@ -6,8 +6,6 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import click
-
 from mcpgateway.cli.client import BUSY, GatewayClient, NoGateway
 from mcpgateway.cli.console import (
     DONE,
@@ -33,7 +31,7 @@ HEALTH_S = 5.0
 DEAD, RUNNING, SILENT, ABSENT, HIDDEN = "dead", "running", "silent", "not running", "unknown"
 LEDGER = "ledger"
 GIVEN_BACK = {
-    "disabled": "mcpgateway enable enrols it again",
+    "disabled": "mcpgateway clients resume enrols it again",
     "stopped": "mcpgateway start enrols it again",
     "away": "a gateway that runs enrols it again",
 }
@@ -53,9 +51,7 @@ CLIENTS: dict[str, Cell] = {
 OVERVIEW, HEALTH = "/api/v1/overview", "/health"
 
 
-@click.command()
-@click.pass_obj
-def health(globals_: Globals) -> None:
+def show_health(globals_: Globals) -> None:
     """Print the numbers of a running gateway and its servers."""
     found = ask(globals_, "/health", has="status")
     answer(globals_, found, lambda: _tell_health(found))
@@ -79,13 +75,8 @@ def _tell_servers(found: dict[str, Any]) -> None:
         rows_table(SERVERS, servers)
 
 
-@click.command()
-@click.pass_obj
-def status(globals_: Globals) -> int:
-    """Say whether all is well and what needs you, then what the gateway serves to whom.
-
-    The exit code is 0 where that could be told, running or not, and 1 where its state file cannot be read.
-    """
+def show_status(globals_: Globals) -> int:
+    """Print whether all is well and what needs the user, then what the gateway serves to whom; return the exit code."""
     if globals_.url:
         found = _overview(GatewayClient(globals_)) or ask(globals_, HEALTH, has="status")
         return _print_status(globals_, _Found(RUNNING, 0, GatewayState(exists=False), found))

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from mcpgateway.cli.commands.discover import refresh
 from mcpgateway.cli.completion_values import server_names, tool_ids
 from mcpgateway.cli.console import DONE, FAILED, answer, fail, in_json, is_terminal, say, show, table
 from mcpgateway.cli.context import Globals
@@ -51,6 +52,7 @@ def tools() -> None:
     """
 
 
+tools.add_command(refresh)
 _of_server = click.option(
     "--server", metavar="NAME", shell_complete=server_names, help="Only the tools of this server."
 )
@@ -83,7 +85,7 @@ def search(globals_: Globals, words: tuple[str, ...], limit: int, server: str | 
     """
     found = SEARCH.run(globals_, {"q": " ".join(words), "limit": limit, "server": server})
     if not (found or globals_.as_json):
-        say("  mcpgateway discover asks every server for its tools", dim=True)
+        say("  mcpgateway tools refresh asks every server for its tools", dim=True)
     return DONE if found else FAILED
 
 

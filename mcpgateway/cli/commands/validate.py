@@ -17,10 +17,12 @@ TIMEOUT = "30s"
 
 
 @click.command(
+    "test",
     cls=PassthroughCommand,
     options_metavar="[OPTIONS] [-- COMMAND ...]",
-    epilog="A server is named by --command, by words behind --, or in a configuration.",
+    epilog="A server is a configured one, the COMMAND behind --, or that of --command.",
 )
+@click.argument("name", required=False, metavar="[NAME]", shell_complete=server_names)
 @click.option("--command", help="The program, or the whole command in quotes.")
 @click.option("--args", help="Its arguments, with commas between them.")
 @click.option(
@@ -48,6 +50,7 @@ TIMEOUT = "30s"
 def validate(  # noqa: PLR0913 - one for each option
     context: click.Context,
     *,
+    name: str | None,
     command: str | None,
     args: str | None,
     cwd: str | None,
@@ -59,7 +62,10 @@ def validate(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Try a server: connect, list its tools, ping it, end it."""
     globals_: Globals = context.obj
-    only_here(globals_, "validate")
+    only_here(globals_, "servers test")
+    if name and server:
+        raise click.UsageError("servers test: a server is named twice: by NAME and by --server")
+    server = name or server
     words = command_of(behind(context), command, args)
     if words and (config or server):
         raise click.UsageError("a server is given twice: by its command and by a configuration")

@@ -28,6 +28,8 @@ def help_(context: click.Context, words: tuple[str, ...], *, is_all: bool) -> No
     found = context.find_root()
     found.meta[ALL] = is_all
     for word in meant(list(words), is_piped=False):
+        if word.startswith("-"):
+            break
         command = found.command
         inner = command.get_command(found, word) if isinstance(command, click.Group) else None
         if inner is None:

@@ -136,7 +136,7 @@ NOBODY = problem(
 MISWRITTEN = problem(
     "wiring.form",
     "An entry is not written as its client wants it, so the client passes over it or speaks something else.",
-    "mcpgateway snippet CLIENT --server NAME prints how it is written",
+    "mcpgateway clients apply --print CLIENT --server NAME prints how it is written",
 )
 NO_PROGRAM = problem(
     "wiring.program",
@@ -236,7 +236,7 @@ def _entry(world: DoctorContext, seen: FileContents, listed: ClientEntry) -> Ite
         if wrong:
             yield MISWRITTEN.found(
                 f"{title}: {name} has no {some(wrong)}; {title} {why}",
-                advice=f"mcpgateway snippet {seen.site.dialect.name} --server {listed.served or 'NAME'}"
+                advice=f"mcpgateway clients apply --print {seen.site.dialect.name} --server {listed.served or 'NAME'}"
                 " prints how it is written",
             )
     program = _program(listed.value) if not url else ""

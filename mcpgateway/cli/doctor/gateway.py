@@ -125,7 +125,7 @@ REFUSED = problem(
 SICK = problem(
     "health.server",
     "A server is not well: it fails, is given up or cannot be reached.",
-    "mcpgateway validate -- its command tries it alone; its log is in logs/",
+    "mcpgateway servers test -- its command tries it alone; its log is in logs/",
 )
 NEEDS_LOGIN = problem(
     "health.login",

@@ -307,7 +307,7 @@ def logs(world: DoctorContext) -> Iterator[DoctorFinding]:
 OLD = note(
     "catalogs.old",
     "What a server offers was written down more than 7 days ago; it is asked again when it next runs.",
-    "nothing; mcpgateway validate --server NAME asks it now",
+    "nothing; mcpgateway servers test NAME asks it now",
 )
 DAMAGED = note(
     "catalogs.damaged",

@@ -55,7 +55,9 @@ IN_PROGRESS = MetricFamily(
     "mcpgateway_requests_in_progress", GAUGE, "Requests that are under way or waiting."
 )
 ENABLED = MetricFamily(
-    "mcpgateway_enabled", GAUGE, "1 if the gateway is enabled, 0 if it is disabled with mcpgateway disable."
+    "mcpgateway_enabled",
+    GAUGE,
+    "1 if the gateway is enabled, 0 if it is disabled with mcpgateway clients pause.",
 )
 MEMORY = MetricFamily("process_resident_memory_bytes", GAUGE, "Memory of the gateway itself.")
 CPU = MetricFamily("process_cpu_seconds_total", COUNTER, "CPU time of the gateway itself.")

@@ -34,7 +34,7 @@ class Faults(FrozenRecord, frozen=True):
 
     :ivar lack: returns the reason why the home cannot be written to; empty where it can.
     :ivar problems: returns the errors for which the current configuration is not in force; empty where it is.
-    :ivar is_disabled: returns True if the gateway is disabled (``mcpgateway disable``).
+    :ivar is_disabled: returns True if the gateway is disabled (``mcpgateway clients pause``).
     """
 
     lack: Callable[[], str]
@@ -66,7 +66,7 @@ class Faults(FrozenRecord, frozen=True):
                 Fault(
                     DISABLED,
                     "the gateway is switched off: clients' files are restored, and no server is served",
-                    "mcpgateway enable enrols the clients' files again",
+                    "mcpgateway clients resume enrols the clients' files again",
                 )
             )
         return found

@@ -151,7 +151,7 @@ class WiringTests:
         (only,) = found("wiring", wired(tmp_path, {file: content}))
         assert only.id == "wiring.form"
         assert lacks in only.text
-        assert "mcpgateway snippet" in only.advice
+        assert "mcpgateway clients apply --print" in only.advice
 
     def test_no_program(self, tmp_path: Path) -> None:
         """An entry that starts our program by a path where there is none is told of."""

@@ -36,7 +36,7 @@ class FaultTests:
         assert "/h: full" in disk["message"]
         assert "c.yaml: gone (and 1 more)" in configuration["message"]
         assert "config check" in configuration["hint"]
-        assert "mcpgateway enable" in disabled["hint"]
+        assert "mcpgateway clients resume" in disabled["hint"]
 
     def test_stopping(self) -> None:
         """A gateway that ends says that, whatever is wrong."""
