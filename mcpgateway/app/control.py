@@ -246,6 +246,7 @@ def _servers(parts: ControlParts) -> Any:
         parts.census.server,
         lambda: reload.settings.blueprints,
         parts.census.tools,
+        parts.hub.health.resident,
     )
 
     def entries() -> Entries:

@@ -2,83 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from os.path import splitext
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from attrs import field, frozen
-
-from mcpgateway.config.dialect import has_servers_at_top
 from mcpgateway.config.edit import permissions
-from mcpgateway.config.edit.edits import Edit, KeyPath, Put, Remove, changed, placed, rooted, same
+from mcpgateway.config.edit.edits import Edit, KeyPath, Put, placed, rooted, same
 from mcpgateway.config.edit.file_text import edit, in_its_dialect, in_its_words
-from mcpgateway.config.load import key_path_of, overlays_of, place_of
+from mcpgateway.config.edit.overlays import OverlayPlace, overlay_after, overlay_place, with_overlay
+from mcpgateway.config.load import key_path_of, place_of
 from mcpgateway.config.read import parse
 from mcpgateway.errors import NotOurs, Unfit, UnknownServer
 from mcpgateway.manage.reload import Reload
 from mcpgateway.system.write_back import write_back
 
 
-@frozen
-class OverlayPlace:
-    """The place of the overlay over a server.
-
-    :ivar key_path: its path in the file; empty where there is no overlay yet.
-    :ivar value: its content.
-    """
-
-    file: str
-    key_path: KeyPath = ()
-    value: Mapping[str, Any] = field(factory=dict, repr=False)
-
-
-def overlay_place(reload: Reload, name: str) -> OverlayPlace:
-    """Return the place of the overlay over a server that outranks the others, or the place for a new one.
+def place_of_overlay(reload: Reload, name: str) -> OverlayPlace:
+    """Return the place of the overlay over a server, or the place for a new one.
 
     :raise NotOurs: the gateway has no file for it.
     """
-    files = reload.gather() if reload.gather is not None else None
-    found = overlays_of(files, name) if files is not None else ()
-    if found:
-        return OverlayPlace(found[-1].document.file, key_path_of(found[-1]), found[-1].value)
-    file = reload.config_file
-    if files is None or not file:
+    if reload.gather is None or not reload.config_file:
         raise NotOurs("this gateway has no configuration file that could be changed")
-    document = next((each for each in files.native if each.file == file), None)
-    if document is not None and has_servers_at_top(document.value):
-        # An entry without a command would be no server at the top of a file, and change how all of it is read.
-        return OverlayPlace(f"{splitext(file)[0]}.local.yaml")
-    return OverlayPlace(file)
+    return overlay_place(reload.gather(), reload.config_file, name)
 
 
 def lay_over(reload: Reload, name: str, place: OverlayPlace, changes: Sequence[Edit]) -> bool:
     """Change the overlay over a server, and undo the changes if it cannot be used; return false if it was so already.
-
-    An overlay that has no keys any more is removed.
 
     :raise ConfigError: no file was changed; the text says why.
     """
     for each in changes:
         permissions.check(each)
     _check(reload)
-    file, whole = place.file, {name: dict(place.value)}
-    for each in changes:
-        whole = changed(whole, each, file)
-    if same(whole[name], place.value):
+    if same(overlay_after(place, name, changes), place.value):
         return False
-
-    def edited(text: str) -> str:
-        if not place.key_path:
-            made = edit(text, file, placed(parse(text, file).value, Put((name,), whole[name])))
-        elif not whole[name]:
-            made = edit(text, file, Remove(place.key_path))
-        else:
-            made = text
-            for each in changes:
-                made = edit(made, file, in_its_words(rooted(each, place.key_path), made, file))
-        return in_its_dialect(text, made, file)
-
-    _write(reload, file, edited)
+    _write(reload, place.file, lambda text: with_overlay(text, place, name, changes))
     return True
 
 

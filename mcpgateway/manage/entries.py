@@ -27,11 +27,11 @@ from mcpgateway.config.edit.change import (
 )
 from mcpgateway.config.edit.conditions import EditCondition
 from mcpgateway.config.edit.edits import MISSING, NAME, Edit, KeyPath, Put, Rename, at, same
+from mcpgateway.config.edit.overlays import OverlayPlace
 from mcpgateway.config.expand import FORBIDDEN
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.errors import InvalidParams, NameTaken, NotOurs, Unfit
-from mcpgateway.manage.config_edits import OverlayPlace
 from mcpgateway.manage.install import Installer
 from mcpgateway.manage.servers import ServerOperations
 from mcpgateway.manage.tools.checks import check_definition, check_name

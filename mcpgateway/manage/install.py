@@ -22,6 +22,7 @@ from mcpgateway.clientfiles.reader import read_repository
 from mcpgateway.config.edit.change import runs_here
 from mcpgateway.config.edit.edits import Edit, KeyPath, Put, Remove, key_path_to
 from mcpgateway.config.edit.file_text import edit
+from mcpgateway.config.edit.overlays import OverlayPlace
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.read import parse
 from mcpgateway.errors import (
@@ -31,7 +32,7 @@ from mcpgateway.errors import (
     NeedsAuthorization,
     Overloaded,
 )
-from mcpgateway.manage.config_edits import OverlayPlace, carry_out, lay_over, overlay_place
+from mcpgateway.manage.config_edits import carry_out, lay_over, place_of_overlay
 from mcpgateway.manage.install_plans import LIST, InstallPlan, InstallPlanner, edited, read_text, with_entry
 from mcpgateway.manage.reload import Reload
 from mcpgateway.policy.remote_policy import check_may_run
@@ -206,7 +207,7 @@ class Installer:
         """
         blueprint = self._reload.settings.blueprints.get(name)
         is_ours = blueprint is None or blueprint.entry.origin.is_ours
-        return None if is_ours else overlay_place(self._reload, name)
+        return None if is_ours else place_of_overlay(self._reload, name)
 
     def lay_over(self, name: str, place: OverlayPlace, changes: Sequence[Edit]) -> bool:
         """Change the overlay over a server; return false if it was so already.

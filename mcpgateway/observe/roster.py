@@ -5,16 +5,18 @@ Of variables and headers only the names are included, never a value.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.config.reach_settings import Remote, Rest
+from mcpgateway.config.reach_settings import Container, Remote, Rest
 from mcpgateway.discovery.naming import did_you_mean
 from mcpgateway.discovery.records import Item
 from mcpgateway.errors import UnknownServer
+from mcpgateway.policy.secrets.masking import address, arguments
 
 if TYPE_CHECKING:
     from mcpgateway.config.merge import Blueprint
@@ -26,6 +28,10 @@ def _not_known(_: ServerSpec) -> None:
     return None
 
 
+def _no_bytes(_: int) -> int:
+    return 0
+
+
 @frozen
 class Roster:
     """Describes servers.
@@ -34,12 +40,14 @@ class Roster:
     :ivar look: returns the numbers of a server (`mcpgateway.observe.census.Census.server`).
     :ivar blueprints: their definitions, by name.
     :ivar tools: returns the known tools of a server (`mcpgateway.hub.catalog.listed.ServerLists.tools`).
+    :ivar resident: returns the resident bytes of a child's process tree.
     """
 
     servers: Callable[[], Mapping[str, ServerSpec]]
     look: Callable[[ServerSpec], Mapping[str, Any]]
     blueprints: Callable[[], Mapping[str, Blueprint]] = dict
     tools: Callable[[ServerSpec], Sequence[Item] | None] = _not_known
+    resident: Callable[[int], int] = _no_bytes
 
     def server(self, name: str) -> ServerSpec:
         """Return the server of that name.
@@ -75,7 +83,10 @@ class Roster:
             "requests": found["requests"],
             "tool_calls": found["tool_calls"],
             "pids": pids,
+            "memory_mb": round(sum(map(self.resident, pids)) / 2**20),
+            "runs": _runs(server),
             "source": server.source,
+            "is_own": self._is_own(server),
             "project": server.project,
             **self._keys(server),
         }
@@ -89,11 +100,29 @@ class Roster:
             shown["tools"] = [_tool(each) for each in tools]
         return shown
 
+    def _is_own(self, server: ServerSpec) -> bool:
+        blueprint = self.blueprints().get(server.name)
+        return blueprint is not None and blueprint.entry.origin.is_ours
+
     def _keys(self, server: ServerSpec) -> dict[str, list[str]]:
         blueprint = self.blueprints().get(server.name)
         env: Iterable[str] = blueprint.whole.env if blueprint is not None else ()
         headers = server.reach.headers if isinstance(server.reach, Remote | Rest) else server.rest_headers
         return {"env_keys": sorted(env), "header_keys": sorted(headers)}
+
+
+def _runs(server: ServerSpec) -> str:
+    """Return the command or the address of a server in one text, without secrets."""
+    if server.command:
+        return shlex.join(arguments(list(server.command)))
+    match server.reach:
+        case Remote():
+            return address(server.reach.url)
+        case Rest():
+            return address(server.reach.base)
+        case Container():
+            return server.reach.image
+    return ""
 
 
 def named(servers: Mapping[str, ServerSpec], name: str) -> ServerSpec:

@@ -125,7 +125,8 @@ class LookTests:
         code, out, _ = ran(home, "list")
         assert code == 0
         first, *rows = [line.split() for line in out.splitlines()]
-        assert first == ["NAME", "STATUS", "TRANSPORT", "TOOLS", "RESTARTS"]
+        assert first == "NAME STATUS SHARE SESSIONS TOOLS MEMORY RUNS DEFINED".split()
+        assert f"{FIXTURE[0]} -I -S" in out
         assert [row[0] for row in rows] == ["fx", "clock"]
         found = said(home, "list")
         assert [each["name"] for each in found] == ["fx", "clock"]

@@ -46,7 +46,7 @@ def _verb(name: str, says: str, *parameters: Callable[[Any], Any]) -> Callable[[
     return made
 
 
-def _done(work: Callable[[], int]) -> int:
+def done(work: Callable[[], int]) -> int:
     """Run code of the gateway, with the exit code and errors of a command."""
     from mcpgateway.errors import ConfigError
 
@@ -63,18 +63,19 @@ def _done(work: Callable[[], int]) -> int:
 def _with_output(globals_: Globals, work: Callable[[], int]) -> int:
     """Run code whose output is for people; with --json, print an object with its lines."""
     if not globals_.as_json:
-        return _done(work)
+        return done(work)
     from contextlib import redirect_stdout
     from io import StringIO
 
     out = StringIO()
     with redirect_stdout(out):
-        code = _done(work)
+        code = done(work)
     emit({"ok": code == DONE, "said": out.getvalue().splitlines()})
     return code
 
 
-def _files(globals_: Globals, config: str | None, env_file: str | None) -> LoadOptions:
+def load_options(globals_: Globals, config: str | None = None, env_file: str | None = None) -> LoadOptions:
+    """Return the options with which the files of the gateway are read here, as the running one reads them."""
     from mcpgateway.clientfiles.reader import enrolled_files
     from mcpgateway.system.settings import LoadOptions
 
@@ -98,10 +99,10 @@ def check(globals_: Globals, *, file: str | None, config: str | None, env_file: 
     def work() -> int:
         from mcpgateway.cli.local.check import check as carry_out
 
-        options = _files(globals_, config if file is None else file, env_file)
+        options = load_options(globals_, config if file is None else file, env_file)
         return carry_out(options, os.environ, as_json=globals_.as_json)
 
-    return _done(work)
+    return done(work)
 
 
 @_verb(
@@ -116,10 +117,10 @@ def show(globals_: Globals, *, server: str | None, config: str | None, env_file:
     def work() -> int:
         from mcpgateway.cli.local.show import show as carry_out
 
-        options = _files(globals_, config, env_file)
+        options = load_options(globals_, config, env_file)
         return carry_out(options, os.environ, server=server, as_json=globals_.as_json)
 
-    return _done(work)
+    return done(work)
 
 
 @_verb("schema", "Print the JSON Schema of configuration files, for editors.")
@@ -133,7 +134,7 @@ def schema(globals_: Globals, *, config: str | None, env_file: str | None) -> in
         emit(json_schema())
         return DONE
 
-    return _done(work)
+    return done(work)
 
 
 @_verb(
@@ -169,9 +170,9 @@ def explain(globals_: Globals, *, key: str, config: str | None, env_file: str | 
     def work() -> int:
         from mcpgateway.cli.local.explain import explain as carry_out
 
-        return carry_out(key, _files(globals_, config, env_file), os.environ, as_json=globals_.as_json)
+        return carry_out(key, load_options(globals_, config, env_file), os.environ, as_json=globals_.as_json)
 
-    return _done(work)
+    return done(work)
 
 
 _KEY = click.argument("key", metavar="KEY")
@@ -185,29 +186,32 @@ def get(globals_: Globals, *, key: str, config: str | None, env_file: str | None
     def work() -> int:
         from mcpgateway.cli.local.own_keys import get as carry_out
 
-        return carry_out(key, _files(globals_, config, env_file), os.environ, as_json=globals_.as_json)
+        return carry_out(key, load_options(globals_, config, env_file), os.environ, as_json=globals_.as_json)
 
-    return _done(work)
+    return done(work)
 
 
 @_verb(
     "set",
     "Give keys values, in the file that has them or in the configuration file. A value that is JSON is taken as that."
     " KEY without a value takes it from stdin, where it stays out of the command line.",
-    click.argument("said", metavar="KEY[=VALUE]...", nargs=-1, required=True),
+    click.argument("assignments", metavar="KEY[=VALUE]...", nargs=-1, required=True),
 )
 @click.pass_obj
-def set_(globals_: Globals, *, said: tuple[str, ...], config: str | None, env_file: str | None) -> int:
+def set_(globals_: Globals, *, assignments: tuple[str, ...], config: str | None, env_file: str | None) -> int:
     """Write values; ``KEY VALUE`` is taken as ``KEY=VALUE``."""
-    words = (f"{said[0]}={said[1]}",) if len(said) == 2 and not any("=" in each for each in said) else said
+    is_pair = len(assignments) == 2 and not any("=" in each for each in assignments)
+    words = (f"{assignments[0]}={assignments[1]}",) if is_pair else assignments
     values = pairs(words, "config set")
 
     def work() -> int:
         from mcpgateway.cli.local.own_keys import set_keys as carry_out
 
-        return carry_out(values, _files(globals_, config, env_file), os.environ, as_json=globals_.as_json)
+        return carry_out(
+            values, load_options(globals_, config, env_file), os.environ, as_json=globals_.as_json
+        )
 
-    return _done(work)
+    return done(work)
 
 
 @_verb("unset", "Take a key out of the files of the gateway, so that its default counts.", _KEY)
@@ -218,9 +222,9 @@ def unset(globals_: Globals, *, key: str, config: str | None, env_file: str | No
     def work() -> int:
         from mcpgateway.cli.local.own_keys import unset as carry_out
 
-        return carry_out(key, _files(globals_, config, env_file), os.environ, as_json=globals_.as_json)
+        return carry_out(key, load_options(globals_, config, env_file), os.environ, as_json=globals_.as_json)
 
-    return _done(work)
+    return done(work)
 
 
 @_verb("path", "Print the path of the configuration file.")
@@ -231,9 +235,9 @@ def path(globals_: Globals, *, config: str | None, env_file: str | None) -> int:
     def work() -> int:
         from mcpgateway.cli.local.own_keys import path as carry_out
 
-        return carry_out(_files(globals_, config, env_file), os.environ, as_json=globals_.as_json)
+        return carry_out(load_options(globals_, config, env_file), os.environ, as_json=globals_.as_json)
 
-    return _done(work)
+    return done(work)
 
 
 @_verb("edit", "Open the configuration file in $EDITOR, and take the edited text if it has no error.")
@@ -246,9 +250,9 @@ def edit(globals_: Globals, *, config: str | None, env_file: str | None) -> int:
     def work() -> int:
         from mcpgateway.cli.local.own_keys import edit as carry_out
 
-        return carry_out(_files(globals_, config, env_file), os.environ, edit_again)
+        return carry_out(load_options(globals_, config, env_file), os.environ, edit_again)
 
-    return _done(work)
+    return done(work)
 
 
 def edit_again(errors: str) -> bool:
@@ -283,7 +287,7 @@ def import_(
     def work() -> int:
         from mcpgateway.clientfiles.import_servers import take_over
 
-        options = _files(globals_, config, env_file)
+        options = load_options(globals_, config, env_file)
         return take_over(options, os.environ, list(files), into=into, is_dry=dry_run)
 
     return _with_output(globals_, work)
@@ -317,7 +321,7 @@ def approve(
     def work() -> int:
         from mcpgateway.cli.local import approve as approving
 
-        options = _files(globals_, config, env_file)
+        options = load_options(globals_, config, env_file)
         if revoke:
             return approving.revoke(options, os.environ, path)
         return approving.approve(options, os.environ, path, digest=digest, is_sure=yes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -45,6 +46,7 @@ VERBS = {
     "reset-circuit": CommandInfo("servers:reset_circuit", "forget what one has done wrong"),
     "set": CommandInfo("servers_edit:set_keys", "give keys of one's entry values"),
     "unset": CommandInfo("servers_edit:unset_keys", "take keys out of one's entry"),
+    "edit": CommandInfo("servers_edit:edit", "edit the keys of one in $EDITOR"),
     "login": CommandInfo("servers_login:login", "sign in at a remote one that wants it"),
     "logout": CommandInfo("servers_login:logout", "sign out there"),
     "forget": CommandInfo("servers_login:forget", "sign out, and give up what the gateway is registered as"),
@@ -81,9 +83,12 @@ SERVERS = TableQuery(
     {
         "NAME": text("name"),
         "STATUS": lambda each: coloured(str(each["status"])),
-        "TRANSPORT": text("transport"),
+        "SHARE": text("share"),
+        "SESSIONS": text("sessions", "0"),
         "TOOLS": lambda each: "?" if each.get("tool_count") is None else str(each["tool_count"]),
-        "RESTARTS": text("restart_count", "0"),
+        "MEMORY": lambda each: f"{each['memory_mb']} MB" if each.get("memory_mb") else "",
+        "RUNS": text("runs"),
+        "DEFINED": lambda each: _file(str(each.get("source") or "")),
     },
     none="There are no servers.",
 )
@@ -95,8 +100,16 @@ def list_(globals_: Globals) -> None:
     """List all servers, and how they are."""
     found = SERVERS.ask(globals_, {} if globals_.as_json else {"tools": "false"})
     has_projects = any(each.get("project") for each in SERVERS.rows(found))
-    last = {"PROJECT": text("project")} if has_projects else {}
+    has_errors = any(each.get("last_error") for each in SERVERS.rows(found))
+    last: dict[str, Any] = {"PROJECT": text("project")} if has_projects else {}
+    last |= {"LAST ERROR": text("last_error")} if has_errors else {}
     answer(globals_, found, lambda: SERVERS._replace(columns={**SERVERS.columns, **last}).tell(found))
+
+
+def _file(source: str) -> str:
+    """Return the file of a definition as its user would write it."""
+    home = os.path.expanduser("~")
+    return f"~{source[len(home) :]}" if source.startswith(f"{home}/") else source
 
 
 @click.command()
@@ -116,7 +129,7 @@ def _tell(found: dict[str, Any]) -> None:
         ("error", str(found.get("last_error") or "")),
         ("sign in", str(found.get("login_url") or "")),
         ("next try", f"in {found['next_try_s']} s" if found.get("next_try_s") is not None else ""),
-        ("runs", _runs(found.get("config"))),
+        ("runs", str(found.get("runs") or _runs(found.get("config")))),
         ("transport", found["transport"]),
         ("share", found.get("share")),
         ("pids", ", ".join(map(str, found.get("pids") or ()))),

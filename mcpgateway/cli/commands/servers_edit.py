@@ -12,7 +12,7 @@ import click
 
 from mcpgateway.cli.commands.servers import API, MARGIN_S, SERVER, STOP_S, of_name, print_state, waiting
 from mcpgateway.cli.commands.validate import command_of
-from mcpgateway.cli.console import confirm, fail
+from mcpgateway.cli.console import confirm, fail, only_here
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.lazy import PassthroughCommand, behind
 from mcpgateway.cli.queries import RouteVerb, ask
@@ -21,6 +21,9 @@ from mcpgateway.cli.values import Expanding, json_object, of_file, pairs
 DEFINED = '{"command": "npx", "args": ["-y", "notes-mcp"]}'
 REMOVE = RouteVerb(
     SERVER, "DELETE", "{name} is removed; its definition is kept in {found[kept]}", limit_s=STOP_S
+)
+SWITCH_OFF = RouteVerb(
+    SERVER, "PATCH", "{name} is switched off; its own entry stays.", {"disabled": True}, STOP_S
 )
 EDIT = RouteVerb(SERVER, "PATCH", "{name} is changed.", limit_s=STOP_S, is_admin=True)
 TEXT_KEYS = ("env.", "environment.", "headers.")
@@ -133,21 +136,50 @@ def _program(word: str) -> str:
 
 @click.command()
 @of_name
-@click.option("--force", "-f", is_flag=True, help="Without asking.")
+@click.option("--force", "-f", "--yes", "-y", is_flag=True, help="Without asking.")
 @click.pass_obj
 def remove(globals_: Globals, name: str, *, force: bool) -> None:
     """Take a server out of the configuration. What it was is kept in a file.
 
+    A server that a client's file defines is switched off in the gateway's configuration, and that file stays as it is.
     Asks first; where nobody can be asked, --force is needed.
     """
+    found = ask(globals_, SERVER, name=name, has="name")
+    source = str(found.get("source") or "the configuration")
+    is_theirs = found.get("is_own") is False
     if not force:
-        found = ask(globals_, SERVER, name=name, has="name")
         if not sys.stdin.isatty():
             fail(f"{name} is not removed: nobody can be asked", "--force removes it without asking")
-        source = str(found.get("source") or "the configuration")
-        if not confirm(f"Remove {name}, of {source}?", err=True):
+        question = (
+            f"Switch {name} off in the gateway? Its entry stays in {source}."
+            if is_theirs
+            else f"Remove {name}, of {source}?"
+        )
+        if not confirm(question, err=True):
             fail("nothing was removed")
-    REMOVE.run(globals_, name=name)
+    (SWITCH_OFF if is_theirs else REMOVE).run(globals_, name=name)
+
+
+@click.command()
+@of_name
+@click.pass_obj
+def edit(globals_: Globals, name: str) -> int:
+    """Edit the keys of a server in $VISUAL or $EDITOR, with all further keys as comments.
+
+    For a server of a client's file they are the keys that lie over it. An edited text with an error is not taken.
+    """
+    from mcpgateway.cli.commands.config import done, edit_again, load_options
+
+    only_here(globals_, "servers edit")
+    if globals_.as_json:
+        raise click.UsageError("a program cannot edit: servers set changes single keys")
+
+    def work() -> int:
+        from mcpgateway.cli.local.edit_server import edit as carry_out
+
+        return carry_out(name, load_options(globals_), os.environ, edit_again)
+
+    return done(work)
 
 
 def _value(key: str, text: str) -> Any:

@@ -58,7 +58,7 @@ def set_keys(
     """
     found = gather(options, environ)
     target = config_file(options, environ)
-    _make_directory(target, options, environ)
+    make_directory(target, options, environ)
     values: dict[KeyPath, Any] = {}
     for key, text in said.items():
         key_path = _key_path(key)
@@ -125,7 +125,7 @@ def edit(options: LoadOptions, environ: Mapping[str, str], again: Callable[[str]
     from mcpgateway.system.config_template import template
 
     file = config_file(options, environ)
-    _make_directory(file, options, environ)
+    make_directory(file, options, environ)
     text = _text_of(file)
     begin = text if text is not None or file.endswith(".json") else template().decode()
     made = edited_text(
@@ -172,7 +172,8 @@ def _lineless(problem: Problem) -> str:
     return str(replace(problem, where=replace(problem.where, line=0)))
 
 
-def _make_directory(file: str, options: LoadOptions, environ: Mapping[str, str]) -> None:
+def make_directory(file: str, options: LoadOptions, environ: Mapping[str, str]) -> None:
+    """Make the home, where a file lies in it."""
     home = paths.gateway_home(environ, options.home or None)
     if os.path.dirname(file) == home:
         files.make_home(home)

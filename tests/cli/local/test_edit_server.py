@@ -1,0 +1,119 @@
+"""``servers edit``: the keys of a server in the user's editor."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mcpgateway.cli.main import run
+
+CONFIG = "servers:\n  own:  # mine\n    command: run  # here\n    env: {TOKEN: s3cret-value}\n"
+NOTES = {"command": "npx", "args": ["notes", "--token", "s3cret"], "env": {"KEY": "s3cret"}}
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The configuration of a user with Claude Code's file."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("MCPGATEWAY_HOME", "MCPGATEWAY_CONFIG", "MCP_GATEWAY_CONFIG", "MCP_CONFIG_PATH", "VISUAL"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / ".claude.json").write_text(json.dumps({"mcpServers": {"notes": NOTES}}))
+    path = tmp_path / ".mcp-gateway" / "config.yaml"
+    path.parent.mkdir(mode=0o700)
+    path.write_text(CONFIG)
+    return path
+
+
+def edited(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    name: str,
+    script: str,
+) -> tuple[int, str, str]:
+    """Edit a server by a script of sed; return the exit code, what was printed, and the draft as it was opened."""
+    seen = tmp_path / "seen"
+    editor = tmp_path / "editor"
+    editor.write_text(f'#!/bin/sh\ncp "$1" {seen}\nexec sed -i -e "{script}" "$1"\n')
+    editor.chmod(0o755)
+    monkeypatch.setenv("EDITOR", str(editor))
+    code = run(["servers", "edit", name])
+    out = capsys.readouterr()
+    return code, out.out + out.err, seen.read_text() if seen.exists() else ""
+
+
+class EditTests:
+    def test_own(
+        self,
+        config: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        tmp_path: Path,
+    ) -> None:
+        """The draft has the entry and all further keys as comments; the file keeps its own comments."""
+        code, out, draft = edited(monkeypatch, capsys, tmp_path, "own", "1a timeout: 30s")
+        assert code == 0, out
+        assert "command: run" in draft
+        assert '# share: "auto"' in draft
+        assert "# timeout: 0\n#     How long one call may take" in draft
+        assert config.read_text() == CONFIG + "    timeout: 30s\n".replace("30s", '"30s"')
+        assert "own is changed in" in out
+
+    def test_overlay(
+        self,
+        config: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        tmp_path: Path,
+    ) -> None:
+        """Keys over a client's entry begin empty, its secrets are not in the draft, and its file stays."""
+        before = (tmp_path / ".claude.json").read_text()
+        code, out, draft = edited(monkeypatch, capsys, tmp_path, "notes", "1a share: session")
+        assert code == 0, out
+        assert "which stays as it is" in draft
+        assert "s3cret" not in draft
+        assert config.read_text() == CONFIG + "  notes:\n    share: session\n"
+        code, out, draft = edited(monkeypatch, capsys, tmp_path, "notes", "/^share/d")
+        assert (code, config.read_text()) == (0, CONFIG)
+        assert "share: session\n" in draft
+        assert (tmp_path / ".claude.json").read_text() == before
+
+    @pytest.mark.parametrize(
+        ("name", "script", "says"),
+        [
+            ("own", "1a share: all", "line 2: share: found 'all'"),
+            ("own", "/^command/d", "expected an entry with a command"),
+            ("own", "1a [", "line "),
+            ("notes", "1a command: other", "line 2: command: cannot be changed here"),
+            ("notes", "1a timeout: x", "line 2: timeout: found 'x'"),
+            ("nots", "1a timeout: x", "there are: own, notes"),
+        ],
+    )
+    def test_refused(
+        self,
+        config: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        tmp_path: Path,
+        name: str,
+        script: str,
+        says: str,
+    ) -> None:
+        """A draft with an error is not taken, and the error has its line."""
+        code, out, _ = edited(monkeypatch, capsys, tmp_path, name, script)
+        assert code == 1
+        assert says in out
+        assert config.read_text() == CONFIG
+
+    def test_unchanged(
+        self,
+        config: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        tmp_path: Path,
+    ) -> None:
+        """A draft without a change writes nothing."""
+        assert edited(monkeypatch, capsys, tmp_path, "notes", "s/x/x/")[:2] == (0, "notes is unchanged.\n")
+        assert config.read_text() == CONFIG
