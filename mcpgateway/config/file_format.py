@@ -219,11 +219,11 @@ def _listing(native: Native, listed: Mapping[tuple[str, str], ListedServer]) -> 
     """Return the files with the entries of one more, of which a whole server replaces all before it of its name."""
     over = {key for key, each in listed.items() if not each.origin.profile and is_overlay(each.place.value)}
     whole = {key: each for key, each in listed.items() if key not in over}
-    kept = [each for each in native.overlays if (each.origin.profile, each.title) not in whole]
+    remaining = [each for each in native.overlays if (each.origin.profile, each.title) not in whole]
     return replace(
         native,
         servers={**native.servers, **whole},
-        overlays=(*kept, *(each for key, each in listed.items() if key in over)),
+        overlays=(*remaining, *(each for key, each in listed.items() if key in over)),
     )
 
 

@@ -50,7 +50,7 @@ def get(key: str, options: LoadOptions, environ: Mapping[str, str], *, as_json: 
 
 
 def set_keys(
-    said: Mapping[str, str], options: LoadOptions, environ: Mapping[str, str], *, as_json: bool
+    assignments: Mapping[str, str], options: LoadOptions, environ: Mapping[str, str], *, as_json: bool
 ) -> int:
     """Write values of keys, and print the place of each.
 
@@ -60,7 +60,7 @@ def set_keys(
     target = config_file(options, environ)
     make_directory(target, options, environ)
     values: dict[KeyPath, Any] = {}
-    for key, text in said.items():
+    for key, text in assignments.items():
         key_path = _key_path(key)
         values[key_path] = _typed(key_path, text)
     by_file: dict[str, dict[KeyPath, Any]] = {}
