@@ -28,7 +28,7 @@ MOVED = {
     "howto/trace": "howto/observe.html#trace",
     "howto/claude-code": "howto/each-client.html#client-claude-code",
     "howto/clients/index": "howto/each-client.html",
-    "howto/older-gateways": "howto/migrate/routes.html",
+    "howto/older-gateways": "howto/migrate/index.html",
     "howto/real-clients": "explanation/real-clients.html",
     **{f"howto/clients/{name}": f"howto/each-client.html#client-{name}" for name in DIALECTS},
 }

@@ -1,6 +1,6 @@
 """Programs made for immorterm-mcp-gateway go on working: each of its routes, body by body.
 
-The page ``docs/howto/migrate/routes.rst`` is made from the marks in this file and its neighbour.
+The pages of ``docs/howto/migrate`` are made from the marks in this file and its neighbour.
 """
 
 from __future__ import annotations

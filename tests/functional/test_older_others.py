@@ -1,6 +1,6 @@
 """Programs made for mcp-session-manager, mcp-gateway with mcp-ctl, or harshal-mcp-proxy go on working, body by body.
 
-The page ``docs/howto/migrate/routes.rst`` is made from the marks in this file and its neighbour.
+The pages of ``docs/howto/migrate`` are made from the marks in this file and its neighbour.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ PORTED = str(Path(__file__).parents[1] / "servers" / "ported.py")
 def older(seed: str, request: str, differs: str = "") -> pytest.MarkDecorator:
     """Mark a test as one of a contract: whose, of which request, and what is different here.
 
-    The tables of ``docs/howto/migrate/routes.rst`` are made from these marks and the sentences of their tests.
+    The tables of ``docs/howto/migrate`` are made from these marks and the sentences of their tests.
     """
     return pytest.mark.older(seed, request, differs)
 
