@@ -60,6 +60,7 @@ MERGED: Mapping[tuple[str, ...], tuple[str, ...]] = {
 }
 """The commands of older releases that have become parts of others, and what they are now; they take what they took."""
 
+MCPCTL_NAME, FOLLOWED = "mcp-ctl", ["logs"]  # its logs are followed unless it is told not to
 HELP = (["--help"], ["-h"])
 DAEMON, DAEMON_PORT = "--daemon", "8765"
 PORT = ("--port", "-p")
@@ -71,11 +72,14 @@ WITH = "with"
 """The command that runs another one with a configuration that is named."""
 
 
-def meant(words: list[str], *, is_piped: bool) -> list[str]:
+def meant(words: list[str], *, is_piped: bool, name: str = "") -> list[str]:
     """Translate a command line, without its global options, to this program's commands.
 
     :param is_piped: True if a client has started this program as a server.
+    :param name: the name that the program was called by.
     """
+    if name == MCPCTL_NAME and words[:1] == FOLLOWED:
+        return ["logs", "--follow", *words[1:]]
     for length in (2, 1):
         spelled = tuple(words[:length])
         alias = ALIASES.get(spelled)

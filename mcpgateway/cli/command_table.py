@@ -37,7 +37,7 @@ COMMANDS = {
     "tools": CommandInfo(
         "tools:tools", "Find the tools of all servers, and call them.", SERVERS, is_first=True
     ),
-    "logs": CommandInfo("logs:logs", "Follow the log of a server.", FAULTS, is_first=True),
+    "logs": CommandInfo("logs:logs", "Show the latest lines of a log.", FAULTS, is_first=True),
     "why": CommandInfo(
         "tracing:why", "Explain the state of a server, and show what helps.", FAULTS, is_first=True
     ),

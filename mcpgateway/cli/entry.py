@@ -52,8 +52,9 @@ def relay(arguments: list[str]) -> None:
 def main() -> int:
     """Run the shim, or one of the other commands; return its exit code."""
     arguments = sys.argv[1:]
+    name = sys.argv[0].rpartition("/")[2]
     word = command(arguments)
-    if not word and COMPLETION not in posix.environ and sys.argv[0].rpartition("/")[2] == DAEMON:
+    if not word and COMPLETION not in posix.environ and name == DAEMON:
         arguments.append(word := "serve")
     elif not word and is_piped():
         arguments.append(word := ALL)
@@ -61,4 +62,4 @@ def main() -> int:
         relay(arguments)
     from mcpgateway.cli.main import run
 
-    return run(arguments, is_piped=is_piped())
+    return run(arguments, is_piped=is_piped(), name=name)

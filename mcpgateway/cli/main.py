@@ -75,14 +75,15 @@ def program(
         show(context.get_help())
 
 
-def run(argv: list[str], *, is_piped: bool = False) -> int:
+def run(argv: list[str], *, is_piped: bool = False, name: str = "") -> int:
     """Run a command; return its exit code.
 
     :param is_piped: stdin is a pipe, as when a client has started this program as a server.
+    :param name: the name that the program was called by, such as ``mcp-ctl``.
     """
     _open_what_is_closed()
     first, rest = _options_first(argv)
-    rest = aliases.meant(rest, is_piped=is_piped)
+    rest = aliases.meant(rest, is_piped=is_piped, name=name)
     if set(rest) in WHOLE_HELP:
         rest = ["help", "--all"]
     return guarded(

@@ -1,46 +1,168 @@
-"""Commands that follow a server's log and the gateway's events."""
+"""Commands that show logs and follow them: of servers, of the gateway, of calls and of events."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections import deque
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 import click
 
 from mcpgateway import escaping
 from mcpgateway.cli.client import GatewayClient
+from mcpgateway.cli.commands.activity import ACTIVITY
 from mcpgateway.cli.completion_values import server_names
-from mcpgateway.cli.console import in_json, say, show
+from mcpgateway.cli.console import answer, in_json, only_here, say, show
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.event_stream import Following, StreamEvent
+from mcpgateway.cli.gateway_log import added, latest, log_path
+from mcpgateway.cli.values import TimeOption
 
-MOST = 1000
+MOST, USUAL = 1000, 100  # lines
+LONGEST_S = 31_536_000.0  # a year
+GATEWAY, CALLS, EVENTS = "gateway", "calls", "events"
 SOURCES = {"gateway": "cyan", "message": "yellow"}
 LEVELS = {"warn": "yellow", "error": "red", "critical": "red", "debug": "bright_black"}
 
 
-@click.command()
-@click.argument("name", shell_complete=server_names)
-@click.option("--no-follow", is_flag=True, help="Only print what there is.")
-@click.option("--no-reconnect", is_flag=True, help="End when the connection breaks off.")
+@click.command(epilog="Without NAME and without another log, that of the gateway is shown.")
+@click.argument("name", required=False, metavar="[NAME]", shell_complete=server_names)
+@click.option("--follow", "-f", is_flag=True, help="Go on with what is added, until Ctrl-C.")
 @click.option(
     "--tail",
+    "-n",
     type=click.IntRange(0, MOST),
-    default=MOST,
-    show_default=True,
     metavar="N",
-    help="How many of the last lines come first.",
+    help=f"How many of the latest lines are shown (default: {USUAL}; with --follow of a server: {MOST}).",
 )
+@click.option(
+    "--since",
+    type=TimeOption(longest_s=LONGEST_S),
+    metavar="TIME",
+    help="Only what is not older than this, such as 10m or 2h.",
+)
+@click.option("--gateway", "log", flag_value=GATEWAY, help="The gateway's own log, on this machine.")
+@click.option("--calls", "log", flag_value=CALLS, help="The latest calls of tools, and how they ended.")
+@click.option("--events", "log", flag_value=EVENTS, help="What has happened in the gateway.")
+@click.option("--no-follow", is_flag=True, hidden=True, help="Of mcp-ctl: end after the latest lines.")
+@click.option("--no-reconnect", is_flag=True, help="With --follow: end when the connection breaks off.")
 @click.pass_obj
-def logs(globals_: Globals, name: str, *, no_follow: bool, no_reconnect: bool, tail: int) -> None:
-    """Follow what a server writes to stderr, what it says by MCP, and what the gateway logs of it.
+def logs(  # noqa: PLR0913 - one for each option
+    globals_: Globals,
+    name: str | None,
+    tail: int | None,
+    since: float | None,
+    log: str | None,
+    *,
+    follow: bool,
+    no_follow: bool,
+    no_reconnect: bool,
+) -> None:
+    """Show the latest lines of a log: of a server, of the gateway, of calls or of events.
 
-    With --json each line is an object with time, source and text.
+    The log of a server has what it writes to stderr, what it says by MCP, and what the gateway logs of it.  With
+    --json each line is an object.
     """
-    query = urlencode({"tail": tail, "follow": str(not no_follow).lower()})
-    path = f"/api/v1/servers/{quote(name, safe='')}/logs?{query}"
-    _follow(globals_, path, _tell_line, goes_on=not (no_follow or no_reconnect))
+    follow = follow and not no_follow
+    after = "" if since is None else (datetime.now(UTC) - timedelta(seconds=since)).isoformat()
+    shown = Shown(after, tail, follow=follow, as_json=globals_.as_json)
+    if log == CALLS:
+        if follow:
+            raise click.UsageError("logs: --calls cannot be followed; mcpgateway logs --events --follow can")
+        _show_calls(globals_, name, shown)
+    elif log == EVENTS:
+        _show_events(globals_, name, shown, goes_on=follow and not no_reconnect)
+    elif log == GATEWAY or name is None:
+        if name:
+            raise click.UsageError("logs: NAME is a server, and --gateway is the gateway's own log")
+        _show_gateway(globals_, shown)
+    else:
+        # A stream that is followed is resumed by the ids of its events, so that all of its history comes first.
+        number = shown.number(MOST if follow else USUAL)
+        query = urlencode({"tail": number, "follow": str(follow).lower()})
+        path = f"/api/v1/servers/{quote(name, safe='')}/logs?{query}"
+        has_lines = False
+        for event in _stream(globals_, path, goes_on=follow and not no_reconnect):
+            if shown.is_late_enough(event.data.partition(" ")[0]):
+                has_lines = True
+                _tell_line(event, as_json=globals_.as_json)
+        if not has_lines and not globals_.as_json:
+            say(f"The log of {name} has no lines yet; mcpgateway why {name} tells how it is.", err=True)
+
+
+class Shown(NamedTuple):
+    """The part of a log that is shown.
+
+    :ivar after: the time of the oldest line, in ISO 8601; empty for any.
+    :ivar tail: the number of the latest lines; None for the usual number.
+    """
+
+    after: str
+    tail: int | None
+    follow: bool
+    as_json: bool
+
+    def number(self, usual: int = USUAL) -> int:
+        """Return how many lines are shown; those of a span of time are not counted."""
+        return self.tail if self.tail is not None else MOST if self.after else usual
+
+    def is_late_enough(self, at: str) -> bool:
+        """Return whether a line of this time is shown; a line without a time belongs to the one before."""
+        if not self.after:
+            return True
+        try:
+            return datetime.fromisoformat(at) >= datetime.fromisoformat(self.after)
+        except (ValueError, TypeError):
+            return True
+
+
+def _show_gateway(globals_: Globals, shown: Shown) -> None:
+    only_here(globals_, "logs --gateway")
+    path = log_path(globals_.home)
+
+    def tell(line: str) -> None:
+        time, _, text = line.partition(" ")
+        if shown.as_json:
+            say(in_json({"time": time, "source": GATEWAY, "text": text}, indent=None))
+        else:
+            say(line)
+
+    lines, end = latest(path, shown.number())
+    first = next((at for at, each in enumerate(lines) if _is_of_time(each, shown)), len(lines))
+    for each in lines[first:]:
+        tell(each)
+    if shown.follow:
+        for each in added(path, end):
+            tell(each)
+
+
+def _is_of_time(line: str, shown: Shown) -> bool:
+    return not shown.after or (line[:1].isdigit() and shown.is_late_enough(line.partition(" ")[0]))
+
+
+def _show_calls(globals_: Globals, name: str | None, shown: Shown) -> None:
+    limit = shown.number()
+    found = ACTIVITY.ask(globals_, {"server": name, "kind": "call", "limit": limit or 1})
+    rows = [each for each in ACTIVITY.rows(found) if shown.is_late_enough(str(each.get("at")))]
+    rows = rows if limit else []
+    answer(globals_, rows, lambda: ACTIVITY.tell({**found, ACTIVITY.key: rows}))
+
+
+def _show_events(globals_: Globals, name: str | None, shown: Shown, *, goes_on: bool) -> None:
+    query = urlencode({"server": name or "", "follow": str(shown.follow).lower()})
+    kept: deque[StreamEvent] = deque(maxlen=shown.number())
+    for event in _stream(globals_, f"/api/v1/events?{query}", goes_on=goes_on, after="0"):
+        if not shown.is_late_enough(str(_entry(event).get("time"))):
+            continue
+        if shown.follow:
+            _tell_event(event, as_json=globals_.as_json)
+        else:
+            kept.append(event)
+    for event in kept:
+        _tell_event(event, as_json=globals_.as_json)
 
 
 @click.command()
@@ -63,16 +185,15 @@ def events(
     query = urlencode({name: value for name, value in parameters.items() if value})
     after = "0" if past or no_follow else ""
     goes_on = not (no_follow or no_reconnect)
-    _follow(globals_, f"/api/v1/events?{query}", _tell_event, goes_on=goes_on, after=after)
+    for event in _stream(globals_, f"/api/v1/events?{query}", goes_on=goes_on, after=after):
+        _tell_event(event, as_json=globals_.as_json)
 
 
-def _follow(globals_: Globals, path: str, tell: Any, *, goes_on: bool, after: str = "") -> None:
+def _stream(globals_: Globals, path: str, *, goes_on: bool, after: str = "") -> Iterator[StreamEvent]:
     def again(why: str, pause_s: float) -> None:
         say(f"mcpgateway: {why}; again in {pause_s:g} s", err=True, dim=True)
 
-    following = Following(GatewayClient(globals_), path, again if goes_on else None, after)
-    for event in following.events():
-        tell(event, as_json=globals_.as_json)
+    return Following(GatewayClient(globals_), path, again if goes_on else None, after).events()
 
 
 def _tell_line(event: StreamEvent, *, as_json: bool) -> None:
@@ -88,9 +209,14 @@ def _tell_event(event: StreamEvent, *, as_json: bool) -> None:
     if as_json:
         show(escaping.in_json(event.data))
         return
+    entry = _entry(event)
+    shown = f"{entry.get('time', '')} {event.kind:<20} {entry.get('text', event.data)}"
+    say(shown, fg=LEVELS.get(str(entry.get("level"))))
+
+
+def _entry(event: StreamEvent) -> dict[str, Any]:
     try:
         entry = json.loads(event.data)
     except ValueError:
         entry = {}
-    shown = f"{entry.get('time', '')} {event.kind:<20} {entry.get('text', event.data)}"
-    say(shown, fg=LEVELS.get(str(entry.get("level"))))
+    return entry if isinstance(entry, dict) else {}
