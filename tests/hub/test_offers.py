@@ -258,6 +258,30 @@ class WhoseTests:
         child, _ = sent(gateway, two)
         assert (child is shared) is has_called
 
+    @pytest.mark.parametrize("asks", [False, True])
+    def test_first_calls(self, *, asks: bool) -> None:
+        """The first call of a tool that reads goes alone at a new server; the next ones go beside each other."""
+        gateway = gateway_of(written=lambda pids: dict.fromkeys(pids, 0))
+        clients = [come(gateway) for _ in range(3)]
+        shared = gateway.child
+        clients[0].call(0, name="write")
+        shared.answer(shared.asked("tools/list")[0], {"tools": [{"name": "get_name"}, {"name": "write"}]})
+        shared.answer(shared.asked("tools/call")[0], {"content": []})
+        for each in clients:
+            each.call(1, name="get_name")
+        assert len(shared.asked("tools/call")) == 2
+        if not asks:
+            shared.answer(shared.asked("tools/call")[1], {"content": []})
+            assert len(shared.asked("tools/call")) == 4
+            return
+        ask(shared)
+        assert len(asked(clients[0])) == 1
+        others = [each for each in gateway.launcher.children if each is not shared]
+        assert [len(each.asked("tools/call")) for each in others] == [1, 1]
+        for each in others:
+            ask(each)
+        assert [len(asked(each)) for each in clients] == [1, 1, 1]
+
     def test_an_open_session(self, gateway: MemoryGateway) -> None:
         """A session that is open is asked as often as its calls want to, beside others that are idle."""
         client, _ = come(gateway), come(gateway)

@@ -11,6 +11,11 @@ A call that its client has cancelled, or that has timed out, is answered, but th
 further output.  Its turn ends `GRACE_TICKS` later, so that the next call does not meet it at the same file; it ends at
 once where the server is only watched, and was seen to write nothing.
 
+# Note [First calls]
+While a server is watched, it is not known either whether it asks its clients, and a question during calls of two
+sessions cannot be assigned.  So the first call of each tool that only reads takes a turn, too, at a child whose clients
+can be asked; it holds up others for `PATIENCE_TICKS` at most.
+
 # Note [What waits for a person]
 A call whose server asks its client a question may wait for hours.  While a server is only watched, and was not seen to
 write, such a call holds up only calls of the same tool: these would ask as well, and a question during calls of two
@@ -34,11 +39,13 @@ from mcpgateway.errors import BackendTimeout, GatewayError, Overloaded
 from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.hub.keepalive import PROGRESS, raise_above
 from mcpgateway.hub.probes.traits import all_tools, tools_in
-from mcpgateway.hub.probes.writes import WriteWatch
+from mcpgateway.hub.probes.writes import PATIENCE_TICKS, WriteWatch
 from mcpgateway.interfaces import TIMED_OUT, Request
+from mcpgateway.policy.client_requests import offers_something
 from mcpgateway.policy.progress import next_value
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.protocol.versions import Era
 from mcpgateway.records import Record
 
 if TYPE_CHECKING:
@@ -120,21 +127,25 @@ class Limiter(Record):
 
     :ivar limit: the number of calls under way at once; calls of an unlimited server do not come here.
     :ivar watch: the watch over the writing of calls, while that is not known; else None.
+    :ivar called: the tools of which a call has ended; see Note [First calls].
     :ivar latest: the slot of the call that has ended last.
     :ivar waited: the number of calls that have waited.
     :ivar waited_ticks: the seconds for which they have waited, together.
     :param is_asked: returns True if the client of a session is asked a question, for which it may have to call a tool.
+    :param may_move: returns True if a server may still turn out to need a child for each session.
     :param readers_in: returns the names of the tools of a list that only read.
     """
 
     server: ServerSpec
     _readers_in: Callable[[list[Any]], frozenset[str]]
     _is_asked: Callable[[Any], bool] = lambda _: False
+    _may_move: Callable[[ServerSpec], bool] = lambda _: False
     limit: Concurrency = UNLIMITED
     watch: WriteWatch | None = None
     slots: WeakSet[Upstream] = msgspec.field(default_factory=WeakSet)
     readers: frozenset[str] | None = None
     turns: list[Turn] = msgspec.field(default_factory=list)
+    called: set[str] = msgspec.field(default_factory=set)
     latest: Upstream | None = None
     waited: int = 0
     waited_ticks: int = 0
@@ -153,7 +164,7 @@ class Limiter(Record):
             if not self._counts(slot, tool) or self._turn_of(request) is not None:
                 return False
             slot.measure(request)
-            if (self._queues or not self._has_room(tool)) and not self._is_asked(request.session):
+            if (self._queues or not self._has_room(slot, tool)) and not self._is_asked(request.session):
                 self._wait(slot, request, tool)
                 if any(each.is_asking for each in self.turns):
                     self.advance()  # a call before it may be of another tool
@@ -168,17 +179,28 @@ class Limiter(Record):
             return True
         if self.readers is None:
             self._ask(slot)
-        return self.readers is None or tool not in self.readers
+        return not self._reads(tool) or self._is_first(slot, tool)
 
-    def _has_room(self, tool: str) -> bool:
+    def _reads(self, tool: str) -> bool:
+        return self.readers is not None and tool in self.readers
+
+    def _is_first(self, slot: Upstream, tool: str) -> bool:
+        is_open = self.watch is not None and tool not in self.called
+        is_asked = slot.shared and slot.era is Era.LEGACY and offers_something(slot.offer)
+        return is_open and is_asked and self._may_move(slot.server)
+
+    def _has_room(self, slot: Upstream, tool: str) -> bool:
         held = [each for each in self.turns if not each.is_asking or each.tool == tool]
+        # A call that only reads has nothing to do with those at other children.
+        reads = self._reads(tool)
+        held = [each for each in held if each.slot is slot or not (reads or self._reads(each.tool))]
         return self.limit == UNLIMITED or len(held) < self.limit.limit
 
     def _begin(self, slot: Upstream, request: Request, tool: str, shown: float | None = None) -> None:
         turn = Turn(request.sink, self, slot, tool, shown)
         request.sink = turn
         self.turns.append(turn)
-        if self.watch is not None:
+        if self.watch is not None and not self._reads(tool):
             self.watch.begin(turn, self.pids())
 
     def _wait(self, slot: Upstream, request: Request, tool: str) -> None:
@@ -203,6 +225,7 @@ class Limiter(Record):
         has_held = turn in self.turns
         if has_held:
             self.turns.remove(turn)
+            self.called.add(turn.tool)
         self.latest = turn.slot
         if self.watch is not None:  # it also watches calls that hold up no other any more
             self.watch.end(turn, self.pids(), has_failed=has_failed)
@@ -215,7 +238,7 @@ class Limiter(Record):
         if watch is None:
             return
         for turn in self.turns:
-            if turn.slot is slot and watch.is_quiet(turn, self.pids()):
+            if turn.slot is slot and (self._reads(turn.tool) or watch.is_quiet(turn, self.pids())):
                 turn.is_asking = True
         self.advance()
 
@@ -245,7 +268,7 @@ class Limiter(Record):
 
     def _may_go(self, waiting: QueuedCall) -> bool:
         # The call may also not count: it came before the tools were known.
-        return self._has_room(waiting.tool) or not self._counts(waiting.slot, waiting.tool)
+        return self._has_room(waiting.slot, waiting.tool) or not self._counts(waiting.slot, waiting.tool)
 
     def withdraw(self, request: Request, reason: str) -> bool:
         """Cancel a waiting call; return False where it does not wait."""
@@ -358,8 +381,9 @@ class Limiter(Record):
                 turn.left -= 1
                 if turn.left <= 0:
                     self.over(turn, has_failed=True)
-            elif self.watch is not None and self.watch.lets_go(turn, self.pids()):
+            elif self.watch is not None and self._lets_go(self.watch, turn):
                 self.turns.remove(turn)
+                self.called.add(turn.tool)
                 self.advance()
         behind = 0
         for each in self.line():
@@ -372,6 +396,11 @@ class Limiter(Record):
             if each.request.token is not None and each.ticks % SIGN_TICKS == 1:
                 self._sign(each, behind)
             behind += 1
+
+    def _lets_go(self, watch: WriteWatch, turn: Turn) -> bool:
+        if self._reads(turn.tool):
+            return turn.age >= PATIENCE_TICKS
+        return watch.lets_go(turn, self.pids())
 
     def _expire(self, waiting: QueuedCall) -> None:
         call, name = waiting.request, self.server.name

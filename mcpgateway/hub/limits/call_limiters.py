@@ -21,7 +21,7 @@ from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.probes.traits import Traits, tools_in
 from mcpgateway.hub.probes.writes import WriteWatch, Written
 from mcpgateway.policy.concurrency import ConcurrencyFinding, readers
-from mcpgateway.policy.sharing import scope_of, scope_value
+from mcpgateway.policy.sharing import may_move, scope_of, scope_value
 from mcpgateway.records import Record
 
 if TYPE_CHECKING:
@@ -98,7 +98,9 @@ class Limiters(Record):
                 self._free(limiter, key)
             return None
         if limiter is None:
-            limiter = self._limiters[key] = Limiter(server, self._readers(server), self._is_asked)
+            limiter = self._limiters[key] = Limiter(
+                server, self._readers(server), self._is_asked, self._may_move
+            )
         limiter.server, limiter.limit = server, limit
         if is_open and limiter.watch is None and self._written is not None:
             limiter.watch = self._new_watch(key, self._written)
@@ -110,6 +112,9 @@ class Limiters(Record):
         if server.concurrency is not None:
             return True
         return scope_of(server) is not Share.SESSION and not self._pool.keeps_state(server)
+
+    def _may_move(self, server: ServerSpec) -> bool:
+        return may_move(server) and self._pool.traits.writes(server) is None
 
     def _readers(self, server: ServerSpec) -> Any:
         # With ``concurrency`` in the entry, the names of tools do not count as evidence.
