@@ -511,10 +511,3 @@ def _params(record: SessionRecord) -> Envelope | None:
         return jsonrpc.decode(record.params) if record.params else None
     except GatewayError:
         return None
-
-
-def note_sent(request: Request) -> None:
-    """Note for the session of a request that its child has been sent it."""
-    session: Session | None = request.session
-    if session is not None and not session.has_reached:
-        session.has_reached = request.method not in LOOKING

@@ -24,7 +24,7 @@ from mcpgateway.hub.children.child_start import ChildStart
 from mcpgateway.hub.children.start_queue import StartQueue
 from mcpgateway.hub.health.watch import Watch
 from mcpgateway.hub.levels import SET_LEVEL, Levels
-from mcpgateway.hub.sessions import Session, note_sent
+from mcpgateway.hub.sessions import LOOKING, Session
 from mcpgateway.hub.slot_environment import SlotEnvironment
 from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE, Restoration, Subscriptions
 from mcpgateway.hub.upstream import Upstream
@@ -181,7 +181,8 @@ class Slot(Upstream):
         try:
             if conversation is not None:
                 conversation.request(request)
-                note_sent(request)
+                if request.session is not None and request.method not in LOOKING:
+                    request.session.has_reached = True
                 return
             self._waiting.add(request, self.server.name)
         except GatewayError as why:
@@ -317,7 +318,7 @@ class Slot(Upstream):
         self._life.unwanted()
         if not self.retired:
             return done
-        return DeferredList([done, *self.retired.close()], consumeErrors=True).addCallback(_nothing)
+        return DeferredList([done, *self.retired.close()], consumeErrors=True).addCallback(lambda _: None)
 
     def retire(self, why: str) -> None:
         """Send the child no new calls: it answers those that it has, and the next calls get a new child.
@@ -576,10 +577,6 @@ class Slot(Upstream):
 def slot_of(session: Session) -> Slot | None:
     """Return the slot of a session; None before it has one."""
     return session.slot if isinstance(session.slot, Slot) else None
-
-
-def _nothing(_: object) -> None:
-    return None
 
 
 def _let_go(why: Failure) -> None:
