@@ -51,5 +51,7 @@ def rst(table: Table) -> str:
     """A Sphinx list-table under a heading."""
     lines = [table.title, "-" * len(table.title), "", ".. list-table::", "   :header-rows: 1", ""]
     for row in (table.head, *table.rows):
-        lines += [f"   {'*' if column == 0 else ' '} - {cell}".rstrip() for column, cell in enumerate(row)]
+        # A hyphen alone would begin a list.
+        cells = [r"\-" if cell == "-" else cell for cell in row]
+        lines += [f"   {'*' if column == 0 else ' '} - {cell}".rstrip() for column, cell in enumerate(cells)]
     return "\n".join([*lines, "", *([table.note, ""] if table.note else [])])
