@@ -15,15 +15,19 @@ class Where(Struct, frozen=True):
 
     :ivar line: counted from 1; 0 stands for the whole file.
     :ivar key: the dotted path of the value; empty for the whole file.
+    :ivar column: counted from 1; 0 where it does not matter, or is not known.
     """
 
     file: str
     line: int = 0
     key: str = ""
+    column: int = 0
 
     def __str__(self) -> str:
-        """Return file, line and key, for people."""
+        """Return file, line, column and key, for people."""
         line = f"{self.file}, line {self.line}" if self.line else self.file
+        if self.column:
+            line += f", column {self.column}"
         return f"{line}: {self.key}" if self.key else line
 
 
@@ -34,6 +38,7 @@ class Problem(Struct, frozen=True):
     :ivar allowed: the allowed values.
     :ivar hint: the way to mend it.
     :ivar is_error: the configuration cannot be used like this; else it is a warning.
+    :ivar excerpt: the line of an error of syntax, without its values, and a caret below it; else empty.
     """
 
     where: Where
@@ -41,6 +46,7 @@ class Problem(Struct, frozen=True):
     allowed: str = ""
     hint: str = ""
     is_error: bool = True
+    excerpt: str = ""
 
     def __str__(self) -> str:
         """Return the problem on one line."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from mcpgateway.config import yamltext
 from mcpgateway.config.document import Document, Path, Place, printable
+from mcpgateway.config.excerpt import syntax_error
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 from mcpgateway.errors import ConfigError
 from mcpgateway.records import FrozenRecord
@@ -140,7 +141,7 @@ def parse_json(text: str, file: str, flaws: Problems) -> Document:
     try:
         value = json.loads(text, object_pairs_hook=_pairs(repeated), parse_constant=_no_constant)
     except json.JSONDecodeError as why:
-        raise Wrong(Problem(Where(file, why.lineno), f"is not valid JSON: {why.msg}")) from why
+        raise syntax_error(file, text, why.lineno, why.colno, f"is not valid JSON: {why.msg}") from why
     except RecursionError as why:
         raise Wrong(Problem(Where(file, 1), "is nested too deeply")) from why
     except ValueError as why:

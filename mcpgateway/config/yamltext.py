@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from mcpgateway.config.document import Document, Path, printable
+from mcpgateway.config.excerpt import syntax_error
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 
 # The pure Python scanner takes about two seconds for this much.
@@ -42,7 +43,8 @@ def parse(text: str, file: str, flaws: Problems) -> Document:
         mark = why.problem_mark or why.context_mark
         line = mark.line + 1 if mark else 1
         problem = QUOTED.sub("something", why.problem or why.context or "it cannot be parsed")
-        raise Wrong(Problem(Where(file, line), f"is not valid YAML: {printable(problem)}")) from why
+        column = mark.column + 1 if mark else 0
+        raise syntax_error(file, text, line, column, f"is not valid YAML: {printable(problem)}") from why
     except (YAMLError, ValueError, AttributeError, IndexError, TypeError) as why:
         # Only an error about a character says where it is.
         line = text.count("\n", 0, getattr(why, "position", 0)) + 1

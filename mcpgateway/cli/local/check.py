@@ -24,7 +24,10 @@ def check(options: LoadOptions, environ: Mapping[str, str], *, as_json: bool) ->
 
 
 def _lines(found: ExaminedSettings) -> list[str]:
-    lines = [f"{'error' if each.is_error else 'warning'}: {each}" for each in found.problems]
+    lines = []
+    for each in found.problems:
+        lines.append(f"{'error' if each.is_error else 'warning'}: {each}")
+        lines += [f"  {line}" for line in each.excerpt.splitlines()]
     lines += [_words_of(each) for each in found.readings]
     errors = sum(each.is_error for each in found.problems)
     warnings = len(found.problems) - errors
@@ -74,6 +77,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
         "severity": "error" if problem.is_error else "warning",
         "file": where.file,
         "line": where.line or None,
+        "column": where.column or None,
         "key": where.key,
         "found": problem.found,
         "allowed": problem.allowed,

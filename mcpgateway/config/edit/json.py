@@ -21,7 +21,7 @@ from mcpgateway.config.edit.edits import (
     newline_of,
     spliced,
 )
-from mcpgateway.config.problems import Problem, Where, Wrong
+from mcpgateway.config.excerpt import syntax_error
 from mcpgateway.errors import ConfigError
 
 BLANK = re.compile(r"(?:[ \t\r\n\ufeff]+|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
@@ -226,8 +226,8 @@ class _Reader:
             raise self._wrong(at) from None
 
     def _wrong(self, at: int) -> ConfigError:
-        line = self._text.count("\n", 0, at) + 1
-        return Wrong(Problem(Where(self._file, line), "is not valid JSON"))
+        line, column = self._text.count("\n", 0, at) + 1, at - self._text.rfind("\n", 0, at)
+        return syntax_error(self._file, self._text, line, column, "is not valid JSON")
 
 
 class OpenedJson:

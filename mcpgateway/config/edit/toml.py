@@ -23,6 +23,7 @@ from typing import Any
 from attrs import frozen
 
 from mcpgateway.config.edit.edits import Edit, KeyPath, Put, Remove, Rename, Splice, at, newline_of, same
+from mcpgateway.config.excerpt import syntax_error
 from mcpgateway.config.problems import Problem, Where, Wrong
 from mcpgateway.errors import ConfigError
 
@@ -42,7 +43,7 @@ BARE = re.compile(r"[A-Za-z0-9_-]+")
 WORD = re.compile(
     r"[^\s,\[\]{}#]+(?: [0-9][^\s,\[\]{}#]*)?"
 )  # a date and its time may have a blank between them
-LINE = re.compile(r" at line (\d+)")
+PLACE = re.compile(r"at line (\d+), column (\d+)")
 
 
 @frozen
@@ -82,9 +83,9 @@ def values(text: str, file: str) -> Any:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as why:
-        found = LINE.search(str(why))
-        line = int(found[1]) if found else text.count("\n") + 1
-        raise Wrong(Problem(Where(file, line), "is not valid TOML")) from None
+        found = PLACE.search(str(why))
+        line, column = (int(found[1]), int(found[2])) if found else (text.count("\n") + 1, 0)
+        raise syntax_error(file, text, line, column, "is not valid TOML") from None
     except RecursionError:
         raise Wrong(Problem(Where(file, 1), "is nested too deeply")) from None
 
