@@ -132,7 +132,7 @@ class OwnTests:
         path.write_text("{")
         assert taken(house, path) == 1
         said = capsys.readouterr().out
-        assert said.startswith(f"error: {path}, line 1: ")
+        assert said.startswith(f"error: {path}, line 1, column 2: ")
         assert said.count(str(path)) == 1
 
 

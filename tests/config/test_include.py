@@ -69,7 +69,7 @@ class IncludeTests:
         """A file that cannot be read is an error of its own, with the place that includes it."""
         found, problems = Shelf(a="include: b", b="x: y: z").all()
         assert found == ["a"]
-        assert problems[0].startswith("/b.yaml, line 1: is not valid YAML")
+        assert problems[0].startswith("/b.yaml, line 1, column 5: is not valid YAML")
         assert problems[0].endswith("/a.yaml, line 1: include includes it")
 
     def test_too_many(self):

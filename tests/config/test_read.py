@@ -64,7 +64,7 @@ class SniffTests:
 class JsonTests:
     def test_line_of_error(self):
         """A mistake is reported with its line."""
-        assert problem('{\n "a": 1,\n}').startswith("/c.json, line 3: is not valid JSON")
+        assert problem('{\n "a": 1,\n}').startswith("/c.json, line 3, column 1: is not valid JSON")
 
     def test_repeated_key(self):
         """A key that is there twice is named with the line of its second place."""
