@@ -55,6 +55,18 @@ def tool_ids(context: click.Context, parameter: click.Parameter | None, begun: s
     return _items((each.get("name") for each in tools if isinstance(each, dict)), begun)
 
 
+def argument_names(
+    context: click.Context, parameter: click.Parameter | None, begun: str
+) -> list[CompletionItem]:
+    """Complete the arguments of the tool that stands before, if a gateway answers."""
+    from urllib.parse import quote
+
+    found = _asked(context, f"/api/v1/tools/{quote(str(context.params.get('identifier')), safe='')}")
+    schema = found.get("inputSchema") if isinstance(found, dict) else None
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    return _items((f"{name}=" for name in properties or ()), begun)
+
+
 def _items(names: Iterable[object], begun: str) -> list[CompletionItem]:
     return [CompletionItem(str(each)) for each in names if str(each).startswith(begun)]
 

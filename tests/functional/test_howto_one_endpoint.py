@@ -75,7 +75,7 @@ class PageTests:
             return next(text for command, text in said.items() if part in command)
 
         assert "/mcp" in of("clients plan --single")
-        assert "28 tools of 2 servers" in of("discover")
+        assert "28 tools of 2 servers" in of("tools refresh")
         assert "github__create_pull_request" in of("tools search")
         assert "18:30" in of("tools call clock__convert")
         assert "Shortened: gateway_get_result" in of("grep _note")

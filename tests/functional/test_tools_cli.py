@@ -64,7 +64,8 @@ class ToolsTests:
         assert code == 0
         assert out.startswith("clock__convert\n")
         assert "to_timezone" in out
-        assert "needed" in out
+        assert "NEEDED" in out
+        assert "…" not in out
 
     def test_call(self, home):
         """The answer of a tool is printed, and no more; arguments come one by one, or all together."""
@@ -74,8 +75,20 @@ class ToolsTests:
         code, out, _ = ran(home, "tools", "call", "fx__echo", "--arg", "text=z", "--json")
         assert (code, json.loads(out)["content"][0]["text"]) == (0, "z")
 
+    def test_missing_arguments(self, home):
+        """An argument that is missing is named with its type, before the server is asked."""
+        code, out, err = ran(home, "tools", "call", "clock__convert", "timezone=UTC")
+        assert (code, out) == (1, "")
+        assert err.startswith("mcpgateway: clock__convert needs time, to_timezone\n  time=string")
+        assert "mcpgateway tools describe clock__convert" in err
+        code, _, err = ran(home, "tools", "call", "clock__convert", "--json-args", '{"time": "09:30"}')
+        assert (code, "clock__convert needs to_timezone" in err) == (1, True)
+        assert ran(home, "tools", "call", "fx__echo", "text")[0] == 1
+
     def test_types(self, home):
         """An argument is text, unless the tool takes a number there."""
+        assert ran(home, "tools", "call", "fx__echo", "text=1")[:2] == (0, "1\n")
+        assert len(ran(home, "tools", "call", "fx__big", "bytes=300")[1]) == 301
         assert len(ran(home, "tools", "call", "fx__big", "--arg", "bytes=3000")[1]) == 3001
 
     def test_a_failure(self, home):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from shutil import get_terminal_size
 from typing import Any
 
 import click
 
 from mcpgateway.cli.commands.discover import refresh
-from mcpgateway.cli.completion_values import server_names, tool_ids
+from mcpgateway.cli.completion_values import argument_names, server_names, tool_ids
 from mcpgateway.cli.console import DONE, FAILED, answer, fail, in_json, is_terminal, say, show, table
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.lazy import SuggestingGroup
@@ -21,14 +22,16 @@ TOOL = f"{API}/tools/{{tool}}"
 LIST_S = 60.0  # servers whose tools are unknown are asked first
 CALL = "10m"
 MARGIN_S = 5.0  # so that the gateway reports its own timeout
-SHOWN = 72  # characters of a description in a table
+SHOWN, NAME_WIDTH = 72, 40  # characters of a description in a table, at least, and of most ids
 LITERALS = frozenset(("integer", "number", "boolean", "array", "object", "null"))
 KINDS = {"image": "image", "audio": "audio"}
 
 
 def _short(text: str) -> str:
+    """Return a description as one line: whole in a pipe, and as long as a line of the terminal beside the tool's id."""
     line = " ".join(text.split())
-    return line if len(line) <= SHOWN else line[: SHOWN - 1].rstrip() + "…"
+    room = max(SHOWN, get_terminal_size().columns - NAME_WIDTH)
+    return line if len(line) <= room or not is_terminal() else line[: room - 1].rstrip() + "…"
 
 
 TOOLS = TableQuery(
@@ -100,12 +103,13 @@ def describe(globals_: Globals, identifier: str) -> None:
 
 @tools.command()
 @click.argument("identifier", metavar="ID", shell_complete=tool_ids)
+@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...", shell_complete=argument_names)
 @click.option(
     "--arg",
     "pairs",
     multiple=True,
     metavar="NAME=VALUE",
-    help="An argument; may be repeated. Where the tool takes no text, VALUE is JSON.",
+    help="The same as NAME=VALUE; may be repeated.",
 )
 @click.option("--json-args", metavar="JSON", help="All arguments as an object; @FILE reads a file, - stdin.")
 @click.option(
@@ -117,17 +121,24 @@ def describe(globals_: Globals, identifier: str) -> None:
 )
 @click.pass_obj
 def call(
-    globals_: Globals, identifier: str, pairs: tuple[str, ...], json_args: str | None, timeout: float
+    globals_: Globals,
+    identifier: str,
+    words: tuple[str, ...],
+    pairs: tuple[str, ...],
+    json_args: str | None,
+    timeout: float,
 ) -> int:
-    """Call a tool, and print what it answers.
+    """Call a tool with arguments, such as `tools call clock__now timezone=UTC`, and print its answer.
 
-    Exit code 1 where the tool says that it has failed.
+    Where the schema of the tool has another type than text, VALUE is JSON. Exit code 1 where an argument is missing, or
+    the tool says that it has failed.
     """
     arguments = (
         json_object(json_args, "--json-args", '{"path": "notes.txt"}') if json_args is not None else {}
     )
-    if pairs:
-        arguments |= _pairs(pairs, _described(globals_, identifier).get("inputSchema"))
+    schema = _described(globals_, identifier).get("inputSchema")
+    arguments |= _pairs((*words, *pairs), schema)
+    _check_complete(identifier, arguments, schema)
     result = ask(
         globals_,
         f"{TOOL}/call",
@@ -158,7 +169,7 @@ def _pairs(pairs: tuple[str, ...], schema: object) -> dict[str, Any]:
     for each in pairs:
         name, equals, value = each.partition("=")
         if not (name and equals):
-            fail(f"--arg: found {each!r}; expected NAME=VALUE")
+            fail(f"found {each!r}; expected NAME=VALUE")
         made[name] = _value(name, value, known.get(name))
     return made
 
@@ -173,7 +184,22 @@ def _value(name: str, text: str, schema: object) -> Any:
     except ValueError:
         if "string" in types:
             return text
-        fail(f"--arg {name}: found {text!r}; expected {' or '.join(sorted(types))}")
+        fail(f"{name}: found {text!r}; expected {' or '.join(sorted(types))}")
+
+
+def _check_complete(identifier: str, arguments: Mapping[str, Any], schema: object) -> None:
+    """Check that no argument is missing that the tool needs.
+
+    :raise Trouble: an argument is missing; the hint has a line for each.
+    """
+    missing = [row for row in _rows(schema) if row[2] and row[0] not in arguments]
+    if missing:
+        wanted = "\n".join(f"{name}={types or 'VALUE'}  {says}".rstrip() for name, types, _, says in missing)
+        names = ", ".join(row[0] for row in missing)
+        fail(
+            f"{identifier} needs {names}",
+            f"{wanted}\nmcpgateway tools describe {identifier} shows all arguments",
+        )
 
 
 def _types(schema: object) -> set[str]:
@@ -201,7 +227,18 @@ def _tell_tool(found: dict[str, Any]) -> None:
     rows = list(_rows(found.get("inputSchema")))
     if rows:
         say()
-        table(("ARGUMENT", "TYPE", "", "WHAT IT IS"), rows)
+        table(("ARGUMENT", "TYPE", "NEEDED", "WHAT IT IS"), rows)
+    results = [(name, types, says) for name, types, _, says in _rows(found.get("outputSchema"))]
+    if results:
+        say()
+        table(("RESULT", "TYPE", "WHAT IT IS"), results)
+    hints = found.get("annotations")
+    if isinstance(hints, dict) and hints:
+        say()
+        say(
+            "annotations  ",
+            ", ".join(f"{name}: {in_json(value, indent=None)}" for name, value in hints.items()),
+        )
 
 
 def _rows(schema: object) -> Iterator[tuple[str, str, str, str]]:
@@ -217,8 +254,8 @@ def _rows(schema: object) -> Iterator[tuple[str, str, str, str]]:
         yield (
             name,
             types,
-            "needed" if name in required else "",
-            _short(str(declared.get("description") or "")),
+            "yes" if name in required else "",
+            " ".join(str(declared.get("description") or "").split()),
         )
 
 
