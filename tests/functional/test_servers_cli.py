@@ -209,6 +209,67 @@ class OperateTests:
         assert (code, json.loads(out)["server"]["status"]) == (1, "error")
 
 
+class PasteTests:
+    """``add`` in the forms of other programs."""
+
+    def test_a_line(self, home: Path, gateway: Gateway) -> None:
+        """A line of Claude Code's command adds, tests and lists; the secret in it is not shown."""
+        line = f"claude mcp add pasted -e TOKEN='very secret' -- {CLOCK[0]} -m {CLOCK[2]}"
+        code, out, err = ran(home, "add", stdin=line)
+        assert (code, "very secret" in out + err) == (0, False)
+        first, tools, url, clients = out.splitlines()
+        assert first == "pasted is added, and runs."
+        assert tools.startswith("  2 tools, about ")
+        assert tools.endswith(" tokens: now, convert")
+        assert url == f"  URL: http://localhost:{gateway.port}/pasted/mcp"
+        assert "clients apply CLIENT --print" in clients
+        assert entry(gateway, "pasted")["env"] == {"TOKEN": "very secret"}
+
+    def test_options(self, home: Path, gateway: Gateway) -> None:
+        """A URL stands behind the name, and settings of the entry are options."""
+        words = ("far", "http://127.0.0.1:1/mcp", "-H", "X-Key: a=b", "--header", "Y=c:d", "--timeout", "2m")
+        assert ran(home, "add", *words, "--share", "session", "--no-test")[0] == 0
+        assert entry(gateway, "far") == {
+            "url": "http://127.0.0.1:1/mcp",
+            "headers": {"X-Key": "a=b", "Y": "c:d"},
+            "share": "session",
+            "timeout": "2m",
+        }
+
+    def test_a_failure(self, home: Path) -> None:
+        """A server that does not run is added, and the command that says why is named."""
+        code, out, _ = ran(home, "add", "broken", "--", "/no/such/program")
+        assert (code, out.splitlines()[-1]) == (1, "  mcpgateway why broken lists the causes.")
+        assert "does not exist" in ran(home, "list")[1]
+
+    def test_refused(self, home: Path) -> None:
+        """Words that say no server, and a text on stdin that is none, add none."""
+        for words, stdin in (
+            (("x", "npx"), ""),
+            ((), "s3cret"),
+            (("x",), ""),
+            (("x", "http://a", "--url", "http://b"), ""),
+        ):
+            code, out, err = ran(home, "add", *words, stdin=stdin)
+            assert (code, "s3cret" in out + err) == (1, False), words
+
+    def test_a_project(self, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An entry for a project goes into its file, which the gateway may then read."""
+        monkeypatch.chdir(tmp_path)
+        words = [str(BIN / "mcpgateway"), "--home", str(home), "servers", "add", "mine", "--scope", "project"]
+        done = subprocess.run(
+            [*words, "--", "x"],
+            check=False,
+            env=environ(home, {}),
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads((tmp_path / ".mcp.json").read_text()) == {"mcpServers": {"mine": {"command": "x"}}}
+        assert str(tmp_path / ".mcp.json") in (home / "approvals.json").read_text()
+
+
 class EditTests:
     """Entries that are written to the configuration."""
 
@@ -225,7 +286,7 @@ class EditTests:
             "A=b,c=d",
         )
         code, out, err = ran(home, "add", "new", *words)
-        assert (code, out) == (0, "new is added, and runs.\n"), err
+        assert (code, out.splitlines()[0]) == (0, "new is added, and runs."), err
         assert entry(gateway, "new") == {
             "command": FIXTURE[0],
             "args": list(FIXTURE[1:]),

@@ -102,8 +102,14 @@ def list_(globals_: Globals) -> None:
     has_projects = any(each.get("project") for each in SERVERS.rows(found))
     has_errors = any(each.get("last_error") for each in SERVERS.rows(found))
     last: dict[str, Any] = {"PROJECT": text("project")} if has_projects else {}
-    last |= {"LAST ERROR": text("last_error")} if has_errors else {}
+    last |= {"LAST ERROR": _error} if has_errors else {}
     answer(globals_, found, lambda: SERVERS._replace(columns={**SERVERS.columns, **last}).tell(found))
+
+
+def _error(each: Mapping[str, Any]) -> str:
+    from mcpgateway.errors import without_name  # only for a fault
+
+    return without_name(str(each.get("name")), str(each.get("last_error") or ""))
 
 
 def _file(source: str) -> str:

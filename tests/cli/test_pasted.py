@@ -1,0 +1,77 @@
+"""Servers as people paste them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from urllib.parse import quote
+
+import pytest
+
+from mcpgateway.cli.console import Trouble
+from mcpgateway.cli.pasted import read_pasted
+
+NOTES = {"command": "npx", "args": ["-y", "notes-mcp"], "env": {"KEY": "s3cret"}}
+CODED = base64.b64encode(json.dumps(NOTES).encode()).decode()
+LINE = "claude mcp add -s user notes --env KEY=s3cret -- npx -y notes-mcp"
+
+
+class PastedTests:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            json.dumps({"mcpServers": {"notes": NOTES}}),
+            json.dumps({"servers": {"notes": NOTES}, "inputs": []}),
+            json.dumps({"notes": NOTES}),
+            json.dumps({"name": "notes", **NOTES}),
+            LINE,
+            "$ claude mcp add notes -e KEY=s3cret -- npx -y notes-mcp".removeprefix("$ "),
+            "codex mcp add notes --env KEY=s3cret -- npx -y notes-mcp",
+            "claude mcp add notes \\\n  -e KEY=s3cret \\\n  -- npx -y notes-mcp",
+            f"claude mcp add-json notes '{json.dumps(NOTES)}'",
+            f"cursor://anysphere.cursor-deeplink/mcp/install?name=notes&config={quote(CODED)}",
+            f"https://cursor.com/en/install-mcp?name=notes&config={CODED.rstrip('=')}",
+            f"vscode:mcp/install?{quote(json.dumps({'name': 'notes', **NOTES}))}",
+            "https://insiders.vscode.dev/redirect/mcp/install?name=notes&config=" + quote(json.dumps(NOTES)),
+        ],
+    )
+    def test_forms(self, text: str) -> None:
+        """Every form has the name, the command and the variables."""
+        assert read_pasted(f"\n{text}\n") == {"notes": NOTES}
+
+    def test_remote(self) -> None:
+        """A line with a URL has the URL and the headers."""
+        line = "claude mcp add --transport http hub https://h.example/mcp --header 'Authorization: Bearer s3cret'"
+        assert read_pasted(line) == {
+            "hub": {"url": "https://h.example/mcp", "headers": {"Authorization": "Bearer s3cret"}}
+        }
+        assert read_pasted("codex mcp add hub --url https://h.example/mcp") == {
+            "hub": {"url": "https://h.example/mcp"}
+        }
+
+    def test_several(self) -> None:
+        """The servers of a whole file come together; one without a name has the name ""."""
+        assert read_pasted(json.dumps({"mcpServers": {"a": NOTES, "b": {"url": "http://x"}}})).keys() == {
+            "a",
+            "b",
+        }
+        assert read_pasted(json.dumps(NOTES)) == {"": NOTES}
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *("", "s3cret", "{", "[]", '{"s3cret": 1}', '{"mcpServers": {"a": {"env": {"A": "s3cret"}}}}'),
+            *(
+                "claude mcp add",
+                "claude mcp add s3cret",
+                "claude mcp add a -e s3cret -- x",
+                "claude mcp add 's3cret",
+            ),
+            *("https://h.example/?s3cret", "cursor://x/mcp/install?name=a&config=s3cret"),
+        ],
+    )
+    def test_refused(self, text: str) -> None:
+        """A text of no such form is refused, and nothing of it is quoted."""
+        with pytest.raises(Trouble) as caught:
+            read_pasted(text)
+        assert "s3cret" not in str(caught.value)
