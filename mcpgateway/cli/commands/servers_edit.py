@@ -224,6 +224,8 @@ def _add(globals_: Globals, name: str, made: dict[str, Any], *, replace: bool, w
         headers=headers,
         name=name,
     )
+    if not found.get("server") and not globals_.as_json:
+        found["hint"] = f"mcpgateway servers get {name} tells how it is."
     did = {"unchanged": "there already", "updated": "replaced"}.get(str(found.get("status")), "added")
     code = print_state(globals_, found, name, did)
     if not globals_.as_json and isinstance(found.get("server"), dict):
