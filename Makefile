@@ -14,6 +14,7 @@ PYPI_SERVERS := build/pypi-servers/.made
 NPM_CLIENTS := tests/clients/npm/node_modules/.made
 PYPI_CLIENTS := build/clients-pypi/.made
 NPM_REMOTES := tests/remotes/npm/node_modules/.made
+NPM_BROWSER := tests/browser/npm/node_modules/.made
 PYPI_REMOTES := build/remotes-pypi/.made
 
 # Those that mostly wait begin with the longest ones, which would else be waited for at the end.  Each is named: pytest
@@ -126,12 +127,12 @@ test-clients: $(VENV) servers $(NPM_CLIENTS) $(PYPI_CLIENTS) ## real MCP clients
 test-remotes: $(VENV) servers $(NPM_REMOTES) $(PYPI_REMOTES) ## signing in and APIs, with what others have made; installs 450 MB on first use
 	$(BIN)/python -m pytest --numprocesses=2 tests/remotes
 
-test-browser: $(VENV) ## hostile pages in a real Chromium, which Debian's apt-get installs where there is none
+test-browser: $(VENV) $(NPM_BROWSER) ## hostile pages, and the documentation, in a real Chromium, which apt-get installs
 	command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
 	$(BIN)/python -m pytest tests/browser
 
 # Without the packages' own scripts: the native programs are started directly, and nothing has to be built.
-$(NPM_CLIENTS) $(NPM_REMOTES): %/node_modules/.made: %/package.json %/package-lock.json
+$(NPM_CLIENTS) $(NPM_REMOTES) $(NPM_BROWSER): %/node_modules/.made: %/package.json %/package-lock.json
 	cd $* && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
 
@@ -169,4 +170,4 @@ package: $(VENV) ## build sdist and wheel, check them, install the wheel and see
 clean: ## remove everything that was made
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	rm -rf tests/servers/npm/node_modules tests/servers/dual/node_modules tests/servers/conformance-npm/node_modules
-	rm -rf tests/clients/npm/node_modules tests/remotes/npm/node_modules docs/_build
+	rm -rf tests/clients/npm/node_modules tests/remotes/npm/node_modules tests/browser/npm/node_modules docs/_build
