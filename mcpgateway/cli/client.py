@@ -31,6 +31,10 @@ class NoGateway(Exception):
     """No gateway has answered; the text has the reason."""
 
 
+class GatewayAbsent(NoGateway):
+    """No gateway listens at the socket of the home."""
+
+
 class GatewayLate(NoGateway):
     """The gateway accepts connections, and has not answered in time."""
 
@@ -166,6 +170,8 @@ class GatewayClient:
 
         :raise Trouble: always.
         """
+        if isinstance(why, GatewayAbsent) and self._url is None:
+            fail("no gateway answers: none runs in the home " + self._home, self._hint(why), UNREACHABLE)
         fail(f"no gateway answers at {self.where}: {why}", self._hint(why), UNREACHABLE)
 
     def _hint(self, why: NoGateway | str) -> str:
@@ -282,6 +288,8 @@ def _away(why: Exception) -> NoGateway:
         why, TimeoutError | BlockingIOError
     ):  # the latter when even the backlog of the socket is full
         return GatewayLate("it does not answer in time")
+    if isinstance(why, FileNotFoundError | ConnectionRefusedError):
+        return GatewayAbsent(why.strerror or str(why))
     if isinstance(why, PermissionError):
         return SocketForbidden(why.strerror or str(why))
     if isinstance(why, OSError):

@@ -9,6 +9,10 @@ ALL = "stdio"  # the endpoint of all servers
 DAEMON = "mcp-gateway"  # this program name without a command means the gateway itself, as in other gateways
 PIPES = (0o010000, 0o140000)  # file types: FIFO and socket; clients start their servers with either
 TYPE = 0o170000
+WAITS = (
+    b"mcpgateway: this command waits for the messages of an MCP client on stdin; Ctrl-D ends it\n"
+    b"  a client starts it by itself; mcpgateway servers test NAME tries a server\n"
+)
 COMPLETION = b"_MCPGATEWAY_COMPLETE"  # set by a shell that requests completion
 VALUES = frozenset(("--home", "--url", "--api-url", "--token-file", "--patience", "--project"))
 
@@ -59,6 +63,8 @@ def main() -> int:
     elif not word and is_piped():
         arguments.append(word := ALL)
     if word in SHIM and not asks_for_help(arguments):
+        if posix.isatty(0):
+            posix.write(2, WAITS)
         relay(arguments)
     from mcpgateway.cli.main import run
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -68,6 +69,25 @@ class EntryTests:
         found |= {"null": asked(subprocess.DEVNULL), "pipe": asked(subprocess.PIPE)}
         assert found == {"file": 0, "socket": 1, "null": 0, "pipe": 1}
 
+    def test_a_terminal(self, tmp_path: Path) -> None:
+        """The shim on a terminal says what it waits for, and Ctrl-D ends it."""
+        code = "import sys; from mcpgateway.cli.entry import main; sys.exit(main())"
+        words = ["--home", str(tmp_path), "--url", "http://127.0.0.1:1", "connect", "shared"]
+        ours, theirs = os.openpty()
+        try:
+            with subprocess.Popen(
+                [sys.executable, "-c", code, *words],
+                stdin=theirs,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            ) as process:
+                os.write(ours, b"\x04")
+                _, text = process.communicate(timeout=60)
+        finally:
+            os.close(ours)
+            os.close(theirs)
+        assert text.startswith(entry.WAITS)
+
     def test_a_closed_stdin(self, tmp_path: Path) -> None:
         """No stdin at all is no pipe."""
         code = "import os; os.close(0); from mcpgateway.cli.entry import is_piped; print(is_piped())"
@@ -82,7 +102,7 @@ class StreamsTests:
 
     @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
     @pytest.mark.parametrize(
-        ("words", "code"), [("tools call a__b --json-args -", 1), ("status", 0), ("clients list", 0)]
+        ("words", "code"), [("tools call a__b --json-args -", 1), ("status", 2), ("clients list", 0)]
     )
     def test_closed(self, tmp_path: Path, closed: str, words: str, code: int) -> None:
         """A stream that is closed is one that nobody reads or writes."""

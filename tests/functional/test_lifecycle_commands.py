@@ -103,10 +103,18 @@ class StartTests:
     def test_a_second_start_yields(self, home):
         """A gateway that runs is reported and left as it is."""
         first = home.json("start")
-        second = home.json("start", "--port", "1")
+        second = home.json("start", "--port", home.port)
         assert (first["already_running"], second["already_running"]) == (False, True)
         assert first["pid"] == second["pid"] == home.daemons()[0]
         assert second["port"] == home.port
+
+    def test_a_port_that_is_not_taken_over(self, home):
+        """A start with another port than that of the gateway that runs fails, and says what moves it."""
+        home.json("start")
+        done = home.run("start", "--port", "1")
+        assert done.returncode == 1
+        assert f"port 1 was not taken over: a gateway runs already (pid {home.daemons()[0]})" in done.stderr
+        assert "mcpgateway restart --port 1" in done.stderr
 
     def test_two_at_once(self, tmp_path):
         """Two at once are one gateway and two successes, however often."""
@@ -527,11 +535,13 @@ class StatusTests:
         assert codes() == []
 
     def test_absent(self, home):
-        """Without one that is said, and it is no error; its numbers cannot be had, which is one of its own."""
-        assert home.run("status").stdout == "Gateway is not running.\n"
+        """Without one that is said, and the exit code tells it; its numbers cannot be had."""
+        done = home.run("status")
+        assert (done.returncode, done.stdout) == (2, "Gateway is not running.\n")
         done = home.run("health")
         assert done.returncode == 2
         assert "mcpgateway start" in done.stderr
+        assert "No such file" not in done.stderr
 
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": "x"}', "\x00\xff", '{"pid": -1}'])
     def test_a_state_that_is_corrupt(self, home, text):

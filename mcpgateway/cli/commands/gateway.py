@@ -112,6 +112,11 @@ def start(
     if not begun.is_new:
         _keep(globals_.home)
     value = _facts(globals_, begun)
+    if port and not begun.is_new and value["port"] not in (None, 0, port):
+        fail(
+            f"port {port} was not taken over: a gateway runs already (pid {value['pid']}) at port {value['port']}",
+            f"mcpgateway restart --port {port} moves it; --home DIRECTORY start --port {port} starts another one",
+        )
     if not globals_.as_json:
         _tell(value)
     reports = enrol(globals_, adopt, options)

@@ -10,6 +10,7 @@ from mcpgateway.cli.client import BUSY, GatewayClient, NoGateway
 from mcpgateway.cli.console import (
     DONE,
     FAILED,
+    UNREACHABLE,
     answer,
     coloured,
     emit,
@@ -173,7 +174,9 @@ def _print_status(globals_: Globals, found: _Found) -> int:
         emit(_value(found))
     else:
         _tell(found, globals_.home)
-    return FAILED if found.left.trouble and found.state in (DEAD, HIDDEN) else DONE
+    if found.left.trouble and found.state in (DEAD, HIDDEN):
+        return FAILED
+    return DONE if found.state == RUNNING else UNREACHABLE
 
 
 def _value(found: _Found) -> dict[str, Any]:

@@ -17,10 +17,7 @@ HEALTH, STATS, SAVINGS = "health", "stats", "savings"
 AGAIN_S = 2.0
 
 
-@click.command(
-    epilog="Exit code 1 if the state file of the gateway cannot be read;"
-    " for the other views, 2 if no gateway answers."
-)
+@click.command(epilog="Exit code 2 if no gateway answers, 1 if the state file of the gateway cannot be read.")
 @click.option("--stats", "view", flag_value=STATS, help="The calls of tools, and how the servers fare.")
 @click.option("--savings", "view", flag_value=SAVINGS, help="The savings: processes, memory and tokens.")
 @click.option("--health", "view", flag_value=HEALTH, help="The numbers of the gateway and its servers.")
