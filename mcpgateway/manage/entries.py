@@ -132,6 +132,10 @@ class Entries:
         """
         server = self.roster.server(name)
         condition.check(self.tag(name))
+        definition = self.installing.plans.definition_of(name)
+        entry = definition if isinstance(definition, Mapping) else {}
+        place = self._overlay_of(name, patch)
+        edits = _edits(name, patch, entry) if place is None else _edits_over(name, patch, place.value)
         if patch.gives_headers and not (isinstance(server.reach, Remote | Rest) or server.rest_url):
             raise InvalidParams(
                 f"{name} is a program, which is sent no headers",
@@ -139,17 +143,11 @@ class Entries:
             )
         if patch.new_name not in ("", name):
             self._check_new_name(patch.new_name)
-        entry = self.installing.plans.definition_of(name)
-        if (place := self._overlay_of(name, patch)) is not None:
-            return self._lay_over(server, patch, entry, place)
+        if place is not None:
+            return self._lay_over(server, patch, entry, place, edits)
         if patch == Patch(disabled=patch.disabled) and not self._is_written(name):
             self.operating.switch(name, on=not patch.disabled)
             return EntryChange(name, hint=PASSING)
-        held = entry if isinstance(entry, Mapping) else {}
-        edits = patch.edits(name, held)
-        for each in edits:
-            permissions.check(each)
-        _check_parts(touched(name, held, edits))
         served = self._write(name, edits) if edits else ()
         now = patch.new_name or name
         if patch.switches:
@@ -185,10 +183,16 @@ class Entries:
         except NotOurs:
             return False
 
-    def _lay_over(self, server: ServerSpec, patch: Patch, entry: Any, place: OverlayPlace) -> EntryChange:
+    def _lay_over(
+        self,
+        server: ServerSpec,
+        patch: Patch,
+        base: Mapping[str, Any],
+        place: OverlayPlace,
+        edits: tuple[Edit, ...],
+    ) -> EntryChange:
         """Change a server whose entry belongs to a client, by an overlay in the gateway's own configuration."""
         name, held = server.name, place.value
-        base = entry if isinstance(entry, Mapping) else {}
         beneath = [
             each for each in _gone(patch) if at(held, each) is MISSING and at(base, each) is not MISSING
         ]
@@ -197,8 +201,6 @@ class Entries:
                 f"{', '.join(map(dotted, beneath))}: stands in {server.source}, which the gateway does not change",
                 "give it another value with servers set, which lies over it, or take it out there",
             )
-        edits = evolve(patch, disabled=None, new_name="").edits(name, held)
-        _check_parts(touched(name, held, edits))
         if patch.disabled is not None:
             edits = (*edits, *switched_over(name, held, on=not patch.disabled, is_on_below=is_on(base)))
         is_other = self.installing.lay_over(name, place, edits)
@@ -223,6 +225,23 @@ class Entries:
         whole = json.dumps(entry, sort_keys=True, default=str, ensure_ascii=False)
         made = blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=TAG_BYTES, key=self.key)
         return f'"{made.hexdigest()}"'
+
+
+def _edits(name: str, patch: Patch, entry: Mapping[str, Any]) -> tuple[Edit, ...]:
+    """Return the edits of an entry.
+
+    :raise GatewayError: a key may not be changed, or a value cannot stand there.
+    """
+    edits = patch.edits(name, entry)
+    for each in edits:
+        permissions.check(each)
+    _check_parts(touched(name, entry, edits))
+    return edits
+
+
+def _edits_over(name: str, patch: Patch, overlay: Mapping[str, Any]) -> tuple[Edit, ...]:
+    """Return the edits of an overlay, which has no name of its own and is switched apart."""
+    return _edits(name, evolve(patch, disabled=None, new_name=""), overlay)
 
 
 def _check(name: str, definition: Mapping[str, Any]) -> None:

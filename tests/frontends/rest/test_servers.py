@@ -440,10 +440,12 @@ class PutTests:
         assert gateway.text == text
 
     def test_a_clients_own(self, gateway: Filed) -> None:
-        """An entry in a client's file is the client's to change; the answer says where it stands."""
-        for method, body in (("PUT", self.NEW), ("PATCH", {"add_env": ["A=1"]}), ("DELETE", b"")):
+        """An entry in a client's file is the client's to replace; the answer says where it stands."""
+        for method, body in (("PUT", self.NEW), ("DELETE", b"")):
             answer = gateway.ask(method, "/theirs", body, If_Match="*")
             assert (answer.status, "client.json" in answer.json["error"]) == (409, True)
+        answer = gateway.ask("PATCH", "/theirs", {"add_env": ["A=1"]}, If_Match="*")
+        assert (answer.status, "stays as it is" in answer.json["hint"]) == (200, True)
         assert Path(gateway.home).parent.joinpath("client.json").read_text() == THEIRS
 
     def test_a_name_that_is_another(self, gateway: Filed) -> None:
@@ -666,10 +668,11 @@ class PatchTests:
         gateway.session("a")
         assert gateway.runs("a") == "running"
 
-    def test_a_clients_own_is_switched_for_now(self, gateway: Filed) -> None:
-        """A server of a client's file is switched off as long as the gateway runs, and the answer says so."""
+    def test_a_clients_own_is_switched(self, gateway: Filed) -> None:
+        """A server of a client's file is switched off by an overlay, and the file stays as it is."""
         answer = gateway.ask("PATCH", "/theirs", {"disabled": True})
-        assert (answer.status, "until the gateway ends" in answer.json["hint"]) == (200, True)
+        assert (answer.status, "stays as it is" in answer.json["hint"]) == (200, True)
+        assert Path(gateway.home).parent.joinpath("client.json").read_text() == THEIRS
         assert gateway.runs("theirs") == "disabled"
         gateway.ask("PATCH", "/theirs", {"disabled": False})
         assert gateway.runs("theirs") == "stopped"

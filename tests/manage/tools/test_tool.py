@@ -520,7 +520,7 @@ class ManageTests:
         ):
             found = refused(managed.ask(tool, server="theirs", **more, **GLOBAL))
             assert "does not change" in found["error"]
-            assert "follows" in found["hint"]
+            assert "change it there" in found["hint"]
         assert managed.access.questions == []
         shown = said(managed.ask("get_server_config", server="theirs"))
         assert shown["config"] == {"command": "run", "env": {"TOKEN": MASK}}
