@@ -103,6 +103,8 @@ def by_name(
 ) -> dict[str, Overlay]:
     """Return overlays by the names of their servers; one without a server is a warning.
 
+    One with arguments and without a server is an error: its command was forgotten, and its server runs on meanwhile.
+
     :param names: the entries of the servers, by the names under which they are served.
     """
     found: dict[str, Overlay] = {}
@@ -110,7 +112,8 @@ def by_name(
         if each.title not in names:
             hint = nearest(each.title, names) or "give it a command or a url, or take it out"
             what = "has no command and no url, and lies over no server: no file has a server of that name"
-            problems.warn(each.place.where, what, hint)
+            tell = problems.warn if each.args is None else problems.error
+            tell(each.place.where, what, hint)
             continue
         _warn_of_headers(each, names[each.title], problems)
         found[each.title] = found[each.title].beneath(each) if each.title in found else each

@@ -127,6 +127,13 @@ class FileTests:
             )
         ]
 
+    def test_forgotten_command(self):
+        """An entry with arguments, no command and no server below it refuses the file, and its server runs on."""
+        problems = Problems()
+        settled({"servers": {"gitlab": {"args": []}}}, problems=problems)
+        assert "has no command and no url" in str(problems.errors[0])
+        assert settled({"servers": {"github": {"args": []}}}) is not None
+
     def test_no_effect(self):
         """Headers over a program are reported."""
         problems = Problems()
