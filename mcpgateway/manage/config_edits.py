@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from mcpgateway.config.edit import permissions
 from mcpgateway.config.edit.edits import Edit, KeyPath, Put, placed, rooted, same
 from mcpgateway.config.edit.file_text import edit, in_its_dialect, in_its_words
-from mcpgateway.config.edit.overlays import OverlayPlace, overlay_after, overlay_place, with_overlay
+from mcpgateway.config.edit.overlays import OverlayPlace, overlay_after, overlay_place, tidied, with_overlay
 from mcpgateway.config.load import key_path_of, place_of
 from mcpgateway.config.read import parse
 from mcpgateway.errors import NotOurs, Unfit, UnknownServer
@@ -33,6 +33,7 @@ def lay_over(reload: Reload, name: str, place: OverlayPlace, changes: Sequence[E
     for each in changes:
         permissions.check(each)
     _check(reload)
+    changes = tidied(place, name, changes)
     if same(overlay_after(place, name, changes), place.value):
         return False
     _write(reload, place.file, lambda text: with_overlay(text, place, name, changes))

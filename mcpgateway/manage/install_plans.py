@@ -319,7 +319,7 @@ class InstallPlanner:
         if not blueprint.entry.origin.is_ours:
             raise NotOurs(
                 f"{name} is defined by {blueprint.entry.origin.words}, which the gateway does not change",
-                "change it there, or lay a change over it (PATCH, servers set and its like)",
+                "change it there, which the gateway follows within a second, or lay a change over it (servers set)",
             )
         return blueprint.entry.origin.words
 

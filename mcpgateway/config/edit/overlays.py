@@ -42,6 +42,13 @@ def overlay_place(files: Files, config_file: str, name: str) -> OverlayPlace:
     return OverlayPlace(config_file)
 
 
+def tidied(place: OverlayPlace, name: str, changes: Sequence[Edit]) -> tuple[Edit, ...]:
+    """Return changes of an overlay that also remove mappings which they leave empty."""
+    after = overlay_after(place, name, changes)
+    touched = {each.key_path[1] for each in changes if len(each.key_path) > 2}
+    return (*changes, *(Remove((name, key)) for key in sorted(touched) if after.get(key) == {}))
+
+
 def overlay_after(place: OverlayPlace, name: str, changes: Sequence[Edit]) -> dict[str, Any]:
     """Return the content of an overlay after changes, whose paths begin with the server's name."""
     whole: Any = {name: dict(place.value)}
