@@ -28,8 +28,8 @@ from tests.bench.tables import Table, rst, text
 from tests.bench.tools import CACHE, ROOT, npm_packages
 from tests.support.gateway import Gateway, eventually, server
 from tests.support.http_client import REVISION, Client, message, text_of, tool_call
-from tests.support.pages import joined, ref_of, result_of, whole
 from tests.support.real_servers import everything, filesystem, git, memory, sequential_thinking, time
+from tests.support.result_pages import joined, ref_of, result_of, whole
 from tests.support.whole import PAUSE_S
 
 NPM = {

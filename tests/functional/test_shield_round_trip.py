@@ -14,8 +14,8 @@ from tests.support.gateway import Gateway, server
 from tests.support.http_client import LIMIT_S, REVISION, Client, message, text_of, tool_call
 from tests.support.modern_client import headers_of
 from tests.support.modern_client import request as modern_request
-from tests.support.pages import joined, ref_of, result_of, whole
 from tests.support.real_servers import ROOT, filesystem
+from tests.support.result_pages import joined, ref_of, result_of, whole
 
 pytestmark = pytest.mark.functional
 
