@@ -15,6 +15,7 @@ from mcpgateway import escaping
 from mcpgateway.cli.context import Globals
 
 DONE, FAILED, UNREACHABLE, DRIFT, ROLLED_BACK = range(5)
+USAGE = 64  # a mistyped command line, as in sysexits.h
 """Exit codes: done; an error, or findings; no gateway answers; files are not as they should be; all was undone."""
 
 SPINS_AFTER_S = 0.5

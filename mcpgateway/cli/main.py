@@ -13,13 +13,14 @@ import click
 from mcpgateway import __version__
 from mcpgateway.cli import aliases
 from mcpgateway.cli.command_table import COMMANDS
-from mcpgateway.cli.console import DONE, FAILED, Trouble, colour, show
+from mcpgateway.cli.console import DONE, FAILED, USAGE, Trouble, colour, show
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.lazy import LazyGroup
 from mcpgateway.shim import locations
 
 # These options may also follow the command.
 ANYWHERE: tuple[str, ...] = ("--home", "--url", "--api-url", "--token-file", "--auth-token-file")
+OWN_NAMES = ("", "mcpgateway")
 WHOLE_HELP = ({"--help", "--all"}, {"-h", "--all"})
 OWN_URL = ["servers", "add"]  # after these words, --url is the server's, and --api-url the gateway's
 
@@ -86,9 +87,11 @@ def run(argv: list[str], *, is_piped: bool = False, name: str = "") -> int:
     rest = aliases.meant(rest, is_piped=is_piped, name=name)
     if set(rest) in WHOLE_HELP:
         rest = ["help", "--all"]
-    return guarded(
+    code = guarded(
         lambda: program.main(first + rest, "mcpgateway", standalone_mode=False), as_json="--json" in first
     )
+    # Scripts that call the names of other gateways know one code for all mistakes.
+    return FAILED if code == USAGE and name not in OWN_NAMES else code
 
 
 def guarded(work: Callable[[], Any], *, as_json: bool) -> int:
@@ -121,6 +124,8 @@ def _nowhere(mode: str) -> TextIO:
 def _as_trouble(why: Exception) -> Trouble:
     if isinstance(why, Trouble):
         return why
+    if isinstance(why, click.UsageError):
+        return Trouble(why.format_message(), code=USAGE)
     if isinstance(why, click.ClickException):
         return Trouble(why.format_message())
     return Trouble(str(why) or "stopped")

@@ -65,14 +65,14 @@ class MeantTests:
         assert run(["help", "--all"]) == 0
         text = capsys.readouterr().out
         assert not any(word in text for word in ("show-token", "--daemon", "marketplace", "enable-http"))
-        assert run(["marketplac"]) == 1
+        assert run(["marketplac"]) == 64
         assert "did you mean marketplace" not in capsys.readouterr().err
         assert not [name for name, told in COMMANDS.items() if not told.section and f"  {name} " in text]
 
     @pytest.mark.parametrize("words", [["daemon"], ["daemon", "--help"], ["daemon", "stats"]])
     def test_daemon(self, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         """mcp-ctl's ``daemon`` says which words it has; one that is mistyped is told with the nearest."""
-        assert run(words) == (0 if words[-1] == "--help" else 1)
+        assert run(words) == (0 if words[-1] == "--help" else 64)
         said = "".join(capsys.readouterr())
         assert "did you mean daemon status?" in said if words[-1] == "stats" else "restart" in said
 
@@ -83,7 +83,7 @@ FORMER = {
     "stats": ("--server --sort --limit", 2),
     "savings": ("", 2),
     "dump": ("", 2),
-    "record": ("", 1),
+    "record": ("", 64),
     "record export x": ("--output --last", 2),
     "manhole": ("--socket", 2),
     "trace x": ("", 2),
@@ -141,6 +141,13 @@ class MergedTests:
         )
 
 
+@pytest.mark.parametrize(("name", "code"), [("mcpgateway", 64), ("mcp-ctl", 1), ("mcpg", 1)])
+def test_usage(name: str, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistyped command line has an exit code of its own, but under the names of other gateways."""
+    assert run(["zzz"], name=name) == code
+    assert "unknown command: zzz" in capsys.readouterr().err
+
+
 class ServeTests:
     """The gateway in the foreground."""
 
@@ -171,7 +178,7 @@ class ServeTests:
     )
     def test_mistyped(self, words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
         """An option that the gateway does not take is refused in one line, under this program's name."""
-        assert run(words) == 1
+        assert run(words) == 64
         text = capsys.readouterr().err
         assert said in text
         assert text.startswith("mcpgateway: ")

@@ -183,9 +183,9 @@ class ImportTests:
     def test_one_way(self, vault, capsys):
         """The target of the credentials, and the place of the password, can be named once only."""
         code, said = told(capsys, "import-kdbx", "vault.kdbx", *OPEN, "--to-server", "--to-env-file", "x")
-        assert (code, said["error"]) == (1, "--to-env-file and --to-server: name one of them")
+        assert (code, said["error"]) == (64, "--to-env-file and --to-server: name one of them")
         code, said = told(capsys, "import-kdbx", "vault.kdbx", *OPEN, "--password-stdin")
-        assert (code, said["error"]) == (1, "--password-file and --password-stdin: name one of them")
+        assert (code, said["error"]) == (64, "--password-file and --password-stdin: name one of them")
 
     def test_no_gateway(self, vault, capsys, monkeypatch):
         """Without a gateway there is no server to give anything to."""

@@ -166,9 +166,9 @@ class HelpTests:
             ("servers add", 0, "Usage: mcpgateway servers add "),
             ("servers", 0, "reset-circuit"),
             ("daemon status", 0, "Usage: mcpgateway status "),
-            ("servers ls", 1, "did you mean servers list?"),
-            ("zzz", 1, "unknown command: zzz"),
-            ("servers list here", 1, "mcpgateway servers list has no commands of its own"),
+            ("servers ls", 64, "did you mean servers list?"),
+            ("zzz", 64, "unknown command: zzz"),
+            ("servers list here", 64, "mcpgateway servers list has no commands of its own"),
         ],
     )
     def test_of_one_command(
@@ -201,14 +201,14 @@ class HelpTests:
     )
     def test_unknown(self, word: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
         """A command that does not exist is an error that names those that are meant."""
-        assert run(word.split()) == 1
+        assert run(word.split()) == 64
         text = capsys.readouterr().err
         assert f"unknown command: {word}" in text
         assert hint in text
 
     def test_an_option_without_its_value(self, capsys: pytest.CaptureFixture[str]) -> None:
         """A mistake in the global options is an error."""
-        assert run(["--home"]) == 1
+        assert run(["--home"]) == 64
         assert "--home" in capsys.readouterr().err
 
     def test_no_command(self, capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,14 +228,14 @@ class GlobalTests:
 
     def test_a_failure_in_json(self, capsys: pytest.CaptureFixture[str]) -> None:
         """A program is told of a failure in JSON too."""
-        assert run(["--json", "config", "explain", "share", "--url", "http://x"]) == 1
+        assert run(["--json", "config", "explain", "share", "--url", "http://x"]) == 64
         out, err = capsys.readouterr()
         assert "--url" in (out + err)
 
     @pytest.mark.parametrize("name", ["serve", "config", "servers test"])
     def test_needless(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
         """An option that is for the programs that talk to a gateway is a mistake."""
-        assert run(["--url", "x", *name.split()]) == 1
+        assert run(["--url", "x", *name.split()]) == 64
         assert f"{name}: --url" in capsys.readouterr().err
 
     def test_light(self) -> None:

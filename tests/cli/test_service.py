@@ -104,5 +104,5 @@ class ServiceTests:
 
     def test_needless(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Options for talking to a gateway are a mistake."""
-        assert run(["--url", "x", "service", "status"]) == 1
+        assert run(["--url", "x", "service", "status"]) == 64
         assert "service: --url" in capsys.readouterr().err

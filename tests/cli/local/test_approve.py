@@ -133,5 +133,5 @@ class RevokeTests:
 
     def test_no_other_options(self, house: House, capsys: Any) -> None:
         """The options of ``approve`` are refused for ``revoke``."""
-        assert house.run("--revoke", "--yes", str(house.root)) == 1
+        assert house.run("--revoke", "--yes", str(house.root)) == 64
         assert "--revoke goes with neither" in capsys.readouterr().err

@@ -441,5 +441,5 @@ class MistakeTests:
     @pytest.mark.parametrize("words", [["config"], ["config", "chck"], ["config", "check", "--colour"]])
     def test_one_line(self, words, capsys):
         """A mistake is one line, and exit code 1."""
-        assert run(words) == 1
+        assert run(words) == 64
         assert len(capsys.readouterr().err.splitlines()) == 1
