@@ -174,6 +174,12 @@ def format_duration(seconds: float) -> str:
     return f"{whole // 3600}h {whole // 60 % 60}m"
 
 
+def shortened(path: str) -> str:
+    """Return a path as its user would write it: with ``~`` for the home directory."""
+    home = os.path.expanduser("~")
+    return f"~{path[len(home) :]}" if path.startswith(f"{home}/") else path
+
+
 def local_time(at: str) -> str:
     """Return a time of the gateway's (ISO 8601) in local time: ``11-23 06:20:00``; other texts are unchanged."""
     from datetime import datetime

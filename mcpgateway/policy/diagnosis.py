@@ -26,6 +26,7 @@ _ILL = frozenset(
 )
 BY_SHELL = 128  # plus the number of a signal: the exit code of a shell whose child a signal has ended
 MANY_RESTARTS = 3
+MISSING = frozenset(("command-not-found", "missing-directory"))
 
 # The software whose installation brings these programs.
 COMES_WITH = {
@@ -221,8 +222,8 @@ def _causes(facts: ServerFacts) -> Iterator[Advice]:
 
 
 def _with_hint(facts: ServerFacts, found: list[Advice]) -> list[Advice]:
-    # The remedy that callers are given comes first.
-    if not found or not facts.hint or facts.hint in found[0].do:
+    # The remedy that callers are given comes first, but for a program that is missing: it lists where was looked.
+    if not found or not facts.hint or facts.hint in found[0].do or found[0].cause in MISSING:
         return found
     first = found[0]
     return [evolve(first, do=f"{facts.hint}; {first.do}" if first.do else facts.hint), *found[1:]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +17,7 @@ from mcpgateway.cli.console import (
     format_duration,
     paragraph,
     say,
+    shortened,
 )
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.lazy import CommandInfo, LazyGroup
@@ -88,7 +88,7 @@ SERVERS = TableQuery(
         "TOOLS": lambda each: "?" if each.get("tool_count") is None else str(each["tool_count"]),
         "MEMORY": lambda each: f"{each['memory_mb']} MB" if each.get("memory_mb") else "",
         "RUNS": text("runs"),
-        "DEFINED": lambda each: _file(str(each.get("source") or "")),
+        "DEFINED": lambda each: shortened(str(each.get("source") or "")),
     },
     none="There are no servers.",
 )
@@ -110,12 +110,6 @@ def _error(each: Mapping[str, Any]) -> str:
     from mcpgateway.errors import without_name  # only for a fault
 
     return without_name(str(each.get("name")), str(each.get("last_error") or ""))
-
-
-def _file(source: str) -> str:
-    """Return the file of a definition as its user would write it."""
-    home = os.path.expanduser("~")
-    return f"~{source[len(home) :]}" if source.startswith(f"{home}/") else source
 
 
 @click.command()

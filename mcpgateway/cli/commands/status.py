@@ -18,6 +18,7 @@ from mcpgateway.cli.console import (
     is_terminal,
     paragraph,
     say,
+    shortened,
     styled,
 )
 from mcpgateway.cli.context import Globals
@@ -370,7 +371,7 @@ def _tell_running(found: _Found, home: str) -> None:
     if found.state == SILENT:
         say(f"Next:    {BUSY}; its log is {log}")
     elif os.path.exists(log):
-        say(f"Log:     {log}")
+        say(f"Log:     {shortened(log)}")
 
 
 def _tell_tables(found: _Found) -> None:
@@ -388,7 +389,8 @@ def _tell_numbers(found: _Found) -> None:
     for line in remarks(found.body):
         say(f"Note:    {line}")
     _tell_logins(found.body)
-    if (saved := found.body.get("saved")) and isinstance(saved, dict):
+    saved = found.body.get("saved")
+    if isinstance(saved, dict) and saved.get("total"):
         say(f"Spared:  {saved.get('today', 0):,} tokens today, {saved.get('total', 0):,} in all")
     if not is_terminal():
         for each in found.clients:
