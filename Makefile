@@ -32,7 +32,7 @@ OUTER := $(addprefix tests/,clientfiles frontends cli config)
 PYTEST := $(BIN)/python -m pytest --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers run test tests lint structure roads types imports unit unit-outer unit-inner coverage functional soak conformance test-clients test-remotes test-browser bench docs package clean format
+.PHONY: help venv servers run test tests lint structure roads types imports unit unit-outer unit-inner coverage functional soak conformance test-clients test-remotes test-browser bench pictures docs package clean format
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -152,6 +152,9 @@ $(PYPI_REMOTES): tests/remotes/requirements.txt
 
 bench: $(VENV) ## measure the gateway beside others and beside the floor (not a test)
 	$(BIN)/python -m tests.bench
+
+pictures: $(VENV) servers ## draw mcpgateway status for README and the docs
+	$(BIN)/python docs/pictures/status.py
 
 docs: $(VENV) ## build the documentation; any warning is an error
 	$(BIN)/python -m sphinx -q -W -n -b html docs build/docs

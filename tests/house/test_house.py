@@ -50,8 +50,8 @@ class DrawingTests:
     DRAWING = (ROOT / "docs" / "explanation" / "house.txt").read_text()
 
     def test_the_readme_shows_it(self):
-        """README shows the drawing of the documentation, which cannot be included there."""
-        assert f"```\n{self.DRAWING}```" in (ROOT / "README.md").read_text()
+        """CONTRIBUTING shows the drawing of the documentation, which cannot be included there."""
+        assert f"```\n{self.DRAWING}```" in (ROOT / "CONTRIBUTING.md").read_text()
 
     def test_every_floor_is_in_it(self):
         """Every package and module at the top stands in the drawing."""
