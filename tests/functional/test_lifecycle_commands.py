@@ -690,7 +690,7 @@ class AdoptionTests:
         )
         done = home.run("start", "--adopt", "always")
         assert done.returncode == 0, done
-        assert ".claude.json, line 1: is not valid JSON" in done.stderr
+        assert ".claude.json, line 1, column 2: is not valid JSON" in done.stderr
         assert "nothing had to be changed" not in done.stdout
         assert done.stdout.splitlines()[-1].endswith(", brought")
         assert "brought" in [each["name"] for each in home.json("servers", "list")]

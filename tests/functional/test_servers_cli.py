@@ -308,7 +308,8 @@ class EditTests:
         """A URL with headers, and no secret in the command line."""
         url = f"http://127.0.0.1:{free_port()}/mcp"
         words = ("--url", url, "--headers", "X-A=a=b", "--header", "X-B", "--disabled")
-        assert ran(home, "add", "far", *words, stdin="from stdin\n")[:2] == (0, "far is added.\n")
+        code, out, _ = ran(home, "add", "far", *words, stdin="from stdin\n")
+        assert (code, out.splitlines()[0]) == (0, "far is added.")
         assert entry(gateway, "far") == {
             "url": url,
             "headers": {"X-A": "a=b", "X-B": "from stdin"},

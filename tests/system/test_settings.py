@@ -104,7 +104,7 @@ class FilesTests:
     def test_broken(self, house):
         """A configuration that cannot be parsed is an error."""
         path = house.write(".mcp-gateway/config.json", "{")
-        assert house.problem().startswith(f"{path}, line 1: is not valid JSON")
+        assert house.problem().startswith(f"{path}, line 1, column 2: is not valid JSON")
 
     @pytest.mark.parametrize("text", ["{", "[]", '"x"', "\xff", None])
     def test_an_unreadable_source(self, house, text):
