@@ -364,11 +364,11 @@ class ExamineTests:
             ".mcp-gateway/config.yaml, line 1",
             ".mcp-gateway/config.yaml, line 2",
             ".mcp-gateway/config.d/a.json, line 2",
-            ".mcp-gateway/config.d/b.yaml, line 1",
+            ".mcp-gateway/config.d/b.yaml, line 1, column 5",
             ".mcp-gateway/config.local.yaml, line 1",
-            ".claude.json, line 1",
+            ".claude.json, line 1, column 2",
             ".mcp-gateway/.env, line 1",
-            ".mcp-gateway/classification.json, line 1",
+            ".mcp-gateway/classification.json, line 1, column 2",
         ]
         assert "hunter2" not in "".join(found)
         assert house.problem().startswith(

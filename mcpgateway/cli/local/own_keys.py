@@ -213,9 +213,7 @@ def edited_text(
     words = _editor(environ)
     with tempfile.TemporaryDirectory(prefix="mcpgateway-") as directory:
         draft = os.path.join(directory, f"draft{extension or '.yaml'}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        files.write_atomic(draft, text.encode())
         while True:
             try:
                 code = subprocess.call([*words, draft])
