@@ -58,6 +58,9 @@ def signal_all(pids, number):
             os.kill(pid, number)
 
 
+NOT_RUNNING = "Gateway is not running.\nNext:    mcpgateway start\n"
+
+
 class Session:
     """A client of a server at a URL, as simple as can be: one connection for each request."""
 
@@ -537,7 +540,7 @@ class StatusTests:
     def test_absent(self, home):
         """Without one that is said, and the exit code tells it; its numbers cannot be had."""
         done = home.run("status")
-        assert (done.returncode, done.stdout) == (2, "Gateway is not running.\n")
+        assert (done.returncode, done.stdout) == (2, NOT_RUNNING)
         done = home.run("health")
         assert done.returncode == 2
         assert "mcpgateway start" in done.stderr
@@ -561,7 +564,7 @@ class StatusTests:
         assert "DEAD (stale state)" in home.run("status").stdout
         assert home.json("status")["running"] is False
         assert "cleared up" in home.run("stop").stdout
-        assert home.run("status").stdout == "Gateway is not running.\n"
+        assert home.run("status").stdout == NOT_RUNNING
 
     def test_one_that_hangs(self, home):
         """A gateway that does not answer is said not to, and which it is."""

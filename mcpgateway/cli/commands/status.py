@@ -304,8 +304,11 @@ def _tell(found: _Found, home: str) -> None:
         say("Gateway is not running.")
         _tell_return(found)
         _tell_clients_left(found)
-        if any(not each.get("restored") for each in found.clients):
-            say("Next:    mcpgateway start, or mcpgateway stop to restore clients' files")
+        is_enrolled = any(not each.get("restored") for each in found.clients)
+        say(
+            "Next:    mcpgateway start",
+            ", or mcpgateway stop to restore clients' files" if is_enrolled else "",
+        )
     elif found.state == HIDDEN:
         say("Status:  ", styled("cannot be told", fg="yellow"))
         say(f"State:   {home}/{FILE}: {found.left.trouble}")
