@@ -22,11 +22,16 @@ SPINS_AFTER_S = 0.5
 STATE_COLOURS = {
     "running": "green",
     "idle": "cyan",
+    "starting": "cyan",
     "stopped": "cyan",
     "degraded": "yellow",
     "needs login": "yellow",
+    "restarting": "yellow",
     "error": "red",
+    "unreachable": "red",
 }
+COLOUR_MARKS = {"green": "●", "cyan": "○", "yellow": "!", "red": "✗"}
+"""The marks that stand for colours on a terminal without them (``NO_COLOR``)."""
 HELP = "mcpgateway COMMAND --help says what a command takes, mcpgateway doctor looks for what is wrong"
 
 
@@ -197,8 +202,11 @@ def heading(text: str) -> None:
 
 
 def coloured(state: str) -> Styled:
-    """Return the state of a server, in its colour."""
-    return styled(state, fg=STATE_COLOURS.get(state))
+    """Return the state of a server, in its colour, or behind a mark on a terminal without colours."""
+    fg = STATE_COLOURS.get(state)
+    if fg and is_terminal() and colour() is False and not is_dumb():
+        return styled(f"{COLOUR_MARKS[fg]} {state}")
+    return styled(state, fg=fg)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Part]]) -> None:

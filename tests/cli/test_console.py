@@ -8,7 +8,18 @@ from collections.abc import Callable
 import pytest
 
 from mcpgateway.cli import console
-from mcpgateway.cli.console import Trouble, emit, paragraph, say, show, styled, table
+from mcpgateway.cli.console import (
+    COLOUR_MARKS,
+    STATE_COLOURS,
+    Trouble,
+    coloured,
+    emit,
+    paragraph,
+    say,
+    show,
+    styled,
+    table,
+)
 
 EVIL = "x\n11-22 11:59:59 forged\x1b]52;c;eA==\x07\r\x9b2J\u2028y\u202ez\x7f"
 SHOWN = r"x\n11-22 11:59:59 forged\x1b]52;c;eA==\x07\r\x9b2J\u2028y\u202ez\x7f"
@@ -64,3 +75,27 @@ class SayTests:
         assert all(c.isprintable() or c == "\n" for c in printed)
         assert r"\u009b2J\u2028y\u202ez\u007f" in printed
         assert "日本語" in printed
+
+
+class StateTests:
+    """The states of servers."""
+
+    @pytest.mark.parametrize(
+        ("state", "mark"), [("running", "●"), ("idle", "○"), ("degraded", "!"), ("error", "✗")]
+    )
+    def test_without_colours(
+        self, state: str, mark: str, *, terminal: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A mark stands for the colour on a terminal without colours, not in a pipe, nor where only letters show."""
+        monkeypatch.delenv("NO_COLOR", raising=False)
+        monkeypatch.setenv("TERM", "xterm")
+        assert coloured(state) == styled(state, fg=STATE_COLOURS[state])
+        monkeypatch.setenv("NO_COLOR", "1")
+        assert coloured(state).text == (f"{mark} {state}" if terminal else state)
+        monkeypatch.setenv("TERM", "dumb")
+        assert coloured(state).text == state
+
+    def test_every_colour(self) -> None:
+        """Every colour of a state has a mark of its own."""
+        assert set(STATE_COLOURS.values()) <= COLOUR_MARKS.keys()
+        assert len(set(COLOUR_MARKS.values())) == len(COLOUR_MARKS)
