@@ -61,6 +61,9 @@ COMMANDS = {
     "credential": CommandInfo(
         "credential:credential", "Import passwords from a KeePass database, and list them.", CONFIGURATION
     ),
+    "uninstall": CommandInfo(
+        "gateway:uninstall", "Restore your clients' files for good, and remove service and home.", PROGRAM
+    ),
     "completion": CommandInfo("completion:completion", "Print the completion script of a shell.", PROGRAM),
     "version": CommandInfo("version:version", "Print the release.", PROGRAM),
     "help": CommandInfo("version:help_", "Explain a command, or list all commands.", PROGRAM),

@@ -55,7 +55,6 @@ SUGGESTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "tool": ("tools",),
         "top": ("status --watch", "status --stats"),
         "undo": ("clients undo",),
-        "uninstall": ("clients undo", "service uninstall"),
         "unlink": ("clients undo",),
         "up": ("start",),
         "update": ("servers set",),

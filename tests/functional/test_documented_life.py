@@ -17,7 +17,7 @@ ENTRIES = {"mcpServers": {"clock": {"command": sys.executable, "args": ["-m", "m
 # `make package` installs the wheel, tests/functional/test_service_docs.py a service, and a test cannot end `make run`.
 ELSEWHERE = {
     *("pipx install .", "pipx install --force .", "pipx uninstall mcpgateway", "make run"),
-    *("mcpgateway service install", "mcpgateway service uninstall"),
+    "mcpgateway service install",
 }
 
 pytestmark = pytest.mark.functional

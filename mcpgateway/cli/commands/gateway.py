@@ -1,4 +1,4 @@
-"""Commands that start, stop and restart the gateway."""
+"""Commands that start, stop, restart and uninstall the gateway."""
 
 from __future__ import annotations
 
@@ -274,6 +274,23 @@ def stop(globals_: Globals, *, timeout: float, force: bool, keep_clients: bool, 
 
     answer(globals_, value, tell_all)
     return FAILED if given is not None and given.errors else DONE
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Remove the home unasked.")
+@click.option("--keep-home", is_flag=True, help="Keep the home, unasked.")
+@click.pass_obj
+def uninstall(globals_: Globals, *, yes: bool, keep_home: bool) -> None:
+    """Restore all clients' files for good, remove the service, stop the gateway, and remove its home.
+
+    The home is removed only after a question, or with --yes.  The program itself stays.
+    """
+    only_here(globals_, "uninstall")
+    if yes and keep_home:
+        raise click.UsageError("uninstall: --yes removes the home, and --keep-home keeps it")
+    from mcpgateway.cli.uninstall import uninstall_all
+
+    uninstall_all(globals_, yes=yes, keep_home=keep_home)
 
 
 @click.command(cls=PassthroughCommand)

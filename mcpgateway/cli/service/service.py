@@ -143,6 +143,12 @@ class Service:
             manager.forget()
         return Removed(ours, tuple(path for path in found if path not in ours))
 
+    def has_files(self) -> bool:
+        """Return whether a file of a service with this home exists."""
+        _, units = self._units(is_commanded=False)
+        found = (_text(unit.path) for unit in units)
+        return any(text is not None and serves(text, self.home) for text in found)
+
     def _restore_files(self, *, anyway: bool) -> None:
         errors = _errors(self.suspend(self.home, self.environ, "stopped"))
         if errors and not anyway:
