@@ -27,6 +27,7 @@ from mcpgateway.system.files import read_bytes, write_atomic
 
 ALL = "mcpgateway"
 """The name of the one entry for all servers."""
+OFF = "disabled"  # the state of a server that is switched off
 
 
 class SnippetForm(Enum):
@@ -142,7 +143,14 @@ def _chosen(wanted: Sequence[str], machine: Machine) -> list[tuple[str, OfferedS
         if each not in known:
             raise ConfigError(f"there is no server {visible(each)}; there are: {', '.join(known)}")
     if not wanted:
-        return [(name, its) for name, its in known.items() if its.is_there_for("")]
+        there = [(name, its) for name, its in known.items() if its.is_there_for("")]
+        on = [(name, its) for name, its in there if not its.is_off]
+        if there and not on:
+            raise ConfigError(
+                "all servers are switched off, so an entry would lead to none",
+                f"mcpgateway servers enable {visible(there[0][0])}",
+            )
+        return on
     return [(name, known[name]) for name in wanted]
 
 
@@ -152,10 +160,12 @@ class OfferedServer:
 
     :ivar source: the file that defines it, in words.
     :ivar project: the directory of the project that it is for; empty for a server of all projects.
+    :ivar is_off: it is switched off; clients that name it are refused.
     """
 
     source: str = ""
     project: str = ""
+    is_off: bool = False
 
     def is_there_for(self, directory: str) -> bool:
         """True if the server is offered to clients in a directory; an empty directory stands for anywhere."""
@@ -174,12 +184,17 @@ def served(machine: Machine) -> Mapping[str, OfferedServer]:
     reported = answer.health.get("backends") if answer is not None else None
     if isinstance(reported, list):
         known = {
-            str(each["name"]): OfferedServer(str(each.get("source", "")), str(each.get("project", "")))
+            str(each["name"]): OfferedServer(
+                str(each.get("source", "")), str(each.get("project", "")), each.get("status") == OFF
+            )
             for each in reported
             if isinstance(each, dict)
         }
     else:
-        known = {each.name: OfferedServer(each.source, each.project) for each in machine.settings.servers}
+        known = {
+            each.name: OfferedServer(each.source, each.project, not each.enabled)
+            for each in machine.settings.servers
+        }
     if not known:
         raise ConfigError("there is no server; mcpgateway config init writes a configuration to add some to")
     return known

@@ -103,6 +103,22 @@ class EntryTests:
             "clock"
         ]
 
+    @pytest.mark.parametrize("runs", [True, False])
+    def test_switched_off(self, tmp_path: Path, *, runs: bool) -> None:
+        """A server that is switched off is left out unless it is named; if all are, the error has the remedy."""
+        backends = [{"name": "files", "status": "idle"}, {"name": "github", "status": "disabled"}]
+        health = {"backends": backends} if runs else None
+        servers = {**SERVERS, "github": {"command": "sh", "disabled": True}}
+        here = machine(tmp_path, servers, health=health)
+        cursor = dialect_of("cursor")
+        assert [each.name for each in entries(SnippetRequest(cursor), here)] == ["files"]
+        assert [each.name for each in entries(SnippetRequest(cursor, ("github",)), here)] == ["github"]
+        alone = {"github": servers["github"]}
+        only = machine(tmp_path / "2", alone, health={"backends": backends[1:]} if runs else None)
+        with pytest.raises(ConfigError, match="all servers are switched off") as refused:
+            entries(SnippetRequest(cursor), only)
+        assert refused.value.hint == "mcpgateway servers enable github"
+
     @pytest.mark.parametrize("form", [SnippetForm.HTTP, SnippetForm.SHIM, SnippetForm.PROXY])
     def test_servers_of_projects(self, tmp_path: Path, form: SnippetForm) -> None:
         """A server of a project's is only there where it is named, and then its entry says for which project it is."""
