@@ -32,6 +32,11 @@ STATE_COLOURS = {
 }
 COLOUR_MARKS = {"green": "●", "cyan": "○", "yellow": "!", "red": "✗"}
 """The marks that stand for colours on a terminal without them (``NO_COLOR``)."""
+NO_SERVERS = (
+    "There are no servers.\n"
+    "mcpgateway servers add NAME URL adds one, and servers add NAME -- COMMAND a program;"
+    " mcpgateway clients plan shows those of your clients."
+)
 HELP = "mcpgateway COMMAND --help says what a command takes, mcpgateway doctor looks for what is wrong"
 
 

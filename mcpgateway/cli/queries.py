@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 import click
 
 from mcpgateway.cli.client import LIMIT_S, GatewayClient
-from mcpgateway.cli.console import Part, answer, paragraph, say, spinner, table
+from mcpgateway.cli.console import Part, answer, paragraph, spinner, table
 from mcpgateway.cli.context import Globals
 
 Cell = Callable[[Mapping[str, Any]], Part]
@@ -67,7 +67,7 @@ class TableQuery(NamedTuple):
     :ivar route: the path; ``{name}`` stands for an argument.
     :ivar columns: the cell of each column, by its title.
     :ivar key: the member of the answer with the rows; empty if the answer is the list itself.
-    :ivar none: the sentence for an empty list.
+    :ivar none: the sentence for an empty list, and below it the next step.
     :ivar waits: the text of the spinner; empty for no spinner.
     """
 
@@ -114,7 +114,7 @@ class TableQuery(NamedTuple):
         if rows:
             rows_table(self.columns, rows)
         else:
-            say(self.none)
+            paragraph(self.none)
 
     def run(self, globals_: Globals, params: Mapping[str, object] | None = None, **names: Any) -> Any:
         """Ask, print the answer as JSON or as a table, and return it."""

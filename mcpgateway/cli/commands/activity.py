@@ -49,7 +49,7 @@ ACTIVITY = TableQuery(
         "HOW IT ENDED": _ended,
     },
     key="records",
-    none="Nothing is written down of that.",
+    none="The activity log has no such line yet.",
     limit_s=FIND_S,
     waits="asking the gateway",
 )

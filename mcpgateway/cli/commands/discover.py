@@ -12,7 +12,19 @@ import click
 from mcpgateway import escaping
 from mcpgateway.cli.client import GatewayClient, GatewayLate, NoGateway, SocketForbidden
 from mcpgateway.cli.completion_values import server_names
-from mcpgateway.cli.console import DONE, FAILED, emit, fail, is_dumb, is_terminal, say, styled, table
+from mcpgateway.cli.console import (
+    DONE,
+    FAILED,
+    NO_SERVERS,
+    emit,
+    fail,
+    is_dumb,
+    is_terminal,
+    paragraph,
+    say,
+    styled,
+    table,
+)
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.handover import hand_over
 from mcpgateway.cli.values import TimeOption
@@ -134,7 +146,7 @@ def progress() -> Iterator[Tell]:
 
 def _tell(listed: list[dict[str, Any]]) -> None:
     if not listed:
-        say("There are no servers.")
+        paragraph(NO_SERVERS)
         return
     rows = [
         (

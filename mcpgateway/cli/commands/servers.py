@@ -11,6 +11,7 @@ from mcpgateway.cli.completion_values import server_names
 from mcpgateway.cli.console import (
     DONE,
     FAILED,
+    NO_SERVERS,
     Styled,
     answer,
     coloured,
@@ -90,7 +91,7 @@ SERVERS = TableQuery(
         "RUNS": text("runs"),
         "DEFINED": lambda each: shortened(str(each.get("source") or "")),
     },
-    none="There are no servers.",
+    none=NO_SERVERS,
 )
 
 

@@ -34,7 +34,7 @@ SESSIONS = TableQuery(
         "STREAM": lambda each: "open" if each.get("streams") else "-",
     },
     key="sessions",
-    none="There are no sessions.",
+    none="There are no sessions.\nA client that uses the gateway begins one: mcpgateway clients list shows them.",
 )
 
 

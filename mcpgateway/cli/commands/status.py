@@ -10,6 +10,7 @@ from mcpgateway.cli.client import BUSY, GatewayClient, NoGateway
 from mcpgateway.cli.console import (
     DONE,
     FAILED,
+    NO_SERVERS,
     UNREACHABLE,
     answer,
     coloured,
@@ -240,6 +241,8 @@ def _tell_verdict(body: dict[str, Any]) -> None:
         return
     mark = styled("! ", fg="yellow") if found or not body.get("servers") else styled("✓ ", fg="green")
     say(mark, styled(sentence[:1].upper() + sentence[1:], bold=True))
+    if not body.get("servers"):
+        paragraph(f"  {NO_SERVERS.partition(chr(10))[2]}")
     for each in found:
         say()
         paragraph("  ", styled(each["name"] or each["kind"], bold=True), f": {each['says']}")

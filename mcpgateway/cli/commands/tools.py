@@ -40,7 +40,7 @@ TOOLS = TableQuery(
         "TOOL": lambda each: str(each["name"]),
         "WHAT IT DOES": lambda each: _short(str(each.get("description") or "")),
     },
-    none="There are no tools.",
+    none="There are no tools.\nmcpgateway tools refresh asks every server for its tools.",
     limit_s=LIST_S,
     waits="asking the servers",
 )
