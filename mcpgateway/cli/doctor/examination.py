@@ -13,6 +13,7 @@ from mcpgateway.cli.doctor import (
     gateway,
     ledger,
     machine,
+    namesakes,
     other_gateways,
     own_files,
     tool_names,
@@ -36,6 +37,7 @@ CHECKS: tuple[Check, ...] = (
     *machine.CHECKS,
     *other_gateways.CHECKS,
     *machine.LAST,
+    *namesakes.CHECKS,
 )
 """Every check, in the order they are made in: first what decides whether anything works at all."""
 
