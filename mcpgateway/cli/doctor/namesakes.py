@@ -29,7 +29,7 @@ FOREIGN = note(
 def namesakes(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Check that no other project's ``mcpgateway`` is in this environment or on ``PATH``; nothing is imported."""
     is_shared = any(True for _ in distributions(name=PACKAGE))
-    foreign = list(_foreign_programs(world.environ.get("PATH", "")))
+    foreign = list(foreign_programs(world.environ.get("PATH", "")))
     if is_shared:
         yield SHARED.found(f"{PACKAGE} is installed in the environment of this gateway")
     if foreign:
@@ -38,8 +38,8 @@ def namesakes(world: DoctorContext) -> Iterator[DoctorFinding]:
         yield fine("namesakes", "no other project's mcpgateway is installed here")
 
 
-def _foreign_programs(path: str) -> Iterator[str]:
-    """Yield the programs on a search path whose environment has the other package."""
+def foreign_programs(path: str) -> Iterator[str]:
+    """Yield the programs called ``mcpgateway`` on a search path whose environment has the other package."""
     for directory in dict.fromkeys(filter(None, path.split(os.pathsep))):
         program = os.path.join(directory, PROGRAM)
         if os.access(program, os.X_OK):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from mcpgateway.cli.doctor.context import DoctorContext, UserProcess
 from mcpgateway.cli.doctor.finding import Check, DoctorFinding, fine, note, problem, some
+from mcpgateway.cli.doctor.namesakes import foreign_programs
 from mcpgateway.clientfiles import immorterm
 from mcpgateway.config.ours import PROGRAMS, original_of
 
@@ -174,11 +175,14 @@ FOREIGN = note(
 
 
 def programs(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Check that the names of this program lead to it."""
-    found = {name: path for name in NAMES if (path := shutil.which(name, path=world.environ.get("PATH", "")))}
-    foreign = [path for path in found.values() if not _is_ours(path)]
-    for path in foreign:
-        yield FOREIGN.found(f"{path} is a program of another package")
+    """Check that the names of this program lead to it; `namesakes` reports the known package of that name."""
+    path = world.environ.get("PATH", "")
+    found = {name: program for name in NAMES if (program := shutil.which(name, path=path))}
+    foreign = [program for program in found.values() if not _is_ours(program)]
+    reported = set(foreign_programs(path)) if foreign else set()
+    for program in foreign:
+        if program not in reported:
+            yield FOREIGN.found(f"{program} is a program of another package")
     if not foreign:
         yield fine("programs", f"programs: {', '.join(found) or 'none of this package is on the PATH'}")
 

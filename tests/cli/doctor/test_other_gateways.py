@@ -149,3 +149,17 @@ class ProgramTests:
         (only,) = found("programs", self.looked_at(tmp_path, "#!/bin/sh\n"))
         assert only.id == "programs.foreign"
         assert f"{tmp_path}/bin/mcp-gateway" in only.text
+
+    def test_known_package(self, tmp_path: Path) -> None:
+        """A program of the package that `namesakes` knows is told there and not here."""
+        program = tmp_path / "theirs" / "bin" / "mcpgateway"
+        program.parent.mkdir(parents=True)
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+        (tmp_path / "theirs/lib/python3/site-packages/mcp_contextforge_gateway-1.0.dist-info").mkdir(
+            parents=True
+        )
+        made = seen(tmp_path)
+        made.environ = {**made.environ, "PATH": str(program.parent)}
+        assert found("programs", made) == []
+        assert [each.id for each in found("namesakes", made)] == ["namesakes.program"]
