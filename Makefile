@@ -2,7 +2,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PORT ?= 9100
-RUN_ARGS ?= --demo
+RUN_ARGS ?= --demo --welcome
 JOBS ?= 5
 
 BIN := .venv/bin
@@ -15,12 +15,16 @@ NPM_CLIENTS := tests/clients/npm/node_modules/.made
 PYPI_CLIENTS := build/clients-pypi/.made
 NPM_REMOTES := tests/remotes/npm/node_modules/.made
 NPM_BROWSER := tests/browser/npm/node_modules/.made
+UI_TOOLS := ui/node_modules/.made
+UI := mcpgateway/data/ui/index.json
+# A checkout without npm runs and is tested without the dashboard.
+UI_IF_NPM := $(if $(shell command -v npm),$(UI))
 PYPI_REMOTES := build/remotes-pypi/.made
 
 # Those that mostly wait begin with the longest ones, which would else be waited for at the end.  Each is named: pytest
 # leaves out a file of a folder that is named too.
-LONGEST := $(wildcard $(addprefix tests/functional/test_,lifecycle_commands.py client_file_crashes.py conformance.py attacks.py outliving.py chaos.py restart.py remote.py shim.py running.py))
-FUNCTIONAL := -m "not soak" $(LONGEST) $(filter-out $(LONGEST),$(sort $(wildcard tests/functional/test_*.py))) tests/contracts
+LONGEST := $(wildcard $(addprefix tests/functional/test_,$(addsuffix .py,lifecycle_commands sign_in servers_offered hints upgrade client_file_crashes validate outliving storm shim conformance service serve_one launching documented_pages container_recipe restart health real_servers remote originals_edited sharing rest_schemathesis chaos attacks faults mcp_registry doctor scopes running start_asks snapshots children live installing first_questions)))
+FUNCTIONAL := -m "not soak" $(LONGEST) tests/contracts $(filter-out $(LONGEST),$(sort $(wildcard tests/functional/test_*.py)))
 
 # Hundreds of processes import the same modules, which are compiled once.
 unexport PYTHONDONTWRITEBYTECODE
@@ -32,7 +36,7 @@ OUTER := $(addprefix tests/,clientfiles frontends cli config)
 PYTEST := $(BIN)/python -m pytest --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers run test tests lint structure roads types imports unit unit-outer unit-inner coverage functional soak conformance test-clients test-remotes test-browser bench pictures docs package clean format
+.PHONY: help venv servers run test tests lint structure roads types imports unit unit-outer unit-inner coverage functional soak conformance test-clients test-remotes test-browser ui ui-units ui-pages test-ui bench pictures docs package clean format
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,10 +46,11 @@ venv: $(VENV) ## make .venv with the package (editable) and everything for worki
 # Twisted imports all plugins to list them for the first time; what comes later reads the list.
 $(VENV): setup.cfg pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it with PYTHON=..." >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	$(BIN)/twistd --help >/dev/null
-	touch $@
+	@echo "Installing the gateway and its tools in .venv; this takes a few minutes the first time."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/twistd --help >/dev/null
+	@touch $@
 
 servers: $(NPM_SERVERS) $(DUAL_SERVER) $(CONFORMANCE) $(PYPI_SERVERS) ## install what functional tests run: real MCP servers, and the conformance suite
 
@@ -59,19 +64,46 @@ $(PYPI_SERVERS): tests/servers/pypi-requirements.txt
 	build/pypi-servers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
+# Without npm, or without its registry, the gateway runs without the dashboard, whose page then says how it is built.
 run: $(VENV) ## serve ~/.claude.json and two demo servers on http://localhost:9100 (PORT=... for another)
-	exec $(BIN)/twistd -n --pidfile= mcpgateway --port $(PORT) $(RUN_ARGS)
+	@command -v npm >/dev/null && $(MAKE) --silent ui >/dev/null 2>&1 || true
+	@exec $(BIN)/twistd -n --pidfile= mcpgateway --port $(PORT) $(RUN_ARGS)
 
 # Tests that wait for processes leave time for all that computes, one after the other, beside them.
-test: $(VENV) servers ## everything that must hold before a change lands
-	$(MAKE) --jobs=2 --output-sync=target functional lint types docs package unit-outer unit-inner
+test: ## everything that must hold before a change lands
+	$(MAKE) --jobs=3 --output-sync=target $(VENV) servers $(UI) $(NPM_BROWSER)
+	$(MAKE) --jobs=2 --output-sync=target functional lint types docs ui-units ui-pages package unit-outer unit-inner
+
+ui: $(UI) ## build the dashboard's pages, with npm
+
+# Not npm ci, which refuses a lock file that leaves out the tools of other systems.
+$(UI_TOOLS): ui/package.json ui/package-lock.json
+	cd ui && npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
+
+$(UI): $(UI_TOOLS) $(shell find ui/core/src ui/web -type f -not -path '*/node_modules/*')
+	cd ui && npm run --silent build
+
+test-ui: $(VENV) $(UI) $(NPM_BROWSER) ## the dashboard: types, lint, units, and its pages in real browsers, which apt-get installs
+	$(MAKE) ui-units
+	command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
+	command -v firefox-esr >/dev/null || apt-get install --yes --no-install-recommends firefox-esr
+	$(BIN)/python -m pytest tests/browser/test_dashboard*.py tests/browser/test_issuer_sign_in.py tests/browser/test_firefox.py
+
+# One width and one colour scheme, in a Chromium that is there, or that can be had.
+ui-pages: $(VENV) $(UI) $(NPM_BROWSER)
+	command -v chromium >/dev/null || apt-get install --quiet=2 --yes --no-install-recommends chromium >/dev/null 2>&1 || true
+	$(PYTEST) "tests/browser/test_dashboard.py::EveryoneTests::test_every_page[1440-light]"
+
+ui-units: $(UI_TOOLS)
+	cd ui && npm run --silent types && npm run --silent lint && npm run --silent test
 
 lint: $(VENV) ## formatting, ruff, import contracts, docstrings, spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/interrogate --quiet mcpgateway
-	$(BIN)/codespell mcpgateway tests docs tap twisted README.md CONTRIBUTING.md Makefile setup.cfg pyproject.toml
+	$(BIN)/codespell --skip mcpgateway/data/ui mcpgateway tests docs tap twisted README.md CONTRIBUTING.md Makefile setup.cfg pyproject.toml
 
 format: $(VENV) ## let ruff put the code in order
 	$(BIN)/ruff check --fix .
@@ -127,7 +159,7 @@ test-clients: $(VENV) servers $(NPM_CLIENTS) $(PYPI_CLIENTS) ## real MCP clients
 test-remotes: $(VENV) servers $(NPM_REMOTES) $(PYPI_REMOTES) ## signing in and APIs, with what others have made; installs 450 MB on first use
 	$(BIN)/python -m pytest --numprocesses=2 tests/remotes
 
-test-browser: $(VENV) $(NPM_BROWSER) ## hostile pages, and the documentation, in a real Chromium, which apt-get installs
+test-browser: $(VENV) $(UI_IF_NPM) $(NPM_BROWSER) ## hostile pages, and the documentation, in a real Chromium, which apt-get installs
 	command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
 	$(BIN)/python -m pytest tests/browser
 
@@ -153,13 +185,14 @@ $(PYPI_REMOTES): tests/remotes/requirements.txt
 bench: $(VENV) ## measure the gateway beside others and beside the floor (not a test)
 	$(BIN)/python -m tests.bench
 
-pictures: $(VENV) servers ## draw mcpgateway status for README and the docs
-	$(BIN)/python docs/pictures/status.py
+pictures: $(VENV) servers $(UI) ## draw mcpgateway status and the dashboard for README and the docs
+	$(BIN)/python -m docs.pictures.status
+	$(BIN)/python -m docs.pictures.dashboard
 
 docs: $(VENV) ## build the documentation; any warning is an error
 	$(BIN)/python -m sphinx -q -W -n -b html docs build/docs
 
-package: $(VENV) ## build sdist and wheel, check them, install the wheel and see that twistd lists us
+package: $(VENV) $(UI_IF_NPM) ## build sdist and wheel, check them, install the wheel and see that twistd lists us
 	rm -rf dist build/wheel-venv
 	$(BIN)/python -m build --no-isolation --outdir dist . >build/package.log 2>&1 || { cat build/package.log; exit 1; }
 	$(BIN)/python -m twine check --strict dist/*

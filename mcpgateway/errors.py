@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from mcpgateway.hints import cli
+
 
 class GatewayError(Exception):
     """An error on the path of a request; ``str()`` is the sentence for the caller.
@@ -23,7 +25,7 @@ class GatewayError(Exception):
     code = -32603
     retryable = False
     remedy = (
-        "mcpgateway doctor looks for what is wrong, and the gateway's logs/gateway.log says what has happened"
+        f"{cli('doctor')} looks for what is wrong, and the gateway's logs/gateway.log says what has happened"
     )
 
     def __init__(self, message: str, hint: str = "", data: dict[str, Any] | None = None) -> None:
@@ -73,6 +75,16 @@ class InvalidParams(CallerError):
 
     code = -32602
     remedy = "correct the arguments: the description of what is asked says which it takes"
+
+
+class ToolOff(InvalidParams):
+    """The configuration takes the requested tool out of its server's offer."""
+
+    def __init__(self, server: str, tool: str) -> None:
+        super().__init__(
+            f"{tool} of {server} is switched off by servers.{server}.tools_off",
+            f"{cli('servers set {} tools_off=[...]', server)} says which tools are",
+        )
 
 
 class NameTaken(InvalidParams):
@@ -135,7 +147,7 @@ class UnknownServer(CallerError):
     """No server of that name is configured."""
 
     code = -32601
-    remedy = "mcpgateway servers list names the servers there are"
+    remedy = f"{cli('servers list')} names the servers there are"
 
 
 class NotThere(CallerError):
@@ -168,6 +180,12 @@ class NotEntitled(CallerError):
     remedy = "ask with a credential that may do all of it, or over the Unix socket of the gateway"
 
 
+class TooManyAttempts(CallerError):
+    """Too many wrong secrets have come from the caller's address."""
+
+    remedy = "wait a minute"
+
+
 class UnknownSession(CallerError):
     """The session id is unknown, or its session has ended."""
 
@@ -186,7 +204,7 @@ class Refused(CallerError):
     """The request may not be served to this caller."""
 
     code = -32000
-    remedy = "ask with a credential that may: mcpgateway token list says what each is for"
+    remedy = f"ask with a credential that may: {cli('token list')} says what each is for"
 
 
 class OutOfScope(Refused):
@@ -227,7 +245,7 @@ class Cancelled(CallerError):
 class BackendError(GatewayError):
     """The server behind the gateway could not answer."""
 
-    remedy = "mcpgateway why SERVER says what is wrong with a server, and what helps"
+    remedy = f"{cli('why SERVER')} says what is wrong with a server, and what helps"
 
 
 class LaunchFailed(BackendError):
@@ -271,15 +289,15 @@ class Unavailable(Unreachable):
 
 
 class SwitchedOff(BackendError):
-    """The server may not be started: an operator has disabled it, or it failed too often."""
+    """The server may not be started: it is switched off, or it failed too often."""
 
-    remedy = "mcpgateway why SERVER says who has switched it off, and how it is switched on"
+    remedy = f"{cli('why SERVER')} says who has switched it off, and how it is switched on"
 
 
 class NeedsAuthorization(BackendError):
     """The server wants an authorization that the gateway does not have."""
 
-    remedy = "let its user open the address that is named; mcpgateway why SERVER names it, too"
+    remedy = f"let its user open the address that is named; {cli('why SERVER')} names it, too"
 
 
 class NeedsLogin(NeedsAuthorization):
@@ -322,7 +340,7 @@ class SignInElicited(NeedsLogin):
 class NeedsApproval(BackendError):
     """A repository defines the server, and the user has not approved of its file."""
 
-    remedy = "mcpgateway config approve FILE lets the servers of a repository run"
+    remedy = f"{cli('config approve FILE')} lets the servers of a repository run"
 
 
 class BackendGone(BackendError):
@@ -337,7 +355,7 @@ class BackendTimeout(BackendError):
 
     code = -32001
     retryable = True
-    remedy = "give it more time, or look at it with mcpgateway why SERVER; the call may have had effects"
+    remedy = f"give it more time, or look at it with {cli('why SERVER')}; the call may have had effects"
 
 
 class BadReply(BackendError):
@@ -365,17 +383,19 @@ class ShuttingDown(GatewayFault):
 class ClientFilesFailed(GatewayFault):
     """A change of clients' files has failed."""
 
-    remedy = "mcpgateway clients plan says what is in the way in clients' files"
+    remedy = f"{cli('clients plan')} says what is in the way in clients' files"
 
 
 class ConfigError(GatewayError):
     """A configuration file cannot be used: the text names file, line, key, what was found and what is allowed."""
 
-    remedy = "mcpgateway config check lists all that is wrong"
+    remedy = f"{cli('config check')} lists all that is wrong"
 
 
 class Unfit(ConfigError):
     """The edit of a configuration file is not allowed, or would make the file invalid."""
+
+    remedy = f"{cli('config explain KEY')} says what a key is for, and what it takes"
 
 
 class NotOurs(ConfigError):

@@ -184,6 +184,51 @@ TIMED_OUT = "timed out"
 """The reason of a withdrawal at a timeout: the request counts as failed. With any other reason it was cancelled."""
 
 
+class QuestionMarks(Struct, gc=False):
+    """The times of a server's question to the client of a call, in seconds of `time.perf_counter`.
+
+    :ivar identifier: the id that the server gave it, as JSON.
+    :ivar ended: the time of the answer; 0 before.
+    """
+
+    method: str
+    identifier: bytes
+    began: float
+    ended: float = 0.0
+
+
+class StartMarks(Struct, gc=False):
+    """The times of the start of a child, in seconds of `time.perf_counter`.
+
+    :ivar launched: the time at which its process ran; 0 before.
+    :ivar ended: the time at which it had answered the handshake, or had failed; 0 before.
+    """
+
+    began: float
+    launched: float = 0.0
+    ended: float = 0.0
+
+
+class CallMarks(Struct, gc=False):
+    """The times and the sizes of a call, taken while it is served; in seconds of `time.perf_counter`.
+
+    :ivar conversation: the number of its conversation on the server's tape; 0 before it has been sent.
+    :ivar start: the start that it has waited for; None if a child was there.
+    :ivar shielding: the time at which the shortening of its answer began; 0 if the answer is not shortened.
+    :ivar delivered: the time at which its answer was passed on to the client's connection.
+    """
+
+    sent: float = 0.0
+    conversation: int = 0
+    sent_bytes: int = 0
+    answer_bytes: int = 0
+    start: StartMarks | None = None
+    questions: list[QuestionMarks] | None = None
+    shielding: float = 0.0
+    shielded: float = 0.0
+    delivered: float = 0.0
+
+
 @define(eq=False, repr=False)
 class Request:
     """One request under way.
@@ -210,6 +255,8 @@ class Request:
     :ivar meter: the row of statistics that counts the request at its end (`mcpgateway.hub.meters.Row`); None if the
         request is not counted, or has ended.
     :ivar began: the time of the monotonic clock at which it reached its server's slot, in seconds.
+    :ivar arrived: the time at which it arrived at the gateway, by the same clock; 0 if unknown.
+    :ivar marks: the times of its phases; None if nobody wants them.
     :ivar trace: the trace context of its HTTP headers, two texts, or None; once the request has reached its server, its
         span (`mcpgateway.protocol.trace_context.Traced`).
     :ivar principal: the principal of a request without a session.
@@ -237,6 +284,8 @@ class Request:
     is_dotted: bool = False
     meter: Any = field(default=None, repr=False)
     began: float = 0.0
+    arrived: float = 0.0
+    marks: CallMarks | None = field(default=None, repr=False)
     trace: Any = field(default=None, repr=False)
     principal: str = ""
     caller: Any = field(default=None, repr=False)
@@ -246,7 +295,7 @@ class Request:
     def follow(self, other: Request) -> None:
         """Copy client, principal and trace of the request that this one replaces."""
         self.trace, self.principal, self.caller = other.trace, other.principal, other.caller
-        self.sends_user = other.sends_user
+        self.sends_user, self.arrived = other.sends_user, other.arrived
 
     def withdraw(self, reason: str) -> bool:
         """Take the request back from its holder; false without a holder, or if the request has been answered."""

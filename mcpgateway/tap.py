@@ -18,6 +18,7 @@ from mcpgateway.config.gateway_settings import LOG_LEVELS, Adopt
 from mcpgateway.config.reach_settings import Daemon, Reach, Remote, Rest
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError, Misplaced
+from mcpgateway.shim.locations import variable
 from mcpgateway.system.process.memory import permanent_generation
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 TLS_ENDPOINTS = ("ssl:", "tls:")
 LEVEL_VARIABLE = "MCPGATEWAY_LOG_LEVEL"
 LEVELS = {"": "", **{each: each for each in LOG_LEVELS}, "warning": "warn"}
-SURE = "MCP_GATEWAY_I_UNDERSTAND_NO_AUTH"
+SURE = "MCPGATEWAY_I_UNDERSTAND_NO_AUTH"
 TLS_SCHEMES = ("https:", "wss:")
 
 
@@ -45,7 +46,7 @@ class Options(usage.Options):
             "env-file",
             None,
             None,
-            "File of values instead of .env in the home (default: $MCP_GATEWAY_ENV_FILE).",
+            "File of values instead of .env in the home (default: $MCPGATEWAY_ENV_FILE).",
         ],
         [
             "log-level",
@@ -57,6 +58,7 @@ class Options(usage.Options):
     ]
     optFlags = [
         ["demo", None, "Serve the two demo servers too."],
+        ["welcome", None, "Print where the servers are, and of the log only warnings and errors."],
         ["adopt", None, "Enrol the files of this machine's clients, as clients apply does."],
         ["no-auth", None, "Programs of this user on this machine need no token, whatever they change."],
         ["no-adopt", None, "Change no client's file, whatever the configuration says."],
@@ -77,6 +79,7 @@ class Options(usage.Options):
     brought: ProvidedValues
     examine: Callable[[], ExaminedSettings]
     gather: Callable[[], Files]
+    values_file: Callable[[], str]
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,7 +98,15 @@ class Options(usage.Options):
         """Read the configuration, and leave OpenSSL out of the process unless something needs it."""
         from mcpgateway.clientfiles.reader import enrolled_files
         from mcpgateway.system import paths
-        from mcpgateway.system.settings import LoadOptions, brought_of, config_file, examine, gather, start
+        from mcpgateway.system.settings import (
+            LoadOptions,
+            brought_of,
+            config_file,
+            examine,
+            gather,
+            start,
+            values_file,
+        )
 
         self.home = paths.gateway_home(os.environ, self["home"])
         sources = tuple(self["source"]) or None
@@ -121,6 +132,7 @@ class Options(usage.Options):
         self.settings, self.files = examined.settings, examined.files
         self.examine = lambda: self._said_here(examine(options, os.environ, self.brought), more)
         self.gather = lambda: gather(options, os.environ)
+        self.values_file = lambda: values_file(options, os.environ)
         self.config_file = config_file(options, os.environ)
         named = (paths.absolute(each, os.environ) for each in sources or ())
         self.busy_files = (paths.claude_file(os.environ), *named)
@@ -148,7 +160,8 @@ class Options(usage.Options):
         return int(text)
 
     def _log_level(self) -> str:
-        text = self["log-level"] or os.environ.get(LEVEL_VARIABLE) or ""
+        usual = "warn" if self["welcome"] else ""
+        text = self["log-level"] or os.environ.get(LEVEL_VARIABLE) or usual
         level = LEVELS.get(text.strip().lower())
         if level is None:
             where = "--log-level" if self["log-level"] else LEVEL_VARIABLE
@@ -162,7 +175,7 @@ def _check_opening(settings: Settings | None, environ: Mapping[str, str], *, is_
 
     :raise ConfigError: the environment does not confirm it.
     """
-    if is_open and settings is not None and settings.gateway.allow_remote and environ.get(SURE) != "1":
+    if is_open and settings is not None and settings.gateway.allow_remote and variable(environ, SURE) != "1":
         raise ConfigError(
             "--no-auth beside gateway.allow_remote: every program of yours on this machine could change what other"
             f" machines are served (these need their token as before); {SURE}=1 in the environment agrees to that"
@@ -236,11 +249,18 @@ def makeService(options: Options) -> IService:
         options.brought,
         bool(options["managed"]) or service_manager.is_managed(os.environ),
         options.port,
+        options.values_file,
     )
     try:
-        return make_gateway(options.settings, options.home, reactor, origin, command, observation)
+        gateway = make_gateway(options.settings, options.home, reactor, origin, command, observation)
     except ConfigError as why:
         raise SystemExit(_told(why)) from None
+    if options["welcome"]:
+        from mcpgateway.app.welcome import greet
+
+        # After the gateway has set its signal handlers; the runner makes a log of `sys.stdout`.
+        reactor.callWhenRunning(reactor.callLater, 0, greet, gateway, sys.__stdout__)
+    return gateway
 
 
 def _told(why: ConfigError) -> str:

@@ -20,7 +20,7 @@ cp ~/.claude.json ~/before.json
 mcpgateway start
 
 # [plan]
-mcpgateway clients plan
+mcpgateway clients plan --diff
 
 # [apply]
 mcpgateway clients apply

@@ -57,6 +57,7 @@ from mcpgateway.system.disk_space import DiskSpace
 from mcpgateway.system.instance_lock import START, InstanceLock
 from mcpgateway.system.job_files import JobFiles
 from mcpgateway.system.journal import Journal
+from mcpgateway.system.logs.gateway_log import LOG_VARIABLE
 from mcpgateway.system.logs.server_log import ServerLogFile, path_of
 from mcpgateway.system.oauth_tokens import OAuthTokenFiles
 from mcpgateway.system.process import processes
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from mcpgateway.manage.client_files import ClientFiles
     from mcpgateway.manage.logins import Logins
     from mcpgateway.manage.tokens import TokenIssuer
+    from mcpgateway.observe.own_log import OwnLog
     from mcpgateway.system.daemon_locks import DaemonLocks
     from mcpgateway.system.reexec import ReexecCommand
     from mcpgateway.system.sd_notify import Notify
@@ -149,7 +151,6 @@ def make_gateway(
     snapshots = Snapshots(
         RecordedListFiles(f"{home}/catalogs", reactor.seconds, _in_thread(reactor)), reactor.seconds
     )
-    storage = storage_of(reactor, home, JobFiles(f"{home}/jobs"))
     dependencies = HubDependencies(
         backends,
         reactor,
@@ -158,7 +159,7 @@ def make_gateway(
         holders,
         instruments_of(reactor, backends, snapshots),
         snapshots,
-        storage,
+        storage_of(reactor, home, JobFiles(f"{home}/jobs")),
         logs.log_message,
         tracer=tracer_of(
             reactor, home, settings.gateway.trace, lambda: backends.web, observation.redactor.redact
@@ -205,7 +206,10 @@ def make_gateway(
         Faults(
             DiskSpace(home, reactor.seconds).lack, lambda: reload.state.problems, lambda: root.is_disabled
         ),
+        lambda: reload.settings.gateway.groups.rules,
+        lambda: reload.settings.paused_until,
     )
+    renewal = InPlaceRestart(reactor, command)
     parts = ControlParts(
         dispatcher=dispatcher,
         owners=owners,
@@ -215,12 +219,19 @@ def make_gateway(
         logins=logins,
         clients=make_clients,
         logs=logs,
+        own_log=_own_log_of(observation),
         events=observation.events,
+        examine=Helper(launcher.run, home, _surroundings(origin), group="doctor").ask,
+        base=lambda: (
+            f"{'https' if settings.gateway.tls_cert_path else 'http'}://localhost:{listeners.http_port}"
+        ),
+        bearers=bearers,
         issuing=lambda: _issuing_of(bearers, home, reload, observation.redactor.learn),
         figures=lambda: figures_of(hub, census),
         savings=hub.savings,
         hub=hub,
         census=census,
+        port=lambda: listeners.http_port,
         problems=lambda: (*reload.state.problems, *reload.state.warnings),
         redact=observation.redactor.redact,
         reload=reload,
@@ -230,7 +241,10 @@ def make_gateway(
         web=lambda: backends.web,
         connections=lambda: factory.connections,
         is_disabled=lambda: root.is_disabled,
+        restart=renewal.begin_soon,
         stop=reactor.stop,
+        judge_streams=lambda: factory.hang_up_where(root.would_refuse),
+        access_tokens=lambda: guard.access_tokens,
     )
     guard = Guard(policy_of(settings.gateway), bearers)
     root = Root(
@@ -242,10 +256,11 @@ def make_gateway(
         lambda: make_site(parts),
         HealthEndpoint(census, lambda: exposition_of(hub, census)),
     )
-    root.look_again, root.settle, root.is_disabled, hub.catch_up = (
+    root.look_again, root.settle, root.is_disabled, root.has_pages, hub.catch_up = (
         reload.look_again,
         reload.look_soon,
         settings.is_disabled,
+        lambda: reload.settings.gateway.ui,
         reload.look_again,
     )
     callers = Callers(trusts_others=settings.gateway.trust_other_users)
@@ -254,7 +269,11 @@ def make_gateway(
         bearers, guard.trusts, OAuthTokenFiles(home).every, logins, settings.gateway.security.oauth.issuer
     )
     # A principal's limits hold everywhere, and its open streams end when its credential is revoked.
-    dispatcher.permits.scopes, bearers.gone = bearers.scopes, _parting(factory, leaving)
+    dispatcher.permits.scopes, bearers.gone, bearers.dashboards = (
+        bearers.scopes,
+        _parting(factory, leaving),
+        parts.judge_dashboard,
+    )
     guard.changed = lambda: factory.hang_up_where(root.would_refuse)
     trust = trusting(settings.gateway.security.oauth, guard, backends, reactor, factory)
     listeners = bind(reactor, settings.gateway, home, factory, is_alone=claim.is_held, inherited=sockets)
@@ -278,7 +297,7 @@ def make_gateway(
         enrolment,
         origin,
         claim,
-        InPlaceRestart(reactor, command),
+        renewal,
         observation,
         () if origin.is_managed else _restorer(home, origin),
     )
@@ -402,6 +421,13 @@ def _issuing_of(
     return TokenIssuer(bearers, TokenFiles(home, os.environ), reload, learn)
 
 
+def _own_log_of(observation: LogPipeline) -> OwnLog:
+    """Return the gateway's own log, with the end of its file if it has one."""
+    if path := os.environ.get(LOG_VARIABLE):
+        observation.own.tail, observation.own.redact = ServerLogFile(path).tail, observation.redactor.redact
+    return observation.own
+
+
 def _surroundings(origin: SettingsOrigin) -> dict[str, str]:
     """Return the environment of the helper program, which reads the same configuration."""
     named = {"MCPGATEWAY_CONFIG": origin.config_file} if os.path.exists(origin.config_file) else {}
@@ -436,6 +462,7 @@ def make_reload(settings: Settings, origin: SettingsOrigin, clock: Any) -> Reloa
         origin.gather,
         brought=origin.brought,
         in_thread=_in_thread(clock),
+        values_file=origin.values_file,
     )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
 from mcpgateway.config.gateway_settings import Limits
-from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Daemon
+from mcpgateway.policy.access import WRONG
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from mcpgateway.app.hub import Hub
     from mcpgateway.backends.http.client import Web
+    from mcpgateway.config.model import ServerSpec
     from mcpgateway.config.problems import Problem
     from mcpgateway.frontends.rest.event_streams import Readers
     from mcpgateway.frontends.rest.fair_queue import FairQueue
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
     from mcpgateway.hub.dispatch import LegacyDispatcher
     from mcpgateway.hub.owners.owners import Owners
     from mcpgateway.interfaces import ILauncher, ISignIns
+    from mcpgateway.manage.access_tokens import AccessTokens
     from mcpgateway.manage.client_files import ClientFiles
+    from mcpgateway.manage.credentials import CredentialStore
+    from mcpgateway.manage.dashboards import Dashboards
+    from mcpgateway.manage.enrolment import FileChecker
     from mcpgateway.manage.entries import Entries
     from mcpgateway.manage.install import Installer
     from mcpgateway.manage.logins import Logins
@@ -35,9 +40,13 @@ if TYPE_CHECKING:
     from mcpgateway.observe.census import Census
     from mcpgateway.observe.event_feed import EventHistory
     from mcpgateway.observe.figures import ServerFigures
+    from mcpgateway.observe.overview import Overview
+    from mcpgateway.observe.own_log import OwnLog
+    from mcpgateway.observe.roster import Roster
     from mcpgateway.observe.savings import Savings
     from mcpgateway.observe.server_logs import ServerLogs
     from mcpgateway.observe.sessions import SessionDirectory
+    from mcpgateway.policy.access import CredentialHolder
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -48,20 +57,28 @@ class ControlParts:
     :ivar logins: makes the manager of principals' sign-ins at servers.
     :ivar clients: makes the manager of clients' files.
     :ivar limits: returns the current bounds.
+    :ivar base: returns the URL of the gateway on this machine.
+    :ivar bearers: the holders of credentials.
     :ivar census: counts what runs.
     :ivar connections: the open connections.
     :ivar events: feed of events.
+    :ivar examine: runs the doctor.
     :ivar figures: makes the source of numbers.
     :ivar home: the gateway's own directory.
     :ivar is_disabled: returns True while the whole gateway is switched off softly.
     :ivar issuing: makes the manager of tokens.
     :ivar launcher: launcher for validations.
+    :ivar restart: restarts the gateway soon, within its process; returns False where it cannot.
     :ivar savings: the savings of the gateway.
     :ivar logs: the logs of servers.
+    :ivar own_log: the gateway's own log.
+    :ivar port: returns the port of the gateway.
     :ivar problems: returns the problems of the configuration.
     :ivar redact: removes all secrets from a text.
     :ivar reload: applies changed configuration files.
     :ivar stop: shuts the gateway down.
+    :ivar judge_streams: ends the open streams that would be refused now.
+    :ivar access_tokens: returns the verifier of an authorization server's tokens.
     :ivar tag_key: key of entries' entity tags.
     :ivar web: returns the HTTP client.
     """
@@ -73,21 +90,29 @@ class ControlParts:
     sign_ins: ISignIns
     logins: Callable[[], Logins]
     clients: Callable[[], ClientFiles]
+    base: Callable[[], str]
+    bearers: CredentialStore
     census: Census
     connections: Callable[[], Collection[Any]]
     events: EventHistory
+    examine: FileChecker
     figures: Callable[[], ServerFigures]
     home: str
     hub: Hub
     is_disabled: Callable[[], bool]
     issuing: Callable[[], TokenIssuer]
     launcher: ILauncher
+    restart: Callable[[], bool]
     savings: Savings
     logs: ServerLogs
+    own_log: OwnLog
+    port: Callable[[], int]
     problems: Callable[[], Sequence[Problem]]
     redact: Callable[[str], str]
     reload: Reload
     stop: Callable[[], None]
+    judge_streams: Callable[[], object]
+    access_tokens: Callable[[], AccessTokens | None]
     tag_key: bytes = field(repr=False)
     web: Callable[[], Web]
 
@@ -97,6 +122,23 @@ class ControlParts:
         from mcpgateway.manage.servers import ServerOperations
 
         return ServerOperations(self.dispatcher, self.hub.health, self.clock)
+
+    @cached_property
+    def dashboards(self) -> Dashboards:
+        """The manager of the dashboards that are signed in."""
+        from mcpgateway.manage.dashboards import Dashboards
+
+        made = Dashboards(self.home, self.bearers.seconds, self.judge_streams, self._dashboard_issuer)
+        made.load()
+        return made
+
+    def _dashboard_issuer(self) -> str:
+        known = self.access_tokens()
+        return known.issuer.issuer if known is not None and known.issuer.dashboard.client_id else ""
+
+    def judge_dashboard(self, token: bytes) -> CredentialHolder:
+        """Return the holder of a dashboard's token; few gateways have dashboards, so they are loaded for the first."""
+        return self.dashboards.judge(token) if self.reload.settings.gateway.ui else WRONG
 
     @cached_property
     def turns(self) -> FairQueue:
@@ -125,10 +167,15 @@ def make_site(parts: ControlParts) -> Site:
 def groups_of(parts: ControlParts) -> Groups:
     """Return the makers of all groups; each loads its module on the first request."""
     makers = (
+        _approvals,
         _authorization,
+        _catalog,
         _clients,
+        _configuration,
         _daemons,
+        _dashboards,
         _describing,
+        _doctor,
         _figures,
         _instance,
         _logins,
@@ -148,10 +195,29 @@ def _made_by(maker: Callable[[ControlParts], Any], parts: ControlParts) -> Calla
     return lambda: maker(parts)
 
 
+def _approvals(parts: ControlParts) -> Any:
+    from mcpgateway.frontends.rest.approvals import ApprovalRoutes
+    from mcpgateway.manage.approvals import ApprovalOperations
+
+    scopes, reload = parts.dispatcher.scopes, parts.reload
+    return ApprovalRoutes(
+        ApprovalOperations(lambda: scopes.repositories, lambda: reload.settings.gateway, parts.redact)
+    )
+
+
 def _authorization(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.authorization import Authorization
 
     return Authorization(parts.sign_ins)
+
+
+def _catalog(parts: ControlParts) -> Any:
+    from mcpgateway.frontends.rest.catalog import CatalogRoutes
+    from mcpgateway.manage.catalog import CatalogOperations
+    from mcpgateway.manage.tools.family import list_tools
+
+    lists = partial(list_tools, parts.dispatcher, parts.clock)
+    return CatalogRoutes(CatalogOperations(_installing(parts), parts.reload, lists))
 
 
 def _logins(parts: ControlParts) -> Any:
@@ -163,7 +229,19 @@ def _logins(parts: ControlParts) -> Any:
 def _clients(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.clients import ClientRoutes
 
-    return ClientRoutes(parts.clients())
+    scopes = parts.dispatcher.scopes
+
+    def directories() -> tuple[str, ...]:
+        return scopes.repositories.directories() if scopes.repositories is not None else ()
+
+    return ClientRoutes(parts.clients(), directories)
+
+
+def _configuration(parts: ControlParts) -> Any:
+    from mcpgateway.frontends.rest.configuration import ConfigurationRoutes
+    from mcpgateway.manage.gateway_config import GatewayConfig
+
+    return ConfigurationRoutes(GatewayConfig(parts.reload, parts.port, parts.tag_key))
 
 
 def _daemons(parts: ControlParts) -> Any:
@@ -181,6 +259,13 @@ def _describing(_: ControlParts) -> Any:
     from mcpgateway.frontends.rest.description import DescriptionRoutes
 
     return DescriptionRoutes()
+
+
+def _doctor(parts: ControlParts) -> Any:
+    from mcpgateway.frontends.rest.doctor import DoctorRoutes
+    from mcpgateway.manage.doctor import DoctorOperations
+
+    return DoctorRoutes(DoctorOperations(parts.examine))
 
 
 def _figures(parts: ControlParts) -> Any:
@@ -208,22 +293,21 @@ def _instance(parts: ControlParts) -> Any:
             lambda: {**parts.turns.shown(), "readers": len(parts.readers)},
         ),
         GatewayShutdown(view_sessions, clock, parts.stop),
+        parts.restart,
     )
 
 
 def _logs(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.logs import LogRoutes
 
-    return LogRoutes(parts.logs, parts.events, parts.readers)
+    return LogRoutes(parts.logs, parts.own_log, parts.events, parts.readers)
 
 
 def _older(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.compat_immorterm import ImmortermRoutes
     from mcpgateway.manage.tools.family import list_tools
 
-    def listed(server: ServerSpec, principal: str) -> Awaitable[Sequence[str]]:
-        return list_tools(parts.dispatcher, parts.clock, server, principal)
-
+    listed = partial(list_tools, parts.dispatcher, parts.clock)
     return ImmortermRoutes(
         parts.dispatcher, parts.operating, parts.clients(), lambda: _installing(parts), listed
     )
@@ -238,29 +322,66 @@ def _relay(parts: ControlParts) -> Any:
 
 def _servers(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.servers import ServerRoutes
-    from mcpgateway.observe.roster import Roster
 
-    reload = parts.reload
-    roster = Roster(
-        lambda: parts.dispatcher.servers,
-        parts.census.server,
-        lambda: reload.settings.blueprints,
-        parts.census.tools,
-        parts.hub.health.resident,
+    gateway = parts.reload
+    return ServerRoutes(
+        _roster(parts), parts.operating, partial(_entries, parts), lambda: gateway.settings.gateway
     )
 
-    def entries() -> Entries:
-        from mcpgateway.manage.entries import Entries  # reading needs no editor
 
-        return Entries(_installing(parts), roster, parts.operating, parts.tag_key)
+def _roster(parts: ControlParts) -> Roster:
+    from mcpgateway.observe.roster import Roster
 
-    return ServerRoutes(roster, parts.operating, entries, lambda: reload.settings.gateway)
+    return Roster(
+        lambda: parts.dispatcher.servers,
+        parts.census.server,
+        lambda: parts.reload.settings.blueprints,
+        parts.census.tools,
+        parts.savings.sizes,
+        _overview(parts).need,
+        partial(_of_project, parts.dispatcher),
+    )
+
+
+def _of_project(dispatcher: LegacyDispatcher, name: str) -> ServerSpec | None:
+    repositories = dispatcher.scopes.repositories
+    return repositories.named(name) if repositories is not None else None
+
+
+def _overview(parts: ControlParts) -> Overview:
+    from mcpgateway.observe.overview import Overview
+    from mcpgateway.observe.why import Diagnoser
+
+    why = Diagnoser(parts.dispatcher, parts.hub.health, parts.hub.tapes, parts.problems, parts.redact)
+    return Overview(parts.census, why, parts.redact)
+
+
+def _entries(parts: ControlParts) -> Entries:
+    from mcpgateway.manage.entries import Entries  # reading needs no editor
+
+    return Entries(_installing(parts), _roster(parts), parts.operating, parts.tag_key)
 
 
 def _sessions(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.sessions import SessionRoutes
 
     return SessionRoutes(parts.dispatcher, _book(parts))
+
+
+def _dashboards(parts: ControlParts) -> Any:
+    from mcpgateway.frontends.rest.dashboards import DashboardRoutes
+    from mcpgateway.manage.dashboard_sign_ins import DashboardSignIns
+    from mcpgateway.policy.login_throttle import LoginThrottle
+
+    throttle = LoginThrottle(parts.bearers.seconds)
+    return DashboardRoutes(
+        parts.dashboards,
+        parts.bearers,
+        throttle,
+        parts.base,
+        DashboardSignIns(parts.clock, parts.web, parts.access_tokens),
+        lambda: parts.reload.settings.gateway.ui,
+    )
 
 
 def _tokens(parts: ControlParts) -> Any:
@@ -271,21 +392,23 @@ def _tokens(parts: ControlParts) -> Any:
 
 def _tools(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.tools import ToolRoutes
+    from mcpgateway.manage.tool_offers import ToolOffers
 
-    return ToolRoutes(parts.dispatcher, parts.owners, parts.clock)
+    census = parts.census
+    offers = ToolOffers(
+        lambda: parts.dispatcher.servers, census.tools, census.meters, partial(_entries, parts)
+    )
+    return ToolRoutes(parts.dispatcher, parts.owners, parts.clock, offers)
 
 
 def _tracing(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.tracing import TracingRoutes
-    from mcpgateway.observe.overview import Overview
     from mcpgateway.observe.recorder import Recording
-    from mcpgateway.observe.why import Diagnoser
 
-    hub, health = parts.hub, parts.hub.health
-    why = Diagnoser(parts.dispatcher, health, hub.tapes, parts.problems, parts.redact)
+    hub, overview = parts.hub, _overview(parts)
     activity = hub.tracer.activity if hub.tracer is not None else None
-    recording = Recording(hub.tapes, health.histories, parts.clock, parts.redact)
-    return TracingRoutes(why, Overview(parts.census, why, parts.redact), recording, activity)
+    recording = Recording(hub.tapes, hub.health.histories, parts.clock, parts.redact)
+    return TracingRoutes(overview.why, overview, recording, activity, parts.readers)
 
 
 def _book(parts: ControlParts) -> SessionDirectory:

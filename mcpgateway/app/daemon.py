@@ -43,9 +43,11 @@ from mcpgateway.manage.reload import Reload
 from mcpgateway.manage.vacancy import IdleTime
 from mcpgateway.policy.secrets.configured import configured
 from mcpgateway.records import FrozenRecord
+from mcpgateway.shim import startup
 from mcpgateway.system import state
 from mcpgateway.system.config_template import write_first
 from mcpgateway.system.instance_lock import SHIM, START, InstanceLock
+from mcpgateway.system.process import interrupts
 from mcpgateway.system.process.children import ChildGuard
 from mcpgateway.system.process.orphans import instances, reap_leftovers
 from mcpgateway.system.settings import ExaminedSettings
@@ -76,6 +78,7 @@ class SettingsOrigin(FrozenRecord, frozen=True):
     :ivar brought: values from outside of all files, so that they can be resolved again.
     :ivar is_managed: True if a service manager restarts the gateway when it ends.
     :ivar port: the port on the command line.
+    :ivar values_file: returns the path of the gateway's own file of values.
     """
 
     examine: Callable[[], ExaminedSettings]
@@ -89,6 +92,7 @@ class SettingsOrigin(FrozenRecord, frozen=True):
     brought: ProvidedValues | None = None
     is_managed: bool = False
     port: int | None = None
+    values_file: Callable[[], str] | None = None
 
 
 @define(eq=False, repr=False)
@@ -163,6 +167,7 @@ class GatewayService(Service):
         self._started_at = self.reactor.seconds()
         if self.manager is not None:
             self.reactor.callLater(0, self._say_ready)  # connections are answered once the reactor runs
+        self._tell_unclean_end()
         for what in reap_leftovers(self.home):
             self.log.warn("killed a leftover of an earlier gateway: {what}", event="orphan.reaped", what=what)
         for warning in self.settings.warnings:
@@ -188,6 +193,29 @@ class GatewayService(Service):
         # Once the reactor runs: a client started earlier would get no answer.
         self.reactor.callLater(0, self._enrol)
         self.reactor.callLater(0, self._heed_terminations)
+
+    def _tell_unclean_end(self) -> None:
+        """Tell that the former gateway has ended without a stop; one that ends in order removes its state file."""
+        former = state.read_state(self.home)
+        end = state.unclean_end(former)
+        if not end:
+            return
+        if end == startup.REBOOT:
+            self.log.warn(
+                "the former gateway (pid {pid}) went down with the machine; this one follows it",
+                event="service.reboot",
+                pid=former.pid,
+            )
+        else:
+            self.log.warn(
+                "the former gateway (pid {pid}) ended without a stop, such as by a crash; this one follows it",
+                event="service.crash",
+                pid=former.pid,
+            )
+        # The guardian of a gateway that its user has started keeps a record of its own.
+        if self.claim.started_by != START and startup.read_crash(self.home) < former.started_at:
+            with suppress(OSError):  # then only the log has it
+                startup.write_crash(self.home, self.reactor.seconds(), end)
 
     def apply(self, change: Change) -> None:
         """Apply a change of the configuration, as far as that is possible while the gateway runs."""
@@ -233,6 +261,7 @@ class GatewayService(Service):
         self.observation.configure(self.settings.gateway.log_level)
 
     def _heed_terminations(self) -> None:
+        interrupts.loaded()
         # Twisted's runners exit by the signal once more, as if it had killed them; an orderly end is no failure.
         # Renewal replaces this handler for a while.
         signal.signal(signal.SIGTERM, lambda *_: self.reactor.callFromThread(self._end))

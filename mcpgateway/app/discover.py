@@ -15,7 +15,7 @@ from twisted.internet.task import LoopingCall, react
 from mcpgateway.app.hub import Hub, HubDependencies, Keys, make_hub, proxies_of, settle
 from mcpgateway.backends.factory import Backends
 from mcpgateway.backends.spawn import Launcher
-from mcpgateway.cli.commands.discover import progress, report
+from mcpgateway.cli.commands.servers.discover import progress, report
 from mcpgateway.cli.console import fail
 from mcpgateway.cli.handover import request_of
 from mcpgateway.cli.main import guarded

@@ -47,7 +47,7 @@ from mcpgateway.hub.url_elicitation import SendingAway
 from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.hub.workspaces import Scopes, WorkspaceSettings
 from mcpgateway.interfaces import ILauncher, ISessionStore
-from mcpgateway.observe.savings import Savings, TokenWeights
+from mcpgateway.observe.savings import ChildMemory, Savings
 from mcpgateway.observe.timeline import Timeline
 from mcpgateway.policy import urls
 from mcpgateway.policy.proxies import Proxies, from_levels
@@ -140,11 +140,11 @@ def tracer_of(
     """
     from mcpgateway.observe.activity import ActivityLog
     from mcpgateway.observe.tracing import Tracer
-    from mcpgateway.system.logs.server_log import ServerLogFile
+    from mcpgateway.system.logs.server_log import ROTATE_BYTES, ServerLogFile
 
     tracer = Tracer(secrets.token_hex, settings.begin)
     if settings.activity:
-        file = ServerLogFile(f"{home}/logs/activity.jsonl")
+        file = ServerLogFile(f"{home}/logs/activity.jsonl", tail_bytes=ROTATE_BYTES)
         tracer.activity = ActivityLog(file, reactor.seconds, tracer.new_id, redact)
     base = settings.otlp or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
     if base:
@@ -328,8 +328,8 @@ def savings_of(hub: Hub, dependencies: HubDependencies) -> Savings:
     def pids() -> Iterable[int]:
         return (pid for slot in pool for pid in slot.pids)
 
-    weights = TokenWeights(dependencies.instruments.weigh, pids)
-    return Savings(hub.dispatcher, hub.health, weights, usage)
+    memory = ChildMemory(dependencies.instruments.weigh, pids)
+    return Savings(hub.dispatcher, hub.health, memory, usage)
 
 
 def figures_of(hub: Hub, census: Census) -> ServerFigures:
@@ -503,6 +503,11 @@ class Hub:
         meters.on_begin = tracer.begun if tracer is not None else None
         meters.on_end = tracer.ended if tracer is not None else None
         activity = tracer.activity if tracer is not None else None
+        if activity is not None:
+            from mcpgateway.observe.call_clients import CallClients
+
+            activity.client_of = CallClients(self.dispatcher.sessions.params_of).of
+            self.timeline.logged = activity.lines
         self.dispatcher.permits.on_refusal = activity.refused if activity is not None else None
 
     def close(self) -> None:

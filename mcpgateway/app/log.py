@@ -29,6 +29,7 @@ from zope.interface import implementer
 
 from mcpgateway.escaping import one_line
 from mcpgateway.observe.event_feed import EventHistory, FeedEntry
+from mcpgateway.observe.own_log import OwnLog
 from mcpgateway.observe.server_logs import GATEWAY, LogFile, ServerLogs, stamp
 from mcpgateway.policy.secrets.redaction import LONGEST, Redactor
 from mcpgateway.policy.secrets.shapes import MASK, is_secret
@@ -69,6 +70,7 @@ class LogPipeline:
 
     :ivar redactor: removes secrets.
     :ivar events: feed for followers of events.
+    :ivar own: the gateway's own log, for its readers.
     :ivar logs: the servers' logs; None until `serve`.
     :ivar pinned: the level on the command line; empty: the level of the settings holds.
     """
@@ -77,6 +79,7 @@ class LogPipeline:
     pinned: str = ""
     logs: ServerLogs | None = field(default=None, repr=False)
     events: EventHistory = field(init=False, repr=False)
+    own: OwnLog = field(init=False, factory=OwnLog, repr=False)
     _level: str = field(init=False, default=USUAL)
     _sinks: tuple[ILogObserver, ...] = field(init=False, default=(), repr=False)
     _is_led: bool = field(init=False, default=False)
@@ -123,6 +126,7 @@ class LogPipeline:
     def dismiss(self) -> None:
         """End all event streams."""
         self.events.close()
+        self.own.close()
         if self.logs is not None:
             self.logs.close()
 
@@ -165,6 +169,7 @@ class LogPipeline:
             made["traceback"] = traceback  # for observers that format values
         for each in self._sinks:
             each(made)
+        self.own.heard(made)
 
     def _publish(
         self,

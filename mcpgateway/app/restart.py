@@ -31,8 +31,10 @@ from mcpgateway.frontends.http.listeners import unusable
 from mcpgateway.interfaces import Launch
 from mcpgateway.records import Record
 from mcpgateway.system.reexec import ReexecCommand
+from mcpgateway.system.settings import kept_path
 
 POLL_S = 0.02
+ANSWERED_S = 0.05
 READING_S = 2.0  # a client may take so long to send the rest of its request, or to read its answer
 PAUSE_S = 10.0  # the least time for requests that begin meanwhile, while new clients wait
 LOGGED_LIMIT = 20  # problems
@@ -56,6 +58,7 @@ class InPlaceRestart(Record):
     refused: int = 0
     _service: Any = None
     _phase: int = NOT_ASKED
+    _path: str = ""
     _former: dict[int, Any] = msgspec.field(default_factory=dict)
 
     @property
@@ -75,6 +78,12 @@ class InPlaceRestart(Record):
         self._service = service
         signal.signal(signal.SIGHUP, lambda *_: self.reactor.callFromThread(self.asked))
 
+    def begin_soon(self) -> bool:
+        """Start the restart when the answer to a request is sent; return False where this process cannot restart."""
+        if self.is_offered:
+            self.reactor.callLater(ANSWERED_S, self.asked)
+        return self.is_offered
+
     def asked(self) -> None:
         """Start the restart, unless one is under way or would fail."""
         service = self._service
@@ -84,6 +93,8 @@ class InPlaceRestart(Record):
             self._refuse(why)
             return
         self._phase = WAITING
+        # Before the trial, which keeps its own environment.
+        self._path = kept_path(service.home) or os.environ.get("PATH", os.defpath)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._former[number] = signal.signal(number, self._stopped)
         Deferred.fromCoroutine(self._prepare()).addErrback(self._broken)
@@ -118,7 +129,7 @@ class InPlaceRestart(Record):
         words = self.command.argv
         at = words.index(PLUGIN) + 1 if PLUGIN in words else len(words)
         argv = (self.command.program, "-P", "-c", TRIAL, *words[at:])
-        launch = Launch("renewal", argv, dict(os.environ), "/", is_heard=False)
+        launch = Launch("renewal", argv, {**os.environ, "PATH": self._path}, "/", is_heard=False)
         try:
             ran = await self._service.launcher.run(launch, is_idle=False, limit_s=TRIAL_S)
         except LaunchFailed as why:
@@ -201,7 +212,7 @@ class InPlaceRestart(Record):
         assert self.command is not None
         try:
             descriptors = [*service.listeners.descriptors, *service.factory.parked()]
-            self.command.execute(descriptors, service.claim.lock)
+            self.command.execute(descriptors, service.claim.lock, self._path)
         except OSError as why:
             self.log.critical(
                 "the gateway cannot be executed again: {why}", event="renewal.not_executed", why=why.strerror

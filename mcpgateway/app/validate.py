@@ -6,15 +6,18 @@ import os
 import secrets
 import sys
 from typing import Any
+from urllib.parse import quote
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
 from mcpgateway.backends.factory import Backends
 from mcpgateway.backends.spawn import Launcher
-from mcpgateway.backends.validation import ValidationReport, ValidationStep, validate
+from mcpgateway.backends.validation import ValidationReport, validate, without_secrets
+from mcpgateway.cli.client import GatewayClient, NoGateway
 from mcpgateway.cli.console import fail, spinner
+from mcpgateway.cli.context import Globals
 from mcpgateway.cli.handover import request_of
 from mcpgateway.cli.main import guarded
 from mcpgateway.clientfiles.machine import as_it_runs, environ_of
@@ -22,12 +25,9 @@ from mcpgateway.clientfiles.reader import enrolled_files
 from mcpgateway.config.dotenv import parse_dotenv
 from mcpgateway.config.expand import escaped
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.errors import ConfigError
 from mcpgateway.interfaces import GatewayRun, OwnAddress
 from mcpgateway.policy.proxies import NONE, Proxies
-from mcpgateway.policy.secrets.masking import secrets_of
-from mcpgateway.policy.secrets.redaction import quoted
 from mcpgateway.system import files, paths, printing
 from mcpgateway.system.daemon_locks import DaemonLocks
 from mcpgateway.system.launch.resolver import Resolver
@@ -40,6 +40,7 @@ from mcpgateway.system.settings import LoadOptions, look, server_of
 
 FILE_LIMIT = 1_048_576  # of the file with values
 NOWHERE = OwnAddress("")  # no browser returns to this program
+FAULTY = frozenset(("error", "restarting", "unreachable", "disabled", "stopped", "idle"))
 S002_HOME = os.path.expanduser("~/.mcp-session-manager")
 
 
@@ -52,6 +53,7 @@ class ValidationRequest:
     :ivar home: the gateway's own directory if it was named, or "".
     :ivar env_file: a file of values, in place of the home's own, or None.
     :ivar as_json: True for a report for programs.
+    :ivar note: a line that follows the report; empty for none.
     """
 
     command: tuple[str, ...]
@@ -63,19 +65,19 @@ class ValidationRequest:
     home: str
     env_file: str | None = None
     as_json: bool = False
+    note: str = ""
 
 
 def main() -> int:
     """Validate the requested server, print a report, and return the exit code."""
     given = request_of()
     request = ValidationRequest(**{**given, "command": tuple(given["command"]), "env": tuple(given["env"])})
-    return guarded(lambda: _run_with_spinner(request), as_json=request.as_json)
+    return guarded(lambda: _run_reported(request), as_json=request.as_json)
 
 
-def _run_with_spinner(request: ValidationRequest) -> int:
+def _run_reported(request: ValidationRequest) -> int:
     try:
-        with spinner("trying the server"):
-            return try_server(request)
+        return try_server(request)
     except ConfigError as why:
         fail(str(why))
 
@@ -94,15 +96,22 @@ def try_server(request: ValidationRequest) -> int:
         return Deferred.fromCoroutine(_run(reactor, home, server, proxies, request.timeout_s, reports))
 
     try:
-        react(run)
+        with spinner("trying the server"):  # gone before the report is printed
+            react(run)
     except SystemExit as ended:
         if not reports:
             return int(ended.code or 1)
-    report = _without_secrets(reports[0], server)
+    report = without_secrets(reports[0], server)
     if request.as_json:
-        printing.put_json(_as_json(report))
+        printing.put_json(report.shown())
     else:
         printing.put(*lines_of(report))
+        if request.note:
+            printing.put(request.note)
+    if report.passed and not (request.command or request.config or request.env_file):
+        remark = _forgiven(Globals(home, request.home), server.name)
+        if remark and not (request.as_json or request.note):
+            printing.put(remark)
     return 0 if report.passed else 1
 
 
@@ -136,18 +145,22 @@ async def _run(
         ward.close()
 
 
-def _without_secrets(report: ValidationReport, server: ServerSpec) -> ValidationReport:
-    # The last lines of a server's stderr often repeat its environment.
-    reach = server.reach
-    headers = dict(reach.headers) if isinstance(reach, Remote | Rest) else {}
-    if isinstance(reach, Rest):
-        headers |= reach.credentials
-    hidden = secrets_of({**server.env, **headers}, server.command)
-
-    def shown(step: ValidationStep) -> ValidationStep:
-        return evolve(step, detail=quoted(step.detail, hidden), advice=quoted(step.advice, hidden))
-
-    return evolve(report, steps=tuple(map(shown, report.steps)))
+def _forgiven(globals_: Globals, name: str) -> str:
+    """Let a running gateway forget the fault of a server whose test has passed; return a sentence about it, or ""."""
+    try:
+        client, route = GatewayClient(globals_), f"/api/v1/servers/{quote(name, safe='')}"
+        was = client.ask(route).value
+        is_faulty = isinstance(was, dict) and (was.get("need") or was.get("last_error"))
+        if not (is_faulty and was.get("status") in FAULTY):
+            return ""
+        client.ask(f"{route}/reset-circuit?passed=true", method="POST")
+        found = client.ask(route).value
+    except NoGateway:
+        return ""
+    need = found.get("need") if isinstance(found, dict) else None
+    if need:
+        return f"The gateway does not start it yet: {need['says']}; {need['do']}"
+    return f"The gateway has forgotten the former fault of {name}: its next call starts it."
 
 
 def lines_of(report: ValidationReport) -> list[str]:
@@ -162,21 +175,6 @@ def lines_of(report: ValidationReport) -> list[str]:
     if report.passed:
         lines.append("All checks passed.")
     return lines
-
-
-def _as_json(report: ValidationReport) -> dict[str, Any]:
-    steps = [
-        {
-            "step": step.name,
-            "passed": step.passed,
-            "elapsed_s": round(step.elapsed_s, 3),
-            "detail": step.detail,
-            **({"class": step.fault} if step.fault else {}),
-            **({"advice": step.advice} if step.advice else {}),
-        }
-        for step in report.steps
-    ]
-    return {"server": report.server, "passed": report.passed, "steps": steps}
 
 
 def _written(request: ValidationRequest, home: str) -> ServerSpec:

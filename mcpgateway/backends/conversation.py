@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import chain
+from time import perf_counter
 from typing import Any
 
 from msgspec import Raw
@@ -44,6 +45,7 @@ from mcpgateway.protocol import jsonrpc, legacy, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 from mcpgateway.protocol.versions import Era, has_batches
 from mcpgateway.records import Record
+from mcpgateway.units import duration
 
 IN_FLIGHT_LIMIT = 10_000  # calls on one child; further calls fail instead of being queued without end
 WINDOW = 64  # of those a session may have sent; see Note [A window for each session]
@@ -204,7 +206,12 @@ class Conversation:
         number = self._take_number()
         message = request.message
         jsonrpc.splice_request(message, number)
-        self._write(message.envelope)
+        marks = request.marks
+        if marks is not None:
+            marks.sent, marks.conversation = perf_counter(), self._track
+            marks.sent_bytes = self._write(message.envelope)
+        else:
+            self._write(message.envelope)
         request.message, request.number = SENT, number
         self.pending[number] = request
         self.sent += 1
@@ -327,7 +334,9 @@ class Conversation:
             if call.method == modern.LISTEN and call.session is None:
                 continue  # the gateway's own request, which may stay open, such as that of a stream
             if call.age > ticks and self.cancel(call, TIMED_OUT):
-                call.sink.failed(call, BackendTimeout(f"{self.server} did not answer within {ticks:g} s"))
+                call.sink.failed(
+                    call, BackendTimeout(f"{self.server} did not answer within {duration(ticks)}")
+                )
 
     def line_received(self, line: bytes) -> None:
         """Receive one line of the child's: a response, a notification or a question, or an array of several."""
@@ -369,11 +378,19 @@ class Conversation:
             call.fail(BadReply(f"{self.server} answered with a result that is no object"))
         else:
             self.answered += 1
-            if call.meter is not None and call.meter.answered(call, envelope, line):
-                self._listener.failed(self, envelope["result"])
-            if "error" in envelope:
-                self._listener.refused(self, call, envelope["error"])
-            call.sink.answered(call, envelope)
+            self._answer(call, envelope, line)
+
+    def _answer(self, call: Request, envelope: Envelope, line: bytes) -> None:
+        marks = call.marks
+        if marks is not None:
+            marks.answer_bytes = len(line)
+        if call.meter is not None and call.meter.answered(call, envelope, line):
+            self._listener.failed(self, envelope["result"])
+        if "error" in envelope:
+            self._listener.refused(self, call, envelope["error"])
+        call.sink.answered(call, envelope)
+        if marks is not None:
+            marks.delivered = perf_counter()
 
     def _only_call(self, envelope: Envelope) -> Request | None:
         # An error without an id belongs to a request that the server could not read: to the only one, if there is one.
@@ -495,7 +512,7 @@ class Conversation:
         self._number += 1
         return self._number
 
-    def _write(self, envelope: Envelope) -> None:
+    def _write(self, envelope: Envelope) -> int:
         if self.backend is None or self.ended is not None:
             raise BackendGone(f"{self.server} is not running")
         line = jsonrpc.line(envelope)
@@ -503,6 +520,7 @@ class Conversation:
             self._tape.keep(self._track, line)
         # A busy child gets the messages of a whole turn in one write; an idle child gets its only message at once.
         self.backend.write(line, now=not self.pending)
+        return len(line)
 
 
 def _number_at_head(line: bytes) -> int | None:

@@ -30,6 +30,7 @@ from mcpgateway.escaping import one_line
 from mcpgateway.interfaces import Gone, IBackend, IDaemonLocks, ILauncher, ILineReceiver, Launch
 from mcpgateway.policy.secrets.masking import secrets_of
 from mcpgateway.policy.secrets.redaction import quoted
+from mcpgateway.units import duration
 from mcpgateway.waiting import Waiting
 
 CONNECT_S = 10.0  # from the launch of a daemon until its port answers, if its entry does not say
@@ -196,7 +197,7 @@ class _Daemon:
             if looked >= self._connect_s:
                 raise Unreachable(
                     f"{server}: its lock says that process {lock.pid if lock else 0} serves port {port},"
-                    f" where nothing has answered for {self._connect_s:g} s"
+                    f" where nothing has answered for {duration(self._connect_s)}"
                 )
             await deferLater(self._all.reactor, LOOK_LIMIT_S)
             looked += LOOK_LIMIT_S
@@ -258,7 +259,7 @@ class _Daemon:
                 )
             if self._all.reactor.seconds() - begun >= self._connect_s:
                 raise LaunchFailed(
-                    f"{server} did not serve port {port} within {self._connect_s:g} s", self.tail()
+                    f"{server} did not serve port {port} within {duration(self._connect_s)}", self.tail()
                 )
             await deferLater(self._all.reactor, pause)
             pause = min(1.5 * pause, LOOK_LIMIT_S)

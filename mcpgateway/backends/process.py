@@ -24,7 +24,9 @@ from mcpgateway.waiting import Waiting
 LINE_LIMIT = 32 * 2**20  # bytes; screenshots and documents come as one line of base64
 STDIN_LIMIT = 16 * 2**20  # bytes queued for a child that does not read
 CLOSE_STDIN_S, TERM_S, KILL_S = 2.0, 5.0, 2.0  # the rungs of the stop ladder (product decision)
-MUTE_S = 1.0  # a child that closes its stdout is mostly about to exit, and its exit code says more
+CUT_OFF_S = (
+    1.0  # a child that closes its stdin or stdout is mostly about to exit, and its exit code says more
+)
 LOOK_S = 0.05  # between two checks of the ladder whether the group is empty
 STDERR_LINES, STDERR_CHARS = 50, 500
 STDERR_BYTES = 2500  # of a line that are processed: a cut secret is not recognised
@@ -59,9 +61,13 @@ class ChildProtocol(ProcessProtocol):
         else:
             self._child.complained(bytes(data[:size]))
 
+    def inConnectionLost(self) -> None:
+        """Note that all processes have closed the child's stdin, or the gateway itself has."""
+        self._child.cut_off("stdin")
+
     def outConnectionLost(self) -> None:
         """Note that all processes have closed the child's stdout."""
-        self._child.muted()
+        self._child.cut_off("stdout")
 
     def processExited(self, reason: Failure) -> None:
         """Note that the process itself has exited; a grandchild may still hold its pipes."""
@@ -131,7 +137,7 @@ class Child:
     :ivar queued: bytes written since its stdin was last empty.
     :ivar heard: number of reads of its stdout and stderr.
     :ivar receiver: receiver of its lines, and of its end.
-    :ivar is_heard: True if it is killed when it closes its stdout.
+    :ivar is_heard: True if it is killed when it closes its stdin or stdout.
     :ivar hearing: sink of all of its stderr; None: only the end of the stderr is kept.
     """
 
@@ -168,7 +174,7 @@ class Child:
         self._climbing = False
         self._is_cleared = False
         self._is_killed = False
-        self._mute: Any = None
+        self._cut_off: Any = None
         self._fault = ""
 
     @property
@@ -223,15 +229,15 @@ class Child:
         if self.hearing is not None:
             self.hearing.heard(data)
 
-    def muted(self) -> None:
-        """Kill the child unless it exits soon: it has closed its stdout."""
-        if self.is_heard and not self.has_exited:
-            self._mute = self._reactor.callLater(MUTE_S, self._is_mute)
+    def cut_off(self, pipe: str) -> None:
+        """Kill the child unless it exits soon: it has closed its stdin or stdout."""
+        if self.is_heard and not self.has_exited and not self._climbing and self._cut_off is None:
+            self._cut_off = self._reactor.callLater(CUT_OFF_S, self._is_cut_off, pipe)
 
-    def _is_mute(self) -> None:
-        self._mute = None
+    def _is_cut_off(self, pipe: str) -> None:
+        self._cut_off = None
         if not self.is_dismissed:
-            self._fault = "it closed its stdout"
+            self._fault = f"it closed its {pipe}"
             self.kill()
 
     def exited(self, reason: Failure) -> None:
@@ -239,9 +245,9 @@ class Child:
         if self.has_exited:
             return
         self.has_exited = True
-        mute, self._mute = self._mute, None
-        if mute is not None:
-            mute.cancel()
+        cut_off, self._cut_off = self._cut_off, None
+        if cut_off is not None:
+            cut_off.cancel()
         self._drain()
         # Processes that hold its pipes, and its helpers, have no purpose any more.
         self._ward.signal_group(self.pid, signal.SIGKILL)

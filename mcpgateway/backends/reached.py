@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mcpgateway.errors import BackendError
+from mcpgateway.hints import cli
 from mcpgateway.policy import urls
 from mcpgateway.policy.urls import Nearness, UrlPlace
 
@@ -54,6 +55,6 @@ class ReachedHosts:
             raise BackendError(
                 f"{place.address} was at a {known.value} address and is at a {now} now,"
                 " and nothing proves that it is the same server",
-                "if it is, mcpgateway restart; a server with https proves who it is",
+                f"if it is, {cli('restart')}; a server with https proves who it is",
             )
         return found

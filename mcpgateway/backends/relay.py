@@ -16,6 +16,7 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.errors import BackendError, BackendTimeout, InvalidParams, NotThere
 from mcpgateway.policy import relaying, urls
+from mcpgateway.units import duration
 
 LIMIT_S = 60.0
 BODY_LIMIT = 4 * 2**20  # bytes, of a request and of an answer
@@ -127,4 +128,4 @@ async def _answer(server: ServerSpec, sent: Sent, stream: WebStream) -> Relayed:
 
 
 def _too_late(server: ServerSpec, limit_s: float) -> Any:
-    raise BackendTimeout(f"{server.name} did not answer within {limit_s:g} s")
+    raise BackendTimeout(f"{server.name} did not answer within {duration(limit_s)}")

@@ -36,6 +36,7 @@ from mcpgateway.interfaces import (
 )
 from mcpgateway.policy.secrets.masking import secrets_of
 from mcpgateway.policy.secrets.redaction import Redactor
+from mcpgateway.system.launch.missing import remedy
 
 READ_BYTES = 262_144  # at once; Twisted's own reader takes 8 KiB, which costs a turn of the reactor per 8 KiB
 PIPE_BYTES = 1_048_576  # the most an unprivileged process may ask for on Linux
@@ -358,18 +359,20 @@ def find_program(launch: Launch) -> str:
     if "/" in name:
         path = os.path.join(launch.cwd, name)
         if not os.path.exists(path):
-            raise LaunchFailed(f"{launch.server}: the program {name} does not exist")
+            raise LaunchFailed(f"{launch.server}: the program {name} does not exist", _put_right(launch))
         if not os.access(path, os.X_OK) or os.path.isdir(path):
-            raise LaunchFailed(f"{launch.server}: the program {name} is not executable")
+            hint = f"chmod +x {name}, or put its interpreter before it in the entry"
+            raise LaunchFailed(f"{launch.server}: the program {name} is not executable", hint)
         return path
     where = launch.env.get("PATH", os.defpath)
     found = shutil.which(name, path=where)
     if found is None:
-        raise LaunchFailed(
-            f"{launch.server}: the program {name!r} was not found",
-            f"looked in PATH={where}; give an absolute path, or a PATH in the server's env",
-        )
+        raise LaunchFailed(f"{launch.server}: the program {name!r} was not found", _put_right(launch))
     return os.path.join(launch.cwd, found)
+
+
+def _put_right(launch: Launch) -> str:
+    return str(remedy(launch.argv[0], launch.env, launch.cwd, launch.server))
 
 
 def _encoded(env: Mapping[str, str]) -> dict[str, str]:

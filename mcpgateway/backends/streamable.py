@@ -395,7 +395,7 @@ def refusal(status: int, error: Envelope | None) -> BackendError:
     if status in (401, 403):
         return NeedsAuthorization(
             f"it wants an authorization that the gateway does not have (HTTP {status}){reason}",
-            "give its entry a header Authorization, or oauth",
+            "give its entry a header Authorization that it accepts, such as Bearer TOKEN, or oauth",
         )
     if status in AWAY:
         return Unavailable(f"it answers with HTTP {status}{reason}")

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from msgspec import Raw
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
@@ -23,6 +23,7 @@ from mcpgateway.backends.conversation import Conversation
 from mcpgateway.backends.tape import Tape
 from mcpgateway.backends.validation_advice import advice_on
 from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.errors import (
     BackendTimeout,
     GatewayError,
@@ -33,9 +34,12 @@ from mcpgateway.errors import (
     UnknownMethod,
 )
 from mcpgateway.interfaces import Gone, ILauncher, Launch, Request
+from mcpgateway.policy.secrets.masking import secrets_of
+from mcpgateway.policy.secrets.redaction import quoted
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import LATEST_MODERN, Era
+from mcpgateway.units import duration
 
 CONNECT_S, LIST_S, PING_S, CLOSE_S = 10.0, 5.0, 5.0, 5.0
 TIMEOUT_S = 30.0
@@ -86,6 +90,35 @@ class ValidationReport:
     def passed(self) -> bool:
         """Return whether all steps have passed."""
         return all(step.passed for step in self.steps)
+
+    def shown(self) -> dict[str, Any]:
+        """Return the report as JSON."""
+        steps = [
+            {
+                "step": step.name,
+                "passed": step.passed,
+                "elapsed_s": round(step.elapsed_s, 3),
+                "detail": step.detail,
+                **({"class": step.fault} if step.fault else {}),
+                **({"advice": step.advice} if step.advice else {}),
+            }
+            for step in self.steps
+        ]
+        return {"server": self.server, "passed": self.passed, "steps": steps}
+
+
+def without_secrets(report: ValidationReport, server: ServerSpec) -> ValidationReport:
+    """Return a report without the server's secrets; the last lines of its stderr often repeat its environment."""
+    reach = server.reach
+    headers = dict(reach.headers) if isinstance(reach, Remote | Rest) else {}
+    if isinstance(reach, Rest):
+        headers |= reach.credentials
+    hidden = secrets_of({**server.env, **headers}, server.command)
+
+    def told(step: ValidationStep) -> ValidationStep:
+        return evolve(step, detail=quoted(step.detail, hidden), advice=quoted(step.advice, hidden))
+
+    return evolve(report, steps=tuple(map(told, report.steps)))
 
 
 def validate(
@@ -168,7 +201,7 @@ class _Trial:
         try:
             return await wait
         except (defer.TimeoutError, defer.CancelledError):
-            raise BackendTimeout(f"{TIMED_OUT}: no answer within {left:.1f} s") from None
+            raise BackendTimeout(f"{TIMED_OUT}: no answer within {duration(left)}") from None
 
     # The steps.
 
@@ -302,7 +335,7 @@ class _Trial:
         if self._server.reach is not None:
             return ""  # an address, whose errors have advice of their own
         stray = self._tape.stray().decode(errors="replace").strip() if self._tape is not None else ""
-        return advice_on(why, self._gone, stray)
+        return advice_on(self._server, why, self._gone, stray)
 
     def _ended(self, conversation: Conversation, why: Gone) -> None:
         if conversation is self._conversation:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from mcpgateway.config.entry import COMMAND_LINE
+from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, LaunchFailed, NotAServer
 from mcpgateway.interfaces import Gone
 from mcpgateway.policy.diagnosis import Failure, ServerFacts, advise
 from mcpgateway.policy.health import HealthState
+from mcpgateway.system.launch.missing import remedy
 
 STDIO = (
     "is it an MCP server, and on stdio? Some need an argument such as --stdio or mcp; one that serves at a port is"
@@ -21,21 +24,23 @@ TOLD = (
 NOT_STARTED = {
     "the working directory": "make that directory, or name another by --cwd, or by cwd in its entry",
     "not executable": "name a program: a script needs chmod +x, or its interpreter before it",
-    "does not exist": "look where it is: type -a and its name in a shell, or install it",
 }
+NOT_THERE = ("was not found", "does not exist")
 SHOWN_CHARS = 120  # of a line
 
 
-def advice_on(why: GatewayError, gone: Gone | None, stray: str) -> str:
+def advice_on(server: ServerSpec, why: GatewayError, gone: Gone | None, stray: str) -> str:
     """Return the advice on a failure to connect; empty for none.
 
+    :param server: the program that was to be connected to.
     :param gone: the end of the program; None if it still runs, or did not start.
     :param stray: a line of its stdout that is no message; empty for none.
     """
     printed = f"it printed: {stray[:SHOWN_CHARS]}; " if stray else ""
     if isinstance(why, LaunchFailed):
         known = (each for words, each in NOT_STARTED.items() if words in why.message)
-        return why.hint or next(known, "")
+        is_missing = "the program" in why.message and why.message.endswith(NOT_THERE)
+        return _missing(server) if is_missing else next(known, why.hint)
     if isinstance(why, NotAServer):
         return ECHO
     if gone is None:
@@ -54,7 +59,14 @@ def advice_on(why: GatewayError, gone: Gone | None, stray: str) -> str:
     )
     found = next((each for each in advise(facts) if each.is_trouble and each.cause != "failed"), None)
     if found is not None and found.cause != "ended-at-once":
-        return f"{found.says}: {found.do}"
+        return f"{found.says}: {found.remedy}" if found.do else found.says
     if stray or not gone.code:
         return f"{printed}{STDIO}"
     return TOLD if gone.last_words else BY_HAND
+
+
+def _missing(server: ServerSpec) -> str:
+    # A command that is tried before it is in a configuration has no entry to change.
+    name = server.name if server.source != COMMAND_LINE else ""
+    program = server.command[0]
+    return str(remedy(program, server.env, server.cwd, name, is_of_client=server.is_of_client))

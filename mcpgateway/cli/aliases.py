@@ -56,9 +56,15 @@ MERGED: Mapping[tuple[str, ...], tuple[str, ...]] = {
     ("shutdown",): ("stop", "--keep-clients"),
     ("snippet",): ("clients", "apply", "--print"),
     ("generate-config",): ("clients", "apply", "--print", "--form", "shim"),
-    ("clients", "register"): ("clients", "apply", "--yes", "--project"),
+    ("clients", "register"): ("clients", "apply", "--yes", "--http", "--project"),
 }
 """The commands of older releases that have become parts of others, and what they are now; they take what they took."""
+
+OLDER_LISTS: Mapping[str, frozenset[tuple[str, ...]]] = {
+    "": frozenset((("activity",), ("trace",))),
+    "mcp-ctl": frozenset((("servers", "list"), ("tools", "list"), ("credential", "list"))),
+}
+"""The commands whose ``--json`` is as their older programs print it, without ``items``, by the program's name."""
 
 MCPCTL_NAME, FOLLOWED = "mcp-ctl", ["logs"]  # its logs are followed unless it is told not to
 HELP = (["--help"], ["-h"])
@@ -102,6 +108,12 @@ def meant(words: list[str], *, is_piped: bool, name: str = "") -> list[str]:
     if not rest:
         return [WITH, file, "stdio"] if is_piped else ["serve", *config]
     return [WITH, file, *meant(rest, is_piped=is_piped)]
+
+
+def has_older_lists(words: list[str], name: str = "") -> bool:
+    """Return whether a command line, before it is translated, is one whose lists are as an older program's."""
+    older = OLDER_LISTS[""] | OLDER_LISTS.get(name, frozenset())
+    return any(tuple(words[:length]) in older for length in (1, 2))
 
 
 def _is_option(word: str, names: Collection[str]) -> bool:

@@ -6,8 +6,9 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from mcpgateway.cli.console import UNREACHABLE, fail
+from mcpgateway.cli.console import HELP, UNREACHABLE, fail
 from mcpgateway.cli.context import Globals
+from mcpgateway.hints import cli
 from mcpgateway.shim import locations
 from mcpgateway.shim.startup import LOG, opener
 
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
 
 LIMIT_S = 10.0
 TOKEN, ADMIN_TOKEN = "auth.token", "admin.token"
-VARIABLES = {TOKEN: "MCP_GATEWAY_AUTH_TOKEN", ADMIN_TOKEN: "MCP_GATEWAY_ADMIN_TOKEN"}
+VARIABLES = {TOKEN: locations.TOKEN_VARIABLE, ADMIN_TOKEN: "MCPGATEWAY_ADMIN_TOKEN"}
 TOKEN_LIMIT = 4096
-BUSY = "it is busy, or hangs: mcpgateway restart ends it and starts it anew"
+BUSY = f"it is busy, or hangs: {cli('restart')} ends it and starts it anew"
 FORBIDDEN = 403
-ANOTHER_WAY = "name the file that holds its token: --token-file FILE; or set MCP_GATEWAY_AUTH_TOKEN"
+ANOTHER_WAY = (
+    "name the file that holds its token: --token-file FILE; or set MCPGATEWAY_AUTH_TOKEN;"
+    f" {cli('token show')} prints it where the gateway runs"
+)
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -160,7 +164,7 @@ class GatewayClient:
             hint = str(value.get("hint") or ANOTHER_WAY) if answer.status == FORBIDDEN else ANOTHER_WAY
             fail(f"the gateway at {self.where} refuses: {_error_text(answer)}", hint)
         if answer.status >= 400:
-            fail(_error_text(answer), str(value.get("hint") or ""))
+            fail(_error_text(answer), _of_a_command(str(value.get("hint") or "")))
         if answer.value is None:
             self.unreachable("what answers there is no gateway")
         return answer.value
@@ -180,10 +184,14 @@ class GatewayClient:
         if isinstance(why, GatewayLate):
             return "it is busy, or hangs"
         if self._url is not None:
-            return "is the URL right? MCP_GATEWAY_URL and --url name it"
+            return "is the URL right? MCPGATEWAY_URL and --url name it"
         if isinstance(why, SocketForbidden):
             return f"is {self._home} yours? --home names another"
-        return "start it: mcpgateway start"
+        from mcpgateway.cli.gateway_process import is_returning  # only for a gateway that is not there
+
+        if is_returning(self._home):
+            return f"it is being started again by itself: try that again in a few seconds; {cli('status')} shows when"
+        return f"start it: {cli('start')}"
 
     @property
     def _prefix(self) -> str:
@@ -259,7 +267,7 @@ def _shown(url: _Url) -> str:
 def _given(name: str) -> str:
     # Variables that are set together with a URL are meant for the gateway at that URL.
     variables = [VARIABLES[name], VARIABLES[TOKEN]]
-    token = next((os.environ[each] for each in variables if os.environ.get(each)), "")
+    token = next(filter(None, (locations.variable(os.environ, each) for each in variables)), "")
     if not token.isascii() or not token.isprintable() or " " in token:
         fail(f"{' or '.join(dict.fromkeys(variables))}: it is no token")
     return token
@@ -274,6 +282,13 @@ def _read_token(path: str, opens: Callable[[str, int], int] | None = None) -> st
     if not token.isprintable() or " " in token:
         fail(f"the token cannot be read from {path}: it is no token")
     return token
+
+
+def _of_a_command(hint: str) -> str:
+    """Return a hint of the gateway as a user of commands needs it."""
+    from mcpgateway.errors import InvalidParams  # only for a refusal
+
+    return HELP if hint == InvalidParams.remedy else hint
 
 
 def _error_text(answer: HttpReply) -> str:

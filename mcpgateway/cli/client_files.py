@@ -10,11 +10,15 @@ from contextlib import suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from mcpgateway.cli.console import confirm, fail, is_terminal, say
+from mcpgateway.cli.console import choose, fail, is_terminal, say
 from mcpgateway.cli.context import Globals
+from mcpgateway.cli.files import files_at_work, working_directory
+from mcpgateway.cli.pager import paged
+from mcpgateway.hints import cli
 from mcpgateway.shim.startup import opener
 
 if TYPE_CHECKING:
+    from mcpgateway.clientfiles.enrolment import Enrollable
     from mcpgateway.clientfiles.report import Report
 
 ADOPT = ASK, ALWAYS, NEVER = "ask", "always", "never"
@@ -22,11 +26,13 @@ NO_ADOPT = "--no-adopt"  # an option for the daemon
 CONFIG_VARIABLE = "MCPGATEWAY_CONFIG"
 NAMING = ("--config", "-c", "--source")
 STOPPED = "stopped"
+YES, SERVICE, NO = "y", "s", "n"  # answers
+DIFF, HELP = "d", "?"
 ASKED = "asked.json"
 ASKED_LIMIT = 1_048_576
 PATIENCE_S, AGAIN_S = 5.0, 0.5
 LEDGER = "ledger"
-HINT = "mcpgateway clients plan shows how, and apply enrols them"
+HINT = f"{cli('clients plan')} shows how, and {cli('clients apply')} enrols them"
 
 
 def restore(globals_: Globals) -> Report | None:
@@ -39,12 +45,13 @@ def restore(globals_: Globals) -> Report | None:
         return None
     from attrs import evolve
 
-    given = _restored(globals_)
-    ends = monotonic() + PATIENCE_S
-    while given.errors and monotonic() < ends:
-        sleep(AGAIN_S)
-        again = _restored(globals_)
-        given = evolve(again, files=(*(each for each in given.files if not each.error), *again.files))
+    with files_at_work("restoring"):
+        given = _restored(globals_)
+        ends = monotonic() + PATIENCE_S
+        while given.errors and monotonic() < ends:
+            sleep(AGAIN_S)
+            again = _restored(globals_)
+            given = evolve(again, files=(*(each for each in given.files if not each.error), *again.files))
     return given
 
 
@@ -59,31 +66,61 @@ def _restored(globals_: Globals) -> Report:
         return Report((FileReport("", "", "", error=str(why)),))
 
 
-def enrol(globals_: Globals, adopt: str | None, options: list[str]) -> list[Report]:
+class StartEnrolment:
+    """The outcome of a start for clients' files.
+
+    :ivar reports: the changes of files, step by step.
+    :ivar lacks_service: the user wants the service, and it cannot be installed.
+    """
+
+    def __init__(self) -> None:
+        self.reports: list[Report] = []
+        self.lacks_service = False
+
+
+def enrol(
+    globals_: Globals,
+    adopt: str | None,
+    options: list[str],
+    install: Callable[[], bool],
+    *,
+    is_agreed: bool = False,
+) -> StartEnrolment:
     """Enrol clients at the running gateway: those that were enrolled before, and others if that is wanted.
 
     :param adopt: the value on the command line, in place of the configuration's.
     :param options: the gateway's options, which may name a configuration of its own.
+    :param install: installs the service, and returns whether it is installed.
+    :param is_agreed: the user agrees to what would be asked.
     :raise Trouble: the configuration or the ledger cannot be used.
     """
     from mcpgateway.errors import ConfigError
 
     environ = environment_of(options)
     try:
-        if (adopt or _configured(globals_, environ)) == NEVER:
-            return []
-        reports = [_resumed(globals_, environ)]
+        if (adopt or _configured(globals_, environ, is_agreed=is_agreed)) == NEVER:
+            return StartEnrolment()
+        done = StartEnrolment()
+        resumed = _resumed(globals_, environ)
+        done.reports += [resumed] if resumed is not None else []
         # Without a terminal, the gateway itself applies its configuration.
-        if adopt == ALWAYS or _can_ask(globals_):
-            reports.append(_others(globals_, environ, adopt))
+        if adopt == ALWAYS:
+            done.reports.append(_applied(globals_, environ))
+        elif is_agreed:
+            done.reports.append(_applied(globals_, environ, working_directory()))
+        elif _can_ask(globals_):
+            _offer(globals_, environ, adopt, done, None if options else install)
+        elif not globals_.as_json:
+            _tell_unasked(globals_, environ, adopt)
     except ConfigError as why:
         fail(f"the gateway runs, but clients' files cannot be enrolled: {why}")
-    return [each for each in reports if each is not None]
+    return done
 
 
-def _configured(globals_: Globals, environ: Mapping[str, str]) -> str:
-    """Return ``clients.adopt`` of the configuration; `ASK` if no file was ever enrolled and there is no terminal."""
-    if not os.path.isdir(os.path.join(globals_.home, LEDGER)) and not _can_ask(globals_):
+def _configured(globals_: Globals, environ: Mapping[str, str], *, is_agreed: bool = False) -> str:
+    """Return ``clients.adopt`` of the configuration; `ASK` if no file was ever enrolled and nobody answers."""
+    has_answer = is_agreed or _can_ask(globals_)
+    if not os.path.isdir(os.path.join(globals_.home, LEDGER)) and not has_answer:
         return ASK
     from mcpgateway.clientfiles.machine import Machine
 
@@ -133,48 +170,139 @@ def _resumed(globals_: Globals, environ: Mapping[str, str]) -> Report | None:
 
     from mcpgateway.clientfiles import enrolment, sync
 
-    resumed = enrolment.resume(globals_.home, environ)
-    followed = sync.sync(globals_.home, environ)
+    with files_at_work("enrolling"):
+        resumed = enrolment.resume(globals_.home, environ)
+        followed = sync.sync(globals_.home, environ)
     return evolve(resumed, files=(*resumed.files, *(each for each in followed.files if each.renewed)))
 
 
-def _others(globals_: Globals, environ: Mapping[str, str], adopt: str | None) -> Report | None:
+def _applied(
+    globals_: Globals, environ: Mapping[str, str], around: str = "", *, lacks_service: bool = False
+) -> Report:
     from mcpgateway.clientfiles import enrolment
+    from mcpgateway.clientfiles.files import FileChoice
+    from mcpgateway.clientfiles.machine import FAIL_OPEN
     from mcpgateway.clientfiles.plan import EnrolRequest
+    from mcpgateway.system.service_files import has_service
 
-    if adopt != ALWAYS:  # else the report has the files that cannot be enrolled, too
-        found = enrolment.adoptable(globals_.home, environ)
-        adopt = adopt or found.adopt
-        if not found.servers or adopt == NEVER:
-            return None
-        if adopt != ALWAYS and not _is_agreed(globals_, found.servers):
-            return None
-    return enrolment.apply(enrolment.machine_of(globals_.home, environ), EnrolRequest())
+    machine = enrolment.machine_of(globals_.home, environ)
+    # Files of a service that does not work, such as one that cannot be enabled, do not start a gateway.
+    mode = FAIL_OPEN if lacks_service and has_service(machine.home, machine.environ) else ""
+    with files_at_work("enrolling"):
+        return enrolment.apply(machine, EnrolRequest(FileChoice(around=around), mode=mode))
+
+
+def _offer(
+    globals_: Globals,
+    environ: Mapping[str, str],
+    adopt: str | None,
+    done: StartEnrolment,
+    install: Callable[[], bool] | None,
+) -> None:
+    """Enrol the files of the user and of the project around, if the user agrees or has agreed by the configuration.
+
+    :param install: installs the service; None where the service would not run the gateway as it runs now.
+    """
+    from mcpgateway.clientfiles import enrolment
+
+    around = working_directory()
+    found = enrolment.adoptable(globals_.home, environ, around)
+    adopt = adopt or found.adopt
+    if adopt == NEVER:
+        return
+    if not found.servers:
+        if not found.suspended and not os.path.isdir(os.path.join(globals_.home, LEDGER)):
+            from mcpgateway.cli.client_tables import tell_elsewhere, tell_remotes
+
+            tell_remotes(found.left)
+            tell_elsewhere(found.left)
+        return
+    if adopt == ALWAYS:
+        # A setting approves of no project's file, which others may have written.
+        done.reports.append(_applied(globals_, environ))
+        return
+    with_service = install is not None and _can_install_service(globals_.home)
+    chosen = _agreement(globals_, found, with_service=with_service)
+    if chosen == SERVICE and install is not None:
+        # Before any file is enrolled: entries have the gateway's URL where a service starts it.
+        done.lacks_service = not install()
+    if chosen != NO:
+        done.reports.append(_applied(globals_, environ, around, lacks_service=done.lacks_service))
+
+
+def _can_install_service(home: str) -> bool:
+    """True if a service manager answers, and has no service of this user yet."""
+    from mcpgateway.cli.service.managers import find
+    from mcpgateway.cli.service.service import Service
+    from mcpgateway.errors import ConfigError
+    from mcpgateway.shim import locations
+
+    environ = locations.environment()
+    try:
+        find(environ, sys.platform)
+        return not Service(home, environ).status().is_installed
+    except ConfigError:
+        return False
+
+
+def _tell_unasked(globals_: Globals, environ: Mapping[str, str], adopt: str | None) -> None:
+    from mcpgateway.clientfiles.machine import Machine
+
+    machine = Machine(globals_.home, environ)
+    if (adopt or machine.clients.adopt.value) == ASK and not machine.records.files:
+        say(
+            "No client's file was changed, since there is no terminal to ask at:"
+            f" {cli('clients plan')} shows the changes, and {cli('clients apply --yes')} makes them, as"
+            f" {cli('start --yes')} does.",
+            dim=True,
+        )
 
 
 def _can_ask(globals_: Globals) -> bool:
     return not globals_.as_json and is_terminal() and sys.stdin.isatty()
 
 
-def _is_agreed(globals_: Globals, servers: Mapping[str, tuple[str, ...]]) -> bool:
+def _agreement(globals_: Globals, found: Enrollable, *, with_service: bool) -> str:
     """Ask the user, once for the same entries; afterwards only print the command that enrols them."""
+    servers = found.servers
     known = _asked(globals_.home)
     new = {
         path: [each for each in titles if each not in known.get(path, ())] for path, titles in servers.items()
     }
     if not any(new.values()):
         say(f"{_counted(servers)} could use the gateway: {HINT}", dim=True)
-        return False
-    from mcpgateway.config.document import visible
+        return NO
+    from mcpgateway.cli.client_tables import tell_changes, tell_differences, tell_left_behind, tell_remotes
 
-    say(f"{_counted(servers)} could use the gateway:")
-    for path, titles in servers.items():
-        say(f"  {visible(path)}: {', '.join(map(visible, titles))}")
-    agrees = confirm("Enrol them? (`mcpgateway stop` restores them)", default=False)
-    if not agrees:
+    say(f"{_counted(servers)} could use the gateway; `{cli('stop')}` restores each file to the byte.")
+    tell_changes(found.plans)
+    tell_left_behind(found.behind)
+    tell_remotes(found.left)
+    say(
+        "An enrolled entry leads to the gateway, which runs its server for all clients. d shows the changed lines."
+    )
+    if with_service:
+        say("s installs the service, so that the gateway is there after a reboot, and enrols them by URL.")
+    letters = f"{YES}{SERVICE}{NO}" if with_service else f"{YES}{NO}"
+    while (chosen := choose("Enrol them?", letters, DIFF + HELP)) in (DIFF, HELP):
+        if chosen == DIFF:
+            with paged(is_on=globals_.is_paged):
+                tell_differences(found.plans)
+        else:
+            _explain(with_service=with_service)
+    if chosen == NO:
         _keep(globals_.home, servers)
         say(HINT, dim=True)
-    return agrees
+    return chosen
+
+
+def _explain(*, with_service: bool) -> None:
+    """Print what each answer does."""
+    say("y enrols the files: their servers are then run once, by the gateway, for all clients.")
+    if with_service:
+        say("s installs the service, too, which starts the gateway at each login.")
+    say(f"n leaves the files as they are; {cli('clients apply')} enrols them later.")
+    say("d shows the changed lines of each file, without secrets.")
 
 
 def _counted(servers: Mapping[str, tuple[str, ...]]) -> str:

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+import shlex
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mcpgateway.cli.console import say, table
-from mcpgateway.clientfiles.report import difference
+from attrs import evolve
+
+from mcpgateway.cli.console import local_time, say, shortened, table
+from mcpgateway.clientfiles.formats.client_format import ELSEWHERE, EntryKind
+from mcpgateway.clientfiles.plan import WHY, UntouchedEntry
+from mcpgateway.clientfiles.report import AS_LEFT, DRIFTED, EDITED, RESTORED, difference
 from mcpgateway.config.document import visible
+from mcpgateway.config.load import DISABLED
+from mcpgateway.hints import cli
+from mcpgateway.units import duration
 
 if TYPE_CHECKING:
     from mcpgateway.clientfiles.deadman import DeadmanState
-    from mcpgateway.clientfiles.plan import FilePlan, UntouchedEntry
+    from mcpgateway.clientfiles.enrol_edit import ChangedEntry
+    from mcpgateway.clientfiles.plan import FilePlan
     from mcpgateway.clientfiles.report import FileReport, Report
 
+GIT_S = 2.0  # a repository on a slow disk is not waited for
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+PLAN_COLUMNS = ("FILE", "CLIENT", "SERVERS THAT USE THE GATEWAY", "HOW")
+HOW = {"http": "by URL", "fail-open": "by command", "single": "one entry for all"}
+HOW_IT_WORKS = {
+    "fail-open": "the entry runs a command of the gateway, which runs the server itself where no gateway answers.",
+    "http": "the entry has the address of the gateway, which has to run.",
+}
+STATES = {AS_LEFT: "enrolled", EDITED: "enrolled, edited since", DRIFTED: "partly enrolled"}
+RESTORED_SINCE = {
+    DISABLED: "since clients are paused",
+    "stopped": "since the gateway is stopped",
+    "away": "since no gateway answers",
+}
+NEW_SESSIONS = "New sessions of these clients use the gateway; sessions that run keep their servers."
 KINDS = {"program": "programs", "ours": "enrolled", "remote": "URLs", "off": "off", "odd": "unusable"}
 
 
@@ -24,17 +49,17 @@ def tell_detected(found: Sequence[Mapping[str, Any]]) -> None:
     for client in found:
         for file in client["files"]:
             counts = [str(file["servers"].get(kind, 0) or "-") for kind in KINDS]
-            rows.append([client["tool"], *counts, visible(file["path"]) + (" (!)" if file["error"] else "")])
+            rows.append([client["tool"], *counts, _path(file["path"]) + (" (!)" if file["error"] else "")])
         if not client["files"]:
-            rows.append([client["tool"], *("-" for _ in KINDS), f"{visible(client['expected'])} (none yet)"])
+            rows.append([client["tool"], *("-" for _ in KINDS), f"{_path(client['expected'])} (none yet)"])
     if not rows:
         say("no client that is known has a file on this machine")
         return
-    table(["client", *KINDS.values(), "file"], rows)
+    table(["CLIENT", *(each.upper() for each in KINDS.values()), "FILE"], rows)
     for client in found:
         for file in client["files"]:
             if file["error"]:
-                say(f"(!) {visible(file['error'])}", fg="yellow")
+                say(f"(!) {_path(file['error'])}", fg="yellow")
 
 
 def tell_listed(found: Mapping[str, Any]) -> None:
@@ -42,38 +67,199 @@ def tell_listed(found: Mapping[str, Any]) -> None:
     rows = [
         [
             each["client"],
-            each["mode"],
-            each["state"] + (f" ({visible(each['why'])})" if each["why"] else ""),
-            ", ".join(visible(name) for name in dict.fromkeys(each["servers"].values())) or "-",
-            visible(each["path"]),
+            HOW.get(each["mode"], each["mode"]),
+            _state(each, found["paused_until"]),
+            ", ".join(dict.fromkeys(visible(one["name"]) for one in each["entries"])) or "-",
+            _path(each["path"]),
         ]
         for each in found["files"]
     ]
     if rows:
-        table(["client", "mode", "file is", "servers", "file"], rows)
+        table(["CLIENT", "HOW", "STATE", "SERVERS", "FILE"], rows)
+        for each in found["files"]:
+            _tell_left(each["path"], [UntouchedEntry(**one) for one in each["left"]])
     else:
-        say("no client uses the gateway; mcpgateway clients plan shows what apply would do")
+        say(f"no client uses the gateway; {cli('clients plan')} shows what {cli('clients apply')} would do")
     if found["opted_out"]:
-        say(f"stay their clients' own: {', '.join(map(visible, found['opted_out']))}")
+        say(f"Servers that stay their clients' own: {', '.join(map(visible, found['opted_out']))}")
+        say(f"  {cli('clients apply --server NAME')} enrols one of them", dim=True)
     for each in found["problems"]:
         say(visible(each), fg="yellow")
 
 
-def tell_planned(plans: Sequence[FilePlan], behind: Mapping[str, Sequence[str]]) -> None:
-    """Print a diff of each file, and below it the entries that stay as they are.
+def _state(file: Mapping[str, Any], paused_until: str | None) -> str:
+    """Return the state of a file for people; the reasons for its entries are told below the table."""
+    state, suspended = str(file["state"]), file["suspended"]
+    if state == RESTORED:
+        until = f" until {local_time(paused_until)}" if paused_until and suspended == DISABLED else ""
+        return f"restored, {RESTORED_SINCE.get(suspended, suspended)}{until}"
+    why = f" ({visible(file['why'])})" if file["why"] and not file["left"] else ""
+    words = "not enrolled any more" if file["left"] and not file["entries"] else STATES.get(state, state)
+    return words + why
+
+
+def tell_changes(plans: Sequence[FilePlan]) -> None:
+    """Print a line for each file that changes, and one more for each project in it."""
+    rows = [
+        [
+            _place(each.site.path, project),
+            each.site.dialect.name,
+            ", ".join(servers),
+            HOW.get(each.mode, each.mode),
+        ]
+        for each in plans
+        if each.is_change
+        for project, servers in _by_project(each.changes).items()
+    ]
+    if rows:
+        table(PLAN_COLUMNS, rows)
+    if any(one.title != one.name for each in plans if each.is_change for one in each.changes):
+        say("as NAME: the gateway's name of a server, where another server has that of the entry.", dim=True)
+    tell_tracked(each.site.path for each in plans if each.is_change)
+    for how in sorted({each.mode for each in plans if each.is_change} & HOW_IT_WORKS.keys()):
+        say(f"{HOW[how]}: {HOW_IT_WORKS[how]}", dim=True)
+
+
+def tell_tracked(paths: Iterable[str]) -> None:
+    """Warn of files that belong to a git repository: a change in them is in the next commit of their user."""
+    for path in filter(_is_tracked, paths):
+        say(
+            f"{_path(path)} is tracked by git: a commit of it would give others an entry with a path of this machine.",
+            fg="yellow",
+        )
+        folder, name = os.path.split(path)
+        keep = shlex.join(("git", "-C", folder, "update-index", "--skip-worktree", name))
+        say(f"  {keep} keeps the change out of commits.", fg="yellow")
+
+
+def _is_tracked(path: str) -> bool:
+    """Return whether git is there, and tracks a file."""
+    folder, name = os.path.split(path)
+    above = folder
+    while not os.path.lexists(os.path.join(above, ".git")):
+        if above == (above := os.path.dirname(above)):
+            return False
+    # Without the repository's own programs.
+    argv = ("git", "-C", folder, "-c", "core.fsmonitor=false", "ls-files", "--error-unmatch", "--", name)
+    try:
+        return not subprocess.run(argv, check=False, capture_output=True, timeout=GIT_S).returncode
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def tell_remotes(left: Mapping[str, Sequence[UntouchedEntry]]) -> None:
+    """Print in one line which entries stay because they have the URL of a server, and the command that enrols them.
+
+    :param left: the entries that stay, by the path of their file.
+    """
+    named = [
+        f"{visible(each.title)} ({_path(path)})"
+        for path, entries in left.items()
+        for each in entries
+        if each.why == WHY[EntryKind.REMOTE]
+    ]
+    if named:
+        stay = "stays as it is, since it is" if len(named) == 1 else "stay as they are, since they are"
+        say(
+            f"{', '.join(named)} {stay} reached by URL; {cli('clients apply --remote')} enrols such entries, too.",
+            dim=True,
+        )
+
+
+def tell_elsewhere(left: Mapping[str, Sequence[UntouchedEntry]]) -> None:
+    """Print in one line for each other gateway which entries stay because they lead to it, and how to take them over.
+
+    :param left: the entries that stay, by the path of their file.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for path, entries in left.items():
+        for each in entries:
+            if each.why.startswith(ELSEWHERE):
+                found.setdefault((each.why, each.hint), []).append(f"{visible(each.title)} ({_path(path)})")
+    for (why, hint), named in found.items():
+        say(f"{', '.join(named)}: stays as it is, since it {_path(why)}.", dim=True)
+        say(f"  {visible(hint)}", dim=True)
+
+
+def tell_differences(plans: Sequence[FilePlan]) -> None:
+    """Print a diff of each file that changes, without secrets."""
+    for each in plans:
+        _tell_diff(difference(each))
+
+
+def _tell_diff(lines: Iterable[str]) -> None:
+    for line in lines:
+        colour = COLOURS.get(line[:1]) if line[:3] not in ("+++", "---") else None
+        say(line, fg=colour, is_foreign=True)
+
+
+def tell_restoration(found: Mapping[str, Any]) -> None:
+    """Print a diff of each file that a restoration would change."""
+    for each in found["files"]:
+        _tell_diff(each["diff"])
+        if each["error"]:
+            say(_path(each["error"]), fg="red")
+    if not found["changed"]:
+        say("nothing would change")
+
+
+def tell_history(versions: Sequence[Mapping[str, Any]]) -> None:
+    """Print a table of changes of clients' files."""
+    if not versions:
+        say("the gateway has changed no client's file yet")
+        return
+    rows = [
+        [
+            str(each["version"]),
+            local_time(each["at"]),
+            each["act"],
+            HOW.get(each["mode"], each["mode"]),
+            ", ".join(map(visible, each["servers"])) or "-",
+            _path(each["path"]),
+        ]
+        for each in versions
+    ]
+    table(["NUMBER", "TIME", "CHANGE", "HOW", "SERVERS", "FILE"], rows)
+    say(f"{cli('clients undo --version NUMBER')} returns a file to what it was before a change.", dim=True)
+
+
+def tell_version(found: Mapping[str, Any]) -> None:
+    """Print a change of a client's file as a diff, without secrets."""
+    say(f"{local_time(found['at'])}: {_path(found['path'])}, {found['act']}")
+    _tell_diff(found["diff"])
+    if not found["diff"]:
+        say("its text is no longer kept", dim=True)
+
+
+def tell_left_behind(behind: Mapping[str, Sequence[str]]) -> None:
+    """Print the entries that another gateway has left.
+
+    :param behind: the titles of these entries, by the path of their file.
+    """
+    for path, title in sorted((path, title) for path, titles in behind.items() for title in titles):
+        what = "is restored from the backup of immorterm-mcp-gateway, and uses the gateway"
+        say(f"{_path(path)}: {visible(title)} {what}")
+
+
+def tell_planned(
+    plans: Sequence[FilePlan], behind: Mapping[str, Sequence[str]], *, is_diff: bool = False
+) -> None:
+    """Print a line for each file that changes, and below all of them the entries that stay as they are.
 
     :param behind: the titles of the entries that another gateway has left, by the path of their file.
+    :param is_diff: print a diff of each file, too.
     """
     restored = {(path, title) for path, titles in behind.items() for title in titles}
-    for path, title in sorted(restored):
-        what = "is restored from the backup of immorterm-mcp-gateway, and uses the gateway"
-        say(f"{visible(path)}: {visible(title)} {what}")
+    tell_changes(plans)
+    tell_left_behind(behind)
     for each in plans:
-        for line in difference(each):
-            say(line, fg=COLOURS.get(line[:1]) if line[:3] not in ("+++", "---") else None)
+        if is_diff:
+            tell_differences([each])
         if each.trouble:
-            say(visible(each.trouble), fg="red")
+            say(_path(each.trouble), fg="red")
         _tell_left(each.site.path, [one for one in each.left if (each.site.path, one.title) not in restored])
+    tell_remotes({each.site.path: each.left for each in plans})
+    tell_elsewhere({each.site.path: each.left for each in plans})
     if not restored and not any(each.is_change for each in plans):
         say("nothing would change")
 
@@ -81,13 +267,15 @@ def tell_planned(plans: Sequence[FilePlan], behind: Mapping[str, Sequence[str]])
 def tell_report(report: Report) -> None:
     """Print the changes of each file."""
     if report.rolled_back:
-        say(f"all is as it was before: {visible(report.rolled_back)}", fg="red", err=True)
+        say(f"all is as it was before: {_path(report.rolled_back)}", fg="red", err=True)
     for each in report.files:
         for line in _lines(each):
             say(line)
         if each.error and each.error != report.rolled_back:
-            say(visible(each.error), fg="red", err=True)
+            say(_path(each.error), fg="red", err=True)
         _tell_left(each.path, each.left)
+    tell_remotes({each.path: each.left for each in report.files})
+    tell_elsewhere({each.path: each.left for each in report.files})
     if not (report.is_changed or report.rolled_back or report.errors):
         say("nothing had to be changed")
 
@@ -97,18 +285,49 @@ def tell_watched(found: DeadmanState) -> None:
     if found.is_there:
         say("the gateway answers")
     elif found.away_s:
-        say(f"no gateway has answered for {found.away_s:.0f} s")
+        say(f"no gateway has answered for {duration(found.away_s)}")
     if found.report is not None:
         tell_report(found.report)
 
 
+def _by_project(changes: Sequence[ChangedEntry]) -> dict[str, list[str]]:
+    """Return the servers of changed entries, by the project in the file that they are for."""
+    found: dict[str, list[str]] = {}
+    for each in changes:
+        title = visible(each.title)
+        found.setdefault(each.project, []).append(
+            title if each.title == each.name else f"{title} (as {each.name})"
+        )
+    return found
+
+
+def _place(path: str, project: str) -> str:
+    return f"{_path(path)} (project {_path(project)})" if project else _path(path)
+
+
+def _path(text: str) -> str:
+    """Return a path, or a sentence that begins with one, with ``~`` for the home directory."""
+    return visible(shortened(text))
+
+
 def _lines(each: FileReport) -> Iterator[str]:
-    path = visible(each.path)
-    for title, name in {**each.adopted, **each.renewed}.items():
-        yield f"{path}: {visible(title)} uses the gateway, as {name}"
-    if each.restored:
-        exactly = ", to the byte" if each.exact else ""
-        yield f"{path}: as before{exactly}: {', '.join(map(visible, each.restored))}"
+    path = _path(each.path)
+    for project, servers in _by_project(each.changes).items():
+        verb = "uses" if len(servers) == 1 else "use"
+        yield f"{_place(each.path, project)}: {', '.join(servers)} {verb} the gateway"
+    put_back = [evolve(one, name=one.title) for one in each.restored_entries if one.title not in each.removed]
+    for project, servers in _by_project(put_back).items():
+        listed = ", ".join(servers)
+        done = (
+            f"as before, to the byte: {listed}"
+            if each.exact
+            else f"{listed} {'is' if len(servers) == 1 else 'are'} put back, and the rest of the file stays as it is"
+        )
+        yield f"{_place(each.path, project)}: {done}"
+    if each.removed:
+        verb, which = ("is", "it") if len(each.removed) == 1 else ("are", "them")
+        removed = ", ".join(map(visible, each.removed))
+        yield f"{path}: {removed} {verb} taken out; the gateway's own configuration still has {which}"
     for title, source in each.rebuilt.items():
         yield f"{path}: {visible(title)} was put together again from {visible(source)}"
     if each.gone:
@@ -121,7 +340,9 @@ def _lines(each: FileReport) -> Iterator[str]:
 
 def _tell_left(path: str, left: Sequence[UntouchedEntry]) -> None:
     for each in left:
+        if each.why == WHY[EntryKind.REMOTE] or each.why.startswith(ELSEWHERE):
+            continue  # told once for all files
         title = f" {visible(each.title)}" if each.title else ""
-        say(f"{visible(path)}:{title} stays: {visible(each.why)}", dim=True)
+        say(f"{_path(path)}:{title} stays: {visible(each.why)}", dim=True)
         if each.hint:
             say(f"  {visible(each.hint)}", dim=True)

@@ -1,16 +1,22 @@
-"""Completion of values: clients, and the servers and tools of a running gateway."""
+"""Completion of values: clients, keys of the configuration, and the servers, tools and sessions of a gateway."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
+from urllib.parse import quote
 
 import click
 from click.shell_completion import CompletionItem
 
 from mcpgateway.shim import locations
 
+NEEDS_LOGIN = "needs login"
+LOCAL = ("stdio", "docker", "rest")
+SERVERS = "servers."
+Names = Callable[[click.Context], Iterable[object]]
+Completing = Callable[[click.Context, click.Parameter | None, str], list[CompletionItem]]
 ANSWER_S = 1.0  # a user waits after pressing a key
 
 
@@ -39,49 +45,180 @@ def client_names(
     return [CompletionItem(each, help=DIALECTS[each].title) for each in DIALECTS if each.startswith(begun)]
 
 
-def server_names(
+def catalog_names(
     context: click.Context, parameter: click.Parameter | None, begun: str
 ) -> list[CompletionItem]:
-    """Complete the names of the gateway's servers, if a gateway answers."""
-    found = _asked(context, "/health")
-    servers = found.get("backends", ()) if isinstance(found, dict) else ()
-    return _items((each.get("name") for each in servers if isinstance(each, dict)), begun)
+    """Complete the names of the servers in the package's own catalogue."""
+    from mcpgateway.system import package_data
+
+    return [
+        CompletionItem(name, help=str(each.get("title", name)))
+        for name, each in package_data.recipes().items()
+        if name.startswith(begun)
+    ]
 
 
-def tool_ids(context: click.Context, parameter: click.Parameter | None, begun: str) -> list[CompletionItem]:
-    """Complete the ids of all tools, if a gateway answers."""
-    found = _asked(context, "/api/v1/tools")
-    tools = found if isinstance(found, list) else []
-    return _items((each.get("name") for each in tools if isinstance(each, dict)), begun)
+def _names(context: click.Context) -> Iterator[object]:
+    return (each.get("name") for each in _servers(context))
+
+
+def _tools(context: click.Context) -> list[Mapping[str, Any]]:
+    return _rows(_asked(context, "/api/v1/tools"))
+
+
+def _tools_of(context: click.Context, tools: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the ids of the tools of the server whose name stands before, by their own names."""
+    name = context.params.get("identifier")
+    return {str(each.get("tool")): str(each.get("name")) for each in tools if each.get("server") == name}
+
+
+def own_tool_names(
+    context: click.Context, parameter: click.Parameter | None, begun: str
+) -> list[CompletionItem]:
+    """Complete the name of a tool behind that of its server."""
+    is_first = not context.params.get("words")
+    return _items(_tools_of(context, _tools(context)) if is_first else (), begun)
 
 
 def argument_names(
     context: click.Context, parameter: click.Parameter | None, begun: str
 ) -> list[CompletionItem]:
-    """Complete the arguments of the tool that stands before, if a gateway answers."""
-    from urllib.parse import quote
+    """Complete the arguments of the tool that stands before; behind a server, the names of its tools."""
+    tools, words = _tools(context), tuple(context.params.get("words") or ())
+    named = [str(each.get("name")) for each in tools if context.params.get("identifier") in _names_of(each)]
+    of_server = _tools_of(context, tools)
+    if of_server and not named and not words:
+        return _items(of_server, begun)
+    if of_server and not named:
+        named, words = [of_server[words[0]]] if words[0] in of_server else [], words[1:]
+    if not named:
+        return []
+    schema = _member(_asked(context, f"/api/v1/tools/{quote(named[0], safe='')}"), "inputSchema")
+    given = {each.partition("=")[0] for each in words}
+    return _items((f"{each}=" for each in _member(schema, "properties") or () if each not in given), begun)
 
-    found = _asked(context, f"/api/v1/tools/{quote(str(context.params.get('identifier')), safe='')}")
-    schema = found.get("inputSchema") if isinstance(found, dict) else None
-    properties = schema.get("properties") if isinstance(schema, dict) else None
-    return _items((f"{name}=" for name in properties or ()), begun)
+
+def _names_of(tool: Mapping[str, Any]) -> tuple[object, object]:
+    return tool.get("name"), tool.get("tool")
+
+
+def _remote(context: click.Context) -> list[Mapping[str, Any]]:
+    return [each for each in _servers(context) if each.get("transport") not in LOCAL]
+
+
+def _needing_sign_in(context: click.Context) -> Iterator[object]:
+    """Yield the names of servers that need a sign-in; of all remote ones where none does."""
+    remote = _remote(context)
+    needing = [each for each in remote if each.get("status") == NEEDS_LOGIN]
+    return (each.get("name") for each in needing or remote)
+
+
+def _servers(context: click.Context) -> list[Mapping[str, Any]]:
+    return _rows(_member(_asked(context, "/health"), "backends"))
+
+
+def _config_keys(context: click.Context) -> Iterator[str]:
+    """Yield the keys of the configuration, with the names of the gateway's servers in them."""
+    from mcpgateway.config.reference import ANY, known_keys
+
+    names = list(_names(context))
+    for key in (".".join(each.key_path) for each in known_keys()):
+        if key.startswith(f"{SERVERS}{ANY}"):
+            yield from (f"{SERVERS}{name}{key[len(SERVERS + ANY) :]}" for name in names)
+        elif ANY not in key.split("."):
+            yield key
+
+
+def _server_keys(context: click.Context) -> Iterator[str]:
+    """Yield the keys of a server's entry."""
+    from mcpgateway.config.reference import ANY, known_keys
+
+    paths = (each.key_path[2:] for each in known_keys() if each.key_path[:2] == ("servers", ANY))
+    return (".".join(each) for each in paths if each and ANY not in each)
+
+
+def _findings(_: click.Context) -> list[str]:
+    from mcpgateway.cli.doctor.examination import kinds
+
+    return ["all", *sorted({each.id for each in kinds()})]
+
+
+def _readers(_: click.Context) -> Iterable[str]:
+    from mcpgateway.cli.instructions.texts import READERS
+
+    return READERS
+
+
+def _listed(path: str, member: str, key: str) -> Names:
+    """Return a source of the values of one member of all rows of a list of the gateway."""
+    return lambda context: (each.get(key) for each in _rows(_member(_asked(context, path), member)))
+
+
+def _of_server(key: str) -> Names:
+    """Return a source of the values of a list of the server whose name stands before."""
+    return lambda context: _member(_asked(context, "/api/v1/servers/{}", "name"), key) or ()
+
+
+def _completing(names: Names, behind: str = "") -> Completing:
+    """Return the completion of a value by these names."""
+
+    def complete(
+        context: click.Context, parameter: click.Parameter | None, begun: str
+    ) -> list[CompletionItem]:
+        return _items((f"{each}{behind}" for each in names(context)), begun)
+
+    return complete
+
+
+server_names = _completing(_names)
+remote_names = _completing(lambda context: (each.get("name") for each in _remote(context)))
+sign_in_names = _completing(_needing_sign_in)
+config_keys, config_assignments = _completing(_config_keys), _completing(_config_keys, "=")
+server_keys, server_assignments = _completing(_server_keys), _completing(_server_keys, "=")
+variable_names = _completing(_of_server("env_keys"))
+header_names = _completing(_of_server("header_keys"))
+session_ids = _completing(_listed("/api/v1/sessions", "sessions", "id"))
+call_ids = _completing(_listed("/api/v1/activity", "records", "id"))
+token_names = _completing(_listed("/api/v1/tokens", "tokens", "name"))
+finding_ids = _completing(_findings)
+readers = _completing(_readers)
+
+
+def tool_ids(context: click.Context, parameter: click.Parameter | None, begun: str) -> list[CompletionItem]:
+    """Complete the id of a tool, or its name where no id begins so."""
+    tools = _tools(context)
+    return _items((each.get("name") for each in tools), begun) or _items(
+        dict.fromkeys(each.get("tool") for each in tools), begun
+    )
+
+
+def _member(found: Any, key: str) -> Any:
+    return found.get(key) if isinstance(found, dict) else None
+
+
+def _rows(found: Any) -> list[Mapping[str, Any]]:
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def _items(names: Iterable[object], begun: str) -> list[CompletionItem]:
     return [CompletionItem(str(each)) for each in names if str(each).startswith(begun)]
 
 
-def _asked(context: click.Context, path: str) -> Any:
-    """Send a request to the gateway; None if none answers in time."""
+def _asked(context: click.Context, path: str, argument: str = "") -> Any:
+    """Send a request to the gateway; None if none answers in time.
+
+    :param argument: the argument before, whose value stands in the path.
+    """
     from mcpgateway.cli.client import GatewayClient, NoGateway
     from mcpgateway.cli.console import Trouble
     from mcpgateway.cli.context import Globals
 
     environ = locations.environment()
     options = context.find_root().params
-    url = options.get("url") or environ.get(locations.URL_VARIABLE, "")
+    url = options.get("url") or locations.variable(environ, locations.URL_VARIABLE)
     with suppress(NoGateway, Trouble, locations.Unusable):
         home = locations.gateway_home(environ, options.get("home"))
         globals_ = Globals(home, "", url, options.get("token_file") or "")
-        return GatewayClient(globals_).ask(path, limit_s=ANSWER_S).value
+        asked = path.format(quote(str(context.params.get(argument)), safe=""))
+        return GatewayClient(globals_).ask(asked, limit_s=ANSWER_S).value
     return None

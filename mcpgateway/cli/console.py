@@ -4,21 +4,41 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import cycle
+from shlex import quote
+from shutil import get_terminal_size
 from typing import Any, NamedTuple, NoReturn
 
 import click
 
 from mcpgateway import escaping
 from mcpgateway.cli.context import Globals
+from mcpgateway.cli.layout import (
+    BETWEEN,
+    NARROWEST,
+    Line,
+    broken,
+    cut_in_the_middle,
+    display_width,
+    hanging,
+    laid_out,
+)
+from mcpgateway.cli.pager import paged
+from mcpgateway.hints import PROGRAM, cli
 
 DONE, FAILED, UNREACHABLE, DRIFT, ROLLED_BACK = range(5)
 USAGE = 64  # a mistyped command line, as in sysexits.h
+INTERRUPTED = 130  # Ctrl-C, as shells tell it
 """Exit codes: done; an error, or findings; no gateway answers; files are not as they should be; all was undone."""
 
-SPINS_AFTER_S = 0.5
+SPINS_AFTER_S, FRAME_S = 0.5, 0.1
+FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+ERASE = "\r\x1b[K"
 STATE_COLOURS = {
     "running": "green",
     "idle": "cyan",
@@ -29,15 +49,36 @@ STATE_COLOURS = {
     "restarting": "yellow",
     "error": "red",
     "unreachable": "red",
+    "not ready": "red",
+    "failed": "red",
+    "disabled": "bright_black",
 }
-COLOUR_MARKS = {"green": "●", "cyan": "○", "yellow": "!", "red": "✗"}
+RESTING, READY = frozenset(("stopped", "idle")), "ready"
+COLOUR_MARKS = {"green": "●", "cyan": "○", "yellow": "!", "red": "✗", "bright_black": "-"}
 """The marks that stand for colours on a terminal without them (``NO_COLOR``)."""
 NO_SERVERS = (
     "There are no servers.\n"
-    "mcpgateway servers add NAME URL adds one, and servers add NAME -- COMMAND a program;"
-    " mcpgateway clients plan shows those of your clients."
+    f"{cli('servers add NAME URL')} adds one, and {cli('servers add NAME -- COMMAND')} a program;"
+    f" {cli('clients plan')} shows those of your clients."
 )
-HELP = "mcpgateway COMMAND --help says what a command takes, mcpgateway doctor looks for what is wrong"
+HELP = f"mcpgateway COMMAND --help says what a command takes, {cli('doctor')} looks for what is wrong"
+
+
+_REPEATED: ContextVar[Callable[[str], str]] = ContextVar("_REPEATED", default=str)
+OVER_HTTP = r"status|why|tools|sessions|wait|servers(?! (?:edit|test|install|search))|logs(?! --gateway)"
+"""The commands that take the URL of a gateway."""
+
+
+def repeat_in_hints(commands: Iterable[str], home: str, url: str, token_file: str) -> None:
+    """Have the commands in sentences on a terminal repeat the options of this one, since users copy them.
+
+    :param commands: the commands of the program.
+    :param home: the home, if the option is needed to name it; empty otherwise, as the others.
+    """
+    given = {"--url": url, "--token-file": token_file} if url else {"--home": home}
+    options = "".join(f"{name} {quote(value)} " for name, value in given.items() if value)
+    named = re.compile(rf"\b{PROGRAM} (?=(?:{OVER_HTTP if url else '|'.join(commands)})\b)")
+    _REPEATED.set(lambda text: named.sub(lambda found: found[0] + options, text) if options else text)
 
 
 class Trouble(click.ClickException):
@@ -119,14 +160,48 @@ def say(
     fg: str | None = None,
     bold: bool = False,
     dim: bool = False,
+    is_foreign: bool = False,
 ) -> None:
     """Write one line; characters that do not print are escaped.
 
+    On a terminal the line is broken at words, and the home directory is ``~``.
+
     :param err: True for stderr.
     :param nl: True if a line end follows.
+    :param is_foreign: True for a line of a log or a file, which stays as it is.
     """
-    dressed = (_dressed(each if isinstance(each, Styled) else Styled(each, fg, bold, dim)) for each in parts)
-    click.echo("".join(dressed), err=err, nl=nl, color=colour())
+    line = [each if isinstance(each, Styled) else Styled(each, fg, bold, dim) for each in parts]
+    is_read = not is_foreign and (sys.stderr.isatty() if err else is_terminal())
+    lines = _broken(line, get_terminal_size().columns) if is_read else [line]
+    click.echo("\n".join("".join(map(_dressed, each)) for each in lines), err=err, nl=nl, color=colour())
+
+
+def _broken(parts: list[Styled], width: int) -> list[list[Styled]]:
+    """Return the lines of a line that may be wider than the terminal, broken between its words."""
+    repeated = _REPEATED.get()
+    parts = [each._replace(text=escaping.one_line(_at_home(repeated(each.text)))) for each in parts]
+    whole = "".join(each.text for each in parts)
+    lines, begin, indent = [], 0, ""
+    for end in [*broken(whole, width), len(whole)]:
+        lines.append([Styled(indent), *_between(parts, begin, end)])
+        begin, indent = end + 1, " " * hanging(whole)
+    return lines
+
+
+def _at_home(text: str) -> str:
+    """Write the paths of a sentence with ``~``, but those in quotes, where a shell would not replace it."""
+    home = os.path.expanduser("~")
+    if len(home) < 2 or home not in text:
+        return text
+    return re.sub(rf"(?<![^\s(]){re.escape(home)}(?=/)", "~", text)
+
+
+def _between(parts: Sequence[Styled], begin: int, end: int) -> Iterator[Styled]:
+    """Return the parts of a line from one column to another."""
+    at = 0
+    for each in parts:
+        yield each._replace(text=each.text[max(0, begin - at) : max(0, end - at)])
+        at += len(each.text)
 
 
 def paragraph(*parts: Part, err: bool = False, fg: str | None = None, dim: bool = False) -> None:
@@ -140,6 +215,19 @@ def paragraph(*parts: Part, err: bool = False, fg: str | None = None, dim: bool 
         say(f"{indent}  {line}", err=err, fg=fg, dim=dim)
 
 
+def remedy(do: str, run: str, indent: str, mark: str = "") -> None:
+    """Write the remedy of a fault, and on a line of its own the command for it, so that it can be copied.
+
+    :param do: the remedy, with the command at its end.
+    :param mark: stands before the remedy.
+    """
+    words = do.removesuffix(run).removesuffix(": ") if run else do
+    if words:
+        paragraph(f"{indent}{mark}{words}")
+    if run:
+        say(f"{indent}{' ' * len(mark) if words else mark}", styled(run, bold=True))
+
+
 def show(text: str, *, fg: str | None = None, nl: bool = True) -> None:
     """Write a text of several lines, such as a result; characters that do not print are escaped."""
     shown = escaping.lines(text)
@@ -148,12 +236,44 @@ def show(text: str, *, fg: str | None = None, nl: bool = True) -> None:
 
 def _dressed(part: Styled) -> str:
     text = escaping.one_line(part.text)
+    if not text:
+        return ""
     return click.style(text, part.fg, bold=part.bold or None, dim=part.dim or None) if any(part[1:]) else text
 
 
-def confirm(text: str, *, default: bool | None = False, abort: bool = False, err: bool = False) -> bool:
+def until_interrupted(follow: Callable[[], None]) -> int:
+    """Follow a log until it ends, or until Ctrl-C, its usual end; return the exit code."""
+    try:
+        follow()
+    except KeyboardInterrupt:
+        if sys.stderr.isatty():
+            say(err=True)  # the terminal shows ^C on the line
+        return INTERRUPTED
+    return DONE
+
+
+def confirm(text: str, *, default: bool | None = False, err: bool = False) -> bool:
     """Ask the user for a yes or no."""
-    return click.confirm(escaping.one_line(text), default=default, abort=abort, err=err)
+    return click.confirm(escaping.one_line(text), default=default, err=err)
+
+
+def choose(text: str, letters: str, more: str = "") -> str:
+    """Ask the user for one of several letters; the last one is the default.
+
+    :param more: further letters, which are shown after the default.
+    """
+
+    def read(value: str) -> str:
+        letter = value.strip().lower()[:1]
+        if letter and letter in letters + more:
+            return letter
+        raise click.UsageError(f"the answer is one of {', '.join(letters + more)}")
+
+    shown = "/".join((*letters[:-1], letters[-1].upper(), *more))
+    chosen: str = click.prompt(
+        f"{escaping.one_line(text)} [{shown}]", default=letters[-1], show_default=False, value_proc=read
+    )
+    return chosen
 
 
 def emit(value: Any) -> None:
@@ -167,21 +287,24 @@ def in_json(value: Any, indent: int | None = 2) -> str:
 
 
 def answer(globals_: Globals, value: Any, tell: Callable[[], None]) -> None:
-    """Print a result: as JSON for a program, in words for a person."""
+    """Print a result: as JSON for a program, in words for a person, by the pager if it is long."""
     if globals_.as_json:
         emit(value)
-    else:
+        return
+    with paged(is_on=globals_.is_paged):
         tell()
 
 
-def format_duration(seconds: float) -> str:
-    """Return a duration in words: ``42s``, ``3m 5s``, ``7h 12m``."""
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m {whole % 60}s"
-    return f"{whole // 3600}h {whole // 60 % 60}m"
+def answer_list(
+    globals_: Globals, items: Sequence[Any], tell: Callable[[], None], *, older: Any = None, **more: Any
+) -> None:
+    """Print a list: as JSON with its ``items`` for a program, in words for a person.
+
+    :param more: the other members of the JSON.
+    :param older: the JSON of an older program's command; None for the items alone.
+    """
+    value = (items if older is None else older) if globals_.has_older_lists else {"items": items, **more}
+    answer(globals_, value, tell)
 
 
 def shortened(path: str) -> str:
@@ -207,64 +330,105 @@ def heading(text: str) -> None:
 
 
 def coloured(state: str) -> Styled:
-    """Return the state of a server, in its colour, or behind a mark on a terminal without colours."""
+    """Return the state of a server, in its colour, or behind a mark on a terminal without colours.
+
+    On a terminal one word stands for both states of a server that its next call starts; programs read the states.
+    """
     fg = STATE_COLOURS.get(state)
+    shown = READY if state in RESTING and is_terminal() else state
     if fg and is_terminal() and colour() is False and not is_dumb():
-        return styled(f"{COLOUR_MARKS[fg]} {state}")
-    return styled(state, fg=fg)
+        return styled(f"{COLOUR_MARKS[fg]} {shown}")
+    return styled(shown, fg=fg)
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[Part]]) -> None:
-    """Write rows below the names of their columns: in colour and fitted on a terminal, plain in a pipe.
+def table(columns: Sequence[str], rows: Sequence[Sequence[Part]], *, cuts: str = "") -> None:
+    """Write rows below the names of their columns: folded to the width of a terminal, whole in a pipe.
 
     Several lines in one cell become one, with bars between them.
+
+    :param cuts: the column whose cells lose their middle rather than be folded; empty for none.
     """
     cells = [[each if isinstance(each, Styled) else Styled(each) for each in row] for row in rows]
     cells = [[each._replace(text=_in_a_cell(each.text)) for each in row] for row in cells]
-    if is_terminal() and colour() is None:
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
+    width = get_terminal_size().columns if is_terminal() else None
+    if width is not None:
+        columns, cells = _without_empty_columns(columns, cells)
+        cells = _cut(columns, cells, width, cuts) if cuts in columns else cells
+    heads, *blocks = laid_out(columns, [[cell.text for cell in row] for row in cells], width)
+    for line in heads:
+        _write_line(line, ())
+    for block, row in zip(blocks, cells, strict=True):
+        for line in block:
+            _write_line(line, row)
 
-        made = Table(box=None, pad_edge=False, header_style="bold")
-        for name in columns:
-            made.add_column(name)
-        for row in cells:
-            made.add_row(*(Text(cell.text, style=_rich(cell)) for cell in row))
-        Console().print(made)
-        return
-    plain = [list(columns), *([cell.text for cell in row] for row in cells)]
-    widths = [max(len(row[at]) for row in plain) for at in range(len(columns))]
-    for line in plain:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+def _without_empty_columns(
+    columns: Sequence[str], cells: list[list[Styled]]
+) -> tuple[list[str], list[list[Styled]]]:
+    kept = [at for at in range(len(columns)) if not cells or any(row[at].text for row in cells)]
+    return [columns[at] for at in kept], [[row[at] for at in kept] for row in cells]
+
+
+def _cut(columns: Sequence[str], cells: list[list[Styled]], width: int, title: str) -> list[list[Styled]]:
+    """Give the cells of a column the room that the others leave, if it is enough to recognize them by."""
+    at = columns.index(title)
+    others = [
+        max(map(display_width, (name, *(row[number].text for row in cells))))
+        for number, name in enumerate(columns)
+        if number != at
+    ]
+    room = width - sum(others) - len(BETWEEN) * len(others)
+    if room < NARROWEST:
+        return cells
+    return [
+        [*row[:at], row[at]._replace(text=cut_in_the_middle(row[at].text, room)), *row[at + 1 :]]
+        for row in cells
+    ]
+
+
+def _write_line(line: Line, row: Sequence[Styled]) -> None:
+    parts = [
+        _dressed(Styled(each.text, bold=True) if each.is_title else row[each.at]._replace(text=each.text))
+        + " " * each.pad
+        for each in line
+    ]
+    click.echo("".join(parts), color=colour())
 
 
 def _in_a_cell(text: str) -> str:
     return escaping.one_line(" | ".join(text.removesuffix("\n").split("\n")))
 
 
-def _rich(cell: Styled) -> str:
-    words = (cell.fg or "", "bold" if cell.bold else "", "dim" if cell.dim else "")
-    return " ".join(filter(None, words))
-
-
 @contextmanager
-def spinner(text: str) -> Iterator[None]:
-    """Show a person that the command is at work; a pipe gets no output."""
+def spinner(text: str) -> Iterator[Callable[[str], None]]:
+    """Show a person that the command is at work, and yield a function that changes the text; a pipe gets no output."""
     if is_dumb() or not (sys.stderr.isatty() and is_terminal()):
-        yield
+        yield lambda _text: None
         return
     import threading
 
-    from rich.console import Console
-    from rich.text import Text
-
-    status = Console(stderr=True).status(Text(escaping.one_line(text)))
-    timer = threading.Timer(SPINS_AFTER_S, status.start)
-    timer.daemon = True
-    timer.start()
+    is_over = threading.Event()
+    texts = [text]
+    # Not by rich, whose import takes a third of the time of most commands.
+    turning = threading.Thread(target=_turn, args=(texts, is_over.wait), daemon=True)
+    turning.start()
     try:
-        yield
+        yield texts.append
     finally:
-        timer.cancel()
-        status.stop()
+        is_over.set()
+        turning.join()
+
+
+def _turn(texts: Sequence[str], is_over: Callable[[float], bool]) -> None:
+    """Draw the spinner with the last text in one line of stderr until the work is over, and take it away."""
+    if is_over(SPINS_AFTER_S):
+        return
+    for frame in cycle(FRAMES):
+        # A text that takes more than one line would not go away.
+        shown = escaping.one_line(texts[-1])[: max(0, get_terminal_size().columns - 3)]
+        sys.stderr.write(f"{ERASE}{click.style(frame, fg='green') if colour() is None else frame} {shown}")
+        sys.stderr.flush()
+        if is_over(FRAME_S):
+            break
+    sys.stderr.write(ERASE)
+    sys.stderr.flush()

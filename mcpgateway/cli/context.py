@@ -13,6 +13,8 @@ class Globals(NamedTuple):
     :ivar url: the gateway's URL; empty for the Unix socket in the home.
     :ivar token_file: the file of the token; empty for the one in the home.
     :ivar as_json: True for results as JSON.
+    :ivar is_paged: False if a pager is never used.
+    :ivar has_older_lists: True if lists are printed as the older command that was called prints them.
     """
 
     home: str
@@ -20,3 +22,5 @@ class Globals(NamedTuple):
     url: str = ""
     token_file: str = ""
     as_json: bool = False
+    is_paged: bool = True
+    has_older_lists: bool = False

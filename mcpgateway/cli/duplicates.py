@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic, sleep
 from typing import NamedTuple
 
-from mcpgateway.cli.console import confirm, say, table
+from mcpgateway.cli.console import say, table
 from mcpgateway.cli.context import Globals
+from mcpgateway.hints import cli
 from mcpgateway.system.process.procfs import (
     command_of,
     is_alive,
@@ -24,6 +24,7 @@ from mcpgateway.system.process.procfs import (
     resident_kib,
     start_time,
 )
+from mcpgateway.units import KB, size
 
 CLIENTS = frozenset(
     "claude claude-code claude-desktop cline code code-insiders codex codium continue copilot crush cursor"
@@ -33,6 +34,9 @@ CLIENTS = frozenset(
 
 SUFFIXES = (".exe", ".js", ".mjs", ".cjs", ".py", ".sh", ".cmd")
 RUNNERS = frozenset(("npx", "pnpx", "bunx"))
+HOW_TO_END = (
+    f"{cli('start --end-duplicates')} ends them; their clients use the gateway when they are started anew."
+)
 END_S = 5.0
 POLL_S = 0.05
 
@@ -54,8 +58,8 @@ class Duplicate(NamedTuple):
     rss_kib: int
 
 
-def offer(globals_: Globals, *, is_sure: bool) -> dict[str, object]:
-    """Search for duplicates, and end them with the user's consent; return what was found and done, for programs."""
+def tell(globals_: Globals, *, ends: bool) -> dict[str, object]:
+    """Search for duplicates, and end them or name the command that does; return the outcome for programs."""
     found = duplicates(_commands(globals_.home))
     rows = [
         {"pid": each.pid, "server": each.title, "client": each.client, "rss_kib": each.rss_kib}
@@ -63,29 +67,20 @@ def offer(globals_: Globals, *, is_sure: bool) -> dict[str, object]:
     ]
     if found and not globals_.as_json:
         _tell(found)
-    ends = bool(found) and (is_sure or _is_agreed(globals_))
-    if ends:
+    if found and ends:
         end(found)
-        if not globals_.as_json:
-            say(f"Ended {len(found)}.")
-    return {"found": rows, "ended": ends}
+    if found and not globals_.as_json:
+        say(f"Ended {len(found)}." if ends else HOW_TO_END, dim=not ends)
+    return {"found": rows, "ended": bool(found) and ends}
 
 
 def _tell(found: Sequence[Duplicate]) -> None:
-    total = sum(each.rss_kib for each in found) / 1024
-    say(f"Running clients have servers of their own that the gateway serves now ({total:.0f} MB):")
+    total = sum(each.rss_kib for each in found) * KB
+    say(f"Running clients have servers of their own that the gateway serves now ({size(total)}):")
     table(
         ("PID", "SERVER", "CLIENT", "MEMORY"),
-        [(str(each.pid), each.title, each.client, f"{each.rss_kib / 1024:.0f} MB") for each in found],
+        [(str(each.pid), each.title, each.client, size(each.rss_kib * KB)) for each in found],
     )
-
-
-def _is_agreed(globals_: Globals) -> bool:
-    if globals_.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        if not globals_.as_json:
-            say("mcpgateway start --end-duplicates ends them", dim=True)
-        return False
-    return confirm("End them? Their clients use the gateway when they are started anew", default=False)
 
 
 def duplicates(commands: Mapping[str, Sequence[str]]) -> list[Duplicate]:

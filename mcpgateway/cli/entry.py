@@ -2,17 +2,21 @@
 
 import posix
 import sys
-from _signal import SIG_IGN, SIGINT, getsignal, signal  # type: ignore[import-not-found]  # builtin, unlike signal
+from _signal import (  # type: ignore[import-not-found]  # builtin, unlike signal
+    SIG_DFL,
+    SIG_IGN,
+    SIGINT,
+    default_int_handler,
+    getsignal,
+    signal,
+)
 
 SHIM = frozenset(("connect", "proxy", "stdio"))
 ALL = "stdio"  # the endpoint of all servers
 DAEMON = "mcp-gateway"  # this program name without a command means the gateway itself, as in other gateways
 PIPES = (0o010000, 0o140000)  # file types: FIFO and socket; clients start their servers with either
 TYPE = 0o170000
-WAITS = (
-    b"mcpgateway: this command waits for the messages of an MCP client on stdin; Ctrl-D ends it\n"
-    b"  a client starts it by itself; mcpgateway servers test NAME tries a server\n"
-)
+INTERRUPTED = 130  # as the shell says of a command that Ctrl-C has ended
 COMPLETION = b"_MCPGATEWAY_COMPLETE"  # set by a shell that requests completion
 VALUES = frozenset(("--home", "--url", "--api-url", "--token-file", "--patience", "--project"))
 
@@ -64,8 +68,30 @@ def main() -> int:
         arguments.append(word := ALL)
     if word in SHIM and not asks_for_help(arguments):
         if posix.isatty(0):
-            posix.write(2, WAITS)
+            posix.write(2, waits())
         relay(arguments)
+    is_interruptible = getsignal(SIGINT) is default_int_handler
+    if is_interruptible:
+        # Ctrl-C ends the program at once and silently while it loads, and when the command is over.
+        signal(SIGINT, SIG_DFL)
     from mcpgateway.cli.main import run
 
-    return run(arguments, is_piped=is_piped(), name=name)
+    try:
+        if is_interruptible:
+            signal(SIGINT, default_int_handler)
+        return run(arguments, is_piped=is_piped(), name=name)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    finally:
+        if is_interruptible:
+            signal(SIGINT, SIG_DFL)
+
+
+def waits() -> bytes:
+    """Return the text for a person who runs the shim on a terminal."""
+    from mcpgateway.hints import cli
+
+    return (
+        "mcpgateway: this command waits for the messages of an MCP client on stdin; Ctrl-D ends it\n"
+        f"  a client starts it by itself; {cli('servers test NAME')} tries a server\n"
+    ).encode()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from mcpgateway.cli.console import fail
+from mcpgateway.hints import cli
 from mcpgateway.shim.startup import LOG, opener
 
 POLL_S = 0.25
@@ -45,7 +46,7 @@ def latest(path: str, number: int) -> Latest:
     except FileNotFoundError:
         fail(
             f"there is no log at {path}",
-            "mcpgateway start makes it; a gateway in the foreground logs to its own terminal, or to the journal",
+            f"{cli('start')} makes it; a gateway in the foreground logs to its own terminal, or to the journal",
         )
     except OSError as why:
         fail(f"{path} cannot be read: {why.strerror}")

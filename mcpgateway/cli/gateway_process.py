@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from datetime import UTC, datetime
+from time import time
 
-from mcpgateway.shim import locations
-from mcpgateway.system.process.procfs import PROC, command_of
+from mcpgateway.cli.console import local_time
+from mcpgateway.shim import locations, startup
+from mcpgateway.system.process.procfs import PROC, command_of, is_own, parent, pids
 from mcpgateway.system.state import is_gateway, read_state
 
 CONNECT_S = 1.0
+TOLD_S = 86_400.0  # for so long a crash is told
 LOCAL_PEERPID = 0x002  # the option of macOS, for level 0
 
 
@@ -29,6 +33,54 @@ def gateway_pid(home: str) -> int:
     ):
         return listener
     return state.pid if is_gateway(state, home) else 0
+
+
+def is_returning(home: str) -> bool:
+    """Return whether a killed gateway is being started again: by its guardian, by the program after that, or now."""
+    if startup.read_wanted(home) is None:
+        return False
+    if startup.is_held(home):
+        return True
+    for pid in filter(is_own, pids()):
+        words = command_of(pid)
+        if any(each.endswith("/revive_main.py") for each in words) and home in words:
+            return True
+        # A guardian outlives its gateway for as long as children have to be ended.
+        if any(each.endswith("/guardian_main.py") for each in words) and not _is_gateways(parent(pid)):
+            return True
+    return False
+
+
+def crashed_at(home: str) -> str:
+    """Return the time of a crash (ISO 8601) within the last day, since which its user has not started the gateway."""
+    return "" if startup.read_end(home) == startup.REBOOT else _told_at(home)
+
+
+def rebooted_at(home: str) -> str:
+    """Return the same time of a start after the machine had gone down while the gateway ran."""
+    return _told_at(home) if startup.read_end(home) == startup.REBOOT else ""
+
+
+def end_in_words(home: str) -> str:
+    """Return the sentence on the latest end without a stop; empty where none is told."""
+    at = local_time(_told_at(home))
+    if not at:
+        return ""
+    match startup.read_end(home):
+        case startup.REBOOT:
+            return f"the machine went down while the gateway ran, and the gateway was started again at {at}"
+        case startup.UNCLEAN:
+            return f"the gateway ended without a stop, and was started again at {at}"
+    return f"the gateway crashed at {at}, and was started again"
+
+
+def _told_at(home: str) -> str:
+    at = startup.read_crash(home)
+    return datetime.fromtimestamp(at, UTC).isoformat() if at > time() - TOLD_S else ""
+
+
+def _is_gateways(pid: int) -> bool:
+    return "mcpgateway" in command_of(pid)
 
 
 def _listener(path: str) -> int:

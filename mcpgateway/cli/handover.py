@@ -7,7 +7,10 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping
+from runpy import run_module
 from typing import Any, NoReturn
+
+from mcpgateway.system.process.interrupts import hold, release
 
 
 def hand_over(module: str, request: Mapping[str, Any]) -> NoReturn:
@@ -23,10 +26,16 @@ def hand_over(module: str, request: Mapping[str, Any]) -> NoReturn:
         os.dup2(file.fileno(), 0)
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-P", "-m", module])  # noqa: S606 - without a shell
+    hold()
+    os.execv(sys.executable, [sys.executable, "-P", "-m", __name__, module])  # noqa: S606 - without a shell
 
 
 def request_of() -> dict[str, Any]:
     """Return the request of the command that has started this program."""
     request: dict[str, Any] = json.load(sys.stdin)
     return request
+
+
+if __name__ == "__main__":
+    release()
+    run_module(sys.argv[1], run_name="__main__")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -30,7 +31,22 @@ class CommandInfo(NamedTuple):
 
 
 class SuggestingGroup(click.Group):
-    """A group whose error for an unknown command names the commands that are meant."""
+    """A group whose error for an unknown command names the commands that are meant.
+
+    :ivar bare: the command that the group's name alone stands for; empty for its help; None for an error, as in older
+        programs.
+    """
+
+    def __init__(self, *args: Any, bare: str | None = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.bare = bare
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the group's name alone for its list, or for the request of its help."""
+        is_bare = not (args or self.invoke_without_command or ctx.resilient_parsing)
+        if is_bare and self.bare is not None:
+            args = [self.bare] if self.bare else ["--help"]
+        return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -100,6 +116,54 @@ class PassthroughCommand(click.Command):
         at = args.index("--") if "--" in args else len(args)
         ctx.meta[BEHIND] = args[at + 1 :]
         return super().parse_args(ctx, args[:at])
+
+
+class ServedCommand(PassthroughCommand):
+    """A command that takes the command line of a server behind ``--``; an option before it may be the server's."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Name the whole command in the error for one without ``--``, and ``--`` in that for an unknown option.
+
+        :raise click.UsageError: ``--`` is missing, or there is no such option.
+        """
+        if "--" not in args and not ctx.resilient_parsing:
+            self._refuse_bare(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as why:
+            if "--" in args:
+                raise
+            said = why.format_message()
+            raise click.UsageError(
+                f"{said} The server's own options stand with its command behind --, as in -- COMMAND --option"
+            ) from None
+
+    def _refuse_bare(self, ctx: click.Context, args: list[str]) -> None:
+        # Options behind the program would otherwise be taken for those of this command.
+        options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
+        known = {word: each.is_flag for each in options for word in each.opts}
+        before = [each.name for each in self.params if isinstance(each, click.Argument)].index("target")
+        places: list[int] = []
+        at, is_whole = 0, True
+        while at < len(args):
+            word = args[at]
+            is_option = word.startswith("-") and word != "-"
+            if is_option and not {word.partition("=")[0], word[:2]} & known.keys():
+                is_whole = False
+                if len(places) <= before:
+                    return  # an option of this command, which the parser names
+            places += [] if is_option else [at]
+            at += 1 if known.get(word, True) else 2
+        if len(places) <= before or (is_whole and len(places) == before + 1):
+            return
+        begin = places[before]
+        if ":" in args[begin]:
+            return  # a URL, and too many words behind it
+        words = [*(args[each] for each in places[:before]), "--", *args[begin:]]
+        more = "; options of this command stand before the --" if begin > before else ""
+        raise click.UsageError(
+            f"the command of a server stands behind --: {ctx.command_path} {shlex.join(words)}{more}", ctx
+        )
 
 
 def behind(ctx: click.Context) -> list[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any, TextIO, cast
 
 import click
@@ -13,14 +15,43 @@ import click
 from mcpgateway import __version__
 from mcpgateway.cli import aliases
 from mcpgateway.cli.command_table import COMMANDS
-from mcpgateway.cli.console import DONE, FAILED, USAGE, Trouble, colour, show
+from mcpgateway.cli.console import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    USAGE,
+    Trouble,
+    colour,
+    repeat_in_hints,
+    say,
+    show,
+)
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.lazy import LazyGroup
+from mcpgateway.hints import cli
 from mcpgateway.shim import locations
 
 # These options may also follow the command.
 ANYWHERE: tuple[str, ...] = ("--home", "--url", "--api-url", "--token-file", "--auth-token-file")
+FLAGS = ("--json", "--no-pager")
 OWN_NAMES = ("", "mcpgateway")
+OF_SERVERS: Mapping[str, str] = {
+    "start": cli("servers start {}"),
+    "stop": cli("servers stop {}"),
+    "restart": cli("servers restart {}"),
+    "enable": cli("servers enable {}"),
+    "servers list": cli("servers get {}"),
+    "servers start": cli("servers start {}"),
+    "servers stop": cli("servers stop {}"),
+    "servers restart": cli("servers restart {}"),
+    "servers remove": cli("servers remove {}"),
+    "servers enable": cli("servers enable {}"),
+    "servers disable": cli("servers disable {}"),
+    "servers test": cli("servers test {}"),
+    "servers get": cli("servers get {}"),
+}
+"""Commands that take no further name, and those for the server of that name."""
+EXTRA = re.compile(r"unexpected extra arguments? \((.+)\)")
 WHOLE_HELP = ({"--help", "--all"}, {"-h", "--all"})
 OWN_URL = ["servers", "add"]  # after these words, --url is the server's, and --api-url the gateway's
 
@@ -43,7 +74,7 @@ OWN_URL = ["servers", "add"]  # after these words, --url is the server's, and --
     "--api-url",
     metavar="URL",
     help="Where the gateway is, such as http://127.0.0.1:9100"
-    " (default: $MCP_GATEWAY_URL, or the Unix socket in the home).",
+    " (default: $MCPGATEWAY_URL, or the Unix socket in the home).",
 )
 @click.option(
     "--token-file",
@@ -53,9 +84,16 @@ OWN_URL = ["servers", "add"]  # after these words, --url is the server's, and --
     help="The file that holds the token, for a gateway that wants one.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Results for programs.")
+@click.option("--no-pager", is_flag=True, help="Never show long output by $MCPGATEWAY_PAGER or $PAGER.")
 @click.pass_context
 def program(
-    context: click.Context, home: str | None, url: str | None, token_file: str | None, *, as_json: bool
+    context: click.Context,
+    home: str | None,
+    url: str | None,
+    token_file: str | None,
+    *,
+    as_json: bool,
+    no_pager: bool,
 ) -> None:
     """Share one set of MCP servers among many MCP clients.
 
@@ -67,10 +105,14 @@ def program(
     context.obj = Globals(
         locations.gateway_home(environ, home),
         named,
-        url or environ.get(locations.URL_VARIABLE, ""),
+        url or locations.variable(environ, locations.URL_VARIABLE),
         token_file or "",
         as_json,
+        is_paged=not no_pager,
+        has_older_lists=context.obj is True,
     )
+    is_usual = not home or context.obj.home == locations.gateway_home(environ, None)
+    repeat_in_hints(COMMANDS, "" if is_usual else context.obj.home, url or "", token_file or "")
     if context.invoked_subcommand is None:
         # A client that has started this program as a server never gets here: see mcpgateway.cli.entry.
         show(context.get_help())
@@ -84,11 +126,13 @@ def run(argv: list[str], *, is_piped: bool = False, name: str = "") -> int:
     """
     _open_what_is_closed()
     first, rest = _options_first(argv)
+    has_older_lists = aliases.has_older_lists(rest, name)
     rest = aliases.meant(rest, is_piped=is_piped, name=name)
     if set(rest) in WHOLE_HELP:
         rest = ["help", "--all"]
     code = guarded(
-        lambda: program.main(first + rest, "mcpgateway", standalone_mode=False), as_json="--json" in first
+        lambda: program.main(first + rest, "mcpgateway", standalone_mode=False, obj=has_older_lists),
+        as_json="--json" in first,
     )
     # Scripts that call the names of other gateways know one code for all mistakes.
     return FAILED if code == USAGE and name not in OWN_NAMES else code
@@ -125,10 +169,34 @@ def _as_trouble(why: Exception) -> Trouble:
     if isinstance(why, Trouble):
         return why
     if isinstance(why, click.UsageError):
-        return Trouble(why.format_message(), code=USAGE)
+        return Trouble(why.format_message(), _usage_of(why), USAGE)
     if isinstance(why, click.ClickException):
         return Trouble(why.format_message())
-    return Trouble(str(why) or "stopped")
+    if isinstance(why, click.exceptions.Abort):
+        return _as_interruption(why)
+    return Trouble(str(why))
+
+
+def _usage_of(why: click.UsageError) -> str:
+    """Return the command that shows how the command of an error is called; empty where the error says what to do."""
+    context = why.ctx
+    if context is None:
+        return ""
+    extra = EXTRA.search(why.message)
+    of_server = OF_SERVERS.get(context.command_path.partition(" ")[2])
+    if extra and of_server is not None and " " not in extra[1]:
+        return of_server.format(quote(extra[1]))
+    return f"{context.command_path} --help" if extra or isinstance(why, click.MissingParameter) else ""
+
+
+def _as_interruption(why: click.exceptions.Abort) -> Trouble:
+    """Return the report on a command that ends early: the command ends, and what was done stays."""
+    if why.__cause__ is None and sys.stderr.isatty():
+        say(err=True)  # the question is still on the line
+    stays = f"what it has done before stays; {cli('status')} shows what runs"
+    if isinstance(why.__context__, EOFError):
+        return Trouble("this command ends at its question, since the input has ended", stays)
+    return Trouble("this command is interrupted, and ends here", stays, INTERRUPTED)
 
 
 def _options_first(argv: list[str]) -> tuple[list[str], list[str]]:
@@ -142,7 +210,7 @@ def _options_first(argv: list[str]) -> tuple[list[str], list[str]]:
             anywhere = tuple(each for each in ANYWHERE if each != "--url")
         if word == "--":
             rest += [word, *words]
-        elif word == "--json":
+        elif word in FLAGS:
             first.append(word)
         elif word in anywhere:
             first += [word, *([value] if (value := next(words, None)) is not None else [])]

@@ -3,6 +3,8 @@
 form                                       example
 JSON with the servers of a client's file   ``{"mcpServers": {"notes": {"command": "npx"}}}``
 JSON of one server                         ``{"name": "notes", "command": "npx"}``, or without the name
+a piece of such JSON                       ``"notes": {"command": "npx"},``
+TOML of Codex                              ``[mcp_servers.notes]``
 a line of Claude Code's command            ``claude mcp add notes -e KEY=value -- npx -y notes-mcp``
 a line of another command                  ``codex mcp add notes --env KEY=value -- npx -y notes-mcp``
 a link of Cursor                           ``cursor://anysphere.cursor-deeplink/mcp/install?name=notes&config=…``
@@ -13,20 +15,29 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from mcpgateway.cli.console import Trouble
+from mcpgateway.clientfiles.formats.syntax import TextForm, opened
+from mcpgateway.config.problems import Wrong
 
-TABLES = ("mcpServers", "servers", "mcp")
+TABLES = ("mcpServers", "servers", "mcp", "mcp_servers")
 REACHES = ("command", "url", "httpUrl", "serverUrl")
 SWITCHES = ("--client-secret", "--json")
 VALUES = ("-s", "--scope", "-t", "--transport", "--callback-port", "--client-id", "--bearer-token-env-var")
 GIVEN = {"-e": "env", "--env": "env", "-H": "headers", "--header": "headers", "--url": "url"}
-EXPECTED = "expected JSON with mcpServers, a line such as claude mcp add NAME -- COMMAND, or an install link"
+EXPECTED = (
+    "expected JSON with mcpServers, TOML with mcp_servers, a line such as claude mcp add NAME -- COMMAND, or an install"
+    " link"
+)
+FENCE = re.compile(r"\A```\w*\s*\n(.*?)\n```\s*\Z", re.DOTALL)
+COMMENTS = re.compile(r"(?:\s|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
+"""What may stand before the first brace of JSON as clients read it."""
+TABLE = re.compile(r"^\s*\[\s*\"?mcp_servers\"?\s*\.", re.MULTILINE)
 
 
 def read_pasted(text: str) -> dict[str, dict[str, Any]]:
@@ -34,9 +45,17 @@ def read_pasted(text: str) -> dict[str, dict[str, Any]]:
 
     :raise Trouble: the text has none of the forms; it is not quoted, since it may hold secrets.
     """
-    text = text.strip()
-    if text.startswith("{"):
-        return _of_json(text)
+    text = text.strip().removeprefix("\ufeff")
+    if fenced := FENCE.match(text):
+        text = fenced[1].strip()
+    comments = COMMENTS.match(text)
+    first = text[comments.end() :][:1] if comments else ""
+    if first == "{":
+        return _of_object(_object(text))
+    if first == '"':
+        return _of_object(_object(f"{{{text.rstrip(', ')}\n}}"))
+    if TABLE.search(text):
+        return _of_object(_object(text, TextForm.TOML))
     words = _words(text)
     if "mcp" in words[:3] and "add-json" in words:
         name, value = ([*words[words.index("add-json") + 1 :], "", ""])[:2]
@@ -55,18 +74,17 @@ def _words(text: str) -> list[str]:
         return []
 
 
-def _object(text: str) -> dict[str, Any]:
+def _object(text: str, form: TextForm = TextForm.JSON) -> dict[str, Any]:
     try:
-        found = json.loads(text)
-    except ValueError:
-        raise Trouble("the JSON on stdin cannot be parsed") from None
+        found = opened(text, "stdin", form, None).value
+    except Wrong as why:
+        raise Trouble(str(why), why.problem.excerpt) from None  # neither has values of the text
     if not isinstance(found, dict):
         raise Trouble(f"stdin holds no server; {EXPECTED}")
     return found
 
 
-def _of_json(text: str) -> dict[str, dict[str, Any]]:
-    found = _object(text)
+def _of_object(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
     for table in TABLES:
         if isinstance(found.get(table), dict):
             return {str(name): _one(each) for name, each in found[table].items()}

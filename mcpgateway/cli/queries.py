@@ -8,18 +8,20 @@ row            contents
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from importlib import import_module
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 import click
 
 from mcpgateway.cli.client import LIMIT_S, GatewayClient
-from mcpgateway.cli.console import Part, answer, paragraph, spinner, table
+from mcpgateway.cli.console import Part, answer, answer_list, paragraph, remedy, spinner, styled, table
 from mcpgateway.cli.context import Globals
 
 Cell = Callable[[Mapping[str, Any]], Part]
+WAITS = "asking the gateway"
 NO_GATEWAY = "what answers there is no gateway"
+BROKEN = "mcpgateway.cli.local.broken"  # not imported at the top: the reader of files takes a while to load
 
 
 def ask(  # noqa: PLR0913 - each is a part of the request
@@ -30,7 +32,7 @@ def ask(  # noqa: PLR0913 - each is a part of the request
     params: Mapping[str, object] | None = None,
     body: object = None,
     limit_s: float = LIMIT_S,
-    waits: str = "",
+    waits: str = WAITS,
     is_admin: bool = False,
     headers: Mapping[str, str] | None = None,
     has: str = "",
@@ -40,7 +42,7 @@ def ask(  # noqa: PLR0913 - each is a part of the request
 
     :param route: the path; ``{name}`` stands for an argument.
     :param params: the parameters of the URL's query; empty ones are left out.
-    :param waits: the text of the spinner; empty for no spinner.
+    :param waits: the text of the spinner.
     :param has: a member that the answer of a gateway has; empty where the answer may be any value.
     :param names: the arguments of the route.
     :raise Trouble: no gateway answers, or it refuses.
@@ -48,7 +50,7 @@ def ask(  # noqa: PLR0913 - each is a part of the request
     path = route.format_map({name: quote(str(value), safe="") for name, value in names.items()})
     query = {name: str(value) for name, value in (params or {}).items() if value}
     client = GatewayClient(globals_, is_admin=is_admin)
-    with spinner(waits) if waits else nullcontext():
+    with spinner(waits):
         found = client.fetch(
             path + (f"?{urlencode(query)}" if query else ""),
             method=method,
@@ -61,6 +63,15 @@ def ask(  # noqa: PLR0913 - each is a part of the request
     return found
 
 
+def tell_need(name: str, need: Mapping[str, str]) -> None:
+    """Print what a server, or another thing, needs of the user, with its remedy."""
+    says = need["says"]
+    if need["cause"] == "configuration":
+        says = import_module(BROKEN).with_excerpt(says)
+    paragraph("  ", styled(name, bold=True), f": {says}")
+    remedy(need["do"], need["run"], "    ")
+
+
 class TableQuery(NamedTuple):
     """A request whose answer is a list of rows.
 
@@ -68,7 +79,8 @@ class TableQuery(NamedTuple):
     :ivar columns: the cell of each column, by its title.
     :ivar key: the member of the answer with the rows; empty if the answer is the list itself.
     :ivar none: the sentence for an empty list, and below it the next step.
-    :ivar waits: the text of the spinner; empty for no spinner.
+    :ivar waits: the text of the spinner.
+    :ivar cuts: the column whose cells lose their middle rather than be folded; empty for none.
     """
 
     route: str
@@ -77,7 +89,8 @@ class TableQuery(NamedTuple):
     none: str = ""
     method: str = "GET"
     limit_s: float = LIMIT_S
-    waits: str = ""
+    waits: str = WAITS
+    cuts: str = ""
 
     def ask(
         self,
@@ -112,15 +125,20 @@ class TableQuery(NamedTuple):
         """Print an answer for a person."""
         rows = self.rows(found)
         if rows:
-            rows_table(self.columns, rows)
+            rows_table(self.columns, rows, cuts=self.cuts)
         else:
             paragraph(self.none)
 
     def run(self, globals_: Globals, params: Mapping[str, object] | None = None, **names: Any) -> Any:
         """Ask, print the answer as JSON or as a table, and return it."""
         found = self.ask(globals_, params, **names)
-        answer(globals_, found, lambda: self.tell(found))
+        self.answer(globals_, found, lambda: self.tell(found))
         return found
+
+    def answer(self, globals_: Globals, found: Any, tell: Callable[[], None]) -> None:
+        """Print an answer: as JSON with its rows as ``items``, or in words."""
+        more = {name: value for name, value in found.items() if name != self.key} if self.key else {}
+        answer_list(globals_, self._held(found), tell, **more)
 
     def _held(self, found: Any) -> Any:
         if not self.key:
@@ -142,7 +160,7 @@ class RouteVerb(NamedTuple):
     done: str
     body: object = None
     limit_s: float = LIMIT_S
-    waits: str = ""
+    waits: str = WAITS
     is_admin: bool = False
 
     def run(
@@ -204,9 +222,12 @@ def report(sentence: str, found: Any) -> None:
         paragraph(f"  {hint}")
 
 
-def rows_table(columns: Mapping[str, Cell], rows: list[dict[str, Any]]) -> None:
-    """Print rows as a table."""
-    table(list(columns), [[cell(each) for cell in columns.values()] for each in rows])
+def rows_table(columns: Mapping[str, Cell], rows: list[dict[str, Any]], *, cuts: str = "") -> None:
+    """Print rows as a table.
+
+    :param cuts: the column whose cells lose their middle rather than be folded; empty for none.
+    """
+    table(list(columns), [[cell(each) for cell in columns.values()] for each in rows], cuts=cuts)
 
 
 def text(key: str, absent: str = "") -> Cell:

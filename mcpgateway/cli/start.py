@@ -13,16 +13,22 @@ from mcpgateway.cli.client import GatewayClient, NoGateway
 from mcpgateway.cli.console import fail, say
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.gateway_process import gateway_pid
+from mcpgateway.hints import cli
 from mcpgateway.shim import startup
 from mcpgateway.system.process.procfs import command_of
+from mcpgateway.units import duration
 
 POLL_S = 0.01
+PATIENCE_S = 60.0  # unless the user says otherwise
 LOOK_S = 0.1  # between two checks of the lock, each of which holds it for a moment
 ANSWER_S = 5.0
 # Errors of the home or the disk as a whole, rather than of one file.
 OUTSIDE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
 LINES, TAIL_BYTES = 10, 65_536
 PROGRAM_CHARACTERS = 80  # of a program's name in messages
+WRONG = re.compile(r"(/.+?), line \d+")
+"""An error of a configuration file."""
+
 TAKEN = re.compile(r"cannot listen on (\S+), port (\d+): it is in use by another program")
 
 
@@ -112,8 +118,9 @@ def _give_up(globals_: Globals, wait_s: float) -> NoReturn:
     pid = gateway_pid(globals_.home)
     who = f"the gateway (pid {pid})" if pid else "the gateway"
     fail(
-        f"{who} does not answer after {wait_s:g} s",
-        f"mcpgateway status says whether it does by now, stop ends it; its log is {StartLog(globals_.home).path}",
+        f"{who} does not answer after {duration(wait_s)}",
+        f"{cli('status')} says whether it does by now, {cli('stop')} ends it;"
+        f" its log is {StartLog(globals_.home).path}",
     )
 
 
@@ -127,12 +134,18 @@ def _failed(log: StartLog) -> NoReturn:
     if taken:
         fail(
             _in_use(taken[1], int(taken[2])),
-            "stop that, or choose another port: mcpgateway start --port N",
+            f"stop that, or choose another port: {cli('start --port N')}",
         )
-    fail(
-        error.removeprefix("mcpgateway: ") or "the gateway ended while it was starting",
-        f"its log is {log.path}",
-    )
+    says = error.removeprefix("mcpgateway: ")
+    wrong = WRONG.match(says)
+    check = f"{cli('config check {}', wrong[1])} shows all that is wrong; " if wrong else ""
+    if wrong:
+        from mcpgateway.cli.local.broken import (
+            with_excerpt,  # not at the top: the reader takes a while to load
+        )
+
+        says = with_excerpt(says)
+    fail(says or "the gateway ended while it was starting", f"{check}its log is {log.path}")
 
 
 def _in_use(address: str, port: int) -> str:
@@ -145,10 +158,11 @@ def _in_use(address: str, port: int) -> str:
 
 def described(pid: int) -> str:
     """Return the name of a process for people: its pid, and its program or its gateway's home."""
+    from mcpgateway.system.gateway_health import home_of_process
+
+    if home := home_of_process(pid):
+        return f"pid {pid}, the gateway of {home}"
     words = command_of(pid)
-    if "mcpgateway" in words:
-        home = words[words.index("--home") + 1 :][:1] if "--home" in words else []
-        return f"pid {pid}, the gateway of " + (home[0] if home else "another home")
     # Without the arguments, which may contain secrets.
     name = os.path.basename(words[0])[:PROGRAM_CHARACTERS] if words else ""
     return f"pid {pid} ({name})" if name else f"pid {pid}"

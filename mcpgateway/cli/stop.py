@@ -7,15 +7,19 @@ import signal
 from contextlib import suppress
 from time import monotonic, sleep
 
-from mcpgateway.cli.console import fail
+from mcpgateway.cli.client import GatewayClient, GatewayLate, NoGateway
+from mcpgateway.cli.console import DONE, FAILED, answer, fail, say, spinner
+from mcpgateway.cli.context import Globals
 from mcpgateway.cli.gateway_process import gateway_pid
 from mcpgateway.shim import startup
 from mcpgateway.system import home_files
 from mcpgateway.system.process.procfs import is_alive, start_time
 from mcpgateway.system.state import file_of, read_state
 
+STOP_S = 45.0  # running calls may take 30 s to end, and then servers are stopped
 POLL_S = 0.02
 KILLED_S = 10.0
+ASK_S, ASK_AGAIN_S = 2.0, 0.1
 
 
 def end(home: str, pid: int, timeout_s: float) -> bool:
@@ -88,3 +92,35 @@ def clear_up(home: str) -> list[str]:
             os.unlink(file_of(home))
             found.append(f"removed {file_of(home)}")
     return found
+
+
+def shut_down(globals_: Globals, timeout: float, *, no_wait: bool) -> int:
+    """Have the gateway end as SIGTERM does, on this machine or another; return the exit code.
+
+    Clients' files are restored unless a gateway runs again within ten seconds, or is to be started by a service
+    manager.
+    """
+    remote = GatewayClient(globals_)
+    found = remote.fetch("/api/v1/shutdown", method="POST")
+    has_ended = False
+    if not no_wait:
+        with spinner("running calls may end"):
+            has_ended = _has_ended(remote, timeout)
+    value = {**(found if isinstance(found, dict) else {}), "ended": has_ended}
+
+    sentence = "Gateway has ended." if has_ended else "Gateway is ending."
+    answer(globals_, value, lambda: say(sentence))
+    return DONE if has_ended or no_wait else FAILED
+
+
+def _has_ended(remote: GatewayClient, limit_s: float) -> bool:
+    ends = monotonic() + limit_s
+    while monotonic() < ends:
+        try:
+            remote.ask("/healthz", limit_s=ASK_S)
+        except GatewayLate:
+            pass  # it is shutting down
+        except NoGateway:
+            return True
+        sleep(ASK_AGAIN_S)
+    return False

@@ -6,6 +6,13 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 CUTOFF = 0.5  # of the likeness of a mistyped word to a command
+SURE = 0.8  # the same for a command that changes files, which no other word is near
+CHANGING = frozenset(
+    (
+        *("start", "stop", "uninstall", "upgrade", "config import", "servers remove"),
+        *("clients apply", "clients pause", "clients resume", "clients undo"),
+    )
+)
 
 SUGGESTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "": {
@@ -13,7 +20,10 @@ SUGGESTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "apply": ("clients apply",),
         "auth": ("servers login", "token"),
         "call": ("tools call",),
+        "browser": ("ui",),
+        "calls": ("logs --calls", "debug activity"),
         "check": ("doctor", "config check"),
+        "dashboard": ("ui",),
         "delete": ("servers remove",),
         "describe": ("tools describe", "servers get"),
         "detect": ("clients detect",),
@@ -26,7 +36,7 @@ SUGGESTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "info": ("status",),
         "init": ("start", "clients apply"),
         "inspect": ("servers get", "tools describe"),
-        "install": ("servers add", "service install", "clients apply"),
+        "install": ("servers install", "service install", "clients apply"),
         "kill": ("stop", "sessions kill"),
         "list": ("servers list", "tools list", "clients list"),
         "log": ("logs",),
@@ -35,15 +45,20 @@ SUGGESTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "ls": ("servers list",),
         "mcp": ("servers",),
         "monitor": ("status --watch", "debug events"),
+        "open": ("ui",),
+        "pause": ("clients pause",),
         "plan": ("clients plan",),
         "ps": ("servers list", "status"),
         "quit": ("stop",),
         "reload": ("restart",),
         "remove": ("servers remove",),
         "restore": ("clients undo",),
+        "resume": ("clients resume",),
         "rm": ("servers remove",),
+        "rotate": ("servers set-env", "token rotate"),
         "run": ("start", "serve", "tools call"),
-        "search": ("tools search",),
+        "search": ("tools search", "servers search"),
+        "self": ("upgrade",),
         "server": ("servers",),
         "set": ("servers set",),
         "setup": ("start", "clients apply"),
@@ -57,9 +72,11 @@ SUGGESTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "undo": ("clients undo",),
         "unlink": ("clients undo",),
         "up": ("start",),
-        "update": ("servers set",),
-        "upgrade": ("version",),
+        "update": ("servers set", "upgrade"),
+        "usage": ("status --usage",),
         "use": ("clients apply",),
+        "web": ("ui",),
+        "who": ("status --usage", "sessions list"),
     },
     "servers": {
         "auth": ("servers login",),
@@ -73,7 +90,6 @@ SUGGESTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "env": ("servers set-env",),
         "info": ("servers get",),
         "inspect": ("servers get",),
-        "install": ("servers add",),
         "kill": ("servers stop",),
         "log": ("logs",),
         "logs": ("logs",),
@@ -81,8 +97,11 @@ SUGGESTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "mv": ("servers rename",),
         "off": ("servers disable",),
         "on": ("servers enable",),
+        "pause": ("servers disable", "clients pause"),
         "ps": ("servers list",),
+        "resume": ("servers enable", "clients resume"),
         "rm": ("servers remove",),
+        "rotate": ("servers set-env", "servers set-header"),
         "show": ("servers get",),
         "status": ("servers list", "servers get"),
         "tools": ("tools list",),
@@ -122,11 +141,18 @@ SUGGESTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "show": ("tools describe",),
     },
     "config": {
+        "keys": ("config get", "config schema"),
         "list": ("config show",),
         "ls": ("config show",),
         "test": ("config check",),
         "validate": ("config check",),
         "view": ("config show",),
+    },
+    "debug": {
+        "calls": ("logs --calls", "debug activity"),
+        "log": ("logs --gateway",),
+        "logs": ("logs --gateway",),
+        "usage": ("status --usage",),
     },
     "sessions": {"end": ("sessions kill",), "ls": ("sessions list",), "rm": ("sessions kill",)},
     "service": {
@@ -161,8 +187,13 @@ def suggestions(group: str, word: str, known: Iterable[str]) -> tuple[str, ...]:
     others = SUGGESTIONS.get(group, {})
     words = {each: (f"{group} {each}".lstrip(),) for each in known}
     # A word of another program counts only if it is spelled as there, or if no command is nearer.
-    near = get_close_matches(word.lower(), [*words, *others], 1, CUTOFF)
-    return {**others, **words}.get(word.lower() if word.lower() in others else "".join(near), ())
+    meant, typed = {**others, **words}, word.lower()
+    if typed in others:
+        return others[typed]
+    near = get_close_matches(typed, words, 1, SURE) or get_close_matches(
+        typed, [each for each in meant if not CHANGING.intersection(meant[each])], 1, CUTOFF
+    )
+    return meant["".join(near)] if near else ()
 
 
 def in_words(commands: tuple[str, ...]) -> str:

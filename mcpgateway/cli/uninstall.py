@@ -5,25 +5,27 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mcpgateway.cli.console import answer, confirm, fail, is_terminal, say, spinner
+from mcpgateway.cli.console import answer, confirm, fail, is_terminal, say, shortened, spinner
 from mcpgateway.cli.context import Globals
-from mcpgateway.cli.files import careful, machine_of
+from mcpgateway.cli.files import careful, files_at_work, machine_of
 from mcpgateway.cli.gateway_process import gateway_pid
-from mcpgateway.cli.stop import clear_up, end, unwanted
+from mcpgateway.cli.installation import installation, where
+from mcpgateway.cli.stop import STOP_S, clear_up, end, unwanted
+from mcpgateway.hints import cli
 from mcpgateway.shim import locations
 
 if TYPE_CHECKING:
     from mcpgateway.cli.service.service import Removed
     from mcpgateway.clientfiles.report import Report
 
-STOP_S = 45.0
-QUESTION = "Remove {home}, too, with the configuration, tokens, logs and copies of clients' files?"
-PROGRAM = (
-    "The program is removed as it was installed: pipx uninstall mcpgateway, or uv tool uninstall mcpgateway"
-)
+QUESTION = "Remove {home}, too, with the configuration, tokens and logs of the gateway?"
+AS_BEFORE = "Clients' files are as they were, so nothing in the gateway's home is needed for them any more."
+PROGRAM = "The program itself is still installed; this removes it: {}"
+STAYS = "The program itself stays; it was installed {}."
 
 
 def uninstall_all(globals_: Globals, *, yes: bool, keep_home: bool) -> None:
@@ -36,7 +38,6 @@ def uninstall_all(globals_: Globals, *, yes: bool, keep_home: bool) -> None:
     home = globals_.home
     if yes:
         _check_removable(home)
-    is_removed = yes or (not keep_home and _is_agreed(globals_))
     report = _restored(globals_)
     service = _service_removed(globals_)
     pid = gateway_pid(home)
@@ -46,6 +47,12 @@ def uninstall_all(globals_: Globals, *, yes: bool, keep_home: bool) -> None:
             end(home, pid, STOP_S)
     clear_up(home)
     _remove_socket(home)
+    from mcpgateway.cli.home_content import content_of
+
+    content = content_of(machine_of(globals_))
+    if not globals_.as_json:
+        _tell(globals_, report, service, pid, content)
+    is_removed = yes or (not keep_home and _is_agreed(globals_, content))
     if is_removed:
         _remove(home)
     value = {
@@ -54,15 +61,18 @@ def uninstall_all(globals_: Globals, *, yes: bool, keep_home: bool) -> None:
         "pid": pid or None,
         "home": home,
         "home_removed": is_removed,
+        "home_content": content,
     }
-    answer(globals_, value, lambda: _tell(value, report, service))
+    answer(globals_, value, lambda: _tell_rest(home, is_removed=is_removed))
 
 
-def _is_agreed(globals_: Globals) -> bool:
+def _is_agreed(globals_: Globals, content: Mapping[str, list[str]]) -> bool:
     home = globals_.home
     if globals_.as_json or not (is_terminal() and sys.stdin.isatty()) or not os.path.isdir(home):
         return False
-    agrees = confirm(QUESTION.format(home=home), default=False)
+    if not content:
+        say(AS_BEFORE)
+    agrees = confirm(QUESTION.format(home=shortened(home)), default=False)
     if agrees:
         _check_removable(home)
     return agrees
@@ -77,7 +87,7 @@ def _check_removable(home: str) -> None:
     if os.path.commonpath([real, user]) == real:
         fail(
             f"{home} is not removed, and nothing is changed: your own files are in it",
-            "mcpgateway uninstall --keep-home does the rest",
+            f"{cli('uninstall --keep-home')} does the rest",
         )
 
 
@@ -89,7 +99,7 @@ def _restored(globals_: Globals) -> Report:
     from mcpgateway.clientfiles import enrolment
     from mcpgateway.clientfiles.plan import EnrolRequest
 
-    with spinner("restoring the clients' files"):
+    with files_at_work("restoring"):
         report = careful(lambda: enrolment.undo(machine_of(globals_), EnrolRequest()))
     if report.errors:
         from mcpgateway.cli.client_tables import tell_report
@@ -98,7 +108,7 @@ def _restored(globals_: Globals) -> Report:
             tell_report(report)
         fail(
             "the gateway stays installed, because a client's file that uses it cannot be restored",
-            "mend that file, and mcpgateway uninstall again",
+            f"mend that file, and {cli('uninstall')} again",
         )
     return report
 
@@ -133,20 +143,35 @@ def _remove(home: str) -> None:
         )
 
 
-def _tell(value: dict[str, Any], report: Report, service: Removed | None) -> None:
+def _tell(
+    globals_: Globals,
+    report: Report,
+    service: Removed | None,
+    pid: int,
+    content: Mapping[str, list[str]],
+) -> None:
+    from mcpgateway.cli import home_content, kept_values
     from mcpgateway.cli.client_tables import tell_report
 
     if report.files:
         tell_report(report)
+        kept_values.tell(globals_, report.files)
     for path in service.removed if service is not None else ():
-        say(f"removed {path}")
+        say(f"removed {shortened(path)}")
     for path in service.left if service is not None else ():
-        say(f"left {path}: it has been changed since it was written")
-    if value["pid"]:
-        say(f"Gateway stopped (pid {value['pid']}).")
-    home = value["home"]
-    if value["home_removed"]:
-        say(f"removed {home}")
+        say(f"left {shortened(path)}: it has been changed since it was written")
+    if pid:
+        say(f"Gateway stopped (pid {pid}).")
+    if content:
+        home_content.tell(globals_.home, content)
+
+
+def _tell_rest(home: str, *, is_removed: bool) -> None:
+    if is_removed:
+        say(f"removed {shortened(home)}")
     elif os.path.isdir(home):
-        say(f"{home} stays, with the configuration and the logs: mcpgateway uninstall --yes removes it")
-    say(PROGRAM, dim=True)
+        say(
+            f"{shortened(home)} stays, with the configuration and the logs: {cli('uninstall --yes')} removes it"
+        )
+    found = installation(sys.prefix)
+    say(PROGRAM.format(found.removal) if found.removal else STAYS.format(where(found)), dim=True)

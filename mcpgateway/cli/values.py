@@ -45,7 +45,11 @@ def pairs(words: Iterable[str], option: str, *, separator: str = "=") -> dict[st
         else:
             asked.append(name)
     if len(asked) > 1 and not sys.stdin.isatty():
-        fail(f"stdin holds one value, and {', '.join(asked)} have none", "give the others in an --env-file")
+        first = f"{asked[0]}{separator}VALUE"
+        fail(
+            f"{asked[0]} has no value, and so has what follows: stdin holds one",
+            f"write {first}, without a space",
+        )
     return {**found, **{name: _typed(name) for name in asked}}
 
 
@@ -130,7 +134,7 @@ def json_object(text: str, option: str, example: str) -> dict[str, Any]:
     except OSError as why:
         fail(f"{option}: {why.filename}: {why.strerror}")
     except ValueError:
-        fail(f"{option}: is no JSON")
+        fail(f"{option}: is no JSON", f"such as '{example}'")
     if not isinstance(found, dict):
         fail(f"{option}: expected an object", f"such as '{example}'")
     return found

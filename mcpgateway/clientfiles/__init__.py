@@ -4,9 +4,11 @@ An enrolled file uses the gateway; a restored one is as its user wrote it.  The 
 
 enrolment                     apply, undo, suspend, resume: the entry points of commands and the daemon's helper
 sync, deadman, reroute        for a client's changes of its file; for a gateway that is away; for a gateway with a token
-plan, apply, recover          a file's plan and its edit; carrying out plans and restoring; the search for lost
-originals
-generate, install             new entries: for the user to paste, and for Claude Code
+plan, enrol_edit              a file's plan; the edit of its entries, from one mode to another
+additions                     entries that have no original, kept while their file is restored
+apply, recover                carrying out plans and restoring; the search for lost originals
+original_edit                 changes of an original
+generate, install, offer      new entries: for the user to paste, for Claude Code, and of a server that was added
 report                        the outcome for files, and their state
 files, machine, naming        the files of this machine; its gateway and configuration; the names of servers
 ledger, store                 the record of each file, in a SQLite database and its backup

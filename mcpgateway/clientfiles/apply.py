@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from attrs import define, evolve, field
 
 from mcpgateway.clientfiles import recover
+from mcpgateway.clientfiles.additions import with_present
 from mcpgateway.clientfiles.disk import DISK
-from mcpgateway.clientfiles.enrolment_records import EnrolledEntry, FileRecord, unwound
+from mcpgateway.clientfiles.enrol_edit import ChangedEntry, EnrolEdit
+from mcpgateway.clientfiles.enrolment_records import EnrolledEntry, FileRecord, KeyPath, unwound
 from mcpgateway.clientfiles.files import FileLocation
 from mcpgateway.clientfiles.formats import rewrite
 from mcpgateway.clientfiles.formats.rewrite import ReplacedEntry
 from mcpgateway.clientfiles.ledger import EditResult
 from mcpgateway.clientfiles.machine import Machine
-from mcpgateway.clientfiles.plan import EnrolEdit, EnrolRequest, FilePlan, UntouchedEntry
+from mcpgateway.clientfiles.plan import EnrolRequest, FilePlan, UntouchedEntry
 from mcpgateway.clientfiles.reader import read_repository
 from mcpgateway.clientfiles.report import FileReport, Report, in_place, reason
 from mcpgateway.errors import ConfigError
@@ -66,7 +68,7 @@ def carry_out(
         done.append(former)
         reports.append(report)
     for each in plans:
-        _approve(machine, each.site)
+        approve(machine, each.site)
     return Report(tuple(reports))
 
 
@@ -101,6 +103,7 @@ class FileChange:
             mode=self.adoption.mode,
             adopted=dict(self.adoption.taken),
             renewed=dict(self.adoption.renewed),
+            changes=tuple(self.adoption.changes),
             left=planned.left,
             in_place=in_place(changed),
         )
@@ -117,7 +120,7 @@ class FileChange:
     def _back(self, text: str, record: FileRecord | None) -> EditResult:
         if text == self._after:
             return EditResult(self._before, self.record)
-        given = RestoreEdit(self.machine, self.site, tuple(self.adoption.taken))(text, record)
+        given = RestoreEdit(self.machine, self.site, tuple(self.adoption.taken.values()))(text, record)
         return EditResult(given.text, given.record)
 
 
@@ -132,7 +135,12 @@ def _rolled_back(
             errors[each.site.path] = reason(each.site, trouble)
     files_ = [
         evolve(
-            each, changed=bool(errors.get(each.path)), adopted={}, renewed={}, error=errors.get(each.path, "")
+            each,
+            changed=bool(errors.get(each.path)),
+            adopted={},
+            renewed={},
+            changes=(),
+            error=errors.get(each.path, ""),
         )
         for each in reports
     ]
@@ -149,7 +157,7 @@ def untouched(planned: FilePlan) -> FileReport:
     )
 
 
-def _approve(machine: Machine, site: FileLocation) -> None:
+def approve(machine: Machine, site: FileLocation) -> None:
     """Approve of a repository's file that its user has enrolled."""
     if not site.project or os.path.basename(site.path) != REPOSITORY_FILE:
         return
@@ -169,25 +177,36 @@ class RestoreEdit:
 
     :param servers: titles or names of the entries to restore; none means all.
     :param why: the reason for which the file is restored for now, and is to be enrolled again later; "" for good.
+    :param to: the text and the record to which the file returns, whatever it holds now; None to restore its entries.
     :ivar given: the restored text, and the fate of each entry.
     :ivar is_exact: the file is as it was before it was enrolled, to the byte.
     :ivar again: the restored entries that had been rebuilt, with the source of each.
+    :ivar restored: the restored entries; those of one title in two projects are two.  The single entry for all servers
+        is none.
+    :ivar removed: the titles of those of them that the file did not have before.
+    :ivar changes: the entries that use the gateway in the version to which the file returns.
     """
 
     machine: Machine
     site: FileLocation
     servers: Collection[str] = ()
     why: str = ""
+    to: EditResult | None = None
     given: rewrite.RestoredText = field(factory=lambda: rewrite.RestoredText(""), repr=False)
     is_exact: bool = False
     again: dict[str, str] = field(factory=dict)
+    restored: tuple[ChangedEntry, ...] = ()
+    removed: tuple[str, ...] = ()
+    changes: tuple[ChangedEntry, ...] = ()
 
     def __call__(self, text: str, record: FileRecord | None) -> EditResult:
         """Return the edited text for a text and the record of its file.
 
         :raise ConfigError: the text is malformed, or cannot be changed.
         """
-        self.given, self.is_exact, self.again = rewrite.RestoredText(text), False, {}
+        self.given, self.is_exact, self.again, self.restored = rewrite.RestoredText(text), False, {}, ()
+        if self.to is not None:
+            return self._returned(self.to, record)
         if record is None:
             return EditResult(text, None)
         if record.suspended:
@@ -201,7 +220,9 @@ class RestoreEdit:
             titles = dict.fromkeys(each.replaced.title for each in chosen.values())
             # A file that was made for the gateway's entries stays, and a client can read it.
             is_made = not exact and self.site.path.endswith(".json")
-            self.given = rewrite.RestoredText(NOTHING if is_made else exact, tuple(titles))
+            self.given = rewrite.RestoredText(
+                NOTHING if is_made else exact, tuple(titles), key_paths=tuple(chosen)
+            )
             self.is_exact = not is_made
         else:
             replaced = [each.replaced for each in chosen.values()]
@@ -210,9 +231,38 @@ class RestoreEdit:
             )
         self.again = self._again([each.replaced for each in chosen.values()])
         self.is_exact = self.is_exact and not self.again
+        self.restored = self._changed(
+            {
+                key_path: each
+                for key_path, each in chosen.items()
+                if key_path in self.given.key_paths and each.replaced.title not in self.again
+            }
+        )
+        paths = self.given.key_paths
+        self.removed = tuple(
+            each.replaced.title
+            for key_path, each in chosen.items()
+            if each.name and key_path in paths and each.replaced.former is None
+        )
         if self.why:
-            return EditResult(self.given.text, self._suspended(record))
+            kept = with_present(self.machine, self.site, text, record)
+            return EditResult(self.given.text, self._suspended(kept))
         return EditResult(self.given.text, evolve(record, entries=rest) if rest else None)
+
+    def _returned(self, to: EditResult, record: FileRecord | None) -> EditResult:
+        before, after = (each.entries if each is not None else {} for each in (record, to.record))
+        self.given, self.is_exact = rewrite.RestoredText(to.text), to.record is None
+        self.restored = self._changed({path: each for path, each in before.items() if path not in after})
+        self.changes = self._changed(after)
+        return to
+
+    def _changed(self, entries: Mapping[KeyPath, EnrolledEntry]) -> tuple[ChangedEntry, ...]:
+        project_of = self.site.dialect.project_of
+        return tuple(
+            ChangedEntry(each.replaced.title, each.name, project_of(key_path))
+            for key_path, each in entries.items()
+            if each.name
+        )
 
     def _again(self, given: Sequence[ReplacedEntry]) -> dict[str, str]:
         home, path = self.machine.home, self.site.path
@@ -228,7 +278,7 @@ class RestoreEdit:
 
 def restore_file(machine: Machine, site: FileLocation, back: RestoreEdit) -> FileReport:
     """Restore a file by its record in the ledger."""
-    was_approved = _is_approved(machine, site)
+    was_approved = is_approved(machine, site)
     report = FileReport.of(site)
     try:
         changed = machine.ledger.change(site.path, back, lock=site.lock)
@@ -238,13 +288,16 @@ def restore_file(machine: Machine, site: FileLocation, back: RestoreEdit) -> Fil
         return evolve(report, left=(UntouchedEntry("", NOT_THERE),))
     except ConfigError as why:
         return evolve(report, error=reason(site, why))
-    if was_approved and not back.why and not back.servers:
+    if was_approved and not back.why and not back.servers and not back.changes:
         approvals.revoke(machine.home, approvals.target(site.path))
     given = back.given
     return evolve(
         report,
         changed=changed is not None,
-        restored=tuple(each for each in given.restored if each not in back.again),
+        changes=back.changes,
+        restored=tuple(dict.fromkeys(each.title for each in back.restored)),
+        restored_entries=back.restored,
+        removed=back.removed,
         rebuilt=back.again,
         gone=given.gone,
         kept=given.modified,
@@ -253,7 +306,8 @@ def restore_file(machine: Machine, site: FileLocation, back: RestoreEdit) -> Fil
     )
 
 
-def _is_approved(machine: Machine, site: FileLocation) -> bool:
+def is_approved(machine: Machine, site: FileLocation) -> bool:
+    """True if the user has approved of a repository's file as it is now."""
     if not site.project or os.path.basename(site.path) != REPOSITORY_FILE:
         return False
     path = approvals.target(site.path)

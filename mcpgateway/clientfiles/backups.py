@@ -114,6 +114,10 @@ class Backups:
             return None
         return data if digest_of(data) == digest else None
 
+    def holds(self, digest: str) -> bool:
+        """True if there is a version of this digest, whole or damaged."""
+        return os.path.isfile(self._path(digest))
+
     def trim(self) -> None:
         """Remove the oldest versions beyond the limits, but never the latest one or a needed one."""
         found = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from attrs import define
@@ -14,9 +14,8 @@ from mcpgateway.clientfiles.formats.client_format import (
     ClientEntry,
     EntryKind,
     LocalGateway,
-    reached,
-    url_of,
 )
+from mcpgateway.clientfiles.formats.remote import FROM_VARIABLE, FROM_VARIABLES, HEADERS, NESTED, remote_of
 from mcpgateway.config.document import Document, Place, dotted
 from mcpgateway.config.edit.edits import Put, changed
 from mcpgateway.config.entry import Entry, Origin, Scope, read_server
@@ -26,10 +25,6 @@ from mcpgateway.config.problems import Problems, Where
 from mcpgateway.errors import ConfigError
 
 USES_GATEWAY = "uses the gateway already"
-HEADERS = ("headers", "http_headers")
-NESTED = "requestOptions"  # Continue has the headers below it
-# Codex names variables that hold a header, or a token.
-FROM_VARIABLES, FROM_VARIABLE = "env_http_headers", "bearer_token_env_var"
 
 
 @define
@@ -86,7 +81,7 @@ class ClientServersReader:
             case EntryKind.ENROLLED:
                 raise ConfigError(USES_GATEWAY)
             case EntryKind.REMOTE:
-                return {**self._rest(listed), **self._remote(listed)}
+                return {**self._rest(listed), **remote_of(self.dialect, listed, self.project)}
             case _:
                 raise ConfigError(listed.why)
         found: dict[str, Any] = {**self._rest(listed), "command": program.command, "args": list(program.args)}
@@ -102,22 +97,6 @@ class ClientServersReader:
         gone = {*REACH, *HEADERS, NESTED, FROM_VARIABLES, FROM_VARIABLE}
         return {key: each for key, each in listed.value.items() if key not in gone}
 
-    def _remote(self, listed: ClientEntry) -> dict[str, Any]:
-        shape = self.dialect.shape_of(listed.key_path)
-        value = reached(listed.value, shape)
-        translated = shape.words.variables.translated
-        found: dict[str, Any] = {"url": translated(url_of(value))}
-        if value.get("type", value.get("transportType")) == "sse":
-            found["type"] = "sse"
-        nested = value.get(NESTED)
-        places = [value.get(each) for each in HEADERS]
-        places.append(nested.get("headers") if isinstance(nested, Mapping) else None)
-        headers = {str(key): translated(str(each)) for place in places for key, each in _pairs(place)}
-        headers |= {str(key): f"${{{each}}}" for key, each in _pairs(value.get(FROM_VARIABLES))}
-        if isinstance(token := value.get(FROM_VARIABLE), str):
-            headers["Authorization"] = f"Bearer ${{{token}}}"
-        return found | ({"headers": headers} if headers else {})
-
     def _origin(self, listed: ClientEntry) -> Origin:
         project = listed.project
         directory = project or self.project or self.path.rpartition("/")[0] or "/"
@@ -126,10 +105,6 @@ class ClientServersReader:
 
     def _where(self, listed: ClientEntry) -> Where:
         return Where(self.path, 0, dotted(listed.key_path))
-
-
-def _pairs(place: Any) -> list[tuple[Any, Any]]:
-    return list(place.items()) if isinstance(place, Mapping) else []
 
 
 def _no_line(_path: object) -> int:

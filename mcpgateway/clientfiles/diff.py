@@ -19,13 +19,15 @@ from attrs import field, frozen
 
 from mcpgateway.config.document import visible
 from mcpgateway.policy.secrets.masking import address, masked, shown
-from mcpgateway.policy.secrets.shapes import MASK, is_secret
+from mcpgateway.policy.secrets.shapes import MASK, is_random, is_secret, shaped
 
 CONTEXT_LINES = 3
 LINE_CHARACTERS = 1000
 # A shorter secret is hidden only where it stands alone, since it may well be a part of other words.
 LONG_CHARACTERS = 6
 HIDDEN = "…"
+OTHER_VALUE = "another value"  # that is not shown, as the former one
+TAB = "    "
 HUNK = re.compile(r"@@ -(\d+)(,\d+)? \+(\d+)(,\d+)? @@")
 STRUCTURE = re.compile(r"[\s{}\[\](),]*")
 # A key up to its colon or equals sign; the name of a table.
@@ -35,6 +37,12 @@ QUOTED = re.compile(
 )
 PLAIN = re.compile(
     r"""(?P<name>\s*(?:-\s+)?(?:[\w.-]+\s*[:=]\s+)?)(?P<text>[^\s"'{}\[\]][^"'{}\[\]]*?)(?P<end>,?\s*)"""
+)
+
+
+# A path whose first directory tells that it is one; each part may be a secret all the same.
+PATH = re.compile(
+    r"(?:~|/(?:home|Users|Volumes|data|etc|media|mnt|opt|private|root|run|srv|tmp|usr|var))(?:/[\w.@+ -]{1,60})+/?"
 )
 
 
@@ -59,8 +67,11 @@ def vocabulary(values: Iterable[Any]) -> Vocabulary:
     return Vocabulary(frozenset(secrets), frozenset(known - secrets))
 
 
-def diff(path: str, before: str, after: str, words: Vocabulary) -> Iterator[str]:
-    """Iterate over the lines of a unified diff, in which control characters are escaped."""
+def diff(path: str, before: str, after: str, words: Vocabulary, *, what: str = "enrolled") -> Iterator[str]:
+    """Iterate over the lines of a unified diff, in which control characters are escaped.
+
+    :param what: the word for the new version of the file.
+    """
     old, new = before.splitlines(), after.splitlines()
     # Common lines at both ends of a long file are left out of the slow comparison.
     head = _same(zip(old, new, strict=False))
@@ -71,9 +82,14 @@ def diff(path: str, before: str, after: str, words: Vocabulary) -> Iterator[str]
     lines = list(difflib.unified_diff(*pieces, n=CONTEXT_LINES, lineterm=""))
     if lines:
         yield f"--- {visible(path)}"
-        yield f"+++ {visible(path)} (enrolled)"
+        yield f"+++ {visible(path)} ({what})"
+    removed: set[str] = set()
     for line in lines[2:]:
-        yield _shown(line, start, words)
+        told = _shown(line, start, words)
+        if line.startswith("-"):
+            removed.add(told[1:])
+        is_other = line.startswith("+") and MASK in told and told[1:] in removed
+        yield f"{told}  ({OTHER_VALUE})" if is_other else told
 
 
 def _same(pairs: Iterable[tuple[str, str]]) -> int:
@@ -87,7 +103,9 @@ def _shown(line: str, offset: int, words: Vocabulary) -> str:
     sign, text = line[:1], line[1:]
     if len(text) > LINE_CHARACTERS:
         return f"{sign}{HIDDEN} a line of {len(text)} characters"
-    return sign + visible(_context(text) if sign == " " else _changed(text, words))
+    body = text.lstrip("\t")
+    indent = TAB * (len(text) - len(body))
+    return sign + indent + visible(_context(body) if sign == " " else _changed(body, words))
 
 
 def _context(text: str) -> str:
@@ -132,18 +150,25 @@ def _value(quoted: str) -> str:
         return quoted[1:-1]
 
 
-def _collect(value: Any, shown: Any, secrets: set[str], known: set[str]) -> None:
+def _is_plain_path(name: str, text: str) -> bool:
+    """True if the value of a variable is the path of a file, and says nothing that is secret."""
+    is_path = PATH.fullmatch(text) is not None and not is_secret(name)
+    return is_path and next(shaped(text), None) is None and not any(map(is_random, text.split("/")))
+
+
+def _collect(value: Any, shown: Any, secrets: set[str], known: set[str], name: str = "") -> None:
     if isinstance(value, Mapping):
         for key, each in value.items():
             known.add(str(key))
-            _collect(each, shown.get(key) if isinstance(shown, Mapping) else None, secrets, known)
+            under = shown.get(key) if isinstance(shown, Mapping) else None
+            _collect(each, under, secrets, known, str(key))
     elif isinstance(value, list | tuple):
         same = shown if isinstance(shown, list | tuple) and len(shown) == len(value) else [None] * len(value)
         for one, other in zip(value, same, strict=True):
             _collect(one, other, secrets, known)
     elif value is not None:
         text = value if isinstance(value, str) else json.dumps(value, default=str)
-        if value == shown:
+        if value == shown or _is_plain_path(name, text):
             known.add(text)
             return
         # A long text may stand on several lines, and with escapes in it.

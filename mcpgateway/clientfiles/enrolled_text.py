@@ -17,11 +17,12 @@ from mcpgateway.clientfiles.enrolment_records import EnrolledEntry
 from mcpgateway.clientfiles.formats.client_format import ClientDialect, ClientEntry, EntryKind, KeyPath
 from mcpgateway.clientfiles.formats.loopback import LocalGateway, port_of
 from mcpgateway.clientfiles.formats.program import Program
+from mcpgateway.clientfiles.formats.remote import remote_of
 from mcpgateway.clientfiles.formats.rewrite import ReplacedEntry, carried
 from mcpgateway.config.client import LEFT_OUT, ClientServers
 from mcpgateway.config.document import Document, Place, dotted
 from mcpgateway.config.edit.edits import MISSING, Put, at, changed, same
-from mcpgateway.config.entry import Entry, Origin, Scope, read_program, url_of
+from mcpgateway.config.entry import Entry, Origin, Scope, read_program, read_server, url_of
 from mcpgateway.config.environment import FULL
 from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.load import EnrolledServers
@@ -177,16 +178,19 @@ class _Reading:
         listed = file.dialect.listed(value, self.base, file.project)
         for each in listed:
             self._take(each)
+        is_standing = is_known and not file.suspended
+        every = (each.name for each in file.entries.values() if each.name)
+        names = self._standing(before) if is_standing else every
         shown = ClientFile(
             file.dialect.name,
             file.dialect.title,
             file.path,
             file.mode,
             file.project,
-            tuple(dict.fromkeys(each.name for each in file.entries.values())),
+            tuple(dict.fromkeys(names)),
             file.suspended,
             len(self._remotes),
-            tuple(self._unsettled(before)) if is_known and not file.suspended else (),
+            tuple(self._unsettled(before)) if is_standing else (),
             file.registered_at,
         )
         return EnrolledServers(
@@ -262,6 +266,8 @@ class _Reading:
                 else:
                     if original:
                         self._take_program(listed, original, own)
+            case EntryKind.REMOTE if (enrolled := self._enrolled_remote(listed)) is not None:
+                self._take_remote(listed, enrolled, own)
             case EntryKind.REMOTE if listed.key_path not in self._off:
                 self._remotes.append(url_of(listed.value))
             case EntryKind.UNUSABLE:
@@ -280,6 +286,28 @@ class _Reading:
             self._entries.append(
                 evolve(entry, enabled=enabled, enrolled_as=enrolled.name if enrolled else "")
             )
+
+    def _enrolled_remote(self, listed: ClientEntry) -> EnrolledEntry | None:
+        """Return the enrolled entry behind an entry with a URL, unless its server may be another user's."""
+        enrolled = self._ours.get(listed.key_path)
+        if enrolled is not None and not self.file.project:
+            return enrolled
+        enrolled = enrolled or self.file.entries.get(listed.key_path)
+        return enrolled if enrolled is not None and same(enrolled.replaced.former, listed.value) else None
+
+    def _take_remote(self, listed: ClientEntry, enrolled: EnrolledEntry, problems: Problems) -> None:
+        if listed.project and not listed.project.startswith("/"):
+            return  # a relative path, whose root is not known
+        try:
+            definition = remote_of(self.file.dialect, listed, self.file.project)
+        except ConfigError as why:
+            problems.warn(self._where(listed), str(why))
+            return
+        place = Place(Document(self.file.path, None, lambda _path: 0), listed.key_path, definition)
+        entry = read_server(listed.title, place, self._origin(listed), problems)
+        if entry is not None:
+            enabled = listed.key_path not in self._off
+            self._entries.append(evolve(entry, enabled=enabled, enrolled_as=enrolled.name))
 
     def _original(self, listed: ClientEntry) -> Program | None:
         """Return the program behind a relay of the gateway that a user has written by hand."""
@@ -330,10 +358,25 @@ class _Reading:
                 yield f"{dotted(each.key_path)} has another port"
             elif each.key_path in self._ours and self._lacks_project(each):
                 yield f"{dotted(each.key_path)} does not name its project"
+            elif each.key_path in self._ours and self._is_taken_back(each):
+                yield f"{dotted(each.key_path)} has a command beside its URL: {_digest(each.value)}"
         there = {id(each) for each in self._ours.values()}
         for key_path, enrolled in self.file.entries.items():
             if enrolled.replaced.ours is not None and id(enrolled) not in there:
                 yield f"{dotted(key_path)} is not there"
+
+    def _is_taken_back(self, listed: ClientEntry) -> bool:
+        """Return whether a user has written a command beside the gateway's URL."""
+        return bool(self.file.dialect.command_beside(listed.key_path, listed.value))
+
+    def _standing(self, listed: tuple[ClientEntry, ...]) -> Iterator[str]:
+        """Iterate over the names of the servers whose entries use the gateway."""
+        taken_back = {each.key_path for each in listed if self._is_taken_back(each)}
+        standing = {id(each) for key_path, each in self._ours.items() if key_path not in taken_back}
+        is_single = any(not each.name for each in self._ours.values())
+        for each in self.file.entries.values():
+            if each.name and (id(each) in standing or (each.replaced.ours is None and is_single)):
+                yield each.name
 
     def _lacks_project(self, listed: ClientEntry) -> bool:
         project = listed.project or self.file.project

@@ -4,26 +4,45 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
+from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from mcpgateway.clientfiles import immorterm
-from mcpgateway.clientfiles.apply import NOT_THERE, RestoreEdit, carry_out, ledger_locked, restore_file
+from mcpgateway.clientfiles.apply import (
+    NOT_THERE,
+    NOTHING,
+    RestoreEdit,
+    carry_out,
+    ledger_locked,
+    restore_file,
+)
+from mcpgateway.clientfiles.diff import diff, vocabulary
 from mcpgateway.clientfiles.disk import DISK, Disk
-from mcpgateway.clientfiles.enrolment_records import FileRecord
+from mcpgateway.clientfiles.enrolment_records import FileRecord, values_of
 from mcpgateway.clientfiles.files import FileChoice, FileLocation, chosen, recorded_sites, see
-from mcpgateway.clientfiles.machine import Machine
+from mcpgateway.clientfiles.formats.clients import DIALECTS
+from mcpgateway.clientfiles.ledger import EditResult
+from mcpgateway.clientfiles.machine import CUSTOM, Machine
 from mcpgateway.clientfiles.plan import EnrolRequest, FilePlan, UntouchedEntry, plan, plan_of
 from mcpgateway.clientfiles.recover import rebuilt
 from mcpgateway.clientfiles.report import FileReport, Report
 from mcpgateway.config.document import visible
-from mcpgateway.config.edit.edits import same
+from mcpgateway.config.edit.edits import MISSING, same
+from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import ConfigError
+from mcpgateway.hints import cli
 from mcpgateway.system.gateway_health import ask
+from mcpgateway.system.service_files import has_service
+from mcpgateway.system.state import keep_pause_end
 
+AUTHORIZATION = "authorization"
 DISABLED, STOPPED, AWAY = "disabled", "stopped", "away"
 RELEASES, RELEASE_AGAIN_S = 20, 0.5
-UNREACHABLE = "no gateway answers, so these servers cannot be reached until it runs: mcpgateway start"
+UNREACHABLE = f"no gateway answers, so these servers cannot be reached until it runs: {cli('start')}"
+
+DEAD = "no gateway answers, and no service starts it, so the entries would have a URL that nothing answers"
+HOW_TO_LIVE = f"{cli('start')} starts it; {cli('clients apply --fail-open')} writes entries that need none"
 
 
 @frozen
@@ -33,11 +52,17 @@ class Enrollable:
     :ivar adopt: the setting ``clients.adopt``: ``ask``, ``always`` or ``never``.
     :ivar servers: the titles of entries that could be enrolled, by the file.
     :ivar suspended: the reasons for which files are restored for now, by the file.
+    :ivar plans: the plans of these files.
+    :ivar behind: the titles of entries that another gateway has left, by the file.
+    :ivar left: the entries that stay as they are, by the file.
     """
 
     adopt: str
     servers: Mapping[str, tuple[str, ...]]
     suspended: Mapping[str, str]
+    plans: tuple[FilePlan, ...] = ()
+    behind: Mapping[str, tuple[str, ...]] = field(factory=dict)
+    left: Mapping[str, tuple[UntouchedEntry, ...]] = field(factory=dict)
 
 
 def machine_of(home: str, environ: Mapping[str, str]) -> Machine:
@@ -48,6 +73,8 @@ def machine_of(home: str, environ: Mapping[str, str]) -> Machine:
 def apply(machine: Machine, wanted: EnrolRequest) -> Report:
     """Enrol files: all of them, or none.
 
+    No entry gets a URL that nothing answers: a gateway runs, or a service starts it, before one is written.
+
     :raise ConfigError: the request cannot be fulfilled for any file, and nothing was changed.
     """
     with ledger_locked(machine):
@@ -56,23 +83,54 @@ def apply(machine: Machine, wanted: EnrolRequest) -> Report:
         if before.files:
             machine.look_again()
         plans = plan(machine, wanted)
+        leads_by_url = any(each.is_change and each.leads_by_url for each in plans)
+        if leads_by_url and not _is_expected(machine):
+            raise ConfigError(DEAD, HOW_TO_LIVE)
         named = [each for each in plans if each.trouble and wanted.choice.is_named]
         if named:
             raise ConfigError(named[0].trouble)
         report = carry_out(machine, plans, wanted)
         report = evolve(report, files=(*before.files, *report.files))
         machine.look_again()
-    if any(each.adopted or each.renewed for each in report.files) and machine.answer is None:
+    if wanted.remote:
+        report = evolve(report, warnings=(*report.warnings, *_sign_ins(machine, report)))
+    if leads_by_url and not report.rolled_back and machine.answer is None:
         return evolve(report, warnings=(*report.warnings, UNREACHABLE))
     return report
 
 
-def undo(machine: Machine, wanted: EnrolRequest) -> Report:
+def _is_expected(machine: Machine) -> bool:
+    """True if a gateway answers, or a service starts it at every login."""
+    return machine.answer is not None or has_service(machine.home, machine.environ)
+
+
+def _sign_ins(machine: Machine, report: Report) -> list[str]:
+    """Return the next step for remote servers without credentials, at which their clients may have signed in."""
+    names = dict.fromkeys(each.name for file in report.files for each in file.changes if not each.is_renewed)
+    found = []
+    for name in names:
+        blueprint = machine.settings.blueprints.get(name)
+        reach = blueprint.entry.reach if blueprint is not None else None
+        if isinstance(reach, Remote) and not any(each.lower() == AUTHORIZATION for each in reach.headers):
+            login = cli("servers login {}", name)
+            found.append(
+                f"{visible(name)}: a client's own sign-in ends at the gateway; {login} signs the gateway in"
+            )
+    return found
+
+
+def undo(machine: Machine, wanted: EnrolRequest, number: int = 0) -> Report:
     """Restore files and remove their records; a named server stays its clients' own from then on.
 
+    :param number: a change in the history; its file returns to the version before it, in place of the wanted files.
     :raise ConfigError: the request cannot be fulfilled for any file, and nothing was changed.
     """
     with ledger_locked(machine):
+        if number:
+            site, edit = _return(machine, number)
+            report = restore_file(machine, site, edit)
+            machine.look_again()
+            return Report((report,))
         if wanted.servers:
             _keep_out(machine, wanted)
         before = immorterm.restore_stranded(machine) if not wanted.choice.is_named else Report()
@@ -81,16 +139,74 @@ def undo(machine: Machine, wanted: EnrolRequest) -> Report:
     return Report((*before.files, *(each for each in reports if each is not None)))
 
 
-def suspend(home: str, environ: Mapping[str, str], why: str) -> Report:
+def restoration(machine: Machine, wanted: EnrolRequest, number: int = 0) -> dict[str, Any]:
+    """Return what `undo` would change, with a diff of each file without secrets.
+
+    :param number: as for `undo`.
+    :raise ConfigError: the request cannot be fulfilled for any file.
+    """
+    if number:
+        found = [_return(machine, number)]
+    else:
+        sites = [each for each in _to_restore(machine, wanted) if machine.record_of(each.path) is not None]
+        found = [(each, RestoreEdit(machine, each, wanted.servers)) for each in sites]
+    files = [_previewed(machine, site, edit) for site, edit in found]
+    return {"changed": any(each["changed"] for each in files), "files": files}
+
+
+def _return(machine: Machine, number: int) -> tuple[FileLocation, RestoreEdit]:
+    """Return the file of a change in the history, and the edit that brings it to the version before that change.
+
+    :raise ConfigError: there is no such change, or the version is no longer kept.
+    """
+    version = machine.ledger.history.get(number)
+    texts = version.texts(machine.ledger.backups)
+    if texts is None:
+        raise ConfigError(f"{visible(version.path)}: the version before change {number} is no longer kept")
+    former = version.former
+    is_enrolled = former is not None and former.is_standing
+    # A file that was made for the gateway's entries stays, and a client can read it.
+    text = texts[0] or (NOTHING if version.path.endswith(".json") else "")
+    dialect = DIALECTS.get(version.client, DIALECTS[CUSTOM])
+    site = FileLocation(dialect, version.path, version.project)
+    return site, RestoreEdit(machine, site, to=EditResult(text, former if is_enrolled else None))
+
+
+def _previewed(machine: Machine, site: FileLocation, edit: RestoreEdit) -> dict[str, Any]:
+    seen, record = see(site, machine.base), machine.record_of(site.path)
+    lines, is_changed, error = [], False, seen.trouble
+    try:
+        made = edit(seen.text, record)
+        is_changed = not error and made.text != seen.text
+    except ConfigError as why:
+        error = str(why)
+    if is_changed:
+        values = [{each.title: each.value} for each in seen.listed]
+        known = vocabulary([*values, *values_of(record), *values_of(made.record)])
+        lines = list(diff(site.path, seen.text, made.text, known, what="restored"))
+    return {
+        "path": site.path,
+        "client": site.dialect.name,
+        "title": site.dialect.title,
+        "changed": is_changed,
+        "diff": lines,
+        "error": error,
+    }
+
+
+def suspend(home: str, environ: Mapping[str, str], why: str, until: float = 0.0) -> Report:
     """Restore all files for now; the ledger keeps the enrolled entries and their mode.
 
     :param why: ``disabled``, ``stopped`` or ``away``.  A disabled file stays so when the gateway stops.
+    :param until: the time in epoch seconds at which the gateway enrols disabled files again; 0 for never.
     :raise ConfigError: the ledger cannot be used, and nothing was changed.
     """
     machine = machine_of(home, environ)
     if not machine.records.files:
         return Report(tuple(_found_again(machine)))
     with ledger_locked(machine):
+        if why == DISABLED:
+            keep_pause_end(home, until)
         reports = []
         for site in recorded_sites(machine.records):
             record = machine.record_of(site.path)
@@ -140,26 +256,38 @@ def resume(home: str, environ: Mapping[str, str], whys: Collection[str] = (STOPP
             if record is not None and record.suspended in whys:
                 reports.append(_enrolled_again(machine, site, record))
                 machine.look_again()
+        if not machine.is_paused:
+            keep_pause_end(home, 0.0)
         return Report(tuple(reports))
 
 
-def adoptable(home: str, environ: Mapping[str, str]) -> Enrollable:
+def adoptable(home: str, environ: Mapping[str, str], around: str = "") -> Enrollable:
     """Find the files that a start could enrol.
 
+    :param around: the user's working directory, whose project's files are included, or "".
     :raise ConfigError: the configuration or the ledger cannot be used.
     """
     machine = machine_of(home, environ)
-    found = plan(machine, EnrolRequest())
-    servers = {
-        each.site.path: tuple(one.title for one in each.to_enrol)
-        for each in found
-        if each.to_enrol and not each.trouble and machine.record_of(each.site.path) is None
-    }
-    if not immorterm.runs(environ):
-        for one in immorterm.stranded(machine):
-            servers[one.site.path] = (*servers.get(one.site.path, ()), *one.titles)
+    every = plan(machine, EnrolRequest(FileChoice(around=around)))
+    plans = tuple(
+        each
+        for each in every
+        if each.to_enrol and not each.trouble and _is_to_offer(each.site, machine.record_of(each.site.path))
+    )
+    servers = {each.site.path: tuple(one.title for one in each.to_enrol) for each in plans}
+    behind = (
+        {} if immorterm.runs(environ) else {one.site.path: one.titles for one in immorterm.stranded(machine)}
+    )
+    for path, titles in behind.items():
+        servers[path] = (*servers.get(path, ()), *titles)
     suspended = {each.path: each.suspended for each in machine.records.files.values() if each.suspended}
-    return Enrollable(machine.settings.clients.adopt.value, servers, suspended)
+    left = {each.site.path: each.left for each in every if each.left}
+    return Enrollable(machine.settings.clients.adopt.value, servers, suspended, plans, behind, left)
+
+
+def _is_to_offer(site: FileLocation, record: FileRecord | None) -> bool:
+    """True for a file that is not enrolled, and for an enrolled one whose new entries wait for the user's approval."""
+    return record is None or bool(site.project and not record.suspended)
 
 
 def _found_again(machine: Machine) -> list[FileReport]:
@@ -208,7 +336,7 @@ def _as_before(planned: FilePlan, record: FileRecord) -> FilePlan:
     to_enrol = [
         each
         for each in planned.to_enrol
-        if each.key_path in formers and same(each.value, formers[each.key_path])
+        if each.key_path in formers and (each.value is MISSING or same(each.value, formers[each.key_path]))
     ]
     return evolve(planned, to_enrol=tuple(to_enrol))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time
 from typing import Any
 
@@ -139,6 +139,14 @@ def unwound(record: FileRecord, text: str) -> str | None:
         except ConfigError:
             return None
     return text if digest_of(text.encode()) == record.chain[0].before else None
+
+
+def values_of(record: FileRecord | None) -> Iterator[Mapping[str, Any]]:
+    """Iterate over the entries of a record by their titles, as they were and as they are enrolled."""
+    for each in record.entries.values() if record is not None else ():
+        for value in (each.replaced.former, each.replaced.ours):
+            if value is not None:
+                yield {each.replaced.title: value}
 
 
 def written(record: FileRecord) -> dict[str, Any]:

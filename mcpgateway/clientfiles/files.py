@@ -68,11 +68,13 @@ class FileChoice:
     :ivar clients: names of clients; none means all.
     :ivar project: the directory of a project whose own files are requested, or "".
     :ivar file: the path of one file, or "".
+    :ivar around: the user's working directory, whose project's files are included where none are named, or "".
     """
 
     clients: tuple[str, ...] = ()
     project: str = ""
     file: str = ""
+    around: str = ""
 
     @property
     def is_named(self) -> bool:
@@ -105,6 +107,29 @@ def chosen(
     sites = [each for dialect in dialects for each in _of_user(dialect, environ)]
     recorded = (each for each in recorded_sites(records) if with_projects or not each.project)
     return _each_once([*sites, *(each for each in recorded if each.dialect in dialects)])
+
+
+def around(directory: str, environ: Mapping[str, str], known: Sequence[FileLocation]) -> list[FileLocation]:
+    """Return the clients' files of the project that a directory lies in, other than the known ones.
+
+    The project is the directory itself and those above it, up to the root of its repository.  The home of the user is
+    none: its files are the user's.
+    """
+    paths_ = {os.path.realpath(each.path) for each in known}
+    found: list[FileLocation] = []
+    for project in _projects_of(os.path.realpath(directory), os.path.realpath(paths.user_home(environ))):
+        found += _in_project(project, DIALECTS.values(), environ)
+    return [each for each in _each_once(found) if os.path.realpath(each.path) not in paths_]
+
+
+def _projects_of(directory: str, home: str) -> list[str]:
+    found: list[str] = []
+    while directory not in (home, "/") and not home.startswith(f"{directory}/"):
+        found.append(directory)
+        if os.path.exists(os.path.join(directory, ".git")):
+            return found
+        directory = os.path.dirname(directory)
+    return found[:1]  # without a repository, a directory above may belong to anybody
 
 
 def recorded_sites(records: LedgerRecords) -> Iterator[FileLocation]:

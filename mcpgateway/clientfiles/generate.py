@@ -8,20 +8,22 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
+from typing import Any
 
 from attrs import frozen
 
+from mcpgateway.clientfiles.enrol_edit import EntryPlan
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import ClientDialect, KeyPath
+from mcpgateway.clientfiles.formats.client_format import ClientDialect, ClientEntry, KeyPath
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.formats.locations import user_files
 from mcpgateway.clientfiles.formats.rewrite import replace
 from mcpgateway.clientfiles.machine import Machine
-from mcpgateway.clientfiles.plan import EntryPlan
 from mcpgateway.clientfiles.transaction import FILE_LIMIT
 from mcpgateway.config.document import visible
 from mcpgateway.config.edit.edits import MISSING
 from mcpgateway.errors import ConfigError
+from mcpgateway.hints import cli
 from mcpgateway.system import paths
 from mcpgateway.system.files import read_bytes, write_atomic
 
@@ -101,16 +103,29 @@ def new_entry(
     :raise ConfigError: the client takes no URL, and the form asks for one.
     """
     fresh = dialect.fresh(name or ALL, table)
-    value = None
+    value = value_for(machine, dialect, fresh, name, form, project)
+    return EntryPlan(fresh.key_path, fresh.title, MISSING, name, value)
+
+
+def value_for(
+    machine: Machine,
+    dialect: ClientDialect,
+    listed: ClientEntry,
+    name: str,
+    form: SnippetForm | None,
+    project: str,
+) -> Any:
+    """Return the value of an entry that leads to a server; its members besides the connection stay.
+
+    :raise ConfigError: the client takes no URL, and the form asks for one.
+    """
     if form in (None, SnippetForm.HTTP, SnippetForm.SINGLE):
         with suppress(ConfigError):
-            value = dialect.by_url(fresh, machine.url(name), project=project)
-        if value is None and form is SnippetForm.HTTP:
+            return dialect.by_url(listed, machine.url(name), project=project)
+        if form is SnippetForm.HTTP:
             raise ConfigError(f"{dialect.title} takes no URL in its file; use --form shim")
-    if value is None:
-        by = SnippetForm.PROXY if form is SnippetForm.PROXY else SnippetForm.SHIM
-        value = dialect.by_command(fresh, argv(machine, name, by, project))
-    return EntryPlan(fresh.key_path, fresh.title, MISSING, name, value)
+    by = SnippetForm.PROXY if form is SnippetForm.PROXY else SnippetForm.SHIM
+    return dialect.by_command(listed, argv(machine, name, by, project))
 
 
 def argv(machine: Machine, name: str, form: SnippetForm = SnippetForm.SHIM, project: str = "") -> list[str]:
@@ -133,7 +148,7 @@ def refuse_aggregate(machine: Machine) -> None:
     if not machine.serves_all_at_once:
         raise ConfigError(
             "one entry for all servers uses the endpoint /mcp, which the gateway that runs does not serve;"
-            " use an entry for each server, or mcpgateway restart"
+            f" use an entry for each server, or {cli('restart')}"
         )
 
 
@@ -148,7 +163,7 @@ def _chosen(wanted: Sequence[str], machine: Machine) -> list[tuple[str, OfferedS
         if there and not on:
             raise ConfigError(
                 "all servers are switched off, so an entry would lead to none",
-                f"mcpgateway servers enable {visible(there[0][0])}",
+                visible(cli("servers enable {}", there[0][0])),
             )
         return on
     return [(name, known[name]) for name in wanted]
@@ -196,7 +211,7 @@ def served(machine: Machine) -> Mapping[str, OfferedServer]:
             for each in machine.settings.servers
         }
     if not known:
-        raise ConfigError("there is no server; mcpgateway config init writes a configuration to add some to")
+        raise ConfigError(f"there is no server; {cli('config init')} writes a configuration to add some to")
     return known
 
 

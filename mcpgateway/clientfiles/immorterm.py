@@ -27,6 +27,7 @@ from mcpgateway.clientfiles.report import FileReport, Report, reason
 from mcpgateway.clientfiles.transaction import FILE_LIMIT
 from mcpgateway.config.document import visible
 from mcpgateway.errors import ConfigError
+from mcpgateway.hints import cli
 from mcpgateway.system import files, paths
 from mcpgateway.system.process.procfs import is_alive
 
@@ -38,7 +39,7 @@ STAMP: KeyPath = ("_mcp_gateway_ts",)  # which it writes beside the servers, and
 ITS_URL = re.compile(r"http://localhost:(\d+)/([^/?#]+)/mcp")
 # Its names of clients, where they differ from the names here.
 TOOLS = {"claude": "claude-code"}
-ENDS_IT = f"{NAME} stop restores its clients' files; then mcpgateway clients apply enrols them"
+ENDS_IT = f"{NAME} stop restores its clients' files; then {cli('clients apply')} enrols them"
 
 
 @frozen
@@ -226,5 +227,5 @@ def in_words(machine: Machine) -> list[str]:
         f"{visible(each.site.path)}: {', '.join(map(visible, each.titles))} uses {what}"
         for each in stranded(machine)
     ]
-    advice = ENDS_IT if pid else "mcpgateway clients apply restores its clients' files, and enrols them"
+    advice = ENDS_IT if pid else f"{cli('clients apply')} restores its clients' files, and enrols them"
     return [*lines, advice] if lines else []

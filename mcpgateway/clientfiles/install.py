@@ -12,6 +12,7 @@ from enum import Enum
 from attrs import evolve, frozen
 
 from mcpgateway.clientfiles.apply import FileChange, ledger_locked
+from mcpgateway.clientfiles.enrol_edit import BEARER, EnrolEdit, EntryPlan
 from mcpgateway.clientfiles.enrolment_records import EnrolledEntry
 from mcpgateway.clientfiles.files import FileLocation, listed_in
 from mcpgateway.clientfiles.formats import syntax
@@ -19,11 +20,12 @@ from mcpgateway.clientfiles.formats.client_format import ClientDialect, ClientEn
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.generate import ALL, SnippetForm, new_entry, refuse_aggregate, served
 from mcpgateway.clientfiles.machine import HTTP, Machine
-from mcpgateway.clientfiles.plan import BEARER, EnrolEdit, EntryPlan, FilePlan
+from mcpgateway.clientfiles.plan import FilePlan
 from mcpgateway.clientfiles.transaction import FILE_LIMIT
 from mcpgateway.config.edit import edits
 from mcpgateway.config.edit.edits import same
 from mcpgateway.errors import ConfigError
+from mcpgateway.hints import cli
 from mcpgateway.system import paths
 from mcpgateway.system.files import read_text
 
@@ -188,7 +190,7 @@ def install(machine: Machine, where: InstallTarget, entries: Sequence[EntryPlan]
             if record is not None and record.suspended:
                 raise ConfigError(
                     f"{site.path}: is {record.suspended} for now, with the client's own entries in it;"
-                    " mcpgateway start or mcpgateway clients resume enrols it again"
+                    f" {cli('start')} or {cli('clients resume')} enrols it again"
                 )
             found = drift(machine, where, entries)
             if not found.changes:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 
 from attrs import define, evolve, field, frozen
 
@@ -27,11 +28,15 @@ from mcpgateway.clientfiles.enrolment_records import (
     LedgerContents,
 )
 from mcpgateway.clientfiles.formats.rewrite import splices
+from mcpgateway.clientfiles.history import FileHistory, FileVersion
 from mcpgateway.clientfiles.recovery import ChangeOutcome, SettledChange, judged, settled
 from mcpgateway.clientfiles.replacement import sweep
 from mcpgateway.clientfiles.store import LedgerStore
 from mcpgateway.clientfiles.transaction import ChangedFile, ClientLock
 from mcpgateway.errors import ConfigError
+
+noticed: ContextVar[Callable[[str], None]] = ContextVar("noticed", default=lambda _path: None)
+"""Called with the path of each file that is about to be changed, for a display of the progress."""
 
 CHAIN_STEPS = 100
 STEP_CHARACTERS = 4 * 1_048_576  # a file with larger changes is restored by value
@@ -42,10 +47,12 @@ class EditResult:
     """The result of an edit.
 
     :ivar record: the file's record from then on; None to remove it.
+    :ivar original: the text without enrolled entries, where the edit changes that, too; None where it stays.
     """
 
     text: str = field(repr=False)
     record: FileRecord | None
+    original: str | None = field(default=None, repr=False)
 
 
 @frozen
@@ -77,11 +84,13 @@ class Ledger:
     home: str
     disk: Disk = field(default=DISK, repr=False)
     backups: Backups = field(init=False)
+    history: FileHistory = field(init=False)
     _store: LedgerStore = field(init=False, repr=False)
     _is_loaded: bool = field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
         self.backups = Backups(self.home, self.disk)
+        self.history = FileHistory(self.backups.ledger)
         self._store = LedgerStore(self.backups.ledger, self.disk)
 
     @property
@@ -114,12 +123,15 @@ class Ledger:
 
         :raise ConfigError: another program has the lock for too long, or the ledger cannot be read or repaired.
         """
+        is_new = not os.path.isdir(self.backups.ledger)
         with self.backups.locked():
             if self._is_loaded:
                 yield
                 return
             try:
                 self._load()
+                if is_new:
+                    self._store.begin_empty()  # or else it would count as lost
                 yield
             finally:
                 self._is_loaded = False
@@ -137,6 +149,7 @@ class Ledger:
         :raise FileNotFoundError: the file does not exist.
         :raise ConfigError: the file cannot be changed, and is unchanged.
         """
+        noticed.get()(path)
         with self.locked():
             real = os.path.realpath(path)
             self._settle(real)
@@ -151,6 +164,8 @@ class Ledger:
                     self._settle(real)
                 raise
             if work.is_landed:
+                with suppress(ConfigError, OSError):
+                    self.history.add(work.version())
                 # Where the outcome cannot be recorded, the next program finds it by the file's digest.
                 with suppress(ConfigError):
                     self._done(real)
@@ -272,6 +287,12 @@ class _Change:
     now: float
     latter: FileRecord | None = None
     is_landed: bool = False
+    is_rebased: bool = False
+    _before: FileRecord | None = field(init=False)
+    _step: FileStep = field(init=False, default=FileStep("", "", ()))
+
+    def __attrs_post_init__(self) -> None:
+        self._before = self.former
 
     def edited(self, text: str) -> str:
         made = self.edit(text, self.former)
@@ -280,6 +301,9 @@ class _Change:
             # The ledger sets these itself.
             chain = self.former.chain if self.former and self.latter.is_standing else ()
             since = self.former.registered_at if self.former else self.now
+            self.is_rebased = made.original is not None and self.latter.is_standing
+            if made.original is not None and self.is_rebased:
+                chain = (_step(made.original.encode(), made.text.encode()),)
             self.latter = evolve(self.latter, real=self.real, chain=chain, registered_at=since)
         return made.text
 
@@ -290,19 +314,29 @@ class _Change:
             before = self.former.entries if self.former and self.former.is_standing else {}
             self.former = evolve(self.latter, entries={**before, **self.latter.entries})
 
+    def version(self) -> FileVersion:
+        """Return the change for the history."""
+        return FileVersion.of(self.real, self.now, self._step, self._before, self.latter)
+
     def intent(self, old: bytes, new: bytes) -> Intent:
+        self._step = _step(old, new)
         if self.latter is not None:
-            self.latter = evolve(self.latter, chain=self._chain(old, new))
+            self.latter = evolve(self.latter, chain=self._chain())
         return Intent(self.real, digest_of(old), digest_of(new), self.latter)
 
-    def _chain(self, old: bytes, new: bytes) -> tuple[FileStep, ...]:
+    def _chain(self) -> tuple[FileStep, ...]:
         """Return the gateway's changes since the file had no enrolled entries; () where other changes came between."""
         if self.latter is None or not self.latter.is_standing:
             return ()
+        if self.is_rebased:
+            return self.latter.chain
         chain = self.former.chain if self.former and self.former.is_standing else ()
-        if self.former and self.former.is_standing and (not chain or chain[-1].after != digest_of(old)):
+        if self.former and self.former.is_standing and (not chain or chain[-1].after != self._step.before):
             return ()
-        step = FileStep(digest_of(old), digest_of(new), splices(old.decode(), new.decode()))
-        chain = (*chain, step)
+        chain = (*chain, self._step)
         size = sum(len(part.old) + len(part.new) for each in chain for part in each.splices)
         return chain if size <= STEP_CHARACTERS and len(chain) <= CHAIN_STEPS else ()
+
+
+def _step(old: bytes, new: bytes) -> FileStep:
+    return FileStep(digest_of(old), digest_of(new), splices(old.decode(), new.decode()))

@@ -13,16 +13,22 @@ from mcpgateway.clientfiles.enrolled_text import also_former
 from mcpgateway.clientfiles.enrolment_records import FileRecord
 from mcpgateway.clientfiles.formats.client_format import LocalGateway
 from mcpgateway.clientfiles.formats.clients import DIALECTS
+from mcpgateway.clientfiles.formats.loopback import port_of
 from mcpgateway.clientfiles.ledger import Ledger, LedgerRecords
 from mcpgateway.clientfiles.reader import enrolled_files
+from mcpgateway.config.document import Document, Place
+from mcpgateway.config.entry import Entry
 from mcpgateway.config.file_format import Native, is_client_file, read_native
 from mcpgateway.config.gateway_settings import ClientSettings, GatewaySettings
+from mcpgateway.config.load import DISABLED, overlays_of, place_of
+from mcpgateway.config.ours import home_of
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.read import parse
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError
+from mcpgateway.hints import cli
 from mcpgateway.system import files, paths, state
-from mcpgateway.system.gateway_health import GatewayHealth, ask, running_gateway
+from mcpgateway.system.gateway_health import GatewayHealth, ask, home_at, running_gateway
 from mcpgateway.system.settings import (
     CONFIG_VARIABLES,
     ENV_FILE_VARIABLES,
@@ -110,6 +116,7 @@ class Machine:
     _own: Native | None = field(default=None, init=False, repr=False)
     _records: LedgerRecords | None = field(default=None, init=False, repr=False)
     _answer: GatewayHealth | None = field(default=None, init=False, repr=False)
+    _owners: dict[tuple[str, ...], str] = field(factory=dict, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.ledger = Ledger(self.home)
@@ -131,9 +138,15 @@ class Machine:
         """
         return self.records.files.get(os.path.realpath(path))
 
+    @property
+    def is_paused(self) -> bool:
+        """True while files are restored because the whole gateway is disabled."""
+        return any(each.suspended == DISABLED for each in self.records.files.values())
+
     def look_again(self) -> None:
         """Discard the ledger's content and the settings, which are read again when they are next needed."""
         self._records = self._settings = None
+        self._owners.clear()
 
     @property
     def settings(self) -> Settings:
@@ -152,6 +165,21 @@ class Machine:
         """
         brought = brought_of(self._options, self.environ)
         return _usable(examine_to_run(self._options, self.environ, brought))
+
+    def place_of(self, entry: Entry) -> Place | None:
+        """Return the place of a server's entry in the files that are read; None where it is in none of them."""
+        return place_of(gather(self._options, self.environ), entry)
+
+    def own_files(self) -> tuple[Document, ...]:
+        """Return the gateway's own configuration files.
+
+        :raise ConfigError: one cannot be read.
+        """
+        return tuple(gather(self._options, self.environ).native)
+
+    def overlays(self, name: str) -> tuple[Place, ...]:
+        """Return the places of the overlays over a server, the one that outranks the others last."""
+        return overlays_of(gather(self._options, self.environ), name)
 
     @property
     def gateway(self) -> GatewaySettings:
@@ -199,11 +227,28 @@ class Machine:
     @property
     def base(self) -> LocalGateway:
         """The gateway's addresses, with its former ports in enrolled entries."""
-        base = LocalGateway(self.port, frozenset((self.gateway.bind_address,)))
+        base = LocalGateway(self.port, frozenset((self.gateway.bind_address,)), elsewhere=self._other_home)
         with suppress(ConfigError):  # a ledger that cannot be read is reported where it is needed
             for each in self.records.files.values():
                 base = also_former(base, DIALECTS.get(each.dialect, DIALECTS[CUSTOM]), each.entries)
         return base
+
+    def _other_home(self, target: tuple[str, ...]) -> str:
+        """Return the home of another gateway that runs, to which a URL or command leads; "" where none does."""
+        if target not in self._owners:
+            usual = paths.gateway_home({"HOME": paths.user_home(self.environ)})
+            if len(target) == 1 and "://" in target[0]:
+                home = self._home_at(port_of(target[0]) or 0)
+            else:
+                home = paths.absolute(home_of(target) or usual, self.environ)
+            is_other = home and os.path.realpath(home) != os.path.realpath(self.home)
+            self._owners[target] = home if is_other and running_gateway(home) is not None else ""
+        return self._owners[target]
+
+    def _home_at(self, port: int) -> str:
+        """Return the home of the gateway at a port; "" where that is this one, or none."""
+        running = running_gateway(self.home)
+        return "" if running is not None and running.port == port else home_at(port)
 
     @property
     def answer(self) -> GatewayHealth | None:
@@ -240,5 +285,5 @@ class Machine:
 def _usable(found: ExaminedSettings) -> Settings:
     if found.settings is None:
         first = next(each for each in found.problems if each.is_error)
-        raise ConfigError(f"{first}; mcpgateway config check lists all that is wrong")
+        raise ConfigError(f"{first}; {cli('config check')} lists all that is wrong")
     return found.settings

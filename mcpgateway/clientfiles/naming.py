@@ -7,14 +7,16 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from mcpgateway.clientfiles.formats.client_format import ClientEntry, Program
-from mcpgateway.config.document import Document
-from mcpgateway.config.entry import Entry, Origin, Scope, read_program
+from mcpgateway.clientfiles.formats.client_format import ClientDialect, ClientEntry, Program
+from mcpgateway.clientfiles.formats.remote import remote_of
+from mcpgateway.config.document import Document, Place
+from mcpgateway.config.entry import Entry, Origin, Scope, read_program, read_server
 from mcpgateway.config.environment import FULL
 from mcpgateway.config.merge import Blueprint, names_of
 from mcpgateway.config.problems import Problem, Problems
 from mcpgateway.config.resolve import ServerBuilder, World
 from mcpgateway.config.settings import Settings
+from mcpgateway.errors import ConfigError
 
 # After every file that the gateway reads already.
 LAST_RANK = 1000
@@ -26,11 +28,13 @@ class UnnamedServer:
 
     :ivar directory: the directory to which its relative paths are relative.
     :ivar project: the directory of the project that it is for, or "".
+    :ivar dialect: the form of its file; None where the server is a program.
     """
 
     listed: ClientEntry = field(repr=False)
     directory: str
     project: str = ""
+    dialect: ClientDialect | None = None
 
 
 @frozen
@@ -73,12 +77,22 @@ def named(settings: Settings, newcomers: Sequence[UnnamedServer]) -> tuple[Serve
 def entry_of(newcomer: UnnamedServer, problems: Problems, rank: int = 0) -> Entry | None:
     """Return an entry of a client's file as the gateway reads it; None where the gateway could not run it."""
     listed = newcomer.listed
-    assert listed.program is not None
     project = listed.project or newcomer.project
     scope = Scope.PROJECT if project else Scope.USER
     origin = Origin(scope, "", project or newcomer.directory, project=project, env_policy=FULL, rank=rank)
-    document = Document("", {listed.title: value_of(listed.program)}, lambda _path: 0)
-    return read_program(document.root().at(listed.title), origin, problems)
+    if listed.program is not None:
+        return read_program(_document(listed.title, value_of(listed.program)), origin, problems)
+    assert newcomer.dialect is not None
+    try:
+        definition = remote_of(newcomer.dialect, listed, newcomer.project)
+    except ConfigError as why:
+        problems.catch(why, "", "")
+        return None
+    return read_server(listed.title, _document(listed.title, definition), origin, problems)
+
+
+def _document(title: str, value: Mapping[str, Any]) -> Place:
+    return Document("", {title: value}, lambda _path: 0).root().at(title)
 
 
 def value_of(program: Program) -> dict[str, Any]:

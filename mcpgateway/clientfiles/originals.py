@@ -78,7 +78,7 @@ def without_us(home: str, path: str, data: bytes) -> tuple[bytes, frozenset[str]
         )
         if record is None:
             return data, frozenset()
-        original = _original(record, syntax.decoded(data, path))
+        original = original_text(record, syntax.decoded(data, path))
         value = syntax.read(original, path, _dialect(record))
     except ConfigError:
         return data, frozenset()  # the file counts as it is
@@ -129,13 +129,14 @@ def _is_approved(record: FileRecord, data: bytes | None, approved: str) -> bool:
     from mcpgateway.system.approvals import digest_of_bytes
 
     try:
-        original = _original(record, syntax.decoded(data, record.path))
+        original = original_text(record, syntax.decoded(data, record.path))
     except ConfigError:
         return False
     return digest_of_bytes(syntax.encoded(original)) == approved
 
 
-def _original(record: FileRecord, text: str) -> str:
+def original_text(record: FileRecord, text: str) -> str:
+    """Return the text of a file as if it were restored."""
     if record.suspended:
         return text
     exact = unwound(record, text)

@@ -42,6 +42,7 @@ from mcpgateway.config.expand import unescaped
 from mcpgateway.config.names import slug
 from mcpgateway.config.ours import original_of
 from mcpgateway.errors import ConfigError
+from mcpgateway.hints import cli
 from mcpgateway.system import files, home_files
 from mcpgateway.system.launch.cache import LaunchCache
 
@@ -252,7 +253,7 @@ def _left(listed: ClientEntry) -> UntouchedEntry:
         listed.title,
         f"uses the gateway as '{name}', and its original is not known",
         "add it again in the client, or define it in the configuration:"
-        f" mcpgateway config explain servers, then mcpgateway clients undo --server {slug(name)}",
+        f" {cli('config explain servers')}, then {cli('clients undo --server {}', slug(name))}",
     )
 
 

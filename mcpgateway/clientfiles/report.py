@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from attrs import asdict, evolve, field, frozen
 
 from mcpgateway.clientfiles.diff import diff, vocabulary
-from mcpgateway.clientfiles.enrolment_records import FileRecord, unwound
-from mcpgateway.clientfiles.files import FileLocation, detect, recorded_sites, see
+from mcpgateway.clientfiles.enrol_edit import ChangedEntry
+from mcpgateway.clientfiles.enrolment_records import EnrolledEntry, FileRecord, unwound, values_of
+from mcpgateway.clientfiles.files import FileLocation, around, detect, recorded_sites, see
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import EntryKind
+from mcpgateway.clientfiles.formats.client_format import ClientEntry, EntryKind, KeyPath
+from mcpgateway.clientfiles.history import FileVersion
 from mcpgateway.clientfiles.machine import Machine
-from mcpgateway.clientfiles.plan import FilePlan, UntouchedEntry
+from mcpgateway.clientfiles.plan import BOTH, TAKE_ONE_OUT, WHY, FilePlan, UntouchedEntry
 from mcpgateway.clientfiles.transaction import ChangedFile
 from mcpgateway.config.document import visible
 from mcpgateway.config.edit import edits
 from mcpgateway.config.edit.edits import MISSING, same
 from mcpgateway.errors import ConfigError
+from mcpgateway.hints import cli
+from mcpgateway.system.state import recorded_pause_end
 
 AS_LEFT, EDITED, GONE, BROKEN, DRIFTED, RESTORED = (
     "as left",
@@ -42,7 +47,10 @@ class FileReport:
     :ivar mode: the way in which its entries use the gateway.
     :ivar adopted: the names in the gateway of the newly enrolled entries, by title.
     :ivar renewed: the same for entries that use the gateway in another way than before.
+    :ivar changes: all these entries; those of one title in two projects are two.
     :ivar restored: the titles of the entries that are as they were before they were enrolled.
+    :ivar restored_entries: all these entries; those of one title in two projects are two.
+    :ivar removed: the titles of those of them that were the gateway's own, and are in the file no more.
     :ivar rebuilt: the sources of the entries that were rebuilt, by title.
     :ivar gone: the titles of entries that the user had removed, which stay removed.
     :ivar kept: the titles of entries that the user had changed into something else, which are left.
@@ -59,7 +67,10 @@ class FileReport:
     mode: str = ""
     adopted: Mapping[str, str] = field(factory=dict)
     renewed: Mapping[str, str] = field(factory=dict)
+    changes: tuple[ChangedEntry, ...] = ()
     restored: tuple[str, ...] = ()
+    restored_entries: tuple[ChangedEntry, ...] = ()
+    removed: tuple[str, ...] = ()
     rebuilt: Mapping[str, str] = field(factory=dict)
     gone: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
@@ -152,6 +163,35 @@ def detected(machine: Machine) -> list[dict[str, Any]]:
     return found
 
 
+def in_projects(machine: Machine, directories: Sequence[str]) -> dict[str, Any]:
+    """Return the clients' files of projects, those in the ledger included; nothing in it is secret.
+
+    :param directories: the directories in which clients work.
+    """
+    user = [site for each in detect(machine.environ) for site in each.sites]
+    sites = [each for each in recorded_sites(machine.records) if each.project]
+    for directory in directories:
+        sites += around(directory, machine.environ, [*user, *sites])
+    return {"files": [_in_project(machine, each) for each in sorted(sites, key=lambda each: each.path)]}
+
+
+def _in_project(machine: Machine, site: FileLocation) -> dict[str, Any]:
+    seen, record = see(site, machine.base), machine.record_of(site.path)
+    return {
+        "path": site.path,
+        "client": site.dialect.name,
+        "title": site.dialect.title,
+        "project": site.project,
+        "mode": record.mode if record is not None else "",
+        "suspended": record.suspended if record is not None else "",
+        "enrolled": [each.name for each in record.entries.values() if each.name]
+        if record is not None
+        else [],
+        "servers": seen.counts(),
+        "error": seen.trouble,
+    }
+
+
 def listed(machine: Machine) -> dict[str, Any]:
     """Return the files that use the gateway, or will again; nothing in it is secret."""
     records = machine.records
@@ -160,7 +200,8 @@ def listed(machine: Machine) -> dict[str, Any]:
         record = machine.record_of(site.path)
         if record is None:
             continue
-        state, why = _state(machine, record)
+        state, why, strayed = _state(machine, record)
+        enrolled = {key_path: each for key_path, each in record.entries.items() if key_path not in strayed}
         files.append(
             {
                 "path": site.path,
@@ -168,14 +209,30 @@ def listed(machine: Machine) -> dict[str, Any]:
                 "title": site.dialect.title,
                 "mode": record.mode,
                 "project": record.project,
-                "servers": {each.replaced.title: each.name for each in record.entries.values() if each.name},
+                "servers": {each.replaced.title: each.name for each in enrolled.values() if each.name},
+                "entries": [
+                    {
+                        "title": each.replaced.title,
+                        "name": each.name,
+                        "project": site.dialect.project_of(key_path),
+                    }
+                    for key_path, each in enrolled.items()
+                    if each.name
+                ],
+                "left": [_left(each) for each in strayed.values()],
                 "suspended": record.suspended,
                 "watched": record.is_watched,
                 "state": state,
                 "why": why,
             }
         )
-    return {"files": files, "opted_out": sorted(records.opted_out), "problems": list(records.problems)}
+    ends = recorded_pause_end(machine.home) if machine.is_paused else 0.0
+    return {
+        "files": files,
+        "opted_out": sorted(records.opted_out),
+        "problems": list(records.problems),
+        "paused_until": datetime.fromtimestamp(ends, UTC).isoformat() if ends else None,
+    }
 
 
 def planned(plans: Sequence[FilePlan], behind: Mapping[str, Sequence[str]]) -> dict[str, Any]:
@@ -195,12 +252,50 @@ def planned(plans: Sequence[FilePlan], behind: Mapping[str, Sequence[str]]) -> d
                 "changed": each.is_change,
                 "adopted": {entry.title: entry.name for entry in each.to_enrol},
                 "renewed": list(each.renewed),
+                "changes": [asdict(one) for one in each.changes],
                 "left": [_left(one) for one in each.left],
                 "diff": difference(each),
                 "error": each.trouble,
             }
             for each in plans
         ],
+    }
+
+
+def remembered(machine: Machine, path: str = "") -> dict[str, Any]:
+    """Return the history of enrolled files, the latest change first.
+
+    :param path: the one file whose changes are meant; empty for all.
+    """
+    return {"versions": [_version(machine, each) for each in machine.ledger.history.listed(path)]}
+
+
+def remembered_one(machine: Machine, number: int) -> dict[str, Any]:
+    """Return a change in the history with its diff, without secrets; an empty one where the text is not kept.
+
+    :raise ConfigError: there is no such change.
+    """
+    found = machine.ledger.history.get(number)
+    texts = found.texts(machine.ledger.backups)
+    known = vocabulary([*values_of(found.former), *values_of(found.latter)])
+    lines = list(diff(found.path, *texts, known, what=found.act.value)) if texts is not None else []
+    return {**_version(machine, found), "diff": lines}
+
+
+def _version(machine: Machine, each: FileVersion) -> dict[str, Any]:
+    record = each.record
+    return {
+        "version": each.number,
+        "at": datetime.fromtimestamp(each.at, UTC).isoformat(),
+        "path": each.path,
+        "client": each.client,
+        "project": each.project,
+        "act": each.act.value,
+        "mode": record.mode if record is not None else "",
+        "servers": list(dict.fromkeys(one.name for one in record.entries.values() if one.name))
+        if record
+        else [],
+        "kept": each.is_kept(machine.ledger.backups),
     }
 
 
@@ -215,30 +310,61 @@ def difference(each: FilePlan) -> list[str]:
     return list(diff(each.site.path, each.before, each.after, vocabulary(each.values)))
 
 
-def _state(machine: Machine, record: FileRecord) -> tuple[str, str]:
+def _state(machine: Machine, record: FileRecord) -> tuple[str, str, dict[KeyPath, UntouchedEntry]]:
+    """Return the state of a file, its reason, and the entries that their user has made their own again."""
     if record.suspended:
-        return RESTORED, record.suspended
+        return RESTORED, record.suspended, {}
     site = next(each for each in recorded_sites(machine.records) if each.path == record.path)
     if not os.path.lexists(site.path):
-        return GONE, ""
+        return GONE, "", {}
     seen = see(site, machine.base)
     if seen.trouble:
-        return BROKEN, seen.trouble
+        return BROKEN, seen.trouble, {}
     if unwound(record, seen.text) is not None:
-        return AS_LEFT, ""
+        return AS_LEFT, "", {}
     try:
         values = syntax.read(seen.text, site.path, site.dialect)
     except ConfigError as why:
-        return BROKEN, str(why)
-    served = {each.served for each in seen.listed if each.kind is EntryKind.ENROLLED}
-    missing = [
-        each.replaced.title
+        return BROKEN, str(why), {}
+    command_beside = site.dialect.command_beside
+    served = {
+        each.served
+        for each in seen.listed
+        if each.kind is EntryKind.ENROLLED and not command_beside(each.key_path, each.value)
+    }
+    there = {each.key_path: each for each in seen.listed}
+    strayed = {
+        key_path: _strayed(record, each, there.get(key_path))
         for key_path, each in record.entries.items()
         if each.replaced.ours is not None
         and not _stands(edits.at(values, key_path), each.replaced.ours)
         and each.name not in served
-    ]
-    return (DRIFTED, f"not enrolled any more: {', '.join(missing)}") if missing else (EDITED, "")
+    }
+    titles = ", ".join(each.title for each in strayed.values())
+    return (DRIFTED, f"not enrolled any more: {titles}", strayed) if strayed else (EDITED, "", {})
+
+
+def _strayed(record: FileRecord, enrolled: EnrolledEntry, now: ClientEntry | None) -> UntouchedEntry:
+    """Return why an entry is not enrolled any more, with the command that enrols it again."""
+    title = enrolled.replaced.title
+    name = enrolled.name or title
+    again = f"{cli('clients apply --server {}', name)} enrols it again"
+    match now:
+        case None:
+            return UntouchedEntry(title, "its user has taken it out")
+        case ClientEntry(kind=EntryKind.REMOTE):
+            return UntouchedEntry(
+                title,
+                "its user has given it a URL of its own",
+                f"{cli('clients apply --remote --server {}', name)} enrols it again",
+            )
+        case ClientEntry(kind=EntryKind.OFF):
+            return UntouchedEntry(title, WHY[EntryKind.OFF])
+        case ClientEntry(kind=EntryKind.ENROLLED):
+            return UntouchedEntry(title, BOTH, TAKE_ONE_OUT if record.project else again)
+        case ClientEntry(kind=EntryKind.UNUSABLE):
+            return UntouchedEntry(title, now.why)
+    return UntouchedEntry(title, "its user has given it a command of its own", again)
 
 
 def _stands(now: Any, ours: Any) -> bool:

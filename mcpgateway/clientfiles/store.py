@@ -24,6 +24,7 @@ from mcpgateway.clientfiles.backups import digest_of, read_file, sync_directory
 from mcpgateway.clientfiles.disk import DISK, Disk
 from mcpgateway.clientfiles.enrolment_records import FileRecord, Intent, LedgerContents
 from mcpgateway.errors import ConfigError
+from mcpgateway.hints import cli
 from mcpgateway.system import home_files
 
 DATABASE, BACKUP = "ledger.db", "ledger.backup.db"
@@ -151,6 +152,14 @@ class LedgerStore:
         if self.contents.revision:
             former_journal.remove(self.directory, self.disk)
 
+    def begin_empty(self) -> None:
+        """Write a ledger without records, unless there is one.
+
+        :raise ConfigError: the databases cannot be written.
+        """
+        if not self.contents.revision:
+            self._write(())
+
     def close(self) -> None:
         """Close the databases; the next write opens them again."""
         while self._open:
@@ -201,9 +210,9 @@ class LedgerStore:
         for each in copies:
             path = self._path(each.name)
             if each.damage:
-                yield f"{path} is damaged ({each.damage}); mcpgateway doctor --fix restores it from its other copy"
+                yield f"{path} is damaged ({each.damage}); {cli('doctor --fix')} restores it from its other copy"
             elif not each.is_there:
-                yield f"{path} is missing; mcpgateway doctor --fix restores it from its other copy"
+                yield f"{path} is missing; {cli('doctor --fix')} restores it from its other copy"
         if not any(each.is_whole for each in copies):
             yield f"{self.directory}: records of the ledger are damaged in both of its copies"
 

@@ -31,6 +31,7 @@ from mcpgateway.clientfiles.plan import EnrolRequest, FilePlan, UntouchedEntry, 
 from mcpgateway.clientfiles.report import FileReport, Report
 from mcpgateway.config.edit.edits import same
 from mcpgateway.errors import ConfigError
+from mcpgateway.hints import cli
 from mcpgateway.system import home_files
 
 SECOND_LOOK_S = 1.0  # a client that replaces its file by a stub writes the rest of it at once
@@ -121,10 +122,10 @@ class _Sync:
                 if self.displaced.is_to_return(seen.site.path, entry.key_path):
                     to_enrol.append(entry)
                 else:
-                    hint = f"mcpgateway clients apply --server {entry.name} enrols it again"
+                    hint = f"{cli('clients apply --server {}', entry.name)} enrols it again"
                     left.append(UntouchedEntry(entry.title, "another program keeps putting it back", hint))
             elif seen.site.project:
-                hint = f"mcpgateway clients apply --project {seen.site.project} approves of it"
+                hint = f"{cli('clients apply --project {}', seen.site.project)} approves of it"
                 left.append(
                     UntouchedEntry(entry.title, "is new in a project's file, which others may write", hint)
                 )
@@ -146,8 +147,10 @@ def _gone(seen: FileContents, record: FileRecord) -> frozenset[KeyPath]:
 def _is_gone(now: ClientEntry | None, each: EnrolledEntry, seen: FileContents, record: FileRecord) -> bool:
     if now is not None and now.kind in (EntryKind.ENROLLED, EntryKind.PROGRAM):
         return False
-    if now is not None and same(now.value, each.replaced.ours):
-        return False  # enrolled, with a former port of the gateway
+    if now is not None and any(same(now.value, one) for one in (each.replaced.ours, each.replaced.former)):
+        return (
+            False  # enrolled, with a former port of the gateway; or a URL that another program has put back
+        )
     # The user may have renamed it.
     return not any(
         one.kind is EntryKind.ENROLLED and one.served == each.name and one.key_path not in record.entries

@@ -11,9 +11,9 @@ from mcpgateway.config.section import Counts, settings_of
 from mcpgateway.config.settings import Settings
 
 # The parts of a configuration beside its servers and the gateway's own settings.
-PARTS = ("workspaces", "profiles", "projects", "world", "adopted", "is_disabled", "manhole")
+PARTS = ("workspaces", "profiles", "projects", "world", "adopted", "is_disabled", "paused_until", "manhole")
 # The name and the place of a server's entry have no effect on its processes.
-NOTES = ("source", "title")
+NOTES = ("source", "is_of_client", "title")
 SETTINGS = settings_of(ServerSettings)
 # They are looked up with each call or when they are due, so that a running child is not replaced for them.
 LIVE = (
@@ -29,7 +29,7 @@ SLIGHT = (
     *(name for name, each in SETTINGS.items() if each.counts is Counts.AT_ONCE and not each.has_variables),
 )
 # Those of them that only a call, or a tick, looks up: no list, no limit and no route depends on them.
-QUIET = ("source", "timeout_s", "lazy", "shield", "shield_tools")
+QUIET = ("source", "is_of_client", "timeout_s", "lazy", "shield", "shield_tools")
 # They decide which sessions share a child, and the gateway's declarations to the child.
 SHARING = ("workspace", "project", *(name for name, each in SETTINGS.items() if each.regroups))
 # Sockets are bound once, and recording begins with the start.

@@ -18,6 +18,7 @@ from mcpgateway.config.fields import (
     ArgumentList,
     Choice,
     Either,
+    Flag,
     Text,
     Texts,
     VariableMap,
@@ -61,6 +62,9 @@ class Scope(Enum):
     USER = 1
     PROJECT = 2
     DEMO = 3
+
+
+COMMAND_LINE = "the command line"  # stands for the file of an entry that no file has yet
 
 
 class Origin(Struct, frozen=True):
@@ -163,7 +167,7 @@ SERVER = Section(
         Key(
             "command",
             PROGRAM,
-            "The program, or a list of the program and its arguments.",
+            "The program, or a list of the program and its arguments, which stay when another program alone is set.",
             counts=Counts.NEW_PROCESS,
         ),
         Key("args", ArgumentList(), "Arguments of the program.", counts=Counts.NEW_PROCESS),
@@ -191,6 +195,15 @@ SERVER = Section(
         ),
         *keys_of(Rest),
         *keys_of(ServerSettings),
+        Key(
+            "overlay",
+            Flag(),
+            "Whether the entry lies over the server of that name of another file although it has a command or a url."
+            " A command without ``args`` keeps the arguments below it.",
+            False,
+            is_ours=True,
+            counts=Counts.NEW_PROCESS,
+        ),
         Key("name", Text(), "Its name, where servers are a list.", counts=Counts.NEVER),
         Key("description", Text(), "A note.", counts=Counts.NEVER, is_harmless=True),
         Key("tags", Texts(), "Notes.", counts=Counts.NEVER, is_harmless=True),

@@ -118,7 +118,9 @@ def _texts_of(native: Native, documents: Iterable[Document]) -> Iterator[tuple[s
             bundles = root.at(key)
             for bundle in bundles.members() if isinstance(bundles.value, dict) else ():
                 yield from _texts(bundle.at("env"))
-        yield from _keys(root.at("settings").at("security").at("auth"))
+        security = root.at("settings").at("security")
+        yield from _keys(security.at("auth"))
+        yield from _texts(security.at("oauth").at("dashboard").at("client_secret"))
 
 
 def _keys(auth: Place) -> Iterator[tuple[str, Place]]:

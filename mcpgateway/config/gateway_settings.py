@@ -28,9 +28,11 @@ from mcpgateway.config.model import BRIDGES, Bridge
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.section import Counts, Key, Section, keyed, keys_of, part, same, setting
 from mcpgateway.config.security import Security
-from mcpgateway.config.surface import GIB, SHIELD, TOOL_FILTER, ShieldLimits, ViewSettings
+from mcpgateway.config.surface import GIB, SHIELD, TOOL_FILTER, GroupSettings, ShieldLimits, ViewSettings
+from mcpgateway.hints import cli
 from mcpgateway.records import FrozenRecord
 
+OFFICIAL_REGISTRY = "https://registry.modelcontextprotocol.io"
 LOG_LEVELS = ("debug", "info", "warn", "error", "critical")
 
 
@@ -124,7 +126,7 @@ class Limits:
     idle_exit_s: float = setting(
         "idle_exit",
         Duration(),
-        "A gateway that a client's ``mcpgateway connect`` has started by itself ends after so long without use;"
+        f"A gateway that a client's ``{cli('connect')}`` has started by itself ends after so long without use;"
         " 0: never. One with sessions, or with clients whose files use it, is in use.",
         "300s",
     )
@@ -260,6 +262,13 @@ class GatewaySettings:
         "Whether addresses that other machines can reach may be listened on. Remote clients need the token.",
         default=False,
     )
+    ui: bool = setting(
+        "ui",
+        Flag(),
+        "Whether the gateway serves its dashboard. ``false``: its pages are 404, nobody signs in, and dashboards that"
+        " are signed in are refused.",
+        default=True,
+    )
     remote_commands: bool = setting(
         "remote_commands",
         Flag(),
@@ -304,6 +313,14 @@ class GatewaySettings:
         " to 127.0.0.1.",
         "",
     )
+    registry_url: str = setting(
+        "registry_url",
+        PublicUrl("a URL such as https://registry.example, or an empty text"),
+        "The registry of MCP servers that ``servers search``, ``servers install`` and ``gateway_install_server`` look"
+        " names up in: the official one, or one with the same API. Empty: none is asked.",
+        OFFICIAL_REGISTRY,
+    )
+    groups: GroupSettings = part(GroupSettings)
     ping_s: float = setting(
         "ping_interval",
         Duration(),
@@ -477,10 +494,7 @@ class ManholeSettings:
     socket: bool = keyed(MANHOLE_SOCKET, value=False, read=lambda values: bool(values["socket"]))
     path: str = keyed(MANHOLE_SOCKET, value="", read=_path)
     ssh_port: int = setting(
-        "ssh_port",
-        WholeNumber(0, PORT_LIMIT),
-        "The port on 127.0.0.1 at which it is had over SSH; 0: none.",
-        0,
+        "ssh_port", WholeNumber(0, PORT_LIMIT), "Port on 127.0.0.1 where it is had over SSH; 0: none.", 0
     )
     authorized_keys: str = setting(
         "authorized_keys", FILLED, "The file with the public keys that are let in there.", value=""

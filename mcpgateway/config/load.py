@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from attrs import evolve
@@ -69,6 +69,8 @@ class Files(FrozenRecord, frozen=True):
     :ivar extra: entries that are in no file.
     :ivar adopted: enrolled files of clients.
     :ivar opted_out: the servers that stay their clients' own.
+    :ivar of_projects: returns the names of the servers of projects' approved files.
+    :ivar pause_ends: the recorded end of a pause of the clients, in epoch seconds; 0 for none.
     """
 
     native: Sequence[Document] = ()
@@ -76,6 +78,8 @@ class Files(FrozenRecord, frozen=True):
     extra: Sequence[Entry] = ()
     adopted: Sequence[EnrolledFile] = ()
     opted_out: frozenset[str] = frozenset()
+    pause_ends: float = 0.0
+    of_projects: Callable[[], Collection[str]] = tuple
 
 
 class Circumstances(FrozenRecord, frozen=True):
@@ -110,12 +114,13 @@ def compose(
     values = {name: each.get("env", {}) for name, each in native.profiles.items()}
     world = evolve(circumstances.world, profiles=values)
     overlays = read_overlays(native, problems)
-    assembled = assemble(entries, world, gateway.limits.servers, problems, overlays)
+    assembled = assemble(entries, world, gateway.limits.servers, problems, overlays, files.of_projects)
     world = evolve(world, overlays=assembled.overlays)
     _refuse_itself(assembled, own, gateway, problems)
     workspaces = _workspaces(native, circumstances, problems)
     if problems.errors:
         return None
+    is_paused = any(each.suspended == DISABLED for each in files.adopted)
     return Settings(
         gateway,
         assembled.servers,
@@ -130,7 +135,8 @@ def compose(
         world,
         evolve(native.clients, opt_out=_opted_out(files, native)),
         tuple(each.file for each in adopted),
-        any(each.suspended == DISABLED for each in files.adopted),
+        is_paused,
+        files.pause_ends if is_paused else 0.0,
         native.manhole,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from attrs import astuple, evolve, field, frozen
 
@@ -76,7 +76,12 @@ def specialise(blueprint: Blueprint, workspace: WorkspaceSpec) -> ServerSpec:
 
 
 def assemble(
-    entries: Sequence[Entry], world: World, limit: int, problems: Problems, overlays: Iterable[Overlay] = ()
+    entries: Sequence[Entry],
+    world: World,
+    limit: int,
+    problems: Problems,
+    overlays: Iterable[Overlay] = (),
+    of_projects: Callable[[], Collection[str]] = tuple,
 ) -> Assembled:
     """Turn all entries into the servers that are run; mistakes are added to the problems.
 
@@ -85,6 +90,7 @@ def assemble(
 
     :param limit: the most servers; those beyond it are left out.
     :param overlays: settings that lie over servers, in the order of their precedence.
+    :param of_projects: returns the names of the servers of projects' approved files.
     """
     names = names_of(entries, world)
     leaders: dict[str, tuple[int, Entry]] = {}
@@ -94,7 +100,7 @@ def assemble(
         leaders.setdefault(name, (place, entry))
         if entry.enabled:
             wanted.add(name)
-    over = by_name(overlays, {name: leader for name, (_, leader) in leaders.items()}, problems)
+    over = by_name(overlays, {name: leader for name, (_, leader) in leaders.items()}, problems, of_projects)
     world = evolve(world, overlays=over)
     servers: list[ServerSpec] = []
     blueprints: dict[str, Blueprint] = {}
@@ -191,7 +197,9 @@ def _report_left_out(entry: Entry, limit: int, problems: Problems) -> None:
 def _warn_of_names(name: str, entry: Entry, server: ServerSpec, problems: Problems) -> None:
     warnings = []
     if name != entry.title:
-        warnings.append(f"is served under the name {name}")
+        is_taken = entry.origin.is_ours and not entry.origin.profile and name != slug(entry.title)
+        hint = f"overlay: true lays it over the server {slug(entry.title)} instead" if is_taken else ""
+        problems.warn(entry.where(), f"is served under the name {name}", hint)
     if name in RESERVED_AFTER_MCP:
         warnings.append(f"/mcp/{name} is a path of the gateway's own; use /{name}/mcp")
     if name in RESERVED_BEFORE_MCP:

@@ -229,6 +229,7 @@ class ServerSettings:
     :ivar default_project: the name of the project for callers that work in none of them.
     :ivar prefix: the prefix of its names on views; None: its own name.
     :ivar expose_tools: its tools are offered on views.
+    :ivar tools_off: patterns of its tools that no client is offered.
     :ivar pinned: names of its tools that come before others on views.
     :ivar shield: the level to which its results are shortened; None: the gateway's setting on views, and nowhere else.
     :ivar shield_tools: the same for single tools, by their names.
@@ -380,6 +381,14 @@ class ServerSettings:
         is_ours=True,
         is_harmless=True,
     )
+    tools_off: tuple[str, ...] = setting(
+        "tools_off",
+        Texts(),
+        "Names of its tools that are neither listed nor callable, at any endpoint; ``*`` stands for any characters.",
+        [],
+        is_ours=True,
+        is_harmless=True,
+    )
     pinned: tuple[str, ...] = setting(
         "pinned",
         Texts(),
@@ -405,6 +414,7 @@ class ServerSpec(ServerSettings):
     :ivar env: the child's whole environment, expanded.
     :ivar cwd: an absolute directory.
     :ivar source: the file and scope of its entry, in words.
+    :ivar is_of_client: its command stands in a client's file.
     :ivar title: the name as written in the entry.
     :ivar reach: the way it is reached; None: a program with JSON-RPC on its stdin and stdout.
     :ivar health_url: the URL of its own health check; empty for none.
@@ -421,6 +431,7 @@ class ServerSpec(ServerSettings):
     env: Mapping[str, str] = field(repr=False)
     cwd: str
     source: str = field(default="", kw_only=True)
+    is_of_client: bool = field(default=False, kw_only=True)
     title: str = field(default="", kw_only=True)
     reach: Reach | None = field(default=None, kw_only=True)
     rest_url: str = field(default="", kw_only=True)
@@ -446,7 +457,7 @@ class ClientFile(Struct, frozen=True):
     :ivar title: its name, for people.
     :ivar mode: the way in which its entries use the gateway: ``http``, ``fail-open`` or ``single``.
     :ivar project: the directory of the project that it lies in, or "".
-    :ivar servers: the names of the servers that its entries use.
+    :ivar servers: the names of the servers that its entries use; those that it had where it is restored for now.
     :ivar suspended: the reason for which its own entries are restored for now; empty: it uses the gateway.
     :ivar remotes: the number of its entries that are left to the client, because they are no programs.
     :ivar unsettled: the names of its entries that were changed since, so that the file is to be updated.

@@ -50,3 +50,15 @@ def server_of(argv: tuple[str, ...]) -> str | None:
             return word
         is_behind = is_behind or word in RELAYS
     return ""
+
+
+def home_of(argv: tuple[str, ...]) -> str:
+    """Return the home that the command line of a gateway or of an entry names; "" where it names none."""
+    words = iter(argv)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if word == BEFORE_ORIGINAL:
+            break
+        if name == "--home":
+            return value if equals else next(words, "")
+    return ""

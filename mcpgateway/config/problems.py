@@ -9,6 +9,8 @@ from msgspec.structs import replace
 
 from mcpgateway.errors import ConfigError
 
+IGNORED = " and is ignored"
+
 
 class Where(Struct, frozen=True):
     """A place in a file.
@@ -39,6 +41,7 @@ class Problem(Struct, frozen=True):
     :ivar hint: the way to mend it.
     :ivar is_error: the configuration cannot be used like this; else it is a warning.
     :ivar excerpt: the line of an error of syntax, without its values, and a caret below it; else empty.
+    :ivar is_unknown_key: a key that the reader ignores, which most often is a mistyped one.
     """
 
     where: Where
@@ -47,6 +50,7 @@ class Problem(Struct, frozen=True):
     hint: str = ""
     is_error: bool = True
     excerpt: str = ""
+    is_unknown_key: bool = False
 
     def __str__(self) -> str:
         """Return the problem on one line."""
@@ -79,6 +83,10 @@ class Problems(list[Problem]):
         """Add a warning."""
         self.append(Problem(where, what, hint=hint, is_error=False))
 
+    def warn_of_key(self, where: Where, what: str, hint: str = "") -> None:
+        """Add a warning of a key that is not known."""
+        self.append(Problem(where, f"{what}{IGNORED}", hint=hint, is_error=False, is_unknown_key=True))
+
     def error(self, where: Where, what: str, hint: str = "") -> None:
         """Add an error that is a statement, and not about a value."""
         self.append(Problem(where, what, hint=hint))
@@ -91,6 +99,15 @@ class Problems(list[Problem]):
     def errors(self) -> list[Problem]:
         """The problems that keep the configuration from being used."""
         return [each for each in self if each.is_error]
+
+    @property
+    def refusals(self) -> list[Problem]:
+        """The problems for which a text is not taken from an editor: all errors, and keys that are not known."""
+        return [
+            replace(each, found=each.found.removesuffix(IGNORED), is_error=True)
+            for each in self
+            if each.is_error or each.is_unknown_key
+        ]
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -105,6 +105,7 @@ class Recipe:
     :ivar keys: further keys of the entry, whose texts may hold values.
     :ivar fixed: variables with texts that may hold values.
     :ivar is_strict: only variables that the recipe names are accepted.
+    :ivar is_deprecated: its authors do not maintain it any more.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Recipe:
     values: tuple[Need, ...] = ()
     variables: tuple[Need, ...] = ()
     is_strict: bool = False
+    is_deprecated: bool = False
 
     def entry(self, filling: Filling) -> dict[str, Any]:
         """Return the entry for a configuration.
@@ -219,6 +221,7 @@ def _shipped(name: str, definition: Mapping[str, Any]) -> Recipe:
         values=_needs(definition.get("values", {})),
         variables=_needs(definition.get("env", {})),
         is_strict=True,
+        is_deprecated=definition.get("deprecated", False),
     )
 
 

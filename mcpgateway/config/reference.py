@@ -30,6 +30,7 @@ SECTIONS = {
     "A profile": ("profiles.<name>", schema.PROFILE),
     "A workspace": ("workspaces.<name>", schema.WORKSPACE),
     "The shield of a server": ("servers.<name>.shield", model.SHIELD),
+    "A rule of groups": ("gateway.groups[]", surface.GROUP),
     "The filter of tools": ("gateway.tool_filter", surface.TOOL_FILTER),
     "The shield against large answers": ("gateway.shield", surface.SHIELD),
     "Authentication": ("settings.security.auth", security.AUTHENTICATION),

@@ -64,6 +64,10 @@ class World:
     outside: Mapping[str, str] = field(factory=dict, repr=False)
     is_token: environment.IsToken = environment.no_token
 
+    def knows(self, name: str, policy: environment.EnvPolicy = environment.LISTED) -> bool:
+        """Return whether entries may name a variable: there is a value for it."""
+        return bool(self.variables.get(name) or policy.sources(self.login, self.is_token).get(name))
+
 
 @frozen
 class WorkspaceSpec:
@@ -136,6 +140,7 @@ class ServerBuilder:
             env=env,
             cwd=cwd,
             source=entry.origin.words,
+            is_of_client=not self._is_ours("command"),
             title=entry.title,
             reach=self._reach(),
             rest_url=rest_url,

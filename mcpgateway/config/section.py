@@ -15,7 +15,7 @@ from attrs import Factory, evolve, field, fields, frozen
 from msgspec.structs import replace
 
 from mcpgateway.config.document import Document, Place, printable
-from mcpgateway.config.fields import Kind, mapping, tried
+from mcpgateway.config.fields import Either, Kind, mapping, tried
 from mcpgateway.config.problems import Problems
 from mcpgateway.records import FrozenRecord
 
@@ -133,10 +133,10 @@ class Section:
                 continue
             hint = nearest(each.key, self.keys)
             if WORD.fullmatch(each.key) and (hint or not self.is_secret):
-                problems.warn(each.where, "is not a known key and is ignored", hint)
+                problems.warn_of_key(each.where, "is not a known key", hint)
             else:
                 where = replace(place.where, line=each.where.line)
-                problems.warn(where, "has a key that is not known and is ignored", hint)
+                problems.warn_of_key(where, "has a key that is not known", hint)
 
 
 class Declaration(FrozenRecord, frozen=True):
@@ -265,11 +265,26 @@ def same(name: str, kind: Kind, as_name: str) -> Key:
 
 
 def nearest(word: str, known: Mapping[str, Any]) -> str:
-    """Return the question "did you mean", with the nearest known word, or ""."""
-    from difflib import get_close_matches
+    """Return the question "did you mean", with the known word or key that is meant, or ""."""
+    from mcpgateway.config.edit.meant_key import meant_key  # only for a mistake
 
-    near = get_close_matches(printable(word), sorted(known), n=1)
-    return f"did you mean '{near[0]}'?" if near else ""
+    meant = meant_key(printable(word), dict(documented(known)))
+    return f"did you mean '{meant}'?" if meant else ""
+
+
+def documented(known: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the dotted keys of a section, and of those in it, with their documentation; names that are no keys as well.
+
+    :param above: the dotted key of the section, with a dot behind it.
+    """
+    for name, key in known.items():
+        if not isinstance(key, Key):
+            yield f"{above}{name}", ""
+        elif not key.alias and key.counts is not Counts.NEVER and key.is_served:
+            yield f"{above}{name}", key.says
+            inner = key.kind.kinds.get(dict) if isinstance(key.kind, Either) else key.kind
+            if isinstance(inner, Section):
+                yield from documented(inner.keys, f"{above}{name}.")
 
 
 def _property(key: Key) -> dict[str, Any]:

@@ -52,6 +52,40 @@ class Networks(FrozenRecord, frozen=True):
 
 
 @frozen
+class DashboardClient:
+    """The client as which the gateway signs users of its dashboard in at the authorization server.
+
+    :ivar client_secret: empty for a public client.
+    :ivar scopes: the requested scopes; those of them that a token has decide the rights of its dashboard.
+    """
+
+    client_id: str = setting(
+        "client_id",
+        Text(),
+        "Id of a client that the authorization server knows, with the gateway's URL and ``/ui/signed-in`` as redirect"
+        " URI. Without it the dashboard has no sign-in there.",
+        "",
+    )
+    client_secret: str = setting(
+        "client_secret",
+        Text(is_secret=True),
+        "Secret of that client, best a variable; empty for a public client.",
+        "",
+        is_secret=True,
+    )
+    scopes: tuple[str, ...] = setting(
+        "scopes",
+        Texts(),
+        "Scopes that a sign-in asks for. ``mcpgateway:look``, ``mcpgateway:operate`` and ``mcpgateway:admin`` among"
+        " the scopes, roles or permissions of the token are the rights of the dashboard.",
+        ["mcpgateway:look", "mcpgateway:operate", "mcpgateway:admin"],
+    )
+
+
+DASHBOARD_CLIENT = Section("Sign-in to the dashboard", keys_of(DashboardClient))
+
+
+@frozen
 class Issuer:
     """An authorization server whose access tokens are accepted from clients (OAuth 2.1).
 
@@ -73,6 +107,9 @@ class Issuer:
     )
     jwks_url: str = setting("jwks_url", Text(), "URL of its keys, where its metadata does not say it.", "")
     scopes: tuple[str, ...] = setting("scopes", Texts(), "What a token has to allow.", [])
+    dashboard: DashboardClient = part(
+        DashboardClient, Key("dashboard", DASHBOARD_CLIENT, "How users of the dashboard sign in there.")
+    )
 
 
 OAUTH_RESOURCE = Section("An authorization server for clients", keys_of(Issuer))
@@ -133,24 +170,29 @@ def settled(security: Security, sources: Mapping[str, str], where: Where, proble
     :param sources: the values of the variables.
     """
     _check_issuer(security.oauth, where, problems)
+
+    def expanded(text: str) -> str | None:
+        return _expanded(text, sources, where, problems)
+
+    client = security.oauth.dashboard
+    client = evolve(client, client_secret=expanded(client.client_secret) or client.client_secret)
+    security = evolve(security, oauth=evolve(security.oauth, dashboard=client))
     if not security.enabled:
         return evolve(security, trusted_ips=(), api_keys=(), project_tokens={})
 
     def filled(text: str) -> str:
-        found = expand(text, sources)
-        if found.lacking:
-            return text  # external values are fetched before the gateway serves
-        if found.unset or found.demanded or found.broken:
-            problems.error(where, "a key or token is made of a variable that is not set")
-        elif found.text.startswith(MARK) and not DIGEST.fullmatch(found.text):
+        found = expanded(text)
+        if found is None:
+            return text
+        if found.startswith(MARK) and not DIGEST.fullmatch(found):
             problems.error(where, "a key begins with sha256:, and no digest of 64 hexadecimal digits follows")
-        elif not found.text.startswith(MARK) and not found.text.isascii():
+        elif not found.startswith(MARK) and not found.isascii():
             problems.error(where, "a key or token has characters that a header cannot have")
-        elif not found.text.strip():
+        elif not found.strip():
             problems.error(where, "a key or token is empty")
-        elif len(found.text) < SHORT:
+        elif len(found) < SHORT:
             problems.warn(where, f"a key or token has less than {SHORT} characters and can be guessed")
-        return found.text
+        return found
 
     return evolve(
         security,
@@ -159,9 +201,19 @@ def settled(security: Security, sources: Mapping[str, str], where: Where, proble
     )
 
 
+def _expanded(text: str, sources: Mapping[str, str], where: Where, problems: Problems) -> str | None:
+    found = expand(text, sources)
+    if found.lacking:
+        return None  # external values are fetched before the gateway serves
+    if found.unset or found.demanded or found.broken:
+        problems.error(where, "a key, token or secret is made of a variable that is not set")
+        return None
+    return found.text
+
+
 def _check_issuer(issuer: Issuer, where: Where, problems: Problems) -> None:
     if not issuer.issuer:
-        if issuer.audience or issuer.jwks_url or issuer.scopes:
+        if issuer.audience or issuer.jwks_url or issuer.scopes or issuer.dashboard.client_id:
             problems.error(where, "settings.security.oauth has no issuer")
         return
     if not any(each.strip() for each in issuer.audience):

@@ -26,6 +26,7 @@ class Settings:
     :ivar manhole: the settings of the manhole.
     :ivar adopted: the enrolled files of clients.
     :ivar is_disabled: the whole gateway is switched off, so that every client uses its own servers.
+    :ivar paused_until: the time in epoch seconds at which that ends by itself; 0 for never.
     """
 
     gateway: GatewaySettings
@@ -40,4 +41,5 @@ class Settings:
     clients: ClientSettings = field(factory=ClientSettings)
     adopted: tuple[ClientFile, ...] = ()
     is_disabled: bool = False
+    paused_until: float = 0.0
     manhole: ManholeSettings = field(factory=ManholeSettings)

@@ -1,13 +1,29 @@
-"""The settings of views and of the shield: which tools are listed, and how much of a large answer is shown."""
+"""The settings of views, groups and the shield: the tools that are listed, servers that belong together, large answers.
+
+# Note [Expressions of users]
+Users write the expressions of groups, and `re` tries every way in which one may match.  The names that they are matched
+with have 64 characters at most, and an expression that can match them in more than `WAYS_LIMIT` ways is refused: the
+rest take a few milliseconds at worst.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from enum import Enum
+from functools import lru_cache
+from math import prod
+from string import Formatter
+from typing import Any
 
 from attrs import frozen
 
-from mcpgateway.config.fields import Choice, Flag, Switch, Texts, WholeNumber
-from mcpgateway.config.section import Section, keys_of, setting
+from mcpgateway.config.document import Place
+from mcpgateway.config.fields import FILLED, Choice, Flag, ListOf, Switch, Text, Texts, WholeNumber, text
+from mcpgateway.config.names import NAME_CHARACTERS
+from mcpgateway.config.problems import Problems
+from mcpgateway.config.section import Key, Section, keys_of, setting
+from mcpgateway.records import FrozenRecord
 
 
 class Expose(Enum):
@@ -157,3 +173,187 @@ class ShieldLimits:
 
 
 SHIELD = Section("The shield against large answers", keys_of(ShieldLimits))
+
+
+PATTERN_CHARACTERS = 200
+WAYS_LIMIT = 300_000  # three times .*
+RULES_LIMIT = 50
+
+
+@frozen
+class GroupRule:
+    """A rule that assigns servers to groups by their names.
+
+    :ivar match: the expression that matches the whole name of a server.
+    :ivar key: the name of the group; ``{part}`` stands for a named part of the match.
+    :ivar title: the heading above all groups of the rule.
+    """
+
+    match: re.Pattern[str]
+    key: str
+    title: str = ""
+
+
+class NamePattern(FrozenRecord, frozen=True):
+    """A regular expression of names."""
+
+    words: str = (
+        f"a regular expression of at most {PATTERN_CHARACTERS} characters, with few repetitions and without"
+        " repetitions in repetitions, such as ^sap-(?P<system>[A-Z0-9]{3})$"
+    )
+
+    def read(self, place: Place, problems: Problems) -> re.Pattern[str]:
+        """Read an expression; see Note [Expressions of users]."""
+        written = text(place)
+        if not 0 < len(written) <= PATTERN_CHARACTERS:
+            raise place.wrong(self.words)
+        try:
+            found = re.compile(written)
+        except (re.error, OverflowError, RecursionError) as why:
+            raise place.wrong(self.words, str(why)) from None
+        if ways(written) > WAYS_LIMIT:
+            hint = "it can match one name in too many ways, which would hold up the gateway"
+            raise place.wrong(self.words, hint)
+        return found
+
+    def json(self) -> dict[str, Any]:
+        """Return the JSON Schema of expressions."""
+        return {"type": "string", "minLength": 1, "maxLength": PATTERN_CHARACTERS, "format": "regex"}
+
+
+def ways(pattern: str) -> int:
+    """Return a bound of the number of ways in which an expression may match a name."""
+    from re import _parser  # type: ignore[attr-defined]  # typeshed does not know it
+
+    return _ways(_parser.parse(pattern))
+
+
+def _ways(items: Iterable[Any]) -> int:
+    """Return the bound for a sequence of parsed items; see Note [Expressions of users]."""
+    found = 1
+    for code, value in items:
+        match str(code):
+            case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
+                least, most, inner = value
+                one = _ways(inner)
+                least, most = min(least, NAME_CHARACTERS), min(most, NAME_CHARACTERS)
+                found *= most - least + 1 if one == 1 else sum(one**times for times in range(least, most + 1))
+            case "BRANCH":
+                found *= sum(map(_ways, value[1]))
+            case "SUBPATTERN":
+                found *= _ways(value[-1])
+            case "ASSERT" | "ASSERT_NOT":
+                found *= _ways(value[1])
+            case "ATOMIC_GROUP":
+                found *= _ways(value)
+            case "GROUPREF_EXISTS":
+                found *= prod(_ways(each) for each in value[1:] if each is not None)
+        if found > WAYS_LIMIT:
+            break
+    return found
+
+
+GROUP = Section(
+    "A rule of groups",
+    [
+        Key(
+            "match",
+            NamePattern(),
+            "Regular expression of the whole names of the group's servers, with named parts.",
+        ),
+        Key("key", FILLED, "The group's name; ``{part}`` stands for the part of that name."),
+        Key("title", Text(), "Heading above all groups of the rule.", ""),
+    ],
+)
+
+
+class GroupRules(FrozenRecord, frozen=True):
+    """Rules of groups."""
+
+    words: str = "a list of rules, each with match and key"
+
+    def read(self, place: Place, problems: Problems) -> tuple[GroupRule, ...]:
+        """Read the rules that can be read; the others are problems."""
+        if not isinstance(place.value, list) or len(place.value) > RULES_LIMIT:
+            raise place.wrong_secret(f"{self.words}, and at most {RULES_LIMIT} of them")
+        return tuple(rule for each in place.items() for rule in _rules(each, problems))
+
+    def json(self) -> dict[str, Any]:
+        """Return the JSON Schema of lists of rules."""
+        return {
+            "type": "array",
+            "maxItems": RULES_LIMIT,
+            "items": {**GROUP.json(), "required": ["match", "key"]},
+        }
+
+
+def _rules(place: Place, problems: Problems) -> Iterable[GroupRule]:
+    found = GROUP.read(place, problems)
+    for name in ("match", "key"):
+        if not place.has(name):
+            problems.append(place.at(name).wrong(GROUP.keys[name].kind.words).problem)
+    if "match" not in found or "key" not in found:
+        return
+    pattern = found["match"]
+    try:
+        named = [part for _, part, spec, how in Formatter().parse(found["key"]) if part is not None]
+        is_plain = all(not spec and not how for _, part, spec, how in Formatter().parse(found["key"]) if part)
+    except ValueError:
+        named, is_plain = [], False
+    if not is_plain or not set(named) <= set(pattern.groupindex):
+        parts = (
+            ", ".join(f"{{{each}}}" for each in pattern.groupindex) or "none, since match has no named part"
+        )
+        problems.append(place.at("key").wrong(f"text in which the parts are {parts}").problem)
+        return
+    yield GroupRule(pattern, found["key"], found.get("title", ""))
+
+
+SAP = (
+    r"^(?:vsp|sap-gui)-(?P<sid>[A-Z0-9]{3})-(?P<client>[0-9]{3})$",
+    r"^(?:vsp|sap-gui)-(?P<sid>[A-Z0-9]{3})$",
+)
+PRESETS = {
+    "sap": (
+        GroupRule(re.compile(SAP[0]), "{sid} client {client}", "SAP systems"),
+        GroupRule(re.compile(SAP[1]), "{sid}", "SAP systems"),
+    )
+}
+
+
+@frozen
+class GroupSettings:
+    """The rules that assign servers to groups.
+
+    :ivar own: the rules of the configuration.
+    """
+
+    own: tuple[GroupRule, ...] = setting(
+        "groups",
+        GroupRules(),
+        "Rules that assign servers to groups by their names; the first that matches counts. Lists of servers and the"
+        " dashboard show groups, each in the worst state of its servers.",
+        [],
+    )
+    presets: tuple[str, ...] = setting(
+        "presets",
+        ListOf(Choice.of(*PRESETS)),
+        "Rules of groups that come with the gateway, after those of ``groups``. ``sap``: ``vsp-D10-100`` and"
+        " ``sap-gui-D10-100`` are the group ``D10 client 100`` of ``SAP systems``.",
+        [],
+    )
+
+    @property
+    def rules(self) -> tuple[GroupRule, ...]:
+        """The rules of the configuration, then those of the presets."""
+        return (*self.own, *(rule for each in self.presets for rule in PRESETS[each]))
+
+
+@lru_cache(maxsize=2048)
+def group_of(rules: tuple[GroupRule, ...], name: str) -> tuple[str, str]:
+    """Return the group of a server and the heading above it, by the first rule that matches; empty texts for none."""
+    for rule in rules:
+        if match := rule.match.fullmatch(name[:NAME_CHARACTERS]):
+            parts = {part: value or "" for part, value in match.groupdict().items()}
+            return " ".join(rule.key.format_map(parts).split()), rule.title
+    return "", ""

@@ -22,7 +22,7 @@ DEPTH_LIMIT = 100
 
 PLAIN = "tag:yaml.org,2002:"
 # A parser quotes what it stumbled over, and that can be a part of a secret.
-QUOTED = re.compile(r"'[^']{2,}'")
+QUOTED = re.compile(r"'([^']*)'")
 BASES = {"0x": 16, "0o": 8, "0b": 2}
 
 
@@ -42,7 +42,8 @@ def parse(text: str, file: str, flaws: Problems) -> Document:
     except MarkedYAMLError as why:
         mark = why.problem_mark or why.context_mark
         line = mark.line + 1 if mark else 1
-        problem = QUOTED.sub("something", why.problem or why.context or "it cannot be parsed")
+        told = why.problem or why.context or "it cannot be parsed"
+        problem = QUOTED.sub(lambda each: each[0] if len(each[1]) < 2 else "something", told)
         column = mark.column + 1 if mark else 0
         raise syntax_error(file, text, line, column, f"is not valid YAML: {printable(problem)}") from why
     except (YAMLError, ValueError, AttributeError, IndexError, TypeError) as why:

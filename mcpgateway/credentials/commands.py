@@ -63,13 +63,22 @@ def to_env_file(credentials: Iterable[Credential], path: str) -> tuple[Credentia
     path = os.path.abspath(os.path.expanduser(path))
     wanted = tuple(credentials)
     values, notes = for_env_file(wanted)
+    put_values(path, values, notes)
+    return tuple(_written(each, path) for each in wanted)
+
+
+def put_values(path: str, values: Mapping[str, str], notes: Mapping[str, str] | None = None) -> None:
+    """Put values into a ``.env`` file, which only its owner can read then.
+
+    :param notes: for some of them, the comment above those that are added.
+    :raise ConfigError: the file is of another kind, is not ours, or cannot be written.
+    """
     try:
         with files.locked(os.path.dirname(path)):
             if values:
-                _write(path, values, notes)
+                _write(path, values, notes or {})
     except OSError as why:
         raise ConfigError(f"{path}: cannot be written: {why.strerror}") from why
-    return tuple(_written(each, path) for each in wanted)
 
 
 def to_server(credentials: Iterable[Credential], patch: Patch) -> tuple[CredentialResult, ...]:

@@ -252,7 +252,7 @@ class ShimConnection:
         try:
             modern.check(message, None)
             call.token = message.token
-            call.caller = Caller(server, self._principal, exchange.caller, pid)
+            call.caller = Caller(server, self._principal, exchange.caller, pid, info=modern.info_of(message))
             endpoint.modern_dispatcher().accept(call)
         except UnknownServer:
             self._requests.remove(call)

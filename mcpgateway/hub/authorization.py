@@ -2,6 +2,7 @@
 
     a request to a server      `Permits.check`, also for requests from views and from the gateway's own tools
     a list for a client        `Permits.narrow` removes the tools that the client may not call
+    a tool in ``tools_off``    is refused and removed alike, for every principal
     a view                     shows no more than the scope allows (`mcpgateway.views.view.View.scope`)
 
 # Note [What changes nothing]
@@ -20,11 +21,11 @@ from msgspec import Raw
 from mcpgateway.bounded import Bounded
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.records import Item, ListKind, read_items
-from mcpgateway.errors import OutOfScope
+from mcpgateway.errors import OutOfScope, ToolOff
 from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.interfaces import Request
 from mcpgateway.policy.access import is_client
-from mcpgateway.policy.permissions import TokenScope
+from mcpgateway.policy.permissions import TokenScope, is_off
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.records import Record
@@ -52,6 +53,9 @@ class Permits(Record):
     scopes: Mapping[str, TokenScope] = msgspec.field(default_factory=dict)
     server_lists: Callable[[], ServerLists | None] = lambda: None
     on_refusal: Refused | None = None
+    _offered: dict[tuple[int, tuple[str, ...]], tuple[tuple[Item, ...], tuple[Item, ...]]] = msgspec.field(
+        default_factory=lambda: Bounded(KNOWN_LIMIT)
+    )
     _harmless: dict[Place, frozenset[str]] = msgspec.field(default_factory=lambda: Bounded(KNOWN_LIMIT))
 
     def of(self, principal: str) -> TokenScope | None:
@@ -71,11 +75,16 @@ class Permits(Record):
         """Check that a principal may send a request to a server.
 
         :raise OutOfScope: the scope excludes the server, the method or the tool.
+        :raise ToolOff: no client is offered the tool.
         """
         scope = self.scopes.get(principal)
-        if scope is None or server.view:
+        if (scope is None and not server.tools_off) or server.view:
             return
         tool = (peek.text(request.message.params, "name") or "") if request.method == CALL else ""
+        if tool and is_off(server.tools_off, tool):
+            raise ToolOff(server.name, tool)
+        if scope is None:
+            return
         try:
             self._check(principal, scope, server, request.method, tool)
         except OutOfScope as why:
@@ -95,10 +104,23 @@ class Permits(Record):
 
     def narrow(self, principal: str, server: ServerSpec, request: Request) -> None:
         """Remove from the answer to a client's ``tools/list`` the tools that it may not call."""
-        scope = self.scopes.get(principal)
-        if scope is not None and request.method == LIST and not server.view and scope.names_tools:
+        if request.method != LIST or server.view:
+            return
+        scope = self.scopes.get(principal, WHOLE)
+        if scope.names_tools or server.tools_off:
             is_first = "cursor" not in (request.message.params or {})
             request.sink = _Narrowed(request.sink, self, scope, server, is_first)
+
+    def offered(self, server: ServerSpec, items: tuple[Item, ...]) -> tuple[Item, ...]:
+        """Return those of a server's tools that are not off: the same objects for the same list and patterns."""
+        if not server.tools_off:
+            return items
+        key = (id(items), server.tools_off)
+        known = self._offered.get(key)
+        if known is None:
+            left = tuple(each for each in items if not is_off(server.tools_off, each.own))
+            known = self._offered[key] = (items, left)  # the list is kept, so that its id stays its own
+        return known[1]
 
     def narrowed(self, scope: TokenScope, server: ServerSpec, items: Iterable[Item]) -> tuple[Item, ...]:
         """Return those of a server's tools that the scope allows."""
@@ -129,7 +151,7 @@ class Permits(Record):
 
 
 class _Narrowed(SinkFilter):
-    """Removes from a list the tools that the scope excludes."""
+    """Removes from a list the tools that the scope excludes, and those that are off."""
 
     permits: Permits
     scope: TokenScope
@@ -150,6 +172,7 @@ class _Narrowed(SinkFilter):
             jsonrpc.raw(each.raw)
             for each in items
             if self.scope.admits_tool(self.server.name, each.own, is_read_only=each.is_read_only)
+            and not is_off(self.server.tools_off, each.own)
         ]
         return jsonrpc.raw({**members, ListKind.TOOL.member: listed})
 

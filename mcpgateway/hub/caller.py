@@ -34,6 +34,7 @@ class Caller(Struct):
     :ivar headers: the HTTP headers; None if the client could not send those that repeat the body.
     :ivar has_tried: true if the request was submitted before, to a server that had changed its era.
     :ivar has_state: true if its state has been unwrapped.
+    :ivar info: the client's own name and version, as JSON; empty if unknown.
     :ivar client: the client's description, if a list may depend on it; else None.
     """
 
@@ -45,3 +46,4 @@ class Caller(Struct):
     has_tried: bool = False
     has_state: bool = False
     client: ModernClient | None = None
+    info: bytes = b""

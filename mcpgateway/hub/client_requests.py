@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Hashable
 from itertools import count
+from time import perf_counter
 from typing import Any
 
 from msgspec import Raw
@@ -17,7 +18,7 @@ from twisted.logger import Logger
 
 from mcpgateway.errors import BackendTimeout, ClientGone, GatewayError, Overloaded
 from mcpgateway.hub.sessions import Session
-from mcpgateway.interfaces import Request
+from mcpgateway.interfaces import QuestionMarks, Request
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message
 from mcpgateway.records import Record
@@ -43,6 +44,7 @@ class ClientQuestion(Record):
     :ivar token: the child's own progress token, if the client of a view was given another one.
     :ivar is_heard: true if the question was sent to the client.
     :ivar ticks: ticks since the question was asked or sent.
+    :ivar marks: its times, among those of the call that it belongs to; None if nobody wants them.
     """
 
     number: int
@@ -56,6 +58,7 @@ class ClientQuestion(Record):
     token: Raw | None = None
     is_heard: bool = False
     ticks: int = 0
+    marks: QuestionMarks | None = None
 
     @property
     def key(self) -> Hashable:
@@ -97,12 +100,13 @@ class Questions:
         number = next(self._numbers)
         question = ClientQuestion(number, slot, backend, message["id"], session, at, method, request)
         self._asked[number] = question
+        _mark(question)
         if at is not session and request is None:
             message = _with_own_token(question, message)
         question.is_heard = self._say(question, jsonrpc.splice_id(dict(message), b"%d" % number))
         # A session of the gateway's own can only be asked about its calls: it never has a standing stream.
         if not question.is_heard and session.issued is None and session.mailbox.withdraw(question.key):
-            del self._asked[number]
+            self._end(question)
             raise ClientGone(f"nobody can be asked {method} now")
 
     def _say(self, question: ClientQuestion, message: bytes) -> bool:
@@ -116,7 +120,8 @@ class Questions:
         return question.key not in session.mailbox
 
     def _lost(self, question: ClientQuestion) -> None:
-        if self._asked.pop(question.number, None) is not None:
+        if question.number in self._asked:
+            self._end(question)
             self._refuse(
                 question, Overloaded("the client does not listen, and too many messages wait for it")
             )
@@ -126,7 +131,7 @@ class Questions:
         question = self._asked.get(jsonrpc.integer(Raw(message.id)) or 0)
         if question is None or question.session is not session:
             return False
-        del self._asked[question.number]
+        self._end(question)
         self._tell(question, message.envelope | {"id": question.child_id})
         return True
 
@@ -141,7 +146,7 @@ class Questions:
                 self._take_back(question, jsonrpc.encode(message))
 
     def _take_back(self, question: ClientQuestion, message: bytes) -> None:
-        del self._asked[question.number]
+        self._end(question)
         if not question.session.mailbox.withdraw(question.key):
             self._say(question, message)
 
@@ -187,8 +192,13 @@ class Questions:
         if question is not None and question.session is session:
             self._stand_in(question)
 
-    def _stand_in(self, question: ClientQuestion) -> None:
+    def _end(self, question: ClientQuestion) -> None:
         del self._asked[question.number]
+        if question.marks is not None:
+            question.marks.ended = perf_counter()
+
+    def _stand_in(self, question: ClientQuestion) -> None:
+        self._end(question)
         if question.method == "elicitation/create":
             self._tell(question, jsonrpc.result(question.child_id, {"action": "cancel"}))
         else:
@@ -218,6 +228,14 @@ class Questions:
             question.backend.notify(reply)
         except GatewayError as why:
             self.log.debug("{server} could not be answered: {why}", server=question.slot.server.name, why=why)
+
+
+def _mark(question: ClientQuestion) -> None:
+    # A question that names no call belongs most likely to the newest one of its session.
+    call = question.request or question.slot.newest_calls().get(question.at)
+    if call is not None and call.marks is not None:
+        question.marks = QuestionMarks(question.method, bytes(question.child_id), perf_counter())
+        call.marks.questions = [*(call.marks.questions or ()), question.marks]
 
 
 def _with_own_token(question: ClientQuestion, message: Envelope) -> Envelope:

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 
 from mcpgateway.config.diff import Change, ChangedServer
 from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.discovery.records import ListKind
 from mcpgateway.errors import (
     GatewayError,
     HandshakeRefused,
@@ -149,8 +150,11 @@ class LegacyDispatcher(Lifecycle):
                 elif session.id:
                     self.end(session, why)
             self._drop(change.before)
+        has_other_tools = change.before.tools_off != change.after.tools_off
         for session in self.sessions.of(change.before):
             session.server = self.scopes.of_principal(change.of(session.server), session.principal)
+            if has_other_tools and session.id and session.outer is None:
+                session.announce(ListKind.TOOL.news)
         self.pool.apply(change)
 
     def _drop(self, server: ServerSpec) -> None:
@@ -268,7 +272,7 @@ class LegacyDispatcher(Lifecycle):
         :raise GatewayError: the request is refused; its sink receives nothing.
         """
         session: Session = request.session
-        if self.permits.scopes:
+        if self.permits.scopes or session.server.tools_off:
             self.permits.check(session.principal, session.server, request)
         if session.era is Era.MODERN:
             self._bridge(request)
@@ -296,7 +300,7 @@ class LegacyDispatcher(Lifecycle):
             session.sends_user = sends_users(session.version, self.sessions.capabilities_of(session))
         if session.sends_user:
             self.sending_away.attend(request)
-        if self.permits.scopes:
+        if self.permits.scopes or request.session.server.tools_off:
             self.permits.narrow(request.session.principal, request.session.server, request)
         if not request.session.server.has_shield or not self.view_sessions.direct.serves(request):
             self.submit(request)

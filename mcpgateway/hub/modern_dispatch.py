@@ -178,7 +178,7 @@ class ModernDispatcher:
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
         caller: Caller = request.caller
-        if self.permits.scopes:
+        if self.permits.scopes or caller.server.tools_off:
             self.permits.check(caller.principal, caller.server, request)
         path = self._known_path(caller) if not caller.server.view else None
         if path is None or request.method == modern.DISCOVER:
@@ -216,7 +216,7 @@ class ModernDispatcher:
         :raise GatewayError: the request is refused; its sink receives nothing.
         """
         server = request.caller.server
-        if self.permits.scopes:
+        if self.permits.scopes or server.tools_off:
             self.permits.narrow(request.caller.principal, server, request)
         if shows_urls(peek.mapping(request.message.meta, modern.CAPABILITIES_KEY)):
             self.sending_away.attend_modern(request, self.resubmit)

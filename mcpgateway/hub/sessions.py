@@ -121,6 +121,8 @@ class Session:
     :ivar sends_user: true if its client can send its user to a URL; None before that was checked.
     :ivar members: its member sessions, if it is the session of a view; else None.
     :ivar outer: the session of the view, if it is a member session; else None.
+    :ivar client: its client as records of calls name it (`mcpgateway.observe.call_clients.CallClient`), once one was
+        recorded.
     """
 
     id: bytes = field(repr=False)
@@ -151,6 +153,7 @@ class Session:
     uris: set[str] | None = field(default=None, repr=False)
     members: Members | None = field(default=None, repr=False)
     outer: Session | None = field(default=None, repr=False)
+    client: Any = field(default=None, repr=False)
     _mailbox: Mailbox | None = field(default=None, init=False, repr=False)
     _replay: Replay | None = field(default=None, init=False, repr=False)
 

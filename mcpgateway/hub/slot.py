@@ -13,6 +13,7 @@ from mcpgateway.backends.conversation import Conversation
 from mcpgateway.config.diff import ChangedServer
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import (
+    BackendGone,
     GatewayError,
     HandshakeFailed,
     HandshakeRefused,
@@ -28,14 +29,13 @@ from mcpgateway.hub.sessions import LOOKING, Session
 from mcpgateway.hub.slot_environment import SlotEnvironment
 from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE, Restoration, Subscriptions
 from mcpgateway.hub.upstream import Upstream
-from mcpgateway.interfaces import Gone, Request
+from mcpgateway.interfaces import Gone, Request, StartMarks
 from mcpgateway.protocol import legacy
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
 from mcpgateway.waiting import Waiting
 
 if TYPE_CHECKING:
-    from mcpgateway.hub.catalog.recorded import Snapshot
     from mcpgateway.hub.limits.call_limiter import Limiter
     from mcpgateway.hub.replicas import Replicas
     from mcpgateway.hub.subscriptions.upstream_modern import Listening
@@ -79,6 +79,7 @@ class Slot(Upstream):
         self._next_params: dict[str, Any] | None = None
         self._environment = environment
         self.dismissed: Conversation | None = None
+        self.start_marks: StartMarks | None = None
         self._start: ChildStart | None = None  # of a child that has not answered the handshake
         self._why: GatewayError = HandshakeFailed(f"{server.name} has not been started")
         self._waiting = StartQueue()
@@ -177,18 +178,20 @@ class Slot(Upstream):
         """Send a request past the snapshot, the limiter and the other takers of `submit`."""
         if request.meter is None:
             self._meter.begin(request)
-        conversation = self.conversation
         try:
-            if conversation is not None:
-                conversation.request(request)
+            if self.conversation is not None:
+                self.conversation.request(request)
                 if request.session is not None and request.method not in LOOKING:
                     request.session.has_reached = True
                 return
-            self._waiting.add(request, self.server.name)
+        except BackendGone:
+            # The stdin of a child closes a moment before its exit is reported: the next child gets the request.
+            self._life.ending()
         except GatewayError as why:
             request.fail(why)
             return
-        self._life.wanted()
+        if self._waiting.add(request, self.server.name):
+            self._life.wanted()
 
     def greet(self) -> Deferred[Envelope]:
         """Return, through the Deferred, the child's ``InitializeResult`` or ``DiscoverResult`` once it is warm.
@@ -477,35 +480,32 @@ class Slot(Upstream):
 
     def serve(self) -> None:
         """Give the child the state of its predecessor, then send the waiting requests in their order."""
-        self.conversation = self._current
-        if self.snapshot is not None and self.conversation is not None:
+        conversation = self.conversation = self._current
+        if self.snapshot is not None and conversation is not None:
             self.snapshot.begun(self.hello or {})
-            self._refresh(self.snapshot, self.conversation)
+            if self.snapshot.outdated():
+                from mcpgateway.hub.catalog.refresh import ListRefresh  # only for an outdated snapshot
+
+                self.clock.callLater(0, ListRefresh(self.snapshot, conversation).begin)
         self._waiting.greet(self.hello or {})
         if self.listening is not None:
-            if self.conversation is not None:
-                self.listening.resume(self.conversation)
+            if conversation is not None:
+                self.listening.resume(conversation)
             self._send(lambda _: True)
             self._environment.listener.warmed(self, ())
             return
         # If one session has unsubscribed from a resource and another has subscribed to it since, the unsubscription
         # must not follow the subscription.
         self._send(lambda call: call.method in {SUBSCRIBE, UNSUBSCRIBE})
-        self.levels.begin(self.conversation if self.has_levels else None)
+        self.levels.begin(conversation if self.has_levels else None)
         self._restore(self.subscriptions.uris())
         if not self.is_replica:  # clients know the server from the home's child
             fresh = [each for each in self.sessions if self._is_another or each.is_stale]
             self._environment.listener.warmed(self, fresh)
         self._send(lambda call: call.method not in {SUBSCRIBE, UNSUBSCRIBE})
 
-    def _refresh(self, snapshot: Snapshot, conversation: Conversation) -> None:
-        if snapshot.outdated():
-            from mcpgateway.hub.catalog.refresh import ListRefresh  # only for an outdated snapshot
-
-            self.clock.callLater(0, ListRefresh(snapshot, conversation).begin)
-
     def _send(self, is_next: Callable[[Request], bool]) -> None:
-        for each in self._waiting.take(is_next):
+        for each in self._waiting.take(is_next, self.start_marks):
             if each.method == SET_LEVEL:
                 self.levels.update(each.message)
             self.submit(each)
@@ -513,7 +513,7 @@ class Slot(Upstream):
     def refuse(self) -> None:
         """Answer the waiting requests with the reason why the slot has no child."""
         greetings = self._waiting.take_greetings()
-        for each in self._waiting.take():
+        for each in self._waiting.take(marks=self.start_marks):
             if self._may_go_on():
                 each.sink.failed(each, self._why)
             else:

@@ -30,9 +30,10 @@ from twisted.internet.defer import Deferred
 from mcpgateway.bounded import Bounded
 from mcpgateway.config.merge import WorkspaceSpec
 from mcpgateway.config.model import ServerSpec, Share, Workspace
-from mcpgateway.errors import UnknownServer
+from mcpgateway.errors import GatewayError, UnknownServer
 from mcpgateway.hub.owners.peers import Neighbours
 from mcpgateway.hub.pool import Pool
+from mcpgateway.hub.repo_servers import RepositoryFile
 from mcpgateway.policy.ownership import owner_of
 from mcpgateway.policy.sharing import needs_place, scope_of, tells_place
 from mcpgateway.records import FrozenRecord
@@ -64,11 +65,32 @@ class Repositories(Protocol):
     def servers(self, root: str) -> tuple[ServerSpec, ...]:
         """Return all of a workspace's own servers that the user has approved of."""
 
+    def named(self, name: str) -> ServerSpec | None:
+        """Return the server of that name of an approved file, of whichever workspace; None if no file has it."""
+
     def approved(self) -> Mapping[str, str]:
         """Return the digests of the approved files of all workspaces, by path."""
 
+    def directories(self) -> tuple[str, ...]:
+        """Return the directories in which clients work or have worked lately, and those of the settings."""
+
     def waiting(self) -> list[dict[str, Any]]:
-        """Return the files without an approval, and the names of their servers."""
+        """Return the files that wait for the user's answer as they are now, and the names of their servers."""
+
+    def unusable(self, name: str) -> GatewayError | None:
+        """Return why a server of a known workspace cannot be used; None where it can be, or none defines it."""
+
+    def known(self) -> list[RepositoryFile]:
+        """Return the files of all known workspaces, and those that the user has answered for."""
+
+    def approve(self, path: str, digest: str) -> None:
+        """Approve of a file as long as its bytes have this digest."""
+
+    def refuse(self, path: str, digest: str) -> None:
+        """Refuse a file, which waits for no answer as long as its bytes have this digest."""
+
+    def revoke(self, path: str) -> bool:
+        """Withdraw the answer for a file; false if it had none."""
 
 
 class ClaimedPlace(Struct, frozen=True):

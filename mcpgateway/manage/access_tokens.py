@@ -106,6 +106,19 @@ class AccessTokens:
             return self._wait()
         return WRONG if self._are_good(now) else None
 
+    async def verified(self, token: bytes) -> CredentialHolder:
+        """Return the holder of a token, after its keys were fetched.
+
+        :raise BackendError: the keys of the authorization server cannot be fetched.
+        """
+        found = self.judge(token) if self.takes(token) else WRONG
+        if isinstance(found, Deferred):
+            await found
+            found = self.judge(token)
+        if not isinstance(found, CredentialHolder):
+            raise BackendError(f"the keys of {_shown(self.issuer.issuer)} cannot be fetched")
+        return found
+
     def tick(self) -> None:
         """Forget expired tokens; called once a second."""
         now = self._seconds()

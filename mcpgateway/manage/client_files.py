@@ -20,7 +20,10 @@ from mcpgateway.policy.remote_policy import check_may_run
 
 PATH_LIMIT = 4096
 NAME_LIMIT = 64
+NUMBER_LIMIT = 10**8
 CUSTOM = "custom"
+MODES = ("http", "fail-open")
+BY_URL = ("--mode", "http")  # these requests are older than the other ways
 
 
 class SettingsSource(Protocol):
@@ -68,6 +71,15 @@ class ClientFiles:
         """
         return self._ask("detect").addCallback(_detected)
 
+    def in_projects(self, directories: Iterable[str]) -> Deferred[Any]:
+        """Return the clients' files of projects.
+
+        :param directories: the directories in which clients work.
+        :raise ClientFilesFailed: (through the Deferred) the helper program has failed.
+        """
+        words = [word for each in directories for word in ("--around", each)]
+        return self._ask("projects", *words)
+
     def register_project(self, path: object) -> Deferred[dict[str, Any]]:
         """Enrol the file of a project.
 
@@ -81,7 +93,7 @@ class ClientFiles:
                 f"configPath: {visible(file)}: expected a file, and {found}",
                 "name the file that lists the project's servers, such as /…/.mcp.json",
             )
-        return self._apply(("--file", file)).addCallback(lambda _: self._registered(file))
+        return self._apply((*BY_URL, "--file", file)).addCallback(lambda _: self._registered(file))
 
     def register(self, tool: object, path: object) -> Deferred[dict[str, Any]]:
         """Enrol the files of a client, or one named file.
@@ -93,7 +105,7 @@ class ClientFiles:
         file = "" if path is None else _path(path, "configPath")
         if name == CUSTOM and not file:
             raise InvalidParams("configPath: expected the file of the client, since tool is 'custom'")
-        words = ("--client", name, *(("--file", file) if file else ()))
+        words = (*BY_URL, "--client", name, *(("--file", file) if file else ()))
 
         def done(_: object) -> dict[str, Any]:
             adopted = [each for each in self._source.settings.adopted if _is_meant(each, name, file)]
@@ -102,6 +114,57 @@ class ClientFiles:
             return {"tool": tool, "registered": list(servers), "configPath": where}
 
         return self._apply(words).addCallback(done)
+
+    def plan(self, tool: object, path: object, mode: object) -> Deferred[dict[str, Any]]:
+        """Return the change that enrolling a client's file would make, as a diff without secrets.
+
+        :raise InvalidParams: the client or the mode is unknown, or the path malformed.
+        :raise ClientFilesFailed: (through the Deferred) the helper program has failed.
+        """
+        return self._ask("plan", *_wanted(tool, path, mode)).addCallback(_report)
+
+    def apply(self, tool: object, path: object, mode: object) -> Deferred[dict[str, Any]]:
+        """Enrol a client's file, by URL or by command.
+
+        :raise InvalidParams: the client or the mode is unknown, or the path malformed.
+        :raise ClientFilesFailed: (through the Deferred) the helper program has failed.
+        """
+        return self._apply(_wanted(tool, path, mode)).addCallback(_report)
+
+    def undo(self, tool: object, path: object, version: object = None) -> Deferred[dict[str, Any]]:
+        """Restore a client's file, which uses the gateway no more, or return it to what it was before a change.
+
+        :param version: the number of the change in the history; None to restore the file.
+        :raise InvalidParams: the client is unknown, or the path or the number malformed.
+        :raise ClientFilesFailed: (through the Deferred) the helper program has failed.
+        """
+        return self._done("undo", *_restored(tool, path, version)).addCallback(_report)
+
+    def restoration(self, tool: object, path: object, version: object) -> Deferred[dict[str, Any]]:
+        """Return the change that `undo` would make, as a diff without secrets.
+
+        :raise InvalidParams: as for `undo`.
+        :raise ClientFilesFailed: (through the Deferred) the helper program has failed.
+        """
+        return self._ask("restoration", *_restored(tool, path, version)).addCallback(_report)
+
+    def history(self, path: str) -> Deferred[Any]:
+        """Return the changes of enrolled files, the latest first.
+
+        :param path: the one file whose changes are meant; empty for all.
+        :raise InvalidParams: the path is malformed.
+        :raise ClientFilesFailed: (through the Deferred) the helper program has failed.
+        """
+        return self._ask("history", *(("--file", _path(path, "path")) if path else ()))
+
+    def change(self, number: str) -> Deferred[Any]:
+        """Return a change of the history with its diff, without secrets.
+
+        :raise InvalidParams: the number is malformed.
+        :raise ClientFilesFailed: (through the Deferred) the helper program has failed, or there is no such change.
+        """
+        is_number = number.isascii() and number.isdigit()
+        return self._ask("history", "--version", _number(int(number) if is_number else 0))
 
     def disable(self) -> Deferred[dict[str, Any]]:
         """Restore all clients' files, and refuse requests on transparent endpoints meanwhile.
@@ -198,6 +261,29 @@ def shown(file: ClientFile) -> dict[str, Any]:
         "servers": list(file.servers),
         "suspended": file.suspended,
     }
+
+
+def _wanted(tool: object, path: object, mode: object) -> tuple[str, ...]:
+    if mode is not None and mode not in MODES:
+        raise InvalidParams(f"mode: expected one of {', '.join(MODES)}")
+    how = () if mode is None else ("--mode", str(mode))
+    return ("--client", _tool(tool), "--file", _path(path, "configPath"), *how)
+
+
+def _restored(tool: object, path: object, version: object) -> tuple[str, ...]:
+    to = () if version is None else ("--version", _number(version))
+    return (*_wanted(tool, path, None), *to)
+
+
+def _number(version: object) -> str:
+    if not isinstance(version, int) or not 0 < version < NUMBER_LIMIT:
+        raise InvalidParams("version: expected the number of a change in the history of clients' files")
+    return str(version)
+
+
+def _report(found: Any) -> dict[str, Any]:
+    files = found.get("files", ()) if isinstance(found, Mapping) else ()
+    return {"files": [{"diff": [], **each} for each in files if isinstance(each, Mapping)]}
 
 
 def _of(clients: Iterable[str]) -> list[str]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from mcpgateway.config.edit import permissions
+from mcpgateway.config.edit.config_keys import text_after
 from mcpgateway.config.edit.edits import Edit, KeyPath, Put, placed, rooted, same
 from mcpgateway.config.edit.file_text import edit, in_its_dialect, in_its_words
 from mcpgateway.config.edit.overlays import OverlayPlace, overlay_after, overlay_place, tidied, with_overlay
 from mcpgateway.config.load import key_path_of, place_of
 from mcpgateway.config.read import parse
-from mcpgateway.errors import NotOurs, Unfit, UnknownServer
+from mcpgateway.errors import ConfigError, NotOurs, Unfit, UnknownServer
 from mcpgateway.manage.reload import Reload
-from mcpgateway.system.write_back import write_back
+from mcpgateway.system.write_back import FormerText, write_back
 
 
 def place_of_overlay(reload: Reload, name: str) -> OverlayPlace:
@@ -36,7 +38,7 @@ def lay_over(reload: Reload, name: str, place: OverlayPlace, changes: Sequence[E
     changes = tidied(place, name, changes)
     if same(overlay_after(place, name, changes), place.value):
         return False
-    _write(reload, place.file, lambda text: with_overlay(text, place, name, changes))
+    _write(reload, {place.file: lambda text: with_overlay(text, place, name, changes)})
     return True
 
 
@@ -59,19 +61,26 @@ def carry_out(reload: Reload, *changes: Edit) -> None:
             made = edit(made, file, in_its_words(change, made, file))
         return in_its_dialect(text, made, file)
 
-    _write(reload, file, edited)
+    _write(reload, {file: edited})
 
 
 def set_in_config(reload: Reload, change: Edit) -> None:
     """Change a setting of the gateway itself in the configuration file, and undo that if it cannot be used.
 
-    :raise ConfigError: no file was changed; the text says why.
+    :raise ConfigError: the file is unchanged; the text says why.
     """
     if not reload.config_file:
         raise NotOurs("this gateway has no configuration file that could be changed")
+    change_files(reload, {reload.config_file: (change,)})
+
+
+def change_files(reload: Reload, changes: Mapping[str, Sequence[Edit]]) -> None:
+    """Change files of the gateway's, each by edits with whole paths, and undo all of it if it cannot be used.
+
+    :raise ConfigError: no file is changed; the text says why.
+    """
     _check(reload)
-    file = reload.config_file
-    _write(reload, file, lambda text: in_its_dialect(text, edit(text, file, change), file))
+    _write(reload, {file: partial(text_after, file=file, changes=edits) for file, edits in changes.items()})
 
 
 def _check(reload: Reload) -> None:
@@ -79,14 +88,20 @@ def _check(reload: Reload) -> None:
         raise NotOurs(f"the configuration has an error, please mend that first: {reload.state.problems[0]}")
 
 
-def _write(reload: Reload, file: str, edited: Callable[[str], str]) -> None:
-    former = write_back(file, edited)
-    reload.read_own()
-    if reload.state.problems:
-        why = reload.state.problems[0]
-        former.restore()
+def _write(reload: Reload, edited: Mapping[str, Callable[[str], str]]) -> None:
+    former: list[FormerText] = []
+    try:
+        for file, each in edited.items():
+            former.append(write_back(file, each))
         reload.read_own()
-        raise Unfit(f"nothing was changed: {why}")
+        if reload.state.problems:
+            raise Unfit(f"nothing was changed: {reload.state.problems[0]}")
+    except ConfigError:
+        for written in former:
+            written.restore()
+        if former:
+            reload.read_own()
+        raise
 
 
 def _home_of(reload: Reload, change: Edit) -> tuple[str, KeyPath]:

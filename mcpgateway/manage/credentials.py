@@ -27,6 +27,10 @@ DIGEST_MARK = "sha256:"
 """The prefix of a digest that stands in the settings for a key."""
 
 
+DASHBOARD = b"mcpgd_"
+"""The prefix of the tokens of dashboards, which `mcpgateway.manage.dashboards` knows."""
+
+
 def _no_clock() -> float:
     return 0.0
 
@@ -35,12 +39,17 @@ def _unheard(principals: frozenset[str]) -> None:
     """Ignore principals whose credentials have ended."""
 
 
+def _no_dashboard(token: bytes) -> CredentialHolder:
+    return WRONG
+
+
 class CredentialStore(Record):
     """Finds the holder of a credential.
 
     :ivar scopes: the scopes of principals, by their names; a principal without one has no limit.
     :ivar seconds: the time of day, in seconds since the epoch.
     :ivar gone: called with the principals whose credentials have ended.
+    :ivar dashboards: returns the holder of a dashboard's token.
     """
 
     _bearer: bytes
@@ -48,6 +57,7 @@ class CredentialStore(Record):
     seconds: Callable[[], float] = _no_clock
     scopes: dict[str, TokenScope] = msgspec.field(default_factory=dict)
     gone: Callable[[frozenset[str]], None] = _unheard
+    dashboards: Callable[[bytes], CredentialHolder] = _no_dashboard
     _keys: Mapping[bytes, CredentialHolder] = msgspec.field(default_factory=dict)
     _agents: Mapping[bytes, AgentToken] = msgspec.field(default_factory=dict)
     _next_end: float = math.inf
@@ -127,6 +137,8 @@ class CredentialStore(Record):
         agent = self._agents.get(digest)
         if agent is not None and not agent.is_over(self.seconds()):
             return CredentialHolder(PresentedCredential.CLIENT, agent.principal, agent.scope)
+        if token.startswith(DASHBOARD):
+            return self.dashboards(token)
         return self._keys.get(digest) or (_OVER if token.startswith(_OURS) else WRONG)
 
 

@@ -20,6 +20,7 @@ from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.slot import Slot, slot_of
 from mcpgateway.manage.internal_client import InternalClient, RefusedRequest
 from mcpgateway.protocol.versions import Era
+from mcpgateway.units import duration
 
 AT_ONCE = 4  # servers that are started at the same time
 LIMIT_S = 60.0  # for one server; most of it is for a package that has to be downloaded first
@@ -110,7 +111,7 @@ class Discovery:
                 await asked.addTimeout(limit_s, self._clock)
                 found.state, found.note = DONE, self._dispatcher.list_limit.describe(server.name)
             except (defer.TimeoutError, defer.CancelledError):
-                found.state, found.error = FAILED, f"it did not answer within {limit_s:g} s"
+                found.state, found.error = FAILED, f"it did not answer within {duration(limit_s)}"
             except GatewayError as why:
                 found.state, found.error = FAILED, why.message
             except Exception:  # noqa: BLE001 - one server must not keep the others from being asked

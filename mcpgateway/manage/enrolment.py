@@ -4,6 +4,7 @@ event                                              action
 a client adds a server to such a file              `clients sync` enrols it, too
 an enrolled entry is removed, or comes back        `clients sync` records it
 no gateway ran, and the files were restored        `clients sync` enrols them again
+a pause of the clients is over                     `clients enable` enrols the files again
 `--adopt`, or ``clients.adopt: always``            `clients apply` when the gateway starts
 
 # Note [Once for every thing]
@@ -29,6 +30,8 @@ from mcpgateway.policy.backoff import delay_s
 
 SYNC = ("sync",)
 APPLY = ("apply", "--yes")
+ENABLE = ("enable",)
+AGAIN_S = 60.0  # after the end of a pause that has left a file restored, such as one that its client holds
 TRIES = 5  # then only at the next change
 AWAY = "away"  # reason of a restoration by the timer that checks that the gateway runs
 
@@ -42,6 +45,9 @@ class FileChecker(Protocol):
 
 class TimerSource(Protocol):
     """The used part of the reactor."""
+
+    def seconds(self) -> float:
+        """Return the time in epoch seconds."""
 
     def callLater(self, delay: float, call: Callable[[], None]) -> IDelayedCall:
         """Call a function later."""
@@ -66,6 +72,8 @@ class Enrolment:
         self._is_running = False
         self._failures = 0
         self._again: IDelayedCall | None = None
+        self._ends = self._ends_next = 0.0
+        self._end: IDelayedCall | None = None
 
     def begin(self, settings: Settings, *, adopts: Adopt | None = None) -> None:
         """Enrol files once the gateway listens.
@@ -85,6 +93,8 @@ class Enrolment:
         found = {each.path: _things(each, follows=clients.watch) for each in adopted}
         self._unsettled = {path: things for path, things in found.items() if things}
         self._seen = {path: seen & found[path] for path, seen in self._seen.items() if path in found}
+        if settings.paused_until != self._ends:
+            self._ends = self._ends_next = settings.paused_until
         self._go()
 
     @property
@@ -98,8 +108,19 @@ class Enrolment:
         self._wait_no_more()
 
     def _go(self) -> None:
-        if self._is_open and not self._is_running and self._is_news():
+        self._end = _cancelled(self._end)
+        if not self._is_open or self._is_running:
+            return
+        if self._is_news():
             self._start(SYNC)
+        elif self._ends_next:
+            now = self._clock.seconds()
+            if now >= self._ends_next:
+                self._ends_next = now + AGAIN_S
+                self.log.info("the pause of the clients is over", event="clients.resumed")
+                self._start(ENABLE)
+            else:
+                self._end = self._clock.callLater(self._ends_next - now, self._go)
 
     def _is_news(self) -> bool:
         return any(now - self._seen.get(path, frozenset()) for path, now in self._unsettled.items())
@@ -109,14 +130,31 @@ class Enrolment:
         self._is_running = True
         self._seen = dict(self._unsettled)
         asked = self._ask(*words)
-        asked.addCallbacks(self._done, self._failed, errbackArgs=(words,)).addErrback(self._broken)
+        asked.addCallbacks(self._done, self._failed, callbackArgs=(words,), errbackArgs=(words,)).addErrback(
+            self._broken
+        )
 
-    def _done(self, _: object) -> None:
+    def _done(self, report: Any, words: tuple[str, ...]) -> None:
         self._is_running = False
         self._failures = 0
+        if words == SYNC:
+            self._tell_additions(report)
         if self._is_open:
             self._read()
             self._go()
+
+    def _tell_additions(self, report: Any) -> None:
+        """Log the entries that were enrolled unasked, since their file was enrolled already."""
+        for each in report.get("files", ()) if isinstance(report, dict) else ():
+            added = each["adopted"]
+            if added and self._seen.get(each["path"]) != frozenset((AWAY,)):
+                self.log.info(
+                    "{file}: {servers} was added, and is enrolled as the rest of the file; clients.watch=false"
+                    " leaves such entries as they are",
+                    event="clients.enrolled",
+                    file=each["path"],
+                    servers=", ".join(added),
+                )
 
     def _failed(self, why: Failure, words: tuple[str, ...]) -> None:
         why.trap(GatewayError)
@@ -139,9 +177,14 @@ class Enrolment:
         self.log.failure("the check of the clients' files broke", why, event="clients.broken")
 
     def _wait_no_more(self) -> None:
-        again, self._again = self._again, None
-        if again is not None and again.active():
-            again.cancel()
+        self._again, self._end = _cancelled(self._again), _cancelled(self._end)
+
+
+def _cancelled(call: IDelayedCall | None) -> IDelayedCall | None:
+    """Cancel a call that is due later, if there is one; return None, for its place."""
+    if call is not None and call.active():
+        call.cancel()
+    return None
 
 
 def _things(file: ClientFile, *, follows: bool) -> frozenset[str]:

@@ -12,6 +12,7 @@ from hashlib import blake2b
 from typing import Any
 
 from attrs import evolve, field, frozen
+from twisted.internet.defer import Deferred, succeed
 
 from mcpgateway.config.document import printable
 from mcpgateway.config.edit import permissions
@@ -26,12 +27,13 @@ from mcpgateway.config.edit.change import (
     touched,
 )
 from mcpgateway.config.edit.conditions import EditCondition
-from mcpgateway.config.edit.edits import MISSING, NAME, Edit, KeyPath, Put, Rename, at, same
-from mcpgateway.config.edit.overlays import OverlayPlace
-from mcpgateway.config.expand import FORBIDDEN
+from mcpgateway.config.edit.edits import MISSING, NAME, Edit, KeyPath, Put, Remove, Rename, at, same
+from mcpgateway.config.edit.overlays import OverlayPlace, original_command
+from mcpgateway.config.expand import FORBIDDEN, VARIABLE
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.errors import InvalidParams, NameTaken, NotOurs, Unfit
+from mcpgateway.hints import cli
 from mcpgateway.manage.install import Installer
 from mcpgateway.manage.servers import ServerOperations
 from mcpgateway.manage.tools.checks import check_definition, check_name
@@ -39,6 +41,8 @@ from mcpgateway.manage.tools.config import without_values
 from mcpgateway.observe.roster import Roster
 
 TAG_BYTES = 12
+# The keys of a server that its client uses without the gateway, too.
+OF_CLIENTS = frozenset(("command", "args", "env", "url", "headers", "cwd"))
 PASSING = "the gateway has no configuration file, so this only holds until it ends"
 
 
@@ -50,12 +54,14 @@ class EntryChange:
     :ivar is_other: True if the entry was changed.
     :ivar is_new: True if no server had that name.
     :ivar hint: a remark for the caller.
+    :ivar keys: the dotted keys that were changed.
     """
 
     name: str
     is_other: bool = True
     is_new: bool = False
     hint: str = ""
+    keys: tuple[str, ...] = ()
 
 
 @frozen
@@ -77,7 +83,7 @@ class Entries:
         :raise UnknownServer: no server has that name.
         """
         self.roster.server(name)
-        return self._tag(self.installing.plans.whole_of(name))
+        return entity_tag(self.installing.plans.whole_of(name), self.key)
 
     def shown(self, name: str) -> Any:
         """Return the entry without secrets; None if no file has it.
@@ -86,6 +92,17 @@ class Entries:
         """
         self.roster.server(name)
         return without_values(self.installing.plans.whole_of(name))
+
+    def overlay(self, name: str) -> dict[str, Any]:
+        """Return the overlay over a server, without secrets, and its file; empty where none lies over it."""
+        place = self.installing.laid_over(name)
+        if place is None:
+            return {}
+        return {"overlay": {"file": place.file, "config": without_values(place.value)}}
+
+    def settled(self, definition: Mapping[str, Any]) -> Deferred[None]:
+        """Fire when the values that a definition names have been read, where a file with them is just changing."""
+        return self.installing.settled() if VARIABLE.search(str(definition)) else succeed(None)
 
     def add(self, name: str, definition: Mapping[str, Any]) -> EntryChange:
         """Write a new entry.
@@ -116,6 +133,10 @@ class Entries:
         entry = plans.definition_of(name)
         before = entry if isinstance(entry, Mapping) else {}
         after = {**({NAME: before[NAME]} if NAME in before else {}), **definition}
+        place = self.installing.overlay_of(name)
+        if place is not None:
+            condition.check(self.tag(name), replaces=True)
+            return self._replace_over(name, definition, before, place)
         plans.home_of(name)
         if same(before, after):
             if condition.is_new:
@@ -125,6 +146,27 @@ class Entries:
         self._write(name, (Put((name,), after),))
         return EntryChange(name)
 
+    def _replace_over(
+        self, name: str, definition: Mapping[str, Any], base: Mapping[str, Any], place: OverlayPlace
+    ) -> EntryChange:
+        """Replace a server whose entry belongs to a client, by an overlay that has the whole definition."""
+        after = dict(definition)
+        if "command" in after and base.get("args"):
+            after.setdefault("args", [])  # those below would stay
+        gone = [Remove((name, each)) for each in place.value if each not in after]
+        put = [
+            Put((name, key), value)
+            for key, value in after.items()
+            if key not in place.value or not same(place.value[key], value)
+        ]
+        is_other = self.installing.lay_over(name, place, (*gone, *put))
+        source = self.roster.server(name).source
+        return EntryChange(
+            name,
+            is_other,
+            hint=f"{place.file} has the new definition; {source} stays as it is, with its variables below it",
+        )
+
     def patch(self, name: str, patch: Patch, condition: EditCondition) -> EntryChange:
         """Change a part of an entry.
 
@@ -132,15 +174,7 @@ class Entries:
         """
         server = self.roster.server(name)
         condition.check(self.tag(name))
-        definition = self.installing.plans.definition_of(name)
-        entry = definition if isinstance(definition, Mapping) else {}
-        place = self._overlay_of(name, patch)
-        edits = _edits(name, patch, entry) if place is None else _edits_over(name, patch, place.value)
-        if patch.gives_headers and not (isinstance(server.reach, Remote | Rest) or server.rest_url):
-            raise InvalidParams(
-                f"{name} is a program, which is sent no headers",
-                "set a variable, with add_env or servers set-env",
-            )
+        entry, place, edits = self._edits_of(server, patch)
         if patch.new_name not in ("", name):
             self._check_new_name(patch.new_name)
         if place is not None:
@@ -152,7 +186,58 @@ class Entries:
         now = patch.new_name or name
         if patch.switches:
             self.operating.follow(now)
-        return EntryChange(now, is_other=bool(edits), hint=_words_of(served, now))
+        return EntryChange(now, is_other=bool(edits), hint=_words_of(served, now), keys=_keys_of(edits))
+
+    async def patch_apart(self, name: str, patch: Patch, condition: EditCondition) -> EntryChange:
+        """Change a part of an entry as `patch` does, with the values of secret variables in the file of values.
+
+        :raise GatewayError: the change is not permitted, or the condition does not hold; no file was changed.
+        """
+        condition.check(self.tag(name))
+        self._edits_of(self.roster.server(name), patch)  # a refused change keeps no value
+        found, file = await self.installing.keep_secrets(name, patch.add_env)
+        changed = self.patch(name, evolve(patch, add_env=found.env), condition)
+        if not file:
+            return changed
+        listed = ", ".join(f"{each} (as {own})" if own != each else each for each, own in found.names.items())
+        says = f"{listed}: the value is in {file}, and the entry refers to it."
+        keys = dict.fromkeys((*changed.keys, *(f"{ENV}.{each}" for each in found.names)))
+        return evolve(changed, is_other=True, keys=tuple(keys), hint=f"{says} {changed.hint}".rstrip())
+
+    def _edits_of(
+        self, server: ServerSpec, patch: Patch
+    ) -> tuple[Mapping[str, Any], OverlayPlace | None, tuple[Edit, ...]]:
+        """Return the entry of a server, the overlay for its changes if it is a client's, and the edits of a patch."""
+        name = server.name
+        definition = self.installing.plans.definition_of(name)
+        entry = definition if isinstance(definition, Mapping) else {}
+        place = self._overlay_of(name, patch)
+        patch.check_unset(entry, place.value if place is not None else {})
+        edits = _edits(name, patch, entry) if place is None else _edits_over(name, patch, place.value)
+        if patch.gives_headers and not (isinstance(server.reach, Remote | Rest) or server.rest_url):
+            raise InvalidParams(
+                f"{name} is a program, which is sent no headers",
+                "set a variable, with add_env or servers set-env",
+            )
+        return entry, place, edits
+
+    def drafted(self, name: str, definition: Mapping[str, Any]) -> ServerSpec:
+        """Return the server that a new entry would define; no file is changed.
+
+        :raise GatewayError: the entry is not permitted.
+        """
+        _check(name, definition)
+        permissions.check(Put((name,), dict(definition)))
+        return self.installing.plans.draft(name, definition)
+
+    def patched(self, name: str, patch: Patch) -> ServerSpec:
+        """Return the server that an entry would define after a change; no file is changed.
+
+        :raise GatewayError: the change is not permitted.
+        """
+        server = self.roster.server(name)
+        _, place, edits = self._edits_of(server, patch)
+        return self.installing.plans.edited_server(name, edits, place) if edits else server
 
     def remove(self, name: str, condition: EditCondition) -> tuple[str, str]:
         """Remove an entry; return the file that keeps it, and a remark.
@@ -198,17 +283,20 @@ class Entries:
         ]
         if beneath:
             raise NotOurs(
-                f"{', '.join(map(dotted, beneath))}: stands in {server.source}, which the gateway does not change",
-                "give it another value with servers set, which lies over it, or take it out there",
+                f"{', '.join(map(dotted, beneath))}: stands in {server.source}",
+                f"{cli('servers unset {} {} --original', name, *map(dotted, beneath))} takes it out there",
             )
         if patch.disabled is not None:
             edits = (*edits, *switched_over(name, held, on=not patch.disabled, is_on_below=is_on(base)))
         is_other = self.installing.lay_over(name, place, edits)
-        if patch.switches:
+        is_listed = name in self.roster.servers()  # else its approved project's clients alone use it
+        if patch.switches and is_listed:
             self.operating.follow(name)
-        return EntryChange(
-            name, is_other, hint=f"{place.file} has the change; {server.source} stays as it is"
-        )
+        says = f"The change is in {place.file}, for all clients that use {name}."
+        given = [dotted(key_path) for key_path in patch.values if key_path[0] in OF_CLIENTS]
+        if is_listed and (patch.add_env or given):
+            says += f" {original_command(name, patch.add_env, given)} writes it into {server.source}, too."
+        return EntryChange(name, is_other, hint=says, keys=_keys_of(edits) if is_other else ())
 
     def _write(self, name: str, edits: tuple[Edit, ...]) -> tuple[ServerSpec, ...]:
         served = self.installing.plans.foresee(name, edits)
@@ -221,10 +309,12 @@ class Entries:
         if name in self.roster.servers():
             raise NameTaken(f"there is a server {name} already", "pass another name")
 
-    def _tag(self, entry: Any) -> str:
-        whole = json.dumps(entry, sort_keys=True, default=str, ensure_ascii=False)
-        made = blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=TAG_BYTES, key=self.key)
-        return f'"{made.hexdigest()}"'
+
+def entity_tag(value: Any, key: bytes) -> str:
+    """Return the entity tag of a value, which reveals nothing of it to those without the key."""
+    whole = json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
+    made = blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=TAG_BYTES, key=key)
+    return f'"{made.hexdigest()}"'
 
 
 def _edits(name: str, patch: Patch, entry: Mapping[str, Any]) -> tuple[Edit, ...]:
@@ -263,6 +353,10 @@ def _check_values(definition: Mapping[str, Any]) -> None:
             if FORBIDDEN.search(str(name)) or FORBIDDEN.search(str(value)):
                 shown = printable(str(name).partition("=")[0])
                 raise Unfit(f"{key}: {shown} has a line break or a NUL in it")
+
+
+def _keys_of(edits: tuple[Edit, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(dotted(each.key_path[1:]) for each in edits if not isinstance(each, Rename)))
 
 
 def _gone(patch: Patch) -> Iterator[KeyPath]:

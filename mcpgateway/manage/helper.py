@@ -1,4 +1,4 @@
-"""Run the helper program, which changes clients' own files for the daemon, one process for each command.
+"""Run the helper program, which changes clients' own files and runs the doctor for the daemon, a process per command.
 
 The daemon never writes such a file itself: locking, reading, writing and syncing take as long as the disk takes, and
 the modules for it would stay in memory.
@@ -40,14 +40,21 @@ class Helper:
     :param home: the gateway's own directory.
     :param environ: environment of the program.
     :param program: command line of the program, without the words of a command.
+    :param group: the first word of its commands.
     """
 
     def __init__(
-        self, run: RunHelper, home: str, environ: Mapping[str, str], program: tuple[str, ...] = PROGRAM
+        self,
+        run: RunHelper,
+        home: str,
+        environ: Mapping[str, str],
+        program: tuple[str, ...] = PROGRAM,
+        group: str = "clients",
     ) -> None:
         self._run = run
         self._home = home
         self._program = program
+        self._group = group
         self._env = {**environ, **_where_we_are(environ)}
         self._turn = DeferredLock()
 
@@ -58,9 +65,9 @@ class Helper:
         :raise Overloaded: (through the Deferred) too many commands wait already.
         """
         if len(self._turn.waiting) >= WAITING_LIMIT:
-            return fail(Overloaded("too much is being done with clients' files; try again in a minute"))
-        argv = (*self._program, "clients", *words, "--home", self._home, "--json")
-        launch = Launch("clients", argv, self._env, self._home, is_heard=False)
+            return fail(Overloaded("too many commands wait for each other; try again in a minute"))
+        argv = (*self._program, self._group, *words, "--home", self._home, "--json")
+        launch = Launch(self._group, argv, self._env, self._home, is_heard=False)
         done: Deferred[Ran] = self._turn.run(self._run, launch, is_idle=False, limit_s=LIMIT_S)
         return done.addCallbacks(_answer, _not_started)
 

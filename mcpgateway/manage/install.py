@@ -25,16 +25,19 @@ from mcpgateway.config.edit.file_text import edit
 from mcpgateway.config.edit.overlays import OverlayPlace
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.read import parse
+from mcpgateway.credentials.commands import put_values
 from mcpgateway.errors import (
     BackendError,
     ConfigError,
     GatewayError,
     NeedsAuthorization,
+    NotOurs,
     Overloaded,
 )
 from mcpgateway.manage.config_edits import carry_out, lay_over, place_of_overlay
 from mcpgateway.manage.install_plans import LIST, InstallPlan, InstallPlanner, edited, read_text, with_entry
 from mcpgateway.manage.reload import Reload
+from mcpgateway.manage.secret_values import KeptSecrets, kept
 from mcpgateway.policy.remote_policy import check_may_run
 from mcpgateway.policy.secrets.masking import secrets_of
 from mcpgateway.policy.secrets.redaction import quoted
@@ -83,7 +86,7 @@ class Installer:
     """Installs servers one after the other, and changes what is installed.
 
     :ivar plans: planner of the installations.
-    :param try_out: validates a server before its installation.
+    :ivar try_out: validates a server, such as before its installation.
     """
 
     log = Logger()
@@ -91,7 +94,7 @@ class Installer:
     def __init__(self, reload: Reload, plans: InstallPlanner, try_out: TryOut) -> None:
         self.plans = plans
         self._reload = reload
-        self._try_out = try_out
+        self.try_out = try_out
         self._lock = DeferredLock()
 
     def check_may_run(self, principal: str, definition: Mapping[str, Any]) -> None:
@@ -119,7 +122,7 @@ class Installer:
         plan = self.plans.plan(plan.name, plan.definition, plan.root)
         if plan.is_there:
             return InstallOutcome(plan, tuple(await list_tools(plan.spec)), was_there=True)
-        report = await self._try_out(plan.spec)
+        report = await self.try_out(plan.spec)
         if not report.passed:
             raise _failed(plan, report)
         written = self._write(self.plans.plan(plan.name, plan.definition, plan.root))
@@ -134,6 +137,10 @@ class Installer:
             "{server} was installed into {file}", event="server.installed", server=plan.name, file=plan.file
         )
         return InstallOutcome(plan, tools)
+
+    def settled(self) -> Deferred[None]:
+        """Fire when changes of files that are under way have been read, such as a value that a new server needs."""
+        return self._reload.look_soon()
 
     def put(self, plan: InstallPlan) -> None:
         """Carry out a plan without validating the server.
@@ -206,8 +213,18 @@ class Installer:
         :raise GatewayError: no server has that name, or the gateway has no file for it.
         """
         blueprint = self._reload.settings.blueprints.get(name)
-        is_ours = blueprint is None or blueprint.entry.origin.is_ours
+        is_ours = (
+            self.plans.workspaces.named(name) is None if blueprint is None else blueprint.entry.origin.is_ours
+        )
         return None if is_ours else place_of_overlay(self._reload, name)
+
+    def laid_over(self, name: str) -> OverlayPlace | None:
+        """Return the place of the overlay over a server; None where none lies over it."""
+        try:
+            place = place_of_overlay(self._reload, name)
+        except NotOurs:
+            return None
+        return place if place.key_path else None
 
     def lay_over(self, name: str, place: OverlayPlace, changes: Sequence[Edit]) -> bool:
         """Change the overlay over a server; return false if it was so already.
@@ -223,6 +240,41 @@ class Installer:
                 file=place.file,
             )
         return is_other
+
+    async def keep_secrets(self, name: str, given: Mapping[str, str]) -> tuple[KeptSecrets, str]:
+        """Write the secrets among new variables of a server into the gateway's own file of values.
+
+        :return: the variables for the entry, and the file; it is empty where the gateway can write none, and the
+            values stay in the entry then.
+        """
+        reload = self._reload
+        if reload.values_file is None:
+            return KeptSecrets(given), ""
+        whole = self.plans.whole_of(name)
+        entry = whole.get("env") if isinstance(whole, Mapping) else None
+        found = kept(
+            name,
+            given,
+            {key: str(value) for key, value in entry.items()} if isinstance(entry, Mapping) else {},
+            self.plans.world.variables,
+            lambda variable: any(
+                f"{{{variable}" in text or f"{{env:{variable}" in text
+                for each, blueprint in reload.settings.blueprints.items()
+                if each != name
+                for text in (*blueprint.whole.env.values(), *blueprint.whole.argv, str(blueprint.whole.reach))
+            ),
+        )
+        if not found.values:
+            return found, ""
+        file = reload.values_file()
+        notes = dict.fromkeys(found.values, f"for the server {name}")
+        try:
+            await reload.in_thread(put_values, file, found.values, notes)
+        except ConfigError as why:
+            self.log.warn("{why}", event="server.secret_not_kept", why=why.message)
+            return KeptSecrets(given), ""
+        reload.read_own()
+        return found, file
 
     def remove(self, name: str, root: str = "") -> tuple[str, str]:
         """Remove a server; return its file, and the file that keeps the removed entry.

@@ -17,6 +17,7 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 from msgspec.structs import replace
+from twisted.internet.defer import Deferred
 
 from mcpgateway.clientfiles.reader import read_repository
 from mcpgateway.config.client import read_project
@@ -24,6 +25,7 @@ from mcpgateway.config.document import printable, visible
 from mcpgateway.config.edit import permissions
 from mcpgateway.config.edit.edits import Edit, KeyPath, Put, placed, rooted, same
 from mcpgateway.config.edit.file_text import edit, in_its_dialect
+from mcpgateway.config.edit.overlays import OverlayPlace, tidied, with_overlay
 from mcpgateway.config.entry import Entry
 from mcpgateway.config.environment import FULL, LISTED
 from mcpgateway.config.load import Circumstances, compose, key_path_of, overlays_of, place_of
@@ -33,6 +35,7 @@ from mcpgateway.config.overlay import is_overlay, merged
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.reach import EXPECTED
 from mcpgateway.config.read import parse
+from mcpgateway.config.recipes import Recipe
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import (
     ConfigError,
@@ -43,6 +46,7 @@ from mcpgateway.errors import (
     Unfit,
     UnknownServer,
 )
+from mcpgateway.hints import cli
 from mcpgateway.hub.workspaces import ClaimedPlace
 from mcpgateway.manage.reload import Reload
 from mcpgateway.policy.secrets.hiding import hidden_in
@@ -50,6 +54,7 @@ from mcpgateway.policy.secrets.masking import address, masked
 from mcpgateway.policy.sharing import scope_of
 from mcpgateway.system import approvals, files
 from mcpgateway.system.approvals import Repository
+from mcpgateway.system.catalog.lookup import ServerCatalog
 from mcpgateway.system.own_file import check_takes
 
 FILE_LIMIT = 20 * 1_048_576
@@ -100,6 +105,11 @@ class InstallWorkspaces:
         found: ServerSpec = self.scopes.own(name, root)
         return found
 
+    def named(self, name: str) -> ServerSpec | None:
+        """Return the server of that name of a workspace's approved file, of whichever workspace; None for none."""
+        repositories = self.scopes.repositories
+        return repositories.named(name) if repositories is not None else None
+
     def approve(self, root: str, digest: str) -> None:
         """Approve a workspace's file as long as its bytes have this digest."""
         if self.scopes.repositories is None:
@@ -120,15 +130,20 @@ class InstallPlanner:
 
     def knows(self, root: str) -> Callable[[str], bool]:
         """Return a predicate for the variables that the entries of a scope may refer to."""
-        world = self._world
+        world = self.world
         own = self.workspaces.workspace(root).variables if root else {}
         # A repository's entries get the whole login environment, as from the clients that read them.
         policy = FULL if root else LISTED
-        login = policy.sources(world.login, world.is_token)
-        return lambda name: bool(own.get(name) or world.variables.get(name) or login.get(name))
+        return lambda name: bool(own.get(name)) or world.knows(name, policy)
+
+    def look_up(self, server: Any, prefer: str = "") -> Deferred[Recipe]:
+        """Fire with the recipe of a server (`mcpgateway.system.catalog.lookup`); the registry is asked in a thread."""
+        catalog = ServerCatalog(self._reload.settings.gateway.registry_url)
+        return self._reload.in_thread(catalog.find, server, prefer)
 
     @property
-    def _world(self) -> World:
+    def world(self) -> World:
+        """The variables that entries may refer to."""
         world = self._reload.settings.world
         return world if world is not None else World({}, {}, os.path.expanduser("~"))
 
@@ -159,7 +174,7 @@ class InstallPlanner:
         if is_overlay(definition):
             raise InvalidParams(f"{name} cannot be installed: it is not {EXPECTED}")
         check_takes(hidden_in(dict(definition)), file)
-        return InstallPlan(name, definition, file, "", self._draft(name, definition))
+        return InstallPlan(name, definition, file, "", self.draft(name, definition))
 
     def served(self, plan: InstallPlan) -> ServerSpec:
         """Return the server of a plan that has been carried out.
@@ -180,8 +195,11 @@ class InstallPlanner:
     def _server(self, name: str) -> ServerSpec:
         return next(each for each in self._reload.settings.servers if each.name == name)
 
-    def _draft(self, name: str, definition: Mapping[str, Any]) -> ServerSpec:
-        """Return the server that an entry would define, in the configuration with that entry."""
+    def draft(self, name: str, definition: Mapping[str, Any]) -> ServerSpec:
+        """Return the server that an entry would define, in the configuration with that entry.
+
+        :raise InvalidParams: the entry defines no server.
+        """
         file = self._reload.config_file
         text = read_text(file) or ""
         problems = Problems()
@@ -207,7 +225,7 @@ class InstallPlanner:
         native = [document if each.file == file else each for each in found.native]
         if document not in native:
             native.insert(0, document)
-        setting = Circumstances(self._world, reload.settings.gateway.http_port, os.path.realpath)
+        setting = Circumstances(self.world, reload.settings.gateway.http_port, os.path.realpath)
         return compose(replace(found, native=tuple(native)), setting, problems)
 
     def foresee(self, name: str, changes: Sequence[Edit], root: str = "") -> tuple[ServerSpec, ...]:
@@ -220,30 +238,51 @@ class InstallPlanner:
             path = self.own_of(name, changes, root).path
             edited(read_text(path) or "", path, changes, (LIST, name))
             return ()
-        for each in changes:
-            permissions.check(each)
         self.home_of(name)
         reload = self._reload
-        if reload.state.problems:
-            raise NotOurs(
-                f"the configuration has an error, please mend that first: {reload.state.problems[0]}"
-            )
-        entry = reload.settings.blueprints[name].entry
-        place = place_of(reload.gather(), entry) if reload.gather is not None else None
-        if place is None:
-            raise NotOurs(f"{name} stands in no file that could be changed")
-        file = place.document.file
-        text = read_text(file) or ""
-        made = edited(text, file, changes, key_path_of(place))
-        problems = Problems()
-        settings = self._composed(file, in_its_dialect(text, made, file), problems)
-        if settings is None:
-            raise Unfit(f"nothing was changed: {next(iter(problems.errors))}")
+        settings = self._after(name, changes)
         goes = any(len(each.key_path) == 1 and not isinstance(each, Put) for each in changes)
         if not goes and name not in settings.blueprints:
             raise Unfit(f"nothing was changed: {name} would not be {EXPECTED}")
         known = [_nameless(each) for each in reload.settings.servers if each.enabled]
         return tuple(each for each in settings.servers if each.enabled and _nameless(each) not in known)
+
+    def edited_server(self, name: str, changes: Sequence[Edit], place: OverlayPlace | None) -> ServerSpec:
+        """Return the server that an entry would define after changes, without writing any file.
+
+        :param place: the overlay that is changed; None where it is the entry itself.
+        :raise GatewayError: the change is not permitted, or defines no server.
+        """
+        found = self._after(name, changes, place).servers
+        server = next((each for each in found if each.name == name), None)
+        if server is None:
+            raise Unfit(f"{name} would not be {EXPECTED}")
+        return server
+
+    def _after(self, name: str, changes: Sequence[Edit], place: OverlayPlace | None = None) -> Settings:
+        for each in changes:
+            permissions.check(each)
+        reload = self._reload
+        if reload.state.problems:
+            raise NotOurs(
+                f"the configuration has an error, please mend that first: {reload.state.problems[0]}"
+            )
+        if place is not None:
+            file = place.file
+            made = with_overlay(read_text(file) or "", place, name, tidied(place, name, changes))
+        else:
+            entry = reload.settings.blueprints[name].entry
+            stands = place_of(reload.gather(), entry) if reload.gather is not None else None
+            if stands is None:
+                raise NotOurs(f"{name} stands in no file that could be changed")
+            file = stands.document.file
+            text = read_text(file) or ""
+            made = in_its_dialect(text, edited(text, file, changes, key_path_of(stands)), file)
+        problems = Problems()
+        settings = self._composed(file, made, problems)
+        if settings is None:
+            raise Unfit(f"nothing was changed: {next(iter(problems.errors))}")
+        return settings
 
     def own_of(self, name: str, changes: Sequence[Edit], root: str) -> Repository:
         """Return the workspace's file with an entry, if the entry may be changed.
@@ -283,7 +322,7 @@ class InstallPlanner:
         if entry is None:
             raise InvalidParams(f"{name} cannot be installed: {next(iter(problems), 'it is left out')}")
         spec = specialise(
-            Blueprint(name, evolve(entry, place=None), self._world), self.workspaces.workspace(root)
+            Blueprint(name, evolve(entry, place=None), self.world), self.workspaces.workspace(root)
         )
         if scope_of(spec) not in ISOLATING:
             spec = evolve(spec, share=Share.WORKSPACE)
@@ -303,7 +342,7 @@ class InstallPlanner:
         if repository.entries and approvals.read(self.home).get(path) != repository.digest:
             raise NeedsApproval(
                 f"{visible(path)} defines servers, and is not approved of as it is now",
-                f"its user approves of it with: mcpgateway config approve {visible(root)}",
+                f"its user approves of it with: {visible(cli('config approve {}', root))}",
             )
         return repository
 
@@ -330,6 +369,9 @@ class InstallPlanner:
             listed = parse(read_text(path) or "", path, strict=False).value.get("mcpServers")
             return listed.get(name) if isinstance(listed, dict) else None
         blueprint = self._reload.settings.blueprints.get(name)
+        server = self.workspaces.named(name) if blueprint is None else None
+        if server is not None:
+            return self.definition_of(server.title, server.workspace)
         if blueprint is None or self._reload.gather is None:
             return None
         place = place_of(self._reload.gather(), blueprint.entry)
@@ -375,13 +417,13 @@ def with_entry(text: str | None, path: str, name: str, definition: Mapping[str, 
 
 
 def _nameless(server: ServerSpec) -> ServerSpec:
-    return evolve(server, name="", title="", source="")
+    return evolve(server, name="", title="", source="", is_of_client=False)
 
 
 def _taken(name: str) -> NameTaken:
     return NameTaken(
         f"there is a server {name} already, and it is defined otherwise",
-        "pass another name, or remove that one first (remove_server)",
+        f"choose another name, replace that one ({cli('servers add --replace')}), or remove it first (remove_server)",
     )
 
 

@@ -34,8 +34,8 @@ class RefusedRequest(GatewayError):
     :ivar number: its JSON-RPC code.
     """
 
-    def __init__(self, message: str, number: int) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, number: int, hint: str = "") -> None:
+        super().__init__(message, hint)
         self.number = number
 
 
@@ -127,7 +127,8 @@ class _Waiting:
         if "error" in reply:
             error = peek.members(reply, "error")
             code = jsonrpc.integer(error.get("code")) or GatewayError.code
-            self.done.errback(RefusedRequest(legacy.error_text(reply["error"]), code))
+            text, hint = legacy.error_text(reply["error"]), legacy.error_hint(reply["error"])
+            self.done.errback(RefusedRequest(text, code, hint))
         else:
             self.done.callback(reply.get("result", jsonrpc.EMPTY))
 

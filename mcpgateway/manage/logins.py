@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -16,14 +16,17 @@ from twisted.python.failure import Failure
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import BackendTimeout, Conflict, NeedsLogin, OutOfScope
+from mcpgateway.hints import cli
 from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.health.health import Health
 from mcpgateway.manage.internal_client import InternalClient
 from mcpgateway.observe.roster import named
+from mcpgateway.policy.oauth.device import Poll
 from mcpgateway.policy.ownership import can_sign_in, owner_of, person_of
 
 if TYPE_CHECKING:
     from mcpgateway.backends.oauth.account import Account
+    from mcpgateway.backends.oauth.device_sign_ins import DeviceSignIn
     from mcpgateway.backends.oauth.flow import Accounts, Revocation
 
 BEGIN_S = 60.0  # until a server has shown that it requires a sign-in
@@ -36,6 +39,16 @@ class SignInState(Enum):
     NEEDS_LOGIN = "needs login"
     OPEN = "needs no login"
     UNKNOWN = "not known"
+    DECLINED = "declined"
+    EXPIRED = "expired"
+    FAILED = "failed"
+
+
+OUTCOMES = {
+    Poll.DECLINED: SignInState.DECLINED,
+    Poll.EXPIRED: SignInState.EXPIRED,
+    Poll.FAILED: SignInState.FAILED,
+}
 
 
 @frozen
@@ -43,19 +56,36 @@ class PendingLogin:
     """A sign-in with its state, and the URL to open.
 
     :ivar url: address at which to sign in; empty if no sign-in is needed.
-    :ivar redirect: address to which the browser returns.
+    :ivar redirect: address to which the browser returns; empty for a sign-in by a device code.
+    :ivar code: the code of a sign-in by a device code, which the user enters at ``page``.
+    :ivar expires_in: the seconds until the code ends.
+    :ivar reason: the error code of the authorization server, where the sign-in has failed.
     """
 
     server: str
     standing: SignInState
     url: str = ""
     redirect: str = ""
+    code: str = field(default="", repr=False)
+    page: str = ""
+    expires_in: int = 0
+    reason: str = ""
 
     def shown(self) -> dict[str, Any]:
         """Return the sign-in in the form for programs."""
         found: dict[str, Any] = {"server": self.server, "state": self.standing.value}
         if self.url:
-            found |= {"url": self.url, "redirect": self.redirect}
+            found["url"] = self.url
+        if self.redirect:
+            found["redirect"] = self.redirect
+        if self.code:
+            found |= {
+                "user_code": self.code,
+                "verification_uri": self.page,
+                "expires_in": self.expires_in,
+            }
+        if self.reason:
+            found["reason"] = self.reason
         return found
 
 
@@ -92,6 +122,10 @@ class Logins:
         known = self._dispatcher.servers.get(server)
         if known is not None:
             self._dispatcher.sending_away.done(known, owner)
+        self.ended(server, owner)
+
+    def ended(self, server: str, owner: str) -> None:
+        """Answer the requests that wait for a sign-in of an owner."""
         woken = [done for key, done in self._waiting if key == (server, owner)]
         self._waiting = [each for each in self._waiting if each[0] != (server, owner)]
         for done in woken:
@@ -111,6 +145,9 @@ class Logins:
 
     def _standing(self, name: str, account: Account, *, ran: bool = False) -> PendingLogin:
         accounts = self._accounts()
+        device = accounts.by_device(account)
+        if device is not None:
+            return self._by_device(name, device)
         question = accounts.question(account)
         if question is not None:
             return self._asked(name, question)
@@ -123,6 +160,41 @@ class Logins:
     def _asked(self, name: str, question: NeedsLogin) -> PendingLogin:
         return PendingLogin(name, SignInState.NEEDS_LOGIN, question.url, self._accounts().redirect)
 
+    def _by_device(self, name: str, device: DeviceSignIn) -> PendingLogin:
+        standing = OUTCOMES.get(device.standing, SignInState.NEEDS_LOGIN)
+        if standing is not SignInState.NEEDS_LOGIN:
+            return PendingLogin(name, standing, reason=device.reason)
+        code = device.code
+        lasts = max(0, round(code.expires - self._clock.seconds()))
+        url = code.page_with_code or code.page
+        return PendingLogin(name, standing, url, code=code.user_code, page=code.page, expires_in=lasts)
+
+    async def begin_device(self, name: str, principal: str, *, again: bool = False) -> PendingLogin:
+        """Return the code with which the gateway's own user signs in at a server on another device.
+
+        :param again: begin a sign-in even if the user has signed in, or need not.
+        :raise OutOfScope: another principal asks.
+        :raise GatewayError: as `look`; or the server could not be asked, or its authorization server has no such codes.
+        """
+        server, account = self._of(name, principal)
+        if account.owner or person_of(principal):
+            raise OutOfScope(
+                "only the gateway's own user signs in by a device code",
+                "sign in with a browser, without device",
+            )
+        accounts = self._accounts()
+        accounts.drop_device(account)
+        if not again and accounts.question(account) is None:
+            try:
+                await self._within(Deferred.fromCoroutine(self._meet(server, principal)))
+            except NeedsLogin:
+                pass  # the expected error
+            standing = self._standing(name, account, ran=True)
+            if standing.standing is not SignInState.NEEDS_LOGIN:
+                return standing
+        await self._within(accounts.begin_device(account))
+        return self._standing(name, account)
+
     async def begin(self, name: str, principal: str, *, again: bool = False) -> PendingLogin:
         """Return the address at which a principal signs in at a server.
 
@@ -132,6 +204,7 @@ class Logins:
         """
         server, account = self._of(name, principal)
         accounts = self._accounts()
+        accounts.drop_device(account)
         if again:
             _check_change(principal, account)
             return self._asked(name, await self._within(accounts.begin(account)))
@@ -245,7 +318,7 @@ def _check_change(principal: str, account: Account) -> None:
         raise OutOfScope(
             f"all clients use one account at {account.name}, which only the gateway's own user changes"
             " (oauth.grant: gateway)",
-            f"ask with the gateway's own token, or on its machine: mcpgateway servers logout {account.name}",
+            f"ask with the gateway's own token, or on its machine: {cli('servers logout {}', account.name)}",
         )
 
 

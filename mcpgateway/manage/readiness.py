@@ -24,11 +24,13 @@ from mcpgateway.errors import (
     SwitchedOff,
     Unreachable,
 )
+from mcpgateway.hints import cli
 from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.health.health import Health
 from mcpgateway.manage.internal_client import InternalClient
 from mcpgateway.policy.health import HealthState
 from mcpgateway.policy.readiness import APPROVAL, AUTHORIZATION, Code, ReadinessFacts, Verdict, judge, worst
+from mcpgateway.units import duration
 
 NAMES_LIMIT = 100
 WAITING_LIMIT = 20
@@ -36,7 +38,7 @@ AGAIN_S = 1.0  # between two attempts to reach a server
 WAIT_S, WAIT_MOST_S = 20.0, 600.0
 OURSELVES = "local"
 WORKS = Verdict(Code.READY, "each session starts a process of its own, and one has been seen to work")
-GATEWAY_OFF = Verdict(Code.NEEDS_YOU, "the whole gateway is switched off", "mcpgateway clients resume")
+GATEWAY_OFF = Verdict(Code.NEEDS_YOU, "the whole gateway is switched off", cli("clients resume"))
 
 
 @define(eq=False, repr=False)
@@ -103,9 +105,9 @@ class Readiness:
             if name in each["servers"]:
                 path = printable(str(each["path"]))
                 why = f"it is defined by {path}, which its user has not approved of as it is now"
-                return Verdict(Code.NEEDS_YOU, why, f"mcpgateway config approve {path}")
+                return Verdict(Code.NEEDS_YOU, why, cli("config approve {}", path))
         near = did_you_mean(name, self.dispatcher.servers)
-        hint = f"did you mean {near[0]}?" if near else "mcpgateway servers list says which there are"
+        hint = f"did you mean {near[0]}?" if near else f"{cli('servers list')} says which there are"
         return Verdict(Code.FAILED, "there is no server of that name", hint)
 
     async def _wait(self, name: str, limit_s: float) -> Verdict:
@@ -118,11 +120,11 @@ class Readiness:
         try:
             return await started
         except (defer.TimeoutError, defer.CancelledError):
-            late = f"it was not ready within {limit_s:g} s"
+            late = f"it was not ready within {duration(limit_s)}"
             verdict = self._judge(name)
             if verdict.code is Code.READY:
                 return verdict
-            return Verdict(verdict.code, f"{late}: {verdict.why}", f"mcpgateway why {name}")
+            return Verdict(verdict.code, f"{late}: {verdict.why}", cli("why {}", name))
 
     async def _start(self, server: ServerSpec) -> Verdict:
         while True:
@@ -159,7 +161,7 @@ class Readiness:
             case SwitchedOff():
                 pass
             case _:
-                return Verdict(Code.FAILED, facts.error or why.message, f"mcpgateway why {name}")
+                return Verdict(Code.FAILED, facts.error or why.message, cli("why {}", name))
         return judge(facts)
 
 

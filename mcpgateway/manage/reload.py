@@ -83,6 +83,7 @@ class Reload:
     :ivar apply: applies a change of the configuration.
     :ivar brought: values from outside of all files; None if none can be resolved.
     :ivar in_thread: runs blocking work in a thread.
+    :ivar values_file: returns the path of the gateway's own file of values; None if there are no files.
     :param examine: reads all files.
     :param essences: extract the relevant part of files of which most is irrelevant.
     """
@@ -99,6 +100,7 @@ class Reload:
     apply: Apply = field(default=_nobody, repr=False)
     brought: ProvidedValues | None = field(default=None, repr=False)
     in_thread: Callable[..., Deferred[Any]] = field(default=maybeDeferred, repr=False)
+    values_file: Callable[[], str] | None = field(default=None, repr=False)
     _started: Settings = field(init=False, repr=False)
     _watch: FileWatch | None = field(default=None, init=False, repr=False)
     _asking: bool = field(default=False, init=False, repr=False)

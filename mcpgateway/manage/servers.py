@@ -123,13 +123,14 @@ class ServerOperations:
             return self._waited(done, limit_s)
         return self.begin(name, limit_s)
 
-    def reset_circuit(self, name: str) -> None:
+    def reset_circuit(self, name: str, *, has_passed: bool = False) -> None:
         """Reset the circuit breaker of a server.
 
+        :param has_passed: a test of the server has passed, so that its last fault is forgotten, too.
         :raise UnknownServer: no server has that name.
         """
         named(self._dispatcher.servers, name)
-        self._health.reset(name)
+        self._health.reset(name, has_passed=has_passed)
 
     def switch(self, name: str, *, on: bool) -> None:
         """Switch a server on or off until the gateway ends, regardless of its entry.

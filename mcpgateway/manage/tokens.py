@@ -11,11 +11,13 @@ from twisted.logger import Logger
 
 from mcpgateway.config.edit.edits import Put
 from mcpgateway.errors import ConfigError, GatewayError, InvalidParams, NotThere
+from mcpgateway.hints import cli
 from mcpgateway.manage.config_edits import set_in_config
 from mcpgateway.manage.credentials import CredentialStore
 from mcpgateway.manage.reload import Reload
 from mcpgateway.policy import agent_tokens, permissions
 from mcpgateway.policy.agent_tokens import AgentToken
+from mcpgateway.shim.locations import variable
 from mcpgateway.system.token_files import ADMIN, AUTH, VARIABLES, TokenFiles
 
 SECRET_BYTES, ID_BYTES = 32, 4
@@ -111,7 +113,7 @@ class TokenIssuer:
         known = self._bearers.agents
         found = next((each for each in known if named in (each.id, each.name)), None)
         if found is None:
-            raise NotThere("there is no such token", "mcpgateway token list shows those there are")
+            raise NotThere("there is no such token", f"{cli('token list')} shows those there are")
         self._keep(tuple(each for each in known if each is not found))
         self.log.info(
             "the token of {name} was revoked: {id}", event="token.revoked", name=found.name, id=found.id
@@ -126,7 +128,7 @@ class TokenIssuer:
         :raise TokenNotSaved: a new one cannot be stored, so the former is still valid.
         """
         for each in which:
-            if self._files.environ.get(VARIABLES[OWN[each]]):
+            if variable(self._files.environ, VARIABLES[OWN[each]]):
                 raise InvalidParams(
                     f"{VARIABLES[OWN[each]]} says what the {each} token is",
                     "change it in the environment of the gateway, and start that again",

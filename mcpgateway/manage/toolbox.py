@@ -27,24 +27,28 @@ from mcpgateway.errors import (
     GatewayError,
     InvalidParams,
     NotThere,
+    ToolOff,
     UnknownServer,
 )
+from mcpgateway.hints import cli
 from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.manage.internal_client import InternalClient, RefusedRequest
 from mcpgateway.observe.roster import named
+from mcpgateway.policy.permissions import is_off
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.units import duration
 
 FULL = ServerSpec("mcp/full", (), {}, "/", share=Share.GLOBAL, view="full")
 OWN = "gateway"
 """The server that the gateway's own tools are shown to be of."""
 
 COMMANDS = {
-    "search": "tools search",
-    "describe": "tools describe",
-    "invoke": "tools call",
-    "list_tools": "tools list",
-    "list_servers": "status",
+    "search": cli("tools search"),
+    "describe": cli("tools describe"),
+    "invoke": cli("tools call"),
+    "list_tools": cli("tools list"),
+    "list_servers": cli("status"),
 }
 _TOLD = re.compile(rf"\b{OWN}_(\w+)(?= (?:finds|shows|names|answers)\b)")  # otherwise it is an id
 
@@ -127,6 +131,7 @@ class Toolbox:
         return [
             {
                 "name": each["namespaced"],
+                "tool": each["name"],
                 "description": each["description"],
                 "server": name,
                 "input_schema": each["inputSchema"],
@@ -199,6 +204,8 @@ class Toolbox:
         :raise GatewayError: the server or tool is unknown, or has not answered in time.
         """
         spec = await self._served(caller, server)
+        if is_off(spec.tools_off, tool):
+            raise ToolOff(server, tool)
         params = {"name": tool, "arguments": arguments}
 
         async def called(visit: InternalClient) -> Raw:
@@ -240,7 +247,7 @@ class Toolbox:
         except RefusedRequest as why:
             await self._check(visit, params["name"])
             error = InvalidParams if why.number == InvalidParams.code else BackendError
-            raise error(why.message) from None
+            raise error(why.message, why.hint) from None
         if is_error(result):
             await self._check(visit, params["name"])
         return result
@@ -255,9 +262,7 @@ class Toolbox:
         if tool not in names:
             near = did_you_mean(tool, names)
             server = visit.session.server.name
-            meant = (
-                f"did you mean {' or '.join(near)}?" if near else f"mcpgateway tools list --server {server}"
-            )
+            meant = f"did you mean {' or '.join(near)}?" if near else cli("tools list --server {}", server)
             raise NotThere(f"{server} has no tool {tool}", meant, {"did_you_mean": near})
 
     async def _served(self, caller: ToolboxCaller, name: str) -> ServerSpec:
@@ -300,7 +305,7 @@ class Toolbox:
         if server.project:
             await caller.placed(server)
         if not self._dispatcher.view_sessions.is_on(server):
-            raise Conflict(f"{name} is disabled", f"mcpgateway servers enable {name}")
+            raise Conflict(f"{name} is disabled", cli("servers enable {}", name))
 
     async def _own(self, visit: InternalClient, tool: str, arguments: Mapping[str, Any]) -> Any:
         """Call one of the gateway's own tools, and return the JSON of its text."""
@@ -320,7 +325,7 @@ class Toolbox:
             return await visited
         except defer.TimeoutError:
             name = "the gateway" if spec.view else spec.name
-            raise BackendTimeout(f"{name} did not answer within {limit_s:g} s") from None
+            raise BackendTimeout(f"{name} did not answer within {duration(limit_s)}") from None
 
     async def _visited(self, spec: ServerSpec, caller: ToolboxCaller, work: Work[T]) -> T:
         if spec.view:
@@ -335,7 +340,7 @@ class Toolbox:
 
 def in_shell(hint: str) -> str:
     """Translate a hint that names one of the gateway's own tools into one that names a command."""
-    return _TOLD.sub(lambda found: f"mcpgateway {COMMANDS.get(found[1], f'tools call {found[0]}')}", hint)
+    return _TOLD.sub(lambda found: COMMANDS.get(found[1]) or cli("tools call {}", found[0]), hint)
 
 
 def is_error(result: Raw) -> bool:

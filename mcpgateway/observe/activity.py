@@ -12,7 +12,7 @@ writing them would delay a call.  Lines that cannot be written are counted and d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Any, Protocol
 
@@ -23,7 +23,12 @@ from twisted.logger import Logger
 from mcpgateway import escaping
 from mcpgateway.errors import ConfigError, GatewayError
 from mcpgateway.hub.meters import CALL_TOOL, ERROR, Row
-from mcpgateway.interfaces import Request
+from mcpgateway.hub.sessions import Session
+from mcpgateway.interfaces import CallMarks, Request
+from mcpgateway.observe.activity_filter import EVERYTHING, ActivityFilter, place_of
+from mcpgateway.observe.call_clients import NOBODY, CallClient
+from mcpgateway.observe.call_phases import asked_of, shield_of, start_of
+from mcpgateway.observe.event_feed import EventHistory, FeedEntry
 from mcpgateway.observe.recorder import written
 from mcpgateway.policy.secrets.redaction import SHORTEST
 from mcpgateway.protocol import jsonrpc, peek
@@ -37,7 +42,8 @@ REFUSED = "refused"
 NUMBER_DIGITS = 19  # of request ids that are counters, or times in nanoseconds
 REASON = "the tool says that it has failed"
 
-_encode_lines = msgspec.json.Encoder().encode_lines
+_encoder = msgspec.json.Encoder()
+_encode_lines = _encoder.encode_lines
 
 
 class ActivityRecord(msgspec.Struct, omit_defaults=True, gc=False):
@@ -49,6 +55,18 @@ class ActivityRecord(msgspec.Struct, omit_defaults=True, gc=False):
     :ivar number: the id that its server has got, as in the flight recorder; 0 if it was never sent.
     :ivar session: a digest of the session's id, which is secret.
     :ivar parent: the client's span.
+    :ivar client: the client's own name.
+    :ivar project: the directory that the client works in.
+    :ivar pid: the client's process.
+    :ivar child: the number of its conversation with the server, as in the flight recorder.
+    :ivar sent_bytes: the size of the request to the server.
+    :ivar answer_bytes: the size of the server's answer.
+    :ivar reached: the microseconds after its arrival at which it reached its server's slot.
+    :ivar sent: those after which it was sent to the server; 0 if it was not.
+    :ivar passed: those after which its answer was passed on to the client's connection; 0 if unknown.
+    :ivar start: the times of the start that it has waited for (`mcpgateway.observe.call_phases`).
+    :ivar shield: the times of the shortening of its answer.
+    :ivar asked: the questions that the server has asked the client for it.
     """
 
     at: str
@@ -67,6 +85,18 @@ class ActivityRecord(msgspec.Struct, omit_defaults=True, gc=False):
     error: str = ""
     trace: str = ""
     parent: str = ""
+    client: str = ""
+    project: str = ""
+    pid: int | None = None
+    child: int = 0
+    sent_bytes: int = 0
+    answer_bytes: int = 0
+    reached: int = 0
+    sent: int = 0
+    passed: int = 0
+    start: list[int] | None = None
+    shield: list[int] | None = None
+    asked: list[list[Any]] | None = None
 
 
 class ManagementRecord(msgspec.Struct, omit_defaults=True, gc=False):
@@ -80,6 +110,12 @@ class ManagementRecord(msgspec.Struct, omit_defaults=True, gc=False):
     status: int
     principal: str
     server: str = ""
+
+
+class ActivityEntry(FeedEntry, frozen=True):
+    """A record, on its way to those who follow the log."""
+
+    record: Mapping[str, Any] = {}
 
 
 class ActivityLines(Protocol):
@@ -99,18 +135,23 @@ class ActivityLines(Protocol):
 class ActivityLog:
     """The activity log.
 
+    :ivar now: returns epoch seconds.
     :param new_id: makes ids for requests without one.
     :param redact: removes all secrets from a text.
     :ivar dropped: number of lines that could not be written.
+    :ivar feed: passes new records on; none are made for it while nobody follows.
+    :ivar client_of: finds the client of a session, or of the caller of a modern request.
     """
 
     log = Logger()
 
     _lines: ActivityLines
-    _now: Callable[[], float] = field(repr=False)
+    now: Callable[[], float] = field(repr=False)
     _new_id: Callable[[], str] = field(repr=False)
     _redact: Callable[[str], str] = field(repr=False)
     dropped: int = 0
+    feed: EventHistory = field(factory=lambda: EventHistory(0, 0))
+    client_of: Callable[[Session | None, Any], CallClient] = lambda session, caller: NOBODY  # noqa: ARG005
     _is_failing: bool = False
     _ended: list[tuple[Any, ...]] = field(factory=list, init=False, repr=False)
     _done: list[ActivityRecord | ManagementRecord] = field(factory=list, init=False, repr=False)
@@ -118,18 +159,27 @@ class ActivityLog:
     def ended(self, request: Request, row: Row, spent_s: float, outcome: str, response: Any) -> None:
         """Record the end of a call; see Note [Off the path of requests]."""
         why = failure_of(response) if outcome == ERROR else None
+        session = request.session
+        if session is not None and session.client is None:
+            session.client = self.client_of(
+                session, None
+            )  # now: nothing is known of a session that has ended
         self._ended.append(
             (
-                self._now(),
+                self.now(),
                 row,
                 spent_s,
                 outcome,
                 why,
-                request.session,
+                session,
                 request.principal,
                 request.id,
                 request.number,
                 request.trace,
+                request.caller,
+                request.arrived or request.began,
+                request.began,
+                request.marks,
             )
         )
         if len(self._ended) >= AT_ONCE:
@@ -138,7 +188,7 @@ class ActivityLog:
     def refused(self, principal: str, server: str, request: Request, tool: str, why: str) -> None:
         """Record a call that was refused, since its token may not use the server or tool."""
         record = ActivityRecord(
-            written(self._now()),
+            written(self.now()),
             self._new_id(),
             server,
             self._redact(request.method),
@@ -160,7 +210,7 @@ class ActivityLog:
         identifier = self._new_id()
         self._done.append(
             ManagementRecord(
-                written(self._now()),
+                written(self.now()),
                 identifier,
                 "management",
                 operation,
@@ -181,11 +231,13 @@ class ActivityLog:
         """Write the waiting records."""
         ended, self._ended = self._ended, []
         done, self._done = self._done, []
-        sessions: dict[bytes, str] = {}
+        sessions: dict[int, tuple[str, CallClient]] = {}
         names: dict[str, str] = {}
         records = [*(self._record(each, sessions, names) for each in ended), *done]
         if not records:
             return
+        if done:
+            records.sort(key=lambda each: each.at)
         try:
             self._lines.append([escaping.json_bytes(_encode_lines(records)).decode().rstrip("\n")])
         except ConfigError as why:
@@ -197,11 +249,14 @@ class ActivityLog:
                 )
         else:
             self._is_failing = False
+        if self.feed.is_followed:
+            for each in records:
+                self.feed.tell(_entry(escaping.json_bytes(_encoder.encode(each)).decode()))
 
     def _record(
-        self, ended: tuple[Any, ...], sessions: dict[bytes, str], names: dict[str, str]
+        self, ended: tuple[Any, ...], sessions: dict[int, tuple[str, CallClient]], names: dict[str, str]
     ) -> ActivityRecord:
-        at, row, spent_s, outcome, why, session, principal, request, number, trace = ended
+        at, row, spent_s, outcome, why, session, principal, request, number, trace, caller = ended[:11]
         is_traced = isinstance(trace, Traced)
         record = ActivityRecord(
             written(at),
@@ -216,11 +271,22 @@ class ActivityLog:
             kind=_kind(row.method),
             tool=self._shown(row.tool, names),
         )
-        if session is not None and session.id:
-            record.session = sessions.get(session.id) or sessions.setdefault(session.id, _digest(session.id))
+        known = sessions.get(id(session)) if caller is None else None
+        if known is None:
+            client = (
+                session.client if session is not None and caller is None else self.client_of(None, caller)
+            )
+            shown = CallClient(self._redact(client.name), self._redact(client.project), client.pid)
+            known = (_digest(session.id) if session is not None and session.id else "", shown)
+            if caller is None:
+                sessions[id(session)] = known
+        record.session, client = known
+        record.client, record.project, record.pid = client.name, client.project, client.pid
         if why is not None:
             record.code, text = why
             record.error = self._redact(text)[:ERROR_CHARS]
+        if ended[13] is not None:
+            _time(record, spent_s, *ended[11:])
         if is_traced:
             record.trace, record.parent = trace.context.trace, trace.parent
         return record
@@ -234,33 +300,52 @@ class ActivityLog:
             found = names[text] = self._redact(text)
         return found
 
-    def find(self, most: int = SHOWN, **wanted: str) -> list[dict[str, Any]]:
-        """Return the latest matching records, the oldest first.
-
-        :param wanted: values of members; ``id`` may be that of a call, a trace or a session.
-        """
+    def lines(self) -> list[str]:
+        """Return the latest lines, the oldest first."""
         self.flush()
-        identifier = wanted.pop("id", "")
+        return self._lines.tail(SEARCHED)
+
+    def find(self, most: int = SHOWN, wanted: ActivityFilter = EVERYTHING) -> list[dict[str, Any]]:
+        """Return the latest matching records, the oldest first."""
         found: list[dict[str, Any]] = []
-        for line in reversed(self._lines.tail(SEARCHED)):
+        for line in reversed(self.lines()):
             if len(found) >= min(most, SHOWN_MOST):
                 break
             try:
                 record = msgspec.json.decode(line)
             except msgspec.DecodeError:
                 continue  # an incomplete line
-            if not isinstance(record, dict) or any(
-                record.get(name) != value for name, value in wanted.items()
-            ):
+            if not isinstance(record, dict):
                 continue
-            if identifier and identifier not in (
-                record.get("id"),
-                record.get("trace"),
-                record.get("session"),
-            ):
-                continue
-            found.append(record)
+            if wanted.is_past(record):
+                break
+            if wanted.takes(record):
+                found.append(record)
         return found[::-1]
+
+    def entries(self, most: int, wanted: ActivityFilter) -> list[FeedEntry]:
+        """Return the latest matching records for a stream, the oldest first."""
+        return [_entry(_encoder.encode(each).decode()) for each in self.find(most, wanted)]
+
+
+def _entry(text: str) -> ActivityEntry:
+    record = msgspec.json.decode(text)
+    return ActivityEntry(place_of(record), text, record["kind"], record.get("server", ""), record)
+
+
+def _time(record: ActivityRecord, spent_s: float, first: float, began: float, marks: CallMarks) -> None:
+    record.reached = int((began - first) * 1e6)
+    if marks.sent:
+        record.child, record.sent = marks.conversation, int((marks.sent - first) * 1e6)
+        record.sent_bytes, record.answer_bytes = marks.sent_bytes, marks.answer_bytes
+    if marks.delivered:
+        record.passed = int((marks.delivered - first) * 1e6)
+    if marks.start is not None:
+        record.start = start_of(first, marks.start)
+    if marks.shielding:
+        record.shield = shield_of(first, marks)
+    if marks.questions:
+        record.asked = asked_of(first, began + spent_s, marks)
 
 
 def _kind(method: str) -> str:

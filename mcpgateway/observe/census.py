@@ -11,6 +11,7 @@ from typing import Any
 from mcpgateway import __version__
 from mcpgateway.config.model import ClientFile, ServerSpec, Share
 from mcpgateway.config.reach_settings import transport
+from mcpgateway.config.surface import GroupRule, group_of
 from mcpgateway.discovery.records import Item
 from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.health.faults import Fault
@@ -36,8 +37,10 @@ class Census(FrozenRecord, frozen=True):
     :ivar config: returns the state of the configuration.
     :ivar clients: returns the clients' files that use the gateway.
     :ivar is_disabled: returns True while the whole gateway is switched off softly.
+    :ivar paused_until: returns the end of a pause of the clients in epoch seconds; 0 for none.
     :ivar saved: returns the tokens saved for models; empty if no view was used during this run.
     :ivar faults: returns the problems of the gateway as a whole.
+    :ivar groups: returns the rules of groups.
     """
 
     dispatcher: LegacyDispatcher
@@ -51,6 +54,8 @@ class Census(FrozenRecord, frozen=True):
     is_disabled: Callable[[], bool] = bool
     saved: Callable[[], dict[str, Any]] = dict
     faults: Callable[[], Sequence[Fault]] = tuple
+    groups: Callable[[], tuple[GroupRule, ...]] = tuple
+    paused_until: Callable[[], float] = float
 
     def tools(self, server: ServerSpec) -> Sequence[Item] | None:
         """Return the known tools of a server, running or not; None if it was never asked."""
@@ -71,13 +76,14 @@ class Census(FrozenRecord, frozen=True):
             "status": self._status(faults),
             "problems": [each.shown() for each in faults],
             "disabled": self.is_disabled(),
+            "paused_until": _written(end) if (end := self.paused_until()) else None,
             "servers": len(servers),
             "running": running,
             "sessions": len(sessions),
             "streams": sum(session.has_stream for session in sessions),
             "calls": len(self.dispatcher.calls),
             "auth": self.auth(),
-            "started_at": datetime.fromtimestamp(self.started_at, UTC).isoformat(timespec="seconds"),
+            "started_at": _written(self.started_at),
             "uptime": sessions.now,
             "uptime_seconds": sessions.now,
             "pid": os.getpid(),
@@ -125,9 +131,13 @@ class Census(FrozenRecord, frozen=True):
         # The member sessions of views count for the server too, though not as further clients of the gateway.
         sessions = sum(1 for session in self.dispatcher.sessions.of(server) if session.id)
         asked = self.meters.totals(server.name)
+        group, group_title = group_of(self.groups(), server.name)
         return {
             "name": server.name,
             "title": server.title,
+            "enabled": server.enabled,
+            "group": group,
+            "group_title": group_title,
             "transport": transport(server.reach),
             "share": self.dispatcher.pool.scope(server).value,
             "share_reason": self.dispatcher.pool.reason(server),
@@ -195,6 +205,10 @@ class Census(FrozenRecord, frozen=True):
         for slot in self.dispatcher.pool:
             slots[slot.server.name].append(slot)
         return slots
+
+
+def _written(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _client(file: ClientFile) -> dict[str, Any]:

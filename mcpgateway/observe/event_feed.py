@@ -68,6 +68,11 @@ class EventHistory(Record):
         for each in tuple(self._followers):
             each.added(entry)
 
+    @property
+    def is_followed(self) -> bool:
+        """True if anybody follows the feed."""
+        return bool(self._followers)
+
     def after(self, identifier: str) -> Iterator[FeedEntry]:
         """Yield the kept entries after the one of that identifier."""
         return (each for each in tuple(self.entries) if each.identifier > identifier)

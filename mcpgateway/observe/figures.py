@@ -6,9 +6,8 @@ numbers on request.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +22,7 @@ from mcpgateway.hub.sessions import handle
 from mcpgateway.observe import immorterm
 from mcpgateway.observe.census import Census
 from mcpgateway.observe.timeline import Timeline
+from mcpgateway.observe.usage import percentile
 from mcpgateway.policy.health import HealthState
 from mcpgateway.system.process.memory import resident_bytes
 
@@ -62,6 +62,7 @@ class ServerFigures:
             "sessions": self._sessions(),
             "clients": [immorterm.client(each) for each in census.clients() if not each.suspended],
             "timeline": self.timeline.shown(MINUTES_SHOWN),
+            "timelineSince": round(self.timeline.since(MINUTES_SHOWN) * 1000),
             "gatewayEnabled": not census.is_disabled(),
             "memoryMB": round(resident_bytes() / 2**20),
         }
@@ -178,13 +179,6 @@ def _life(life: ServerLife) -> dict[str, Any]:
         "uptime": duration(life.uptime_s),
         **({"last_crash_at": written(life.last_crash)} if life.last_crash is not None else {}),
     }
-
-
-def percentile(values: Collection[float], part: float) -> float:
-    """Return the smallest value that this part of the values does not exceed; 0 for no values."""
-    if not values:
-        return 0.0
-    return sorted(values)[max(0, math.ceil(len(values) * part) - 1)]
 
 
 def written(seconds: float) -> str:

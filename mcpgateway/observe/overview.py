@@ -11,18 +11,24 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from mcpgateway.hints import cli
+from mcpgateway.hub.health.faults import DISABLED
 from mcpgateway.observe.census import Census
 from mcpgateway.observe.why import Diagnoser
 from mcpgateway.policy.access import LOCAL
+from mcpgateway.policy.diagnosis import SIGN_IN
 from mcpgateway.policy.health import HealthState
-from mcpgateway.policy.readiness import login
+from mcpgateway.policy.readiness import login, shown_state
 from mcpgateway.records import FrozenRecord
 
 GATEWAY = "gateway"
 WISHED = frozenset(("disabled", "switched-off"))
 """The causes that are a user's own will."""
 
-_WELL = frozenset(each.value for each in (HealthState.RUNNING, HealthState.IDLE, HealthState.STARTING))
+FOUND_SINCE = "found-since"
+"""The cause that has gone by itself: the program of the server could not be used at the last try, and can be now."""
+
+_WELL = frozenset(each.value for each in (HealthState.RUNNING, HealthState.STARTING))
 
 
 class OpenNeed(Struct, frozen=True):
@@ -32,7 +38,10 @@ class OpenNeed(Struct, frozen=True):
     :ivar name: the name of the server, or the path of the file; empty for the gateway.
     :ivar cause: its name, for programs.
     :ivar says: the cause, in one line.
-    :ivar do: the remedy, a command where there is one; empty where none is known.
+    :ivar do: the remedy, with the command at its end where there is one; empty where none is known.
+    :ivar run: that command.
+    :ivar action: the action of a page that helps, as in `mcpgateway.policy.diagnosis.Advice`.
+    :ivar key: the key of the server's entry that this action sets.
     """
 
     kind: str
@@ -40,6 +49,9 @@ class OpenNeed(Struct, frozen=True):
     cause: str
     says: str
     do: str
+    run: str
+    action: str = ""
+    key: str = ""
 
 
 class Overview(FrozenRecord, frozen=True):
@@ -61,43 +73,57 @@ class Overview(FrozenRecord, frozen=True):
         needs = list(self._needs(found))
         return {
             "ok": not needs,
-            "verdict": verdict(needs, found["servers"]),
+            "verdict": verdict(needs, found["servers"], is_paused=found["disabled"]),
             "needs": [asdict(each) for each in needs],
             **found,
         }
 
     def _needs(self, found: Mapping[str, Any]) -> Iterator[OpenNeed]:
         for fault in found["problems"]:
-            yield OpenNeed(GATEWAY, "", fault["code"], self.redact(fault["message"]), fault["hint"])
+            if fault["code"] == DISABLED:
+                continue  # a user's own will
+            yield OpenNeed(GATEWAY, "", fault["code"], self.redact(fault["message"]), fault["hint"], "")
         for file in found["approvals"]:
-            names = ", ".join(file["servers"])
-            yield OpenNeed(
-                "file",
-                file["path"],
-                "not-approved",
-                f"it defines {names}, and is not approved of as it is now",
-                f"mcpgateway config approve {file['path']}",
-            )
-        for server in found["backends"]:
-            yield from self._needs_of(server)
+            says = f"it defines {', '.join(file['servers'])}, and is not approved of as it is now"
+            run = cli("config approve {}", file["path"])
+            yield OpenNeed("file", file["path"], "not-approved", says, run, run)
+        yield from filter(None, map(self.need, found["backends"]))
 
-    def _needs_of(self, server: Mapping[str, Any]) -> Iterator[OpenNeed]:
+    def need(self, server: dict[str, Any]) -> OpenNeed | None:
+        """Return what a server needs of its user, or None.
+
+        :param server: the numbers of `Census.server`. The state of one that works again by itself is corrected, and
+            ``state`` is set: the word for it, which tells a failed server from one that is switched off.
+        """
+        found = self._need(server)
+        server["state"] = shown_state(server["status"], is_faulty=found is not None)
+        return found
+
+    def _need(self, server: dict[str, Any]) -> OpenNeed | None:
         name = server["name"]
         if server["status"] in _WELL and not server["last_error"]:
-            return
-        if server["status"] == HealthState.NEEDS_LOGIN.value:
-            yield OpenNeed("server", name, "authorization", "it needs a sign-in", login(name))
-            return
-        troubles = [each for each in self.why.tell(name)["advice"] if each["trouble"]]
-        if troubles and troubles[0]["cause"] not in WISHED:
-            first = troubles[0]
-            yield OpenNeed(
-                "server", name, first["cause"], first["says"], first["do"] or f"mcpgateway why {name}"
+            return None
+        troubles = self.why.troubles(name)
+        is_signed_out = server["status"] == HealthState.NEEDS_LOGIN.value
+        if is_signed_out and not (troubles and "login" not in troubles[0]["do"]):
+            return OpenNeed(
+                "server", name, "authorization", "it needs a sign-in", login(name), login(name), SIGN_IN
             )
+        if troubles and troubles[0]["cause"] == FOUND_SINCE and not troubles[0]["run"]:
+            server["status"] = HealthState.STOPPED.value  # the next call starts it, as any other
+        elif troubles and troubles[0]["cause"] not in WISHED:
+            first = troubles[0]
+            do = first["do"] or cli("why {}", name)
+            run = first["run"] if first["do"] else do
+            action, key = first["action"], first["key"]
+            return OpenNeed("server", name, first["cause"], first["says"], do, run, action, key)
+        return None
 
 
-def verdict(needs: Sequence[object], servers: int) -> str:
+def verdict(needs: Sequence[object], servers: int, *, is_paused: bool = False) -> str:
     """Return in one sentence whether all is well."""
     if needs:
         return f"{len(needs)} thing{' needs' if len(needs) == 1 else 's need'} you"
+    if is_paused:
+        return "clients are paused"
     return "everything works" if servers else "no server is configured"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -17,6 +18,7 @@ from mcpgateway.hub.health.history import Histories, ServerEvent
 from mcpgateway.policy.secrets.scrubbing import scrubbed
 
 AT_ONCE = 25  # lines between two turns of the reactor, so that no client waits
+CUT = re.compile(r'\s*\{\s*"jsonrpc"\s*:\s*"2\.0"\s*,\s*"id"\s*:\s*(\d{1,18})\b')
 DOUBTFUL = 1024  # bytes before the end of a cut line: a cut secret is not recognised
 
 
@@ -51,6 +53,20 @@ class Recording:
                 await deferLater(self.clock, 0.0)
         return found
 
+    def of_call(self, call: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the kept messages of a call, by its record: its own, and those of the questions that it has caused."""
+        tape = self.tapes.find(str(call.get("server")))
+        child, number = call.get("child", 0), call.get("number", 0)
+        if tape is None or not child:
+            return []
+        asked = {str(identifier) for _, identifier, *_ in call.get("asked") or ()}
+        found = (
+            self._message(call["server"], tape_line)
+            for tape_line in tape.lines()
+            if abs(tape_line[1]) == child and (b"%d" % number in tape_line[3] or asked)
+        )
+        return [each for each in found if _is_of(each, number, asked)]
+
     def _event(self, name: str, what: ServerEvent) -> dict[str, Any]:
         return {"at": written(what.at), "server": name, "event": what.event, "text": self.redact(what.text)}
 
@@ -75,6 +91,19 @@ class Recording:
             yield "message", scrubbed(msgspec.json.decode(data), self.redact)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             yield "text", self.redact(data.decode(errors="replace").rstrip("\n"))
+
+
+def _is_of(line: Mapping[str, Any], number: int, asked: Collection[str]) -> bool:
+    message, is_to_server = line.get("message"), line["direction"] == "to-server"
+    if not isinstance(message, dict):
+        head = CUT.match(line["text"])  # a long line is cut, and cannot be decoded
+        return head is not None and int(head[1]) == number
+    identifier, params = message.get("id"), message.get("params")
+    if identifier is not None:
+        is_own = identifier == number and ("method" in message) == is_to_server
+        is_asked = msgspec.json.encode(identifier).decode() in asked and ("method" in message) != is_to_server
+        return is_own or is_asked
+    return isinstance(params, dict) and number in (params.get("progressToken"), params.get("requestId"))
 
 
 def written(seconds: float) -> str:

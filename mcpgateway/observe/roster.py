@@ -20,7 +20,9 @@ from mcpgateway.policy.secrets.masking import address, arguments
 
 if TYPE_CHECKING:
     from mcpgateway.config.merge import Blueprint
+    from mcpgateway.observe.overview import OpenNeed
 
+NEED = ("cause", "says", "do", "run", "action", "key")
 SHOWN = ("name", "title", "status", "transport")
 
 
@@ -28,8 +30,16 @@ def _not_known(_: ServerSpec) -> None:
     return None
 
 
-def _no_bytes(_: int) -> int:
-    return 0
+def _no_need(_: dict[str, Any]) -> None:
+    return None
+
+
+def _of_no_project(_: str) -> None:
+    return None
+
+
+def _no_sizes() -> Mapping[int, int]:
+    return {}
 
 
 @frozen
@@ -40,38 +50,49 @@ class Roster:
     :ivar look: returns the numbers of a server (`mcpgateway.observe.census.Census.server`).
     :ivar blueprints: their definitions, by name.
     :ivar tools: returns the known tools of a server (`mcpgateway.hub.catalog.listed.ServerLists.tools`).
-    :ivar resident: returns the resident bytes of a child's process tree.
+    :ivar sizes: returns the bytes of each child's process tree (`mcpgateway.observe.savings.Savings.sizes`).
+    :ivar need: returns what a server needs of its user (`mcpgateway.observe.overview.Overview.need`).
+    :ivar of_project: returns the server of that name of a project's approved file.
     """
 
     servers: Callable[[], Mapping[str, ServerSpec]]
     look: Callable[[ServerSpec], Mapping[str, Any]]
     blueprints: Callable[[], Mapping[str, Blueprint]] = dict
     tools: Callable[[ServerSpec], Sequence[Item] | None] = _not_known
-    resident: Callable[[int], int] = _no_bytes
+    sizes: Callable[[], Mapping[int, int]] = _no_sizes
+    need: Callable[[dict[str, Any]], OpenNeed | None] = _no_need
+    of_project: Callable[[str], ServerSpec | None] = _of_no_project
 
     def server(self, name: str) -> ServerSpec:
-        """Return the server of that name.
+        """Return the server of that name, also one of a project's approved file, which is in no list.
 
         :raise UnknownServer: no server has it; the hint has the nearest names.
         """
+        if name not in self.servers() and (found := self.of_project(name)) is not None:
+            return found
         return named(self.servers(), name)
 
     def views(self, *, with_tools: bool = True) -> list[dict[str, Any]]:
         """Return every server, with its tools or only with their number."""
-        return [self._view(each, with_tools=with_tools) for each in self.servers().values()]
+        sizes = self.sizes()
+        return [self._view(each, sizes, with_tools=with_tools) for each in self.servers().values()]
 
     def view(self, name: str) -> dict[str, Any]:
         """Return one server, with its known tools.
 
         :raise UnknownServer: no server has that name.
         """
-        return self._view(self.server(name))
+        return self._view(self.server(name), self.sizes())
 
-    def _view(self, server: ServerSpec, *, with_tools: bool = True) -> dict[str, Any]:
-        found = self.look(server)
+    def _view(
+        self, server: ServerSpec, sizes: Mapping[int, int], *, with_tools: bool = True
+    ) -> dict[str, Any]:
+        found = dict(self.look(server))
+        need = self.need(found)
         pids, tools = list(found.get("pids", ())), self.tools(server)
         shown = {each: found[each] for each in SHOWN}
         shown |= {
+            "state": found.get("state", found["status"]),
             "enabled": server.enabled,
             "share": found["share"],
             "tool_count": len(tools) if tools is not None else None,
@@ -83,11 +104,13 @@ class Roster:
             "requests": found["requests"],
             "tool_calls": found["tool_calls"],
             "pids": pids,
-            "memory_mb": round(sum(map(self.resident, pids)) / 2**20),
+            "memory_mb": _memory_mb(server, pids, sizes),
             "runs": _runs(server),
             "source": server.source,
             "is_own": self._is_own(server),
             "project": server.project,
+            "group": found["group"],
+            "group_title": found["group_title"],
             **self._keys(server),
         }
         if pids:
@@ -96,6 +119,8 @@ class Roster:
             shown["login_url"] = url
         if error := found.get("last_error"):
             shown["last_error"] = error
+        if need is not None:
+            shown["need"] = {each: getattr(need, each) for each in NEED}
         if tools is not None and with_tools:
             shown["tools"] = [_tool(each) for each in tools]
         return shown
@@ -109,6 +134,14 @@ class Roster:
         env: Iterable[str] = blueprint.whole.env if blueprint is not None else ()
         headers = server.reach.headers if isinstance(server.reach, Remote | Rest) else server.rest_headers
         return {"env_keys": sorted(env), "header_keys": sorted(headers)}
+
+
+def _memory_mb(server: ServerSpec, pids: Iterable[int], sizes: Mapping[int, int]) -> float | None:
+    """Return the memory of a server's processes; None where it has none, or they run elsewhere."""
+    if isinstance(server.reach, Container):
+        return None  # the process here is the container engine's client
+    measured = sum(sizes.get(each, 0) for each in pids)
+    return round(measured / 2**20, 1) if measured else None
 
 
 def _runs(server: ServerSpec) -> str:

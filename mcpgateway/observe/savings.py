@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MB = 2**20
 LOOK_TICKS = 60
+RECENT_TICKS = 8  # pages ask every 10 s
 WEIGH_TICKS = 30  # while metrics are scraped
 WANTED_TICKS = 300  # without a request for so long, metrics count as not scraped
 
@@ -32,8 +33,8 @@ Weigh = Callable[[Collection[int]], Mapping[int, int]]
 """The bytes that each of some children's process trees takes, as far as that can be told."""
 
 
-class TokenWeights(Record):
-    """The memory of children, measured now and then for readers that must not wait for it.
+class ChildMemory(Record):
+    """The memory of children, measured only while there are readers.
 
     :ivar weigh: measures the processes; it reads all processes of the machine.
     """
@@ -42,24 +43,35 @@ class TokenWeights(Record):
     _pids: Callable[[], Iterable[int]]
     _sizes: Mapping[int, int] = msgspec.field(default_factory=dict)
     _left: int = 0
+    _recent: Mapping[int, int] = msgspec.field(default_factory=dict)
+    _age: int = RECENT_TICKS
 
     def latest(self) -> Mapping[int, int]:
-        """Return the last measurement, and keep measuring for a while."""
+        """Return the last measurement, and keep measuring for a while; for readers that must not wait."""
         if not self._left:
             self._sizes = {}
         self._left = WANTED_TICKS
         return self._sizes
 
-    def now(self, pids: Collection[int]) -> Mapping[int, int]:
-        """Measure the memory of some children now."""
-        return self.weigh(pids) if pids else {}
+    def recent(self, pids: Collection[int]) -> Mapping[int, int]:
+        """Return the memory of some children, measured now unless that was done a moment ago.
+
+        :param pids: of all children.
+        """
+        if self._age >= RECENT_TICKS or not self._recent.keys() >= set(pids):
+            self._recent, self._age = self._measured(pids), 0
+        return self._recent
 
     def tick(self) -> None:
         """Measure when it is due; called once a second."""
+        self._age = min(self._age + 1, RECENT_TICKS)
         if self._left:
             self._left -= 1
             if self._left % WEIGH_TICKS == WEIGH_TICKS - 1:
-                self._sizes = self.now(set(self._pids()))
+                self._sizes = self._measured(set(self._pids()))
+
+    def _measured(self, pids: Collection[int]) -> Mapping[int, int]:
+        return self.weigh(pids) if pids else {}
 
 
 class ServerSavings(Struct, frozen=True):
@@ -104,13 +116,13 @@ class Savings(Record):
 
     _dispatcher: LegacyDispatcher
     _health: Health
-    weights: TokenWeights
+    memory: ChildMemory
     usage: Callable[[], Usage | None]
     _process_s: int = 0
 
     def tick(self) -> None:
         """Tick the measurement; called once a second."""
-        self.weights.tick()
+        self.memory.tick()
         if self._dispatcher.sessions.now % LOOK_TICKS == 0:
             self._process_s += LOOK_TICKS * sum(each.saved for each in self.entries({}))
 
@@ -118,10 +130,13 @@ class Savings(Record):
         """Return the savings of each server."""
         return [entry_of(each, sizes) for each in lives(self._dispatcher, self._health)]
 
+    def sizes(self) -> Mapping[int, int]:
+        """Return the bytes of each child's process tree, as far as they are known."""
+        return self.memory.recent({pid for slot in self._dispatcher.pool for pid in slot.pids})
+
     def shown(self) -> dict[str, Any]:
         """Return the savings of all servers together."""
-        pids = {pid for slot in self._dispatcher.pool for pid in slot.pids}
-        entries = self.entries(self.weights.now(pids))
+        entries = self.entries(self.sizes())
         own, running = resident_bytes(), sum(each.size for each in entries)
         saved = sum(each.saved_bytes for each in entries)
         usage = self.usage()

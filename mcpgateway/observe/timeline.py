@@ -1,27 +1,32 @@
 """The requests to servers in each minute of the last day.
 
 A request costs nothing here: once a minute the growth of the counters is recorded.  Minutes without requests take no
-memory.
+memory.  Those before the start of the gateway are counted from the activity log, for the first reader.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mcpgateway.hub.meters import Meters
+from mcpgateway.hub.meters import ERROR, Meters
 from mcpgateway.records import FrozenRecord, Record
+
+if TYPE_CHECKING:
+    from mcpgateway.observe.usage import UsageLine
 
 MINUTES = 1440
 MINUTE_S = 60
+CALL = "call"
+KINDS = frozenset((CALL, "request"))
 
 
 class _Counts(FrozenRecord, frozen=True):
-    """The counts of requests at one moment.
+    """The counts of requests, and of calls of tools among them, at one moment.
 
     :ivar by_server: the number of requests of each server, by its place.
     """
@@ -29,35 +34,57 @@ class _Counts(FrozenRecord, frozen=True):
     requests: int = 0
     errors: int = 0
     total_s: float = 0.0
+    calls: int = 0
+    call_errors: int = 0
     by_server: array[int] = msgspec.field(default_factory=lambda: array("Q"))
 
 
-class _Minute(FrozenRecord, frozen=True):
+class _Minute(Record):
     """The requests in one minute.
 
     :ivar at: its number since the epoch.
-    :ivar shares: place and number of requests of each used server, alternating.
+    :ivar shares: the number of requests of each used server, by its place.
     """
 
     at: int
-    requests: int
-    errors: int
-    total_s: float
-    shares: array[int]
+    requests: int = 0
+    errors: int = 0
+    total_s: float = 0.0
+    calls: int = 0
+    call_errors: int = 0
+    shares: dict[int, int] = msgspec.field(default_factory=dict)
+
+    def add(self, other: _Minute) -> None:
+        """Add the requests of a part of the minute."""
+        self.requests += other.requests
+        self.errors += other.errors
+        self.total_s += other.total_s
+        self.calls += other.calls
+        self.call_errors += other.call_errors
+        for place, asked in other.shares.items():
+            self.shares[place] = self.shares.get(place, 0) + asked
 
 
 class Timeline(Record):
     """The minutes of the last day.
 
     :ivar wall: returns epoch seconds.
+    :ivar logged: returns the lines of the activity log, the oldest first; None if there is no log.
     """
 
     _meters: Meters
     wall: Callable[[], float]
-    _minutes: deque[_Minute] = msgspec.field(default_factory=lambda: deque(maxlen=MINUTES))
+    logged: Callable[[], Iterable[str]] | None = None
+    _minutes: dict[int, _Minute] = msgspec.field(default_factory=dict)
     _names: dict[str, int] = msgspec.field(default_factory=dict)  # the place of each server
     _before: _Counts = msgspec.field(default_factory=_Counts)
     _at: int = 0
+    _began: float = 0.0
+    _known_since: float | None = None  # None: the log was not read
+
+    def __post_init__(self) -> None:
+        """Note the time of the start."""
+        self._began = self.wall()
 
     def tick(self) -> None:
         """Record a minute when it is over; called once a second."""
@@ -68,21 +95,50 @@ class Timeline(Record):
             counts = self._counted()
             minute = self._grown(counts)
             if minute.requests:
-                self._minutes.append(minute)
+                self._minute(minute.at).add(minute)
+            for at in [each for each in self._minutes if each < now - MINUTES]:
+                del self._minutes[at]
             self._before = counts
         self._at = now
 
     def shown(self, minutes: int) -> list[dict[str, Any]]:
         """Return the latest minutes in S000's format, oldest first; the last is the current one."""
+        self._read()
         now = int(self.wall() // MINUTE_S)
-        known = {each.at: each for each in self._minutes}
         current = self._grown(self._counted())
-        known[current.at or now] = current
+        parts = {at: [each] for at, each in self._minutes.items()}
+        parts.setdefault(current.at or now, []).append(current)
         names = list(self._names)
-        return [_shown(at, known.get(at), names) for at in range(now - minutes + 1, now + 1)]
+        return [_shown(at, parts.get(at, []), names) for at in range(now - minutes + 1, now + 1)]
+
+    def since(self, minutes: int) -> float:
+        """Return the time from which on the latest minutes are known, in epoch seconds."""
+        first = (int(self.wall() // MINUTE_S) - minutes + 1) * MINUTE_S
+        return max(float(first), self._read())
+
+    def _read(self) -> float:
+        """Count the minutes before the start from the log, once; return the time from which on they are known."""
+        if self._known_since is None and self.logged is not None:
+            from mcpgateway.observe.usage import REFUSED, decoded  # only for readers
+
+            self._known_since = 0.0
+            oldest = ""
+            for line in decoded(self.logged()):
+                oldest = oldest or line.at
+                if line.kind in KINDS and line.outcome != REFUSED and (at := _seconds(line.at)) < self._began:
+                    place = self._names.setdefault(line.server, len(self._names))
+                    self._minute(int(at // MINUTE_S)).add(_minute_of(line, place))
+            if oldest:
+                self._known_since = min(_seconds(oldest), self._began)
+        return self._began if self._known_since is None else self._known_since
+
+    def _minute(self, at: int) -> _Minute:
+        if at not in self._minutes:
+            self._minutes[at] = _Minute(at)
+        return self._minutes[at]
 
     def _counted(self) -> _Counts:
-        requests = errors = 0
+        requests = errors = calls = call_errors = 0
         total_s = 0.0
         by_server: dict[int, int] = {}
         for meter in self._meters:
@@ -92,32 +148,53 @@ class Timeline(Record):
                 asked += row.requests
                 errors += row.errors
                 total_s += row.total_s
+                if row.tool:
+                    calls += row.requests
+                    call_errors += row.errors
             by_server[place] = asked
             requests += asked
         shares = array("Q", (by_server.get(place, 0) for place in range(len(self._names))))
-        return _Counts(requests, errors, total_s, shares)
+        return _Counts(requests, errors, total_s, calls, call_errors, shares)
 
     def _grown(self, counts: _Counts) -> _Minute:
-        before, shares = self._before, array("L")
+        before, shares = self._before, dict[int, int]()
         for place, asked in enumerate(counts.by_server):
             grown = asked - (before.by_server[place] if place < len(before.by_server) else 0)
             if grown:
-                shares.extend((place, grown))
+                shares[place] = grown
         return _Minute(
             self._at,
             counts.requests - before.requests,
             counts.errors - before.errors,
             counts.total_s - before.total_s,
+            counts.calls - before.calls,
+            counts.call_errors - before.call_errors,
             shares,
         )
 
 
-def _shown(at: int, minute: _Minute | None, names: list[str]) -> dict[str, Any]:
-    shares = minute.shares if minute is not None else array("L")
+def _shown(at: int, parts: Iterable[_Minute], names: list[str]) -> dict[str, Any]:
+    minute = _Minute(at)
+    for each in parts:
+        minute.add(each)
     return {
         "minuteTs": at * MINUTE_S * 1000,
-        "requests": minute.requests if minute is not None else 0,
-        "errors": minute.errors if minute is not None else 0,
-        "totalMs": round(minute.total_s * 1000, 3) if minute is not None else 0,
-        "perServer": {names[place]: asked for place, asked in zip(shares[::2], shares[1::2], strict=True)},
+        "requests": minute.requests,
+        "errors": minute.errors,
+        "totalMs": round(minute.total_s * 1000, 3),
+        "calls": minute.calls,
+        "callErrors": minute.call_errors,
+        "perServer": {names[place]: asked for place, asked in minute.shares.items()},
     }
+
+
+def _minute_of(line: UsageLine, place: int) -> _Minute:
+    is_call, is_failed = line.kind == CALL, line.outcome == ERROR
+    return _Minute(0, 1, is_failed, line.ms / 1000, is_call, is_call and is_failed, {place: 1})
+
+
+def _seconds(at: str) -> float:
+    try:
+        return datetime.fromisoformat(at).timestamp()
+    except ValueError:
+        return 0.0

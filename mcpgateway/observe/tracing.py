@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from mcpgateway.hub.meters import Row
-from mcpgateway.interfaces import Request
+from mcpgateway.interfaces import CallMarks, Request
 from mcpgateway.protocol import jsonrpc, peek, trace_context
 from mcpgateway.protocol.jsonrpc import Message
 from mcpgateway.protocol.trace_context import PARENT, STATE, TraceContext, Traced
@@ -53,6 +53,8 @@ class Tracer:
 
     def begun(self, request: Request, _: Row) -> None:
         """Add the trace to a call before it is sent to the server."""
+        if self.activity is not None:
+            request.marks = CallMarks()
         given, meta = request.trace, request.message.meta
         is_in_body = meta is not None and PARENT in meta
         if given is None and not is_in_body and not self.begins and self.spans is None:

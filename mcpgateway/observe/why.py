@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,7 +40,9 @@ from mcpgateway.hub.slot import Slot
 from mcpgateway.interfaces import Launch
 from mcpgateway.policy.diagnosis import Advice, ConcurrencyFacts, Failure, ServerFacts, Trip, advise, verdict
 from mcpgateway.policy.health import HealthState
+from mcpgateway.policy.readiness import NO_REMEDY, Remedy
 from mcpgateway.policy.secrets.masking import address, arguments
+from mcpgateway.system.launch.missing import remedy
 
 WORDS_LINES = 20  # of its last output
 STRAY_CHARS = 120
@@ -75,14 +78,31 @@ class Diagnoser:
 
         :raise UnknownServer: the name is unknown.
         """
-        slots = [each for each in self.dispatcher.pool if each.server.name == name]
-        server = self.dispatcher.servers.get(name) or next((each.server for each in slots), None)
+        server, slots = self._served(name)
         if server is None or server.view:
             return self._masked(self._not_served(name))
         question = self.health.question(server)
         # The sign-in address is included for callers that may request this, and in no other answer.
         way = {"login_url": question.url} if question is not None else {}
         return self._masked(self._described(server, slots)) | way
+
+    def troubles(self, name: str) -> list[dict[str, Any]]:
+        """Return the faults of a server with their remedies: those of the advice of `tell`, for less.
+
+        :raise UnknownServer: the name is unknown.
+        """
+        server, slots = self._served(name)
+        if server is None or server.view:
+            advice = self._not_served(name)["advice"]
+        else:
+            shown, charts = self.health.shown(server, slots), self.health.known(server)
+            launch = _Launched.of(server, self.health.histories.of(name))
+            advice = map(_advised, advise(self._facts(server, slots, shown, charts, launch)))
+        return [self._masked(each) for each in advice if each["trouble"]]
+
+    def _served(self, name: str) -> tuple[ServerSpec | None, list[Slot]]:
+        slots = [each for each in self.dispatcher.pool if each.server.name == name]
+        return self.dispatcher.servers.get(name) or next((each.server for each in slots), None), slots
 
     def _masked(self, found: dict[str, Any]) -> dict[str, Any]:
         return {key: self._redacted(each) for key, each in found.items()}
@@ -181,6 +201,8 @@ class Diagnoser:
             address=_address(server),
             program=launch.program,
             is_found=bool(launch.found),
+            is_there="/" in launch.program and os.path.exists(os.path.join(server.cwd, launch.program)),
+            missing=launch.missing(),
             has_directory=os.path.isdir(server.cwd) if _is_program(server) else True,
             failure=failure,
             fault=without_name(
@@ -265,13 +287,21 @@ class _Launched:
 
     @classmethod
     def of(cls, server: ServerSpec, history: History) -> _Launched:
-        launch = history.launch or Launch(server.name, server.command, server.env, server.cwd, server.reach)
+        now = Launch(server.name, server.command, server.env, server.cwd, server.reach)
+        launch = history.launch or now
         if not _is_program(server) or not launch.argv:
             return cls(server, history, "", "elsewhere")
-        try:
-            return cls(server, history, launch.argv[0], find_program(launch))
-        except LaunchFailed:
-            return cls(server, history, launch.argv[0], "")
+        for each in (launch, now):  # its entry may have been put right since the last launch
+            with suppress(LaunchFailed):
+                return cls(server, history, each.argv[0], find_program(each))
+        return cls(server, history, now.argv[0], "")
+
+    def missing(self) -> Remedy:
+        """Return the remedy for a program that does not exist."""
+        server = self.server
+        if self.found:
+            return NO_REMEDY
+        return remedy(self.program, server.env, server.cwd, server.name, is_of_client=server.is_of_client)
 
     def shown(self) -> dict[str, Any]:
         """Return the launch of a server without secrets, with the names of its variables only."""
@@ -352,10 +382,19 @@ def _story(facts: ServerFacts, advice: list[Advice]) -> dict[str, Any]:
         "state": "not approved" if facts.unapproved else facts.state.value,
         "ok": not any(each.is_trouble for each in advice),
         "verdict": verdict(facts, advice),
-        "advice": [
-            {"cause": each.cause, "says": each.says, "do": each.do, "trouble": each.is_trouble}
-            for each in advice
-        ],
+        "advice": [_advised(each) for each in advice],
+    }
+
+
+def _advised(advice: Advice) -> dict[str, Any]:
+    return {
+        "cause": advice.cause,
+        "says": advice.says,
+        "do": advice.remedy,
+        "run": advice.run,
+        "key": advice.key,
+        "action": advice.action,
+        "trouble": advice.is_trouble,
     }
 
 

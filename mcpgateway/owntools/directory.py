@@ -110,6 +110,7 @@ class Directory:
         raise self._unknown(identifier, access)
 
     def _unknown(self, identifier: str, access: Access) -> UnknownTool:
+        access.view.check_off(identifier)
         server = next((name for name, _ in read_id(identifier)), "")
         specs = self._specs(access)
         if server and server not in specs:

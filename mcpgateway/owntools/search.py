@@ -257,6 +257,7 @@ class Search:
         self.means.news.tell(request, access)
         specs = {each.name: each for each in access.specs()}
         if server and server not in specs and server != OWN_NAME:
+            access.view.check_usable(server)
             raise InvalidParams(f"Unknown server: {server}", f"one of: {', '.join(specs)}")
         connected = {name for name, each in specs.items() if self.means.sight.is_connected(each)}
         if query:
@@ -329,6 +330,7 @@ def described(item: Item, identifier: str) -> dict[str, Any]:
         "inputSchema": item.input_schema or Raw(b'{"type":"object"}'),
         "outputSchema": item.output_schema,
         "annotations": item.raw.get("annotations"),
+        "execution": item.raw.get("execution"),
         "tier": tier_of(item),
     }
     always = ("outputSchema",)
@@ -390,6 +392,7 @@ class ListTools:
         access = await access.caught_up()
         names = [each.name for each in access.specs()]
         if server and server not in names:
+            access.view.check_usable(server)
             raise InvalidParams(f"Unknown server: {server}", f"one of: {', '.join(names)}")
         missing: Mapping[str, str] = {}
         if server:

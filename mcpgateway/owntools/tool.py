@@ -111,6 +111,12 @@ class OwnToolView(Protocol):
     def narrowed(self, server: ServerSpec, items: tuple[Item, ...]) -> tuple[Item, ...]:
         """Return the tools of a server that may be used on the view."""
 
+    def check_off(self, name: str) -> None:
+        """Check that an unknown name is not one of a tool that is off, or of a server that cannot be used."""
+
+    def check_usable(self, name: str) -> None:
+        """Check that a name is not one of a server that is known and cannot be used now."""
+
     def admits_own(self, name: str) -> bool:
         """Return whether one of the gateway's own tools may be used on the view."""
 

@@ -35,6 +35,7 @@ from typing import Any
 from attrs import field, frozen
 from msgspec import Struct
 
+from mcpgateway.hints import cli
 from mcpgateway.policy.permissions import TokenScope
 from mcpgateway.records import FrozenRecord
 
@@ -101,6 +102,8 @@ class Reach(Enum):
 class PresentedCredential(Enum):
     """The result of checking the ``Authorization`` header.
 
+    ``LOOK`` is a dashboard that only reads, and ``UNCONFIRMED`` one of an administrator that reads as such and changes
+    what the usual token may (Note [Confirmed] in `mcpgateway.manage.dashboards`).
     ``OVER`` is a token that the gateway has issued, or would have accepted, and that is no longer valid; ``NARROW`` is
     one whose scope does not suffice; ``CLIENT`` is one of those of Note [Clients' credentials].
     """
@@ -110,6 +113,8 @@ class PresentedCredential(Enum):
     OVER = "over"
     NARROW = "narrow"
     CLIENT = "client"
+    LOOK = "look"
+    UNCONFIRMED = "unconfirmed"
     BEARER = "bearer"
     ADMIN = "admin"
 
@@ -206,7 +211,7 @@ class Deny:
 
 
 _ADVICE = {
-    401: "send Authorization: Bearer TOKEN; mcpgateway token show prints it",
+    401: f"send Authorization: Bearer TOKEN; {cli('token show')} prints it",
     403: "ask with a credential that may do that, or over the Unix socket of the gateway",
     429: "wait as long as Retry-After says",
     503: "try again in a moment",
@@ -284,13 +289,18 @@ def _judge_caller(facts: RequestFacts, policy: AccessPolicy) -> Verdict:
 
 
 def _judge_user(facts: RequestFacts, policy: AccessPolicy) -> Verdict:
-    has_token = facts.credential is not PresentedCredential.NONE
-    is_admin = facts.credential is PresentedCredential.ADMIN or facts.reach is Reach.SOCKET
+    credential = facts.credential
+    has_token = credential is not PresentedCredential.NONE
+    may_change = has_token and credential is not PresentedCredential.LOOK
+    reads_as_admin = credential is PresentedCredential.UNCONFIRMED and facts.safe_method
+    is_admin = credential is PresentedCredential.ADMIN or facts.reach is Reach.SOCKET or reads_as_admin
     match facts.route:
         case RouteClass.ADMIN:
             allowed = is_admin
         case RouteClass.MUTATE | RouteClass.USE:
-            allowed = has_token or facts.reach is Reach.SOCKET
+            allowed = may_change or facts.reach is Reach.SOCKET
+        case RouteClass.MCP if credential is PresentedCredential.LOOK:
+            allowed = facts.reach is Reach.LOOPBACK and not policy.bearer_required
         case RouteClass.MCP | RouteClass.READ | RouteClass.WATCH | RouteClass.LOOK if (
             facts.reach is Reach.LOOPBACK
         ):
@@ -304,7 +314,7 @@ def _judge_user(facts: RequestFacts, policy: AccessPolicy) -> Verdict:
 
 def _unknown(route: RouteClass) -> Deny:
     # A caller with the usual token learns that the route needs the other one.
-    command = "mcpgateway token show --admin" if route is RouteClass.ADMIN else "mcpgateway token show"
+    command = cli("token show --admin") if route is RouteClass.ADMIN else cli("token show")
     hint = f"send Authorization: Bearer TOKEN ({command} prints it), or ask over the Unix socket"
     return Deny(401, "Unauthorized: a bearer token is required", hint=hint)
 
@@ -322,7 +332,7 @@ def _judge_client(principal: str, facts: RequestFacts) -> Verdict:
         return Deny(
             403,
             "Forbidden: this credential is a client's; it may use servers, not manage the gateway",
-            hint="ask with the gateway's own token (mcpgateway token show prints it), or over its Unix socket",
+            hint=f"ask with the gateway's own token ({cli('token show')} prints it), or over its Unix socket",
         )
     return Pass(principal)
 

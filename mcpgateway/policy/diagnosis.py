@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from enum import Enum
 
 from attrs import evolve, field, frozen
 
 from mcpgateway.config.document import visible
-from mcpgateway.policy.error_hints import complaints
+from mcpgateway.hints import cli, with_command
+from mcpgateway.policy.error_hints import KEYS, SHOWN, complaints
 from mcpgateway.policy.health import HealthState
-from mcpgateway.policy.readiness import login
+from mcpgateway.policy.readiness import FAILED, NO_REMEDY, Remedy, edit, login
+from mcpgateway.units import duration
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127  # exit codes of a shell
 KILLED, ABORTED, CRASHED, TERMINATED = 9, 6, 11, 15
@@ -26,23 +27,10 @@ _ILL = frozenset(
 )
 BY_SHELL = 128  # plus the number of a signal: the exit code of a shell whose child a signal has ended
 MANY_RESTARTS = 3
-MISSING = frozenset(("command-not-found", "missing-directory"))
-
-# The software whose installation brings these programs.
-COMES_WITH = {
-    "npx": "Node.js",
-    "npm": "Node.js",
-    "node": "Node.js",
-    "uvx": "uv (https://docs.astral.sh/uv)",
-    "uv": "uv (https://docs.astral.sh/uv)",
-    "bunx": "Bun",
-    "bun": "Bun",
-    "deno": "Deno",
-    "docker": "Docker",
-    "podman": "Podman",
-    "python": "Python (many systems only have python3)",
-    "pipx": "pipx",
-}
+HEADER = "header Authorization"  # in the hint of a server that may want a token
+MISSING = frozenset(("command-not-found", "not-executable", "found-since", "missing-directory"))
+NOT_FOUND_WORDS = ("not found", "does not exist", "not executable")
+SIGN_IN = "sign-in"
 
 
 class Failure(Enum):
@@ -103,7 +91,9 @@ class ServerFacts:
     :ivar file: the file of its entry.
     :ivar address: the address of a server that is elsewhere; empty for programs of this machine.
     :ivar program: the first word of its command.
-    :ivar is_found: its program exists now.
+    :ivar is_found: its program exists now, and can be executed.
+    :ivar is_there: its program is a path that exists, though it cannot be executed.
+    :ivar missing: the remedy for a program that does not exist.
     :ivar has_directory: its working directory exists now.
     :ivar failure: the step at which it failed last.
     :ivar fault: the message of that failure.
@@ -137,6 +127,8 @@ class ServerFacts:
     address: str = ""
     program: str = ""
     is_found: bool = True
+    is_there: bool = False
+    missing: Remedy = NO_REMEDY
     has_directory: bool = True
     failure: Failure = Failure.NONE
     fault: str = ""
@@ -169,21 +161,35 @@ class Advice:
 
     :ivar cause: its name, for programs.
     :ivar says: the cause, or a remark.
-    :ivar do: the remedy; empty where none is needed.
+    :ivar do: the remedy; empty where none is needed, or the command says it.
     :ivar is_trouble: the cause keeps the server from working; else it is only a remark.
+    :ivar run: the command for the remedy; empty for none.
+    :ivar key: the dotted key of the server's entry that the remedy changes; empty for none.
     """
 
     cause: str
     says: str
     do: str = ""
     is_trouble: bool = True
+    run: str = ""
+    key: str = ""
+
+    @property
+    def action(self) -> str:
+        """The action of a user interface that helps: ``sign-in``, ``set``, which sets `key`, or nothing."""
+        return "set" if self.key else SIGN_IN if self.cause == "authorization" and self.run else ""
+
+    @property
+    def remedy(self) -> str:
+        """The remedy with its command, in one line."""
+        return with_command(self.do, self.run)
 
 
 def advise(facts: ServerFacts) -> list[Advice]:
     """Return all causes of a server's trouble, the surest first, each once."""
     found: dict[str, Advice] = {}
     for each in _causes(facts):
-        found.setdefault(each.cause, each)
+        found.setdefault(each.cause, each if each.key else evolve(each, key=KEYS.get(each.cause, "")))
     return list(found.values())
 
 
@@ -193,6 +199,8 @@ def verdict(facts: ServerFacts, advice: list[Advice]) -> str:
     state = f"is {'not approved of' if facts.unapproved else facts.state.value}"
     if facts.state is HealthState.NEEDS_LOGIN:
         state = facts.state.value
+    elif facts.state is HealthState.DISABLED and not facts.is_off:
+        state = f"has {FAILED}"
     if troubles:
         return f"{facts.server} {state}: {troubles[0].says}"
     return f"{facts.server} {state}, and nothing is wrong with it"
@@ -203,17 +211,21 @@ def _causes(facts: ServerFacts) -> Iterator[Advice]:
         yield Advice(
             "not-approved",
             f"it is defined by {visible(facts.unapproved)}, which you have not approved of as it is now",
-            f"read the file, then: mcpgateway config approve {visible(shlex.quote(facts.unapproved))}",
+            "read the file, and approve of it",
+            run=visible(cli("config approve {}", facts.unapproved)),
         )
         return
     for each in facts.problems:
         yield Advice(
-            "configuration", f"the configuration: {each}", "put it right there; it is read again by itself"
+            "configuration",
+            f"the configuration: {each}",
+            "put it right there; it is read again by itself",
+            run=cli("config check"),
         )
     yield from _switched_off(facts)
     if facts.state in _ILL or _failed(facts):
         yield from _with_hint(facts, list(_failures(facts)))
-    elif facts.state is HealthState.STOPPED:
+    elif facts.state in (HealthState.STOPPED, HealthState.IDLE):
         yield from _missing(facts)
     if facts.state is HealthState.DEGRADED:
         yield from _degraded(facts)
@@ -223,7 +235,7 @@ def _causes(facts: ServerFacts) -> Iterator[Advice]:
 
 def _with_hint(facts: ServerFacts, found: list[Advice]) -> list[Advice]:
     # The remedy that callers are given comes first, but for a program that is missing: it lists where was looked.
-    if not found or not facts.hint or facts.hint in found[0].do or found[0].cause in MISSING:
+    if not found or not facts.hint or facts.hint in found[0].remedy or found[0].cause in MISSING:
         return found
     first = found[0]
     return [evolve(first, do=f"{facts.hint}; {first.do}" if first.do else facts.hint), *found[1:]]
@@ -241,14 +253,14 @@ def _switched_off(facts: ServerFacts) -> Iterator[Advice]:
     if not facts.is_off:
         return
     if facts.is_enabled:
-        yield Advice(
-            "switched-off", "an operator has switched it off", f"mcpgateway servers enable {facts.server}"
-        )
+        yield Advice("switched-off", "an operator has switched it off", run=_enable(facts))
     else:
         where = f" in {facts.file}" if facts.file else ""
-        yield Advice(
-            "disabled", f"its entry{where} switches it off", f"mcpgateway servers enable {facts.server}"
-        )
+        yield Advice("disabled", f"its entry{where} switches it off", run=_enable(facts))
+
+
+def _enable(facts: ServerFacts) -> str:
+    return cli("servers enable {}", facts.server)
 
 
 def _failures(facts: ServerFacts) -> Iterator[Advice]:
@@ -256,16 +268,21 @@ def _failures(facts: ServerFacts) -> Iterator[Advice]:
         case Failure.NONE:
             return
         case Failure.AUTHORIZATION:
-            yield Advice("authorization", facts.fault, facts.hint or login(facts.server))
+            if HEADER in facts.hint:
+                run, key = cli("servers set-header {} Authorization", facts.server), "headers.Authorization"
+            else:
+                run, key = login(facts.server) if facts.hint in ("", login(facts.server)) else "", ""
+            do = "" if run == facts.hint else facts.hint
+            yield Advice("authorization", facts.fault, do, run=run, key=key)
         case Failure.APPROVAL:
-            yield Advice(
-                "not-approved", facts.fault, "mcpgateway config approve, once you have read the file"
-            )
+            run = cli("config approve {}", facts.file or "FILE")
+            yield Advice("not-approved", facts.fault, "read the file, and approve of it", run=run)
         case Failure.UNREACHABLE:
             yield Advice(
                 "unreachable",
                 f"nothing answers at {facts.address or 'its address'}: {facts.fault}",
-                "start it there, or put its address right in its entry; a call tries it at once",
+                "start it there (a call tries it at once), or put its address right",
+                run=cli("servers set {} url=URL", facts.server),
             )
         case Failure.UNAVAILABLE:
             yield Advice(
@@ -277,35 +294,42 @@ def _failures(facts: ServerFacts) -> Iterator[Advice]:
             yield from _not_launched(facts)
         case _:
             known = [*_complaints(facts), *_silent(facts), *_end(facts)]
-            yield from known or [Advice("failed", facts.fault or facts.failure.value, _look(facts))]
+            yield from known or [_unknown(facts)]
 
 
 def _not_launched(facts: ServerFacts) -> Iterator[Advice]:
     found = list(_missing(facts))
     if found:
         yield from found
-    elif "not found" in facts.fault:
-        says = f"its program was not there at the last try, and is now: {facts.fault}"
-        yield Advice("found-since", says, _retry(facts))
+        return
+    do, run = ("", _reset(facts)) if facts.trip.why else ("the next call tries it again", "")
+    if facts.program and (not facts.fault or any(each in facts.fault for each in NOT_FOUND_WORDS)):
+        was = f": {facts.fault}" if facts.fault else ""
+        says = f"its program could not be used at the last try, and can be now{was}"
+        yield Advice("found-since", says, do, run=run)
     else:
-        yield Advice("not-started", facts.fault, _retry(facts))
+        yield Advice("not-started", facts.fault, do, run=run)
 
 
 def _missing(facts: ServerFacts) -> Iterator[Advice]:
     if not facts.has_directory:
         says = facts.fault or "its working directory is not there"
-        yield Advice("missing-directory", says, 'make that directory, or put "cwd" right in its entry')
+        run = cli("servers set {} cwd=DIRECTORY", facts.server)
+        yield Advice("missing-directory", says, "make that directory, or name another", run=run)
+    elif facts.is_there and not facts.is_found:
+        says = f"the program {facts.program} is not executable"
+        do = f"chmod +x {facts.program}, or put its interpreter before it in the entry"
+        yield Advice("not-executable", says, do, run=edit(facts.server))
     elif not facts.is_found and facts.program:
-        name = facts.program.rpartition("/")[2]
-        comes = f"install {COMES_WITH[name]}" if name in COMES_WITH else "install it"
-        do = f"{comes}, or name it by its absolute path (which {name} in your shell says it)"
-        yield Advice("command-not-found", f"the program {facts.program} is not there", do)
+        says = f"the program {facts.program} is not there"
+        yield Advice("command-not-found", says, facts.missing.do, run=facts.missing.run)
 
 
 def _complaints(facts: ServerFacts) -> Iterator[Advice]:
     for each in complaints(facts.words):
         line = f" ({each.line})" if each.line and each.line not in each.says else ""
-        yield Advice(each.complaint.cause, f"{each.says}{line}", each.do)
+        run, cause = each.run(facts.server), each.complaint.cause
+        yield Advice(cause, f"{each.says}{line}", each.do, run=run, key=each.key)
 
 
 def _silent(facts: ServerFacts) -> Iterator[Advice]:
@@ -315,13 +339,15 @@ def _silent(facts: ServerFacts) -> Iterator[Advice]:
             f"it prints what is no message on its stdout: {facts.stray}",
             "an MCP server speaks JSON-RPC there and logs to stderr: look for print or console.log in it, or for a"
             " banner of its runner",
+            run=cli("logs {}", facts.server),
         )
     if facts.failure is Failure.LATE:
         yield Advice(
             "handshake-timeout",
             facts.fault,
-            "a first start may have to download: try it by hand once (mcpgateway servers test); else raise"
-            " limits.handshake, or look whether it is an MCP server on stdio at all",
+            "look whether it is an MCP server on stdio at all; a first start that has to download may take longer than"
+            " limits.handshake: try it once by hand",
+            run=cli("servers test {}", facts.server),
         )
     if facts.failure is Failure.REFUSED:
         yield Advice(
@@ -355,12 +381,14 @@ def _end(facts: ServerFacts) -> Iterator[Advice]:
             "command-not-found",
             "a program that it starts is not there (exit code 127)",
             "install it, or write its absolute path",
+            run=cli("logs {}", facts.server),
         )
     elif code == NOT_EXECUTABLE:
         yield Advice(
             "not-executable",
             "it may not be executed (exit code 126)",
             "chmod +x, or name its interpreter first",
+            run=edit(facts.server),
         )
     elif code == 0 and facts.failure is Failure.ENDED_EARLY:
         yield Advice(
@@ -368,6 +396,7 @@ def _end(facts: ServerFacts) -> Iterator[Advice]:
             "it ended at once, and without an error",
             "is it an MCP server on stdio? Those that serve at a port need their port and url; some need an argument"
             " such as --stdio or mcp",
+            run=edit(facts.server),
         )
 
 
@@ -377,7 +406,8 @@ def _degraded(facts: ServerFacts) -> Iterator[Advice]:
             "stuck",
             f"its process is stuck with calls under way: {facts.stuck}; it may have one process only, so nothing takes"
             " its place",
-            f"mcpgateway servers restart {facts.server} ends these calls and starts it anew",
+            "end these calls, and start it anew",
+            run=cli("servers restart {}", facts.server),
         )
     elif facts.service_fault:
         yield Advice(
@@ -394,10 +424,11 @@ def _degraded(facts: ServerFacts) -> Iterator[Advice]:
 def _waiting(facts: ServerFacts) -> Iterator[Advice]:
     trip = facts.trip
     if trip.why:
-        yield Advice("circuit-open", f"{trip.why}; {_when(trip)}", _reset(facts))
+        says = f"{trip.why}; {_when(trip)}"
+        yield Advice("circuit-open", says, "once it is put right, let it be tried at once", run=_reset(facts))
     elif facts.retry_in_s is not None and facts.state is HealthState.UNREACHABLE:
         yield Advice(
-            "probing", f"its address is looked at again in {facts.retry_in_s} s", "", is_trouble=False
+            "probing", f"its address is looked at again in {duration(facts.retry_in_s)}", "", is_trouble=False
         )
     elif facts.retry_in_s is not None:
         left = trip.limit - trip.failures
@@ -406,7 +437,9 @@ def _waiting(facts: ServerFacts) -> Iterator[Advice]:
             if trip.limit and trip.failures and left > 0
             else ""
         )
-        yield Advice("waiting", f"it is started again in {facts.retry_in_s} s{chances}", "", is_trouble=False)
+        yield Advice(
+            "waiting", f"it is started again in {duration(facts.retry_in_s)}{chances}", "", is_trouble=False
+        )
 
 
 def _when(trip: Trip) -> str:
@@ -414,7 +447,11 @@ def _when(trip: Trip) -> str:
         return "it is being tried once more right now"
     if trip.opens_in_s is None:
         return "it waits for an operator (circuit.auto_reset is off)"
-    return f"it is tried again in {trip.opens_in_s} s" if trip.opens_in_s else "the next call tries it again"
+    return (
+        f"it is tried again in {duration(trip.opens_in_s)}"
+        if trip.opens_in_s
+        else "the next call tries it again"
+    )
 
 
 def _sharing(facts: ServerFacts) -> Iterator[Advice]:
@@ -423,22 +460,25 @@ def _sharing(facts: ServerFacts) -> Iterator[Advice]:
         yield Advice(
             "apart",
             f"each session has a process of its own, because {facts.apart}",
-            f"to share one process all the same: mcpgateway servers set {name} share=global",
+            "to share one process all the same",
             is_trouble=False,
+            run=cli("servers set {} share=global", name),
         )
     if turns.waiting:
         yield Advice(
             "busy",
-            f"{turns.waiting} calls wait for their turn; {turns.tool} has been under way for {turns.seconds} s",
-            f"should it hang: mcpgateway servers restart {name}",
+            f"{turns.waiting} calls wait for their turn; {turns.tool} has been under way for {duration(turns.seconds)}",
+            "should it hang",
             is_trouble=False,
+            run=cli("servers restart {}", name),
         )
     if turns.why:
         yield Advice(
             "one-at-a-time",
             f"calls that may change something go one after the other, because {turns.why}",
-            f"to let them run side by side: mcpgateway servers set {name} concurrency=none",
+            "to let them run side by side",
             is_trouble=False,
+            run=cli("servers set {} concurrency=none", name),
         )
 
 
@@ -456,8 +496,8 @@ def _notes(facts: ServerFacts) -> Iterator[Advice]:
         yield Advice(
             "unsteady",
             f"it had to be started again {facts.restarts} times",
-            f"mcpgateway logs {facts.server}",
             is_trouble=False,
+            run=cli("logs {}", facts.server),
         )
     yield from _sharing(facts)
     if facts.excess:
@@ -466,8 +506,9 @@ def _notes(facts: ServerFacts) -> Iterator[Advice]:
         yield Advice(
             "replaced",
             f"a process of it hangs with calls under way and gets no new ones ({facts.retired[0]}); another works",
-            f"nothing has to be done; mcpgateway servers restart {facts.server} ends these calls",
+            "nothing has to be done; to end these calls",
             is_trouble=False,
+            run=cli("servers restart {}", facts.server),
         )
     if facts.too_long:
         yield Advice(
@@ -495,19 +536,19 @@ def _notes(facts: ServerFacts) -> Iterator[Advice]:
         yield Advice(
             "never-started",
             "it has not been started since the gateway runs: it waits for the first who needs it",
-            "lazy: {prewarm: true} in its entry starts it with the gateway",
+            "to start it with the gateway",
             is_trouble=False,
+            run=cli("servers set {} lazy.prewarm=true", facts.server),
         )
 
 
-def _look(facts: ServerFacts) -> str:
-    name = facts.server
-    return f"its log may tell more: mcpgateway logs {name}; to try it by hand: mcpgateway servers test {name}"
-
-
-def _retry(facts: ServerFacts) -> str:
-    return _reset(facts) if facts.trip.why else "the next call tries it again"
+def _unknown(facts: ServerFacts) -> Advice:
+    # The last line that a program writes is usually its reason.
+    last = facts.words.rstrip().rpartition("\n")[2].strip()[:SHOWN]
+    says = facts.fault or facts.failure.value
+    do = f"its log may tell more ({cli('logs {}', facts.server)}); to try it by hand"
+    return Advice("failed", f"{says}: {last}" if last else says, do, run=cli("servers test {}", facts.server))
 
 
 def _reset(facts: ServerFacts) -> str:
-    return f"once it is put right: mcpgateway servers reset-circuit {facts.server}"
+    return cli("servers reset-circuit {}", facts.server)

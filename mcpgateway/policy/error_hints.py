@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from shlex import quote
 
 from attrs import frozen
 
+from mcpgateway.hints import cli
 from mcpgateway.policy.lock_errors import LockError, reported_lock
 
 TEXT_LIMIT = 16_384  # characters that are searched, from the end
-SHOWN = 120  # characters of a match
+SHOWN, REASON = 120, 240  # characters of a line, and of a match
+EDIT, RESET = cli("servers edit NAME"), cli("servers reset-circuit NAME")
 
 
 @frozen
@@ -24,11 +27,13 @@ class Complaint:
     :ivar cause: its name, for programs.
     :ivar says: the cause, with ``{x}`` for the matched text.
     :ivar do: the remedy.
+    :ivar run: the command for it, in which NAME stands for the server and VARIABLE for the matched text.
     """
 
     cause: str
     says: str
     do: str
+    run: str = ""
 
 
 @frozen
@@ -53,14 +58,26 @@ class ErrorHint:
         """The remedy."""
         return self.complaint.do.replace("{x}", self.what)
 
+    @property
+    def key(self) -> str:
+        """The key of the server's entry that the remedy changes, where that is known only of the text."""
+        return f"env.{self.what}" if self.complaint is MISSING_VARIABLE else ""
+
+    def run(self, server: str) -> str:
+        """Return the command for the remedy; empty for none."""
+        if not server:
+            return ""  # a server that is not in the configuration
+        values = {"NAME": server, "VARIABLE": self.what}
+        return re.sub(r"\b(?:NAME|VARIABLE)\b", lambda each: quote(values[each[0]]), self.complaint.run)
+
 
 VARIABLE = r"(?P<x>[A-Z][A-Z0-9]*_[A-Z0-9_]{1,60})"
 ABSENT = r"(?:not (?:set|defined|found|provided)|undefined|missing|required|empty)"
 MISSING_VARIABLE = Complaint(
     "missing-variable",
     "it wants the environment variable {x}",
-    'give it one in the "env" of its entry; if it is a secret, write ${{x}} there and its value into the .env file of'
-    " the gateway's home",
+    "give it one, which is asked for",
+    cli("servers set-env NAME VARIABLE"),
 )
 PYTHON_MODULE = Complaint(
     "missing-module",
@@ -76,6 +93,7 @@ CREDENTIALS = Complaint(
     "credentials",
     "the service behind it does not accept its credentials",
     'look at the keys in the "env" of its entry: expired, of another account, or with a blank too many?',
+    EDIT,
 )
 NO_REGISTRY = Complaint(
     "registry-unreachable",
@@ -86,16 +104,25 @@ NO_PACKAGE = Complaint(
     "no-such-package",
     "the registry has no package {x}",
     "look for a slip in the name of the package, or a version that does not exist",
+    EDIT,
+)
+UNSOLVED = Complaint(
+    "no-fitting-version",
+    "uv finds no version that fits: {x}",
+    "name another version of the package, or another Python: uvx --python 3.13",
+    EDIT,
 )
 PROGRAM = Complaint(
     "command-not-found",
     "a program that it starts is not there: {x}",
     "install it, or write its absolute path: the gateway's PATH is not the one of your shell",
+    EDIT,
 )
 NO_FILE = Complaint(
     "missing-file",
     "it does not find {x}",
     'look at the paths among its arguments; relative ones start at the "cwd" of its entry',
+    EDIT,
 )
 PERMISSION = Complaint(
     "permission", "it may not do what it wants to", "look whose the file or directory is, and its mode"
@@ -104,14 +131,16 @@ RUNTIME = Complaint(
     "runtime-version",
     "it wants another version of its runtime",
     "see which one it asks for (node --version, python3 --version), and name that by its absolute path",
+    EDIT,
 )
 ARGUMENTS = Complaint(
-    "arguments", "it does not understand its arguments: {x}", 'put "args" right in its entry'
+    "arguments", "it does not understand its arguments: {x}", 'put "args" right in its entry', EDIT
 )
 SERVICE = Complaint(
     "service-down",
     "something that it needs does not answer: {x}",
-    "start that (a database, a desktop program, a service), then reset its circuit",
+    "start that (a database, a desktop program, a service), then let the server be tried at once",
+    RESET,
 )
 NAME = Complaint(
     "no-such-host", "a host name that it asks is not known: {x}", "look at the name, and at the network"
@@ -120,6 +149,7 @@ CERTIFICATE = Complaint(
     "certificate",
     "it does not accept a certificate",
     "give it the authority's file: NODE_EXTRA_CA_CERTS for Node, SSL_CERT_FILE for Python",
+    EDIT,
 )
 MEMORY = Complaint(
     "memory",
@@ -154,6 +184,7 @@ STDIN = Complaint(
     "wants-a-terminal",
     "it wants to be spoken with on a terminal",
     "give it what makes it run by itself, such as -y, --stdio or --no-input",
+    EDIT,
 )
 PROFILE = Complaint(
     "locked-profile",
@@ -173,6 +204,22 @@ PORT = Complaint(
 PYTHON_ERROR = Complaint(
     "exception", "its last words are: {x}", "that is a fault of the server's own, or of what it was given"
 )
+
+KEYS = {
+    "command-not-found": "command",
+    "not-executable": "command",
+    "runtime-version": "command",
+    "missing-directory": "cwd",
+    "unreachable": "url",
+    "credentials": "env",
+    "certificate": "env",
+    "arguments": "args",
+    "missing-file": "args",
+    "no-such-package": "args",
+    "no-fitting-version": "args",
+    "ended-at-once": "args",
+}
+"""The key of a server's entry that the remedy of a cause changes."""
 
 _LOCKS = {LockError.PROFILE: PROFILE, LockError.STORE: STORE, LockError.PORT: PORT}
 
@@ -194,6 +241,7 @@ _WORDS: tuple[tuple[Complaint, str], ...] = (
     (MISSING_VARIABLE, rf"\b{VARIABLE}[\"'`]? (?i:must be)"),
     (NO_PACKAGE, r"npm (?:ERR!|error)[^\n]{0,20}404[^\n]{0,80}?'(?P<x>[^'\n]{1,200})'"),
     (NO_PACKAGE, r"(?i:because )(?P<x>[\w.\[\]-]{1,100}) was not found in the (?:package registry|cache)"),
+    (UNSOLVED, r"(?s:Because (?![\w.\[\]-]+ was not found)(?P<x>.{1,600}?),?\s+we\s+can\s+conclude)"),
     (
         NO_REGISTRY,
         r"npm (?:ERR!|error) (?:code )?(?:ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNREFUSED|ECONNRESET|network)",
@@ -241,6 +289,7 @@ _WORDS: tuple[tuple[Complaint, str], ...] = (
     (PROGRAM, r"env: \W?(?P<x>[\w.+/-]{1,100})\W?: No such file"),
     (PROGRAM, r"(?<![\w.+/-])(?P<x>[\w.+/-]{1,100}): (?:command )?not found\b"),
     (PROGRAM, r"spawn (?P<x>[\w.+/-]{1,100}) ENOENT"),
+    (NO_FILE, r"(?i:cannot access directory) (?P<x>[^,\n]{1,200})"),
     (NO_FILE, r"can't open file '(?P<x>[^'\n]{1,200})'"),
     (NO_FILE, r"(?:ENOENT|FileNotFoundError)[^\n]{0,60}?'(?P<x>[^'\n]{1,200})'"),
     (PERMISSION, r"\bEACCES\b|PermissionError|(?i:permission denied)"),
@@ -271,7 +320,10 @@ def _search(text: str) -> Iterator[ErrorHint]:
         match = pattern.search(text)
         if match is not None:
             is_found = True
-            yield ErrorHint(complaint, _what(match), _line(text, match.start()))
+            line = (
+                "" if complaint is UNSOLVED else _line(text, match.start())
+            )  # the reason itself spans lines
+            yield ErrorHint(complaint, _what(match), line)
     last = None if is_found else _last(text)
     if last is not None:
         yield ErrorHint(PYTHON_ERROR, _what(last), last["x"])
@@ -279,7 +331,7 @@ def _search(text: str) -> Iterator[ErrorHint]:
 
 def _what(match: re.Match[str]) -> str:
     what = match.groupdict().get("x") or ""
-    return what.strip()[:SHOWN]
+    return " ".join(what.split())[:REASON]
 
 
 def _line(text: str, at: int) -> str:

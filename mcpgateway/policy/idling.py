@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mcpgateway.config.model import Lazy
 from mcpgateway.records import FrozenRecord, Record
+from mcpgateway.units import duration, size
 
 LOOK_S = 30.0
 GUARD_S = 5.0  # beyond the entry's time, so that a client that is about to send its next request still finds the child
@@ -53,11 +54,7 @@ def excess(lazy: Lazy, resident: int, age_s: float) -> str:
     :param age_s: the seconds since its start.
     """
     if lazy.ram_bytes and resident > lazy.ram_bytes:
-        return f"its processes take {_mb(resident)} MB of the {_mb(lazy.ram_bytes)} MB they may take"
+        return f"its processes take {size(resident)} of the {size(lazy.ram_bytes)} they may take"
     if lazy.uptime_s and age_s >= lazy.uptime_s:
-        return f"it has run for {lazy.uptime_s:g} s, as long as it may"
+        return f"it has run for {duration(lazy.uptime_s)}, as long as it may"
     return ""
-
-
-def _mb(size: int) -> int:
-    return round(size / 2**20)

@@ -50,6 +50,9 @@ class LifecycleEvent(Protocol):
     def failed(self) -> None:
         """The child could not be started, or failed its handshake."""
 
+    def ending(self) -> None:
+        """A request cannot be written to the child, whose exit follows."""
+
     def gone(self) -> None:
         """The child's process has exited."""
 
@@ -63,11 +66,16 @@ _cold = _builder.state("cold")
 _starting = _builder.state("starting")
 _warm = _builder.state("warm")
 _stopping = _builder.state("stopping")
-_returning = _builder.state("returning")  # wanted again while it was being stopped
+_returning = _builder.state("returning")  # wanted again while it was being stopped, or ending
 
 _starting.upon(LifecycleEvent.wanted).loop().returns(None)
 _warm.upon(LifecycleEvent.wanted).loop().returns(None)
 _returning.upon(LifecycleEvent.wanted).loop().returns(None)
+_warm.upon(LifecycleEvent.ending).to(_returning).returns(None)
+_returning.upon(LifecycleEvent.ending).loop().returns(None)
+_cold.upon(LifecycleEvent.ending).loop().returns(None)
+_starting.upon(LifecycleEvent.ending).loop().returns(None)
+_stopping.upon(LifecycleEvent.ending).loop().returns(None)
 _stopping.upon(LifecycleEvent.wanted).to(_returning).returns(None)
 _stopping.upon(LifecycleEvent.unwanted).loop().returns(None)
 # The child may exit before the outcome of its handshake is reported.

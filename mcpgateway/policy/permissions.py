@@ -126,6 +126,11 @@ def matches_tool(pattern: str, server: str, tool: str) -> bool:
     return matches(pattern, f"{server}{BETWEEN}{tool}" if BETWEEN in pattern else tool)
 
 
+def is_off(patterns: Iterable[str], tool: str) -> bool:
+    """True if a server's ``tools_off`` takes a tool of that name out of its offer."""
+    return any(matches(each, tool) for each in patterns)
+
+
 def fault_of(patterns: Iterable[str]) -> str:
     """Return the mistake in patterns; empty for good ones."""
     found = list(patterns)

@@ -144,3 +144,9 @@ def error_text(raw: Raw) -> str:
     """Return the message in a server's error."""
     sentence = peek.text(peek.members({"error": raw}, "error"), "message")
     return "no reason given" if sentence is None else sentence
+
+
+def error_hint(raw: Raw) -> str:
+    """Return the remedy in a gateway's error, which is in its data; empty where there is none."""
+    error = peek.members({"error": raw}, "error")
+    return peek.text(peek.members(error, "data"), "hint", jsonrpc.URI_LIMIT) or ""

@@ -31,6 +31,8 @@ SERVER_INFO_KEY = PREFIX + "serverInfo"
 SUBSCRIPTION_KEY = PREFIX + "subscriptionId"
 TASKS_EXTENSION = PREFIX + "tasks"
 
+INFO_LIMIT = 4096  # bytes of a client's own name and version that are kept
+
 _SERVED = frozenset(f'"{revision}"'.encode() for revision in MODERN)
 _TASKS = TASKS_EXTENSION.encode()
 
@@ -166,6 +168,12 @@ def check_revision(message: Message) -> None:
 def unserved(requested: str) -> UnservedRevision:
     """Return the error for a revision that is not served, with those that are."""
     return UnservedRevision(requested, MODERN)
+
+
+def info_of(message: Message) -> bytes:
+    """Return the client's own name and version, as JSON; empty if it does not say them, or at length."""
+    found = (message.meta or {}).get(INFO_KEY)
+    return bytes(found) if found is not None and len(bytes(found)) <= INFO_LIMIT else b""
 
 
 def has_tasks(meta: Envelope | None) -> bool:

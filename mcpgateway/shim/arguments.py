@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from mcpgateway.hints import cli
+
 COMMANDS = {"connect": "", "proxy": "--target", "stdio": "--server"}
 """The spellings of the one shim, and the option that names its server; ``connect`` takes it as an argument."""
+
+USAGE = {
+    "connect": cli("connect NAME"),
+    "proxy": cli("proxy --target NAME"),
+    "stdio": cli("stdio --server NAME"),
+}
 
 VIEWS = ("full", "search", "admin")
 """The views of all servers for ``stdio --view``, besides ``p/PROFILE``; without the option, the usual one."""
@@ -145,9 +153,10 @@ def _server(command: str, words: list[str]) -> str:
     elif option:
         words = [option]  # which is no name
     if not words or not words[0] or words[0].startswith("-"):
-        usage = f"mcpgateway {command} {option or ''} NAME".replace("  ", " ")
         also = "; without it, all servers are meant, and --view names a view of them"
-        raise Mistake(f"{command}: name a server, as in: {usage}{also if command == 'stdio' else ''}")
+        raise Mistake(
+            f"{command}: name a server, as in: {USAGE[command]}{also if command == 'stdio' else ''}"
+        )
     if len(words) > 1:
         raise Mistake(f"{command}: what is {words[1]}? The original command stands after --")
     return words[0]

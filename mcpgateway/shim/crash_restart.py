@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # the builtin half of signal, which would load enum and more
-from time import sleep
+from time import sleep, time
 
 from mcpgateway.shim import startup
 
@@ -17,6 +17,10 @@ def revive(home: str, pauses: tuple[float, ...] = ()) -> None:
     """Start the gateway; return when one runs, or when none is wanted any more."""
     _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)  # no children are left that its end would orphan
     pauses = pauses or (AT_ONCE_S, *startup.PAUSES_S)
+    try:
+        startup.write_crash(home, time())
+    except OSError:
+        pass  # then only the log has it
     while True:
         record = startup.record_of(home)
         failures = record.failures(startup.clock())

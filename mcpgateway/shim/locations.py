@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 HOME_VARIABLE = "MCPGATEWAY_HOME"
-URL_VARIABLE = "MCP_GATEWAY_URL"
-TOKEN_VARIABLE = "MCP_GATEWAY_AUTH_TOKEN"  # noqa: S105 - its name
+URL_VARIABLE = "MCPGATEWAY_URL"
+TOKEN_VARIABLE = "MCPGATEWAY_AUTH_TOKEN"  # noqa: S105 - its name
+OWN_PREFIX, OLDER_PREFIX = "MCPGATEWAY_", "MCP_GATEWAY_"  # other gateways have the latter
 SOCKET_PATH_LIMIT = 100  # bytes; sun_path holds 108 on Linux and 104 on macOS
 PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
 TOKEN_LIMIT = 4096
@@ -53,6 +54,16 @@ def environment() -> dict[str, str]:
 
 def _text(value: bytes) -> str:
     return value.decode(errors="surrogateescape")
+
+
+def variable(environ: Mapping[str, str], name: str) -> str:
+    """Return the value of a variable of the gateway, also by its older name; empty if it is not set."""
+    return environ.get(name, "") or environ.get(older(name), "")
+
+
+def older(name: str) -> str:
+    """Return the older name of a variable, with ``MCP_GATEWAY_``."""
+    return OLDER_PREFIX + name[len(OWN_PREFIX) :]
 
 
 def gateway_home(environ: Mapping[str, str], chosen: str | None) -> str:
@@ -157,7 +168,7 @@ def address_of(environ: Mapping[str, str], home: str, url: str | None) -> Gatewa
 
     :raise Unusable: the URL cannot be used.
     """
-    url = url or environ.get(URL_VARIABLE)
+    url = url or variable(environ, URL_VARIABLE)
     if not url:
         path = socket_path(environ, home)
         return GatewayAddress(int(_socket.AF_UNIX), path, b"localhost", b"", is_own=True)
@@ -203,7 +214,7 @@ def token_of(path: str | None, given: str = "") -> bytes:
     if path is None:
         token = given.encode(errors="surrogateescape")
         if not VISIBLE.issuperset(token):
-            raise Unusable("MCP_GATEWAY_AUTH_TOKEN: it is no token")
+            raise Unusable(f"{TOKEN_VARIABLE}: it is no token")
         return token
     try:
         descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]  # the builtin half of signal, which would load enum and more
 import posix
 
+from mcpgateway.hints import cli
 from mcpgateway.shim import jsontext, locations
 from mcpgateway.shim.arguments import Arguments, Mistake, read
 from mcpgateway.shim.loop import Loop, Timer
@@ -116,11 +117,12 @@ class Shim:
         self._loop = loop = Loop()
         self._says_ready = arguments.says_ready
         self._remarks = Remarks(arguments.server or PROGRAM)
-        url = arguments.url or environ.get(locations.URL_VARIABLE)
+        url = arguments.url or locations.variable(environ, locations.URL_VARIABLE)
         home = "" if url else locations.gateway_home(environ, arguments.home)
         address = locations.address_of(environ, home, url)
         token = locations.token_of(
-            arguments.token_file, "" if address.is_own else environ.get(locations.TOKEN_VARIABLE, "")
+            arguments.token_file,
+            "" if address.is_own else locations.variable(environ, locations.TOKEN_VARIABLE),
         )
         request = request_of(address, arguments.server, token, arguments.view, arguments.project)
         starter = Starter(home) if address.is_own else None
@@ -197,7 +199,7 @@ class Shim:
 
     def _decide_without(self) -> None:
         if self._home:
-            hint = f"see {self._home}/logs/{LOG}, or run: mcpgateway doctor"
+            hint = f"see {self._home}/logs/{LOG}, or run: {cli('doctor')}"
             self._reason = "; ".join(filter(None, (last_words(self._home), hint)))
         self._decide(ORIGINAL if self._original else FAILED)
 

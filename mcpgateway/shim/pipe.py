@@ -17,6 +17,7 @@ from __future__ import annotations
 import _socket
 import errno
 
+from mcpgateway.hints import cli
 from mcpgateway.shim import jsontext
 from mcpgateway.shim.jsontext import PARSE_ERROR
 from mcpgateway.shim.locations import GatewayAddress
@@ -69,7 +70,7 @@ UNKNOWN_SERVER = "-32601"  # with HTTP 404
 REFUSED = -32000
 LOST = "The gateway went away, and the answer is lost: the request is not sent twice"
 AWAY = "The gateway is away"
-OLDER = "The gateway is older than this program; start it anew: mcpgateway restart"
+OLDER = f"The gateway is older than this program; start it anew: {cli('restart')}"
 
 DOWN, CONNECTING, ASKING, UP, LEAVING = range(5)
 
@@ -279,7 +280,7 @@ class Pipe:
         elif status == 404 and self._session and jsontext.member(text, "code") != UNKNOWN_SERVER:
             self._session = b""  # see Note [A session that is gone]
             self._connect()
-        elif status in (401, 403, 404):
+        elif status in (200, 401, 403, 404):  # 200 for a server that its user has yet to approve of
             self._turned_away(status, why, text)
         else:
             self._turned_away(status, OLDER, "")

@@ -32,6 +32,8 @@ LOCK = "daemon.lock"
 LOG = "gateway.log"
 WANTED, STOPPED = "wanted", "stopped"
 REVIVAL, RESTORATION = "revival", "restoration"
+CRASHED = "crashed"
+UNCLEAN, REBOOT = "unclean", "reboot"  # an end that the next gateway notices, at its own start
 LOCK_DESCRIPTOR = 3  # in the daemon
 DESCRIPTORS = 65536
 TRIED, UP, ENDED = "tried", "up", "ended"
@@ -142,6 +144,7 @@ class Starter:
             if options is not None:
                 write_wanted(self._home, options)
                 forget(self._home, STOPPED)
+                forget(self._home, CRASHED)
             elif read_wanted(self._home) is None:
                 return False
             return self._start(lock, read_record(lock))
@@ -294,6 +297,7 @@ def write_stopped(home: str) -> None:
     :raise OSError: the record cannot be written.
     """
     forget(home, WANTED)
+    forget(home, CRASHED)
     _write(home, STOPPED, str(clock()))
 
 
@@ -312,6 +316,26 @@ def read_due(home: str, name: str) -> tuple[int, int] | None:
     if len(words) != 2 or not all(each.isdigit() for each in words):
         return None
     return int(words[0]), int(words[1])
+
+
+def write_crash(home: str, at: float, end: str = "") -> None:
+    """Record that the gateway has ended without a word, at a time in epoch seconds, until its user starts it.
+
+    :param end: `UNCLEAN` or `REBOOT` where the time is that of the next start; empty for the end's own.
+    :raise OSError: the record cannot be written.
+    """
+    _write(home, CRASHED, f"{int(at)} {end}".rstrip())
+
+
+def read_crash(home: str) -> int:
+    """Return the time of the latest such end; 0 for none."""
+    text = (_read(home, CRASHED) or "").partition(" ")[0]
+    return int(text) if text.isdigit() else 0
+
+
+def read_end(home: str) -> str:
+    """Return the kind of that end, as `write_crash` has recorded it."""
+    return (_read(home, CRASHED) or "").partition(" ")[2].strip()
 
 
 def _write(home: str, name: str, content: str) -> None:

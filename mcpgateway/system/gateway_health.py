@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import http.client
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from attrs import field, frozen
 
+from mcpgateway.config.ours import home_of
 from mcpgateway.errors import ConfigError
 from mcpgateway.shim.locations import socket_path
 from mcpgateway.system import state
 from mcpgateway.system.control_http import UnixConnection, fetch, local_connection
+from mcpgateway.system.paths import gateway_home, user_home
+from mcpgateway.system.process.procfs import command_of, environment_of, is_own, pids
 
 LIMIT_S = 3.0
 HEALTH = "/health"
+OVERVIEW = "/api/v1/overview"  # has all that is in HEALTH
 NEEDS_TOKEN = 401
 
 
@@ -48,9 +53,9 @@ class GatewayHealth:
         return not self.health or self.health.get("aggregate") is True
 
 
-def ask_socket(path: str) -> HealthReply:
+def ask_socket(path: str, route: str = HEALTH) -> HealthReply:
     """Request the health of a gateway at a Unix socket."""
-    return _reply(UnixConnection(path, LIMIT_S))
+    return _reply(UnixConnection(path, LIMIT_S), route)
 
 
 def ask_port(port: int) -> HealthReply:
@@ -73,9 +78,44 @@ def running_gateway(home: str) -> state.GatewayState | None:
     return None
 
 
-def _reply(connection: http.client.HTTPConnection) -> HealthReply:
+def home_at(port: int) -> str:
+    """Return the home of the gateway that listens at a port of this machine; "" where none does."""
+    from mcpgateway.system.process.socket_owners import port_holders  # imports Twisted
+
+    found = (home_of_process(each.pid) for each in port_holders(port) if each.pid)
+    return next(filter(None, found), "")
+
+
+def home_of_process(pid: int) -> str:
+    """Return the home of a gateway by its process; "" for a process that is no gateway."""
+    words = command_of(pid)
+    if "mcpgateway" not in words:
+        return ""
+    environ = {os.fsdecode(name): os.fsdecode(value) for name, value in environment_of(pid).items()}
+    return gateway_home(environ, home_of(tuple(words)))
+
+
+def other_gateways(home: str, environ: Mapping[str, str]) -> dict[str, state.GatewayState]:
+    """Return the gateways of this user's other homes that run, by these homes."""
+    user = user_home(environ)
+    homes = {gateway_home({"HOME": user})}
+    for pid in filter(is_own, pids()):
+        if other := home_of_process(pid):
+            process_environ = {
+                os.fsdecode(name): os.fsdecode(value) for name, value in environment_of(pid).items()
+            }
+            if (
+                user_home(process_environ) == user
+            ):  # another one is of a sandbox, with clients' files of its own
+                homes.add(other)
+    real = os.path.realpath(home)
+    found = {each: running_gateway(each) for each in sorted(homes) if os.path.realpath(each) != real}
+    return {each: running for each, running in found.items() if running is not None}
+
+
+def _reply(connection: http.client.HTTPConnection, route: str = HEALTH) -> HealthReply:
     try:
-        status, value = fetch(connection, HEALTH, LIMIT_S)
+        status, value = fetch(connection, route, LIMIT_S)
     except OSError as why:
         return HealthReply(why=(why.strerror or "no answer in time").lower())
     except http.client.HTTPException:

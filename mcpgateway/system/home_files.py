@@ -111,13 +111,12 @@ def make_directory(path: str) -> None:
     :raise ConfigError: the directory cannot be made, or is no directory of this user.
     """
     try:
-        if is_directory(path):
-            if stat.S_IMODE(os.lstat(path).st_mode) != 0o700:
-                os.chmod(path, 0o700)
-        elif os.path.lexists(path):
+        if not os.path.lexists(path):
+            os.makedirs(path, 0o700, exist_ok=True)  # another program may make it at the same moment
+        if not is_directory(path):
             raise Misplaced(f"{path}: is not a directory of this user")
-        else:
-            os.makedirs(path, 0o700)
+        if stat.S_IMODE(os.lstat(path).st_mode) != 0o700:
+            os.chmod(path, 0o700)
     except (OSError, ValueError) as why:
         raise refused(path, "made", why) from why
 

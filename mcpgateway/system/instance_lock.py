@@ -17,6 +17,7 @@ from time import monotonic
 import msgspec
 
 from mcpgateway.errors import ConfigError, Misplaced
+from mcpgateway.hints import cli
 from mcpgateway.records import Record
 from mcpgateway.system import home_files, state
 
@@ -174,4 +175,4 @@ def _pid(home: str) -> int:
 def _refusal(home: str) -> str:
     pid = _pid(home)
     who = f"already running (pid {pid})" if pid else "already running"
-    return f"the gateway of {home} is {who}; mcpgateway stop ends it"
+    return f"the gateway of {home} is {who}; {cli('stop')} ends it"

@@ -66,11 +66,12 @@ class ReexecCommand(FrozenRecord, frozen=True):
         is_file = script.startswith("/")
         return os.access(self.program, os.X_OK) and (not is_file or os.access(script, os.R_OK))
 
-    def execute(self, sockets: Iterable[int], lock: int) -> None:
+    def execute(self, sockets: Iterable[int], lock: int, path: str) -> None:
         """Execute the program in place of the present one; returns only by an exception.
 
         :param sockets: the descriptors of listening sockets and of connections.
         :param lock: the descriptor of the home's lock; negative for none.
+        :param path: the PATH of the program.
         :raise OSError: the program cannot be executed.
         """
         _reap(REAP_S)
@@ -81,7 +82,7 @@ class ReexecCommand(FrozenRecord, frozen=True):
             os.set_inheritable(lock, True)
         elif lock >= 0:
             os.dup2(lock, DESCRIPTOR)
-        environ = {**os.environ, **self.taken, VARIABLE: " ".join(map(str, copies))}
+        environ = {**os.environ, **self.taken, VARIABLE: " ".join(map(str, copies)), "PATH": path}
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the new program handles it
         processes.restore_nofile()
         os.execve(self.program, self.argv, environ)  # noqa: S606 - no shell is wanted

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from mcpgateway.config.external_values import COMMAND, ExternalValue, command_of, service_of
 from mcpgateway.config.problems import Problems
 from mcpgateway.system import paths
+from mcpgateway.units import duration
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -146,7 +147,7 @@ def _printed(
             data = _read(program, monotonic() + limit_s)
         except subprocess.TimeoutExpired:
             _end(program)
-            raise MissingValue(f"{what} took longer than {limit_s:g} s, and was ended") from None
+            raise MissingValue(f"{what} took longer than {duration(limit_s)}, and was ended") from None
         if len(data) > LIMIT_BYTES:
             _end(program)
             raise MissingValue(f"{what} has printed more than {LIMIT_BYTES} bytes, and was ended")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 from attrs import evolve, field, frozen
@@ -17,7 +19,7 @@ from mcpgateway.config.classification import Classification, read_classification
 from mcpgateway.config.dialect import reading_of
 from mcpgateway.config.document import Document
 from mcpgateway.config.dotenv import parse_dotenv
-from mcpgateway.config.entry import Entry, Origin, Scope, read_server
+from mcpgateway.config.entry import COMMAND_LINE, Entry, Origin, Scope, read_server
 from mcpgateway.config.environment import LISTED
 from mcpgateway.config.external_values import wanted
 from mcpgateway.config.file_format import FileReading, Native, is_client_file, read_native
@@ -28,15 +30,20 @@ from mcpgateway.config.read import FileFinder, parse, with_includes
 from mcpgateway.config.resolve import ServerBuilder, WorkspaceSpec, World
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError
+from mcpgateway.hints import cli
 from mcpgateway.policy.secrets.masking import is_token
 from mcpgateway.records import FrozenRecord
-from mcpgateway.system import approvals, files, home_files, paths
+from mcpgateway.system import approvals, files, home_files, paths, state
 from mcpgateway.system.last_read import LastRead
 from mcpgateway.system.secret_providers import ProvidedValues
 
 # Claude Code keeps its history in the same file; real ones reach a few MiB, and 50 MB have been seen.
 FILE_LIMIT = 64 * 1_048_576
 EXTENSIONS = ("yaml", "yml", "json")
+MISNAMED = re.compile(
+    r"config(?:\.local)?\.(?:toml|jsonc|json5|ini|conf|cfg)|(?:gateway|mcpgateway|mcp|settings)\.(?:ya?ml|json|toml)"
+)
+"""Names in the home by which users mean the configuration."""
 HARSHAL_FILE = "~/.config/harshal-mcp-proxy/config.json"
 CONFIG_VARIABLES = ("MCPGATEWAY_CONFIG", "MCP_GATEWAY_CONFIG", "MCP_CONFIG_PATH")
 ENV_FILE_VARIABLES = ("MCPGATEWAY_ENV_FILE", "MCP_GATEWAY_ENV_FILE")
@@ -44,7 +51,7 @@ ENV_FILE_VARIABLES = ("MCPGATEWAY_ENV_FILE", "MCP_GATEWAY_ENV_FILE")
 IMMORTERM_TIMEOUT_S = 120.0
 LEFT_OUT = "its servers are left out until it can be read"
 AS_IT_WAS = "the servers that it listed before are served until it can be read"
-LEDGER = "ledger"
+LEDGER, LOGIN = "ledger", "environment.json"
 LEDGER_FILE = "ledger.db"  # it changes with every client's file that is enrolled or restored
 
 
@@ -145,7 +152,7 @@ def look(
     brought = brought or brought_of(options, environ)
     found = examine_to_run(options, environ, brought)
     if found.settings is None:
-        lists = "" if brought.failures else "; mcpgateway config check lists them"
+        lists = "" if brought.failures else f"; {cli('config check')} lists them"
         raise _refusal([each for each in found.problems if each.is_error], lists)
     return found
 
@@ -202,8 +209,24 @@ def _with_extension(stem: str) -> str:
     return next((f"{stem}.{each}" for each in EXTENSIONS if os.path.exists(f"{stem}.{each}")), f"{stem}.yaml")
 
 
+def unread_files(home: str) -> list[str]:
+    """Return the files in a home that look like its configuration, by their names, and are not read."""
+    try:
+        names = sorted(os.listdir(home))
+    except OSError:
+        return []
+    taken = [each for each in (f"config.{extension}" for extension in EXTENSIONS) if each in names]
+    unread = [each for each in names if MISNAMED.fullmatch(each)]
+    return [os.path.join(home, each) for each in (*taken[1:], *unread)]
+
+
 def _stem(path: str) -> str:
     return os.path.splitext(path)[0]
+
+
+def values_file(options: LoadOptions, environ: Mapping[str, str]) -> str:
+    """Return the path of the file that holds the gateway's own values, usually ``.env`` in the home."""
+    return _Examination(options, environ).values_file()
 
 
 def server_of(
@@ -292,7 +315,7 @@ class _Examination:
         world = self._world(native)
         file = config_file(self.options, self.environ)
         policy = next((each.env_policy for each in native.readings if each.file == file), LISTED)
-        place = parse(json.dumps({name: definition}), "the command line").root().at(name)
+        place = parse(json.dumps({name: definition}), COMMAND_LINE).root().at(name)
         problems = Problems()
         origin = Origin(Scope.NATIVE, place.document.file, os.getcwd(), env_policy=policy)
         entry = read_server(name, place, origin, problems)
@@ -322,11 +345,17 @@ class _Examination:
             stem = os.path.join(self.home, "config")
             found = self._first_of(stem)
             documents = [*(self._needed(found) if found else ()), *self._beside(found or f"{stem}.yaml")]
+            for each in unread_files(self.home):
+                self.problems.warn(
+                    Where(each), "is not read", f"the configuration is {found or f'{stem}.yaml'}"
+                )
             documents = [*self._of_harshal(documents), *documents]
         native, included = self._with_includes(documents)
         adopted, opted_out = self._adopted()
-        led = {os.path.realpath(each.path) for each in adopted}
-        return Files(native, [*self._sources(sources, led), *included], self._demo(), adopted, opted_out)
+        theirs = [*self._sources(sources, {os.path.realpath(each.path) for each in adopted}), *included]
+        ends = state.pause_end_in(self._look(state.pause_file(self.home)))
+        of_projects = partial(approvals.approved_entries, self.home, self._look)
+        return Files(native, theirs, self._demo(), adopted, opted_out, ends, of_projects)
 
     def _of_harshal(self, ours: list[Document]) -> list[Document]:
         """Return the default file of harshal-mcp-proxy, for users without a configuration of the gateway."""
@@ -347,11 +376,10 @@ class _Examination:
         return self.options.enrolled(self.home, self._approved, self._look, self.problems)
 
     def _approved(self, path: str) -> str:
-        try:
-            known = approvals.read(self.home)
-        except ConfigError:
-            return ""  # the backend reports it
-        return known.get(self._look(approvals.file_of(self.home)) and approvals.target(path), "")
+        self._look(approvals.file_of(self.home))
+        with suppress(ConfigError):  # the backend reports it
+            return approvals.read(self.home).get(approvals.target(path), "")
+        return ""
 
     def _with_includes(self, documents: list[Document]) -> tuple[list[Document], list[Document]]:
         finder = FileFinder(self._find, self._document)
@@ -452,18 +480,29 @@ class _Examination:
             is_token=is_token,
         )
 
+    def values_file(self) -> str:
+        """Return the path of the gateway's own file of values."""
+        return self._values_file(read_native(self._files().native, self.problems))
+
+    def _values_file(self, native: Native) -> str:
+        if named := self._named_values_file:
+            return paths.absolute(named, self.environ)
+        if place := native.env_file:
+            return self._beneath(place.value, os.path.dirname(place.document.file))
+        return os.path.join(self.home, ".env")
+
+    @property
+    def _named_values_file(self) -> str:
+        variables = (self.environ[key] for key in ENV_FILE_VARIABLES if self.environ.get(key))
+        return self.options.env_file or next(variables, "")
+
     def _variables(self, native: Native) -> dict[str, str]:
-        named = self.options.env_file or next(
-            (self.environ[key] for key in ENV_FILE_VARIABLES if self.environ.get(key)), None
-        )
-        path = paths.absolute(named, self.environ) if named else os.path.join(self.home, ".env")
-        place = None if named else native.env_file
-        if place:
-            path = self._beneath(place.value, os.path.dirname(place.document.file))
+        path = self._values_file(native)
+        place = None if self._named_values_file else native.env_file
         try:
             return parse_dotenv(files.read_text(self._look(path), FILE_LIMIT), path)
         except FileNotFoundError:
-            if named or place:
+            if self._named_values_file or place:
                 self.problems.error(place.where if place else Where(path), "there is no such file of values")
         except ConfigError as why:
             self.problems.catch(why, path)
@@ -488,7 +527,7 @@ def _login(home: str, environ: Mapping[str, str], problems: Problems) -> dict[st
     own = environment.for_children(environ)
     if environment.is_from_shell(environ):
         return own
-    path = os.path.join(home, "environment.json")
+    path = os.path.join(home, LOGIN)
     try:
         return _recorded_environment(path) or own
     except ConfigError as why:
@@ -509,19 +548,39 @@ def _recorded_environment(path: str) -> dict[str, str]:
 def keep_login(home: str, environ: Mapping[str, str]) -> list[str]:
     """Keep the environment of a shell for starts without one; return the reasons of a failure."""
     own = environment.for_children(environ)
-    path = os.path.join(home, "environment.json")
     if not environment.is_from_shell(environ):
         return []
     with suppress(ConfigError):
-        if _recorded_environment(path) == own:
+        if _recorded_environment(os.path.join(home, LOGIN)) == own:
             return []
     try:
-        files.make_home(home)
-        # Bytes that are no UTF-8 arrive as surrogates, which JSON carries as escapes.
-        home_files.keep(path, json.dumps(dict(sorted(own.items())), indent=1).encode("ascii"))
+        _keep_environment(home, own)
     except ConfigError as why:
         return [f"{why}; the login environment is not kept"]
     return []
+
+
+def keep_path(home: str, environ: Mapping[str, str]) -> None:
+    """Keep the PATH of a shell for the next start of the gateway; an environment that is not a shell's has none.
+
+    :raise ConfigError: the file cannot be read or written.
+    """
+    if environment.is_from_shell(environ) and (path := environ.get("PATH")):
+        _keep_environment(home, {**_recorded_environment(os.path.join(home, LOGIN)), "PATH": path})
+
+
+def kept_path(home: str) -> str:
+    """Return the PATH of the latest shell that has started or restarted the gateway; empty where it is not known."""
+    with suppress(ConfigError):
+        return _recorded_environment(os.path.join(home, LOGIN)).get("PATH", "")
+    return ""
+
+
+def _keep_environment(home: str, own: Mapping[str, str]) -> None:
+    files.make_home(home)
+    # Bytes that are no UTF-8 arrive as surrogates, which JSON carries as escapes.
+    text = json.dumps(dict(sorted(own.items())), indent=1)
+    home_files.keep(os.path.join(home, LOGIN), text.encode("ascii"))
 
 
 def _demo(home: str) -> tuple[Entry, ...]:

@@ -14,13 +14,14 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from mcpgateway.errors import ConfigError
-from mcpgateway.shim.startup import LOCK, opener
+from mcpgateway.shim.startup import LOCK, REBOOT, UNCLEAN, opener
 from mcpgateway.system.process import procfs
 
 FORMAT = 1
 FILE = "state.json"
 FILE_LIMIT = 1_048_576
 PORT, PORT_LIMIT = "port", 64
+PAUSE = "paused-until"
 
 
 class GatewayState(NamedTuple):
@@ -33,6 +34,7 @@ class GatewayState(NamedTuple):
     :ivar listeners: its addresses, in words.
     :ivar renews: it restarts in place on SIGHUP.
     :ivar refused: the number of restarts it has refused, because its configuration could not be used.
+    :ivar boot: identifies the run of the machine; empty where the system has no such name.
     :ivar trouble: the reason why the file cannot be used; empty where it can, or is missing.
     :ivar exists: the file exists.
     :ivar is_hidden: the directory cannot be read, so it is unknown whether the file exists.
@@ -47,12 +49,13 @@ class GatewayState(NamedTuple):
     listeners: tuple[str, ...] = ()
     renews: bool = False
     refused: int = 0
+    boot: str = ""
     trouble: str = ""
     exists: bool = True
     is_hidden: bool = False
 
 
-WRITTEN = GatewayState._fields[:9]
+WRITTEN = GatewayState._fields[:10]
 
 
 def file_of(home: str) -> str:
@@ -125,6 +128,7 @@ def _state(found: Any) -> GatewayState:
         _words(found.get("listeners")),
         found.get("renews") is True,
         _number(found.get("refused")),
+        str(found.get("boot") or ""),
     )
 
 
@@ -177,6 +181,44 @@ def recorded_port(home: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and int(text) < 65536 else None
 
 
+def keep_pause_end(home: str, at: float) -> None:
+    """Record the end of a pause of the clients, in epoch seconds; 0 for a pause that has none.
+
+    :raise ConfigError: the record cannot be written or removed.
+    """
+    from mcpgateway.system import home_files
+
+    path = pause_file(home)
+    if at:
+        home_files.keep(path, f"{at:.0f}\n".encode())
+        return
+    try:
+        home_files.remove(path)
+    except OSError as why:
+        raise home_files.refused(path, "removed", why) from why
+
+
+def recorded_pause_end(home: str) -> float:
+    """Return the recorded end of a pause of the clients; 0 for none.  Without paused clients it means nothing."""
+    return pause_end_in(pause_file(home))
+
+
+def pause_end_in(path: str) -> float:
+    """Return the end of a pause that a file records, in epoch seconds; 0 for none."""
+    from mcpgateway.system import home_files
+
+    try:
+        text = home_files.read_text(path, PORT_LIMIT).strip()
+    except (OSError, ConfigError):
+        return 0.0
+    return float(text) if text.isascii() and text.isdigit() else 0.0
+
+
+def pause_file(home: str) -> str:
+    """Return the path of the record of a pause's end."""
+    return os.path.join(home, PAUSE)
+
+
 def remove(home: str, pid: int) -> None:
     """Remove the state file of a gateway that ends in order; another gateway's file stays."""
     with suppress(OSError, ConfigError):
@@ -208,4 +250,12 @@ def myself(
 
     pid = os.getpid()
     command = tuple(arguments(list(argv)))
-    return GatewayState(pid, procfs.start_time(pid), port, version, now, command, tuple(listeners))
+    own = GatewayState(pid, procfs.start_time(pid), port, version, now, command, tuple(listeners))
+    return own._replace(boot=procfs.boot_id())
+
+
+def unclean_end(former: GatewayState) -> str:
+    """Return the end of a gateway that has left its state file: `UNCLEAN`, `REBOOT`, or "" while it still runs."""
+    if not former.pid or former.trouble or (is_alive(former) and former.boot in ("", procfs.boot_id())):
+        return ""
+    return REBOOT if former.boot and former.boot != procfs.boot_id() else UNCLEAN

@@ -15,11 +15,12 @@ from mcpgateway.errors import ConfigError
 from mcpgateway.policy import agent_tokens
 from mcpgateway.policy.agent_tokens import AgentToken
 from mcpgateway.records import FrozenRecord
+from mcpgateway.shim.locations import variable
 from mcpgateway.system import files, home_files
 
 AUTH, ADMIN = "auth.token", "admin.token"
 AGENTS = "tokens.json"
-VARIABLES = {AUTH: "MCP_GATEWAY_AUTH_TOKEN", ADMIN: "MCP_GATEWAY_ADMIN_TOKEN"}
+VARIABLES = {AUTH: "MCPGATEWAY_AUTH_TOKEN", ADMIN: "MCPGATEWAY_ADMIN_TOKEN"}
 BYTES = 32
 # A file that an earlier start left half-written must not be mistaken for a token.
 CHARACTERS = len(base64.urlsafe_b64encode(bytes(BYTES)).rstrip(b"="))
@@ -44,7 +45,7 @@ class TokenFiles(FrozenRecord, frozen=True):
         return self._own(AUTH), self._own(ADMIN)
 
     def _own(self, name: str) -> str:
-        given = self.environ.get(VARIABLES[name])
+        given = variable(self.environ, VARIABLES[name])
         if not given:
             return read_or_create(self._at(name))
         if not STRONG.fullmatch(given) or given.startswith(agent_tokens.PREFIX):

@@ -13,6 +13,7 @@ from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.interfaces import TIMED_OUT, Request
 from mcpgateway.protocol import peek
 from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.units import duration
 
 if TYPE_CHECKING:
     from mcpgateway.views.members import MemberSessions
@@ -58,7 +59,8 @@ class Limited(SinkFilter):
         self._late = None
         if request.withdraw(TIMED_OUT):
             request.sink.failed(
-                request, BackendTimeout(f"{request.session.server.name} did not answer within {limit_s:g} s")
+                request,
+                BackendTimeout(f"{request.session.server.name} did not answer within {duration(limit_s)}"),
             )
 
     def _stop(self) -> None:

@@ -399,7 +399,7 @@ class ListFetcher(ABC, Generic[Client]):
         code = jsonrpc.integer(peek.members({"error": error}, "error").get("code"))
         if code in _NO_SUCH_LIST or lacks(self.hello(request), kind):
             return None
-        raise GatewayError(of_server(server.name, legacy.error_text(error)))
+        raise GatewayError(of_server(server.name, legacy.error_text(error)), legacy.error_hint(error))
 
     def _key(self, server: ServerSpec, kind: ListKind, client: Client) -> ListKey:
         return self._key_of(server, kind, self.handshake_of(server, client))

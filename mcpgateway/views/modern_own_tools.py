@@ -30,6 +30,7 @@ from mcpgateway.policy.client_requests import refusal
 from mcpgateway.protocol import jsonrpc, peek, translate
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.request_states import RequestStates, digest_of
+from mcpgateway.units import duration
 
 ELICIT = "elicitation/create"
 QUESTION = "gateway"
@@ -195,7 +196,7 @@ class OwnToolCalls:
         own_call.timer = None
         own_call.request.withdraw(TIMED_OUT)
         own_call.request.sink.failed(
-            own_call.request, BackendTimeout(f"the tool did not answer within {limit_s:g} s")
+            own_call.request, BackendTimeout(f"the tool did not answer within {duration(limit_s)}")
         )
 
     # Questions

@@ -73,6 +73,7 @@ class ViewRegistry:
     :ivar clock: the clock of all waits.
     :ivar outcomes: counts calls, and shortens their results.
     :ivar is_on: returns True if a server is switched on.
+    :ivar refusal: returns the error for which a server may not be started; None where it may.
     :ivar pause: returns the failure for which a server is not started for a list now; None where it may be.
     :ivar catch_up: has edits of the configuration read, and fires when they are in force.
     :ivar on_tick: called when workspaces may define other servers, with True if users have approved others.
@@ -94,6 +95,7 @@ class ViewRegistry:
         self.clock = clock
         self.outcomes = outcomes
         self.is_on: Callable[[ServerSpec], bool] = attrgetter("enabled")
+        self.refusal: Callable[[ServerSpec], GatewayError | None] = lambda _: None
         self.pause: Callable[[ServerSpec], GatewayError | None] = lambda _: None
         self.catch_up: Callable[[], Deferred[None]] = lambda: succeed(None)
         self._make_builtin = builtin
@@ -124,6 +126,7 @@ class ViewRegistry:
             self.outcomes.counts,
             self._holders,
             self.dispatcher.permits,
+            self._unusable,
         )
         if self.outcomes.shielding is not None:
             self.outcomes.shielding.configure(views_config.gateway.shield)
@@ -140,6 +143,12 @@ class ViewRegistry:
 
     def _on(self, servers: tuple[ServerSpec, ...]) -> tuple[ServerSpec, ...]:
         return tuple(each for each in servers if self.is_on(each))
+
+    def _unusable(self, name: str, server: ServerSpec | None) -> GatewayError | None:
+        if server is not None:
+            return self.refusal(server)
+        repositories = self.dispatcher.scopes.repositories
+        return repositories.unusable(name) if repositories is not None else None
 
     def current(self, view: ServerSpec) -> ServerSpec:
         """Return the current entry of a view, for the same workspace.

@@ -202,6 +202,8 @@ class Routing(ABC):
         self.seek(request, view, (kind,), lambda view: view.named(name), is_found, go_on)
 
     def _unknown(self, request: Request, view: View, kind: ListKind, name: str) -> InvalidParams:
+        if kind is ListKind.TOOL:
+            view.check_off(name)
         near, missing = view.near(name, kind), self._lists.missing(view, kind, client_of(request))
         known = "tools/list and gateway_search name" if kind is ListKind.TOOL else f"{kind.method} names"
         advice = f"did you mean {', '.join(near)}?" if near else f"{known} those there are"

@@ -24,14 +24,15 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.surface import Expose, ViewSettings
 from mcpgateway.discovery.list_digest import topology
 from mcpgateway.discovery.listing import Exposure, More, ViewListing, definition, listing
-from mcpgateway.discovery.naming import Names, named, servers_named
+from mcpgateway.discovery.naming import Names, named, read_id, servers_named
 from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.discovery.resources import Owned, ResourceOwners, Routes
 from mcpgateway.discovery.token_savings import Spared, spared
 from mcpgateway.discovery.tokens import estimate
+from mcpgateway.errors import GatewayError, ToolOff
 from mcpgateway.hub.authorization import Permits
 from mcpgateway.hub.catalog.listed import ServerLists
-from mcpgateway.policy.permissions import OWN_TOOLS, TokenScope
+from mcpgateway.policy.permissions import OWN_TOOLS, TokenScope, is_off
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.views.specs import ADMIN, FULL, HYBRID
 
@@ -50,6 +51,7 @@ class ViewSources:
     :ivar usage: returns the number of calls of each tool, by `Item.id`.
     :ivar permits: the permissions of tokens, for limited views.
     :ivar holders: the owners of the URIs that views have shown, by the names of the views.
+    :ivar unusable: returns why a server cannot be used that a view does not show; None where nothing is known of it.
     """
 
     server_lists: ServerLists
@@ -58,6 +60,9 @@ class ViewSources:
     usage: Callable[[], Mapping[str, int]]
     holders: defaultdict[str, ResourceOwners] = field(factory=lambda: defaultdict(ResourceOwners), repr=False)
     permits: Permits = field(factory=Permits, repr=False)
+    unusable: Callable[[str, ServerSpec | None], GatewayError | None] = field(
+        default=lambda _name, _server: None, repr=False
+    )
 
 
 @define(eq=False, repr=False)
@@ -145,7 +150,7 @@ class View:
 
     def narrowed(self, server: ServerSpec, items: tuple[Item, ...]) -> tuple[Item, ...]:
         """Return the tools of a server that may be used here: the same objects as long as its list is the same."""
-        scope = self.scope
+        scope, items = self.scope, self._permits.offered(server, items)
         if scope is None or not scope.names_tools:
             return items
         known = self._narrowed.get(server.name)
@@ -218,6 +223,31 @@ class View:
             look.prompts = Names(named(self.items(ListKind.PROMPT), prefixes), prefixes)
         return look.prompts
 
+    def check_off(self, name: str) -> None:
+        """Check that an unknown name is not one of a tool that is off, or of a server that cannot be used.
+
+        :raise ToolOff: no client is offered that tool.
+        :raise GatewayError: the server cannot be used now.
+        """
+        for head, own in read_id(name):
+            self.check_usable(head)
+            for server in self.servers.values():
+                if head in (server.name, server.prefix) and is_off(server.tools_off, own):
+                    raise ToolOff(server.name, own)
+
+    def check_usable(self, name: str) -> None:
+        """Check that a name or prefix is not one of a server that is known and cannot be used now.
+
+        :raise GatewayError: it is switched off, or waits for its user's approval.
+        """
+        if name in self.servers:
+            return
+        server = next((each for each in self.others if name in (each.name, each.prefix)), None)
+        # A limited token learns nothing of servers beyond its limits.
+        why = self._sources.unusable(name, server) if server is not None or self.scope is None else None
+        if why is not None:
+            raise why
+
     def near(self, wrong: str, kind: ListKind) -> list[str]:
         """Return names similar to a wrong one."""
         return (self._prompts if kind is ListKind.PROMPT else self.listing.names).near(wrong)
@@ -237,7 +267,7 @@ class View:
         """Return all known entries of a list."""
         known, handshakes = self._server_lists.known, self.handshakes
         shown = self.servers.values()
-        if kind is ListKind.TOOL and self.scope is not None:
+        if kind is ListKind.TOOL:
             lists = ((each, known(each, kind, handshakes.get(each.name, "")) or ()) for each in shown)
             return [item for each, items in lists for item in self.narrowed(each, items)]
         return [item for each in shown for item in known(each, kind, handshakes.get(each.name, "")) or ()]

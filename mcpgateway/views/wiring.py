@@ -76,6 +76,7 @@ def view_sessions_of(hub: HubParts, parts: ViewParts) -> ViewSessions:
 
     made = ViewSessions(parts.dispatcher, server_lists, parts.clock, hub.views_config, builtin, outcomes)
     made.is_on, made.pause = parts.health.is_on, parts.health.pause
+    made.refusal = parts.health.refusal
     return made
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import attrs
 
-from tests.bench import overhead, search, tables, tokens
+from tests.bench import commands, dashboard, overhead, search, tables, tokens
 from tests.bench.crowd import measure_crowd
 from tests.bench.eras import measure_eras
 from tests.bench.loads import Loader
@@ -25,6 +25,7 @@ from tests.bench.results import Results
 from tests.bench.shims import measure_shims
 from tests.bench.subjects import OURS, PROGRAMS, Program, Starter
 from tests.bench.tools import CACHE, ROOT, MissingTool, Tools, prepare
+from tests.support.browser import CHROMIUM
 
 FULL_LIMIT_S, QUICK_LIMIT_S = 360.0, 75.0  # for the loads; what follows them has its own bounds
 
@@ -73,6 +74,9 @@ def main() -> int:
     print(document(results, "txt"))
     if OURS in programs:
         print(tables.text(overhead.measured()))
+        print(tables.text(commands.measured(starter.python)))
+        if CHROMIUM:
+            print(tables.text(dashboard.measured(starter.python)))
         print(tables.text(search.measured(write=options.docs)))
         print(tokens.shown(write=options.docs))
     return 130 if INTERRUPTED in results.problems else 0

@@ -146,7 +146,7 @@ def with_activity(road: Road) -> None:
     """Of each call a line is written down; what it costs to bring it to the disk is left out."""
     tracer = Tracer(token_hex)
     tracer.activity = ActivityLog(Nowhere(), time.time, tracer.new_id, str)
-    road.gateway.hub.meters.on_begin, road.gateway.hub.meters.on_end = tracer.begun, tracer.ended
+    road.gateway.hub.follow(tracer)
 
 
 WITHOUT: Mapping[str, Callable[[Road], None]] = {

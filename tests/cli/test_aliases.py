@@ -14,9 +14,10 @@ import pytest
 
 from mcpgateway.cli.aliases import ALIASES, MERGED, SERVING, meant
 from mcpgateway.cli.command_table import COMMANDS
-from mcpgateway.cli.commands.serve import serve
+from mcpgateway.cli.commands.running.serve import serve
 from mcpgateway.cli.main import program, run
 from mcpgateway.tap import Options
+from tests.support.ports import free_port
 
 
 class MeantTests:
@@ -111,6 +112,9 @@ class MergedTests:
         """Each takes the options it took, ends with the code it ended with, and is in no list."""
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.chdir(tmp_path)
+        own = tmp_path / "gateway"  # whose port no gateway of this machine has
+        own.mkdir(0o700)
+        (own / "config.yaml").write_text(f"gateway: {{http_port: {free_port()}}}\n")
         tested = [each for each in FORMER if tuple(each.split()[: len(former)]) == former]
         assert tested
         for line in tested:

@@ -66,7 +66,7 @@ class TokenTests:
         monkeypatch.setenv("MCP_GATEWAY_AUTH_TOKEN", "given")
         GatewayClient(here).ask("/")
         GatewayClient(here, is_admin=True).ask("/")
-        monkeypatch.setenv("MCP_GATEWAY_ADMIN_TOKEN", "greater")
+        monkeypatch.setenv("MCPGATEWAY_ADMIN_TOKEN", "greater")
         GatewayClient(here, is_admin=True).ask("/")
         GatewayClient(Globals(home=str(tmp_path), url=elsewhere.url, token_file=str(tmp_path / "named"))).ask(
             "/"
@@ -79,6 +79,6 @@ class TokenTests:
     def test_nonsense(self, elsewhere: Elsewhere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A text that is no token is sent nowhere, and its variable is named."""
         monkeypatch.setenv("MCP_GATEWAY_AUTH_TOKEN", "a\r\nHost: b")
-        with pytest.raises(Trouble, match="MCP_GATEWAY_AUTH_TOKEN: it is no token"):
+        with pytest.raises(Trouble, match="MCPGATEWAY_AUTH_TOKEN: it is no token"):
             GatewayClient(Globals(home=str(tmp_path), url=elsewhere.url)).ask("/")
         assert elsewhere.shown == []

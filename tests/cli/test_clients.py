@@ -6,6 +6,7 @@ import io
 import json
 import os
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -17,7 +18,9 @@ import pytest
 
 from mcpgateway.cli.main import run
 from mcpgateway.clientfiles import files
+from mcpgateway.clientfiles.machine import Machine
 from mcpgateway.shim.locations import socket_path
+from mcpgateway.system.gateway_health import GatewayHealth
 from tests.support.clients import PROGRAM, House
 
 URL = "http://localhost:9100/a/mcp"
@@ -29,6 +32,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
     made = House(tmp_path)
     made.write(made.cursor, {"a": PROGRAM, "b": {"url": "https://x.example/mcp?key=hidden"}})
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(Machine, "answer", property(lambda _: GatewayHealth({"aggregate": True})))
     for name in ("MCPGATEWAY_HOME", "MCPGATEWAY_CONFIG", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
     return made
@@ -81,8 +85,8 @@ class LookTests:
         """A client that is installed is shown with its file, and the number of its servers of each kind."""
         (house.root / ".gemini").mkdir()
         assert run(["clients", "detect", "--json"]) == 0
-        found = {each["tool"]: each for each in said(capsys)["detected"]}
-        assert found["cursor"]["configPath"] == str(house.cursor)
+        found = {each["tool"]: each for each in said(capsys)["items"]}
+        assert found["cursor"]["config_path"] == str(house.cursor)
         assert found["cursor"]["files"][0]["servers"] == {
             "program": 1,
             "ours": 0,
@@ -92,7 +96,7 @@ class LookTests:
         }
         assert found["gemini"]["expected"].endswith(".gemini/settings.json")
         assert run(["clients", "detect"]) == 0
-        assert str(house.cursor) in capsys.readouterr().out
+        assert "~/.cursor/mcp.json" in capsys.readouterr().out
 
     def test_nobody(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
         """Where no client is that is said."""
@@ -102,14 +106,111 @@ class LookTests:
         assert "no client" in capsys.readouterr().out
 
     def test_plan(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
-        """A plan is a diff without secrets, and what stays with the reason."""
+        """A plan is a line for each file, with a diff without secrets if wanted, and what stays with the reason."""
         assert run(["clients", "plan"]) == 0
+        text = capsys.readouterr().out
+        assert [each.split() for each in text.splitlines()[:2]] == [
+            "FILE CLIENT SERVERS THAT USE THE GATEWAY HOW".split(),
+            ["~/.cursor/mcp.json", "cursor", "a", "by", "URL"],
+        ]
+        assert URL not in text
+        assert run(["clients", "plan", "--diff"]) == 0
         text = capsys.readouterr().out
         assert f'+      "url": "{URL}"' in text
         assert '-      "command": "/bin/echo"' in text
-        assert "b stays: is reached by a URL already" in text
+        assert "b (~/.cursor/mcp.json) stays as it is, since it is reached by URL" in " ".join(text.split())
         assert "a-secret-value" not in text
         assert "hidden" not in text
+
+    def test_tracked_by_git(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
+        """A file that others get by git is named, with the command that keeps the change out of commits."""
+        folder = house.cursor.parent
+        for words in (["init", "-q"], ["add", "mcp.json"]):
+            assert run(["clients", "plan"]) == 0
+            assert "tracked by git" not in capsys.readouterr().out
+            subprocess.run(["git", "-C", str(folder), *words], check=True)
+        assert run(["clients", "plan"]) == 0
+        said = capsys.readouterr().out
+        assert "~/.cursor/mcp.json is tracked by git" in said
+        assert f"git -C {folder} update-index --skip-worktree mcp.json keeps" in said
+        assert run(["clients", "apply", "--yes"]) == 0
+        assert "tracked by git" in capsys.readouterr().out
+
+    def test_one_name_in_two_projects(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
+        """Entries of one name in two projects are two lines, before and after."""
+        tables = {
+            each: {"mcpServers": {"db": {**PROGRAM, "args": [each]}}} for each in ("/p/shop", "/p/blog")
+        }
+        house.write(house.claude, {"db": PROGRAM}, projects=tables)
+        names = ["db (as db-shop)", "db (as db-blog)"]
+        assert run(["clients", "plan"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert [sum(each in line for line in lines) for each in names] == [1, 1]
+        assert run(["clients", "apply", "--yes", "--json"]) == 0
+        changes = next(each["changes"] for each in said(capsys)["files"] if each["client"] == "claude-code")
+        assert [(each["name"], each["project"]) for each in changes] == [
+            ("db", ""),
+            ("db-shop", "/p/shop"),
+            ("db-blog", "/p/blog"),
+        ]
+        assert run(["clients", "list"]) == 0
+        assert "db, db-shop, db-blog" in capsys.readouterr().out
+        assert run(["clients", "undo", "--client", "claude-code"]) == 0
+        shown = [each.replace(str(house.root), "~") for each in capsys.readouterr().out.splitlines()]
+        assert shown == [
+            "~/.claude.json: as before, to the byte: db",
+            "~/.claude.json (project /p/shop): as before, to the byte: db",
+            "~/.claude.json (project /p/blog): as before, to the byte: db",
+        ]
+
+    def test_the_single_entry_is_no_server(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
+        """A restored file is told with its own servers, and the single entry for all is none of them."""
+        assert run(["clients", "apply", "--single", "--yes"]) == 0
+        house.write(house.cursor, house.servers(house.cursor), theme="dark")
+        capsys.readouterr()
+        assert run(["clients", "undo"]) == 0
+        (line,) = capsys.readouterr().out.splitlines()
+        assert line.endswith("mcp.json: a is put back, and the rest of the file stays as it is")
+
+    @pytest.mark.parametrize("is_repository", [True, False])
+    def test_around(
+        self,
+        house: House,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        *,
+        is_repository: bool,
+    ) -> None:
+        """Files of the project around the working directory are found up to the root of its repository."""
+        shop = house.root / "shop"
+        inside = shop / "src"
+        inside.mkdir(parents=True)
+        if is_repository:
+            (shop / ".git").mkdir()
+        house.write(shop / ".mcp.json", {"repo": PROGRAM})
+        wide = {"command": "/bin/ls", "args": ["${workspaceFolder}/src", "${workspaceFolderBasename}"]}
+        house.write(inside / ".cursor" / "mcp.json", {"files": wide})
+        monkeypatch.chdir(inside)
+        assert run(["clients", "plan", "--json"]) == 0
+        found = {each["path"]: each["adopted"] for each in said(capsys)["files"] if each["changed"]}
+        here = {str(inside / ".cursor" / "mcp.json"): {"files": "files"}}
+        above = {str(shop / ".mcp.json"): {"repo": "repo"}} if is_repository else {}
+        assert found == {str(house.cursor): {"a": "a"}, **here, **above}
+        assert run(["clients", "apply", "--yes"]) == 0
+        blueprint = house.machine.settings.blueprints["files"]
+        assert [blueprint.entry.argv[1:], blueprint.entry.origin.project] == [
+            (f"{inside}/src", "src"),
+            str(inside),
+        ]
+
+    def test_around_the_home(
+        self, house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The user's home is no project: its files are listed once, as the user's."""
+        house.write(house.root / ".mcp.json", {"repo": PROGRAM})
+        monkeypatch.chdir(house.root)
+        assert run(["clients", "plan", "--json"]) == 0
+        assert [each["path"] for each in said(capsys)["files"]] == [str(house.cursor)]
 
     def test_plan_in_json(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
         """The same for programs."""
@@ -135,8 +236,29 @@ class LookTests:
         ):
             write()
             assert run(["clients", "list", "--json"]) == 0
-            states.append(said(capsys)["files"][0]["state"])
+            states.append(said(capsys)["items"][0]["state"])
         assert states == ["as left", "edited", "not as left", "not readable", "not there"]
+
+    def test_list_of_entries_taken_back(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
+        """An entry that its user has made their own again is not counted, and told with the command that enrols it."""
+        run(["clients", "apply", "--yes"])
+        ours = house.servers(house.cursor)
+        (name, enrolled), *_ = ours.items()
+        for edited in ({"command": "/bin/true"}, {**enrolled, "command": "/bin/true"}):
+            house.write(house.cursor, {**ours, name: edited})
+            capsys.readouterr()
+            assert run(["clients", "list"]) == 0
+            told = capsys.readouterr().out
+            assert f": {name} stays: " in told
+            assert f"mcpgateway clients apply --server {name} enrols it again" in told
+            run(["clients", "list", "--json"])
+            file = said(capsys)["items"][0]
+            assert [each["title"] for each in file["left"]] == [name]
+            assert name not in file["servers"]
+            assert run(["clients", "apply", "--check"]) == 3
+            assert run(["clients", "apply", "--server", name, "--yes"]) == 0
+            assert house.servers(house.cursor) == ours
+            assert run(["clients", "apply", "--check"]) == 0
 
     def test_list_with_a_byte_order_mark(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
         """A file that begins with a byte order mark is as the gateway has left it, too."""
@@ -146,7 +268,7 @@ class LookTests:
         assert house.cursor.read_bytes() != before
         capsys.readouterr()
         assert run(["clients", "list", "--json"]) == 0
-        assert [each["state"] for each in said(capsys)["files"]] == ["as left"]
+        assert [each["state"] for each in said(capsys)["items"]] == ["as left"]
 
 
 class ApplyTests:
@@ -181,8 +303,7 @@ class ApplyTests:
         before = house.cursor.read_bytes()
         assert run(["clients", "apply", "--yes"]) == 0
         out, err = capsys.readouterr()
-        assert "a uses the gateway, as a" in out
-        assert "no gateway answers" in err
+        assert ("~/.cursor/mcp.json: a uses the gateway" in out, err) == (True, "")
         assert run(["clients", "apply", "--yes"]) == 0
         assert "nothing had to be changed" in capsys.readouterr().out
         assert run(["clients", "undo"]) == 0
@@ -214,7 +335,7 @@ class ApplyTests:
         assert "read-only" in capsys.readouterr().err
         assert house.claude.read_bytes() == before
         assert run(["clients", "list", "--json"]) == 0
-        assert said(capsys)["files"] == []
+        assert said(capsys)["items"] == []
 
     def test_register(self, house: House, tmp_path: Path) -> None:
         """A project is registered by its directory."""
@@ -240,7 +361,7 @@ class ApplyTests:
         self, house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """A gateway that hangs is not started a second time."""
-        monkeypatch.setattr("mcpgateway.cli.commands.clients.HEALTH_S", 0.2)
+        monkeypatch.setattr("mcpgateway.cli.commands.clients.clients.HEALTH_S", 0.2)
         with gateway_of(house.machine.home, b""):
             assert run(["enable"]) == 2
         said = capsys.readouterr().err
@@ -256,9 +377,12 @@ class ApplyTests:
         assert run(["clients", "--help"]) == 0
         assert "sync" not in capsys.readouterr().out
 
-    def test_deadman(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_deadman(
+        self, house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         """A gateway that does not answer for as long as is said is away."""
         run(["clients", "apply", "--yes"])
+        monkeypatch.setattr(Machine, "answer", property(lambda _: None))
         capsys.readouterr()
         assert run(["clients", "deadman", "--after", "0", "--json"]) == 0
         assert said(capsys)["report"]["changed"] is True

@@ -10,6 +10,7 @@ import pytest
 from mcpgateway.cli import console
 from mcpgateway.cli.console import (
     COLOUR_MARKS,
+    READY,
     STATE_COLOURS,
     Trouble,
     coloured,
@@ -89,11 +90,12 @@ class StateTests:
         """A mark stands for the colour on a terminal without colours, not in a pipe, nor where only letters show."""
         monkeypatch.delenv("NO_COLOR", raising=False)
         monkeypatch.setenv("TERM", "xterm")
-        assert coloured(state) == styled(state, fg=STATE_COLOURS[state])
+        word = READY if terminal and state == "idle" else state
+        assert coloured(state) == styled(word, fg=STATE_COLOURS[state])
         monkeypatch.setenv("NO_COLOR", "1")
-        assert coloured(state).text == (f"{mark} {state}" if terminal else state)
+        assert coloured(state).text == (f"{mark} {word}" if terminal else state)
         monkeypatch.setenv("TERM", "dumb")
-        assert coloured(state).text == state
+        assert coloured(state).text == word
 
     def test_every_colour(self) -> None:
         """Every colour of a state has a mark of its own."""

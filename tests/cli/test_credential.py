@@ -227,7 +227,7 @@ servers:
         capsys.readouterr()
         code, said = told(capsys, "list")
         assert code == 0
-        assert {each["name"]: each for each in said["servers"]} == {
+        assert {each["name"]: each for each in said["items"]} == {
             "github": {
                 "name": "github",
                 "env_vars": {

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from mcpgateway.cli.doctor.examination import kinds
+from mcpgateway.cli.doctor.finding import documentation
 from mcpgateway.cli.main import run
+from mcpgateway.clientfiles.machine import Machine
+from mcpgateway.system.gateway_health import GatewayHealth
 
 
 @pytest.fixture
@@ -60,19 +63,42 @@ class DoctorTests:
     def test_explain(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """``--explain`` says what a finding means, without any check; a wrong id leads to the nearest one."""
         assert run(["doctor", "--explain", "permissions.open"]) == 0
-        assert capsys.readouterr().out.startswith("permissions.open\n  ")
+        said = capsys.readouterr().out
+        assert said.startswith("permissions.open\n  Cause:    Other users can enter")
+        assert "\n  Remedy:   mcpgateway doctor --fix takes their rights away" in said
+        assert "\n  Way back: chmod gives rights back" in said
+        assert "Documentation" not in said
+        assert run(["doctor", "--explain", "clients.unreadable"]) == 0
+        assert "mcpgateway doctor --fix leaves this to you" in capsys.readouterr().out
         assert run(["doctor", "--explain", "all", "--json"]) == 0
         told = json.loads(capsys.readouterr().out)["findings"]
         assert {each["id"] for each in told} == {each.id for each in kinds()}
         assert run(["doctor", "--explain", "permission.open"]) == 1
         assert "did you mean permissions.open?" in capsys.readouterr().err
 
+    def test_published_documentation(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The address in the package's metadata makes each finding's page a link."""
+        metadata = tmp_path / "mcpgateway-9.dist-info" / "METADATA"
+        metadata.parent.mkdir()
+        metadata.write_text(
+            "Metadata-Version: 2.1\nName: mcpgateway\nVersion: 9\nProject-URL: Documentation, https://docs.test/en/\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        documentation.cache_clear()
+        try:
+            assert run(["doctor", "--explain", "permissions.open"]) == 0
+        finally:
+            documentation.cache_clear()
+        assert "  Documentation: https://docs.test/en/howto/trouble.html\n" in capsys.readouterr().out
+
     def test_a_problem(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """A problem is exit code 1."""
         home.chmod(0o755)
         assert run(["doctor"]) == 1
         text = capsys.readouterr().out
-        assert "  ✗ others have rights in the home: . (0755)\n" in text
+        assert "  ✗ others have rights in the home: . (0755)  [permissions.open]\n" in text
         assert ", 1 issue(s)\n" in text
 
     def test_json(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,12 +181,13 @@ class GenerateTests:
         file.write_text("{")
         assert run(["install-claude-code", "--mode", "both"]) == 4
 
-    def test_another_port(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_another_port(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Entries that there were none of before are led to another port like all others, and go when given back."""
         file = home.parent / ".claude.json"
         assert run(["install-claude-code"]) == 0
         config = home / "config.json"
         config.write_text(config.read_text().replace('"http_port": 1}', '"http_port": 2}'))
+        monkeypatch.setattr(Machine, "answer", property(lambda _: GatewayHealth({"aggregate": True})))
         assert run(["clients", "apply", "--client", "claude-code", "--yes"]) == 0
         assert json.loads(file.read_text())["mcpServers"]["x"]["url"] == "http://localhost:2/x/mcp"
         assert run(["clients", "undo", "--client", "claude-code"]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from mcpgateway.cli.console import Trouble
 from mcpgateway.cli.gateway_log import BLOCK, added, latest
 from mcpgateway.cli.main import run
+from tests.support.gateway import BIN
+from tests.support.terminal import Terminal
 
 OLD, NEW = "2020-01-01T00:00:00+0000 [a] old", "2999-01-01T00:00:00+0000 [b] new"
 
@@ -65,7 +68,18 @@ def test_as_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert first == {"time": "2999-01-01T00:00:00+0000", "source": "gateway", "text": "[b] new"}
 
 
-@pytest.mark.parametrize("words", ["--calls -f", "talker --gateway", "--since never"])
+def test_on_a_terminal(tmp_path: Path) -> None:
+    """A person sees the level of a line, and not the module that wrote it."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "gateway.log").write_text(
+        "2999-01-01T00:00:00+0000 [mcpgateway.a.B#warn] [x#info] odd\n"
+    )
+    terminal = Terminal([str(BIN / "mcpgateway"), "--home", str(tmp_path), "logs"], dict(os.environ))
+    assert terminal.ended() == 0
+    assert "2999-01-01T00:00:00+0000 warn: [x#info] odd" in terminal.text
+
+
+@pytest.mark.parametrize("words", ["talker --gateway", "--since never"])
 def test_refused(words: str) -> None:
     """Options that do not go together are refused."""
     assert run(["logs", *words.split()]) == 64

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcpgateway.cli.commands.servers_login import _address, _sentence
+from mcpgateway.cli.commands.servers.login import _address, _sentence
 from mcpgateway.cli.console import Trouble
 
 
@@ -49,6 +49,9 @@ class SentenceTests:
             ("needs no login", "wants nobody to sign in"),
             ("needs login", "goes on waiting"),
             ("not known", "begins anew"),
+            ("declined", "was declined"),
+            ("expired", "login o3 --device gives a new one"),
+            ("failed", "has failed: mcpgateway logs"),
         ],
     )
     def test_states(self, state: str, said: str) -> None:

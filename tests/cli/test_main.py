@@ -16,7 +16,7 @@ import pytest
 from mcpgateway import __version__
 from mcpgateway.cli import entry
 from mcpgateway.cli.command_table import COMMANDS
-from mcpgateway.cli.commands import serve
+from mcpgateway.cli.commands.running import serve
 from mcpgateway.cli.main import program, run
 from mcpgateway.shim.arguments import COMMANDS as SHIM
 from mcpgateway.shim.arguments import VALUES
@@ -86,7 +86,7 @@ class EntryTests:
         finally:
             os.close(ours)
             os.close(theirs)
-        assert text.startswith(entry.WAITS)
+        assert text.startswith(entry.waits())
 
     def test_a_closed_stdin(self, tmp_path: Path) -> None:
         """No stdin at all is no pipe."""

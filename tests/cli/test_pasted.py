@@ -24,6 +24,14 @@ class PastedTests:
             json.dumps({"servers": {"notes": NOTES}, "inputs": []}),
             json.dumps({"notes": NOTES}),
             json.dumps({"name": "notes", **NOTES}),
+            f"// of the README\n/* all of it */ {json.dumps({'mcpServers': {'notes': NOTES}})}",
+            f'"notes": {json.dumps(NOTES)}',
+            f'// one of several\n"notes": {json.dumps(NOTES)},',
+            f"```json\n{json.dumps({'mcpServers': {'notes': NOTES}})}\n```",
+            (
+                '# of Codex\n[mcp_servers.notes]\ncommand = "npx"\nargs = ["-y", "notes-mcp"]\n'
+                '[mcp_servers.notes.env]\nKEY = "s3cret"\n'
+            ),
             LINE,
             "$ claude mcp add notes -e KEY=s3cret -- npx -y notes-mcp".removeprefix("$ "),
             "codex mcp add notes --env KEY=s3cret -- npx -y notes-mcp",
@@ -56,6 +64,20 @@ class PastedTests:
             "b",
         }
         assert read_pasted(json.dumps(NOTES)) == {"": NOTES}
+
+    def test_json_of_an_editor(self) -> None:
+        """JSON is read as clients read it, with comments and commas behind the last value."""
+        assert read_pasted('{"a": {"command": "npx", "args": ["x",],},} // mine') == {
+            "a": {"command": "npx", "args": ["x"]}
+        }
+
+    def test_where_it_is_wrong(self) -> None:
+        """The error of malformed JSON has the place, and shows the line without its values."""
+        with pytest.raises(Trouble) as caught:
+            read_pasted('{"a":\n {"command" "s3cret"}}')
+        assert str(caught.value) == "stdin, line 2, column 13: is not valid JSON"
+        assert caught.value.hint.splitlines()[1].index("^") == 12
+        assert "s3cret" not in caught.value.hint
 
     @pytest.mark.parametrize(
         "text",

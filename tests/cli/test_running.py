@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import socket
 import subprocess
 import sys
@@ -13,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.cli.commands.completion import NAMES, SHELLS, script
-from mcpgateway.cli.commands.gateway import options_of
-from mcpgateway.cli.commands.status import clients, remarks
-from mcpgateway.cli.console import format_duration
+from mcpgateway.cli.commands.program.completion import NAMES, SHELLS, script
+from mcpgateway.cli.commands.running.gateway import options_of
+from mcpgateway.cli.commands.running.status import remarks
+from mcpgateway.cli.commands.running.status_clients import clients, told_apart
 from mcpgateway.cli.gateway_process import gateway_pid
 from mcpgateway.cli.lazy import LazyGroup
 from mcpgateway.cli.main import program, run
@@ -27,6 +26,7 @@ from mcpgateway.system.state import is_gateway, read_state
 from tests.cli.test_main import HEAVY
 from tests.support.commands import commands
 from tests.support.gateway import eventually
+from tests.support.terminal import on_a_terminal
 
 
 class StateTests:
@@ -75,29 +75,6 @@ class StateTests:
             assert gateway_pid(str(tmp_path)) == 0
             stranger.kill()
 
-    @pytest.mark.parametrize(
-        ("seconds", "words"),
-        [(0, "0s"), (59.9, "59s"), (60, "1m 0s"), (3599, "59m 59s"), (3600, "1h 0m"), (90061, "25h 1m")],
-    )
-    def test_lifetimes(self, seconds, words):
-        """Seconds, minutes and seconds, hours and minutes."""
-        assert format_duration(seconds) == words
-
-
-def on_a_terminal(environ, *words):
-    """The output of a command on a terminal."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        code = "import sys; from mcpgateway.cli.entry import main; sys.exit(main())"
-        os.execve(sys.executable, [sys.executable, "-c", code, *words], environ)
-    said = b""
-    with suppress(OSError):
-        while piece := os.read(terminal, 65536):
-            said += piece
-    os.close(terminal)
-    os.waitpid(pid, 0)
-    return said
-
 
 class ColourTests:
     """The colours of the output."""
@@ -117,9 +94,10 @@ class ColourTests:
         """A terminal gets colours, unless its user wants none or it has none."""
         (tmp_path / "state.json").write_text("{}")
         environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm", **more}
-        said = on_a_terminal(environ, "--home", str(tmp_path), *words)
+        code = "import sys; from mcpgateway.cli.entry import main; sys.exit(main())"
+        _, said = on_a_terminal([sys.executable, "-c", code, "--home", str(tmp_path), *words], environ)
         assert said
-        assert (b"\x1b[" in said) is is_coloured
+        assert ("\x1b[" in said) is is_coloured
 
 
 class OptionTests:
@@ -184,6 +162,13 @@ class ClientTests:
         """A name and a number."""
         assert clients({"clients": said}) == told
 
+    def test_told_apart(self):
+        """A client with several files is named with each of them, and one with a single file without it."""
+        found = [{"name": "cursor", "servers": 1}, {"name": "claude-code", "servers": 2}] * 2
+        named = told_apart(found[:3], ["/a", "/b", "/c"])
+        assert [each["name"] for each in named] == ["cursor /a", "claude-code", "cursor /c"]
+        assert [each["name"] for each in told_apart(found[:1] * 2, ["", ""])] == ["cursor", "cursor"]
+
 
 class RemarkTests:
     """The remarks of ``status`` on running servers."""
@@ -201,7 +186,7 @@ class RemarkTests:
         assert remarks(found) == [
             "one is stuck: it is stopped; mcpgateway servers restart one",
             "two: process 7 is stuck with 2 calls, and another takes the new ones",
-            "three: a call of dig has been under way for 6m 0s",
+            "three: a call of dig has been under way for 6 min",
         ]
 
 

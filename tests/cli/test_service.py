@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mcpgateway.cli.main import run
-from mcpgateway.cli.service.units import SYSTEMD
+from mcpgateway.system.service_files import SYSTEMD
 from tests.support.service_managers import Systemctl
 
 CODE = "import sys; from mcpgateway.cli.entry import main; sys.exit(main())"

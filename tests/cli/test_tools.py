@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from mcpgateway import escaping
-from mcpgateway.cli.commands import discover, tools
+from mcpgateway.cli.commands.servers import discover, tools
 from mcpgateway.cli.console import Trouble, emit
 from mcpgateway.cli.main import run
 
@@ -60,6 +60,21 @@ class ArgumentTests:
             assert tools._pairs(("a=1",), schema) == {"a": "1"}
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("One. Two.", "One."),
+        ("Takes a.b and c", "Takes a.b and c"),
+        ("word " * 40, f"{'word ' * 32}…"),
+        ("x" * 200, f"{'x' * 160} …"),
+        ("", ""),
+    ],
+)
+def test_brief(text: str, shown: str) -> None:
+    """A list has the first sentence of a description, and no more than two lines of it."""
+    assert tools.brief(text) == shown
+
+
 class ResultTests:
     """Results."""
 
@@ -73,7 +88,7 @@ class ResultTests:
             ),
             (
                 {"type": "audio", "mimeType": "audio/wav", "data": base64.b64encode(b"x" * 50_000).decode()},
-                "[audio: audio/wav, 50 kB]",
+                "[audio: audio/wav, 49 kB]",
             ),
             ({"type": "resource_link", "name": "n", "uri": "file:///n"}, "[resource: n file:///n]"),
             ({"type": "resource", "resource": {"uri": "u", "text": "t"}}, "t"),
@@ -114,8 +129,8 @@ class DiscoverTests:
         )
         assert capsys.readouterr().out.splitlines() == [
             "SERVER  TOOLS  TIME",
-            "a       3      0.3 s  too long",
-            "b       -      1.0 s  it is away",
+            "a       3      260 ms  too long",
+            "b       -      1 s     it is away",
             "3 tools of 1 server; 1 could not be asked",
         ]
 
@@ -133,6 +148,20 @@ class DiscoverTests:
 
 class TerminalTests:
     """Texts of servers, on a terminal and in a pipe."""
+
+    def test_whole_descriptions(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A description is folded to the width of the terminal, and not cut."""
+        monkeypatch.setenv("COLUMNS", "60")
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        words = [f"word{number}" for number in range(40)]
+        tools.shown_by(tools.TOOLS, is_full=True).tell(
+            [{"name": "clock__now", "description": " ".join(words)}]
+        )
+        shown = capsys.readouterr().out
+        assert [each for each in shown.split() if each.startswith("word")] == words
+        assert max(map(len, shown.splitlines())) <= 60
 
     NASTY = "a\tb\r\n\x1b]0;title\x07\x1b[31mred\x1b[0m\u202e"
     RESULT: ClassVar[dict[str, Any]] = {"content": [{"type": "text", "text": NASTY}]}

@@ -10,18 +10,22 @@ import pytest
 
 from mcpgateway.clientfiles import enrolment
 from mcpgateway.clientfiles.enrolment import adoptable, apply, resume, suspend, undo
-from mcpgateway.clientfiles.files import FileChoice
+from mcpgateway.clientfiles.files import FileChoice, FileLocation, see
 from mcpgateway.clientfiles.formats.clients import DIALECTS
+from mcpgateway.clientfiles.formats.loopback import LocalGateway
 from mcpgateway.clientfiles.machine import Machine
 from mcpgateway.clientfiles.plan import EnrolRequest, plan
+from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import approvals, state
 from mcpgateway.system.gateway_health import GatewayHealth
+from mcpgateway.system.service_files import sealed
 from tests.support.clients import PROGRAM, House
 from tests.support.gateway import IS_SOAK
 
 LARGE_KB = 50_000 if IS_SOAK else 8_000
 OTHER = {"command": "/bin/cat"}
+EVERY_WAY = ("http", "fail-open", "single", "http", "single", "fail-open", "http")
 CLIENTS = [each for each in DIALECTS if each != "custom"]
 
 
@@ -39,6 +43,12 @@ def url(name: str) -> str:
 def of(path: Path, *servers: str, mode: str = "") -> EnrolRequest:
     """Choose one file, and perhaps some of its servers."""
     return EnrolRequest(FileChoice(file=str(path)), servers, mode)
+
+
+def texts_of(path: Path, client: str) -> list[str]:
+    """The addresses and commands of the entries of a file that use the gateway."""
+    seen = see(FileLocation(DIALECTS[client], str(path)), LocalGateway(9100))
+    return [f"{each.title} {each.served} {each.value}" for each in seen.listed if each.kind.value == "ours"]
 
 
 class EveryClientTests:
@@ -89,6 +99,22 @@ class ApplyTests:
             apply(house.machine, EnrolRequest())
             assert house.servers(path)["one"]["url"] == f"http://localhost:{port}/one/mcp"
 
+    @pytest.mark.parametrize("mode", ["http", "single"])
+    def test_without_a_gateway_and_a_service(self, house: House, mode: str) -> None:
+        """Where neither runs nor is to run a gateway, no file gets its URL; a command that needs none is written."""
+        house.service.unlink()
+        path = house.write(house.cursor, {"one": PROGRAM})
+        before = path.read_bytes()
+        with pytest.raises(ConfigError, match="a URL that nothing answers"):
+            apply(house.machine, EnrolRequest(mode=mode))
+        assert (path.read_bytes(), house.machine.records.files) == (before, {})
+        report = apply(house.machine, EnrolRequest(mode="fail-open"))
+        assert (report.files[0].adopted, report.warnings) == ({"one": "one"}, ())
+        with pytest.raises(ConfigError, match="a URL that nothing answers"):
+            apply(house.machine, EnrolRequest(mode=mode))
+        undo(house.machine, EnrolRequest())
+        assert path.read_bytes() == before
+
     def test_without_a_port(self, house: House) -> None:
         """Where the last one had any port that was free, nothing is changed."""
         path = house.write(house.cursor, {"one": PROGRAM})
@@ -112,6 +138,41 @@ class ApplyTests:
         assert report.adopted == {"a": "a"}
         assert [each.title for each in report.left] == ["b", "c", "d"]
         assert house.servers(house.claude) == {**servers, "a": {"type": "http", "url": url("a")}}
+
+    @pytest.mark.parametrize("mode", ["http", "fail-open", "single"])
+    def test_remote(self, house: House, mode: str) -> None:
+        """A URL is enrolled if that is wanted, always by URL and without its headers, and stays so in every mode."""
+        far = {"type": "http", "url": "https://x.example/mcp", "headers": {"X-Key": "hush"}, "timeout": 5}
+        helped = {"type": "http", "url": "https://y.example/mcp", "headersHelper": "token"}
+        house.write(house.claude, {"a": PROGRAM, "far": far, "helped": helped})
+        before = house.claude.read_bytes()
+        report = apply(house.machine, EnrolRequest(mode=mode, remote=True)).files[0]
+        assert report.adopted == {"a": "a", "far": "far"}
+        assert [(each.title, "by a command" in each.why) for each in report.left] == [("helped", True)]
+        apply(house.machine, EnrolRequest(mode="http"))
+        assert house.servers(house.claude)["far"] == {"type": "http", "url": url("far"), "timeout": 5}
+        apply(house.machine, EnrolRequest(mode=mode))
+        for now in (house.machine, house.machine):
+            reach = now.settings.blueprints["far"].entry.reach
+            assert isinstance(reach, Remote)
+            assert (reach.url, reach.headers) == ("https://x.example/mcp", {"X-Key": "hush"})
+            # Also where the gateway pauses and its clients reach the server themselves.
+            suspend(str(house.home), house.environ, "disabled")
+            assert house.claude.read_bytes() == before
+        resume(str(house.home), house.environ, ("disabled",))
+        assert "far" not in house.servers(house.claude) or house.servers(house.claude)["far"] != far
+        house.write(house.claude, house.servers(house.claude), more=1)
+        assert set(undo(house.machine, EnrolRequest()).files[0].restored) == {"a", "far"}
+        assert house.servers(house.claude) == json.loads(before)["mcpServers"]
+
+    def test_remote_with_tokens(self, house: House) -> None:
+        """Where clients need a token, a URL is enrolled by a command, which reads the token that no file has."""
+        house.configure("gateway: {auth_mcp_transport: bearer-required}\n")
+        house.write(house.claude, {"far": {"url": "https://x.example/mcp", "headers": {"X-Key": "hush"}}})
+        apply(house.machine, EnrolRequest(remote=True))
+        found = house.servers(house.claude)["far"]
+        assert found["args"][-3:] == ["connect", "far", "--"]
+        assert "headers" not in found
 
     def test_names(self, house: House) -> None:
         """A definition with one title has one name in all files; another definition has another name."""
@@ -284,11 +345,54 @@ class ApplyTests:
         resume(str(house.home), house.environ)
         assert house.cursor.read_bytes() == led
 
-    def test_single_and_the_other_way(self, house: House) -> None:
-        """A file that leads here in one way is not made to do it in the other before it was given back."""
-        house.write(house.cursor, {"a": PROGRAM})
+    @pytest.mark.parametrize("client", CLIENTS)
+    def test_from_mode_to_mode(self, house: House, client: str) -> None:
+        """Entries are the same from whichever mode a file comes, and it is restored to the byte."""
+        path = house.write_sample(client)
+        before = path.read_bytes()
+        entries: dict[str, set[str]] = {}
+        for mode in EVERY_WAY:
+            assert not apply(house.machine, EnrolRequest(mode=mode)).errors
+            now = set(texts_of(path, client))
+            assert entries.setdefault(mode, now) == now
+            assert set(house.machine.settings.blueprints) == {"one", "two"}
+            assert not apply(house.machine, EnrolRequest(mode=mode)).is_changed
+        assert undo(house.machine, EnrolRequest()).files[0].exact
+        assert path.read_bytes() == before
+
+    @pytest.mark.parametrize("mode", ["http", "fail-open"])
+    def test_changed_by_its_client_before_another_mode(self, house: House, mode: str) -> None:
+        """Keys that a client adds to enrolled entries are kept through all modes, and the originals with them."""
+        house.write(house.cursor, {"a": PROGRAM, "b": OTHER})
+        apply(house.machine, EnrolRequest(mode=mode))
+        servers = house.servers(house.cursor)
+        house.write(house.cursor, {**servers, "a": {**servers["a"], "alwaysAllow": ["x"]}})
+        apply(house.machine, EnrolRequest(mode="single"))
+        assert list(house.servers(house.cursor)) == ["mcpgateway"]
+        apply(house.machine, EnrolRequest(mode="fail-open"))
+        assert house.servers(house.cursor)["a"]["alwaysAllow"] == ["x"]
+        assert list(house.servers(house.cursor)) == ["a", "b"]
+        undo(house.machine, EnrolRequest())
+        assert house.servers(house.cursor) == {"a": {**PROGRAM, "alwaysAllow": ["x"]}, "b": OTHER}
+
+    def test_other_entries_before_another_mode(self, house: House) -> None:
+        """Servers that the user has made of enrolled entries stay; a renamed single entry goes with its mode."""
+        house.write(house.cursor, {"a": PROGRAM, "b": OTHER})
         apply(house.machine, EnrolRequest())
-        assert "undo first" in plan(house.machine, EnrolRequest(mode="single"))[-1].trouble
+        changed = {**house.servers(house.cursor), "b": {"url": "https://elsewhere.example/mcp"}}
+        house.write(house.cursor, changed)
+        apply(house.machine, EnrolRequest(mode="single"))
+        assert house.servers(house.cursor)["b"] == changed["b"]
+        one = house.servers(house.cursor)["mcpgateway"]
+        house.write(house.cursor, {"all": one, "b": changed["b"], "c": OTHER})
+        apply(house.machine, EnrolRequest(mode="http"))
+        assert house.servers(house.cursor) == {
+            "a": {"url": url("a")},
+            "b": changed["b"],
+            "c": {"url": url("c")},
+        }
+        undo(house.machine, EnrolRequest())
+        assert house.servers(house.cursor) == {"a": PROGRAM, "b": changed["b"], "c": OTHER}
 
     def test_helper(self, house: House) -> None:
         """A client that knows how is asked to say who it is."""
@@ -308,6 +412,38 @@ class ApplyTests:
         with pytest.raises(ConfigError, match="mcpgateway config check"):
             apply(house.machine, EnrolRequest())
         assert house.servers(house.cursor) == {"a": PROGRAM}
+
+
+class UsualModeTests:
+    """The mode of a file for which nobody names one."""
+
+    @pytest.mark.parametrize(
+        ("service", "helper", "mode"),
+        [
+            ("", False, "http"),
+            (None, False, "fail-open"),
+            (None, True, "http"),
+            (sealed("mcpgateway.service", "[Unit]\n\n", "/another/home"), False, "fail-open"),
+        ],
+    )
+    def test_new(self, house: House, service: str | None, mode: str, *, helper: bool) -> None:
+        """A file gets URLs where a service starts the gateway of this home, or where clients are to send headers."""
+        house.write(house.claude, {"a": PROGRAM})
+        house.service.unlink()
+        if service is not None:
+            house.service.write_text(service)
+        (planned,) = plan(house.machine, EnrolRequest(helper=helper))
+        assert planned.mode == mode
+        assert ('"url"' in planned.after) == planned.leads_by_url == (mode == "http")
+
+    def test_kept(self, house: House) -> None:
+        """A file that was enrolled keeps its mode when the service is gone, and gets the one that is asked for."""
+        house.write(house.claude, {"a": PROGRAM})
+        apply(house.machine, EnrolRequest())
+        house.service.unlink()
+        assert not apply(house.machine, EnrolRequest()).is_changed
+        assert apply(house.machine, EnrolRequest(mode="fail-open")).is_changed
+        assert "url" not in house.servers(house.claude)["a"]
 
 
 class AwkwardFileTests:

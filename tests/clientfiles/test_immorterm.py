@@ -81,7 +81,7 @@ class CrashedTests:
         before = house.claude.read_text()
         assert run(["--home", str(house.home), "clients", "plan"]) == 0
         said = capsys.readouterr().out
-        assert f"{house.claude}: echo is restored" in said
+        assert "~/.claude.json: echo is restored" in said
         assert "echo stays" not in said
         assert "nothing would change" not in said
         assert run(["--home", str(house.home), "clients", "apply", "--check"]) == 3

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from mcpgateway.clientfiles.enrolment import apply, undo
+from mcpgateway.clientfiles.enrolment import STOPPED, apply, resume, suspend, undo
+from mcpgateway.clientfiles.files import FileChoice
+from mcpgateway.clientfiles.machine import Machine
 from mcpgateway.clientfiles.plan import EnrolRequest
+from mcpgateway.clientfiles.sync import sync
+from mcpgateway.system import state
 from mcpgateway.system.launch.cache import LaunchCache, ResolvedProgram
 from tests.support.clients import PROGRAM, House
 
@@ -132,3 +136,53 @@ class UndoTests:
         """Entries of the gateway without a record are reported when files are enrolled."""
         report = apply(house.machine, EnrolRequest()).files[0]
         assert "ledger does not know" in report.left[0].why
+
+
+class OtherGatewayTests:
+    """Entries that lead to another gateway of this user, which runs."""
+
+    TEXT = '{"mcpServers": {"a": {\n "command": "/bin/echo",\n "args": ["one",   "two"]}}}\n'
+
+    @pytest.fixture
+    def house(self, tmp_path: Path) -> House:
+        """A user's home whose usual gateway runs and has enrolled Claude Code's file."""
+        made = House(tmp_path)
+        made.claude.write_text(self.TEXT)
+        apply(made.machine, EnrolRequest(mode="fail-open"))
+        assert "connect" in made.servers(made.claude)["a"]["args"]
+        state.write(str(made.home), state.myself(9100, "1", 0.0, ("twistd", "mcpgateway"), ()))
+        return made
+
+    def test_a_second_home(self, house: House, tmp_path: Path) -> None:
+        """A gateway of another home leaves them, and says whose they are; the first restores them to the byte."""
+        enrolled = house.claude.read_bytes()
+        second = str(tmp_path / "second")
+        left = apply(Machine(second, house.environ), EnrolRequest()).files[0].left[0]
+        assert left.why.endswith(f"that of {house.home}")
+        assert f"--home {house.home} clients undo" in left.hint
+        for report in (
+            undo(Machine(second, house.environ), EnrolRequest(FileChoice(file=str(house.claude)))),
+            suspend(second, house.environ, STOPPED),
+            resume(second, house.environ),
+            sync(second, house.environ),
+        ):
+            assert not report.is_changed
+        assert house.claude.read_bytes() == enrolled
+        undo(house.machine, EnrolRequest())
+        assert house.claude.read_text() == self.TEXT
+
+    def test_one_that_has_ended(self, house: House, tmp_path: Path) -> None:
+        """Where that gateway does not run any more, the originals are looked for, as for every lost ledger."""
+        (house.home / state.FILE).unlink()
+        report = undo(Machine(str(tmp_path / "second"), house.environ), EnrolRequest())
+        assert report.files[0].rebuilt == {"a": "the command behind it"}
+
+    def test_a_ledger_without_records(self, house: House, tmp_path: Path) -> None:
+        """A ledger that was only looked into counts as empty, not as lost: nothing is put together from it."""
+        (house.home / state.FILE).unlink()
+        enrolled = house.claude.read_bytes()
+        machine = Machine(str(tmp_path / "second"), house.environ)
+        apply(machine, EnrolRequest())
+        assert not machine.ledger.is_lost()
+        suspend(machine.home, house.environ, STOPPED)
+        assert house.claude.read_bytes() == enrolled

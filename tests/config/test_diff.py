@@ -63,6 +63,7 @@ class CompareTests:
             ({"prefix": ""}, False, False),
             ({"expose_tools": False}, False, False),
             ({"pinned": ("x",)}, False, False),
+            ({"tools_off": ("x",)}, False, False),
             ({"shield": Level.OFF, "shield_tools": {"x": Level.LEAN}}, False, False),
         ],
     )

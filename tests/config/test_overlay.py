@@ -65,6 +65,46 @@ class OverlayTests:
         """Arguments of the overlay replace those of the client's file."""
         assert over({"args": ["gh", "--read-only"]}).command == ("npx", "gh", "--read-only")
 
+    def test_command(self):
+        """A marked entry replaces the program and keeps what is below it; a list or arguments replace the arguments."""
+        assert over({"overlay": True, "command": "/bin/npx"}).command == ("/bin/npx", "gh")
+        assert over({"overlay": True, "command": "uvx", "args": ["x"]}).command == ("uvx", "x")
+        assert over({"overlay": True, "command": ["uvx", "x"]}).command == ("uvx", "x")
+        found = settled({"servers": {"github": {"overlay": True, "command": "b"}}})
+        assert [each.name for each in found.servers] == ["github", "other"]
+        assert found.servers[0].env["KEPT"] == "1"
+
+    def test_address(self):
+        """A marked entry gives a server another address, whose headers stay, and a program one instead of itself."""
+        client = {"github": {"type": "http", "url": "http://old/mcp", "headers": {"A": "b"}}}
+        native = {"servers": {"github": {"url": "http://old/mcp", "headers": {"A": "b"}}}}
+        found = settled(
+            native, {"servers": {"github": {"overlay": True, "url": "http://new/mcp"}}}, client=client
+        )
+        (reach,) = (each.reach for each in found.servers if each.name == "github")
+        assert (reach.url, dict(reach.headers)) == ("http://new/mcp", {"A": "b"})
+        assert over({"overlay": True, "url": "http://new/mcp"}).reach.url == "http://new/mcp"
+
+    def test_engine(self):
+        """Another command of a container keeps its options, its image and its arguments."""
+        client = {"github": {"command": "docker", "args": ["run", "-i", "--rm", "-e", "A", "gh/server", "x"]}}
+        found = over({"overlay": True, "command": "/opt/bin/podman"}, client)
+        assert (found.reach.engine, found.reach.image, found.command) == (
+            "/opt/bin/podman",
+            "gh/server",
+            ("x",),
+        )
+        assert over({"overlay": True, "command": "serve", "args": ["-v"]}, client).command == ("serve", "-v")
+
+    def test_marked_without_a_server(self):
+        """A marked entry over no server is a finding, and starts the gateway itself in no case."""
+        problems = Problems()
+        found = settled({"servers": {"gone": {"overlay": True, "command": "x"}}}, problems=problems)
+        assert [each.name for each in found.servers] == ["github", "other"]
+        assert "servers.gone: lies over no server" in str(problems[0])
+        itself = {"overlay": True, "command": "mcpgateway", "args": ["connect", "github"]}
+        assert settled({"servers": {"github": itself}}, problems=problems) is None
+
     def test_container(self):
         """A container gets the variable by its name."""
         client = {"github": {"command": "docker", "args": ["run", "-i", "--rm", "gh/server"]}}

@@ -43,6 +43,7 @@ OTHERS = {
     "default_project": "p",
     "prefix": "x",
     "expose_tools": False,
+    "tools_off": ("u", "v*"),
     "pinned": ("t",),
     "shield": Level.LEAN,
     "shield_tools": {"t": Level.OFF},

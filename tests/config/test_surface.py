@@ -7,7 +7,17 @@ from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.read import parse
 from mcpgateway.config.resolve import ServerBuilder
-from mcpgateway.config.surface import Expose, FilterMode, Level, Order, ShieldLimits, ViewSettings
+from mcpgateway.config.surface import (
+    PRESETS,
+    Expose,
+    FilterMode,
+    Level,
+    Order,
+    ShieldLimits,
+    ViewSettings,
+    group_of,
+    ways,
+)
 from tests.support.configurations import WORLD
 
 
@@ -182,3 +192,75 @@ class ShieldTests:
         """A problem of the shield is named with its place."""
         (problem,) = read(f"servers:\n  x:\n    command: y\n    {line}\n")[2]
         assert problem.startswith(f"/g/0.yaml, line 4: {place}: ")
+
+
+class GroupTests:
+    """The groups of servers."""
+
+    def test_rules(self):
+        """The first rule that matches the whole name of a server says its group; presets come after the rules."""
+        gateway, _, problems = read(
+            "gateway:\n  presets: [sap]\n  groups:\n"
+            "    - {match: 'db-(?P<stage>test|live)(-(?P<part>.+))?', key: '{stage} {part}', title: Databases}\n"
+            "    - {match: 'vsp-X.*', key: mine}\n"
+        )
+        assert problems == []
+        names = (
+            "db-live",
+            "db-test-1",
+            "my-db-live",
+            "vsp-X99-100",
+            "vsp-D10-100",
+            "sap-gui-D10-100",
+            "vsp-D10",
+        )
+        sap = ("D10 client 100", "SAP systems")
+        assert [group_of(gateway.groups.rules, each) for each in names] == [
+            ("live", "Databases"),
+            ("test 1", "Databases"),
+            ("", ""),
+            ("mine", ""),
+            sap,
+            sap,
+            ("D10", "SAP systems"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("rule", "says"),
+        [
+            ("{match: '(', key: x}", "unterminated subpattern"),
+            ("{match: '(a+)+', key: x}", "too many ways"),
+            ("{match: 'a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?', key: x}", "too many ways"),
+            ("{match: '(a|a)*', key: x}", "too many ways"),
+            ("{match: '(?=(a*)*)b', key: x}", "too many ways"),
+            ("{match: '.*.*.*.*', key: x}", "too many ways"),
+            ("{match: '" + "a" * 201 + "', key: x}", "at most 200 characters"),
+            ("{match: '(?P<a>.)', key: '{b}'}", "the parts are {a}"),
+            ("{match: a, key: '{0}'}", "none, since match has no named part"),
+            ("{match: '(?P<a>.)', key: '{a.b}'}", "the parts are {a}"),
+            ("{match: '(?P<a>.)', key: '{a:>99999999999}'}", "the parts are {a}"),
+            ("{match: '(?P<a>.)', key: '{a'}", "the parts are {a}"),
+            ("{match: a}", "gateway.groups[0].key"),
+            ("{key: a}", "gateway.groups[0].match"),
+            ("a", "a mapping"),
+        ],
+    )
+    def test_slips(self, rule, says):
+        """A rule that cannot be read, and one that would hold up the gateway, is a problem with its place."""
+        gateway, _, problems = read(f"gateway:\n  groups:\n    - {rule}\n")
+        assert gateway.groups.rules == ()
+        (said,) = problems
+        assert said.startswith("/g/0.yaml, line 3: gateway.groups[0]")
+        assert says in said
+
+    @pytest.mark.parametrize(
+        ("pattern", "many"),
+        [("abc", 1), ("a*", 65), ("a?b+", 128), ("(ab|c|de)", 3), ("(a?){3}", 8), ("(?P<x>a)(?(x)b?|c)", 2)],
+    )
+    def test_ways(self, pattern, many):
+        """The bound of an expression is the number of its choices."""
+        assert ways(pattern) == many
+
+    def test_presets(self):
+        """The expressions of the presets are such as users may write."""
+        assert max(ways(rule.match.pattern) for rules in PRESETS.values() for rule in rules) == 2

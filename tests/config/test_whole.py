@@ -45,7 +45,7 @@ def rest(server):
     """Return the plain fields of a server."""
     plain = (
         "share timeout_s interactive protocol bridge enabled lazy replicas concurrency inject rest_url rest_headers"
-        " health_url workspace prefix expose_tools pinned shield shield_tools view"
+        " health_url workspace prefix expose_tools tools_off pinned shield shield_tools view"
     )
     return [getattr(server, name) for name in plain.split()]
 

@@ -223,7 +223,7 @@ def contained(*flags: str) -> Callable[[Place], Launch]:
     def start(place: Place) -> Launch:
         engine = engines.real()
         assert engine is not None
-        argv, options = engine.server(SERVERS / "fixture.py", *flags)
+        argv, options = engine.server(SERVERS / "fixture_server.py", *flags)
         return place.launch(argv, Container(engine.image, engine.program, options), **engine.env)
 
     return start

@@ -151,12 +151,14 @@ class CommandTests:
             cursor = tmp_path / ".cursor" / "mcp.json"
             cursor.parent.mkdir()
             cursor.write_text(json.dumps({"mcpServers": {"own": server(NOTEBOOK)}}))
-            command(gateway, "clients", "apply", "--yes")
+            command(gateway, "clients", "apply", "--http", "--yes")
             led = cursor.read_text()
             assert f"http://localhost:{gateway.port}/own/mcp" in led
             told = command(gateway, "token", "enable")
             assert told["required"] is True
-            assert [(each["client"], each["servers"]) for each in told["cut_off"]] == [("cursor", ["own"])]
+            assert [(each["client"], each["servers"]) for each in told["cut_off"]] == [
+                ("cursor", ["own", "notes"])
+            ]
             assert cursor.read_text() == led
             assert command(gateway, "token", "enable", "--reroute")["cut_off"] == []
             assert json.loads(cursor.read_text())["mcpServers"]["own"]["args"][2:4] == ["connect", "own"]

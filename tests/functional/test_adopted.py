@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mcpgateway.system.service_files import service_file
 from tests.support.gateway import LIMIT_S, MARKER, Gateway, eventually
 from tests.support.ports import free_port
 
@@ -174,6 +175,7 @@ class FollowTests:
                 json.dumps({"mcpServers": {**gateway.listed(), "two": gateway.entry()}})
             )
             eventually(lambda: gateway.leads_here("two"), "the new server is led here")
+            eventually(lambda: "two was added, and is enrolled" in gateway.log, "the log has it")
             assert time.monotonic() - began < SOON_S
             eventually(lambda: gateway.names() == ["fast", "two"], "both are served")
             assert gateway.tools("two")[0] == 200
@@ -197,7 +199,10 @@ class FollowTests:
             assert gateway.cursor.read_text() == whole[:20]
 
     def test_option(self, tmp_path):
-        """``--adopt`` leads all clients here when the gateway starts."""
+        """``--adopt`` leads all clients here when the gateway starts, by URL where a service starts it again."""
+        service = Path(service_file({"HOME": str(tmp_path)}))
+        service.parent.mkdir(parents=True)
+        service.touch()
         gateway = Adopting(tmp_path, options=["--adopt"])
         gateway.write(fast=gateway.entry())
         with gateway:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import random
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.support.clients import PROGRAM, House
+from tests.support.far import Pipe, Server
 from tests.support.gateway import IS_SOAK, LIMIT_S, Gateway, eventually
 
 pytestmark = pytest.mark.functional
@@ -21,6 +24,7 @@ pytestmark = pytest.mark.functional
 OTHER = {"command": "/bin/cat"}
 NOTES = {"command": sys.executable, "args": ["-P", "-m", "mcpgateway.demo.notebook"]}
 CLIENTS = ["claude-code", "cursor", "vscode", "codex", "continue", "opencode"]
+APPLY = ("clients", "apply", "--yes", "--fail-open")  # which needs no gateway
 KILLS = 12 if IS_SOAK else 2  # every operation has its turn elsewhere
 
 
@@ -51,12 +55,12 @@ class CommandTests:
     def test_there_and_back(self, house: House) -> None:
         """All files lead here, a second time writes nothing, and they come back to the byte."""
         before = contents(house)
-        code, out, err = house.ran("clients", "apply", "--yes", "--json")
+        code, out, err = house.ran(*APPLY, "--json")
         assert code == 0, err
         assert {each["client"] for each in json.loads(out)["files"] if each["adopted"]} == set(CLIENTS)
         led, written = contents(house), [house.place(each).stat().st_ino for each in CLIENTS]
         assert all(led[each] != before[each] for each in CLIENTS)
-        assert house.ran("clients", "apply", "--yes")[0] == 0
+        assert house.ran(*APPLY)[0] == 0
         assert [house.place(each).stat().st_ino for each in CLIENTS] == written
         assert house.ran("clients", "undo")[0] == 0
         assert contents(house) == before
@@ -68,19 +72,17 @@ class CommandTests:
     def test_killed(self, house: House, command: str) -> None:
         """Killed at any moment, every file is one of the two, and undo gives back what was there before."""
         before = contents(house)
-        house.ran("clients", "apply", "--yes")
+        house.ran(*APPLY)
         led = contents(house)
         if command == "apply":
             house.ran("clients", "undo")
-        words = {"apply": ["clients", "apply", "--yes"], "undo": ["clients", "undo"], "disable": ["disable"]}[
-            command
-        ]
+        words = {"apply": [*APPLY], "undo": ["clients", "undo"], "disable": ["disable"]}[command]
         begins = time.monotonic()
         house.ran(*words)
         takes_s = time.monotonic() - begins
         dice = random.Random(7)
         for _ in range(KILLS):
-            house.ran("clients", "apply", "--yes")
+            house.ran(*APPLY)
             if command == "apply":
                 house.ran("clients", "undo")
             with house.started(*words) as process:
@@ -100,7 +102,7 @@ class CommandTests:
     def test_two_at_once(self, house: House) -> None:
         """Two that begin at the same time do it once, and both are content."""
         before = contents(house)
-        one, other = (house.started("clients", "apply", "--yes", "--json") for _ in range(2))
+        one, other = (house.started(*APPLY, "--json") for _ in range(2))
         with one, other:
             answers = [json.loads(each.communicate(timeout=LIMIT_S)[0]) for each in (one, other)]
         assert [one.returncode, other.returncode] == [0, 0]
@@ -124,7 +126,7 @@ class CommandTests:
         )
         with subprocess.Popen([sys.executable, "-c", code, str(house.claude)]) as writer:
             while writer.poll() is None:
-                house.ran("clients", "apply", "--yes", "--client", "claude-code")
+                house.ran(*APPLY, "--client", "claude-code")
                 house.ran("clients", "undo", "--client", "claude-code")
         house.ran("clients", "undo")
         found = json.loads(house.claude.read_text())
@@ -134,6 +136,26 @@ class CommandTests:
 
 class GatewayTests:
     """With a gateway that runs."""
+
+    def test_started(self, tmp_path: Path) -> None:
+        """Entries with the gateway's URL are only written when a gateway answers there, so it is started."""
+        house = House(tmp_path)
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            house.configure(f"gateway: {{http_port: {port}}}\n")
+            house.write(house.cursor, {"notes": NOTES})
+            before = house.cursor.read_bytes()
+            code, out, err = house.ran("clients", "apply", "--yes")
+            assert (code, out) == (1, "")
+            assert f"port {port}: it is in use" in err
+            assert house.cursor.read_bytes() == before
+        try:
+            code, out, err = house.ran("clients", "apply", "--yes")
+            assert (code, "The gateway was started" in out) == (0, True), out + err
+            assert "notebook" in _initialized(house.servers(house.cursor)["notes"]["url"])
+        finally:
+            assert house.ran("stop")[0] == 0
+        assert house.cursor.read_bytes() == before
 
     def test_served_and_followed(self, tmp_path: Path) -> None:
         """A server of a file is served at its URL, a new one is led here within a second; the whole file comes back."""
@@ -156,6 +178,41 @@ class GatewayTests:
             assert house.ran("clients", "undo", *home)[0] == 0
             assert house.servers(house.cursor) == {"notes": NOTES, "more": NOTES}
             assert json.loads(before)["mcpServers"] == {"notes": NOTES}
+
+    def test_remote(self, tmp_path: Path) -> None:
+        """With --remote the gateway reaches a server with a URL with the client's headers, which leave the file."""
+        with Server.python() as server, closing(Pipe(server.port)) as pipe, Gateway(tmp_path) as gateway:
+            house = House(tmp_path)
+            house.home = gateway.home
+            far = {
+                "type": "http",
+                "url": f"http://127.0.0.1:{pipe.port}/mcp",
+                "headers": {"Authorization": "Bearer hush-hush"},
+            }
+            open_to_all = {"url": server.url}
+            house.write(house.claude, {"far": far, "open": open_to_all})
+            before = house.claude.read_bytes()
+            home = ("--home", str(gateway.home))
+            code, out, err = house.ran("clients", "apply", "--yes", *home)
+            assert (code, house.claude.read_bytes()) == (0, before), out + err
+            stays = " stay as they are, since they are reached by URL; mcpgateway clients apply --remote"
+            assert stays in " ".join(out.split())
+            assert "clients apply --remote" in out
+            code, out, err = house.ran("clients", "plan", "--remote", "--diff", *home)
+            assert (code, "hush-hush" in out + err, "far, open" in out) == (0, False, True), out + err
+            code, out, err = house.ran("clients", "apply", "--remote", "--fail-open", "--yes", *home)
+            assert code == 0, out + err
+            # Only the one without a credential may have been signed in at by its client.
+            assert "mcpgateway servers login open signs the gateway in" in err
+            assert "login far" not in err
+            url = f"http://localhost:{gateway.port}/far/mcp"
+            assert house.servers(house.claude)["far"] == {"type": "http", "url": url}
+            eventually(lambda: {"far", "open"} <= set(_backends(gateway)), "the gateway serves them")
+            assert '"serverInfo"' in _initialized(url)
+            assert b"bearer hush-hush" in bytes(pipe.seen).lower()
+            code, out, err = house.ran("clients", "undo", *home)
+            assert (code, house.claude.read_bytes()) == (0, before), out + err
+            eventually(lambda: "far" not in _backends(gateway), "the gateway serves them no more")
 
 
 def _backends(gateway: Gateway) -> list[str]:

@@ -273,7 +273,7 @@ class BreakerTests:
                 status, error = await failure(gateway.url, "fragile", "die", code=9)
                 assert (status, error["message"]) == (
                     200,
-                    "fragile is disabled (circuit breaker: 2 restarts in 1m0s)",
+                    "fragile has failed (circuit breaker: 2 restarts in 1m0s)",
                 )
                 assert "fragile has ended: exit code 9" in error["data"]["hint"]
 

@@ -210,7 +210,7 @@ class BreakerTests:
 
                 async def refused() -> None:
                     error = (await initialized(gateway.url, "far")).json["error"]
-                    assert error["message"] == "far is disabled (circuit breaker: 2 failed starts)"
+                    assert error["message"] == "far has failed (circuit breaker: 2 failed starts)"
                     assert "far: it answers with HTTP 500" in error["data"]["hint"]
 
                 for _ in range(2):

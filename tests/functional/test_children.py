@@ -213,6 +213,15 @@ class TalkTests:
         assert str(recorder.ends[0]) == "it closed its stdout"
 
     @pytest_twisted.ensureDeferred
+    async def test_a_closed_stdin(self, nursery: Nursery) -> None:
+        """A child that takes no message any more is killed, and the end says why."""
+        child, recorder = nursery.start("exec <&-; echo deaf; sleep 600")
+        await until(lambda: recorder.lines)
+        child.write(b"{}\n", now=True)
+        await until(lambda: recorder.ends)
+        assert str(recorder.ends[0]) == "it closed its stdin"
+
+    @pytest_twisted.ensureDeferred
     async def test_a_closed_stdout_of_no_matter(self, nursery: Nursery) -> None:
         """A program that is not spoken with on its stdout may close it."""
         child, recorder = nursery.start("echo bye; exec sleep 2 >&-", is_heard=False)

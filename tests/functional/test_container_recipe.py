@@ -121,7 +121,7 @@ def copy(names: list[str], source: Path, target: str) -> None:
     for name in names:
         at = source / target.removeprefix("/src").strip("/")
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, at, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, at, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
         else:
             shutil.copy(ROOT / name, at)
 

@@ -35,7 +35,7 @@ from tests.support.recorded_engine import RecordedEngine
 
 pytestmark = pytest.mark.functional
 
-SERVER = Path(__file__).parent.parent / "servers" / "fixture.py"
+SERVER = Path(__file__).parent.parent / "servers" / "fixture_server.py"
 SECRET = "a secret of the test"
 
 

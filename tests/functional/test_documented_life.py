@@ -14,10 +14,11 @@ from tests.support.user import User
 INSTALL, UPGRADE = DOCS / "tutorial" / "install.rst", DOCS / "howto" / "upgrade.rst"
 SNIPPET = DOCS / "tutorial" / "install.inc"
 ENTRIES = {"mcpServers": {"clock": {"command": sys.executable, "args": ["-m", "mcpgateway.demo.clock"]}}}
-# `make package` installs the wheel, tests/functional/test_service_docs.py a service, and a test cannot end `make run`.
+# `make package` installs the wheel, tests/functional/test_upgrade.py upgrades it, test_service_docs.py there installs a
+# service, and a test cannot end `make run`.
 ELSEWHERE = {
     *("pipx install .", "pipx install --force .", "pipx uninstall mcpgateway", "make run"),
-    "mcpgateway service install",
+    *("mcpgateway service install", "mcpgateway upgrade"),
 }
 
 pytestmark = pytest.mark.functional
@@ -48,7 +49,7 @@ class PageTests:
 
     def test_install(self, tmp_path: Path) -> None:
         """A new user checks the installation, starts the gateway, looks at it, and stops it."""
-        with User(tmp_path / "h") as user:
+        with User(tmp_path / "h", has_service=False) as user:
             said = ran(user, of_page(INSTALL))
             assert not user.answers()
             assert said["mcpgateway --version"].startswith("mcpgateway ")
@@ -56,14 +57,14 @@ class PageTests:
 
     def test_upgrade_and_uninstall(self, tmp_path: Path) -> None:
         """A restart keeps the process; afterwards the client's file is restored and the home is gone."""
-        with User(tmp_path / "h") as user:
+        with User(tmp_path / "h", has_service=False) as user:
             file = user.write(".claude.json", json.dumps(ENTRIES, indent=2))
             original = file.read_bytes()
             user.mcpgateway("start", "--adopt", "always")
             assert file.read_bytes() != original
             pid = user.gateway_pid
-            restart, status, *rest = of_page(UPGRADE)
-            ran(user, [restart, status])
+            check, restart, status, *rest = of_page(UPGRADE)
+            ran(user, [check, restart, status])
             assert user.gateway_pid == pid
             ran(user, rest)
             assert file.read_bytes() == original

@@ -29,7 +29,7 @@ PAGES = {
 # A test has no such server, session, database or approval, and other tests run those that never end or install.
 ELSEWHERE = re.compile(
     r"^(?!mcpgateway )|--follow|wait github playwright|sessions kill|import-kdbx|config import .*old-gateway"
-    r"|gateway_install_server|config approve|=-|--env-file|servers set NAME|--past"
+    r"|gateway_install_server|servers (?:search|install)|config approve|=-|--env-file|servers set NAME|--past"
 )
 CODES = {
     "mcpgateway wait --no-start github linear": {12},  # there is no linear

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import os
-import pty
 import re
-import select
 import subprocess
 import sys
 import sysconfig
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.gateway import eventually
 from tests.support.ports import free_port
 from tests.support.processes import bearing
 from tests.support.real_servers import ROOT, fixture
+from tests.support.terminal import Terminal
 
-LIMIT_S = 60.0
-COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+QUESTION = r"\[[yYsSnNd?/]+\]: $"
+CONSOLE = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
+SPINNER = re.compile("(?:[\u2800-\u28ff] [a-z ]+)+(?=[A-Z]|$)")
+README_FILES = {
+    ".claude.json": ("memory", "clock"),
+    ".cursor/mcp.json": ("memory", "clock"),
+    ".gemini/settings.json": ("thinking",),
+}
 MARKER = "MCPGATEWAY_TEST_FIRST_HOUR"
 PROGRAM, *ARGUMENTS = fixture()
 
 
 def entry(**more: object) -> str:
     """A program's entry in JSON."""
-    import json
-
     return json.dumps({"command": PROGRAM, "args": ARGUMENTS, **more})
 
 
@@ -66,7 +70,7 @@ args = %(arguments)s
 """The files of a user's clients: two projects, comments, CR LF, a trailing comma and a client's own variable."""
 
 
-class Terminal:
+class Shell:
     """A user's shell: runs one program after the other, as installed from the wheel, on a pseudo-terminal."""
 
     def __init__(self, program: Path, home: Path) -> None:
@@ -77,7 +81,7 @@ class Terminal:
             "PATH": f"{program.parent}:{os.environ['PATH']}",
             "LANG": "C.UTF-8",
             "TERM": "xterm-256color",
-            "COLUMNS": "100",
+            "COLUMNS": "120",
             MARKER: str(home),
         }
 
@@ -86,33 +90,11 @@ class Terminal:
 
         :param answers: the keys that the user presses, one line for each question.
         """
-        ours, theirs = pty.openpty()
-        process = subprocess.Popen(
-            [str(self.program), *words],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            env=self.environ,
-            cwd=self.home,
-            start_new_session=True,
-        )
-        os.close(theirs)
-        left, shown, end = answers, "", time.monotonic() + LIMIT_S
-        while time.monotonic() < end:
-            if select.select([ours], [], [], 0.2)[0]:
-                try:
-                    piece = os.read(ours, 65536)
-                except OSError:
-                    break  # Linux reports the end of a terminal so
-                shown += piece.decode()
-                # A question is what stands in the last line and waits.
-                if left and re.search(r"\[[yYnN/]+\]: $", COLOURS.sub("", shown)):
-                    os.write(ours, left[:1].encode() + b"\n")
-                    left = left[1:]
-            elif process.poll() is not None:
-                break
-        os.close(ours)
-        return process.wait(LIMIT_S), COLOURS.sub("", shown).replace("\r\n", "\n")
+        terminal = Terminal([str(self.program), *words], self.environ, self.home)
+        for key in answers:
+            if terminal.shows(QUESTION):
+                terminal.type(f"{key}\n")
+        return terminal.ended(), terminal.text
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +107,17 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     environment = folder / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True, timeout=60)
     python = environment / "bin" / "python"
-    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps"]
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(python),
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-compile",
+    ]
     subprocess.run([*install, str(wheel)], check=True, capture_output=True, timeout=120)
     # What the package needs is there already; only mcpgateway itself comes from the wheel.
     (site,) = (environment / "lib").glob("python*/site-packages")
@@ -134,10 +126,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def terminal(program: Path, tmp_path: Path) -> Iterator[Terminal]:
+def terminal(program: Path, tmp_path: Path) -> Iterator[Shell]:
     """A user's home with the files of five clients; no process of the user is left."""
-    import json
-
     values = {
         "home": tmp_path,
         "entry": entry(),
@@ -150,19 +140,16 @@ def terminal(program: Path, tmp_path: Path) -> Iterator[Terminal]:
         path.write_bytes((text % values).encode())
     for project in ("one", "two"):
         (tmp_path / project).mkdir()
-    shell = Terminal(program, tmp_path)
+    shell = Shell(program, tmp_path)
     yield shell
     shell.run("stop")
-    end = time.monotonic() + LIMIT_S
-    while (left := bearing(f"{MARKER}={tmp_path}")) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert left == []
+    eventually(lambda: not bearing(f"{MARKER}={tmp_path}"), "no process of the user is left")
 
 
 class FirstHourTests:
     """Install, start, add, rotate, find the fault, call, restore."""
 
-    def test_every_step(self, terminal: Terminal) -> None:
+    def test_every_step(self, terminal: Shell) -> None:
         """Each command says what it has done and what comes next; at the end every file is as it was, to the byte."""
         originals = {name: (terminal.home / name).read_bytes() for name in FILES}
         port = str(free_port())
@@ -185,8 +172,9 @@ class FirstHourTests:
         assert (code, "1 thing needs you" in shown) == (0, True), shown
         assert "gone: the program no-such-program is not there" in shown
 
-        code, shown = terminal.run("servers", "add", "extra", "--", PROGRAM, *ARGUMENTS)
+        code, shown = terminal.run("servers", "add", "extra", "--", PROGRAM, *ARGUMENTS, answers="y")
         assert (code, "extra is added" in shown) == (0, True), shown
+        assert '"extra"' in (terminal.home / ".claude.json").read_text()
 
         code, shown = terminal.run("servers", "set-env", "gone", "TOKEN=rotated-of-gone")
         assert (code, "gone is changed." in shown, "rotated-of-gone" in shown) == (0, True, False), shown
@@ -201,3 +189,36 @@ class FirstHourTests:
         code, shown = terminal.run("stop")
         assert code == 0, shown
         assert {name: (terminal.home / name).read_bytes() for name in FILES} == originals
+
+
+class ReadmeTests:
+    """The commands of README."""
+
+    def test_their_output(self, program: Path, tmp_path: Path) -> None:
+        """README shows what start asks, and what start and stop print on a terminal."""
+        blocks = CONSOLE.findall((ROOT / "README.md").read_text())
+        shell = Shell(program, tmp_path)
+        for name, servers in README_FILES.items():
+            path = tmp_path / name
+            path.parent.mkdir(exist_ok=True)
+            entries = {each: {"command": PROGRAM, "args": ARGUMENTS} for each in servers}
+            path.write_text(json.dumps({"mcpServers": entries}))
+        told = []
+        try:
+            for word, *options in (("start", "--port", str(free_port())), ("stop",)):
+                _, _, expected = next(
+                    each for each in blocks if each.startswith(f"$ mcpgateway {word}\n")
+                ).partition("\n")
+                code, shown = shell.run(word, *options, answers="y")
+                assert code == 0, shown
+                told.append((expected, shown))
+        finally:
+            shell.run("stop")
+        for expected, shown in told:
+            assert neutral(shown) == neutral(expected)
+
+
+def neutral(text: str) -> list[str]:
+    """The lines of an output without the numbers of one run, and without what a spinner has drawn."""
+    lines = [each.rpartition("\r")[2].rstrip() for each in text.strip().split("\n")]
+    return [re.sub(r"(pid |in |localhost:)[\d.]+( m?s\b)?", r"\1N", SPINNER.sub("", each)) for each in lines]

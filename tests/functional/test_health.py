@@ -1,6 +1,7 @@
 """Real servers that crash, hang, leak and idle, and what the gateway makes of them."""
 
 import asyncio
+import json
 import os
 import signal
 import threading
@@ -8,7 +9,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from tests.support.gateway import Gateway, eventually, server
+from tests.support import forkserver
+from tests.support.gateway import BIN, Gateway, eventually, server
 from tests.support.http_client import REVISION, Client, message, tool_call
 from tests.support.processes import is_alive
 from tests.support.real_servers import fixture
@@ -97,12 +99,27 @@ class CrashTests:
         for _ in range(2):
             assert "exit code 3" in asyncio.run(refusal(gateway.url, "leaving"))["message"]
         why = asyncio.run(refusal(gateway.url, "leaving"))
-        assert why["message"] == "leaving is disabled (circuit breaker: 2 failed starts)"
+        assert why["message"] == "leaving has failed (circuit breaker: 2 failed starts)"
         assert why["data"]["hint"].startswith(
             "it failed last because: leaving ended during the handshake (exit code 3); it is tried again in "
         )
         assert gateway.backend("leaving")["status"] == "disabled"
         assert gateway.backend("leaving")["pids"] == []
+
+    def test_word(self, gateway):
+        """One that was given up is failed wherever its state is shown; one that is switched off is disabled."""
+        for _ in range(3):
+            asyncio.run(refusal(gateway.url, "leaving"))
+
+        def said(*words):
+            argv = [BIN / "mcpgateway", "--home", gateway.home, *words]
+            return forkserver.ran(argv, env={"PATH": os.environ["PATH"], "HOME": str(gateway.home)}).stdout
+
+        assert "leaving (failed)" in said("status")
+        assert "off (disabled)" in said("status")
+        states = {each["name"]: each["state"] for each in json.loads(said("status", "--json"))["servers"]}
+        assert (states["leaving"], states["off"]) == ("failed", "disabled")
+        assert "failed" in said("servers", "get", "leaving")
 
     def test_hangs_in_the_handshake(self, gateway):
         """A server that hangs in the handshake is an error as soon as its time is up, and no process of it is left."""
@@ -126,7 +143,7 @@ class CrashTests:
             answer = asyncio.run(call(gateway.url, "fragile", "die", code=9))
             assert answer["error"]["message"] == "fragile ended before it answered (exit code 9)"
         refused = asyncio.run(call(gateway.url, "fragile", "echo", text="x"))
-        assert refused["error"]["message"] == "fragile is disabled (circuit breaker: 2 restarts in 1m0s)"
+        assert refused["error"]["message"] == "fragile has failed (circuit breaker: 2 restarts in 1m0s)"
         assert gateway.backend("fragile")["status"] == "disabled"
         eventually(lambda: gateway.backend("fragile")["status"] == "idle", "it may be tried once more")
         assert "result" in asyncio.run(call(gateway.url, "fragile", "echo", text="x"))

@@ -78,7 +78,7 @@ class PageTests:
             eventually(lambda: user.serves("clock"), "the gateway serves what it has adopted")
             assert called(f"{user.url}/clock/mcp").startswith("20")
             said = self.run(user, steps["look"])
-            assert str(file) in said
+            assert f"~/{file.relative_to(user.home)}" in said
             self.run(user, steps["undo"])
             assert file.read_bytes() == original
         finally:

@@ -121,7 +121,7 @@ class WholeTests:
 
     def test_container(self, tmp_path: Path, engine: Engine) -> None:
         """A container is run for its clients, and removed with the gateway, or by the next after a killed one."""
-        argv, options = engine.server(SERVERS / "fixture.py", "--stubborn")
+        argv, options = engine.server(SERVERS / "fixture_server.py", "--stubborn")
         command = [engine.program, "run", "-i", "--rm", *options, engine.image, *argv]
         env = {**engine.env, "KEY": "value", "PATH": f"{Path(engine.program).parent}:{os.environ['PATH']}"}
         gateway = Gateway(tmp_path, {"boxed": {"command": command, "env": env}})

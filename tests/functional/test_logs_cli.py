@@ -96,6 +96,37 @@ class CommandTests:
             with command(gateway.home, "logs", "talker", "--no-follow", program="mcp-ctl") as (process, *_):
                 assert process.wait(LIMIT_S) == 0
 
+    def test_calls(self, tmp_path: Path) -> None:
+        """The log of calls goes on with the calls of tools that are made meanwhile, each once."""
+        with Gateway(tmp_path, {"talker": talker(tmp_path)}) as gateway:
+            for number in (1, 2):
+                post(gateway, "talker", "tools/call", name="talk", arguments={"lines": number})
+            with command(gateway.home, "logs", "--calls", "-f", "-n", "1") as (process, out, _):
+                eventually(lambda: out.read_text().count("talker talk") == 1, "the latest call")
+                post(gateway, "talker", "tools/call", name="talk", arguments={"lines": 1})
+                eventually(lambda: out.read_text().count("talker talk") == 2, "the new call")
+                lines = out.read_text().splitlines()
+                assert len({each.split("  ")[1] for each in lines}) == len(lines)
+                assert process.poll() is None
+
+    def test_latest_events(self, tmp_path: Path) -> None:
+        """The log of events that is followed begins with the latest ones, as many as are wanted, and goes on."""
+        with Gateway(tmp_path, {"talker": talker(tmp_path)}) as gateway:
+            post(gateway, "talker", "tools/list")
+            with command(gateway.home, "logs", "--events") as (process, out, _):
+                assert process.wait(LIMIT_S) == 0
+                known = out.read_text().splitlines()
+            assert len(known) > 2
+            with command(gateway.home, "logs", "--events", "-f", "-n", "2") as (process, out, _):
+                eventually(lambda: len(out.read_text().splitlines()) >= 2, "the latest events")
+                gateway.stop()
+                gateway.start()
+                eventually(lambda: out.read_text().count("talker is served at") >= 1, "the new events")
+                lines = out.read_text().splitlines()
+                assert lines[:2] == known[-2:]
+                assert set(lines[2:]).isdisjoint(known)
+                assert process.poll() is None
+
     def test_a_gateway_that_comes_back(self, tmp_path: Path) -> None:
         """A command that follows comes back to the gateway, and reads each line once."""
         with Gateway(tmp_path, {"talker": talker(tmp_path)}) as gateway:

@@ -185,9 +185,9 @@ class NumbersTests:
 
     @older(SEED, "GET /dashboard", "Not there.")
     def test_dashboard(self, gateway):
-        """404 ``{"error": "Not found"}``, as of every path that leads nowhere."""
-        for path in ("/dashboard", "/nothing"):
-            fits(gateway.get(path), 404, {"error": "Not found"})
+        """A page at ``/dashboard``; 404 ``{"error": "Not found"}`` of every path that leads nowhere."""
+        assert gateway.get("/dashboard").status in (200, 503)  # 503 where the pages are not built
+        fits(gateway.get("/nothing"), 404, {"error": "Not found"})
 
 
 class ServersTests:

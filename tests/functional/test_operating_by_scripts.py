@@ -164,7 +164,7 @@ class SessionTests:
         status, _, headers = asked(gateway, "/own/mcp", "POST", INITIALIZE, token="")
         assert status == 200
         code, out, _ = ran(gateway, "sessions", "list", "--json")
-        (found,) = json.loads(out)["sessions"]
+        (found,) = json.loads(out)["items"]
         assert (code, found["server"], found["client"]["name"]) == (0, "own", "me")
         assert headers["Mcp-Session-Id"] not in out
         assert "me 1" in ran(gateway, "sessions", "list")[1]

@@ -211,7 +211,7 @@ class DescribedTests:
         talk = await service.talk()
         await talk.meet()
         slow = await call(talk, "slow", ms=60_000, text="x")
-        assert slow["content"][0]["text"] == "pets: no answer within 0.5 s"
+        assert slow["content"][0]["text"] == "pets: no answer within 500 ms"
         assert "larger than 100000 bytes" in (await call(talk, "big", bytes=200_000))["content"][0]["text"]
         assert await talk.call("echo", text="still there") == "still there"
         service.stop()

@@ -26,7 +26,8 @@ from tests.support.processes import is_alive
 pytestmark = pytest.mark.functional
 
 SHUTDOWN = "/api/v1/shutdown"
-ENDING = {SHUTDOWN, "/api/gateway/disable", "/api/v1/tokens/rotate", "/api/v1/tokens/required"}
+RESTART = "/api/v1/restart"
+ENDING = {SHUTDOWN, RESTART, "/api/gateway/disable", "/api/v1/tokens/rotate", "/api/v1/tokens/required"}
 """What ends the gateway, switches it off, or has the tokens of the test be good no more; see `test_what_ends_it`."""
 
 ADMIN = "admin.token"
@@ -51,6 +52,7 @@ others = { values = ["gone"] }
 include-operation-id = "servers.remove"
 parameters = { "path.name" = { dictionary = "others", probability = 0.7 } }
 """
+OFFLINE = {"registry_url": ""}
 SERVERS = {
     "fix": server(FIXTURE),
     "off": server(FIXTURE, enabled=False),
@@ -62,7 +64,7 @@ SERVERS = {
 
 def left_out() -> list[str]:
     """The ids of operations that are not asked."""
-    events = {each.path for each in ROUTES if each.media is Media.EVENTS}
+    events = {each.path for each in ROUTES if each.media is Media.EVENTS or each.is_followed}
     return [
         operation["operationId"]
         for path, operations in document()["paths"].items()
@@ -127,7 +129,9 @@ def runs(tmp_path_factory):
         made = {}
         for who in WALKERS:
             directory = tmp_path_factory.mktemp("asked")
-            made[who] = Asking(stack.enter_context(Gateway(directory, SERVERS)), directory, who)
+            made[who] = Asking(
+                stack.enter_context(Gateway(directory, SERVERS, settings=OFFLINE)), directory, who
+            )
             made[who].begin()
         yield made
 
@@ -149,7 +153,7 @@ def test_as_declared(runs, who):
 def test_those_who_may_less(tmp_path, who):
     """A request for each operation is answered as declared; without a token nothing changes."""
     statuses, whole = set(), document()
-    with Gateway(tmp_path, SERVERS) as gateway:
+    with Gateway(tmp_path, SERVERS, settings=OFFLINE) as gateway:
         headers = JSON | ({"Authorization": token(gateway, who)} if who else {})
         before = json.loads(gateway.config.read_text())
         left = left_out()
@@ -197,8 +201,8 @@ def declared(path: str, status: int) -> dict[str, Any]:
 def test_what_ends_it(tmp_path):
     """A route that switches off, takes tokens back or ends needs the token, and answers as declared."""
     bodies = {"/api/v1/tokens/required": {"required": False}, "/api/v1/tokens/rotate": {"which": ["auth"]}}
-    with Gateway(tmp_path, SERVERS) as gateway:
-        for path in [*sorted(ENDING - {SHUTDOWN}), SHUTDOWN]:
+    with Gateway(tmp_path, SERVERS, settings=OFFLINE) as gateway:
+        for path in [*sorted(ENDING - {SHUTDOWN, RESTART}), SHUTDOWN]:
             method = next(each.method for each in ROUTES if each.path == path)
             body = json.dumps(bodies.get(path, {})).encode()
             refused = ask(gateway, method, path, body, **JSON)

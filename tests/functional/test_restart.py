@@ -407,6 +407,47 @@ class CommandTests:
         assert done["pid"] == before["pid"]
         assert state(home)["started_at"] > before["started_at"]
 
+    def test_a_program_that_was_installed_since(self, tmp_path):
+        """A restart takes the PATH of its shell; until then all say where that shell finds the program."""
+        added = tmp_path / "added"
+        added.mkdir()
+        with Home(tmp_path, {"late": server(("late-server",))}, TERM="xterm", SHLVL="1") as made:
+            made.json("start", "--adopt", "never")
+            fixture = f"#!/bin/sh\nexec {' '.join(FIXTURE)}\n"
+            (added / "late-server").write_text(fixture)
+            (added / "late-server").chmod(0o700)
+            made.environ["PATH"] += f":{added}"
+            says = (
+                "his shell finds late-server in ~/added, and the gateway, with the PATH of an earlier start,"
+            )
+            for words in (("servers", "start", "late"), ("servers", "test", "late"), ("why", "late")):
+                done = made.run(*words)
+                assert done.returncode == 1
+                told = " ".join(done.stdout.split()).replace(": mcpgateway", " mcpgateway")
+                assert f"{says} does not mcpgateway restart" in told
+            before = state(made)
+            assert made.json("restart")["pid"] == before["pid"]
+            assert made.json("servers", "start", "late")["server"]["status"] == "running"
+
+    def test_a_program_of_its_user(self, tmp_path):
+        """The gateway names the program in a usual directory that its PATH lacks; a cron job's PATH is not taken."""
+        added = tmp_path / ".local" / "bin"
+        added.mkdir(parents=True)
+        with Home(tmp_path, {"late": server(("late-server",))}, TERM="xterm", SHLVL="1") as made:
+            made.json("start", "--adopt", "never")
+            (added / "late-server").symlink_to("/bin/true")
+            found = made.run("--json", "why", "late")
+            (first,) = [
+                each for each in json.loads(found.stdout)["advice"] if each["cause"] == "command-not-found"
+            ]
+            assert (first["run"], f"late-server is in {added}" in first["do"]) == ("mcpgateway restart", True)
+            kept = made.path / "environment.json"
+            before = json.loads(kept.read_text())["PATH"]
+            del made.environ["TERM"]
+            made.environ["PATH"] = f"{added}:{before}"
+            made.json("restart")
+            assert json.loads(kept.read_text())["PATH"] == before
+
     def test_one_that_does_not_know_how(self, home):
         """A gateway that does not offer it is ended and started."""
         path = home.path / "state.json"

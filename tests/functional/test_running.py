@@ -8,11 +8,12 @@ import socket
 import subprocess
 import threading
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.support.gateway import LIMIT_S, RUNNERS, Gateway, eventually, ran, server
+from tests.support.gateway import BIN, LIMIT_S, RUNNERS, Gateway, eventually, ran, server
 from tests.support.http_client import Client, Connection, tool_call
 from tests.support.ports import free_port
 from tests.support.processes import open_sockets
@@ -47,6 +48,12 @@ def certificate(tmp_path):
 def start(runner, directory, *options):
     """The outcome of a gateway that is started with these options and cannot run."""
     return ran(*RUNNERS[runner], "--home", str(directory / "home"), *options, cwd=directory)
+
+
+def status(gateway, *options):
+    """The words of the status of a gateway."""
+    argv = (str(BIN / "mcpgateway"), "--home", str(gateway.home), "status", *options)
+    return " ".join(ran(*argv, cwd=gateway.home).stdout.split())
 
 
 def complaint(runner, directory, *options):
@@ -190,6 +197,27 @@ class ListenTests:
             os.utime(f"{path}.lock", (0, 0), follow_symlinks=False)
             gateway.start()
             assert asyncio.run(echoed(f"unix:{path}", "fix")) == "through"
+
+    def test_an_end_without_a_stop(self, tmp_path):
+        """The next gateway tells that its former one was killed, or went down with the machine; a stop is not told."""
+        with Gateway(tmp_path, {"fix": server(fixture())}) as gateway:
+            told = partial(status, gateway)
+            assert "ended without a stop" not in told()
+            gateway.kill()
+            gateway.start()
+            assert "Crash: the gateway ended without a stop, and was started again at " in told()
+            assert "ended without a stop, such as by a crash; this one follows it" in gateway.log
+            state_file = gateway.home / "state.json"
+            gateway.kill()
+            left = json.loads(state_file.read_text())
+            assert left["boot"]
+            state_file.write_text(json.dumps({**left, "boot": "an earlier one"}))
+            gateway.start()
+            assert (
+                "Reboot: the machine went down while the gateway ran, and the gateway was started" in told()
+            )
+            found = json.loads(status(gateway, "--json"))
+            assert (found["crashed_at"], bool(found["rebooted_at"])) == (None, True)
 
     def test_further_endpoints(self, tmp_path, certificate):
         """TCP, Unix and TLS endpoints serve the same."""

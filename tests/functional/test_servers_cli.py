@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import subprocess
 import sys
 import urllib.request
@@ -18,12 +17,22 @@ from tests.support import forkserver
 from tests.support.gateway import BIN, LIMIT_S, Gateway, eventually, server
 from tests.support.ports import free_port
 from tests.support.processes import environment_of
+from tests.support.terminal import Terminal, on_a_terminal
 
 pytestmark = pytest.mark.functional
 
 FIXTURE = (sys.executable, "-I", "-S", str(Path(__file__).parents[1] / "servers" / "fixture.py"))
 CLOCK = (sys.executable, "-m", "mcpgateway.demo.clock")
 SERVERS = {"fx": server(FIXTURE, env={"TOKEN": "very secret"}), "clock": server(CLOCK)}
+MEANT = {
+    ("timeuot=1",): "servers set fx timeout=1\n",
+    ("idle=10m", "timeout=3s"): "servers set fx lazy.idleTimeoutMs=600000\n",
+    ("log_level=debug",): "config set gateway.log_level=debug\n",
+    ("name=other",): "servers rename fx other\n",
+    ("args=-a b",): """servers set fx 'args=["-a", "b"]'\n""",
+    ("args=[-a, b]",): """servers set NAME 'args=["-a", "b"]'\n""",
+}
+"""Mistakes of ``servers set``, and the command that each error names."""
 VIEW = {
     "name",
     "status",
@@ -55,30 +64,10 @@ def ran(home: Path, *words: str, stdin: str = "", **more: str) -> tuple[int, str
 
 def typed(home: Path, answer: str, *words: str) -> tuple[int, str]:
     """Run a command on a terminal, whose user types something; its code, and what stood on the screen."""
-    ours, theirs = pty.openpty()
-    argv = [str(BIN / "mcpgateway"), "--home", str(home), "servers", *words]
-    child = subprocess.Popen(
-        argv, stdin=theirs, stdout=theirs, stderr=theirs, env=environ(home, {}), close_fds=True
-    )
-    os.close(theirs)
-    screen = b""
-    try:
-        while not screen.rstrip().endswith(b":"):
-            screen += os.read(ours, 4096)
-        os.write(ours, answer.encode())
-        while True:
-            try:
-                piece = os.read(ours, 4096)
-            except OSError:  # the other side has gone
-                break
-            if not piece:
-                break
-            screen += piece
-        return child.wait(LIMIT_S), screen.decode()
-    finally:
-        os.close(ours)
-        if child.poll() is None:
-            child.kill()
+    terminal = Terminal([str(BIN / "mcpgateway"), "--home", str(home), "servers", *words], environ(home, {}))
+    assert terminal.shows(r":\s*$"), terminal.screen
+    terminal.type(answer)
+    return terminal.ended(), terminal.screen
 
 
 def said(home: Path, *words: str, **more: Any) -> Any:
@@ -125,12 +114,25 @@ class LookTests:
         code, out, _ = ran(home, "list")
         assert code == 0
         first, *rows = [line.split() for line in out.splitlines()]
-        assert first == "NAME STATUS SHARE SESSIONS TOOLS MEMORY RUNS DEFINED".split()
+        assert first == "NAME STATE SHARE SESSIONS RUNS".split()
         assert f"{FIXTURE[0]} -I -S" in out
         assert [row[0] for row in rows] == ["fx", "clock"]
-        found = said(home, "list")
+        wide = ran(home, "list", "--wide")[1].splitlines()
+        assert wide[0].split() == [*first, "TOOLS", "MEMORY", "DEFINED"]
+        found = said(home, "list")["items"]
         assert [each["name"] for each in found] == ["fx", "clock"]
         assert all(each.keys() >= VIEW for each in found)
+
+    def test_list_on_a_terminal(self, home: Path) -> None:
+        """Each server has one line, in which the middle of a long command gives way."""
+        argv = [str(BIN / "mcpgateway"), "--home", str(home), "servers", "list"]
+        code, screen = on_a_terminal(argv, environ(home, {"COLUMNS": "72", "NO_COLOR": "1"}))
+        _, *lines = screen.splitlines()
+        assert code == 0
+        assert [line.split()[0] for line in lines] == ["fx", "clock"]
+        assert all(len(line) <= 72 for line in lines)
+        assert "…" in lines[0]
+        assert lines[0].endswith("fixture.py")
 
     def test_get(self, home: Path) -> None:
         """All about one, its tools and the names of its variables, and no value."""
@@ -193,7 +195,7 @@ class OperateTests:
         assert entry(gateway, "fx")["disabled"] is True
         code, _, err = ran(home, "start", "fx")
         assert (code, "disabled" in err) == (1, True)
-        assert said(home, "enable", "fx") == {"status": "updated"}
+        assert said(home, "enable", "fx")["status"] == "updated"
         assert ran(home, "start", "fx")[0] == 0
 
     def test_one_that_does_not_work(self, home: Path) -> None:
@@ -239,8 +241,15 @@ class PasteTests:
     def test_a_failure(self, home: Path) -> None:
         """A server that does not run is added, and the command that says why is named."""
         code, out, _ = ran(home, "add", "broken", "--", "/no/such/program")
-        assert (code, out.splitlines()[-1]) == (1, "  mcpgateway why broken lists the causes.")
-        assert "does not exist" in ran(home, "list")[1]
+        assert code == 1
+        assert (
+            "mcpgateway why broken lists the causes, and mcpgateway servers remove broken takes it away"
+            in out
+        )
+        assert "does not exist" in ran(home, "list", "--wide")[1]
+        shown = ran(home, "list")[1]
+        assert "broken: the program /no/such/program is not there\n" in shown
+        assert "mcpgateway servers edit broken\n" in shown
 
     def test_refused(self, home: Path) -> None:
         """Words that say no server, and a text on stdin that is none, add none."""
@@ -368,12 +377,14 @@ class EditTests:
 
     def test_variables(self, home: Path, gateway: Gateway, tmp_path: Path) -> None:
         """Set on the line, from the environment, from stdin and from a file; taken away by name."""
-        assert ran(home, "set-env", "fx", "A=1", "B=${B}") == (0, "fx is changed.\n", "")
+        code, out, err = ran(home, "set-env", "fx", "A=1", "B=${B}")
+        assert (code, out.splitlines()[0], err) == (0, "fx is changed.", "")
         assert ran(home, "set-env", "fx", "FROM_ENV", FROM_ENV="two words")[0] == 0
         assert ran(home, "set-env", "fx", "FROM_STDIN", stdin="x=y\n")[0] == 0
         (tmp_path / "e").write_text("C=3\nD='4 4'\n")
         assert ran(home, "set-env", "fx", "--env-file", str(tmp_path / "e"))[0] == 0
-        assert said(home, "set-env", "fx", "--env-file", "-", stdin="E=5\n") == {"status": "updated"}
+        found = said(home, "set-env", "fx", "--env-file", "-", stdin="E=5\n")
+        assert (found["status"], found["changed"]) == ("updated", ["env.E"])
         held = entry(gateway, "fx")["env"]
         expected = {"A": "1", "B": "${B}", "C": "3", "D": "4 4", "E": "5"}
         assert {name: held[name] for name in expected} == expected
@@ -395,16 +406,25 @@ class EditTests:
             "timeout": "30s",
             "lazy": {"idleTimeoutMs": 60000},
         }
-        assert ran(home, "unset", "fx", "timeout", "lazy", "env.A.B") == (0, "fx is changed.\n", "")
+        code, out, _ = ran(home, "unset", "fx", "timeout", "lazy", "env.A.B")
+        assert (code, out.splitlines()[0]) == (0, "fx is changed.")
         assert entry(gateway, "fx") == before
-        code, _, err = ran(home, "set", "fx", "timeuot=1")
-        assert (code, "did you mean 'timeout'?" in err) == (1, True)
+        for words, says in MEANT.items():
+            code, _, err = ran(home, "set", "fx", *words)
+            assert (code, says in err) == (1, True), err
+        code, _, err = ran(home, "set", "fx", "secrt", stdin="s3cret")
+        assert (code, "s3cret" in err) == (1, False)
 
     def test_it_has_them(self, home: Path, gateway: Gateway) -> None:
         """A server that runs is started anew with its new variables."""
         assert ran(home, "start", "fx")[0] == 0
         before = gateway.backend("fx")["pids"]
-        assert ran(home, "set-env", "fx", "SEEN=yes")[0] == 0
+        changed = "fx is changed.\n  timeout: counts at once, and its process goes on.\n"
+        assert ran(home, "set", "fx", "timeout=41s") == (0, changed, "")
+        same = "fx is unchanged: it is so already.\n"
+        assert ran(home, "set", "fx", "timeout=41s") == (0, same, "")
+        out = ran(home, "set-env", "fx", "SEEN=yes")[1]
+        assert "env.SEEN: its process is replaced, and a new one answers the next call.\n" in out
         eventually(lambda: gateway.backend("fx")["pids"] not in ([], before), "it runs anew")
         (pid,) = gateway.backend("fx")["pids"]
         assert environment_of(pid)["SEEN"] == "yes"
@@ -412,7 +432,7 @@ class EditTests:
     def test_headers(self, home: Path, gateway: Gateway) -> None:
         """The same with headers."""
         ran(home, "add", "far", "--url", "http://127.0.0.1:9/mcp", "--disabled")
-        assert ran(home, "set-header", "far", "X-A=1", "X-B=2")[0] == 0
+        assert ran(home, "set-header", "far", "X-A=1", "X-B=2")[:2] == (0, "far is changed.\n")
         assert ran(home, "unset-header", "far", "X-A")[0] == 0
         assert entry(gateway, "far")["headers"] == {"X-B": "2"}
         assert ran(home, "set-header", "far", "Host=x")[0] == 1
@@ -423,8 +443,8 @@ class EditTests:
         ran(home, "add", "new", "--disabled", "--", "run")
         assert said(home, "rename", "new", "newer")["new_name"] == "newer"
         code, out, err = ran(home, "remove", "newer")
-        assert (code, out, "--force" in err) == (1, "", True)
-        found = said(home, "remove", "newer", "--force")
+        assert (code, out, "--yes" in err) == (1, "", True)
+        found = said(home, "remove", "newer", "--yes")
         assert found["status"] == "removed"
         assert json.loads(Path(found["kept"]).read_text())["mcpServers"]["newer"]["command"] == "run"
         assert ran(home, "remove", "newer", "--force")[0] == 1
@@ -439,7 +459,7 @@ class TerminalTests:
         code, screen = typed(home, "n\r", "remove", "new")
         assert (code, "Remove new" in screen, "new" in gateway.config.read_text()) == (1, True, True)
         assert typed(home, "y\r", "remove", "new")[0] == 0
-        assert [each["name"] for each in said(home, "list")] == ["fx", "clock"]
+        assert [each["name"] for each in said(home, "list")["items"]] == ["fx", "clock"]
 
     def test_a_secret(self, home: Path, gateway: Gateway) -> None:
         """A value that is typed is not shown."""

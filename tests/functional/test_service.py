@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from mcpgateway.cli.command_table import COMMANDS
-from mcpgateway.cli.service.units import SYSTEMD, ServiceSettings, systemd_units
+from mcpgateway.cli.service.units import ServiceSettings, systemd_units
+from mcpgateway.system.service_files import SYSTEMD
 from mcpgateway.system.settings import keep_login
 from tests.support.gateway import LIMIT_S, eventually, server
 from tests.support.http_client import Client

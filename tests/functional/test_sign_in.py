@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import secrets
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from tests.support.gateway import BIN, Gateway, eventually, server
 from tests.support.ports import free_port
 from tests.support.processes import texts_below
 from tests.support.protected import Protected, agreed, brought, several
+from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.functional
 
@@ -85,6 +85,31 @@ class WaitingTests:
             assert ask(gateway, call("whoami"))["result"]["content"][0]["text"] == "ann"
             assert gateway.backend("remote")["status"] == "running"
             assert "state=" not in gateway.log
+
+    def test_a_token_that_cannot_be_renewed(self, start: Start, tmp_path: Path) -> None:
+        """Where a token has expired and is not renewed, the user is told everywhere to sign in again, and it helps."""
+        server, again = start("sdk", "--seconds", "2"), "mcpgateway servers login remote"
+
+        def signed_in(url: str) -> None:
+            with urllib.request.urlopen(agreed(url, "ann"), timeout=PATIENCE_S):
+                assert ask(gateway, call("whoami"))["result"]["content"][0]["text"] == "ann"
+
+        with Gateway(tmp_path, {"remote": {"url": server.url}}) as gateway:
+            signed_in(ask(gateway, call("whoami"))["error"]["data"]["url"])
+            server.tell(forget=True)  # its next renewal is refused
+            eventually(lambda: "error" in ask(gateway, call("whoami")), "the token has expired")
+            refused = ask(gateway, call("whoami"))["error"]
+            assert "sign in" in refused["message"]
+            for words in (("status",), ("why", "remote")):
+                said = " ".join(ran(gateway, *words)[1].split())
+                assert again in said
+            assert gateway.backend("remote")["status"] == "needs login"
+            code, err, _ = ran(gateway, "--json", "tools", "call", "remote__whoami")
+            assert (code, again in err) == (1, True)
+            code, out, _ = ran(gateway, "servers", "login", "remote", "--no-wait")
+            assert code == 0
+            signed_in(out.strip())
+            assert gateway.backend("remote")["status"] == "running"
 
 
 CLOCK = (sys.executable, "-m", "mcpgateway.demo.clock")
@@ -153,7 +178,9 @@ class World:
 
     def tokens(self) -> set[str]:
         """The access tokens that are kept."""
-        kept = [json.loads(each.read_text()) for each in (self.gateway.home / "grants").iterdir()]
+        # A file that is being written has a name with a dot in front.
+        files = [each for each in (self.gateway.home / "grants").iterdir() if not each.name.startswith(".")]
+        kept = [json.loads(each.read_text()) for each in files]
         return {str(each["grant"]["access_token"]) for each in kept if each.get("grant")}
 
 
@@ -211,30 +238,13 @@ class LoginTests:
     @pytest.mark.parametrize("kind", ["sdk", "authlib"])
     def test_pasted(self, world: World, kind: str) -> None:
         """On a terminal the address that a browser was sent to is pasted, where it cannot come back by itself."""
-        ours, theirs = pty.openpty()
-        child = subprocess.Popen(
-            world.argv("servers", "login", kind, "--no-browser"),
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            env=world.environ,
-        )
-        os.close(theirs)
-        screen = b""
-        while b"paste its whole address here:" not in screen:
-            screen += os.read(ours, 4096)
-        url = next(each for each in screen.decode().split() if each.startswith(getattr(world, kind).origin))
-        os.write(ours, b"no such thing\n" + agreed(url, "bob").encode() + b"\n")
-        while True:
-            try:
-                piece = os.read(ours, 4096)
-            except OSError:  # the other side has gone
-                break
-            screen += piece
-        os.close(ours)
-        assert child.wait(PATIENCE_S) == 0
-        assert b"neither a URL nor a code" in screen
-        assert f"Signed in at {kind}.".encode() in screen
+        terminal = Terminal(world.argv("servers", "login", kind, "--no-browser"), world.environ)
+        assert terminal.shows("paste its whole address here:"), terminal.screen
+        url = next(each for each in terminal.screen.split() if each.startswith(getattr(world, kind).origin))
+        terminal.type(f"no such thing\n{agreed(url, 'bob')}\n")
+        assert terminal.ended() == 0
+        assert "neither a URL nor a code" in terminal.screen
+        assert f"Signed in at {kind}." in terminal.screen
         assert world.who(kind) == "bob"
 
     def test_given(self, world: World) -> None:
@@ -337,6 +347,84 @@ class LoginTests:
         read(agreed(url))
         assert world.ran("validate", "--server", "sdk")[0] == 0
         assert world.sdk.clients() == registered
+
+
+class DeviceTests:
+    """``mcpgateway servers login --device``."""
+
+    def begun(self, world: World, name: str) -> tuple[subprocess.Popen[str], str, str]:
+        """Begin a sign-in; the command, the page and the code."""
+        running = subprocess.Popen(
+            world.argv("servers", "login", name, "--device"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=world.environ,
+        )
+        assert running.stdout is not None
+        return running, running.stdout.readline().strip(), running.stdout.readline().strip()
+
+    @pytest.mark.parametrize(
+        ("user", "code", "said"),
+        [("ann", 0, "Signed in at authlib.\n"), ("nobody", 1, "The sign-in at authlib was declined.\n")],
+    )
+    def test_entered(self, world: World, user: str, code: int, said: str) -> None:
+        """The command ends when the user has entered the code, and says whether it was declined."""
+        running, page, shown = self.begun(world, "authlib")
+        with running:
+            assert page == f"{world.authlib.origin}/device"
+            assert read(f"{page}?user_code={shown}&as={user}")[0] == 200
+            out, err = running.communicate(timeout=PATIENCE_S)
+        assert (running.returncode, out) == (code, said), err
+        assert f"{page}?user_code={shown} has the code in it." in err
+        assert (world.who("authlib") == "ann") is (user == "ann")
+        logs = texts_below(world.gateway.home / "logs")
+        assert shown not in world.gateway.log + logs
+
+    def test_expired(self, start: Start, tmp_path: Path) -> None:
+        """A code that nobody enters ends, and the command names the next one; JSON has the state for programs."""
+        server = start("authlib", "--code-seconds", "2")
+        with Gateway(tmp_path, {"remote": {"url": server.url}}) as gateway:
+            code, out, _ = ran(gateway, "--json", "servers", "login", "remote", "--device")
+            assert (code, json.loads(out)) == (1, {"server": "remote", "state": "expired"})
+            code, out, _ = ran(gateway, "servers", "login", "remote", "--device")
+            assert (code, "login remote --device gives a new one" in out) == (1, True)
+            assert ran(gateway, "servers", "login", "remote", "--no-wait")[1].startswith(server.origin)
+
+    def test_a_server_without_codes(self, world: World) -> None:
+        """Where the authorization server offers none, the error names the way by a browser."""
+        code, _, err = world.ran("servers", "login", "sdk", "--device")
+        assert (code, "offers no sign-in by a device code" in err) == (1, True)
+        assert "mcpgateway servers login sdk" in err
+
+    def test_another_person(self, world: World) -> None:
+        """A person with a token of their own gets no code: whoever enters it would give them an account."""
+        status, told = Person(world).login("authlib", "POST", device=True)
+        assert status == 403
+        assert "only the gateway's own user" in str(told)
+        assert Person(world).login("authlib", "POST", device="yes")[0] == 400
+
+    def test_completion(self, world: World) -> None:
+        """Names that need a sign-in are completed for login, and those of remote servers for logout."""
+        world.who("sdk")
+
+        def completed(verb: str) -> set[str]:
+            words = f"mcpgateway --home {world.gateway.home} servers {verb} "
+            more = {"_MCPGATEWAY_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": "5"}
+            done = subprocess.run(
+                [str(BIN / "mcpgateway")],
+                env={**world.environ, **more},
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE_S,
+                check=False,
+            )
+            return {each.partition(",")[2] for each in done.stdout.splitlines()}
+
+        assert "sdk" in completed("login")
+        assert "clock" not in completed("login") | completed("logout")
+        assert completed("logout") == {"sdk", "authlib", "common", "unmet"}
 
 
 MODERN = {

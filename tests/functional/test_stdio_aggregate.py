@@ -163,7 +163,7 @@ class SingleTests:
         entry = {"command": FIXTURE[0], "args": list(FIXTURE[1:])}
         file.write_text(json.dumps({"mcpServers": {"mine": entry, "other": entry}}, indent=1))
         before = file.read_bytes()
-        assert "mcpgateway" in clients(gateway, "plan", "--single")
+        assert "mcpgateway" in clients(gateway, "plan", "--single", "--diff")
         assert file.read_bytes() == before
         clients(gateway, "apply", "--single", "--yes")
         assert json.loads(file.read_text()) == {

@@ -172,7 +172,10 @@ class ActivityTests:
         code, out, _ = ran(gateway.home, "trace", TRACE, "--json")
         (record,) = json.loads(out)
         assert (code, record["tool"], record["outcome"], record["parent"]) == (0, "echo", "ok", SPAN)
-        assert ran(gateway.home, "trace", record["id"])[1].splitlines()[1].split()[3:5] == ["fx", "echo"]
+        assert record["client"] == "t"
+        told = ran(gateway.home, "trace", record["id"])[1].splitlines()
+        assert told[1].split()[3:5] == ["fx", "echo"]
+        assert any(each.split()[0] == "upstream" and "█" in each for each in told[2:])
         assert ran(gateway.home, "trace", "f" * 32)[0] == 1
         log = gateway.home / "logs" / "activity.jsonl"
         assert stat.S_IMODE(log.stat().st_mode) == 0o600

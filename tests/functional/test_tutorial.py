@@ -66,8 +66,8 @@ class TutorialTests:
             assert "Servers: clock, calendar" in said["start"]
             assert f'"url": "{user.url}/clock/mcp"' in said["plan"]
             assert "k-123" not in said["plan"]
-            assert "calendar uses the gateway" in said["apply"]
-            assert re.search("claude-code .* as left", said["list"])
+            assert "clock, calendar use the gateway" in said["apply"]
+            assert re.search("claude-code +by URL +enrolled +clock, calendar", said["list"])
             assert said["twenty"].count('"isError": false') == 40
             for name in ("clock", "calendar"):
                 assert re.search(rf"^{name} +running +global +1 +20 +20$", said["look"], re.MULTILINE)

@@ -205,8 +205,9 @@ class BadTests:
                 "name the program of an MCP",
             ),
             (["/bin/true"], "exited unexpectedly (exit code 0)", "is it an MCP server, and on stdio?"),
-            (["/no/such"], "the program /no/such does not exist", "look where it is"),
-            (["no-such"], "the program 'no-such' was not found", "give an absolute path"),
+            (["/no/such"], "the program /no/such does not exist", "name it by its path"),
+            (["no-such"], "the program 'no-such' was not found", "install it, or name it by its path"),
+            (["pyhton3"], "the program 'pyhton3' was not found", "-> did you mean python3?"),
             (["/etc/passwd"], "the program /etc/passwd is not executable", "a script needs chmod +x"),
             (["--cwd", "/no/such", "--", "cat"], "the working directory /no/such", "make that directory"),
             (

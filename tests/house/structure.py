@@ -40,7 +40,7 @@ CEILINGS = {
     DOUBLED: 0,
     UNUSED: 0,
     UNDECLARED: 0,
-    PACKAGE_LINES: 78_000,  # 74,000 before overlays, the overview and the commands of the first hour
+    PACKAGE_LINES: 85_200,  # 74,000 before the first hour, 79,600 before the dashboard
 }
 
 # Requirements that are run by name, by other programs or as parts of them.
@@ -279,7 +279,7 @@ def undeclared(requirements: Mapping[str, set[str]], program: set[str], checkout
     for_users = {
         each for name, extras in requirements.items() if extras & FOR_USERS for each in _modules(name)
     }
-    known = {PACKAGE, "tests", "twisted", *sys.stdlib_module_names, *PRIVATE}
+    known = {PACKAGE, "tests", "docs", "twisted", *sys.stdlib_module_names, *PRIVATE}
 
     def others(imported: set[str], brought: set[str]) -> set[str]:
         return {

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import ClassVar
 
+from mcpgateway.cli.commands.running.serve_one import serve_one
 from mcpgateway.cli.main import program
 from tests.support.commands import commands
 
@@ -61,7 +62,7 @@ class DrawingTests:
         missing = (
             names
             - set(re.findall(r"[a-z]+", self.DRAWING))
-            - {"__init__", "bounded", "records", "waiting", "demo", "escaping"}
+            - {"__init__", "bounded", "records", "waiting", "demo", "escaping", "hints", "units"}
         )
         assert missing == set()
 
@@ -125,7 +126,7 @@ class CommandLineTests:
     # Of the shim, of the daemon and of twistd itself.
     ELSEWHERE: ClassVar = {
         *("--help", "--patience", "--target", "--server", "--view", "--ready-line"),
-        *("--pidfile", "--logfile", "--demo", "--discover", "--no-adopt", "--managed"),
+        *("--pidfile", "--logfile", "--demo", "--discover", "--no-adopt", "--managed", "--welcome"),
     }
 
     def test_every_command(self):
@@ -140,10 +141,15 @@ class CommandLineTests:
                     option,
                 )
 
+    def test_one_server(self):
+        """Every option of ``serve`` for one server alone is on the page."""
+        section = self.PAGE.partition("\nOne server alone\n")[2].partition("\nThe daemon\n")[0]
+        assert [each for each in options(serve_one) if f"``{each}" not in section] == []
+
     def test_nothing_else(self):
         """Every option on the page is a command's."""
         known = {option for _, command in commands() for option in options(command)}
-        known |= set(options(program)) | self.ELSEWHERE
+        known |= {*options(program), *options(serve_one), *self.ELSEWHERE}
         assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", self.PAGE)) - known == set()
 
 

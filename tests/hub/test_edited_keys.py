@@ -18,6 +18,7 @@ from twisted.internet.address import IPv4Address
 from mcpgateway.config.reference import counts_of, known_keys
 from mcpgateway.config.section import Counts, Section
 from mcpgateway.hub.results.originals import Vault
+from mcpgateway.manage.install_plans import InstallPlanner, InstallWorkspaces
 from mcpgateway.manage.servers import ServerOperations
 from mcpgateway.policy.stuck_calls import ProcessActivity
 from mcpgateway.system.process.peers import Peer
@@ -129,6 +130,17 @@ def _issuer(gateway: Edited) -> None:
     assert (former.jwks_url, latter.jwks_url) == ("", "https://as.example/keys")
 
 
+@proves(*(f"settings.security.oauth.dashboard.{each}" for each in ("client_id", "client_secret", "scopes")))
+def _dashboard_client(gateway: Edited) -> None:
+    said = {"issuer": "https://as.example", "audience": ["https://us.example"]}
+    gateway.put("settings.security.oauth", said)
+    client = {"client_id": "us", "client_secret": "very secret", "scopes": ["openid"]}
+    gateway.put("settings.security.oauth.dashboard", client)
+    former, latter = (each.dashboard for each in gateway.trusted[-2:])
+    assert former.client_id == ""
+    assert (latter.client_id, latter.client_secret, latter.scopes) == ("us", "very secret", ("openid",))
+
+
 @proves("gateway.remote_commands")
 def _remote_commands(gateway: Edited) -> None:
     parts = gateway.parts
@@ -176,6 +188,38 @@ def _public_url(gateway: Edited) -> None:
     gateway.put("gateway.public_url", "https://box.example")
     assert answer(gateway, Host="box.example").status == 200
     assert answer(gateway, Host="box.example", Origin="https://box.example").status == 200
+
+
+@proves("gateway.registry_url")
+def _registry(gateway: Edited) -> None:
+    plans = InstallPlanner(gateway.reload, InstallWorkspaces(gateway.dispatcher.scopes), gateway.home)
+    for url, says in (("", "the catalogue has no server"), ("http://127.0.0.1:1", "127.0.0.1:1/")):
+        gateway.put("gateway.registry_url", url)
+        asked: list[Any] = []
+        plans.look_up("io.example/notes").addErrback(asked.append)
+        assert says in str(asked[0].value)
+
+
+@proves("gateway.groups", "gateway.presets")
+def _groups(gateway: Edited) -> None:
+    def group() -> tuple[str, str]:
+        shown = gateway.census.server(gateway.dispatcher.server("a"))
+        return shown["group"], shown["group_title"]
+
+    assert group() == ("", "")
+    gateway.put("gateway.groups", [{"match": "(?P<letter>.)", "key": "letter {letter}", "title": "Letters"}])
+    assert group() == ("letter a", "Letters")
+    gateway.put("gateway.groups", [])
+    gateway.put("gateway.presets", ["sap"])
+    assert [rule.title for rule in gateway.hub.views_config.gateway.groups.rules] == ["SAP systems"] * 2
+
+
+@proves("gateway.ui")
+def _dashboard(gateway: Edited) -> None:
+    admin = {"Authorization": "Bearer admin-token"}
+    for is_on, status in ((True, 201), (False, 404), (True, 201)):
+        gateway.put("gateway.ui", is_on)
+        assert gateway.client("x", **admin).ask(b"", "POST", "/api/v1/ui/codes").status == status
 
 
 @proves("gateway.allowed_origins")
@@ -725,6 +769,20 @@ def _shown_as(gateway: Edited) -> None:
     assert [each for each in listed(gateway, "/mcp/full", **TOOLS) if "__" in each] == ["a__z"]
 
 
+@proves("servers.NAME.tools_off")
+def _tools_off(gateway: Edited) -> None:
+    client = gateway.session("a")
+    mailbox = gateway.sessions.named(client.headers["Mcp-Session-Id"].encode()).mailbox
+    news = "notifications/tools/list_changed"
+    gateway.put("servers.a.timeout", 7)
+    assert news not in mailbox
+    gateway.put("servers.a.tools_off", ["x", "y*"])
+    assert [each for each in listed(gateway, "/mcp/full", **TOOLS) if "__" in each] == ["a__z", "b__w"]
+    assert news in mailbox
+    gateway.put("servers.a.tools_off", [])
+    assert "a__x" in listed(gateway, "/mcp/full", **TOOLS)
+
+
 @proves("servers.NAME.shield", "servers.NAME.shield.level", "servers.NAME.shield.tools")
 def _server_shield(gateway: Edited) -> None:
     many = json.dumps([f"item {number}" for number in range(100)])
@@ -778,6 +836,7 @@ REPLACING: dict[str, EntryEdit] = {
     "disabled": (entry(), entry(disabled=True)),
     "replicas": (entry(), entry(replicas=2)),
     "resolve": (entry(), entry(resolve=False)),
+    "overlay": (entry(), entry(overlay=True)),
     "projects": (entry(), entry(projects=[{"name": "p", "path": "/p"}])),
     "defaultProject": (
         entry(projects=PROJECTS),

@@ -162,7 +162,7 @@ class LimitTests:
             give_all(gateway, self.LISTED)
         assert "straw_1" in search(gateway, "straw", self.LISTED)
         assert [each["server"] for each in events if each.get("event") == "list.too_long"] == ["shared"]
-        assert "list of tools is longer than 35,000 bytes" in self.backend(gateway)["too_long"]
+        assert "list of tools is longer than 34 kB" in self.backend(gateway)["too_long"]
         why = json.dumps(self.seen(gateway, "/api/v1/servers/shared/why"))
         assert "gateway.limits.list_bytes" in why
         assert "list-too-long" in why

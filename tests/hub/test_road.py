@@ -444,6 +444,22 @@ class FaultTests:
             "tools/call",
         ]
 
+    def test_call_while_it_ends(self, gateway: MemoryGateway) -> None:
+        """A call between the end of a child's stdin and its exit was never sent: the next child answers it."""
+        one, two = gateway.session(), gateway.session()
+        one.call(4)
+        gateway.child.is_stopping = True
+        two.call(5)
+        assert two.heard is None
+        gateway.child.exit(3)
+        assert one.heard is not None
+        assert one.heard.json["error"]["message"] == "shared ended before it answered (exit code 3)"
+        (request,) = gateway.child.asked("tools/call")
+        gateway.child.answer(request, {"content": []})
+        assert two.heard is not None
+        assert two.heard.json["result"] == {"content": []}
+        assert len(gateway.launcher.children) == 2
+
     def test_missing_program(self, gateway: MemoryGateway) -> None:
         """A program that is not there is an error that says so, every time it is tried."""
         gateway.launcher.refuses = True

@@ -5,13 +5,13 @@ from attrs import evolve
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 
 from mcpgateway.config.gateway_settings import Adopt, ClientSettings, GatewaySettings
 from mcpgateway.config.model import ClientFile
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ClientFilesFailed
-from mcpgateway.manage.enrolment import TRIES, Enrolment
+from mcpgateway.manage.enrolment import AGAIN_S, TRIES, Enrolment
 
 FILE = ClientFile("claude-code", "Claude Code", "/home/me/.claude.json", "http")
 
@@ -81,6 +81,19 @@ class SyncTests:
         world.done()
         assert world.reads == 1
         assert world.asked == ["sync"]
+
+    @pytest.mark.parametrize(("thing", "is_told"), [("b is new", True), (None, False)])
+    def test_told(self, thing, *, is_told):
+        """The log names an entry that was enrolled unasked, and the switch; a file that is resumed is no news."""
+        world = World().begin()
+        world.now(*([thing] if thing else []), suspended="" if thing else "away")
+        with capturedLogs() as capture:
+            world.running.pop(0).callback({"files": [{"path": FILE.path, "adopted": {"b": "b"}}]})
+        told = [formatEvent(each) for each in capture if each.get("event") == "clients.enrolled"]
+        assert bool(told) is is_told
+        assert all(
+            "/home/me/.claude.json: b was added" in each and "clients.watch=false" in each for each in told
+        )
 
     def test_at_the_start(self):
         """Changes from before the start are handled when the gateway listens, and not before."""
@@ -209,3 +222,58 @@ def capture():
     """The logged events."""
     with capturedLogs() as logged:
         yield logged
+
+
+class PauseTests:
+    def test_an_end(self):
+        """A pause of the clients ends when its time is over; until then nothing is done."""
+        world = World()
+        world.settings = evolve(world.settings, paused_until=100.0)
+        world.begin()
+        world.clock.advance(99)
+        assert world.asked == []
+        world.clock.advance(1)
+        assert world.asked == ["enable"]
+
+    def test_an_end_while_no_gateway_ran(self):
+        """A pause whose time is over ends at the next start."""
+        world = World()
+        world.clock.advance(500)
+        world.settings = evolve(world.settings, paused_until=100.0)
+        assert world.begin().asked == ["enable"]
+
+    def test_a_file_that_stays(self):
+        """A file that cannot be enrolled at the end of a pause is tried again after a while, and not at once."""
+        world = World()
+        world.settings = evolve(world.settings, paused_until=100.0)
+        world.begin()
+        world.clock.advance(100)
+        world.done(*())
+        world.clock.advance(AGAIN_S - 1)
+        assert world.asked == ["enable"]
+        world.clock.advance(1)
+        assert world.asked == ["enable", "enable"]
+
+    def test_a_pause_that_is_ended_by_hand(self):
+        """The end of a pause that its user has ended or made longer is not waited for."""
+        world = World()
+        world.settings = evolve(world.settings, paused_until=100.0)
+        world.begin()
+        world.settings = evolve(world.settings, paused_until=200.0)
+        world.now()
+        world.clock.advance(150)
+        assert world.asked == []
+        world.settings = evolve(world.settings, paused_until=0.0)
+        world.now()
+        world.clock.advance(150)
+        assert world.asked == []
+
+    def test_a_gateway_that_ends(self):
+        """A gateway that ends leaves the end of a pause to the next one."""
+        world = World()
+        world.settings = evolve(world.settings, paused_until=100.0)
+        world.begin()
+        world.enrolment.close()
+        world.clock.advance(200)
+        assert world.asked == []
+        assert world.clock.getDelayedCalls() == []

@@ -11,7 +11,7 @@ import pytest
 from mcpgateway.config.edit.change import read_patch
 from mcpgateway.config.edit.conditions import EditCondition
 from mcpgateway.config.read import parse
-from mcpgateway.errors import ConfigError, NotOurs, Outdated, Unfit
+from mcpgateway.errors import ConfigError, InvalidParams, NotOurs, Outdated, Unfit
 from mcpgateway.manage.entries import Entries
 from tests.manage.test_entries import entries_of
 from tests.support.managed import Managed
@@ -84,6 +84,15 @@ class OverlayTests:
         user.patch(unset=["timeout"])
         assert user.managed.text == CONFIG
 
+    def test_unset_a_slip(self, tmp_path: Path) -> None:
+        """A key that no server has is taken out where the overlay has it, and is an error where it has not."""
+        user = User(tmp_path, CONFIG + "  github:\n    timeout: 30s\n    comand: npx\n")
+        user.patch(unset=["comand"])
+        user.patch(unset=["timeout"])
+        assert user.managed.text == CONFIG
+        with pytest.raises(InvalidParams, match="'comand' is no key of a server"):
+            user.patch(unset=["comand"])
+
     def test_keys_of_the_client(self, user: User) -> None:
         """A key that only the client's file has is not taken out, and the message names the file."""
         for body in ({"unset": ["cwd"]}, {"remove_env": ["KEPT"]}, {"unset": ["env.KEPT"]}):
@@ -111,9 +120,29 @@ class OverlayTests:
             with pytest.raises(error):
                 user.patch(**body)
         with pytest.raises(NotOurs):
-            user.entries.put("github", {"command": "other"}, EditCondition(frozenset("*")))
-        with pytest.raises(NotOurs):
             user.entries.remove("github", EditCondition())
+        assert user.managed.text == CONFIG
+
+    def test_replaced(self, user: User) -> None:
+        """Another definition lies over the client's entry without its arguments; the same one again is no change."""
+        user.patch(set={"timeout": "30s"})
+        for is_other in (True, False):
+            found = user.entries.put("github", {"command": "other"}, EditCondition(frozenset("*")))
+            assert (found.name, found.is_other) == ("github", is_other)
+            assert "client.json" in found.hint
+        assert user.over["github"] == {"command": "other", "args": [], "overlay": True}
+        assert (user.served().command, user.served().env["KEPT"]) == (("other",), "1")
+        with pytest.raises(Outdated):
+            user.entries.put("github", {"command": "x"}, EditCondition(is_new=True))
+
+    def test_command(self, user: User) -> None:
+        """Another command keeps the arguments of the client's entry, and no second server appears."""
+        args = user.served().command[1:]
+        names = [each.name for each in user.managed.reload.settings.servers]
+        user.patch(set={"command": "other"})
+        assert user.served().command == ("other", *args)
+        assert [each.name for each in user.managed.reload.settings.servers] == names
+        user.patch(unset=["command"])
         assert user.managed.text == CONFIG
 
     def test_shown(self, user: User) -> None:

@@ -129,7 +129,7 @@ class StartTests:
         operating.switch("shared", on=False)
         with pytest.raises(Conflict) as refusal:
             operating.start("shared")
-        assert "switch it on" in refusal.value.hint
+        assert "switches it on" in refusal.value.hint
         operating.switch("shared", on=True)
         gateway.launcher.refuses = True
         for _ in range(2):
@@ -139,6 +139,22 @@ class StartTests:
         assert "reset its circuit" in refusal.value.hint
         assert operating.start_all() == ()
         operating.reset_circuit("shared")
+        assert operating.start_all() == ("shared",)
+
+    def test_passed(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
+        """A server whose test has passed is as one without a past, though it had been given up."""
+        gateway.launcher.refuses = True
+        for _ in range(2):
+            operating.begin("shared")
+        server, slots = gateway.dispatcher.servers["shared"], list(gateway.dispatcher.pool)
+        assert gateway.health.shown(server, slots)["status"] == "disabled"
+        operating.reset_circuit("shared")
+        assert gateway.health.shown(server, slots)["last_error"]
+        operating.reset_circuit("shared", has_passed=True)
+        found = gateway.health.shown(server, slots)
+        assert (found["status"], found["last_error"]) == ("stopped", "")
+        history = gateway.health.histories.of("shared")
+        assert (history.fault, history.happenings()[-1].event) == (None, "server.passed")
         assert operating.start_all() == ("shared",)
 
     def test_unknown(self, operating: ServerOperations) -> None:

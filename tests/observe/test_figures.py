@@ -14,7 +14,8 @@ from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.discovery.usage import Saving
 from mcpgateway.frontends.rest.schemas import SCHEMAS
 from mcpgateway.hub.usage import Usage
-from mcpgateway.observe.figures import duration, percentile
+from mcpgateway.observe.figures import duration
+from mcpgateway.observe.usage import percentile
 from mcpgateway.system.usage import UsageFile
 from mcpgateway.views.specs import ViewStorage
 from tests.support.gateway_in_memory import MemoryGateway
@@ -217,6 +218,25 @@ class SavingsTests:
             "saved_mb": 300,
         }
         assert (own["without"], own["saved"]) == (1, 0)
+
+    def test_memory_of_a_server(self) -> None:
+        """A server shows the memory of its processes, of which those of all are measured once for some seconds."""
+        world = MemoryWorld(sizes={1000: 100 * 2**20, 1001: 3 * 2**19})
+        gateway = MemoryGateway(instruments=world.instruments)
+        gateway.tick(60)
+        assert [each["memory_mb"] for each in get(gateway, "/api/v1/servers")] == [None, None]
+        assert world.weighed == 0
+        gateway.session()
+        gateway.session("own")
+        for path in ("servers", "savings", "servers?tools=false"):
+            assert "memory_mb" in str(get(gateway, f"/api/v1/{path}"))
+        assert [each["memory_mb"] for each in get(gateway, "/api/v1/servers")] == [100, 1.5]
+        assert world.weighed == 1
+        gateway.tick(60)
+        assert world.weighed == 1  # while there is no reader
+        world.sizes[1000] = 2**20
+        assert [each["memory_mb"] for each in get(gateway, "/api/v1/servers")] == [1, 1.5]
+        assert world.weighed == 2
 
     def test_replicas(self) -> None:
         """Several children of one server are taken off."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import NeedsAuthorization
 from mcpgateway.observe.overview import verdict
 from tests.support.gateway_in_memory import MemoryGateway
+from tests.support.instruments import MemoryWorld
 
 GONE = ServerSpec("gone", ("no-such-program",), {}, "/", share=Share.GLOBAL)
 OFF = ServerSpec("off", ("no-such-program",), {}, "/", enabled=False)
@@ -49,11 +51,65 @@ class OverviewTests:
         assert need["says"] == "the program no-such-program is not there"
         assert need["do"].startswith("install it")
 
+    def test_list(self) -> None:
+        """The list of servers tells of a missing program with the words of the overview, and of no other fault."""
+        gateway = MemoryGateway(more=(GONE,))
+        answer = gateway.client(Authorization="Bearer admin-token").ask(b"", "GET", "/api/v1/servers")
+        (need,) = overview(gateway)["needs"]
+        told = {each["name"]: each.get("need") for each in answer.json}
+        assert told == {
+            "shared": None,
+            "own": None,
+            "gone": {key: need[key] for key in ("cause", "says", "do", "run", "action", "key")},
+        }
+        assert (need["action"], need["key"]) == ("set", "command")
+        states = {each["name"]: (each["status"], each["state"]) for each in answer.json}
+        assert states["gone"] == ("stopped", "not ready")
+
+    def test_idle(self, tmp_path: Path) -> None:
+        """A program that goes away while its server is idle is told of before the next call."""
+        program = tmp_path / "program"
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+        server = ServerSpec("brief", (str(program),), {}, "/", share=Share.GLOBAL)
+        gateway = MemoryGateway(more=(server,), instruments=MemoryWorld(known={"brief"}).instruments)
+        states = {each["name"]: each["status"] for each in overview(gateway)["backends"]}
+        assert (states["brief"], needs(gateway)) == ("idle", [])
+        program.unlink()
+        assert needs(gateway) == [("brief", "command-not-found")]
+
+    def test_found_since(self) -> None:
+        """A server that the next call starts, since its program can be used again, is as one without a fault."""
+        gateway = MemoryGateway()
+        gateway.launcher.refuses = True
+        gateway.client().call(1)
+        found = overview(gateway)
+        assert (found["ok"], found["verdict"], found["needs"]) == (True, "everything works", [])
+        assert {each["status"] for each in found["backends"]} == {"stopped"}
+
     def test_switched_off(self) -> None:
         """A server that its entry or an operator has switched off needs no user, whatever is wrong with it."""
         gateway = MemoryGateway(more=(OFF, GONE))
         gateway.health.disable("gone")
         assert needs(gateway) == []
+        states = {each["name"]: each["state"] for each in overview(gateway)["backends"]}
+        assert (states["off"], states["gone"]) == ("disabled", "disabled")
+
+    def test_given_up(self) -> None:
+        """A server that its circuit breaker has switched off has failed, which is not as if its user did so."""
+        gateway = MemoryGateway()
+        gateway.session()
+        gateway.launcher.hello = None
+        gateway.child.exit(1, "KeyError: 'API_KEY'")
+        for _ in range(4):
+            gateway.tick(overview(gateway)["backends"][0]["next_try_s"])
+            gateway.child.exit(1, "KeyError: 'API_KEY'")
+        (need,), (shown, _) = overview(gateway)["needs"], overview(gateway)["backends"]
+        assert (shown["status"], shown["state"]) == ("disabled", "failed")
+        assert (need["action"], need["key"]) == ("set", "env.API_KEY")
+        why = gateway.client(Authorization="Bearer admin-token").ask(b"", "GET", "/api/v1/servers/shared/why")
+        assert why.json["verdict"].startswith("shared has failed: it wants the environment variable API_KEY")
+        assert why.json["advice"][0]["key"] == "env.API_KEY"
 
     def test_crash(self) -> None:
         """A server that ends unexpectedly needs the user until it runs again."""
@@ -75,6 +131,7 @@ class OverviewTests:
         gateway.client().call(1)
         (need,) = overview(gateway)["needs"]
         assert (need["name"], need["cause"]) == ("shared", "authorization")
+        assert (need["action"], need["key"]) == ("sign-in", "")
 
     def test_rights(self) -> None:
         """The overview is for the callers that may read servers' diagnoses, and for no others."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from mcpgateway.hub.meters import Meters
 from mcpgateway.interfaces import Request
+from mcpgateway.observe.recorder import written
 from mcpgateway.observe.timeline import MINUTES, Timeline
 from mcpgateway.protocol.jsonrpc import own_request
 
@@ -21,18 +25,32 @@ class World:
     def __init__(self) -> None:
         self.now = 60_000_000.0
         self.meters = Meters(lambda: self.now)
-        self.timeline = Timeline(self.meters, lambda: self.now)
-        self.timeline.tick()
+        self.log: list[str] = []
+        self.timeline = self.begun()
+
+    def begun(self) -> Timeline:
+        """A timeline that begins now, and reads the log."""
+        found = Timeline(self.meters, lambda: self.now, lambda: self.log)
+        found.tick()
+        return found
+
+    def restart(self) -> None:
+        """Forget all but the log."""
+        self.meters = Meters(lambda: self.now)
+        self.timeline = self.begun()
 
     def call(self, server: str, *, fails: bool = False) -> None:
         """Let a call come to its end, half a second after it began."""
-        call = Request(None, own_request("ping"), None, None)
+        call = Request(None, own_request("tools/call", {"name": Raw(b'"t"')}), None, None)
         self.meters.of(server).begin(call)
         call.began -= 0.5
         if fails:
             call.meter.failed(call, None)
         else:
             call.meter.answered(call, {}, b"")
+        outcome = "error" if fails else "ok"
+        line = {"at": written(self.now), "kind": "call", "server": server, "ms": 500, "outcome": outcome}
+        self.log.append(json.dumps(line))
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""
@@ -62,6 +80,8 @@ class TimelineTests:
             "requests": 3,
             "errors": 1,
             "totalMs": 1500,
+            "calls": 3,
+            "callErrors": 1,
             "perServer": {"a": 2, "b": 1},
         }
         assert (idle["requests"], idle["perServer"], idle["minuteTs"]) == (0, {}, 60_000_060_000)
@@ -79,16 +99,45 @@ class TimelineTests:
             world.wait(60)
         assert sum(each["requests"] for each in world.timeline.shown(MINUTES + 100)) == MINUTES
 
-    @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.integers(0, 200)), max_size=30))
-    def test_nothing_is_lost(self, calls: list[tuple[str, bool, int]]) -> None:
-        """Whenever calls come, all of them stand in the minutes."""
+    def test_the_log_is_too_short(self, world: World) -> None:
+        """It is told from when on calls are known: from the start without a log, from its first line otherwise."""
+        world.wait(3690)
+        world.call("a")
+        first = (world.now // 60 - 59) * 60
+        assert world.timeline.since(60) == first  # of a log that was empty
+        world.wait(1)
+        world.restart()
+        assert world.timeline.since(60) == world.now - 1
+        world.log = ["{}", "not JSON", json.dumps({"at": "then", "kind": "call"})]
+        world.restart()
+        assert world.timeline.since(60) == first
+        alone = Timeline(world.meters, lambda: world.now)
+        assert (alone.since(60), alone.shown(60)[-1]["calls"]) == (world.now, 0)
+
+    def test_what_is_logged(self, world: World) -> None:
+        """A refused call, and what was asked of the gateway itself, count as no request."""
+        at = written(world.now - 1)
+        for line in ({"kind": "call", "outcome": "refused"}, {"kind": "management"}, {"kind": "request"}):
+            world.log.append(json.dumps({"at": at, "server": "a", "outcome": "ok", **line}))
+        found = world.timeline.shown(2)[0]
+        assert (found["requests"], found["calls"], found["perServer"]) == (1, 0, {"a": 1})
+
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from("abc"), st.booleans(), st.integers(1, 200), st.booleans()), max_size=30
+        )
+    )
+    def test_nothing_is_lost(self, calls: list[tuple[str, bool, int, bool]]) -> None:
+        """Whenever calls come, all of them stand in the minutes; so they do after a restart."""
         world = World()
-        for server, fails, seconds in calls:
+        for server, fails, seconds, is_last in calls:
             world.call(server, fails=fails)
             world.wait(seconds)
+            if is_last:
+                world.restart()
         shown = world.timeline.shown(MINUTES)
         assert sum(each["requests"] for each in shown) == len(calls)
-        assert sum(each["errors"] for each in shown) == sum(fails for _, fails, _ in calls)
+        assert sum(each["errors"] for each in shown) == sum(fails for _, fails, _, _ in calls)
         for name in "abc":
             counted = sum(each["perServer"].get(name, 0) for each in shown)
-            assert counted == sum(server == name for server, _, _ in calls)
+            assert counted == sum(server == name for server, _, _, _ in calls)

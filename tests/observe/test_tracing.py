@@ -11,6 +11,7 @@ from attrs import define, field
 
 from mcpgateway.errors import BackendTimeout
 from mcpgateway.observe.activity import AT_ONCE, ActivityLog, failure_of
+from mcpgateway.observe.activity_filter import ActivityFilter, place_of
 from mcpgateway.observe.tracing import Tracer
 from mcpgateway.protocol.trace_context import read
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
@@ -79,6 +80,11 @@ def called(gateway: Followed, client: Client, result: dict[str, Any] | None = No
     """Make a call that is answered."""
     client.call(7, name="echo", arguments={"secret of": "the client"}, **more)
     gateway.child.answer(gateway.child.asked("tools/call")[-1], result or {"content": []})
+
+
+def found(activity: ActivityLog, **wanted: Any) -> list[dict[str, Any]]:
+    """Return the records that a filter takes."""
+    return activity.find(wanted=ActivityFilter(**wanted))
 
 
 class TraceTests:
@@ -257,17 +263,23 @@ class ActivityTests:
         gateway = Followed()
         client = gateway.session()
         called(gateway, client, _meta={"traceparent": PARENT})
+        gateway.house.clock.advance(1)
         called(gateway, client, {"content": [], "isError": True})
         activity = gateway.tracer.activity
         assert activity is not None
         gateway.lines.kept.append("half a li")
-        first, second = activity.find(method="tools/call")
-        assert activity.find(id=first["id"]) == activity.find(id=TRACE) == [first]
-        assert activity.find(outcome="error") == [second]
+        first, second = found(activity, members={"method": "tools/call"})
+        assert found(activity, identifier=first["id"]) == found(activity, identifier=TRACE) == [first]
+        assert found(activity, members={"outcome": "error"}) == found(activity, is_failed=True) == [second]
         assert activity.find(1) == [second]
         assert activity.find(0) == []
-        assert activity.find(server="none") == []
-        assert first in activity.find(id=first["session"])
+        assert found(activity, members={"server": "none"}) == []
+        assert first in found(activity, identifier=first["session"])
+        assert found(activity, before=place_of(second)) == activity.find()[:-1]
+        assert found(activity, after=place_of(first)) == [second]
+        assert found(activity, since=second["at"]) == [second]
+        assert found(activity, slower_ms=0.001) == []
+        assert second not in found(activity, until=first["at"])
 
     def test_management(self) -> None:
         """Calls of the gateway's own tools are recorded, too."""
@@ -275,6 +287,6 @@ class ActivityTests:
         activity = gateway.tracer.activity
         assert activity is not None
         identifier = activity.managed("servers.remove", "DELETE /api/v1/servers/{name}", 200, "token", "x")
-        (record,) = activity.find(id=identifier)
+        (record,) = found(activity, identifier=identifier)
         assert (record["kind"], record["operation"]) == ("management", "servers.remove")
         assert (record["status"], record["server"]) == (200, "x")

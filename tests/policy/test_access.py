@@ -276,3 +276,50 @@ class AddressTests:
         assert spoken_for({b"forwarded": b"for=1.1.1.1"}) == "for=1.1.1.1"
         assert len(spoken_for({b"x-forwarded-for": b"x" * 1000})) == 64
         assert spoken_for({}) == ""
+
+
+class DashboardTests:
+    """Dashboards that only look, and those of administrators that have not confirmed for a while."""
+
+    @pytest.mark.parametrize(
+        ("route", "allowed"),
+        [
+            (RouteClass.READ, True),
+            (RouteClass.WATCH, True),
+            (RouteClass.LOOK, True),
+            (RouteClass.MCP, True),
+            (RouteClass.USE, False),
+            (RouteClass.MUTATE, False),
+            (RouteClass.ADMIN, False),
+        ],
+    )
+    def test_looking(self, route: RouteClass, allowed: bool) -> None:  # noqa: FBT001 - FBT001 - a parameter
+        """A dashboard that looks reads, and changes nothing."""
+        asked = facts(route=route, credential=PresentedCredential.LOOK, safe_method=True)
+        assert isinstance(judge(asked, OPEN), Pass) is allowed
+
+    @pytest.mark.parametrize("policy", [AccessPolicy(bearer_required=True), AccessPolicy(allow_remote=True)])
+    def test_looking_calls_no_tool(self, policy: AccessPolicy) -> None:
+        """Where clients need a token, that of a dashboard that looks is none for servers."""
+        reach = Reach.REMOTE if policy.allow_remote else Reach.LOOPBACK
+        asked = facts(route=RouteClass.MCP, reach=reach, credential=PresentedCredential.LOOK)
+        assert isinstance(judge(asked, policy), Deny)
+        asked = facts(
+            route=RouteClass.READ, reach=reach, credential=PresentedCredential.LOOK, safe_method=True
+        )
+        assert isinstance(judge(asked, policy), Pass)
+
+    @pytest.mark.parametrize(
+        ("route", "safe", "verdict"),
+        [
+            (RouteClass.ADMIN, True, (True, True)),
+            (RouteClass.ADMIN, False, (False, False)),
+            (RouteClass.MUTATE, False, (True, False)),
+            (RouteClass.READ, True, (True, True)),
+        ],
+    )
+    def test_unconfirmed(self, route: RouteClass, safe: bool, verdict: tuple[bool, bool]) -> None:  # noqa: FBT001 - FBT001 - a parameter
+        """An administrator's dashboard that was not confirmed reads as one, and changes as a user does."""
+        asked = facts(route=route, credential=PresentedCredential.UNCONFIRMED, safe_method=safe)
+        found = judge(asked, OPEN)
+        assert (isinstance(found, Pass), getattr(found, "is_admin", False)) == verdict

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from mcpgateway.policy.diagnosis import Failure, ServerFacts, Trip, advise, verdict
 from mcpgateway.policy.health import HealthState
+from mcpgateway.policy.readiness import Remedy
 
+MISSING = Remedy("did you mean npx?", "mcpgateway servers set x command=npx")
 BROKEN = ServerFacts(
     "notes", HealthState.ERROR, failure=Failure.ENDED_EARLY, fault="it ended (exit code 1)", code=1, starts=1
 )
@@ -47,7 +49,10 @@ class CauseTests:
     @pytest.mark.parametrize(
         ("more", "cause"),
         [
-            ({"failure": Failure.LAUNCH, "program": "npx", "is_found": False}, "command-not-found"),
+            (
+                {"failure": Failure.LAUNCH, "program": "npx", "is_found": False, "missing": MISSING},
+                "command-not-found",
+            ),
             ({"failure": Failure.LAUNCH, "program": "npx", "fault": "'npx' was not found"}, "found-since"),
             ({"failure": Failure.LAUNCH, "has_directory": False}, "missing-directory"),
             ({"failure": Failure.LAUNCH, "fault": "EAGAIN"}, "not-started"),
@@ -80,12 +85,13 @@ class CauseTests:
         """The surest cause comes first, and something can be done about it."""
         facts = evolve(BROKEN, **more)
         assert causes(facts)[0] == cause
-        assert advise(facts)[0].do
+        assert advise(facts)[0].remedy
 
-    def test_who_installs_what(self) -> None:
-        """The diagnosis of a missing runner names the package that brings it."""
-        facts = evolve(BROKEN, failure=Failure.LAUNCH, program="/opt/npx", is_found=False)
-        assert "install Node.js" in advise(facts)[0].do
+    def test_a_missing_program(self) -> None:
+        """The remedy for a missing program is the one that was found where it was looked up."""
+        facts = evolve(BROKEN, failure=Failure.LAUNCH, program="npxx", is_found=False, missing=MISSING)
+        found = advise(facts)[0]
+        assert (found.cause, found.do, found.run) == ("command-not-found", *MISSING)
 
     def test_a_failure_of_the_past(self) -> None:
         """A server that runs again is not blamed for its former end."""
@@ -104,8 +110,8 @@ class WaitingTests:
         trip = Trip("circuit breaker: 5 failed starts", 212, failures=5)
         found = advise(evolve(BROKEN, state=HealthState.DISABLED, words="EADDRINUSE", trip=trip))
         assert [each.cause for each in found] == ["port-in-use", "circuit-open"]
-        assert found[-1].says == "circuit breaker: 5 failed starts; it is tried again in 212 s"
-        assert "reset-circuit notes" in found[-1].do
+        assert found[-1].says == "circuit breaker: 5 failed starts; it is tried again in 3 min 32 s"
+        assert "reset-circuit notes" in found[-1].remedy
 
     @pytest.mark.parametrize(
         ("trip", "says"),
@@ -152,8 +158,8 @@ class WaitingTests:
             failure=Failure.AUTHORIZATION,
             fault="it wants its user to sign in",
         )
-        assert advise(login)[0].do == "mcpgateway servers login notes"
-        assert advise(evolve(login, hint="give its entry a header"))[0].do == "give its entry a header"
+        assert advise(login)[0].remedy == "mcpgateway servers login notes"
+        assert advise(evolve(login, hint="give its entry a header"))[0].remedy == "give its entry a header"
         assert verdict(login, advise(login)) == "notes needs login: it wants its user to sign in"
 
     def test_lazy(self) -> None:
@@ -222,5 +228,5 @@ class AnyFactsTests:
         if facts.failure is not Failure.NONE and facts.state is HealthState.ERROR:
             assert any(each.is_trouble for each in found)
         for each in found:
-            assert each.do or not each.is_trouble
-        assert verdict(facts, found).startswith(("notes is ", "notes needs "))
+            assert each.remedy or not each.is_trouble
+        assert verdict(facts, found).startswith(("notes is ", "notes needs ", "notes has "))

@@ -43,6 +43,15 @@ WORDS = [
         "no-such-package",
         "@acme",
     ),
+    (
+        (
+            "No solution found when resolving tool dependencies:\n  ╰─▶ Because all versions of pg-mcp depend on\n"
+            "      Python>=3.12, we can conclude that all versions cannot be used.\n      And because you require"
+            " pg-mcp, we can conclude that your requirements are unsatisfiable."
+        ),
+        "no-fitting-version",
+        "all versions of pg-mcp depend on Python>=3.12",
+    ),
     ("Because mcp-nope was not found in the package registry and you require", "no-such-package", "mcp-nope"),
     ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock.", "no-container-engine", ""),
     ("docker: Error: pull access denied for acme/x, repository does not exist", "no-such-image", "acme/x"),

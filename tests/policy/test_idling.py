@@ -59,7 +59,7 @@ class ExcessTests:
     def test_age(self) -> None:
         """A child may run for its longest time, and no longer."""
         assert not excess(Lazy(uptime_s=60), 10**12, 59)
-        assert excess(Lazy(uptime_s=60), 0, 60) == "it has run for 60 s, as long as it may"
+        assert excess(Lazy(uptime_s=60), 0, 60) == "it has run for 1 min, as long as it may"
 
     def test_no_limits(self) -> None:
         """Where there are no limits nothing is too much."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mcpgateway.policy.lifecycle import LifecycleMachine, new_life
 
-INPUTS = ("wanted", "ready", "failed", "gone", "unwanted")
+INPUTS = ("wanted", "ready", "failed", "ending", "gone", "unwanted")
 
 
 class RecordingHands:
@@ -59,6 +59,7 @@ class LifeTests:
                 ["wanted", "ready", "unwanted", "wanted", "unwanted", "gone"],
                 ["start", "serve", "stop", "refuse", "rest"],
             ),
+            (["wanted", "ready", "ending", "ending", "gone"], ["start", "serve", "rest", "start"]),
             (["unwanted"], ["rest"]),
         ],
     )

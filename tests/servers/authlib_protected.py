@@ -1,6 +1,11 @@
 """An MCP server over Streamable HTTP behind an authorization server made of authlib.
 
-    python authlib_protected.py PORT [--seconds N] [--documents FILE]
+    python authlib_protected.py PORT [--seconds N] [--documents FILE] [--interval N] [--code-seconds N]
+        [--without-device]
+
+A user may also sign in by a device code (RFC 8628): ``GET /device?user_code=CODE&as=USER`` enters it, and the user
+``nobody`` declines.  ``--interval`` and ``--code-seconds`` say how often a client may ask, and how long a code lasts; a
+client that asks more often is told to slow down.  ``--without-device``: it knows nothing of such codes.
 
 Its clients are confidential, tell their secret in a header, and can take their registration back (RFC 7592); its
 answers say who it is (RFC 9207); a refresh token is good once.  Every user says yes at once, unless the cookie ``user``
@@ -35,6 +40,12 @@ from authlib.oauth2.rfc6750 import BearerTokenGenerator
 from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7591 import ClientRegistrationEndpoint
 from authlib.oauth2.rfc7636 import CodeChallenge
+from authlib.oauth2.rfc8628 import (
+    DEVICE_CODE_GRANT_TYPE,
+    DeviceAuthorizationEndpoint,
+    DeviceCodeGrant,
+    DeviceCredentialDict,
+)
 from authlib.oauth2.rfc9207 import IssuerParameter
 from mcp.server import MCPServer
 from mcp.server.auth.middleware.auth_context import get_access_token
@@ -176,6 +187,9 @@ class Server(AuthorizationServer):
         self.codes: dict[str, Any] = {}
         self.keys: dict[str, str] = {}
         self.authorities = ""
+        self.device_codes: dict[str, Any] = {}
+        self.entered: dict[str, tuple[str, bool]] = {}
+        self.has_device = True
 
     def query_client(self, client_id: str) -> Client | None:
         """A client that is known, or says itself who it is."""
@@ -257,6 +271,42 @@ class Given:
         return self.data.get("scope", "tools")
 
 
+class Device(DeviceCodeGrant):  # type: ignore[misc]
+    """Tokens for codes that a user has entered on another device."""
+
+    TOKEN_ENDPOINT_AUTH_METHODS = METHODS
+
+    def query_device_credential(self, device_code: str) -> Any:
+        """Return the issued code."""
+        return self.server.device_codes.get(device_code)
+
+    def query_user_grant(self, user_code: str) -> Any:
+        """Return the user who has entered the code, and whether the user agreed."""
+        return self.server.entered.get(user_code)
+
+    def should_slow_down(self, credential: Any) -> bool:
+        """True if the client asks more often than it may."""
+        before, credential["asked"] = credential.get("asked", 0.0), time.time()
+        return bool(time.time() - before < DeviceEndpoint.INTERVAL * 0.9)
+
+
+class DeviceEndpoint(DeviceAuthorizationEndpoint):  # type: ignore[misc]
+    """Issues device codes."""
+
+    CLIENT_AUTH_METHODS = METHODS
+    here = ""
+
+    def get_verification_uri(self) -> str:
+        """Return the page at which the user enters the code."""
+        return f"{self.here}/device"
+
+    def save_device_credential(self, client_id: str, scope: str, data: dict[str, Any]) -> None:
+        """Remember it."""
+        ends = time.time() + data["expires_in"]
+        found = DeviceCredentialDict(client_id=client_id, scope=scope, expires_at=ends, **data)
+        self.server.device_codes[data["device_code"]] = found
+
+
 class Refresh(grants.RefreshTokenGrant):  # type: ignore[misc]
     """Refresh tokens are good once."""
 
@@ -306,7 +356,7 @@ class Register(ClientRegistrationEndpoint):  # type: ignore[misc]
         return {
             "scopes_supported": SCOPES,
             "response_types_supported": ["code"],
-            "grant_types_supported": ["authorization_code", "refresh_token"],
+            "grant_types_supported": ["authorization_code", "refresh_token", DEVICE_CODE_GRANT_TYPE],
             "token_endpoint_auth_methods_supported": ["client_secret_basic"],
         }
 
@@ -347,6 +397,8 @@ class Endpoints:
             Route("/.well-known/oauth-authorization-server", self._metadata),
             Route("/authorize", self._authorize),
             Route("/token", self._token, methods=["POST"]),
+            Route("/device_authorization", self._device_code, methods=["POST"]),
+            Route("/device", self._device),
             Route("/revoke", self._revoke, methods=["POST"]),
             Route("/register", self._register, methods=["POST"]),
             Route("/register/{id}", self._unregister, methods=["DELETE"]),
@@ -366,6 +418,11 @@ class Endpoints:
                 "scopes_supported": SCOPES,
                 "authorization_response_iss_parameter_supported": True,
                 "client_id_metadata_document_supported": bool(self._server.authorities),
+                **(
+                    {"device_authorization_endpoint": f"{self._here}/device_authorization"}
+                    if self._server.has_device
+                    else {}
+                ),
             }
         )
 
@@ -380,6 +437,14 @@ class Endpoints:
 
     async def _token(self, request: Request) -> Any:
         return self._server.create_token_response(await self._asked(request))
+
+    async def _device_code(self, request: Request) -> Any:
+        return self._server.create_endpoint_response("device_authorization", await self._asked(request))
+
+    async def _device(self, request: Request) -> Response:
+        query = request.query_params
+        self._server.entered[query["user_code"]] = (query["as"], query["as"] != "nobody")
+        return Response(b"thank you")
 
     async def _revoke(self, request: Request) -> Any:
         return self._server.create_endpoint_response("revocation", await self._asked(request))
@@ -422,7 +487,7 @@ class Verifier:
 
 def issuer(here: str, seconds: int) -> Server:
     """An authorization server whose tokens last so long."""
-    Register.here = Issuer.here = here
+    Register.here = Issuer.here = DeviceEndpoint.here = here
     server = Server()
 
     def text(**_: Any) -> str:
@@ -431,8 +496,10 @@ def issuer(here: str, seconds: int) -> Server:
     server.register_token_generator("default", BearerTokenGenerator(text, text, lambda *_: seconds))
     server.register_grant(Code, [CodeChallenge(required=True)])
     server.register_grant(Refresh)
+    server.register_grant(Device)
     server.register_endpoint(Revoke)
     server.register_endpoint(Register)
+    server.register_endpoint(DeviceEndpoint)
     Issuer()(server)
     return server
 
@@ -471,10 +538,15 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("--seconds", type=int, default=3600)
     parser.add_argument("--documents", default="")
+    parser.add_argument("--interval", type=int, default=1)
+    parser.add_argument("--code-seconds", type=int, default=600)
+    parser.add_argument("--without-device", action="store_true")
     options = parser.parse_args()
+    DeviceEndpoint.INTERVAL, DeviceEndpoint.EXPIRES_IN = options.interval, options.code_seconds
     here = f"http://127.0.0.1:{options.port}"
     server = issuer(here, options.seconds)
     server.authorities = options.documents
+    server.has_device = not options.without_device
     inner = resource(here, server)
 
     @asynccontextmanager

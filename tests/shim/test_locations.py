@@ -140,7 +140,7 @@ class TokenTests:
         (tmp_path / "t").write_text("secret\n")
         assert token_of(None, "given") == b"given"
         assert token_of(str(tmp_path / "t"), "given") == b"secret"
-        with pytest.raises(Unusable, match=r"^MCP_GATEWAY_AUTH_TOKEN: it is no token$"):
+        with pytest.raises(Unusable, match=r"^MCPGATEWAY_AUTH_TOKEN: it is no token$"):
             token_of(None, "a\r\nb")
 
     @pytest.mark.parametrize("text", ["", "a b", "a\nb"])

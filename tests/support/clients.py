@@ -13,6 +13,7 @@ from typing import Any
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.formats.locations import user_files
 from mcpgateway.clientfiles.machine import Machine
+from mcpgateway.system.service_files import service_file
 from tests.support import forkserver
 
 BIN = Path(sys.executable).parent
@@ -44,12 +45,16 @@ class House:
 
     :ivar root: the user's home directory.
     :ivar home: the gateway's own directory.
+    :ivar service: the file of the gateway's service, which is there unless a test removes it.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.home = root / ".mcp-gateway"
         self.environ = {"HOME": str(root), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+        self.service = Path(service_file(self.environ))
+        self.service.parent.mkdir(parents=True, exist_ok=True)
+        self.service.touch()
 
     @property
     def machine(self) -> Machine:

@@ -76,6 +76,7 @@ servers:
     health_endpoint: /health
     prefix: gh
     expose_tools: true
+    tools_off: [clear, "delete_*"]
     pinned: [search]
     shield: {level: lean, tools: {search: off}}
   listed:
@@ -223,6 +224,7 @@ def servers(draw, name):
         inject=draw(st.dictionaries(names, filled, max_size=2)),
         prefix=draw(st.sampled_from([None, "", name, "p"])),
         expose_tools=draw(st.booleans()),
+        tools_off=draw(st.lists(names, max_size=2).map(tuple)),
         pinned=draw(st.lists(names, max_size=2).map(tuple)),
         shield=draw(st.sampled_from([None, *Level])),
         shield_tools=draw(st.dictionaries(names, st.sampled_from(Level), max_size=2)),
@@ -372,6 +374,7 @@ def _entry(server):
             "prewarm": lazy.prewarm,
         },
         "expose_tools": server.expose_tools,
+        "tools_off": list(server.tools_off),
         "pinned": list(server.pinned),
         **({"bridge": server.bridge.value} if server.bridge else {}),
         **({} if server.prefix is None else {"prefix": server.prefix}),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import fcntl
 import gc
 import importlib
 import io
@@ -26,6 +27,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -401,6 +403,9 @@ class _Server:
             os.dup2(each, target)
         os.closerange(STREAMS, 1 << 16)
         self._socket.detach()
+        if os.isatty(0):  # a terminal of its own, from which keys send signals
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         return request
 
 
@@ -413,7 +418,7 @@ def _run(argv: list[str], environ: dict[str, str], directory: str) -> NoReturn:
         sys.exit()
     if PROGRAMS[Path(argv[0]).name] == COMMAND:
         posix.execve = os.execve = _exec
-        os.execv = _exec_module
+        os.execv = _exec_here
     _end_with(_program(argv))
 
 
@@ -449,7 +454,7 @@ def _program(argv: Sequence[str]) -> Callable[[], object]:
 
 
 _execv, _execve = os.execv, posix.execve
-MODULE = (sys.executable, "-P", "-m")
+HANDING = "mcpgateway.cli.handover"
 
 
 def _exec(path: str, words: list[str], environ: Mapping[Any, Any]) -> NoReturn:
@@ -460,16 +465,18 @@ def _exec(path: str, words: list[str], environ: Mapping[Any, Any]) -> NoReturn:
     _begin(words[1:], named, _program(words[1:]))
 
 
-def _exec_module(path: str, words: Sequence[str]) -> NoReturn:
-    """Become another program: a module of ours at once, since what it needs has been imported."""
-    if tuple(words[:-1]) != MODULE or words[-1] not in HANDED_OVER:
-        _execv(path, words)
-    sys.modules.pop(words[-1], None)
-    _begin(
-        [*words[1:]],
-        dict(os.environ),
-        lambda: runpy.run_module(words[-1], run_name="__main__", alter_sys=True),
-    )
+def _exec_here(path: str, words: list[str]) -> NoReturn:
+    """Become another program with the same environment: a module of ours or a gateway at once."""
+    if tuple(words[:-1]) != (sys.executable, "-P", "-m", HANDING) or words[-1] not in HANDED_OVER:
+        _exec(path, words, os.environ)
+    for each in (HANDING, words[-1]):
+        sys.modules.pop(each, None)
+
+    def run() -> None:
+        sys.argv[:] = ["", words[-1]]
+        runpy.run_module(HANDING, run_name="__main__", alter_sys=True)
+
+    _begin(words[1:], dict(os.environ), run)
 
 
 def _begin(argv: list[str], environ: dict[str, str], program: Callable[[], object]) -> NoReturn:

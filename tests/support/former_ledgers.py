@@ -24,7 +24,7 @@ SUM_CHARACTERS = 16
 def installed(name: str, root: Path) -> House:
     """The home of a user, with the ledger and the clients' files of that name."""
     house = House(root)
-    root.mkdir()
+    root.mkdir(exist_ok=True)
     house.configure("gateway: {http_port: 9200}\n")
     ledger = house.home / "ledger"
     (ledger / "kept").mkdir(mode=0o700, parents=True)

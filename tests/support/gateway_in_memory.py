@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Callable, Collection, Mapping
+from functools import cached_property
 from typing import Any
 
 from attrs import define, evolve, field
@@ -19,7 +20,14 @@ from mcpgateway.config.diff import compare
 from mcpgateway.config.gateway_settings import Circuit, GatewaySettings, Limits
 from mcpgateway.config.model import Bridge, ServerSpec, Share
 from mcpgateway.config.settings import Settings
-from mcpgateway.errors import BackendGone, ClientFilesFailed, GatewayError, LaunchFailed, NeedsAuthorization
+from mcpgateway.errors import (
+    BackendGone,
+    ClientFilesFailed,
+    GatewayError,
+    LaunchFailed,
+    NeedsAuthorization,
+    Overloaded,
+)
 from mcpgateway.frontends.http.channel import Channel
 from mcpgateway.frontends.http.channel_factory import ChannelFactory
 from mcpgateway.frontends.http.guard import Guard
@@ -44,7 +52,7 @@ from mcpgateway.manage.logins import Logins
 from mcpgateway.manage.tokens import TokenIssuer
 from mcpgateway.observe.census import Census
 from mcpgateway.observe.event_feed import EventHistory
-from mcpgateway.policy.access import AccessPolicy
+from mcpgateway.policy.access import AccessPolicy, CredentialHolder
 from mcpgateway.protocol.versions import Era
 from mcpgateway.system.journal import Journal
 from mcpgateway.system.token_files import TokenFiles
@@ -75,6 +83,7 @@ class MemoryChild:
     :ivar received: every line written to it, decoded.
     :ivar launched: what it was started with.
     :ivar hangs: it answers nothing by itself, not even who it is.
+    :ivar is_full: it reads nothing, and its stdin takes no more.
     :ivar lingers: fired by the test when a stubborn child has climbed down at last; None stops at once.
     """
 
@@ -89,6 +98,7 @@ class MemoryChild:
         self.hangs = False
         self.is_killed = False
         self.is_stopping = False
+        self.is_full = False
         self.lingers: Deferred[None] | None = None
         self._receiver = receiver
         self._hello = hello
@@ -96,6 +106,8 @@ class MemoryChild:
     def write(self, line: bytes, *, now: bool = False) -> None:
         if self.is_stopping:
             raise BackendGone("its stdin is closed")
+        if self.is_full:
+            raise Overloaded("its stdin is full")
         assert line.endswith(b"\n")
         assert line.count(b"\n") == 1
         message = json.loads(line)
@@ -413,6 +425,7 @@ class MemoryGateway:
             clients=lambda: self.settings.adopted,
             is_disabled=lambda: self.root.is_disabled,
             saved=lambda: self.hub.usage.shown() if self.hub.usage is not None else {},
+            groups=lambda: self.hub.views_config.gateway.groups.rules,
         )
         sse = LegacySse(self.dispatcher, self.owners, self.door.streams)
         self.settings = settings
@@ -422,7 +435,7 @@ class MemoryGateway:
             lambda: sse,
             guard,
             limits,
-            lambda: make_site(self.parts()),
+            lambda: make_site(self.control),
             HealthEndpoint(census, lambda: exposition_of(self.hub, census)),
         )
         self.home = ""
@@ -432,14 +445,26 @@ class MemoryGateway:
         self.home = ""
         self.factory = ChannelFactory(root)
         self.bearers.gone = self.factory.hang_up
+        self.bearers.dashboards = self.judge_dashboard
         guard.changed = lambda: self.factory.hang_up_where(root.would_refuse)
+
+    @cached_property
+    def control(self) -> ControlParts:
+        """The parts of the control plane, made for the first request to it."""
+        return self.parts()
+
+    def judge_dashboard(self, token: bytes) -> CredentialHolder:
+        """The holder of a dashboard's token."""
+        return self.control.judge_dashboard(token)
 
     def parts(self) -> ControlParts:
         """The parts of the control plane."""
         return ControlParts(
             dispatcher=self.dispatcher,
+            bearers=self.bearers,
             owners=self.owners,
             clock=self.clock,
+            base=lambda: "http://localhost:9100",
             limits=lambda: self.settings.gateway.limits,
             sign_ins=self.sign_ins,
             logins=lambda: Logins(self.dispatcher, self.health, self.clock, _no_accounts),
@@ -454,13 +479,19 @@ class MemoryGateway:
             reload=self.reload or self,  # there are no files unless a test brings them
             home=self.home,
             launcher=self.launcher,
+            port=lambda: 9100,
             tag_key=b"of a test",
             web=lambda: Web(self.net),
             connections=lambda: self.factory.connections,
             is_disabled=lambda: self.root.is_disabled,
+            restart=lambda: False,
             stop=lambda: self.stops.append(True),
+            judge_streams=lambda: self.factory.hang_up_where(self.root.would_refuse),
+            access_tokens=lambda: self.guard.access_tokens,
             logs=self.logs,
+            own_log=self.observation.own,
             events=self.observation.events,
+            examine=self.ask_helper,
         )
 
     def ask_helper(self, *words: str) -> Deferred[Any]:

@@ -107,6 +107,12 @@ class ScriptedView:
     def narrowed(self, server: ServerSpec, items: tuple[Item, ...]) -> tuple[Item, ...]:
         return items
 
+    def check_usable(self, name: str) -> None:
+        """All servers that the view does not show are unknown."""
+
+    def check_off(self, name: str) -> None:
+        pass
+
     def admits_own(self, name: str) -> bool:
         return self.scope is None or name in OWN_TOOLS
 

@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from mcpgateway.system.service_files import service_file
 from tests.support import forkserver
 from tests.support.gateway import BIN, LIMIT_S, MARKER, eventually
 from tests.support.ports import free_port
@@ -22,10 +23,14 @@ class Home:
     :ivar port: what its configuration says.
     """
 
-    def __init__(self, directory: Path, servers=None, *, port=0, limits=None, **environ):
+    def __init__(self, directory: Path, servers=None, *, port=0, limits=None, has_service=True, **environ):
         self.directory = directory
         self.path = directory / "home"
         self.path.mkdir(mode=0o700)
+        if has_service:  # clients then get URLs where a test asks for no mode
+            service = Path(service_file({"HOME": str(directory)}))
+            service.parent.mkdir(parents=True, exist_ok=True)
+            service.touch()
         self.port = port or free_port()
         self._marker = secrets.token_hex(8)
         self.environ = {

@@ -93,9 +93,17 @@ class Issuer:
 
 
 class LiveIssuer(Issuer):
-    """The same over HTTP; every user says yes at once."""
+    """The same over HTTP; every user says yes at once.
+
+    :ivar granting: the claims of its tokens, beside the usual ones.
+    :ivar refusal: the error code with which every user is sent back; empty for none.
+    :ivar forms: the requests for tokens.
+    """
 
     def __init__(self) -> None:
+        self.granting: dict[str, Any] = {"scope": "mcp"}
+        self.refusal = ""
+        self.forms: list[dict[str, str]] = []
         self._codes: dict[str, dict[str, str]] = {}
         issuer = self
 
@@ -141,16 +149,19 @@ class LiveIssuer(Issuer):
         """Return the address to which the browser of a consenting user is redirected."""
         code = secrets.token_urlsafe(16)
         self._codes[code] = asked
-        return f"{asked['redirect_uri']}?{urlencode({'code': code, 'state': asked.get('state', '')})}"
+        answer = {"error": self.refusal} if self.refusal else {"code": code}
+        return f"{asked['redirect_uri']}?{urlencode({**answer, 'state': asked.get('state', '')})}"
 
     def granted(self, said: dict[str, str]) -> dict[str, Any] | None:
         """The token for a code, made for the resource that was asked for."""
+        self.forms.append(said)
         asked = self._codes.pop(said.get("code", ""), None)
         digest = hashlib.sha256(said.get("code_verifier", "").encode()).digest()
         if asked is None or urlsafe_b64encode(digest).rstrip(b"=").decode() != asked["code_challenge"]:
             return None
-        token = self.token(time.time(), aud=said.get("resource", asked.get("resource", "")), scope="mcp")
-        return {"access_token": token, "token_type": "Bearer", "expires_in": 300, "scope": "mcp"}
+        claims = {"aud": said.get("resource", asked.get("resource", "")), **self.granting}
+        token = self.token(time.time(), **claims)
+        return {"access_token": token, "token_type": "Bearer", "expires_in": 300}
 
     def __enter__(self) -> Self:
         self._thread.start()

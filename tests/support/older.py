@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
+from mcpgateway.system.service_files import service_file
 from tests.support.attacking import FIXTURE, HELLO, JSON, Answer, ask, message, token
 from tests.support.gateway import MARKER, Gateway, server
 from tests.support.ports import free_port
@@ -88,6 +89,10 @@ class Older(Gateway):
         }
         super().__init__(directory, servers)
         self.port = free_port()
+        # The older gateways led clients by URL in each case.
+        service = Path(service_file({"HOME": str(directory)}))
+        service.parent.mkdir(parents=True)
+        service.touch()
         self.cursor, self.claude = directory / ".cursor" / "mcp.json", directory / ".claude.json"
         self.cursor.parent.mkdir()
         for path, name in ((self.claude, "mine"), (self.cursor, "theirs")):

@@ -10,6 +10,7 @@ import tarfile
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import unquote
 
@@ -75,6 +76,7 @@ class Registry:
         self.asked: list[str] = []
         self.delay_s = 0.0
         self._packages: dict[str, dict[str, bytes]] = {}
+        self._manifests: dict[str, dict[str, Any]] = {}
         registry = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -116,6 +118,31 @@ class Registry:
                 archive.addfile(entry, io.BytesIO(content))
         self._packages.setdefault(name, {})[version] = data.getvalue()
 
+    def publish_installed(self, directory: Path, name: str) -> str:
+        """Add a package that is installed in a directory, all that it depends on within it; return its version."""
+        needed = [name]
+        for each in needed:
+            manifest = json.loads((directory / each / "package.json").read_text())
+            needed += [other for other in manifest.get("dependencies", {}) if other not in needed]
+        manifest = json.loads((directory / name / "package.json").read_text())
+        keys = ("name", "version", "type", "bin", "dependencies")
+        kept = {**{key: manifest[key] for key in keys}, "bundleDependencies": needed[1:]}
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w:gz", compresslevel=1) as archive:
+            text = json.dumps(kept).encode()
+            entry = tarfile.TarInfo("package/package.json")
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text))
+            for path in (directory / name).iterdir():
+                if path.name not in ("package.json", "node_modules"):
+                    archive.add(path, f"package/{path.name}")
+            for each in needed[1:]:
+                archive.add(directory / each, f"package/node_modules/{each}")
+        version = str(manifest["version"])
+        self._packages.setdefault(name, {})[version] = data.getvalue()
+        self._manifests[name] = kept
+        return version
+
     def answer(self, path: str) -> bytes | None:
         """The body of a request: a package's versions, or an archive."""
         name, _, file = path.strip("/").partition("/-/")
@@ -125,12 +152,14 @@ class Registry:
             return None
         if file:
             time.sleep(self.delay_s)
-            return versions.get(file.removeprefix(f"{name}-").removesuffix(".tgz"))
+            return versions.get(file.removeprefix(f"{name.rpartition('/')[2]}-").removesuffix(".tgz"))
         told = {version: self._manifest(name, version, data) for version, data in versions.items()}
         latest = list(versions)[-1]
         return json.dumps({"name": name, "dist-tags": {"latest": latest}, "versions": told}).encode()
 
     def _manifest(self, name: str, version: str, data: bytes) -> dict[str, Any]:
         digest = base64.b64encode(hashlib.sha512(data).digest()).decode()
-        dist = {"tarball": f"{self.url}{name}/-/{name}-{version}.tgz", "integrity": f"sha512-{digest}"}
-        return {"name": name, "version": version, "bin": {name: "cli.js"}, "dist": dist}
+        file = f"{name.rpartition('/')[2]}-{version}.tgz"
+        dist = {"tarball": f"{self.url}{name}/-/{file}", "integrity": f"sha512-{digest}"}
+        manifest = self._manifests.get(name, {"name": name, "version": version, "bin": {name: "cli.js"}})
+        return {**manifest, "dist": dist}

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from attrs import Factory, define
 
+from mcpgateway.system.service_files import service_file
 from tests.support import forkserver
 from tests.support.gateway import BIN, LIMIT_S, MARKER, eventually
 from tests.support.ports import free_port
@@ -29,10 +30,12 @@ class User:
 
     :ivar home: the home directory; the gateway's own files are in it where they always are.
     :ivar port: where this user's gateway listens, as its configuration says.
+    :ivar has_service: whether the gateway is installed as a service, as far as files tell; clients then get URLs.
     """
 
     home: Path
     port: int = Factory(free_port)
+    has_service: bool = True
     _mark: str = Factory(lambda: secrets.token_hex(8))
 
     @property
@@ -124,12 +127,18 @@ class User:
     def __enter__(self) -> Self:
         self.work.mkdir(parents=True, exist_ok=True)
         (self.home / "tmp").mkdir(exist_ok=True)
+        if self.has_service:
+            self.write(os.path.relpath(service_file({"HOME": str(self.home)}), self.home), "")
         if not (self.gateway_home / "config.yaml").exists():
             self.gateway_home.mkdir(mode=0o700, exist_ok=True)
             self.write(".mcp-gateway/config.yaml", f"gateway:\n  http_port: {self.port}\n")
         return self
 
     def __exit__(self, *why: object) -> None:
+        self.kill_all()
+
+    def kill_all(self) -> None:
+        """KILL all that the user's commands have started, as a loss of power does."""
         # Those that start others go first, or they would start them again.
         while left := bearing(f"{MARKER}={self._mark}"):
             for pid in left:

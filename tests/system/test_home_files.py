@@ -14,8 +14,10 @@ import signal
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Barrier
 from time import time
 
 import pytest
@@ -295,7 +297,7 @@ WRITERS = {
     "cli/instructions/files",
     # The lock that is made by one only, what is opened by the bridge, which imports nothing, and users' own files.
     "O_CREAT": "system/files system/home_files system/daemon_locks clientfiles/store clientfiles/backups "
-    "clientfiles/replacement shim/startup cli/commands/tracing",
+    "clientfiles/replacement shim/startup cli/commands/faults/tracing",
 }
 """The modules that may write to files, and how."""
 WRITES = re.compile(r"\bopen\([^)]*\"[wax]|write_(text|bytes)\(")
@@ -458,6 +460,20 @@ class DirectoryTests:
         why = used(DIRECTORIES[name], home)
         assert look(path) == before
         assert why is None or told(why, name)
+
+    def test_made_by_several(self, tmp_path):
+        """Programs that make a directory at the same moment are content, all of them."""
+        together = Barrier(4)
+
+        def make(path: Path) -> None:
+            together.wait(20)
+            home_files.make_directory(str(path))
+
+        with ThreadPoolExecutor(4) as threads:
+            for at in range(200):
+                path = tmp_path / f"{at}" / "ledger" / "copies"
+                assert list(threads.map(make, [path] * 4)) == [None] * 4
+                assert stat.S_IMODE(path.stat().st_mode) == 0o700
 
 
 class DiskTests:

@@ -24,5 +24,7 @@ class ShippedTests:
         setup = ConfigParser()
         setup.read(ROOT / "setup.cfg")
         patterns = [each.strip() for each in setup["options.package_data"]["mcpgateway"].split(",")]
-        for path in Path(package_data.DATA).iterdir():
-            assert any(fnmatch(f"data/{path.name}", each) for each in patterns), path
+        data = Path(package_data.DATA)
+        for path in data.rglob("*"):
+            name = f"data/{path.relative_to(data)}"
+            assert path.is_dir() or any(fnmatch(name, each) for each in patterns), path

@@ -81,7 +81,7 @@ class FetchTests:
         names = ["cmd:sleep 1000", "cmd:sh -c 'sleep 1000 & echo $! > pid; echo x'"]
         brought.fetch(names)
         assert set(brought.failures.values()) == {
-            "the command of ${cmd:…} took longer than 0.5 s, and was ended"
+            "the command of ${cmd:…} took longer than 500 ms, and was ended"
         }
         eventually(lambda: not is_alive(int((tmp_path / "pid").read_text())), "what was started has ended")
 

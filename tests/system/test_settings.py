@@ -395,6 +395,7 @@ class ExamineTests:
                 "more/x.yaml",
                 "shop/.env",
                 ".mcp-gateway/ledger/ledger.db",
+                ".mcp-gateway/paused-until",
             ),
         }
 

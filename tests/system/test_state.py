@@ -7,6 +7,7 @@ import stat
 import pytest
 
 from mcpgateway.errors import ConfigError
+from mcpgateway.shim import startup
 from mcpgateway.system import state
 
 RUNNING = state.GatewayState(
@@ -61,3 +62,15 @@ class StateTests:
         assert "def" not in said
         assert "ghi" not in said
         assert "--home /h" in said
+
+
+class UncleanEndTests:
+    def test_ends(self):
+        """The state file of a gateway that ended without a stop tells so; one of another boot tells of the machine."""
+        own = state.myself(9100, "1.0", 0.0, (), ())
+        assert state.unclean_end(own) == ""
+        assert state.unclean_end(own._replace(start_time=own.start_time + 1)) == startup.UNCLEAN
+        assert state.unclean_end(own._replace(boot="another")) == startup.REBOOT
+        assert state.unclean_end(own._replace(start_time=1, boot="")) == startup.UNCLEAN
+        assert state.unclean_end(state.GatewayState(exists=False)) == ""
+        assert state.unclean_end(own._replace(start_time=1, trouble="it is not JSON")) == ""

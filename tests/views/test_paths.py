@@ -37,9 +37,9 @@ class PathTests:
         assert connection(MemoryGateway(), "/mcp/p/none").ask(PING).status == 404
 
     def test_a_browser(self) -> None:
-        """A browser that asks the bare address for a page gets no MCP."""
+        """A browser that asks the bare address for a page is led to the dashboard, not to MCP."""
         answer = connection(MemoryGateway(), "/").ask(b"", "GET", Accept="text/html")
-        assert (answer.status, answer.json["error"]) == (404, "Not found")
+        assert (answer.status, answer.headers["location"]) == (302, "/ui/")
 
     @pytest.mark.parametrize("name", ["full", "search", "admin"])
     def test_reserved(self, name: str) -> None:

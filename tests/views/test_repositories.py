@@ -134,7 +134,7 @@ class LegacyTests:
         client.call(2, "tools/call", name="db__query")
         house.stage.play()
         assert client.heard is not None
-        assert "Unknown tool" in client.heard.json["error"]["message"]
+        assert "which you have not approved of" in client.heard.json["error"]["message"]
         assert "db" not in [house.stage.name(each) for each in house.gateway.launcher.children]
 
     def test_called(self, house: House) -> None:

@@ -24,6 +24,7 @@ from mcpgateway.policy import urls
 from mcpgateway.policy.fair_memory import FairMemory
 from mcpgateway.policy.proxies import Proxy
 from mcpgateway.policy.urls import UrlPlace
+from mcpgateway.units import duration
 
 # Servers that do not announce how long they keep an idle connection mostly keep it for 5 s.  A request that crosses
 # with the close of its connection is lost, because it may have been carried out and so is not sent again.
@@ -368,4 +369,4 @@ def check_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _too_late(limit_s: float) -> Failure:
-    return Failure(BackendTimeout(f"no answer within {limit_s:g} s"))
+    return Failure(BackendTimeout(f"no answer within {duration(limit_s)}"))

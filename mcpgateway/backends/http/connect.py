@@ -24,6 +24,7 @@ from mcpgateway.errors import BackendError, Unreachable
 from mcpgateway.policy import urls
 from mcpgateway.policy.proxies import NONE, Proxies, Proxy
 from mcpgateway.policy.urls import UrlPlace
+from mcpgateway.units import duration
 
 DIAL_S = 3.0  # for the lookup of the name and for all of its addresses
 THROUGH_S = 10.0  # the same through a proxy
@@ -109,7 +110,7 @@ class Dialler:
         except defer.TimeoutError:
             way = f" through the proxy {proxy.address}" if proxy else ""
             raise Unreachable(
-                f"no connection to {place.address}{way}: no answer within {limit_s:g} s"
+                f"no connection to {place.address}{way}: no answer within {duration(limit_s)}"
             ) from None
         if creator is not None:
             await self._prove(place, creator, trust, connection)

@@ -18,6 +18,9 @@ from mcpgateway.interfaces import IGrants, OwnAddress
 from mcpgateway.policy.oauth.client import AuthServer, Challenge, Grant, OAuthClient, Registration
 from mcpgateway.waiting import Waiting
 
+# Errors of an authorization server that does not know the gateway's client any more.
+FORGOTTEN = frozenset(("invalid_client", "unauthorized_client"))
+
 
 @define(eq=False, repr=False)
 class Account:
@@ -105,16 +108,22 @@ class Registrations:
             return None
         return stored.client
 
-    async def register(self, account: Account, server: AuthServer, redirect: str, scope: str) -> OAuthClient:
+    async def register(
+        self, account: Account, server: AuthServer, redirect: str, scope: str, *, by_device: bool = False
+    ) -> OAuthClient:
         """Register the gateway with every scope that may be requested later, so that a step-up needs no other.
 
+        :param by_device: register for sign-ins by a device code, too.
         :raise BackendError: the server refuses, or cannot be reached.
         """
         former = self.registration(account)
         before = former.scope.split() if former is not None and former.issuer == server.issuer else []
         known = account.found.scopes if account.found is not None else ()
         widest = _union(scope.split(), known, before)
-        made = await authorization_server.register(self.asking(account), server, redirect, (widest, scope))
+        scopes = (widest, scope)
+        made = await authorization_server.register(
+            self.asking(account), server, redirect, scopes, by_device=by_device
+        )
         self.fresh.add(made.client.id)
         # A server without scopes in the registration decides about them in the authorization request.
         made = evolve(made, scope=_union(made.scope.split(), scope.split()))

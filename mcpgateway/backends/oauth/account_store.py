@@ -93,6 +93,7 @@ def _registration(stored: Any) -> Registration | None:
     return Registration(
         client,
         expires=_seconds(stored.get("expires")),
+        by_device=stored.get("by_device") is True,
         **{name: str(stored.get(name) or "") for name in names},
     )
 

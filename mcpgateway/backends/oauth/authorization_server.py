@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.task import deferLater
 
 from mcpgateway import __version__
@@ -114,7 +114,7 @@ async def find(asking: AuthorizationRequests, settings: OAuth, challenge: Challe
     :raise BackendError: its metadata could not be fetched.
     """
     if settings.authorization_server:
-        return AuthorizationServer(await _described(asking, settings.authorization_server))
+        return AuthorizationServer(await described(asking, settings.authorization_server))
     issuers, scopes = await _named(asking, challenge)
     faults: list[BackendError] = []
     for issuer in issuers or (oauth.undescribed_server(asking.remote.url).issuer,):
@@ -143,7 +143,12 @@ async def _named(
     return (), ()
 
 
-async def _described(asking: AuthorizationRequests, issuer: str) -> AuthServer:
+async def described(asking: AuthorizationRequests, issuer: str) -> AuthServer:
+    """Return an authorization server by its metadata.
+
+    :raise NeedsAuthorization: it has none.
+    :raise BackendError: its metadata could not be fetched, or cannot be used.
+    """
     fault: BackendError | None = None
     for each in oauth.server_metadata_urls(issuer):
         found, fault = await _document(asking, each, fault)
@@ -162,7 +167,7 @@ async def _server_of(asking: AuthorizationRequests, issuer: str) -> AuthServer:
     # A server of 2025-03-26 is its own authorization server, with or without metadata.
     own = oauth.undescribed_server(asking.remote.url)
     try:
-        return await _described(asking, issuer)
+        return await described(asking, issuer)
     except NeedsAuthorization:
         if issuer.rstrip("/") != own.issuer:
             raise
@@ -193,11 +198,17 @@ def _judged(asking: AuthorizationRequests, server: AuthServer) -> AuthServer:
 
 
 async def register(
-    asking: AuthorizationRequests, server: AuthServer, redirect: str, scopes: tuple[str, ...]
+    asking: AuthorizationRequests,
+    server: AuthServer,
+    redirect: str,
+    scopes: tuple[str, ...],
+    *,
+    by_device: bool = False,
 ) -> Registration:
     """Register the gateway at an authorization server.
 
     :param scopes: the scopes to register, the widest first; the next one is tried after a refusal.
+    :param by_device: register for sign-ins by a device code, too.
     :raise NeedsAuthorization: the server registers no clients, or not the gateway.
     :raise BackendError: the server could not be reached.
     """
@@ -207,11 +218,13 @@ async def register(
         )
     method, reason = oauth.token_method(server), ""
     for scope in dict.fromkeys((*scopes, "")):
-        body = json.dumps(oauth.registration(redirect, __version__, scope, method)).encode()
+        wanted = oauth.registration(redirect, __version__, scope, method, by_device=by_device)
+        body = json.dumps(wanted).encode()
         headers = {"Content-Type": "application/json", **JSON}
         answer = await _asked_again(asking, server.registration_endpoint, headers, body)
         if answer.status in (200, 201):
-            return oauth.registered(decoded(answer), server.issuer, redirect, scope)
+            made = oauth.registered(decoded(answer), server.issuer, redirect, scope)
+            return evolve(made, by_device=by_device)
         if answer.status >= 500 or answer.status == 429:
             raise BackendError(f"the registration was answered with HTTP {answer.status}")
         reason = reason or f"HTTP {answer.status}: {error_of(answer)}"
@@ -259,6 +272,17 @@ async def ask_for_token(
         where = place(server.token_endpoint)
         raise BackendError(f"the token endpoint at {where} answers with HTTP {answer.status}")
     return answer
+
+
+async def ask_for_device_code(
+    asking: AuthorizationRequests, server: AuthServer, client: OAuthClient, form: Mapping[str, str]
+) -> WebAnswer:
+    """Send a request to the device authorization endpoint (RFC 8628).
+
+    :raise BackendError: the endpoint does not answer.
+    """
+    headers, body = _proof(server, client, form)
+    return await _asked_again(asking, server.device_endpoint, headers, body)
 
 
 async def revoke(

@@ -22,20 +22,22 @@ from twisted.python.failure import Failure
 
 from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.oauth import authorization_server
-from mcpgateway.backends.oauth.account import Account, Registrations
+from mcpgateway.backends.oauth.account import FORGOTTEN, Account, Registrations
 from mcpgateway.backends.oauth.authorization_server import decoded, error_of
+from mcpgateway.backends.oauth.device_sign_ins import DeviceSignIn, DeviceSignIns
 from mcpgateway.backends.oauth.sign_ins import Declined, SignIn, SignIns
 from mcpgateway.config.reach_settings import OAuth, Remote
 from mcpgateway.errors import BackendError, GatewayError, NeedsAuthorization, NeedsLogin
+from mcpgateway.hints import cli
 from mcpgateway.interfaces import IGrants, OwnAddress
 from mcpgateway.policy.oauth import client as oauth
-from mcpgateway.policy.oauth.client import Challenge, Grant, OAuthClient
+from mcpgateway.policy.oauth.client import AuthServer, Challenge, Grant, OAuthClient
+from mcpgateway.policy.oauth.device import Poll
 from mcpgateway.policy.readiness import login
 
 REST_S = 10.0  # between two attempts at a failing token endpoint
 VERIFIED_S = 60.0  # a sign-in that is younger is not verified again
 WANTED = "it wants its user to sign in"
-FORGOTTEN = frozenset(("invalid_client", "unauthorized_client"))
 
 
 @frozen
@@ -61,6 +63,9 @@ class AccountListener(Protocol):
     def granted(self, server: str, owner: str) -> None:
         """Note that an owner has signed in."""
 
+    def ended(self, server: str, owner: str) -> None:
+        """Note that a sign-in of an owner has ended without a grant."""
+
 
 class NoAccountListener:
     """Ignores changes of accounts."""
@@ -69,6 +74,9 @@ class NoAccountListener:
         """Ignore the event."""
 
     def granted(self, server: str, owner: str) -> None:
+        """Ignore the event."""
+
+    def ended(self, server: str, owner: str) -> None:
         """Ignore the event."""
 
 
@@ -115,6 +123,7 @@ class Accounts:
         self._asks = asks
         self._accounts: dict[str, Account] = {}
         self._sign_ins = SignIns(clock)
+        self._devices = DeviceSignIns(clock, self._known, self._device_ended)
 
     def of(self, name: str, remote: Remote, owner: str = "") -> Account:
         """Return the account of an owner at a server; its grant is never used for another URL or client."""
@@ -313,11 +322,7 @@ class Accounts:
     async def _begin(self, account: Account, challenge: Challenge) -> SignIn:
         account.found = None  # it may have changed
         server = await self._known.server(account, challenge)
-        granted = account.grant.scope if account.grant is not None else ""
-        known = account.found.scopes if account.found is not None else ()
-        scope = oauth.with_offline_access(
-            server, oauth.scope_for(account.settings.scopes, challenge.scope, known, granted)
-        )
+        scope = _scope(account, server, challenge)
         redirect = self._known.redirect
         client = self._known.client(account, server, redirect, scope)
         if (
@@ -333,8 +338,9 @@ class Accounts:
             client = await self._known.register(account, server, redirect, scope)
         sign_in = self._sign_ins.begin(account, server, client, redirect, scope)
         self.log.warn(
-            "{server} wants its user to sign in: mcpgateway servers login {server}",
+            "{server} wants its user to sign in: {command}",
             event="oauth.asked",
+            command=cli("servers login {}", account.name),
             server=account.name,
         )
         return sign_in
@@ -398,6 +404,7 @@ class Accounts:
     async def _forget(self, account: Account, *, registration: bool) -> Revocation:
         grant, client, made = account.grant, account.client, self._known.registration(account)
         self._sign_ins.drop(account)
+        self._devices.drop(account)
         self._known.keep(account, None)  # before the requests, which may fail
         if registration and made is not None:
             self._known.forget(account, made.client)
@@ -425,6 +432,40 @@ class Accounts:
             await authorization_server.revoke(asking, server, client, grant.access_token, "access_token")
             and done
         )
+
+    # Sign-in by a device code
+
+    def by_device(self, account: Account) -> DeviceSignIn | None:
+        """Return the latest sign-in of an account by a device code, under way or ended; None if there is none."""
+        return self._devices.of(account)
+
+    def drop_device(self, account: Account) -> None:
+        """End and forget the sign-in of an account by a device code."""
+        self._devices.drop(account)
+
+    def begin_device(self, account: Account) -> Deferred[DeviceSignIn]:
+        """Get a device code for the owner of an account; fires with the sign-in, whose token is then waited for.
+
+        :raise NeedsAuthorization: (through the Deferred) the authorization server offers none.
+        :raise BackendError: (through the Deferred) the authorization server could not be asked.
+        """
+        return Deferred.fromCoroutine(self._begun_device(account))
+
+    async def _begun_device(self, account: Account) -> DeviceSignIn:
+        found = self._sign_ins.of(account)
+        server = await self._known.server(account, Challenge())
+        challenge = Challenge(scope=found.scope if found is not None else "")
+        return await self._devices.begin(account, _scope(account, server, challenge))
+
+    def _device_ended(self, sign_in: DeviceSignIn) -> None:
+        account = sign_in.account
+        if sign_in.standing is Poll.GRANTED:
+            self._sign_ins.drop(account)
+            self._devices.drop(account)
+            self.log.info("a user has signed in at {server}", event="oauth.granted", server=account.name)
+            self.heard.granted(account.name, account.owner)
+        else:
+            self.heard.ended(account.name, account.owner)
 
     async def _finish(self, sign_in: SignIn) -> None:
         sign_in.account.is_finishing = True
@@ -458,6 +499,14 @@ class Accounts:
         grant = oauth.read_grant(decoded(answer), now, server.issuer, asked=sign_in.scope)
         self._known.keep(account, grant, sign_in.client)
         self.log.info("a user has signed in at {server}", event="oauth.granted", server=account.name)
+
+
+def _scope(account: Account, server: AuthServer, challenge: Challenge) -> str:
+    granted = account.grant.scope if account.grant is not None else ""
+    known = account.found.scopes if account.found is not None else ()
+    return oauth.with_offline_access(
+        server, oauth.scope_for(account.settings.scopes, challenge.scope, known, granted)
+    )
 
 
 def _headers(account: Account) -> Mapping[str, str]:

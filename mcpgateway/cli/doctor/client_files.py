@@ -9,15 +9,16 @@ from collections.abc import Container, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from mcpgateway.cli.doctor.context import DoctorContext
 from mcpgateway.cli.doctor.finding import Check, DoctorFinding, Repair, counted, fine, note, problem, some
+from mcpgateway.cli.local.broken import with_excerpt
 from mcpgateway.clientfiles.files import FileContents
 from mcpgateway.clientfiles.formats.client_format import URL_KEYS, ClientEntry, EntryKind
-from mcpgateway.clientfiles.formats.loopback import is_loopback
+from mcpgateway.clientfiles.formats.loopback import LocalGateway, port_of, server_of
 from mcpgateway.config.document import visible
 from mcpgateway.errors import ConfigError
+from mcpgateway.hints import cli
 from mcpgateway.system import paths
 from mcpgateway.system.files import read_text
 
@@ -27,7 +28,7 @@ CACHE_BYTES = 2**20
 UNROUTED = note(
     "clients.unrouted",
     "A client starts servers of its own that the gateway could share.",
-    "mcpgateway clients plan shows what would change; mcpgateway clients apply does it",
+    f"{cli('clients plan')} shows what would change; {cli('clients apply')} does it",
 )
 UNREADABLE = problem(
     "clients.unreadable",
@@ -37,8 +38,8 @@ UNREADABLE = problem(
 WRITABLE = problem(
     "clients.writable",
     "Every user of the machine can change what a client runs.",
-    "mcpgateway doctor --fix takes the right to write from others",
-    fixable=True,
+    f"{cli('doctor --fix')} takes the right to write from others",
+    undo="chmod gives the right back, as in chmod g+w FILE",
 )
 READABLE = note(
     "clients.readable",
@@ -52,7 +53,9 @@ def clients(world: DoctorContext) -> Iterator[DoctorFinding]:
     for seen in world.seen:
         title, path = seen.site.dialect.title, visible(seen.site.path)
         if seen.trouble:
-            yield UNREADABLE.found(f"{title}: {seen.trouble}")
+            yield UNREADABLE.found(
+                f"{title}: {seen.trouble}", more=with_excerpt(seen.trouble).splitlines()[1:]
+            )
             continue
         counts = seen.counts()
         ours, own = counts["ours"], counts["program"]
@@ -61,9 +64,10 @@ def clients(world: DoctorContext) -> Iterator[DoctorFinding]:
         yield fine("clients", text)
         if own and ours:
             titles = some(each.title for each in seen.listed if each.kind is EntryKind.PROGRAM)
-            yield UNROUTED.found(
-                f"{title}: {counted(own, 'stdio server')} not routed through the gateway: {titles}"
-            )
+            says = f"{title}: {counted(own, 'stdio server')} not routed through the gateway: {titles}"
+            # From another directory only the name of the project leads to its file.
+            named = cli("clients apply --project {}", seen.site.project) if seen.site.project else ""
+            yield UNROUTED.found(says, advice=f"{named} enrols it" if named else "")
         yield from _modes(seen)
     if not world.seen:
         yield fine("clients", "no client's file is here")
@@ -120,14 +124,20 @@ def tools(world: DoctorContext) -> Iterator[DoctorFinding]:
 DEAD = problem(
     "wiring.dead",
     "Entries use the gateway's port, and nobody answers there: these servers do not work.",
-    "mcpgateway start; or mcpgateway clients undo restores the client's own entries",
+    f"{cli('start')}; or {cli('clients undo')} restores the client's own entries",
 )
 ELSEWHERE = problem(
     "wiring.port",
-    "An entry leads to a port of this machine where nobody listens, as after the gateway's port was changed.",
-    "mcpgateway clients apply writes the port of today",
+    "An entry of the gateway's leads to a port where nobody listens, as after the gateway's port was changed.",
+    f"{cli('clients apply')} writes the port of today",
 )
-WRITE_ANEW = "put the server's own entry there, and mcpgateway clients apply enrols it"
+ASLEEP = note(
+    "wiring.asleep",
+    "An entry leads to a server of another program on this machine, and nobody listens there, as while that program is"
+    " not running.",
+    "start that program where its server is wanted; the gateway has nothing to do with it",
+)
+WRITE_ANEW = f"put the server's own entry there, and {cli('clients apply')} enrols it"
 NOBODY = problem(
     "wiring.unknown",
     "An entry names a server that the gateway does not have.",
@@ -136,12 +146,12 @@ NOBODY = problem(
 MISWRITTEN = problem(
     "wiring.form",
     "An entry is not written as its client wants it, so the client passes over it or speaks something else.",
-    "mcpgateway clients apply --print CLIENT --server NAME prints how it is written",
+    f"{cli('clients apply --print CLIENT --server NAME')} prints how it is written",
 )
 NO_PROGRAM = problem(
     "wiring.program",
     "An entry starts the gateway's program by a path where there is none, as after it was installed anew.",
-    "mcpgateway clients apply writes the path of today",
+    f"{cli('clients apply')} writes the path of today",
 )
 # Clients that accept one form of entries only, and their reaction to others.
 STRICT = {
@@ -187,7 +197,7 @@ def _dead(world: DoctorContext, seen: FileContents, entries: list[ClientEntry]) 
         known = _entries_known(world, seen)
         lost = [each.title for each in dead if each.key_path not in known]
         # Entries that are not in the ledger cannot be restored either.
-        advice = f"mcpgateway start; where it does not have {some(lost)}, {WRITE_ANEW}" if lost else ""
+        advice = f"{cli('start')}; where it does not have {some(lost)}, {WRITE_ANEW}" if lost else ""
         yield DEAD.found(f"{text}, where nobody answers", advice=advice)
 
 
@@ -201,26 +211,22 @@ def _entries_known(world: DoctorContext, seen: FileContents) -> Container[tuple[
 def _misled(world: DoctorContext, seen: FileContents) -> Iterator[DoctorFinding]:
     known = _entries_known(world, seen)
     for each in seen.listed:
-        if each.kind is EntryKind.REMOTE and (port := _other_port(each)) and not world.holders(port):
-            text = f"{seen.site.dialect.title}: {visible(each.title)} leads to port {port} of this machine"
+        url = url_of(each.value)
+        port = port_of(url) if each.kind is EntryKind.REMOTE else None
+        if not port or world.holders(port):
+            continue
+        text = f"{seen.site.dialect.title}: {visible(each.title)} leads to port {port} of this machine"
+        served = server_of(url, LocalGateway(port))
+        if served is not None and each.key_path in known:
+            yield ELSEWHERE.found(f"{text}, where nobody listens")
+        elif served and served in (world.served or ()):
             # `clients apply` rewrites only entries that the ledger has.
-            advice = (
-                ""
-                if each.key_path in known
-                else f"mcpgateway restart --port {port} serves it there again; else {WRITE_ANEW}"
+            advice = f"{cli('restart --port {}', port)} serves it there; else {WRITE_ANEW}"
+            yield ELSEWHERE.found(
+                f"{text}, where nobody listens, and the gateway has such a server", advice=advice
             )
-            yield ELSEWHERE.found(f"{text}, where nobody listens", advice=advice)
-
-
-def _other_port(listed: ClientEntry) -> int:
-    """Return the port of an entry whose URL looks like one of a gateway on this machine; 0 for others."""
-    try:
-        parts = urlsplit(url_of(listed.value))
-        port = parts.port or 0
-    except ValueError:
-        return 0
-    looks = parts.path.rstrip("/").rpartition("/")[2] == "mcp" and is_loopback(parts.hostname or "")
-    return port if looks else 0
+        else:
+            yield ASLEEP.found(f"{text}, where nobody listens")
 
 
 def _entry(world: DoctorContext, seen: FileContents, listed: ClientEntry) -> Iterator[DoctorFinding]:
@@ -236,8 +242,10 @@ def _entry(world: DoctorContext, seen: FileContents, listed: ClientEntry) -> Ite
         if wrong:
             yield MISWRITTEN.found(
                 f"{title}: {name} has no {some(wrong)}; {title} {why}",
-                advice=f"mcpgateway clients apply --print {seen.site.dialect.name} --server {listed.served or 'NAME'}"
-                " prints how it is written",
+                advice=cli(
+                    "clients apply --print {} --server {}", seen.site.dialect.name, listed.served or "NAME"
+                )
+                + " prints how it is written",
             )
     program = _program(listed.value) if not url else ""
     if os.path.isabs(program) and not os.access(program, os.X_OK):
@@ -294,13 +302,14 @@ NEEDS_AUTH = problem(
 CLAUDE_LOCK = note(
     "claude.lock",
     "The lock of Claude Code's file was left behind.",
-    "mcpgateway doctor --fix removes it",
-    fixable=True,
+    f"{cli('doctor --fix')} removes it",
+    undo="nothing is lost: Claude Code makes the lock anew",
 )
 UNAPPROVED = note(
     "claude.approval",
-    "A project's .mcp.json uses the gateway, and its user has not approved of that in Claude Code.",
-    "run claude in that directory and approve; claude -p connects without",
+    "A project's .mcp.json uses the gateway, and Claude Code has not asked its user yet whether it may use the servers"
+    f" in it. That question is Claude Code's own: {cli('config approve PATH')} does not answer it.",
+    "run claude in that directory, and say yes there; claude -p connects without",
 )
 
 
@@ -363,7 +372,7 @@ def _unapproved(world: DoctorContext) -> Iterator[DoctorFinding]:
         ]
         if waiting:
             yield UNAPPROVED.found(
-                f"{visible(seen.site.path)}: {some(map(visible, waiting))} not approved of"
+                f"{visible(seen.site.path)}: Claude Code waits for its user to allow {some(map(visible, waiting))}"
             )
 
 
@@ -382,8 +391,9 @@ def _object(path: str) -> dict[str, Any]:
 
 WAITING = note(
     "approvals.waiting",
-    "Servers of a repository's .mcp.json do not run before its user has approved of it, and again after a change.",
-    "mcpgateway config approve PATH shows what they run, and asks",
+    "The gateway does not run servers of a repository's .mcp.json before its user has approved of the file, and again"
+    " after a change.",
+    f"{cli('config approve PATH')} shows what they run, and asks",
 )
 
 
@@ -392,15 +402,22 @@ def approvals(world: DoctorContext) -> Iterator[DoctorFinding]:
     waiting = [each for each in world.socket.body.get("approvals", ()) if isinstance(each, dict)]
     for each in waiting:
         path = visible(str(each.get("path") or each.get("file") or "?"))
-        yield WAITING.found(f"{path} waits for approval", advice=f"mcpgateway config approve {path}")
+        yield WAITING.found(
+            f"the gateway waits for your approval of {path}", advice=cli("config approve {}", path)
+        )
     if not waiting:
-        yield fine("approvals", "no repository waits for approval")
+        yield fine("approvals", "no repository waits for the gateway's approval")
 
 
 FIRST = (Check("clients", "clients' files", clients, (UNROUTED, UNREADABLE, WRITABLE, READABLE)),)
 SECOND = (Check("tools", "AI clients", tools, (NONE,)),)
 CHECKS = (
-    Check("wiring", "entries of the gateway's", wiring, (DEAD, ELSEWHERE, NOBODY, MISWRITTEN, NO_PROGRAM)),
+    Check(
+        "wiring",
+        "entries of the gateway's",
+        wiring,
+        (DEAD, ELSEWHERE, ASLEEP, NOBODY, MISWRITTEN, NO_PROGRAM),
+    ),
     Check("claude", "what Claude Code thinks", claude, (NEEDS_AUTH, CLAUDE_LOCK, UNAPPROVED)),
     Check("approvals", "repositories", approvals, (WAITING,)),
 )

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from shutil import which
 
 from mcpgateway.cli.doctor.context import DoctorContext
-from mcpgateway.cli.doctor.finding import Check, DoctorFinding, counted, fine, note, problem
+from mcpgateway.cli.doctor.finding import Check, DoctorFinding, FindingKind, counted, fine, note, problem
 from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.problems import Problem
 from mcpgateway.config.reach_settings import Container, Daemon
+from mcpgateway.hints import cli
+from mcpgateway.system.launch.missing import remedy
 
 NEEDS = {"npx": "node", "npm": "node", "pnpm": "node", "yarn": "node", "uvx": "uv"}
 """Programs that are of no use without another."""
@@ -17,12 +20,12 @@ NEEDS = {"npx": "node", "npm": "node", "pnpm": "node", "yarn": "node", "uvx": "u
 BROKEN = problem(
     "configuration.error",
     "The configuration cannot be used.",
-    "mcpgateway config check says all that is wrong",
+    f"{cli('config check')} says all that is wrong",
 )
 DOUBTFUL = note(
     "configuration.warning",
     "Something in the configuration is ignored, or not what it looks like.",
-    "mcpgateway config check",
+    cli("config check"),
 )
 
 
@@ -31,15 +34,24 @@ def configuration(world: DoctorContext) -> Iterator[DoctorFinding]:
     found = world.examined
     for each in found.problems:
         kind = BROKEN if each.is_error else DOUBTFUL
-        yield kind.found(str(each))
+        yield kind.found(str(each), advice=_advice(each), more=each.excerpt.splitlines())
     if found.settings is not None:
         yield fine("configuration", f"configuration: {counted(len(found.settings.servers), 'server')}")
+
+
+def _advice(problem: Problem) -> str:
+    """Return the remedy of a problem, where it differs from the usual one."""
+    match problem.where.key.split("."):
+        case ["servers", name, "env", variable] if not problem.is_error:
+            return f"{cli('servers set-env {} {}', name, variable)} asks for its value, and sets it"
+        case _:
+            return ""
 
 
 NO_PROGRAM = problem(
     "commands.missing",
     "The program of a server is not there, or not on the PATH that the server gets.",
-    "install it, or write its absolute path; mcpgateway config show --server NAME shows the PATH",
+    f"install it, or write its absolute path into the entry: {cli('servers edit NAME')}",
 )
 NO_HELPER = problem(
     "commands.helper",
@@ -63,6 +75,9 @@ def commands(world: DoctorContext) -> Iterator[DoctorFinding]:
         if not server.enabled or not (server.reach is None or isinstance(server.reach, Daemon | Container)):
             continue
         checked += 1
+        if server.name in world.needs:
+            wrong += 1  # told by the gateway
+            continue
         for each in _amiss(server):
             wrong += 1
             yield each
@@ -85,15 +100,24 @@ def _amiss(server: ServerSpec) -> Iterator[DoctorFinding]:
     if not server.command:
         return
     if server.cwd and not os.path.isdir(server.cwd):
-        yield NO_DIRECTORY.found(f"{server.name}: {server.cwd} is no directory")
+        run = cli("servers set {} cwd=DIRECTORY", server.name)
+        yield NO_DIRECTORY.found(
+            f"{server.name}: {server.cwd} is no directory", advice="make it, or name another", run=run
+        )
     program = server.command[0]
     where = program if os.path.dirname(program) == "" else os.path.join(server.cwd, program)
     if which(where, path=path) is None:
-        yield NO_PROGRAM.found(f"{server.name}: the program {program} is not found")
+        yield _missing(NO_PROGRAM, f"{server.name}: the program {program} is not there", server, program)
         return
     needed = NEEDS.get(os.path.basename(program))
     if needed and which(needed, path=path) is None:
-        yield NO_HELPER.found(f"{server.name}: {os.path.basename(program)} is there, but {needed} is not")
+        says = f"{server.name}: {os.path.basename(program)} is there, but {needed} is not"
+        yield _missing(NO_HELPER, says, server, needed)
+
+
+def _missing(kind: FindingKind, says: str, server: ServerSpec, program: str) -> DoctorFinding:
+    do, run = remedy(program, server.env, server.cwd, server.name, is_of_client=server.is_of_client)
+    return kind.found(says, advice=do, run=run)
 
 
 CHECKS = (

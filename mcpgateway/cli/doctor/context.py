@@ -21,7 +21,7 @@ from mcpgateway.policy.recorded_answers import FILE_LIMIT, Catalog, NewerListFor
 from mcpgateway.policy.recorded_answers import read as read_catalog
 from mcpgateway.system import paths, state
 from mcpgateway.system.files import read_text
-from mcpgateway.system.gateway_health import HealthReply, ask_port, ask_socket
+from mcpgateway.system.gateway_health import OVERVIEW, HealthReply, ask_port, ask_socket
 from mcpgateway.system.paths import HOME_VARIABLE
 from mcpgateway.system.process import procfs
 from mcpgateway.system.process.socket_owners import PortHolder, port_holders
@@ -112,7 +112,16 @@ class DoctorContext:
         """The health of the gateway of this home, asked over its Unix socket."""
         from mcpgateway.shim.locations import socket_path
 
-        return ask_socket(socket_path(self.environ, self.home))
+        path = socket_path(self.environ, self.home)
+        found = ask_socket(path, OVERVIEW)
+        # An earlier release has no overview.
+        return ask_socket(path) if found.status and "needs" not in found.body else found
+
+    @cached_property
+    def needs(self) -> Mapping[str, Mapping[str, str]]:
+        """The servers that need the user, as the gateway's overview tells of them, by their names."""
+        found = self.socket.body.get("needs", ())
+        return {each["name"]: each for each in found if each["kind"] == "server"}
 
     @cached_property
     def health(self) -> HealthReply:

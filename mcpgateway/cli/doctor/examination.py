@@ -19,8 +19,9 @@ from mcpgateway.cli.doctor import (
     tool_names,
 )
 from mcpgateway.cli.doctor.context import DoctorContext
-from mcpgateway.cli.doctor.finding import Check, DoctorFinding, FindingKind, Severity, problem
+from mcpgateway.cli.doctor.finding import Check, DoctorFinding, FindingKind, Severity, page, problem
 from mcpgateway.errors import ConfigError
+from mcpgateway.hints import cli
 
 CHECKS: tuple[Check, ...] = (
     *gateway.FIRST,
@@ -44,7 +45,7 @@ CHECKS: tuple[Check, ...] = (
 BROKEN = problem(
     "doctor.broken",
     "A check could not be made.",
-    "mcpgateway doctor --json shows the rest; please report this",
+    f"{cli('doctor --json')} shows the rest; please report this",
 )
 
 
@@ -114,6 +115,8 @@ def _finding(finding: DoctorFinding) -> dict[str, Any]:
         "level": finding.level.value,
         "text": finding.text,
         "advice": finding.advice,
+        "run": finding.run,
         "fixable": finding.repair is not None,
         "more": list(finding.more),
+        "page": page(finding.id),
     }

@@ -4,12 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from enum import Enum
+from functools import cache
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
+from mcpgateway.hints import PROGRAM, cli, with_command
+
 if TYPE_CHECKING:
     from mcpgateway.cli.doctor.context import DoctorContext
+
+
+PAGES = {
+    "approvals": "howto/security",
+    "budget": "howto/one-endpoint",
+    "claude": "howto/each-client",
+    "clients": "howto/clients",
+    "commands": "howto/servers",
+    "configuration": "reference/configuration",
+    "duplicates": "explanation/leftovers",
+    "entries": "howto/clients",
+    "launches": "explanation/leftovers",
+    "ledger": "explanation/client-files",
+    "leftovers": "explanation/leftovers",
+    "logs": "howto/observe",
+    "namesakes": "tutorial/install",
+    "names": "howto/one-endpoint",
+    "token": "howto/security",
+    "wiring": "howto/clients",
+}
+"""The pages of the documentation that have more than the list of findings, by the first word of a finding's id."""
 
 
 class Severity(Enum):
@@ -41,6 +65,7 @@ class DoctorFinding:
     :ivar advice: the advice for the user; empty for none.
     :ivar repair: the repair by ``--fix``; None if the user has to decide.
     :ivar more: further lines.
+    :ivar run: the command at the end of the advice; empty for none.
     """
 
     id: str
@@ -49,6 +74,7 @@ class DoctorFinding:
     advice: str = ""
     repair: Repair | None = None
     more: tuple[str, ...] = ()
+    run: str = ""
 
 
 @frozen
@@ -57,30 +83,73 @@ class FindingKind:
 
     :ivar means: the meaning, for the docs.
     :ivar advice: the advice for findings without their own.
-    :ivar is_fixable: True if ``--fix`` may repair it.
+    :ivar undo: the way back from its repair by ``--fix``; empty for a kind that only the user can repair.
     """
 
     id: str
     level: Severity
     means: str
     advice: str = ""
-    is_fixable: bool = False
+    undo: str = ""
+
+    @property
+    def is_fixable(self) -> bool:
+        """True if ``--fix`` may repair it."""
+        return bool(self.undo)
+
+    def explained(self) -> tuple[tuple[str, str], ...]:
+        """Return the whole explanation, which needs no page: each part with its heading."""
+        fix = cli("doctor --fix")
+        repair = f"{cli('doctor --fix --dry-run')} names it, {fix} carries it out"
+        parts = {
+            "Cause": self.means,
+            "Remedy": self.advice,
+            "Repair": repair if self.undo else f"{fix} leaves this to you, and changes nothing",
+            "Way back": self.undo,
+        }
+        return tuple((name, text) for name, text in parts.items() if text)
 
     def found(
-        self, text: str, *, advice: str = "", repair: Repair | None = None, more: Iterable[str] = ()
+        self,
+        text: str,
+        *,
+        advice: str = "",
+        repair: Repair | None = None,
+        more: Iterable[str] = (),
+        run: str = "",
     ) -> DoctorFinding:
         """Make a finding of this kind."""
-        return DoctorFinding(self.id, self.level, text, advice or self.advice, repair, tuple(more))
+        says = advice if advice.endswith(run) else with_command(advice, run)
+        return DoctorFinding(self.id, self.level, text, says or self.advice, repair, tuple(more), run)
 
 
-def problem(name: str, means: str, advice: str, *, fixable: bool = False) -> FindingKind:
+@cache
+def documentation() -> str:
+    """Return the address of the published documentation, which the package's metadata have; empty until it has one."""
+    from importlib.metadata import PackageNotFoundError, metadata
+
+    try:
+        urls = metadata(PROGRAM).get_all("Project-URL") or ()
+    except PackageNotFoundError:  # a checkout that is not installed
+        return ""
+    named = [each.partition(",") for each in urls]
+    return next((url.strip().rstrip("/") for label, _, url in named if label == "Documentation"), "")
+
+
+def page(identifier: str) -> str:
+    """Return the address of the documentation's page for a finding; its name while no address is published."""
+    name = PAGES.get(identifier.partition(".")[0], "howto/trouble")
+    return f"{documentation()}/{name}.html" if documentation() else name
+
+
+def problem(name: str, means: str, advice: str, *, undo: str = "") -> FindingKind:
     """Declare a kind of problem."""
-    return FindingKind(name, Severity.PROBLEM, means, advice, fixable)
+    return FindingKind(name, Severity.PROBLEM, means, advice, undo)
 
 
-def note(name: str, means: str, advice: str = "", *, fixable: bool = False) -> FindingKind:
+def note(name: str, means: str, advice: str = "", *, undo: str = "") -> FindingKind:
     """Declare a kind of note: information, not a fault."""
-    return FindingKind(name, Severity.NOTE, means, advice, fixable)
+    return FindingKind(name, Severity.NOTE, means, advice, undo)
 
 
 @frozen

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from mcpgateway.cli.doctor.context import DoctorContext
 from mcpgateway.cli.doctor.finding import Check, DoctorFinding, Repair, counted, fine, note, problem
+from mcpgateway.cli.gateway_process import end_in_words
 from mcpgateway.errors import ConfigError, without_name
+from mcpgateway.hints import cli
+from mcpgateway.policy.readiness import AUTHORIZATION
 from mcpgateway.shim.startup import LOCK
 from mcpgateway.system import state as running_state
+from mcpgateway.units import MB, size
 
-START = "mcpgateway start"
+START = cli("start")
 
 FREE = note("lock.free", "No gateway was started from this home, or it has ended.", START)
 UNREADABLE = problem(
@@ -26,7 +30,7 @@ UNREADABLE = problem(
 MUTE = problem(
     "lock.mute",
     "Something holds the gateway's lock, but no gateway answers.",
-    "mcpgateway restart; logs/gateway.log says what it is at",
+    f"{cli('restart')}; logs/gateway.log says what it is at",
 )
 
 
@@ -65,14 +69,21 @@ NONE = note("state.none", "There is no state.json: the gateway does not run.", S
 STALE = problem(
     "state.stale",
     "state.json is of a gateway that ended without clearing up.",
-    "mcpgateway start takes up where it left off; mcpgateway stop restores clients' files",
-    fixable=True,
+    f"{cli('start')} takes up where it left off; {cli('stop')} restores clients' files",
+    undo="nothing is lost: a gateway that runs writes the file anew",
 )
 DAMAGED = problem(
     "state.damaged",
     "state.json is no state that a gateway has written.",
-    "mcpgateway start writes it anew; mcpgateway doctor --fix removes it",
-    fixable=True,
+    f"{cli('start')} writes it anew; {cli('doctor --fix')} removes it",
+    undo="nothing is lost: a gateway that runs writes the file anew",
+)
+
+
+CRASHED = note(
+    "state.crashed",
+    "The gateway ended without a stop within the last day, such as by a crash, and was started again.",
+    f"{cli('logs --gateway')} shows why, and {cli('restart')} makes this note end",
 )
 
 
@@ -83,6 +94,8 @@ def state(world: DoctorContext) -> Iterator[DoctorFinding]:
     except ConfigError as why:
         yield DAMAGED.found(str(why), repair=_removal(world))
         return
+    if said := end_in_words(world.home):
+        yield CRASHED.found(said)
     if found is not None and running_state.is_alive(found):
         yield fine("state", f"the gateway runs (pid {found.pid}, port {found.port})")
     elif found is not None:
@@ -120,22 +133,22 @@ AWAY = note("health.away", "No gateway answers at the port.", START)
 REFUSED = problem(
     "health.refused",
     "The gateway answers, but not with its health.",
-    "mcpgateway --token-file FILE health; the token is in the gateway's home",
+    f"{cli('--token-file FILE status')}; the token is in the gateway's home",
 )
 SICK = problem(
     "health.server",
     "A server is not well: it fails, is given up or cannot be reached.",
-    "mcpgateway servers test -- its command tries it alone; its log is in logs/",
+    f"{cli('why NAME')} lists the causes, and what helps",
 )
 NEEDS_LOGIN = problem(
     "health.login",
     "A remote server wants its user to sign in.",
-    "mcpgateway servers login NAME opens where that is done, and waits",
+    f"{cli('servers login NAME')} opens where that is done, and waits",
 )
 OTHER = problem(
     "health.other",
     "The gateway that answers at the port is not the one of this home.",
-    "mcpgateway --home HOME stop ends the other one; or choose another port: mcpgateway start --port N",
+    f"{cli('--home HOME stop')} ends the other one; or choose another port: {cli('start --port N')}",
 )
 STOPPING = note("health.stopping", "The gateway is about to end.")
 WELL = frozenset(("running", "stopped", "idle", "starting", "restarting"))
@@ -163,10 +176,13 @@ def health(world: DoctorContext) -> Iterator[DoctorFinding]:
         yield STOPPING.found(f"the gateway says that it is {body['status']}")
     servers = [each for each in body.get("backends", ()) if isinstance(each, dict)]
     children = sum(len(each.get("pids", ())) for each in servers)
-    numbers = f"{counted(len(servers), 'server')}, {_children(children)}, {body.get('memory_mb', '?')} MB"
+    memory = size(float(body.get("memory_mb") or 0) * MB)
+    numbers = f"{counted(len(servers), 'server')}, {_children(children)}, {memory}"
     yield fine("health", f"the gateway answers: {numbers}", map(_server, servers))
     for each in servers:
-        if each.get("status") not in WELL | {"disabled"} or each.get("last_error"):
+        if each.get("name") in world.needs:
+            yield _in_need(world.needs[str(each["name"])])
+        elif each.get("status") not in WELL | {"disabled"} or each.get("last_error"):
             yield from _sick(each)
 
 
@@ -184,13 +200,19 @@ def _stranger(world: DoctorContext) -> int:
     return 0 if _has_holder(world) else pid
 
 
+def _in_need(need: Mapping[str, str]) -> DoctorFinding:
+    kind = NEEDS_LOGIN if need["cause"] == AUTHORIZATION else SICK
+    return kind.found(f"{need['name']}: {need['says']}", advice=need["do"], run=need["run"])
+
+
 def _sick(server: dict[str, Any]) -> Iterator[DoctorFinding]:
     name, status = str(server.get("name")), server.get("status")
     if status == "needs login":
-        yield NEEDS_LOGIN.found(f"{name} wants its user to sign in")
+        yield NEEDS_LOGIN.found(f"{name} wants its user to sign in", advice=cli("servers login {}", name))
     elif status not in WELL:
         error = without_name(name, str(server.get("last_error") or ""))
-        yield SICK.found(f"{name} is {status}" + (f": {error}" if error else ""))
+        says = f"{name} is {status}" + (f": {error}" if error else "")
+        yield SICK.found(says, advice=f"{cli('why {}', name)} lists the causes, and what helps")
 
 
 def _children(number: int) -> str:
@@ -209,7 +231,7 @@ def _server(server: dict[str, Any]) -> str:
 MUTE_PORT = problem(
     "health.port",
     "The gateway answers at its socket, but not at the port clients are led to.",
-    "look at gateway.bind_address and gateway.http_port, then mcpgateway restart",
+    f"look at gateway.bind_address and gateway.http_port, then {cli('restart')}",
 )
 FOREIGN = problem(
     "ports.foreign",
@@ -238,7 +260,7 @@ def ports(world: DoctorContext) -> Iterator[DoctorFinding]:
 
 FIRST = (
     Check("lock", "the lock", lock, (FREE, UNREADABLE, MUTE)),
-    Check("state", "the state on disk", state, (NONE, STALE, DAMAGED)),
+    Check("state", "the state on disk", state, (NONE, STALE, DAMAGED, CRASHED)),
     Check("health", "what the gateway says", health, (AWAY, MUTE_PORT, REFUSED, OTHER, SICK, STOPPING)),
 )
 CHECKS = (Check("ports", "the port", ports, (CLOSED, FOREIGN)),)

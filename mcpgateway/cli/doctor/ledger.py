@@ -17,6 +17,7 @@ from mcpgateway.clientfiles.ledger import Ledger
 from mcpgateway.clientfiles.replacement import leftovers
 from mcpgateway.config.document import visible
 from mcpgateway.errors import ConfigError
+from mcpgateway.hints import cli
 from mcpgateway.system.paths import HOME_VARIABLE
 
 SYNC_S = 120.0
@@ -30,15 +31,15 @@ UNREADABLE = problem(
 DAMAGED = problem(
     "ledger.damaged",
     "The ledger or its backup, or both, are missing or have damaged records.",
-    "mcpgateway doctor --fix restores one from the other",
-    fixable=True,
+    f"{cli('doctor --fix')} restores one from the other",
+    undo="the damaged copy is kept beside the ledger, with .damaged- in its name",
 )
 UNSETTLED = problem(
     "ledger.unsettled",
     "A program was killed while it changed a client's file, and has left the change without an outcome, or files beside"
     " the client's.",
-    "mcpgateway doctor --fix finds out by the file's digest what became of it, and clears up",
-    fixable=True,
+    f"{cli('doctor --fix')} finds out by the file's digest what became of it, and clears up",
+    undo="the former versions of the client's file are kept in the ledger's directory",
 )
 
 
@@ -86,24 +87,24 @@ def _recover(home: str) -> None:
 REVERTED = problem(
     "entries.reverted",
     "An entry that was enrolled is the client's own again, as after another program wrote an old version.",
-    "mcpgateway doctor --fix, or mcpgateway clients apply, enrols it again",
-    fixable=True,
+    f"{cli('doctor --fix')}, or {cli('clients apply')}, enrols it again",
+    undo=f"{cli('clients undo --server NAME')} makes the entry the client's own again",
 )
 REMOVED = note("entries.removed", "An entry that was enrolled was removed by the user; it stays removed.")
 GONE = note(
     "entries.file",
     "A file with entries that were enrolled is not there any more.",
-    "mcpgateway clients undo forgets it",
+    f"{cli('clients undo')} forgets it",
 )
 LEFT = problem(
     "entries.suspended",
     "The clients' files are restored for now, and an entry in a file still uses the gateway.",
-    "mcpgateway clients undo, or mcpgateway start",
+    f"{cli('clients undo')}, or {cli('start')}",
 )
 UNKNOWN = note(
     "entries.unknown",
     "An entry uses the gateway, and the ledger does not know what stood there before.",
-    "nothing, if you wrote it yourself; else mcpgateway start finds out from what it remembers of its launches",
+    f"nothing, if you wrote it yourself; else {cli('start')} finds out from what it remembers of its launches",
 )
 
 

@@ -13,8 +13,10 @@ from mcpgateway.cli.doctor.context import DoctorContext
 from mcpgateway.cli.doctor.finding import Check, DoctorFinding, counted, fine, note, problem, some
 from mcpgateway.cli.doctor.other_gateways import homes_of_others
 from mcpgateway.errors import ConfigError
+from mcpgateway.hints import cli
 from mcpgateway.system import home_files
 from mcpgateway.system.process.procfs import name_of, pids
+from mcpgateway.units import MB, duration, size
 
 SLACK_S = 120.0
 FILES_NEEDED = 4096  # one for each connection of a client, three for each child
@@ -40,7 +42,7 @@ FUTURE = problem(
 JUMPED = note(
     "clock.jumped",
     "The clock was put forward, or the machine slept, since the gateway was started.",
-    "nothing, if it slept; else mcpgateway restart",
+    f"nothing, if it slept; else {cli('restart')}",
 )
 
 
@@ -53,7 +55,7 @@ def clock(world: DoctorContext) -> Iterator[DoctorFinding]:
     if drift < -SLACK_S:
         yield FUTURE.found("the gateway says that it was started in the future")
     elif drift > SLACK_S:
-        yield JUMPED.found(f"{round(drift)} s are missing between the gateway's start and now")
+        yield JUMPED.found(f"{duration(drift)} are missing between the gateway's start and now")
     if not late and abs(drift) <= SLACK_S:
         yield fine("clock", "the clock agrees with the files")
 
@@ -83,7 +85,7 @@ FEW_FILES = problem(
 FEW_TASKS = problem(
     "limits.processes",
     "The user may start hardly any more processes.",
-    "end what is not needed, or raise ulimit -u; mcpgateway doctor lists servers that run twice",
+    f"end what is not needed, or raise ulimit -u; {cli('doctor')} lists servers that run twice",
 )
 
 
@@ -169,11 +171,11 @@ def disk(world: DoctorContext) -> Iterator[DoctorFinding]:
     free = []
     for path in seen.values():
         found = os.statvfs(path)
-        megabytes = found.f_bavail * found.f_frsize / 2**20
-        free.append(f"{megabytes / 1024:.1f} GB at {path}")
-        if megabytes < DISK_MB or (found.f_files and found.f_favail < FREE_FILES):
+        room = found.f_bavail * found.f_frsize
+        free.append(f"{size(room)} at {path}")
+        if room < DISK_MB * MB or (found.f_files and found.f_favail < FREE_FILES):
             is_full = True
-            yield FULL.found(f"{path}: {megabytes:.0f} MB and {counted(found.f_favail, 'file')} are free")
+            yield FULL.found(f"{path}: {size(room)} and {counted(found.f_favail, 'file')} are free")
     if not is_full:
         yield fine("disk", f"room: {', '.join(free) or 'unknown'}")
 
@@ -194,7 +196,7 @@ PROXIED = note(
     "proxies.here",
     "A reverse proxy runs on this machine. Where it passes requests on to the gateway without saying for whom,"
     " everybody behind it is a program of this machine to the gateway, and needs no token.",
-    "have it set X-Forwarded-For, or let every client need a token: mcpgateway token enable",
+    f"have it set X-Forwarded-For, or let every client need a token: {cli('token enable')}",
 )
 
 

@@ -11,6 +11,7 @@ from mcpgateway.cli.doctor.finding import Check, DoctorFinding, fine, note, prob
 from mcpgateway.cli.doctor.namesakes import foreign_programs
 from mcpgateway.clientfiles import immorterm
 from mcpgateway.config.ours import PROGRAMS, original_of
+from mcpgateway.hints import cli
 
 PORTS = {8765: "mcp-gateway or harshal-mcp-proxy", 3199: "mcp-manager", 8989: "mcpg", 3100: "a memory server"}
 """The default addresses of the gateways that this one can replace."""
@@ -55,7 +56,7 @@ def gateways(world: DoctorContext) -> Iterator[DoctorFinding]:
 LEFT = problem(
     "immorterm.left",
     "immorterm-mcp-gateway has crashed: clients' files name its port, where no gateway answers.",
-    "mcpgateway clients apply restores their files and enrols them; clients undo only restores them",
+    f"{cli('clients apply')} restores their files and enrols them; {cli('clients undo')} only restores them",
 )
 LEADS = note(
     "immorterm.leads",

@@ -14,6 +14,7 @@ from typing import Any
 from mcpgateway.cli.doctor.context import DoctorContext
 from mcpgateway.cli.doctor.finding import Check, DoctorFinding, Repair, counted, fine, note, problem, some
 from mcpgateway.errors import ConfigError, GatewayError
+from mcpgateway.hints import cli
 from mcpgateway.policy import recorded_answers
 from mcpgateway.policy.recorded_answers import NewerListFormat
 from mcpgateway.shim.startup import LOCK, STOPPED, WANTED
@@ -24,6 +25,7 @@ from mcpgateway.system.launch.cache import FILE as CACHE
 from mcpgateway.system.paths import immorterm_classification
 from mcpgateway.system.process.procfs import is_alive
 from mcpgateway.system.token_files import CHARACTERS
+from mcpgateway.units import MB, size
 
 FILES_LIMIT = 20_000  # entries of the home that are examined
 OTHERS = 0o077
@@ -33,7 +35,7 @@ WEEK_S = 7 * 24 * 3600
 TEMPORARY = re.compile(rf"\.(?:.+\.(?P<pid>\d+)\.[0-9a-f]{{12}}|(?:{WANTED}|{STOPPED})\.(?P<starter>\d+))")
 
 
-MISSING = note("home.missing", "The gateway was never started from this home.", "mcpgateway start")
+MISSING = note("home.missing", "The gateway was never started from this home.", cli("start"))
 FOREIGN = problem(
     "home.foreign", "The home belongs to another user.", "choose another one: --home, MCPGATEWAY_HOME"
 )
@@ -65,14 +67,14 @@ def home(world: DoctorContext) -> Iterator[DoctorFinding]:
 OPEN = problem(
     "permissions.open",
     "Other users can enter the gateway's directory, or read its secrets.",
-    "mcpgateway doctor --fix takes their rights away: 0700 for directories, 0600 for files",
-    fixable=True,
+    f"{cli('doctor --fix')} takes their rights away: 0700 for directories, 0600 for files",
+    undo="chmod gives rights back, as in chmod g+rx DIRECTORY",
 )
 LOOSE = note(
     "permissions.loose",
     "Files in the home could be read by others, if they could enter it.",
-    "mcpgateway doctor --fix makes them the user's alone",
-    fixable=True,
+    f"{cli('doctor --fix')} makes them the user's alone",
+    undo="chmod gives rights back, as in chmod g+r FILE",
 )
 TOKENS = ("auth.token", "admin.token")
 SECRETS = frozenset(
@@ -134,7 +136,7 @@ def _close(loose: Iterable[tuple[str, int]]) -> None:
 NO_TOKEN = problem(
     "token.missing",
     "A token is missing or empty: nobody can use a gateway that wants it.",
-    "mcpgateway restart writes a new one; whoever has the former is to be told",
+    f"{cli('restart')} writes a new one; whoever has the former is to be told",
 )
 
 
@@ -159,8 +161,8 @@ def _has_token(path: str) -> bool:
 STALE = problem(
     "locks.stale",
     "A lock names a process that has ended; it keeps nobody out, but says what is not so.",
-    "mcpgateway doctor --fix removes it",
-    fixable=True,
+    f"{cli('doctor --fix')} removes it",
+    undo="nothing is lost: a program that needs the lock makes it anew",
 )
 
 
@@ -194,8 +196,8 @@ def _remove_lock(path: str) -> None:
 LEFT = note(
     "leftovers.temporary",
     "A gateway that was killed has left half-written files.",
-    "mcpgateway doctor --fix removes them",
-    fixable=True,
+    f"{cli('doctor --fix')} removes them",
+    undo="nothing is lost: no program reads a half-written file, and the whole one stays",
 )
 
 
@@ -289,7 +291,7 @@ def _class(record: Any) -> str:
 LARGE = problem(
     "logs.large",
     f"The log files take more than {LOGS_MB} MB.",
-    "mcpgateway restart begins new ones; old ones may be removed",
+    f"{cli('restart')} begins new ones; old ones may be removed",
 )
 
 
@@ -299,21 +301,21 @@ def logs(world: DoctorContext) -> Iterator[DoctorFinding]:
     for path in _below(world.in_home("logs")):
         with suppress(OSError):
             sizes.append(os.lstat(path).st_size)
-    megabytes = sum(sizes) / 2**20
-    text = f"log files: {megabytes:.1f} MB"
-    yield LARGE.found(text) if megabytes > LOGS_MB else fine("logs", text)
+    whole = sum(sizes)
+    text = f"log files: {size(whole)}"
+    yield LARGE.found(text) if whole > LOGS_MB * MB else fine("logs", text)
 
 
 OLD = note(
     "catalogs.old",
     "What a server offers was written down more than 7 days ago; it is asked again when it next runs.",
-    "nothing; mcpgateway servers test NAME asks it now",
+    f"nothing; {cli('servers test NAME')} asks it now",
 )
 DAMAGED = note(
     "catalogs.damaged",
     "The record of what a server offers cannot be read, and is ignored.",
-    "mcpgateway doctor --fix removes it; the server writes a new one when it next runs",
-    fixable=True,
+    f"{cli('doctor --fix')} removes it; the server writes a new one when it next runs",
+    undo="nothing is lost: the record is written anew when the server runs",
 )
 NEWER = note("catalogs.newer", "The record was written by a newer release, and is left alone.")
 

@@ -15,6 +15,7 @@ from mcpgateway.cli.doctor.finding import Check, DoctorFinding, fine, note, prob
 from mcpgateway.clientfiles.files import FileContents
 from mcpgateway.clientfiles.formats.client_format import EntryKind
 from mcpgateway.config.document import visible
+from mcpgateway.hints import cli
 from mcpgateway.policy.recorded_answers import Catalog, entries_of
 
 LONG = 46
@@ -82,7 +83,7 @@ def _too_long(seen: FileContents, tools: Mapping[str, frozenset[str]]) -> Iterat
 TOO_MANY = problem(
     "budget.over",
     "A client gets more tools than it takes, and leaves the rest out without a word.",
-    "switch servers off in that client that it does not need; mcpgateway clients apply --server enrols only some",
+    f"switch servers off in that client that it does not need; {cli('clients apply --server NAME')} enrols only some",
 )
 MANY = note(
     "budget.near",

@@ -12,6 +12,10 @@ def main(argv: list[str]) -> int:
             from mcpgateway.cli.local import clients
 
             return clients.main(argv[1:])
+        case ["doctor"]:
+            from mcpgateway.cli.local import doctor
+
+            return doctor.main(argv[1:])
         case _:
             from mcpgateway.system import printing
 

@@ -8,11 +8,14 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 
+from mcpgateway.cli.console import shortened
+from mcpgateway.clientfiles.machine import Machine
 from mcpgateway.clientfiles.reader import read_repository
 from mcpgateway.config.document import visible
 from mcpgateway.config.entry import Entry
 from mcpgateway.config.environment import code_loading
 from mcpgateway.errors import ConfigError
+from mcpgateway.hints import cli
 from mcpgateway.system import approvals, files, paths, printing
 from mcpgateway.system.approvals import REPOSITORY_FILE, Repository
 from mcpgateway.system.settings import LoadOptions
@@ -38,14 +41,27 @@ def approve(
         return 1
     files.make_home(home)
     approvals.approve(home, repository.path, repository.digest, time.time())
-    printing.put(f"{path}: approved of, until it changes")
+    printing.put(f"{path}: approved of, until it changes", *_next(Machine(home, environ), repository))
+    return 0
+
+
+def refuse(options: LoadOptions, environ: Mapping[str, str], named: str) -> int:
+    """Refuse a file as it is, for which nothing asks until it changes.
+
+    :raise ConfigError: the file needs no approval.
+    """
+    home = paths.gateway_home(environ, options.home or None)
+    repository = _read(_target(named, environ), home)
+    files.make_home(home)
+    approvals.refuse(home, repository.path, repository.digest, time.time())
+    printing.put(f"{visible(repository.path)}: refused, until it changes")
     return 0
 
 
 def revoke(options: LoadOptions, environ: Mapping[str, str], named: str) -> int:
-    """Withdraw the approval of a file, which may have been removed.
+    """Withdraw the approval or the refusal of a file, which may have been removed.
 
-    :raise ConfigError: the file was not approved.
+    :raise ConfigError: the file was neither approved nor refused.
     """
     path = _target(named, environ)
     home = paths.gateway_home(environ, options.home or None)
@@ -74,6 +90,10 @@ def _read(path: str, home: str) -> Repository:
         found = read_repository(path, home)
     except FileNotFoundError as why:
         raise ConfigError(f"{visible(path)}: there is no such file") from why
+    if not found.entries and Machine(home, os.environ).record_of(path) is not None:
+        raise ConfigError(
+            f"{visible(path)}: its entries use the gateway, and what they lead to is approved of already"
+        )
     if not found.entries:
         raise ConfigError(f"{visible(path)}: defines no server that would run")
     return found
@@ -84,6 +104,23 @@ def _would_run(repository: Repository) -> Iterator[str]:
     for entry in repository.entries:
         yield f"  {visible(entry.title)}: {visible(shlex.join(entry.argv))}"
         yield from _circumstances(entry)
+
+
+def _next(machine: Machine, repository: Repository) -> Iterator[str]:
+    """Iterate over sentences: where the clients of a repository find its servers, and what is left to do."""
+    root = os.path.dirname(repository.path)
+    shown = visible(shortened(root))
+    if machine.answer is None:
+        yield f"No gateway runs: {cli('start')} serves them to the clients that work in {shown}."
+        return
+    try:
+        taken = tuple(machine.settings.blueprints)
+    except ConfigError:
+        taken = ()
+    yield f"The clients that work in {shown} find them at {machine.url('')}, and each by itself:"
+    for name, entry in repository.named(root, taken).items():
+        yield f"  {visible(entry.title)}: {machine.url(name)}"
+    yield f"{cli('clients apply --project {}', root)} leads the entries of the file there."
 
 
 def _circumstances(entry: Entry) -> Iterator[str]:
@@ -101,4 +138,4 @@ def _is_agreed() -> bool:
         raise ConfigError(
             "nothing is approved of: there is no terminal to ask at; --yes approves of it unasked"
         )
-    return printing.ask("Approve? [y/N]").lower() in ("y", "yes")
+    return printing.ask("Approve? [y/N]:").lower() in ("y", "yes")

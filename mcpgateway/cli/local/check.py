@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mcpgateway.cli.console import spinner
 from mcpgateway.config.document import visible
 from mcpgateway.config.environment import FULL, LISTED
 from mcpgateway.config.file_format import FileReading
 from mcpgateway.config.problems import Problem
+from mcpgateway.hints import cli
 from mcpgateway.system import printing
 from mcpgateway.system.settings import ExaminedSettings, LoadOptions, examine
 
 
 def check(options: LoadOptions, environ: Mapping[str, str], *, as_json: bool) -> int:
     """Print the problems; return 1 if the configuration cannot be used."""
-    found = examine(options, environ)
+    with spinner("checking the configuration"):
+        found = examine(options, environ)
     if as_json:
         printing.put_json(_as_json(found))
     else:
@@ -45,8 +48,8 @@ ENVIRONMENTS = {FULL: "the whole login environment", LISTED: "the environment of
 def _words_of(read: FileReading) -> str:
     policy = read.env_policy
     env = ENVIRONMENTS.get(policy) or f"the environment of the policy {visible(str(policy))}"
-    form = f"is read in the form of {read.reading.dialect.value}, because {read.reading.why}"
-    return f"{visible(read.file)}: {form}; its servers get {env}"
+    form = f"was written for {read.reading.dialect.value}, since {read.reading.why}"
+    return f"{visible(read.file)}: {form}. Its servers get {env}."
 
 
 def _counted(number: int, what: str) -> str:
@@ -81,6 +84,6 @@ def _problem(problem: Problem) -> dict[str, Any]:
         "key": where.key,
         "found": problem.found,
         "allowed": problem.allowed,
-        "hint": problem.hint or "mcpgateway config explain KEY says what a key is for, and what it takes",
+        "hint": problem.hint or f"{cli('config explain KEY')} says what a key is for, and what it takes",
         "message": str(problem),
     }

@@ -11,7 +11,21 @@ from mcpgateway.errors import ConfigError
 from mcpgateway.shim import startup
 from mcpgateway.system import paths, printing
 
-VERBS = ("detect", "list", "plan", "apply", "undo", "sync", "disable", "enable", "deadman", "release")
+VERBS = (
+    "detect",
+    "list",
+    "plan",
+    "apply",
+    "undo",
+    "sync",
+    "disable",
+    "enable",
+    "deadman",
+    "release",
+    "history",
+    "restoration",
+    "projects",
+)
 
 
 class _Parser(ArgumentParser):
@@ -36,9 +50,11 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--home", default="")
     parser.add_argument("--client", action="append", default=[])
     parser.add_argument("--server", action="append", default=[])
+    parser.add_argument("--around", action="append", default=[])
     parser.add_argument("--project", default="")
     parser.add_argument("--file", default="")
     parser.add_argument("--mode", default="")
+    parser.add_argument("--version", type=int, default=0)
     parser.add_argument("--after", type=float, default=120.0)
     parser.add_argument("--headers-helper", action="store_true")
     for name in ("--json", "--yes"):  # the only possible form here
@@ -49,8 +65,13 @@ def _parser() -> ArgumentParser:
 def _answer(options: Namespace, environ: Mapping[str, str]) -> tuple[Any, int]:
     home = paths.gateway_home(environ, options.home or None)
     match options.verb:
-        case "detect" | "list":
-            return _looked(options.verb, home, environ), 0
+        case "restoration":
+            from mcpgateway.clientfiles import enrolment
+            from mcpgateway.clientfiles.machine import Machine
+
+            return enrolment.restoration(Machine(home, environ), _wanted(options), options.version), 0
+        case "detect" | "list" | "projects" | "history":
+            return _looked(options, home, environ), 0
         case "deadman":
             from mcpgateway.clientfiles.deadman import deadman
 
@@ -67,13 +88,20 @@ def _answer(options: Namespace, environ: Mapping[str, str]) -> tuple[Any, int]:
     return report.as_json(), 4 if report.rolled_back else 0
 
 
-def _looked(verb: str, home: str, environ: Mapping[str, str]) -> Any:
+def _looked(options: Namespace, home: str, environ: Mapping[str, str]) -> Any:
     from mcpgateway.clientfiles import immorterm, report
     from mcpgateway.clientfiles.machine import Machine
 
     machine = Machine(home, environ)
-    if verb == "list":
-        return report.listed(machine)
+    match options.verb:
+        case "list":
+            return report.listed(machine)
+        case "projects":
+            return report.in_projects(machine, options.around)
+        case "history" if options.version:
+            return report.remembered_one(machine, options.version)
+        case "history":
+            return report.remembered(machine, options.file)
     return {"detected": report.detected(machine), "immorterm": immorterm.as_json(machine)}
 
 
@@ -85,7 +113,7 @@ def _done(options: Namespace, home: str, environ: Mapping[str, str]) -> Any:
         case "apply":
             return enrolment.apply(Machine(home, environ), _wanted(options))
         case "undo":
-            return enrolment.undo(Machine(home, environ), _wanted(options))
+            return enrolment.undo(Machine(home, environ), _wanted(options), options.version)
         case "disable":
             return enrolment.suspend(home, environ, enrolment.DISABLED)
         case "release":

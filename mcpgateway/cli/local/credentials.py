@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 
 from attrs import frozen
 
-from mcpgateway.cli.local.show import origins
 from mcpgateway.config.merge import Blueprint
 from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.errors import ConfigError
+from mcpgateway.hints import cli
+from mcpgateway.observe.config_values import origins
 from mcpgateway.system.settings import LoadOptions, examine
 
 WRITTEN = "written in the configuration"
@@ -39,7 +40,7 @@ def held(options: LoadOptions, environ: Mapping[str, str]) -> Iterator[ServerCre
     """
     settings = examine(options, environ).settings
     if settings is None:
-        raise ConfigError("the configuration has errors", "mcpgateway config check lists them")
+        raise ConfigError("the configuration has errors", f"{cli('config check')} lists them")
     for server in settings.servers:
         blueprint = settings.blueprints[server.name]
         entry = blueprint.entry

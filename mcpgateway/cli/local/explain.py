@@ -6,10 +6,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from mcpgateway.cli.local.show import ShownValue, values_of
+from mcpgateway.cli.local.show import values_of
+from mcpgateway.config.edit.config_keys import meant_key_in_words
 from mcpgateway.config.reference import ANY, KnownKey, known_keys
 from mcpgateway.config.section import Section
 from mcpgateway.errors import ConfigError
+from mcpgateway.observe.config_values import ConfigValue
 from mcpgateway.system import printing
 from mcpgateway.system.settings import LoadOptions
 
@@ -24,7 +26,7 @@ def explain(asked: str, options: LoadOptions, environ: Mapping[str, str], *, as_
     found = [each for each in known if _fits(each.key_path, steps)]
     found = found or [each for each in known if each.key_path[-len(steps) :] == steps]
     if not found:
-        raise ConfigError(f"there is no key '{asked}'{_nearest(steps, known)}")
+        raise ConfigError(f"there is no key '{asked}'{meant_key_in_words(asked)}")
     now = _values(steps, options, environ)
     if as_json:
         values = (
@@ -37,7 +39,7 @@ def explain(asked: str, options: LoadOptions, environ: Mapping[str, str], *, as_
     return 0
 
 
-def _values(steps: tuple[str, ...], options: LoadOptions, environ: Mapping[str, str]) -> list[ShownValue]:
+def _values(steps: tuple[str, ...], options: LoadOptions, environ: Mapping[str, str]) -> list[ConfigValue]:
     """Return the values that count for a key of the gateway or of a server that is named."""
     top, *key = steps
     server = key.pop(0) if top == "servers" and key else None
@@ -60,16 +62,6 @@ def _fits(key_path: tuple[str, ...], steps: tuple[str, ...]) -> bool:
     return len(key_path) == len(steps) and all(
         mine in (ANY, theirs) for mine, theirs in zip(key_path, steps, strict=True)
     )
-
-
-def _nearest(steps: tuple[str, ...], known: list[KnownKey]) -> str:
-    from difflib import get_close_matches
-
-    key_paths = {".".join(each.key_path): each for each in known} | {
-        each.key_path[-1]: each for each in known
-    }
-    near = get_close_matches(".".join(steps), key_paths, n=1) or get_close_matches(steps[-1], key_paths, n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def _value(known: KnownKey) -> dict[str, Any]:

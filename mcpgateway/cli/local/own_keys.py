@@ -11,28 +11,41 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from mcpgateway.cli.local.show import values_of
-from mcpgateway.config.document import Document, Place
-from mcpgateway.config.edit.change import key_path_of as server_key_path
-from mcpgateway.config.edit.edits import KeyPath, Put, Remove
-from mcpgateway.config.edit.file_text import edit as with_edit
-from mcpgateway.config.edit.file_text import in_its_dialect
-from mcpgateway.config.load import Circumstances, Files, compose
+from mcpgateway.config.document import Document
+from mcpgateway.config.edit.config_keys import (
+    changes_by_file,
+    config_key_path,
+    known_key,
+    known_path,
+    places_in,
+    rows_of,
+    text_after,
+)
+from mcpgateway.config.edit.edits import Edit, KeyPath
+from mcpgateway.config.load import Circumstances, compose
 from mcpgateway.config.problems import Problem, Problems
 from mcpgateway.config.read import parse
-from mcpgateway.config.reference import ANY, KnownKey, counts_of, known_keys
-from mcpgateway.errors import ConfigError, GatewayError
+from mcpgateway.errors import ConfigError, Unfit
 from mcpgateway.policy.secrets.masking import masked
 from mcpgateway.system import files, paths, printing
-from mcpgateway.system.settings import FILE_LIMIT, LoadOptions, config_file, examine, gather
+from mcpgateway.system.settings import (
+    FILE_LIMIT,
+    LoadOptions,
+    config_file,
+    config_file_named,
+    examine,
+    gather,
+    unread_files,
+)
 from mcpgateway.system.write_back import write_back
 
 EDITORS = ("VISUAL", "EDITOR")
 USUAL_EDITORS = ("nano", "vi")
-EXAMPLE = "such as gateway.limits.spawns or servers.NAME.timeout"
 
 
 def get(key: str, options: LoadOptions, environ: Mapping[str, str], *, as_json: bool) -> int:
@@ -40,7 +53,7 @@ def get(key: str, options: LoadOptions, environ: Mapping[str, str], *, as_json: 
 
     :raise ConfigError: no such key exists.
     """
-    key_path = _key_path(key)
+    key_path = config_key_path(key)
     value, source = _value_now(key_path, options, environ)
     if as_json:
         printing.put_json({"key": key, "value": value, "from": source})
@@ -61,27 +74,9 @@ def set_keys(
     make_directory(target, options, environ)
     values: dict[KeyPath, Any] = {}
     for key, text in assignments.items():
-        key_path = _key_path(key)
+        key_path = config_key_path(key)
         values[key_path] = _typed(key_path, text)
-    by_file: dict[str, dict[KeyPath, Any]] = {}
-    for key_path, value in values.items():
-        places = _places(found, key_path)
-        by_file.setdefault(places[-1].document.file if places else target, {})[key_path] = value
-    for file, changes in by_file.items():
-
-        def edited(text: str, file: str = file, changes: Mapping[KeyPath, Any] = changes) -> str:
-            made = text
-            for key_path, value in changes.items():
-                made = with_edit(made, file, Put(key_path, value))
-            return in_its_dialect(text, made, file)
-
-        write_checked(file, edited, options, environ)
-    rows = [
-        {"key": ".".join(each), "file": file, "counts": counts_of(_known_path(each)).value}
-        for file, changes in by_file.items()
-        for each in changes
-    ]
-    _report(rows, "is set", as_json=as_json)
+    _carry_out(changes_by_file(found, target, values), "is set", options, environ, as_json=as_json)
     return 0
 
 
@@ -90,29 +85,37 @@ def unset(key: str, options: LoadOptions, environ: Mapping[str, str], *, as_json
 
     :raise ConfigError: no file has the key, or it cannot be taken out.
     """
-    key_path = _key_path(key)
-    places = _places(gather(options, environ), key_path)
-    if not places:
+    changes = changes_by_file(gather(options, environ), "", {}, (config_key_path(key),))
+    if not changes:
         raise ConfigError(f"no file of the gateway's has {key}")
-    for file in dict.fromkeys(each.document.file for each in places):
-
-        def edited(text: str, file: str = file) -> str:
-            return in_its_dialect(text, with_edit(text, file, Remove(key_path)), file)
-
-        write_checked(file, edited, options, environ)
-    counts = counts_of(_known_path(key_path)).value
-    rows = [{"key": key, "file": each.document.file, "counts": counts} for each in places]
-    _report(rows, "is taken out", as_json=as_json)
+    _carry_out(changes, "is taken out", options, environ, as_json=as_json)
     return 0
+
+
+def _carry_out(
+    changes: Mapping[str, Sequence[Edit]],
+    done: str,
+    options: LoadOptions,
+    environ: Mapping[str, str],
+    *,
+    as_json: bool,
+) -> None:
+    for file, edits in changes.items():
+        write_checked(file, partial(text_after, file=file, changes=edits), options, environ)
+    _report(rows_of(changes), done, as_json=as_json)
 
 
 def path(options: LoadOptions, environ: Mapping[str, str], *, as_json: bool) -> int:
     """Print the path of the configuration file, which need not exist."""
     file = config_file(options, environ)
+    is_named = bool(config_file_named(options, environ))
+    unread = [] if is_named else unread_files(paths.gateway_home(environ, options.home or None))
     if as_json:
-        printing.put_json({"path": file, "exists": os.path.exists(file)})
-    else:
-        printing.put(file)
+        printing.put_json({"path": file, "exists": os.path.exists(file), "unread": unread})
+        return 0
+    printing.put(file)
+    for each in unread:
+        printing.put(f"{each} is not read: the configuration is {file}", to=sys.stderr)
     return 0
 
 
@@ -158,7 +161,7 @@ def write_checked(
     new = [each for each in _errors(options, environ) if each not in before]
     if new:
         former.restore()
-        raise ConfigError(f"nothing was changed: {new[0]}")
+        raise Unfit(f"nothing was changed: {new[0]}")
 
 
 def _errors(options: LoadOptions, environ: Mapping[str, str]) -> list[str]:
@@ -252,8 +255,9 @@ def _errors_in(text: str, file: str, options: LoadOptions, environ: Mapping[str,
         compose_with(document, options, environ, problems)
     except ConfigError as why:
         problems.catch(why, file)
-    before = _errors(options, environ)
-    return [str(each) for each in problems.errors if _lineless(each) not in before]
+    found = Problems(examine(options, environ).problems)
+    before = [_lineless(each) for each in found.refusals]
+    return [str(each) for each in problems.refusals if _lineless(each) not in before]
 
 
 def compose_with(
@@ -276,50 +280,13 @@ def compose_with(
 # Keys
 
 
-def _key_path(key: str) -> KeyPath:
-    """Return the path of a dotted key.
-
-    :raise ConfigError: no such key exists.
-    """
-    steps = tuple(key.strip(".").split("."))
-    if steps[0] == "servers" and len(steps) > 2:
-        try:
-            return ("servers", steps[1], *server_key_path(".".join(steps[2:])))
-        except GatewayError as why:
-            raise ConfigError(f"{why.message}; {why.hint}" if why.hint else why.message) from None
-    if _known(steps) is None:
-        raise ConfigError(f"there is no key '{key}'{_nearest(key)}")
-    return steps
-
-
-def _known_path(key_path: KeyPath) -> KeyPath:
-    return key_path if key_path[0] != "servers" else (key_path[0], ANY, *key_path[2:])
-
-
-def _known(steps: KeyPath) -> KnownKey | None:
-    return next((each for each in known_keys() if _fits(each.key_path, steps)), None)
-
-
-def _fits(known: KeyPath, steps: KeyPath) -> bool:
-    return len(known) == len(steps) and all(
-        mine in (ANY, theirs) for mine, theirs in zip(known, steps, strict=True)
-    )
-
-
-def _nearest(key: str) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(key, [".".join(each.key_path) for each in known_keys()], n=1)
-    return f"; did you mean '{near[0]}'?" if near else f", {EXAMPLE}"
-
-
 def _typed(key_path: KeyPath, text: str) -> Any:
     """Return the value that a text stands for: JSON where the key takes that, else the text itself."""
     try:
         value = json.loads(text)
     except ValueError:
         return text
-    known = _known(_known_path(key_path))
+    known = known_key(known_path(key_path))
     if isinstance(value, str) or known is None or value is None:
         return text if known is None else value
     place = Document("", {known.key.name: value}, lambda _path: 0).root().at(known.key.name)
@@ -328,18 +295,6 @@ def _typed(key_path: KeyPath, text: str) -> Any:
     except ConfigError:
         return text
     return value
-
-
-def _places(found: Files, key_path: KeyPath) -> list[Place]:
-    """Return the places of a key in the gateway's files, the one that outranks the others last."""
-    places = []
-    for document in found.native:
-        place = document.root()
-        for step in key_path:
-            place = place.at(step)
-        if place.value is not None:
-            places.append(place)
-    return places
 
 
 def _value_now(key_path: KeyPath, options: LoadOptions, environ: Mapping[str, str]) -> tuple[Any, str]:
@@ -352,10 +307,10 @@ def _value_now(key_path: KeyPath, options: LoadOptions, environ: Mapping[str, st
         row = next((each for each in rows if each.key == dotted), None)
         if row is not None:
             return row.value, row.source
-    places = _places(gather(options, environ), key_path)
+    places = places_in(gather(options, environ), key_path)
     if places:
         where = places[-1].where
         return masked(places[-1].value, key_path[-1]), f"{where.file}:{where.line}"
-    known = _known(_known_path(key_path))
+    known = known_key(known_path(key_path))
     default = known.key.default if known is not None else None
     return (None, "") if default is None else (default, "default")

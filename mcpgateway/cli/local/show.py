@@ -3,47 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from attrs import frozen
-
-from mcpgateway.config.document import Document, Place
-from mcpgateway.config.entry import SERVER
-from mcpgateway.config.expand import SOURCE, VARIABLE
-from mcpgateway.config.gateway_settings import GATEWAY
-from mcpgateway.config.load import overlays_of, place_of
-from mcpgateway.config.merge import Blueprint
-from mcpgateway.config.model import ServerSpec
-from mcpgateway.config.section import Section
-from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError
 from mcpgateway.escaping import one_line
-from mcpgateway.policy.secrets.masking import arguments, masked
+from mcpgateway.hints import cli
+from mcpgateway.observe.config_values import ConfigValue, values_as_json, values_in
 from mcpgateway.system import printing
 from mcpgateway.system.settings import LoadOptions, examine, gather
 
-DEFAULT = "default"
-PORT = "--port"  # of the running gateway
-VARIABLE_KEYS = ("env", "environment", "headers", "credentials")
-ALIAS = "The same as "
 WIDTH = 60
-CLASSIFICATION = "classification.json"
-CLASSIFIED = {"timeout": "timeout_s"}  # the names of settings where those of keys differ
-OUTSIDE = {"cmd": "what a command prints", "keyring": "from the keyring"}
-
-
-@frozen
-class ShownValue:
-    """A setting.
-
-    :ivar key: its dotted name.
-    :ivar source: file and line, ``default``, or the variable of its value.
-    """
-
-    key: str
-    value: Any
-    source: str
 
 
 def show(
@@ -55,7 +24,7 @@ def show(
     """
     rows = values_of(options, environ, server)
     if as_json:
-        printing.put_json(_as_json(rows))
+        printing.put_json(values_as_json(rows))
     else:
         printing.put_text(_as_text(rows))
     return 0
@@ -63,7 +32,7 @@ def show(
 
 def values_of(
     options: LoadOptions, environ: Mapping[str, str], server: str | None = None
-) -> dict[str, list[ShownValue]]:
+) -> dict[str, list[ConfigValue]]:
     """Return all settings, by ``gateway`` and the dotted names of servers, or those of one server.
 
     :raise ConfigError: the configuration cannot be used, or has no such server.
@@ -71,137 +40,11 @@ def values_of(
     found = examine(options, environ)
     if found.settings is None:
         first = next(each for each in found.problems if each.is_error)
-        raise ConfigError(f"{first}; mcpgateway config check lists all that is wrong")
-    chosen = _chosen(found.settings, server)
-    rows: dict[str, list[ShownValue]] = {}
-    files = gather(options, environ)
-    if server is None:
-        rows["gateway"] = [_at_its_port(each, options.port) for each in _gateway_rows(files.native)]
-    for each in chosen:
-        blueprint = found.settings.blueprints[each.name]
-        place = place_of(files, blueprint.entry)
-        rows[f"servers.{each.name}"] = _server_rows(each, blueprint, place, overlays_of(files, each.name))
-    return rows
+        raise ConfigError(f"{first}; {cli('config check')} lists all that is wrong")
+    return values_in(gather(options, environ), found.settings, port=options.port, server=server)
 
 
-def _at_its_port(row: ShownValue, port: int | None) -> ShownValue:
-    return ShownValue(row.key, port, PORT) if row.key == "http_port" and port is not None else row
-
-
-def _chosen(settings: Settings, name: str | None) -> Sequence[ServerSpec]:
-    if name is None:
-        return settings.servers
-    chosen = [each for each in settings.servers if each.name == name]
-    if not chosen:
-        raise ConfigError(
-            f"there is no server '{name}'; there are: {', '.join(each.name for each in settings.servers)}"
-        )
-    return chosen
-
-
-def _gateway_rows(documents: Sequence[Document]) -> Iterator[ShownValue]:
-    places = [each.root().at("gateway") for each in documents if isinstance(each.value, dict)]
-    yield from _section_rows(GATEWAY, places, "")
-
-
-def _section_rows(section: Section, places: Sequence[Place], above: str) -> Iterator[ShownValue]:
-    for name, key in section.keys.items():
-        present = [each.at(name) for each in places if each.has(name)]
-        dotted = f"{above}{name}"
-        if isinstance(key.kind, Section):
-            yield from _section_rows(key.kind, present, f"{dotted}.")
-        elif present:
-            yield ShownValue(dotted, masked(present[-1].value, name), _line(present[-1]))
-        elif key.is_served and not key.says.startswith(ALIAS) and key.default is not None:
-            yield ShownValue(dotted, key.default, DEFAULT)
-
-
-def _server_rows(
-    server: ServerSpec, blueprint: Blueprint, place: Place | None, overlays: Sequence[Place]
-) -> list[ShownValue]:
-    rows: dict[str, ShownValue] = {}
-    if place is None:
-        program = arguments(list(server.command))
-        rows["command"] = ShownValue("command", program, server.source)
-        for name in sorted(blueprint.entry.env):
-            shown = masked({name: blueprint.entry.env[name]}, "env")[name]
-            rows[f"env.{name}"] = ShownValue(f"env.{name}", shown, server.source)
-    for each in (place, *overlays) if place is not None else overlays:
-        rows |= {row.key: row for row in _member_rows(each, blueprint)}
-    classified = blueprint.world.classified.get(blueprint.entry.title) or {}
-    for name, value in _effective(server).items():
-        if name not in rows:
-            source = DEFAULT if value == SERVER.keys[name].default else "worked out"
-            source = CLASSIFICATION if CLASSIFIED.get(name, name) in classified else source
-            rows[name] = ShownValue(name, value, source)
-    return list(rows.values())
-
-
-def _member_rows(place: Place, blueprint: Blueprint) -> Iterator[ShownValue]:
-    for member in place.members():
-        if member.key in VARIABLE_KEYS and isinstance(member.value, dict):
-            for name in member.value:
-                each = member.at(name)
-                shown = masked({name: each.value}, member.key)[name]
-                yield ShownValue(f"{member.key}.{name}", shown, _line(each) + origins(each.value, blueprint))
-        else:
-            value = masked(member.value, member.key)
-            yield ShownValue(member.key, value, _line(member) + origins(member.value, blueprint))
-
-
-def _effective(server: ServerSpec) -> dict[str, Any]:
-    # The defaults of a server's entry.
-    found: dict[str, Any] = {
-        "cwd": server.cwd,
-        "share": server.share.value,
-        "enabled": server.enabled,
-        "timeout": server.timeout_s or 0,
-        "interactive": "auto" if server.interactive is None else server.interactive,
-        "protocol": server.protocol.value if server.protocol else "auto",
-        "concurrency": "auto" if server.concurrency is None else str(server.concurrency),
-    }
-    return found
-
-
-def _line(place: Place) -> str:
-    where = place.where
-    return f"{where.file}:{where.line}" if where.line else where.file
-
-
-def origins(value: Any, blueprint: Blueprint) -> str:
-    """Return the sources of the variables in a value, each after a comma."""
-    names: dict[str, None] = {}
-    for text in _texts(value):
-        names |= dict.fromkeys(each["name"] or each["env"] for each in VARIABLE.finditer(text))
-    found = [f"{each} {_origin(each, blueprint)}" for each in names]
-    if blueprint.entry.origin.is_ours:
-        found += [OUTSIDE[each["source"]] for text in _texts(value) for each in SOURCE.finditer(text)]
-    return "".join(f", {each}" for each in found)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case list():
-            for each in value:
-                yield from _texts(each)
-        case dict():
-            yield from _texts(list(value.values()))
-
-
-def _origin(name: str, blueprint: Blueprint) -> str:
-    world, entry = blueprint.world, blueprint.entry
-    if name in world.variables:
-        return "from the file of values"
-    profile = entry.origin.profile
-    if profile and name in world.profiles.get(profile, {}):
-        return f"from the profile {profile}"
-    allowed = entry.env_policy.sources(world.login, world.is_token)
-    return "from the environment" if name in allowed else "is not set"
-
-
-def _as_text(rows: Mapping[str, Sequence[ShownValue]]) -> str:
+def _as_text(rows: Mapping[str, Sequence[ConfigValue]]) -> str:
     blocks = []
     for title, members in rows.items():
         shown = [(each.key, json.dumps(each.value, ensure_ascii=False), each.source) for each in members]
@@ -211,19 +54,3 @@ def _as_text(rows: Mapping[str, Sequence[ShownValue]]) -> str:
         ]
         blocks.append("".join(f"{line}\n" for line in (title, *lines)))
     return "\n".join(blocks)
-
-
-def _as_json(rows: Mapping[str, Sequence[ShownValue]]) -> dict[str, Any]:
-    servers = {
-        title.removeprefix("servers."): _members(members)
-        for title, members in rows.items()
-        if title.startswith("servers.")
-    }
-    found: dict[str, Any] = {"servers": servers}
-    if "gateway" in rows:
-        found = {"gateway": _members(rows["gateway"]), **found}
-    return found
-
-
-def _members(rows: Sequence[ShownValue]) -> dict[str, Any]:
-    return {each.key: {"value": each.value, "from": each.source} for each in rows}

@@ -13,22 +13,22 @@ from typing import Protocol
 from attrs import frozen
 
 from mcpgateway.cli.service.units import (
-    DEADMAN,
-    SERVICE,
     ServiceSettings,
     Unit,
     launchd_agents,
     systemd_units,
 )
 from mcpgateway.errors import ConfigError
-from mcpgateway.system import paths
+from mcpgateway.hints import cli
+from mcpgateway.system.service_files import DEADMAN, SERVICE, launchd_directory, systemd_directory
+from mcpgateway.units import duration
 
 ANSWER_S = 15.0  # for a query
 START_S = 120.0  # until the gateway has reported its readiness: the manager itself gives up after 90 s
 STOP_S = 90.0  # the gateway drains its calls for 30 s and stops its servers
 UNKNOWN = "unknown"
 ELSEWHERE = (
-    "`mcpgateway start` runs the gateway without a service manager;"
+    f"`{cli('start')}` runs the gateway without a service manager;"
     " yours, if it is another, can run `twist mcpgateway`"
 )
 
@@ -116,7 +116,7 @@ class _Commands:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise ConfigError(f"`{' '.join(argv)}` has not ended within {limit_s:g} s") from None
+            raise ConfigError(f"`{' '.join(argv)}` has not ended within {duration(limit_s)}") from None
         except OSError as why:
             raise ConfigError(f"`{argv[0]}` cannot be run: {why.strerror}") from why
 
@@ -154,8 +154,7 @@ class Systemd(_Commands):
 
     def units(self, place: ServiceSettings) -> tuple[Unit, ...]:
         """Return the files below the user's configuration."""
-        base = self._environ.get("XDG_CONFIG_HOME") or os.path.join(paths.user_home(self._environ), ".config")
-        return systemd_units(place, os.path.join(base, "systemd", "user"))
+        return systemd_units(place, systemd_directory(self._environ))
 
     def enable(self) -> None:
         """Reload the files, and start the service at every login from now on."""
@@ -219,7 +218,7 @@ class Launchd(_Commands):
         super().__init__(environ)
         self._pause = pause or Event().wait
         self._domain = f"gui/{os.getuid()}"
-        self._directory = os.path.join(paths.user_home(environ), "Library", "LaunchAgents")
+        self._directory = launchd_directory(environ)
 
     def units(self, place: ServiceSettings) -> tuple[Unit, ...]:
         """Return the user's agents."""

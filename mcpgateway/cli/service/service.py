@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from mcpgateway.cli.service.managers import UNKNOWN, Manager, ServiceState, find
-from mcpgateway.cli.service.units import ServiceSettings, Unit, is_ours, serves
+from mcpgateway.cli.service.units import ServiceSettings, Unit
 from mcpgateway.errors import ConfigError
+from mcpgateway.hints import cli
 from mcpgateway.shim import locations
 from mcpgateway.system import files
+from mcpgateway.system.service_files import is_ours, serves, unit_text
 
 if TYPE_CHECKING:
     from mcpgateway.clientfiles.report import Report
-
-UNIT_LIMIT = 1_048_576
 
 
 def _suspend(home: str, environ: Mapping[str, str], why: str) -> Report:
@@ -131,7 +131,7 @@ class Service:
         :raise ConfigError: the service cannot be uninstalled.
         """
         manager, units = self._units(is_commanded=not is_dry)
-        found = {unit.path: text for unit in units if (text := _text(unit.path)) is not None}
+        found = {unit.path: text for unit in units if (text := unit_text(unit.path)) is not None}
         for path, text in found.items():
             self._refuse_other_home(path, text)
         ours = tuple(path for path, text in found.items() if is_ours(text))
@@ -146,7 +146,7 @@ class Service:
     def has_files(self) -> bool:
         """Return whether a file of a service with this home exists."""
         _, units = self._units(is_commanded=False)
-        found = (_text(unit.path) for unit in units)
+        found = (unit_text(unit.path) for unit in units)
         return any(text is not None and serves(text, self.home) for text in found)
 
     def _restore_files(self, *, anyway: bool) -> None:
@@ -160,7 +160,7 @@ class Service:
     def status(self) -> ServiceStatus:
         """Return the state of the service; the note names a manager that does not answer."""
         manager, units = self._units(is_commanded=False)
-        found = {unit.path: _word(unit, _text(unit.path)) for unit in units}
+        found = {unit.path: _word(unit, unit_text(unit.path)) for unit in units}
         is_there = any(word != "missing" for word in found.values())
         return ServiceStatus(manager.name, found, _standing(manager) if is_there else None)
 
@@ -169,13 +169,13 @@ class Service:
         return manager, manager.units(ServiceSettings.here(self.home, self.environ))
 
     def _is_to_write(self, unit: Unit) -> bool:
-        text = _text(unit.path)
+        text = unit_text(unit.path)
         if text is None or text == unit.text:
             return text is None
         self._refuse_other_home(unit.path, text)
         if not is_ours(text):
             raise ConfigError(
-                f"{unit.path}: is not as `mcpgateway service install` wrote it",
+                f"{unit.path}: is not as `{cli('service install')}` wrote it",
                 "move it away and try again; what you want to be different belongs into a drop-in"
                 " (systemctl --user edit), which stays",
             )
@@ -197,7 +197,7 @@ class Service:
                 return
         raise ConfigError(
             f"a gateway with the home {self.home} is running, and is not this service",
-            "`mcpgateway stop` ends it; with --no-start the service begins when you next log in",
+            f"`{cli('stop')}` ends it; with --no-start the service begins when you next log in",
         )
 
     def _keep_login(self) -> tuple[str, ...]:
@@ -217,15 +217,6 @@ def _standing(manager: Manager) -> ServiceState:
 def _errors(report: Report) -> tuple[str, ...]:
     errors = [f"{each.path}: {each.error}" for each in report.files if each.error]
     return (*errors, *([report.rolled_back] if report.rolled_back else ()))
-
-
-def _text(path: str) -> str | None:
-    """Read a file; None where it does not exist."""
-    try:
-        data = files.read_bytes(path, UNIT_LIMIT)
-    except FileNotFoundError:
-        return None
-    return data.decode(errors="replace")
 
 
 def _word(unit: Unit, text: str | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import plistlib
 import re
@@ -13,14 +12,11 @@ from attrs import frozen
 
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import paths
+from mcpgateway.system.service_files import LAUNCHD, SYSTEMD, sealed
 from mcpgateway.system.settings import CONFIG_VARIABLES, ENV_FILE_VARIABLES
 
-SERVICE, DEADMAN = "mcpgateway", "mcpgateway-deadman"
-SYSTEMD = (f"{SERVICE}.service", f"{DEADMAN}.service", f"{DEADMAN}.timer")
-LAUNCHD = (f"{SERVICE}.plist", f"{DEADMAN}.plist")
 # Variables of the gateway's environment that name files; a service manager does not pass them on.
 VARIABLES = (*CONFIG_VARIABLES, *ENV_FILE_VARIABLES, "CLAUDE_CONFIG_DIR")
-SEAL = re.compile(r"\n(?:# |<!-- )Written by mcpgateway service install: (\w{16})/(\w{64})(?: -->)?\n\Z")
 
 
 @frozen
@@ -132,25 +128,4 @@ def _launchd_text(name: str, argv: Sequence[str], place: ServiceSettings) -> str
 
 
 def _sealed(path: str, text: str, home: str) -> Unit:
-    seal = f"Written by mcpgateway service install: {_home_mark(home)}/{_digest(text)}"
-    return Unit(path, f"{text}<!-- {seal} -->\n" if path.endswith(".plist") else f"{text}# {seal}\n")
-
-
-def is_ours(text: str) -> bool:
-    """Return whether a file was written by this program, and not changed since."""
-    found = SEAL.search(text)
-    return found is not None and found[2] == _digest(text[: found.start()] + "\n")
-
-
-def serves(text: str, home: str) -> bool:
-    """Return whether a file of this program's is for this home; a file without a seal is for any."""
-    found = SEAL.search(text)
-    return found is None or found[1] == _home_mark(home)
-
-
-def _home_mark(home: str) -> str:
-    return _digest(home)[:16]
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+    return Unit(path, sealed(path, text, home))

@@ -49,6 +49,7 @@ PROJECT_HEADER = "Mcp-Project-Path"
 NAME = "name"
 # In the format of an entry: the place of the URL.
 URL = "{url}"
+ELSEWHERE = "belongs to another gateway that runs, that of "
 URL_KEYS = ("url", "httpUrl", "serverUrl", "baseUrl", "uri")
 # The keys that concern the connection to a server.
 REACH = frozenset(
@@ -81,6 +82,7 @@ class ClientEntry:
     :ivar why: the reason why an unusable entry is unusable.
     :ivar program: the program that the client would start; None for other kinds.
     :ivar served: the name of the server of an entry that uses the gateway; "" for the single entry for all servers.
+    :ivar owner: the home of another gateway that runs, to which the entry leads; the entry is unusable here.
     """
 
     title: str
@@ -91,6 +93,7 @@ class ClientEntry:
     why: str = ""
     program: Program | None = None
     served: str = ""
+    owner: str = ""
 
 
 @frozen
@@ -226,6 +229,14 @@ class ClientDialect:
         url = url_of(value)
         return (url,) if url else argv_of(value, shape.words)
 
+    def command_beside(self, key_path: KeyPath, value: Any) -> tuple[str, ...]:
+        """Return the command that an entry has beside its URL; () if there is none, or a type decides for the URL."""
+        shape = self.shape_of(key_path)
+        value = reached(value, shape) if isinstance(value, Mapping) else {}
+        word = value.get("type", value.get("transportType"))
+        is_both = url_of(value) and word in (None, *PROGRAM_TYPES)
+        return argv_of(value, shape.words) if is_both else ()
+
     def behind(self, listed: ClientEntry, argv: Sequence[str], env: Any) -> Program:
         """Return the program that ``mcpgateway connect`` starts where it cannot reach the gateway.
 
@@ -287,9 +298,12 @@ def _listed(shape: EntryFormat, listed: ClientEntry, base: LocalGateway, project
     value = reached(listed.value, shape)
     url = url_of(value)
     argv = argv_of(value, shape.words)
-    served = served_by((url,) if url else argv, base)
+    target = (url,) if url else argv
+    served = served_by(target, base)
     if served is not None:
-        return evolve(listed, kind=EntryKind.ENROLLED, served=served)
+        home = base.elsewhere(target)
+        kind = EntryKind.UNUSABLE if home else EntryKind.ENROLLED
+        return evolve(listed, kind=kind, served=served, owner=home, why=f"{ELSEWHERE}{home}" if home else "")
     if listed.value.get("disabled") is True or listed.value.get("enabled") is False:
         return evolve(listed, kind=EntryKind.OFF)
     word = value.get("type", value.get("transportType"))

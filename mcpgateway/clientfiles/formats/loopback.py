@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import ip_address
 from urllib.parse import unquote, urlsplit
 
-from attrs import frozen
+from attrs import field, frozen
 
 PORTS = {"http": 80, "https": 443}
 VIEWS = ("full", "search", "admin")
+
+
+def _nowhere(target: tuple[str, ...]) -> str:
+    return ""
 
 
 @frozen
@@ -18,11 +23,13 @@ class LocalGateway:
     :ivar port: the port of the gateway.
     :ivar hosts: its names besides the loopback names of every machine.
     :ivar former: its ports at the times when entries were enrolled.
+    :ivar elsewhere: returns the home of another gateway that runs, to which a URL or command leads; "" where none does.
     """
 
     port: int
     hosts: frozenset[str] = frozenset()
     former: frozenset[int] = frozenset()
+    elsewhere: Callable[[tuple[str, ...]], str] = field(default=_nowhere, eq=False, repr=False)
 
 
 def server_of(url: str, base: LocalGateway) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from attrs import field, frozen
@@ -76,7 +77,7 @@ def read_program(value: Mapping[str, Any], words: ProgramKeys, project: str = ""
     cwd = value.get("cwd") or ""
     if not isinstance(cwd, str):
         raise ConfigError(f"its cwd is {kind(cwd)}, not text")
-    fill = words.variables.translated
+    fill = partial(words.variables.translated, project=project)
     command, *args = map(fill, argv)
     cwd = fill(cwd)
     if not project and _is_relative(cwd):

@@ -58,6 +58,7 @@ class RestoredText:
     """A text that was restored.
 
     :ivar restored: the titles of the restored entries.
+    :ivar key_paths: their key paths when they were enrolled.
     :ivar gone: the titles of entries that the user has removed.
     :ivar modified: the titles of entries that the user has changed into something else.
     """
@@ -66,6 +67,7 @@ class RestoredText:
     restored: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
     modified: tuple[str, ...] = ()
+    key_paths: tuple[KeyPath, ...] = ()
 
 
 def replace(
@@ -104,7 +106,18 @@ def give_back(
             value = carried(each.former, each.ours, now)
             work.carry_over(key_path, _with_command(dialect, key_path, value, each.ours, now))
     titles = {each.title: None for each in verdict.back.values()}
-    return RestoredText(work.whole, tuple(titles), tuple(verdict.gone), tuple(verdict.modified))
+    back = tuple(each.key_path for each in verdict.back.values())
+    return RestoredText(work.whole, tuple(titles), tuple(verdict.gone), tuple(verdict.modified), back)
+
+
+def change_entry(text: str, file: str, key_path: KeyPath, value: Mapping[str, Any]) -> str:
+    """Return a text with another value of an entry: only the different members of the entry are changed.
+
+    :raise ConfigError: the text is malformed, or cannot be changed without changing something else.
+    """
+    work = _Work(text, file, [key_path[:-1]])
+    work.carry_over(key_path, value)
+    return work.whole
 
 
 def carried(former: Mapping[str, Any], ours: Any, now: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:

@@ -43,6 +43,16 @@ def splices(before: str, after: str) -> tuple[TextSplice, ...]:
         here, there = here + old, there + new
 
 
+def forward(before_text: str, splices: Sequence[TextSplice]) -> str:
+    """Return the text after the replacements of the text that they were made from."""
+    parts: list[str] = []
+    here = 0
+    for each in splices:
+        parts += [before_text[here : each.start], each.new]
+        here = each.start + len(each.old)
+    return "".join((*parts, before_text[here:]))
+
+
 def reverse(after_text: str, splices: Sequence[TextSplice]) -> str:
     """Return the text before the replacements.
 

@@ -9,7 +9,7 @@ expansion by the client is unknown, is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from attrs import field, frozen
 
@@ -35,6 +35,12 @@ _ITS_OWN = re.compile(
     r"PWD|OLDPWD|CLAUDE_PROJECT_DIR|CLAUDE_PLUGIN_\w+|CLAUDE_CODE_SESSION_ID|workspace|workspaceFolder"
 )
 
+# Variables of an editor for the directory of the project.
+_PROJECT: Mapping[str, Callable[[str], str]] = {
+    "${workspaceFolder}": lambda project: project,
+    "${workspaceFolderBasename}": lambda project: project.rpartition("/")[2],
+}
+
 
 @frozen
 class Variables:
@@ -43,30 +49,35 @@ class Variables:
     :ivar pattern: matches any of them; the group ``name`` is a variable of the environment.  None where it expands
         nothing.
     :ivar known: variables that the gateway knows as well, with the gateway's form of each.
+    :ivar knows_project: a file of a project names its directory as ``${workspaceFolder}``.
     :ivar is_empty: an unset variable is empty, and does not stay as written.
     :ivar is_empty_in_env: the same holds for values of the environment, if for no others.
     """
 
     pattern: re.Pattern[str] | None = None
     known: Mapping[str, str] = field(factory=dict)
+    knows_project: bool = False
     is_empty: bool = False
     is_empty_in_env: bool = False
 
-    def translated(self, text: str, *, is_env: bool = False) -> str:
+    def translated(self, text: str, *, is_env: bool = False, project: str = "") -> str:
         """Return a text with the gateway's variables; see Note [Never guessed].
 
         :param is_env: the text is a value of the environment.
+        :param project: the directory of the project that the entry is for, or "".
         :raise ConfigError: the text has a variable that only the client can fill in; no value is shown.
         """
         if self.pattern is None:
             return escaped(text)
         parts, end = [], 0
         for found in self.pattern.finditer(text):
-            parts += [escaped(text[end : found.start()]), self._translation(found, is_env=is_env)]
+            parts += [escaped(text[end : found.start()]), self._translation(found, project, is_env=is_env)]
             end = found.end()
         return "".join((*parts, escaped(text[end:])))
 
-    def _translation(self, found: re.Match[str], *, is_env: bool) -> str:
+    def _translation(self, found: re.Match[str], project: str, *, is_env: bool) -> str:
+        if self.knows_project and project and found[0] in _PROJECT:
+            return escaped(_PROJECT[found[0]](project))
         if found[0] in self.known:
             return self.known[found[0]]
         name = next((each for each in found.groups() if each), "")
@@ -91,8 +102,8 @@ CLAUDE = _of(_DEFAULT)
 BRACED = _of(_BRACED, _OTHER, _FOREIGN)
 DEFAULTED = _of(_DEFAULT, _OTHER, _FOREIGN)
 GEMINI = _of(_BRACED, _OTHER, r"\$(?P<bare>[A-Za-z_][A-Za-z0-9_]*)", is_empty_in_env=True)
-CURSOR = _of(_ENV, _EDITORS, known=_HOME)
-VSCODE = _of(_ENV, _EDITORS, known=_HOME, is_empty=True)
+CURSOR = _of(_ENV, _EDITORS, known=_HOME, knows_project=True)
+VSCODE = _of(_ENV, _EDITORS, known=_HOME, knows_project=True, is_empty=True)
 ROO = _of(_ENV, _EDITORS)
 WINDSURF = _of(_ENV, r"\$\{(?:env|file):[^}]*\}")
 OPENCODE = _of(rf"\{{env:{_NAME}\}}", r"\{(?:env|file):[^}]+\}", is_empty=True)

@@ -33,7 +33,7 @@ from mcpgateway.config.fields import Either, Kind, MapOf, Strings, VariableMap
 from mcpgateway.config.section import NOTE_PREFIXES, Key, Section, nearest
 from mcpgateway.errors import InvalidParams
 
-ENV, ENVIRONMENT, HEADERS = "env", "environment", "headers"
+COMMAND, ENV, ENVIRONMENT, HEADERS = "command", "env", "environment", "headers"
 
 
 def risky(keys: Iterable[str]) -> list[str]:
@@ -245,7 +245,15 @@ class Patch:
         :raise InvalidParams: the entry has the key in another form.
         """
         steps: list[Callable[[Any], tuple[Edit, ...]]] = [
-            *(partial(_set, name, key_path=key_path, value=value) for key_path, value in self.values.items()),
+            *(
+                partial(
+                    _set_program if self._is_program(key_path, value) else _set,
+                    name,
+                    key_path=key_path,
+                    value=value,
+                )
+                for key_path, value in self.values.items()
+            ),
             *(partial(_unset, name, key_path=key_path) for key_path in self.unset),
             lambda now: added(name, now, ENV, self.add_env),
             lambda now: taken(name, now, ENV, self.remove_env),
@@ -266,6 +274,19 @@ class Patch:
             )  # last, as the paths of the others have the former name
         return tuple(edits)
 
+    def check_unset(self, *entries: Mapping[str, Any]) -> None:
+        """Refuse to remove a key that no server has, where no entry has it either.
+
+        :raise InvalidParams: there is such a key; the hint names similar keys.
+        """
+        for key_path in self.unset:
+            if all(at(each, key_path) is MISSING for each in entries):
+                key_path_of(dotted(key_path))
+
+    def _is_program(self, key_path: KeyPath, value: Any) -> bool:
+        """True if a value is a program whose arguments stay those of the entry."""
+        return key_path == (COMMAND,) and isinstance(value, str) and ("args",) not in self.values
+
     def _switched(self, name: str, entry: Mapping[str, Any]) -> tuple[Edit, ...]:
         return () if self.disabled is None else switched(name, entry, on=not self.disabled)
 
@@ -276,6 +297,11 @@ def _set(name: str, entry: Mapping[str, Any], key_path: KeyPath, value: Any) -> 
         return added(name, entry, key, {inner[0]: value})
     _check_holder(entry, (key, *inner))
     return () if same(at(entry, (key, *inner)), value) else (Put((name, key, *inner), value),)
+
+
+def _set_program(name: str, entry: Mapping[str, Any], key_path: KeyPath, value: str) -> tuple[Edit, ...]:
+    held = entry.get(COMMAND)
+    return _set(name, entry, key_path, [value, *held[1:]] if isinstance(held, list) else value)
 
 
 def _unset(name: str, entry: Mapping[str, Any], key_path: KeyPath) -> tuple[Edit, ...]:
@@ -309,7 +335,7 @@ def touched(name: str, entry: Mapping[str, Any], edits: Iterable[Edit]) -> dict[
             whole = changed(whole, each, name)
             keys[each.key_path[1]] = None
     if "args" in keys:
-        keys["command"] = None
+        keys[COMMAND] = None
     return {key: whole[name][key] for key in keys if key in whole[name]}
 
 
@@ -404,7 +430,16 @@ def _unset_of(body: Mapping[str, Any]) -> tuple[KeyPath, ...]:
     found = body.get("unset", [])
     if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
         raise InvalidParams('"unset" must be a list of keys', EXPECTED)
-    return tuple(map(key_path_of, found))
+    return tuple(map(_unset_path, found))
+
+
+def _unset_path(key: str) -> KeyPath:
+    try:
+        return key_path_of(key)
+    except InvalidParams:
+        if not key:
+            raise
+        return (key,)  # a slip of the pen, which an entry may have
 
 
 def _disabled(body: Mapping[str, Any]) -> bool | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
+from time import perf_counter
 from typing import Any, Protocol
 
 from mcpgateway.frontends.http.peers import HttpPeer
@@ -89,6 +90,7 @@ class Exchange:
     :ivar query: as sent, without its question mark.
     :ivar version: ``1.0`` or ``1.1``.
     :ivar headers: by lower-case name; shared between requests, so never changed.
+    :ivar began: the time of its arrival, in seconds of `time.perf_counter`.
     :ivar caller: the peer of the connection.
     :ivar channel: the connection.
     :ivar body: empty until the request has arrived completely.
@@ -104,6 +106,7 @@ class Exchange:
 
     __slots__ = (
         "answered",
+        "began",
         "body",
         "caller",
         "channel",
@@ -124,6 +127,7 @@ class Exchange:
     )
 
     def __init__(self, channel: ExchangeConnection, head: Head) -> None:
+        self.began = perf_counter()
         self.channel = channel
         self.head = head
         self.method = head.method

@@ -30,7 +30,8 @@ from mcpgateway.errors import (
     UnsupportedVersion,
 )
 from mcpgateway.frontends.http.batches import UnreadableMember, read_batch
-from mcpgateway.frontends.http.mcp import ALLOW_POST, accepted, is_json, refuse
+from mcpgateway.frontends.http.mcp import ALLOW_POST, refuse
+from mcpgateway.frontends.http.mcp_headers import accepted, is_json
 from mcpgateway.frontends.http.streams import Streams
 from mcpgateway.frontends.http.workspace_detection import (
     WorkspaceDetector,

@@ -18,16 +18,15 @@ from twisted.python.failure import Failure
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import BackendGone, GatewayError, MalformedMessage, UnsupportedVersion
+from mcpgateway.frontends.http.mcp_headers import McpHeaders, headers_of, refusal
 from mcpgateway.frontends.http.statuses import status_of
-from mcpgateway.frontends.http.streams import Accepted, PostStream, Streams
+from mcpgateway.frontends.http.streams import PostStream, Streams
 from mcpgateway.frontends.http.workspace_detection import (
-    RELAYED,
     WorkspaceDetector,
     claimed_owner,
     claimed_pid,
-    is_dotted,
+    is_admin,
     known_id,
-    trace_of,
 )
 from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.owners.owners import Owners
@@ -42,10 +41,8 @@ from mcpgateway.protocol.versions import (
     UNSUPPORTED,
     has_batches,
     is_later,
-    is_legacy,
     of_request,
 )
-from mcpgateway.records import FrozenRecord
 
 if TYPE_CHECKING:
     from mcpgateway.frontends.http.batches import Batch, UnreadableMember
@@ -56,35 +53,7 @@ if TYPE_CHECKING:
 ALLOW_POST = b"Allow: POST\r\n"
 ALLOW = b"Allow: GET, POST, DELETE\r\n"
 STDIO = b"mcp-stdio"
-REMEMBERED = 64  # spellings of Accept and Content-Type; clients send a handful
-JSON_TYPES = (b"application/json", b"application/*", b"*/*")
-SSE_TYPES = (b"text/event-stream", b"text/*", b"*/*")
-EITHER = Accepted(json=True, sse=True)
-NOT_ACCEPTABLE = "Not Acceptable: Client must accept both application/json and text/event-stream"
-NOT_JSON = "Unsupported Media Type: Content-Type must be application/json"
 NO_BATCHES = MalformedMessage(f"Invalid Request: {LATEST_MODERN} has no batches")
-
-
-class McpHeaders(FrozenRecord, frozen=True):
-    """The headers of a request, read once for all requests with the same head.
-
-    :ivar refusal: the status and the body with which a POST is refused; None if it is not.
-    :ivar version: the ``MCP-Protocol-Version``; None without one.
-    :ivar is_plain: True if that is of the legacy era, or missing.
-    :ivar session: the session's id; empty without one.
-    :ivar trace: the trace context, two texts; None without one.
-    :ivar is_dotted: True if the URL asks for names with dots.
-    :ivar is_relayed: True if the request comes through a shim.
-    """
-
-    accepted: Accepted
-    refusal: tuple[int, bytes] | None
-    version: bytes | None
-    is_plain: bool
-    session: bytes
-    trace: tuple[str, str] | None
-    is_dotted: bool
-    is_relayed: bool
 
 
 class LegacyEndpoint:
@@ -108,7 +77,6 @@ class LegacyEndpoint:
         self._stdio: ShimEndpoint | None = None  # until the first shim
         self._dispatcher = dispatcher
         self._owners = owners
-        self._accepts: dict[bytes, Accepted] = {}
 
     def handle(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         """Serve a request to a server's endpoint."""
@@ -130,7 +98,7 @@ class LegacyEndpoint:
             self._stdio = self._stdio or self._make_stdio()
             self._stdio.open(exchange, server, principal)
         elif method in (b"GET", b"DELETE") and is_later(exchange.headers.get(b"mcp-protocol-version")):
-            exchange.answer(405, _refusal("Method not allowed."), extra=ALLOW_POST)
+            exchange.answer(405, refusal("Method not allowed."), extra=ALLOW_POST)
         elif method == b"GET":
             self._get(exchange, server, principal)
         elif method == b"DELETE":
@@ -162,7 +130,7 @@ class LegacyEndpoint:
         )
 
     def _post(self, exchange: Any, server: ServerSpec, principal: str, session: Session | None) -> None:
-        headers = self._headers(exchange)
+        headers = headers_of(exchange)
         if headers.refusal is not None:
             exchange.answer(*headers.refusal)
             return
@@ -174,7 +142,7 @@ class LegacyEndpoint:
                 self._modern = self._modern or self._make_modern()
                 if owner_of(principal, server):
                     server = self._dispatcher.scopes.of_principal(server, principal)
-                self._modern.handle(exchange, message, server, principal, headers.accepted, pid)
+                self._modern.handle(exchange, message, server, principal, headers, pid)
                 return
             if message.method == "initialize" and message.kind is MessageKind.REQUEST:
                 self._initialize(exchange, server, principal, message)
@@ -194,30 +162,6 @@ class LegacyEndpoint:
         else:
             self._take(session, message)
             exchange.answer(202, b"")
-
-    def _headers(self, exchange: Any) -> McpHeaders:
-        known: McpHeaders | None = exchange.head.facts
-        if known is not None:
-            return known
-        headers = exchange.headers
-        version = headers.get(b"mcp-protocol-version")
-        takes = self._accepted(headers.get(b"accept"))
-        refusal = None
-        if not takes.json and not takes.sse:
-            refusal = 406, _refusal(NOT_ACCEPTABLE)
-        elif not is_json(headers.get(b"content-type")):
-            refusal = 415, _refusal(NOT_JSON)
-        exchange.head.facts = known = McpHeaders(
-            takes,
-            refusal,
-            version,
-            version is None or is_legacy(version),
-            headers.get(b"mcp-session-id", b""),
-            trace_of(exchange),
-            is_dotted(exchange),
-            RELAYED in headers,
-        )
-        return known
 
     def _session(
         self,
@@ -239,8 +183,8 @@ class LegacyEndpoint:
         self, exchange: Any, headers: McpHeaders, session: Session, message: Message, sink: Any
     ) -> bytes | None:
         """Submit a request; return the client's progress token."""
-        request = Request(session, message, None, sink)
-        request.is_admin = not headers.is_relayed and exchange.route.is_admin
+        request = Request(session, message, None, sink, is_admin=is_admin(exchange))
+        request.arrived = exchange.began
         request.is_verbatim = not session.server.view
         request.is_dotted = headers.is_dotted
         request.trace = headers.trace
@@ -311,7 +255,7 @@ class LegacyEndpoint:
             self._take(session, member)
 
     def _get(self, exchange: Any, server: ServerSpec, principal: str) -> None:
-        headers = self._headers(exchange)
+        headers = headers_of(exchange)
         if not headers.accepted.sse:
             refuse(exchange, 406, "Not Acceptable: Client must accept text/event-stream")
             return
@@ -397,31 +341,6 @@ class LegacyEndpoint:
             return
         exchange.answer(200, b'{"ok":true}')
 
-    def _accepted(self, header: bytes | None) -> Accepted:
-        if header is None:
-            return EITHER
-        known = self._accepts.get(header)
-        if known is None:
-            known = accepted(header)
-            if len(self._accepts) < REMEMBERED:
-                self._accepts[header] = known
-        return known
-
-
-def accepted(header: bytes | None) -> Accepted:
-    """Return the media types that an ``Accept`` header allows; all, without one."""
-    if header is None:
-        return EITHER  # Claude Code has been released without it
-    kinds = [kind.split(b";")[0].strip().lower() for kind in header.split(b",")]
-    return Accepted(any(kind in JSON_TYPES for kind in kinds), any(kind in SSE_TYPES for kind in kinds))
-
-
-def is_json(header: bytes | None) -> bool:
-    """Return whether a ``Content-Type`` is that of JSON."""
-    if header == b"application/json":
-        return True
-    return header is not None and header.split(b";")[0].strip().lower() == b"application/json"
-
 
 def _fail(exchange: Any, why: GatewayError, identifier: bytes = b"null") -> None:
     exchange.answer(status_of(why), jsonrpc.error_bytes(identifier, why))
@@ -434,11 +353,7 @@ def _malformed(exchange: Any, why: GatewayError) -> bool:
 
 def refuse(exchange: Any, status: int, why: str, extra: bytes = b"") -> None:
     """Refuse an HTTP request, as opposed to its message, with the error text of the SDKs."""
-    exchange.answer(status, _refusal(why), extra=extra)
-
-
-def _refusal(why: str) -> bytes:
-    return jsonrpc.error_bytes(b"null", UnsupportedVersion(why))
+    exchange.answer(status, refusal(why), extra=extra)
 
 
 def _give_up(exchange: Any, place: sse.EventId) -> None:

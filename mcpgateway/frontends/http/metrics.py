@@ -14,6 +14,7 @@ from attrs import frozen
 
 from mcpgateway import __version__
 from mcpgateway.config.reach_settings import transport
+from mcpgateway.hints import cli
 from mcpgateway.hub.health.lives import ServerLife, lives
 from mcpgateway.hub.meters import BOUNDS, Meter, Meters, Row
 from mcpgateway.observe.census import Census
@@ -57,7 +58,7 @@ IN_PROGRESS = MetricFamily(
 ENABLED = MetricFamily(
     "mcpgateway_enabled",
     GAUGE,
-    "1 if the gateway is enabled, 0 if it is disabled with mcpgateway clients pause.",
+    f"1 if the gateway is enabled, 0 if it is disabled with {cli('clients pause')}.",
 )
 MEMORY = MetricFamily("process_resident_memory_bytes", GAUGE, "Memory of the gateway itself.")
 CPU = MetricFamily("process_cpu_seconds_total", COUNTER, "CPU time of the gateway itself.")
@@ -240,7 +241,7 @@ class Exposition:
         yield from _family(
             STATE, ((_labels(server=each.server.name, state=each.state.value), 1) for each in living)
         )
-        sizes = self._savings.weights.latest()
+        sizes = self._savings.memory.latest()
         yield from each_with(CHILDREN, lambda life: len(life.pids))
         yield from each_with(SIZE, lambda life: _size(life, sizes))
         yield from each_with(USERS, lambda life: life.sessions)
@@ -286,7 +287,7 @@ class Exposition:
         return found
 
     def _of_savings(self, living: list[ServerLife]) -> Iterator[str]:
-        sizes = self._savings.weights.latest()
+        sizes = self._savings.memory.latest()
         entries = [entry_of(each, sizes) for each in living]
         yield from _family(SAVED_PROCESSES, [("", sum(each.saved for each in entries))])
         if sizes:

@@ -15,9 +15,10 @@ from typing import Any
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, MalformedMessage
+from mcpgateway.frontends.http.mcp_headers import McpHeaders
 from mcpgateway.frontends.http.statuses import modern_status, modern_status_of
-from mcpgateway.frontends.http.streams import Accepted, PostStream, Streams
-from mcpgateway.frontends.http.workspace_detection import RELAYED, is_admin, is_dotted, trace_of
+from mcpgateway.frontends.http.streams import PostStream, Streams
+from mcpgateway.frontends.http.workspace_detection import is_admin
 from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.modern_dispatch import ModernDispatcher
 from mcpgateway.interfaces import Request
@@ -76,7 +77,7 @@ class ModernEndpoint:
         message: Message,
         server: ServerSpec,
         principal: str,
-        takes: Accepted,
+        headers: McpHeaders,
         pid: int | None,
     ) -> None:
         """Serve one message; see Note [Checked in this order].
@@ -87,33 +88,33 @@ class ModernEndpoint:
             exchange.answer(202, b"")
             return
         # A shim sends the envelope only, without the headers that repeat it.
-        headers = None if RELAYED in exchange.headers else exchange.headers
+        repeating = None if headers.is_relayed else exchange.headers
         try:
             if message.kind is MessageKind.RESPONSE:
                 raise MalformedMessage("Invalid Request: a client sends requests only")
-            modern.check(message, headers)
+            modern.check(message, repeating)
             token = message.token
         except GatewayError as why:
             identifier = message.id if message.kind is MessageKind.REQUEST else b"null"
             exchange.answer(modern_status_of(why), jsonrpc.error_bytes(identifier, why))
             return
-        if message.method == modern.LISTEN and not takes.sse:
+        if message.method == modern.LISTEN and not headers.accepted.sse:
             refusal = MalformedMessage("Not Acceptable: Client must accept text/event-stream")
             exchange.answer(406, jsonrpc.error_bytes(message.id, refusal))
             return
-        self._submit(
-            exchange, message, Caller(server, principal, exchange.caller, pid, headers), token, takes
-        )
+        caller = Caller(server, principal, exchange.caller, pid, repeating, info=modern.info_of(message))
+        self._submit(exchange, message, caller, token, headers)
 
     def _submit(
-        self, exchange: Any, message: Message, caller: Caller, token: bytes | None, takes: Accepted
+        self, exchange: Any, message: Message, caller: Caller, token: bytes | None, headers: McpHeaders
     ) -> None:
         call = Request(None, message, token, None, is_admin=is_admin(exchange))
+        call.arrived = exchange.began
         call.caller, call.is_verbatim = caller, not caller.server.view
-        call.is_dotted = is_dotted(exchange)
-        call.trace, call.principal = trace_of(exchange), caller.principal
+        call.is_dotted = headers.is_dotted
+        call.trace, call.principal = headers.trace, caller.principal
         sink = call.sink = ModernPost(
-            self._modern_dispatcher, call, self._streams, exchange, NOBODY, message.id, takes
+            self._modern_dispatcher, call, self._streams, exchange, NOBODY, message.id, headers.accepted
         )
         sink.token = token
         exchange.body = b""  # a large request is kept once, until the child has read it

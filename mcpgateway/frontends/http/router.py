@@ -31,10 +31,15 @@ if TYPE_CHECKING:
     from twisted.web.server import Site
 
     from mcpgateway.frontends.http.legacy_sse import LegacySse
+    from mcpgateway.frontends.http.pages import PagesEndpoint
 
 METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
 MESSAGING = frozenset((b"POST", b"DELETE"))
 MCP_PATHS = frozenset((b"mcp", b"sse", b"messages"))  # the second segment, behind the name of a server
+PAGES = b"/ui/"
+LEADING = frozenset((b"/dashboard", b"/dashboard/", b"/ui"))
+"""The paths that lead to the dashboard, besides the bare address."""
+
 ALLOW_ALL = b"Allow: GET, HEAD, POST, DELETE\r\n"
 NOT_FOUND = b'{"error":"Not found","hint":"GET /api/v1/openapi.json lists what there is"}'
 NOT_SO = b'{"error":"Method not allowed","hint":"it answers to %b"}'
@@ -69,6 +74,7 @@ class RouteTarget(FrozenRecord, frozen=True):
 
     :ivar unknown: the name in the path, if no server has it.
     :ivar is_astray: True if the path has no endpoint, but looks like one of MCP.
+    :ivar is_page: True if the path is the dashboard's.
     """
 
     route: RouteClass
@@ -76,6 +82,7 @@ class RouteTarget(FrozenRecord, frozen=True):
     serve: Serve | None = None
     unknown: str = ""
     is_astray: bool = False
+    is_page: bool = False
 
 
 class AdmittedRequest(FrozenRecord, frozen=True):
@@ -97,6 +104,7 @@ class Root:
     :ivar look_again: reads the configuration again, which may name more servers by now.
     :ivar settle: the same for the control plane, with a short wait.
     :ivar is_disabled: True while the gateway is disabled: all requests to servers are refused.
+    :ivar has_pages: returns whether the dashboard is served.
     """
 
     log = Logger()
@@ -114,11 +122,13 @@ class Root:
         self.look_again: LookAgain = _nothing_new
         self.settle: LookAgain = _nothing_new
         self.is_disabled = False
+        self.has_pages: Callable[[], bool] = lambda: True
         self._mcp = mcp
         self._guard = guard
         self._limits = limits
         self._make_site = make_site
         self._health = health
+        self._pages: PagesEndpoint | None = None
         self._site: Site | None = None
         self._make_sse = make_sse
         self._sse: LegacySse | None = None
@@ -232,9 +242,11 @@ class Root:
             looked = self.look_again()
             looked.addCallback(lambda _: self._once_more(exchange, admitted))
             looked.addErrback(self._broken, exchange)
+        elif target.is_page and self.has_pages():
+            self._show(exchange)
         elif target.route is RouteClass.PUBLIC and exchange.path.startswith(WELL_KNOWN):
             self._tell(exchange)
-        elif target.route is RouteClass.NOTHING:
+        elif target.route is RouteClass.NOTHING or target.is_page:
             _nothing(exchange)
         elif self._health.serves(exchange.path):
             self._health.handle(exchange)
@@ -243,6 +255,12 @@ class Root:
             looked = self.settle()
             looked.addBoth(lambda _: self._to_web(exchange))
             looked.addErrback(self._broken, exchange)
+
+    def _show(self, exchange: Any) -> None:
+        from mcpgateway.frontends.http.pages import PagesEndpoint  # only those who open the dashboard need it
+
+        self._pages = self._pages or PagesEndpoint()
+        self._pages.handle(exchange)
 
     def _to_web(self, exchange: Any) -> None:
         if exchange.gone:
@@ -329,6 +347,8 @@ class Root:
             return self._targets.get(b"/mcp", RouteTarget(RouteClass.NOTHING))
         if path.startswith(WELL_KNOWN):
             return RouteTarget(RouteClass.PUBLIC)
+        if _is_page(exchange):
+            return RouteTarget(RouteClass.PUBLIC, is_page=True)
         if b"%" in path:
             known = self._targets.get(unquote_to_bytes(path))
             if known is not None:
@@ -360,6 +380,13 @@ def _is_message(exchange: Any) -> bool:
     return exchange.method in MESSAGING or (
         exchange.method == b"GET" and exchange.headers.get(b"accept", b"").startswith(b"text/event-stream")
     )
+
+
+def _is_page(exchange: Any) -> bool:
+    path: bytes = exchange.path
+    if path == b"/":
+        return exchange.method in (b"GET", b"HEAD") and b"text/html" in exchange.headers.get(b"accept", b"")
+    return path.startswith(PAGES) or path in LEADING
 
 
 def _nothing_new() -> Deferred[None]:

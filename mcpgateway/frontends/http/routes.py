@@ -66,6 +66,7 @@ class Route:
     :ivar heeds: the request headers that it uses.
     :ivar is_tagged: True if its answers have an ``ETag``, which identifies the state of an entry.
     :ivar media: the media type of its successful answers; event streams are not queued.
+    :ivar is_followed: True if ``follow=true`` makes a stream of events of its answer.
     :ivar is_light: True if `mcpgateway.frontends.http.health` serves it, without Klein.
     """
 
@@ -80,6 +81,7 @@ class Route:
     heeds: tuple[Header, ...] = ()
     is_tagged: bool = False
     media: Media = Media.JSON
+    is_followed: bool = False
     is_light: bool = False
     _pattern: re.Pattern[bytes] = field(init=False, repr=False, eq=False)
 
@@ -131,6 +133,8 @@ ROUTES: tuple[Route, ...] = (
           "The state of the gateway, bounded and without secrets.", {200: "Dump"}),
     Route("POST", "/api/v1/shutdown", ADMIN, "instance.shutdown",
           "Stop the gateway; calls under way may finish first.", {202: "Ending"}),
+    Route("POST", "/api/v1/restart", ADMIN, "instance.restart",
+          "Restart the gateway within its process: sessions stay, and clients notice nothing.", {202: "Restarting"}),
     Route("GET", "/oauth/callback", RouteClass.RETURN, "authorization.let_in",
           "The return of a browser from the authorization server of a remote server.", {200: OK},
           query=(Query("state", "of the sign-in"), Query("code", "of the grant"), Query("error", "of a refusal")),
@@ -151,8 +155,26 @@ ROUTES: tuple[Route, ...] = (
     # Clients' own files; the gateway runs the servers of a file once it is enrolled
     Route("GET", "/clients", READ, "clients.listed", "The clients' files that use the gateway.", {200: "Clients"}),
     Route("GET", "/clients/detect", READ, "clients.detect", "The clients that this machine has.", {200: "Detected"}),
+    Route("GET", "/clients/projects", READ, "clients.in_projects",
+          "The clients' files of the projects in which clients work, and of those that are enrolled.",
+          {200: "ProjectFiles"}),
     Route("POST", "/clients/register", ADMIN, "clients.register", "Enrol a client's files.",
           {200: "Registered"}, takes="Register"),
+    Route("POST", "/clients/plan", ADMIN, "clients.plan",
+          "The change that enrolling a client's file would make, as a diff without secrets.",
+          {200: "FilesChanged"}, takes="EnrolFile"),
+    Route("POST", "/clients/apply", ADMIN, "clients.apply", "Enrol a client's file, by URL or by command.",
+          {200: "FilesChanged"}, takes="EnrolFile"),
+    Route("POST", "/clients/undo", ADMIN, "clients.undo", "Restore a client's file, which uses the gateway no more.",
+          {200: "FilesChanged"}, takes="RestoreFile"),
+    Route("POST", "/clients/undo/plan", ADMIN, "clients.restoration",
+          "The change that restoring a client's file would make, as a diff without secrets.",
+          {200: "FilesChanged"}, takes="RestoreFile"),
+    Route("GET", "/clients/ledger", READ, "clients.history",
+          "What the gateway has changed in clients' files, the latest change first.", {200: "FileHistory"},
+          query=(Query("path", "only changes of this file"),)),
+    Route("GET", "/clients/ledger/{version}", ADMIN, "clients.change",
+          "One change of a client's file, as a diff without secrets.", {200: "FileChange"}),
     Route("POST", "/projects/register", ADMIN, "clients.register_project", "Enrol a project's file.",
           {200: "RegisteredProject"}, takes="RegisterProject"),
     Route("GET", "/api/gateway/config", READ, "clients.config", "The gateway's settings for clients' files.",
@@ -231,7 +253,7 @@ ROUTES: tuple[Route, ...] = (
               Query("wait", "how long to wait for the sign-in, such as 10s; 60s at most"),
           )),
     Route("POST", "/api/v1/servers/{name}/login", USE, "logins.login",
-          "Return the address of a sign-in at a server, or take the return address of a browser.",
+          "Return the address or the device code of a sign-in at a server, or take the return address of a browser.",
           {200: "Login"}, takes="AskLogin"),
     Route("DELETE", "/api/v1/servers/{name}/login", USE, "logins.logout",
           "Revoke and delete the caller's grant at a server.", {200: "LoggedOut"}, query=(
@@ -244,14 +266,42 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/api/v1/servers/{name}/restart", MUTATE, "servers.restart",
           "Restart a server, or start it.", {200: "Operated"}, query=WAIT),
     Route("POST", "/api/v1/servers/{name}/reset-circuit", MUTATE, "servers.reset_circuit",
-          "Close the circuit breaker of a server.", {200: "Operated"}),
+          "Close the circuit breaker of a server.", {200: "Operated"}, query=(
+              Query("passed", "true: a test of it has passed, so that its last fault is forgotten, too", "boolean"),
+          )),
+    Route("POST", "/api/v1/servers/validate", ADMIN, "servers.validate",
+          "Try a server that is not configured yet, or a change of one that is; nothing is written.",
+          {200: "Validated"}, takes="ValidateServer"),
+    Route("GET", "/api/v1/catalog", READ, "catalog.search",
+          "Servers that can be installed by name: the recipes, and with a query those of the registry that match.",
+          {200: "Catalog"}, query=(
+              Query("q", "words, a tag or a name"), Query("limit", "how many of the registry at most", "integer"),
+          )),
+    Route("POST", "/api/v1/catalog/{name:path}/install", ADMIN, "catalog.install",
+          "Install a server by its name; it is tried first, and secrets go into the gateway's own file of values.",
+          {200: "CatalogInstalled"}, takes="CatalogInstall"),
+    # The configuration
+    Route("GET", "/api/v1/config/schema", WATCH, "configuration.schema",
+          "The JSON Schema of a configuration file.", {200: OK}),
+    Route("GET", "/api/v1/config", READ, "configuration.shown",
+          "The configuration: files, problems, and the values that count with their sources, without secrets.",
+          {200: "Configuration"}, query=(Query("server", "only the values of this server"),), is_tagged=True),
+    Route("PATCH", "/api/v1/config/gateway", ADMIN, "configuration.patch",
+          "Change settings of the gateway, by their dotted keys below ``gateway``.", {200: "ConfigChanged"},
+          takes="PatchConfig", heeds=(IF_MATCH,), is_tagged=True),
     # Tools; a caller has the rights of the tools
     Route("GET", "/api/v1/tools", LOOK, "tools.listed", "All tools, those of a server, or the best matches.",
           {200: "Tools"}, query=(
               Query("server", "only of this server"),
               Query("q", "the question"),
               Query("limit", "how many at most, with q", "integer"),
+              Query("offered", "false: also those that tools_off takes out of the offer", "boolean"),
+              Query("asked", "false: all known tools, without schemas and without asking servers", "boolean"),
           )),
+    Route("PATCH", "/api/v1/tools", MUTATE, "tools.switch_many",
+          "Offer tools, or take them out of their servers' offers.", {200: "ToolsSwitched"}, takes="SwitchTools"),
+    Route("PATCH", "/api/v1/tools/{id:path}", MUTATE, "tools.switch",
+          "Offer a tool, or take it out of its server's offer.", {200: "ToolsSwitched"}, takes="SwitchTool"),
     Route("POST", "/api/v1/tools/{id:path}/call", USE, "tools.call_by_id", "Call a tool by its id.",
           {200: "ToolResult"}, takes="Call"),
     Route("GET", "/api/v1/tools/{id:path}", LOOK, "tools.describe", "The complete description of a tool.",
@@ -272,6 +322,21 @@ ROUTES: tuple[Route, ...] = (
               Query("shape", "only its structure", "boolean"),
               Query("aggregate", "only numbers of it"),
           )),
+    # The dashboard
+    Route("POST", "/api/v1/ui/codes", ADMIN, "dashboards.make_code",
+          "Create a one-time code that signs a dashboard in.", {201: "DashboardCode"}, takes="NewDashboardCode"),
+    Route("POST", "/api/v1/ui/sessions", RouteClass.PUBLIC, "dashboards.sign_in",
+          "Exchange a code or a token of the gateway for a dashboard's session; only this answer contains its token.",
+          {201: "SignedIn"}, takes="DashboardSecret"),
+    Route("GET", "/api/v1/ui/sign-ins", RouteClass.PUBLIC, "dashboards.sign_ins",
+          "The authorization server at which users of the dashboard may sign in, with the address; or none.",
+          {200: "DashboardSignIns"}, query=(
+              Query("again", "true: it asks for the password, too", "boolean"),
+          )),
+    Route("GET", "/api/v1/ui/sessions", ADMIN, "dashboards.listed", "The dashboards that are signed in.",
+          {200: "DashboardSessions"}),
+    Route("DELETE", "/api/v1/ui/sessions/{id}", READ, "dashboards.sign_out",
+          "Sign a dashboard out; its own session, or any as an administrator.", {200: "SignedOut"}),
     # Tokens
     Route("GET", "/api/v1/tokens", ADMIN, "tokens.listed", "The tokens of agents, without the secrets.",
           {200: "Tokens"}),
@@ -294,6 +359,12 @@ ROUTES: tuple[Route, ...] = (
               Query("tail", "the number of last lines; 1000 at most", "integer"),
               Query("follow", "false: only the present lines", "boolean"),
           ), media=Media.EVENTS),
+    Route("GET", "/api/v1/log", READ, "logs.own",
+          "The gateway's own log: its last lines, then new ones. ``Last-Event-ID`` continues after a line.",
+          {200: OK}, query=(
+              Query("tail", "the number of last lines; 1000 at most", "integer"),
+              Query("follow", "false: only the present lines", "boolean"),
+          ), media=Media.EVENTS),
     Route("GET", "/api/v1/events", READ, "logs.events",
           "The events of the gateway, from now on, or after ``Last-Event-ID``.", {200: OK}, query=(
               Query("kind", "only these, such as server,session.ended"),
@@ -305,14 +376,34 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/v1/overview", READ, "tracing.overview",
           "Whether all is well, what needs the user and which command helps; with the numbers of ``/health``.",
           {200: "Overview"}),
+    Route("GET", "/api/v1/doctor", READ, "doctor.findings",
+          "The findings of ``mcpgateway doctor`` on this machine, each with its remedy and its repair.",
+          {200: "Examination"}),
+    Route("POST", "/api/v1/doctor/{id}/fix", ADMIN, "doctor.fix",
+          "Carry out the repair of a finding, as ``doctor --fix`` does, and look again.", {200: "Examination"}),
+    Route("GET", "/api/v1/approvals", READ, "approvals.listed",
+          "The repositories' files that define servers, those that wait for the user's approval first, and their "
+          "commands without secrets.", {200: "Approvals"}),
+    Route("POST", "/api/v1/approvals", ADMIN, "approvals.answer",
+          "Approve of a repository's file as it is, refuse it, or withdraw the answer.", {200: "RepositoryFile"},
+          takes="AnswerApproval"),
     Route("GET", "/api/v1/servers/{name}/why", READ, "tracing.why",
           "The diagnosis of a server: its faults, their remedies, its start and its events.", {200: "Why"}),
     Route("GET", "/api/v1/servers/{name}/record", ADMIN, "tracing.record",
           "The flight recorder of a server: its latest lines in both directions, without secrets.",
           {200: "Record"}, query=(Query("limit", "only so many of the latest lines", "integer"),)),
+    Route("GET", "/api/v1/usage", READ, "tracing.usage",
+          "The calls of tools in the latest minutes, as the activity log has them: in all, over time, and of each "
+          "client, server, tool, project or principal.", {200: "Usage"}, query=(
+              Query("by", "client, server, tool, project, or principal (for administrators)"),
+              Query("minutes", "how many; 60 without it, 30 days at most", "integer"),
+              Query("server", "only calls of this server"),
+          )),
     Route("GET", "/api/v1/activity", ADMIN, "tracing.activity",
           "The activity log: the latest requests with callers and outcomes, and changes of the gateway.",
           {200: "Activity"}, query=(
+              Query("follow", "true: a stream of events, the latest records and then new ones; ``Last-Event-ID`` "
+                    "continues after a record", "boolean"),
               Query("limit", "how many at most; 1000 of the latest", "integer"),
               Query("id", "only this call, this trace, or this session"),
               Query("server", "only requests to this server"),
@@ -320,7 +411,17 @@ ROUTES: tuple[Route, ...] = (
               Query("outcome", "ok, error or cancelled"),
               Query("principal", "only lines of this principal"),
               Query("kind", "call (of a tool), request (any other request to a server) or management"),
-          )),
+              Query("client", "only requests of clients with this name"),
+              Query("project", "only requests of clients in this directory"),
+              Query("failed", "true: only what has failed, or was refused", "boolean"),
+              Query("slower_than", "only requests that took as many milliseconds, or more", "integer"),
+              Query("since", "only what ended at this time or later, in ISO 8601"),
+              Query("until", "only what ended at this time or earlier"),
+              Query("before", "the ``at`` and the ``id`` of a record, with a slash between them: only earlier ones"),
+          ), is_followed=True),
+    Route("GET", "/api/v1/activity/{id}", ADMIN, "tracing.call",
+          "One record of the activity log; of a call with its phases, the questions that it has caused, and its "
+          "messages, as far as the flight recorder still has them.", {200: "OneCall"}),
 )  # fmt: skip
 
 API, VERSIONED = b"/api/", b"/api/v1/"

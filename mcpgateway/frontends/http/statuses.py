@@ -38,6 +38,7 @@ CONTROL_STATUSES: dict[type[GatewayError], int] = {
     errors.Outdated: 412,
     errors.NeedsCondition: 428,
     errors.NotEntitled: 403,
+    errors.TooManyAttempts: 429,
     errors.CallerError: 400,
     errors.Unfit: 400,
     errors.NotOurs: 409,

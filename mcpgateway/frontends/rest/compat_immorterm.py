@@ -10,6 +10,7 @@ from attrs import frozen
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import ClientFilesFailed, InvalidParams, NotThere
 from mcpgateway.frontends.rest.operation import OperationRequest
+from mcpgateway.hints import cli
 from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.manage.client_files import ClientFiles
 from mcpgateway.manage.install import Installer
@@ -57,7 +58,7 @@ class ImmortermRoutes:
             await self._clients.take_in(name)
             if self._clients.is_restored(name):
                 raise ClientFilesFailed(
-                    f"{name} is still its clients' own", "mcpgateway clients plan says why"
+                    f"{name} is still its clients' own", f"{cli('clients plan')} says why"
                 )
         elif not is_known:
             raise NotThere(f"there is no server {name}, and none was restored for its clients")

@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.errors import Overloaded
+from mcpgateway.units import duration
 
 SHARE = 9  # a caller may have this multiple of the places left for others: 91 of 100
 
@@ -104,4 +105,4 @@ class FairQueue:
 
 
 def _too_late(_: object, limit_s: float) -> None:
-    raise Overloaded(f"it was not its turn within {limit_s:g} s", "try again in a moment")
+    raise Overloaded(f"it was not its turn within {duration(limit_s)}", "try again in a moment")

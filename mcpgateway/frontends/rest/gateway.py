@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from attrs import frozen
 
 from mcpgateway import __version__
-from mcpgateway.errors import InvalidParams
-from mcpgateway.frontends.rest.operation import OperationRequest
+from mcpgateway.errors import Conflict, InvalidParams
+from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest
+from mcpgateway.hints import cli
 from mcpgateway.manage.readiness import WAIT_MOST_S, WAIT_S, Readiness
 from mcpgateway.manage.shutdown import GatewayShutdown
 from mcpgateway.observe.dump import Dump
@@ -23,6 +25,7 @@ class GatewayRoutes:
     _readiness: Readiness
     _dump: Dump
     _ending: GatewayShutdown
+    _restart: Callable[[], bool]
 
     async def version(self, _: OperationRequest) -> Any:
         """Return the release of the gateway."""
@@ -46,6 +49,12 @@ class GatewayRoutes:
     async def dump(self, _: OperationRequest) -> Any:
         """Return the state of the gateway."""
         return self._dump.state()
+
+    async def restart(self, _: OperationRequest) -> Any:
+        """Restart the gateway within its process."""
+        if not self._restart():
+            raise Conflict("this gateway cannot restart itself", f"{cli('restart')} does it, in a terminal")
+        return OperationAnswer(202, {"status": "restarting"})
 
     async def shutdown(self, _: OperationRequest) -> Any:
         """Shut the gateway down."""

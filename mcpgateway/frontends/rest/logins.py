@@ -11,9 +11,7 @@ from mcpgateway.errors import InvalidParams
 from mcpgateway.frontends.rest.operation import OperationRequest
 from mcpgateway.manage import logins
 
-EXPECTED = (
-    'an object such as {}, {"again": true} or {"answer": "http://127.0.0.1:9100/oauth/callback?code=…"}'
-)
+EXPECTED = 'an object such as {}, {"again": true}, {"device": true} or {"answer": "http://127.0.0.1:9100/oauth/callback?code=…"}'
 WAIT_S = 60.0  # the most that a request waits; a client that has to wait longer sends another
 TRUE = frozenset(("true", "1", "yes"))
 
@@ -30,17 +28,19 @@ class LoginRoutes:
         return found.shown()
 
     async def login(self, asked: OperationRequest) -> Any:
-        """Return the address at which the caller signs in, or complete a sign-in with the pasted redirect."""
+        """Return the address or the code of a sign-in, or complete one with the pasted redirect."""
         body = asked.json_object(EXPECTED) if asked.body.strip() else {}
-        again, answer = body.get("again", False), body.get("answer")
-        if not isinstance(again, bool):
-            raise InvalidParams('"again" must be true or false', EXPECTED)
+        again, device, answer = body.get("again", False), body.get("device", False), body.get("answer")
+        for key, value in (("again", again), ("device", device)):
+            if not isinstance(value, bool):
+                raise InvalidParams(f'"{key}" must be true or false', EXPECTED)
         if answer is not None and not isinstance(answer, str):
             raise InvalidParams('"answer" must be a text', EXPECTED)
         name, principal = asked.path["name"], asked.principal
         if answer is not None:
             return (await self._logins.answer(name, principal, answer)).shown()
-        return (await self._logins.begin(name, principal, again=again)).shown()
+        begin = self._logins.begin_device if device else self._logins.begin
+        return (await begin(name, principal, again=again)).shown()
 
     async def logout(self, asked: OperationRequest) -> Any:
         """Revoke the caller's grant, and on demand delete the registration."""

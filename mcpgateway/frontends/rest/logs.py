@@ -1,4 +1,4 @@
-"""Logs of servers and events of the gateway, as streams."""
+"""Logs of servers, the log and the events of the gateway, as streams."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from twisted.web.iweb import IRequest
 
 from mcpgateway.errors import InvalidParams, UnknownServer
 from mcpgateway.frontends.rest.event_streams import Readers
-from mcpgateway.frontends.rest.operation import Feed, OperationRequest, number
+from mcpgateway.frontends.rest.operation import LAST_ID, Feed, OperationRequest, flag, number
+from mcpgateway.hints import cli
 from mcpgateway.observe.event_feed import EventHistory, FeedEntry
-from mcpgateway.observe.server_logs import HISTORY, ServerLogs
-
-LAST_ID = "last-event-id"
-FLAGS = {"": True, "1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+from mcpgateway.observe.own_log import OwnLog
+from mcpgateway.observe.server_logs import HISTORY, ServerLog, ServerLogs
 
 
 @frozen
@@ -24,6 +23,7 @@ class LogRoutes:
     """Streams of lines and of events."""
 
     _logs: ServerLogs
+    _own: OwnLog
     _events: EventHistory
     _readers: Readers
 
@@ -31,12 +31,16 @@ class LogRoutes:
         """Stream the log of a server: its last lines, then new ones."""
         name = asked.path["name"]
         if not self._logs.is_known(name):
-            raise UnknownServer(
-                f"server not found: {name}", "mcpgateway servers list (GET /api/v1/servers) lists them"
-            )
+            raise UnknownServer(f"server not found: {name}", f"{cli('servers list')} lists them")
+        return self._lines(asked, self._logs.of(name))
+
+    async def own(self, asked: OperationRequest) -> Any:
+        """Stream the gateway's own log: its last lines, then new ones."""
+        return self._lines(asked, self._own)
+
+    def _lines(self, asked: OperationRequest, log: ServerLog | OwnLog) -> Feed:
         tail = min(number("tail", asked.query.get("tail", str(HISTORY))), HISTORY)
-        after, follows = _last(asked) or "", _flag(asked, "follow")
-        log = self._logs.of(name)
+        after, follows = _last(asked) or "", flag(asked, "follow")
         self._readers.check(asked.principal)
 
         def run(request: IRequest) -> Deferred[None]:
@@ -50,7 +54,7 @@ class LogRoutes:
 
     async def events(self, asked: OperationRequest) -> Any:
         """Stream the events of the gateway, from now on or after a given event."""
-        after, follows = _last(asked), _flag(asked, "follow")
+        after, follows = _last(asked), flag(asked, "follow")
         if after is None and "after" in asked.query:
             after = asked.query["after"]
             if after and not _is_time(after):
@@ -82,13 +86,6 @@ def _last(asked: OperationRequest) -> str | None:
 
 def _is_time(text: str) -> bool:
     return text[0].isdigit()  # a date, or less than any: 0 for all entries
-
-
-def _flag(asked: OperationRequest, name: str) -> bool:
-    text = asked.query.get(name, "true").lower()
-    if text not in FLAGS:
-        raise InvalidParams(f'"{name}" must be true or false')
-    return FLAGS[text]
 
 
 def _wanted(kinds: str, server: str) -> Callable[[FeedEntry], bool]:

@@ -122,6 +122,8 @@ def _header(each: Header) -> dict[str, Any]:
 def _good(route: Route, name: str) -> dict[str, Any]:
     schema = {"schema": _ref(name)} if route.media is Media.JSON else {}
     made: dict[str, Any] = {"description": route.summary, "content": {route.media.value: schema}}
+    if route.is_followed:
+        made["content"][Media.EVENTS.value] = {}
     if route.is_tagged:
         made["headers"] = {"ETag": TAG}
     return made

@@ -21,6 +21,10 @@ from mcpgateway.protocol import jsonrpc
 Run = Callable[[IRequest], Deferred[None]]
 
 
+LAST_ID = "last-event-id"
+FLAGS = {"": True, "1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
 @frozen
 class OperationAnswer:
     """An answer that is more than a value with status 200.
@@ -52,15 +56,17 @@ class OperationRequest:
     """A request to an operation.
 
     :ivar path: the values of the placeholders in the route's path.
+    :ivar exchange: the HTTP exchange below `twisted.web`, with its caller.
     """
 
     request: Any = field(repr=False)
     route: Route
     path: Mapping[str, str]
+    # Kept, since the request of a client that has disconnected has no channel any more.
+    exchange: Any = field(init=False, repr=False)
 
-    @property
-    def exchange(self) -> Any:
-        """The HTTP exchange below `twisted.web`, with its caller."""
+    @exchange.default
+    def _of_channel(self) -> Any:
         return self.request.channel.exchange
 
     @property
@@ -133,3 +139,17 @@ def number(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 16):
         raise InvalidParams(f'"{name}" must be a whole number')
     return int(text)
+
+
+def flag(asked: OperationRequest, name: str, *, usual: bool = True) -> bool:
+    """Return a truth value from a query.
+
+    :param usual: its value where the query does not have it.
+    :raise InvalidParams: the text is neither true nor false.
+    """
+    text = asked.query.get(name)
+    if text is None:
+        return usual
+    if text.lower() not in FLAGS:
+        raise InvalidParams(f'"{name}" must be true or false')
+    return FLAGS[text.lower()]

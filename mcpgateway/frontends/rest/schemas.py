@@ -4,101 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
-TEXT: dict[str, Any] = {"type": "string"}
-SAID: dict[str, Any] = {"type": "string", "minLength": 1}
-FLAG: dict[str, Any] = {"type": "boolean"}
-WHOLE: dict[str, Any] = {"type": "integer"}
-NUMBER: dict[str, Any] = {"type": "number"}
-OBJECT: dict[str, Any] = {"type": "object"}
-
-
-def listing(of: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a list."""
-    return {"type": "array", "items": of}
-
-
-def made_of(needed: dict[str, Any], **may: Any) -> dict[str, Any]:
-    """Return the schema of an object with required, optional and further members."""
-    return {"type": "object", "properties": {**needed, **may}, "required": list(needed)}
-
-
-def ref(name: str) -> dict[str, str]:
-    """Return a reference to the schema of that name."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-LIMIT_MS = {"type": "integer", "minimum": 1, "description": "Milliseconds that it may take."}
-ARGUMENTS = {"type": ["object", "null"], "description": "The arguments of the tool."}
-CODE = {"enum": [0, 10, 11, 12], "description": "0 ready, 10 needs start, 11 needs its user, 12 failed."}
-DAEMON = made_of({"name": TEXT, "running": FLAG}, pid=WHOLE, port=WHOLE, uptime=WHOLE, lastError=TEXT)
-ENDED = {"ok": FLAG, "killed": WHOLE}
-
-CLIENT = made_of({"tool": TEXT, "configPath": TEXT, "registeredAt": WHOLE, "serverCount": WHOLE})
-TOKEN_MEMBERS: dict[str, Any] = {
-    "id": TEXT,
-    "name": TEXT,
-    "servers": listing(TEXT),
-    "tools": listing(TEXT),
-    "read_only": FLAG,
-    "created": NUMBER,
-    "expires": {"type": ["number", "null"], "description": "Seconds since the epoch."},
-    "expired": FLAG,
-}
-AGENT_TOKEN = made_of(TOKEN_MEMBERS)
-NAMES = {"type": "array", "items": TEXT}
-MAY_BE_WHOLE = {"type": ["integer", "null"]}
-VALUES = {
-    "description": "A list of NAME=value, or an object of texts.",
-    "anyOf": [
-        {"type": "array", "items": {"type": "string", "pattern": "^[!-<>-~]+="}},
-        {"type": "object", "additionalProperties": TEXT},
-    ],
-}
-DEFINITION = {"type": "object", "minProperties": 1, "description": "A server as a configuration file has it."}
-PATCH = {
-    "set": {
-        "type": "object",
-        "description": "Values by dotted keys, such as timeout, lazy.idleTimeoutMs, args or env.NAME. Behind env. and"
-        " headers. all the rest is one name.",
-    },
-    "unset": {"type": "array", "items": TEXT, "description": "Dotted keys that are to go."},
-    "disabled": FLAG,
-    "enabled": FLAG,
-    "add_env": VALUES,
-    "remove_env": NAMES,
-    "add_headers": VALUES,
-    "remove_headers": NAMES,
-    "new_name": {"type": "string", "minLength": 1},
-}
-SERVER = made_of(
-    {
-        "name": TEXT,
-        "status": TEXT,
-        "transport": TEXT,
-        "enabled": FLAG,
-        "share": TEXT,
-        "restart_count": WHOLE,
-        "tool_count": MAY_BE_WHOLE,
-        "pids": {"type": "array", "items": WHOLE},
-        "env_keys": NAMES,
-        "header_keys": NAMES,
-    },
-    title=TEXT,
-    pid=WHOLE,
-    last_error=TEXT,
-    uptime_seconds=WHOLE,
-    next_try_s=MAY_BE_WHOLE,
-    sessions=WHOLE,
-    calls=WHOLE,
-    requests=WHOLE,
-    tool_calls=WHOLE,
-    source=TEXT,
-    is_own=FLAG,
-    runs=TEXT,
-    memory_mb=WHOLE,
-    project=TEXT,
-    tools=listing(made_of({"name": TEXT, "description": TEXT, "server": TEXT, "input_schema": {}})),
-    config={"type": ["object", "null"]},
+from mcpgateway.frontends.rest.client_schemas import CLIENT_FILE_SCHEMAS
+from mcpgateway.frontends.rest.schema_parts import (
+    AGENT_TOKEN,
+    ARGUMENTS,
+    CALL_COUNTS,
+    CLIENT,
+    CODE,
+    DAEMON,
+    DASHBOARD,
+    DEFINITION,
+    ENDED,
+    FLAG,
+    LIMIT_MS,
+    MILLISECONDS,
+    NAMES,
+    NUMBER,
+    OBJECT,
+    PATCH,
+    RIGHTS,
+    SAID,
+    SAID_REMEDY,
+    SERVER,
+    SIGNED_IN_AT,
+    SPAN,
+    TEXT,
+    TOKEN_MEMBERS,
+    WHOLE,
+    listing,
+    made_of,
+    ref,
 )
 
 SCHEMAS: dict[str, dict[str, Any]] = {
@@ -128,7 +63,18 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             ),
             "sessions": listing(made_of({"sessionId": TEXT, "servers": listing(TEXT), "childCount": WHOLE})),
             "clients": listing(CLIENT),
-            "timeline": listing(made_of({"minuteTs": WHOLE, "requests": WHOLE, "errors": WHOLE})),
+            "timeline": listing(
+                made_of(
+                    {
+                        "minuteTs": WHOLE,
+                        "requests": WHOLE,
+                        "errors": WHOLE,
+                        "calls": WHOLE,
+                        "callErrors": WHOLE,
+                    }
+                )
+            ),
+            "timelineSince": WHOLE,
             "gatewayEnabled": FLAG,
             "memoryMB": WHOLE,
         }
@@ -173,18 +119,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             "servers": listing(made_of({"name": TEXT, "saved": WHOLE})),
         }
     ),
-    "Clients": made_of({"clients": listing(CLIENT)}),
-    "Detected": made_of({"detected": listing(made_of({"tool": TEXT, "configPath": TEXT}))}),
-    "Register": made_of({"tool": TEXT}, configPath=TEXT),
-    "Registered": made_of(
-        {"tool": TEXT, "registered": listing(TEXT), "configPath": {"type": ["string", "null"]}}
-    ),
-    "RegisterProject": made_of({"configPath": TEXT}),
-    "RegisteredProject": made_of({"registered": listing(TEXT), "passthrough": WHOLE}),
-    "GatewayConfig": made_of(
-        {"port": WHOLE, "optedOut": listing(TEXT), "disabled": FLAG, "managedServers": listing(TEXT)}
-    ),
-    "Switched": made_of({"ok": FLAG, "status": {"enum": ["enabled", "disabled"]}}),
+    **CLIENT_FILE_SCHEMAS,
     "Ended": made_of(ENDED),
     "EndedOfProcess": made_of({**ENDED, "sessions": WHOLE}),
     "AgentToken": AGENT_TOKEN,
@@ -236,13 +171,29 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         }
     ),
     "Login": made_of(
-        {"server": TEXT, "state": {"enum": ["signed in", "needs login", "needs no login", "not known"]}},
+        {
+            "server": TEXT,
+            "state": {
+                "enum": [
+                    *("signed in", "needs login", "needs no login", "not known"),
+                    *("declined", "expired", "failed"),
+                ]
+            },
+        },
         url={"type": "string", "description": "Where to sign in."},
         redirect={"type": "string", "description": "Where the browser is sent to afterwards."},
+        user_code={"type": "string", "description": "The code that the user enters at verification_uri."},
+        verification_uri={"type": "string", "description": "The page at which the user enters the code."},
+        expires_in={"type": "integer", "description": "The seconds until the code ends."},
+        reason={"type": "string", "description": "The error code of the authorization server."},
     ),
     "AskLogin": made_of(
         {},
         again={"type": "boolean", "description": "Sign in once more, also where that is not needed."},
+        device={
+            "type": "boolean",
+            "description": "Sign in by a device code (RFC 8628), without a browser here.",
+        },
         answer={"type": "string", "description": "The address that the browser was sent to, or the code."},
     ),
     "LoggedOut": made_of(
@@ -251,6 +202,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Wait": made_of({"servers": listing(TEXT)}, timeout_ms=LIMIT_MS),
     "Dump": OBJECT,
     "Ending": made_of({"status": {"enum": ["shutting_down", "already_shutting_down"]}}),
+    "Restarting": made_of({"status": {"const": "restarting"}}),
     "Install": made_of({"name": TEXT, "command": TEXT}, args=listing(TEXT), env=OBJECT, cwd=TEXT),
     "Installed": made_of({"ok": FLAG, "server": TEXT, "installed": FLAG, "tools": listing(TEXT)}),
     "Reconnected": made_of({"ok": FLAG, "server": TEXT}),
@@ -260,27 +212,127 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Daemon": DAEMON,
     "Daemons": made_of({"daemons": listing(DAEMON)}),
     "Ensured": made_of({"running": FLAG, "port": WHOLE}),
-    "Tools": listing(made_of({"name": TEXT, "description": TEXT, "server": TEXT})),
+    "Tools": listing(
+        made_of(
+            {"name": TEXT, "description": TEXT, "server": TEXT},
+            tool={"type": "string", "description": "The tool's own name."},
+            offered=FLAG,
+            tier={"enum": ["read", "write", "destructive"]},
+            annotations={"type": ["object", "null"]},
+            tokens={"type": "integer", "description": "The size of its definition, about."},
+            calls=WHOLE,
+            errors=WHOLE,
+        )
+    ),
+    "SwitchTool": made_of({"offered": FLAG}),
+    "SwitchTools": made_of({"tools": listing(SAID), "offered": FLAG}),
+    "ToolsSwitched": made_of(
+        {"offered": FLAG, "tools_off": {"type": "object", "additionalProperties": listing(TEXT)}}
+    ),
     "Tool": made_of({"id": TEXT, "server": TEXT, "name": TEXT}),
     "ToolResult": OBJECT,
     "Call": made_of({}, arguments=ARGUMENTS, timeout_ms=LIMIT_MS),
     "CallOfServer": made_of({"tool": TEXT}, arguments=ARGUMENTS, timeout_ms=LIMIT_MS),
     "Discover": made_of({}, servers=listing(TEXT), timeout_ms=LIMIT_MS),
     "Discovery": OBJECT,
-    "Activity": made_of({"records": listing(made_of({"at": TEXT, "id": TEXT, "kind": TEXT}))}),
+    "Usage": made_of(
+        {
+            "by": TEXT,
+            "minutes": WHOLE,
+            "since": TEXT,
+            "known_since": {"type": "string", "description": "The log goes back to this time."},
+            "step_s": WHOLE,
+            **CALL_COUNTS,
+            "items": listing(made_of({"name": TEXT, **CALL_COUNTS}, server=TEXT)),
+            "series": listing(made_of({"at": TEXT, "calls": WHOLE, "failed": WHOLE})),
+        }
+    ),
+    "Activity": made_of({"records": listing(ref("ActivityRecord"))}),
+    "ActivityRecord": made_of(
+        {"at": TEXT, "id": TEXT, "kind": TEXT},
+        **dict.fromkeys(
+            "server method tool outcome error principal client project session trace".split(), TEXT
+        ),
+        ms=MILLISECONDS,
+        pid=WHOLE,
+    ),
+    "OneCall": made_of(
+        {
+            "record": ref("ActivityRecord"),
+            "phases": listing(made_of({"name": TEXT, "what": TEXT, **SPAN})),
+            "questions": listing(made_of({"method": TEXT, "id": TEXT, **SPAN})),
+            "messages": listing(made_of({"at": TEXT, "direction": TEXT, "bytes": WHOLE})),
+            "is_recorded": FLAG,
+        }
+    ),
     "Server": SERVER,
     "Servers": listing(ref("Server")),
     "AddServer": made_of({"name": TEXT, "config": DEFINITION}),
     "PutServer": made_of({"config": DEFINITION}, name=TEXT),
     "PatchServer": {"type": "object", "properties": PATCH, "additionalProperties": False, "minProperties": 1},
+    "NewDashboardCode": made_of({}, rights=RIGHTS),
+    "DashboardCode": made_of({"code": TEXT, "expires_in": WHOLE, "url": TEXT}),
+    "DashboardSecret": made_of(
+        {}, secret=TEXT, answer=made_of({}, **dict.fromkeys("state code error iss".split(), TEXT))
+    ),
+    "DashboardSignIns": made_of(
+        {"items": listing(made_of({"issuer": TEXT}, url=TEXT, state=TEXT, expires_in=WHOLE, fault=SAID))}
+    ),
+    "SignedIn": made_of({"token": TEXT, **DASHBOARD}, **SIGNED_IN_AT),
+    "DashboardSessions": made_of({"items": listing(made_of(DASHBOARD, **SIGNED_IN_AT))}),
+    "SignedOut": made_of({"id": TEXT, "ended": FLAG}),
     "Accepted": made_of({"status": {"const": "accepted"}, "hint": SAID}, server=ref("Server")),
     "Added": made_of({"status": {"const": "added"}}),
     "Updated": made_of(
         {"status": {"enum": ["updated", "unchanged", "patched"]}},
+        changed={**NAMES, "description": "The dotted keys that were changed."},
+        restarts={"type": "boolean", "description": "Whether processes of the server are replaced, or end."},
         old_name=TEXT,
         new_name=TEXT,
         hint=SAID,
         server=ref("Server"),
+    ),
+    "ValidateServer": made_of({"name": TEXT}, config=DEFINITION, **PATCH),
+    "Validated": made_of(
+        {
+            "server": TEXT,
+            "passed": FLAG,
+            "steps": listing(
+                made_of({"step": TEXT, "passed": FLAG, "elapsed_s": NUMBER, "detail": TEXT}, advice=TEXT)
+            ),
+        }
+    ),
+    "Catalog": made_of(
+        {"items": listing(made_of({"name": TEXT, "source": TEXT, "needs": listing(OBJECT)})), "problem": TEXT}
+    ),
+    "CatalogInstall": made_of(
+        {}, values={"type": "object", "description": "The inputs, by name."}, name=TEXT, prefer=TEXT
+    ),
+    "CatalogInstalled": made_of({"server": TEXT, "file": TEXT, "tools": NAMES}, quirks=TEXT),
+    "Configuration": made_of(
+        {
+            "ok": FLAG,
+            "file": TEXT,
+            "files": listing(made_of({"path": TEXT, "exists": FLAG})),
+            "problems": listing(
+                made_of({"level": TEXT, "file": TEXT, "line": WHOLE, "key": TEXT, "says": TEXT})
+            ),
+            "restart_needed": NAMES,
+            "servers": OBJECT,
+        },
+        gateway={"type": "object", "additionalProperties": made_of({"value": {}, "from": TEXT})},
+    ),
+    "PatchConfig": {
+        **made_of({}, set={"type": "object"}, unset=NAMES),
+        "additionalProperties": False,
+        "minProperties": 1,
+    },
+    "ConfigChanged": made_of(
+        {
+            "status": {"enum": ["updated", "unchanged"]},
+            "changed": listing(made_of({"key": TEXT, "file": TEXT, "counts": TEXT})),
+            "restart_needed": NAMES,
+        }
     ),
     "Removed": made_of({"status": {"const": "removed"}, "kept": TEXT}, hint=SAID),
     "Operated": made_of(
@@ -289,11 +341,45 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         servers=NAMES,
     ),
     "Record": made_of({"server": TEXT, "lines": listing(made_of({"at": TEXT, "server": TEXT}))}),
+    "Examination": made_of(
+        {
+            "ok": FLAG,
+            "passed": WHOLE,
+            "issues": WHOLE,
+            "findings": listing(
+                made_of(
+                    {
+                        **dict.fromkeys(("id", "text", "advice", "run", "page", "repair"), TEXT),
+                        "fixable": FLAG,
+                    },
+                    level={"enum": ["ok", "note", "problem"]},
+                    more=NAMES,
+                )
+            ),
+            "repairs": listing(made_of(dict.fromkeys(("id", "what", "why"), TEXT))),
+        }
+    ),
+    "Approvals": made_of({"items": listing(ref("RepositoryFile"))}),
+    "RepositoryFile": made_of(
+        {
+            "path": TEXT,
+            "sha256": TEXT,
+            "state": {"enum": ["waiting", "changed", "approved", "refused"]},
+            "servers": listing(
+                made_of({"name": TEXT, "runs": TEXT, "cwd": TEXT, "env": NAMES, "code_loading": NAMES})
+            ),
+        }
+    ),
+    "AnswerApproval": made_of(
+        {"path": TEXT, "sha256": TEXT, "answer": {"enum": ["approve", "refuse", "revoke"]}}
+    ),
     "Overview": made_of(
         {
             "ok": FLAG,
             "verdict": TEXT,
-            "needs": listing(made_of({"kind": TEXT, "name": TEXT, "cause": TEXT, "says": TEXT, "do": TEXT})),
+            "needs": listing(
+                made_of(dict.fromkeys(("kind", "name", "cause", "says", "do", "run", "action", "key"), TEXT))
+            ),
             "status": TEXT,
         },
         servers=WHOLE,
@@ -306,7 +392,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             "state": TEXT,
             "ok": FLAG,
             "verdict": TEXT,
-            "advice": listing(made_of({"cause": TEXT, "says": TEXT, "do": TEXT, "trouble": FLAG})),
+            "advice": listing(made_of({**SAID_REMEDY, "action": TEXT, "key": TEXT, "trouble": FLAG})),
             "history": listing(made_of({"at": TEXT, "event": TEXT, "text": TEXT, "times": WHOLE})),
         },
         launch=OBJECT,

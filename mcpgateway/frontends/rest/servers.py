@@ -11,9 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from mcpgateway.backends.validation import without_secrets
+from mcpgateway.config.diff import runs_alike
 from mcpgateway.config.edit.change import (
     DEFINED,
     EXPECTED,
+    Patch,
     is_on,
     read_definition,
     read_name,
@@ -24,7 +27,7 @@ from mcpgateway.config.edit.conditions import read_condition
 from mcpgateway.config.fields import DURATION_WORDS, seconds_in
 from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.reach_settings import Remote, Rest
-from mcpgateway.errors import Conflict, InvalidParams, NotEntitled
+from mcpgateway.errors import Conflict, InvalidParams, NotEntitled, UnknownServer
 from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest
 from mcpgateway.manage.servers import ServerOperations
 from mcpgateway.observe.roster import Roster
@@ -75,7 +78,7 @@ class ServerRoutes:
         name = asked.path["name"]
         view = self._roster.view(name)
         config = self._entries.shown(name)
-        return self._tagged(name, 200, {**view, "config": config})
+        return self._tagged(name, 200, {**view, "config": config, **self._entries.overlay(name)})
 
     # Writing
 
@@ -85,6 +88,7 @@ class ServerRoutes:
         limit_s = _limit(asked)
         name, definition = read_name(body), read_definition(body)
         self._check_reach(asked, is_run_here=runs_here(definition))
+        await self._entries.settled(definition)
         return await self._added(self._entries.add(name, definition), definition, limit_s)
 
     async def put(self, asked: OperationRequest) -> OperationAnswer:
@@ -104,7 +108,9 @@ class ServerRoutes:
 
     async def patch(self, asked: OperationRequest) -> OperationAnswer:
         """Switch a server on or off, change its keys, variables or headers, or rename it."""
-        patch = read_patch(asked.json_object(EXPECTED))
+        body = dict(asked.json_object(EXPECTED))
+        is_apart = body.pop("keep_secrets", False) is True
+        patch = read_patch(body)
         if patch.gives and not asked.is_admin:
             raise NotEntitled(
                 "what a server runs and is given is as powerful as its command: that needs the admin token",
@@ -116,15 +122,40 @@ class ServerRoutes:
         self._check_reach(asked, is_run_here=patch.gives and (is_program or patch.runs_here))
         ran = self._roster.look(server).get("status") in RUNS
         condition = read_condition(asked.header("if-match"), None)
-        changed = self._entries.patch(name, patch, condition)
+        if is_apart and patch.add_env:
+            changed = await self._entries.patch_apart(name, patch, condition)
+        else:
+            changed = self._entries.patch(name, patch, condition)
         if ran and patch.gives and changed.is_other and patch.disabled is not True:
             limit_s = await self._started_anew(changed.name, limit_s)
         else:
             await self._settled(changed.name, limit_s)
         status: dict[str, Any] = {"status": "updated"}
         if changed.name != name:
-            status = {"status": "patched", "old_name": name, "new_name": changed.name}
+            status |= {"status": "patched", "old_name": name, "new_name": changed.name}
+        if changed.keys:
+            after = self._roster.server(changed.name)
+            restarts = ran and not (after.enabled and runs_alike(server, after))
+            status |= {"changed": list(changed.keys), "restarts": restarts}
         return self._tagged(changed.name, 200, {**status, **self._more(changed, limit_s)})
+
+    async def validate(self, asked: OperationRequest) -> Any:
+        """Try a server that is not configured yet, or a change of one that is; nothing is written."""
+        body = dict(asked.json_object(DEFINED))
+        name = read_name(body)
+        if "config" in body:
+            definition = read_definition(body)
+            self._check_reach(asked, is_run_here=runs_here(definition))
+            await self._entries.settled(definition)
+            server = self._entries.drafted(name, definition)
+        else:
+            body.pop("name")
+            is_program = not isinstance(self._roster.server(name).reach, Remote | Rest)
+            patch = read_patch(body) if body else Patch()
+            self._check_reach(asked, is_run_here=is_program or patch.runs_here)
+            server = self._entries.patched(name, patch)
+        report = await self._entries.installing.try_out(server)
+        return without_secrets(report, server).shown()
 
     async def remove(self, asked: OperationRequest) -> Any:
         """Remove a server from the configuration; its former entry is kept in a file."""
@@ -161,7 +192,8 @@ class ServerRoutes:
 
     async def reset_circuit(self, asked: OperationRequest) -> Any:
         """Reset the circuit breaker of a server."""
-        self._operating.reset_circuit(asked.path["name"])
+        has_passed = asked.query.get("passed") == "true"
+        self._operating.reset_circuit(asked.path["name"], has_passed=has_passed)
         return {"status": "circuit reset"}
 
     # Answers
@@ -183,6 +215,8 @@ class ServerRoutes:
                 await self._operating.begin(name, limit_s)
             except Conflict:
                 pass  # it is not meant to run, as its state says
+            except UnknownServer:
+                pass  # it is of an approved project, whose clients start it
 
     async def _started_anew(self, name: str, limit_s: float) -> float:
         await self._settled(name, limit_s, starts=True)

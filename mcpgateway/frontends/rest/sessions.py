@@ -9,10 +9,11 @@ from attrs import frozen
 from mcpgateway.config.document import visible
 from mcpgateway.errors import InvalidParams, NotThere
 from mcpgateway.frontends.rest.operation import OperationRequest, number
+from mcpgateway.hints import cli
 from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.observe.sessions import ID_LIMIT, LISTED_LIMIT, EndedSession, SessionDirectory
 
-LISTED = "mcpgateway sessions list (GET /api/v1/sessions) shows those there are"
+LISTED = f"{cli('sessions list')} (GET /api/v1/sessions) shows those there are"
 WHICH = "name a session in the path, or say ?pid=PID or ?all=true"
 
 

@@ -22,6 +22,7 @@ from mcpgateway.frontends.rest.operation import OperationAnswer, OperationReques
 from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.manage.discovery import LIMIT_S, Discovery
+from mcpgateway.manage.tool_offers import ToolOffers
 from mcpgateway.manage.toolbox import Toolbox
 from mcpgateway.policy.access import is_client
 from mcpgateway.protocol import jsonrpc
@@ -31,6 +32,7 @@ CALL_S = 600.0  # the longest time limit of a call; clients disconnect earlier
 FOUND, FOUND_MOST = 10, 50
 WHOLE_NUMBERS = frozenset(("offset", "limit", "head", "tail", "context"))
 FLAGS = frozenset(("shape", "raw"))
+NO = ("false", "0")
 LISTS = frozenset(("fields",))
 MISSING = "Mcpgateway-Missing"
 """Names the servers that a list is without, because they have not said what they have."""
@@ -72,7 +74,10 @@ class ToolCaller:
 class ToolRoutes:
     """Finds, describes and calls tools."""
 
-    def __init__(self, dispatcher: LegacyDispatcher, owners: Owners, clock: IReactorTime) -> None:
+    def __init__(
+        self, dispatcher: LegacyDispatcher, owners: Owners, clock: IReactorTime, offers: ToolOffers
+    ) -> None:
+        self._offers = offers
         self._dispatcher = dispatcher
         self._owners = owners
         self._toolbox = Toolbox(dispatcher, clock)
@@ -83,15 +88,47 @@ class ToolRoutes:
         query = asked.query
         caller, server = self._caller(asked), query.get("server", "")
         if "q" not in query:
+            is_own = not is_client(asked.principal)
+            if is_own and query.get("asked") in NO:
+                known = self._offers.described(self._offers.rows(server), counts=True)
+                return [{**each, "input_schema": None} for each in known]
             found = await self._toolbox.tools(caller, server)
+            rows = found.tools
+            if is_own and query.get("offered") in NO:
+                rows = [*rows, *(each for each in self._offers.rows(server) if not each["offered"])]
             return OperationAnswer(
-                value=found.tools, headers={MISSING: ", ".join(found.missing)} if found.missing else {}
+                value=self._offers.described(rows, counts=is_own),
+                headers={MISSING: ", ".join(found.missing)} if found.missing else {},
             )
         return await self._toolbox.search(caller, query["q"], _limit(query), server)
 
     async def describe(self, asked: OperationRequest) -> Any:
         """Return the complete description of a tool."""
         return await self._toolbox.describe(self._caller(asked), asked.path["id"])
+
+    async def switch(self, asked: OperationRequest) -> Any:
+        """Offer a tool, or take it out of its server's offer."""
+        return await self._switch(asked, [asked.path["id"]])
+
+    async def switch_many(self, asked: OperationRequest) -> Any:
+        """Offer several tools, or take them out of their servers' offers."""
+        try:
+            named = msgspec.json.decode(asked.members(SWITCHED)["tools"], type=list[str])
+        except (KeyError, msgspec.DecodeError):
+            raise InvalidParams('"tools" must be a list of ids', SWITCHED) from None
+        return await self._switch(asked, named)
+
+    async def _switch(self, asked: OperationRequest, named: list[str]) -> Any:
+        raw = asked.members(SWITCHED).get("offered", jsonrpc.NULL)
+        offered = bytes(raw) == b"true"
+        if not offered and bytes(raw) != b"false":
+            raise InvalidParams('"offered" must be true or false', SWITCHED)
+        tools = [self._offers.find(each) or await self._described(asked, each) for each in named]
+        return {"offered": offered, "tools_off": self._offers.switch(tools, offered=offered)}
+
+    async def _described(self, asked: OperationRequest, identifier: str) -> tuple[str, str]:
+        found = await self._toolbox.describe(self._caller(asked), identifier)
+        return found["server"], found["name"]
 
     async def call_by_id(self, asked: OperationRequest) -> Any:
         """Call a tool by its id."""
@@ -138,6 +175,7 @@ class ToolRoutes:
         return ToolCaller(asked.principal, asked.is_admin, asked.exchange, self._dispatcher, self._owners)
 
 
+SWITCHED = 'such as {"tools": ["notes__clear"], "offered": false}'
 EXPECTED = 'such as {"tool": "read_file", "arguments": {"path": "notes.txt"}}'
 
 

@@ -12,9 +12,9 @@ from twisted.logger import Logger
 from mcpgateway.hub.catalog.fetch import AskPage, FetchedList, fetch_list
 from mcpgateway.policy.recorded_answers import LIST_BYTES, LISTS, PAGES_LIMIT
 from mcpgateway.records import Record
+from mcpgateway.units import size
 
 SERVERS_LIMIT = 1000
-MEBIBYTE = 1_048_576
 
 
 class ListLimit(Record):
@@ -79,8 +79,7 @@ class ListLimit(Record):
     def _words(self, methods: dict[str, None]) -> str:
         names = {"resourceTemplates": "resource templates"}
         what = " and ".join(names.get(LISTS[each], LISTS[each]) for each in methods)
-        size = f"{self.bytes / MEBIBYTE:.3g} MiB" if self.bytes >= MEBIBYTE // 10 else f"{self.bytes:,} bytes"
         return (
-            f"its list of {what} is longer than {size} or {PAGES_LIMIT:,} pages, so it is known in part and not on"
-            " record (gateway.limits.list_bytes)"
+            f"its list of {what} is longer than {size(self.bytes)} or {PAGES_LIMIT:,} pages, so it is known in part and"
+            " not on record (gateway.limits.list_bytes)"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -14,10 +15,11 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, HandshakeFailed, HandshakeLate, HandshakeRefused, of_server
 from mcpgateway.hub.health.watch import Watch
 from mcpgateway.hub.slot_environment import SlotEnvironment
-from mcpgateway.interfaces import Launch
+from mcpgateway.interfaces import Launch, StartMarks
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
 from mcpgateway.records import Record
+from mcpgateway.units import duration
 
 PERMIT_S = 5.0  # after that a starting child only waits, as for a download, and lets others start
 
@@ -26,12 +28,14 @@ class StartOwner(Protocol):
     """The slot whose child is started.
 
     :ivar dismissed: the conversation with the latest child that was stopped.
+    :ivar start_marks: the times of the latest start; None before the first.
     """
 
     server: ServerSpec
     era: Era
     watch: Watch
     dismissed: Conversation | None
+    start_marks: StartMarks | None
 
     @property
     def speaking(self) -> Conversation | None:
@@ -80,6 +84,7 @@ class ChildStart(Record):
         environment, server = self._environment, self._owner.server
         self._permit = environment.clock.callLater(PERMIT_S, self.release)
         conversation, params = self._owner.spawning()
+        self._owner.start_marks = StartMarks(perf_counter())
         launch = Launch(
             server.name,
             server.command,
@@ -104,6 +109,8 @@ class ChildStart(Record):
         except GatewayError as why:
             owner.give_up(conversation, why)
             return
+        if owner.start_marks is not None:
+            owner.start_marks.launched = perf_counter()
         greeting = conversation.handshake(params)
         limit = min(launch.connect_s or environment.handshake_s, environment.hurry_s)
         timer = environment.clock.callLater(limit, self._late, conversation, limit)
@@ -116,7 +123,7 @@ class ChildStart(Record):
     def _late(self, conversation: Conversation, limit: float) -> None:
         if conversation is self._owner.dismissed:
             return
-        what = f"{self._owner.server.name} did not answer the handshake within {limit:g} s"
+        what = f"{self._owner.server.name} did not answer the handshake within {duration(limit)}"
         self._owner.give_up(conversation, HandshakeLate(what, _last_words(conversation)))
 
     def _refused(self, why: Failure, conversation: Conversation) -> None:

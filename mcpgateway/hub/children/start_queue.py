@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter
 
 import msgspec
 from twisted.internet.defer import Deferred
 
 from mcpgateway.errors import Overloaded
-from mcpgateway.interfaces import Request
+from mcpgateway.interfaces import Request, StartMarks
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.records import Record
 
@@ -25,15 +26,16 @@ class StartQueue(Record):
     requests: list[Request] = msgspec.field(default_factory=list)
     greetings: list[Deferred[Envelope]] = msgspec.field(default_factory=list)
 
-    def add(self, request: Request, server: str) -> None:
-        """Add a request.
+    def add(self, request: Request, server: str) -> bool:
+        """Add a request, or fail it and return False where `WAITING_LIMIT` requests wait already.
 
         :param server: the server's name, for the error.
-        :raise Overloaded: `WAITING_LIMIT` requests wait already.
         """
         if len(self.requests) >= WAITING_LIMIT:
-            raise Overloaded(f"{WAITING_LIMIT} calls already wait for {server} to start")
+            request.fail(Overloaded(f"{WAITING_LIMIT} calls already wait for {server} to start"))
+            return False
         self.requests.append(request)
+        return True
 
     def remove(self, request: Request) -> bool:
         """Remove a request; return False where it does not wait."""
@@ -42,13 +44,23 @@ class StartQueue(Record):
         self.requests.remove(request)
         return True
 
-    def take(self, is_taken: Callable[[Request], bool] = lambda _: True) -> list[Request]:
-        """Remove the requests for which ``is_taken`` is true, all by default, and return them."""
+    def take(
+        self, is_taken: Callable[[Request], bool] = lambda _: True, marks: StartMarks | None = None
+    ) -> list[Request]:
+        """Remove the requests for which ``is_taken`` is true, all by default, and return them.
+
+        :param marks: the times of the start that is over, for which they have waited.
+        """
         taken: list[Request] = []
         left: list[Request] = []
         for each in self.requests:
             (taken if is_taken(each) else left).append(each)
         self.requests = left
+        if marks is not None:
+            marks.ended = marks.ended or perf_counter()
+            for each in taken:
+                if each.marks is not None:
+                    each.marks.start = marks
         return taken
 
     def take_greetings(self) -> list[Deferred[Envelope]]:

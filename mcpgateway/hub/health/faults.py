@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from mcpgateway.hints import cli
 from mcpgateway.records import FrozenRecord
 
 DISK, CONFIGURATION, DISABLED = "disk", "configuration", "disabled"
@@ -49,7 +50,7 @@ class Faults(FrozenRecord, frozen=True):
                 Fault(
                     DISK,
                     f"{lack}; sessions, records and logs of the gateway are not kept",
-                    "make room there, or give the gateway its own disk: mcpgateway --home DIRECTORY start",
+                    f"make room there, or give the gateway its own disk: {cli('--home DIRECTORY start')}",
                 )
             )
         if problems := self.problems():
@@ -58,15 +59,15 @@ class Faults(FrozenRecord, frozen=True):
                 Fault(
                     CONFIGURATION,
                     f"the configuration cannot be used, and what runs goes on as before: {problems[0]}{more}",
-                    "mcpgateway config check says all that is wrong with it",
+                    f"{cli('config check')} says all that is wrong with it",
                 )
             )
         if self.is_disabled():
             found.append(
                 Fault(
                     DISABLED,
-                    "the gateway is switched off: clients' files are restored, and no server is served",
-                    "mcpgateway clients resume enrols the clients' files again",
+                    "clients are paused: their files are restored, and the gateway refuses their requests",
+                    f"{cli('clients resume')} enrols the clients' files again",
                 )
             )
         return found

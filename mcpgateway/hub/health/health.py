@@ -23,6 +23,7 @@ from mcpgateway.errors import (
     UnknownServer,
     of_server,
 )
+from mcpgateway.hints import cli
 from mcpgateway.hub.health.history import Histories
 from mcpgateway.hub.health.instance import ChildHealth
 from mcpgateway.hub.health.long_calls import LOOK_TICKS, SHOWN, LongCalls, long_calls
@@ -36,6 +37,7 @@ from mcpgateway.policy.sharing import Variant, scope_of, values_of
 from mcpgateway.policy.stuck_calls import ProcessActivity
 from mcpgateway.protocol.versions import Era
 from mcpgateway.records import FrozenRecord
+from mcpgateway.units import duration
 
 if TYPE_CHECKING:
     from mcpgateway.hub.dispatch import LegacyDispatcher
@@ -163,10 +165,8 @@ class Health:
             each.state in UP or each.state is HealthState.STARTING for each in self._of(record)
         ):
             return None
-        wait_s = math.ceil(left)
-        hint = (
-            f"until {wait_s} s have passed only a call starts it, or mcpgateway servers restart {server.name}"
-        )
+        wait = duration(math.ceil(left))
+        hint = f"it is tried again in {wait}; {cli('servers restart {}', server.name)} starts it now"
         return HandshakeFailed(record.last_fault, hint)
 
     def question(self, server: ServerSpec) -> NeedsLogin | None:
@@ -198,17 +198,24 @@ class Health:
         """True if a server is switched on: by an operator's decision, else by its entry."""
         return self._switches.get(server.name, server.enabled)
 
-    def reset(self, name: str) -> None:
+    def reset(self, name: str, *, has_passed: bool = False) -> None:
         """Reset the circuit of a server, and start its child where a client uses it.
 
+        :param has_passed: a test of the server has passed, so that its last fault is forgotten, too.
         :raise UnknownServer: there is none of that name.
         """
         records = self._named(name)
         self.histories.of(name).add("server.reset", "its circuit is reset")
+        if has_passed:
+            self.histories.of(name).passed()
         for record in records:
             record.reset()
+            if has_passed:
+                record.last_error = record.last_fault = record.service_fault = ""
             for each in self._of(record):
                 each.forgive()
+                if has_passed and not each.is_used:
+                    each.put_off()
             self._on_again(record)
 
     def disable(self, name: str) -> None:
@@ -274,7 +281,7 @@ class Health:
         """Note that an owner has signed in at a server."""
         for record in self._known(server, owner):
             record.needs = ""
-            self.histories.of(server).add("server.signed_in", f"{owner or 'its user'} has signed in")
+            self.histories.of(server).signed_in(f"{owner or 'its user'} has signed in")
             for each in self._of(record):
                 each.authorized()
 

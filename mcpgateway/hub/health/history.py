@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mcpgateway.bounded import Bounded
+from mcpgateway.errors import NeedsAuthorization
 from mcpgateway.records import Record
 
 if TYPE_CHECKING:
@@ -85,10 +86,21 @@ class History(Record):
         self.fault, self.end, self.words = None, why, why.last_words
         self.add("child.gone", text)
 
+    def signed_in(self, text: str) -> None:
+        """Note a sign-in, after which the lack of one is no fault any more."""
+        if isinstance(self.fault, NeedsAuthorization):
+            self.fault = None
+        self.add("server.signed_in", text)
+
     def ready(self, text: str) -> None:
         """Note that the child is ready."""
         self.fault, self.words = None, ""
         self.add("child.ready", text)
+
+    def passed(self) -> None:
+        """Note that a test of the server has passed, after which its former failures are no faults any more."""
+        self.fault, self.end, self.words = None, None, ""
+        self.add("server.passed", "a test of it has passed")
 
     def happenings(self) -> list[ServerEvent]:
         """Return the kept events, the oldest first."""

@@ -11,9 +11,12 @@ from typing import Any
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.errors import SwitchedOff
+from mcpgateway.hints import cli
 from mcpgateway.hub.health.history import History
 from mcpgateway.policy.breaker import Breaker
+from mcpgateway.policy.readiness import FAILED
 from mcpgateway.records import Record
+from mcpgateway.units import duration
 
 ERROR_CHARS = 300
 SECRET_CHARS = 4  # shorter values occur by chance
@@ -100,23 +103,30 @@ class HealthRecord(Record):
         """Return the error for which the server may not be started now; None where it may."""
         name = self.server.name
         if not self.server.enabled and self.is_off:
-            return SwitchedOff(f"{name} is disabled", "its entry in the configuration says so")
+            way = cli("servers enable {}", name)
+            return SwitchedOff(
+                f"{name} is disabled", f"its entry in the configuration says so; {way} switches it on"
+            )
         if self.is_off:
-            return SwitchedOff(f"{name} is disabled", "an operator has switched it off, and can switch it on")
+            way = cli("servers enable {}", name)
+            return SwitchedOff(
+                f"{name} is disabled", f"an operator has switched it off; {way} switches it on"
+            )
         if self.breaker.allows(now):
             return None
-        return SwitchedOff(f"{name} is disabled ({self.breaker.why})", self._hint(now))
+        return SwitchedOff(f"{name} has {FAILED} ({self.breaker.why})", self._hint(now))
 
     def _hint(self, now: float) -> str:
         opens_at = self.breaker.opens_at
         if self.breaker.is_trying:
             when = "it is being tried once more right now; "
         elif opens_at is not None:
-            when = f"it is tried again in {max(1, round(opens_at - now))} s; "
+            when = f"it is tried again in {duration(max(1, round(opens_at - now)))}; "
         else:
             when = ""
         last = f"it failed last because: {self.last_fault}"
-        return f"{last}; {when}to try it at once, reset its circuit or restart the gateway"
+        command = cli("servers reset-circuit {}", self.server.name)
+        return f"{last}; {when}to try it at once, reset its circuit ({command}) or restart the gateway"
 
     def shown_error(self) -> str:
         """Return the text that is shown as its last error."""

@@ -9,6 +9,7 @@ from twisted.logger import Logger
 from mcpgateway.policy import idling
 from mcpgateway.policy.idling import ChildUse, Idling
 from mcpgateway.records import FrozenRecord
+from mcpgateway.units import duration
 
 if TYPE_CHECKING:
     from mcpgateway.hub.upstream import Upstream
@@ -69,7 +70,7 @@ class Upkeep:
         if may_idle and now >= self._idle_look:
             self._idle_look = now + idling.look_s(lazy)
             if self._idling.is_over(self._use(), lazy, now):
-                return Stop(f"nobody has used it for {lazy.idle_s:g} s", again=False)
+                return Stop(f"nobody has used it for {duration(lazy.idle_s)}", again=False)
         if lazy.ram_bytes or lazy.uptime_s or self.excess:
             self._weigh(idling.excess(lazy, self._scales.resident(self._slot.pid or 0), now - self._began))
             if self.excess and not self._scales.has_calls(self._slot):

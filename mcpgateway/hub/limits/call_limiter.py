@@ -47,6 +47,7 @@ from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
 from mcpgateway.records import Record
+from mcpgateway.units import duration
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -405,7 +406,7 @@ class Limiter(Record):
     def _expire(self, waiting: QueuedCall) -> None:
         call, name = waiting.request, self.server.name
         self.withdraw(call, TIMED_OUT)
-        what = f"{name} was busy with calls of others for {waiting.ticks - 1} s, and this one was never sent"
+        what = f"{name} was busy with calls of others for {duration(waiting.ticks - 1)}, and this one was never sent"
         call.sink.failed(call, BackendTimeout(what))
 
     def _sign(self, waiting: QueuedCall, behind: int) -> None:

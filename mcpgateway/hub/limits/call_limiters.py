@@ -205,7 +205,7 @@ class Limiters(Record):
         if server.concurrency is not None:
             return "its entry says so"
         if is_open:
-            return "it is not known yet whether it writes, so its first calls are watched one at a time"
+            return "its first calls are watched one at a time, until it is known whether they change files"
         writes = self._pool.traits.writes(server)
         if limit != UNLIMITED:
             return writes or ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 from attrs import evolve
@@ -55,6 +56,8 @@ class _Shield(SinkFilter):
             self.sink.answered(request, reply)  # an error, an input request, or a task
             return
         self.shielding.hold(request, self, reply)
+        if request.marks is not None:
+            request.marks.shielding = perf_counter()
         done = self.shielding.shield(
             result, self.item, self.level, self.principal, is_direct=self.is_direct, is_own=self.is_own
         )
@@ -64,7 +67,12 @@ class _Shield(SinkFilter):
         reply = self.shielding.release(request, self)
         if reply is not None:
             reply["result"] = result
+            marks = request.marks
+            if marks is not None:
+                marks.shielded = perf_counter()
             self.sink.answered(request, reply)
+            if marks is not None:
+                marks.delivered = perf_counter()
 
     def failed(self, request: Request, why: GatewayError) -> None:
         """Take the gateway's error, and pass it on."""

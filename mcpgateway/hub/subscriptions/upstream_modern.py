@@ -22,7 +22,7 @@ from msgspec import Raw
 from twisted.logger import Logger
 
 from mcpgateway.backends.conversation import Conversation
-from mcpgateway.errors import GatewayError, Overloaded
+from mcpgateway.errors import BackendGone, GatewayError, Overloaded
 from mcpgateway.hub.subscriptions.interest import (
     KINDS,
     LISTS,
@@ -319,11 +319,15 @@ class Listening:
                 listener.over(reply)
 
     def lost(self, upstream: _Upstream, why: GatewayError) -> None:
-        """Take the failure of a request; where the child still runs, it does not read."""
+        """Take the failure of a request; where the child still runs, it does not read.
+
+        The stdin of a child closes a moment before its exit is reported; the successor is asked again.
+        """
         if upstream is not self._coming or self._conversation is None or self._conversation.ended is not None:
             return
         self._coming = None
-        self.refuse(why)
+        if not isinstance(why, BackendGone):
+            self.refuse(why)
 
     def refuse(self, why: GatewayError) -> None:
         """Refuse the listeners that wait to be acknowledged, since no child can be started now."""

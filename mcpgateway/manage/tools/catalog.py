@@ -11,7 +11,7 @@ from attrs import define, frozen
 from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Remote
-from mcpgateway.config.recipes import Recipe, read_recipes
+from mcpgateway.config.recipes import Recipe
 from mcpgateway.discovery.naming import did_you_mean
 from mcpgateway.interfaces import Request
 from mcpgateway.manage.tools.tool import Management, answer_later
@@ -20,14 +20,11 @@ from mcpgateway.owntools.status import seen_by
 from mcpgateway.owntools.tool import READ, Access, define_tool
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.system import package_data
+from mcpgateway.system.catalog.lookup import ServerCatalog, runs_as, words_of
 
-WORD = re.compile(r"[a-z0-9]+")
 ENTRIES_LIMIT = 40
 TOPICS_SHOWN, KEYS_SHOWN = 3, 12
 TOPIC_CHARACTERS = 4000
-DULL = frozenset(
-    "a an and are be by can do does for how i in is it my of on or the to what which with".split()
-)
 
 
 @define(eq=False, repr=False)
@@ -51,9 +48,10 @@ class ListCatalog:
     async def _listed(self, given: Envelope, access: Access) -> dict[str, Any]:
         made = self._make()
         query = arguments.text(given, "query", "search", "server")
-        known = read_recipes(package_data.recipes())
+        catalog = ServerCatalog()
+        known = catalog.recipes
         servers = [*made.sight.servers(), *access.specs()]
-        found = _ranked(query, known.values()) if query else list(known.values())
+        found = catalog.ranked(query) if query else list(known.values())
         listed = [_entry(each, servers, is_whole=bool(query)) for each in found[:ENTRIES_LIMIT]]
         if listed:
             hint = 'install one with install_server, as in {"server": "time", "scope": "global"}'
@@ -61,20 +59,6 @@ class ListCatalog:
         near = did_you_mean(query.lower(), list(known))
         meant = f"did you mean {' or '.join(near)}?" if near else "without a query, all are listed"
         return {"servers": [], "hint": f"{meant} Other servers are installed by package, URL or definition."}
-
-
-def _ranked(query: str, recipes: Iterable[Recipe]) -> list[Recipe]:
-    words = _words(query)
-    scored = [(_score(words, each), each) for each in recipes]
-    return [each for score, each in sorted(scored, key=lambda pair: (-pair[0], pair[1].name)) if score]
-
-
-def _score(words: list[str], recipe: Recipe) -> int:
-    fields = ((recipe.name, 8), (recipe.title, 4), (" ".join(recipe.tags), 4), (recipe.about, 2))
-    held = [(_words(text), weight) for text, weight in fields]
-    return sum(
-        weight for word in words for texts, weight in held if any(each.startswith(word) for each in texts)
-    )
 
 
 def _entry(recipe: Recipe, servers: Iterable[ServerSpec], *, is_whole: bool) -> dict[str, Any]:
@@ -86,7 +70,7 @@ def _entry(recipe: Recipe, servers: Iterable[ServerSpec], *, is_whole: bool) -> 
     }
     if not is_whole:
         return shown
-    shown["from"] = recipe.keys.get("url") or " ".join((*recipe.program, recipe.image)).strip()
+    shown["from"] = runs_as(recipe)
     more = {
         "values": [each.shown() for each in recipe.values],
         "variables": [each.shown() for each in recipe.variables],
@@ -201,10 +185,10 @@ def topics(text: str) -> Iterator[Topic]:
 
 
 def _best(query: str, known: Iterable[Topic]) -> list[Topic]:
-    words = _words(query)
+    words = words_of(query)
     scored = []
     for each in known:
-        title, text = _words(each.title), _words(each.text)
+        title, text = words_of(each.title), words_of(each.text)
         score = sum(_fit(word, title, 6) + _fit(word, text, 1) for word in words)
         scored.append((score, each))
     best = max((score for score, _ in scored), default=0)
@@ -221,12 +205,12 @@ def _keys(query: str) -> Iterator[dict[str, str]]:
     """Yield the keys of the configuration that match a query."""
     from mcpgateway.config.reference import SECTIONS  # rarely needed
 
-    words, dotted = _words(query), query.strip().lower()
+    words, dotted = words_of(query), query.strip().lower()
     ranked: list[tuple[int, str, Mapping[str, str]]] = []
     for place, section in SECTIONS.values():
         for key in section.keys.values():
             key_path = f"{place}.{key.name}" if place else key.name
-            held = _words(re.sub(r"([a-z])([A-Z])", r"\1 \2", key.name))
+            held = words_of(re.sub(r"([a-z])([A-Z])", r"\1 \2", key.name))
             score = 100 * (dotted in (key_path.lower(), key.name.lower())) + sum(
                 10 * any(each == word for each in held) for word in words
             )
@@ -238,7 +222,3 @@ def _keys(query: str) -> Iterator[dict[str, str]]:
     for score, _, shown in ranked[:KEYS_SHOWN]:
         if score * 2 >= best:
             yield dict(shown)
-
-
-def _words(text: str) -> list[str]:
-    return [each for each in WORD.findall(text.lower()) if each not in DULL]

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from attrs import define, evolve
-from msgspec import Raw
 
 from mcpgateway.config.document import printable, visible
 from mcpgateway.config.edit.edits import Remove
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.config.recipes import (
-    Filling,
-    MissingVariables,
-    Recipe,
-    is_package,
-    name_of,
-    of_package,
-    read_recipes,
-)
-from mcpgateway.config.registry import is_server_json, of_server_json
+from mcpgateway.config.recipes import Filling, MissingVariables, Recipe
 from mcpgateway.discovery.naming import did_you_mean, shown
 from mcpgateway.discovery.records import Item, ListKind
-from mcpgateway.errors import BackendError, InvalidParams
+from mcpgateway.errors import InvalidParams
 from mcpgateway.interfaces import Request
 from mcpgateway.manage.install_plans import InstallPlan, words_of, words_of_served
 from mcpgateway.manage.tools.checks import check_definition, check_name, runs_a_shell
@@ -44,13 +33,9 @@ from mcpgateway.manage.tools.tool import (
 from mcpgateway.owntools import arguments
 from mcpgateway.owntools.status import seen_by
 from mcpgateway.owntools.tool import RUN, WRITE, Access, define_tool
-from mcpgateway.policy import urls
 from mcpgateway.protocol.jsonrpc import Envelope
-from mcpgateway.system import package_data
 
-LISTS = ("mcpServers", "servers")
 TALE_CHARACTERS = 200  # of the author's description
-DULL = frozenset("mcp www api com org net io dev app ai co".split())  # in a host name
 
 
 @define(eq=False, repr=False)
@@ -62,11 +47,12 @@ class InstallServer:
     tier: ClassVar[str] = RUN
     definition: ClassVar[bytes] = define_tool(
         "install_server",
-        "Install an MCP server: from the catalogue by name (list_catalog), a package, a URL or a definition. It is"
-        " started and its tools are listed before this succeeds. The user is asked.",
+        "Install an MCP server: from the catalogue (list_catalog) or the registry by name, a package, a URL or a"
+        " definition. It is started and its tools are listed before this succeeds. The user is asked.",
         {
             "server": {
-                "description": "A name from the catalogue; npm:…, pypi:… or docker:…; a URL; an entry such as"
+                "description": "A name from the catalogue or of the registry (io.github.user/server); npm:…,"
+                " pypi:… or docker:…; a URL; an entry such as"
                 ' {"command": "npx", "args": ["-y", "…"]}; or a server.json of the registry.',
                 "anyOf": [{"type": "string"}, {"type": "object"}],
             },
@@ -101,7 +87,8 @@ class InstallServer:
     async def _install(self, request: Request, given: Envelope, access: Access) -> dict[str, Any]:
         made = self._make()
         place = where(given, made.plans.workspaces)
-        recipe, definition = self._definition(request, given, made, place)
+        recipe = await made.plans.look_up(arguments.value(given, "server"), arguments.text(given, "prefer"))
+        recipe, definition = self._definition(request, given, made, place, recipe)
         made.installing.check_may_run(access.principal, definition)
         plan = made.plans.plan(recipe.name, definition, place.root)
         if not plan.is_there:
@@ -126,9 +113,8 @@ class InstallServer:
         return result
 
     def _definition(
-        self, request: Request, given: Envelope, made: Management, place: ChangeTarget
+        self, request: Request, given: Envelope, made: Management, place: ChangeTarget, recipe: Recipe
     ) -> tuple[Recipe, dict[str, Any]]:
-        recipe = recipe_of(arguments.value(given, "server"), arguments.text(given, "prefer"))
         recipe = evolve(recipe, name=arguments.text(given, "name") or recipe.name)
         check_name(recipe.name)
         filling = Filling(_values(given), texts(given, "env"), made.plans.knows(place.root))
@@ -203,89 +189,6 @@ def known_name(given: Envelope, access: Access, place: ChangeTarget | None = Non
         f"there is no server '{printable(name)}' here",
         f"did you mean {' or '.join(near)}?" if near else "list_all_servers says which there are",
     )
-
-
-def recipe_of(server: Any, prefer: str = "") -> Recipe:
-    """Return the recipe in a call: of the catalog, a package, a URL, an entry or a registry's server.json.
-
-    :raise InvalidParams: the call has no recipe; the hint has the nearest one.
-    """
-    if isinstance(server, str) and server.lstrip().startswith("{"):
-        server = mapping({"server": Raw(server.encode("utf-8", "surrogatepass"))}, "server")
-    if isinstance(server, Mapping):
-        return _of_object(server, prefer)
-    if not isinstance(server, str) or not server.strip():
-        raise InvalidParams('"server" is missing', "list_catalog says which servers are known by name")
-    server = server.strip()
-    if server.startswith(("http://", "https://", "ws://", "wss://")):
-        return Recipe(_name_of_host(server), keys={"url": server})
-    if is_package(server):
-        return of_package(server)
-    known = read_recipes(package_data.recipes())
-    if server.lower() in known:
-        return known[server.lower()]
-    near = did_you_mean(server.lower(), list(known))
-    raise InvalidParams(
-        f"the catalogue has no server '{printable(server)}'",
-        f"did you mean {' or '.join(near)}?"
-        if near
-        else "list_catalog shows what it has; name a package as npm:…, pypi:… or docker:…, or pass a definition",
-    )
-
-
-def _of_object(found: Mapping[str, Any], prefer: str) -> Recipe:
-    for key in LISTS:
-        inner = found.get(key)
-        if isinstance(inner, Mapping) and len(inner) == 1:
-            name, entry = next(iter(inner.items()))
-            if isinstance(entry, Mapping):
-                return evolve(_of_object(entry, prefer), name=name)
-    if is_server_json(found):
-        return of_server_json(found, prefer)
-    keys = {key: each for key, each in found.items() if key != "name"}
-    name = found.get("name")
-    if not isinstance(name, str) or not name:
-        name = _name_of_entry(keys)
-    return _Given(name, keys=keys)
-
-
-class _Given(Recipe):
-    """A definition that is used as written."""
-
-    def entry(self, filling: Filling) -> dict[str, Any]:
-        """Return the definition, with the variables that the call passes beside it."""
-        definition = dict(self.keys)
-        env = definition.pop("environment", None) or definition.get("env") or {}
-        if isinstance(env, list):
-            env = dict(str(each).split("=", 1) for each in env if "=" in str(each))
-        if env or filling.env:
-            definition["env"] = {**env, **filling.env}
-        return definition
-
-
-def _name_of_entry(entry: Mapping[str, Any]) -> str:
-    url = next((entry[key] for key in ("url", "httpUrl", "serverUrl", "baseUrl") if key in entry), None)
-    if isinstance(url, str):
-        return _name_of_host(url)
-    command, args = entry.get("command"), entry.get("args", [])
-    words = [*([command] if isinstance(command, str) else command or []), *(args or [])]
-    bare = [each for each in words if isinstance(each, str) and not each.startswith("-")]
-    runners = ("npx", "uvx", "bunx", "pipx", "node", "python", "python3", "docker", "uv", "run")
-    named = [each for each in bare if each.rpartition("/")[2] not in runners] or bare
-    if not named:
-        raise InvalidParams("that is no definition of a server", "it needs a command or a url")
-    return name_of(re.sub(r"(?<=.)@[^/]*$", "", named[0]))
-
-
-def _name_of_host(url: str) -> str:
-    try:
-        host = urls.read(url).host
-    except BackendError as why:
-        raise InvalidParams("that URL cannot be read", "such as https://mcp.example.com/mcp") from why
-    if host.replace(".", "").isdigit() or ":" in host:
-        return "remote"
-    labels = [each for each in host.split(".") if each not in DULL]
-    return name_of(labels[-1]) if labels else "remote"
 
 
 def _values(given: Envelope) -> dict[str, list[str]]:

@@ -8,6 +8,7 @@ proof that the code is the client's 7636  PKCE with S256, without which no sign-
 the resource of a token             8707  resource indicators
 the issuer of the answer            9207  ``iss``
 the end of a token                  7009  revocation
+a sign-in on another device         8628  device authorization (`mcpgateway.policy.oauth.device`)
 
 # Note [Places that are tried]
 Each document has several places.  A place that is wrong (404, a page in HTML, the document of another server) is
@@ -27,6 +28,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 from attrs import field, frozen
 
 from mcpgateway.errors import BackendError
+from mcpgateway.policy.oauth.device import GRANT_TYPE as DEVICE_CODE
 
 PRM = "/.well-known/oauth-protected-resource"
 SERVER_METADATA = "/.well-known/oauth-authorization-server"
@@ -55,6 +57,7 @@ class AuthServer:
     :ivar says_issuer: its authorization responses hold ``iss`` (RFC 9207).
     :ivar takes_documents: it takes URLs as ids of clients, and fetches their metadata there.
     :ivar is_described: it has metadata; else its endpoints are guessed.
+    :ivar device_endpoint: the endpoint of device codes (RFC 8628); empty where it has none.
     """
 
     issuer: str
@@ -67,6 +70,7 @@ class AuthServer:
     revocation_endpoint: str = ""
     takes_documents: bool = False
     is_described: bool = True
+    device_endpoint: str = ""
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -76,6 +80,7 @@ class AuthServer:
             self.token_endpoint,
             self.registration_endpoint,
             self.revocation_endpoint,
+            self.device_endpoint,
         )
         return tuple(each for each in named if each)
 
@@ -100,6 +105,7 @@ class Registration:
     :ivar scope: the scope it may ask for; empty where unknown.
     :ivar expires: of the secret, in seconds since the epoch; 0: never.
     :ivar manage_url: the URL at which the registration is deleted (RFC 7592); empty where it cannot be.
+    :ivar by_device: the client may sign in by a device code, too.
     """
 
     client: OAuthClient
@@ -109,6 +115,7 @@ class Registration:
     expires: float = 0.0
     manage_url: str = ""
     manage_token: str = field(default="", repr=False)
+    by_device: bool = False
 
     def serves(self, issuer: str, redirect: str, scope: str, now: float) -> bool:
         """True if the registration can be used for a sign-in.
@@ -228,6 +235,7 @@ def check_server(metadata: Any, issuer: str) -> AuthServer:
         metadata.get("authorization_response_iss_parameter_supported") is True,
         _text(metadata.get("revocation_endpoint")),
         metadata.get("client_id_metadata_document_supported") is True,
+        device_endpoint=_text(metadata.get("device_authorization_endpoint")),
     )
 
 
@@ -263,18 +271,22 @@ def with_offline_access(server: AuthServer, scope: str) -> str:
     return f"{scope} {OFFLINE}".strip() if OFFLINE in server.scopes and OFFLINE not in wanted else scope
 
 
-def registration(redirect: str, version: str, scope: str, method: str) -> dict[str, Any]:
+def registration(
+    redirect: str, version: str, scope: str, method: str, *, by_device: bool = False
+) -> dict[str, Any]:
     """Return the metadata by which the gateway registers at an authorization server (RFC 7591).
 
     :param scope: the scope that may be asked for later; empty leaves it to the server.
     :param method: the method of authentication (`token_method`).
+    :param by_device: register for sign-ins by a device code, too.
     """
+    device_code = [DEVICE_CODE] if by_device else []
     return {
         "client_name": "mcpgateway",
         "software_id": "mcpgateway",
         "software_version": version,
         "redirect_uris": [redirect],
-        "grant_types": ["authorization_code", "refresh_token"],
+        "grant_types": ["authorization_code", "refresh_token", *device_code],
         "response_types": ["code"],
         "token_endpoint_auth_method": method,
         **({"scope": scope} if scope else {}),

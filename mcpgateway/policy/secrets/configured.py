@@ -37,6 +37,8 @@ def configured(settings: Settings) -> Iterator[str]:
     yield from (
         each for each in (*security.api_keys, *security.project_tokens) if not each.startswith(DIGEST)
     )
+    if security.oauth.dashboard.client_secret:
+        yield security.oauth.dashboard.client_secret
     yield from _of_headers(settings.gateway.trace.otlp_headers)
     if settings.world is not None:
         yield from written(settings.world.variables)

@@ -12,6 +12,7 @@ from mcpgateway.system import home_files
 
 ROTATE_BYTES = 5 * 1_048_576
 TAIL_BYTES = 1_048_576  # the part at the end of a file that is searched for lines
+BLOCK_BYTES = 262_144
 OURS = "gateway"  # the gateway's own log is in the same directory
 
 
@@ -26,10 +27,13 @@ class ServerLogFile(Record):
     """One log file and the one before it, whose name ends in ``.1``.
 
     The file is opened for every write: many servers have one, and few of them write often.
+
+    :ivar tail_bytes: the part at the end of each of the two files that is searched for lines.
     """
 
     path: str
     rotate_bytes: int = ROTATE_BYTES
+    tail_bytes: int = TAIL_BYTES
 
     def append(self, lines: list[str]) -> None:
         """Append lines.
@@ -65,22 +69,25 @@ class ServerLogFile(Record):
 
     def tail(self, number: int) -> list[str]:
         """Return the last lines, the oldest first; a file that cannot be read counts as missing."""
-        found = _last_lines(self.path, number)
-        if len(found) < number:
-            found = _last_lines(f"{self.path}.1", number - len(found)) + found
+        found, is_whole = _last_lines(self.path, number, self.tail_bytes)
+        if is_whole and len(found) < number:
+            found = _last_lines(f"{self.path}.1", number - len(found), self.tail_bytes)[0] + found
         return found
 
 
-def _last_lines(path: str, number: int) -> list[str]:
-    if number <= 0:
-        return []
+def _last_lines(path: str, number: int, most: int) -> tuple[list[str], bool]:
+    """Return the last lines within so many bytes, and whether nothing of the file precedes them."""
     with suppress(ConfigError, OSError):
         with os.fdopen(home_files.open_to_read(path), "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            at = max(0, size - TAIL_BYTES)
-            file.seek(at)
-            lines = file.read(TAIL_BYTES).split(b"\n")
+            at = file.seek(0, os.SEEK_END)
+            least, blocks, breaks = max(0, at - most), list[bytes](), 0
+            while at > least and breaks <= number:
+                start = max(least, at - BLOCK_BYTES)
+                file.seek(start)
+                blocks.append(file.read(at - start))
+                at = start
+                breaks += blocks[-1].count(b"\n")
         # The first line may be incomplete, and text without a line break at its end was not written completely.
-        lines = lines[1 if at else 0 : -1]
-        return [line.decode(errors="replace") for line in lines[-number:]]
-    return []
+        lines = b"".join(reversed(blocks)).split(b"\n")[1 if at else 0 : -1]
+        return [line.decode(errors="replace") for line in lines[-number:]], not at
+    return [], True

@@ -28,6 +28,14 @@ def start_time(pid: int) -> int:
     return int(_field(pid, 19) or 0)
 
 
+def boot_id() -> str:
+    """Return the name that the kernel gives to the run of the machine since its boot."""
+    try:
+        return _read(f"{PROC}/sys/kernel/random/boot_id").decode("ascii", "replace").strip()
+    except OSError:
+        return ""
+
+
 def parent(pid: int, proc: str = PROC) -> int:
     """Return the parent of a process."""
     return int(_field(pid, 1, proc) or 0)

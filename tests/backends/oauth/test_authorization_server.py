@@ -77,7 +77,10 @@ class NearTests:
     @pytest.mark.parametrize("issuer", [OWN_ISSUER, OTHER_ISSUER])
     @pytest.mark.parametrize(
         "endpoint",
-        ["authorization_endpoint", "token_endpoint", "registration_endpoint", "revocation_endpoint"],
+        [
+            *("authorization_endpoint", "token_endpoint", "registration_endpoint", "revocation_endpoint"),
+            "device_authorization_endpoint",
+        ],
     )
     def test_endpoints(self, issuer: str, endpoint: str) -> None:
         """An authorization server on this machine names endpoints of its own only."""

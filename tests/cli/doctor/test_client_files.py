@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mcpgateway.cli.doctor.context import DoctorContext
-from mcpgateway.cli.doctor.finding import DoctorFinding
+from mcpgateway.cli.doctor.finding import DoctorFinding, Severity
 from mcpgateway.clientfiles.ledger import LedgerRecords
 from mcpgateway.system.process.socket_owners import PortHolder
 from tests.support.doctoring import NOW, answers, found, ids, is_fine, world, written
@@ -127,6 +127,16 @@ class WiringTests:
         assert "mcpgateway restart --port 9200" in only.advice
         assert is_fine("wiring", wired(tmp_path, files, holders=lambda _: (PortHolder(1, "x", 0),)))
 
+    @pytest.mark.parametrize("path", ["mcp", "figma/mcp", "sse"])
+    def test_other_program(self, tmp_path: Path, path: str) -> None:
+        """A server of another program on this machine that is not running is no matter of the gateway's port."""
+        entry = {"type": "http", "url": f"http://127.0.0.1:3845/{path}"}
+        (only,) = found(
+            "wiring", wired(tmp_path, {".claude.json": servers(figma=entry)}, holders=lambda _: ())
+        )
+        assert (only.id, only.level) == ("wiring.asleep", Severity.NOTE)
+        assert "restart" not in only.advice
+
     def test_unknown(self, tmp_path: Path) -> None:
         """An entry to a server that there is not is named."""
         files = {".claude.json": servers(z={**CLAUDE, "url": URL.format("z")})}
@@ -194,7 +204,10 @@ class ClaudeTests:
         path.parent.mkdir()
         path.write_text(json.dumps(servers(x=CLAUDE)))
         recorded = LedgerRecords({str(path): FileRecord(str(path), "claude-code", project=str(path.parent))})
-        assert ids("claude", wired(tmp_path, {}, records=recorded)) == ["claude.approval"]
+        (only,) = found("claude", wired(tmp_path, {}, records=recorded))
+        assert only.id == "claude.approval"
+        assert "Claude Code waits" in only.text
+        assert "config approve" not in only.text + only.advice  # which is the gateway's own approval
         approved = {"projects": {str(path.parent): {"enabledMcpjsonServers": ["x"]}}}
         assert is_fine("claude", wired(tmp_path, {".claude.json": approved}, records=recorded))
         all_ = {".claude/settings.json": {"enableAllProjectMcpServers": True}, ".claude.json": {}}

@@ -55,7 +55,7 @@ class CommandTests:
     def test_missing(self, tmp_path: Path) -> None:
         """A program that is nowhere is named, its arguments are not."""
         (only,) = found("commands", configured(tmp_path, x={"command": "nonesuch", "args": ["secret"]}))
-        assert (only.id, only.text) == ("commands.missing", "x: the program nonesuch is not found")
+        assert (only.id, only.text) == ("commands.missing", "x: the program nonesuch is not there")
 
     def test_no_node(self, tmp_path: Path) -> None:
         """A runner is of no use without the program that it needs."""

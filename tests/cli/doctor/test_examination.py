@@ -16,7 +16,7 @@ from tests.support.doctoring import world
 
 ROOT = Path(__file__).parents[3]
 HERE = Path(__file__).parent
-BAD = problem("x.bad", "It is bad.", "do better", fixable=True)
+BAD = problem("x.bad", "It is bad.", "do better", undo="nothing is lost")
 
 
 class CheckTests:

@@ -8,12 +8,14 @@ import os
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mcpgateway.cli.doctor.context import DoctorContext
+from mcpgateway.shim import startup
 from mcpgateway.system import state
 from mcpgateway.system.gateway_health import HealthReply, ask_port, ask_socket
 from mcpgateway.system.process.socket_owners import PortHolder
@@ -74,6 +76,14 @@ class StateTests:
             json.dumps({"format": 1} | state.myself(9100, "1", 0.0, (), ())._asdict()),
         )
         assert is_fine("state", looked_at)
+
+    def test_crashed(self, tmp_path: Path) -> None:
+        """A crash is told for a day."""
+        looked_at = world(tmp_path)
+        startup.write_crash(looked_at.home, time.time() - 3600)
+        assert ids("state", looked_at) == ["state.crashed", "state.none"]
+        startup.write_crash(looked_at.home, time.time() - 90_000)
+        assert ids("state", looked_at) == ["state.none"]
 
     def test_stale(self, tmp_path: Path, dead: int) -> None:
         """The state of a process that has ended is stale, and the text names the process."""

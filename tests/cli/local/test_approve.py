@@ -69,6 +69,14 @@ class ApproveTests:
         assert not any(each in out for each in ("s3cret", "never", "h.example", "\x1b"))
         assert house.approved() == {str(house.file): house.digest}
 
+    def test_what_is_next(self, house: House, capsys: Any) -> None:
+        """Without a gateway, the command that starts one is named."""
+        assert house.run(str(house.root), "--yes") == 0
+        assert (
+            "No gateway runs: mcpgateway start serves them to the clients that work in"
+            in capsys.readouterr().out
+        )
+
     def test_nobody_to_ask(self, house: House, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without a terminal nothing is approved of unasked, but what would run is shown."""
         with open(os.devnull) as nothing:
@@ -130,6 +138,15 @@ class RevokeTests:
         assert house.approved() == {}
         assert house.run("--revoke", str(house.root)) == 1
         assert "is not approved of" in capsys.readouterr().err
+
+    def test_refused(self, house: House) -> None:
+        """A refusal is the end of an approval, and kept for the file as it is until it is withdrawn."""
+        assert house.run(str(house.root), "--yes") == 0
+        assert house.run("--refuse", str(house.root)) == 0
+        assert house.approved() == {}
+        assert approvals.read_all(house.home)["refusals"] == {str(house.file): house.digest}
+        assert house.run("--revoke", str(house.root)) == 0
+        assert approvals.read_all(house.home)["refusals"] == {}
 
     def test_no_other_options(self, house: House, capsys: Any) -> None:
         """The options of ``approve`` are refused for ``revoke``."""

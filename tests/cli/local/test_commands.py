@@ -115,7 +115,7 @@ class CheckTests:
         """The check says of every file of ours how it is read, why, and which settings its servers get."""
         config.write_text(text)
         lines = ran(capsys, "check")[1].splitlines()
-        assert lines[0].startswith(f"{config}: is read in the form of {dialect}, because ")
+        assert lines[0].startswith(f"{config}: was written for {dialect}, since ")
         assert (why in lines[0], env in lines[0]) == (True, True)
         (told,) = json.loads(ran(capsys, "check", "--json")[1])["read_as"]
         assert (told["file"], told["dialect"]) == (str(config), dialect)
@@ -438,7 +438,7 @@ class ImportTests:
 class MistakeTests:
     """Command lines that cannot be understood."""
 
-    @pytest.mark.parametrize("words", [["config"], ["config", "chck"], ["config", "check", "--colour"]])
+    @pytest.mark.parametrize("words", [["config", "chck"], ["config", "check", "--colour"]])
     def test_one_line(self, words, capsys):
         """A mistake is one line, and exit code 1."""
         assert run(words) == 64

@@ -72,7 +72,10 @@ class EditTests:
         before = (tmp_path / ".claude.json").read_text()
         code, out, draft = edited(monkeypatch, capsys, tmp_path, "notes", "1a share: session")
         assert code == 0, out
-        assert "which stays as it is" in draft
+        assert (
+            "What you write here lies over the entry of ~/.claude.json, user scope, which stays as" in draft
+        )
+        assert "The keys over it, of which there are none yet:" in draft
         assert "s3cret" not in draft
         assert config.read_text() == CONFIG + "  notes:\n    share: session\n"
         code, out, draft = edited(monkeypatch, capsys, tmp_path, "notes", "/^share/d")
@@ -86,9 +89,16 @@ class EditTests:
             ("own", "1a share: all", "line 2: share: found 'all'"),
             ("own", "/^command/d", "expected an entry with a command"),
             ("own", "1a [", "line "),
-            ("notes", "1a command: other", "line 2: command: cannot be changed here"),
+            ("notes", "1a command: [mcpgateway, connect, notes]", "line 2: command: "),
             ("notes", "1a timeout: x", "line 2: timeout: found 'x'"),
             ("nots", "1a timeout: x", "there are: own, notes"),
+            ("notes", "1a shaer: session", "line 2: shaer: is not a known key; did you mean 'share'?"),
+            (
+                "own",
+                "1a lazy: {prewram: true}",
+                "line 2: lazy.prewram: is not a known key; did you mean 'prewarm'?",
+            ),
+            ("notes", "1a time out s3cretvalue: 3", "line 2: has a key that is not known"),
         ],
     )
     def test_refused(
@@ -107,6 +117,19 @@ class EditTests:
         assert says in out
         assert config.read_text() == CONFIG
 
+    def test_former_mistake(
+        self,
+        config: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        tmp_path: Path,
+    ) -> None:
+        """A key that was not known before the edit keeps no other edit out."""
+        config.write_text(CONFIG + "    shaer: session\n")
+        code, out, _ = edited(monkeypatch, capsys, tmp_path, "own", "1a timeout: 30s")
+        assert (code, "shaer: is not a known key and is ignored" in out) == (0, True)
+        assert "timeout" in config.read_text()
+
     def test_unchanged(
         self,
         config: Path,
@@ -115,5 +138,10 @@ class EditTests:
         tmp_path: Path,
     ) -> None:
         """A draft without a change writes nothing."""
-        assert edited(monkeypatch, capsys, tmp_path, "notes", "s/x/x/")[:2] == (0, "notes is unchanged.\n")
+        code, out, draft = edited(monkeypatch, capsys, tmp_path, "notes", "s/x/x/")
+        assert (code, out) == (
+            0,
+            "notes is unchanged: the draft has no change, so nothing is written.\n",
+        )
+        assert "# A draft that is left unchanged saves nothing." in draft
         assert config.read_text() == CONFIG

@@ -117,6 +117,22 @@ class KeyTests:
         """The path is that of the file that would be changed."""
         assert ran(capsys, "path")[:2] == (0, f"{config}\n")
 
+    def test_path_and_files_that_are_not_read(self, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """A file of the home that only looks like the configuration is named, by ``check`` and ``doctor``, too."""
+        toml = config.with_suffix(".toml")
+        for each in (toml, config.with_suffix(".yaml.bak"), config.with_suffix(".json")):
+            each.write_text("[servers]\n")
+        unread = [str(config.with_suffix(".json")), str(toml)]
+        code, out, err = ran(capsys, "path")
+        assert (code, out) == (0, f"{config}\n")
+        assert err.splitlines() == [f"{each} is not read: the configuration is {config}" for each in unread]
+        _, out, err = ran(capsys, "check")
+        told = " ".join(f"{out}{err}".replace("~", str(config.parents[1])).split())
+        for each in unread:
+            assert f"{each}: is not read" in told
+        toml.unlink()
+        assert str(toml) not in ran(capsys, "path")[2]
+
 
 class EditTests:
     def editor(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str) -> None:
@@ -138,7 +154,16 @@ class EditTests:
         self.editor(monkeypatch, tmp_path, "s/nothing//")
         assert "is unchanged" in ran(capsys, "edit")[1]
 
-    @pytest.mark.parametrize("script", ["s/9200/x/", "s/gateway:/gateway/", "s/run/3/"])
+    @pytest.mark.parametrize(
+        "script",
+        [
+            "s/9200/x/",
+            "s/gateway:/gateway/",
+            "s/run/3/",
+            "s/http_port/http_prt/",
+            r"s/command/shaer:\ 1,\ command/",
+        ],
+    )
     def test_refused(
         self,
         config: Path,
@@ -152,6 +177,23 @@ class EditTests:
         code, _, err = ran(capsys, "edit")
         assert (code, config.read_text()) == (1, CONFIG)
         assert "line " in err
+
+    def test_mistyped_key(
+        self,
+        config: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+    ) -> None:
+        """A mistyped key is refused with the key that is meant, unless the file had it before."""
+        self.editor(monkeypatch, tmp_path, "s/{command/{shaer:\\ session,\\ command/")
+        code, _, err = ran(capsys, "edit")
+        assert (code, config.read_text()) == (1, CONFIG)
+        assert "line 5: servers.own.shaer: is not a known key; did you mean 'share'?" in err
+        config.write_text(CONFIG.replace("{command", "{shaer: session, command"))
+        self.editor(monkeypatch, tmp_path, "s/9200/9201/")
+        assert ran(capsys, "edit")[0] == 0
+        assert "9201" in config.read_text()
 
     def test_no_editor(
         self, config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -14,9 +14,10 @@ import pytest
 
 from mcpgateway.cli.service.managers import Launchd, find
 from mcpgateway.cli.service.service import Service
-from mcpgateway.cli.service.units import LAUNCHD, SYSTEMD, template
+from mcpgateway.cli.service.units import template
 from mcpgateway.errors import ConfigError
 from mcpgateway.shim import locations
+from mcpgateway.system.service_files import LAUNCHD, SYSTEMD
 from tests.support.service_managers import Launchctl, Scripted, Systemctl
 
 START = ["daemon-reload", f"enable {SYSTEMD[0]} {SYSTEMD[2]}", f"start {SYSTEMD[0]}", f"start {SYSTEMD[2]}"]

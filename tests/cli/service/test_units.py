@@ -10,17 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.cli.service.units import (
-    LAUNCHD,
-    SYSTEMD,
-    ServiceSettings,
-    is_ours,
-    launchd_agents,
-    serves,
-    systemd_units,
-    template,
-)
+from mcpgateway.cli.service.units import ServiceSettings, launchd_agents, systemd_units, template
 from mcpgateway.errors import ConfigError
+from mcpgateway.system.service_files import LAUNCHD, SYSTEMD, is_ours, serves
 
 printable = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1).filter(str.isprintable)
 PLACE = ServiceSettings("/h", "/venv/bin/python", {})

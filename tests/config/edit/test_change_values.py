@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.config.edit.change import ENV, HEADERS, added, is_on, switched, taken
+from mcpgateway.config.edit.change import ENV, HEADERS, added, is_on, read_patch, switched, taken
 from mcpgateway.config.edit.edits import Edit, Put, Remove, changed
 
 NAMES = st.sampled_from("ABCD")
@@ -93,3 +93,22 @@ class ValuesTests:
         assert taken("s", entry, HEADERS, ["x-KEY"]) == (Remove(("s", "headers", "X-Key")),)
         assert added("s", entry, ENV, {"KEY": "2"}) == (Put(("s", "env", "KEY"), "2"),)
         assert taken("s", entry, ENV, ["KEY"]) == ()
+
+
+class ProgramTests:
+    """Another program for an entry."""
+
+    @pytest.mark.parametrize(
+        ("entry", "values", "command"),
+        [
+            ({"command": "npxx", "args": ["-y"]}, {"command": "npx"}, "npx"),
+            ({"command": ["npxx", "-y", "notes"]}, {"command": "npx"}, ["npx", "-y", "notes"]),
+            ({"command": ["npxx", "-y"]}, {"command": "npx", "args": ["notes"]}, "npx"),
+            ({"command": ["npxx", "-y"]}, {"command": ["uvx", "notes"]}, ["uvx", "notes"]),
+            ({}, {"command": "npx"}, "npx"),
+        ],
+    )
+    def test_arguments_stay(self, entry: dict[str, Any], values: dict[str, Any], command: Any) -> None:
+        """The arguments stay where the entry has them in one list with the program, unless others are given."""
+        patch = read_patch({"set": values})
+        assert after(entry, patch.edits("s", entry))["command"] == command

@@ -117,7 +117,7 @@ class MethodTests:
         """The answer to an unknown method names those that the route knows."""
         answer = MemoryGateway().client().ask(b"", "DELETE", "/api/v1/tools")
         assert answer.status == 405
-        assert answer.headers["allow"] == "get, head"
+        assert answer.headers["allow"] == "get, head, patch"
         assert answer.json["error"] == "Method not allowed"
 
     def test_nothing(self) -> None:

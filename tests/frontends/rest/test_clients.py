@@ -211,7 +211,7 @@ class ClientsTests:
         answer = gateway.client(**ADMIN).ask({"configPath": str(file)}, path="/projects/register")
         assert answer.status == 200
         assert said(answer) == {"registered": ["a", "b"], "passthrough": 2}
-        assert gateway.helper_runs == [("apply", "--yes", "--file", str(file))]
+        assert gateway.helper_runs == [("apply", "--yes", "--mode", "http", "--file", str(file))]
 
     def test_no_file_of_a_project(self, tmp_path: Path) -> None:
         """A file that is not there, and a directory, are mistakes of the caller's, and it is said what to name."""
@@ -255,7 +255,7 @@ class ClientsTests:
         answer = gateway.client(**ADMIN).ask({"tool": "claude"}, path="/clients/register")
         found = said(answer)
         assert found == {"tool": "claude", "registered": ["a", "b"], "configPath": "/home/me/.claude.json"}
-        assert gateway.helper_runs == [("apply", "--yes", "--client", "claude-code")]
+        assert gateway.helper_runs == [("apply", "--yes", "--mode", "http", "--client", "claude-code")]
 
     @pytest.mark.parametrize("report", [None, {"files": [{"error": "the file is not valid JSON"}]}])
     def test_failure(self, tmp_path: Path, report: object) -> None:

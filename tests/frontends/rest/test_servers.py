@@ -440,12 +440,13 @@ class PutTests:
         assert gateway.text == text
 
     def test_a_clients_own(self, gateway: Filed) -> None:
-        """An entry in a client's file is the client's to replace; the answer says where it stands."""
-        for method, body in (("PUT", self.NEW), ("DELETE", b"")):
-            answer = gateway.ask(method, "/theirs", body, If_Match="*")
-            assert (answer.status, "client.json" in answer.json["error"]) == (409, True)
+        """An entry in a client's file stays: another definition lies over it, and it is not removed."""
+        answer = gateway.ask("DELETE", "/theirs", b"", If_Match="*")
+        assert (answer.status, "client.json" in answer.json["error"]) == (409, True)
+        answer = gateway.ask("PUT", "/theirs", self.NEW, If_Match="*")
+        assert (answer.status, "client.json" in answer.json["hint"]) == (200, True)
         answer = gateway.ask("PATCH", "/theirs", {"add_env": ["A=1"]}, If_Match="*")
-        assert (answer.status, "stays as it is" in answer.json["hint"]) == (200, True)
+        assert (answer.status, "for all clients that use theirs" in answer.json["hint"]) == (200, True)
         assert Path(gateway.home).parent.joinpath("client.json").read_text() == THEIRS
 
     def test_a_name_that_is_another(self, gateway: Filed) -> None:
@@ -636,7 +637,7 @@ class PatchTests:
         """Variables are set and taken away, however the entry has them; what runs is started anew with them."""
         gateway.session("b")
         answer = gateway.ask("PATCH", "/b", {"add_env": ["NEW=1"], "remove_env": ["MODE"]})
-        assert (answer.status, answer.json) == (200, {"status": "updated"})
+        assert answer.json == {"status": "updated", "changed": ["env"], "restarts": True}
         assert gateway.ask("GET", "/b").json["env_keys"] == ["NEW"]
         assert gateway.launcher.children[0].is_stopping
         assert gateway.child.launched is not None
@@ -671,7 +672,7 @@ class PatchTests:
     def test_a_clients_own_is_switched(self, gateway: Filed) -> None:
         """A server of a client's file is switched off by an overlay, and the file stays as it is."""
         answer = gateway.ask("PATCH", "/theirs", {"disabled": True})
-        assert (answer.status, "stays as it is" in answer.json["hint"]) == (200, True)
+        assert (answer.status, "for all clients that use theirs" in answer.json["hint"]) == (200, True)
         assert Path(gateway.home).parent.joinpath("client.json").read_text() == THEIRS
         assert gateway.runs("theirs") == "disabled"
         gateway.ask("PATCH", "/theirs", {"disabled": False})

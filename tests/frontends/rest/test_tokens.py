@@ -190,7 +190,7 @@ class GivenTests:
     @pytest.mark.parametrize("said", ["short", STRONG[:42], STRONG + "!", STRONG + "\n", PREFIX + STRONG])
     def test_weak_ones(self, tmp_path: Path, said: str) -> None:
         """A given token that could be guessed, or is an agent's, is refused at start without being shown."""
-        with pytest.raises(ConfigError, match="MCP_GATEWAY_ADMIN_TOKEN: expected at least 43") as caught:
+        with pytest.raises(ConfigError, match="MCPGATEWAY_ADMIN_TOKEN: expected at least 43") as caught:
             TokenFiles(str(tmp_path), {"MCP_GATEWAY_ADMIN_TOKEN": said}).own()
         assert said not in str(caught.value)
 
@@ -199,7 +199,7 @@ class GivenTests:
         gateway.environ["MCP_GATEWAY_AUTH_TOKEN"] = STRONG
         refused = ask(client, "POST", "/rotate", which=["admin", "auth"])
         assert refused.status == 400
-        assert refused.json["error"] == "MCP_GATEWAY_AUTH_TOKEN says what the auth token is"
+        assert refused.json["error"] == "MCPGATEWAY_AUTH_TOKEN says what the auth token is"
         assert ask(client, "GET", "").status == 200  # the other has not been changed, either
 
 

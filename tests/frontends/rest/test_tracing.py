@@ -84,9 +84,141 @@ class ActivityTests:
         (call,) = admin.ask(b"", "GET", "/api/v1/activity?tool=echo&outcome=ok&limit=1").json["records"]
         assert call["server"] == "shared"
 
+    def test_client(self) -> None:
+        """A record names its client, in either era, and its process; it is found by that name."""
+        gateway = followed()
+        client = gateway.client()
+        client.initialize(clientInfo={"name": "editor\x1b[1m", "version": "1"})
+        client.call(1, name="echo")
+        gateway.child.answer(gateway.child.asked("tools/call")[0], {"content": []})
+        admin = gateway.client(Authorization="Bearer admin-token")
+        (record,) = admin.ask(b"", "GET", "/api/v1/activity?kind=call").json["records"]
+        assert record["client"] == "editor\\x1b[1m"
+        assert admin.ask(b"", "GET", "/api/v1/activity?client=other").json["records"] == []
+
+    def test_stream(self) -> None:
+        """A stream has the latest records and then new ones, as far as they are wanted; it can be continued."""
+        gateway = followed()
+        reader = gateway.client(Authorization="Bearer admin-token")
+        gateway.client(**TOKEN).ask(b"", "DELETE", "/sessions/first")
+        client = gateway.session()
+        answer = reader.ask(b"", "GET", "/api/v1/activity?follow=true&kind=call&limit=1")
+        assert answer.headers["content-type"] == "text/event-stream"
+        assert answer.events == []
+        for number in (1, 2):
+            gateway.clock.advance(1)
+            client.call(number, name=f"tool{number}")
+            gateway.child.answer(gateway.child.asked("tools/call")[-1], {"content": []})
+        tracer = gateway.hub.tracer
+        assert tracer is not None
+        tracer.tick()
+        assert reader.heard is not None
+        first, second = reader.heard.events
+        assert [first["tool"], second["tool"]] == ["tool1", "tool2"]
+        again = gateway.client(Authorization="Bearer admin-token")
+        path = "/api/v1/activity?follow=true&kind=call"
+        (missed,) = again.ask(b"", "GET", path, Last_Event_ID=f"{first['at']}/{first['id']}").events
+        assert missed == second
+
     def test_refusals(self) -> None:
         """Other callers do not read the activity; where it is not written down there is none."""
         gateway = MemoryGateway()
         assert gateway.client(**TOKEN).ask(b"", "GET", "/api/v1/activity").status == 401
         admin = gateway.client(Authorization="Bearer admin-token")
         assert admin.ask(b"", "GET", "/api/v1/activity").status == 404
+        client = followed().client(Authorization="Bearer admin-token")
+        for query in ("since=yesterday", "follow=maybe", "slower_than=fast"):
+            assert client.ask(b"", "GET", f"/api/v1/activity?{query}").status == 400
+
+
+class CallTests:
+    """``GET /api/v1/activity/{id}``."""
+
+    def test_one(self) -> None:
+        """A call has its phases, the questions that it has caused, and its messages, and no other's."""
+        gateway = followed()
+        client = gateway.client()
+        client.initialize(capabilities={"elicitation": {}}, clientInfo={"name": "editor", "version": "1"})
+        for number in (1, 2):
+            client.call(number, name=f"tool{number}")
+            if number == 2:
+                question = {
+                    "method": "elicitation/create",
+                    "params": {"message": "Sure?", "requestedSchema": {}},
+                }
+                gateway.child.say({"jsonrpc": "2.0", "id": 9, **question})
+                asked = client.heard
+                assert asked is not None
+                client_id = asked.events[-1]["id"]
+                other = gateway.client(**client.headers)
+                other.ask({"jsonrpc": "2.0", "id": client_id, "result": {"action": "accept"}})
+            gateway.child.answer(gateway.child.asked("tools/call")[-1], {"content": []})
+        admin = gateway.client(Authorization="Bearer admin-token")
+        first, second = admin.ask(b"", "GET", "/api/v1/activity?kind=call").json["records"]
+        found = admin.ask(b"", "GET", f"/api/v1/activity/{second['id']}").json
+        assert found["record"] == second
+        assert "upstream" in [each["name"] for each in found["phases"]]
+        assert [each["method"] for each in found["questions"]] == ["elicitation/create"]
+        sent, asked, told, answered = (each["message"] for each in found["messages"])
+        assert (sent["params"]["name"], asked["id"], told["result"]) == ("tool2", 9, {"action": "accept"})
+        assert answered["result"] == {"content": []}
+        assert found["is_recorded"] is True
+        former = admin.ask(b"", "GET", f"/api/v1/activity/{first['id']}").json
+        assert [each["direction"] for each in former["messages"]] == ["to-server", "from-server"]
+        assert former["record"]["sent_bytes"] == former["messages"][0]["bytes"]
+        assert former["questions"] == []
+
+    def test_others(self) -> None:
+        """A change has no phases; an id that is not there is not found; other callers are refused."""
+        gateway = followed()
+        ended = gateway.client(**TOKEN).ask(b"", "DELETE", "/sessions/none")
+        admin = gateway.client(Authorization="Bearer admin-token")
+        found = admin.ask(b"", "GET", f"/api/v1/activity/{ended.headers['x-request-id']}").json
+        assert (found["phases"], found["messages"], found["is_recorded"]) == ([], [], False)
+        assert admin.ask(b"", "GET", "/api/v1/activity/none").status == 404
+        assert gateway.client(**TOKEN).ask(b"", "GET", "/api/v1/activity/none").status == 401
+
+
+class OverviewTests:
+    """The overview, for pages that ask often."""
+
+    def test_unchanged(self) -> None:
+        """A page that has the overview is told 304 until something but the time changes."""
+        gateway = MemoryGateway()
+        client = gateway.client("x")
+        first = client.ask(b"", "GET", "/api/v1/overview")
+        tag = first.headers["etag"].replace("w/", "W/")  # the client reads headers in lower case
+        assert first.json["verdict"] == "everything works"
+        gateway.clock.advance(7)
+        again = client.ask(b"", "GET", "/api/v1/overview", If_None_Match=tag)
+        assert (again.status, again.body, again.headers["etag"]) == (304, b"", tag.lower())
+        gateway.session()
+        changed = client.ask(b"", "GET", "/api/v1/overview", If_None_Match=tag)
+        assert (changed.status, changed.json["sessions"]) == (200, 1)
+
+
+class UsageTests:
+    """``GET /api/v1/usage``."""
+
+    def test_counted(self) -> None:
+        """A caller that may read sees the calls of clients, an administrator those of principals, too."""
+        gateway = followed()
+        gateway.session().call(1, name="echo")
+        gateway.child.answer(gateway.child.asked("tools/call")[0], {"content": []})
+        reader = gateway.client(**TOKEN)
+        found = reader.ask(b"", "GET", "/api/v1/usage?by=tool").json
+        assert [(each["name"], each["server"], each["calls"]) for each in found["items"]] == [
+            ("echo", "shared", 1)
+        ]
+        assert sum(each["calls"] for each in found["series"]) == found["calls"] == 1
+        assert reader.ask(b"", "GET", "/api/v1/usage?server=own").json["calls"] == 0
+        assert reader.ask(b"", "GET", "/api/v1/usage?by=principal").status == 403
+        admin = gateway.client(Authorization="Bearer admin-token")
+        assert admin.ask(b"", "GET", "/api/v1/usage?by=principal").json["calls"] == 1
+
+    def test_refusals(self) -> None:
+        """Other kinds of rows, and spans that no log covers, are refused; without a log there is nothing to count."""
+        reader = followed().client(**TOKEN)
+        for query in ("by=colour", "minutes=0", "minutes=x", "minutes=99999999"):
+            assert reader.ask(b"", "GET", f"/api/v1/usage?{query}").status == 400
+        assert MemoryGateway().client(**TOKEN).ask(b"", "GET", "/api/v1/usage").status == 404

@@ -715,10 +715,10 @@ class ListeningTests:
         """A child that takes no more requests is asked again once it does."""
         client = session(gateway)
         acknowledge(gateway.child)
-        gateway.child.is_stopping = True
+        gateway.child.is_full = True
         client.call(1, "resources/subscribe", uri=A)
-        assert reply(client)["error"]["message"] == "its stdin is closed"
-        gateway.child.is_stopping = False
+        assert reply(client)["error"]["message"] == "its stdin is full"
+        gateway.child.is_full = False
         gateway.tick(6)
         assert acknowledge(gateway.child) == {"toolsListChanged": True}
 

@@ -322,10 +322,10 @@ class BreakerTests:
         client.call(1)
         assert len(gateway.launcher.children) == 6
         why = error(client)
-        assert why["message"] == "shared is disabled (circuit breaker: 5 restarts in 5m0s)"
+        assert why["message"] == "shared has failed (circuit breaker: 5 restarts in 5m0s)"
         assert why["data"]["hint"] == (
-            "it failed last because: shared has ended: exit code 1; it is tried again in 300 s; "
-            "to try it at once, reset its circuit or restart the gateway"
+            "it failed last because: shared has ended: exit code 1; it is tried again in 5 min; "
+            "to try it at once, reset its circuit (mcpgateway servers reset-circuit shared) or restart the gateway"
         )
         body = shown(gateway)
         assert (body["status"], body["next_try_s"]) == ("disabled", 300)
@@ -418,7 +418,7 @@ class BreakerTests:
         gateway.child.exit(1)
         assert "during the handshake" in error(first)["message"]
         second.call(1)
-        assert "it is tried again in 600 s" in error(second)["data"]["hint"]
+        assert "it is tried again in 10 min" in error(second)["data"]["hint"]
         assert len(gateway.launcher.children) == 7
 
     def test_a_session_waits_for_the_try(self, gateway: MemoryGateway) -> None:
@@ -463,7 +463,7 @@ class BreakerTests:
         client.call(2)
         assert error(client)["data"]["hint"] == (
             "it failed last because: shared: the program was not found; "
-            "to try it at once, reset its circuit or restart the gateway"
+            "to try it at once, reset its circuit (mcpgateway servers reset-circuit shared) or restart the gateway"
         )
         gateway.tick(10_000)
         assert status(gateway) == "disabled"
@@ -488,7 +488,7 @@ class BreakerTests:
         gateway.child.exit(1)
         pause = gateway.health.pause(server)
         assert pause is not None
-        assert "until 5 s have passed" in pause.hint
+        assert "it is tried again in 5 s" in pause.hint
         gateway.health.reset("shared")
         assert gateway.health.pause(server) is None
 
@@ -566,7 +566,9 @@ class SwitchTests:
         client.call(1)
         why = error(client)
         assert why["message"] == "shared is disabled"
-        assert why["data"]["hint"] == "an operator has switched it off, and can switch it on"
+        assert why["data"]["hint"] == (
+            "an operator has switched it off; mcpgateway servers enable shared switches it on"
+        )
         assert status(gateway) == "disabled"
         gateway.tick(1000)
         assert len(gateway.launcher.children) == 1
@@ -580,7 +582,9 @@ class SwitchTests:
         client = gateway.client("off")
         client.call(0, "initialize", protocolVersion="2025-06-18")
         assert error(client)["message"] == "off is disabled"
-        assert error(client)["data"]["hint"] == "its entry in the configuration says so"
+        assert error(client)["data"]["hint"] == (
+            "its entry in the configuration says so; mcpgateway servers enable off switches it on"
+        )
         assert status(gateway, "off") == "disabled"
         gateway.health.enable("off")
         gateway.session("off")

@@ -182,7 +182,7 @@ class SilentTests:
         client, child = hall.stuck("limited")
         assert answered(client) is None
         hall.pass_time(200)
-        assert "did not answer within 200 s" in answered(client)["error"]["message"]
+        assert "did not answer within 3 min 20 s" in answered(client)["error"]["message"]
         assert child.is_stopping
 
     def test_its_session_ends(self, hall: Hall) -> None:
@@ -425,7 +425,7 @@ class LongCallTests:
         hall.stuck("single")
         first = hall.why("single")["advice"][0]
         assert (first["cause"], first["trouble"]) == ("stuck", True)
-        assert first["do"].startswith("mcpgateway servers restart single")
+        assert first["do"].endswith("mcpgateway servers restart single")
 
     def test_what_never_ends(self, hall: Hall) -> None:
         """A request that listens is no call that takes long."""

@@ -440,6 +440,19 @@ class NewChildTests:
         acknowledge(gateway.child)
         assert methods(client) == [ACKNOWLEDGED]
 
+    def test_while_it_ends(self, gateway: MemoryGateway) -> None:
+        """A listener that comes between the end of a child's stdin and its exit waits for the next child."""
+        one = listener(gateway, **TOOLS)
+        gateway.child.is_stopping = True
+        two = gateway.client("m")
+        listen(two, **PROMPTS)
+        assert two.heard is None
+        gateway.child.exit(9)
+        gateway.tick(5)
+        acknowledge(gateway.child)
+        assert methods(two) == [ACKNOWLEDGED]
+        assert told(one) == [TOOLS_CHANGED]
+
     def test_with_patience(self, gateway: MemoryGateway) -> None:
         """A server that cannot be started is tried more and more rarely, and its listeners stay."""
         client = listener(gateway, **TOOLS)

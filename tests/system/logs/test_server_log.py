@@ -37,6 +37,18 @@ class ServerLogFileTests:
         assert max(os.stat(tmp_path / each).st_size for each in os.listdir(tmp_path)) <= 100
         assert file.tail(14) == [f"line {number:03}" for number in range(36, 50)]
 
+    def test_no_gap(self, tmp_path: Path) -> None:
+        """Of two files that are larger than what is read of one, only the latest lines are had, without a gap."""
+        written = [f"line {number:06}" for number in range(60_000)]
+        for bytes_read, fewest in ((1000, 80), (500_000, 41_000)):
+            path = tmp_path / f"{bytes_read}.log"
+            file = ServerLogFile(str(path), rotate_bytes=480_000, tail_bytes=bytes_read)
+            for at in range(0, len(written), 1000):
+                file.append(written[at : at + 1000])
+            found = file.tail(100_000)
+            assert len(found) >= fewest
+            assert found == written[-len(found) :]
+
     def test_what_lies_in_the_way(self, tmp_path: Path) -> None:
         """A link or a pipe is neither written to nor read."""
         elsewhere = tmp_path / "elsewhere"

@@ -1,0 +1,142 @@
+"""Parts of the control plane's JSON Schemas: types, members that several have, and the functions that build them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+TEXT: dict[str, Any] = {"type": "string"}
+MILLISECONDS: dict[str, Any] = {"type": "number"}
+SPAN = {"at": MILLISECONDS, "ms": MILLISECONDS}
+SAID: dict[str, Any] = {"type": "string", "minLength": 1}
+FLAG: dict[str, Any] = {"type": "boolean"}
+WHOLE: dict[str, Any] = {"type": "integer"}
+NUMBER: dict[str, Any] = {"type": "number"}
+OBJECT: dict[str, Any] = {"type": "object"}
+
+
+def listing(of: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a list."""
+    return {"type": "array", "items": of}
+
+
+def made_of(needed: dict[str, Any], **may: Any) -> dict[str, Any]:
+    """Return the schema of an object with required, optional and further members."""
+    return {"type": "object", "properties": {**needed, **may}, "required": list(needed)}
+
+
+def ref(name: str) -> dict[str, str]:
+    """Return a reference to the schema of that name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+LIMIT_MS = {"type": "integer", "minimum": 1, "description": "Milliseconds that it may take."}
+ARGUMENTS = {"type": ["object", "null"], "description": "The arguments of the tool."}
+CODE = {"enum": [0, 10, 11, 12], "description": "0 ready, 10 needs start, 11 needs its user, 12 failed."}
+DAEMON = made_of({"name": TEXT, "running": FLAG}, pid=WHOLE, port=WHOLE, uptime=WHOLE, lastError=TEXT)
+ENDED = {"ok": FLAG, "killed": WHOLE}
+
+CLIENT = made_of({"tool": TEXT, "configPath": TEXT, "registeredAt": WHOLE, "serverCount": WHOLE})
+FILE_CHANGE: dict[str, Any] = {
+    "version": {"type": "integer", "minimum": 1},
+    "at": TEXT,
+    "path": TEXT,
+    "client": TEXT,
+    "project": TEXT,
+    "act": {"type": "string", "description": "What was done, such as enrolled or restored."},
+    "mode": TEXT,
+    "servers": {"type": "array", "items": TEXT},
+    "kept": {"type": "boolean", "description": "The version before the change is kept."},
+}
+TOKEN_MEMBERS: dict[str, Any] = {
+    "id": TEXT,
+    "name": TEXT,
+    "servers": listing(TEXT),
+    "tools": listing(TEXT),
+    "read_only": FLAG,
+    "created": NUMBER,
+    "expires": {"type": ["number", "null"], "description": "Seconds since the epoch."},
+    "expired": FLAG,
+}
+AGENT_TOKEN = made_of(TOKEN_MEMBERS)
+NAMES = {"type": "array", "items": TEXT}
+MAY_BE_WHOLE = {"type": ["integer", "null"]}
+VALUES = {
+    "description": "A list of NAME=value, or an object of texts.",
+    "anyOf": [
+        {"type": "array", "items": {"type": "string", "pattern": "^[!-<>-~]+="}},
+        {"type": "object", "additionalProperties": TEXT},
+    ],
+}
+DEFINITION = {"type": "object", "minProperties": 1, "description": "A server as a configuration file has it."}
+RIGHTS = {"enum": ["look", "operate", "admin"]}
+DASHBOARD = {"id": TEXT, "rights": RIGHTS, "created_at": TEXT, "last_used_at": TEXT, "expires_at": TEXT}
+SIGNED_IN_AT = {"issuer": TEXT, "principal": TEXT}
+PATCH = {
+    "set": {
+        "type": "object",
+        "description": "Values by dotted keys, such as timeout, lazy.idleTimeoutMs, args or env.NAME. Behind env. and"
+        " headers. all the rest is one name.",
+    },
+    "unset": {"type": "array", "items": TEXT, "description": "Dotted keys that are to go."},
+    "disabled": FLAG,
+    "enabled": FLAG,
+    "add_env": VALUES,
+    "keep_secrets": {
+        "type": "boolean",
+        "description": "true: the values of secrets in add_env are written into the gateway's own .env, and the entry"
+        " refers to them.",
+    },
+    "remove_env": NAMES,
+    "add_headers": VALUES,
+    "remove_headers": NAMES,
+    "new_name": {"type": "string", "minLength": 1},
+}
+SAID_REMEDY = dict.fromkeys(("cause", "says", "do", "run"), TEXT)
+SERVER = made_of(
+    {
+        "name": TEXT,
+        "status": TEXT,
+        "transport": TEXT,
+        "enabled": FLAG,
+        "share": TEXT,
+        "restart_count": WHOLE,
+        "tool_count": MAY_BE_WHOLE,
+        "pids": {"type": "array", "items": WHOLE},
+        "env_keys": NAMES,
+        "header_keys": NAMES,
+    },
+    title=TEXT,
+    pid=WHOLE,
+    last_error=TEXT,
+    state={"type": "string", "description": "The status; failed or not ready where a fault needs the user."},
+    need=made_of({**SAID_REMEDY, "action": TEXT, "key": TEXT}),
+    uptime_seconds=WHOLE,
+    next_try_s=MAY_BE_WHOLE,
+    sessions=WHOLE,
+    calls=WHOLE,
+    requests=WHOLE,
+    tool_calls=WHOLE,
+    source=TEXT,
+    is_own=FLAG,
+    runs=TEXT,
+    memory_mb={
+        "type": ["number", "null"],
+        "description": "The resident memory of its processes and of those that these started; null: not known.",
+    },
+    project=TEXT,
+    group=TEXT,
+    group_title=TEXT,
+    tools=listing(made_of({"name": TEXT, "description": TEXT, "server": TEXT, "input_schema": {}})),
+    config={"type": ["object", "null"]},
+)
+
+CALL_COUNTS = {
+    "calls": WHOLE,
+    "failed": WHOLE,
+    "refused": WHOLE,
+    "sessions": WHOLE,
+    "total_ms": NUMBER,
+    "p50_ms": {"type": ["number", "null"]},
+    "p95_ms": {"type": ["number", "null"]},
+    "last_at": TEXT,
+}

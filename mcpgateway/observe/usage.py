@@ -1,0 +1,149 @@
+"""The use of servers, tools and the gateway by its clients within a span of time, counted from the activity log.
+
+A call costs nothing for it, since the log has a line of each that has ended.  So the figures are those of the log, for
+as far back as it goes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from mcpgateway.observe.recorder import written
+
+BARS = 60  # most of a series
+MINUTE_S = 60
+FAILED, REFUSED = "error", "refused"
+PRINCIPAL = "principal"
+
+
+class UsageLine(Struct):
+    """The members of a line of the activity log that count."""
+
+    at: str = ""
+    kind: str = ""
+    outcome: str = ""
+    ms: float = 0.0
+    server: str = ""
+    tool: str = ""
+    session: str = ""
+    principal: str = ""
+    client: str = ""
+    project: str = ""
+
+
+_decoder = msgspec.json.Decoder(UsageLine)
+
+
+def decoded(lines: Iterable[str]) -> Iterator[UsageLine]:
+    """Return the lines of the log that are complete."""
+    for text in lines:
+        try:
+            yield _decoder.decode(text)
+        except msgspec.DecodeError:
+            continue
+
+
+KEYS: dict[str, Callable[[UsageLine], tuple[str, str]]] = {
+    "client": lambda line: (line.client, ""),
+    "server": lambda line: (line.server, ""),
+    "tool": lambda line: (line.tool, line.server),
+    PRINCIPAL: lambda line: (line.principal, ""),
+    "project": lambda line: (line.project, ""),
+}
+"""The name of the row that counts a call, and its server; by the kind of the rows."""
+
+
+class CallCounts(Struct):
+    """The calls of a row.
+
+    :ivar durations: of each call, in milliseconds.
+    """
+
+    calls: int = 0
+    failed: int = 0
+    refused: int = 0
+    last_at: str = ""
+    sessions: set[str] = msgspec.field(default_factory=set)
+    durations: list[float] = msgspec.field(default_factory=list)
+
+    def count(self, line: UsageLine) -> None:
+        """Count a call; one that was refused is none."""
+        if line.outcome == REFUSED:
+            self.refused += 1
+            return
+        self.calls += 1
+        self.failed += line.outcome == FAILED
+        self.last_at = max(self.last_at, line.at)
+        self.durations.append(line.ms)
+        if line.session:
+            self.sessions.add(line.session)
+
+    def shown(self) -> dict[str, Any]:
+        """Return the figures of the row."""
+        return {
+            "calls": self.calls,
+            "failed": self.failed,
+            "refused": self.refused,
+            "sessions": len(self.sessions),
+            "total_ms": round(sum(self.durations), 3),
+            "p50_ms": percentile(self.durations, 0.5) if self.durations else None,
+            "p95_ms": percentile(self.durations, 0.95) if self.durations else None,
+            "last_at": self.last_at,
+        }
+
+
+def percentile(values: Collection[float], part: float) -> float:
+    """Return the smallest value that this part of the values does not exceed; 0 for no values."""
+    if not values:
+        return 0.0
+    return sorted(values)[max(0, math.ceil(len(values) * part) - 1)]
+
+
+def usage(lines: Iterable[str], by: str, now: float, minutes: int, server: str = "") -> dict[str, Any]:
+    """Count the calls of the latest minutes; the current minute is the last of them.
+
+    :param lines: of the activity log, the oldest first.
+    :param by: the kind of the rows, one of `KEYS`.
+    :param now: seconds since the epoch.
+    :param server: counts only calls of this server; empty for all.
+    """
+    key = KEYS[by]
+    step_s = MINUTE_S * -(-minutes // BARS)
+    end = (int(now) // MINUTE_S + 1) * MINUTE_S
+    bars = -(-minutes * MINUTE_S // step_s)
+    first = end - bars * step_s
+    starts = [written(first + place * step_s) for place in range(bars)]
+    series = [CallCounts() for _ in starts]
+    total, rows = CallCounts(), dict[tuple[str, str], CallCounts]()
+    oldest = ""
+    place = 0
+    for line in decoded(lines):
+        oldest = oldest or line.at
+        if line.kind != "call" or line.at < starts[0] or (server and line.server != server):
+            continue
+        while place + 1 < bars and line.at >= starts[place + 1]:
+            place += 1
+        series[place].count(line)
+        total.count(line)
+        rows.setdefault(key(line), CallCounts()).count(line)
+    items = [
+        {"name": name, **({"server": of} if of else {}), **each.shown()} for (name, of), each in rows.items()
+    ]
+    return {
+        "by": by,
+        "minutes": bars * step_s // MINUTE_S,
+        "since": starts[0],
+        "known_since": max(starts[0], oldest),
+        "step_s": step_s,
+        **total.shown(),
+        "items": sorted(items, key=lambda each: (-each["calls"], each["name"])),
+        "series": [
+            {"at": at, "calls": each.calls, "failed": each.failed}
+            for at, each in zip(starts, series, strict=True)
+        ],
+    }

@@ -1,0 +1,73 @@
+"""Figures of the dashboard in a real Chromium: the same span of time shows the same calls on every page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.browser import Browser
+from tests.support.dashboard import IN_A_BROWSER, Page, command
+from tests.support.gateway import Gateway, server
+from tests.support.real_servers import time
+
+pytestmark = IN_A_BROWSER
+
+LONG_AGO = '{"at":"2026-01-01T00:00:00.000000Z","id":"1","kind":"management","operation":"x"}\n'
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway with a server."""
+    with Gateway(tmp_path_factory.mktemp("figures"), {"clock": server(time())}) as made:
+        yield made
+
+
+@pytest.fixture
+def page(gateway: Gateway, tmp_path: Path) -> Iterator[Page]:
+    """A browser that has never been there."""
+    with Browser(tmp_path) as browser:
+        browser.ask(
+            "Emulation.setDeviceMetricsOverride", width=1440, height=900, deviceScaleFactor=1, mobile=False
+        )
+        yield Page(browser, gateway)
+
+
+def test_the_hour_survives_a_restart(page: Page) -> None:
+    """The calls of the last hour are the same on Overview, Usage, Calls and status, also after a restart."""
+    page.show()
+    page.sees("No tool was called in the last hour.")
+    _call(page.gateway, "clock__get_current_time", "timezone=UTC")
+    _call(page.gateway, "clock__get_current_time", "timezone=Nowhere")
+    for _ in range(2):
+        page.show(wait="2 calls")
+        page.sees("1 failed")
+        page.show("calls", wait="2 calls in the last hour")
+        page.sees("1 failed")
+        page.show("usage", wait="Time in tools")
+        page.choose(".filters select", "60")
+        page.sees("2 calls")
+        page.sees("1 failed")
+        assert "Last hour: 2 calls, of which 1 failed" in command(page.gateway, "status", "--stats")
+        page.gateway.terminate()
+        page.gateway.start()
+    page.show(wait="Calls are known since")
+    (page.gateway.home / "logs" / "activity.jsonl.1").write_text(LONG_AGO)
+    page.gateway.terminate()
+    page.gateway.start()
+    page.show(wait="2 calls")
+    page.sees_no_more("Calls are known since")
+
+
+def test_memory(page: Page) -> None:
+    """The memory of a server that runs is on its page and in the list of servers."""
+    _call(page.gateway, "clock__get_current_time", "timezone=UTC")
+    page.show("servers", wait="Switch off")
+    assert re.search(r"\d MB", page.browser.run("document.querySelector('main table').innerText"))
+    page.show("servers/clock", wait="MB in 1 process")
+
+
+def _call(gateway: Gateway, tool: str, *arguments: str) -> None:
+    command(gateway, "tools", "call", tool, *arguments, check=False)

@@ -1,0 +1,256 @@
+/** The answers of the gateway's REST API that the pages read; `GET /api/v1/openapi.json` describes them whole. */
+
+/** A fault and its remedy. */
+export interface Remedy {
+  cause: string;
+  says: string;
+  do: string;
+  /** What a page can do about it: `set` sets the key of the server's entry. */
+  action: "sign-in" | "set" | "";
+  /** The dotted key of the server's entry, such as `env.API_KEY`. */
+  key: string;
+}
+
+/** Something that needs the gateway's user, worst first. */
+export interface Need extends Remedy {
+  kind: "gateway" | "server" | "file";
+  name: string;
+}
+
+/** A server's part of the overview. */
+export interface OverviewServer {
+  name: string;
+  title: string;
+  transport: string;
+  share: string;
+  /** The word for its status, which tells a server that has failed from one that is switched off. */
+  state: string;
+  last_error: string;
+  pids: number[];
+  sessions: number;
+  calls: number;
+  requests: number;
+  tool_calls: number;
+  restart_count: number;
+  uptime_seconds: number;
+  next_try_s: number | null;
+  project: string;
+}
+
+/** `GET /api/v1/overview`: the verdict, and the numbers of the gateway. */
+export interface Overview {
+  ok: boolean;
+  verdict: string;
+  needs: Need[];
+  status: string;
+  disabled: boolean;
+  servers: number;
+  running: number;
+  sessions: number;
+  calls: number;
+  auth: string;
+  started_at: string;
+  uptime_seconds: number;
+  version: string;
+  memory_mb: number;
+  config: { ok: boolean; warnings: number; loaded_at: string };
+  clients: EnrolledFile[];
+  backends: OverviewServer[];
+}
+
+/** A client's file that uses the gateway. */
+export interface EnrolledFile {
+  name: string;
+  path: string;
+  mode: string;
+  servers: string[];
+  suspended: boolean;
+}
+
+/** A client of this machine in `GET /clients/detect`. */
+export interface DetectedClient {
+  tool: string;
+  configPath: string;
+}
+
+/** `GET /api/v1/servers`: a server. */
+export interface Server {
+  name: string;
+  title: string;
+  /** As in the overview. */
+  state: string;
+  transport: string;
+  enabled: boolean;
+  share: string;
+  /** null: the server was never asked. */
+  tool_count: number | null;
+  restart_count: number;
+  uptime_seconds: number;
+  next_try_s: number | null;
+  sessions: number;
+  calls: number;
+  requests: number;
+  tool_calls: number;
+  pids: number[];
+  /** null: no process of it runs on this machine. */
+  memory_mb: number | null;
+  runs: string;
+  source: string;
+  is_own: boolean;
+  project: string;
+  /** Empty: it is in no group. */
+  group: string;
+  group_title: string;
+  /** The cause for which its next call could not start it, or that needs the user otherwise. */
+  need?: Remedy;
+  tools?: Tool[];
+}
+
+export interface Tool {
+  name: string;
+  description: string;
+  server: string;
+  input_schema: unknown;
+}
+
+/** A cause of a server's state in `GET /api/v1/servers/{name}/why`. */
+export interface Advice extends Remedy {
+  trouble: boolean;
+}
+
+export interface Why {
+  server: string;
+  state: string;
+  ok: boolean;
+  verdict: string;
+  advice: Advice[];
+  history: { at: string; event: string; text: string; times: number }[];
+  launch?: { command?: string[]; cwd?: string | null; program?: string | null; env?: string[] };
+  source?: string;
+  share_reason?: string;
+  stderr?: string[];
+  next_try_s?: number | null;
+}
+
+/** An event of the gateway. */
+export interface GatewayEvent {
+  time: string;
+  level: string;
+  event: string;
+  text: string;
+  server?: string;
+}
+
+/** A client's session. */
+export interface Session {
+  id: string;
+  server: string;
+  servers: string[];
+  client: { name?: string; version?: string };
+  principal: string;
+  pid: number | null;
+  workspace: string;
+  revision: string;
+  began_at: string;
+  idle_seconds: number;
+  calls: number;
+  streams: number;
+}
+
+/** A minute of `GET /api/health/stats`. */
+export interface Minute {
+  minuteTs: number;
+  requests: number;
+  errors: number;
+  totalMs: number;
+  /** The calls of tools among the requests. */
+  calls: number;
+  callErrors: number;
+  perServer: Record<string, number>;
+}
+
+/** The calls of a row, or of all, in `GET /api/v1/usage`. */
+export interface CallCounts {
+  calls: number;
+  failed: number;
+  refused: number;
+  sessions: number;
+  total_ms: number;
+  p50_ms: number | null;
+  p95_ms: number | null;
+  last_at: string;
+}
+
+/** The answer to `GET /api/v1/usage`. */
+export interface Usage extends CallCounts {
+  by: string;
+  minutes: number;
+  since: string;
+  /** The activity log goes back to this time. */
+  known_since: string;
+  items: (CallCounts & { name: string; server?: string })[];
+  series: { at: string; calls: number; failed: number }[];
+}
+
+/** The numbers of one tool in `GET /api/health/stats`. */
+export interface ToolNumbers {
+  server: string;
+  calls: number;
+  errors: number;
+  /** Between 0 and 1. */
+  errorRate: number;
+  totalMs: number;
+  avgMs: number;
+  p99Ms: number;
+  lastCalledAt: number;
+}
+
+export interface Stats {
+  uptimeSeconds: number;
+  totalRequests: number;
+  totalErrors: number;
+  totalCalls: number;
+  totalCallErrors: number;
+  toolStats: Record<string, ToolNumbers>;
+  timeline: Minute[];
+  /** The calls are known from this time on. */
+  timelineSince: number;
+}
+
+export interface Savings {
+  processes: { without: number; running: number; saved: number };
+  memory: { saved_mb: number; running_mb: number; gateway_mb: number };
+  tokens: { total: number; today: number };
+}
+
+/** `GET /api/v1/tools/{id}`: the complete description of a tool. */
+export interface ToolDescription {
+  id: string;
+  server: string;
+  name: string;
+  title?: string;
+  description?: string;
+  inputSchema: unknown;
+  outputSchema: unknown;
+  annotations?: Record<string, unknown>;
+  execution?: { taskSupport?: string };
+  /** What it does to its server: `read`, `write` or `destructive`. */
+  tier: string;
+}
+
+/** `GET /api/v1/tools`: a tool, and what is known of its use. */
+export interface ToolRow {
+  /** Its id at the endpoint of all servers. */
+  name: string;
+  /** Its own name at its server. */
+  tool: string;
+  description: string;
+  server: string;
+  offered: boolean;
+  /** Whether only a session of the page has listed it, as a client that answers questions. */
+  is_more?: boolean;
+  tier?: string;
+  tokens?: number;
+  calls?: number;
+  errors?: number;
+}

@@ -1,0 +1,100 @@
+/** Numbers, times and sizes as the pages show them; the same words as those of `mcpgateway status`. */
+
+/** What is shown for a value that is not known. */
+export const UNKNOWN = "—";
+
+const number = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
+const decimal = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
+
+/** A count: `1,204`. */
+export function count(value: number | null | undefined): string {
+  return value === null || value === undefined ? UNKNOWN : number.format(value);
+}
+
+/** A count with its noun: `1 tool`, `2 tools`. */
+export function counted(value: number, noun: string, plural = `${noun}s`): string {
+  return `${count(value)} ${value === 1 ? noun : plural}`;
+}
+
+/** Megabytes: `88 MB`, `2.9 GB`; unknown if none are measured. */
+export function memory(megabytes: number | null | undefined): string {
+  if (megabytes === null || megabytes === undefined) return UNKNOWN;
+  if (Math.abs(megabytes) < 1024) return `${number.format(megabytes)} MB`;
+  return `${decimal.format(megabytes / 1024)} GB`;
+}
+
+const UNITS: [string, number][] = [
+  ["d", 86_400],
+  ["h", 3600],
+  ["min", 60],
+  ["s", 1],
+];
+
+/** A duration by its two largest units: `3 d 4 h`, `12 min`, `5 s`. */
+export function duration(seconds: number | null | undefined): string {
+  if (seconds === null || seconds === undefined) return UNKNOWN;
+  let left = Math.max(0, Math.floor(seconds));
+  const first = UNITS.findIndex(([, each]) => left >= each);
+  if (first < 0) return "0 s";
+  const parts: string[] = [];
+  for (const [unit, each] of UNITS.slice(first, first + 2)) {
+    const amount = Math.floor(left / each);
+    left -= amount * each;
+    if (amount) parts.push(`${amount} ${unit}`);
+  }
+  return parts.join(" ");
+}
+
+/** The seconds since a moment, by a clock in milliseconds. */
+export function sinceStart(moment: string, now: number): number {
+  return (now - new Date(moment).getTime()) / 1000;
+}
+
+/** A latency: `4 ms`, `1.2 s`. */
+export function milliseconds(value: number | null | undefined): string {
+  if (value === null || value === undefined) return UNKNOWN;
+  return value < 1000 ? `${number.format(value)} ms` : `${decimal.format(value / 1000)} s`;
+}
+
+/** Tokens of a model's context: `320`, `6.1 k`, `1.9 M`. */
+export function tokens(value: number | null | undefined): string {
+  if (value === null || value === undefined) return UNKNOWN;
+  if (value < 1000) return number.format(value);
+  return value < 1_000_000 ? `${decimal.format(value / 1000)} k` : `${decimal.format(value / 1_000_000)} M`;
+}
+
+/** A share: `0.8 %`. */
+export function percent(share: number): string {
+  return `${decimal.format(share * 100)} %`;
+}
+
+/** The time of day of a moment; its date too, where that is not today. */
+export function clock(moment: string | number, now = new Date()): string {
+  const at = new Date(moment);
+  if (Number.isNaN(at.getTime())) return UNKNOWN;
+  const isToday = at.toDateString() === now.toDateString();
+  return isToday ? at.toLocaleTimeString() : at.toLocaleString();
+}
+
+// All control and format characters but tabs and line feeds.
+const HIDDEN = /[^\P{Cc}\t\n]|\p{Cf}/gu;
+
+/**
+ * A foreign text with its control and direction characters made visible.
+ *
+ * Names, descriptions and logs of servers are hostile until shown otherwise (Unicode TR36, section 2.10).
+ */
+export function plain(text: string): string {
+  return text.replace(HIDDEN, (each) => `\\u{${each.codePointAt(0)?.toString(16)}}`);
+}
+
+const ACCESS: Record<string, string> = {
+  enabled: "every client needs a token",
+  "loopback-trusted": "clients of this machine need no token, except for changes",
+  disabled: "clients of this machine need no token, not even for changes",
+};
+
+/** Return who needs a token, of the word for it in `GET /api/v1/overview`. */
+export function access(auth: string): string {
+  return ACCESS[auth] ?? auth;
+}

@@ -1,0 +1,107 @@
+/** The calls of servers as they end: the latest ones, then new ones by a stream, and earlier ones on demand. */
+
+import { ApiError } from "@mcpgateway/core/api";
+import { type Call, type CallChoice, placeOf, queryOf, withNew } from "@mcpgateway/core/calls";
+import { follow } from "@mcpgateway/core/stream";
+import { useEffect, useState } from "preact/hooks";
+import { api, isAsleep } from "./gateway";
+import { signed } from "./session";
+
+/** The calls that a page keeps. */
+export const KEPT = 10_000;
+const PAGE = 1000;
+
+export interface LiveCalls {
+  /** The latest first. */
+  calls: readonly Call[];
+  /** Whether the stream is open. */
+  isOpen: boolean;
+  /** Whether the stream was open before: there is nothing else to come. */
+  isFilled: boolean;
+  error: ApiError | undefined;
+  /** Load what was before the earliest of them; undefined where nothing is known to be. */
+  loadEarlier: (() => Promise<void>) | undefined;
+}
+
+/** Follow the calls of a choice for as long as a component is shown. */
+export function useCalls(choice: CallChoice): LiveCalls {
+  const [calls, setCalls] = useState<readonly Call[]>([]);
+  const [isOpen, setOpen] = useState(false);
+  const [isFilled, setFilled] = useState(false);
+  const [error, setError] = useState<ApiError>();
+  const [isEnd, setEnd] = useState(false);
+  const { server, isFailed, slowerThan, since } = choice;
+  const token = signed.value.token;
+  const isOff = isAsleep.value;
+  useEffect(() => {
+    if (isOff) return;
+    const ending = new AbortController();
+    const query = queryOf(choice, Date.now());
+    query.set("follow", "true");
+    query.set("limit", String(PAGE));
+    const waiting: Call[] = [];
+    let frame = 0;
+    // Many calls may end at once: they are drawn together.
+    const draw = () => {
+      frame = 0;
+      const come = waiting.splice(0);
+      setCalls((former) => withNew(former, come, KEPT));
+    };
+    setCalls([]);
+    setError(undefined);
+    setFilled(false);
+    setEnd(false);
+    let filling: ReturnType<typeof setTimeout> | undefined;
+    void follow(
+      async (lastId, signal) => {
+        const headers: Record<string, string> = lastId ? { "Last-Event-ID": lastId } : {};
+        try {
+          const path = `/api/v1/activity?${query}`;
+          const reply = await api.request("GET", path, undefined, headers, signal);
+          setError(undefined);
+          return reply;
+        } catch (why) {
+          if (why instanceof ApiError && why.status) setError(why);
+          throw why;
+        }
+      },
+      {
+        signal: ending.signal,
+        onOpen: (isNow) => {
+          setOpen(isNow);
+          // An empty log sends nothing: what is known comes at once, or not at all.
+          if (isNow) filling = setTimeout(() => setFilled(true), 100);
+        },
+        onEvent: ({ data }) => {
+          try {
+            waiting.push(JSON.parse(data) as Call);
+          } catch {
+            return; // a record of another shape says nothing to this page
+          }
+          frame ||= requestAnimationFrame(draw);
+        },
+      },
+    );
+    return () => {
+      ending.abort();
+      clearTimeout(filling);
+      cancelAnimationFrame(frame);
+    };
+  }, [server, isFailed, slowerThan, since, token, isOff]);
+  const last = calls[calls.length - 1];
+  const loadEarlier = async () => {
+    if (!last) return;
+    const query = queryOf(choice, Date.now());
+    query.set("before", placeOf(last));
+    query.set("limit", String(PAGE));
+    try {
+      const { records } = await api.get<{ records: Call[] }>(`/api/v1/activity?${query}`);
+      setEnd(records.length < PAGE);
+      setCalls((former) => [...former, ...records.reverse()].slice(0, KEPT));
+    } catch (why) {
+      setError(why instanceof ApiError ? why : new ApiError(0, String(why)));
+    }
+  };
+  const hasEarlier = !isEnd && calls.length >= PAGE && calls.length < KEPT;
+  return { calls, isOpen, isFilled, error, loadEarlier: hasEarlier ? loadEarlier : undefined };
+}

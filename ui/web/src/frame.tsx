@@ -1,0 +1,262 @@
+/** The frame of all pages: navigation, what is live, who may, and the outcome of the latest act. */
+
+import { count, counted, duration, memory, sinceStart } from "@mcpgateway/core/words";
+import { useEffect } from "preact/hooks";
+import { locked, notice } from "./act";
+import { freshness, heardAt, isStreaming, isUpgraded, now, overview, refusal } from "./gateway";
+import { opened, PALETTE_KEYS } from "./keys";
+import { OverviewPage } from "./pages/overview";
+import { ServerPage } from "./pages/server";
+import { ServersPage } from "./pages/servers";
+import { ToolsPage } from "./pages/tools";
+import { Refused } from "./parts/basics";
+import { Confirmation } from "./parts/dialog";
+import { later } from "./parts/later";
+import { signOut, Unlock } from "./parts/unlock";
+import { path, to } from "./router";
+import { signed } from "./session";
+import { switchTheme, theme } from "./theme";
+
+const PlaygroundPage = later(async () => (await import("./pages/rare")).PlaygroundPage);
+const AddPage = later(async () => (await import("./pages/rare")).AddPage);
+const AccessPage = later(async () => (await import("./pages/rare")).AccessPage);
+const ClientsPage = later(async () => (await import("./pages/rare")).ClientsPage);
+const GatewayPage = later(async () => (await import("./pages/rare")).GatewayPage);
+const SignedInPage = later(async () => (await import("./pages/rare")).SignedInPage);
+const UsagePage = later(async () => (await import("./pages/rare")).UsagePage);
+
+const CallsPage = later(async () => (await import("./pages/rare")).CallsPage);
+const CallPage = later(async () => (await import("./pages/rare")).CallPage);
+
+const Palette = later(async () => (await import("./pages/rare")).Palette, true);
+const Keys = later(async () => (await import("./pages/rare")).Keys, true);
+
+const PAGES = [
+  { name: "", title: "Overview", mark: "⌂" },
+  { name: "servers", title: "Servers", mark: "▤" },
+  { name: "tools", title: "Tools", mark: "ƒ" },
+  { name: "calls", title: "Calls", mark: "⇄" },
+  { name: "clients", title: "Clients", mark: "⌘" },
+  { name: "usage", title: "Usage", mark: "∑" },
+  { name: "access", title: "Access", mark: "⚷" },
+  { name: "gateway", title: "Gateway", mark: "⚙" },
+];
+
+/** The redirect URI of the sign-in at the authorization server. */
+const SIGNED_IN = "signed-in";
+const OTHER_TITLES: Record<string, string> = { add: "Add a server", [SIGNED_IN]: "Sign-in" };
+
+export function Frame() {
+  const [first = "", name = "", tab = ""] = path.value;
+  const title = PAGES.find((each) => each.name === first)?.title ?? OTHER_TITLES[first] ?? "Not found";
+  useEffect(() => {
+    document.title = `${name || title} · mcpgateway`;
+  }, [title, name]);
+  return (
+    <div class={`frame ${freshness.value}`}>
+      <a class="skip" href="#main">
+        Skip to the content
+      </a>
+      <Navigation present={first} />
+      <Header />
+      <main id="main" tabIndex={-1}>
+        <Page first={first} name={name} tab={tab} />
+      </main>
+      <Footer />
+      {opened.value === "palette" && <Palette />}
+      {opened.value === "keys" && <Keys />}
+      <Confirmation />
+      <Unlock />
+    </div>
+  );
+}
+
+function Page({ first, name, tab }: { first: string; name: string; tab: string }) {
+  if (first === SIGNED_IN) return <SignedInPage />;
+  if (refusal.value && !overview.value) return <Closed />;
+  if (first === "servers" && name) return <ServerPage key={name} name={name} tab={tab} />;
+  if (first === "tools" && name) return <PlaygroundPage key={name} id={name} />;
+  if (first === "calls" && name) return <CallPage key={name} id={name} />;
+  switch (first) {
+    case "":
+      return <OverviewPage />;
+    case "servers":
+      return <ServersPage />;
+    case "tools":
+      return <ToolsPage />;
+    case "calls":
+      return <CallsPage />;
+    case "clients":
+      return <ClientsPage />;
+    case "usage":
+      return <UsagePage />;
+    case "access":
+      return <AccessPage />;
+    case "gateway":
+      return <GatewayPage />;
+    case "add":
+      return <AddPage />;
+    default:
+      return (
+        <>
+          <h1>There is no such page</h1>
+          <p>
+            <a href={to()}>Overview</a>, <a href={to("servers")}>servers</a>, <a href={to("tools")}>tools</a>,{" "}
+            <a href={to("clients")}>clients</a>
+          </p>
+        </>
+      );
+  }
+}
+
+function Closed() {
+  return (
+    <>
+      <h1>This gateway shows nothing without a token</h1>
+      {refusal.value && <Refused error={refusal.value} />}
+      <button type="button" class="primary" onClick={unlock}>
+        Unlock
+      </button>
+    </>
+  );
+}
+
+function unlock(): void {
+  locked.value = { rights: "look", resume: () => undefined };
+}
+
+function Navigation({ present }: { present: string }) {
+  const found = overview.value;
+  const numbers: Record<string, number | undefined> = {
+    "": found?.needs.length || undefined,
+    servers: found?.servers,
+    clients: found?.clients.length || undefined,
+  };
+  return (
+    <nav class="pages" aria-label="Pages">
+      <span class="name">mcpgateway</span>
+      <ul>
+        {PAGES.map((each) => (
+          <li key={each.name}>
+            <a
+              href={each.name ? to(each.name) : to()}
+              aria-current={each.name === present ? "page" : undefined}
+            >
+              <span class="mark" aria-hidden="true">
+                {each.mark}
+              </span>
+              <span class="title">{each.title}</span>
+              {numbers[each.name] !== undefined && <span class="number">{count(numbers[each.name])}</span>}
+            </a>
+          </li>
+        ))}
+      </ul>
+    </nav>
+  );
+}
+
+function Header() {
+  const told = notice.value;
+  return (
+    <header class="top">
+      <SearchButton />
+      <p class={told?.isError ? "notice bad" : "notice"} role="status">
+        {told?.text}
+      </p>
+      <Freshness />
+      {signed.value.token ? (
+        <button type="button" class="quiet" onClick={signOut}>
+          Sign out ({signed.value.rights})
+        </button>
+      ) : (
+        <button
+          type="button"
+          class="quiet"
+          onClick={() => {
+            locked.value = { rights: "operate", resume: () => undefined };
+          }}
+        >
+          Unlock
+        </button>
+      )}
+      <button
+        type="button"
+        class="quiet"
+        onClick={switchTheme}
+        aria-label={`Theme: ${theme.value}`}
+        title={`Theme: ${theme.value}`}
+      >
+        ◐
+      </button>
+    </header>
+  );
+}
+
+function SearchButton() {
+  const open = () => {
+    opened.value = "palette";
+  };
+  return (
+    <button
+      type="button"
+      class="search"
+      title="Search servers, tools, clients, pages and actions"
+      aria-haspopup="dialog"
+      aria-keyshortcuts="Control+K Meta+K"
+      onClick={open}
+    >
+      <svg viewBox="0 0 16 16" aria-hidden="true">
+        <circle cx="7" cy="7" r="4.5" />
+        <path d="M10.5 10.5 14 14" />
+      </svg>
+      <span>Search</span>
+      <kbd aria-hidden="true">{PALETTE_KEYS}</kbd>
+    </button>
+  );
+}
+
+function Freshness() {
+  if (isUpgraded.value)
+    return (
+      <button type="button" class="primary" onClick={() => location.reload()}>
+        New version: reload
+      </button>
+    );
+  const words = {
+    connecting: "connecting",
+    live: isStreaming.value ? "live" : "live, by polls",
+    stale: "stale",
+  };
+  const since =
+    freshness.value === "stale" && heardAt.value
+      ? ` for ${duration((now.value - heardAt.value) / 1000)}`
+      : "";
+  return (
+    <span class={`freshness ${freshness.value}`}>
+      <span aria-hidden="true">●</span> {words[freshness.value]}
+      {since}
+    </span>
+  );
+}
+
+function showKeys(): void {
+  opened.value = "keys";
+}
+
+function Footer() {
+  const found = overview.value;
+  return (
+    <footer>
+      {found && (
+        <>
+          mcpgateway {found.version} · up {duration(sinceStart(found.started_at, now.value))} ·{" "}
+          {memory(found.memory_mb)} · configuration {found.config.ok ? "in order" : "has errors"} ·{" "}
+          {counted(found.sessions, "session")}
+        </>
+      )}
+      <button type="button" class="quiet" aria-haspopup="dialog" onClick={showKeys}>
+        Keys
+      </button>
+    </footer>
+  );
+}

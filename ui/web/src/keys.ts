@@ -1,0 +1,82 @@
+/** Keys: Ctrl K opens the palette, `?` lists the keys, `/` filters, `g` and a letter opens a page. */
+
+import { signal } from "@preact/signals";
+import { go, to } from "./router";
+
+/** The pages by the letter after `g`. */
+export const LETTERS: Readonly<Record<string, { page: string; title: string }>> = {
+  o: { page: "", title: "Overview" },
+  s: { page: "servers", title: "Servers" },
+  t: { page: "tools", title: "Tools" },
+  l: { page: "calls", title: "Calls" },
+  c: { page: "clients", title: "Clients" },
+  u: { page: "usage", title: "Usage" },
+  p: { page: "access", title: "Access" },
+  w: { page: "gateway", title: "Gateway" },
+  a: { page: "add", title: "Add a server" },
+};
+const AFTER_MS = 1500;
+const KEY = "mcpgateway-keys";
+const OFF = "off";
+
+/** The dialog over the page that keys and buttons open. */
+export const opened = signal<"palette" | "keys" | undefined>(undefined);
+/** Close a dialog over the page, unless another one was opened meanwhile. */
+export function close(which: "palette" | "keys"): void {
+  if (opened.value === which) opened.value = undefined;
+}
+
+/** Whether keys of one character act, where nothing is typed (WCAG 2.1.4). */
+export const isSingleOn = signal(stored());
+
+/** The palette's keys, by the name that they have on this machine. */
+export const PALETTE_KEYS = /Mac|iP/.test(navigator.platform) ? "⌘ K" : "Ctrl K";
+
+function stored(): boolean {
+  try {
+    return localStorage.getItem(KEY) !== OFF;
+  } catch {
+    return true; // a user may forbid storage
+  }
+}
+
+/** Switch the keys of one character on or off, for this browser. */
+export function switchSingle(isOn: boolean): void {
+  isSingleOn.value = isOn;
+  try {
+    if (isOn) localStorage.removeItem(KEY);
+    else localStorage.setItem(KEY, OFF);
+  } catch {
+    // The choice lasts as long as the page.
+  }
+}
+
+/** Listen to the keys. */
+export function listenToKeys(): void {
+  let pressedAt = 0;
+  document.addEventListener("keydown", (event) => {
+    const target = event.target as HTMLElement;
+    if (event.altKey || event.defaultPrevented) return;
+    const hasDialog = document.querySelector("dialog[open]") !== null;
+    if ((event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "k") {
+      if (hasDialog && opened.value !== "palette") return;
+      event.preventDefault(); // browsers search with it
+      opened.value = hasDialog ? undefined : "palette";
+      return;
+    }
+    if (event.ctrlKey || event.metaKey || hasDialog || !isSingleOn.value) return;
+    if (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName)) return;
+    const found = LETTERS[event.key];
+    if (event.key === "/") {
+      event.preventDefault();
+      document.querySelector<HTMLElement>(".filter")?.focus();
+    } else if (event.key === "?") {
+      opened.value = "keys";
+    } else if (event.key === "g") {
+      pressedAt = event.timeStamp;
+    } else if (found && event.timeStamp - pressedAt < AFTER_MS) {
+      pressedAt = 0;
+      void go(found.page ? to(found.page) : to());
+    }
+  });
+}

@@ -1,0 +1,20 @@
+/** Begin: sign in by a code in the address, watch the gateway, and draw. */
+
+import { render } from "preact";
+import { Frame } from "./frame";
+import { watch } from "./gateway";
+import { listenToKeys } from "./keys";
+import { listen } from "./live";
+import { arrive } from "./parts/unlock";
+import { route } from "./router";
+
+const place = document.getElementById("app");
+if (place) {
+  route();
+  listenToKeys();
+  render(<Frame />, place);
+  void arrive().then(() => {
+    watch();
+    listen();
+  });
+}

@@ -1,0 +1,180 @@
+/** Add a server: from the catalogue, or by pasting what is known about it, looking at what was understood, and trying it. */
+
+import type { Server } from "@mcpgateway/core/model";
+import { type Definition, NotUnderstood, pasted } from "@mcpgateway/core/paste";
+import { counted, plain } from "@mcpgateway/core/words";
+import { useState } from "preact/hooks";
+import { act, isBusy } from "../act";
+import { overview } from "../gateway";
+import { useUnsaved } from "../leaving";
+import { Command, Section } from "../parts/basics";
+import { Catalogue } from "../parts/catalogue";
+import { Fix } from "../parts/server_buttons";
+import { Trial } from "../parts/trial";
+import { to } from "../router";
+
+const WAIT = "45s";
+const PATH = `/api/v1/servers?wait=${WAIT}`;
+
+export function AddPage() {
+  return (
+    <>
+      <header class="page">
+        <h1>Add a server</h1>
+      </header>
+      <Section title="From the catalogue">
+        <Catalogue />
+      </Section>
+      <Section title="From a text">
+        <Paste />
+      </Section>
+    </>
+  );
+}
+
+function Paste() {
+  const [text, setText] = useState("");
+  const [drafts, setDrafts] = useState<Draft[]>([]);
+  const [fault, setFault] = useState("");
+  const [isAdded, setAdded] = useState(false);
+  useUnsaved(Boolean(text.trim()) && !isAdded);
+  const understand = (given: string) => {
+    setText(given);
+    setAdded(false);
+    setFault("");
+    setDrafts([]);
+    if (!given.trim()) return;
+    try {
+      setDrafts(pasted(given).map(drafted));
+    } catch (why) {
+      if (!(why instanceof NotUnderstood)) throw why;
+      setFault(why.message);
+    }
+  };
+  return (
+    <>
+      <label class="block" for="pasted">
+        A URL, a command, or JSON with <code>mcpServers</code>
+      </label>
+      <textarea
+        id="pasted"
+        rows={5}
+        spellcheck={false}
+        placeholder={"npx -y @modelcontextprotocol/server-memory\nhttps://mcp.example.com/mcp"}
+        value={text}
+        aria-describedby="pasted-fault"
+        onInput={(event) => understand(event.currentTarget.value)}
+      />
+      <p id="pasted-fault" role="status" class={fault ? "refused" : "unseen"}>
+        {fault}
+      </p>
+      {drafts.map((each, index) => (
+        <DraftForm
+          key={index}
+          draft={each}
+          onAdded={() => setAdded(true)}
+          onChange={(changed) => setDrafts(drafts.map((former, at) => (at === index ? changed : former)))}
+        />
+      ))}
+      <p class="quiet">
+        The gateway writes the entry into its own configuration and starts the server once to try it. In a
+        terminal: <Command text="mcpgateway servers add NAME -- COMMAND" />
+      </p>
+    </>
+  );
+}
+
+interface Draft {
+  name: string;
+  json: string;
+}
+
+function told({ need, tool_count }: Server): string {
+  if (need) return plain(need.says);
+  return tool_count === null ? "its tools are not known yet" : counted(tool_count, "tool");
+}
+
+function drafted(found: Definition): Draft {
+  return { name: found.name, json: JSON.stringify(found.config, null, 2) };
+}
+
+interface DraftProps {
+  draft: Draft;
+  onAdded: () => void;
+  onChange: (draft: Draft) => void;
+}
+
+function DraftForm({ draft, onAdded, onChange }: DraftProps) {
+  const [outcome, setOutcome] = useState<Server | undefined>(undefined);
+  const isTaken = Boolean(overview.value?.backends.some((each) => each.name === draft.name)) && !outcome;
+  let config: { command?: string; args?: string[]; url?: string } | undefined;
+  try {
+    config = JSON.parse(draft.json);
+  } catch {
+    // The field says so.
+  }
+  const add = async (event: Event) => {
+    event.preventDefault();
+    const found = await act<{ server?: Server }>({
+      method: "POST",
+      path: PATH,
+      body: { name: draft.name, config },
+      done: `${draft.name} is added`,
+      rights: "admin",
+      limit_ms: 60_000,
+    });
+    if (!found?.server) return;
+    setOutcome(found.server);
+    onAdded();
+  };
+  const runs = config?.url ?? [config?.command, ...(config?.args ?? [])].join(" ");
+  const isUnderWay = isBusy("POST", PATH);
+  return (
+    <form class="draft" onSubmit={add}>
+      <label>
+        Name
+        <input
+          required
+          pattern="[A-Za-z0-9][A-Za-z0-9_.\-]*"
+          value={draft.name}
+          onInput={(event) => onChange({ ...draft, name: event.currentTarget.value })}
+        />
+      </label>
+      {isTaken && <p class="refused">There is a server of this name already: choose another one.</p>}
+      <label>
+        Definition
+        <textarea
+          rows={8}
+          spellcheck={false}
+          value={draft.json}
+          aria-invalid={!config}
+          onInput={(event) => onChange({ ...draft, json: event.currentTarget.value })}
+        />
+      </label>
+      {!config && <p class="refused">The definition is no JSON.</p>}
+      {config && (
+        <p>
+          The gateway {config.url ? "connects to" : "runs, as you,"} <code>{plain(runs)}</code>
+        </p>
+      )}
+      <div class="buttons">
+        <button
+          type="submit"
+          class="primary"
+          disabled={!config || isTaken || isUnderWay}
+          aria-busy={isUnderWay}
+        >
+          {isUnderWay ? "Trying it" : "Try it and add it"}
+        </button>
+        <Trial name={draft.name} body={{ config }} isOff={!config || isTaken} />
+      </div>
+      {outcome && (
+        <p role="status" class="outcome">
+          <a href={to("servers", outcome.name)}>{plain(outcome.name)}</a> is added: {told(outcome)}.{" "}
+          {outcome.need && <Fix name={outcome.name} remedy={outcome.need} />} Its address is{" "}
+          <Command text={`${location.origin}/${encodeURIComponent(outcome.name)}/mcp`} />
+        </p>
+      )}
+    </form>
+  );
+}

@@ -1,0 +1,70 @@
+/** The clients' files that use the gateway, the clients that could, and the sessions. */
+
+import type { DetectedClient, Session } from "@mcpgateway/core/model";
+import { overview } from "../gateway";
+import { switchingGateway } from "../operations";
+import { ProjectSection, useProjectFiles } from "../parts/approvals";
+import { ActButton, Command, Empty, Refused, Section } from "../parts/basics";
+import { DetectedRow, EnrolledRow } from "../parts/enrol";
+import { SessionTable } from "../parts/sessions";
+import { useResource } from "../resource";
+
+export function ClientsPage() {
+  const detected = useResource<{ detected: DetectedClient[] }>("/clients/detect");
+  const sessions = useResource<{ sessions: Session[] }>("/api/v1/sessions?limit=1000", { every_s: 5 });
+  const found = overview.value;
+  const power = found && switchingGateway(found.disabled);
+  const projects = useProjectFiles().value?.files ?? [];
+  const inProjects = new Set(projects.map((each) => each.path));
+  const files = (found?.clients ?? []).filter((each) => !inProjects.has(each.path));
+  const paths = new Set(files.map((each) => each.path));
+  const others = (detected.value?.detected ?? []).filter((each) => !paths.has(each.configPath));
+  return (
+    <>
+      <header class="page">
+        <h1>Clients</h1>
+        {power && <ActButton {...power}>{power.label}</ActButton>}
+      </header>
+      <Section title="Files that use the gateway">
+        {files.length ? (
+          <ul class="list">
+            {files.map((each) => (
+              <EnrolledRow key={each.path} file={each} />
+            ))}
+          </ul>
+        ) : (
+          found && (
+            <Empty>
+              {projects.some((each) => each.mode)
+                ? "Only files of projects use the gateway."
+                : "No client's file uses the gateway yet."}
+            </Empty>
+          )
+        )}
+      </Section>
+      <ProjectSection files={projects} />
+      <Section title="Clients of this machine">
+        {detected.error && <Refused error={detected.error} />}
+        {others.length ? (
+          <ul class="list">
+            {others.map((each) => (
+              <DetectedRow key={each.configPath} client={each} />
+            ))}
+          </ul>
+        ) : (
+          detected.value && <Empty>Every client that this machine has uses the gateway.</Empty>
+        )}
+        <p class="quiet">
+          <Command text="mcpgateway clients apply" /> shows every change before it is made;{" "}
+          <Command text="mcpgateway clients undo" /> restores the files.
+        </p>
+      </Section>
+      <Section title="Sessions">
+        {sessions.error && <Refused error={sessions.error} />}
+        {sessions.value && (
+          <SessionTable sessions={sessions.value.sessions} empty="No client has a session now." />
+        )}
+      </Section>
+    </>
+  );
+}

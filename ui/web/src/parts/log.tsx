@@ -1,0 +1,107 @@
+/** A log that grows: its last lines, then new ones, with a search and a pause. */
+
+import { follow } from "@mcpgateway/core/stream";
+import { matches } from "@mcpgateway/core/tables";
+import { count, plain } from "@mcpgateway/core/words";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { api, isAsleep } from "../gateway";
+import { signed } from "../session";
+import { Empty } from "./basics";
+import { Filter } from "./filter";
+import { save } from "./save";
+
+const KEPT = 2000;
+const LAST = 500;
+const LONGEST = 4000;
+
+interface Line {
+  id: number;
+  text: string;
+}
+
+/** The log at a route; `of` is whose it is. */
+export function Log({ path, of = "server" }: { path: string; of?: string }) {
+  const [lines, setLines] = useState<Line[]>([]);
+  const [query, setQuery] = useState("");
+  const [isFollowing, setFollowing] = useState(true);
+  const [isOpen, setOpen] = useState(false);
+  const place = useRef<HTMLPreElement>(null);
+  const token = signed.value.token;
+  const isOff = isAsleep.value;
+  useEffect(() => {
+    if (isOff) return;
+    const ending = new AbortController();
+    const waiting: Line[] = [];
+    let ids = 0;
+    let frame = 0;
+    // A chatty server writes many lines at once: they are drawn together.
+    const draw = () => {
+      frame = 0;
+      const come = waiting.splice(0);
+      setLines((former) => [...former, ...come].slice(-KEPT));
+    };
+    setLines([]);
+    void follow(
+      (lastId, signal) =>
+        api.request(
+          "GET",
+          `${path}?tail=${LAST}`,
+          undefined,
+          lastId ? { "Last-Event-ID": lastId } : {},
+          signal,
+        ),
+      {
+        signal: ending.signal,
+        onOpen: setOpen,
+        onEvent: ({ data }) => {
+          waiting.push({ id: ids++, text: plain(data.slice(0, LONGEST)) });
+          frame ||= requestAnimationFrame(draw);
+        },
+      },
+    );
+    return () => {
+      ending.abort();
+      cancelAnimationFrame(frame);
+    };
+  }, [path, token, isOff]);
+  useEffect(() => {
+    if (isFollowing && place.current) place.current.scrollTop = place.current.scrollHeight;
+  }, [lines, isFollowing]);
+  const shown = query ? lines.filter((each) => matches(each.text, query)) : lines;
+  const keep = () => save(`${of}.log`, "text/plain", lines.map((each) => `${each.text}\n`).join(""));
+  return (
+    <>
+      <div class="filters">
+        <Filter query={query} onQuery={setQuery} what="lines" />
+        <button type="button" aria-pressed={isFollowing} onClick={() => setFollowing(!isFollowing)}>
+          Follow
+        </button>
+        <button type="button" onClick={keep}>
+          Download
+        </button>
+        <span class="quiet">
+          {count(shown.length)} lines{isOpen ? "" : ", not connected"}
+        </span>
+      </div>
+      {shown.length ? (
+        <pre class="log" ref={place} tabIndex={0} role="log" aria-label="Log" aria-live="off">
+          {shown.map((each) => (
+            <span key={each.id} class={levelOf(each.text)}>
+              {each.text}
+              {"\n"}
+            </span>
+          ))}
+        </pre>
+      ) : (
+        <Empty>{lines.length ? "No line matches." : `The ${of} has written nothing yet.`}</Empty>
+      )}
+    </>
+  );
+}
+
+const LEVEL = /\[(error|critical|alert|emergency|warn|warning)\]/;
+
+function levelOf(text: string): string | undefined {
+  const level = LEVEL.exec(text.slice(0, 120))?.[1];
+  return level && (level.startsWith("warn") ? "warned" : "failed");
+}
