@@ -78,13 +78,19 @@ class InvalidParams(CallerError):
 
 
 class ToolOff(InvalidParams):
-    """The configuration takes the requested tool out of its server's offer."""
+    """The configuration takes the requested tool out of its server's offer.
 
-    def __init__(self, server: str, tool: str) -> None:
-        super().__init__(
-            f"{tool} of {server} is switched off by servers.{server}.tools_off",
-            f"{cli('servers set {} tools_off=[...]', server)} says which tools are",
+    :param profile: the profile whose endpoint is without the tool; empty if the server does not offer it at all.
+    """
+
+    def __init__(self, server: str, tool: str, profile: str = "") -> None:
+        key = f"profiles.{profile}.tools_off" if profile else f"servers.{server}.tools_off"
+        hint = (
+            f"{cli('config set {}', f'{key}=[...]')} says which tools are"
+            if profile
+            else f"{cli('servers set {} tools_off=[...]', server)} says which tools are"
         )
+        super().__init__(f"{tool} of {server} is switched off by {key}", hint)
 
 
 class NameTaken(InvalidParams):

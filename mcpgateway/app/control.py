@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from attrs import field, frozen
 
@@ -46,7 +46,9 @@ if TYPE_CHECKING:
     from mcpgateway.observe.savings import Savings
     from mcpgateway.observe.server_logs import ServerLogs
     from mcpgateway.observe.sessions import SessionDirectory
+    from mcpgateway.owntools.jobs import Jobs
     from mcpgateway.policy.access import CredentialHolder
+    from mcpgateway.views.registry import ViewRegistry
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -178,6 +180,7 @@ def groups_of(parts: ControlParts) -> Groups:
         _doctor,
         _figures,
         _instance,
+        _jobs,
         _logins,
         _logs,
         _older,
@@ -187,6 +190,7 @@ def groups_of(parts: ControlParts) -> Groups:
         _tokens,
         _tools,
         _tracing,
+        _views,
     )
     return {each.__name__.removeprefix("_"): _made_by(each, parts) for each in makers}
 
@@ -295,6 +299,27 @@ def _instance(parts: ControlParts) -> Any:
         GatewayShutdown(view_sessions, clock, parts.stop),
         parts.restart,
     )
+
+
+def _jobs(parts: ControlParts) -> Any:
+    from mcpgateway.frontends.rest.jobs import JobRoutes
+
+    def jobs() -> Jobs:
+        _registry(parts).builtin  # noqa: B018 - the gateway's own tools come with the jobs
+        return cast("Jobs", parts.hub.jobs)
+
+    return JobRoutes(jobs)
+
+
+def _views(parts: ControlParts) -> Any:
+    from mcpgateway.frontends.rest.views import ViewRoutes
+    from mcpgateway.manage.views import ViewOperations
+
+    return ViewRoutes(ViewOperations(parts.reload, partial(_registry, parts), parts.tag_key))
+
+
+def _registry(parts: ControlParts) -> ViewRegistry:
+    return cast("ViewRegistry", parts.dispatcher.view_sessions)
 
 
 def _logs(parts: ControlParts) -> Any:

@@ -128,7 +128,7 @@ def compose(
         problems.warnings,
         assembled.blueprints,
         workspaces,
-        _profiles(native, assembled.blueprints),
+        _profiles(native, files, assembled.blueprints, problems),
         tuple(
             dict.fromkeys((*_projects(files.sources), *(path for each in adopted for path in each.projects)))
         ),
@@ -228,14 +228,29 @@ def _workspaces(native: Native, circumstances: Circumstances, problems: Problems
     return tuple(found)
 
 
-def _profiles(native: Native, blueprints: Mapping[str, Blueprint]) -> dict[str, Profile]:
-    def served(name: str) -> tuple[str, ...]:
+def _profiles(
+    native: Native, files: Files, blueprints: Mapping[str, Blueprint], problems: Problems
+) -> dict[str, Profile]:
+    def own(name: str) -> tuple[str, ...]:
         return tuple(each.name for each in blueprints.values() if each.entry.origin.profile == name)
 
-    return {
-        name: Profile(name, _capabilities(profile), served(name), profile.get("env", {}))
-        for name, profile in native.profiles.items()
-    }
+    found = {}
+    for name, profile in native.profiles.items():
+        include = tuple(profile.get("include", ()))
+        for each in include:
+            if each not in blueprints and (meant := nearest(each, blueprints)):
+                places = (document.root().at("profiles").at(name).at("include") for document in files.native)
+                where = next(place.where for place in places if place.value is not None)
+                problems.warn(where, f"the server '{printable(each)}' is not defined", meant)
+        found[name] = Profile(
+            name,
+            _capabilities(profile),
+            tuple(dict.fromkeys((*own(name), *include))),
+            include,
+            tuple(profile.get("tools_off", ())),
+            profile.get("env", {}),
+        )
+    return found
 
 
 def _capabilities(profile: Mapping[str, Any]) -> tuple[str, ...]:

@@ -481,13 +481,17 @@ class Profile:
     """A bundle of servers and values that workspaces share.
 
     :ivar capabilities: its tags.
-    :ivar servers: the names under which its own servers are served.
-    :ivar env: values for the variables of its servers, as written.
+    :ivar servers: the names of the servers that its endpoint shows: its own, and those that it includes.
+    :ivar include: the names of servers that are defined elsewhere, as written.
+    :ivar tools_off: patterns of tools that its endpoint neither lists nor calls.
+    :ivar env: values for the variables of its own servers, as written.
     """
 
     name: str
     capabilities: tuple[str, ...] = ()
     servers: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    tools_off: tuple[str, ...] = ()
     env: Mapping[str, str] = field(factory=dict, repr=False)
 
 

@@ -56,6 +56,13 @@ PROFILE = Section(
     [
         Key("capabilities", Either({list: Texts(), dict: TAGS}), "Tags.", []),
         Key("servers", ServerList(), "Servers, as at the top."),
+        Key("include", Texts(), "Names of further servers that ``/mcp/p/PROFILE`` shows.", []),
+        Key(
+            "tools_off",
+            Texts(),
+            "Tools that ``/mcp/p/PROFILE`` neither lists nor calls, such as ``clear_*`` or ``notes__clear``.",
+            [],
+        ),
         Key("env", VariableMap(), "Values for the variables of servers.", {}, counts=Counts.NEW_PROCESS),
         Key("description", Text(), "A note.", counts=Counts.NEVER),
     ],

@@ -107,6 +107,23 @@ class JobRecord:
             shown["progress"] = self.progress
         return shown | {name: value for name, value in more.items() if value}
 
+    def row(self) -> dict[str, Any]:
+        """Return the job in the format of the REST API, without its result."""
+        return {
+            "id": self.job,
+            "status": self.status.value,
+            "tool": self.tool,
+            "priority": self.priority,
+            "created_at": _written(self.created),
+            "started_at": _written(self.started),
+            "finished_at": _written(self.finished),
+            "progress": self.progress,
+            "logs": self.logs,
+            "ref": self.ref,
+            "error": self.error,
+            "hint": self.hint,
+        }
+
 
 def _written(seconds: float | None) -> str | None:
     if seconds is None:

@@ -290,6 +290,21 @@ class Jobs:
             raise UnknownJob(f"Job not found: {name}", f"the last {KEPT} jobs are kept")
         return record
 
+    def latest(self, principal: str, limit: int) -> list[JobRecord]:
+        """Return the latest jobs of a caller, the newest first.
+
+        :param limit: how many at most.
+        """
+        found = []
+        for name in reversed(self._all()):
+            try:
+                found.append(self.find(name, principal))
+            except UnknownJob:
+                continue
+            if len(found) == limit:
+                break
+        return found
+
     def _recalled(self, name: str) -> JobRecord | None:
         data = self._store.read(name) if name in self._all() else None
         if data is None:

@@ -46,31 +46,43 @@ NOTHING_KEPT = ViewStorage()
 def view_specs(views_config: ViewsConfig) -> tuple[ServerSpec, ...]:
     """Return the entries of all views; their names are their paths."""
     kinds = {MAIN: views_config.gateway.views.expose.value, **_FIXED}
-    kinds.update({f"{_PROFILES}{each}": FULL for each in views_config.profiles})
-    return tuple(_entry(name, kind) for name, kind in kinds.items())
+    profiles = (
+        _entry(f"{_PROFILES}{name}", FULL, each.tools_off) for name, each in views_config.profiles.items()
+    )
+    return (*(_entry(name, kind) for name, kind in kinds.items()), *profiles)
 
 
 @lru_cache(maxsize=VIEWS_LIMIT)
-def _entry(name: str, kind: str) -> ServerSpec:
+def _entry(name: str, kind: str, tools_off: tuple[str, ...] = ()) -> ServerSpec:
     # The same object each time, since facts about servers are kept by the identity of the entry.
     return ServerSpec(
-        name, (), {}, "/", share=Share.GLOBAL, title=name, source="the gateway itself", view=kind
+        name,
+        (),
+        {},
+        "/",
+        share=Share.GLOBAL,
+        title=name,
+        source="the gateway itself",
+        view=kind,
+        tools_off=tools_off,
     )
+
+
+def profile_of(view: ServerSpec) -> str:
+    """Return the name of the profile whose view it is; empty for another view."""
+    name = view.name.removeprefix(_PROFILES)
+    return name if name != view.name else ""
 
 
 def concerned(
     view: ServerSpec, servers: Iterable[ServerSpec], views_config: ViewsConfig
 ) -> tuple[ServerSpec, ...]:
     """Return the servers of a view, switched on or off: all, or those of its profile."""
-    name = view.name.removeprefix(_PROFILES)
-    named = (
-        None
-        if name == view.name
-        else views_config.profiles[name].servers
-        if name in views_config.profiles
-        else ()
-    )
-    return tuple(each for each in servers if named is None or each.name in named)
+    name = profile_of(view)
+    if not name:
+        return tuple(servers)
+    named = views_config.profiles[name].servers if name in views_config.profiles else ()
+    return tuple(each for each in servers if each.name in named)
 
 
 def check_directory(cwd: str) -> None:

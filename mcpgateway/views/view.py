@@ -32,9 +32,9 @@ from mcpgateway.discovery.tokens import estimate
 from mcpgateway.errors import GatewayError, ToolOff
 from mcpgateway.hub.authorization import Permits
 from mcpgateway.hub.catalog.listed import ServerLists
-from mcpgateway.policy.permissions import OWN_TOOLS, TokenScope, is_off
+from mcpgateway.policy.permissions import OWN_TOOLS, TokenScope, is_off, matches_tool
 from mcpgateway.protocol import jsonrpc
-from mcpgateway.views.specs import ADMIN, FULL, HYBRID
+from mcpgateway.views.specs import ADMIN, FULL, HYBRID, profile_of
 
 if TYPE_CHECKING:
     from mcpgateway.owntools.tool import Builtin, ListedTool, Tool
@@ -150,13 +150,21 @@ class View:
 
     def narrowed(self, server: ServerSpec, items: tuple[Item, ...]) -> tuple[Item, ...]:
         """Return the tools of a server that may be used here: the same objects as long as its list is the same."""
-        scope, items = self.scope, self._permits.offered(server, items)
-        if scope is None or not scope.names_tools:
+        scope, off, items = self.scope, self.spec.tools_off, self._permits.offered(server, items)
+        names_tools = scope is not None and scope.names_tools
+        if not (names_tools or off):
             return items
         known = self._narrowed.get(server.name)
         if known is None or known[0] is not items:
+            left = (
+                self._permits.narrowed(scope, server, items) if scope is not None and names_tools else items
+            )
             # New entries: the search tells entries apart by identity, not by content.
-            left = tuple(evolve(each) for each in self._permits.narrowed(scope, server, items))
+            left = tuple(
+                evolve(each)
+                for each in left
+                if not any(matches_tool(at, server.name, each.own) for at in off)
+            )
             known = self._narrowed[server.name] = (items, left)
         return known[1]
 
@@ -232,8 +240,12 @@ class View:
         for head, own in read_id(name):
             self.check_usable(head)
             for server in self.servers.values():
-                if head in (server.name, server.prefix) and is_off(server.tools_off, own):
+                if head not in (server.name, server.prefix):
+                    continue
+                if is_off(server.tools_off, own):
                     raise ToolOff(server.name, own)
+                if any(matches_tool(each, server.name, own) for each in self.spec.tools_off):
+                    raise ToolOff(server.name, own, profile_of(self.spec))
 
     def check_usable(self, name: str) -> None:
         """Check that a name or prefix is not one of a server that is known and cannot be used now.

@@ -10,7 +10,7 @@ import json
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from twisted.internet.address import IPv4Address
@@ -23,7 +23,8 @@ from mcpgateway.manage.servers import ServerOperations
 from mcpgateway.policy.stuck_calls import ProcessActivity
 from mcpgateway.system.process.peers import Peer
 from mcpgateway.system.result_files import ResultFiles
-from mcpgateway.views.specs import ViewStorage
+from mcpgateway.views.registry import ViewRegistry
+from mcpgateway.views.specs import ViewStorage, view_specs
 from tests.support.doors import MemoryTransport
 from tests.support.edited import Edited
 from tests.support.gateway_in_memory import Answer, Client
@@ -563,6 +564,17 @@ def _profiles(gateway: Edited) -> None:
         assert answer(gateway, "/base-c/mcp").status == 200 or answer(gateway, "/c/mcp").status == 200
         gateway.put("profiles", {})
         assert answer(gateway, "/mcp/p/base").status == 404
+
+
+@proves("profiles.NAME.include", "profiles.NAME.tools_off")
+def _profiles_of_others(gateway: Edited) -> None:
+    gateway.put("servers.c", {"command": "run"})
+    registry = cast(ViewRegistry, gateway.dispatcher.view_sessions)
+    for include, off in ((["c"], []), ([], ["clear"])):
+        gateway.put("profiles", {"base": {"include": include, "tools_off": off}})
+        (view,) = (each for each in view_specs(registry.views_config) if each.name == "mcp/p/base")
+        assert [each.name for each in registry.members(view)] == include
+        assert registry.current(view).tools_off == tuple(off)
 
 
 def served_with(gateway: Edited, **headers: str) -> str:

@@ -52,6 +52,22 @@ class LifeTests:
         assert stage.gateway.sessions.of(stage.gateway.dispatcher.servers["shared"])[0].id == b""
         assert client.ask({"jsonrpc": "2.0", "id": 1, "method": "ping"}).status == 404
 
+    def test_profile_without_a_tool(self, stage: Stage) -> None:
+        """A tool that a profile switches off is not in its list, is refused there by that name, and stays elsewhere."""
+        gateway = stage.gateway
+        stage.offers["shared"] = Offer(tools=[tool("echo"), tool("clear")])
+        profile = Profile("docs", servers=("shared",), tools_off=("shared__cl*",))
+        gateway.apply(evolve(gateway.settings, profiles={"docs": profile}))
+        client = stage.view("/mcp/p/docs")
+        assert stage.names(client) == ["shared__echo"]
+        refused = client.ask(
+            {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "shared__clear"}}
+        ).json["error"]
+        assert refused["message"] == "clear of shared is switched off by profiles.docs.tools_off"
+        assert "shared__clear" in stage.names(stage.view())
+        gateway.apply(evolve(gateway.settings, profiles={"docs": Profile("docs", servers=("shared",))}))
+        assert stage.names(client) == ["shared__echo", "shared__clear"]
+
     def test_not_another_view_s(self, stage: Stage) -> None:
         """An id is good on the view that it was issued for."""
         client = stage.view()

@@ -322,6 +322,25 @@ ROUTES: tuple[Route, ...] = (
               Query("shape", "only its structure", "boolean"),
               Query("aggregate", "only numbers of it"),
           )),
+    # Views
+    Route("GET", "/api/v1/views", READ, "views.listed",
+          "The endpoints for several servers: their servers, and the size of their lists beside that of all tools.",
+          {200: "Views"}, query=(
+              Query("view", "only this view, such as mcp or mcp/p/office, with the names of its listed tools"),
+              Query("most", "with view: the number of tools that a client takes; the others are beyond", "integer"),
+          )),
+    Route("GET", "/api/v1/profiles", READ, "views.profiles", "The profiles, without the values of their variables.",
+          {200: "Profiles"}),
+    Route("PUT", "/api/v1/profiles/{name}", ADMIN, "views.put",
+          "Create a profile, or give it these servers and tools.", {200: "Profile", 201: "Profile"},
+          takes="PutProfile", heeds=(IF_MATCH, IF_NONE_MATCH), is_tagged=True),
+    Route("DELETE", "/api/v1/profiles/{name}", ADMIN, "views.delete",
+          "Delete a profile that defines no servers.", {200: "ProfileDeleted"}, heeds=(IF_MATCH,)),
+    # Jobs
+    Route("GET", "/api/v1/jobs", LOOK, "jobs.listed",
+          "The caller's calls in the background, the newest first.", {200: "Jobs"},
+          query=(Query("limit", "how many at most; 50 without it", "integer"),)),
+    Route("DELETE", "/api/v1/jobs/{id}", USE, "jobs.cancel", "Cancel a call in the background.", {200: "Job"}),
     # The dashboard
     Route("POST", "/api/v1/ui/codes", ADMIN, "dashboards.make_code",
           "Create a one-time code that signs a dashboard in.", {201: "DashboardCode"}, takes="NewDashboardCode"),

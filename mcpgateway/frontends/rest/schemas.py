@@ -35,6 +35,7 @@ from mcpgateway.frontends.rest.schema_parts import (
     made_of,
     ref,
 )
+from mcpgateway.frontends.rest.view_schemas import VIEW_SCHEMAS
 
 SCHEMAS: dict[str, dict[str, Any]] = {
     "Anything": {},
@@ -120,6 +121,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         }
     ),
     **CLIENT_FILE_SCHEMAS,
+    **VIEW_SCHEMAS,
     "Ended": made_of(ENDED),
     "EndedOfProcess": made_of({**ENDED, "sessions": WHOLE}),
     "AgentToken": AGENT_TOKEN,

@@ -1,0 +1,44 @@
+"""The views and their lists, and the profiles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+
+from mcpgateway.config.edit.conditions import read_condition
+from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest, number
+from mcpgateway.manage.views import EXPECTED, ViewOperations
+
+
+@frozen
+class ViewRoutes:
+    """The operations on views and profiles."""
+
+    _views: ViewOperations
+
+    async def listed(self, asked: OperationRequest) -> Any:
+        """Return all views, or one with the names of its listed tools."""
+        name = asked.query.get("view", "")
+        if not name:
+            return {"items": self._views.listed()}
+        most = asked.query.get("most")
+        return {"items": [self._views.shown(name, None if most is None else max(0, number("most", most)))]}
+
+    async def profiles(self, _: OperationRequest) -> Any:
+        """Return all profiles."""
+        return {"items": self._views.profiles()}
+
+    async def put(self, asked: OperationRequest) -> OperationAnswer:
+        """Create or change a profile."""
+        name = asked.path["name"]
+        is_new = self._views.tag(name) is None
+        condition = read_condition(asked.header("if-match"), asked.header("if-none-match"))
+        made = self._views.put(name, asked.json_object(EXPECTED), condition)
+        return OperationAnswer(201 if is_new else 200, made, {"etag": self._views.tag(name) or ""})
+
+    async def delete(self, asked: OperationRequest) -> Any:
+        """Delete a profile."""
+        name = asked.path["name"]
+        self._views.delete(name, read_condition(asked.header("if-match"), None))
+        return {"deleted": name}

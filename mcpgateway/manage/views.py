@@ -1,0 +1,197 @@
+"""The views, as their clients see them, and changes of the profiles that some of them show."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from attrs import field, frozen
+
+from mcpgateway.config.document import printable
+from mcpgateway.config.edit.conditions import EditCondition
+from mcpgateway.config.edit.config_keys import changes_by_file, places_in
+from mcpgateway.config.edit.edits import KeyPath
+from mcpgateway.config.model import Profile
+from mcpgateway.discovery.records import ListKind
+from mcpgateway.discovery.tokens import cost_of, estimate
+from mcpgateway.errors import Conflict, InvalidParams, NotOurs, NotThere
+from mcpgateway.manage.config_edits import change_files
+from mcpgateway.manage.entries import entity_tag
+from mcpgateway.manage.reload import Reload
+from mcpgateway.policy.permissions import fault_of
+from mcpgateway.views.specs import profile_of, view_specs
+
+if TYPE_CHECKING:
+    from mcpgateway.views.registry import ViewRegistry
+    from mcpgateway.views.view import View
+
+PROFILES = "profiles"
+LISTS = ("include", "tools_off", "capabilities")
+EXPECTED = (
+    'such as {"include": ["github", "notes"], "tools_off": ["delete_*"], "description": "For the office"}'
+)
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""The name of a profile, which is a part of a path."""
+
+
+@frozen
+class ViewOperations:
+    """The operations on views and profiles.
+
+    :ivar registry: returns the registry of views, which is built on first use.
+    :ivar key: key of the tags, so that they reveal nothing of a file.
+    """
+
+    reload: Reload
+    registry: Callable[[], ViewRegistry]
+    key: bytes = field(repr=False)
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Return each view: its endpoint, its servers, and the size of its list of tools beside that of all tools."""
+        registry = self.registry()
+        return [_summary(registry.seen(each)) for each in view_specs(registry.views_config)]
+
+    def shown(self, name: str, most: int | None = None) -> dict[str, Any]:
+        """Return a view with the names of its listed tools, in their order.
+
+        :param most: the number of tools that a client takes; the others are ``beyond``.
+        :raise NotThere: there is no such view.
+        """
+        registry = self.registry()
+        found = next((each for each in view_specs(registry.views_config) if each.name == name), None)
+        if found is None:
+            known = ", ".join(each.name for each in view_specs(registry.views_config)[:20])
+            raise NotThere(f"no view {printable(name)[:100]}", f"one of {known}")
+        view = registry.seen(found)
+        listed = [entry["name"] for entry in _definitions(view)]
+        most = len(listed) if most is None else most
+        return {**_summary(view), "listed": listed[:most], "beyond": listed[most:]}
+
+    def profiles(self) -> list[dict[str, Any]]:
+        """Return all profiles, without the values of their variables."""
+        return [self._profile(each) for each in self._known().values()]
+
+    def tag(self, name: str) -> str | None:
+        """Return the tag of a profile in its present form; None where there is none of that name."""
+        held = [each.value for each in self._places(name)]
+        return entity_tag(held, self.key) if held else None
+
+    def put(self, name: str, wanted: Mapping[str, Any], condition: EditCondition) -> dict[str, Any]:
+        """Create a profile, or give it these servers and tools; its own servers and values stay.
+
+        :raise GatewayError: a value is none, or the condition does not hold; no file is changed.
+        """
+        if not NAME.fullmatch(name):
+            raise InvalidParams(
+                f"{printable(name)[:100]}: a profile is named by letters, digits, '.', '_' and '-'"
+            )
+        condition.check(self.tag(name))
+        values = _values(wanted, set(self.reload.settings.blueprints))
+        places = self._places(name)
+        top = (PROFILES, name)
+        # An empty list is no value, and a profile without any is an empty mapping.
+        put: dict[KeyPath, Any] = {(*top, key): each for key, each in values.items() if each}
+        gone = [(*top, key) for key in (*LISTS, "description") if not values.get(key)]
+        if not put and not places:
+            put = {top: {}}
+        self._change(put, gone)
+        return self._profile(self._known()[name])
+
+    def delete(self, name: str, condition: EditCondition) -> None:
+        """Delete a profile that has no servers and values of its own.
+
+        :raise NotThere: there is none of that name.
+        :raise Conflict: it defines servers or values, or a workspace uses it.
+        """
+        if not self._places(name):
+            raise NotThere(f"no profile {printable(name)[:100]}")
+        condition.check(self.tag(name))
+        profile = self._known()[name]
+        own = [each for each in profile.servers if each not in profile.include]
+        if own or profile.env:
+            raise Conflict(
+                f"{name} defines {', '.join(own) or 'values of variables'}",
+                "take these out of the configuration file first",
+            )
+        users = [each.name for each in self.reload.settings.workspaces if name in each.profiles]
+        if users:
+            raise Conflict(
+                f"{name} is a profile of {', '.join(users)}", "take it out of these workspaces first"
+            )
+        self._change({}, [(PROFILES, name)])
+
+    def _known(self) -> Mapping[str, Profile]:
+        return self.reload.settings.profiles
+
+    def _profile(self, profile: Profile) -> dict[str, Any]:
+        include = profile.include
+        written = [each.value for each in self._places(profile.name) if isinstance(each.value, dict)]
+        return {
+            "name": profile.name,
+            "path": f"/mcp/p/{profile.name}",
+            "servers": list(profile.servers),
+            "own": [each for each in profile.servers if each not in include],
+            "include": list(include),
+            "tools_off": list(profile.tools_off),
+            "capabilities": list(profile.capabilities),
+            "variables": sorted(profile.env),
+            "description": next(
+                (each["description"] for each in written if isinstance(each.get("description"), str)), ""
+            ),
+        }
+
+    def _places(self, name: str) -> list[Any]:
+        if self.reload.gather is None:
+            return []
+        return places_in(self.reload.gather(), (PROFILES, name))
+
+    def _change(self, put: Mapping[KeyPath, Any], gone: Collection[KeyPath]) -> None:
+        if self.reload.gather is None or not self.reload.config_file:
+            raise NotOurs("this gateway has no configuration file that could be changed")
+        edits = changes_by_file(self.reload.gather(), self.reload.config_file, put, gone)
+        if edits:
+            change_files(self.reload, edits)
+
+
+def _values(wanted: Mapping[str, Any], servers: set[str]) -> dict[str, Any]:
+    if unknown := wanted.keys() - {*LISTS, "description"}:
+        raise InvalidParams(f"{printable(min(unknown))[:100]} is no key of a profile here", EXPECTED)
+    for key in LISTS:
+        value = wanted.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise InvalidParams(f'"{key}" must be a list of texts', EXPECTED)
+    if not isinstance(wanted.get("description", ""), str):
+        raise InvalidParams('"description" must be a text', EXPECTED)
+    if fault := fault_of(wanted.get("tools_off", [])):
+        raise InvalidParams(f'"tools_off": {fault}')
+    missing = [each for each in wanted.get("include", []) if each not in servers]
+    if missing:
+        raise InvalidParams(f'"include": there is no server {printable(missing[0])[:100]}')
+    return dict(wanted)
+
+
+def _definitions(view: View) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = msgspec.json.decode(bytes(view.listed(ListKind.TOOL)))[ListKind.TOOL.member]
+    return found
+
+
+def _summary(view: View) -> dict[str, Any]:
+    listed = _definitions(view)
+    items = view.listing.names.items.values()
+    return {
+        "name": view.spec.name,
+        "path": f"/{view.spec.name}",
+        "kind": view.kind,
+        "profile": profile_of(view.spec),
+        "servers": list(view.servers),
+        "unknown": [each.name for each in view.to_ask(ListKind.TOOL)],
+        "tools": len(listed),
+        "tokens": sum(
+            estimate(each.get("description") or "") + estimate(msgspec.json.encode(each.get("inputSchema")))
+            for each in listed
+        ),
+        "all_tools": len(items),
+        "all_tokens": cost_of(items).total,
+    }
