@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 import mcpgateway
+from mcpgateway.frontends.http.content_encoding import accepted_encodings
 from mcpgateway.hints import cli
 from mcpgateway.policy.access import Reach
 from mcpgateway.records import FrozenRecord
@@ -138,12 +139,9 @@ class PagesEndpoint:
 
 
 def _encoding_of(accepted: bytes) -> tuple[bytes, str]:
-    """Return the best encoding that a client accepts and its file's ending (RFC 9110 section 12.5.3)."""
-    offered = {}
-    for each in accepted.lower().split(b","):
-        name, _, weight = each.partition(b";")
-        offered[name.strip()] = weight.strip().removeprefix(b"q=").strip(b"0. ") != b"" or not weight
-    return next(((name, ending) for name, ending in ENCODINGS if offered.get(name)), (b"", ""))
+    """Return the best encoding that a client accepts, and its file's ending."""
+    offered = accepted_encodings(accepted)
+    return next(((name, ending) for name, ending in ENCODINGS if name in offered), (b"", ""))
 
 
 def _is_encrypted(exchange: Any) -> bool:
