@@ -254,3 +254,46 @@ export interface ToolRow {
   calls?: number;
   errors?: number;
 }
+
+/** `GET /api/v1/views`: an endpoint for several servers. Of one view alone, `listed` and `beyond` name its tools. */
+export interface View {
+  name: string;
+  path: string;
+  kind: string;
+  /** The profile that it shows, or empty. */
+  profile: string;
+  servers: string[];
+  /** The servers whose tools are not known yet. */
+  unknown: string[];
+  tools: number;
+  tokens: number;
+  all_tools: number;
+  all_tokens: number;
+  listed?: string[];
+  beyond?: string[];
+}
+
+/** `GET /api/v1/profiles`: a profile. */
+export interface Profile {
+  name: string;
+  path: string;
+  servers: string[];
+  /** The servers that it defines itself. */
+  own: string[];
+  include: string[];
+  tools_off: string[];
+  capabilities: string[];
+  variables: string[];
+  description: string;
+}
+
+/** `GET /api/v1/jobs`: a call in the background. */
+export interface Job {
+  id: string;
+  status: string;
+  tool: string;
+  created_at: string;
+  started_at: string | null;
+  finished_at: string | null;
+  error: string;
+}

@@ -6,6 +6,7 @@ import { restartingGateway, shuttingDown } from "../operations";
 import { ActButton, Command, Empty, Section } from "../parts/basics";
 import { ConfigurationSections } from "../parts/configuration";
 import { FindingsSection } from "../parts/findings";
+import { JobsSection } from "../parts/jobs";
 import { Log } from "../parts/log";
 
 export function GatewayPage() {
@@ -39,6 +40,7 @@ export function GatewayPage() {
       </p>
       <FindingsSection />
       <ConfigurationSections />
+      <JobsSection />
       <Section title="Log">
         <Log path="/api/v1/log" of="gateway" />
       </Section>

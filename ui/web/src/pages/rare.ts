@@ -5,6 +5,7 @@ export { Keys } from "../parts/keys";
 export { Offers } from "../parts/offers";
 export { Palette } from "../parts/palette";
 export { ServerSettings } from "../parts/server_settings";
+export { ViewsSection } from "../parts/views";
 export { AccessPage } from "./access";
 export { AddPage } from "./add";
 export { CallPage } from "./call";

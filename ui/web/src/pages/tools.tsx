@@ -8,6 +8,7 @@ import { act } from "../act";
 import { overview } from "../gateway";
 import { Empty, Refused } from "../parts/basics";
 import { Filter } from "../parts/filter";
+import { later } from "../parts/later";
 import { type Column, Table } from "../parts/table";
 import { ToolCalls } from "../parts/tool_calls";
 import { useResource } from "../resource";
@@ -16,6 +17,8 @@ import { askAsClient, serversAsked, toolsForClients } from "../tool_lists";
 
 const PATH = "/api/v1/tools";
 const TIERS = ["read", "write", "destructive"];
+
+const Views = later(async () => (await import("./rare")).ViewsSection);
 
 type Chosen = ReadonlySet<string>;
 
@@ -165,6 +168,7 @@ export function ToolsPage() {
           />
         </>
       )}
+      <Views />
       <ToolCalls query={query} />
     </>
   );
