@@ -47,6 +47,7 @@ from mcpgateway.hub.url_elicitation import SendingAway
 from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.hub.workspaces import Scopes, WorkspaceSettings
 from mcpgateway.interfaces import ILauncher, ISessionStore
+from mcpgateway.observe.gauges import Gauges
 from mcpgateway.observe.savings import ChildMemory, Savings
 from mcpgateway.observe.timeline import Timeline
 from mcpgateway.policy import urls
@@ -54,6 +55,7 @@ from mcpgateway.policy.proxies import Proxies, from_levels
 from mcpgateway.policy.secrets.redaction import Redactor
 from mcpgateway.protocol.session_ids import NODE_BYTES, SessionIds
 from mcpgateway.records import FrozenRecord
+from mcpgateway.system.process.memory import resident_bytes
 from mcpgateway.system.process.tree_sizes import tree_activity, tree_sizes
 from mcpgateway.system.settings import read_workspace
 from mcpgateway.system.workspaces import WorkspaceFinder
@@ -279,7 +281,10 @@ def make_hub(settings: Settings, dependencies: HubDependencies) -> Hub:
         return made
 
     timeline, views_config = Timeline(meters, clock.seconds), ViewsConfig(gateway, settings.profiles)
-    hub = Hub(dispatcher, health, meters, timeline, make_modern_dispatcher, views_config, tapes, snapshots)
+    gauges = Gauges(clock.seconds, partial(_size_of, dispatcher))
+    hub = Hub(
+        dispatcher, health, meters, timeline, gauges, make_modern_dispatcher, views_config, tapes, snapshots
+    )
     health.on_switch = dispatcher.refresh_views
     hub.savings = savings_of(hub, dependencies)
     hub.follow(dependencies.tracer)
@@ -336,7 +341,11 @@ def figures_of(hub: Hub, census: Census) -> ServerFigures:
     """Return the source of all numbers."""
     from mcpgateway.observe.figures import ServerFigures  # rarely used
 
-    return ServerFigures(hub.meters, hub.timeline, census)
+    return ServerFigures(hub.meters, hub.timeline, hub.gauges, census)
+
+
+def _size_of(dispatcher: LegacyDispatcher) -> tuple[int, int, int]:
+    return resident_bytes(), sum(len(each.pids) for each in dispatcher.pool), len(dispatcher.sessions)
 
 
 def exposition_of(hub: Hub, census: Census) -> Exposition:
@@ -416,6 +425,7 @@ class Hub:
     :ivar health: the watch over servers.
     :ivar meters: counters of calls.
     :ivar timeline: the same counters, by the minute.
+    :ivar gauges: the size of the gateway, by the minute.
     :ivar savings: the savings of the gateway.
     :ivar snapshots: recorded answers of servers; None if no snapshot is kept.
     :ivar views_config: the settings of views.
@@ -432,6 +442,7 @@ class Hub:
     health: Health
     meters: Meters
     timeline: Timeline
+    gauges: Gauges
     _make_modern_dispatcher: Callable[[], ModernDispatcher]
     views_config: ViewsConfig
     tapes: Tapes
@@ -493,7 +504,15 @@ class Hub:
             self._modern_dispatcher.to_legacy.tick()
         self.dispatcher.tick_bridge()
         self.dispatcher.tick_views()
-        for each in (self.snapshots, self.usage, self.vault, self.timeline, self.savings, self.tracer):
+        for each in (
+            self.snapshots,
+            self.usage,
+            self.vault,
+            self.timeline,
+            self.gauges,
+            self.savings,
+            self.tracer,
+        ):
             if each is not None:
                 each.tick()
 

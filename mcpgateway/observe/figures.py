@@ -21,7 +21,8 @@ from mcpgateway.hub.meters import Meters, Row, totals
 from mcpgateway.hub.sessions import handle
 from mcpgateway.observe import immorterm
 from mcpgateway.observe.census import Census
-from mcpgateway.observe.timeline import Timeline
+from mcpgateway.observe.gauges import UNKNOWN, Gauges
+from mcpgateway.observe.timeline import MINUTE_S, Timeline
 from mcpgateway.observe.usage import percentile
 from mcpgateway.policy.health import HealthState
 from mcpgateway.system.process.memory import resident_bytes
@@ -36,6 +37,7 @@ class ServerFigures:
 
     meters: Meters
     timeline: Timeline
+    gauges: Gauges
     census: Census
     _slowest: dict[Row, tuple[int, float]] = field(factory=dict, init=False)  # by the number of calls
     _costs: dict[str, tuple[Sequence[Item], Cost]] = field(
@@ -66,6 +68,24 @@ class ServerFigures:
             "gatewayEnabled": not census.is_disabled(),
             "memoryMB": round(resident_bytes() / 2**20),
         }
+
+    def series(self, minutes: int, server: str = "") -> list[dict[str, Any]]:
+        """Return the latest minutes, oldest first: requests, calls of tools and failures, and the size of the gateway.
+
+        :param server: only the requests to this server; its calls and the sizes are not counted apart, and are null.
+        """
+        sizes = {} if server else self.gauges.by_minute()
+        return [
+            {
+                "at": written(each["minuteTs"] / 1000),
+                "requests": each["perServer"].get(server, 0) if server else each["requests"],
+                "errors": None if server else each["errors"],
+                "calls": None if server else each["calls"],
+                "call_errors": None if server else each["callErrors"],
+                **sizes.get(each["minuteTs"] // (MINUTE_S * 1000), UNKNOWN),
+            }
+            for each in self.timeline.shown(minutes)
+        ]
 
     def _tool_stats(self) -> dict[str, dict[str, Any]]:
         # If several servers have a tool of one name, the server's name precedes it.

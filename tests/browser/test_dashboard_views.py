@@ -73,7 +73,6 @@ class JobTests:
         page.sign_in()
         page.show("gateway", wait="other__sleep")
         page.sees("running")
-        page.browser.run(
-            "[...document.querySelectorAll('button')].find(each => /^Cancel other__sleep/.test(each.ariaLabel)).click(); 0"
-        )
+        name = page.browser.run("document.querySelector('[aria-label^=\"Cancel other__sleep\"]').ariaLabel")
+        page.press(name)
         page.sees("cancelled")

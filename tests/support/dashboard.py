@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -142,4 +143,5 @@ class Page:
 def command(gateway: Gateway, *words: str, check: bool = True) -> str:
     """The output of a command to the gateway."""
     argv = [str(BIN / "mcpgateway"), "--home", str(gateway.home), *words]
-    return subprocess.run(argv, check=check, capture_output=True, timeout=60, text=True).stdout
+    environ = {**os.environ, "HOME": str(gateway.directory)}
+    return subprocess.run(argv, check=check, capture_output=True, timeout=60, text=True, env=environ).stdout

@@ -150,6 +150,12 @@ ROUTES: tuple[Route, ...] = (
           {200: "Stats"}),
     Route("GET", "/api/v1/metrics", WATCH, "figures.metrics",
           "Restarts and uptimes of servers, and the token costs of their tools.", {200: "Metrics"}),
+    Route("GET", "/api/v1/series", WATCH, "figures.series",
+          "Each of the latest minutes: requests, calls of tools, failures, memory, processes and sessions.",
+          {200: "Series"}, query=(
+              Query("minutes", "how many; 60 without it, 1440 at most", "integer"),
+              Query("server", "only the requests to this server"),
+          )),
     Route("GET", "/api/v1/savings", WATCH, "figures.savings", "The savings of sharing: processes, memory, tokens.",
           {200: "Savings"}),
     # Clients' own files; the gateway runs the servers of a file once it is enrolled

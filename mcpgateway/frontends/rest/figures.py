@@ -6,9 +6,12 @@ from typing import Any
 
 from attrs import frozen
 
-from mcpgateway.frontends.rest.operation import OperationRequest
+from mcpgateway.frontends.rest.operation import OperationRequest, number
 from mcpgateway.observe import figures
 from mcpgateway.observe.savings import Savings
+from mcpgateway.observe.timeline import MINUTE_S, MINUTES
+
+HOUR = 60
 
 
 @frozen
@@ -25,6 +28,11 @@ class FigureRoutes:
     async def metrics(self, asked: OperationRequest) -> dict[str, Any]:
         """Return restarts of servers and token costs of tools, in the shape of S003."""
         return self._figures.metrics()
+
+    async def series(self, asked: OperationRequest) -> dict[str, Any]:
+        """Return numbers of the latest minutes."""
+        minutes = max(1, min(number("minutes", asked.query.get("minutes", str(HOUR))), MINUTES))
+        return {"step_s": MINUTE_S, "items": self._figures.series(minutes, asked.query.get("server", ""))}
 
     async def savings(self, asked: OperationRequest) -> dict[str, Any]:
         """Return the savings of sharing."""

@@ -11,6 +11,7 @@ SAID: dict[str, Any] = {"type": "string", "minLength": 1}
 FLAG: dict[str, Any] = {"type": "boolean"}
 WHOLE: dict[str, Any] = {"type": "integer"}
 NUMBER: dict[str, Any] = {"type": "number"}
+OR_NULL: dict[str, Any] = {"type": ["number", "null"]}
 OBJECT: dict[str, Any] = {"type": "object"}
 
 

@@ -21,6 +21,7 @@ from mcpgateway.frontends.rest.schema_parts import (
     NAMES,
     NUMBER,
     OBJECT,
+    OR_NULL,
     PATCH,
     RIGHTS,
     SAID,
@@ -247,6 +248,22 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             **CALL_COUNTS,
             "items": listing(made_of({"name": TEXT, **CALL_COUNTS}, server=TEXT)),
             "series": listing(made_of({"at": TEXT, "calls": WHOLE, "failed": WHOLE})),
+        }
+    ),
+    "Series": made_of(
+        {
+            "step_s": WHOLE,
+            "items": listing(
+                made_of(
+                    {
+                        "at": TEXT,
+                        "requests": WHOLE,
+                        **dict.fromkeys(
+                            ("errors", "calls", "call_errors", "memory_mb", "processes", "sessions"), OR_NULL
+                        ),
+                    }
+                )
+            ),
         }
     ),
     "Activity": made_of({"records": listing(ref("ActivityRecord"))}),

@@ -40,3 +40,30 @@ class CompressionTests:
         found = get(gateway, path, accepted)
         assert found.status == 200
         assert "content-encoding" not in found.headers
+
+
+class SeriesTests:
+    """``GET /api/v1/series``."""
+
+    def test_minutes(self, gateway: MemoryGateway) -> None:
+        """Each minute has the requests and the sizes; those before the start have no sizes."""
+        client = gateway.session()
+        client.call(1)
+        gateway.child.answer(gateway.child.asked("tools/call")[0], {"content": []})
+        found = gateway.client().ask(b"", "GET", "/api/v1/series?minutes=3").json
+        assert (found["step_s"], len(found["items"])) == (60, 3)
+        first, *_, last = found["items"]
+        assert (first["requests"], first["memory_mb"], first["sessions"]) == (0, None, None)
+        assert (last["calls"], last["errors"], last["sessions"]) == (1, 0, 1)
+        assert last["memory_mb"] > 1
+
+    def test_one_server(self, gateway: MemoryGateway) -> None:
+        """Of one server there are the requests only."""
+        client = gateway.session()
+        client.call(1)
+        gateway.child.answer(gateway.child.asked("tools/call")[0], {"content": []})
+        rows = gateway.client().ask(b"", "GET", "/api/v1/series?server=shared&minutes=1").json["items"]
+        assert rows[0]["requests"] >= 1
+        assert rows[0]["calls"] is None
+        (other,) = gateway.client().ask(b"", "GET", "/api/v1/series?server=none&minutes=1").json["items"]
+        assert other["requests"] == 0

@@ -297,3 +297,14 @@ export interface Job {
   finished_at: string | null;
   error: string;
 }
+
+/** `GET /api/v1/series`: the numbers of a minute; the sizes are null where the gateway did not run. */
+export interface SeriesMinute {
+  at: string;
+  requests: number;
+  errors: number | null;
+  calls: number | null;
+  memory_mb: number | null;
+  processes: number | null;
+  sessions: number | null;
+}
