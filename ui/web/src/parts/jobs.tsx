@@ -27,7 +27,7 @@ const COLUMNS: Column<Job>[] = [
   { name: "took", title: "Took", show: (each) => took(each), isNumber: true },
   {
     name: "acts",
-    title: "",
+    title: "Actions",
     show: (each) =>
       each.finished_at === null && (
         <ActButton

@@ -102,7 +102,7 @@ function columnsOf(
     },
     {
       name: "acts",
-      title: "",
+      title: "Actions",
       show: (each) => {
         const profile = profiles.get(each.profile);
         const isShown = shown === each.name;
