@@ -10,11 +10,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.dashboard import AXE, IN_A_BROWSER, TEXT, VIOLATIONS, Page
+from tests.support.dashboard import IN_A_BROWSER, LOOKS, TEXT, Page
 from tests.support.dashboard import command as _command
 from tests.support.gateway import Gateway, eventually, server
 from tests.support.mcp_registry import McpRegistry, package, server_json
@@ -26,7 +25,6 @@ pytestmark = IN_A_BROWSER
 PAGES = ("", "servers", "servers/clock", "servers/broken", "servers/clock/tools", "servers/clock/logs",
          "servers/clock/sessions", "servers/clock/calls", "servers/all/prompts", "servers/evil/settings", "tools",
          "tools/all__get-sum", "calls", "clients", "usage", "access", "gateway", "add", "nothing")  # fmt: skip
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 EVIL = "<img src=x onerror='document.title=\"run\"'>\u202eevil"
 MANY = """window.fetch = (fetch => (url, options) => {
     if (!String(url).includes("follow=true")) return fetch(url, options)
@@ -593,6 +591,25 @@ class PlaygroundTests:
         page.press("Get args-prompt")
         page.sees("Rome?")
 
+    def test_completion(self, page: Page) -> None:
+        """What is typed into an argument of a prompt is completed by the server; a template's variables are fields."""
+        page.show("servers/all/prompts", wait="List prompts")
+        page.press("List prompts")
+        page.sees("completable-prompt")
+        page.type("#prompt-completable-prompt-department", "E")
+        values = "[...document.querySelectorAll('#prompt-completable-prompt-department-values option')]"
+        eventually(
+            lambda: page.browser.run(f"{values}.map(each => each.value)") == ["Engineering"],
+            "the value is completed",
+        )
+        page.show("servers/all/resources", wait="List resources")
+        page.press("List resources")
+        page.sees("demo://resource/dynamic/text/{resourceId}")
+        page.type("#template-Dynamic\\ Text\\ Resource-resourceId", "7")
+        page.sees("demo://resource/dynamic/text/7")
+        page.press("Read Dynamic Text Resource")
+        page.sees("Resource 7")
+
     def test_a_session_that_may_not(self, page: Page) -> None:
         """A browser whose token is not valid is told so in place of a result."""
         page.show("tools/all__echo", wait="message")
@@ -743,26 +760,21 @@ class GoneTests:
 class EveryoneTests:
     """All pages, for people who use a screen reader, a keyboard or a telephone."""
 
-    @pytest.mark.parametrize(("width", "mode"), [(1440, "light"), (820, "dark"), (390, "light")])
+    @pytest.mark.parametrize(("width", "mode"), LOOKS)
     def test_every_page(self, page: Page, width: int, mode: str) -> None:
         """A page is as wide as the window at most, axe finds nothing, and the browser's console is empty."""
-        browser = page.browser
         page.sign_in()
-        browser.ask(
-            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
-        )
-        browser.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": mode}])
-        wrong: dict[str, Any] = {}
-        for each in (*PAGES, f"calls/{_latest_call(page.gateway)}"):
-            page.show(each)
-            page.sees_no_more("Loading the page.")
-            page.sees_no_more("Asking the gateway.")
-            browser.run(f"{AXE.read_text()}; 0")
-            found = browser.run(VIOLATIONS)
-            found += [f"{over} pixels too wide"] if (over := browser.run(OVERFLOW)) > 0 else []
-            if found:
-                wrong[each] = found
-        assert wrong == {}
+        page.look(width, mode)
+        assert page.faults(*PAGES, f"calls/{_latest_call(page.gateway)}") == {}
+
+    @pytest.mark.parametrize("width", [1440, 390])
+    def test_forced_colours_and_still(self, page: Page, width: int) -> None:
+        """With the system's own colours and without motion, a page has no fault either."""
+        page.sign_in()
+        page.look(width, "dark", ("forced-colors", "active"), ("prefers-reduced-motion", "reduce"))
+        assert page.faults("", "servers", "tools", "usage") == {}
+        moving = "document.getAnimations().filter(each => each.playState === 'running').length"
+        assert page.browser.run(moving) == 0
 
     def test_keys(self, page: Page) -> None:
         """A page is opened, and a table filtered, by keys; a letter in a field is a letter."""

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,11 @@ IN_A_BROWSER = [
     pytest.mark.skipif(not BUILT.exists(), reason="the dashboard is not built: make ui builds it"),
     pytest.mark.skipif(not AXE.exists(), reason="there is no axe: make test-browser installs it"),
 ]
+
+
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+LOOKS = [(width, mode) for width in (1440, 820, 390) for mode in ("light", "dark")]
+"""The widths and colour schemes in which each page is looked at."""
 
 
 class Page:
@@ -131,6 +137,30 @@ class Page:
         """Type into a field, in the place of its content."""
         self.browser.run(f"document.querySelector({json.dumps(selector)}).select(); 0")
         self.type(selector, text)
+
+    def look(self, width: int, mode: str, *features: tuple[str, str]) -> None:
+        """Use a window of a width, a colour scheme, and further features of media."""
+        self.browser.ask(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
+        )
+        wanted = [
+            {"name": name, "value": value} for name, value in (("prefers-color-scheme", mode), *features)
+        ]
+        self.browser.ask("Emulation.setEmulatedMedia", features=wanted)
+
+    def faults(self, *pages: str) -> dict[str, Any]:
+        """Return what axe finds on pages, and those that are wider than the window."""
+        wrong: dict[str, Any] = {}
+        for each in pages:
+            self.show(each)
+            self.sees_no_more("Loading the page.")
+            self.sees_no_more("Asking the gateway.")
+            self.browser.run(f"{AXE.read_text()}; 0")
+            found = self.browser.run(VIOLATIONS)
+            found += [f"{over} pixels too wide"] if (over := self.browser.run(OVERFLOW)) > 0 else []
+            if found:
+                wrong[each] = found
+        return wrong
 
     def sign_in(self, *options: str) -> None:
         """Open the dashboard by the command that signs it in."""

@@ -188,6 +188,20 @@ export function schemaOfArguments(args: readonly Record<string, unknown>[]): Sch
   };
 }
 
+/** The variables of a URI template (RFC 6570) with simple expressions only; undefined where it has others. */
+export function variablesOf(template: string): string[] | undefined {
+  const found = [...template.matchAll(/\{([^{}]*)\}/g)].map((each) => each[1] ?? "");
+  return found.length && found.every((each) => /^\w+$/.test(each)) ? [...new Set(found)] : undefined;
+}
+
+/** The URI of a template of simple expressions; what is not filled in stays as it is written. */
+export function expanded(template: string, entries: Entries): string {
+  return template.replace(/\{(\w+)\}/g, (whole, name: string) => {
+    const entry = entries[name];
+    return typeof entry === "string" && entry ? encodeURIComponent(entry) : whole;
+  });
+}
+
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -1,5 +1,6 @@
 /** An MCP client over Streamable HTTP: a session of its own, whose server may ask back while a call is under way. */
 
+import { isObject } from "./form";
 import { EventParser } from "./stream";
 
 export const PROTOCOL = "2025-11-25";
@@ -194,6 +195,27 @@ export class McpClient {
       cursor = page.nextCursor;
     } while (typeof cursor === "string" && found.length < 10_000);
     return found;
+  }
+
+  /**
+   * Ask for values of an argument of a prompt or of a variable of a template.
+   *
+   * @param ref `{type: "ref/prompt", name}` or `{type: "ref/resource", uri}`.
+   * @param others the values of the other arguments.
+   */
+  async complete(
+    ref: Record<string, unknown>,
+    argument: { name: string; value: string },
+    others: Record<string, string>,
+  ): Promise<string[]> {
+    if (!isObject(this.server.capabilities) || !("completions" in this.server.capabilities)) return [];
+    const { completion } = await this.request("completion/complete", {
+      ref,
+      argument,
+      context: { arguments: others },
+    });
+    const values = isObject(completion) ? completion.values : undefined;
+    return Array.isArray(values) ? values.filter((each): each is string => typeof each === "string") : [];
   }
 
   /** End the session. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { entriesOf, fieldsOf, filled, schemaOfArguments } from "../src/form";
+import { entriesOf, expanded, fieldsOf, filled, schemaOfArguments, variablesOf } from "../src/form";
 
 const SCHEMA = {
   type: "object",
@@ -104,4 +104,11 @@ test("a prompt's arguments are texts, some of them needed", () => {
       ["style", "style", "text", false],
     ],
   );
+});
+
+test("a template of simple expressions has variables, and becomes a URI", () => {
+  assert.deepEqual(variablesOf("file://{host}/{name}?x={host}"), ["host", "name"]);
+  for (const each of ["", "file:///a", "x/{+path}", "x/{a}/{?b,c}", "x/{}"])
+    assert.equal(variablesOf(each), undefined);
+  assert.equal(expanded("x://{a}/{b}", { a: "ü /", b: "" }), "x://%C3%BC%20%2F/{b}");
 });

@@ -120,3 +120,18 @@ test("a list is read page by page", async () => {
   await client.connect();
   assert.deepEqual(await client.list("things/list", "items"), [1, 2, 3]);
 });
+
+test("values are completed by servers that can, and by no others", async () => {
+  for (const capabilities of [{ completions: {} }, {}]) {
+    const { sent, send } = endpoint((message, post) =>
+      post({ jsonrpc: "2.0", id: message.id ?? 0, result: { completion: { values: ["paris", 5] } } }),
+    );
+    const client = new McpClient({ ...OPTIONS, send });
+    client.server = { capabilities };
+    const ref = { type: "ref/prompt", name: "p" };
+    const found = await client.complete(ref, { name: "city", value: "pa" }, { day: "x" });
+    const asked = { ref, argument: { name: "city", value: "pa" }, context: { arguments: { day: "x" } } };
+    assert.deepEqual(found, "completions" in capabilities ? ["paris"] : []);
+    assert.deepEqual(sent[0]?.body?.params, "completions" in capabilities ? asked : undefined);
+  }
+});

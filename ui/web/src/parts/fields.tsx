@@ -2,6 +2,7 @@
 
 import type { Entries, Entry, Field } from "@mcpgateway/core/form";
 import { plain } from "@mcpgateway/core/words";
+import { useEffect, useState } from "preact/hooks";
 
 export interface FieldsProps {
   /** The beginning of the fields' ids, which are unique on a page. */
@@ -10,9 +11,15 @@ export interface FieldsProps {
   entries: Entries;
   faults: Record<string, string>;
   onChange: (entries: Entries) => void;
+  /** Return values that may be meant by the beginning of one. */
+  complete?: Complete | undefined;
 }
 
-export function Fields({ id, fields, entries, faults, onChange }: FieldsProps) {
+export type Complete = (name: string, value: string) => Promise<string[]>;
+
+const TYPED_MS = 200;
+
+export function Fields({ id, fields, entries, faults, onChange, complete }: FieldsProps) {
   return (
     <>
       {fields.map((each) => (
@@ -23,6 +30,7 @@ export function Fields({ id, fields, entries, faults, onChange }: FieldsProps) {
           entry={entries[each.name] ?? ""}
           fault={faults[each.name] ?? ""}
           onEntry={(entry) => onChange({ ...entries, [each.name]: entry })}
+          complete={complete && ((value) => complete(each.name, value))}
         />
       ))}
     </>
@@ -35,6 +43,7 @@ interface RowProps {
   entry: Entry;
   fault: string;
   onEntry: (entry: Entry) => void;
+  complete: ((value: string) => Promise<string[]>) | undefined;
 }
 
 function FieldRow(props: RowProps) {
@@ -69,9 +78,28 @@ function Title({ id, field }: RowProps) {
   );
 }
 
-function Control({ id, field, entry, fault, onEntry }: RowProps) {
+/** The values that may be meant by what was typed, asked for when the user pauses. */
+function useCompletion(complete: RowProps["complete"], value: string): string[] {
+  const [found, setFound] = useState<string[]>([]);
+  useEffect(() => {
+    if (!complete) return;
+    let isLatest = true;
+    const timer = setTimeout(async () => {
+      const values = await complete(value);
+      if (isLatest) setFound(values);
+    }, TYPED_MS);
+    return () => {
+      isLatest = false;
+      clearTimeout(timer);
+    };
+  }, [value, Boolean(complete)]);
+  return found;
+}
+
+function Control({ id, field, entry, fault, onEntry, complete }: RowProps) {
   const common = { id, "aria-describedby": `${id}-hint ${id}-fault`, "aria-invalid": Boolean(fault) };
   const text = typeof entry === "string" ? entry : "";
+  const completed = useCompletion(complete, text);
   switch (field.kind) {
     case "flag":
       return (
@@ -124,15 +152,25 @@ function Control({ id, field, entry, fault, onEntry }: RowProps) {
       );
     default:
       return (
-        <input
-          {...common}
-          type={(field.isSecret ? "password" : "text") as "text"}
-          inputMode={field.kind === "number" ? "decimal" : "text"}
-          autocomplete="off"
-          spellcheck={false}
-          value={text}
-          onInput={(event) => onEntry(event.currentTarget.value)}
-        />
+        <>
+          <input
+            {...common}
+            type={(field.isSecret ? "password" : "text") as "text"}
+            inputMode={field.kind === "number" ? "decimal" : "text"}
+            autocomplete="off"
+            spellcheck={false}
+            list={completed.length ? `${id}-values` : undefined}
+            value={text}
+            onInput={(event) => onEntry(event.currentTarget.value)}
+          />
+          {completed.length > 0 && (
+            <datalist id={`${id}-values`}>
+              {completed.map((each) => (
+                <option key={each} value={each} />
+              ))}
+            </datalist>
+          )}
+        </>
       );
   }
 }

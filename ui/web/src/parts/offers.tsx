@@ -1,14 +1,22 @@
 /** The resources and prompts of a server: listed, read and got in a session of the page's own. */
 
-import { entriesOf, fieldsOf, filled, schemaOfArguments } from "@mcpgateway/core/form";
+import {
+  type Entries,
+  entriesOf,
+  expanded,
+  fieldsOf,
+  filled,
+  schemaOfArguments,
+  variablesOf,
+} from "@mcpgateway/core/form";
 import type { McpClient } from "@mcpgateway/core/mcp";
 import { counted, plain } from "@mcpgateway/core/words";
 import { useMemo, useState } from "preact/hooks";
-import { usePlayground } from "../playground";
+import { type Playground, usePlayground } from "../playground";
 import { AskedForm } from "./asked";
 import { Empty } from "./basics";
 import { Frames } from "./call_extras";
-import { Fields } from "./fields";
+import { type Complete, Fields } from "./fields";
 import { listOf, Part } from "./result";
 
 type Entry = Record<string, unknown>;
@@ -78,7 +86,11 @@ export function Offers({ name, kind }: { name: string; kind: "resources" | "prom
               {typeof each.title === "string" && <code>{plain(String(each.name))}</code>}
             </h2>
             <p>{plain(String(each.description ?? ""))}</p>
-            {kind === "prompts" ? <Prompt prompt={each} run={run} /> : <Resource resource={each} run={run} />}
+            {kind === "prompts" ? (
+              <Prompt prompt={each} run={run} session={session} />
+            ) : (
+              <Resource resource={each} run={run} session={session} />
+            )}
           </li>
         ))}
       </ul>
@@ -91,11 +103,29 @@ function templatesOf(client: McpClient): Promise<Entry[]> {
   return client.list<Entry>("resources/templates/list", "resourceTemplates");
 }
 
-/** A resource, or a template whose URI the user completes. */
-function Resource({ resource, run }: { resource: Entry; run: Run }) {
-  const isTemplate = typeof resource.uriTemplate === "string";
-  const [uri, setUri] = useState(String(resource.uri ?? resource.uriTemplate ?? ""));
+/** Return the values that a server completes an argument to; none where it fails, since nobody has asked for them. */
+function completer(session: Playground, ref: Entry, entries: Entries): Complete {
+  const others = Object.fromEntries(
+    Object.entries(entries).flatMap(([name, each]) =>
+      typeof each === "string" && each ? [[name, each]] : [],
+    ),
+  );
+  return (name, value) =>
+    session.use((client) => client.complete(ref, { name, value }, others)).catch(() => []);
+}
+
+/** A resource, or a template whose variables the user fills in. */
+function Resource({ resource, run, session }: { resource: Entry; run: Run; session: Playground }) {
+  const template = typeof resource.uriTemplate === "string" ? resource.uriTemplate : "";
+  const variables = variablesOf(template);
+  const fields = useMemo(
+    () => fieldsOf(schemaOfArguments((variables ?? []).map((name) => ({ name, required: true })))),
+    [template],
+  );
+  const [entries, setEntries] = useState(() => entriesOf(fields));
+  const [typed, setTyped] = useState(String(resource.uri ?? template));
   const [contents, setContents] = useState<Entry[] | undefined>(undefined);
+  const uri = template && variables ? expanded(template, entries) : typed;
   const read = async (event: Event) => {
     event.preventDefault();
     const result = await run((client) => client.request("resources/read", { uri }));
@@ -103,10 +133,20 @@ function Resource({ resource, run }: { resource: Entry; run: Run }) {
   };
   return (
     <form onSubmit={read}>
-      {isTemplate ? (
+      {template && variables && (
+        <Fields
+          id={`template-${String(resource.name)}`}
+          fields={fields}
+          entries={entries}
+          faults={{}}
+          onChange={setEntries}
+          complete={completer(session, { type: "ref/resource", uri: template }, entries)}
+        />
+      )}
+      {template && !variables ? (
         <label>
           URI, with its places filled in
-          <input value={uri} onInput={(event) => setUri(event.currentTarget.value)} />
+          <input value={typed} onInput={(event) => setTyped(event.currentTarget.value)} />
         </label>
       ) : (
         <code>{plain(uri)}</code>
@@ -121,7 +161,7 @@ function Resource({ resource, run }: { resource: Entry; run: Run }) {
   );
 }
 
-function Prompt({ prompt, run }: { prompt: Entry; run: Run }) {
+function Prompt({ prompt, run, session }: { prompt: Entry; run: Run; session: Playground }) {
   const fields = useMemo(() => fieldsOf(schemaOfArguments(listOf(prompt.arguments))), [prompt]);
   const [entries, setEntries] = useState(() => entriesOf(fields));
   const [faults, setFaults] = useState<Record<string, string>>({});
@@ -137,7 +177,14 @@ function Prompt({ prompt, run }: { prompt: Entry; run: Run }) {
   };
   return (
     <form onSubmit={get}>
-      <Fields id={`prompt-${name}`} fields={fields} entries={entries} faults={faults} onChange={setEntries} />
+      <Fields
+        id={`prompt-${name}`}
+        fields={fields}
+        entries={entries}
+        faults={faults}
+        onChange={setEntries}
+        complete={completer(session, { type: "ref/prompt", name }, entries)}
+      />
       <button type="submit" aria-label={`Get ${plain(name)}`}>
         Get
       </button>
