@@ -36,5 +36,5 @@ class EmptyTests:
         page.show()
         page.sees("No server is configured yet.")
         page.press("Add a server")
-        page.sees("Catalogue")
+        page.sees("From the catalogue")
         assert page.browser.run(TEXT).count("undefined") == 0
