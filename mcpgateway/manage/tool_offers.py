@@ -22,7 +22,7 @@ from mcpgateway.policy.permissions import is_off
 if TYPE_CHECKING:
     from mcpgateway.manage.entries import Entries
 
-KEY = "tools_off"
+KEY, PINNED = "tools_off", "pinned"
 
 
 @frozen(eq=False, repr=False)
@@ -52,6 +52,7 @@ class ToolOffers:
             at, shows = (row["server"], row["tool"]), {"offered": True, **row}
             if (item := known.get(at)) is not None:
                 shows |= {
+                    "pinned": item.own in self.servers()[item.server].pinned,
                     "tier": tier_of(item),
                     "annotations": item.raw.get("annotations"),
                     "tokens": cost_of([item]).total,
@@ -102,6 +103,25 @@ class ToolOffers:
         for server, patterns in made.items():
             if patterns != list(self.servers()[server].tools_off):
                 self.entries().patch(server, Patch(values={(KEY,): patterns}), EditCondition())
+        return made
+
+    def pin(self, wanted: Iterable[tuple[str, str]], *, pinned: bool) -> dict[str, list[str]]:
+        """List tools before others, or no longer; return the new ``pinned`` of each server.
+
+        :param wanted: the server and the own name of each tool.
+        :raise GatewayError: a server cannot be changed; those before it are.
+        """
+        made: dict[str, list[str]] = {}
+        for server, tool in wanted:
+            spec = self.servers().get(server)
+            if spec is None:
+                raise UnknownServer(f"Unknown server: {server}")
+            names = made.setdefault(server, list(spec.pinned))
+            names[:] = [each for each in names if each != tool] + ([tool] if pinned else [])
+        for server, names in made.items():
+            former = list(self.servers()[server].pinned)
+            if sorted(names) != sorted(former):
+                self.entries().patch(server, Patch(values={(PINNED,): names}), EditCondition())
         return made
 
     def _known(self) -> Iterator[Item]:

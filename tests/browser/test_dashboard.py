@@ -282,6 +282,13 @@ class ActTests:
         page.press("Offer")
         page.sees("2 tools are offered")
         page.sees("0 of them not offered")
+        page.press("Select all shown")
+        page.press("Pin")
+        page.sees("2 tools are pinned")
+        page.sees("offered, pinned")
+        page.press("Select all shown")
+        page.press("Unpin")
+        page.sees_no_more("offered, pinned")
 
     def test_read_only(self, page: Page) -> None:
         """A dashboard that may look asks before it changes anything."""

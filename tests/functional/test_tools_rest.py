@@ -270,6 +270,20 @@ class OffTests:
         assert after["annotations"] is None
         assert after["tokens"] > 10
 
+    def test_pinned(self, gateway):
+        """A pinned tool is listed before others, whatever was called, until it is pinned no longer."""
+        name = "fx__echo"
+        assert row(gateway, name)["pinned"] is False
+        status, said = change(gateway, f"/api/v1/tools/{name}", {"pinned": True})
+        assert (status, said) == (200, {"pinned": True, "pinned_tools": {"fx": ["echo"]}})
+        assert row(gateway, name)["pinned"] is True
+        listed = [each["name"] for each in mcp(gateway, "/mcp", "tools/list")["result"]["tools"]]
+        assert name in listed
+        both = {"tools": [name, "clock__now"], "pinned": False, "offered": True}
+        status, said = change(gateway, "/api/v1/tools", both)
+        assert (status, said["pinned_tools"]) == (200, {"fx": [], "clock": []})
+        assert row(gateway, name)["pinned"] is False
+
     def test_refusals(self, gateway):
         """Several tools are switched at once; a pattern is not undone for one tool, and nothing else is taken."""
         names = ["own__echo", "own__sleep"]

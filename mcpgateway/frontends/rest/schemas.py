@@ -8,6 +8,7 @@ from mcpgateway.frontends.rest.client_schemas import CLIENT_FILE_SCHEMAS
 from mcpgateway.frontends.rest.schema_parts import (
     AGENT_TOKEN,
     ARGUMENTS,
+    BY_SERVER,
     CALL_COUNTS,
     CLIENT,
     CODE,
@@ -220,6 +221,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             {"name": TEXT, "description": TEXT, "server": TEXT},
             tool={"type": "string", "description": "The tool's own name."},
             offered=FLAG,
+            pinned={"type": "boolean", "description": "Listed before others, by the server's ``pinned``."},
             tier={"enum": ["read", "write", "destructive"]},
             annotations={"type": ["object", "null"]},
             tokens={"type": "integer", "description": "The size of its definition, about."},
@@ -227,11 +229,9 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             errors=WHOLE,
         )
     ),
-    "SwitchTool": made_of({"offered": FLAG}),
-    "SwitchTools": made_of({"tools": listing(SAID), "offered": FLAG}),
-    "ToolsSwitched": made_of(
-        {"offered": FLAG, "tools_off": {"type": "object", "additionalProperties": listing(TEXT)}}
-    ),
+    "SwitchTool": made_of({}, offered=FLAG, pinned=FLAG),
+    "SwitchTools": made_of({"tools": listing(SAID)}, offered=FLAG, pinned=FLAG),
+    "ToolsSwitched": made_of({}, offered=FLAG, tools_off=BY_SERVER, pinned=FLAG, pinned_tools=BY_SERVER),
     "Tool": made_of({"id": TEXT, "server": TEXT, "name": TEXT}),
     "ToolResult": OBJECT,
     "Call": made_of({}, arguments=ARGUMENTS, timeout_ms=LIMIT_MS),

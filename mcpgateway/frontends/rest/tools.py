@@ -107,11 +107,11 @@ class ToolRoutes:
         return await self._toolbox.describe(self._caller(asked), asked.path["id"])
 
     async def switch(self, asked: OperationRequest) -> Any:
-        """Offer a tool, or take it out of its server's offer."""
+        """Offer a tool or take it out of its server's offer, pin it or not."""
         return await self._switch(asked, [asked.path["id"]])
 
     async def switch_many(self, asked: OperationRequest) -> Any:
-        """Offer several tools, or take them out of their servers' offers."""
+        """Offer several tools or take them out of their servers' offers, pin them or not."""
         try:
             named = msgspec.json.decode(asked.members(SWITCHED)["tools"], type=list[str])
         except (KeyError, msgspec.DecodeError):
@@ -119,12 +119,17 @@ class ToolRoutes:
         return await self._switch(asked, named)
 
     async def _switch(self, asked: OperationRequest, named: list[str]) -> Any:
-        raw = asked.members(SWITCHED).get("offered", jsonrpc.NULL)
-        offered = bytes(raw) == b"true"
-        if not offered and bytes(raw) != b"false":
-            raise InvalidParams('"offered" must be true or false', SWITCHED)
+        members = asked.members(SWITCHED)
+        wanted = {key: _flag(key, members[key]) for key in ("offered", "pinned") if key in members}
+        if not wanted:
+            raise InvalidParams('"offered" or "pinned" is missing', SWITCHED)
         tools = [self._offers.find(each) or await self._described(asked, each) for each in named]
-        return {"offered": offered, "tools_off": self._offers.switch(tools, offered=offered)}
+        answer: dict[str, Any] = dict(wanted)
+        if "offered" in wanted:
+            answer["tools_off"] = self._offers.switch(tools, offered=wanted["offered"])
+        if "pinned" in wanted:
+            answer["pinned_tools"] = self._offers.pin(tools, pinned=wanted["pinned"])
+        return answer
 
     async def _described(self, asked: OperationRequest, identifier: str) -> tuple[str, str]:
         found = await self._toolbox.describe(self._caller(asked), identifier)
@@ -203,6 +208,12 @@ def _wanted(asked: OperationRequest) -> CallBody:
     except msgspec.DecodeError:
         raise InvalidParams('"tool" must be a string', EXPECTED) from None
     return CallBody(tool, arguments, _seconds(members, CALL_S))
+
+
+def _flag(key: str, raw: Raw) -> bool:
+    if bytes(raw) not in (b"true", b"false"):
+        raise InvalidParams(f'"{key}" must be true or false', SWITCHED)
+    return bytes(raw) == b"true"
 
 
 def _seconds(members: Mapping[str, Raw], most: float) -> float:

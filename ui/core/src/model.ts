@@ -247,6 +247,8 @@ export interface ToolRow {
   description: string;
   server: string;
   offered: boolean;
+  /** Whether it is listed before others. */
+  pinned?: boolean;
   /** Whether only a session of the page has listed it, as a client that answers questions. */
   is_more?: boolean;
   tier?: string;

@@ -9,6 +9,7 @@ import { overview } from "../gateway";
 import { Empty, Refused } from "../parts/basics";
 import { Filter } from "../parts/filter";
 import { later } from "../parts/later";
+import { save } from "../parts/save";
 import { type Column, Table } from "../parts/table";
 import { ToolCalls } from "../parts/tool_calls";
 import { useResource } from "../resource";
@@ -87,7 +88,12 @@ function columnsOf(chosen: Chosen, choose: (chosen: Chosen) => void): Column<Too
       name: "offered",
       title: "Offered",
       by: (each) => Number(each.offered),
-      show: (each) => (each.is_more ? "if asked back" : each.offered ? "offered" : <b>not offered</b>),
+      show: (each) => (
+        <>
+          {each.is_more ? "if asked back" : each.offered ? "offered" : <b>not offered</b>}
+          {each.pinned && ", pinned"}
+        </>
+      ),
     },
   ];
 }
@@ -243,11 +249,14 @@ interface SelectionProps {
 /** The buttons that act on the selected tools. */
 function Selection({ all, shown, chosen, onChoose }: SelectionProps) {
   const selected = all.filter((each) => chosen.has(each.name));
-  const change = async (offered: boolean) => {
-    const done = `${counted(selected.length, "tool")} ${selected.length === 1 ? "is" : "are"} ${offered ? "" : "not "}offered`;
-    const body = { tools: selected.map((each) => each.name), offered };
+  const change = async (how: { offered: boolean } | { pinned: boolean }) => {
+    const word = "offered" in how ? "offered" : "pinned";
+    const isSo = Object.values(how)[0];
+    const done = `${counted(selected.length, "tool")} ${selected.length === 1 ? "is" : "are"} ${isSo ? "" : "not "}${word}`;
+    const body = { tools: selected.map((each) => each.name), ...how };
     if (await act({ method: "PATCH", path: PATH, body, done })) onChoose(new Set());
   };
+  const pin = !selected.every((each) => each.pinned);
   return (
     <p class="buttons copies">
       <button type="button" onClick={() => onChoose(new Set(shown.map((each) => each.name)))}>
@@ -256,11 +265,26 @@ function Selection({ all, shown, chosen, onChoose }: SelectionProps) {
       <button type="button" disabled={!selected.length} onClick={() => onChoose(new Set())}>
         Select none
       </button>
-      <button type="button" disabled={!selected.length} onClick={() => void change(true)}>
+      <button type="button" disabled={!selected.length} onClick={() => void change({ offered: true })}>
         Offer
       </button>
-      <button type="button" disabled={!selected.length} onClick={() => void change(false)}>
+      <button type="button" disabled={!selected.length} onClick={() => void change({ offered: false })}>
         Do not offer
+      </button>
+      <button
+        type="button"
+        disabled={!selected.length}
+        title="Pinned tools are listed before others at the endpoints for several servers"
+        onClick={() => void change({ pinned: pin })}
+      >
+        {pin ? "Pin" : "Unpin"}
+      </button>
+      <button
+        type="button"
+        disabled={!selected.length}
+        onClick={() => save("tools.json", "application/json", JSON.stringify(selected, null, 2))}
+      >
+        Export
       </button>
       {selected.length > 0 && (
         <span class="quiet">
