@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from time import perf_counter
 from typing import Any, Generic, Protocol, TypeVar
 
 from attrs import define, field
 
-from mcpgateway.interfaces import Request
+from mcpgateway.interfaces import QuestionMarks, Request
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.request_states import HANDLE_BYTES, RequestStates
@@ -73,6 +74,15 @@ class Parking(Generic[C]):
         self._calls[call.handle] = call
         if client is None:
             return
+        if client.marks is not None:
+            now = (
+                perf_counter()
+            )  # the answers come with another request, so none of this one's time goes into them
+            asked = [
+                QuestionMarks(_method(each), bytes(jsonrpc.raw(name)), now, now)
+                for name, each in questions.items()
+            ]
+            client.marks.questions = [*(client.marks.questions or ()), *asked]
         result = {
             "resultType": modern.INPUT_REQUIRED,
             "inputRequests": questions,
@@ -89,3 +99,9 @@ class Parking(Generic[C]):
     def remove(self, call: C) -> None:
         """Remove a parked call."""
         self._calls.pop(call.handle, None)
+
+
+def _method(question: Any) -> str:
+    # One's own is a value, one of a server is as it came.
+    found = question.get("method", "") if isinstance(question, Mapping) else ""
+    return found if isinstance(found, str) else jsonrpc.read_string(found, "method")

@@ -102,7 +102,7 @@ class ProfileTests:
     @pytest.mark.parametrize(
         ("name", "body", "says"),
         [
-            ("a", {"include": ["thre"]}, "no server thre"),
+            ("a", {"include": ["onne"]}, "no server onne"),
             ("a", {"include": "one"}, "a list of texts"),
             ("a", {"servers": {}}, "no key of a profile"),
             ("a", {"tools_off": [""]}, "a pattern is a name"),
