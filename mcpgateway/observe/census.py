@@ -148,6 +148,7 @@ class Census(FrozenRecord, frozen=True):
             "calls": sum(len(slot.calls()) for slot in slots),
             "requests": asked.requests,
             "tool_calls": asked.calls,
+            "call_errors": asked.call_errors,
             "starts": self.lives.histories.of(server.name).launches,
             "source": server.source,
             "project": server.project,

@@ -15,6 +15,7 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Container, Remote, Rest
 from mcpgateway.discovery.naming import did_you_mean
 from mcpgateway.discovery.records import Item
+from mcpgateway.discovery.tokens import cost_of
 from mcpgateway.errors import UnknownServer
 from mcpgateway.policy.secrets.masking import address, arguments
 
@@ -96,6 +97,8 @@ class Roster:
             "enabled": server.enabled,
             "share": found["share"],
             "tool_count": len(tools) if tools is not None else None,
+            "tool_tokens": cost_of(tools).total if tools is not None else None,
+            "endpoint": f"/{server.name}/mcp",
             "restart_count": found["restart_count"],
             "uptime_seconds": found["uptime_seconds"],
             "next_try_s": found["next_try_s"],
@@ -103,6 +106,7 @@ class Roster:
             "calls": found["calls"],
             "requests": found["requests"],
             "tool_calls": found["tool_calls"],
+            "call_errors": found["call_errors"],
             "pids": pids,
             "memory_mb": _memory_mb(server, pids, sizes),
             "runs": _runs(server),

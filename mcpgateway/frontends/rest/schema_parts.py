@@ -118,6 +118,12 @@ SERVER = made_of(
     calls=WHOLE,
     requests=WHOLE,
     tool_calls=WHOLE,
+    call_errors={"type": "integer", "description": "The calls of tools that failed."},
+    tool_tokens={
+        **MAY_BE_WHOLE,
+        "description": "The size of its tools' definitions; null: it was not asked yet.",
+    },
+    endpoint={"type": "string", "description": "Its path at the gateway."},
     source=TEXT,
     is_own=FLAG,
     runs=TEXT,

@@ -91,6 +91,11 @@ export interface Server {
   calls: number;
   requests: number;
   tool_calls: number;
+  /** The calls of tools that failed. */
+  call_errors: number;
+  /** The size of its tools' definitions; null where it was not asked for them yet. */
+  tool_tokens: number | null;
+  endpoint: string;
   pids: number[];
   /** null: no process of it runs on this machine. */
   memory_mb: number | null;

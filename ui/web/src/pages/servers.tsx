@@ -4,7 +4,7 @@ import { grouped } from "@mcpgateway/core/groups";
 import type { Server } from "@mcpgateway/core/model";
 import { look, rank } from "@mcpgateway/core/states";
 import { matches } from "@mcpgateway/core/tables";
-import { count, counted, duration, memory, plain } from "@mcpgateway/core/words";
+import { count, counted, duration, memory, plain, tokens } from "@mcpgateway/core/words";
 import { useState } from "preact/hooks";
 import { Empty, Refused, State } from "../parts/basics";
 import { Filter } from "../parts/filter";
@@ -47,6 +47,14 @@ const COLUMNS: Column<Server>[] = [
     isNumber: true,
   },
   {
+    name: "errors",
+    title: "Failed",
+    by: (each) => each.call_errors,
+    show: (each) => <span class={each.call_errors ? "bad" : undefined}>{count(each.call_errors)}</span>,
+    isNumber: true,
+    isMinor: true,
+  },
+  {
     name: "memory",
     title: "Memory",
     by: (each) => each.memory_mb,
@@ -60,6 +68,14 @@ const COLUMNS: Column<Server>[] = [
     by: (each) => each.tool_count,
     show: (each) => count(each.tool_count),
     isNumber: true,
+  },
+  {
+    name: "tokens",
+    title: "Tokens",
+    by: (each) => each.tool_tokens,
+    show: (each) => tokens(each.tool_tokens),
+    isNumber: true,
+    isMinor: true,
   },
   {
     name: "restarts",
