@@ -25,7 +25,7 @@ from mcpgateway.hub.catalog.list_limit import ListLimit
 from mcpgateway.hub.client_requests import Questions
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.probes.era import Eras
-from mcpgateway.hub.sessions import Session, Sessions
+from mcpgateway.hub.sessions import Session, Sessions, handle
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.workspaces import Scopes
 from mcpgateway.interfaces import PARAMS_LIMIT
@@ -250,7 +250,13 @@ class Lifecycle(ABC):
         """End a session for good: its calls are cancelled, its own child is stopped.  True if a child is stopped."""
         self.sessions.forget(session)
         self.log.info(
-            "a session of {server} ends: {why}", event="session.ended", server=session.server.name, why=why
+            "a session of {server} ends: {why}",
+            event="session.ended",
+            server=session.server.name,
+            session=handle(session.id),
+            pid=session.owner,
+            workspace=session.server.workspace,
+            why=why,
         )
         return self._let_go(session, _ended(session, why))
 

@@ -40,6 +40,7 @@ from mcpgateway.records import FrozenRecord
 LOOKING = frozenset(("ping", "tools/list", "prompts/list", "resources/list", "resources/templates/list"))
 ANONYMOUS_LIMIT = 1000  # kinds of requests without an id: server, workspace, principal, revision
 HANDLE_CHARS = 12
+CLIENT_CHARS = 100  # of a client's name in an event
 ENDED_LIMIT = 10_000  # ended sessions that are known without the journal, as its disk may be full
 
 
@@ -258,7 +259,14 @@ class Sessions:
         session.seen = session.begun = self.now
         session.is_unclaimed = True
         self._by_id[identifier] = session
-        self.log.debug("a session of {server} begins", event="session.opened", server=server.name)
+        self.log.debug(
+            "a session of {server} begins",
+            event="session.opened",
+            server=server.name,
+            session=handle(identifier),
+            client=str(peek.mapping(params, "clientInfo").get("name", ""))[:CLIENT_CHARS],
+            workspace=server.workspace,
+        )
         return session
 
     def _new_epoch(self) -> str:

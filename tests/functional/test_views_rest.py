@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.functional.test_config_rest import FIXTURE, Said, ask
-from tests.support.gateway import Gateway, eventually, server
+from tests.support.gateway import LIMIT_S, Gateway, eventually, server
 
 pytestmark = pytest.mark.functional
 
@@ -155,3 +157,34 @@ class JobTests:
         (ended,) = ask(gateway, "GET", "/jobs").value["items"]
         assert (ended["status"], ended["finished_at"] is not None) == ("cancelled", True)
         assert ask(gateway, "DELETE", "/jobs/job_1_xxxxxxxxxxxxxxxxxxxx").status == 404
+
+
+class EventTests:
+    """Events of sessions."""
+
+    def test_whose(self, gateway: Gateway) -> None:
+        """A session's events name it by the handle of the list, and its client when it begins."""
+        params = {
+            "protocolVersion": "2025-06-18",
+            "capabilities": {},
+            "clientInfo": {"name": "me", "version": "1"},
+        }
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}).encode()
+        accept = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+        begin = urllib.request.Request(f"{gateway.url}/one/mcp", body, accept, method="POST")
+        with urllib.request.urlopen(begin, timeout=LIMIT_S) as answer:
+            session = {"Mcp-Session-Id": answer.headers["Mcp-Session-Id"]}
+        end = urllib.request.Request(f"{gateway.url}/one/mcp", headers=session, method="DELETE")
+        urllib.request.urlopen(end, timeout=LIMIT_S).close()
+        token = (gateway.home / "admin.token").read_text().strip()
+        request = urllib.request.Request(
+            f"{gateway.url}/api/v1/events?follow=false&kind=session",
+            headers={"Authorization": f"Bearer {token}"},
+        )
+        with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:
+            lines = answer.read().decode().splitlines()
+        events = [json.loads(each.removeprefix("data: ")) for each in lines if each.startswith("data: ")]
+        begun = [each for each in events if each["event"] == "session.opened" and each["server"] == "one"]
+        ended = [each for each in events if each["event"] == "session.ended" and each["server"] == "one"]
+        assert begun[-1]["session"] == ended[-1]["session"] != ""
+        assert begun[-1]["client"] == "me"

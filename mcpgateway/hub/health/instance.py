@@ -282,6 +282,7 @@ class ChildHealth:
             server=self.slot.server.name,
             state=state.value,
             former=former.value,
+            cause=self.record.last_error if state not in UP else "",
         )
         if state not in _WAITING:
             self.retry_at = math.inf
