@@ -12,6 +12,9 @@ from mcpgateway.hints import PROGRAM
 BETWEEN = "  "
 CUT = "\N{HORIZONTAL ELLIPSIS}"
 TITLE = re.compile(r" {,8}(?:[\w ]{,12}:? {2,}|[A-Z][a-z ]{,10}: |- |-> |[✓!●○✗] |\d+\. )?(?=\S)")
+SENTENCE = "shows|says|lists|tells|makes|names|explains|has|is|takes|adds|gives|and|or"
+COMMAND = re.compile(rf"(?:^ *|: )({PROGRAM} (?!.* (?:{SENTENCE}) )[^;]*)$")
+"""A command at the end of a line, which no sentence goes on behind."""
 NARROWEST = 12  # characters that a column keeps, so that words and the ends of paths can be read
 
 
@@ -78,13 +81,15 @@ def broken(text: str, width: int) -> list[int]:
     ends: list[int] = []
     indent = hanging(text)
     column, space = 0, -1
+    command = COMMAND.search(text)
+    whole_from = command.start(1) if command is not None else len(text)  # a command is copied as it stands
     for at, character in enumerate(text):
-        if character == " ":
+        if character == " " and at < whole_from:
             space = at if at > indent else space
         column += display_width(character)
         if column > width and character != " " and space > (ends[-1] if ends else -1):
             word = text[space + 1 :].partition(" ")[0]
-            if indent + display_width(word) <= width:
+            if indent + display_width(word) <= width or space + 1 == whole_from:
                 ends.append(space)
                 column = indent + display_width(text[space + 1 : at + 1])
     return ends

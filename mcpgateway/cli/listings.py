@@ -25,8 +25,29 @@ class ListSchema(NamedTuple):
 
 
 SERVER = (
-    *("name", "title", "status", "transport", "enabled", "share", "tool_count", "restart_count"),
-    *("uptime_seconds", "next_try_s", "sessions", "calls", "requests", "tool_calls", "pids", "memory_mb"),
+    *(
+        "name",
+        "title",
+        "status",
+        "transport",
+        "enabled",
+        "share",
+        "tool_count",
+        "tool_tokens",
+        "endpoint",
+        "restart_count",
+    ),
+    *(
+        "uptime_seconds",
+        "next_try_s",
+        "sessions",
+        "calls",
+        "requests",
+        "tool_calls",
+        "call_errors",
+        "pids",
+        "memory_mb",
+    ),
     *("runs", "source", "is_own", "project", "env_keys", "header_keys", "group", "group_title"),
 )
 TOOL = ("name", "description", "server", "tool", "input_schema")

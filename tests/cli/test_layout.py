@@ -120,3 +120,11 @@ class BreakingTests:
     def test_a_path(self) -> None:
         """A word that is longer than a line stays where it is."""
         assert broken("in " + "x" * 40 + " it stands", 30) == [43]
+
+    def test_a_command_is_whole(self) -> None:
+        """A command at the end of a line is not broken, so that it can be copied; one within a sentence may be."""
+        command = "mcpgateway servers add think -- npx -y @modelcontextprotocol/server-memory"
+        assert broken(f"  {command}", 40) == []
+        text = f"put it behind two dashes: {command}"
+        assert [text[end + 1 :] for end in broken(text, 60)] == [command]
+        assert broken(f"{command} adds it, and more of the kind", 60) != []
