@@ -69,7 +69,9 @@ LISTS = {
         ),
         more=("registry", "problem"),
     ),
-    "tools list": ListSchema("a tool", TOOL, ("annotations", "tier", "tokens", "calls", "errors", "offered")),
+    "tools list": ListSchema(
+        "a tool", TOOL, ("annotations", "tier", "tokens", "calls", "errors", "offered", "pinned")
+    ),
     "tools search": ListSchema("a tool, the best match first", (*TOOL, "score")),
     "logs --calls": ListSchema("a call of a tool", (*RECORD, *REQUEST), OF_SOME),
     "debug activity": ACTIVITY,
