@@ -69,6 +69,19 @@ def test_a_file_that_cannot_be_restored(tmp_path: Path) -> None:
         assert file.read_text() == '{"mcpServers": '
 
 
+@pytest.mark.parametrize("words", [("uninstall", "--yes"), ("clients", "undo"), ("stop",)])
+def test_a_malformed_file_of_others(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """A client's file that was malformed from the beginning, and never enrolled, keeps nothing from its end."""
+    with User(tmp_path / "h", has_service=False) as user:
+        file = user.write(".claude.json", json.dumps(ENTRIES, indent=2))
+        before = file.read_bytes()
+        other = user.write(".gemini/settings.json", '{"mcpServers": {"a": {"command": "b"')
+        user.mcpgateway("start", "--adopt", "always")
+        assert file.read_bytes() != before
+        user.mcpgateway(*words)
+        assert (file.read_bytes(), other.read_text()[-3:]) == (before, '"b"')
+
+
 def test_a_home_with_the_users_files(tmp_path: Path) -> None:
     """A home that is the user's own directory is not removed, and nothing is changed."""
     with User(tmp_path / "h", has_service=False) as user:
