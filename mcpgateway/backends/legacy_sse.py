@@ -151,7 +151,7 @@ class SseConnection:
             self._events.begin()
         else:
             stream.abort()
-            why = refusal(stream.status, None)
+            why = refusal(self.server, stream.status, None)
             if stream.status == 200:
                 why = BackendError("it does not answer with an event stream")
             self._lose(why)
@@ -230,7 +230,7 @@ class SseConnection:
         if answer.status == 404:
             self._end(Gone(fault="the server does not know its session any more"))
         elif answer.status >= 400:
-            self._fail(body, refusal(answer.status, error_in(answer)))
+            self._fail(body, refusal(self.server, answer.status, error_in(answer)))
         elif answer.body.lstrip()[:1] in (b"{", b"["):
             self._take(answer.body)  # some servers answer here and not on the stream
 

@@ -23,6 +23,7 @@ from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.http.post import PostRequest, error_in, members
 from mcpgateway.backends.http.response import WebAnswer, WebStream
 from mcpgateway.backends.param_headers import BOTH, LIST, Mirror, is_mismatch
+from mcpgateway.backends.probe import PING
 from mcpgateway.backends.remote_access import IAuthorizer, RemoteAccess
 from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import (
@@ -36,6 +37,7 @@ from mcpgateway.errors import (
     Unreachable,
     of_server,
 )
+from mcpgateway.hints import cli, with_command
 from mcpgateway.interfaces import Gone, ILineReceiver, Launch
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek, trace_context
 from mcpgateway.protocol.jsonrpc import Envelope
@@ -52,6 +54,7 @@ INITIALIZE, INITIALIZED, CANCELLED = "initialize", "notifications/initialized", 
 GREETINGS = frozenset((INITIALIZE, modern.DISCOVER))
 # Statuses that say nothing about a server's transport: they are about the caller, its rate, or the server's health.
 SILENT = frozenset((401, 403, 407, 408, 425, 429))
+UNAUTHORIZED, FORBIDDEN = LOCKED = 401, 403  # the statuses of a server that wants another authorization
 AWAY = frozenset((502, 503, 504))
 NO_SUCH_ENDPOINT = frozenset((400, 404, 405))  # of a server of 2024-11-05 to a POST
 ONLY_MODERN = frozenset((-32020, -32021, -32022))
@@ -97,6 +100,7 @@ class Streamable:
         self._notices: set[Deferred[Any]] = set()
         self._is_stopping = False
         self._has_ended = False
+        self._checking: Deferred[Any] | None = None
         self._stopped = Waiting[None]()
         self._farewell: Deferred[Any] | None = None
 
@@ -227,13 +231,39 @@ class Streamable:
         if self._is_forgotten(status, error):
             self.forgotten()
         elif post.method in GREETINGS and (status >= 500 or status in SILENT):
-            self._lose(refusal(status, error))
+            self._lose(refusal(self.server, status, error))
         elif post.method == INITIALIZE and self._falls_back(post, status, error):
             pass
-        elif error is not None:
+        elif error is not None and status != UNAUTHORIZED:
             post.answer(error)
+            self._check_access(status)
         else:
-            self._answer(post, refusal(status, error))
+            why = refusal(self.server, status, error)
+            self._answer(post, why)
+            if status == UNAUTHORIZED:
+                self._lock_out(why)
+            else:
+                self._check_access(status)
+
+    def _lock_out(self, why: BackendError) -> None:
+        # The next request begins a session anew, and its handshake shows whether the authorization is accepted again.
+        if not any(each.method != modern.LISTEN and not each.is_answered for each in self._posts.values()):
+            self._lose(why)
+
+    def _check_access(self, status: int) -> None:
+        # A server may forbid one tool; a token that is not accepted any more is refused for a ping, too.
+        if status != FORBIDDEN or self._checking is not None or self._has_ended:
+            return
+        self._checking = self.access.request("POST", self._headers, PING, asks=False)
+        self._checking.addTimeout(NOTICE_S, self.clock).addCallbacks(self._checked, lambda _: None)
+        self._checking.addBoth(self._check_over)
+
+    def _checked(self, answer: WebAnswer) -> None:
+        if answer.status in LOCKED and not self._has_ended:
+            self._lock_out(refusal(self.server, answer.status, error_in(answer)))
+
+    def _check_over(self, _: object) -> None:
+        self._checking = None
 
     def _is_forgotten(self, status: int, error: Envelope | None) -> bool:
         # 404 is what the specification says; servers made from the examples of an SDK answer 400.
@@ -298,7 +328,7 @@ class Streamable:
         if self._is_forgotten(answer.status, error):
             self.forgotten()
         else:
-            self._not_taken(method, refusal(answer.status, error).message)
+            self._not_taken(method, refusal(self.server, answer.status, error).message)
 
     def _not_told(self, why: Failure, method: str) -> None:
         if not self._has_ended and not why.check(CancelledError):
@@ -372,6 +402,8 @@ class Streamable:
         _abort(posts.values())
         for each in list(self._notices):
             each.cancel()
+        if self._checking is not None:
+            self._checking.cancel()
 
     def _end(self, gone: Gone) -> None:
         if self._has_ended:
@@ -389,13 +421,16 @@ def _abort(posts: Iterable[PostRequest]) -> None:
         each.abort()
 
 
-def refusal(status: int, error: Envelope | None) -> BackendError:
+def refusal(server: str, status: int, error: Envelope | None) -> BackendError:
     """Return the error for a status other than 2xx, in words that follow a server's name."""
     reason = f": {legacy.error_text(error['error'])}" if error is not None else ""
-    if status in (401, 403):
+    if status in LOCKED:
         return NeedsAuthorization(
             f"it wants an authorization that the gateway does not have (HTTP {status}){reason}",
-            "give its entry a header Authorization that it accepts, such as Bearer TOKEN, or oauth",
+            with_command(
+                "give its entry a header Authorization that it accepts, such as Bearer TOKEN, or oauth",
+                cli("servers set-header {} Authorization", server),
+            ),
         )
     if status in AWAY:
         return Unavailable(f"it answers with HTTP {status}{reason}")

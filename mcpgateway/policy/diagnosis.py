@@ -272,7 +272,7 @@ def _failures(facts: ServerFacts) -> Iterator[Advice]:
                 run, key = cli("servers set-header {} Authorization", facts.server), "headers.Authorization"
             else:
                 run, key = login(facts.server) if facts.hint in ("", login(facts.server)) else "", ""
-            do = "" if run == facts.hint else facts.hint
+            do = "" if run == facts.hint else facts.hint.removesuffix(f": {run}")
             yield Advice("authorization", facts.fault, do, run=run, key=key)
         case Failure.APPROVAL:
             run = cli("config approve {}", facts.file or "FILE")

@@ -12,16 +12,9 @@ from mcpgateway import interfaces
 from mcpgateway.protocol import jsonrpc, modern, param_headers
 from mcpgateway.protocol.jsonrpc import Message, MessageKind
 from mcpgateway.protocol.versions import Era
-from tests.backends.test_streamable import Far
+from tests.backends.test_streamable import DISCOVERED, Far
 from tests.support.scripted_http import Request
 
-DISCOVERED = {
-    "resultType": "complete",
-    "supportedVersions": ["2026-07-28"],
-    "capabilities": {},
-    "ttlMs": 0,
-    "cacheScope": "private",
-}
 TOOLS = [
     {
         "name": "add",

@@ -19,6 +19,13 @@ from tests.support.scripted_http import MemoryNet, Request
 from tests.support.talk import Talk
 
 HELLO = {"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "far", "version": "1"}}
+DISCOVERED = {
+    "resultType": "complete",
+    "supportedVersions": ["2026-07-28"],
+    "capabilities": {},
+    "ttlMs": 0,
+    "cacheScope": "private",
+}
 SESSION = "a-session-of-the-test"
 
 
@@ -728,6 +735,52 @@ class Doorman:
         if not self.tokens:
             return fail(NeedsAuthorization("far wants you", "open it", {"url": "http://there"}))
         return succeed({"Authorization": f"Bearer {self.tokens.pop(0)}"})
+
+
+class LockedOutTests:
+    """A token that the server accepts no more, in the middle of a session."""
+
+    @pytest.mark.parametrize(
+        "body", [b"", b'{"jsonrpc":"2.0","id":1,"error":{"code":-32001,"message":"expired"}}']
+    )
+    @pytest.mark.parametrize("era", list(Era))
+    def test_unauthorized(self, body: bytes, era: Era) -> None:
+        """A call that is answered with 401 ends the session, so that the next call tries the token anew."""
+        far = Far(era=era).answers("server/discover", lambda asked: asked.result(DISCOVERED)).met()
+        far.begin().reply(401, body, Content_Type="application/json")
+        assert far.found[0]["message"].startswith(
+            "far: it wants an authorization that the gateway does not have (HTTP 401)"
+        )
+        assert far.found[0]["data"]["hint"].endswith(": mcpgateway servers set-header far Authorization")
+        assert isinstance(far.ends[0].error, NeedsAuthorization)
+
+    def test_other_calls(self) -> None:
+        """Calls under way, which the server may still answer, go on."""
+        far = Far().met()
+        first, second = far.begin(), far.begin()
+        second.reply(401)
+        assert far.ends == []
+        first.result({})
+        assert far.found[1:] == [{}]
+        far.begin().reply(401)
+        assert isinstance(far.ends[0].error, NeedsAuthorization)
+
+    @pytest.mark.parametrize(("answer", "ends"), [(200, 0), (403, 1)])
+    def test_forbidden(self, answer: int, ends: int) -> None:
+        """A tool that a token does not suffice for ends no session; a token that suffices for nothing does."""
+        far = Far().answers("ping", lambda asked: asked.reply(answer)).met()
+        far.begin().reply(403)
+        assert "HTTP 403" in far.found[0]["message"]
+        assert [isinstance(each.error, NeedsAuthorization) for each in far.ends] == [True] * ends
+
+    def test_stopped_meanwhile(self) -> None:
+        """A session that is ended while its token is looked at ends once."""
+        far = Far().met()
+        far.begin().reply(403)
+        assert far.server.last.json["method"] == "ping"
+        far.backend.kill()
+        far.net.advance(0)
+        assert len(far.ends) == 1
 
 
 class AuthorizationTests:
