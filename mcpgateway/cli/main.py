@@ -97,7 +97,8 @@ def program(
 ) -> None:
     """Share one set of MCP servers among many MCP clients.
 
-    `mcpgateway help --all` lists all commands, and `mcpgateway help COMMAND` explains one.
+    `mcpgateway ui` opens the dashboard. `mcpgateway help --all` lists all commands, and `mcpgateway help COMMAND`
+    explains one.
     """
     context.color = colour()
     environ = locations.environment()
