@@ -247,15 +247,9 @@ class Entries:
         self.roster.server(name)
         condition.check(self.tag(name))
         self.installing.plans.home_of(name)
-        values = self.installing.values_of(name)
         _, copy = self.installing.remove(name)
         again = self.roster.servers().get(name)
-        stays = (
-            f"{', '.join(values)} stays in {self.installing.plans.home}/.env; delete the line there"
-            if values
-            else ""
-        )
-        return copy, "; ".join(filter(None, (_words_of((again,) if again is not None else (), ""), stays)))
+        return copy, _words_of((again,) if again is not None else (), "")
 
     def _overlay_of(self, name: str, patch: Patch) -> OverlayPlace | None:
         try:

@@ -37,7 +37,7 @@ from mcpgateway.errors import (
 from mcpgateway.manage.config_edits import carry_out, lay_over, place_of_overlay
 from mcpgateway.manage.install_plans import LIST, InstallPlan, InstallPlanner, edited, read_text, with_entry
 from mcpgateway.manage.reload import Reload
-from mcpgateway.manage.secret_values import REFERENCE, KeptSecrets, kept
+from mcpgateway.manage.secret_values import KeptSecrets, kept
 from mcpgateway.policy.remote_policy import check_may_run
 from mcpgateway.policy.secrets.masking import secrets_of
 from mcpgateway.policy.secrets.redaction import quoted
@@ -241,24 +241,6 @@ class Installer:
             )
         return is_other
 
-    def values_of(self, name: str) -> list[str]:
-        """Return the names of the values in the file of values that only this server refers to."""
-        whole = self.plans.whole_of(name)
-        entry = whole.get("env") if isinstance(whole, Mapping) else None
-        texts = [str(each) for each in entry.values()] if isinstance(entry, Mapping) else []
-        found = dict.fromkeys(each for text in texts for each in REFERENCE.findall(text))
-        there = self.plans.world.variables
-        return [each for each in found if there.get(each) and not self._is_named(each, but=name)]
-
-    def _is_named(self, variable: str, but: str) -> bool:
-        """True if the entry of another server names a value."""
-        return any(
-            f"{{{variable}" in text or f"{{env:{variable}" in text
-            for each, blueprint in self._reload.settings.blueprints.items()
-            if each != but
-            for text in (*blueprint.whole.env.values(), *blueprint.whole.argv, str(blueprint.whole.reach))
-        )
-
     async def keep_secrets(self, name: str, given: Mapping[str, str]) -> tuple[KeptSecrets, str]:
         """Write the secrets among new variables of a server into the gateway's own file of values.
 
@@ -275,7 +257,12 @@ class Installer:
             given,
             {key: str(value) for key, value in entry.items()} if isinstance(entry, Mapping) else {},
             self.plans.world.variables,
-            lambda variable: self._is_named(variable, but=name),
+            lambda variable: any(
+                f"{{{variable}" in text or f"{{env:{variable}" in text
+                for each, blueprint in reload.settings.blueprints.items()
+                if each != name
+                for text in (*blueprint.whole.env.values(), *blueprint.whole.argv, str(blueprint.whole.reach))
+            ),
         )
         if not found.values:
             return found, ""

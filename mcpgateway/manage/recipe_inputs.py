@@ -1,20 +1,14 @@
-"""The inputs of a recipe, as the user who installs it gives them.
-
-# Note [Values of other servers]
-A recipe names its own variables, so that one could name the key of another server and get it.  So a secret in the file
-of values, or in the gateway's environment, is given to a new server only if the user says so: by ``NAME=${NAME}``.
-A secret that is typed for a server is kept under a name of that server's own.
-"""
+"""The inputs of a recipe, as the user who installs it gives them."""
 
 from __future__ import annotations
 
 import os
 
 from mcpgateway.config.expand import VARIABLE, escaped
+from mcpgateway.config.names import slug
 from mcpgateway.config.recipes import Filling, Need, Recipe
 from mcpgateway.config.resolve import World
 from mcpgateway.errors import InvalidParams
-from mcpgateway.manage.secret_values import names_of_value
 from mcpgateway.policy.secrets.shapes import is_secret, shaped
 
 
@@ -33,7 +27,6 @@ class RecipeInputs:
         self._directory = directory
         self._values: dict[str, list[str]] = {}
         self._env: dict[str, str] = {}
-        self._agreed: set[str] = set()
 
     def put(self, name: str, value: str) -> None:
         """Take an input; one that is repeated has several values."""
@@ -41,10 +34,6 @@ class RecipeInputs:
         need = needs.get(name)
         if need is not None and need.is_path and not value.startswith("$"):
             value = os.path.normpath(os.path.join(self._directory, os.path.expanduser(value)))
-        if value == f"${{{name}}}":
-            self._agreed.add(name)
-            if not self._recipe.program and self._world.knows(name):
-                return  # its URL and its headers name the value
         if need in self._recipe.values:
             self._values.setdefault(name, []).append(value)
         else:
@@ -54,18 +43,11 @@ class RecipeInputs:
         """Return the inputs that are needed and were not given."""
         values = [each for each in self._recipe.values if each.name not in self._values]
         variables = [
-            each for each in self._recipe.variables if each.name not in self._env and not self._is_known(each)
+            each
+            for each in self._recipe.variables
+            if each.name not in self._env and not self._world.knows(each.name)
         ]
         return [each for each in (*values, *variables) if each.required and each.default is None]
-
-    def has_value(self, name: str) -> bool:
-        """True if the gateway has a value of that name, which the user may let the server have."""
-        return self._world.knows(name)
-
-    def _is_known(self, need: Need) -> bool:
-        """True if the gateway has a value that the server gets; see Note [Values of other servers]."""
-        is_secret_one = need.secret or is_secret(need.name)
-        return self._world.knows(need.name) and (not is_secret_one or need.name in self._agreed)
 
     def filling(self) -> Filling:
         """Return the inputs as the entry is to have them; secrets are names of variables there.
@@ -85,7 +67,7 @@ class RecipeInputs:
                     env[name] = f"${{{variable}}}"
 
         def knows(name: str) -> bool:
-            return name in self.secrets or (name in known and self._is_known(known[name]))
+            return name in self.secrets or self._world.knows(name)
 
         return Filling(self._values, env, knows)
 
@@ -98,13 +80,14 @@ class RecipeInputs:
 
     def _keep(self, name: str, value: str) -> str:
         """Note a secret for the file of values; return the name of its variable there."""
+        own = f"{slug(self._recipe.name)}_{name}".replace("-", "_").upper()
+        names = (name, own) if self._recipe.program else (name,)
         there = self._world.variables
-        names = names_of_value(self._recipe.name, name) if self._recipe.program else iter((name,))
         variable = next((each for each in names if there.get(each) in (None, "", value)), "")
         if not variable:
             raise InvalidParams(
                 f"{name} has another value in {self._values_file}",
-                f"-e '{name}=${{{name}}}' uses that value",
+                "leave it out to use that value, or change it there",
             )
         if there.get(variable) != value:
             self.secrets[variable] = value

@@ -58,15 +58,12 @@ def kept(
         found = REFERENCE.fullmatch(entry.get(name, ""))
         former = found[1] if found is not None and found[1] in there and not is_used(found[1]) else ""
         taken = {**there, **values}
-        own = former or next(
-            each for each in names_of_value(server, name) if taken.get(each) in (None, "", value)
-        )
+        own = former or next(each for each in _names(server, name) if taken.get(each) in (None, "", value))
         env[name], values[own], names[name] = f"${{{own}}}", value, own
     return KeptSecrets(env, values, names)
 
 
-def names_of_value(server: str, name: str) -> Iterator[str]:
-    """Iterate without end over the names that the value of a server's variable may have in the file of values."""
+def _names(server: str, name: str) -> Iterator[str]:
     first = slug(server).replace("-", "_").upper()
     own = name if name.upper().startswith(f"{first}_") else f"{first}_{name.upper()}"
     own = own if NAME.fullmatch(own) else f"OF_{own}"

@@ -290,27 +290,23 @@ def _ask(inputs: RecipeInputs, name: str, server: str) -> None:
     """
     missing = inputs.missing()
     if missing and not sys.stdin.isatty():
-        _refuse(name, server, missing, [each.name for each in missing if inputs.has_value(each.name)])
+        _refuse(name, server, missing)
     for need in missing:
-        inputs.put(need.name, _typed(need, has_value=inputs.has_value(need.name)))
+        inputs.put(need.name, _typed(need))
 
 
-def _refuse(name: str, server: str, missing: Sequence[Need], there: Sequence[str]) -> NoReturn:
+def _refuse(name: str, server: str, missing: Sequence[Need]) -> NoReturn:
     needs = "; ".join(f"{each.name} ({each.about})" if each.about else each.name for each in missing)
     given = " ".join(f"-e {each.name}=VALUE" for each in missing)
     fail(
         f"{name} is not installed: it needs {needs}, and nobody can be asked",
-        f"{cli('servers install {}', server)} {given}\n-e NAME alone takes the value from your environment"
-        + "".join(f"\n-e '{each}=${{{each}}}' lets it have the gateway's own value" for each in there),
+        f"{cli('servers install {}', server)} {given}\n-e NAME alone takes the value from your environment",
     )
 
 
-def _typed(need: Need, *, has_value: bool = False) -> str:
+def _typed(need: Need) -> str:
     if need.about:
         paragraph(f"  {need.about}", err=True)
-    own = f"${{{need.name}}}"
-    if has_value and confirm(f"  The gateway has a value of {need.name}. Let this server have it?", err=True):
-        return own
     kind = click.Choice(need.choices) if need.choices else None
     while True:
         found = str(
