@@ -14,6 +14,7 @@ from mcpgateway.errors import NameTaken, NotOurs
 from mcpgateway.manage.install import Installer, InstallOutcome
 from mcpgateway.manage.recipe_inputs import RecipeInputs
 from mcpgateway.manage.reload import Reload
+from mcpgateway.manage.secret_values import notes_of, owners
 from mcpgateway.manage.tools.checks import check_definition, check_name
 from mcpgateway.system.catalog.lookup import CatalogSearch, ServerCatalog, own_entries
 
@@ -52,15 +53,15 @@ class CatalogOperations:
         if recipe.name in self.reload.settings.blueprints:
             raise NameTaken(f"there is a server {recipe.name} already", "pass another name")
         file = values_file()
-        given = RecipeInputs(recipe, plans.world, file)
+        given = RecipeInputs(recipe, plans.world, owners(file, self.reload.settings.blueprints))
         for each, values in inputs.items():
             for value in values:
                 given.put(each, value)
-        definition = recipe.entry(given.filling())
+        definition = given.entry()
         check_definition(definition, may_hold_secrets=True)
         self.installing.check_may_run(principal, definition)
         if given.secrets:
-            notes = dict.fromkeys(given.secrets, f"for the server {recipe.name}")
+            notes = notes_of(given.secrets, recipe.name)
             await self.reload.in_thread(put_values, file, given.secrets, notes)
             self.reload.read_own()
         plan = plans.plan(recipe.name, definition)

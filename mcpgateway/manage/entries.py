@@ -247,9 +247,17 @@ class Entries:
         self.roster.server(name)
         condition.check(self.tag(name))
         self.installing.plans.home_of(name)
+        left, file = self.installing.values_left_by(name)
         _, copy = self.installing.remove(name)
         again = self.roster.servers().get(name)
-        return copy, _words_of((again,) if again is not None else (), "")
+        says = _words_of((again,) if again is not None else (), "")
+        stays = (
+            f"{', '.join(left)} {'stays' if len(left) == 1 else 'stay'} in {file}, for an undo"
+            if left
+            else ""
+        )
+        more = f"{stays}; no other server refers to it, so an editor may take it out there." if left else ""
+        return copy, f"{says} {more}".strip()
 
     def _overlay_of(self, name: str, patch: Patch) -> OverlayPlace | None:
         try:

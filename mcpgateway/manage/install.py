@@ -37,7 +37,7 @@ from mcpgateway.errors import (
 from mcpgateway.manage.config_edits import carry_out, lay_over, place_of_overlay
 from mcpgateway.manage.install_plans import LIST, InstallPlan, InstallPlanner, edited, read_text, with_entry
 from mcpgateway.manage.reload import Reload
-from mcpgateway.manage.secret_values import KeptSecrets, kept
+from mcpgateway.manage.secret_values import KeptSecrets, kept, notes_of, owners
 from mcpgateway.policy.remote_policy import check_may_run
 from mcpgateway.policy.secrets.masking import secrets_of
 from mcpgateway.policy.secrets.redaction import quoted
@@ -250,6 +250,7 @@ class Installer:
         reload = self._reload
         if reload.values_file is None:
             return KeptSecrets(given), ""
+        file = reload.values_file()
         whole = self.plans.whole_of(name)
         entry = whole.get("env") if isinstance(whole, Mapping) else None
         found = kept(
@@ -257,17 +258,11 @@ class Installer:
             given,
             {key: str(value) for key, value in entry.items()} if isinstance(entry, Mapping) else {},
             self.plans.world.variables,
-            lambda variable: any(
-                f"{{{variable}" in text or f"{{env:{variable}" in text
-                for each, blueprint in reload.settings.blueprints.items()
-                if each != name
-                for text in (*blueprint.whole.env.values(), *blueprint.whole.argv, str(blueprint.whole.reach))
-            ),
+            owners(file, reload.settings.blueprints),
         )
         if not found.values:
             return found, ""
-        file = reload.values_file()
-        notes = dict.fromkeys(found.values, f"for the server {name}")
+        notes = notes_of(found.values, name)
         try:
             await reload.in_thread(put_values, file, found.values, notes)
         except ConfigError as why:
@@ -275,6 +270,13 @@ class Installer:
             return KeptSecrets(given), ""
         reload.read_own()
         return found, file
+
+    def values_left_by(self, name: str) -> tuple[tuple[str, ...], str]:
+        """Return the values that were kept for a server and that no other server refers to, and their file."""
+        if self._reload.values_file is None:
+            return (), ""
+        file = self._reload.values_file()
+        return owners(file, self._reload.settings.blueprints).left_by(name), file
 
     def remove(self, name: str, root: str = "") -> tuple[str, str]:
         """Remove a server; return its file, and the file that keeps the removed entry.

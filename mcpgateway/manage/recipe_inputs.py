@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from mcpgateway.config.expand import VARIABLE, escaped
-from mcpgateway.config.names import slug
 from mcpgateway.config.recipes import Filling, Need, Recipe
 from mcpgateway.config.resolve import World
-from mcpgateway.errors import InvalidParams
+from mcpgateway.manage.secret_values import REFERENCE, ValueOwners, name_of_value
 from mcpgateway.policy.secrets.shapes import is_secret, shaped
 
 
@@ -16,14 +17,15 @@ class RecipeInputs:
     """The inputs of a recipe; secrets are kept apart, for the gateway's own file of values, which the entry names.
 
     :ivar secrets: the values for the gateway's own file of values, by their names there.
+    :param whose: the servers that the values in that file belong to.
     :param directory: the directory of relative paths; empty where a path has to be absolute.
     """
 
-    def __init__(self, recipe: Recipe, world: World, values_file: str, directory: str = "") -> None:
+    def __init__(self, recipe: Recipe, world: World, whose: ValueOwners, directory: str = "") -> None:
         self.secrets: dict[str, str] = {}
         self._recipe = recipe
         self._world = world
-        self._values_file = values_file
+        self._whose = whose
         self._directory = directory
         self._values: dict[str, list[str]] = {}
         self._env: dict[str, str] = {}
@@ -45,31 +47,53 @@ class RecipeInputs:
         variables = [
             each
             for each in self._recipe.variables
-            if each.name not in self._env and not self._world.knows(each.name)
+            if each.name not in self._env and not self._is_there(each.name)
         ]
         return [each for each in (*values, *variables) if each.required and each.default is None]
 
-    def filling(self) -> Filling:
-        """Return the inputs as the entry is to have them; secrets are names of variables there.
+    def others(self) -> dict[str, str]:
+        """Return the inputs of which the file has a value that was kept for another server, with that server."""
+        found = {
+            each.name: self._whose.other(each.name, self._recipe.name) for each in self._recipe.variables
+        }
+        return {
+            name: other
+            for name, other in found.items()
+            if other and name not in self._env and self._world.variables.get(name)
+        }
 
-        :raise InvalidParams: another server has another value for a variable of that name.
+    def found(self) -> list[str]:
+        """Return the inputs that were not given, and whose values are the user's own: in a file or the environment."""
+        names = [each.name for each in self._recipe.variables]
+        return [each for each in names if each not in self._env and self._is_there(each)]
+
+    def _is_there(self, name: str) -> bool:
+        return not self._whose.other(name, self._recipe.name) and self._world.knows(name)
+
+    def entry(self) -> dict[str, Any]:
+        """Return the entry for a configuration; it names secrets, whose values are noted for the file of values.
+
+        :raise InvalidParams: an input is missing, or unknown to the recipe.
         """
         env: dict[str, str] = {}
+        names: dict[str, str] = {}
         known = {each.name: each for each in self._recipe.variables}
         for name, value in self._env.items():
-            if VARIABLE.fullmatch(value):
+            is_reference = bool(VARIABLE.fullmatch(value))
+            if is_reference and (self._recipe.program or name not in known):
                 env[name] = value
-            elif not self._is_secret(name, value, known.get(name)):
+            elif not (is_reference or self._is_secret(name, value, known.get(name))):
                 env[name] = escaped(value)
             else:
-                variable = self._keep(name, value)
-                if self._recipe.program:
-                    env[name] = f"${{{variable}}}"
+                names[name] = value if is_reference else f"${{{self._keep(name, value)}}}"
+                if name not in known:
+                    env[name] = f"${{{name}}}"
 
         def knows(name: str) -> bool:
-            return name in self.secrets or self._world.knows(name)
+            return name in names or self._is_there(name)
 
-        return Filling(self._values, env, knows)
+        made = _renamed(self._recipe.entry(Filling(self._values, env, knows)), names)
+        return dict(made)
 
     def _is_secret(self, name: str, value: str, need: Need | None) -> bool:
         if need is None and self._recipe.is_strict:
@@ -80,15 +104,20 @@ class RecipeInputs:
 
     def _keep(self, name: str, value: str) -> str:
         """Note a secret for the file of values; return the name of its variable there."""
-        own = f"{slug(self._recipe.name)}_{name}".replace("-", "_").upper()
-        names = (name, own) if self._recipe.program else (name,)
-        there = self._world.variables
-        variable = next((each for each in names if there.get(each) in (None, "", value)), "")
-        if not variable:
-            raise InvalidParams(
-                f"{name} has another value in {self._values_file}",
-                "leave it out to use that value, or change it there",
-            )
-        if there.get(variable) != value:
-            self.secrets[variable] = value
-        return variable
+        there = {**self._world.variables, **self.secrets}
+        own = name_of_value(self._recipe.name, name, value, there, self._whose, self.secrets)
+        if self._world.variables.get(own) != value:
+            self.secrets[own] = value
+        return own
+
+
+def _renamed(made: Any, names: Mapping[str, str]) -> Any:
+    """Return the value of an entry with other references in the place of some variables."""
+    match made:
+        case str():
+            return REFERENCE.sub(lambda found: names.get(found[1], found[0]), made)
+        case dict():
+            return {key: _renamed(each, names) for key, each in made.items()}
+        case list():
+            return [_renamed(each, names) for each in made]
+    return made

@@ -259,7 +259,7 @@ class InstallTests:
         assert (code, "is no server.json" in err) == (1, True)
 
     def test_secrets(self, desk: Desk) -> None:
-        """A secret stands in the file of values only, and a second value for its name gets another one."""
+        """A secret stands in the file of values only, and each server's has a name of its own."""
         install = ("servers", "install", "io.github.o/teller", "--yes", "--no-test", "-e", "MODE=fast")
         desk.environ["TELLER_API_KEY"] = SECRET
         code, out, err = desk.ran(*install, "-e", "TELLER_API_KEY")
@@ -273,7 +273,9 @@ class InstallTests:
         assert (desk.home / ".env").stat().st_mode & 0o777 == 0o600
         code, _, err = desk.ran(*install, "--name", "teller-2", "-e", "TELLER_API_KEY=other")
         assert desk.servers["teller-2"]["env"]["TELLER_API_KEY"] == "${TELLER_2_TELLER_API_KEY}"
-        code, _, err = desk.ran(*install, "--name", "teller3")  # the gateway has a value
+        code, _, err = desk.ran(*install, "--name", "teller3")
+        assert (code, "was kept for teller\n" in err) == (1, True), err
+        code, _, err = desk.ran(*install, "--name", "teller3", "-e", "TELLER_API_KEY=${TELLER_API_KEY}")
         assert desk.servers["teller3"]["env"]["TELLER_API_KEY"] == "${TELLER_API_KEY}"
 
     def test_a_header(self, desk: Desk) -> None:
@@ -363,7 +365,7 @@ class RunningTests:
             assert "/memory/mcp" in out
             assert "create_entities" in out
             assert desk.servers["memory"]["args"] == ["-y", f"@modelcontextprotocol/server-memory@{version}"]
-            assert desk.servers["memory"]["env"]["GRAPH_TOKEN"] == "${GRAPH_TOKEN}"
+            assert desk.servers["memory"]["env"]["GRAPH_TOKEN"] == "${MEMORY_GRAPH_TOKEN}"
             assert SECRET not in gateway.config.read_text()
             made = {"entities": [{"name": "Graz", "entityType": "city", "observations": ["has a clock"]}]}
             code, out, err = desk.ran(
@@ -423,6 +425,6 @@ def _install_over_rest(gateway: Gateway) -> None:
     said = ask(gateway, "POST", install, {"values": values, "name": "told"})
     assert said.value.get("tools") == ["tell"], said.value
     entry = json.loads(gateway.config.read_text())["servers"]["told"]
-    assert entry["env"] == {"COLOUR": "red", "MODE": "fast", "TELLER_API_KEY": "${TELLER_API_KEY}"}
+    assert entry["env"] == {"COLOUR": "red", "MODE": "fast", "TELLER_API_KEY": "${TOLD_TELLER_API_KEY}"}
     assert SECRET not in gateway.config.read_text() + json.dumps(said.value)
     assert ask(gateway, "POST", install, {"values": values}, token="auth").status == 401

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from mcpgateway.config.expand import escaped
-from mcpgateway.manage.secret_values import kept
+from mcpgateway.manage.secret_values import ValueOwners, kept, owners
 
 
 def names(
     server: str, given: Mapping[str, str], there: Mapping[str, str], used: str = ""
 ) -> Mapping[str, str]:
     """The names in the file, of a server whose TOKEN refers to FX_TOKEN."""
-    found = kept(server, given, {"TOKEN": "${FX_TOKEN}"}, there, lambda name: name == used)
+    whose = ValueOwners(references={"other": f"${{{used}}}"} if used else {})
+    found = kept(server, given, {"TOKEN": "${FX_TOKEN}"}, there, whose)
     assert found.env.keys() == given.keys()
     assert all(found.env[each] == f"${{{own}}}" for each, own in found.names.items())
     return found.names
@@ -57,7 +59,7 @@ def test_taken() -> None:
 )
 def test_plain(name: str, text: str) -> None:
     """A value that is no secret, or refers to one, stays in the entry."""
-    found = kept("fx", {name: text}, {}, {}, lambda _: False)
+    found = kept("fx", {name: text}, {}, {}, ValueOwners())
     assert (found.env, found.values) == ({name: text}, {})
 
 
@@ -65,3 +67,21 @@ def test_escaped() -> None:
     """A literal value with the characters of a reference is kept as it is meant."""
     found = kept("fx", {"TOKEN": escaped("${HOME}")}, {}, {}, lambda _: False)
     assert found.values == {"FX_TOKEN": "${HOME}"}
+
+
+def test_left() -> None:
+    """A value that was written for the server, and that no entry refers to any more, gives way to the next."""
+    left = ValueOwners(written={"FX_TOKEN": "fx"})
+    there = {"FX_TOKEN": "old-secret"}
+    assert kept("fx", {"TOKEN": "s3cret"}, {}, there, left).values == {"FX_TOKEN": "s3cret"}
+    used = ValueOwners(written={"FX_TOKEN": "fx"}, references={"fx": "${FX_TOKEN}"})
+    assert kept("fx", {"OTHER": "a", "TOKEN": "s3cret"}, {}, there, used).values == {"FX_TOKEN_2": "s3cret"}
+    assert (left.left_by("fx"), left.other("FX_TOKEN", "fy")) == (("FX_TOKEN",), "fx")
+
+
+def test_owners(tmp_path: Path) -> None:
+    """The comment above a value says which server it was written for; the user's own values have none."""
+    file = tmp_path / ".env"
+    file.write_text('MINE="1"\n# for the server m2\nM2_TOKEN="2"\nBELOW="3"\n')
+    assert owners(str(file), {}).written == {"M2_TOKEN": "m2"}
+    assert owners(str(tmp_path / "none"), {}).written == {}

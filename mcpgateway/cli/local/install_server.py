@@ -19,6 +19,7 @@ from mcpgateway.config.registry import is_server_json
 from mcpgateway.config.resolve import World
 from mcpgateway.errors import ConfigError, InvalidParams
 from mcpgateway.hints import cli
+from mcpgateway.manage.secret_values import ValueOwners, notes_of, owners
 from mcpgateway.system import files
 from mcpgateway.system.catalog.fetching import BODY_LIMIT, decoded, fetch_json
 from mcpgateway.system.settings import LoadOptions, config_file, examine, values_file
@@ -33,12 +34,14 @@ class Surroundings:
 
     :ivar names: the names of its servers.
     :ivar values_file: the file of the gateway's own values.
+    :ivar whose: the servers that these values belong to.
     """
 
     registry_url: str
     names: tuple[str, ...]
     values_file: str
     world: World = field(repr=False)
+    whose: ValueOwners
 
 
 def surroundings(options: LoadOptions, environ: Mapping[str, str]) -> Surroundings:
@@ -51,7 +54,9 @@ def surroundings(options: LoadOptions, environ: Mapping[str, str]) -> Surroundin
         raise ConfigError(BROKEN)
     names = tuple(each.name for each in settings.servers)
     world = settings.world if settings.world is not None else World({}, {}, os.path.expanduser("~"))
-    return Surroundings(settings.gateway.registry_url, names, values_file(options, environ), world)
+    file = values_file(options, environ)
+    whose = owners(file, settings.blueprints)
+    return Surroundings(settings.gateway.registry_url, names, file, world, whose)
 
 
 def described(word: str) -> Any:
@@ -86,7 +91,7 @@ def put_secrets(place: Surroundings, values: Mapping[str, str], server: str) -> 
     from mcpgateway.credentials.commands import put_values
 
     files.make_home(os.path.dirname(place.values_file))
-    put_values(place.values_file, values, dict.fromkeys(values, f"for the server {server}"))
+    put_values(place.values_file, values, notes_of(values, server))
 
 
 def add_to_file(

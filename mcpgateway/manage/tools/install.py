@@ -170,8 +170,11 @@ async def removed(
     if served:
         words.append(words_of_served(served))
     await agreed(request, access, "\n".join(words), retry_of(tool, given))
+    left, values = made.installing.values_left_by(name)
     file, copy = made.installing.remove(name, place.root)
     hint = f"what it was is kept in {copy}, for its user"
+    if left:
+        hint += f"; {', '.join(left)} of it stays in {values}"
     return {"server": name, "scope": str(place), "file": file, "kept": copy, "hint": hint}
 
 

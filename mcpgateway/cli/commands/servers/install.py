@@ -187,10 +187,11 @@ def install(  # noqa: PLR0913 - one for each option
     _check_name(recipe.name, place, scope)
 
     _say_what(recipe)
-    inputs = RecipeInputs(recipe, place.world, place.values_file, os.getcwd())
+    inputs = RecipeInputs(recipe, place.world, place.whose, os.getcwd())
     _take(inputs, env)
     _ask(inputs, recipe.name, server)
-    made = _work(lambda: recipe.entry(inputs.filling()))
+    made = _work(inputs.entry)
+    _say_found(inputs, place)
     if cwd is not None:
         made["cwd"] = os.path.abspath(os.path.expanduser(cwd))
     if not is_sure:
@@ -290,17 +291,35 @@ def _ask(inputs: RecipeInputs, name: str, server: str) -> None:
     """
     missing = inputs.missing()
     if missing and not sys.stdin.isatty():
-        _refuse(name, server, missing)
+        _refuse(name, server, missing, inputs.others())
+    others = inputs.others()
     for need in missing:
+        if need.name in others:
+            paragraph(
+                f"  The value of {need.name} in .env was kept for {others[need.name]}, so it is not used here.",
+                err=True,
+            )
         inputs.put(need.name, _typed(need))
 
 
-def _refuse(name: str, server: str, missing: Sequence[Need]) -> NoReturn:
+def _say_found(inputs: RecipeInputs, place: Surroundings) -> None:
+    for each in inputs.found():
+        in_file = bool(place.world.variables.get(each))
+        where = f"in {shortened(place.values_file)}" if in_file else "in the environment of your login"
+        paragraph(f"  {each}: the value {where} is used; -e {each}=VALUE gives another.", err=True)
+
+
+def _refuse(name: str, server: str, missing: Sequence[Need], others: Mapping[str, str]) -> NoReturn:
     needs = "; ".join(f"{each.name} ({each.about})" if each.about else each.name for each in missing)
     given = " ".join(f"-e {each.name}=VALUE" for each in missing)
     fail(
         f"{name} is not installed: it needs {needs}, and nobody can be asked",
-        f"{cli('servers install {}', server)} {given}\n-e NAME alone takes the value from your environment",
+        f"{cli('servers install {}', server)} {given}\n-e NAME alone takes the value from your environment"
+        + "".join(
+            f"\n-e '{each.name}=${{{each.name}}}' takes the value that was kept for {others[each.name]}"
+            for each in missing
+            if each.name in others
+        ),
     )
 
 
