@@ -98,7 +98,21 @@ def _of_object(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def _one(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping) or not any(value.get(each) for each in REACHES):
         raise Trouble("a server on stdin has neither a command nor a url")
-    return {key: each for key, each in value.items() if key not in ("name", "gallery")}
+    return _split({key: each for key, each in value.items() if key not in ("name", "gallery")})
+
+
+def _split(made: dict[str, Any]) -> dict[str, Any]:
+    """Return the definition with the words of a whole command line, as links have it in one text, apart."""
+    line, args = made.get("command"), made.get("args") or []
+    if (
+        not isinstance(line, str)
+        or not isinstance(args, list)
+        or " " not in line.strip()
+        or line.startswith("/")
+    ):
+        return made
+    program, *words = _words(line) or [line]
+    return {**made, "command": program, **({"args": [*words, *args]} if words or args else {})}
 
 
 def _of_line(words: list[str]) -> dict[str, dict[str, Any]]:

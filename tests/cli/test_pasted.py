@@ -47,6 +47,24 @@ class PastedTests:
         """Every form has the name, the command and the variables."""
         assert read_pasted(f"\n{text}\n") == {"notes": NOTES}
 
+    def test_whole_command(self) -> None:
+        """The words of a command that is one text are taken apart, in links and in JSON; a path keeps its blanks."""
+        line = {"command": "npx -y '@a/b c'", "env": {"A": "1"}}
+        coded = base64.b64encode(json.dumps(line).encode()).decode()
+        apart = {"command": "npx", "args": ["-y", "@a/b c"], "env": {"A": "1"}}
+        for text in (
+            f"cursor://anysphere.cursor-deeplink/mcp/install?name=notes&config={quote(coded)}",
+            f"https://cursor.com/en/install-mcp?name=notes&config={quote(coded)}",
+            f"vscode:mcp/install?{quote(json.dumps({'name': 'notes', **line}))}",
+            f"https://insiders.vscode.dev/redirect/mcp/install?name=notes&config={quote(json.dumps(line))}",
+            json.dumps({"mcpServers": {"notes": line}}),
+        ):
+            assert read_pasted(text) == {"notes": apart}
+        more = read_pasted(json.dumps({"notes": {"command": "uvx --from a", "args": ["b"]}}))
+        assert more["notes"] == {"command": "uvx", "args": ["--from", "a", "b"]}
+        path = {"command": "/opt/my tools/run"}
+        assert read_pasted(json.dumps({"notes": path}))["notes"] == path
+
     def test_remote(self) -> None:
         """A line with a URL has the URL and the headers."""
         line = "claude mcp add --transport http hub https://h.example/mcp --header 'Authorization: Bearer s3cret'"
