@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from shlex import quote
 from typing import Any
 
 import click
 
 from mcpgateway.cli.commands.servers.discover import refresh
+from mcpgateway.cli.commands.servers.tool_schema import example, rows, types_of, unknown
 from mcpgateway.cli.completion_values import argument_names, own_tool_names, server_names, tool_ids
 from mcpgateway.cli.console import (
     DONE,
@@ -20,6 +21,7 @@ from mcpgateway.cli.console import (
     fail,
     in_json,
     is_terminal,
+    paragraph,
     say,
     show,
     table,
@@ -202,6 +204,7 @@ def call(
         arguments |= json_object(each, "the arguments", EXAMPLE)
     arguments |= _pairs((*(each for each in words if not _is_object(each)), *pairs), schema)
     _check_complete(identifier, arguments, schema)
+    _check_known(identifier, arguments, schema)
     result = ask(
         globals_,
         f"{TOOL}/call",
@@ -268,7 +271,7 @@ def _pairs(pairs: tuple[str, ...], schema: object) -> dict[str, Any]:
 
 def _value(name: str, text: str, schema: object) -> Any:
     """Return the value of an argument: text, unless the tool takes another type there."""
-    types = _types(schema)
+    types = types_of(schema)
     if not types & LITERALS:
         return text
     try:
@@ -284,25 +287,36 @@ def _check_complete(identifier: str, arguments: Mapping[str, Any], schema: objec
 
     :raise Trouble: an argument is missing; the hint has a line for each.
     """
-    missing = [row for row in _rows(schema) if row[2] and row[0] not in arguments]
+    missing = [each for each in rows(schema, is_deep=False) if each.is_needed and each.name not in arguments]
     if missing:
-        wanted = "\n".join(f"{name}={types or 'VALUE'}  {says}".rstrip() for name, types, _, says in missing)
-        names = ", ".join(row[0] for row in missing)
+        wanted = "\n".join(f"{each.name}={each.types or 'VALUE'}  {each.about}".rstrip() for each in missing)
+        names = ", ".join(each.name for each in missing)
+        meant = "".join(
+            f"\n{name} is none of its arguments; did you mean {near}?"
+            for name, near in unknown(arguments, schema).items()
+            if near
+        )
         fail(
             f"{identifier} needs {names}",
-            f"{wanted}\n{cli('tools describe {}', identifier)} shows all arguments",
+            f"{wanted}{meant}\n{cli('tools describe {}', identifier)} shows all arguments",
         )
 
 
-def _types(schema: object) -> set[str]:
-    if not isinstance(schema, dict):
-        return set()
-    kind = schema.get("type")
-    found = {kind} if isinstance(kind, str) else {each for each in kind or () if isinstance(each, str)}
-    for key in ("anyOf", "oneOf"):
-        for each in schema.get(key) or ():
-            found |= _types(each)
-    return found
+def _check_known(identifier: str, arguments: Mapping[str, Any], schema: object) -> None:
+    """Tell of arguments that the schema does not name; where it takes no others, they are refused.
+
+    :raise Trouble: the tool takes no such argument.
+    """
+    strange = unknown(arguments, schema)
+    if not strange:
+        return
+    names = ", ".join(strange)
+    meant = "; ".join(f"did you mean {near}?" for near in dict.fromkeys(strange.values()) if near)
+    more = f"{cli('tools describe {}', identifier)} shows all arguments"
+    is_closed = isinstance(schema, dict) and schema.get("additionalProperties") is False
+    if is_closed:
+        fail(f"{identifier} takes no argument {names}", f"{meant}\n{more}".lstrip())
+    paragraph(f"The schema of {identifier} names no argument {names}. {meant or more}", err=True)
 
 
 # Output
@@ -316,11 +330,14 @@ def _tell_tool(found: dict[str, Any]) -> None:
     if found.get("description"):
         say()
         show(str(found["description"]).strip())
-    rows = list(_rows(found.get("inputSchema")))
-    if rows:
+    schema = found.get("inputSchema")
+    taken = [(each.name, each.types, "yes" if each.is_needed else "", each.about) for each in rows(schema)]
+    if taken:
         say()
-        table(("ARGUMENT", "TYPE", "NEEDED", "WHAT IT IS"), rows)
-    results = [(name, types, says) for name, types, _, says in _rows(found.get("outputSchema"))]
+        table(("ARGUMENT", "TYPE", "NEEDED", "WHAT IT IS"), taken)
+        say()
+        say("example  ", _example_line(str(found.get("id")), schema))
+    results = [(each.name, each.types, each.about) for each in rows(found.get("outputSchema"))]
     if results:
         say()
         table(("RESULT", "TYPE", "WHAT IT IS"), results)
@@ -333,22 +350,13 @@ def _tell_tool(found: dict[str, Any]) -> None:
         )
 
 
-def _rows(schema: object) -> Iterator[tuple[str, str, str, str]]:
-    properties = schema.get("properties") if isinstance(schema, dict) else None
-    if not isinstance(schema, dict) or not isinstance(properties, dict):
-        return
-    required = schema.get("required") or ()
-    for name, each in properties.items():
-        declared = each if isinstance(each, dict) else {}
-        types = " or ".join(sorted(_types(declared)))
-        if isinstance(declared.get("enum"), list):
-            types = "|".join(map(str, declared["enum"]))
-        yield (
-            name,
-            types,
-            "yes" if name in required else "",
-            " ".join(str(declared.get("description") or "").split()),
-        )
+def _example_line(identifier: str, schema: object) -> str:
+    """Return the line of a call with the arguments that are needed."""
+    words = [
+        f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for name, value in example(schema).items()
+    ]
+    return " ".join((cli("tools call {}", identifier), *map(quote, words)))
 
 
 def _tell_result(result: dict[str, Any]) -> None:
