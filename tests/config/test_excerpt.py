@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.config.edit.toml import values
-from mcpgateway.config.excerpt import MASK, WIDTH, excerpt
+from mcpgateway.config.excerpt import MASK, WIDTH, excerpt, value_column
 from mcpgateway.config.problems import Problem, Problems, Wrong
 from mcpgateway.config.read import parse_json
 from mcpgateway.config.yamltext import parse
@@ -85,3 +85,11 @@ class ExcerptTests:
             assert len(shown) == len(line)
             assert json.dumps(secret)[1:-1] not in shown.removeprefix('"token"').removeprefix("token")
             assert MASK in shown
+
+    def test_usual_keys(self) -> None:
+        """The usual keys of a line stay readable, and so do values that the error names."""
+        assert excerpt('{"mcpServers" {"a": {"command": "hunter2"}}', 0) == (
+            '{"mcpServers" {"•": {"command": "•••••••"}}'
+        )
+        assert excerpt("timeout: 9x # x", 10, ["9x"]) == "timeout: 9x # •\n         ^"
+        assert (value_column('  "timeout": 9', "timeout"), value_column("b: 1", "timeout")) == (14, 0)

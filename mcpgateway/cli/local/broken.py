@@ -9,14 +9,16 @@ from mcpgateway.cli.console import paragraph, styled
 from mcpgateway.clientfiles.machine import as_it_runs
 from mcpgateway.clientfiles.reader import enrolled_files
 from mcpgateway.config.edit import json, toml
+from mcpgateway.config.excerpt import excerpt, value_column
 from mcpgateway.config.problems import Problem, Wrong
 from mcpgateway.config.read import parse
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import files
 from mcpgateway.system.settings import FILE_LIMIT, LoadOptions, examine
 
-PLACE = re.compile(r"(/.+?), line \d+")
-"""The file and the line of an error."""
+PLACE = re.compile(r"(/.+?), line (\d+)(?:, column \d+)?(?:: (?P<key>[^\s:]+):)?")
+"""The file, the line and the key of an error."""
+QUOTED = re.compile(r"found '([^'\n]+)'")
 
 
 def errors(home: str) -> list[Problem]:
@@ -26,9 +28,9 @@ def errors(home: str) -> list[Problem]:
 
 
 def with_excerpt(text: str) -> str:
-    """Return the text of an error of syntax with the line of the file, and a caret below it; any other as it is."""
+    """Return the text of an error with the line of the file, and a caret below it; any other text as it is."""
     found = PLACE.search(text)
-    if found is None:
+    if found is None or text.endswith("^"):
         return text
     try:
         content = files.read_text(found[1], FILE_LIMIT)
@@ -42,7 +44,16 @@ def with_excerpt(text: str) -> str:
                 return f"{text}\n{why.problem.excerpt}"
         except ConfigError:
             continue
-    return text
+    shown = _line_of_value(content, int(found[2]), found["key"] or "", text)
+    return f"{text}\n{shown}" if shown else text
+
+
+def _line_of_value(content: str, number: int, key: str, text: str) -> str:
+    """Return the line of a value that an error is about, with a caret below it; "" if it is another line."""
+    lines = content.split("\n")
+    line = lines[number - 1] if 0 < number <= len(lines) else ""
+    column = value_column(line, re.sub(r"\[\d*\]$", "", key.rpartition(".")[2])) if key else 0
+    return excerpt(line, column, QUOTED.findall(text)) if column else ""
 
 
 def tell_errors(home: str) -> bool:

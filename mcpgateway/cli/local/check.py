@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mcpgateway.cli.console import spinner
+from mcpgateway.cli.local.broken import with_excerpt
 from mcpgateway.config.document import visible
 from mcpgateway.config.environment import FULL, LISTED
 from mcpgateway.config.file_format import FileReading
@@ -30,7 +31,7 @@ def _lines(found: ExaminedSettings) -> list[str]:
     lines = []
     for each in found.problems:
         lines.append(f"{'error' if each.is_error else 'warning'}: {each}")
-        lines += [f"  {line}" for line in each.excerpt.splitlines()]
+        lines += [f"  {line}" for line in with_excerpt(str(each)).splitlines()[1:]]
     lines += [_words_of(each) for each in found.readings]
     errors = sum(each.is_error for each in found.problems)
     warnings = len(found.problems) - errors
