@@ -166,7 +166,7 @@ class Recipe:
     def _env(self, filling: Filling) -> dict[str, str]:
         known = {each.name: each for each in self.variables}
         if self.is_strict:
-            _refuse_strange("variable", filling.env, list(known))
+            _refuse_strange("variable", filling.env, [*known, *(each.name for each in self.values)])
         if filling.env and not self.program:
             raise InvalidParams(
                 f"{self.name} is no program that variables could be given to",

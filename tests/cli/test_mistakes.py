@@ -31,6 +31,8 @@ from mcpgateway.cli.main import run
         ("servers remove a pg", "Got unexpected extra argument (pg)\n  mcpgateway servers remove pg\n"),
         ("clients plan FILE", "Got unexpected extra argument (FILE)\n  mcpgateway clients plan --help\n"),
         ("why", "Missing argument 'SERVER'.\n  mcpgateway why --help\n"),
+        ("servers add http://h/mcp", "name the server: mcpgateway servers add NAME http://h/mcp"),
+        ("servers add fs -H X:y -- npx", "headers belong to a URL, and a program gets none"),
         ("servers add fs npx", "found 'npx' behind the name; expected a URL, or -- before a command"),
         ("servers add fs localhost:1 -y", "found 'localhost:1' behind the name"),
         ("serve --stdio npx -y PKG", ": mcpgateway serve -- npx -y PKG; options of this command"),

@@ -117,7 +117,7 @@ class FillingTests:
         ("filling", "hint"),
         [
             (Filling({"directorie": ("/a",)}), "did you mean 'directories'?"),
-            (Filling({"directories": ("/a",)}, {"X": "y"}), "known here: none"),
+            (Filling({"directories": ("/a",)}, {"X": "y"}), "known here: directories"),
         ],
     )
     def test_what_nobody_asked_for(self, filling: Filling, hint: str) -> None:

@@ -133,6 +133,8 @@ def add(  # noqa: PLR0913 - one for each option
     the server is not added, or does not run.
     """
     globals_: Globals = context.obj
+    if name is not None and name.startswith(URLS):
+        raise click.UsageError(f"name the server: {cli('servers add NAME {}', name)}")
     if target is not None and target.startswith("{"):
         raise click.UsageError(
             f"JSON stands behind --definition: {cli('servers add {} --definition {}', name, target)}"
@@ -191,6 +193,10 @@ def values_of(made: Mapping[str, Any], expanding: Expanding, options: Mapping[st
     values = {**(of_file(env_file) if env_file else {}), **expanding.values(pairs(options["env"], "--env"))}
     if values:
         found["env"] = {**made.get("env", {}), **values}
+    if options["headers"] and "command" in made:
+        raise click.UsageError(
+            "headers belong to a URL, and a program gets none; -e NAME=VALUE sets a variable"
+        )
     if options["headers"]:
         expanded = expanding.values(_headers(options["headers"]))
         found["headers"] = {**made.get("headers", {}), **expanded}
