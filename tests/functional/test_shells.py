@@ -49,6 +49,8 @@ class ShellTests:
         assert terminal.shows("ready")
         terminal.type(f"mcpgateway {BEGUN}\t")
         assert terminal.shows(WHOLE)
+        terminal.type("\x15mcpgateway config set gateway.http_po\t9")
+        assert terminal.shows(f"{WHOLE.partition(' get ')[2]}=9")
         terminal.type("\x15exit\n")
         terminal.ended()
 

@@ -17,6 +17,14 @@ BEFORE_VALUE = """    [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *= ]] && co
     return 0
 """
 """Has bash type no space behind ``KEY=``, where the value follows."""
+ADDED, ADDED_OPEN = (
+    "        compadd -U -V unsorted -a completions\n",
+    """        local -a behind
+        [[ ${completions[1]} == *= ]] && behind=(-S '')
+        compadd "${behind[@]}" -U -V unsorted -a completions
+""",
+)
+"""The same for zsh."""
 
 
 @click.command(
@@ -41,6 +49,7 @@ def script(shell: str) -> str:
     # The class itself would first run bash for its version; an outdated bash reports that itself.
     written = text.source_template % text.source_vars()
     written = written.replace("    return 0\n", BEFORE_VALUE) if shell == "bash" else written
+    written = written.replace(ADDED, ADDED_OPEN) if shell == "zsh" else written
     return written.rstrip("\n") + "\n" + "".join(_also(shell, name) for name in NAMES[1:])
 
 
