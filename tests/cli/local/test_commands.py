@@ -84,13 +84,14 @@ class CheckTests:
         assert re.search(r"http_port: 9333 +--port\n", ran(capsys, "show")[1])
 
     def test_all_that_is_wrong(self, config, capsys):
-        """Every problem is a line with file, line, key, what is there, what may be there and what was meant."""
+        """Every problem is a line with what is there and what was meant, and below it the line of the file."""
         config.write_text(
             "gateway:\n  http_prt: 1\n  http_port: no\nservers:\n  a: {command: x, timeout: soon}\n"
         )
         code, out = ran(capsys, "check")
         assert code == 1
-        lines = out.splitlines()
+        lines = [each for each in out.splitlines() if not each.startswith("  ")]
+        assert "    a: {command: •, timeout: soon}\n" + " " * 29 + "^\n" in out
         assert f"warning: {config}, line 2: gateway.http_prt: " in lines[0]
         assert "did you mean 'http_port'?" in lines[0]
         assert f"error: {config}, line 3: gateway.http_port: found 'no'; expected " in lines[1]
