@@ -412,6 +412,8 @@ def restart(
     value = _facts(globals_, begun)
 
     def tell_all() -> None:
+        if not pid:
+            say("No gateway was running: one is started.")
         _tell(value, "restarted" if pid else "started")
         _tell_servers(value)
         tell([enrolled] if enrolled is not None else [])
