@@ -19,7 +19,9 @@ from mcpgateway.policy.secrets.shapes import (
 
 SEGMENT_CHARS = 20  # the least length of a random segment of a URL's path that counts as a key
 # Mappings of which all values are secrets.
-MAPPINGS = frozenset(("env", "environment", "headers", "credentials", "otlp_headers", "project_tokens"))
+MAPPINGS = frozenset(
+    ("env", "environment", "headers", "http_headers", "credentials", "otlp_headers", "project_tokens")
+)
 URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^/@\s]*@)?(?P<rest>[^?#\s]*)(?P<query>[?#]\S*)?"
 )
