@@ -14,7 +14,7 @@ from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.machine import Machine
 from mcpgateway.clientfiles.report import FileReport
 from mcpgateway.config.document import visible
-from mcpgateway.config.edit.change import ENV
+from mcpgateway.config.edit.change import ENV, HEADERS
 from mcpgateway.config.edit.overlays import original_command
 from mcpgateway.config.expand import expand
 from mcpgateway.config.overlay import read_overlay
@@ -65,7 +65,17 @@ def _lacking(machine: Machine, name: str, entry: ClientEntry) -> tuple[str, ...]
     held = {f"{ENV}.{key}": value for key, value in entry.program.env.items()} if entry.program else {}
     if isinstance(entry.value, Mapping):
         held |= entry.value
+    over, held = _by_header(over), _by_header(held)
     return tuple(key for key, value in over.items() if value != held.get(key))
+
+
+def _by_header(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return dotted keys and their values with one for each header."""
+    found = dict(values)
+    if isinstance(headers := found.get(HEADERS), Mapping):
+        del found[HEADERS]
+        found |= {f"{HEADERS}.{each}": value for each, value in headers.items()}
+    return found
 
 
 def _line(name: str, keys: Sequence[str], paths: Sequence[str], *, is_served: bool) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -21,6 +22,9 @@ from mcpgateway.cli.console import fail
 VALUE_LIMIT = 65_536  # characters of a value on stdin
 FILE_LIMIT = 1_048_576
 STDIN = "-"
+HEADER = re.compile(
+    r"([!#$%&'*+.^_`|~0-9A-Za-z-]*)\s*([=:]?)\s*(.*)", re.DOTALL
+)  # its name is a token of RFC 9110
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 
 
@@ -51,6 +55,26 @@ def pairs(words: Iterable[str], option: str, *, separator: str = "=") -> dict[st
             f"write {first}, without a space",
         )
     return {**found, **{name: _typed(name) for name in asked}}
+
+
+def headers(words: Iterable[str], option: str) -> dict[str, str]:
+    """Return headers of ``NAME: VALUE``, ``NAME=VALUE``, ``NAME VALUE`` and ``NAME``, whose values are asked for.
+
+    :raise Trouble: a text has none of these forms, or no value was given for its name; no text is shown.
+    """
+    parts: list[tuple[str, str]] = []
+    for each in words:
+        found = HEADER.match(each)
+        name, separator, value = found.groups() if found is not None else ("", "", each)
+        if name and (separator or not value):
+            parts.append((name, f"{name}={value}" if separator else name))
+        elif parts and parts[-1][0] == parts[-1][1]:
+            parts[-1] = (parts[-1][0], f"{parts[-1][0]}={each}")
+        else:
+            fail(
+                f"{option}: found a word that is no header; expected HEADER=VALUE, 'HEADER: VALUE' or HEADER"
+            )
+    return pairs((text for _, text in parts), option)
 
 
 def _typed(name: str) -> str:

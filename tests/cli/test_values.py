@@ -6,7 +6,7 @@ import click
 import pytest
 
 from mcpgateway.cli.console import Trouble
-from mcpgateway.cli.values import Expanding, TimeOption, json_object
+from mcpgateway.cli.values import Expanding, TimeOption, headers, json_object
 
 
 class ExpandingTests:
@@ -20,6 +20,32 @@ class ExpandingTests:
         """A value asks no command, and one that cannot be fetched does not silently become empty."""
         with pytest.raises(Trouble, match="only taken from what is written into the configuration file"):
             Expanding({}, is_on=True).text(text)
+
+
+class HeadersTests:
+    """Headers of a command line."""
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["Authorization=Bearer t=:k"],
+            ["Authorization: Bearer t=:k"],
+            ["Authorization:Bearer t=:k"],
+            ["Authorization", "Bearer t=:k"],
+        ],
+    )
+    def test_forms(self, words: list[str]) -> None:
+        """A value stands behind an equals sign, a colon or a space."""
+        assert headers([*words, "X-A=1"], "x") == {"Authorization": "Bearer t=:k", "X-A": "1"}
+
+    @pytest.mark.parametrize(
+        "words", [["Bearer secret"], ["=secret"], ["A=1", "Bearer secret"], ["(secret)"]]
+    )
+    def test_no_header(self, words: list[str]) -> None:
+        """A value without a name is refused, and not shown."""
+        with pytest.raises(Trouble, match="no header; expected HEADER=VALUE") as why:
+            headers(words, "set-header")
+        assert "secret" not in str(why.value)
 
 
 class ObjectTests:

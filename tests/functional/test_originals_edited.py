@@ -248,3 +248,25 @@ class FewTests:
         assert "s3cret" not in terminal.text
         user.mcpgateway("clients", "undo")
         assert ("MORE" in (user.home / ".claude.json").read_text()) is (code == 0)
+
+
+class HeaderTests:
+    """A header of a server in the user's files."""
+
+    def test_a_header(self, tmp_path: Path) -> None:
+        """It is written into the client's file, in the words of its client."""
+        url = "http://127.0.0.1:9/mcp"
+        with User(tmp_path / "h") as user:
+            user.write(".claude.json", json.dumps({"mcpServers": {"far": {"type": "http", "url": url}}}))
+            user.write(".codex/config.toml", f'[mcp_servers.off]\nurl = "{url}/2"\n')
+            user.mcpgateway("start")
+            user.mcpgateway("clients", "apply", "--yes", "--remote")
+            for name in ("far", "off"):
+                words = ("servers", "set-header", name, "X-Key: new-s3cret", "--original", "--yes")
+                assert "s3cret" not in user.mcpgateway(*words)
+            user.mcpgateway("stop")
+            entry = json.loads((user.home / ".claude.json").read_text())["mcpServers"]["far"]
+            assert entry["headers"] == {"X-Key": "new-s3cret"}
+            found = (user.home / ".codex/config.toml").read_text()
+            assert "http_headers" in found
+            assert "new-s3cret" in found

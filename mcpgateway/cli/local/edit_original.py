@@ -216,15 +216,21 @@ def carry_out(machine: Machine, change: OriginalChange) -> None:
 def _changed(found: OriginalEntry, name: str, patch: Patch) -> dict[str, Any]:
     if patch.switches or patch.new_name:
         raise ConfigError("a server is switched and renamed without --original")
-    _check_keys(found, name, {each[0] for each in _keys(patch)} - {ENV})
-    whole: Any = {name: _with(found.value, found.env_key, ENV)}
+    headers_key, *beneath = found.site.dialect.shape_of(found.key_path).headers
+    _check_keys(found, name, {each[0] for each in _keys(patch)} - {ENV, HEADERS})
+    if beneath and (patch.add_headers or patch.remove_headers):
+        raise ConfigError(
+            f"{found.site.dialect.title} has headers of an entry within another key",
+            f"{cli('servers edit {} --original', name)} edits the entry",
+        )
+    whole: Any = {name: _with(_with(found.value, found.env_key, ENV), headers_key, HEADERS)}
     try:
         for each in patch.edits(name, whole[name]):
             permissions.check(each)
             whole = changed(whole, each, name)
     except InvalidParams as why:
         raise ConfigError(why.message, why.hint) from why
-    return _with(whole[name], ENV, found.env_key)
+    return _with(_with(whole[name], HEADERS, headers_key), ENV, found.env_key)
 
 
 def _check_keys(found: OriginalEntry, name: str, keys: AbstractSet[str]) -> None:
@@ -238,10 +244,11 @@ def _check_keys(found: OriginalEntry, name: str, keys: AbstractSet[str]) -> None
 
 
 def _with(value: Mapping[str, Any], key: str, other: str) -> dict[str, Any]:
-    """Return an entry whose variables are under another key."""
+    """Return an entry whose variables, or headers, are under another key."""
     return {other if each == key else each: held for each, held in value.items()}
 
 
 def _keys(patch: Patch) -> list[KeyPath]:
     variables = [(ENV, each) for each in (*patch.add_env, *patch.remove_env)]
-    return [*patch.values, *patch.unset, *variables]
+    headers = [(HEADERS, each) for each in (*patch.add_headers, *patch.remove_headers)]
+    return [*patch.values, *patch.unset, *variables, *headers]

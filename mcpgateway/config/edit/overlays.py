@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from mcpgateway.config.dialect import has_servers_at_top
 from mcpgateway.config.document import Place
-from mcpgateway.config.edit.change import Patch, dotted
+from mcpgateway.config.edit.change import HEADERS, Patch, dotted
 from mcpgateway.config.edit.edits import Edit, KeyPath, Put, Remove, changed, placed, rooted
 from mcpgateway.config.edit.file_text import edit, in_its_dialect, in_its_words
 from mcpgateway.config.load import Files, key_path_of, overlays_of
@@ -74,8 +74,15 @@ def original_command(name: str, variables: Iterable[str], keys: Iterable[str]) -
     :param keys: the other changed keys, dotted.
     """
     commands = [cli("servers set-env {} {} --original", name, each) for each in variables]
-    commands = commands or [cli("servers set {} {} --original", name, f"{each}=VALUE") for each in keys]
-    return "; ".join(commands)
+    return "; ".join(commands or [_original_command(name, each) for each in keys])
+
+
+def _original_command(name: str, key: str) -> str:
+    # A value of a header is asked for, since it is a secret mostly.
+    first, _, header = key.partition(".")
+    if first == HEADERS:
+        return cli("servers set-header {} {} --original", name, header or "HEADER")
+    return cli("servers set {} {} --original", name, f"{key}=VALUE")
 
 
 def tidied(place: OverlayPlace, name: str, changes: Sequence[Edit]) -> tuple[Edit, ...]:

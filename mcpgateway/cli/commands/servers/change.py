@@ -12,7 +12,15 @@ from urllib.parse import quote
 import click
 
 from mcpgateway.cli.client import GatewayClient, NoGateway
-from mcpgateway.cli.commands.servers.servers import API, RUNS, SERVER, STOP_S, of_name
+from mcpgateway.cli.commands.servers.servers import (
+    API,
+    MARGIN_S,
+    RUNS,
+    SERVER,
+    STOP_S,
+    of_name,
+    print_state,
+)
 from mcpgateway.cli.completion_values import LOCAL
 from mcpgateway.cli.console import (
     DONE,
@@ -37,6 +45,7 @@ if TYPE_CHECKING:
     from mcpgateway.cli.local.edit_original import OriginalChange
     from mcpgateway.clientfiles.machine import Machine
 
+TRY_S = 10.0  # for a server with new headers
 LEFT = "the draft has no change, so nothing is written"
 OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
@@ -60,14 +69,14 @@ def changing(
     says: str,
     *parameters: Callable[[Any], Any],
     body: Callable[..., dict[str, Any]],
-    has_original: bool = True,
+    after: Callable[[Globals, str, Mapping[str, Any]], None] | None = None,
 ) -> click.Command:
     """Make a command that changes keys of a server.
 
     :param says: the help text.
     :param parameters: the command's arguments and options.
     :param body: makes the change, as the REST API has it, from all of them but ``name``.
-    :param has_original: the command changes originals, too.
+    :param after: called with the name of the server and the change that a gateway has made.
     """
 
     @click.pass_obj
@@ -81,8 +90,10 @@ def changing(
         yes: bool = False,
         **options: Any,
     ) -> int:
-        sent = body(**options)
         directory = os.path.realpath(project) if project else ""
+        if not original and not directory and options.get("assignments"):
+            ask(globals_, SERVER, name=name)  # an unknown name is told before a value is asked for
+        sent = body(**options)
         if original:
             only_here(globals_, f"servers {word} --original")
 
@@ -100,10 +111,34 @@ def changing(
         except Trouble as why:
             words = options.get("assignments") or options.get("keys") or ()
             raise _corrected(why, word, served, words) from None
+        if after is not None and not globals_.as_json:
+            after(globals_, served, sent)
         return DONE
 
-    made: Any = _with(carry_out, (*parameters, *(OPTIONS if has_original else OPTIONS[-1:])))
+    made: Any = _with(carry_out, (*parameters, *OPTIONS))
     return click.command(word, help=says)(made)
+
+
+def check_headers(globals_: Globals, name: str, sent: Mapping[str, Any]) -> None:
+    """Warn of an authorization without a scheme, and try the server with its new headers."""
+    for header, value in sent["add_headers"].items():
+        if header.lower() == "authorization" and value and " " not in value.strip() and "${" not in value:
+            paragraph(
+                f"warning: the value of {header} has no scheme before it, such as Bearer; where the server"
+                f" wants one, {cli('servers set-header {} {}', name, header)} takes the value anew: Bearer TOKEN"
+            )
+    if ask(globals_, SERVER, name=name).get("status") == "disabled":
+        return
+    found = ask(
+        globals_,
+        f"{SERVER}/start",
+        method="POST",
+        params={"wait": f"{TRY_S:g}s"},
+        limit_s=TRY_S + MARGIN_S,
+        waits=f"trying {name}",
+        name=name,
+    )
+    print_state(globals_, found, name)
 
 
 def _with(made: Any, parameters: Sequence[Callable[[Any], Any]]) -> Any:

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from mcpgateway.cli.commands.servers.change import changing
+from mcpgateway.cli.commands.servers.change import changing, check_headers
 from mcpgateway.cli.commands.servers.servers import of_name
 from mcpgateway.cli.completion_values import header_names, variable_names
-from mcpgateway.cli.values import of_file, pairs
+from mcpgateway.cli.values import headers, of_file, pairs
 
 env_file_option: Callable[[Any], Any] = click.option(
     "--env-file",
@@ -55,11 +55,12 @@ unset_env = changing(
 )
 set_header = changing(
     "set-header",
-    "Give a server headers, which are sent with every request. Values are taken as by set-env.",
+    "Give a server headers, which are sent with every request, and try it with them.\n\n"
+    "Values are taken as by set-env; a header may be written 'HEADER: VALUE', too.",
     of_name,
     words("assignments", "HEADER[=VALUE]...", header_names),
-    body=lambda assignments: {"add_headers": pairs(assignments, "set-header")},
-    has_original=False,
+    body=lambda assignments: {"add_headers": headers(assignments, "set-header")},
+    after=check_headers,
 )
 unset_header = changing(
     "unset-header",
@@ -67,5 +68,4 @@ unset_header = changing(
     of_name,
     words("names", "HEADER...", header_names),
     body=lambda names: {"remove_headers": list(names)},
-    has_original=False,
 )
