@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mcpgateway.clientfiles.apply import RestoreEdit, ledger_locked, restore_file
 from mcpgateway.clientfiles.enrol_edit import BEARER, EntryPlan
 from mcpgateway.clientfiles.enrolment_records import FileRecord, KeyPath, without
-from mcpgateway.clientfiles.files import recorded_sites
+from mcpgateway.clientfiles.files import FileLocation, recorded_sites
 from mcpgateway.clientfiles.generate import SnippetForm, new_entry
 from mcpgateway.clientfiles.install import InstallTarget, drift, install
 from mcpgateway.clientfiles.machine import FAIL_OPEN, SINGLE, Machine
@@ -69,19 +69,96 @@ def withdraw(machine: Machine, name: str) -> tuple[str, ...]:
 
     :raise ConfigError: the ledger cannot be used.
     """
-    if not any(_titles(each, name) for each in machine.records.files.values()):
+    if not _is_written(machine, name):
         return ()
     changed = []
     with ledger_locked(machine):
         for site in list(recorded_sites(machine.records)):
-            record = machine.record_of(site.path)
-            titles = _titles(record, name) if record is not None else ()
-            if titles and record is not None and record.suspended:
-                machine.ledger.put(without(record, _added(record, name)))
-            elif titles and restore_file(machine, site, RestoreEdit(machine, site, titles)).changed:
+            if _is_withdrawn(machine, site, name):
                 changed.append(site.path)
             machine.look_again()
     return tuple(changed)
+
+
+@frozen
+class RenamedEntries:
+    """The outcome of a new name of a server for the entries that were written for it.
+
+    :ivar paths: the files whose entries have the new name.
+    :ivar errors: the reasons for which files still have the former name.
+    """
+
+    paths: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+
+
+def rename(machine: Machine, name: str, new: str) -> RenamedEntries:
+    """Give the entries that were written for a server its new name, in all files.
+
+    Entries with an original stay: they lead to the server that the file itself defines.
+
+    :raise ConfigError: the ledger cannot be used.
+    """
+    if not _is_written(machine, name):
+        return RenamedEntries()
+    paths, errors = [], []
+    with ledger_locked(machine):
+        for site in list(recorded_sites(machine.records)):
+            record = machine.record_of(site.path)
+            added = _added(record, name) if record is not None else frozenset()
+            if not added or record is None:
+                continue
+            if record.suspended:
+                machine.ledger.put(_with_name(record, added, new))
+            else:
+                try:
+                    for where in sorted(added):
+                        _write_again(machine, site, record, where, new)
+                    if error := restore_file(
+                        machine, site, RestoreEdit(machine, site, _titles(record, name))
+                    ).error:
+                        raise ConfigError(error)
+                    paths.append(site.path)
+                except ConfigError as why:
+                    errors.append(str(why))
+            machine.look_again()
+    return RenamedEntries(tuple(paths), tuple(errors))
+
+
+def _write_again(machine: Machine, site: FileLocation, record: FileRecord, where: KeyPath, new: str) -> None:
+    # The entry of the former name goes afterwards: the record, with the file's mode, stays meanwhile.
+    project = site.dialect.project_of(where) or site.project
+    entry = new_entry(machine, site.dialect, new, _form(machine, record), project, where[:-1])
+    install(machine, InstallTarget(site, where[:-1]), (entry,))
+    machine.look_again()
+
+
+def _with_name(record: FileRecord, added: frozenset[KeyPath], new: str) -> FileRecord:
+    """Return the record of a file that is restored for now, whose entries have another name when it is enrolled."""
+    entries = {}
+    for key_path, each in record.entries.items():
+        if key_path not in added:
+            entries[key_path] = each
+            continue
+        place = (*key_path[:-1], new)
+        entries[place] = evolve(each, name=new, replaced=evolve(each.replaced, key_path=place, title=new))
+    return evolve(record, entries=entries)
+
+
+def _is_written(machine: Machine, name: str) -> bool:
+    return any(_added(each, name) for each in machine.records.files.values())
+
+
+def _is_withdrawn(machine: Machine, site: FileLocation, name: str) -> bool:
+    """Take the entries of a server out of a file; return true if the file has changed."""
+    record = machine.record_of(site.path)
+    added = _added(record, name) if record is not None else frozenset()
+    if not added or record is None:
+        return False
+    if record.suspended:
+        machine.ledger.put(without(record, added))
+        return False
+    return restore_file(machine, site, RestoreEdit(machine, site, _titles(record, name))).changed
 
 
 def _titles(record: FileRecord, name: str) -> tuple[str, ...]:

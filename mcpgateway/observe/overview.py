@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from mcpgateway.config.document import visible
+from mcpgateway.config.model import ClientFile
 from mcpgateway.hints import cli
 from mcpgateway.hub.health.faults import DISABLED
 from mcpgateway.observe.census import Census
@@ -27,6 +29,9 @@ WISHED = frozenset(("disabled", "switched-off"))
 
 FOUND_SINCE = "found-since"
 """The cause that has gone by itself: the program of the server could not be used at the last try, and can be now."""
+
+LOST = "unknown-server"
+"""The cause that an entry of a client's file leads to a server that the gateway does not have."""
 
 _WELL = frozenset(each.value for each in (HealthState.RUNNING, HealthState.STARTING))
 
@@ -87,6 +92,7 @@ class Overview(FrozenRecord, frozen=True):
             says = f"it defines {', '.join(file['servers'])}, and is not approved of as it is now"
             run = cli("config approve {}", file["path"])
             yield OpenNeed("file", file["path"], "not-approved", says, run, run)
+        yield from lost_entries(self.census.clients(), {each["name"] for each in found["backends"]})
         yield from filter(None, map(self.need, found["backends"]))
 
     def need(self, server: dict[str, Any]) -> OpenNeed | None:
@@ -118,6 +124,25 @@ class Overview(FrozenRecord, frozen=True):
             action, key = first["action"], first["key"]
             return OpenNeed("server", name, first["cause"], first["says"], do, run, action, key)
         return None
+
+
+def lost_entries(files: Sequence[ClientFile], served: Container[str]) -> Iterator[OpenNeed]:
+    """Yield the entries of enrolled files that lead to servers which the gateway does not have.
+
+    The file of a project is left out: its servers are there once its user has approved of it.
+
+    :param served: the names of the gateway's servers.
+    """
+    for file in files:
+        if file.project or file.suspended:
+            continue
+        for name in file.servers:
+            if name not in served:
+                says = visible(
+                    f"{file.path} has an entry for {name}, and the gateway has no server of that name"
+                )
+                run = cli("clients undo --server {} --client {}", name, file.client)
+                yield OpenNeed(GATEWAY, "", LOST, says, f"add that server, or take the entry out: {run}", run)
 
 
 def verdict(needs: Sequence[object], servers: int, *, is_paused: bool = False) -> str:

@@ -77,6 +77,24 @@ class OfferTests:
         user.mcpgateway("stop")
         assert {name: text(user, name) for name in FILES} == FILES
 
+    def test_another_name(self, user: User) -> None:
+        """A new name of the server is the name in its entries, too, and these still go with it, to the byte."""
+        before = {name: text(user, name) for name in FILES}
+        user.mcpgateway("servers", "add", "extra", "--yes", "--", *CLOCK)
+        said = user.mcpgateway("servers", "rename", "extra", "more")
+        assert "So is its entry in ~/.claude.json, ~/.codex/config.toml" in " ".join(said.split())
+        servers = json.loads(text(user, ".claude.json"))["mcpServers"]
+        assert (servers["more"]["url"], "extra" in servers) == (f"{user.url}/more/mcp", False)
+        assert '"connect", "more"' in text(user, ".codex/config.toml")
+        assert "extra" not in text(user, ".codex/config.toml")
+        assert user.told("status")["ok"]
+        user.mcpgateway("clients", "pause")
+        user.mcpgateway("servers", "rename", "more", "most")
+        user.mcpgateway("clients", "resume")
+        assert '"connect", "most"' in text(user, ".codex/config.toml")
+        user.mcpgateway("servers", "remove", "most", "--yes")
+        assert {name: text(user, name) for name in FILES} == before
+
     def test_one_client(self, user: User) -> None:
         """A client that is named gets the entry without a question, and no other does."""
         found = user.told("servers", "add", "extra", "--client", "codex", "--", *CLOCK)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.model import ClientFile, ServerSpec, Share
 from mcpgateway.errors import NeedsAuthorization
-from mcpgateway.observe.overview import verdict
+from mcpgateway.observe.overview import lost_entries, verdict
 from tests.support.gateway_in_memory import MemoryGateway
 from tests.support.instruments import MemoryWorld
 
@@ -163,3 +163,21 @@ class VerdictTests:
     def test_sentence(self, number: int, servers: int, sentence: str) -> None:
         """The number of needs comes before everything else."""
         assert verdict([object()] * number, servers) == sentence
+
+
+class LostEntryTests:
+    """Entries of clients' files for servers that the gateway does not have."""
+
+    def test_one(self) -> None:
+        """Such an entry needs the user, who learns its file and the command that takes it out."""
+        file = ClientFile("cursor", "Cursor", "/h/.cursor/mcp.json", "fail-open", servers=("clock", "think"))
+        (need,) = lost_entries([file], {"clock"})
+        assert (need.kind, need.cause) == ("gateway", "unknown-server")
+        assert "/h/.cursor/mcp.json has an entry for think" in need.says
+        assert need.run == "mcpgateway clients undo --server think --client cursor"
+
+    def test_others(self) -> None:
+        """A file that is restored for now, or that belongs to a project, leads nowhere that needs the user."""
+        project = ClientFile("claude-code", "Claude Code", "/p/.mcp.json", "http", "/p", ("think",))
+        restored = ClientFile("cursor", "Cursor", "/h/m.json", "http", servers=("think",), suspended="away")
+        assert list(lost_entries([project, restored], ())) == []

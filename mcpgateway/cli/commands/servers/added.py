@@ -12,7 +12,7 @@ import click
 
 from mcpgateway.cli.commands.servers.servers import SERVER, WORKS
 from mcpgateway.cli.completion_values import client_names
-from mcpgateway.cli.console import confirm, paragraph, say, shortened
+from mcpgateway.cli.console import DONE, FAILED, confirm, paragraph, say, shortened
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.files import careful, machine_of
 from mcpgateway.cli.queries import ask
@@ -154,6 +154,28 @@ def withdraw(globals_: Globals, name: str) -> list[str]:
     from mcpgateway.clientfiles import offer as entries
 
     return careful(lambda: list(entries.withdraw(machine_of(globals_), name)))
+
+
+def follow(globals_: Globals, name: str, new: str) -> int:
+    """Give the entries of a renamed server its new name in the clients' files; return the exit code."""
+    if globals_.url or globals_.token_file:
+        return DONE
+    from mcpgateway.clientfiles import offer as entries
+
+    found = careful(lambda: entries.rename(machine_of(globals_), name, new))
+    if globals_.as_json:
+        return FAILED if found.errors else DONE
+    if found.paths:
+        listed = ", ".join(map(shortened, found.paths))
+        paragraph(f"  So is its entry in {listed}; clients that run have to be started again to see it.")
+    for each in found.errors:
+        paragraph(f"  {each}", err=True)
+    if found.errors:
+        again = cli("clients apply --server {}", new)
+        paragraph(
+            f"  A client's file still leads to {name}; mend the file, then {again} adds {new}.", err=True
+        )
+    return FAILED if found.errors else DONE
 
 
 def _tools(globals_: Globals, name: str) -> Any:

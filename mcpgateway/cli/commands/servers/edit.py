@@ -52,6 +52,7 @@ REMOVE = RouteVerb(
 SWITCH_OFF = RouteVerb(
     SERVER, "PATCH", "{name} is switched off; its own entry stays.", {"disabled": True}, STOP_S
 )
+RENAME = RouteVerb(SERVER, "PATCH", "{name} is called {new} now.", limit_s=STOP_S)
 TEXT_KEYS = ("env.", "environment.", "headers.")
 
 
@@ -357,6 +358,20 @@ def remove(globals_: Globals, name: str, *, yes: bool, force: bool) -> None:
         paragraph(f"  Its entry is taken out of {', '.join(map(shortened, gone))}.")
 
 
+@click.command()
+@of_name
+@click.argument("new", metavar="NEW")
+@click.pass_obj
+def rename(globals_: Globals, name: str, new: str) -> int:
+    """Call a server by another name, also in the clients' files that have an entry for it.
+
+    Clients reach it at another address then; those that run go on with the former one, which leads nowhere, until they
+    read their files again.
+    """
+    RENAME.run(globals_, {"new_name": new}, name=name, new=new)
+    return added.follow(globals_, name, new)
+
+
 def _values(assignments: tuple[str, ...]) -> dict[str, Any]:
     bare = [each for each in assignments if "=" not in each]
     if len(bare) > 1:
@@ -387,13 +402,6 @@ def _like(key: str, text: str, assignments: tuple[str, ...]) -> str:
     return f"{key}={json.dumps(listed, ensure_ascii=False)}"
 
 
-rename = RouteVerb(SERVER, "PATCH", "{name} is called {new} now.", limit_s=STOP_S).command(
-    "rename",
-    "Call a server by another name. Clients reach it at another address then.",
-    of_name,
-    click.argument("new", metavar="NEW"),
-    body=lambda new: {"new_name": new},
-)
 set_keys = changing(
     "set",
     "Give keys of a server's entry values, such as timeout=30s, share=session or lazy.idleTimeoutMs=60000.\n\n"
