@@ -35,33 +35,35 @@ LEDGER = "ledger"
 HINT = f"{cli('clients plan')} shows how, and {cli('clients apply')} enrols them"
 
 
-def restore(globals_: Globals) -> Report | None:
+def restore(globals_: Globals, *, is_all_or_none: bool = False) -> Report | None:
     """Restore the clients' own entries until the gateway is started again; None if no file uses the gateway.
 
     A file that cannot be changed at the moment, perhaps because its client is writing it, is tried again for a while.
     The report has the files that could not be changed.
+
+    :param is_all_or_none: no file is restored where one cannot be.
     """
     if not os.path.isdir(os.path.join(globals_.home, LEDGER)):
         return None
     from attrs import evolve
 
     with files_at_work("restoring"):
-        given = _restored(globals_)
+        given = _restored(globals_, is_all_or_none=is_all_or_none)
         ends = monotonic() + PATIENCE_S
         while given.errors and monotonic() < ends:
             sleep(AGAIN_S)
-            again = _restored(globals_)
+            again = _restored(globals_, is_all_or_none=is_all_or_none)
             given = evolve(again, files=(*(each for each in given.files if not each.error), *again.files))
     return given
 
 
-def _restored(globals_: Globals) -> Report:
+def _restored(globals_: Globals, *, is_all_or_none: bool) -> Report:
     from mcpgateway.clientfiles import enrolment
     from mcpgateway.clientfiles.report import FileReport, Report
     from mcpgateway.errors import ConfigError
 
     try:
-        return enrolment.suspend(globals_.home, os.environ, STOPPED)
+        return enrolment.suspend(globals_.home, os.environ, STOPPED, is_all_or_none=is_all_or_none)
     except ConfigError as why:
         return Report((FileReport("", "", "", error=str(why)),))
 

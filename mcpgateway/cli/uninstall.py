@@ -100,7 +100,9 @@ def _restored(globals_: Globals) -> Report:
     from mcpgateway.clientfiles.plan import EnrolRequest
 
     with files_at_work("restoring"):
-        report = careful(lambda: enrolment.undo(machine_of(globals_), EnrolRequest()))
+        report = careful(lambda: enrolment.broken(machine_of(globals_)))
+        if not report.errors:
+            report = careful(lambda: enrolment.undo(machine_of(globals_), EnrolRequest()))
     if report.errors:
         from mcpgateway.cli.client_tables import tell_report
 

@@ -26,12 +26,14 @@ from mcpgateway.clientfiles.ledger import EditResult
 from mcpgateway.clientfiles.machine import CUSTOM, Machine
 from mcpgateway.clientfiles.plan import EnrolRequest, FilePlan, UntouchedEntry, plan, plan_of
 from mcpgateway.clientfiles.recover import rebuilt
-from mcpgateway.clientfiles.report import FileReport, Report
+from mcpgateway.clientfiles.report import FileReport, Report, reason
+from mcpgateway.clientfiles.transaction import FILE_LIMIT
 from mcpgateway.config.document import visible
 from mcpgateway.config.edit.edits import MISSING, same
 from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import ConfigError
 from mcpgateway.hints import cli
+from mcpgateway.system.files import read_text
 from mcpgateway.system.gateway_health import ask
 from mcpgateway.system.service_files import has_service
 from mcpgateway.system.state import keep_pause_end
@@ -40,6 +42,8 @@ AUTHORIZATION = "authorization"
 DISABLED, STOPPED, AWAY = "disabled", "stopped", "away"
 RELEASES, RELEASE_AGAIN_S = 20, 0.5
 UNREACHABLE = f"no gateway answers, so these servers cannot be reached until it runs: {cli('start')}"
+
+NEVER = "it was never enrolled, and cannot be read"
 
 DEAD = "no gateway answers, and no service starts it, so the entries would have a URL that nothing answers"
 HOW_TO_LIVE = f"{cli('start')} starts it; {cli('clients apply --fail-open')} writes entries that need none"
@@ -194,11 +198,14 @@ def _previewed(machine: Machine, site: FileLocation, edit: RestoreEdit) -> dict[
     }
 
 
-def suspend(home: str, environ: Mapping[str, str], why: str, until: float = 0.0) -> Report:
+def suspend(
+    home: str, environ: Mapping[str, str], why: str, until: float = 0.0, *, is_all_or_none: bool = False
+) -> Report:
     """Restore all files for now; the ledger keeps the enrolled entries and their mode.
 
     :param why: ``disabled``, ``stopped`` or ``away``.  A disabled file stays so when the gateway stops.
     :param until: the time in epoch seconds at which the gateway enrols disabled files again; 0 for never.
+    :param is_all_or_none: no file is restored where one cannot be; the report has the errors alone.
     :raise ConfigError: the ledger cannot be used, and nothing was changed.
     """
     machine = machine_of(home, environ)
@@ -207,12 +214,51 @@ def suspend(home: str, environ: Mapping[str, str], why: str, until: float = 0.0)
     with ledger_locked(machine):
         if why == DISABLED:
             keep_pause_end(home, until)
-        reports = []
-        for site in recorded_sites(machine.records):
+        sites = [each for each in recorded_sites(machine.records) if _is_to_suspend(machine, each, why)]
+        if is_all_or_none and (ill := _broken(machine, sites)):
+            return Report(tuple(ill))
+        reports = [restore_file(machine, each, RestoreEdit(machine, each, why=why)) for each in sites]
+        errors = [each for each in reports if each.error]
+        if not (is_all_or_none and errors):
+            return Report(tuple(reports))
+        machine.look_again()
+        for site, report in zip(sites, reports, strict=True):
             record = machine.record_of(site.path)
-            if record is not None and record.suspended != why and (not record.suspended or why == DISABLED):
-                reports.append(restore_file(machine, site, RestoreEdit(machine, site, why=why)))
-        return Report(tuple(reports))
+            if not report.error and record is not None:
+                _enrolled_again(machine, site, record)
+                machine.look_again()
+        return Report(tuple(errors))
+
+
+def _is_to_suspend(machine: Machine, site: FileLocation, why: str) -> bool:
+    record = machine.record_of(site.path)
+    return record is not None and record.suspended != why and (not record.suspended or why == DISABLED)
+
+
+def broken(machine: Machine) -> Report:
+    """Return the enrolled files whose text cannot be restored, such as one with a syntax error.
+
+    :raise ConfigError: the ledger cannot be read.
+    """
+    sites = recorded_sites(machine.records)
+    return Report(tuple(_broken(machine, [each for each in sites if _is_standing(machine, each)])))
+
+
+def _is_standing(machine: Machine, site: FileLocation) -> bool:
+    record = machine.record_of(site.path)
+    return record is not None and record.is_standing
+
+
+def _broken(machine: Machine, sites: Collection[FileLocation]) -> list[FileReport]:
+    found = []
+    for site in sites:
+        try:
+            RestoreEdit(machine, site)(read_text(site.path, FILE_LIMIT), machine.record_of(site.path))
+        except FileNotFoundError:
+            continue
+        except ConfigError as trouble:
+            found.append(FileReport.of(site, error=reason(site, trouble)))
+    return found
 
 
 def release(home: str, environ: Mapping[str, str], disk: Disk = DISK) -> Report:
@@ -362,7 +408,11 @@ def _restored(machine: Machine, site: FileLocation, wanted: EnrolRequest) -> Fil
     """Restore a file and remove its record; None where no entry in it uses the gateway."""
     record = machine.record_of(site.path)
     if record is None:
-        return rebuilt(machine, site, wanted)
+        found = rebuilt(machine, site, wanted)
+        if found is None or not found.error or wanted.choice.file or machine.ledger.is_lost():
+            return found
+        # The file was never enrolled, so nothing in it has to be restored.
+        return evolve(found, error="", left=(UntouchedEntry("", f"{NEVER}: {found.error}"),))
     if wanted.servers and record.suspended:
         return None
     report = restore_file(machine, site, RestoreEdit(machine, site, wanted.servers))

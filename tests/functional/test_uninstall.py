@@ -57,16 +57,39 @@ def test_the_home_stays(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_restored(tmp_path: Path) -> None:
-    """Where a client's file has become malformed, the gateway runs on with its home."""
+    """Where an enrolled file has become malformed, `stop` and `uninstall` change no file, and the gateway runs on."""
     with User(tmp_path / "h", has_service=False) as user:
         file = user.write(".claude.json", json.dumps(ENTRIES, indent=2))
+        other = user.write(".cursor/mcp.json", json.dumps(ENTRIES, indent=2))
         user.mcpgateway("start", "--adopt", "always")
+        enrolled = other.read_text()
         file.write_text('{"mcpServers": ')
-        done = user.ran(str(BIN / "mcpgateway"), "uninstall", "--yes")
-        assert done.returncode == 1
-        assert "the gateway stays installed" in done.stderr
-        assert user.answers()
-        assert file.read_text() == '{"mcpServers": '
+        for words, says in ((("uninstall", "--yes"), "stays installed"), (("stop",), "stop --keep-clients")):
+            done = user.ran(str(BIN / "mcpgateway"), *words)
+            assert done.returncode == 1
+            assert says in " ".join(done.stderr.split())
+            assert ".claude.json" in done.stdout + done.stderr
+            assert user.answers()
+            assert file.read_text() == '{"mcpServers": '
+            assert other.read_text() == enrolled
+        states = {each["path"]: each["state"] for each in user.told("clients", "list")["items"]}
+        assert states[str(other)] == "as left"
+
+
+def test_a_malformed_file_that_was_never_enrolled(tmp_path: Path) -> None:
+    """A malformed file that never used the gateway keeps nobody from restoring the others."""
+    with User(tmp_path / "h", has_service=False) as user:
+        file = user.write(".claude.json", json.dumps(ENTRIES, indent=2))
+        original = file.read_bytes()
+        user.write(".gemini/settings.json", '{"mcpServers": ')
+        user.mcpgateway("start", "--adopt", "always")
+        said = " ".join(user.mcpgateway("clients", "undo").split())
+        assert "settings.json: stays: it was never enrolled" in said
+        assert file.read_bytes() == original
+        user.mcpgateway("clients", "apply", "--yes", "--client", "claude-code")
+        user.mcpgateway("uninstall", "--yes")
+        assert file.read_bytes() == original
+        assert not user.answers()
 
 
 @pytest.mark.parametrize("words", [("uninstall", "--yes"), ("clients", "undo"), ("stop",)])
@@ -196,11 +219,12 @@ def test_a_file_that_is_held(tmp_path: Path) -> None:
         enrolled = held.read_bytes()
         assert enrolled != original
         held.chmod(0o444)
-        for words in (("stop",), ("uninstall", "--yes")):
+        enrolled_other = other.read_bytes()
+        for words, left in ((("stop",), enrolled_other), (("uninstall", "--yes"), original)):
             done = user.ran(str(BIN / "mcpgateway"), *words)
             assert (done.returncode, remedy in done.stderr) == (1, True), words
             assert held.read_bytes() == enrolled
-            assert other.read_bytes() == original
+            assert other.read_bytes() == left, words
             assert user.answers()
         held.chmod(0o644)
         lock = Path(f"{held}.lock")

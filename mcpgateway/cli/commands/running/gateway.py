@@ -320,12 +320,14 @@ def stop(globals_: Globals, *, timeout: float, force: bool, keep_clients: bool, 
     home = globals_.home
     pid = gateway_pid(home)
     had_state = read_state(home).exists
-    given = restore(globals_)
-    if pid and given is not None and given.errors and not force:
+    is_all_or_none = bool(pid) and not force
+    given = restore(globals_, is_all_or_none=is_all_or_none)
+    if is_all_or_none and given is not None and given.errors:
         tell([given])
         fail(
-            "the gateway runs on, because a client's file that uses it cannot be restored",
-            f"mend that and `{cli('stop')}` again; `{cli('stop --force')}` ends it all the same",
+            "the gateway runs on and no client's file is changed, because one that uses it cannot be restored",
+            f"mend that file and `{cli('stop')}` again; `{cli('stop --force')}` restores the others and ends it,"
+            f" and `{cli('stop --keep-clients')}` ends it and restores no file before",
         )
     unwanted(home)
     in_order = True
