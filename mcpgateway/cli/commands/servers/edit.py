@@ -50,7 +50,11 @@ REMOVE = RouteVerb(
     SERVER, "DELETE", "{name} is removed; its definition is kept in {found[kept]}", limit_s=STOP_S
 )
 SWITCH_OFF = RouteVerb(
-    SERVER, "PATCH", "{name} is switched off; its own entry stays.", {"disabled": True}, STOP_S
+    SERVER,
+    "PATCH",
+    "{name} is switched off, not removed: its entry stays in {source}, which its client owns.",
+    {"disabled": True},
+    STOP_S,
 )
 RENAME = RouteVerb(SERVER, "PATCH", "{name} is called {new} now.", limit_s=STOP_S)
 TEXT_KEYS = ("env.", "environment.", "headers.")
@@ -346,14 +350,16 @@ def remove(globals_: Globals, name: str, *, yes: bool, force: bool) -> None:
         if not sys.stdin.isatty():
             fail(f"{name} is not removed: nobody can be asked", "--yes removes it without asking")
         question = (
-            f"Switch {name} off in the gateway? Its entry stays in {source}."
+            f"{source} defines {name}, and its entry stays there. Switch {name} off in the gateway instead?"
             if is_theirs
             else f"Remove {name}, of {source}?"
         )
         if not confirm(question, err=True):
             fail("nothing was removed")
-    (SWITCH_OFF if is_theirs else REMOVE).run(globals_, name=name)
+    (SWITCH_OFF if is_theirs else REMOVE).run(globals_, name=name, source=shortened(source))
     gone = [] if is_theirs else added.withdraw(globals_, name)
+    if is_theirs and not globals_.as_json:
+        paragraph(f"  {cli('servers enable {}', name)} switches it on again.")
     if gone and not globals_.as_json:
         paragraph(f"  Its entry is taken out of {', '.join(map(shortened, gone))}.")
 
