@@ -301,6 +301,12 @@ _EXCEPTION = re.compile(
     r"^(?P<x>[A-Za-z_][\w.]{0,80}(?:Error|Exception|Exit|Interrupt)\b[^\n]{0,200})", re.MULTILINE
 )
 
+_ERROR = re.compile(
+    r"^(?P<x>(?:[^\n]{0,80}?[\s\[:|])?(?:ERROR|FATAL|CRITICAL|[Ee]rror|[Ff]atal|panic)\b\]?:[^\n]{0,200})",
+    re.MULTILINE,
+)
+"""A line that a logger, or a program, marks as an error."""
+
 
 def complaints(text: str) -> list[ErrorHint]:
     """Return the causes that a program's output names, the surest first, each once."""
@@ -341,7 +347,8 @@ def _line(text: str, at: int) -> str:
 
 
 def _last(text: str) -> re.Match[str] | None:
-    last = None
-    for each in _EXCEPTION.finditer(text):
-        last = each
-    return last
+    """Return the last exception, or else the last line that is marked as an error."""
+    for pattern in (_EXCEPTION, _ERROR):
+        if found := list(pattern.finditer(text)):
+            return found[-1]
+    return None

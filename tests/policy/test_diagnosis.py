@@ -66,6 +66,10 @@ class CauseTests:
             ({"code": 127}, "command-not-found"),
             ({"code": 126}, "not-executable"),
             ({"code": 0}, "ended-at-once"),
+            (
+                {"code": 0, "words": "ERROR:mcp_server_git.server:. is not a valid Git repository"},
+                "exception",
+            ),
             ({"code": 137}, "killed"),
             ({"code": None, "signal": 9}, "killed"),
             ({"code": None, "signal": 11}, "crashed"),

@@ -81,6 +81,12 @@ WORDS = [
     ("sqlite3.OperationalError: database is locked", "locked-store", ""),
     ("429 Too Many Requests", "rate-limit", ""),
     (
+        "ERROR:mcp_server_git.server:. is not a valid Git repository",
+        "exception",
+        "not a valid Git repository",
+    ),
+    ("2026-01-02 03:04:05 [ERROR]: no such vault", "exception", "no such vault"),
+    (
         "Traceback (most recent call last):\n  File\nacme.OddError: it is Tuesday",
         "exception",
         "acme.OddError: it is",
