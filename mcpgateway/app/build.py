@@ -236,6 +236,7 @@ def make_gateway(
         redact=observation.redactor.redact,
         reload=reload,
         home=home,
+        environ=os.environ,
         launcher=backends,
         tag_key=keys.tag_key(),
         web=lambda: backends.web,

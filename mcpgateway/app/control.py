@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from mcpgateway.observe.savings import Savings
     from mcpgateway.observe.server_logs import ServerLogs
     from mcpgateway.observe.sessions import SessionDirectory
+    from mcpgateway.observe.unreadable_files import UnreadableFiles
     from mcpgateway.owntools.jobs import Jobs
     from mcpgateway.policy.access import CredentialHolder
     from mcpgateway.views.registry import ViewRegistry
@@ -67,6 +68,7 @@ class ControlParts:
     :ivar examine: runs the doctor.
     :ivar figures: makes the source of numbers.
     :ivar home: the gateway's own directory.
+    :ivar environ: the environment, by which clients' files are found.
     :ivar is_disabled: returns True while the whole gateway is switched off softly.
     :ivar issuing: makes the manager of tokens.
     :ivar launcher: launcher for validations.
@@ -100,6 +102,7 @@ class ControlParts:
     examine: FileChecker
     figures: Callable[[], ServerFigures]
     home: str
+    environ: Mapping[str, str] = field(repr=False)
     hub: Hub
     is_disabled: Callable[[], bool]
     issuing: Callable[[], TokenIssuer]
@@ -124,6 +127,13 @@ class ControlParts:
         from mcpgateway.manage.servers import ServerOperations
 
         return ServerOperations(self.dispatcher, self.hub.health, self.clock)
+
+    @cached_property
+    def unreadable(self) -> UnreadableFiles:
+        """The finder of clients' files that cannot be read, which keeps what it has read."""
+        from mcpgateway.observe.unreadable_files import UnreadableFiles
+
+        return UnreadableFiles(self.home, self.environ)
 
     @cached_property
     def dashboards(self) -> Dashboards:
@@ -378,7 +388,7 @@ def _overview(parts: ControlParts) -> Overview:
     from mcpgateway.observe.why import Diagnoser
 
     why = Diagnoser(parts.dispatcher, parts.hub.health, parts.hub.tapes, parts.problems, parts.redact)
-    return Overview(parts.census, why, parts.redact)
+    return Overview(parts.census, why, parts.redact, parts.unreadable)
 
 
 def _entries(parts: ControlParts) -> Entries:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
@@ -258,6 +258,27 @@ def _tell_unasked(globals_: Globals, environ: Mapping[str, str], adopt: str | No
             f" {cli('start --yes')} does.",
             dim=True,
         )
+
+
+def tell_unreadable(home: str, told: Container[str]) -> None:
+    """Print the clients' files that cannot be read.
+
+    :param told: the real paths of those that have been told of.
+    """
+    from mcpgateway.cli.local.broken import with_excerpt
+    from mcpgateway.observe.unreadable_files import UnreadableFiles
+
+    for each in UnreadableFiles(home, os.environ)():
+        if os.path.realpath(each.path) not in told:
+            first, *excerpt = with_excerpt(each.trouble).splitlines()
+            say(f"mcpgateway: {first}", err=True, fg="yellow")
+            for line in excerpt:
+                say(f"  {line}", err=True, dim=True)
+            say(
+                f"  {each.client}'s servers are left as they are; {cli('doctor')} says more.",
+                err=True,
+                dim=True,
+            )
 
 
 def _can_ask(globals_: Globals) -> bool:

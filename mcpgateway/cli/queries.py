@@ -21,6 +21,7 @@ from mcpgateway.cli.context import Globals
 Cell = Callable[[Mapping[str, Any]], Part]
 WAITS = "asking the gateway"
 NO_GATEWAY = "what answers there is no gateway"
+OF_TEXT = frozenset(("configuration", "unreadable"))  # causes that name the place of an error in a file
 BROKEN = "mcpgateway.cli.local.broken"  # not imported at the top: the reader of files takes a while to load
 
 
@@ -66,9 +67,12 @@ def ask(  # noqa: PLR0913 - each is a part of the request
 def tell_need(name: str, need: Mapping[str, str]) -> None:
     """Print what a server, or another thing, needs of the user, with its remedy."""
     says = need["says"]
-    if need["cause"] == "configuration":
+    if need["cause"] in OF_TEXT:
         says = import_module(BROKEN).with_excerpt(says)
-    paragraph("  ", styled(name, bold=True), f": {says}")
+    if says.startswith(name):  # the place of an error, which begins with the file
+        paragraph("  ", styled(name, bold=True), says.removeprefix(name))
+    else:
+        paragraph("  ", styled(name, bold=True), f": {says}")
     remedy(need["do"], need["run"], "    ")
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -13,9 +13,10 @@ from msgspec.structs import asdict
 
 from mcpgateway.config.document import visible
 from mcpgateway.config.model import ClientFile
-from mcpgateway.hints import cli
+from mcpgateway.hints import cli, with_command
 from mcpgateway.hub.health.faults import DISABLED
 from mcpgateway.observe.census import Census
+from mcpgateway.observe.unreadable_files import UnreadableFile
 from mcpgateway.observe.why import Diagnoser
 from mcpgateway.policy.access import LOCAL
 from mcpgateway.policy.diagnosis import SIGN_IN
@@ -23,9 +24,12 @@ from mcpgateway.policy.health import HealthState
 from mcpgateway.policy.readiness import login, shown_state
 from mcpgateway.records import FrozenRecord
 
-GATEWAY = "gateway"
+GATEWAY, FILE = "gateway", "file"
 WISHED = frozenset(("disabled", "switched-off"))
 """The causes that are a user's own will."""
+
+UNREADABLE = "unreadable"
+"""The cause of a client's file that cannot be read."""
 
 FOUND_SINCE = "found-since"
 """The cause that has gone by itself: the program of the server could not be used at the last try, and can be now."""
@@ -63,11 +67,13 @@ class Overview(FrozenRecord, frozen=True):
     """Makes the overview on request.
 
     :ivar redact: removes all secrets from a text.
+    :ivar unreadable: returns the clients' files that cannot be read.
     """
 
     census: Census
     why: Diagnoser
     redact: Callable[[str], str] = str
+    unreadable: Callable[[], Iterable[UnreadableFile]] = tuple
 
     def tell(self, principal: str = LOCAL) -> dict[str, Any]:
         """Return the numbers of `Census.health`, with the verdict and the needs.
@@ -91,7 +97,11 @@ class Overview(FrozenRecord, frozen=True):
         for file in found["approvals"]:
             says = f"it defines {', '.join(file['servers'])}, and is not approved of as it is now"
             run = cli("config approve {}", file["path"])
-            yield OpenNeed("file", file["path"], "not-approved", says, run, run)
+            yield OpenNeed(FILE, file["path"], "not-approved", says, run, run)
+        for each in self.unreadable():
+            do = "put that right: until then the gateway can neither enrol the file nor restore it"
+            run = cli("doctor")
+            yield OpenNeed(FILE, each.path, UNREADABLE, self.redact(each.trouble), with_command(do, run), run)
         yield from lost_entries(self.census.clients(), {each["name"] for each in found["backends"]})
         yield from filter(None, map(self.need, found["backends"]))
 

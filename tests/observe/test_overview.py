@@ -51,6 +51,21 @@ class OverviewTests:
         assert need["says"] == "the program no-such-program is not there"
         assert need["do"].startswith("install it")
 
+    def test_unreadable_file(self, tmp_path: Path) -> None:
+        """A client's file that cannot be read needs the user; line and column are named, and it is read anew later."""
+        gateway = MemoryGateway()
+        gateway.environ["HOME"] = str(tmp_path)
+        assert needs(gateway) == []
+        file = tmp_path / ".codex" / "config.toml"
+        file.parent.mkdir()
+        file.write_text('[mcp_servers.clock]\ncommand = "clock\n')
+        (need,) = overview(gateway)["needs"]
+        assert (need["kind"], need["name"], need["cause"]) == ("file", str(file), "unreadable")
+        assert need["says"].startswith(f"{file}, line 2, column ")
+        assert need["run"] == "mcpgateway doctor"
+        file.write_text('[mcp_servers.clock]\ncommand = "clock"\n')
+        assert needs(gateway) == []
+
     def test_list(self) -> None:
         """The list of servers tells of a missing program with the words of the overview, and of no other fault."""
         gateway = MemoryGateway(more=(GONE,))

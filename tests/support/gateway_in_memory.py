@@ -478,6 +478,7 @@ class MemoryGateway:
             census=self.census,
             reload=self.reload or self,  # there are no files unless a test brings them
             home=self.home,
+            environ=self.environ,
             launcher=self.launcher,
             port=lambda: 9100,
             tag_key=b"of a test",

@@ -24,6 +24,7 @@ from mcpgateway.cli.client_files import (
     named_in,
     restore,
     tell,
+    tell_unreadable,
 )
 from mcpgateway.cli.console import (
     DONE,
@@ -151,6 +152,10 @@ def start(  # noqa: PLR0913 - one for each option
         value = {**value, "servers": _served(globals_) or value["servers"]}
     if not globals_.as_json:
         tell(reports, is_whole=yes or adopt == ALWAYS)
+        tell_unreadable(
+            globals_.home,
+            {os.path.realpath(each.path) for one in reports for each in one.files if each.error},
+        )
         _tell_servers(value)
     from mcpgateway.cli.duplicates import tell as tell_duplicates
 
