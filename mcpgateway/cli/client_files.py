@@ -296,9 +296,10 @@ def _agreement(globals_: Globals, found: Enrollable, *, with_service: bool) -> s
         say(f"{_counted(servers)} could use the gateway: {HINT}", dim=True)
         return NO
     from mcpgateway.cli.client_tables import tell_changes, tell_differences, tell_left_behind, tell_remotes
+    from mcpgateway.system.service_files import has_service
 
     say(f"{_counted(servers)} could use the gateway; `{cli('stop')}` restores each file to the byte.")
-    tell_changes(found.plans)
+    tell_changes(found.plans, has_service=has_service(globals_.home, os.environ))
     tell_left_behind(found.behind)
     tell_remotes(found.left)
     say(

@@ -31,8 +31,9 @@ PLAN_COLUMNS = ("FILE", "CLIENT", "SERVERS THAT USE THE GATEWAY", "HOW")
 HOW = {"http": "by URL", "fail-open": "by command", "single": "one entry for all"}
 HOW_IT_WORKS = {
     "fail-open": "the entry runs a command of the gateway, which runs the server itself where no gateway answers.",
-    "http": "the entry has the address of the gateway, which has to run.",
+    "http": "the entry has the address of the gateway, and works only while the gateway runs.",
 }
+AT_LOGIN = f"{cli('service install')} starts the gateway at every login, for the entries by URL."
 STATES = {AS_LEFT: "enrolled", EDITED: "enrolled, edited since", DRIFTED: "partly enrolled"}
 RESTORED_SINCE = {
     DISABLED: "since clients are paused",
@@ -67,12 +68,13 @@ def tell_listed(found: Mapping[str, Any]) -> None:
     rows = [
         [
             each["client"],
-            HOW.get(each["mode"], each["mode"]),
+            HOW.get(mode, mode),
             _state(each, found["paused_until"]),
-            ", ".join(dict.fromkeys(visible(one["name"]) for one in each["entries"])) or "-",
+            ", ".join(names) or "-",
             _path(each["path"]),
         ]
         for each in found["files"]
+        for mode, names in _by_mode(each).items()
     ]
     if rows:
         table(["CLIENT", "HOW", "STATE", "SERVERS", "FILE"], rows)
@@ -87,6 +89,14 @@ def tell_listed(found: Mapping[str, Any]) -> None:
         say(visible(each), fg="yellow")
 
 
+def _by_mode(file: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the names of the servers of a file by the way in which their entries use the gateway."""
+    found: dict[str, list[str]] = {}
+    for name, mode in dict.fromkeys((visible(each["name"]), each["mode"]) for each in file["entries"]):
+        found.setdefault(mode, []).append(name)
+    return found or {file["mode"]: []}
+
+
 def _state(file: Mapping[str, Any], paused_until: str | None) -> str:
     """Return the state of a file for people; the reasons for its entries are told below the table."""
     state, suspended = str(file["state"]), file["suspended"]
@@ -98,26 +108,37 @@ def _state(file: Mapping[str, Any], paused_until: str | None) -> str:
     return words + why
 
 
-def tell_changes(plans: Sequence[FilePlan]) -> None:
-    """Print a line for each file that changes, and one more for each project in it."""
+def tell_changes(plans: Sequence[FilePlan], *, has_service: bool = False) -> None:
+    """Print a line for each file that changes, and one more for each project in it and each way into the gateway.
+
+    :param has_service: the gateway is installed as a service, so that it runs whenever its user is there.
+    """
     rows = [
-        [
-            _place(each.site.path, project),
-            each.site.dialect.name,
-            ", ".join(servers),
-            HOW.get(each.mode, each.mode),
-        ]
+        [_place(each.site.path, project), each.site.dialect.name, ", ".join(servers), HOW.get(mode, mode)]
         for each in plans
         if each.is_change
-        for project, servers in _by_project(each.changes).items()
+        for mode, changes in _modes(each.changes).items()
+        for project, servers in _by_project(changes).items()
     ]
     if rows:
         table(PLAN_COLUMNS, rows)
     if any(one.title != one.name for each in plans if each.is_change for one in each.changes):
         say("as NAME: the gateway's name of a server, where another server has that of the entry.", dim=True)
     tell_tracked(each.site.path for each in plans if each.is_change)
-    for how in sorted({each.mode for each in plans if each.is_change} & HOW_IT_WORKS.keys()):
+    modes = {mode for each in plans if each.is_change for mode in _modes(each.changes)}
+    for how in sorted(modes & HOW_IT_WORKS.keys()):
         say(f"{HOW[how]}: {HOW_IT_WORKS[how]}", dim=True)
+    if "http" in modes and not has_service:
+        say(AT_LOGIN, fg="yellow")
+
+
+def tell_need(report: Report) -> None:
+    """Warn of entries that were enrolled by URL where no service starts the gateway."""
+    named = [visible(one.title) for each in report.files for one in _modes(each.changes).get("http", ())]
+    if named:
+        verb = "works" if len(named) == 1 else "work"
+        say(f"{', '.join(named)}: enrolled by URL, so {verb} only while the gateway runs.", fg="yellow")
+        say(AT_LOGIN, fg="yellow")
 
 
 def tell_tracked(paths: Iterable[str]) -> None:
@@ -242,15 +263,20 @@ def tell_left_behind(behind: Mapping[str, Sequence[str]]) -> None:
 
 
 def tell_planned(
-    plans: Sequence[FilePlan], behind: Mapping[str, Sequence[str]], *, is_diff: bool = False
+    plans: Sequence[FilePlan],
+    behind: Mapping[str, Sequence[str]],
+    *,
+    is_diff: bool = False,
+    has_service: bool = False,
 ) -> None:
     """Print a line for each file that changes, and below all of them the entries that stay as they are.
 
     :param behind: the titles of the entries that another gateway has left, by the path of their file.
     :param is_diff: print a diff of each file, too.
+    :param has_service: the gateway is installed as a service.
     """
     restored = {(path, title) for path, titles in behind.items() for title in titles}
-    tell_changes(plans)
+    tell_changes(plans, has_service=has_service)
     tell_left_behind(behind)
     for each in plans:
         if is_diff:
@@ -290,6 +316,14 @@ def tell_watched(found: DeadmanState) -> None:
         tell_report(found.report)
 
 
+def _modes(changes: Sequence[ChangedEntry]) -> dict[str, list[ChangedEntry]]:
+    """Return changed entries by the way in which they use the gateway."""
+    found: dict[str, list[ChangedEntry]] = {}
+    for each in changes:
+        found.setdefault(each.mode, []).append(each)
+    return found
+
+
 def _by_project(changes: Sequence[ChangedEntry]) -> dict[str, list[str]]:
     """Return the servers of changed entries, by the project in the file that they are for."""
     found: dict[str, list[str]] = {}
@@ -327,7 +361,7 @@ def _lines(each: FileReport) -> Iterator[str]:
     if each.removed:
         verb, which = ("is", "it") if len(each.removed) == 1 else ("are", "them")
         removed = ", ".join(map(visible, each.removed))
-        yield f"{path}: {removed} {verb} taken out; the gateway's own configuration still has {which}"
+        yield f"{path}: {removed} {verb} taken out, since the gateway had added {which}"
     for title, source in each.rebuilt.items():
         yield f"{path}: {visible(title)} was put together again from {visible(source)}"
     if each.gone:

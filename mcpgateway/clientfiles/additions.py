@@ -15,7 +15,7 @@ from mcpgateway.clientfiles.enrolment_records import EnrolledEntry, FileRecord, 
 from mcpgateway.clientfiles.files import FileContents, FileLocation, listed_in
 from mcpgateway.clientfiles.formats import syntax
 from mcpgateway.clientfiles.formats.client_format import ClientEntry, EntryKind
-from mcpgateway.clientfiles.generate import SnippetForm, new_entry, value_for
+from mcpgateway.clientfiles.generate import SnippetForm, form_of, new_entry, value_for
 from mcpgateway.clientfiles.machine import FAIL_OPEN, Machine
 from mcpgateway.config.edit import edits
 from mcpgateway.config.edit.edits import MISSING
@@ -48,7 +48,7 @@ def lacking(machine: Machine, seen: FileContents, mode: str) -> list[EntryPlan]:
     settings, dialect = machine.settings, seen.site.dialect
     taken = {each.key_path for each in seen.listed}
     known = {each.served for each in seen.listed if each.kind is EntryKind.ENROLLED}
-    form = SnippetForm.SHIM if mode == FAIL_OPEN else None
+    form = form_of(mode)
     made = [
         new_entry(machine, dialect, each.name, form)
         for each in settings.servers

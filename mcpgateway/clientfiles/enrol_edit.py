@@ -53,12 +53,15 @@ class ChangedEntry:
     :ivar name: the server's name in the gateway.
     :ivar project: the directory of the project that the entry is for, where its place in the file names one.
     :ivar is_renewed: the entry has used the gateway before, in another way.
+    :ivar mode: how the entry uses the gateway now, which need not be the mode of its file: an entry with the URL of
+        a server always has a URL.
     """
 
     title: str
     name: str
     project: str = ""
     is_renewed: bool = False
+    mode: str = ""
 
 
 @define(eq=False, repr=False)
@@ -93,9 +96,14 @@ class EnrolEdit:
         """The names in the gateway of the entries that use it in another way than before, by title."""
         return {each.title: each.name for each in self.changes if each.is_renewed}
 
-    def _note(self, key_path: KeyPath, title: str, name: str, *, is_renewed: bool = True) -> None:
+    def _note(self, key_path: KeyPath, title: str, name: str, made: Any, *, is_renewed: bool = True) -> None:
+        """Record a changed entry.
+
+        :param made: its new value; None where the single entry stands for it.
+        """
         project = self.site.dialect.project_of(key_path)
-        self.changes.append(ChangedEntry(title, name, project, is_renewed))
+        mode = mode_of(self.site, key_path, made)
+        self.changes.append(ChangedEntry(title, name, project, is_renewed, mode))
 
     def __call__(self, text: str, record: FileRecord | None) -> EditResult:
         """Return the edited text for a text and the record of its file.
@@ -115,12 +123,12 @@ class EnrolEdit:
                 made = entry.ours or self._ours(entry.key_path, entry.title, entry.value, entry.name)
                 wanted.append((entry.key_path, made))
                 names[entry.key_path] = entry.name
-                self._note(entry.key_path, entry.title, entry.name, is_renewed=False)
+                self._note(entry.key_path, entry.title, entry.name, made, is_renewed=False)
         for key_path, enrolled in known.items():
             renewed = None if key_path in names else self._renewed(values, key_path, enrolled)
             if renewed is not None:
                 wanted.append((key_path, renewed))
-                self._note(key_path, enrolled.replaced.title, enrolled.name)
+                self._note(key_path, enrolled.replaced.title, enrolled.name, renewed)
         if former is not None and former.mode == SINGLE:
             wanted += self._in_place_of_one(values, known, names)
         return self._rewritten(text, wanted, names, record, known)
@@ -134,8 +142,7 @@ class EnrolEdit:
         known: dict[KeyPath, EnrolledEntry],
     ) -> EditResult:
         self.put = [value for _, value in wanted]
-        targets = (self.site.dialect.target_of(key_path, value) for key_path, value in wanted)
-        self.leads_by_url = any(target and "://" in target[0] for target in targets)
+        self.leads_by_url = any(mode_of(self.site, *each) == HTTP for each in wanted)
         made, replaced = rewrite.replace(text, self.site.path, wanted)
         for each in replaced:
             if each.ours is None and each.key_path not in names and each.key_path not in known:
@@ -215,7 +222,7 @@ class EnrolEdit:
                 value = fresh if is_new else first.former
                 made = self._ours(key_path, first.title, value, enrolled.name, is_new=is_new)
                 wanted.append((key_path, made))
-                self._note(key_path, first.title, enrolled.name)
+                self._note(key_path, first.title, enrolled.name, made)
         return wanted
 
     def _places_of_one(
@@ -250,7 +257,7 @@ class EnrolEdit:
         wanted: list[tuple[KeyPath, Any]] = [(each.key_path, each.ours) for each in to_enrol]
         names = {each.key_path: each.name for each in to_enrol}
         for each in to_enrol:
-            self._note(each.key_path, each.title, each.name, is_renewed=False)
+            self._note(each.key_path, each.title, each.name, None, is_renewed=False)
         for key_path, enrolled in list(known.items()):
             now = edits.at(values, key_path)
             if (
@@ -260,10 +267,10 @@ class EnrolEdit:
             ):
                 wanted.append((key_path, None))
                 known[key_path] = _with_additions(enrolled, now)
-                self._note(key_path, enrolled.replaced.title, enrolled.name)
+                self._note(key_path, enrolled.replaced.title, enrolled.name, None)
             elif not enrolled.name and (renewed := self._renewed(values, key_path, enrolled)) is not None:
                 wanted.append((key_path, renewed))
-                self._note(key_path, enrolled.replaced.title, enrolled.replaced.title)
+                self._note(key_path, enrolled.replaced.title, enrolled.replaced.title, None)
         if wanted and not self._has_one(values):
             titles = chain((ONE,), (f"{ONE}-{number}" for number in count(2)))
             one = next(
@@ -311,6 +318,17 @@ def ours(
     # A client that takes no URLs is enrolled by a command.
     original = () if is_url else site.dialect.target_of(listed.key_path, listed.value)
     return site.dialect.by_command(listed, machine.command(name, original, project))
+
+
+def mode_of(site: FileLocation, key_path: KeyPath, value: Any) -> str:
+    """Return how an entry of the gateway uses it.
+
+    :param value: the value of the entry; None where the single entry stands for it.
+    """
+    if value is None:
+        return SINGLE
+    target = site.dialect.target_of(key_path, value)
+    return HTTP if target and "://" in target[0] else FAIL_OPEN
 
 
 def http_mode(machine: Machine) -> str:

@@ -18,7 +18,7 @@ from mcpgateway.clientfiles.formats.client_format import ClientDialect, ClientEn
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.formats.locations import user_files
 from mcpgateway.clientfiles.formats.rewrite import replace
-from mcpgateway.clientfiles.machine import Machine
+from mcpgateway.clientfiles.machine import FAIL_OPEN, Machine
 from mcpgateway.clientfiles.transaction import FILE_LIMIT
 from mcpgateway.config.document import visible
 from mcpgateway.config.edit.edits import MISSING
@@ -41,6 +41,11 @@ class SnippetForm(Enum):
     SINGLE = "single"
 
 
+def form_of(mode: str) -> SnippetForm | None:
+    """Return the form of a new entry in a file of a mode; None for a URL where its client takes one."""
+    return SnippetForm.SHIM if mode == FAIL_OPEN else None
+
+
 @frozen
 class SnippetRequest:
     """A request for new entries.
@@ -52,6 +57,11 @@ class SnippetRequest:
     dialect: ClientDialect
     servers: tuple[str, ...] = ()
     form: SnippetForm | None = SnippetForm.SHIM
+
+    @property
+    def is_single(self) -> bool:
+        """True for one entry for all servers."""
+        return self.form is SnippetForm.SINGLE
 
 
 def dialect_of(name: str) -> ClientDialect:
@@ -167,6 +177,14 @@ def _chosen(wanted: Sequence[str], machine: Machine) -> list[tuple[str, OfferedS
             )
         return on
     return [(name, known[name]) for name in wanted]
+
+
+def left_out(machine: Machine) -> dict[str, str]:
+    """Return the servers of projects, which are printed only by name: the project's directory by the server's name.
+
+    :raise ConfigError: there is no server.
+    """
+    return {name: its.project for name, its in served(machine).items() if its.project and not its.is_off}
 
 
 @frozen

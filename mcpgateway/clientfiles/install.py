@@ -12,15 +12,15 @@ from enum import Enum
 from attrs import evolve, frozen
 
 from mcpgateway.clientfiles.apply import FileChange, ledger_locked
-from mcpgateway.clientfiles.enrol_edit import BEARER, EnrolEdit, EntryPlan
+from mcpgateway.clientfiles.enrol_edit import EnrolEdit, EntryPlan
 from mcpgateway.clientfiles.enrolment_records import EnrolledEntry
 from mcpgateway.clientfiles.files import FileLocation, listed_in
 from mcpgateway.clientfiles.formats import syntax
 from mcpgateway.clientfiles.formats.client_format import ClientDialect, ClientEntry, EntryKind, KeyPath
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.generate import ALL, SnippetForm, new_entry, refuse_aggregate, served
-from mcpgateway.clientfiles.machine import HTTP, Machine
-from mcpgateway.clientfiles.plan import FilePlan
+from mcpgateway.clientfiles.machine import Machine
+from mcpgateway.clientfiles.plan import EnrolRequest, FilePlan, form_for, mode_for
 from mcpgateway.clientfiles.transaction import FILE_LIMIT
 from mcpgateway.config.edit import edits
 from mcpgateway.config.edit.edits import same
@@ -128,8 +128,8 @@ def wanted(machine: Machine, where: InstallTarget, mode: InstallMode) -> tuple[E
             for name, its in served(machine).items()
             if where.site.path not in its.source and its.is_there_for(where.project)
         ]
-    # No token goes into a client's file; the shim reads the one in the home.
-    form = SnippetForm.SHIM if machine.gateway.auth_mcp_transport == BEARER else SnippetForm.HTTP
+    # As the rest of the file, or as `clients apply` would write it.
+    form = form_for(machine, machine.record_of(where.site.path)) or SnippetForm.HTTP
     dialect = where.site.dialect
     return tuple(new_entry(machine, dialect, name, form, where.project, where.table) for name in names)
 
@@ -195,7 +195,7 @@ def install(machine: Machine, where: InstallTarget, entries: Sequence[EntryPlan]
             found = drift(machine, where, entries)
             if not found.changes:
                 return found
-            planned = FilePlan(site, record.mode if record is not None else HTTP, found.changes)
+            planned = FilePlan(site, mode_for(machine, EnrolRequest(), record), found.changes)
             adoption = EnrolEdit(machine, site, planned.to_enrol, planned.mode)
             change = FileChange(machine, site, record, adoption, create=True)
             change.carry_out(planned)

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from attrs import evolve, frozen
 
 from mcpgateway.clientfiles.apply import RestoreEdit, ledger_locked, restore_file
-from mcpgateway.clientfiles.enrol_edit import BEARER, EntryPlan
+from mcpgateway.clientfiles.enrol_edit import EntryPlan
 from mcpgateway.clientfiles.enrolment_records import FileRecord, KeyPath, without
 from mcpgateway.clientfiles.files import FileLocation, recorded_sites
-from mcpgateway.clientfiles.generate import SnippetForm, new_entry
+from mcpgateway.clientfiles.generate import new_entry
 from mcpgateway.clientfiles.install import InstallTarget, drift, install
-from mcpgateway.clientfiles.machine import FAIL_OPEN, SINGLE, Machine
+from mcpgateway.clientfiles.machine import SINGLE, Machine
+from mcpgateway.clientfiles.plan import form_for
 from mcpgateway.errors import ConfigError
 
 
@@ -42,7 +43,7 @@ def offers(machine: Machine, name: str) -> tuple[EntryOffer, ...]:
         if record is None or not record.is_standing or record.project or record.mode == SINGLE:
             continue
         try:
-            entry = new_entry(machine, site.dialect, name, _form(machine, record))
+            entry = new_entry(machine, site.dialect, name, form_for(machine, record))
             where = InstallTarget(site, entry.key_path[:-1])
             is_missing = bool(drift(machine, where, (entry,)).missing)
         except ConfigError:
@@ -128,7 +129,7 @@ def rename(machine: Machine, name: str, new: str) -> RenamedEntries:
 def _write_again(machine: Machine, site: FileLocation, record: FileRecord, where: KeyPath, new: str) -> None:
     # The entry of the former name goes afterwards: the record, with the file's mode, stays meanwhile.
     project = site.dialect.project_of(where) or site.project
-    entry = new_entry(machine, site.dialect, new, _form(machine, record), project, where[:-1])
+    entry = new_entry(machine, site.dialect, new, form_for(machine, record), project, where[:-1])
     install(machine, InstallTarget(site, where[:-1]), (entry,))
     machine.look_again()
 
@@ -171,9 +172,3 @@ def _added(record: FileRecord, name: str) -> frozenset[KeyPath]:
         for key_path, each in record.entries.items()
         if each.name == name and each.replaced.former is None
     )
-
-
-def _form(machine: Machine, record: FileRecord) -> SnippetForm | None:
-    # No token goes into a client's file; the shim reads the one in the home.
-    is_shim = record.mode == FAIL_OPEN or machine.gateway.auth_mcp_transport == BEARER
-    return SnippetForm.SHIM if is_shim else None

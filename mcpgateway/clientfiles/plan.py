@@ -26,6 +26,7 @@ from mcpgateway.clientfiles.files import (
 )
 from mcpgateway.clientfiles.formats.client_format import ClientEntry, EntryKind, KeyPath
 from mcpgateway.clientfiles.formats.remote import has_helper
+from mcpgateway.clientfiles.generate import SnippetForm, form_of
 from mcpgateway.clientfiles.machine import FAIL_OPEN, HTTP, SINGLE, Machine
 from mcpgateway.clientfiles.naming import UnnamedServer, named
 from mcpgateway.config.edit.edits import same
@@ -185,7 +186,7 @@ def _added(
     :param is_enrolled: entries of the file itself are to use the gateway.
     """
     site, record = seen.site, machine.record_of(seen.site.path)
-    mode = _mode(machine, wanted, record)
+    mode = mode_for(machine, wanted, record)
     if seen.trouble or mode == SINGLE:
         return []
     again = returning(machine, seen, record, mode) if record is not None else []
@@ -274,7 +275,7 @@ def _planned(
 ) -> FilePlan:
     site = seen.site
     record = machine.record_of(site.path)
-    mode = _mode(machine, wanted, record)
+    mode = mode_for(machine, wanted, record)
     made = FilePlan(site, mode, tuple(to_enrol), tuple(left), seen.text, seen.text, trouble=seen.trouble)
     if seen.trouble:
         return made
@@ -295,9 +296,16 @@ def _planned(
     )
 
 
-def _mode(machine: Machine, wanted: EnrolRequest, record: FileRecord | None) -> str:
+def mode_for(machine: Machine, wanted: EnrolRequest, record: FileRecord | None) -> str:
+    """Return how the entries of a file are to use the gateway."""
     mode = wanted.mode or (record.mode if record is not None else _usual_mode(machine, wanted))
     return http_mode(machine) if mode == HTTP else mode
+
+
+def form_for(machine: Machine, record: FileRecord | None) -> SnippetForm | None:
+    """Return the form of a new entry of a file, as its others have it; None for a URL where its client takes one."""
+    mode = mode_for(machine, EnrolRequest(), record)
+    return form_of(http_mode(machine) if mode == SINGLE else mode)
 
 
 def _usual_mode(machine: Machine, wanted: EnrolRequest) -> str:

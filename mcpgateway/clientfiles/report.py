@@ -10,7 +10,7 @@ from typing import Any
 from attrs import asdict, evolve, field, frozen
 
 from mcpgateway.clientfiles.diff import diff, vocabulary
-from mcpgateway.clientfiles.enrol_edit import ChangedEntry
+from mcpgateway.clientfiles.enrol_edit import ChangedEntry, mode_of
 from mcpgateway.clientfiles.enrolment_records import EnrolledEntry, FileRecord, unwound, values_of
 from mcpgateway.clientfiles.files import FileLocation, around, detect, recorded_sites, see
 from mcpgateway.clientfiles.formats import syntax
@@ -215,6 +215,7 @@ def listed(machine: Machine) -> dict[str, Any]:
                         "title": each.replaced.title,
                         "name": each.name,
                         "project": site.dialect.project_of(key_path),
+                        "mode": mode_of(site, key_path, each.replaced.ours),
                     }
                     for key_path, each in enrolled.items()
                     if each.name

@@ -70,6 +70,39 @@ def answer_one(listener: socket.socket, answer: bytes) -> None:
             pass
 
 
+class PrintTests:
+    """Entries to paste."""
+
+    def test_as_apply_writes(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
+        """An entry is printed in the form that `clients apply` would give it: of the file, else by the service."""
+        house.configure("servers: {s: {command: sh}}\n")
+        words = ["clients", "apply", "--print", "cursor", "--server", "s"]
+        assert run(words) == 0
+        assert '"url": "http://localhost:9100/s/mcp"' in capsys.readouterr().out
+        house.service.unlink()
+        assert run(words) == 0
+        assert '"connect"' in capsys.readouterr().out
+        assert run(["clients", "apply", "cursor", "--http", "--yes"]) == 0
+        capsys.readouterr()
+        assert run(words) == 0
+        assert '"url": "http://localhost:9100/s/mcp"' in capsys.readouterr().out
+
+    def test_of_projects(
+        self, house: House, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Servers of projects are left out of all servers, and that is said."""
+        shop = house.root / "shop"
+        served = [{"name": "s"}, {"name": "local", "project": str(shop)}]
+        monkeypatch.setattr(Machine, "answer", property(lambda _: GatewayHealth({"backends": served})))
+        assert run(["clients", "apply", "--print", "cursor"]) == 0
+        printed = capsys.readouterr()
+        assert list(json.loads(printed.out)["mcpServers"]) == ["s"]
+        assert "Left out: local is a server of the project ~/shop;" in printed.err
+        assert "clients apply --print --server local" in " ".join(printed.err.split())
+        assert run(["clients", "apply", "--print", "cursor", "--server", "local"]) == 0
+        assert "Left out" not in capsys.readouterr().err
+
+
 class Terminal(io.StringIO):
     """A terminal at which somebody sits."""
 
@@ -121,6 +154,26 @@ class LookTests:
         assert "b (~/.cursor/mcp.json) stays as it is, since it is reached by URL" in " ".join(text.split())
         assert "a-secret-value" not in text
         assert "hidden" not in text
+
+    def test_by_url_among_commands(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
+        """An entry that had a URL is told apart from those by a command, with what it needs, before and after."""
+        house.write(house.cursor, {"a": PROGRAM, "b": {"url": "https://x.example/mcp"}})
+        house.service.unlink()
+        assert run(["clients", "plan", "--remote"]) == 0
+        text = capsys.readouterr().out
+        assert [each.split()[2:] for each in text.splitlines()[1:3]] == [
+            ["a", "by", "command"],
+            ["b", "by", "URL"],
+        ]
+        assert "works only while the gateway runs" in " ".join(text.split())
+        assert "service install" in text
+        assert run(["clients", "plan"]) == 0
+        assert "service install" not in capsys.readouterr().out
+        assert run(["clients", "apply", "--remote", "--yes"]) == 0
+        assert "b: enrolled by URL, so works only while the gateway runs" in capsys.readouterr().out
+        assert run(["clients", "list"]) == 0
+        listed = [each.split() for each in capsys.readouterr().out.splitlines()[1:3]]
+        assert [(each[1:3], each[4]) for each in listed] == [(["by", "command"], "a"), (["by", "URL"], "b")]
 
     def test_tracked_by_git(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
         """A file that others get by git is named, with the command that keeps the change out of commits."""

@@ -13,6 +13,7 @@ from mcpgateway.cli.doctor.finding import documentation
 from mcpgateway.cli.main import run
 from mcpgateway.clientfiles.machine import Machine
 from mcpgateway.system.gateway_health import GatewayHealth
+from mcpgateway.system.service_files import service_file
 
 
 @pytest.fixture
@@ -163,8 +164,11 @@ class GenerateTests:
         """The text to paste is on stdout; the file that it belongs into is named beside it."""
         assert run(["snippet", "windsurf"]) == 0
         out, err = capsys.readouterr()
-        assert json.loads(out) == {"mcpServers": {"x": {"serverUrl": "http://localhost:1/x/mcp"}}}
+        assert json.loads(out)["mcpServers"]["x"]["args"] == ["connect", "x"]
         assert ".codeium/windsurf/mcp_config.json" in err
+        assert run(["snippet", "windsurf", "--form", "http"]) == 0
+        out, _ = capsys.readouterr()
+        assert json.loads(out) == {"mcpServers": {"x": {"serverUrl": "http://localhost:1/x/mcp"}}}
 
     def test_install(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """Drift is exit code 3, a refusal 1, a failure that changed nothing 4."""
@@ -184,6 +188,9 @@ class GenerateTests:
     def test_another_port(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Entries that there were none of before are led to another port like all others, and go when given back."""
         file = home.parent / ".claude.json"
+        service = Path(service_file({"HOME": str(home.parent)}))
+        service.parent.mkdir(parents=True)
+        service.touch()
         assert run(["install-claude-code"]) == 0
         config = home / "config.json"
         config.write_text(config.read_text().replace('"http_port": 1}', '"http_port": 2}'))

@@ -19,13 +19,15 @@ from mcpgateway.clientfiles.install import (
     wanted,
 )
 from mcpgateway.clientfiles.machine import Machine
+from mcpgateway.clientfiles.sync import sync
 from mcpgateway.errors import ConfigError
 from mcpgateway.policy.secrets.shapes import MASK
 from mcpgateway.system.gateway_health import GatewayHealth
+from mcpgateway.system.service_files import service_file
 
 
 class Place:
-    """A home whose gateway serves x and y, and a file of Claude Code."""
+    """A home whose gateway is installed as a service and serves x and y, and a file of Claude Code."""
 
     def __init__(self, tmp_path: Path, **settings: Any) -> None:
         self.user = tmp_path / "user"
@@ -36,6 +38,9 @@ class Place:
         self.served = {"backends": [{"name": each, "source": "config.json"} for each in servers]}
         self.file = self.user / ".claude.json"
         self.machine = Machine(str(self.home), {"HOME": str(self.user), "PATH": "/bin"})
+        self.service = Path(service_file(self.machine.environ))
+        self.service.parent.mkdir(parents=True)
+        self.service.touch()
         self.directory = tmp_path / "shop"
         (self.directory / "inside").mkdir(parents=True)
 
@@ -162,6 +167,28 @@ class InstallTests:
         entry = json.loads(place.file.read_text())["mcpServers"]["x"]
         assert entry["args"][-2:] == ["connect", "x"]
         assert MASK not in json.dumps(entry)
+
+    def test_without_a_service(self, place: Place) -> None:
+        """Without a service the entries start the shim, and no later step of the gateway has anything to change."""
+        place.service.unlink()
+        place.install()
+        before = place.file.read_text()
+        entry = json.loads(before)["mcpServers"]["x"]
+        assert entry["args"][-2:] == ["connect", "x"]
+        assert place.left() == ([], [], [])
+        assert not any(each.changed for each in sync(str(place.home), place.machine.environ).files)
+        assert place.file.read_text() == before
+
+    def test_as_the_rest_of_the_file(self, place: Place) -> None:
+        """A file that is enrolled gets entries in its own form, also where the service has come or gone since."""
+        place.install()
+        place.service.unlink()
+        config = json.loads((place.home / "config.json").read_text())
+        config["servers"]["z"] = {"command": "sh"}
+        (place.home / "config.json").write_text(json.dumps(config))
+        place.machine.look_again()
+        place.install()
+        assert json.loads(place.file.read_text())["mcpServers"] == {each: url(each) for each in "xyz"}
 
     def test_aggregate(self, place: Place) -> None:
         """An entry for all servers is written unless the running gateway is an older one, without their endpoint."""

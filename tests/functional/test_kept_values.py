@@ -120,7 +120,7 @@ def test_several_files(tmp_path: Path) -> None:
             " ~/.claude.json, ~/.cursor/mcp.json, ~/.gemini/settings.json." in words
         )
         assert "~/.claude.json: one is put back, and the rest of the file stays as it is" in words
-        assert "~/.claude.json: extra is taken out; the gateway's own configuration still has it" in words
+        assert "~/.claude.json: extra is taken out, since the gateway had added it" in words
         assert "~/.cursor/mcp.json: as before, to the byte: one" in words
         assert json.loads((user.home / ".claude.json").read_text()) == {
             "mcpServers": {"one": ENTRY},

@@ -163,11 +163,9 @@ def shows_diff(command: Command) -> Command:
 @click.pass_obj
 def plan(globals_: Globals, /, *, is_diff: bool, **options: Any) -> None:
     """Show what `apply` would change, and what it leaves and why."""
-    from mcpgateway.cli.client_tables import tell_planned
-    from mcpgateway.clientfiles import report
-
-    found = _planned(machine_of(globals_), _wanted(options, offers=True))
-    answer(globals_, report.planned(*found), lambda: tell_planned(*found, is_diff=is_diff))
+    machine = machine_of(globals_)
+    found = _planned(machine, _wanted(options, offers=True))
+    _answer_plans(globals_, machine, found, is_diff=is_diff)
 
 
 @clients.command()
@@ -182,7 +180,9 @@ def plan(globals_: Globals, /, *, is_diff: bool, **options: Any) -> None:
 )
 @click.option("--print", "is_print", is_flag=True, help="Print the entries to paste, and change nothing.")
 @click.option(
-    "--form", type=click.Choice(FORMS), help="With --print: how they use the gateway (default: what suits)."
+    "--form",
+    type=click.Choice(FORMS),
+    help="With --print: how they use the gateway (default: as `apply` writes them).",
 )
 @click.option(
     "--output",
@@ -209,7 +209,7 @@ def apply(
     Their own servers are put back by `undo`, and by `mcpgateway stop` until the next start.  A gateway is started if
     none runs and entries are to lead to it by URL.  Servers of the gateway's own configuration, as `servers add` makes
     them, are added to the files of clients that use the gateway; `undo --server NAME` keeps one out.  With --print the
-    entries of all servers are printed as CLIENT wants them (claude-code without a name).
+    entries of all servers are printed as CLIENT wants them (claude-code without a name), except those of projects.
     """
     globals_: Globals = context.obj
     options["names"] = (*options["names"], *named)
@@ -223,14 +223,14 @@ def apply(
     found = _planned(machine, wanted)
     is_change = bool(found.behind) or any(each.is_change for each in found.plans)
     if check:
-        _tell_plans(globals_, found, is_diff=is_diff)
+        _answer_plans(globals_, machine, found, is_diff=is_diff)
         has_trouble = any(each.trouble for each in found.plans)
         context.exit(DRIFT if is_change else FAILED if has_trouble else DONE)
     if yes and not globals_.as_json:
         from mcpgateway.cli.client_tables import tell_tracked
 
         tell_tracked(each.site.path for each in found.plans if each.is_change)
-    if is_change and not yes and not _is_agreed(globals_, found, is_diff=is_diff):
+    if is_change and not yes and not _is_agreed(globals_, machine, found, is_diff=is_diff):
         context.exit(FAILED)
     from mcpgateway.clientfiles import enrolment
 
@@ -241,8 +241,10 @@ def apply(
         report = careful(lambda: enrolment.apply(machine, wanted))
     code = _print_report(globals_, report)
     if report.is_changed and not report.rolled_back and not globals_.as_json:
-        from mcpgateway.cli.client_tables import NEW_SESSIONS
+        from mcpgateway.cli.client_tables import NEW_SESSIONS, tell_need
 
+        if yes and not _has_service(machine):
+            tell_need(report)
         say(NEW_SESSIONS, dim=True)
     context.exit(code)
 
@@ -439,22 +441,31 @@ def _planned(machine: Machine, wanted: EnrolRequest) -> _Planned:
         return careful(lambda: _Planned(work_out(machine, wanted), left_behind(machine)))
 
 
-def _tell_plans(globals_: Globals, found: _Planned, *, is_diff: bool) -> None:
-    from mcpgateway.cli.client_tables import tell_planned
+def _answer_plans(globals_: Globals, machine: Machine, found: _Planned, *, is_diff: bool) -> None:
     from mcpgateway.clientfiles import report
 
-    answer(globals_, report.planned(*found), lambda: tell_planned(*found, is_diff=is_diff))
+    answer(globals_, report.planned(*found), lambda: _tell_plans(machine, found, is_diff=is_diff))
 
 
-def _is_agreed(globals_: Globals, found: _Planned, *, is_diff: bool) -> bool:
+def _tell_plans(machine: Machine, found: _Planned, *, is_diff: bool) -> None:
+    from mcpgateway.cli.client_tables import tell_planned
+
+    tell_planned(*found, is_diff=is_diff, has_service=_has_service(machine))
+
+
+def _has_service(machine: Machine) -> bool:
+    from mcpgateway.system.service_files import has_service
+
+    return has_service(machine.home, machine.environ)
+
+
+def _is_agreed(globals_: Globals, machine: Machine, found: _Planned, *, is_diff: bool) -> bool:
     if globals_.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         fail(
             "nothing is changed: there is no terminal to ask at",
             f"--yes changes the files unasked; {cli('clients plan')} shows what would change",
         )
-    from mcpgateway.cli.client_tables import tell_planned
-
-    tell_planned(*found, is_diff=is_diff)
+    _tell_plans(machine, found, is_diff=is_diff)
     return confirm("Enrol these files?", default=False)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
 
-from mcpgateway.cli.console import answer, say, show
+from mcpgateway.cli.console import answer, say, shortened, show
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.files import careful, machine_of
+from mcpgateway.config.document import visible
+from mcpgateway.hints import cli
 
 if TYPE_CHECKING:
     from mcpgateway.clientfiles.generate import SnippetRequest
@@ -24,7 +27,7 @@ def print_entries(
     """Print the entries of servers, written as a client wants them; or put them into a file.
 
     :param clients: one client, or none for Claude Code.
-    :param form: how the entries use the gateway; None for what suits the client.
+    :param form: how the entries use the gateway; None for the way in which `clients apply` would write them.
     :param output: the file, whose other entries stay and of which a copy is kept; ``-`` for stdout.
     :raise click.UsageError: several clients are named.
     """
@@ -43,12 +46,19 @@ def _generate(globals_: Globals, request: SnippetRequest, output: str) -> None:
     import os
     from datetime import UTC, datetime
 
-    from mcpgateway.clientfiles.generate import entries, file_of, text_of, write
+    from attrs import evolve
+
+    from mcpgateway.clientfiles.generate import entries, file_of, left_out, text_of, write
+    from mcpgateway.clientfiles.plan import form_for
 
     machine = machine_of(globals_)
+    is_shown = output == STDOUT
+    file = file_of(request.dialect, machine) if is_shown else os.path.abspath(os.path.expanduser(output))
+    if request.form is None:
+        request = evolve(request, form=form_for(machine, machine.record_of(file)))
     wanted = entries(request, machine)
-    if output == STDOUT:
-        file = file_of(request.dialect, machine)
+    _tell_left_out({} if request.servers or request.is_single else left_out(machine))
+    if is_shown:
         text = text_of(request.dialect, file, wanted)
 
         def tell_text() -> None:
@@ -58,7 +68,6 @@ def _generate(globals_: Globals, request: SnippetRequest, output: str) -> None:
 
         answer(globals_, {"client": request.dialect.name, "file": file, "text": text}, tell_text)
         return
-    file = os.path.abspath(os.path.expanduser(output))
     copy = write(request.dialect, file, wanted, int(datetime.now(UTC).timestamp() * 1000))
     names = [each.key_path[-1] for each in wanted]
 
@@ -68,3 +77,16 @@ def _generate(globals_: Globals, request: SnippetRequest, output: str) -> None:
             say(f"what it was is in {copy}")
 
     answer(globals_, {"client": request.dialect.name, "file": file, "backup": copy, "servers": names}, tell)
+
+
+def _tell_left_out(servers: Mapping[str, str]) -> None:
+    """Say on stderr which servers have no entry here, since they are those of projects."""
+    for project in dict.fromkeys(servers.values()):
+        names = [name for name, its in servers.items() if its == project]
+        which = "is a server" if len(names) == 1 else "are servers"
+        say(
+            f"Left out: {', '.join(names)} {which} of the project {visible(shortened(project))};"
+            f" {cli('clients apply --print --server {}', names[0])} prints the entry of one.",
+            err=True,
+            dim=True,
+        )
