@@ -29,6 +29,7 @@ from mcpgateway.clientfiles.formats.remote import has_helper
 from mcpgateway.clientfiles.generate import SnippetForm, form_of
 from mcpgateway.clientfiles.machine import FAIL_OPEN, HTTP, SINGLE, Machine
 from mcpgateway.clientfiles.naming import UnnamedServer, named
+from mcpgateway.config.document import visible
 from mcpgateway.config.edit.edits import same
 from mcpgateway.errors import ConfigError
 from mcpgateway.hints import cli
@@ -131,7 +132,28 @@ def plan(machine: Machine, wanted: EnrolRequest) -> tuple[FilePlan, ...]:
     if not wanted.choice.is_named:
         known = {os.path.realpath(each.path) for each in sites}
         sites += [each for each in _named_sources(machine) if os.path.realpath(each.path) not in known]
-    return plan_of(machine, wanted, [see(site, machine.base) for site in sites])
+    found = [see(site, machine.base) for site in sites]
+    _refuse_unknown(machine, wanted, found)
+    return plan_of(machine, wanted, found)
+
+
+def _refuse_unknown(machine: Machine, wanted: EnrolRequest, found: Sequence[FileContents]) -> None:
+    """Check that each requested server is one of the gateway's, or an entry of one of the files.
+
+    :raise ConfigError: one is neither.
+    """
+    if not wanted.servers:
+        return
+    known = {name for each in found for one in each.listed for name in (one.title, one.served)}
+    known |= {each.name for each in machine.settings.servers} | opted_out(machine)
+    known |= {each.name for record in machine.records.files.values() for each in record.entries.values()}
+    unknown = [each for each in wanted.servers if each not in known]
+    if unknown:
+        raise ConfigError(
+            f"there is no server {', '.join(map(visible, unknown))}, neither in the gateway's configuration nor in"
+            " these files of clients",
+            f"{cli('servers list')} lists those of the gateway, and {cli('clients plan')} those of the files",
+        )
 
 
 def _named_sources(machine: Machine) -> list[FileLocation]:

@@ -375,6 +375,26 @@ class ApplyTests:
         assert run(["clients", "apply", "--yes", "--client", "x"]) == 1
         assert "--client x: is not known" in capsys.readouterr().err
 
+    def test_an_unknown_server(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
+        """A server that neither the gateway nor a file has is an error, and nothing is changed."""
+        before = house.cursor.read_bytes()
+        for words in (["plan"], ["apply", "--yes"]):
+            assert run(["clients", *words, "--server", "a", "--server", "nosuch"]) == 1
+            assert "there is no server nosuch" in capsys.readouterr().err
+        assert house.cursor.read_bytes() == before
+        assert run(["clients", "apply", "-y", "--server", "a"]) == 0
+
+    def test_clients_by_name(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
+        """Clients are named as arguments, of `plan` and `undo`, too."""
+        house.write(house.claude, {"c": PROGRAM})
+        assert run(["clients", "plan", "cursor", "--json"]) == 0
+        assert [each["client"] for each in said(capsys)["files"]] == ["cursor"]
+        assert run(["clients", "apply", "-y"]) == 0
+        before = house.claude.read_bytes()
+        assert run(["clients", "undo", "cursor"]) == 0
+        assert house.servers(house.cursor)["a"] == PROGRAM
+        assert house.claude.read_bytes() == before
+
     def test_rolled_back(
         self, house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -111,6 +111,12 @@ class CommandTests:
         assert not any("…" in each for each in texts)
 
     @by_words
+    def test_yes(self, named: Named) -> None:
+        """A command that takes ``--yes`` takes ``-y``, too."""
+        found = options(named.command)
+        assert ("--yes" in found) == ("-y" in found)
+
+    @by_words
     def test_lower_case(self, named: Named) -> None:
         """Words and long options are of lower-case letters, with hyphens between them."""
         for each in [

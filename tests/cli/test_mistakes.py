@@ -29,7 +29,7 @@ from mcpgateway.cli.main import run
         ("restart pg", "Got unexpected extra argument (pg)\n  mcpgateway servers restart pg\n"),
         ("servers list pg", "Got unexpected extra argument (pg)\n  mcpgateway servers get pg\n"),
         ("servers remove a pg", "Got unexpected extra argument (pg)\n  mcpgateway servers remove pg\n"),
-        ("clients plan FILE", "Got unexpected extra argument (FILE)\n  mcpgateway clients plan --help\n"),
+        ("clients detect FILE", "Got unexpected extra argument (FILE)\n  mcpgateway clients detect --help\n"),
         ("why", "Missing argument 'SERVER'.\n  mcpgateway why --help\n"),
         ("servers add http://h/mcp", "name the server: mcpgateway servers add NAME http://h/mcp"),
         ("servers add fs -H X:y -- npx", "headers belong to a URL, and a program gets none"),

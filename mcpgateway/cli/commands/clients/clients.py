@@ -83,6 +83,7 @@ def chooses(command: Command) -> Command:
             shell_complete=client_names,
             help="One client; may be given again.",
         ),
+        click.argument("named", nargs=-1, metavar="[CLIENT]...", shell_complete=client_names),
     ):
         command = option(command)
     return command
@@ -172,7 +173,7 @@ def plan(globals_: Globals, /, *, is_diff: bool, **options: Any) -> None:
 @chooses
 @how_to_enrol
 @shows_diff
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.option(
     "--check",
     is_flag=True,
@@ -190,7 +191,6 @@ def plan(globals_: Globals, /, *, is_diff: bool, **options: Any) -> None:
     metavar="FILE",
     help="With --print: put the entries into this file, beside what it holds.",
 )
-@click.argument("named", nargs=-1, metavar="[CLIENT]...", shell_complete=client_names)
 @click.pass_context
 def apply(
     context: click.Context,
@@ -201,7 +201,6 @@ def apply(
     is_print: bool,
     form: str | None,
     output: str | None,
-    named: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Enrol clients' files: the gateway then runs their servers.
@@ -212,10 +211,9 @@ def apply(
     entries of all servers are printed as CLIENT wants them (claude-code without a name), except those of projects.
     """
     globals_: Globals = context.obj
-    options["names"] = (*options["names"], *named)
     is_diff = options.pop("is_diff")
     if is_print:
-        print_entries(globals_, options["names"], options["servers"], form, output or STDOUT)
+        print_entries(globals_, _clients(options), options["servers"], form, output or STDOUT)
         return
     if form or output:
         raise click.UsageError("clients apply: --form and --output go with --print")
@@ -395,11 +393,16 @@ def resume(context: click.Context) -> None:
     context.exit(_print_report(globals_, report))
 
 
+def _clients(given: dict[str, Any]) -> tuple[str, ...]:
+    """Return the clients that were named by the option or as arguments."""
+    return (*given["names"], *given["named"])
+
+
 def _wanted(given: dict[str, Any], *, offers: bool = False) -> EnrolRequest:
     from mcpgateway.clientfiles.files import FileChoice
     from mcpgateway.clientfiles.plan import EnrolRequest
 
-    choice = FileChoice(tuple(given["names"]), given["project"], given["file"], working_directory())
+    choice = FileChoice(_clients(given), given["project"], given["file"], working_directory())
     return EnrolRequest(
         choice,
         tuple(given["servers"]),

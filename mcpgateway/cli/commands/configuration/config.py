@@ -333,7 +333,7 @@ def import_(
     "Let the servers of a repository's .mcp.json run, as it is now.",
     click.argument("path", type=FILE, metavar="PATH"),
     click.option("--digest", metavar="SHA256", help="Only if the file has this digest."),
-    click.option("--yes", is_flag=True, help="Do not ask."),
+    click.option("--yes", "-y", is_flag=True, help="Do not ask."),
     click.option(
         "--refuse",
         "other",

@@ -375,7 +375,7 @@ def _tell_restored(globals_: Globals, given: Report | None) -> None:
 
 
 @click.command()
-@click.option("--yes", is_flag=True, help="Remove the home unasked.")
+@click.option("--yes", "-y", is_flag=True, help="Remove the home unasked.")
 @click.option("--keep-home", is_flag=True, help="Keep the home, unasked.")
 @click.pass_obj
 def uninstall(globals_: Globals, *, yes: bool, keep_home: bool) -> None:
