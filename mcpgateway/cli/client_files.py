@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,8 @@ from mcpgateway.shim.startup import opener
 
 if TYPE_CHECKING:
     from mcpgateway.clientfiles.enrolment import Enrollable
-    from mcpgateway.clientfiles.report import Report
+    from mcpgateway.clientfiles.plan import UntouchedEntry
+    from mcpgateway.clientfiles.report import FileReport, Report
 
 ADOPT = ASK, ALWAYS, NEVER = "ask", "always", "never"
 NO_ADOPT = "--no-adopt"  # an option for the daemon
@@ -214,10 +215,9 @@ def _offer(
         return
     if not found.servers:
         if not found.suspended and not os.path.isdir(os.path.join(globals_.home, LEDGER)):
-            from mcpgateway.cli.client_tables import tell_elsewhere, tell_remotes
+            from mcpgateway.cli.client_tables import tell_untouched
 
-            tell_remotes(found.left)
-            tell_elsewhere(found.left)
+            tell_untouched(found.left)
         return
     if adopt == ALWAYS:
         # A setting approves of no project's file, which others may have written.
@@ -229,7 +229,18 @@ def _offer(
         # Before any file is enrolled: entries have the gateway's URL where a service starts it.
         done.lacks_service = not install()
     if chosen != NO:
-        done.reports.append(_applied(globals_, environ, around, lacks_service=done.lacks_service))
+        report = _applied(globals_, environ, around, lacks_service=done.lacks_service)
+        done.reports.append(_without_told(report, found.left))
+
+
+def _without_told(report: Report, told: Mapping[str, Sequence[UntouchedEntry]]) -> Report:
+    """Return a report without the entries that stay as they are, as its user has been told before the question."""
+    from attrs import evolve
+
+    def news(each: FileReport) -> tuple[UntouchedEntry, ...]:
+        return tuple(one for one in each.left if one not in told.get(each.path, ()))
+
+    return evolve(report, files=tuple(evolve(each, left=news(each)) for each in report.files))
 
 
 def _can_install_service(home: str) -> bool:
@@ -295,13 +306,13 @@ def _agreement(globals_: Globals, found: Enrollable, *, with_service: bool) -> s
     if not any(new.values()):
         say(f"{_counted(servers)} could use the gateway: {HINT}", dim=True)
         return NO
-    from mcpgateway.cli.client_tables import tell_changes, tell_differences, tell_left_behind, tell_remotes
+    from mcpgateway.cli.client_tables import tell_changes, tell_differences, tell_left_behind, tell_untouched
     from mcpgateway.system.service_files import has_service
 
     say(f"{_counted(servers)} could use the gateway; `{cli('stop')}` restores each file to the byte.")
     tell_changes(found.plans, has_service=has_service(globals_.home, os.environ))
     tell_left_behind(found.behind)
-    tell_remotes(found.left)
+    tell_untouched(found.left)
     say(
         "An enrolled entry leads to the gateway, which runs its server for all clients. d shows the changed lines."
     )

@@ -187,6 +187,17 @@ def tell_remotes(left: Mapping[str, Sequence[UntouchedEntry]]) -> None:
         )
 
 
+def tell_untouched(left: Mapping[str, Sequence[UntouchedEntry]]) -> None:
+    """Print which entries stay as they are, each with its file and the reason.
+
+    :param left: the entries that stay, by the path of their file.
+    """
+    for path, entries in left.items():
+        _tell_left(path, entries)
+    tell_remotes(left)
+    tell_elsewhere(left)
+
+
 def tell_elsewhere(left: Mapping[str, Sequence[UntouchedEntry]]) -> None:
     """Print in one line for each other gateway which entries stay because they lead to it, and how to take them over.
 

@@ -34,7 +34,8 @@ class User:
             path.parent.mkdir()
             path.write_text(json.dumps({"mcpServers": {name: NOTES}}))
         web = {"url": "http://127.0.0.1:9/mcp"}
-        self.files[0].write_text(json.dumps({"mcpServers": {"own": NOTES, "web": web}}))
+        root = {**NOTES, "args": ["${workspaceFolder}"]}
+        self.files[0].write_text(json.dumps({"mcpServers": {"own": NOTES, "web": web, "root": root}}))
         self.originals = self.contents()
 
     def contents(self) -> list[str]:
@@ -97,11 +98,11 @@ class AskedTests:
         said = user.starts("y", "--port", str(user.home.port))
         assert "[y/N/d/?]" in said
         before, _, after = said.partition("Enrol them?")
-        for part in (before, after):
-            assert (
-                "web (~/.cursor/mcp.json) stays as it is, since it is reached by URL; mcpgateway clients apply"
-                in part
-            )
+        for told in (
+            "web (~/.cursor/mcp.json) stays as it is, since it is reached by URL; mcpgateway clients apply",
+            "~/.cursor/mcp.json: root stays: it has ${workspaceFolder}, which only its client can fill in",
+        ):
+            assert (told in before, told in after) == (True, False)
         assert not user.units.exists()
         assert all('"connect"' in each for each in user.contents())
 

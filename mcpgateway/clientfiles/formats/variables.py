@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from attrs import field, frozen
 
-from mcpgateway.config.document import printable
+from mcpgateway.config.document import visible
 from mcpgateway.config.expand import escaped
 from mcpgateway.errors import ConfigError
 
@@ -40,6 +40,9 @@ _PROJECT: Mapping[str, Callable[[str], str]] = {
     "${workspaceFolder}": lambda project: project,
     "${workspaceFolderBasename}": lambda project: project.rpartition("/")[2],
 }
+
+_NAMING = re.compile(r"\$\{(?:input|command|config|env|file|workspaceFolder):[\w./-]+\}")
+"""Variables whose part behind the colon is a name."""
 
 
 @frozen
@@ -82,11 +85,17 @@ class Variables:
             return self.known[found[0]]
         name = next((each for each in found.groups() if each), "")
         if not name or _ITS_OWN.fullmatch(name):
-            what = printable(re.split(r"[:}]", found[0], maxsplit=1)[0])
-            raise ConfigError(f"it has {what}…, which only its client can fill in")
+            raise ConfigError(f"it has {_shown(found[0])}, which only its client can fill in")
         if self.is_empty or (is_env and self.is_empty_in_env):
             return f"${{{name}:-}}"
         return f"${{{name}:-{found[0]}}}" if found[0] == f"${name}" else found[0]  # the gateway needs braces
+
+
+def _shown(variable: str) -> str:
+    """Return a variable as its user has written it, without a default or another value, which may be secret."""
+    if ":" not in variable or _NAMING.fullmatch(variable):
+        return visible(variable)
+    return visible(f"{variable.partition(':')[0]}}}")
 
 
 def _of(*patterns: str, known: Mapping[str, str] | None = None, **ways: bool) -> Variables:

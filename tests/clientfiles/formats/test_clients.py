@@ -193,6 +193,19 @@ class VariableTests:
 
     VALUES = MappingProxyType({"HOME": "/u", "TOKEN": "t", "EMPTY": ""})
 
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("${workspaceFolder}/a", "${workspaceFolder}"),
+            ("${input:api-key}", "${input:api-key}"),
+            ("${lookup:hush hush}", "${lookup}"),
+        ],
+    )
+    def test_named_in_full(self, text: str, shown: str) -> None:
+        """A variable that only its client can fill in is named as it is written, without a value in it."""
+        found = listed("vscode", {"command": "x", "args": [text]})
+        assert found.why == f"it has {shown}, which only its client can fill in"
+
     def run(self, client, text):
         """Return a text as an argument, a variable and a command; None where the entry is left alone."""
         words = DIALECTS[client].tables[next(iter(DIALECTS[client].tables))].words
