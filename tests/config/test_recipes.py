@@ -84,6 +84,10 @@ class CatalogueTests:
 class FillingTests:
     """The values of a recipe."""
 
+    def test_the_sdk_that_sqlite_needs(self) -> None:
+        """The SQLite server, which fails on version 2 of the Python SDK, is run with version 1."""
+        assert KNOWN["sqlite"].program == ("uvx", "--with", "mcp<2", "mcp-server-sqlite")
+
     def test_a_value_that_is_missing(self) -> None:
         """A value that is needed is asked for by name, with what it is for."""
         with pytest.raises(InvalidParams, match="filesystem needs the value directories") as caught:
