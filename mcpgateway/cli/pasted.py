@@ -17,7 +17,7 @@ import base64
 import binascii
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -65,6 +65,17 @@ def read_pasted(text: str) -> dict[str, dict[str, Any]]:
     if "://" in text or text.startswith(("vscode:", "vscode-insiders:")):
         return _of_link(text)
     raise Trouble(f"stdin holds no server; {EXPECTED}")
+
+
+def read_typed(lines: Iterable[str]) -> str:
+    """Return the text that is pasted on a terminal: up to an empty line behind it, or to the end."""
+    found: list[str] = []
+    for line in lines:
+        if line.strip():
+            found.append(line)
+        elif found:
+            break
+    return "".join(found)
 
 
 def _words(text: str) -> list[str]:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from mcpgateway.cli.console import Trouble
-from mcpgateway.cli.pasted import read_pasted
+from mcpgateway.cli.pasted import read_pasted, read_typed
 
 NOTES = {"command": "npx", "args": ["-y", "notes-mcp"], "env": {"KEY": "s3cret"}}
 CODED = base64.b64encode(json.dumps(NOTES).encode()).decode()
@@ -115,3 +115,17 @@ class PastedTests:
         with pytest.raises(Trouble) as caught:
             read_pasted(text)
         assert "s3cret" not in str(caught.value)
+
+
+class TestTerminal:
+    """A paste on a terminal, which has no end of its own."""
+
+    def test_an_empty_line_ends_it(self) -> None:
+        """Empty lines before the text are passed over, and the first one behind it ends it."""
+        lines = iter(["\n", "{\n", "}\n", "\n", "more\n"])
+        assert read_typed(lines) == "{\n}\n"
+        assert next(lines) == "more\n"
+
+    def test_the_end_of_the_input_ends_it(self) -> None:
+        """Ctrl-D ends it, too."""
+        assert read_typed(["{}"]) == "{}"

@@ -35,7 +35,6 @@ from mcpgateway.cli.console import (
     fail,
     only_here,
     paragraph,
-    say,
     shortened,
 )
 from mcpgateway.cli.context import Globals
@@ -61,7 +60,7 @@ TEXT_KEYS = ("env.", "environment.", "headers.")
 
 
 @click.command(cls=ServedCommand)
-@click.argument("name", metavar="[NAME]", required=False)
+@click.argument("name", metavar="[NAME | -]", required=False)
 @click.argument("target", metavar="[URL | -- COMMAND ...]", required=False)
 @click.option("--command", help="The program, or the whole command in quotes.")
 @click.option("--args", help="Its arguments, with commas between them.")
@@ -133,9 +132,9 @@ def add(  # noqa: PLR0913 - one for each option
 ) -> int:
     """Add a server to the configuration, start it, and list its tools.
 
-    It is given by its URL, by a command behind --, by options, or on stdin: JSON with mcpServers, a line such as
-    `claude mcp add ...`, or an install link. ${NAME} in options becomes the value that NAME has here. Exit code 1 where
-    the server is not added, or does not run.
+    It is given by its URL, by a command behind --, by options, or on stdin (`mcpgateway servers add -`): JSON with
+    mcpServers, a line such as `claude mcp add ...`, or an install link. ${NAME} in options becomes the value that NAME
+    has here. Exit code 1 where the server is not added, or does not run.
     """
     globals_: Globals = context.obj
     if name is not None and name.startswith(URLS):
@@ -226,20 +225,23 @@ def _more(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _pasted(name: str | None) -> dict[str, dict[str, Any]]:
     """Return the servers on stdin; a single one gets the name of the command line, if that has one."""
-    if sys.stdin.isatty() and name != STDIN:
+    if sys.stdin.isatty() and name not in (None, STDIN):
         raise click.UsageError(
-            "say what it is: its URL, a command behind --, --command, --url, --definition, or paste it on stdin"
+            "say what it is: its URL, a command behind --, --command, --url or --definition;"
+            f" {cli('servers add -')} takes one that is pasted"
         )
-    from mcpgateway.cli.pasted import read_pasted
+    from mcpgateway.cli.pasted import read_pasted, read_typed
 
     if sys.stdin.isatty():
-        say(
-            "Paste the server (JSON, a claude mcp add line, or an install link), then press Ctrl-D:", err=True
+        paragraph(
+            "Paste the server (JSON, a claude mcp add line, or an install link), then press Enter on an empty line:",
+            err=True,
         )
-    text = sys.stdin.read(FILE_LIMIT)
+    text = read_typed(sys.stdin)[:FILE_LIMIT] if sys.stdin.isatty() else sys.stdin.read(FILE_LIMIT)
     if not text.strip():
         raise click.UsageError(
-            "say what it is: --command, --url, --definition, or a command behind --, or paste it on stdin"
+            "stdin holds no server; say what it is: its URL, a command behind --, --command, --url or --definition;"
+            f" {cli('servers add -')} takes one that is pasted"
         )
     found = read_pasted(text)
     if name not in (None, STDIN):
