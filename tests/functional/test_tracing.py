@@ -133,6 +133,15 @@ class WhyTests:
             assert each.lower() in out.lower()
         assert "import no_such_module_at_all" in out
 
+    def test_all_of_them(self, gateway):
+        """Without a name, each server that needs its user is explained, in the order of status."""
+        ran(gateway.home, "why", "module")
+        code, out, _ = ran(gateway.home, "why", "--json")
+        needs = json.loads(ran(gateway.home, "status", "--json")[1])["needs"]
+        faulty = [each["name"] for each in needs if each["kind"] == "server"]
+        assert faulty != []
+        assert (code, [each["server"] for each in json.loads(out)["items"]]) == (1, faulty)
+
     def test_unknown(self, gateway):
         """Of a server that is not there, the nearest is named."""
         code, _, err = ran(gateway.home, "why", "modules")

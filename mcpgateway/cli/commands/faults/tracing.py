@@ -41,17 +41,43 @@ BAD = frozenset(("child.start_failed", "child.gone", "server.given_up", "server.
 
 
 @click.command()
-@click.argument("server", shell_complete=server_names)
+@click.argument("server", required=False, shell_complete=server_names)
 @click.option("--all", "is_whole", is_flag=True, help="All that is kept of its history, and of its stderr.")
 @click.pass_obj
-def why(globals_: Globals, server: str, *, is_whole: bool) -> int:
+def why(globals_: Globals, server: str | None, *, is_whole: bool) -> int:
     """Tell why a server is as it is: how it is started, what has happened, and what helps.
 
-    Exit code 1 where something is wrong with it.
+    Without a name it explains each server that needs its user. Exit code 1 where something is wrong.
     """
-    found = ask(globals_, "/api/v1/servers/{name}/why", name=server, has="verdict")
+    if server is None:
+        return _explain_all(globals_, is_whole=is_whole)
+    found = _diagnosis(globals_, server)
     answer(globals_, found, lambda: _tell(_told_here(globals_, found), is_whole=is_whole))
     return DONE if found.get("ok") is True else FAILED
+
+
+def _diagnosis(globals_: Globals, server: str) -> dict[str, Any]:
+    found: dict[str, Any] = ask(globals_, "/api/v1/servers/{name}/why", name=server, has="verdict")
+    return found
+
+
+def _explain_all(globals_: Globals, *, is_whole: bool) -> int:
+    needs = ask(globals_, "/api/v1/overview", has="needs")["needs"]
+    found = [_diagnosis(globals_, each["name"]) for each in needs if each.get("kind") == "server"]
+    others = len(needs) - len(found)
+
+    def tell() -> None:
+        for number, each in enumerate(found):
+            if number:
+                say()
+            _tell(_told_here(globals_, each), is_whole=is_whole)
+        if others:
+            say(f"{cli('status')} shows {others} other thing{'' if others == 1 else 's'} that need you.")
+        elif not found:
+            say("Nothing is wrong with any server.")
+
+    answer(globals_, {"items": found}, tell)
+    return FAILED if needs else DONE
 
 
 @click.group(cls=SuggestingGroup, bare=None, context_settings={"help_option_names": ["-h", "--help"]})
