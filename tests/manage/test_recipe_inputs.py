@@ -8,9 +8,9 @@ from mcpgateway.manage.recipe_inputs import RecipeInputs
 from mcpgateway.manage.secret_values import ValueOwners
 
 KEY = Need("API_KEY", required=True, secret=True)
-PROGRAM = Recipe("ot", program=("npx", "-y", "ot"), variables=(KEY,))
+PROGRAM = Recipe("other", program=("npx", "-y", "other"), variables=(KEY,))
 REMOTE = Recipe(
-    "ot", keys={"url": "https://ot.example", "headers": {"X-Key": "${API_KEY}"}}, variables=(KEY,)
+    "other", keys={"url": "https://other.example", "headers": {"X-Key": "${API_KEY}"}}, variables=(KEY,)
 )
 
 
@@ -40,9 +40,9 @@ def test_name_of_the_server() -> None:
     program, remote = inputs(PROGRAM, {"API_KEY": "other"}), inputs(REMOTE, {"API_KEY": "other"})
     for each in (program, remote):
         each.put("API_KEY", "new")
-    assert program.entry()["env"] == {"API_KEY": "${OT_API_KEY}"}
-    assert remote.entry()["headers"] == {"X-Key": "${OT_API_KEY}"}
-    assert program.secrets == remote.secrets == {"OT_API_KEY": "new"}
+    assert program.entry()["env"] == {"API_KEY": "${OTHER_API_KEY}"}
+    assert remote.entry()["headers"] == {"X-Key": "${OTHER_API_KEY}"}
+    assert program.secrets == remote.secrets == {"OTHER_API_KEY": "new"}
 
 
 def test_reference_for_a_url() -> None:
