@@ -30,7 +30,6 @@ from mcpgateway.cli.main import run
         ("servers list pg", "Got unexpected extra argument (pg)\n  mcpgateway servers get pg\n"),
         ("servers remove a pg", "Got unexpected extra argument (pg)\n  mcpgateway servers remove pg\n"),
         ("clients detect FILE", "Got unexpected extra argument (FILE)\n  mcpgateway clients detect --help\n"),
-        ("why", "Missing argument 'SERVER'.\n  mcpgateway why --help\n"),
         ("servers add http://h/mcp", "name the server: mcpgateway servers add NAME http://h/mcp"),
         ("servers add fs -H X:y -- npx", "headers belong to a URL, and a program gets none"),
         ("servers add fs npx", "found 'npx' behind the name; expected a URL, or -- before a command"),

@@ -198,7 +198,7 @@ class VariableTests:
         [
             ("${workspaceFolder}/a", "${workspaceFolder}"),
             ("${input:api-key}", "${input:api-key}"),
-            ("${lookup:hush hush}", "${lookup}"),
+            ("${config:hush hush}", "${config}"),
         ],
     )
     def test_named_in_full(self, text: str, shown: str) -> None:

@@ -91,7 +91,8 @@ def changing(
         **options: Any,
     ) -> int:
         directory = os.path.realpath(project) if project else ""
-        if not original and not directory and options.get("assignments"):
+        bare = [each for each in options.get("assignments", ()) if "=" not in each]
+        if not original and not directory and len(bare) == 1:
             ask(globals_, SERVER, name=name)  # an unknown name is told before a value is asked for
         sent = body(**options)
         if original:
