@@ -26,6 +26,7 @@ extensions = [
     "from_code",
     "machine",
     "moved",
+    "pages",
 ]
 exclude_patterns = ["_build", "newsfragments"]
 nitpicky = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -15,6 +16,7 @@ import mcpgateway
 
 PACKAGE = Path(mcpgateway.__file__).parent
 TESTS = PACKAGE.parent / "tests"
+LITERAL = re.compile(r"``(.+?)``")
 LEVELS = {"debug", "info", "warn", "error", "critical", "failure"}
 
 
@@ -254,7 +256,15 @@ def table(heads: tuple[str, ...], widths: tuple[int, ...], rows: list[tuple[node
 
 def row(cells: list[nodes.Node] | tuple[nodes.Node, ...]) -> nodes.row:
     """One row of a table."""
-    return nodes.row("", *[nodes.entry("", nodes.paragraph("", "", cell)) for cell in cells])
+    return nodes.row("", *[nodes.entry("", nodes.paragraph("", "", *prose(cell))) for cell in cells])
+
+
+def prose(cell: nodes.Node) -> list[nodes.Node]:
+    """Return a cell with the literals that its text has between double backquotes."""
+    if not isinstance(cell, nodes.Text):
+        return [cell]
+    parts = LITERAL.split(cell.astext())
+    return [nodes.literal(text=each) if at % 2 else nodes.Text(each) for at, each in enumerate(parts) if each]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -93,6 +93,13 @@ class PageTests:
         """The search finds a page without a server."""
         browser.go(f"{(built / 'search.html').as_uri()}?q=circuit+breaker")
         assert "Troubleshooting" in browser.run(FOUND)
+        for word in ("token", "rotate"):
+            browser.go(f"{(built / 'search.html').as_uri()}?q={word}")
+            browser.run(FOUND)
+            links = browser.run(
+                "[...document.querySelectorAll('#search-results li > a')].map(each => each.href)"
+            )
+            assert [each for each in links if "/decisions/" in each] == []
 
     def test_former_addresses(self, built: Path, browser: Browser) -> None:
         """A page at a former address leads to a section that exists."""

@@ -17,6 +17,8 @@ ENTRIES = {"mcpServers": {"clock": {"command": sys.executable, "args": ["-m", "m
 # `make package` installs the wheel, tests/functional/test_upgrade.py upgrades it, test_service_docs.py there installs a
 # service, and a test cannot end `make run`.
 ELSEWHERE = {
+    "pipx install mcpgateway-VERSION-py3-none-any.whl",
+    "uv tool install ./mcpgateway-VERSION-py3-none-any.whl",
     *("pipx install .", "pipx install --force .", "pipx uninstall mcpgateway", "make run"),
     *("mcpgateway service install", "mcpgateway upgrade"),
 }
