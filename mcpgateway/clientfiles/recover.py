@@ -42,7 +42,7 @@ from mcpgateway.config.expand import unescaped
 from mcpgateway.config.names import slug
 from mcpgateway.config.ours import original_of
 from mcpgateway.errors import ConfigError
-from mcpgateway.hints import PROGRAM, cli
+from mcpgateway.hints import cli
 from mcpgateway.system import files, home_files
 from mcpgateway.system.launch.cache import LaunchCache
 
@@ -77,9 +77,6 @@ def rebuilt(machine: Machine, site: FileLocation, wanted: EnrolRequest) -> FileR
     except FileNotFoundError:
         return None
     except ConfigError as why:
-        # What the gateway has never written to is no matter of its own, however it looks.
-        if not wanted.choice.is_named and machine.record_of(site.path) is None and not work.names_gateway():
-            return None
         return evolve(report, error=reason(site, why))
     if work.written:
         remember(machine.home, site.path, work.written)
@@ -102,15 +99,6 @@ class RebuildEdit:
     sources: dict[str, str] = field(factory=dict)
     written: dict[tuple[str, ...], tuple[Any, str]] = field(factory=dict, repr=False)
     left: list[UntouchedEntry] = field(factory=list)
-
-    def names_gateway(self) -> bool:
-        """True if a text that cannot be read as a client's may have an entry that leads to this gateway."""
-        try:
-            text = files.read_bytes(self.site.path, FILE_LIMIT).decode(errors="replace")
-        except (OSError, ConfigError):
-            return True
-        base = self.machine.base
-        return any(each in text for each in (PROGRAM, *(f":{port}/" for port in (base.port, *base.former))))
 
     def is_needed(self) -> bool:
         """True if the file has such entries.

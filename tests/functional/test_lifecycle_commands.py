@@ -393,7 +393,7 @@ class RestartTests:
 
     def test_none_runs(self, home):
         """Where none runs it is started."""
-        assert home.run("restart").stdout.startswith("Gateway started (pid ")
+        assert home.run("restart").stdout.startswith("No gateway was running: one is started.\nGateway started (pid ")
 
 
 class CrashTests:

@@ -339,10 +339,10 @@ ROUTES: tuple[Route, ...] = (
           )),
     Route("GET", "/api/v1/profiles", READ, "views.profiles", "The profiles, without the values of their variables.",
           {200: "Profiles"}),
-    Route("PUT", "/api/v1/profiles/{name}", ADMIN, "views.put",
+    Route("PUT", "/api/v1/profiles/{profile}", ADMIN, "views.put",
           "Create a profile, or give it these servers and tools.", {200: "Profile", 201: "Profile"},
           takes="PutProfile", heeds=(IF_MATCH, IF_NONE_MATCH), is_tagged=True),
-    Route("DELETE", "/api/v1/profiles/{name}", ADMIN, "views.delete",
+    Route("DELETE", "/api/v1/profiles/{profile}", ADMIN, "views.delete",
           "Delete a profile that defines no servers.", {200: "ProfileDeleted"}, heeds=(IF_MATCH,)),
     # Jobs
     Route("GET", "/api/v1/jobs", LOOK, "jobs.listed",

@@ -31,7 +31,7 @@ class ViewRoutes:
 
     async def put(self, asked: OperationRequest) -> OperationAnswer:
         """Create or change a profile."""
-        name = asked.path["name"]
+        name = asked.path["profile"]
         is_new = self._views.tag(name) is None
         condition = read_condition(asked.header("if-match"), asked.header("if-none-match"))
         made = self._views.put(name, asked.json_object(EXPECTED), condition)
@@ -39,6 +39,6 @@ class ViewRoutes:
 
     async def delete(self, asked: OperationRequest) -> Any:
         """Delete a profile."""
-        name = asked.path["name"]
+        name = asked.path["profile"]
         self._views.delete(name, read_condition(asked.header("if-match"), None))
         return {"deleted": name}
