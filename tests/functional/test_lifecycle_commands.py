@@ -393,7 +393,9 @@ class RestartTests:
 
     def test_none_runs(self, home):
         """Where none runs it is started."""
-        assert home.run("restart").stdout.startswith("No gateway was running: one is started.\nGateway started (pid ")
+        assert home.run("restart").stdout.startswith(
+            "No gateway was running: one is started.\nGateway started (pid "
+        )
 
 
 class CrashTests:
