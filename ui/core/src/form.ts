@@ -31,9 +31,9 @@ export function fieldsOf(schema: unknown): Field[] {
   const whole = isObject(schema) ? schema : {};
   const required = new Set(Array.isArray(whole.required) ? whole.required : []);
   const properties = isObject(whole.properties) ? whole.properties : {};
-  const found = Object.entries(properties).map(([name, given]) =>
-    fieldOf(name, resolved(given, whole), required.has(name)),
-  );
+  // An object takes no property of that name: it would be its prototype, which all objects share.
+  const named = Object.entries(properties).filter(([name]) => name !== "__proto__");
+  const found = named.map(([name, given]) => fieldOf(name, resolved(given, whole), required.has(name)));
   return found.sort((one, other) => Number(other.isRequired) - Number(one.isRequired));
 }
 
@@ -120,7 +120,7 @@ export function filled(fields: readonly Field[], entries: Entries): Filled {
   const values: Record<string, unknown> = {};
   const faults: Record<string, string> = {};
   for (const field of fields) {
-    const entry = entries[field.name] ?? "";
+    const entry = own(entries, field.name) ?? "";
     if (isEmpty(field, entry)) {
       if (field.isRequired) faults[field.name] = "This value is needed";
       continue;
@@ -200,6 +200,11 @@ export function expanded(template: string, entries: Entries): string {
     const entry = entries[name];
     return typeof entry === "string" && entry ? encodeURIComponent(entry) : whole;
   });
+}
+
+/** The value of an object's own property; undefined where it has none of that name. */
+export function own<T>(found: Record<string, T>, name: string): T | undefined {
+  return Object.hasOwn(found, name) ? found[name] : undefined;
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

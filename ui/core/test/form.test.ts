@@ -112,3 +112,17 @@ test("a template of simple expressions has variables, and becomes a URI", () => 
     assert.equal(variablesOf(each), undefined);
   assert.equal(expanded("x://{a}/{b}", { a: "ü /", b: "" }), "x://%C3%BC%20%2F/{b}");
 });
+
+test("names that every object has are names of fields like others, and its prototype is none", () => {
+  const names = JSON.parse(
+    '{"__proto__": {}, "constructor": {"type": "string"}, "toString": {"type": "string"}}',
+  );
+  const fields = fieldsOf({ properties: names, required: ["constructor"] });
+  assert.deepEqual(
+    fields.map((each) => each.name),
+    ["constructor", "toString"],
+  );
+  const { values, faults } = filled(fields, {});
+  assert.deepEqual(values, {});
+  assert.deepEqual(Object.entries(faults), [["constructor", "This value is needed"]]);
+});

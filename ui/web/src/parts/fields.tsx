@@ -1,6 +1,6 @@
 /** The fields of a form that is made from a JSON Schema. */
 
-import type { Entries, Entry, Field } from "@mcpgateway/core/form";
+import { type Entries, type Entry, type Field, own } from "@mcpgateway/core/form";
 import { plain } from "@mcpgateway/core/words";
 import { useEffect, useState } from "preact/hooks";
 
@@ -27,8 +27,8 @@ export function Fields({ id, fields, entries, faults, onChange, complete }: Fiel
           key={each.name}
           id={`${id}-${each.name}`}
           field={each}
-          entry={entries[each.name] ?? ""}
-          fault={faults[each.name] ?? ""}
+          entry={own(entries, each.name) ?? ""}
+          fault={own(faults, each.name) ?? ""}
           onEntry={(entry) => onChange({ ...entries, [each.name]: entry })}
           complete={complete && ((value) => complete(each.name, value))}
         />
