@@ -22,7 +22,7 @@ from mcpgateway.policy.permissions import is_off
 if TYPE_CHECKING:
     from mcpgateway.manage.entries import Entries
 
-KEY, PINNED = "tools_off", "pinned"
+OFF, PINNED = "tools_off", "pinned"
 
 
 @frozen(eq=False, repr=False)
@@ -90,20 +90,14 @@ class ToolOffers:
         :param wanted: the server and the own name of each tool.
         :raise GatewayError: a server cannot be changed; those before it are.
         """
-        made: dict[str, list[str]] = {}
-        for server, tool in wanted:
-            spec = self.servers().get(server)
-            if spec is None:
-                raise UnknownServer(f"Unknown server: {server}")
-            patterns = made.setdefault(server, list(spec.tools_off))
+
+        def turned(server: str, tool: str, patterns: list[str]) -> None:
             if offered:
                 _take_out(server, tool, patterns)
             elif not is_off(patterns, tool):
                 patterns.append(tool)
-        for server, patterns in made.items():
-            if patterns != list(self.servers()[server].tools_off):
-                self.entries().patch(server, Patch(values={(KEY,): patterns}), EditCondition())
-        return made
+
+        return self._edit(wanted, OFF, lambda spec: spec.tools_off, turned)
 
     def pin(self, wanted: Iterable[tuple[str, str]], *, pinned: bool) -> dict[str, list[str]]:
         """List tools before others, or no longer; return the new ``pinned`` of each server.
@@ -111,17 +105,35 @@ class ToolOffers:
         :param wanted: the server and the own name of each tool.
         :raise GatewayError: a server cannot be changed; those before it are.
         """
+
+        def turned(_: str, tool: str, names: list[str]) -> None:
+            if pinned and tool not in names:
+                names.append(tool)
+            elif not pinned:
+                names[:] = [each for each in names if each != tool]
+
+        return self._edit(wanted, PINNED, lambda spec: spec.pinned, turned)
+
+    def _edit(
+        self,
+        wanted: Iterable[tuple[str, str]],
+        key: str,
+        held: Callable[[ServerSpec], Sequence[str]],
+        turned: Callable[[str, str, list[str]], None],
+    ) -> dict[str, list[str]]:
+        """Change a list of each server for some of its tools; return the new lists.
+
+        :param turned: changes the list of a server, which it is given with the server and the tool.
+        """
         made: dict[str, list[str]] = {}
         for server, tool in wanted:
             spec = self.servers().get(server)
             if spec is None:
                 raise UnknownServer(f"Unknown server: {server}")
-            names = made.setdefault(server, list(spec.pinned))
-            names[:] = [each for each in names if each != tool] + ([tool] if pinned else [])
-        for server, names in made.items():
-            former = list(self.servers()[server].pinned)
-            if sorted(names) != sorted(former):
-                self.entries().patch(server, Patch(values={(PINNED,): names}), EditCondition())
+            turned(server, tool, made.setdefault(server, list(held(spec))))
+        for server, new in made.items():
+            if new != list(held(self.servers()[server])):
+                self.entries().patch(server, Patch(values={(key,): new}), EditCondition())
         return made
 
     def _known(self) -> Iterator[Item]:
