@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from attrs import field, frozen
+from msgspec import Raw
 
 from mcpgateway.config.document import printable
 from mcpgateway.config.edit.conditions import EditCondition
@@ -65,7 +66,7 @@ class ViewOperations:
             known = ", ".join(each.name for each in view_specs(registry.views_config)[:20])
             raise NotThere(f"no view {printable(name)[:100]}", f"one of {known}")
         view = registry.seen(found)
-        listed = [entry["name"] for entry in _definitions(view)]
+        listed = [entry.name for entry in _definitions(view)]
         most = len(listed) if most is None else most
         return {**_summary(view), "listed": listed[:most], "beyond": listed[most:]}
 
@@ -172,9 +173,22 @@ def _values(wanted: Mapping[str, Any], servers: set[str]) -> dict[str, Any]:
     return dict(wanted)
 
 
-def _definitions(view: View) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = msgspec.json.decode(bytes(view.listed(ListKind.TOOL)))[ListKind.TOOL.member]
-    return found
+class _Definition(msgspec.Struct, rename="camel"):
+    """A listed tool; its schema stays as it is, since only its length counts."""
+
+    name: str
+    description: str | None = None
+    input_schema: Raw = Raw(b"")
+
+
+class _Listed(msgspec.Struct):
+    """The result of ``tools/list``."""
+
+    tools: list[_Definition]
+
+
+def _definitions(view: View) -> list[_Definition]:
+    return msgspec.json.decode(bytes(view.listed(ListKind.TOOL)), type=_Listed).tools
 
 
 def _summary(view: View) -> dict[str, Any]:
@@ -189,8 +203,7 @@ def _summary(view: View) -> dict[str, Any]:
         "unknown": [each.name for each in view.to_ask(ListKind.TOOL)],
         "tools": len(listed),
         "tokens": sum(
-            estimate(each.get("description") or "") + estimate(msgspec.json.encode(each.get("inputSchema")))
-            for each in listed
+            estimate(each.description or "") + estimate(bytes(each.input_schema)) for each in listed
         ),
         "all_tools": len(items),
         "all_tokens": cost_of(items).total,
