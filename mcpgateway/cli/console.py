@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from importlib import import_module
 from itertools import cycle
 from shlex import quote
 from shutil import get_terminal_size
@@ -82,16 +81,15 @@ def repeat_in_hints(commands: Iterable[str], home: str, url: str, token_file: st
     _REPEATED.set(lambda text: named.sub(lambda found: found[0] + options, text) if options else text)
 
 
-IN_A_LINE = re.compile(r"/.+, line \d+")
-EXCERPTS = "mcpgateway.cli.local.broken"  # loaded for an error in a file only, since the reader takes a while
-
-
 class Trouble(click.ClickException):
     """The reason that ends a command, and the advice for the user.
 
     :ivar hint: the advice; empty for none.
     :ivar code: the exit code.
+    :ivar excerpt: the line of the file that the reason is about, with a caret below it; empty for none.
     """
+
+    excerpt = ""
 
     def __init__(self, message: str, hint: str = "", code: int = FAILED) -> None:
         super().__init__(message)
@@ -103,12 +101,8 @@ class Trouble(click.ClickException):
         if as_json:
             emit({"error": self.message, "hint": self.hint or HELP})
             return
-        message, more = self.message, ""
-        if IN_A_LINE.search(message) and "\n" not in message:
-            found = import_module(EXCERPTS).with_excerpt(message)
-            message, _, more = found.partition("\n")
-        paragraph(styled("mcpgateway: ", fg="red"), message, err=True)
-        for line in more.splitlines():
+        paragraph(styled("mcpgateway: ", fg="red"), self.message, err=True)
+        for line in self.excerpt.splitlines():
             say(f"  {line}", err=True)
         for line in self.hint.removesuffix("\n").split("\n") if self.hint else ():
             say(f"  {line}", err=True, dim=True)

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from shlex import quote
 from typing import Any, TextIO, cast
@@ -51,6 +52,8 @@ OF_SERVERS: Mapping[str, str] = {
     "servers get": cli("servers get {}"),
 }
 """Commands that take no further name, and those for the server of that name."""
+EXCERPTS = "mcpgateway.cli.local.broken"  # loaded as commands are, and for an error in a file only
+IN_A_LINE = re.compile(r"/.+, line \d+")
 EXTRA = re.compile(r"unexpected extra arguments? \((.+)\)")
 WHOLE_HELP = ({"--help", "--all"}, {"-h", "--all"})
 OWN_URL = ["servers", "add"]  # after these words, --url is the server's, and --api-url the gateway's
@@ -145,6 +148,8 @@ def guarded(work: Callable[[], Any], *, as_json: bool) -> int:
         code = work()
     except (click.ClickException, click.exceptions.Abort, locations.Unusable) as why:
         trouble = _as_trouble(why)
+        if not as_json and IN_A_LINE.search(trouble.message) and "\n" not in trouble.message:
+            trouble.excerpt = import_module(EXCERPTS).with_excerpt(trouble.message).partition("\n")[2]
         trouble.tell(as_json=as_json)
         return trouble.code
     except OSError as why:
