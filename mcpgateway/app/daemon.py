@@ -162,7 +162,7 @@ class GatewayService(Service):
         super().startService()
         self._observe()
         if self.observation.logs is not None:
-            self.observation.logs.is_served = lambda name: name in self.dispatcher.servers
+            self.observation.logs.served = lambda: tuple(self.dispatcher.servers)
         self.observation.begin()
         self._started_at = self.reactor.seconds()
         if self.manager is not None:

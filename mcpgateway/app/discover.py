@@ -23,7 +23,7 @@ from mcpgateway.clientfiles.machine import Machine
 from mcpgateway.config.document import visible
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.settings import Settings
-from mcpgateway.discovery.naming import did_you_mean
+from mcpgateway.discovery.naming import server_hint
 from mcpgateway.errors import ConfigError
 from mcpgateway.hub.catalog.recorded import Snapshots
 from mcpgateway.interfaces import GatewayRun, OwnAddress
@@ -104,11 +104,7 @@ def chosen(servers: Sequence[ServerSpec], names: Sequence[str]) -> list[ServerSp
     known = {each.name: each for each in servers}
     for each in names:
         if each not in known:
-            near = did_you_mean(each, known)
-            meant = (
-                f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known) or 'none'}"
-            )
-            raise ConfigError(f"there is no server {visible(each)}", meant)
+            raise ConfigError(f"Unknown server: {visible(each)}", server_hint(each, known))
     return [known[each] for each in dict.fromkeys(names)] or [each for each in servers if each.enabled]
 
 

@@ -25,7 +25,9 @@ from mcpgateway.clientfiles.reader import enrolled_files
 from mcpgateway.config.dotenv import parse_dotenv
 from mcpgateway.config.expand import escaped
 from mcpgateway.config.model import ServerSpec
+from mcpgateway.discovery.naming import server_hint
 from mcpgateway.errors import ConfigError
+from mcpgateway.hints import cli
 from mcpgateway.interfaces import GatewayRun, OwnAddress
 from mcpgateway.policy.proxies import NONE, Proxies
 from mcpgateway.system import files, paths, printing
@@ -79,7 +81,7 @@ def _run_reported(request: ValidationRequest) -> int:
     try:
         return try_server(request)
     except ConfigError as why:
-        fail(str(why))
+        fail(str(why), why.hint)
 
 
 def try_server(request: ValidationRequest) -> int:
@@ -213,8 +215,10 @@ def _configured(request: ValidationRequest, home: str) -> tuple[ServerSpec, Prox
     for server in sorted(settings.servers, key=_order):
         if request.server in (None, server.name, server.title):
             return server, proxies_of(settings)
-    known = ", ".join(server.name for server in settings.servers) or "none"
-    raise ConfigError(f"there is no server {request.server or ''}; those configured are: {known}")
+    if request.server is None:
+        raise ConfigError("no server is configured", f"{cli('servers add')} adds one")
+    names = [server.name for server in settings.servers]
+    raise ConfigError(f"Unknown server: {request.server}", server_hint(request.server, names))
 
 
 def _order(server: ServerSpec) -> tuple[bool, str]:

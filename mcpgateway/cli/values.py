@@ -114,7 +114,7 @@ def of_file(path: str) -> dict[str, str]:
     except UnicodeError:
         fail(f"{path}: is no text")
     except ConfigError as why:
-        fail(str(why))
+        fail(str(why), why.hint)
 
 
 class TimeOption(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only

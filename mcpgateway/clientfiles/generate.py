@@ -22,6 +22,7 @@ from mcpgateway.clientfiles.machine import FAIL_OPEN, Machine
 from mcpgateway.clientfiles.transaction import FILE_LIMIT
 from mcpgateway.config.document import visible
 from mcpgateway.config.edit.edits import MISSING
+from mcpgateway.discovery.naming import server_hint
 from mcpgateway.errors import ConfigError
 from mcpgateway.hints import cli
 from mcpgateway.system import paths
@@ -166,7 +167,7 @@ def _chosen(wanted: Sequence[str], machine: Machine) -> list[tuple[str, OfferedS
     known = served(machine)
     for each in wanted:
         if each not in known:
-            raise ConfigError(f"there is no server {visible(each)}; there are: {', '.join(known)}")
+            raise ConfigError(f"Unknown server: {visible(each)}", server_hint(each, known))
     if not wanted:
         there = [(name, its) for name, its in known.items() if its.is_there_for("")]
         on = [(name, its) for name, its in there if not its.is_off]

@@ -150,8 +150,7 @@ def _refuse_unknown(machine: Machine, wanted: EnrolRequest, found: Sequence[File
     unknown = [each for each in wanted.servers if each not in known]
     if unknown:
         raise ConfigError(
-            f"there is no server {', '.join(map(visible, unknown))}, neither in the gateway's configuration nor in"
-            " these files of clients",
+            f"Unknown server: {', '.join(map(visible, unknown))}",
             f"{cli('servers list')} lists those of the gateway, and {cli('clients plan')} those of the files",
         )
 

@@ -195,6 +195,17 @@ def did_you_mean(wrong: str, known: Iterable[str], most: int = 3) -> list[str]:
     return [name for _, name in near[:most]]
 
 
+def server_hint(wrong: str, known: Collection[str]) -> str:
+    """Return the hint of an error for an unknown server: the names that are meant, or those that there are."""
+    near = did_you_mean(wrong, known)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    others = len(known) - NAMED
+    more = f" and {others} others" if others > 0 else ""
+    return f"there are: {', '.join(islice(known, NAMED))}{more}" if known else "no server is configured"
+
+
+NAMED = 20  # names in a hint
 SHORT = 8  # letters; in longer words a typing error leaves most pairs unchanged
 SHORTEST = 3  # letters; shorter words are similar to too many others
 TWO_SLIPS_FROM = 5  # letters

@@ -12,6 +12,7 @@ from mcpgateway.config.edit.file_text import edit, in_its_dialect, in_its_words
 from mcpgateway.config.edit.overlays import OverlayPlace, overlay_after, overlay_place, tidied, with_overlay
 from mcpgateway.config.load import key_path_of, place_of
 from mcpgateway.config.read import parse
+from mcpgateway.discovery.naming import server_hint
 from mcpgateway.errors import ConfigError, NotOurs, Unfit, UnknownServer
 from mcpgateway.manage.reload import Reload
 from mcpgateway.system.write_back import FormerText, write_back
@@ -110,7 +111,7 @@ def _home_of(reload: Reload, change: Edit) -> tuple[str, KeyPath]:
     if blueprint is None and isinstance(change, Put) and len(change.key_path) == 1 and reload.config_file:
         return reload.config_file, ()
     if blueprint is None:
-        raise UnknownServer(f"Unknown server: {name}")
+        raise UnknownServer(f"Unknown server: {name}", server_hint(name, reload.settings.blueprints))
     place = place_of(reload.gather(), blueprint.entry) if reload.gather is not None else None
     if place is None:
         raise NotOurs(f"{name} stands in no file that could be changed")

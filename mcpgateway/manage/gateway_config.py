@@ -16,6 +16,7 @@ from mcpgateway.config.edit.permissions import masked_keys
 from mcpgateway.config.load import Files
 from mcpgateway.config.problems import Problem
 from mcpgateway.config.section import Section
+from mcpgateway.discovery.naming import server_hint
 from mcpgateway.errors import InvalidParams, NotOurs, UnknownServer
 from mcpgateway.manage.config_edits import change_files
 from mcpgateway.manage.entries import entity_tag
@@ -56,7 +57,9 @@ class GatewayConfig:
         """
         state, settings = self.reload.state, self.reload.settings
         if server and server not in settings.blueprints:
-            raise UnknownServer(f"Unknown server: {printable(server)}")
+            raise UnknownServer(
+                f"Unknown server: {printable(server)}", server_hint(server, settings.blueprints)
+            )
         named = self.port() if self.port() != settings.gateway.http_port else None
         rows = values_in(self._files, settings, port=named, server=server or None)
         return {

@@ -37,6 +37,7 @@ from mcpgateway.config.reach import EXPECTED
 from mcpgateway.config.read import parse
 from mcpgateway.config.recipes import Recipe
 from mcpgateway.config.settings import Settings
+from mcpgateway.discovery.naming import server_hint
 from mcpgateway.errors import (
     ConfigError,
     InvalidParams,
@@ -354,7 +355,9 @@ class InstallPlanner:
         """
         blueprint = self._reload.settings.blueprints.get(name)
         if blueprint is None:
-            raise UnknownServer(f"Unknown server: {name}")
+            raise UnknownServer(
+                f"Unknown server: {name}", server_hint(name, self._reload.settings.blueprints)
+            )
         if not blueprint.entry.origin.is_ours:
             raise NotOurs(
                 f"{name} is defined by {blueprint.entry.origin.words}, which the gateway does not change",

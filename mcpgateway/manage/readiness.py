@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 
 from mcpgateway.config.document import printable
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.discovery.naming import did_you_mean
+from mcpgateway.discovery.naming import server_hint
 from mcpgateway.errors import (
     GatewayError,
     InvalidParams,
@@ -106,9 +106,8 @@ class Readiness:
                 path = printable(str(each["path"]))
                 why = f"it is defined by {path}, which its user has not approved of as it is now"
                 return Verdict(Code.NEEDS_YOU, why, cli("config approve {}", path))
-        near = did_you_mean(name, self.dispatcher.servers)
-        hint = f"did you mean {near[0]}?" if near else f"{cli('servers list')} says which there are"
-        return Verdict(Code.FAILED, "there is no server of that name", hint)
+        known = [each.name for each in self.dispatcher.servers.values() if not each.view]
+        return Verdict(Code.FAILED, f"Unknown server: {name}", server_hint(name, known))
 
     async def _wait(self, name: str, limit_s: float) -> Verdict:
         verdict = self._judge(name)

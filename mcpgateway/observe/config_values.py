@@ -16,6 +16,7 @@ from mcpgateway.config.merge import Blueprint
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.section import Section
 from mcpgateway.config.settings import Settings
+from mcpgateway.discovery.naming import server_hint
 from mcpgateway.errors import ConfigError
 from mcpgateway.policy.secrets.masking import arguments, masked
 
@@ -70,7 +71,7 @@ def _chosen(settings: Settings, name: str | None) -> Sequence[ServerSpec]:
     chosen = [each for each in settings.servers if each.name == name]
     if not chosen:
         raise ConfigError(
-            f"there is no server '{name}'; there are: {', '.join(each.name for each in settings.servers)}"
+            f"Unknown server: {name}", server_hint(name, [each.name for each in settings.servers])
         )
     return chosen
 

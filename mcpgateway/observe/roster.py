@@ -13,7 +13,7 @@ from attrs import frozen
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Container, Remote, Rest
-from mcpgateway.discovery.naming import did_you_mean
+from mcpgateway.discovery.naming import server_hint
 from mcpgateway.discovery.records import Item
 from mcpgateway.discovery.tokens import cost_of
 from mcpgateway.errors import UnknownServer
@@ -168,10 +168,7 @@ def named(servers: Mapping[str, ServerSpec], name: str) -> ServerSpec:
     :raise UnknownServer: no server has it; the hint has the nearest names.
     """
     if name not in servers:
-        near = did_you_mean(name, servers)
-        known = f"there are: {', '.join(servers) or 'none'}"
-        hint = f"did you mean {' or '.join(near)}?" if near else known
-        raise UnknownServer(f"Unknown server: {name}", hint)
+        raise UnknownServer(f"Unknown server: {name}", server_hint(name, servers))
     return servers[name]
 
 

@@ -11,7 +11,7 @@ are dropped, and the log has their number.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -208,12 +208,12 @@ class ServerLogs(Record):
     redactor: Redactor
     _clock: Any
     _make_file: Callable[[str], LogFile]
-    is_served: Callable[[str], bool] = lambda _: False
+    served: Callable[[], Collection[str]] = tuple
     _logs: dict[str, ServerLog] = msgspec.field(default_factory=dict)
 
     def is_known(self, server: str) -> bool:
         """Return whether a server of that name exists, or existed and has a log."""
-        return server in self._logs or self.is_served(server)
+        return server in self._logs or server in self.served()
 
     def of(self, server: str) -> ServerLog:
         """Return the log of a server, which may be empty."""

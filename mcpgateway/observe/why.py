@@ -18,7 +18,7 @@ from mcpgateway.backends.tape import Tapes
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.problems import Problem
 from mcpgateway.config.reach_settings import Container, Daemon, Remote, Rest, transport
-from mcpgateway.discovery.naming import did_you_mean
+from mcpgateway.discovery.naming import server_hint
 from mcpgateway.errors import (
     GatewayError,
     HandshakeFailed,
@@ -139,10 +139,7 @@ class Diagnoser:
     def _hint(self, name: str, waiting: Sequence[Mapping[str, Any]]) -> str:
         known = [each.name for each in self.dispatcher.servers.values() if not each.view]
         known += [each for file in waiting for each in file["servers"]]
-        near = did_you_mean(name, known, 1)
-        if near:
-            return f"did you mean {near[0]}?"
-        return f"known are: {', '.join(known)}" if known else "no server is configured"
+        return server_hint(name, known)
 
     def _problems(self, is_error: bool, *names: str) -> tuple[str, ...]:  # noqa: FBT001 - see its two callers
         return tuple(

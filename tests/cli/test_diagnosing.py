@@ -158,7 +158,7 @@ class GenerateTests:
         assert run(["generate-config", "--client", "claude-desktop", "--form", "http"]) == 1
         assert "takes no URL" in capsys.readouterr().err
         assert run(["snippet", "cursor", "--server", "z"]) == 1
-        assert "there is no server z" in capsys.readouterr().err
+        assert "Unknown server: z" in capsys.readouterr().err
 
     def test_snippet(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """The text to paste is on stdout; the file that it belongs into is named beside it."""

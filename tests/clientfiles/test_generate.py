@@ -137,7 +137,7 @@ class EntryTests:
     def test_refusals(self, tmp_path: Path) -> None:
         """A server, a client or a configuration that there is not is said so, with what there is."""
         here = machine(tmp_path)
-        with pytest.raises(ConfigError, match="no server z; there are: github, files"):
+        with pytest.raises(ConfigError, match="Unknown server: z"):
             entries(SnippetRequest(dialect_of("cursor"), ("z",)), here)
         with pytest.raises(ConfigError, match="expected one of claude-code"):
             dialect_of("emacs")

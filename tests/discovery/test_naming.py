@@ -12,6 +12,7 @@ from mcpgateway.discovery.naming import (
     marked,
     named,
     read_id,
+    server_hint,
     servers_named,
     shown,
     slips,
@@ -263,3 +264,24 @@ class DidYouMeanTests:
     def test_most(self):
         """No more are named than are asked for."""
         assert len(did_you_mean("files__file", self.KNOWN, 1)) == 1
+
+
+class ServerHintTests:
+    """The hint of an error for an unknown server."""
+
+    @pytest.mark.parametrize(
+        ("wrong", "known", "hint"),
+        [
+            ("githb", ["github", "fetch"], "did you mean github?"),
+            ("zzz", ["github", "fetch"], "there are: github, fetch"),
+            ("zzz", [], "no server is configured"),
+            (
+                "zzz",
+                [f"a{each}" for each in range(25)],
+                f"there are: {', '.join(f'a{n}' for n in range(20))} and 5 others",
+            ),
+        ],
+    )
+    def test_hint(self, wrong: str, known: list[str], hint: str) -> None:
+        """A similar name comes first; else those that there are, twenty of them at most."""
+        assert server_hint(wrong, known) == hint

@@ -147,12 +147,12 @@ class CommandTests:
         with Gateway(tmp_path, {"talker": talker(tmp_path)}) as gateway:
             with command(gateway.home, "logs", "nobody") as (process, _, err):
                 assert process.wait(LIMIT_S) == 1
-                assert "server not found: nobody" in err.read_text()
+                assert "Unknown server: nobody" in err.read_text()
             with command(gateway.home, "logs", "talker", "--follow") as (process, out, err):
                 eventually(lambda: "is served at" in out.read_text(), "it follows")
                 gateway.config.write_text(gateway.configured({}))
                 assert process.wait(LIMIT_S) == 1
-                assert "server not found: talker" in err.read_text()
+                assert "Unknown server: talker" in err.read_text()
             with command(gateway.home, "logs", "talker", "-f", "--no-reconnect") as (process, out, err):
                 assert process.wait(LIMIT_S) == 1
         with command(gateway.home, "events") as (process, _, err):

@@ -26,6 +26,7 @@ from mcpgateway.config.reach_settings import Container, Remote
 from mcpgateway.config.read import parse
 from mcpgateway.config.section import Counts
 from mcpgateway.config.settings import Settings
+from mcpgateway.discovery.naming import server_hint
 from mcpgateway.errors import ConfigError
 from mcpgateway.hints import cli
 from mcpgateway.policy.secrets.masking import masked
@@ -69,9 +70,7 @@ def edit(
         raise ConfigError(f"the configuration has an error, please mend that first: {cli('config check')}")
     blueprint = settings.blueprints.get(name) or _of_project(name, settings, options, environ)
     if blueprint is None:
-        raise ConfigError(
-            f"there is no server '{name}'; there are: {', '.join(settings.blueprints) or 'none'}"
-        )
+        raise ConfigError(f"Unknown server: {name}", server_hint(name, settings.blueprints))
     place, is_overlay = _place(name, blueprint, options, environ)
     make_directory(place.file, options, environ)
 

@@ -9,10 +9,10 @@ from attrs import frozen
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.web.iweb import IRequest
 
+from mcpgateway.discovery.naming import server_hint
 from mcpgateway.errors import InvalidParams, UnknownServer
 from mcpgateway.frontends.rest.event_streams import Readers
 from mcpgateway.frontends.rest.operation import LAST_ID, Feed, OperationRequest, flag, number
-from mcpgateway.hints import cli
 from mcpgateway.observe.event_feed import EventHistory, FeedEntry
 from mcpgateway.observe.own_log import OwnLog
 from mcpgateway.observe.server_logs import HISTORY, ServerLog, ServerLogs
@@ -31,7 +31,7 @@ class LogRoutes:
         """Stream the log of a server: its last lines, then new ones."""
         name = asked.path["name"]
         if not self._logs.is_known(name):
-            raise UnknownServer(f"server not found: {name}", f"{cli('servers list')} lists them")
+            raise UnknownServer(f"Unknown server: {name}", server_hint(name, self._logs.served()))
         return self._lines(asked, self._logs.of(name))
 
     async def own(self, asked: OperationRequest) -> Any:

@@ -12,7 +12,7 @@ from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Remote
 from mcpgateway.config.recipes import Recipe
-from mcpgateway.discovery.naming import did_you_mean
+from mcpgateway.discovery.naming import did_you_mean, server_hint
 from mcpgateway.interfaces import Request
 from mcpgateway.manage.tools.tool import Management, answer_later
 from mcpgateway.owntools import answers, arguments
@@ -114,9 +114,8 @@ class GetHealth:
         seen = seen_by(access)
         specs = [each for each in seen if name in ("", each.name)]
         if name and not specs:
-            near = did_you_mean(name, [each.name for each in seen])
-            hint = f"did you mean {' or '.join(near)}?" if near else "list_all_servers says which there are"
-            answers.failed(request, f"there is no server '{name[:60]}'", hint)
+            hint = server_hint(name, [each.name for each in seen])
+            answers.failed(request, f"Unknown server: {name[:60]}", hint)
             return
         servers = [made.sight.shown(each) for each in specs]
         config = made.sight.config()

@@ -11,7 +11,7 @@ from mcpgateway.config.document import printable, visible
 from mcpgateway.config.edit.edits import Remove
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.recipes import Filling, MissingVariables, Recipe
-from mcpgateway.discovery.naming import did_you_mean, shown
+from mcpgateway.discovery.naming import server_hint, shown
 from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import InvalidParams
 from mcpgateway.interfaces import Request
@@ -187,11 +187,7 @@ def known_name(given: Envelope, access: Access, place: ChangeTarget | None = Non
     known = [each.name for each in seen_by(access)]
     if name in known or (place is not None and place.root):
         return name
-    near = did_you_mean(name, known)
-    raise InvalidParams(
-        f"there is no server '{printable(name)}' here",
-        f"did you mean {' or '.join(near)}?" if near else "list_all_servers says which there are",
-    )
+    raise InvalidParams(f"Unknown server: {printable(name)}", server_hint(name, known))
 
 
 def _values(given: Envelope) -> dict[str, list[str]]:

@@ -198,7 +198,7 @@ class ShowTests:
     def test_an_unknown_server(self, config, capsys):
         """A server that is not there is an error that names the others."""
         assert run(["config", "show", "--server", "x"]) == 1
-        assert "there are: gh, web" in capsys.readouterr().err
+        assert "Unknown server: x\n  there are: gh, web" in capsys.readouterr().err
 
     def test_a_wrong_configuration(self, config, capsys):
         """A configuration that cannot be used is not shown."""

@@ -91,7 +91,7 @@ class EditTests:
             ("own", "1a [", "line "),
             ("notes", "1a command: [mcpgateway, connect, notes]", "line 2: command: "),
             ("notes", "1a timeout: x", "line 2: timeout: found 'x'"),
-            ("nots", "1a timeout: x", "there are: own, notes"),
+            ("nots", "1a timeout: x", "Unknown server: nots\n  did you mean notes?"),
             ("notes", "1a shaer: session", "line 2: shaer: is not a known key; did you mean 'share'?"),
             (
                 "own",

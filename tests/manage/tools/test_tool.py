@@ -416,7 +416,7 @@ class ManageTests:
         [
             ({"action": "gett"}, "no action", "did you mean get?"),
             ({"action": "add"}, "another tool", "install_server"),
-            ({"action": "disable", "server": "b"}, "no server 'b'", ""),
+            ({"action": "disable", "server": "b"}, "Unknown server: b", ""),
             ({"action": "set", "server": "a", "key": "shar", "value": 1}, "no key", "share"),
             ({"action": "set", "server": "a", "key": "share"}, "value", "unset"),
             ({"action": "set", "server": "a", "key": "share", "value": "x"}, "share", ""),
@@ -570,7 +570,7 @@ class RemovalTests:
     ) -> None:
         """A server that the caller's view is not of is unknown to all tools alike, whoever asks."""
         managed.access.view.servers = tuple
-        assert "no server" in refused(managed.ask(tool, is_admin=True, server="a", **arguments))["error"]
+        assert "Unknown server" in refused(managed.ask(tool, is_admin=True, server="a", **arguments))["error"]
         assert said(managed.ask("manage_config", action="get"))["servers"] == []
         assert managed.text == CONFIG
 
@@ -610,7 +610,7 @@ class LookTests:
         shown = said(managed.ask("get_health"))
         assert shown["status"] == "ok"
         assert [each["name"] for each in shown["servers"]] == ["a"]
-        assert "no server" in refused(managed.ask("get_health", server="b"))["error"]
+        assert "Unknown server" in refused(managed.ask("get_health", server="b"))["error"]
 
     @pytest.mark.parametrize(
         ("query", "title"),

@@ -67,7 +67,7 @@ def _install(
     except RolledBack as why:
         fail(str(why), "nothing was changed", ROLLED_BACK)
     except ConfigError as why:
-        fail(str(why))
+        fail(str(why), why.hint)
     verb = "is missing or different" if is_check else "would be written" if is_dry else "written"
     value = {
         "file": where.site.path,

@@ -71,7 +71,7 @@ def instructions(
             value = {"for": reader, "file": READERS[reader].file, "text": whole}
             answer(globals_, value, lambda: show(whole, nl=False))
     except ConfigError as why:
-        fail(str(why))
+        fail(str(why), why.hint)
 
 
 def _done(globals_: Globals, path: str, what: str) -> None:

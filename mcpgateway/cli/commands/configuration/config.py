@@ -57,7 +57,7 @@ def done(work: Callable[[], int]) -> int:
     try:
         return work()
     except ConfigError as why:
-        fail(str(why))
+        fail(str(why), why.hint)
     except BrokenPipeError:
         # The reader has closed the pipe; the rest must not be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -315,7 +315,7 @@ def _make_files(home: str) -> None:
         make_home(home)
         TokenFiles(home).own()
     except ConfigError as why:
-        fail(why.message)
+        fail(why.message, why.hint)
 
 
 def _rotate_files(home: str, which: list[str]) -> None:
@@ -328,4 +328,4 @@ def _rotate_files(home: str, which: list[str]) -> None:
         for each in which:
             TokenFiles(home).renew(OWN[each])
     except ConfigError as why:
-        fail(why.message)
+        fail(why.message, why.hint)
