@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from mcpgateway.app.hub import Hub
     from mcpgateway.backends.http.client import Web
+    from mcpgateway.config.document import Place
     from mcpgateway.config.model import ServerSpec
     from mcpgateway.config.problems import Problem
     from mcpgateway.frontends.rest.event_streams import Readers
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from mcpgateway.observe.census import Census
     from mcpgateway.observe.event_feed import EventHistory
     from mcpgateway.observe.figures import ServerFigures
-    from mcpgateway.observe.overview import Overview
+    from mcpgateway.observe.overview import OpenNeed, Overview
     from mcpgateway.observe.own_log import OwnLog
     from mcpgateway.observe.roster import Roster
     from mcpgateway.observe.savings import Savings
@@ -294,9 +295,13 @@ def _instance(parts: ControlParts) -> Any:
     from mcpgateway.manage.shutdown import GatewayShutdown
     from mcpgateway.observe.dump import Dump
 
-    view_sessions, clock = parts.dispatcher, parts.clock
+    view_sessions, clock, overview = parts.dispatcher, parts.clock, _overview(parts)
+
+    def need(server: ServerSpec) -> OpenNeed | None:
+        return overview.need(parts.census.server(server))
+
     return GatewayRoutes(
-        Readiness(view_sessions, parts.hub.health, clock, parts.is_disabled),
+        Readiness(view_sessions, parts.hub.health, clock, parts.is_disabled, need),
         Dump(
             view_sessions,
             _book(parts),
@@ -384,10 +389,16 @@ def _of_project(dispatcher: LegacyDispatcher, name: str) -> ServerSpec | None:
 
 
 def _overview(parts: ControlParts) -> Overview:
+    from mcpgateway.config.load import overlays_of
     from mcpgateway.observe.overview import Overview
     from mcpgateway.observe.why import Diagnoser
 
-    why = Diagnoser(parts.dispatcher, parts.hub.health, parts.hub.tapes, parts.problems, parts.redact)
+    def overlays(name: str) -> tuple[Place, ...]:
+        gather = parts.reload.gather
+        return overlays_of(gather(), name) if gather is not None else ()
+
+    hub = parts.hub
+    why = Diagnoser(parts.dispatcher, hub.health, hub.tapes, parts.problems, parts.redact, overlays)
     return Overview(parts.census, why, parts.redact, parts.unreadable)
 
 

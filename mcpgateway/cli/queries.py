@@ -15,14 +15,29 @@ from urllib.parse import quote, urlencode
 import click
 
 from mcpgateway.cli.client import LIMIT_S, GatewayClient
-from mcpgateway.cli.console import Part, answer, answer_list, paragraph, remedy, spinner, styled, table
+from mcpgateway.cli.console import (
+    Part,
+    Trouble,
+    answer,
+    answer_list,
+    paragraph,
+    remedy,
+    spinner,
+    styled,
+    table,
+)
 from mcpgateway.cli.context import Globals
+from mcpgateway.hints import cli
 
 Cell = Callable[[Mapping[str, Any]], Part]
 WAITS = "asking the gateway"
 NO_GATEWAY = "what answers there is no gateway"
 OF_TEXT = frozenset(("configuration", "unreadable"))  # causes that name the place of an error in a file
 BROKEN = "mcpgateway.cli.local.broken"  # not imported at the top: the reader of files takes a while to load
+
+
+ANY_SERVER = cli("why SERVER")
+"""The command in the usual remedies of errors that know no name."""
 
 
 def ask(  # noqa: PLR0913 - each is a part of the request
@@ -51,14 +66,20 @@ def ask(  # noqa: PLR0913 - each is a part of the request
     path = route.format_map({name: quote(str(value), safe="") for name, value in names.items()})
     query = {name: str(value) for name, value in (params or {}).items() if value}
     client = GatewayClient(globals_, is_admin=is_admin)
-    with spinner(waits):
-        found = client.fetch(
-            path + (f"?{urlencode(query)}" if query else ""),
-            method=method,
-            body=body,
-            limit_s=limit_s,
-            headers=headers,
-        )
+    try:
+        with spinner(waits):
+            found = client.fetch(
+                path + (f"?{urlencode(query)}" if query else ""),
+                method=method,
+                body=body,
+                limit_s=limit_s,
+                headers=headers,
+            )
+    except Trouble as why:
+        server = names.get("server") or names.get("name")
+        if server:
+            why.hint = why.hint.replace(ANY_SERVER, cli("why {}", str(server)))
+        raise
     if has and not (isinstance(found, dict) and has in found):
         client.unreachable(NO_GATEWAY)
     return found

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mcpgateway.clientfiles.report import Report
 
 QUESTION = "Remove {home}, too, with the configuration, tokens and logs of the gateway?"
+RESTORE = "Restore clients' files, remove the service, and stop the gateway?"
 AS_BEFORE = "Clients' files are as they were, so nothing in the gateway's home is needed for them any more."
 PROGRAM = "The program itself is still installed; this removes it: {}"
 STAYS = "The program itself stays; it was installed {}."
@@ -38,6 +39,8 @@ def uninstall_all(globals_: Globals, *, yes: bool, keep_home: bool) -> None:
     home = globals_.home
     if yes:
         _check_removable(home)
+    elif sys.stdin.isatty() and is_terminal() and not globals_.as_json and not confirm(RESTORE, default=True):
+        fail("nothing was changed")
     report = _restored(globals_)
     service = _service_removed(globals_)
     pid = gateway_pid(home)

@@ -267,7 +267,11 @@ class Entries:
                 return None  # it can be switched for as long as the gateway runs
             raise
         if place is not None and patch.new_name not in ("", name):
-            self.installing.plans.home_of(name)
+            raise NotOurs(
+                f"{name} is the name of an entry in {self.roster.server(name).source}, which is its client's own",
+                f"{cli('clients undo --server {}', name)} gives the entry back; rename it in that file, and"
+                f" {cli('clients apply')} enrols it by its new name",
+            )
         return place
 
     def _is_written(self, name: str) -> bool:

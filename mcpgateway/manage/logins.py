@@ -303,7 +303,10 @@ class Logins:
         self._dispatcher.permits.admit(principal, server)
         reach = server.reach
         if not isinstance(reach, Remote):
-            raise Conflict(f"{name} is no remote server, and takes no sign-in")
+            raise Conflict(
+                f"{name} is no remote server, and takes no sign-in",
+                f"a program takes its credentials as variables: {cli('servers set-env {} VARIABLE=VALUE', name)}",
+            )
         if not can_sign_in(reach):
             raise Conflict(
                 f"{name} has a token in its entry, and takes no sign-in",

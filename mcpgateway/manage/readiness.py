@@ -28,6 +28,7 @@ from mcpgateway.hints import cli
 from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.health.health import Health
 from mcpgateway.manage.internal_client import InternalClient
+from mcpgateway.observe.overview import OpenNeed
 from mcpgateway.policy.health import HealthState
 from mcpgateway.policy.readiness import APPROVAL, AUTHORIZATION, Code, ReadinessFacts, Verdict, judge, worst
 from mcpgateway.units import duration
@@ -41,6 +42,10 @@ WORKS = Verdict(Code.READY, "each session starts a process of its own, and one h
 GATEWAY_OFF = Verdict(Code.NEEDS_YOU, "the whole gateway is switched off", cli("clients resume"))
 
 
+def _no_need(_: ServerSpec) -> OpenNeed | None:
+    return None
+
+
 @define(eq=False, repr=False)
 class Readiness:
     """Reports the readiness of servers, and starts those that a caller waits for.
@@ -49,12 +54,14 @@ class Readiness:
     and stopped again.
 
     :ivar is_disabled: returns True while the whole gateway is switched off softly.
+    :ivar needs: returns the need of a server without a child that its user has to see to before a call can start it.
     """
 
     dispatcher: LegacyDispatcher = field(repr=False)
     health: Health = field(repr=False)
     clock: Any = field(repr=False)
     is_disabled: Callable[[], bool] = bool
+    needs: Callable[[ServerSpec], OpenNeed | None] = _no_need
     _waiting: int = field(default=0, init=False)
 
     def look(self, names: Sequence[str]) -> dict[str, Any]:
@@ -89,7 +96,9 @@ class Readiness:
         server = self.dispatcher.servers.get(name)
         if server is None:
             return self._of_nobody(name)
-        return judge(self._facts(server))
+        found = judge(self._facts(server))
+        need = self.needs(server) if found.code is Code.NEEDS_START else None
+        return found if need is None else Verdict(Code.FAILED, need.says, need.do)
 
     def _facts(self, server: ServerSpec) -> ReadinessFacts:
         slots = [slot for slot in self.dispatcher.pool if slot.server.name == server.name]

@@ -15,6 +15,7 @@ from attrs import frozen
 
 from mcpgateway.backends.spawn import find_program
 from mcpgateway.backends.tape import Tapes
+from mcpgateway.config.document import Place
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.problems import Problem
 from mcpgateway.config.reach_settings import Container, Daemon, Remote, Rest, transport
@@ -59,12 +60,17 @@ _FAILURES: tuple[tuple[type[GatewayError], Failure], ...] = (
 )
 
 
+def _no_places(_: str) -> tuple[Place, ...]:
+    return ()
+
+
 @frozen
 class Diagnoser:
     """Diagnoses servers.
 
     :ivar problems: returns the problems of the configuration.
     :ivar redact: removes all secrets from a text.
+    :ivar overlays: returns the entries that lie over a server, the one that outranks the others last.
     """
 
     dispatcher: LegacyDispatcher
@@ -72,6 +78,7 @@ class Diagnoser:
     tapes: Tapes
     problems: Callable[[], Sequence[Problem]]
     redact: Callable[[str], str] = str
+    overlays: Callable[[str], Sequence[Place]] = _no_places
 
     def tell(self, name: str) -> dict[str, Any]:
         """Diagnose a server.
@@ -194,7 +201,7 @@ class Diagnoser:
             HealthState(shown["status"]),
             is_enabled=server.enabled,
             is_off=any(each.is_off for each in charts),
-            file=server.source,
+            file=server.source if server.enabled else self._switching(server),
             address=_address(server),
             program=launch.program,
             is_found=bool(launch.found),
@@ -232,6 +239,13 @@ class Diagnoser:
             problems=self._problems(True, server.name, server.title),
             warnings=self._problems(False, server.name, server.title),
         )
+
+    def _switching(self, server: ServerSpec) -> str:
+        """Return the file whose entry switches a server off."""
+        switching = [
+            each for each in self.overlays(server.name) if each.has("enabled") or each.has("disabled")
+        ]
+        return switching[-1].document.file if switching else server.source
 
     def _concurrency(self, server: ServerSpec) -> dict[str, Any]:
         limiters = self.dispatcher.pool.limiters

@@ -132,7 +132,7 @@ def test_own_work(tmp_path: Path) -> None:
         home = user.home / ".mcp-gateway"
         grants = AccountBook(OAuthTokenFiles(str(home)))
         grants.keep(json.dumps(["notion", "https://notion.example/mcp", "", []]), "", Grant("s3cret"), None)
-        code, said = on_a_terminal([str(BIN / "mcpgateway"), "uninstall"], user.environ, keys="\n")
+        code, said = on_a_terminal([str(BIN / "mcpgateway"), "uninstall"], user.environ, keys="\n\n")
         assert code == 0
         assert home.is_dir()
         for line in (
@@ -170,15 +170,31 @@ def test_progress(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("says", "is_removed"), [("y\n", True), ("n\n", False)])
 def test_the_question(tmp_path: Path, says: str, *, is_removed: bool) -> None:
-    """On a terminal the command asks before it removes the home."""
+    """On a terminal the command asks before it begins, and before it removes the home."""
     with User(tmp_path / "h", has_service=False) as user:
         user.mcpgateway("start")
         home = user.home / ".mcp-gateway"
-        code, said = on_a_terminal([str(BIN / "mcpgateway"), "uninstall"], user.environ, keys=says)
+        code, said = on_a_terminal([str(BIN / "mcpgateway"), "uninstall"], user.environ, keys=f"y\n{says}")
         assert code == 0, said
         assert "Remove " in said
         assert home.exists() is not is_removed
         assert not user.answers()
+
+
+def test_a_no_at_first(tmp_path: Path) -> None:
+    """A no to the first question changes nothing, and so does one to that of `clients undo`."""
+    with User(tmp_path / "h", has_service=False) as user:
+        file = user.write(".claude.json", json.dumps(ENTRIES, indent=2))
+        user.mcpgateway("start")
+        user.mcpgateway("clients", "apply", "--yes")
+        enrolled = file.read_bytes()
+        for words in (("uninstall",), ("clients", "undo")):
+            code, said = on_a_terminal([str(BIN / "mcpgateway"), *words], user.environ, keys="n\n")
+            assert (code, "Restore " in said) == (1, True), said
+            assert file.read_bytes() == enrolled
+            assert user.answers()
+        assert on_a_terminal([str(BIN / "mcpgateway"), "clients", "undo"], user.environ, keys="y\n")[0] == 0
+        assert file.read_bytes() != enrolled
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")

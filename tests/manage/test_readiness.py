@@ -13,6 +13,7 @@ from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import InvalidParams, NeedsAuthorization, Overloaded, Unreachable
 from mcpgateway.manage.readiness import NAMES_LIMIT, WAITING_LIMIT, Readiness
+from mcpgateway.observe.overview import OpenNeed
 from tests.support.gateway_in_memory import HELLO, MemoryGateway
 
 OFF = ServerSpec("off", ("run",), {}, "/", share=Share.GLOBAL, enabled=False)
@@ -53,6 +54,16 @@ def waiting(readiness: Readiness, *names: str, limit_s: float = 20.0) -> list[di
 
 class LookTests:
     """Looking, without starting anything."""
+
+    def test_a_need(self, gateway: MemoryGateway) -> None:
+        """A server that no call could start has failed, with the remedy of its need."""
+
+        def need(server: ServerSpec) -> OpenNeed | None:
+            return OpenNeed("server", server.name, "command-not-found", "x is not there", "install it", "")
+
+        found = Readiness(gateway.dispatcher, gateway.health, gateway.clock, needs=need).look(["shared"])
+        (row,) = found["servers"]
+        assert (row["code"], row["why"], row["hint"]) == (12, "x is not there", "install it")
 
     def test_codes(self, gateway: MemoryGateway, readiness: Readiness) -> None:
         """The code of all servers is the worst of theirs."""

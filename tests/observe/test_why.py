@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mcpgateway.backends.tape import Tapes
+from mcpgateway.config.document import Document
 from mcpgateway.config.gateway_settings import Circuit
 from mcpgateway.config.merge import World
 from mcpgateway.config.model import Lazy, ServerSpec, Share
@@ -240,6 +241,17 @@ class WhyTests:
         )
         found = why.tell("shared")
         assert found["launch"]["command"] == ["•"]
+
+    def test_an_overlay_that_switches_off(self) -> None:
+        """The file of the overlay is named, not that of the entry below it."""
+        off = ServerSpec("off", ("run",), {}, "/", share=Share.GLOBAL, enabled=False)
+        gateway = MemoryGateway(more=(off,))
+        document = Document("/home/u/config.yaml", {"servers": {"off": {"disabled": True}}}, lambda _: 1)
+        over = document.root().at("servers").at("off")
+        why = Diagnoser(
+            gateway.dispatcher, gateway.health, gateway.hub.tapes, tuple, overlays=lambda _: (over,)
+        )
+        assert "its entry in /home/u/config.yaml switches it off" in why.tell("off")["verdict"]
 
     def test_a_try_of_the_breaker(self) -> None:
         """The story of a breaker that let a try through is told to its end."""

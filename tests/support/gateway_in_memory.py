@@ -429,6 +429,7 @@ class MemoryGateway:
         )
         sse = LegacySse(self.dispatcher, self.owners, self.door.streams)
         self.settings = settings
+        self.gather = None  # its servers stand in no file
         self.root = root = Root(
             (*settings.servers, *view_specs(self.hub.views_config)),
             self.door,

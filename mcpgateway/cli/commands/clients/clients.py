@@ -23,8 +23,10 @@ from mcpgateway.cli.console import (
     confirm,
     emit,
     fail,
+    is_terminal,
     local_time,
     say,
+    shortened,
     spinner,
 )
 from mcpgateway.cli.context import Globals
@@ -256,10 +258,12 @@ def apply(
     help="Return a file to what it was before a change of `clients history`.",
 )
 @click.option("--dry-run", "is_dry", is_flag=True, help="Change nothing; show a diff of each file.")
+@click.option("-y", "--yes", is_flag=True, help="Restore all files unasked.")
 @click.pass_context
-def undo(context: click.Context, /, *, version: int | None, is_dry: bool, **options: Any) -> None:
+def undo(context: click.Context, /, *, version: int | None, is_dry: bool, yes: bool, **options: Any) -> None:
     """Restore files, and forget that they were enrolled.
 
+    On a terminal, all files are restored once you have agreed, and those of named clients at once.
     With --server a server is restored for its clients and stays theirs; `apply --server NAME` takes it in again.
     """
     from mcpgateway.clientfiles import enrolment
@@ -274,6 +278,12 @@ def undo(context: click.Context, /, *, version: int | None, is_dry: bool, **opti
         found = careful(lambda: enrolment.restoration(machine, wanted, version or 0))
         answer(globals_, found, lambda: tell_restoration(found))
         return
+    is_asked = sys.stdin.isatty() and is_terminal() and not (yes or version or globals_.as_json)
+    if is_asked and not any(options.values()):
+        found = careful(lambda: enrolment.restoration(machine, wanted))
+        changed = [shortened(each["path"]) for each in found["files"] if each["changed"]]
+        if changed and not confirm(f"Restore {', '.join(changed)}?", default=True):
+            context.exit(FAILED)
     with files_at_work("restoring"):
         report = careful(lambda: enrolment.undo(machine, wanted, version or 0))
     context.exit(_print_report(globals_, report))

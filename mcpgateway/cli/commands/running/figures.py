@@ -24,13 +24,13 @@ DAYS = 7
 PRINCIPAL = "principal"
 SERVERS: dict[str, Cell] = {
     "SERVER": text("name"),
-    "STATE": lambda each: coloured(each["status"] if each["enabled"] else "disabled"),
+    "STATE": lambda each: coloured(each.get("state") or (each["status"] if each["enabled"] else "disabled")),
     "CHILDREN": number("activeChildren"),
     "CALLS": number("totalCalls"),
     "REQUESTS": number("totalRequests"),
     "RESTARTS": lambda each: str(each.get("restart_count", "")),
     "MTBF": lambda each: each.get("mtbf", "") if each.get("restart_count") else "",
-    "UPTIME": text("uptime"),
+    "UPTIME": lambda each: duration(each["uptime_seconds"]) if each.get("uptime_seconds") else "",
     "LAST CRASH": text("last_crash_at"),
 }
 
@@ -59,6 +59,10 @@ def show_stats(globals_: Globals, server: str | None, sort: str, limit: int) -> 
     found = ask(globals_, "/api/health/stats", has="toolStats")
     lives = ask(globals_, "/api/v1/metrics", has="servers")
     known = {each["name"]: each for each in lives["servers"]}
+    for each in ask(globals_, "/api/v1/overview", has="backends")["backends"]:
+        known[each["name"]] = known.get(each["name"], {}) | {
+            key: each[key] for key in ("state", "uptime_seconds")
+        }
     found["servers"] = [{**known.get(each["name"], {}), **each} for each in found["servers"]]
     if server is not None:
         found["servers"] = [each for each in found["servers"] if each["name"] == server]

@@ -18,7 +18,6 @@ from mcpgateway.cli.console import (
     NO_SERVERS,
     RESTING,
     UNREACHABLE,
-    answer,
     coloured,
     emit,
     is_terminal,
@@ -68,9 +67,14 @@ OVERVIEW, HEALTH = "/api/v1/overview", "/health"
 
 
 def show_health(globals_: Globals) -> None:
-    """Print the numbers of a running gateway and its servers."""
-    found = ask(globals_, "/health", has="status")
-    answer(globals_, found, lambda: _tell_health(found))
+    """Print the numbers of a running gateway and its servers.
+
+    As JSON that is GET /health, which knows less of a server than the overview, whose states are printed.
+    """
+    if globals_.as_json:
+        emit(ask(globals_, HEALTH, has="status"))
+    else:
+        _tell_health(_asked(globals_))
 
 
 def _tell_health(found: dict[str, Any]) -> None:
@@ -122,13 +126,17 @@ def _groups(body: dict[str, Any]) -> list[dict[str, Any]]:
 def show_status(globals_: Globals) -> int:
     """Print whether all is well and what needs the user, then what the gateway serves to whom; return the exit code."""
     if globals_.url:
-        client = GatewayClient(globals_)
-        try:
-            found = _overview(client.ask(OVERVIEW)) or ask(globals_, HEALTH, has="status")
-        except NoGateway as why:
-            client.unreachable(why)
-        return _print_status(globals_, _Found(RUNNING, 0, GatewayState(exists=False), found))
+        return _print_status(globals_, _Found(RUNNING, 0, GatewayState(exists=False), _asked(globals_)))
     return _print_status(globals_, look(globals_))
+
+
+def _asked(globals_: Globals) -> dict[str, Any]:
+    """Return the overview of a gateway, or the health of one of an earlier release."""
+    client = GatewayClient(globals_)
+    try:
+        return _overview(client.ask(OVERVIEW)) or ask(globals_, HEALTH, has="status")
+    except NoGateway as why:
+        client.unreachable(why)
 
 
 def _overview(reply: HttpReply) -> dict[str, Any]:
