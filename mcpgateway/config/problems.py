@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mcpgateway.errors import ConfigError
+from mcpgateway.errors import ConfigError, Unfit
+from mcpgateway.hints import cli
 
 IGNORED = " and is ignored"
 
@@ -64,6 +65,17 @@ class Wrong(ConfigError):
     def __init__(self, problem: Problem) -> None:
         super().__init__(str(problem))
         self.problem = problem
+
+
+def refusal(problem: Problem) -> Unfit:
+    """Return the error of a change that a problem keeps from being made, by the key alone: no file has the change."""
+    place = problem.where
+    if not place.key:
+        return Unfit(f"nothing was changed: {problem}")
+    says = str(problem).removeprefix(f"{replace(place, key='')}: ")
+    return Unfit(
+        f"nothing was changed: {says}", f"{cli('config explain {}', place.key)} says what the key takes"
+    )
 
 
 class Problems(list[Problem]):

@@ -11,9 +11,10 @@ from mcpgateway.config.edit.edits import Edit, KeyPath, Put, placed, rooted, sam
 from mcpgateway.config.edit.file_text import edit, in_its_dialect, in_its_words
 from mcpgateway.config.edit.overlays import OverlayPlace, overlay_after, overlay_place, tidied, with_overlay
 from mcpgateway.config.load import key_path_of, place_of
+from mcpgateway.config.problems import refusal
 from mcpgateway.config.read import parse
 from mcpgateway.discovery.naming import server_hint
-from mcpgateway.errors import ConfigError, NotOurs, Unfit, UnknownServer
+from mcpgateway.errors import ConfigError, NotOurs, UnknownServer
 from mcpgateway.manage.reload import Reload
 from mcpgateway.system.write_back import FormerText, write_back
 
@@ -96,7 +97,7 @@ def _write(reload: Reload, edited: Mapping[str, Callable[[str], str]]) -> None:
             former.append(write_back(file, each))
         reload.read_own()
         if reload.state.problems:
-            raise Unfit(f"nothing was changed: {reload.state.problems[0]}")
+            raise refusal(reload.state.problems[0])
     except ConfigError:
         for written in former:
             written.restore()

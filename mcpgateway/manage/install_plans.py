@@ -32,7 +32,7 @@ from mcpgateway.config.load import Circumstances, compose, key_path_of, overlays
 from mcpgateway.config.merge import Blueprint, World, specialise
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.overlay import is_overlay, merged
-from mcpgateway.config.problems import Problems
+from mcpgateway.config.problems import Problems, refusal
 from mcpgateway.config.reach import EXPECTED
 from mcpgateway.config.read import parse
 from mcpgateway.config.recipes import Recipe
@@ -282,7 +282,7 @@ class InstallPlanner:
         problems = Problems()
         settings = self._composed(file, made, problems)
         if settings is None:
-            raise Unfit(f"nothing was changed: {next(iter(problems.errors))}")
+            raise refusal(problems.errors[0])
         return settings
 
     def own_of(self, name: str, changes: Sequence[Edit], root: str) -> Repository:

@@ -1,6 +1,6 @@
 """Problems of a configuration."""
 
-from mcpgateway.config.problems import Problem, Problems, Where, Wrong
+from mcpgateway.config.problems import Problem, Problems, Where, Wrong, refusal
 from mcpgateway.errors import ConfigError
 
 HERE = Where("/c.yaml", 3, "a.b")
@@ -51,3 +51,17 @@ class ProblemsTests:
         others.error(HERE, "x")
         problems.soften(others, "it is left out")
         assert (problems.errors, str(problems[0])) == ([], "/c.yaml, line 3: a.b: x; it is left out")
+
+
+class RefusalTests:
+    """The error of a change that cannot be used."""
+
+    def test_a_key(self) -> None:
+        """The key alone is named, since no file has the line, with the command that explains it."""
+        found = refusal(Problem(Where("/h/config.yaml", 151, "servers.a.timeout", 3), "'x'", "a duration"))
+        assert found.message == "nothing was changed: servers.a.timeout: found 'x'; expected a duration"
+        assert "mcpgateway config explain servers.a.timeout" in found.hint
+
+    def test_no_key(self) -> None:
+        """A problem of a whole file names the file."""
+        assert "/h/config.yaml" in refusal(Problem(Where("/h/config.yaml"), "cannot be read")).message

@@ -133,7 +133,7 @@ class RegistryTests:
     @pytest.mark.parametrize(
         ("status", "body", "says"),
         [
-            (200, b"<html>", r"is no JSON \(line 1, column 1\)"),
+            (200, b"<html>", r", line 1, column 1: is not valid JSON"),
             (200, b"[" * 100_000, "nested too deeply"),
             (200, b'"' + b"x" * BODY_LIMIT + b'"', "more than 4,194,304 bytes"),
             (200, b"[]", "no list of servers"),
@@ -254,7 +254,9 @@ class InstallTests:
         assert desk.ran("servers", "install", url, "--name", "old", "--yes", "--no-test")[0] == 0
         assert desk.servers["old"]["args"] == ["-y", "teller@0.9.0"]
         path.write_text("{")
-        assert "is no JSON (line 1, column 2)" in desk.ran("servers", "install", str(path), "--yes")[2]
+        assert (
+            ", line 1, column 2: is not valid JSON" in desk.ran("servers", "install", str(path), "--yes")[2]
+        )
         code, _, err = desk.ran("servers", "install", f"{registry.url}/v0.1/servers", "--yes")
         assert (code, "is no server.json" in err) == (1, True)
 

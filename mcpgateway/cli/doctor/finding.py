@@ -137,7 +137,7 @@ def documentation() -> str:
 
 
 def page(identifier: str) -> str:
-    """Return the address of the documentation's page for a finding; its name while no address is published."""
+    """Return the address of the page of the docs for a finding; its name there while no address is published."""
     name = PAGES.get(identifier.partition(".")[0], "howto/trouble")
     return f"{documentation()}/{name}.html" if documentation() else name
 

@@ -48,6 +48,13 @@ def with_excerpt(text: str) -> str:
     return f"{text}\n{shown}" if shown else text
 
 
+def with_line(error: Problem, text: str) -> str:
+    """Return an error of a text with the line of the text, and a caret below it, where the line has its value."""
+    place = error.where
+    shown = error.excerpt or _line_of_value(text, place.line, place.key, str(error))
+    return f"{error}\n{shown}" if shown.strip(" ^\n") else str(error)
+
+
 def _line_of_value(content: str, number: int, key: str, text: str) -> str:
     """Return the line of a value that an error is about, with a caret below it; "" if it is another line."""
     lines = content.split("\n")

@@ -10,6 +10,7 @@ from attrs import frozen
 from msgspec.structs import replace
 
 from mcpgateway.cli.console import shortened
+from mcpgateway.cli.local.broken import with_line
 from mcpgateway.cli.local.own_keys import edited_text, make_directory, write_checked
 from mcpgateway.config.diff import runs_alike
 from mcpgateway.config.document import Document
@@ -81,7 +82,7 @@ def edit(
     former = [replace(each.where, line=0) for each in refusals(draft) if each.is_unknown_key]
 
     def errors_in(text: str) -> list[str]:
-        return [str(each) for each in refusals(text) if replace(each.where, line=0) not in former]
+        return [with_line(each, text) for each in refusals(text) if replace(each.where, line=0) not in former]
 
     made = edited_text(draft, ".yaml", environ, errors_in, again)
     value = parse(made, DRAFT).value or {}

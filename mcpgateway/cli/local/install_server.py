@@ -68,7 +68,7 @@ def described(word: str) -> Any:
         found = fetch_json(word)
     elif os.path.isfile(word) and ("/" in word or word.endswith(".json")):
         try:
-            found = decoded(files.read_bytes(os.path.abspath(word), BODY_LIMIT), word)
+            found = decoded(files.read_bytes(os.path.abspath(word), BODY_LIMIT), os.path.abspath(word))
         except OSError as why:
             raise ConfigError(f"{word}: cannot be read: {why.strerror}") from why
     elif word.endswith(".json"):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from mcpgateway.cli.local.broken import with_line
 from mcpgateway.cli.local.show import values_of
 from mcpgateway.config.document import Document
 from mcpgateway.config.edit.config_keys import (
@@ -28,9 +29,9 @@ from mcpgateway.config.edit.config_keys import (
 )
 from mcpgateway.config.edit.edits import Edit, KeyPath
 from mcpgateway.config.load import Circumstances, compose
-from mcpgateway.config.problems import Problem, Problems
+from mcpgateway.config.problems import Problem, Problems, refusal
 from mcpgateway.config.read import parse
-from mcpgateway.errors import ConfigError, Unfit
+from mcpgateway.errors import ConfigError
 from mcpgateway.policy.secrets.masking import masked
 from mcpgateway.system import files, paths, printing
 from mcpgateway.system.settings import (
@@ -156,20 +157,20 @@ def write_checked(
 
     :raise ConfigError: the file is unchanged; the text is the first error.
     """
-    before = _errors(options, environ)
+    before = [_lineless(each) for each in _errors(options, environ)]
     former = write_back(file, edited)
-    new = [each for each in _errors(options, environ) if each not in before]
+    new = [each for each in _errors(options, environ) if _lineless(each) not in before]
     if new:
         former.restore()
-        raise Unfit(f"nothing was changed: {new[0]}")
+        raise refusal(new[0])
 
 
-def _errors(options: LoadOptions, environ: Mapping[str, str]) -> list[str]:
-    # Without lines, which an edit moves.
-    return [_lineless(each) for each in examine(options, environ).problems if each.is_error]
+def _errors(options: LoadOptions, environ: Mapping[str, str]) -> list[Problem]:
+    return [each for each in examine(options, environ).problems if each.is_error]
 
 
 def _lineless(problem: Problem) -> str:
+    # Without the line, which an edit moves.
     from msgspec.structs import replace
 
     return str(replace(problem, where=replace(problem.where, line=0)))
@@ -257,7 +258,11 @@ def _errors_in(text: str, file: str, options: LoadOptions, environ: Mapping[str,
         problems.catch(why, file)
     found = Problems(examine(options, environ).problems)
     before = [_lineless(each) for each in found.refusals]
-    return [str(each) for each in problems.refusals if _lineless(each) not in before]
+    return [
+        with_line(each, text) if each.where.file == file else str(each)
+        for each in problems.refusals
+        if _lineless(each) not in before
+    ]
 
 
 def compose_with(

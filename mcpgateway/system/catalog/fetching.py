@@ -77,8 +77,9 @@ def decoded(body: bytes, what: str) -> Any:
     except RecursionError:
         raise BadReply(f"{what} is nested too deeply") from None
     except ValueError as why:
-        where = f" (line {why.lineno}, column {why.colno})" if isinstance(why, json.JSONDecodeError) else ""
-        raise BadReply(f"{what} is no JSON{where}") from None
+        if isinstance(why, json.JSONDecodeError):
+            raise BadReply(f"{what}, line {why.lineno}, column {why.colno}: is not valid JSON") from None
+        raise BadReply(f"{what} is not valid JSON") from None
 
 
 def _body(answer: http.client.HTTPResponse, limit: int, shown: str) -> bytes:

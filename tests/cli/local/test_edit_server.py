@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from mcpgateway.cli.local.broken import with_line
 from mcpgateway.cli.main import run
+from mcpgateway.config.problems import Problem, Where
 
 CONFIG = "servers:\n  own:  # mine\n    command: run  # here\n    env: {TOKEN: s3cret-value}\n"
 NOTES = {"command": "npx", "args": ["notes", "--token", "s3cret"], "env": {"KEY": "s3cret"}}
@@ -145,3 +148,13 @@ class EditTests:
         )
         assert "# A draft that is left unchanged saves nothing." in draft
         assert config.read_text() == CONFIG
+
+
+def test_line_of_an_error() -> None:
+    """An error of a draft has the line with its value, and one of another line none."""
+    place = Where("the draft.yaml", 2, "timeout")
+    error = Problem(place, "'abc'", "a duration")
+    assert with_line(error, "share: global\ntimeout: abc\n").split("\n")[1:] == ["timeout: abc", "         ^"]
+    assert with_line(replace(error, where=replace(place, line=9)), "timeout: abc\n") == str(
+        replace(error, where=replace(place, line=9))
+    )

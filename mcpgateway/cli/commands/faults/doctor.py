@@ -91,7 +91,7 @@ def doctor(
 
 def _explain(globals_: Globals, name: str) -> None:
     from mcpgateway.cli.doctor.examination import kinds
-    from mcpgateway.cli.doctor.finding import documentation, page
+    from mcpgateway.cli.doctor.finding import page
 
     found = [each for each in kinds() if name in (each.id, "all")]
     if not found:
@@ -116,8 +116,7 @@ def _explain(globals_: Globals, name: str) -> None:
         say(styled(each.id, bold=True))
         for heading, text in each.explained():
             say(f"  {f'{heading}:':<10}{text}")
-        if documentation():
-            say(f"  Documentation: {page(each.id)}")
+        say(f"  Documentation: {page(each.id)}")
 
 
 def _world(globals_: Globals, clients: tuple[str, ...]) -> DoctorContext:
@@ -176,7 +175,7 @@ def _worst_first(findings: Iterable[DoctorFinding]) -> list[DoctorFinding]:
 
 def _tell(findings: list[DoctorFinding], *, is_verbose: bool) -> None:
     from mcpgateway.cli.doctor.examination import verdict
-    from mcpgateway.cli.doctor.finding import Severity
+    from mcpgateway.cli.doctor.finding import Severity, counted
 
     marks = {Severity.OK: ("✓", "green"), Severity.NOTE: ("○", "yellow"), Severity.PROBLEM: ("✗", "red")}
     shown = findings if is_verbose else _worst_first(findings)
@@ -193,7 +192,7 @@ def _tell(findings: list[DoctorFinding], *, is_verbose: bool) -> None:
         say()
     notes = sum(each.level is Severity.NOTE for each in _worst_first(findings))
     noted = f"{notes} to look at, " if notes else ""
-    say(f"{noted}{passed} passed, {issues} issue(s)", fg="red" if issues else "green")
+    say(f"{noted}{passed} passed, {counted(issues, 'issue')}", fg="red" if issues else "green")
     if any(each.repair is not None for each in findings):
         say(
             f"{cli('doctor --fix')} puts right what it can; {cli('doctor --fix --dry-run')} says what that is"

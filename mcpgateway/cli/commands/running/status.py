@@ -406,10 +406,11 @@ def _restored(each: Mapping[str, Any]) -> str:
 def _tell_clients_left(found: _Found) -> None:
     """Print the clients whose files are enrolled while no gateway runs."""
     for each in found.clients:
-        is_away = each.get("mode") != "fail-open"
+        alone = each["servers"] - each.get("without_command", 0) if each.get("mode") == "fail-open" else 0
+        them = "them" if alone == each["servers"] else f"{alone} of them"
         _tell_client(
             each,
-            more=" uses the gateway, which does not answer" if is_away else " runs them by itself meanwhile",
+            more=f" runs {them} by itself meanwhile" if alone else " uses the gateway, which does not answer",
         )
     if found.paused_until and any(each.get("restored") == PAUSED for each in found.clients):
         say(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcpgateway.cli.console import shortened
+
+if TYPE_CHECKING:
+    from mcpgateway.clientfiles.enrolment_records import FileRecord
 
 LEDGER = "ledger"
 
@@ -32,6 +35,11 @@ def clients(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _client(name: str, servers: int, why: str) -> dict[str, Any]:
     return {"name": name, "servers": servers} | ({"restored": why} if why else {})
+
+
+def _without_command(record: FileRecord) -> int:
+    """Return how many of a file's servers only the gateway can start, since it has added their entries."""
+    return sum(bool(each.name) and each.replaced.former is None for each in record.entries.values())
 
 
 def told_apart(found: Sequence[Mapping[str, Any]], paths: Sequence[str]) -> list[dict[str, Any]]:
@@ -68,7 +76,7 @@ def left_behind(home: str) -> list[tuple[dict[str, Any], str]]:
     return [
         (
             _client(each.dialect, sum(bool(one.name) for one in each.entries.values()), each.suspended)
-            | {"mode": each.mode},
+            | {"mode": each.mode, "without_command": _without_command(each)},
             each.path,
         )
         for each in files
