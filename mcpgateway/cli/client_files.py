@@ -19,6 +19,7 @@ from mcpgateway.shim.startup import opener
 
 if TYPE_CHECKING:
     from mcpgateway.clientfiles.enrolment import Enrollable
+    from mcpgateway.clientfiles.machine import Machine
     from mcpgateway.clientfiles.plan import UntouchedEntry
     from mcpgateway.clientfiles.report import FileReport, Report
 
@@ -258,11 +259,17 @@ def _can_install_service(home: str) -> bool:
         return False
 
 
+def _has_files(machine: Machine) -> bool:
+    from mcpgateway.clientfiles.plan import EnrolRequest, plan
+
+    return any(each.before for each in plan(machine, EnrolRequest()))
+
+
 def _tell_unasked(globals_: Globals, environ: Mapping[str, str], adopt: str | None) -> None:
     from mcpgateway.clientfiles.machine import Machine
 
     machine = Machine(globals_.home, environ)
-    if (adopt or machine.clients.adopt.value) == ASK and not machine.records.files:
+    if (adopt or machine.clients.adopt.value) == ASK and not machine.records.files and _has_files(machine):
         say(
             "No client's file was changed, since there is no terminal to ask at:"
             f" {cli('clients plan')} shows the changes, and {cli('clients apply --yes')} makes them, as"

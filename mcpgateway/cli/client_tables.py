@@ -238,7 +238,8 @@ def tell_restoration(found: Mapping[str, Any]) -> None:
 def tell_history(versions: Sequence[Mapping[str, Any]]) -> None:
     """Print a table of changes of clients' files."""
     if not versions:
-        say("the gateway has changed no client's file yet")
+        say("The gateway has changed no client's file yet.")
+        say(f"  {cli('clients plan')} shows what it would change.", dim=True)
         return
     rows = [
         [
@@ -298,7 +299,9 @@ def tell_planned(
     tell_remotes({each.site.path: each.left for each in plans})
     tell_elsewhere({each.site.path: each.left for each in plans})
     if not restored and not any(each.is_change for each in plans):
-        say("nothing would change")
+        tell_unchanged(
+            "nothing would change", is_empty=not any(each.before or each.trouble for each in plans)
+        )
 
 
 def tell_report(report: Report) -> None:
@@ -314,7 +317,19 @@ def tell_report(report: Report) -> None:
     tell_remotes({each.path: each.left for each in report.files})
     tell_elsewhere({each.path: each.left for each in report.files})
     if not (report.is_changed or report.rolled_back or report.errors):
-        say("nothing had to be changed")
+        tell_unchanged("nothing had to be changed", is_empty=not report.files)
+
+
+def tell_unchanged(what: str, *, is_empty: bool) -> None:
+    """Print that no file changes, and the next step where no client has a file.
+
+    :param is_empty: no client has a file with servers.
+    """
+    if is_empty:
+        say("No client has a file with servers.")
+        say(f"  {cli('servers add NAME URL')} adds a server for those that are installed.", dim=True)
+    else:
+        say(what)
 
 
 def tell_watched(found: DeadmanState) -> None:

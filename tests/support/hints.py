@@ -118,4 +118,4 @@ def _named() -> re.Pattern[str]:
     patterns = sorted({each.words for each in hints() if each.words}, key=len, reverse=True)
     value = r"(?:'[^']*'|(?!(?:says|shows|lists)\b)[^\s,;()]+)"
     alternatives = "|".join(re.escape(each).replace(r"\{\}", value) for each in patterns)
-    return re.compile(rf"\bmcpgateway ({alternatives})(?![\w-])")
+    return re.compile(rf"\bmcpgateway ({alternatives})(?![\w-]|\.\w)")

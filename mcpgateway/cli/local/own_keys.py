@@ -60,6 +60,8 @@ def get(key: str, options: LoadOptions, environ: Mapping[str, str], *, as_json: 
         printing.put_json({"key": key, "value": value, "from": source})
     elif source:
         printing.put(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    else:
+        printing.put(f"mcpgateway: {key} is not set, and has no default", to=sys.stderr)
     return 0 if source else 1
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from mcpgateway.cli.console import DONE, FAILED, answer, answer_list, emit, fail, table
+from mcpgateway.cli.console import DONE, FAILED, answer, answer_list, emit, fail, say, table
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.files import careful
 from mcpgateway.cli.lazy import SuggestingGroup
+from mcpgateway.hints import cli
 
 if TYPE_CHECKING:
     from mcpgateway.cli.local.credentials import ServerCredentials
@@ -206,6 +207,14 @@ def _tell_results(results: tuple[CredentialResult, ...]) -> None:
     table(("SERVER", "RESULT", "DETAIL"), [(each.name, each.status, each.detail) for each in results])
 
 
+def _tell_rows(rows: list[tuple[str, str, str]]) -> None:
+    if rows:
+        table(("SERVER", "NAME", "FROM"), rows)
+    else:
+        say("No server is given a credential.")
+        say(f"  {cli('servers set-env NAME VARIABLE=VALUE')} gives one.", dim=True)
+
+
 @credential.command("list")
 @click.pass_obj
 def list_(globals_: Globals) -> None:
@@ -217,7 +226,7 @@ def list_(globals_: Globals) -> None:
     answer_list(
         globals_,
         items,
-        lambda: table(("SERVER", "NAME", "FROM"), sorted(rows)),
+        lambda: _tell_rows(sorted(rows)),
         older={"version": VERSION, "servers": items},
     )
 

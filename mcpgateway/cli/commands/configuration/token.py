@@ -55,7 +55,7 @@ TOKENS = TableQuery(
     API,
     {"ID": text("id"), "NAME": text("name"), "FOR": _limits, "UNTIL": _end},
     key="tokens",
-    none="No agent has a token.",
+    none=f"No agent has a token.\n{cli('token create NAME')} makes one.",
 )
 
 

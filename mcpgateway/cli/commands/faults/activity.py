@@ -12,6 +12,7 @@ from mcpgateway.cli.completion_values import call_ids, own_tool_names, server_na
 from mcpgateway.cli.console import DONE, FAILED, Part, answer_list, local_time, shortened, styled
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.queries import TableQuery, ask
+from mcpgateway.hints import cli
 from mcpgateway.units import duration
 
 FIND_S = 20.0
@@ -56,7 +57,7 @@ ACTIVITY = TableQuery(
         "HOW IT ENDED": _ended,
     },
     key="records",
-    none="The activity log has no such line yet.",
+    none=f"The activity log has no such line yet.\n{cli('tools call TOOL')} makes a call.",
     limit_s=FIND_S,
 )
 
