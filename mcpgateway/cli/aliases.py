@@ -61,7 +61,7 @@ MERGED: Mapping[tuple[str, ...], tuple[str, ...]] = {
 """The commands of older releases that have become parts of others, and what they are now; they take what they took."""
 
 OLDER_LISTS: Mapping[str, frozenset[tuple[str, ...]]] = {
-    "": frozenset((("activity",), ("trace",))),
+    "": frozenset((("activity",), ("trace",), ("stats",))),
     "mcp-ctl": frozenset((("servers", "list"), ("tools", "list"), ("credential", "list"))),
 }
 """The commands whose ``--json`` is as their older programs print it, without ``items``, by the program's name."""

@@ -146,6 +146,12 @@ def guarded(work: Callable[[], Any], *, as_json: bool) -> int:
     """Run the work of a command, and report its error; return the exit code."""
     try:
         code = work()
+    except click.exceptions.NoArgsIsHelpError as why:
+        if as_json:
+            Trouble("a command is missing", "--help lists them").tell(as_json=True)
+        else:
+            click.echo(why.format_message(), err=True)
+        return USAGE
     except (click.ClickException, click.exceptions.Abort, locations.Unusable) as why:
         trouble = _as_trouble(why)
         if not as_json and IN_A_LINE.search(trouble.message) and "\n" not in trouble.message:

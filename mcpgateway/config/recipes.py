@@ -52,6 +52,7 @@ class Need:
     :ivar about: its purpose, and its source.
     :ivar default: the value without an input; None for none.
     :ivar is_path: the value is a file or a directory, which needs an absolute path.
+    :ivar is_repeated: it may have several values, which commas separate.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Need:
     default: str | None = None
     choices: tuple[str, ...] = ()
     is_path: bool = False
+    is_repeated: bool = False
 
     def shown(self) -> dict[str, Any]:
         """Return the input in words, for the user who installs."""
@@ -237,6 +239,7 @@ def _needs(definitions: Mapping[str, Mapping[str, Any]]) -> tuple[Need, ...]:
             each.get("required", False),
             each.get("secret", False),
             is_path=each.get("format") == "filepath",
+            is_repeated=each.get("repeated", False),
         )
         for name, each in definitions.items()
     )

@@ -31,9 +31,13 @@ class RecipeInputs:
         self._env: dict[str, str] = {}
 
     def put(self, name: str, value: str) -> None:
-        """Take an input; one that is repeated has several values."""
+        """Take an input; one that is repeated has several values, given one by one or with commas between them."""
         needs = {each.name: each for each in (*self._recipe.variables, *self._recipe.values)}
         need = needs.get(name)
+        if need is not None and need.is_repeated and "," in value:
+            for each in filter(None, map(str.strip, value.split(","))):
+                self.put(name, each)
+            return
         if need is not None and need.is_path and not value.startswith("$"):
             value = os.path.normpath(os.path.join(self._directory, os.path.expanduser(value)))
         if need in self._recipe.values:

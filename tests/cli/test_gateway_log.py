@@ -65,7 +65,7 @@ def test_as_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().out == f"{NEW}\n  of it\n"
     assert run([*words, "-n", "2", "--json"]) == 0
     first, _ = map(json.loads, capsys.readouterr().out.splitlines())
-    assert first == {"time": "2999-01-01T00:00:00+0000", "source": "gateway", "text": "[b] new"}
+    assert first == {"time": "2999-01-01T00:00:00+00:00", "source": "gateway", "text": "[b] new"}
 
 
 def test_on_a_terminal(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcpgateway.config.recipes import Need, Recipe
+from mcpgateway.config.recipes import Need, Recipe, WordGroup
 from mcpgateway.config.resolve import World
 from mcpgateway.manage.recipe_inputs import RecipeInputs
 from mcpgateway.manage.secret_values import ValueOwners
@@ -51,3 +51,15 @@ def test_reference_for_a_url() -> None:
     made.put("API_KEY", "${MINE}")
     assert made.entry()["headers"] == {"X-Key": "${MINE}"}
     assert made.secrets == {}
+
+
+def test_several_values() -> None:
+    """A value with commas is several where the recipe takes several, and one elsewhere."""
+    folders = Need("folders", required=True, is_path=True, is_repeated=True)
+    file = Need("file", required=True, is_path=True)
+    groups = (WordGroup(("{folders}",)), WordGroup(("{file}",)))
+    recipe = Recipe("files", program=("x",), groups=groups, values=(folders, file))
+    made = inputs(recipe, {})
+    made.put("folders", "/a, /b,")
+    made.put("file", "/c, d")
+    assert made.entry()["args"] == ["/a", "/b", "/c, d"]

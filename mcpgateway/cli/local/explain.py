@@ -32,7 +32,7 @@ def explain(asked: str, options: LoadOptions, environ: Mapping[str, str], *, as_
         values = (
             {"now": {each.key: {"value": each.value, "from": each.source} for each in now}} if now else {}
         )
-        printing.put_json([{**_value(each), **values} for each in found])
+        printing.put_json({"items": [{**_value(each), **values} for each in found]})
         return 0
     shown = "".join(f"  now: {each.key} = {_json(each.value)}, from {each.source}\n" for each in now)
     printing.put_text("\n".join(_text_of(each) for each in found) + shown)

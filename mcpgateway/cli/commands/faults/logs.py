@@ -165,7 +165,8 @@ def _show_gateway(globals_: Globals, shown: Shown) -> None:
     def tell(line: str) -> None:
         time, _, text = line.partition(" ")
         if shown.as_json:
-            say(in_json({"time": time, "source": GATEWAY, "text": text}, indent=None), is_foreign=True)
+            at = re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", time)  # Twisted writes no colon, unlike RFC 3339
+            say(in_json({"time": at, "source": GATEWAY, "text": text}, indent=None), is_foreign=True)
         else:
             # A person wants no module; the file has it, and so has a pipe.
             say(f"{time} {PLACE.sub(LEVEL, text, count=1)}" if is_terminal() else line, is_foreign=True)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from datetime import UTC, datetime
 from typing import Any
 
-from mcpgateway.cli.console import answer, coloured, say, table
+from mcpgateway.cli.console import answer, answer_list, coloured, say, table
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.queries import Cell, ask, number, rows_table, text
 from mcpgateway.units import MB, MINUTE_S, duration, size
 
+_HUMP = re.compile(r"(?<=[a-z0-9])([A-Z]+)")
 BARS = "▁▂▃▄▅▆▇█"
 ORDERS = {
     "calls": "calls",
@@ -54,7 +56,7 @@ def milliseconds(value: float | None) -> str:
 def show_stats(globals_: Globals, server: str | None, sort: str, limit: int) -> None:
     """Print which tools are called, how often they fail, how long they take, and how servers fare.
 
-    As JSON that is GET /api/health/stats, and of each server what GET /api/v1/metrics says.
+    As JSON the items are the servers; the older command `stats` prints GET /api/health/stats as it is.
     """
     found = ask(globals_, "/api/health/stats", has="toolStats")
     lives = ask(globals_, "/api/v1/metrics", has="servers")
@@ -68,7 +70,27 @@ def show_stats(globals_: Globals, server: str | None, sort: str, limit: int) -> 
         found["servers"] = [each for each in found["servers"] if each["name"] == server]
         tools = found["toolStats"].items()
         found["toolStats"] = {name: each for name, each in tools if each["server"] == server}
-    answer(globals_, found, lambda: tell_stats(found, sort, limit, time.time()))
+    tools = [{"name": name, **each} for name, each in found["toolStats"].items()]
+    more = {key: each for key, each in found.items() if key not in ("servers", "toolStats")}
+    answer_list(
+        globals_,
+        _in_snake_case(found["servers"]),
+        lambda: tell_stats(found, sort, limit, time.time()),
+        older=found,
+        tools=_in_snake_case(tools),
+        **_in_snake_case(more),
+    )
+
+
+def _in_snake_case(value: Any) -> Any:
+    """Return JSON with its members named as in the gateway's other answers."""
+    match value:
+        case dict():
+            return {_HUMP.sub(r"_\1", key).lower(): _in_snake_case(each) for key, each in value.items()}
+        case list():
+            return [_in_snake_case(each) for each in value]
+        case _:
+            return value
 
 
 def tell_stats(found: dict[str, Any], sort: str, limit: int, now: float) -> None:

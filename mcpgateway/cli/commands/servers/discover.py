@@ -78,7 +78,7 @@ def refresh(globals_: Globals, named: tuple[str, ...], servers: tuple[str, ...],
 def report(listed: list[dict[str, Any]], *, as_json: bool) -> int:
     """Print the outcome of each server; return the exit code."""
     if as_json:
-        emit({"servers": listed})
+        emit({"items": listed})
     else:
         _tell(listed)
     return FAILED if any(each["state"] != OVER[0] for each in listed) else DONE

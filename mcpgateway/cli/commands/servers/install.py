@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -272,7 +273,7 @@ def _confirm(recipe: Recipe, made: Mapping[str, Any]) -> None:
     if not sys.stdin.isatty():
         fail(f"{recipe.name} is not installed: nobody can be asked", "--yes installs it without asking")
     command = made.get("command")
-    what = " ".join(map(str, [command, *made.get("args", ())])) if command else str(made.get("url"))
+    what = shlex.join(map(str, [command, *made.get("args", ())])) if command else str(made.get("url"))
     paragraph(f"  It runs: {what}" if command else f"  It is at: {what}", err=True)
     if not confirm(f"Install {recipe.name}?", default=True, err=True):
         fail("nothing was installed")
