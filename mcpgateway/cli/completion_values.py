@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import click
 from click.shell_completion import CompletionItem
 
 from mcpgateway.shim import locations
+
+if TYPE_CHECKING:
+    from mcpgateway.config.fields import Kind
 
 NEEDS_LOGIN = "needs login"
 LOCAL = ("stdio", "docker", "rest")
@@ -94,8 +97,10 @@ def argument_names(
     if not named:
         return []
     schema = _member(_asked(context, f"/api/v1/tools/{quote(named[0], safe='')}"), "inputSchema")
-    given = {each.partition("=")[0] for each in words}
-    return _items((f"{each}=" for each in _member(schema, "properties") or () if each not in given), begun)
+    members = _member(schema, "properties") or {}
+    given = {each.partition("=")[0] for each in words if "=" in each.strip("=")}
+    left = [each for each in members if each not in given]
+    return _assigned(words, begun, left, lambda name: _choices(members.get(name)))
 
 
 def _names_of(tool: Mapping[str, Any]) -> tuple[object, object]:
@@ -117,24 +122,55 @@ def _servers(context: click.Context) -> list[Mapping[str, Any]]:
     return _rows(_member(_asked(context, "/health"), "backends"))
 
 
-def _config_keys(context: click.Context) -> Iterator[str]:
-    """Yield the keys of the configuration, with the names of the gateway's servers in them."""
+def _config_keys(context: click.Context) -> dict[str, Kind]:
+    """Return the keys of the configuration, with the names of the gateway's servers in them."""
     from mcpgateway.config.reference import ANY, known_keys
 
     names = list(_names(context))
-    for key in (".".join(each.key_path) for each in known_keys()):
+    found: dict[str, Kind] = {}
+    for each in known_keys():
+        key, kind = ".".join(each.key_path), each.key.kind
         if key.startswith(f"{SERVERS}{ANY}"):
-            yield from (f"{SERVERS}{name}{key[len(SERVERS + ANY) :]}" for name in names)
+            found |= {f"{SERVERS}{name}{key[len(SERVERS + ANY) :]}": kind for name in names}
         elif ANY not in key.split("."):
-            yield key
+            found[key] = kind
+    return found
 
 
-def _server_keys(context: click.Context) -> Iterator[str]:
-    """Yield the keys of a server's entry."""
+def _server_keys(_: click.Context) -> dict[str, Kind]:
+    """Return the keys of a server's entry."""
     from mcpgateway.config.reference import ANY, known_keys
 
-    paths = (each.key_path[2:] for each in known_keys() if each.key_path[:2] == ("servers", ANY))
-    return (".".join(each) for each in paths if each and ANY not in each)
+    listed = [
+        (each.key_path[2:], each.key.kind) for each in known_keys() if each.key_path[:2] == ("servers", ANY)
+    ]
+    return {".".join(path): kind for path, kind in listed if path and ANY not in path}
+
+
+def _choices(schema: Any) -> list[object]:
+    """Return the values that a JSON Schema names."""
+    if _member(schema, "type") == "boolean":
+        return ["true", "false"]
+    further = _member(schema, "anyOf") or _member(schema, "oneOf") or ()
+    return [*(_member(schema, "enum") or ()), *(value for each in further for value in _choices(each))]
+
+
+def _assigned(
+    words: Sequence[str], begun: str, keys: Collection[str], choices: Callable[[str], Iterable[object]]
+) -> list[CompletionItem]:
+    """Complete ``KEY=VALUE``, of which bash sees KEY, = and VALUE as words of their own.
+
+    :param words: those before.
+    :param choices: returns the values of a key.
+    """
+    key, equals, _ = begun.partition("=")
+    if equals:
+        return _items((f"{key}={each}" for each in choices(key)), begun)
+    *former, last = ("", *words)
+    is_behind_key = last in keys and not begun
+    if is_behind_key or (last == "=" and former):
+        return _items(choices(last if is_behind_key else former[-1]), begun)
+    return _items((f"{each}=" for each in keys), begun)
 
 
 def _findings(_: click.Context) -> list[str]:
@@ -159,13 +195,29 @@ def _of_server(key: str) -> Names:
     return lambda context: _member(_asked(context, "/api/v1/servers/{}", "name"), key) or ()
 
 
-def _completing(names: Names, behind: str = "") -> Completing:
+def _completing(names: Names) -> Completing:
     """Return the completion of a value by these names."""
 
     def complete(
         context: click.Context, parameter: click.Parameter | None, begun: str
     ) -> list[CompletionItem]:
-        return _items((f"{each}{behind}" for each in names(context)), begun)
+        return _items(names(context), begun)
+
+    return complete
+
+
+def _assigning(keys: Callable[[click.Context], Mapping[str, Kind]]) -> Completing:
+    """Return the completion of an assignment to one of these keys."""
+
+    def complete(
+        context: click.Context, parameter: click.Parameter | None, begun: str
+    ) -> list[CompletionItem]:
+        known = keys(context)
+
+        def choices(key: str) -> list[object]:
+            return _choices(known[key].json()) if key in known else []
+
+        return _assigned(tuple(context.params.get("assignments") or ()), begun, known, choices)
 
     return complete
 
@@ -173,8 +225,8 @@ def _completing(names: Names, behind: str = "") -> Completing:
 server_names = _completing(_names)
 remote_names = _completing(lambda context: (each.get("name") for each in _remote(context)))
 sign_in_names = _completing(_needing_sign_in)
-config_keys, config_assignments = _completing(_config_keys), _completing(_config_keys, "=")
-server_keys, server_assignments = _completing(_server_keys), _completing(_server_keys, "=")
+config_keys, config_assignments = _completing(_config_keys), _assigning(_config_keys)
+server_keys, server_assignments = _completing(_server_keys), _assigning(_server_keys)
 variable_names = _completing(_of_server("env_keys"))
 header_names = _completing(_of_server("header_keys"))
 session_ids = _completing(_listed("/api/v1/sessions", "sessions", "id"))

@@ -51,6 +51,8 @@ class ShellTests:
         assert terminal.shows(WHOLE)
         terminal.type("\x15mcpgateway config set gateway.http_po\t9")
         assert terminal.shows(f"{WHOLE.partition(' get ')[2]}=9")
+        terminal.type("\x15mcpgateway config set gateway.log_level=cri\t")
+        assert terminal.shows("gateway.log_level=critical")
         terminal.type("\x15exit\n")
         terminal.ended()
 
@@ -58,6 +60,7 @@ class ShellTests:
         """The completions of fish are the commands and values that fit."""
         path, written = found("fish", tmp_path)
         asked = f"source {written}; complete -C 'mcpgateway {BEGUN}'; complete -C 'mcpgateway servers res'"
+        asked += "; complete -C 'mcpgateway config set gateway.log_level=cri'"
         done = subprocess.run(
             [path, "--no-config", "-c", asked],
             env=environ,
@@ -68,4 +71,4 @@ class ShellTests:
         )
         shown = [line.split("\t")[0] for line in done.stdout.splitlines()]
         assert shown[0] == "gateway.http_port"
-        assert set(shown[1:]) == {"restart", "reset-circuit"}
+        assert set(shown[1:]) == {"restart", "reset-circuit", "gateway.log_level=critical"}
