@@ -233,11 +233,16 @@ def _named(choice: FileChoice, environ: Mapping[str, str]) -> FileLocation:
         raise ConfigError(f"{visible(path)}: there is no such file")
     if choice.clients:
         dialect = DIALECTS[choice.clients[0]]
-        return FileLocation(dialect, path, _by_its_name(path, (dialect,)).project)
+        own = _own(path, (dialect,), environ)
+        return own or FileLocation(dialect, path, _by_its_name(path, (dialect,)).project)
+    return _own(path, DIALECTS.values(), environ) or _by_its_name(path)
+
+
+def _own(path: str, dialects: Iterable[ClientDialect], environ: Mapping[str, str]) -> FileLocation | None:
+    """Return the user's own file at a path, which has the name of a project's in the home; None for another file."""
     real = os.path.realpath(path)
-    known = (each for dialect in DIALECTS.values() for each in _of_user(dialect, environ))
-    own = next((each for each in known if os.path.realpath(each.path) == real), None)
-    return own or _by_its_name(path)
+    known = (each for dialect in dialects for each in _of_user(dialect, environ))
+    return next((each for each in known if os.path.realpath(each.path) == real), None)
 
 
 def _by_its_name(path: str, dialects: Iterable[ClientDialect] = tuple(DIALECTS.values())) -> FileLocation:

@@ -23,6 +23,7 @@ NAME_LIMIT = 64
 NUMBER_LIMIT = 10**8
 CUSTOM = "custom"
 MODES = ("http", "fail-open")
+OFFERS = "--offers"  # the gateway's own servers are added, as `clients apply` does
 BY_URL = ("--mode", "http")  # these requests are older than the other ways
 
 
@@ -118,18 +119,21 @@ class ClientFiles:
     def plan(self, tool: object, path: object, mode: object) -> Deferred[dict[str, Any]]:
         """Return the change that enrolling a client's file would make, as a diff without secrets.
 
+        :param mode: as for `apply`.
         :raise InvalidParams: the client or the mode is unknown, or the path malformed.
         :raise ClientFilesFailed: (through the Deferred) the helper program has failed.
         """
-        return self._ask("plan", *_wanted(tool, path, mode)).addCallback(_report)
+        return self._ask("plan", OFFERS, *_wanted(tool, path, mode)).addCallback(_report)
 
     def apply(self, tool: object, path: object, mode: object) -> Deferred[dict[str, Any]]:
-        """Enrol a client's file, by URL or by command.
+        """Enrol a client's file, as ``clients apply`` does.
+
+        :param mode: by URL or by command; None for the usual way.
 
         :raise InvalidParams: the client or the mode is unknown, or the path malformed.
         :raise ClientFilesFailed: (through the Deferred) the helper program has failed.
         """
-        return self._apply(_wanted(tool, path, mode)).addCallback(_report)
+        return self._apply((OFFERS, *_wanted(tool, path, mode))).addCallback(_report)
 
     def undo(self, tool: object, path: object, version: object = None) -> Deferred[dict[str, Any]]:
         """Restore a client's file, which uses the gateway no more, or return it to what it was before a change.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import urllib.error
@@ -222,6 +223,35 @@ class GatewayTests:
         assert file.read_text() == before
         for wrong in ({"mode": "soon"}, {"tool": "nobody"}, {"configPath": "mcp.json"}):
             assert ask(gateway, "POST", "clients/plan", {**body, **wrong}).status == 400
+
+    def test_as_the_command_does(self, gateway: Gateway) -> None:
+        """A user's file is planned as the command line plans it: as no project's, with the gateway's own servers."""
+        file = gateway.directory / ".cursor" / "mcp.json"
+        file.parent.mkdir()
+        file.write_text(json.dumps({"mcpServers": {"hers": {"command": "run"}}}, indent=2))
+        body = {"tool": "cursor", "configPath": str(file)}
+        environ = {"PATH": os.environ["PATH"], "HOME": str(gateway.directory)}
+        for flags, more in (
+            ((), {}),
+            (("--http",), {"mode": "http"}),
+            (("--fail-open",), {"mode": "fail-open"}),
+        ):
+            words = ["clients", "plan", "cursor", "--json", "--home", str(gateway.home), *flags]
+            ran = subprocess.run(
+                [str(BIN / "mcpgateway"), *words],
+                env=environ,
+                capture_output=True,
+                check=True,
+                timeout=LIMIT_S,
+            )
+            (planned,) = json.loads(ran.stdout)["files"]
+            (found,) = ask(gateway, "POST", "clients/plan", {**body, **more}).value["files"]
+            assert found["diff"] == planned["diff"]
+            assert "fx" in "".join(found["diff"])
+        ask(gateway, "POST", "clients/apply", {**body, "mode": "http"})
+        assert list(json.loads(file.read_text())["mcpServers"]) == ["hers", "fx"]
+        assert "mcp-project" not in file.read_text().lower()
+        assert ask(gateway, "POST", "clients/undo", body).status == 200
 
     def test_the_log(self, gateway: Gateway) -> None:
         """The gateway's own log is read as those of servers are: its last lines, and those after a given one."""

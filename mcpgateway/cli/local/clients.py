@@ -57,6 +57,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--version", type=int, default=0)
     parser.add_argument("--after", type=float, default=120.0)
     parser.add_argument("--headers-helper", action="store_true")
+    parser.add_argument("--offers", action="store_true")
     for name in ("--json", "--yes"):  # the only possible form here
         parser.add_argument(name, action="store_true")
     return parser
@@ -139,7 +140,9 @@ def _wanted(options: Namespace) -> Any:
     from mcpgateway.clientfiles.plan import EnrolRequest
 
     choice = FileChoice(tuple(options.client), options.project, options.file)
-    return EnrolRequest(choice, tuple(options.server), options.mode, options.headers_helper)
+    return EnrolRequest(
+        choice, tuple(options.server), options.mode, options.headers_helper, offers=options.offers
+    )
 
 
 def main(argv: list[str]) -> int:

@@ -29,13 +29,14 @@ function posted(path: string, body: object, done: string): Act {
 /** A file that does not use the gateway: a client's, or that of a project. */
 export function EnrolButton(props: { tool: string; path: string; label: string }) {
   const { tool, path, label } = props;
-  const [mode, setMode] = useState("http");
-  const body = { tool, configPath: path, mode };
+  const [mode, setMode] = useState("");
+  const body = { tool, configPath: path, ...(mode && { mode }) };
   return (
     <>
       <label class="choice">
         How
         <select value={mode} onChange={(event) => setMode(event.currentTarget.value)}>
+          <option value="">the usual way</option>
           <option value="http">by URL</option>
           <option value="fail-open">by command</option>
         </select>
