@@ -3,7 +3,7 @@
 # Note [Nothing that is not ours to show]
 A client's file holds more than servers: tokens, accounts, histories.  Of the lines around a change only the keys are
 shown.  In the changed lines only texts are shown that belong to a server's entry and are no secret there.  Of a long
-line, as in a file without line ends, nothing is shown.
+line nothing is shown.  JSON in one line is laid out in lines first, else all of the file were a changed line.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 from attrs import field, frozen
 
 from mcpgateway.config.document import visible
-from mcpgateway.policy.secrets.masking import address, masked, shown
-from mcpgateway.policy.secrets.shapes import MASK, is_random, is_secret, shaped
+from mcpgateway.policy.secrets.masking import address, masked
+from mcpgateway.policy.secrets.shapes import MASK, is_random, is_secret, shaped, without_tokens
 
 CONTEXT_LINES = 3
 LINE_CHARACTERS = 1000
@@ -28,6 +28,7 @@ LONG_CHARACTERS = 6
 HIDDEN = "…"
 OTHER_VALUE = "another value"  # that is not shown, as the former one
 TAB = "    "
+UNQUOTED = re.compile(r"""[^"']+""")
 HUNK = re.compile(r"@@ -(\d+)(,\d+)? \+(\d+)(,\d+)? @@")
 STRUCTURE = re.compile(r"[\s{}\[\](),]*")
 # A key up to its colon or equals sign; the name of a table.
@@ -52,19 +53,22 @@ class Vocabulary:
 
     :ivar secrets: the texts that are never shown: values of variables and headers, queries of URLs, passwords.
     :ivar known: the texts that may be shown.
+    :ivar told: what is shown of a text that is a secret in part only, such as a URL with a key.
     """
 
     secrets: frozenset[str] = field(repr=False)
     known: frozenset[str] = field(repr=False)
+    told: Mapping[str, str] = field(factory=dict, repr=False)
 
 
 def vocabulary(values: Iterable[Any]) -> Vocabulary:
     """Return the texts in these entries."""
     secrets: set[str] = set()
     known: set[str] = set()
+    told: dict[str, str] = {}
     for each in values:
-        _collect(each, masked(each), secrets, known)
-    return Vocabulary(frozenset(secrets), frozenset(known - secrets))
+        _collect(each, masked(each), secrets, known, told)
+    return Vocabulary(frozenset(secrets), frozenset(known - secrets), told)
 
 
 def diff(path: str, before: str, after: str, words: Vocabulary, *, what: str = "enrolled") -> Iterator[str]:
@@ -72,7 +76,7 @@ def diff(path: str, before: str, after: str, words: Vocabulary, *, what: str = "
 
     :param what: the word for the new version of the file.
     """
-    old, new = before.splitlines(), after.splitlines()
+    old, new = _lines(before, after)
     # Common lines at both ends of a long file are left out of the slow comparison.
     head = _same(zip(old, new, strict=False))
     most = min(len(old), len(new)) - head
@@ -90,6 +94,17 @@ def diff(path: str, before: str, after: str, words: Vocabulary, *, what: str = "
             removed.add(told[1:])
         is_other = line.startswith("+") and MASK in told and told[1:] in removed
         yield f"{told}  ({OTHER_VALUE})" if is_other else told
+
+
+def _lines(before: str, after: str) -> tuple[list[str], list[str]]:
+    old, new = before.splitlines(), after.splitlines()
+    if not any(len(each) == 1 or any(len(line) > LINE_CHARACTERS for line in each) for each in (old, new)):
+        return old, new
+    try:
+        laid = [json.dumps(json.loads(each), indent=2, ensure_ascii=False) for each in (before, after)]
+    except (ValueError, RecursionError):
+        return old, new
+    return (laid[0].splitlines(), laid[1].splitlines()) if laid[0] != laid[1] else (old, new)
 
 
 def _same(pairs: Iterable[tuple[str, str]]) -> int:
@@ -123,14 +138,16 @@ def _changed(text: str, words: Vocabulary) -> str:
     if plain:
         value = plain["text"]
         if value in words.secrets or is_secret(plain["name"]):
-            return f"{plain['name']}{MASK}{plain['end']}"
+            told = MASK if is_secret(plain["name"]) else words.told.get(value, MASK)
+            return f"{plain['name']}{told}{plain['end']}"
         is_known = value in words.known or value.endswith(":")  # a key with more below it
         return address(text) if is_known else f"{plain['name']}{HIDDEN}{plain['end']}"
     text = QUOTED.sub(lambda found: _quoted(found, words), text)
     for each in sorted(words.secrets, key=len, reverse=True):
         if len(each) >= LONG_CHARACTERS:
             text = text.replace(each, MASK)
-    return shown(text)
+    # The end of an address is the end of the text that it stands in, not that of the line.
+    return without_tokens(UNQUOTED.sub(lambda found: address(found[0]), text))
 
 
 def _quoted(found: re.Match[str], words: Vocabulary) -> str:
@@ -138,8 +155,10 @@ def _quoted(found: re.Match[str], words: Vocabulary) -> str:
     value = _value(text)
     if found["key"] and not name:
         return found[0]
-    if value in words.secrets or is_secret(name.rstrip(" :=\"'")):
-        return f"{name}{text[0]}{MASK}{text[0]}{found['key'] or ''}"
+    is_named = is_secret(name.rstrip(" :=\"'"))
+    if value in words.secrets or is_named:
+        told = MASK if is_named else words.told.get(value, MASK)
+        return f"{name}{text[0]}{json.dumps(told, ensure_ascii=False)[1:-1]}{text[0]}{found['key'] or ''}"
     return found[0] if value in words.known else f"{name}{text[0]}{HIDDEN}{text[0]}{found['key'] or ''}"
 
 
@@ -156,21 +175,25 @@ def _is_plain_path(name: str, text: str) -> bool:
     return is_path and next(shaped(text), None) is None and not any(map(is_random, text.split("/")))
 
 
-def _collect(value: Any, shown: Any, secrets: set[str], known: set[str], name: str = "") -> None:
+def _collect(
+    value: Any, shown: Any, secrets: set[str], known: set[str], told: dict[str, str], name: str = ""
+) -> None:
     if isinstance(value, Mapping):
         for key, each in value.items():
             known.add(str(key))
             under = shown.get(key) if isinstance(shown, Mapping) else None
-            _collect(each, under, secrets, known, str(key))
+            _collect(each, under, secrets, known, told, str(key))
     elif isinstance(value, list | tuple):
         same = shown if isinstance(shown, list | tuple) and len(shown) == len(value) else [None] * len(value)
         for one, other in zip(value, same, strict=True):
-            _collect(one, other, secrets, known)
+            _collect(one, other, secrets, known, told)
     elif value is not None:
         text = value if isinstance(value, str) else json.dumps(value, default=str)
         if value == shown or _is_plain_path(name, text):
             known.add(text)
             return
+        if isinstance(shown, str):
+            told[text] = MASK if told.get(text) == MASK else shown
         # A long text may stand on several lines, and with escapes in it.
         secrets |= {
             text,
