@@ -2,8 +2,9 @@
 
 # Note [What it is compared with]
 Without the gateway each client starts its own child of each server that it uses.  So a local server would have a child
-for each of its sessions, each as large as the average of the present ones.  The gateway's own memory is the cost, and
-is subtracted.  Clients of the modern era have no sessions: all of them count as one.  Remote servers save nothing here.
+for each of its sessions, each as large as the average of the present ones, and none while it has no session.  The
+gateway's own memory is the cost, and is subtracted.  Clients of the modern era have no sessions: all of them count as
+one.  Remote servers save nothing here.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ class ServerSavings(Struct, frozen=True):
 
     @property
     def saved(self) -> int:
-        """The number of saved processes."""
+        """The number of saved processes; negative where more run than clients would start."""
         return self.without - self.running
 
     @property
@@ -102,7 +103,7 @@ class ServerSavings(Struct, frozen=True):
 def entry_of(life: ServerLife, sizes: Mapping[int, int]) -> ServerSavings:
     """Return the savings of one server; see Note [What it is compared with]."""
     running = len(life.pids)
-    without = max(life.sessions, running) if running else 0
+    without = max(life.sessions, running) if running and life.sessions else 0
     return ServerSavings(
         life.server.name, life.sessions, without, running, sum(sizes.get(each, 0) for each in life.pids)
     )

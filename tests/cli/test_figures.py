@@ -154,13 +154,16 @@ class SavingsTests:
         figures.tell_savings(
             {
                 "uptime_seconds": 5,
-                "processes": {"without": 1, "running": 1, "saved": 0, "hours_saved": 0.0},
-                "memory": {"without_mb": 14.0, "running_mb": 14.0, "gateway_mb": 50.0, "saved_mb": -50.0},
+                "processes": {"without": 0, "running": 1, "saved": -1, "hours_saved": -0.5},
+                "memory": {"without_mb": 0.0, "running_mb": 14.0, "gateway_mb": 50.0, "saved_mb": -64.0},
                 "tokens": {"days": {}},
                 "servers": [],
             }
         )
-        assert "50 MB more than without" in capsys.readouterr().out
+        out = capsys.readouterr().out
+        assert "1 more than without: 1 run, 0 would without the gateway" in out
+        assert "0.5 hours of processes more than without" in out
+        assert "64 MB more than without" in out
 
 
 class WordTests:

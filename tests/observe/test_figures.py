@@ -263,6 +263,15 @@ class SavingsTests:
         assert tokens["days"] == {"2023-11-14": {"shared": {"deferral": 1234}}}
         assert gateway.hub.usage is None
 
+    def test_no_session(self) -> None:
+        """A server that runs for no session saves nothing: no client would have started it."""
+        gateway = MemoryGateway(instruments=MemoryWorld(sizes={1000: 100 * 2**20}).instruments)
+        gateway.session().ask(None, "DELETE")
+        found = get(gateway, "/api/v1/savings")
+        assert found["processes"] == {"without": 0, "running": 1, "saved": -1, "hours_saved": 0}
+        assert (found["memory"]["without_mb"], found["memory"]["running_mb"]) == (0, 100)
+        assert found["memory"]["saved_mb"] < -100
+
     def test_nothing(self, gateway: MemoryGateway) -> None:
         """Where nothing runs, nothing is saved."""
         found = get(gateway, "/api/v1/savings")

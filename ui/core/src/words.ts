@@ -23,6 +23,16 @@ export function memory(megabytes: number | null | undefined): string {
   return `${decimal.format(megabytes / 1024)} GB`;
 }
 
+/** A saving, or its opposite, with the word for it: `3 saved`, `50 MB more than without`. */
+export function compared(
+  saved: number | null | undefined,
+  show: (amount: number | null | undefined) => string,
+  what: string,
+): [value: string, what: string] {
+  const isMore = typeof saved === "number" && saved < 0;
+  return isMore ? [show(-saved), `${what} more than without`] : [show(saved), `${what} saved`];
+}
+
 const UNITS: [string, number][] = [
   ["d", 86_400],
   ["h", 3600],

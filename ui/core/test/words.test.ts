@@ -3,6 +3,8 @@ import { test } from "node:test";
 import {
   access,
   clock,
+  compared,
+  count,
   counted,
   duration,
   memory,
@@ -67,4 +69,11 @@ test("the time of day has its date where that is not today", () => {
 test("who needs a token is said in words", () => {
   assert.equal(access("enabled"), "every client needs a token");
   assert.equal(access("a word of a later release"), "a word of a later release");
+});
+
+test("what takes more than it would without the gateway is told as such, and nothing as nothing", () => {
+  assert.deepEqual(compared(3, count, "processes"), ["3", "processes saved"]);
+  assert.deepEqual(compared(0, memory, "of memory"), ["0 MB", "of memory saved"]);
+  assert.deepEqual(compared(-50, memory, "of memory"), ["50 MB", "of memory more than without"]);
+  assert.deepEqual(compared(undefined, count, "processes"), [UNKNOWN, "processes saved"]);
 });

@@ -23,6 +23,7 @@ ORDERS = {
     "last": "lastCalledAt",
 }
 DAYS = 7
+MORE = "more than without"
 PRINCIPAL = "principal"
 SERVERS: dict[str, Cell] = {
     "SERVER": text("name"),
@@ -169,14 +170,14 @@ def tell_savings(found: dict[str, Any]) -> None:
     """Print the savings, and the servers that they come from."""
     processes, memory, tokens = found["processes"], found["memory"], found["tokens"]
     say(
-        f"Processes: {processes['saved']} saved: {processes['running']} run,"
+        f"Processes: {_compared(processes['saved'])}: {processes['running']} run,"
         f" {processes['without']} would without the gateway"
     )
     since = duration(found["uptime_seconds"])
-    say(f"           {processes['hours_saved']:,} hours of processes in {since}")
+    say(f"           {_compared(processes['hours_saved'], 'hours of processes ')} in {since}")
     saved = memory["saved_mb"]
     say(
-        f"Memory:    {size(abs(saved) * MB)} {'saved' if saved >= 0 else 'more than without'}:"
+        f"Memory:    {size(abs(saved) * MB)} {'saved' if saved >= 0 else MORE}:"
         f" {size(memory['running_mb'] * MB)} and {size(memory['gateway_mb'] * MB)} for the gateway,"
         f" {size(memory['without_mb'] * MB)} without"
     )
@@ -200,6 +201,10 @@ def tell_savings(found: dict[str, Any]) -> None:
     if rows:
         say()
         table(("SERVER", "SESSIONS", "PROCESSES", "SAVED", "MEMORY", "SAVED"), rows)
+
+
+def _compared(saved: float, of: str = "") -> str:
+    return f"{abs(saved):,} {of}{'saved' if saved >= 0 else MORE}"
 
 
 def _signed(megabytes: float) -> str:

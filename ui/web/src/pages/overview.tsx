@@ -2,11 +2,11 @@
 
 import type { Need, OverviewServer, Savings, Session, Stats } from "@mcpgateway/core/model";
 import { look, rank } from "@mcpgateway/core/states";
-import { clock, count, counted, duration, memory, plain, tokens, UNKNOWN } from "@mcpgateway/core/words";
+import { clock, count, counted, duration, memory, plain, tokens } from "@mcpgateway/core/words";
 import { overview } from "../gateway";
 import { Bars, steps } from "../parts/bars";
 import { Command, Empty, Refused, Section, State } from "../parts/basics";
-import { Figure } from "../parts/figure";
+import { Figure, SavedBySharing } from "../parts/figure";
 import { Fix } from "../parts/server_buttons";
 import { useResource } from "../resource";
 import { to } from "../router";
@@ -114,12 +114,10 @@ function Hour() {
 
 function Saved() {
   const { value } = useResource<Savings>("/api/v1/savings", { every_s: 15 });
-  const saved = value?.memory.saved_mb;
   return (
     <Section title="Saved by sharing">
       <p class="figures">
-        <Figure value={count(value?.processes.saved)} what="processes" />
-        <Figure value={saved !== undefined && saved < 0 ? UNKNOWN : memory(saved)} what="of memory" />
+        <SavedBySharing of={value} />
         <Figure value={tokens(value?.tokens.today)} what="tokens today" />
         <Figure value={memory(overview.value?.memory_mb)} what="used by the gateway" />
       </p>

@@ -7,7 +7,6 @@ import {
   count,
   counted,
   duration,
-  memory,
   milliseconds,
   percent,
   plain,
@@ -17,7 +16,7 @@ import {
 import { useState } from "preact/hooks";
 import { Bars } from "../parts/bars";
 import { Empty, Refused, Section } from "../parts/basics";
-import { Figure } from "../parts/figure";
+import { Figure, SavedBySharing } from "../parts/figure";
 import { Filter } from "../parts/filter";
 import { ServerLink } from "../parts/server_link";
 import { type Column, Table } from "../parts/table";
@@ -183,12 +182,10 @@ const NUMBERS: Column<Row>[] = [
 function Saved() {
   const { value } = useResource<Savings>("/api/v1/savings", { every_s: AGAIN_S, isLive: false });
   if (!value) return null;
-  const saved = value.memory.saved_mb;
   return (
     <Section title="Saved by sharing">
       <p class="figures">
-        <Figure value={count(value.processes.saved)} what="processes" />
-        <Figure value={saved < 0 ? UNKNOWN : memory(saved)} what="of memory" />
+        <SavedBySharing of={value} />
         <Figure value={tokens(value.tokens.total)} what="tokens in all" />
         <Figure value={tokens(value.tokens.today)} what="tokens today" />
       </p>
