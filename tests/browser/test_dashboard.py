@@ -532,7 +532,9 @@ class PlaygroundTests:
 
     def test_elicitation(self, page: Page) -> None:
         """A server's question is a form: its answer, and a refusal, reach the server."""
-        page.show("tools/all__trigger-elicitation-request", wait="takes no arguments")
+        page.show("tools/all__trigger-elicitation-request")
+        page.press("Ask its server")
+        page.sees("takes no arguments")
         page.press("Call")
         page.agree()
         page.sees("The server asks you")
@@ -547,12 +549,16 @@ class PlaygroundTests:
 
     def test_tools_for_clients_that_answer(self, page: Page) -> None:
         """Tools that a server lists only for clients that it can ask back are found, and one that is a task is run."""
-        page.show("servers/all/tools", wait="trigger-elicitation-request")
+        page.show("servers/all/tools")
+        page.press("Ask it now: the tools of all")
+        page.sees("trigger-elicitation-request")
         page.sees("only for clients that answer questions")
         page.show("tools", wait="List them, too")
         page.press("List them, too")
         page.sees("trigger-sampling-request")
-        page.show("tools/all__simulate-research-query", wait="runs as a task")
+        page.show("tools/all__simulate-research-query")
+        page.press("Ask its server")
+        page.sees("runs as a task")
         page.type("#argument-topic", "tides")
         page.press("Call")
         page.agree()
@@ -560,7 +566,9 @@ class PlaygroundTests:
 
     def test_sampling(self, page: Page) -> None:
         """A server's prompt for a model is shown and answered by hand, or refused."""
-        page.show("tools/all__trigger-sampling-request", wait="prompt")
+        page.show("tools/all__trigger-sampling-request")
+        page.press("Ask its server")
+        page.sees("prompt")
         page.type("#argument-prompt", "Say a number")
         page.press("Call")
         page.agree()
@@ -683,7 +691,9 @@ class CallsTests:
     def test_questions(self, page: Page) -> None:
         """A question that a call has caused stands in its waterfall, below the time with the server."""
         page.sign_in()
-        page.show("tools/all__trigger-elicitation-request", wait="takes no arguments")
+        page.show("tools/all__trigger-elicitation-request")
+        page.press("Ask its server")
+        page.sees("takes no arguments")
         page.press("Call")
         page.agree()
         page.sees("The server asks you")

@@ -313,7 +313,8 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/api/v1/tools/{id:path}/call", USE, "tools.call_by_id", "Call a tool by its id.",
           {200: "ToolResult"}, takes="Call"),
     Route("GET", "/api/v1/tools/{id:path}", LOOK, "tools.describe", "The complete description of a tool.",
-          {200: "Tool"}),
+          {200: "Tool"}, query=(
+              Query("asked", "false: only a tool that is known, without asking servers", "boolean"),)),
     Route("POST", "/api/v1/servers/{name}/call", USE, "tools.call", "Call a tool of a server by its own name.",
           {200: "ToolResult"}, takes="CallOfServer"),
     Route("GET", "/api/v1/results/{ref}", LOOK, "tools.result", "A part of the original of a shortened result.",

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.errors import InvalidParams
+from mcpgateway.errors import InvalidParams, NotThere
 from mcpgateway.frontends.http.workspace_detection import claimed_place
 from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest, number
 from mcpgateway.hub.dispatch import LegacyDispatcher
@@ -104,6 +104,8 @@ class ToolRoutes:
 
     async def describe(self, asked: OperationRequest) -> Any:
         """Return the complete description of a tool."""
+        if asked.query.get("asked") in NO and self._offers.find(asked.path["id"]) is None:
+            raise NotThere("no known list has this tool", "without asked=false its server is asked")
         return await self._toolbox.describe(self._caller(asked), asked.path["id"])
 
     async def switch(self, asked: OperationRequest) -> Any:

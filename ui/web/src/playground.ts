@@ -79,7 +79,12 @@ export class Playground {
         this.frames.value = [...this.frames.value, frame].slice(-KEPT);
       },
     });
-    await client.connect();
+    try {
+      await client.connect();
+    } catch (why) {
+      await client.close(); // a session whose beginning fails is one of the gateway's all the same
+      throw why;
+    }
     return client;
   }
 

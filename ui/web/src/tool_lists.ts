@@ -10,8 +10,28 @@ import { Playground } from "./playground";
 const JOIN = "__";
 const MISSING = 404;
 
+/** Whether the gateway has said that there is no such tool. */
+export function isMissing(why: unknown): boolean {
+  return why instanceof ApiError && why.status === MISSING;
+}
+
 /**
- * Return the complete description of a tool.
+ * Return the complete description of a tool that is known; no server is asked, and none is started.
+ *
+ * @throws ApiError no list that the gateway or this page has names it.
+ */
+export async function known(id: string): Promise<ToolDescription> {
+  try {
+    return await api.get<ToolDescription>(`/api/v1/tools/${encodeURIComponent(id)}?asked=false`);
+  } catch (why) {
+    const found = isMissing(why) ? heardOf(id) : undefined;
+    if (!found) throw why;
+    return found;
+  }
+}
+
+/**
+ * Return the complete description of a tool; its server is asked, be it started for that.
  *
  * @throws ApiError there is none, or the server cannot be asked.
  */
@@ -19,7 +39,7 @@ export async function described(id: string): Promise<ToolDescription> {
   try {
     return await api.get<ToolDescription>(`/api/v1/tools/${encodeURIComponent(id)}`);
   } catch (why) {
-    const found = why instanceof ApiError && why.status === MISSING ? await listed(id) : undefined;
+    const found = isMissing(why) ? await listed(id) : undefined;
     if (!found) throw why;
     return found;
   }
@@ -71,11 +91,19 @@ function toolOf(server: string, each: Listed): ToolDescription {
 }
 
 async function listed(id: string): Promise<ToolDescription | undefined> {
+  const server = serverOf(id);
+  if (server) await askAsClient(server);
+  return heardOf(id);
+}
+
+function heardOf(id: string): ToolDescription | undefined {
+  const server = serverOf(id);
+  return server ? toolsForClients(server, []).find((each) => each.id === id) : undefined;
+}
+
+function serverOf(id: string): string | undefined {
   const names = (overview.value?.backends ?? []).map((each) => each.name);
-  const server = names.find((each) => id.startsWith(each + JOIN));
-  if (!server) return undefined;
-  const found = (await askAsClient(server)).find((each) => server + JOIN + each.name === id);
-  return found && toolOf(server, found);
+  return names.find((each) => id.startsWith(each + JOIN));
 }
 
 /** Return the effect of a tool by its annotations, with the defaults of the protocol. */

@@ -13,7 +13,7 @@ import { handedOver } from "../past_calls";
 import { useResource } from "../resource";
 import { go, to } from "../router";
 import { may } from "../session";
-import { described, toolId } from "../tool_lists";
+import { known, toolId } from "../tool_lists";
 import { Calls } from "./calls";
 
 const LONGEST = 100_000;
@@ -140,7 +140,10 @@ function Messages({ call }: { call: OneCall }) {
         </>
       )}
       {isListed === false && tool && (
-        <p class="empty">No server lists a tool of this name now, so the call cannot be done again.</p>
+        <p class="empty">
+          No list that the gateway has names this tool now, so the call cannot be done again.{" "}
+          {isServer(server) && <a href={playground}>The playground asks the server for it</a>}
+        </p>
       )}
       {isListed && !again && tool && method === "tools/call" && (
         <p>
@@ -160,7 +163,7 @@ function useIsListed(server: string, tool: string): boolean | undefined {
     if (!isTold) return;
     if (!tool || !isServer(server)) setListed(false);
     else
-      described(toolId(server, tool)).then(
+      known(toolId(server, tool)).then(
         () => setListed(true),
         () => setListed(false),
       );

@@ -10,7 +10,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { missed, overview, returns } from "../gateway";
 import { useUnsaved } from "../leaving";
 import { AskedForm } from "../parts/asked";
-import { Refused, Section } from "../parts/basics";
+import { Empty, Refused, Section } from "../parts/basics";
 import { Copies, Frames, PastCalls } from "../parts/call_extras";
 import { confirmed } from "../parts/dialog";
 import { Fields } from "../parts/fields";
@@ -19,20 +19,27 @@ import { handedOver, remember } from "../past_calls";
 import { type Playground, usePlayground } from "../playground";
 import { to } from "../router";
 import { signed } from "../session";
-import { described } from "../tool_lists";
+import { described, isMissing, known } from "../tool_lists";
 
 export function PlaygroundPage({ id }: { id: string }) {
   const [tool, setTool] = useState<ToolDescription | undefined>(undefined);
   const [error, setError] = useState<ApiError | undefined>(undefined);
+  const [isAsked, setAsked] = useState(false);
   const isKnown = Boolean(overview.value);
-  useEffect(() => {
-    if (!isKnown || tool) return;
+  const find = (how: typeof known) => {
     setError(undefined);
-    described(id).then(setTool, (why) => {
+    how(id).then(setTool, (why) => {
       const found = why instanceof ApiError ? why : new ApiError(0, String(why));
       setError(found);
       if (!found.status) missed();
     });
+  };
+  const ask = () => {
+    setAsked(true);
+    find(described);
+  };
+  useEffect(() => {
+    if (isKnown && !tool) find(known);
   }, [id, isKnown, signed.value.token, returns.value]);
   return (
     <>
@@ -46,7 +53,16 @@ export function PlaygroundPage({ id }: { id: string }) {
         </h1>
         {tool && <span class={tool.tier === "destructive" ? "tier bad" : "tier"}>{tool.tier}</span>}
       </header>
-      {error && !tool && <Refused error={error} />}
+      {error && !tool && !(isMissing(error) && !isAsked) && <Refused error={error} />}
+      {isMissing(error) && !tool && !isAsked && (
+        <Empty>
+          No list that the gateway has names this tool. Its server may have it for clients that answer
+          questions, as this page does, or was not asked yet.{" "}
+          <button type="button" onClick={ask}>
+            Ask its server
+          </button>
+        </Empty>
+      )}
       {!tool && !error && <p role="status">Asking the gateway.</p>}
       {tool && <Tool key={tool.id} tool={tool} />}
     </>

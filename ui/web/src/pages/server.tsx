@@ -4,7 +4,7 @@ import type { Server, Session, Why } from "@mcpgateway/core/model";
 import { serverPath } from "@mcpgateway/core/operations";
 import { matches } from "@mcpgateway/core/tables";
 import { clock, count, counted, duration, memory, plain, UNKNOWN } from "@mcpgateway/core/words";
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { ActButton, Command, Empty, Refused, Section, State } from "../parts/basics";
 import { Filter } from "../parts/filter";
 import { later } from "../parts/later";
@@ -178,13 +178,9 @@ function Remedy({ text }: { text: string }) {
 
 function Tools({ server }: { server: Server | undefined }) {
   const [query, setQuery] = useState("");
-  const isUp = Boolean(server?.pids.length);
   const name = server?.name ?? "";
   // A server that does not answer says so in its status.
   const askToo = () => void askAsClient(name).catch(() => undefined);
-  useEffect(() => {
-    if (isUp) askToo();
-  }, [name, isUp]);
   if (!server) return null;
   const ask = (
     <ActButton

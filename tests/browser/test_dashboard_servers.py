@@ -1,0 +1,64 @@
+"""The pages of servers in a real Chromium: what a look at them costs, and what they tell of a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.dashboard import IN_A_BROWSER, Page, command
+from tests.support.gateway import Gateway, eventually, server
+from tests.support.real_servers import fixture
+
+pytestmark = IN_A_BROWSER
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway with a server for all clients, one of which each session has a process, and one that nobody asks."""
+    servers = {
+        "shared": server(fixture()),
+        "own": server(fixture(), share="session"),
+        "other": server(fixture()),
+    }
+    with Gateway(tmp_path_factory.mktemp("servers"), servers, settings={"registry_url": ""}) as made:
+        command(made, "discover", "own")
+        command(made, "servers", "start", "shared")
+        yield made
+
+
+class LookTests:
+    """Looking, which starts nothing."""
+
+    def test_tools(self, page: Page) -> None:
+        """The known tools are shown without a session and without a process, also of a server that runs."""
+        page.sign_in()
+        before = _lives(page.gateway)
+        for name in ("shared", "own"):
+            page.show(f"servers/{name}/tools", wait="echo")
+            page.show(f"tools/{name}__echo", wait="Arguments")
+        page.show("servers/other/tools", wait="not asked for its tools yet")
+        page.show("tools/other__echo", wait="Ask its server")
+        assert _lives(page.gateway) == before
+        page.press("Ask its server")
+        page.sees("Arguments")
+        assert _lives(page.gateway)["other"] != before["other"]
+
+    def test_a_call(self, page: Page) -> None:
+        """The session of a call ends when its page is left, by a link and for another page, and its process with it."""
+        page.sign_in()
+        for leave in (lambda: page.follow("servers"), lambda: page.browser.go("about:blank")):
+            page.show("tools/own__echo", wait="Arguments")
+            page.type("#argument-text", "x")
+            page.press("Call")
+            page.agree()
+            page.sees("Result")
+            assert _lives(page.gateway)["own"][:2] == (1, 1)
+            leave()
+            eventually(lambda: _lives(page.gateway)["own"][:2] == (0, 0), "the session has ended")
+
+
+def _lives(gateway: Gateway) -> dict[str, tuple[int, int, int]]:
+    """Return the sessions, the processes and the starts of each server."""
+    backends = gateway.health()["backends"]
+    return {each["name"]: (each["sessions"], len(each["pids"]), each["starts"]) for each in backends}
