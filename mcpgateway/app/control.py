@@ -378,7 +378,7 @@ def _roster(parts: ControlParts) -> Roster:
         lambda: parts.reload.settings.blueprints,
         parts.census.tools,
         parts.savings.sizes,
-        _overview(parts).need,
+        _overview(parts).judged,
         partial(_of_project, parts.dispatcher),
     )
 

@@ -19,7 +19,7 @@ from mcpgateway.observe.census import Census
 from mcpgateway.observe.unreadable_files import UnreadableFile
 from mcpgateway.observe.why import Diagnoser
 from mcpgateway.policy.access import LOCAL
-from mcpgateway.policy.diagnosis import SIGN_IN
+from mcpgateway.policy.diagnosis import CRASHES, MANY_CRASHES, SIGN_IN
 from mcpgateway.policy.health import HealthState
 from mcpgateway.policy.readiness import login, shown_state
 from mcpgateway.records import FrozenRecord
@@ -81,12 +81,16 @@ class Overview(FrozenRecord, frozen=True):
         :param principal: the caller; only the gateway's own user gets that user's sign-in addresses.
         """
         found = self.census.health(principal)
-        needs = list(self._needs(found))
+        judged = [self.judged(each) for each in found["backends"]]
+        needs = [*self._needs(found), *(need for _, need in judged if need is not None)]
         return {
             "ok": not needs,
             "verdict": verdict(needs, found["servers"], is_paused=found["disabled"]),
             "needs": [asdict(each) for each in needs],
             **found,
+            "backends": [
+                {**numbers, **words} for numbers, (words, _) in zip(found["backends"], judged, strict=True)
+            ],
         }
 
     def _needs(self, found: Mapping[str, Any]) -> Iterator[OpenNeed]:
@@ -103,37 +107,36 @@ class Overview(FrozenRecord, frozen=True):
             run = cli("doctor")
             yield OpenNeed(FILE, each.path, UNREADABLE, self.redact(each.trouble), with_command(do, run), run)
         yield from lost_entries(self.census.clients(), {each["name"] for each in found["backends"]})
-        yield from filter(None, map(self.need, found["backends"]))
 
-    def need(self, server: dict[str, Any]) -> OpenNeed | None:
-        """Return what a server needs of its user, or None.
+    def judged(self, server: Mapping[str, Any]) -> tuple[dict[str, str], OpenNeed | None]:
+        """Return the words for the state of a server, and what it needs of its user, or None.
 
-        :param server: the numbers of `Census.server`. The state of one that works again by itself is corrected, and
-            ``state`` is set: the word for it, which tells a failed server from one that is switched off.
+        ``status`` is that of a server that works again by itself, and ``state`` tells a failed one from one that is
+        switched off.
+
+        :param server: the numbers of `Census.server`.
         """
-        found = self._need(server)
-        server["state"] = shown_state(server["status"], is_faulty=found is not None)
-        return found
-
-    def _need(self, server: dict[str, Any]) -> OpenNeed | None:
-        name = server["name"]
-        if server["status"] in _WELL and not server["last_error"]:
-            return None
-        troubles = self.why.troubles(name)
-        is_signed_out = server["status"] == HealthState.NEEDS_LOGIN.value
-        if is_signed_out and not (troubles and "login" not in troubles[0]["do"]):
-            return OpenNeed(
+        status = server["status"]
+        if status in _WELL and not server["last_error"] and server["crashes_1h"] < MANY_CRASHES:
+            return {"status": status, "state": status}, None
+        name, troubles = server["name"], self.why.troubles(server["name"])
+        first = troubles[0] if troubles else None
+        need = None
+        is_signed_out = status == HealthState.NEEDS_LOGIN.value
+        if is_signed_out and not (first and "login" not in first["do"]):
+            need = OpenNeed(
                 "server", name, "authorization", "it needs a sign-in", login(name), login(name), SIGN_IN
             )
-        if troubles and troubles[0]["cause"] == FOUND_SINCE and not troubles[0]["run"]:
-            server["status"] = HealthState.STOPPED.value  # the next call starts it, as any other
-        elif troubles and troubles[0]["cause"] not in WISHED:
-            first = troubles[0]
+        elif first and first["cause"] == FOUND_SINCE and not first["run"]:
+            status = HealthState.STOPPED.value  # the next call starts it, as any other
+        elif first and first["cause"] not in WISHED:
             do = first["do"] or cli("why {}", name)
             run = first["run"] if first["do"] else do
             action, key = first["action"], first["key"]
-            return OpenNeed("server", name, first["cause"], first["says"], do, run, action, key)
-        return None
+            need = OpenNeed("server", name, first["cause"], first["says"], do, run, action, key)
+        # A server that crashes again and again is started by its next call all the same.
+        is_faulty = need is not None and need.cause != CRASHES
+        return {"status": status, "state": shown_state(status, is_faulty=is_faulty)}, need
 
 
 def lost_entries(files: Sequence[ClientFile], served: Container[str]) -> Iterator[OpenNeed]:

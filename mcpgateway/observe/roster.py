@@ -31,8 +31,8 @@ def _not_known(_: ServerSpec) -> None:
     return None
 
 
-def _no_need(_: dict[str, Any]) -> None:
-    return None
+def _not_judged(_: Mapping[str, Any]) -> tuple[dict[str, str], OpenNeed | None]:
+    return {}, None
 
 
 def _of_no_project(_: str) -> None:
@@ -52,7 +52,7 @@ class Roster:
     :ivar blueprints: their definitions, by name.
     :ivar tools: returns the known tools of a server (`mcpgateway.hub.catalog.listed.ServerLists.tools`).
     :ivar sizes: returns the bytes of each child's process tree (`mcpgateway.observe.savings.Savings.sizes`).
-    :ivar need: returns what a server needs of its user (`mcpgateway.observe.overview.Overview.need`).
+    :ivar judged: the words for a server's state, and its need (`mcpgateway.observe.overview.Overview.judged`).
     :ivar of_project: returns the server of that name of a project's approved file.
     """
 
@@ -61,7 +61,7 @@ class Roster:
     blueprints: Callable[[], Mapping[str, Blueprint]] = dict
     tools: Callable[[ServerSpec], Sequence[Item] | None] = _not_known
     sizes: Callable[[], Mapping[int, int]] = _no_sizes
-    need: Callable[[dict[str, Any]], OpenNeed | None] = _no_need
+    judged: Callable[[Mapping[str, Any]], tuple[dict[str, str], OpenNeed | None]] = _not_judged
     of_project: Callable[[str], ServerSpec | None] = _of_no_project
 
     def server(self, name: str) -> ServerSpec:
@@ -88,8 +88,9 @@ class Roster:
     def _view(
         self, server: ServerSpec, sizes: Mapping[int, int], *, with_tools: bool = True
     ) -> dict[str, Any]:
-        found = dict(self.look(server))
-        need = self.need(found)
+        found = self.look(server)
+        words, need = self.judged(found)
+        found = {**found, **words}
         pids, tools = list(found.get("pids", ())), self.tools(server)
         shown = {each: found[each] for each in SHOWN}
         shown |= {

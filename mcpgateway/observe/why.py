@@ -35,7 +35,7 @@ from mcpgateway.errors import (
 )
 from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.health.health import Health
-from mcpgateway.hub.health.history import History
+from mcpgateway.hub.health.history import Crash, History
 from mcpgateway.hub.health.record import HealthRecord
 from mcpgateway.hub.slot import Slot
 from mcpgateway.interfaces import Launch
@@ -44,6 +44,7 @@ from mcpgateway.policy.health import HealthState
 from mcpgateway.policy.readiness import NO_REMEDY, Remedy
 from mcpgateway.policy.secrets.masking import address, arguments
 from mcpgateway.system.launch.missing import remedy
+from mcpgateway.units import duration
 
 WORDS_LINES = 20  # of its last output
 STRAY_CHARS = 120
@@ -178,6 +179,13 @@ class Diagnoser:
             "long_calls": shown["long_calls"],
             "breaker": self._breaker(charts),
             "last_end": _end(history),
+            "crashes": [
+                {
+                    "at": _written(each.at),
+                    **{key: getattr(each, key) for key in ("text", "code", "signal", "line")},
+                }
+                for each in history.crashes()
+            ],
             "stderr": _words(slots, history).splitlines()[-WORDS_LINES:],
             "history": [
                 {"at": _written(each.at), "event": each.event, "text": each.text, "times": each.times}
@@ -196,6 +204,7 @@ class Diagnoser:
         history, now = launch.history, self.health.now
         tape = self.tapes.find(server.name)
         failure, worst = _failure(history, charts), self._worst(charts)
+        crashes = history.crashes()
         return ServerFacts(
             server.name,
             HealthState(shown["status"]),
@@ -227,6 +236,8 @@ class Diagnoser:
             ),
             starts=history.launches,  # the slot of an ended session is gone, and its starts with it
             restarts=shown["restart_count"],
+            crashes=len(crashes),
+            crash=_crashed(crashes, self.health.wall()),
             service_fault=next((each.service_fault for each in charts if each.service_fault), ""),
             excess=shown["excess"],
             stuck=shown["stuck"],
@@ -385,6 +396,15 @@ def _end(history: History) -> dict[str, Any] | None:
     end = history.end
     words = end.last_words.splitlines()[-WORDS_LINES:]
     return {"code": end.code, "signal": end.signal, "text": str(end), "stderr": words}
+
+
+def _crashed(crashes: list[Crash], now: float) -> str:
+    if not crashes:
+        return ""
+    last, times = crashes[-1], "once" if len(crashes) == 1 else f"{len(crashes)} times"
+    how = f"{last.text}: {last.line}" if last.line else last.text
+    ago = duration(max(1, round(now - last.at)))
+    return f"it ended unexpectedly {times} in the last hour, the last time {ago} ago ({how})"
 
 
 def _story(facts: ServerFacts, advice: list[Advice]) -> dict[str, Any]:

@@ -26,11 +26,12 @@ _ILL = frozenset(
     )
 )
 BY_SHELL = 128  # plus the number of a signal: the exit code of a shell whose child a signal has ended
-MANY_RESTARTS = 3
+MANY_RESTARTS = MANY_CRASHES = 3
 HEADER = "header Authorization"  # in the hint of a server that may want a token
 MISSING = frozenset(("command-not-found", "not-executable", "found-since", "missing-directory"))
 NOT_FOUND_WORDS = ("not found", "does not exist", "not executable")
-SIGN_IN = "sign-in"
+SIGN_IN, CRASHES = "sign-in", "crashes"
+"""An action; the cause that the children of a server end again and again, though it is always started anew."""
 
 
 class Failure(Enum):
@@ -105,6 +106,8 @@ class ServerFacts:
     :ivar retry_in_s: the seconds until the next automatic try; None if there will be none.
     :ivar starts: the number of its starts.
     :ivar restarts: the number of starts that replaced a child which had ended unexpectedly.
+    :ivar crashes: the number of unexpected ends of children that had worked, in the last hour.
+    :ivar crash: these ends in words, with the last one.
     :ivar service_fault: the failure of its own health check.
     :ivar excess: the reason why its child is about to be replaced.
     :ivar stuck: the symptom of its stuck child, which must not be replaced; empty for none.
@@ -141,6 +144,8 @@ class ServerFacts:
     trip: Trip = Trip()
     starts: int = 0
     restarts: int = 0
+    crashes: int = 0
+    crash: str = ""
     service_fault: str = ""
     excess: str = ""
     stuck: str = ""
@@ -482,6 +487,15 @@ def _sharing(facts: ServerFacts) -> Iterator[Advice]:
         )
 
 
+def _unsteady(facts: ServerFacts) -> Iterator[Advice]:
+    run, is_often = cli("logs {}", facts.server), facts.crashes >= MANY_CRASHES
+    if facts.crashes:
+        do = f"{_reset(facts)} forgets that once it is put right; its log tells what came before" * is_often
+        yield Advice(CRASHES if is_often else "crashed-lately", facts.crash, do, is_often, run)
+    elif facts.restarts >= MANY_RESTARTS and facts.state is HealthState.RUNNING:
+        yield Advice("unsteady", f"it had to be started again {facts.restarts} times", "", False, run)
+
+
 def _notes(facts: ServerFacts) -> Iterator[Advice]:
     for each in facts.warnings:
         yield Advice("warning", f"the configuration: {each}", "", is_trouble=False)
@@ -492,13 +506,7 @@ def _notes(facts: ServerFacts) -> Iterator[Advice]:
             "it works all the same; such lines belong on stderr",
             is_trouble=False,
         )
-    if facts.restarts >= MANY_RESTARTS and facts.state is HealthState.RUNNING:
-        yield Advice(
-            "unsteady",
-            f"it had to be started again {facts.restarts} times",
-            is_trouble=False,
-            run=cli("logs {}", facts.server),
-        )
+    yield from _unsteady(facts)
     yield from _sharing(facts)
     if facts.excess:
         yield Advice("replaced-soon", f"it is about to be replaced: {facts.excess}", "", is_trouble=False)

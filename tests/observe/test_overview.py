@@ -139,6 +139,19 @@ class OverviewTests:
         gateway.child.answer(gateway.child.asked("tools/call")[0], {})
         assert needs(gateway) == []
 
+    def test_crashes(self) -> None:
+        """A server that runs and crashes again and again needs the user."""
+        gateway = MemoryGateway()
+        gateway.session()
+        for _ in range(3):
+            assert needs(gateway) == []
+            gateway.child.exit(1, "boom")
+            while overview(gateway)["backends"][0]["status"] != "running":
+                gateway.tick(overview(gateway)["backends"][0]["next_try_s"] or 1)
+        (need,), (shown, _) = overview(gateway)["needs"], overview(gateway)["backends"]
+        assert (need["name"], need["cause"], shown["state"]) == ("shared", "crashes", "running")
+        assert need["run"] == "mcpgateway logs shared"
+
     def test_sign_in(self) -> None:
         """A server that demands a sign-in needs the user, and the command for it is named."""
         gateway = MemoryGateway()

@@ -19,6 +19,7 @@ from mcpgateway.errors import NeedsAuthorization, UnknownServer
 from mcpgateway.hub.health.history import HAPPENINGS, Histories, History
 from mcpgateway.hub.health.lives import lives
 from mcpgateway.hub.repo_servers import Approvals
+from mcpgateway.interfaces import Gone
 from mcpgateway.observe.why import Diagnoser
 from tests.support.gateway_in_memory import HELLO, MemoryGateway
 
@@ -145,6 +146,22 @@ class WhyTests:
             events(found)
             == ["child.launching", "child.start_failed", "server.restarting"][:2] + events(found)[2:]
         )
+
+    def test_crashes(self, gateway: MemoryGateway) -> None:
+        """What has ended unexpectedly in the last hour stays visible while it runs again; often it is a trouble."""
+        gateway.session()
+        for number in range(1, 4):
+            gateway.child.exit(3, f"first\nboom {number}")
+            while told(gateway)["state"] != "running":
+                gateway.tick(told(gateway)["next_try_s"] or 1)
+            found = told(gateway)
+            (advice,) = [each for each in found["advice"] if each["cause"].startswith("crash")]
+            assert found["crashes"][-1]["line"] == f"boom {number}"
+            assert f"(exit code 3: boom {number})" in advice["says"]
+            assert (len(found["crashes"]), found["ok"]) == (number, number < 3)
+        assert (advice["cause"], found["crashes"][0]["code"]) == ("crashes", 3)
+        gateway.health.reset("shared")
+        assert (told(gateway)["ok"], told(gateway)["crashes"]) == (True, [])
 
     def test_operator(self, gateway: MemoryGateway) -> None:
         """The reason why a server is disabled is shown: an operator, or its entry."""
@@ -282,6 +299,17 @@ class HistoryTests:
         history.add("same", "again")
         history.add("same", "again")
         assert history.happenings()[-1].times == 2
+
+    def test_an_hour(self) -> None:
+        """A crash is told of for an hour; an address that does not answer is none."""
+        now = 0.0
+        history = History(lambda: now)
+        history.crashed(Gone(is_unreachable=True), "away")
+        history.crashed(Gone(signal=9), "killed")
+        now = 3599
+        assert [(each.text, each.signal) for each in history.crashes()] == [("killed by signal 9", 9)]
+        now = 3600
+        assert history.crashes() == []
 
     def test_so_many_servers(self) -> None:
         """The histories of the first servers give way where names come and go without end."""

@@ -417,6 +417,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         launch=OBJECT,
         breaker=OBJECT,
         stderr=listing(TEXT),
+        crashes=listing(made_of({"at": TEXT, "text": TEXT, "line": TEXT})),
     ),
 }
 

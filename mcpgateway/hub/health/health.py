@@ -205,7 +205,7 @@ class Health:
         :raise UnknownServer: there is none of that name.
         """
         records = self._named(name)
-        self.histories.of(name).add("server.reset", "its circuit is reset")
+        self.histories.of(name).reset()
         if has_passed:
             self.histories.of(name).passed()
         for record in records:
@@ -510,6 +510,7 @@ class Health:
     def shown(self, server: ServerSpec, slots: Collection[Upstream]) -> dict[str, Any]:
         """Return a server's health for the REST API, without values that its entry keeps secret."""
         now, watching, records = self.now, _watching(slots), self._charts_of(server)
+        history = self.histories.find(server.name)
         running = [now - each.ready_at for each in watching if each.ready_at is not None]
         tries = [each.next_try for each in watching if each.next_try is not None]
         tries += [each.breaker.opens_at for each in records if each.breaker.opens_at is not None]
@@ -517,6 +518,7 @@ class Health:
             "status": self.state(server, watching, records).value,
             **numbers(records, sum(running)),
             "uptime_seconds": max(running, default=0),
+            "crashes_1h": len(history.crashes()) if history is not None else 0,
             "next_try_s": max(0, round(min(tries) - now)) if tries else None,
             "excess": next((each.excess for each in watching if each.excess), ""),
             "stuck": next((each.stuck_for for each in watching if each.stuck_for), ""),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import Struct
 
 from mcpgateway.bounded import Bounded
 from mcpgateway.errors import NeedsAuthorization
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 HAPPENINGS = 50  # of one server; older ones are dropped
 SERVERS = 500  # with a history; a configuration has 100 at most
 TEXT_CHARS = 400
+CRASHES = 20  # of one server; more in an hour say no more
+CRASHES_S = 3600.0
 
 
 class ServerEvent(Record):
@@ -34,6 +37,21 @@ class ServerEvent(Record):
     event: str
     text: str
     times: int = 1
+
+
+class Crash(Struct, frozen=True):
+    """An unexpected end of a child that had worked.
+
+    :ivar at: its time, in seconds since the epoch.
+    :ivar text: the exit code or the signal, in words.
+    :ivar line: the last line of its stderr; empty for none.
+    """
+
+    at: float
+    text: str
+    code: int | None = None
+    signal: int | None = None
+    line: str = ""
 
 
 class History(Record):
@@ -54,6 +72,7 @@ class History(Record):
     fault: GatewayError | None = None
     end: Gone | None = None
     words: str = ""
+    _crashes: deque[Crash] = msgspec.field(default_factory=lambda: deque(maxlen=CRASHES))
     _happenings: deque[ServerEvent] = msgspec.field(default_factory=lambda: deque(maxlen=HAPPENINGS))
 
     def add(self, event: str, text: str) -> None:
@@ -85,6 +104,23 @@ class History(Record):
         """Note an unexpected end of the child."""
         self.fault, self.end, self.words = None, why, why.last_words
         self.add("child.gone", text)
+
+    def crashed(self, why: Gone, text: str) -> None:
+        """Note an unexpected end of a child that had worked, of which its next start leaves no other trace."""
+        if not why.is_unreachable:  # it runs elsewhere, and may well go on
+            line = (why.last_words.strip().splitlines() or [""])[-1][:TEXT_CHARS]
+            self._crashes.append(Crash(self._wall(), str(why), why.code, why.signal, line))
+        self.ended(why, text)
+
+    def crashes(self) -> list[Crash]:
+        """Return the crashes of the last hour, the oldest first."""
+        since = self._wall() - CRASHES_S
+        return [each for each in self._crashes if each.at > since]
+
+    def reset(self) -> None:
+        """Note that an operator gives the server a fresh start, for which its former crashes do not count."""
+        self._crashes.clear()
+        self.add("server.reset", "its circuit is reset")
 
     def signed_in(self, text: str) -> None:
         """Note a sign-in, after which the lack of one is no fault any more."""

@@ -243,7 +243,7 @@ class ChildHealth:
 
     def _crashed(self, why: Gone) -> None:
         record = self.record
-        record.history.ended(why, record.note(f"{self.slot.server.name} has ended: {why}"))
+        record.history.crashed(why, record.note(f"{self.slot.server.name} has ended: {why}"))
         if why.is_unreachable:
             self._run_is_over()
             self._condition.lost()

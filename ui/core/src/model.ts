@@ -134,6 +134,8 @@ export interface Why {
   source?: string;
   share_reason?: string;
   stderr?: string[];
+  /** The unexpected ends of the last hour, the oldest first. */
+  crashes?: { at: string; text: string; line: string }[];
   next_try_s?: number | null;
 }
 

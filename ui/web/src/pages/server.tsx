@@ -116,6 +116,18 @@ function Status({ name }: { name: string }) {
           </ul>
         )}
       </Section>
+      {(value.crashes?.length ?? 0) > 0 && (
+        <Section title="Unexpected ends in the last hour">
+          <ol class="history">
+            {value.crashes?.map((each, index) => (
+              <li key={index}>
+                <time dateTime={each.at}>{clock(each.at)}</time>{" "}
+                <span class="failed">{plain(each.text)}</span> {each.line && <code>{plain(each.line)}</code>}
+              </li>
+            ))}
+          </ol>
+        </Section>
+      )}
       {(value.stderr?.length ?? 0) > 0 && (
         <Section title="Last lines of its output">
           <pre tabIndex={0}>{value.stderr?.map(plain).join("\n")}</pre>
