@@ -20,8 +20,11 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         "shared": server(fixture()),
         "own": server(fixture(), share="session"),
         "other": server(fixture()),
+        "pair-well": server(fixture()),
+        "pair-ill": server(["/nowhere/server"]),
     }
-    with Gateway(tmp_path_factory.mktemp("servers"), servers, settings={"registry_url": ""}) as made:
+    settings = {"registry_url": "", "groups": [{"match": "pair-.*", "key": "pair"}]}
+    with Gateway(tmp_path_factory.mktemp("servers"), servers, settings=settings) as made:
         command(made, "discover", "own")
         command(made, "servers", "start", "shared")
         yield made
@@ -56,6 +59,31 @@ class LookTests:
             assert _lives(page.gateway)["own"][:2] == (1, 1)
             leave()
             eventually(lambda: _lives(page.gateway)["own"][:2] == (0, 0), "the session has ended")
+
+
+class OutcomeTests:
+    """What came of a press."""
+
+    def test_a_group(self, page: Page) -> None:
+        """The outcome of each member of a group is told: one that cannot start keeps no other from it."""
+        page.sign_in()
+        page.show("servers", wait="pair")
+        page.press("Restart pair")
+        page.sees(
+            "pair: 1 server restarted; pair-ill could not be started: the program /nowhere/server is not there"
+        )
+        assert _lives(page.gateway)["pair-well"][1] == 1
+
+    def test_settings(self, page: Page) -> None:
+        """A change with which a server does not start is written, and told as what it is."""
+        page.sign_in()
+        page.show("servers/pair-well/settings", wait="command")
+        page.type_over("#field-command", "/nowhere/else")
+        page.press("Save")
+        page.press("Write")
+        page.sees(
+            "pair-well is changed: command; pair-well could not be started: the program /nowhere/else is not there"
+        )
 
 
 def _lives(gateway: Gateway) -> dict[str, tuple[int, int, int]]:

@@ -12,7 +12,7 @@ import {
 import { plain } from "@mcpgateway/core/words";
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { act, isBusy } from "../act";
+import { act, isBusy, type Notice } from "../act";
 import { api, returns } from "../gateway";
 import { useUnsaved } from "../leaving";
 import { Section } from "./basics";
@@ -132,7 +132,7 @@ export function SaveButton<T>(props: {
   /** The beginning of the keys in the gateway's messages. */
   above: string;
   /** The sentence of the outcome. */
-  done: (answer: never) => string;
+  done: (answer: never) => string | Notice;
   /** What the changes lead to. */
   children?: ComponentChildren;
 }) {
@@ -155,7 +155,7 @@ export function SaveButton<T>(props: {
       path,
       body: changes,
       headers: { "If-Match": found?.tag ?? "*" },
-      done: done as (answer: unknown) => string,
+      done: done as (answer: unknown) => string | Notice,
       rights: "admin",
       limit_ms: 90_000,
       refused: (why) => {

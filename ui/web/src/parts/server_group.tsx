@@ -1,12 +1,14 @@
 /** A group of servers, with the buttons that act on all of them. */
 
+import type { ApiError } from "@mcpgateway/core/api";
 import type { ServerGroup } from "@mcpgateway/core/groups";
 import type { Server } from "@mcpgateway/core/model";
-import { serverPath } from "@mcpgateway/core/operations";
+import { outcome } from "@mcpgateway/core/operations";
 import { counted, plain } from "@mcpgateway/core/words";
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { type Act, act, tell } from "../act";
+import { starting, stopping, switching } from "../operations";
 import { State } from "./basics";
 
 /** A group that is opened by a click; a filter opens every group. */
@@ -16,14 +18,24 @@ export function ServerGroupPart(props: { group: ServerGroup; isOpen: boolean; ch
   const shown = plain(name);
   const all = async (which: Server[], wanted: (each: Server) => Act, done: string) => {
     setBusy(true);
+    const failed: string[] = [];
     let many = 0;
     for (const each of which) {
-      if ((await act(wanted(each))) === undefined) break;
-      many++;
+      const before = failed.length;
+      const refused = (why: ApiError) => {
+        failed.push(`${each.name}: ${why.message}`);
+        return undefined;
+      };
+      const answer = await act<{ server?: Server }>({ ...wanted(each), done: "", refused });
+      if (answer?.server?.need) failed.push(outcome(answer.server).text);
+      // Without a refusal the user has not unlocked the dashboard.
+      if (answer === undefined && failed.length === before) break;
+      if (failed.length === before) many++;
     }
     setBusy(false);
-    // A refusal is told instead, and ends the rest.
-    if (many === which.length) tell({ text: `${shown}: ${counted(many, "server")} ${done}`, isError: false });
+    if (!many && !failed.length) return;
+    const text = [`${shown}: ${counted(many, "server")} ${done}`, ...failed].map(plain).join("; ");
+    tell({ text, isError: failed.length > 0 });
   };
   const on = servers.filter((each) => each.enabled);
   const button = (word: string, which: Server[], wanted: (each: Server) => Act, done: string) =>
@@ -37,19 +49,18 @@ export function ServerGroupPart(props: { group: ServerGroup; isOpen: boolean; ch
         {word}
       </button>
     );
-  const post = (operation: string) => (each: Server) =>
-    ({ method: "POST", path: serverPath(each.name, operation), done: each.name }) as const;
-  const patch = (enabled: boolean) => (each: Server) =>
-    ({ method: "PATCH", path: serverPath(each.name), body: { enabled }, done: each.name }) as const;
+  const restart = (each: Server) => starting(each.name, "Restart").act;
+  const stop = (each: Server) => stopping(each.name).act;
+  const turn = (each: Server) => switching(each).act;
   const up = on.filter((each) => each.pids.length > 0);
   const off = servers.filter((each) => !each.enabled);
   return (
     <div class="group">
       <span class="buttons">
-        {button("Restart", on, post("restart"), "restarted")}
-        {button("Stop", up, post("stop"), "stopped")}
-        {button("Switch off", on, patch(false), "switched off")}
-        {button("Switch on", off, patch(true), "switched on")}
+        {button("Restart", on, restart, "restarted")}
+        {button("Stop", up, stop, "stopped")}
+        {button("Switch off", on, turn, "switched off")}
+        {button("Switch on", off, turn, "switched on")}
       </span>
       <details open={props.isOpen}>
         <summary>

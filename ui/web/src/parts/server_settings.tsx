@@ -1,12 +1,13 @@
 /** The settings of a server: a form from the schema, tried and shown as changes before it is written. */
 
 import type { Server } from "@mcpgateway/core/model";
-import { serverPath } from "@mcpgateway/core/operations";
+import { outcome, serverPath } from "@mcpgateway/core/operations";
 import { type Field, fieldsOf, type Schema, valueAt } from "@mcpgateway/core/settings";
 import { matches } from "@mcpgateway/core/tables";
 import { counted, plain } from "@mcpgateway/core/words";
 import { yaml } from "@mcpgateway/core/yaml";
 import { useEffect, useState } from "preact/hooks";
+import type { Notice } from "../act";
 import { useResource } from "../resource";
 import { Refused, Section } from "./basics";
 import { type Editing, Merge, SaveButton, useEditing } from "./editing";
@@ -41,6 +42,20 @@ function begin({ drafts, setDrafts }: Editing<ServerConfig>): void {
     place?.focus();
     place?.scrollIntoView({ block: "center" });
   });
+}
+
+interface Changed {
+  changed?: string[];
+  restarts?: boolean;
+  /** The server after the change. */
+  server?: Server;
+}
+
+/** What came of a change: a server that does not start with it is told as such. */
+function written(name: string, { changed = [], restarts, server }: Changed): Notice {
+  const what = `${name} is changed: ${changed.join(", ")}`;
+  if (server?.need) return { text: `${what}; ${outcome(server).text}`, isError: true };
+  return { text: `${what}${restarts ? "; its processes are replaced" : ""}`, isError: false };
 }
 
 export function ServerSettings({ name }: { name: string }) {
@@ -107,9 +122,7 @@ export function ServerSettings({ name }: { name: string }) {
             what={name}
             path={`${serverPath(name)}?wait=30s`}
             above={`servers.${name}.`}
-            done={({ changed = [], restarts }: { changed?: string[]; restarts?: boolean }) =>
-              `${name} is changed: ${changed.join(", ")}${restarts ? "; its processes are replaced" : ""}`
-            }
+            done={(answer: Changed) => written(name, answer)}
           >
             {isPowerful && (
               <p>
