@@ -362,10 +362,15 @@ def _relay(parts: ControlParts) -> Any:
 
 def _servers(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.servers import ServerRoutes
+    from mcpgateway.manage.discovery import Discovery
 
     gateway = parts.reload
     return ServerRoutes(
-        _roster(parts), parts.operating, partial(_entries, parts), lambda: gateway.settings.gateway
+        _roster(parts),
+        parts.operating,
+        partial(_entries, parts),
+        lambda: gateway.settings.gateway,
+        Discovery(parts.dispatcher, parts.clock).begin,
     )
 
 

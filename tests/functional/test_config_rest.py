@@ -70,6 +70,15 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 class ServerTests:
     """Keys of one server."""
 
+    @pytest.mark.parametrize("share", ["global", "session"])
+    def test_a_new_server(self, gateway: Gateway, share: str) -> None:
+        """The tools of a new server are known in the answer, where that waits for the server."""
+        body = {"name": "new", "config": server(FIXTURE, share=share)}
+        said = ask(gateway, "POST", "/servers?wait=30s", body)
+        assert said.value["server"]["tool_count"] > 1
+        assert ask(gateway, "GET", "/servers/new").value["tool_count"] == said.value["server"]["tool_count"]
+        assert ask(gateway, "DELETE", "/servers/new").status == 200
+
     def test_what_a_change_does(self, gateway: Gateway) -> None:
         """The answer names the changed keys, and whether the server restarts; secrets are set and never shown."""
         assert ask(gateway, "POST", "/servers/fx/start?wait=30s").value["server"]["status"] == "running"

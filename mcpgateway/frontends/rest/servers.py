@@ -8,7 +8,7 @@ other operations need the usual token.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mcpgateway.backends.validation import without_secrets
@@ -26,18 +26,22 @@ from mcpgateway.config.edit.change import (
 from mcpgateway.config.edit.conditions import read_condition
 from mcpgateway.config.fields import DURATION_WORDS, seconds_in
 from mcpgateway.config.gateway_settings import GatewaySettings
+from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.errors import Conflict, InvalidParams, NotEntitled, UnknownServer
 from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest
 from mcpgateway.manage.servers import ServerOperations
 from mcpgateway.observe.roster import Roster
+from mcpgateway.policy.health import UP as UP_STATES
 from mcpgateway.policy.remote_policy import check_may_run
 
 if TYPE_CHECKING:
     from mcpgateway.manage.entries import Entries, EntryChange
 
 WAIT_S = 60.0  # the most that a request waits for a server; a client that has to wait longer sends another
+LISTS_S = 10.0
 OFF = ("false", "0")
+UP = frozenset(each.value for each in UP_STATES)
 RUNS = frozenset(("running", "degraded", "restarting", "starting"))
 
 
@@ -46,6 +50,7 @@ class ServerRoutes:
 
     :param make_entries: makes the editor of their entries, for the first operation that needs it.
     :param settings: returns the settings in force.
+    :param ask_lists: asks servers for their lists, each for so many seconds at most.
     """
 
     def __init__(
@@ -54,7 +59,9 @@ class ServerRoutes:
         operating: ServerOperations,
         make_entries: Callable[[], Entries],
         settings: Callable[[], GatewaySettings],
+        ask_lists: Callable[[Sequence[ServerSpec], float], Awaitable[object]],
     ) -> None:
+        self._ask_lists = ask_lists
         self._roster = roster
         self._operating = operating
         self._make_entries = make_entries
@@ -205,6 +212,8 @@ class ServerRoutes:
         if not is_on(definition):
             return self._tagged(name, 201, {"status": "added"}, _place(name))
         await self._settled(name, limit_s, starts=True)
+        if limit_s:
+            await self._listed(name)
         hint = f"it is being started; GET {_place(name)['location']} tells how it is"
         value = {"status": "accepted", **self._more(changed, limit_s)}
         return self._tagged(name, 202, {"hint": hint, **value}, _place(name))
@@ -217,6 +226,13 @@ class ServerRoutes:
                 pass  # it is not meant to run, as its state says
             except UnknownServer:
                 pass  # it is of an approved project, whose clients start it
+
+    async def _listed(self, name: str) -> None:
+        # Whoever waits for a new server wants to see its tools.
+        server = self._roster.server(name)
+        is_up = self._roster.look(server).get("status") in UP
+        if is_up and self._roster.tools(server) is None:
+            await self._ask_lists([server], LISTS_S)
 
     async def _started_anew(self, name: str, limit_s: float) -> float:
         await self._settled(name, limit_s, starts=True)
