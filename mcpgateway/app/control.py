@@ -385,6 +385,7 @@ def _roster(parts: ControlParts) -> Roster:
         parts.savings.sizes,
         _overview(parts).judged,
         partial(_of_project, parts.dispatcher),
+        parts.figures().of_server,
     )
 
 

@@ -93,6 +93,10 @@ class Entries:
         self.roster.server(name)
         return without_values(self.installing.plans.whole_of(name))
 
+    def line(self, name: str) -> int | None:
+        """Return the line of the entry in its file; None if no file has it."""
+        return self.installing.plans.line_of(name)
+
     def overlay(self, name: str) -> dict[str, Any]:
         """Return the overlay over a server, without secrets, and its file; empty where none lies over it."""
         place = self.installing.laid_over(name)

@@ -380,6 +380,12 @@ class InstallPlanner:
         place = place_of(self._reload.gather(), blueprint.entry)
         return _written(blueprint.entry) if place is None else place.value
 
+    def line_of(self, name: str) -> int | None:
+        """Return the line of the entry of a server in its file; None if no file has it."""
+        blueprint, gather = self._reload.settings.blueprints.get(name), self._reload.gather
+        place = place_of(gather(), blueprint.entry) if blueprint is not None and gather is not None else None
+        return None if place is None else place.where.line or None
+
     def whole_of(self, name: str) -> Any:
         """Return the entry of a server as written, with the overlays over it; None if no file has it."""
         found = self.definition_of(name)

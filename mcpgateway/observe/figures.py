@@ -87,6 +87,13 @@ class ServerFigures:
             for each in self.timeline.shown(minutes)
         ]
 
+    def of_server(self, name: str) -> dict[str, Any]:
+        """Return the calls of tools of a server in the last hour, and the duration that 95 % of the latest keep."""
+        hour = self.timeline.hour(name)
+        recent = [each for row in self.meters.of(name) if row.tool for each in row.recent]
+        p95_ms = _ms(percentile(recent, 0.95)) if recent else None
+        return {"calls_1h": hour.calls, "errors_1h": hour.errors, "p95_ms": p95_ms}
+
     def _tool_stats(self) -> dict[str, dict[str, Any]]:
         # If several servers have a tool of one name, the server's name precedes it.
         rows = [each for each in self.meters.rows if each.tool and each.requests]

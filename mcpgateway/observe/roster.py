@@ -35,6 +35,10 @@ def _not_judged(_: Mapping[str, Any]) -> tuple[dict[str, str], OpenNeed | None]:
     return {}, None
 
 
+def _not_counted(_: str) -> Mapping[str, Any]:
+    return {}
+
+
 def _of_no_project(_: str) -> None:
     return None
 
@@ -53,6 +57,7 @@ class Roster:
     :ivar tools: returns the known tools of a server (`mcpgateway.hub.catalog.listed.ServerLists.tools`).
     :ivar sizes: returns the bytes of each child's process tree (`mcpgateway.observe.savings.Savings.sizes`).
     :ivar judged: the words for a server's state, and its need (`mcpgateway.observe.overview.Overview.judged`).
+    :ivar counts: returns the latest calls of a server (`mcpgateway.observe.figures.ServerFigures.of_server`).
     :ivar of_project: returns the server of that name of a project's approved file.
     """
 
@@ -63,6 +68,7 @@ class Roster:
     sizes: Callable[[], Mapping[int, int]] = _no_sizes
     judged: Callable[[Mapping[str, Any]], tuple[dict[str, str], OpenNeed | None]] = _not_judged
     of_project: Callable[[str], ServerSpec | None] = _of_no_project
+    counts: Callable[[str], Mapping[str, Any]] = _not_counted
 
     def server(self, name: str) -> ServerSpec:
         """Return the server of that name, also one of a project's approved file, which is in no list.
@@ -108,6 +114,8 @@ class Roster:
             "requests": found["requests"],
             "tool_calls": found["tool_calls"],
             "call_errors": found["call_errors"],
+            **self.counts(server.name),
+            "reason": need.says if need is not None else "",
             "pids": pids,
             "memory_mb": _memory_mb(server, pids, sizes),
             "runs": _runs(server),

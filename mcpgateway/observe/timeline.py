@@ -7,11 +7,13 @@ memory.  Those before the start of the gateway are counted from the activity log
 from __future__ import annotations
 
 from array import array
+from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import Struct
 
 from mcpgateway.hub.meters import ERROR, Meters
 from mcpgateway.records import FrozenRecord, Record
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 MINUTES = 1440
 MINUTE_S = 60
+HOUR_MINUTES = 60
 CALL = "call"
 KINDS = frozenset((CALL, "request"))
 
@@ -65,6 +68,21 @@ class _Minute(Record):
             self.shares[place] = self.shares.get(place, 0) + asked
 
 
+class HourCounts(Struct, frozen=True):
+    """The calls of a server's tools, and the failed ones among them."""
+
+    calls: int = 0
+    errors: int = 0
+
+    def __add__(self, other: HourCounts) -> HourCounts:
+        """Return the counts of both."""
+        return HourCounts(self.calls + other.calls, self.errors + other.errors)
+
+    def since(self, former: HourCounts) -> HourCounts:
+        """Return what has come since a former state."""
+        return HourCounts(self.calls - former.calls, self.errors - former.errors)
+
+
 class Timeline(Record):
     """The minutes of the last day.
 
@@ -77,6 +95,10 @@ class Timeline(Record):
     logged: Callable[[], Iterable[str]] | None = None
     _minutes: dict[int, _Minute] = msgspec.field(default_factory=dict)
     _names: dict[str, int] = msgspec.field(default_factory=dict)  # the place of each server
+    _hour: deque[tuple[int, dict[str, HourCounts]]] = msgspec.field(
+        default_factory=deque
+    )  # used servers only
+    _totals: dict[str, HourCounts] = msgspec.field(default_factory=dict)  # when the last minute ended
     _before: _Counts = msgspec.field(default_factory=_Counts)
     _at: int = 0
     _began: float = 0.0
@@ -99,7 +121,25 @@ class Timeline(Record):
             for at in [each for each in self._minutes if each < now - MINUTES]:
                 del self._minutes[at]
             self._before = counts
+            self._count_hour(now)
         self._at = now
+
+    def _count_hour(self, now: int) -> None:
+        totals = {each.name: self._total(each.name) for each in self._meters}
+        grown = {name: each.since(self._totals.get(name, HourCounts())) for name, each in totals.items()}
+        self._hour.append((self._at, {name: each for name, each in grown.items() if each.calls}))
+        self._totals = totals
+        while self._hour and self._hour[0][0] <= now - HOUR_MINUTES:
+            self._hour.popleft()
+
+    def _total(self, server: str) -> HourCounts:
+        found = self._meters.totals(server)
+        return HourCounts(found.calls, found.call_errors)
+
+    def hour(self, server: str) -> HourCounts:
+        """Return the calls of a server's tools in the last hour, as far as the gateway has run since."""
+        now = self._total(server).since(self._totals.get(server, HourCounts()))
+        return sum((each[server] for _, each in self._hour if server in each), now)
 
     def shown(self, minutes: int) -> list[dict[str, Any]]:
         """Return the latest minutes in S000's format, oldest first; the last is the current one."""

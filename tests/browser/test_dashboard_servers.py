@@ -86,6 +86,54 @@ class OutcomeTests:
         )
 
 
+class ServerTests:
+    """The page of a server."""
+
+    def test_where_and_how_much(self, page: Page) -> None:
+        """The page names the line of the entry, the calls of the last hour, and the numbers of tools and sessions."""
+        command(page.gateway, "tools", "call", "shared__echo", "text=x")
+        page.show("servers/shared", wait=f"{page.gateway.config}:1;")
+        page.sees("1 of them in the last hour (95 % within")
+        page.sees("Tools 25")
+        page.sees("Sessions 0")
+        page.show("servers/pair-ill", wait="is not there")
+        copied = """new Promise(resolve => {
+            navigator.clipboard.writeText = text => resolve(text)
+            document.querySelector('[aria-label="Copy the causes"]').click()
+        })"""
+        assert "the program /nowhere/server is not there" in page.browser.run(copied)
+
+    def test_tools_off(self, page: Page) -> None:
+        """A tool is taken out of the offer, and offered again, on the page of its server."""
+        page.sign_in()
+        page.show("servers/shared/tools", wait="echo")
+        page.press("Do not offer shared__echo")
+        page.sees("shared__echo is not offered")
+        assert '"echo"' in page.gateway.config.read_text()
+        page.press("Offer shared__echo")
+        page.sees("shared__echo is offered")
+        assert '"echo"' not in page.gateway.config.read_text()
+
+    def test_rename(self, page: Page) -> None:
+        """A server is called by another name, and its page is that of the new one."""
+        page.sign_in()
+        page.show("servers/other/settings", wait="Rename")
+        page.type_over('[aria-label="New name"]', "another")
+        page.press("Rename")
+        page.press("Rename it")
+        page.sees("other is called another now")
+        page.sees("/another/mcp")
+
+    def test_log(self, page: Page) -> None:
+        """The lines of a log are filtered by their level and their text."""
+        page.show("gateway", wait="is served at")
+        page.choose('[aria-label="Level"]', "errors")
+        page.sees("No line matches.")
+        page.choose('[aria-label="Level"]', "")
+        page.type('[aria-label="Filter lines"]', "own is served")
+        page.sees_no_more("shared is served at")
+
+
 def _lives(gateway: Gateway) -> dict[str, tuple[int, int, int]]:
     """Return the sessions, the processes and the starts of each server."""
     backends = gateway.health()["backends"]

@@ -76,6 +76,15 @@ class ServerTests:
         body = {"name": "new", "config": server(FIXTURE, share=share)}
         said = ask(gateway, "POST", "/servers?wait=30s", body)
         assert said.value["server"]["tool_count"] > 1
+        assert (
+            ask(gateway, "POST", "/servers/new/call", {"tool": "echo", "arguments": {"text": "x"}}).status
+            == 200
+        )
+        shown = ask(gateway, "GET", "/servers/new").value
+        assert [shown[each] for each in ("calls_1h", "errors_1h", "reason")] == [1, 0, ""]
+        assert shown["p95_ms"] > 0
+        lines = gateway.config.read_text().splitlines()
+        assert "new" in lines[shown["source_line"] - 1]
         assert ask(gateway, "GET", "/servers/new").value["tool_count"] == said.value["server"]["tool_count"]
         assert ask(gateway, "DELETE", "/servers/new").status == 200
 

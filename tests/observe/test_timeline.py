@@ -12,7 +12,7 @@ from msgspec import Raw
 from mcpgateway.hub.meters import Meters
 from mcpgateway.interfaces import Request
 from mcpgateway.observe.recorder import written
-from mcpgateway.observe.timeline import MINUTES, Timeline
+from mcpgateway.observe.timeline import MINUTES, HourCounts, Timeline
 from mcpgateway.protocol.jsonrpc import own_request
 
 
@@ -86,6 +86,18 @@ class TimelineTests:
         }
         assert (idle["requests"], idle["perServer"], idle["minuteTs"]) == (0, {}, 60_000_060_000)
         assert (current["requests"], current["perServer"]) == (1, {"b": 1})
+
+    def test_the_last_hour(self, world: World) -> None:
+        """The calls of one server count for an hour, the current minute included."""
+        world.call("a", fails=True)
+        world.wait(60)
+        world.call("a")
+        world.call("b")
+        assert (world.timeline.hour("a"), world.timeline.hour("never")) == (HourCounts(2, 1), HourCounts())
+        world.wait(59 * 60)
+        assert world.timeline.hour("a") == HourCounts(1)
+        world.wait(120)
+        assert world.timeline.hour("a") == HourCounts()
 
     def test_never_ticked(self) -> None:
         """The timeline before the first tick has the present minute."""

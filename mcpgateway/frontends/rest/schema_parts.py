@@ -119,6 +119,14 @@ SERVER = made_of(
     requests=WHOLE,
     tool_calls=WHOLE,
     call_errors={"type": "integer", "description": "The calls of tools that failed."},
+    calls_1h={
+        "type": "integer",
+        "description": "The calls of its tools in the last hour, since the gateway started.",
+    },
+    errors_1h={"type": "integer", "description": "Those of them that failed."},
+    p95_ms={"type": ["number", "null"], "description": "95 % of its latest calls took no longer."},
+    reason={"type": "string", "description": "What needs its user; empty for nothing."},
+    source_line={**MAY_BE_WHOLE, "description": "The line of its entry in the source; only for one server."},
     tool_tokens={
         **MAY_BE_WHOLE,
         "description": "The size of its tools' definitions; null: it was not asked yet.",

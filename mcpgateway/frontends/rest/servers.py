@@ -84,8 +84,9 @@ class ServerRoutes:
         """Return one server: its numbers, its tools, and its entry without values of variables and headers."""
         name = asked.path["name"]
         view = self._roster.view(name)
-        config = self._entries.shown(name)
-        return self._tagged(name, 200, {**view, "config": config, **self._entries.overlay(name)})
+        # The line is found in the text of the file, which takes too long for a list.
+        entry = {"config": self._entries.shown(name), "source_line": self._entries.line(name)}
+        return self._tagged(name, 200, {**view, **entry, **self._entries.overlay(name)})
 
     # Writing
 

@@ -101,6 +101,12 @@ export interface Server {
   memory_mb: number | null;
   runs: string;
   source: string;
+  /** The line of its entry there; only in the answer for one server. */
+  source_line?: number | null;
+  calls_1h?: number;
+  errors_1h?: number;
+  /** 95 % of its latest calls took no longer. */
+  p95_ms?: number | null;
   is_own: boolean;
   project: string;
   /** Empty: it is in no group. */

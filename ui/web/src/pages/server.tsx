@@ -1,11 +1,20 @@
 /** One server: why it is in its state, its tools, its log and its sessions. */
 
-import type { Server, Session, Why } from "@mcpgateway/core/model";
+import type { Server, Session, ToolRow, Why } from "@mcpgateway/core/model";
 import { serverPath } from "@mcpgateway/core/operations";
 import { matches } from "@mcpgateway/core/tables";
-import { clock, count, counted, duration, memory, plain, UNKNOWN } from "@mcpgateway/core/words";
+import {
+  clock,
+  count,
+  counted,
+  duration,
+  memory,
+  milliseconds,
+  plain,
+  UNKNOWN,
+} from "@mcpgateway/core/words";
 import { useState } from "preact/hooks";
-import { ActButton, Command, Empty, Refused, Section, State } from "../parts/basics";
+import { ActButton, Command, Copy, Empty, Refused, Section, State } from "../parts/basics";
 import { Filter } from "../parts/filter";
 import { later } from "../parts/later";
 import { Log } from "../parts/log";
@@ -20,6 +29,11 @@ type Tab = (typeof TABS)[number];
 const ServerCalls = later(async () => (await import("./rare")).Calls);
 const ServerSettings = later(async () => (await import("./rare")).ServerSettings);
 const Offers = later(async () => (await import("./rare")).Offers);
+/** What stands beside the name of a tab; `?` for a server that was not asked yet. */
+const COUNTS: Partial<Record<Tab, (server: Server) => string>> = {
+  tools: ({ tool_count }) => (tool_count === null ? "?" : count(tool_count)),
+  sessions: ({ sessions }) => count(sessions),
+};
 const COMMAND = /mcpgateway [\w ./~:=-]+$/;
 
 export function ServerPage({ name, tab }: { name: string; tab: string }) {
@@ -38,8 +52,8 @@ export function ServerPage({ name, tab }: { name: string; tab: string }) {
       {error && <Refused error={error} />}
       {value && (
         <p class="quiet">
-          <code>{plain(value.runs)}</code> from <code>{plain(value.source || "the gateway")}</code>; shared:{" "}
-          {value.share}; {counted(value.sessions, "session")}, {counted(value.tool_calls, "call")},{" "}
+          <code>{plain(value.runs)}</code> from <code>{plain(placeOf(value))}</code>; shared: {value.share};{" "}
+          {counted(value.sessions, "session")}, {counted(value.tool_calls, "call")}, {lastHour(value)}
           {value.pids.length
             ? `${memory(value.memory_mb)} in ${counted(value.pids.length, "process", "processes")}`
             : "no process"}
@@ -55,6 +69,7 @@ export function ServerPage({ name, tab }: { name: string; tab: string }) {
         {TABS.map((each) => (
           <a key={each} href={to("servers", name, each)} aria-current={each === shown ? "page" : undefined}>
             {each}
+            {value && COUNTS[each] && <span class="count"> {COUNTS[each](value)}</span>}
           </a>
         ))}
       </nav>
@@ -85,6 +100,22 @@ export function ServerPage({ name, tab }: { name: string; tab: string }) {
   );
 }
 
+function placeOf({ source, source_line }: Server): string {
+  return source_line ? `${source}:${source_line}` : source || "the gateway";
+}
+
+function lastHour({ calls_1h = 0, errors_1h = 0, p95_ms }: Server): string {
+  if (!calls_1h) return "";
+  const failed = errors_1h ? `, ${count(errors_1h)} failed` : "";
+  return `${count(calls_1h)} of them in the last hour${failed} (95 % within ${milliseconds(p95_ms)}), `;
+}
+
+/** The verdict with its causes and remedies, for a message to somebody who helps. */
+function written({ verdict, advice, stderr = [] }: Why): string {
+  const causes = advice.map(({ says, do: remedy }) => `- ${says}${remedy ? `: ${remedy}` : ""}`);
+  return [verdict, ...causes, ...stderr].join("\n");
+}
+
 function Status({ name }: { name: string }) {
   const { value, error } = useResource<Why>(serverPath(name, "why"), { every_s: 10 });
   if (error) return <Refused error={error} />;
@@ -94,7 +125,9 @@ function Status({ name }: { name: string }) {
   return (
     <>
       <Section title="State">
-        <p class={value.ok ? "verdict small" : "verdict small bad"}>{plain(value.verdict)}</p>
+        <p class={value.ok ? "verdict small" : "verdict small bad"}>
+          {plain(value.verdict)} <Copy text={written(value)} label="the causes" />
+        </p>
         {troubles.length > 0 && (
           <ol class="advice">
             {troubles.map((each) => (
@@ -193,7 +226,9 @@ function Tools({ server }: { server: Server | undefined }) {
   const name = server?.name ?? "";
   // A server that does not answer says so in its status.
   const askToo = () => void askAsClient(name).catch(() => undefined);
+  const rows = useResource<ToolRow[]>(`/api/v1/tools?asked=false&server=${encodeURIComponent(name)}`);
   if (!server) return null;
+  const off = new Set(rows.value?.filter((each) => !each.offered).map((each) => each.tool));
   const ask = (
     <ActButton
       label={`Ask it now: the tools of ${server.name}`}
@@ -243,6 +278,9 @@ function Tools({ server }: { server: Server | undefined }) {
               {each.isMore && (
                 <span class="tier">only for clients that answer questions, as this page does</span>
               )}
+              {!each.isMore && rows.value && (
+                <OfferButton id={`${server.name}__${each.name}`} isOff={off.has(each.name)} />
+              )}
             </h2>
             <p>{plain(each.description)}</p>
             <details>
@@ -252,6 +290,27 @@ function Tools({ server }: { server: Server | undefined }) {
           </li>
         ))}
       </ul>
+    </>
+  );
+}
+
+/** Takes a tool out of the offer of its server, or offers it again. */
+function OfferButton({ id, isOff }: { id: string; isOff: boolean }) {
+  const word = isOff ? "Offer" : "Do not offer";
+  return (
+    <>
+      {isOff && <span class="tier">not offered</span>}{" "}
+      <ActButton
+        label={`${word} ${plain(id)}`}
+        act={{
+          method: "PATCH",
+          path: `/api/v1/tools/${encodeURIComponent(id)}`,
+          body: { offered: isOff },
+          done: `${plain(id)} is ${isOff ? "" : "not "}offered`,
+        }}
+      >
+        {word}
+      </ActButton>
     </>
   );
 }

@@ -69,16 +69,23 @@ export function Empty({ children }: { children: ComponentChildren }) {
 
 /** A command that is copied with a click. */
 export function Command({ text }: { text: string }) {
-  const copy = () => void navigator.clipboard?.writeText(text);
   return (
     <span class="command">
       <code>{text}</code>
-      <button type="button" class="quiet copy" aria-label={`Copy ${text}`} title="Copy" onClick={copy}>
-        <svg viewBox="0 0 16 16" aria-hidden="true">
-          <rect x="5" y="5" width="8" height="9" rx="1.5" />
-          <path d="M10.5 5V3.5A1.5 1.5 0 0 0 9 2H4.5A1.5 1.5 0 0 0 3 3.5V9a1.5 1.5 0 0 0 1.5 1.5H5" />
-        </svg>
-      </button>
+      <Copy text={text} />
     </span>
+  );
+}
+
+/** A button that copies a text. */
+export function Copy({ text, label = text }: { text: string; label?: string }) {
+  const copy = () => void navigator.clipboard?.writeText(text);
+  return (
+    <button type="button" class="quiet copy" aria-label={`Copy ${label}`} title="Copy" onClick={copy}>
+      <svg viewBox="0 0 16 16" aria-hidden="true">
+        <rect x="5" y="5" width="8" height="9" rx="1.5" />
+        <path d="M10.5 5V3.5A1.5 1.5 0 0 0 9 2H4.5A1.5 1.5 0 0 0 3 3.5V9a1.5 1.5 0 0 0 1.5 1.5H5" />
+      </svg>
+    </button>
   );
 }

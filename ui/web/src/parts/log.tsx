@@ -23,6 +23,7 @@ interface Line {
 export function Log({ path, of = "server" }: { path: string; of?: string }) {
   const [lines, setLines] = useState<Line[]>([]);
   const [query, setQuery] = useState("");
+  const [level, setLevel] = useState("");
   const [isFollowing, setFollowing] = useState(true);
   const [isOpen, setOpen] = useState(false);
   const place = useRef<HTMLPreElement>(null);
@@ -67,12 +68,19 @@ export function Log({ path, of = "server" }: { path: string; of?: string }) {
   useEffect(() => {
     if (isFollowing && place.current) place.current.scrollTop = place.current.scrollHeight;
   }, [lines, isFollowing]);
-  const shown = query ? lines.filter((each) => matches(each.text, query)) : lines;
+  const isOfLevel = ({ text }: Line) => !level || LEVELS[level]?.includes(levelOf(text));
+  const shown = lines.filter((each) => isOfLevel(each) && matches(each.text, query));
   const keep = () => save(`${of}.log`, "text/plain", lines.map((each) => `${each.text}\n`).join(""));
   return (
     <>
       <div class="filters">
         <Filter query={query} onQuery={setQuery} what="lines" />
+        <select aria-label="Level" value={level} onChange={(event) => setLevel(event.currentTarget.value)}>
+          <option value="">all levels</option>
+          {Object.keys(LEVELS).map((each) => (
+            <option key={each}>{each}</option>
+          ))}
+        </select>
         <button type="button" aria-pressed={isFollowing} onClick={() => setFollowing(!isFollowing)}>
           Follow
         </button>
@@ -99,6 +107,10 @@ export function Log({ path, of = "server" }: { path: string; of?: string }) {
   );
 }
 
+const LEVELS: Record<string, (string | undefined)[]> = {
+  "warnings and errors": ["warned", "failed"],
+  errors: ["failed"],
+};
 const LEVEL = /\[(error|critical|alert|emergency|warn|warning)\]/;
 
 function levelOf(text: string): string | undefined {

@@ -8,7 +8,9 @@ import { counted, plain } from "@mcpgateway/core/words";
 import { yaml } from "@mcpgateway/core/yaml";
 import { useEffect, useState } from "preact/hooks";
 import type { Notice } from "../act";
+import { perform } from "../operations";
 import { useResource } from "../resource";
+import { go, to } from "../router";
 import { Refused, Section } from "./basics";
 import { type Editing, Merge, SaveButton, useEditing } from "./editing";
 import { Filter } from "./filter";
@@ -141,9 +143,48 @@ export function ServerSettings({ name }: { name: string }) {
           </button>
         </div>
       </div>
+      {server.is_own && <Rename name={name} />}
       <Section title="As YAML">
         <pre tabIndex={0}>{plain(yaml({ [name]: server.config }))}</pre>
       </Section>
     </>
+  );
+}
+
+/** Calls a server by another name, under which its clients reach it from then on. */
+function Rename({ name }: { name: string }) {
+  const [wanted, setWanted] = useState(name);
+  const rename = async (event: Event) => {
+    event.preventDefault();
+    const done = await perform({
+      act: {
+        method: "PATCH",
+        path: serverPath(name),
+        body: { new_name: wanted },
+        done: `${name} is called ${wanted} now`,
+      },
+      question: {
+        title: `Rename ${plain(name)} to ${plain(wanted)}?`,
+        effect: `Clients reach it at /${plain(wanted)}/mcp then, and no longer at /${plain(name)}/mcp. Its processes are replaced.`,
+        yes: "Rename it",
+      },
+    });
+    if (done) go(to("servers", wanted, "settings"));
+  };
+  return (
+    <Section title="Name">
+      <form class="filters" onSubmit={(event) => void rename(event)}>
+        <input
+          aria-label="New name"
+          required
+          pattern="[A-Za-z0-9][A-Za-z0-9_.\-]*"
+          value={wanted}
+          onInput={(event) => setWanted(event.currentTarget.value)}
+        />
+        <button type="submit" disabled={wanted === name}>
+          Rename
+        </button>
+      </form>
+    </Section>
   );
 }
