@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from attrs import field, frozen
 from msgspec import Raw
 
-from mcpgateway.config.document import printable
+from mcpgateway.config.document import Place, printable
 from mcpgateway.config.edit.conditions import EditCondition
 from mcpgateway.config.edit.config_keys import changes_by_file, places_in
 from mcpgateway.config.edit.edits import KeyPath
+from mcpgateway.config.load import Files
 from mcpgateway.config.model import Profile
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.discovery.tokens import cost_of, estimate
@@ -22,6 +23,7 @@ from mcpgateway.manage.config_edits import change_files
 from mcpgateway.manage.entries import entity_tag
 from mcpgateway.manage.reload import Reload
 from mcpgateway.policy.permissions import fault_of
+from mcpgateway.records import FrozenRecord
 from mcpgateway.views.specs import profile_of, view_specs
 
 if TYPE_CHECKING:
@@ -35,6 +37,17 @@ EXPECTED = (
 )
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """The name of a profile, which is a part of a path."""
+
+
+class ChangedProfile(FrozenRecord, frozen=True):
+    """A profile after a change, as it is shown.
+
+    :ivar tag: the tag of its present form.
+    """
+
+    shown: dict[str, Any]
+    tag: str
+    is_new: bool
 
 
 @frozen
@@ -72,14 +85,13 @@ class ViewOperations:
 
     def profiles(self) -> list[dict[str, Any]]:
         """Return all profiles, without the values of their variables."""
-        return [self._profile(each) for each in self._known().values()]
+        files = self._files()
+        return [_profile(each, _places_of(files, each.name)) for each in self._known().values()]
 
-    def tag(self, name: str) -> str | None:
-        """Return the tag of a profile in its present form; None where there is none of that name."""
-        held = [each.value for each in self._places(name)]
-        return entity_tag(held, self.key) if held else None
+    def _tag(self, places: Sequence[Place]) -> str | None:
+        return entity_tag([each.value for each in places], self.key) if places else None
 
-    def put(self, name: str, wanted: Mapping[str, Any], condition: EditCondition) -> dict[str, Any]:
+    def put(self, name: str, wanted: Mapping[str, Any], condition: EditCondition) -> ChangedProfile:
         """Create a profile, or give it these servers and tools; its own servers and values stay.
 
         :raise GatewayError: a value is none, or the condition does not hold; no file is changed.
@@ -88,17 +100,21 @@ class ViewOperations:
             raise InvalidParams(
                 f"{printable(name)[:100]}: a profile is named by letters, digits, '.', '_' and '-'"
             )
-        condition.check(self.tag(name))
+        files = self._files()
+        places = _places_of(files, name)
+        condition.check(self._tag(places))
         values = _values(wanted, set(self.reload.settings.blueprints))
-        places = self._places(name)
         top = (PROFILES, name)
         # An empty list is no value, and a profile without any is an empty mapping.
         put: dict[KeyPath, Any] = {(*top, key): each for key, each in values.items() if each}
         gone = [(*top, key) for key in (*LISTS, "description") if not values.get(key)]
         if not put and not places:
             put = {top: {}}
-        self._change(put, gone)
-        return self._profile(self._known()[name])
+        self._change(files, put, gone)
+        written = _places_of(self._files(), name)
+        return ChangedProfile(
+            _profile(self._known()[name], written), self._tag(written) or "", is_new=not places
+        )
 
     def delete(self, name: str, condition: EditCondition) -> None:
         """Delete a profile that has no servers and values of its own.
@@ -106,9 +122,11 @@ class ViewOperations:
         :raise NotThere: there is none of that name.
         :raise Conflict: it defines servers or values, or a workspace uses it.
         """
-        if not self._places(name):
+        files = self._files()
+        places = _places_of(files, name)
+        if not places:
             raise NotThere(f"no profile {printable(name)[:100]}")
-        condition.check(self.tag(name))
+        condition.check(self._tag(places))
         profile = self._known()[name]
         own = [each for each in profile.servers if each not in profile.include]
         if own or profile.env:
@@ -121,39 +139,43 @@ class ViewOperations:
             raise Conflict(
                 f"{name} is a profile of {', '.join(users)}", "take it out of these workspaces first"
             )
-        self._change({}, [(PROFILES, name)])
+        self._change(files, {}, [(PROFILES, name)])
 
     def _known(self) -> Mapping[str, Profile]:
         return self.reload.settings.profiles
 
-    def _profile(self, profile: Profile) -> dict[str, Any]:
-        include = profile.include
-        written = [each.value for each in self._places(profile.name) if isinstance(each.value, dict)]
-        return {
-            "name": profile.name,
-            "path": f"/mcp/p/{profile.name}",
-            "servers": list(profile.servers),
-            "own": [each for each in profile.servers if each not in include],
-            "include": list(include),
-            "tools_off": list(profile.tools_off),
-            "capabilities": list(profile.capabilities),
-            "variables": sorted(profile.env),
-            "description": next(
-                (each["description"] for each in written if isinstance(each.get("description"), str)), ""
-            ),
-        }
+    def _files(self) -> Files | None:
+        # Each look reads and parses all files anew.
+        return self.reload.gather() if self.reload.gather is not None else None
 
-    def _places(self, name: str) -> list[Any]:
-        if self.reload.gather is None:
-            return []
-        return places_in(self.reload.gather(), (PROFILES, name))
-
-    def _change(self, put: Mapping[KeyPath, Any], gone: Collection[KeyPath]) -> None:
-        if self.reload.gather is None or not self.reload.config_file:
+    def _change(self, files: Files | None, put: Mapping[KeyPath, Any], gone: Collection[KeyPath]) -> None:
+        if files is None or not self.reload.config_file:
             raise NotOurs("this gateway has no configuration file that could be changed")
-        edits = changes_by_file(self.reload.gather(), self.reload.config_file, put, gone)
+        edits = changes_by_file(files, self.reload.config_file, put, gone)
         if edits:
             change_files(self.reload, edits)
+
+
+def _places_of(files: Files | None, name: str) -> list[Place]:
+    return places_in(files, (PROFILES, name)) if files is not None else []
+
+
+def _profile(profile: Profile, places: Iterable[Place]) -> dict[str, Any]:
+    include = profile.include
+    written = [each.value for each in places if isinstance(each.value, dict)]
+    return {
+        "name": profile.name,
+        "path": f"/mcp/p/{profile.name}",
+        "servers": list(profile.servers),
+        "own": [each for each in profile.servers if each not in include],
+        "include": list(include),
+        "tools_off": list(profile.tools_off),
+        "capabilities": list(profile.capabilities),
+        "variables": sorted(profile.env),
+        "description": next(
+            (each["description"] for each in written if isinstance(each.get("description"), str)), ""
+        ),
+    }
 
 
 def _values(wanted: Mapping[str, Any], servers: set[str]) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class TokenScope(Struct, frozen=True):
         """
         if not self.admits_server(server) or (self.read_only and not is_read_only):
             return False
-        return not self.tools or any(matches_tool(each, server, tool) for each in self.tools)
+        return not self.tools or matches_any(self.tools, server, tool)
 
     def admits_method(self, method: str) -> bool:
         """True if a request that calls no tool is allowed; unknown methods are not, as they may change something."""
@@ -121,9 +121,9 @@ def matches(pattern: str, name: str) -> bool:
     return True
 
 
-def matches_tool(pattern: str, server: str, tool: str) -> bool:
-    """True if a tool matches a pattern; see Note [Patterns]."""
-    return matches(pattern, f"{server}{BETWEEN}{tool}" if BETWEEN in pattern else tool)
+def matches_any(patterns: Iterable[str], server: str, tool: str) -> bool:
+    """True if a tool matches one of these patterns; see Note [Patterns]."""
+    return any(matches(each, f"{server}{BETWEEN}{tool}" if BETWEEN in each else tool) for each in patterns)
 
 
 def is_off(patterns: Iterable[str], tool: str) -> bool:

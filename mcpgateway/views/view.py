@@ -32,7 +32,7 @@ from mcpgateway.discovery.tokens import estimate
 from mcpgateway.errors import GatewayError, ToolOff
 from mcpgateway.hub.authorization import Permits
 from mcpgateway.hub.catalog.listed import ServerLists
-from mcpgateway.policy.permissions import OWN_TOOLS, TokenScope, is_off, matches_tool
+from mcpgateway.policy.permissions import OWN_TOOLS, TokenScope, is_off, matches_any
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.views.specs import ADMIN, FULL, HYBRID, profile_of
 
@@ -160,11 +160,7 @@ class View:
                 self._permits.narrowed(scope, server, items) if scope is not None and names_tools else items
             )
             # New entries: the search tells entries apart by identity, not by content.
-            left = tuple(
-                evolve(each)
-                for each in left
-                if not any(matches_tool(at, server.name, each.own) for at in off)
-            )
+            left = tuple(evolve(each) for each in left if not matches_any(off, server.name, each.own))
             known = self._narrowed[server.name] = (items, left)
         return known[1]
 
@@ -244,7 +240,7 @@ class View:
                     continue
                 if is_off(server.tools_off, own):
                     raise ToolOff(server.name, own)
-                if any(matches_tool(each, server.name, own) for each in self.spec.tools_off):
+                if matches_any(self.spec.tools_off, server.name, own):
                     raise ToolOff(server.name, own, profile_of(self.spec))
 
     def check_usable(self, name: str) -> None:

@@ -32,10 +32,9 @@ class ViewRoutes:
     async def put(self, asked: OperationRequest) -> OperationAnswer:
         """Create or change a profile."""
         name = asked.path["profile"]
-        is_new = self._views.tag(name) is None
         condition = read_condition(asked.header("if-match"), asked.header("if-none-match"))
         made = self._views.put(name, asked.json_object(EXPECTED), condition)
-        return OperationAnswer(201 if is_new else 200, made, {"etag": self._views.tag(name) or ""})
+        return OperationAnswer(201 if made.is_new else 200, made.shown, {"etag": made.tag})
 
     async def delete(self, asked: OperationRequest) -> Any:
         """Delete a profile."""
