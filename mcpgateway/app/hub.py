@@ -122,14 +122,18 @@ def storage_of(reactor: Any, home: str, jobs: JobStore) -> ViewStorage:
     return ViewStorage(jobs, partial(usage_of, reactor.seconds, home), partial(vault_of, reactor, home))
 
 
-def vault_of(reactor: Any, home: str, limits: ShieldLimits) -> Vault:
-    """Return the store of originals, with its directory."""
+def _in_thread(reactor: Any, work: Callable[..., Any], *words: Any) -> Deferred[Any]:
     from twisted.internet.threads import deferToThreadPool
 
+    return deferToThreadPool(reactor, reactor.getThreadPool(), work, *words)
+
+
+def vault_of(reactor: Any, home: str, limits: ShieldLimits) -> Vault:
+    """Return the store of originals, with its directory."""
     from mcpgateway.hub.results.originals import Vault
     from mcpgateway.system.result_files import ResultFiles  # only clients of views need it
 
-    work = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+    work = partial(_in_thread, reactor)
     return Vault(ResultFiles(f"{home}/results"), limits.keep, limits.keep_bytes, reactor.seconds, work)
 
 
@@ -147,7 +151,9 @@ def tracer_of(
     tracer = Tracer(secrets.token_hex, settings.begin)
     if settings.activity:
         file = ServerLogFile(f"{home}/logs/activity.jsonl", tail_bytes=ROTATE_BYTES)
-        tracer.activity = ActivityLog(file, reactor.seconds, tracer.new_id, redact)
+        tracer.activity = ActivityLog(
+            file, reactor.seconds, tracer.new_id, redact, in_thread=partial(_in_thread, reactor)
+        )
     base = settings.otlp or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
     if base:
         from mcpgateway.backends.http.documents import fetch
@@ -526,7 +532,7 @@ class Hub:
             from mcpgateway.observe.call_clients import CallClients
 
             activity.client_of = CallClients(self.dispatcher.sessions.params_of).of
-            self.timeline.logged = activity.lines
+            self.timeline.logged = activity.ask
         self.dispatcher.permits.on_refusal = activity.refused if activity is not None else None
 
     def close(self) -> None:

@@ -14,14 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from attrs import define, field
+from twisted.internet.defer import Deferred, DeferredLock, fail, maybeDeferred
 from twisted.logger import Logger
 
 from mcpgateway import escaping
-from mcpgateway.errors import ConfigError, GatewayError
+from mcpgateway.errors import ConfigError, GatewayError, Overloaded
 from mcpgateway.hub.meters import CALL_TOOL, ERROR, Row
 from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import CallMarks, Request
@@ -34,9 +35,12 @@ from mcpgateway.policy.secrets.redaction import SHORTEST
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.trace_context import Traced
 
+T = TypeVar("T")
+
 AT_ONCE = 256
 ERROR_CHARS = 200
 SEARCHED = 20_000  # lines that are searched for a record
+WAITING = 20  # readers of the file that wait for each other
 SHOWN, SHOWN_MOST = 50, 1000
 REFUSED = "refused"
 NUMBER_DIGITS = 19  # of request ids that are counters, or times in nanoseconds
@@ -141,6 +145,7 @@ class ActivityLog:
     :ivar dropped: number of lines that could not be written.
     :ivar feed: passes new records on; none are made for it while nobody follows.
     :ivar client_of: finds the client of a session, or of the caller of a modern request.
+    :ivar in_thread: runs blocking work in a thread.
     """
 
     log = Logger()
@@ -152,6 +157,11 @@ class ActivityLog:
     dropped: int = 0
     feed: EventHistory = field(factory=lambda: EventHistory(0, 0))
     client_of: Callable[[Session | None, Any], CallClient] = lambda session, caller: NOBODY  # noqa: ARG005
+    in_thread: Callable[..., Deferred[Any]] = field(default=maybeDeferred, repr=False)
+    _turn: DeferredLock = field(factory=DeferredLock, init=False, repr=False)
+    _missed: list[list[FeedEntry]] = field(
+        factory=list, init=False, repr=False
+    )  # by readers that read the file
     _is_failing: bool = False
     _ended: list[tuple[Any, ...]] = field(factory=list, init=False, repr=False)
     _done: list[ActivityRecord | ManagementRecord] = field(factory=list, init=False, repr=False)
@@ -249,9 +259,12 @@ class ActivityLog:
                 )
         else:
             self._is_failing = False
-        if self.feed.is_followed:
+        if self.feed.is_followed or self._missed:
             for each in records:
-                self.feed.tell(_entry(escaping.json_bytes(_encoder.encode(each)).decode()))
+                entry = _entry(escaping.json_bytes(_encoder.encode(each)).decode())
+                self.feed.tell(entry)
+                for missed in self._missed:
+                    missed.append(entry)
 
     def _record(
         self, ended: tuple[Any, ...], sessions: dict[int, tuple[str, CallClient]], names: dict[str, str]
@@ -300,32 +313,50 @@ class ActivityLog:
             found = names[text] = self._redact(text)
         return found
 
-    def lines(self) -> list[str]:
-        """Return the latest lines, the oldest first."""
+    def ask(self, work: Callable[[list[str]], T]) -> Deferred[T]:
+        """Have something worked out from the latest lines, the oldest first; they are read and searched in a thread.
+
+        :raise Overloaded: (through the Deferred) too many readers wait already.
+        """
+        if len(self._turn.waiting) >= WAITING:
+            return fail(Overloaded("too many read the activity log", "try again in a moment"))
         self.flush()
-        return self._lines.tail(SEARCHED)
+        done: Deferred[T] = self._turn.run(self.in_thread, lambda: work(self._lines.tail(SEARCHED)))
+        return done
 
-    def find(self, most: int = SHOWN, wanted: ActivityFilter = EVERYTHING) -> list[dict[str, Any]]:
+    def find(self, most: int = SHOWN, wanted: ActivityFilter = EVERYTHING) -> Deferred[list[dict[str, Any]]]:
         """Return the latest matching records, the oldest first."""
-        found: list[dict[str, Any]] = []
-        for line in reversed(self.lines()):
-            if len(found) >= min(most, SHOWN_MOST):
-                break
-            try:
-                record = msgspec.json.decode(line)
-            except msgspec.DecodeError:
-                continue  # an incomplete line
-            if not isinstance(record, dict):
-                continue
-            if wanted.is_past(record):
-                break
-            if wanted.takes(record):
-                found.append(record)
-        return found[::-1]
+        return self.ask(lambda lines: _found(lines, most, wanted))
 
-    def entries(self, most: int, wanted: ActivityFilter) -> list[FeedEntry]:
-        """Return the latest matching records for a stream, the oldest first."""
-        return [_entry(_encoder.encode(each).decode()) for each in self.find(most, wanted)]
+    async def entries(self, most: int, wanted: ActivityFilter) -> list[FeedEntry]:
+        """Return the latest matching records for a stream, the oldest first, up to those of this moment."""
+        missed: list[FeedEntry] = []
+        self._missed.append(missed)
+        try:
+            found = await self.find(most, wanted)
+        finally:
+            self._missed = [each for each in self._missed if each is not missed]
+        read = [_entry(_encoder.encode(each).decode()) for each in found]
+        known = {each.identifier for each in read}
+        return [*read, *(each for each in missed if each.identifier not in known)]
+
+
+def _found(lines: list[str], most: int, wanted: ActivityFilter) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for line in reversed(lines):
+        if len(found) >= min(most, SHOWN_MOST):
+            break
+        try:
+            record = msgspec.json.decode(line)
+        except msgspec.DecodeError:
+            continue  # an incomplete line
+        if not isinstance(record, dict):
+            continue
+        if wanted.is_past(record):
+            break
+        if wanted.takes(record):
+            found.append(record)
+    return found[::-1]
 
 
 def _entry(text: str) -> ActivityEntry:

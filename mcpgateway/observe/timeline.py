@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,10 @@ MINUTE_S = 60
 HOUR_MINUTES = 60
 CALL = "call"
 KINDS = frozenset((CALL, "request"))
+
+
+AskLog = Callable[[Callable[[list[str]], Any]], Awaitable[Any]]
+"""Works something out from the latest lines of the activity log (`mcpgateway.observe.activity.ActivityLog.ask`)."""
 
 
 class _Counts(FrozenRecord, frozen=True):
@@ -87,12 +91,12 @@ class Timeline(Record):
     """The minutes of the last day.
 
     :ivar wall: returns epoch seconds.
-    :ivar logged: returns the lines of the activity log, the oldest first; None if there is no log.
+    :ivar logged: works something out from the lines of the activity log; None if there is none, or it was asked.
     """
 
     _meters: Meters
     wall: Callable[[], float]
-    logged: Callable[[], Iterable[str]] | None = None
+    logged: AskLog | None = None
     _minutes: dict[int, _Minute] = msgspec.field(default_factory=dict)
     _names: dict[str, int] = msgspec.field(default_factory=dict)  # the place of each server
     _hour: deque[tuple[int, dict[str, HourCounts]]] = msgspec.field(
@@ -143,7 +147,6 @@ class Timeline(Record):
 
     def shown(self, minutes: int) -> list[dict[str, Any]]:
         """Return the latest minutes in S000's format, oldest first; the last is the current one."""
-        self._read()
         now = int(self.wall() // MINUTE_S)
         current = self._grown(self._counted())
         parts = {at: [each] for at, each in self._minutes.items()}
@@ -154,23 +157,22 @@ class Timeline(Record):
     def since(self, minutes: int) -> float:
         """Return the time from which on the latest minutes are known, in epoch seconds."""
         first = (int(self.wall() // MINUTE_S) - minutes + 1) * MINUTE_S
-        return max(float(first), self._read())
+        return max(float(first), self._known_since if self._known_since is not None else self._began)
 
-    def _read(self) -> float:
-        """Count the minutes before the start from the log, once; return the time from which on they are known."""
-        if self._known_since is None and self.logged is not None:
-            from mcpgateway.observe.usage import REFUSED, decoded  # only for readers
+    async def learn(self) -> None:
+        """Count the minutes before the start from the log, once."""
+        ask, self.logged = self.logged, None
+        if ask is None:
+            return
+        from mcpgateway.observe.usage import REFUSED, decoded  # only for readers
 
-            self._known_since = 0.0
-            oldest = ""
-            for line in decoded(self.logged()):
-                oldest = oldest or line.at
-                if line.kind in KINDS and line.outcome != REFUSED and (at := _seconds(line.at)) < self._began:
-                    place = self._names.setdefault(line.server, len(self._names))
-                    self._minute(int(at // MINUTE_S)).add(_minute_of(line, place))
-            if oldest:
-                self._known_since = min(_seconds(oldest), self._began)
-        return self._began if self._known_since is None else self._known_since
+        found = await ask(lambda lines: list(decoded(lines)))
+        for line in found:
+            if line.kind in KINDS and line.outcome != REFUSED and (at := _seconds(line.at)) < self._began:
+                place = self._names.setdefault(line.server, len(self._names))
+                self._minute(int(at // MINUTE_S)).add(_minute_of(line, place))
+        oldest = next((line.at for line in found if line.at), "")
+        self._known_since = min(_seconds(oldest), self._began) if oldest else 0.0
 
     def _minute(self, at: int) -> _Minute:
         if at not in self._minutes:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
+from twisted.internet.defer import ensureDeferred, succeed
 
 from mcpgateway.hub.meters import Meters
 from mcpgateway.interfaces import Request
@@ -30,9 +32,19 @@ class World:
 
     def begun(self) -> Timeline:
         """A timeline that begins now, and reads the log."""
-        found = Timeline(self.meters, lambda: self.now, lambda: self.log)
+        found = Timeline(self.meters, lambda: self.now, lambda work: succeed(work(self.log)))
         found.tick()
         return found
+
+    def shown(self, minutes: int) -> list[dict[str, Any]]:
+        """Return the latest minutes as a reader gets them."""
+        ensureDeferred(self.timeline.learn())
+        return self.timeline.shown(minutes)
+
+    def since(self, minutes: int) -> float:
+        """Return from when on the latest minutes are known, as a reader gets it."""
+        ensureDeferred(self.timeline.learn())
+        return self.timeline.since(minutes)
 
     def restart(self) -> None:
         """Forget all but the log."""
@@ -74,7 +86,7 @@ class TimelineTests:
         world.call("b")
         world.wait(120)
         world.call("b")
-        first, idle, current = world.timeline.shown(3)
+        first, idle, current = world.shown(3)
         assert first == {
             "minuteTs": 60_000_000_000,
             "requests": 3,
@@ -109,20 +121,20 @@ class TimelineTests:
         for _ in range(MINUTES + 10):
             world.call("a")
             world.wait(60)
-        assert sum(each["requests"] for each in world.timeline.shown(MINUTES + 100)) == MINUTES
+        assert sum(each["requests"] for each in world.shown(MINUTES + 100)) == MINUTES
 
     def test_the_log_is_too_short(self, world: World) -> None:
         """It is told from when on calls are known: from the start without a log, from its first line otherwise."""
         world.wait(3690)
         world.call("a")
         first = (world.now // 60 - 59) * 60
-        assert world.timeline.since(60) == first  # of a log that was empty
+        assert world.since(60) == first  # of a log that was empty
         world.wait(1)
         world.restart()
-        assert world.timeline.since(60) == world.now - 1
+        assert world.since(60) == world.now - 1
         world.log = ["{}", "not JSON", json.dumps({"at": "then", "kind": "call"})]
         world.restart()
-        assert world.timeline.since(60) == first
+        assert world.since(60) == first
         alone = Timeline(world.meters, lambda: world.now)
         assert (alone.since(60), alone.shown(60)[-1]["calls"]) == (world.now, 0)
 
@@ -131,7 +143,7 @@ class TimelineTests:
         at = written(world.now - 1)
         for line in ({"kind": "call", "outcome": "refused"}, {"kind": "management"}, {"kind": "request"}):
             world.log.append(json.dumps({"at": at, "server": "a", "outcome": "ok", **line}))
-        found = world.timeline.shown(2)[0]
+        found = world.shown(2)[0]
         assert (found["requests"], found["calls"], found["perServer"]) == (1, 0, {"a": 1})
 
     @given(
@@ -147,7 +159,7 @@ class TimelineTests:
             world.wait(seconds)
             if is_last:
                 world.restart()
-        shown = world.timeline.shown(MINUTES)
+        shown = world.shown(MINUTES)
         assert sum(each["requests"] for each in shown) == len(calls)
         assert sum(each["errors"] for each in shown) == sum(fails for _, fails, _, _ in calls)
         for name in "abc":

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from attrs import define, field
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.python.failure import Failure
 
-from mcpgateway.errors import BackendTimeout
-from mcpgateway.observe.activity import AT_ONCE, ActivityLog, failure_of
+from mcpgateway.errors import BackendTimeout, Overloaded
+from mcpgateway.observe.activity import AT_ONCE, WAITING, ActivityLog, failure_of
 from mcpgateway.observe.activity_filter import ActivityFilter, place_of
 from mcpgateway.observe.tracing import Tracer
 from mcpgateway.protocol.trace_context import read
@@ -84,7 +86,14 @@ def called(gateway: Followed, client: Client, result: dict[str, Any] | None = No
 
 def found(activity: ActivityLog, **wanted: Any) -> list[dict[str, Any]]:
     """Return the records that a filter takes."""
-    return activity.find(wanted=ActivityFilter(**wanted))
+    return now(activity.find(wanted=ActivityFilter(**wanted)))
+
+
+def now(done: Deferred[Any]) -> Any:
+    """Return what a Deferred has fired with already."""
+    fired: list[Any] = []
+    done.addCallback(fired.append)
+    return fired[0]
 
 
 class TraceTests:
@@ -271,15 +280,44 @@ class ActivityTests:
         first, second = found(activity, members={"method": "tools/call"})
         assert found(activity, identifier=first["id"]) == found(activity, identifier=TRACE) == [first]
         assert found(activity, members={"outcome": "error"}) == found(activity, is_failed=True) == [second]
-        assert activity.find(1) == [second]
-        assert activity.find(0) == []
+        assert now(activity.find(1)) == [second]
+        assert now(activity.find(0)) == []
         assert found(activity, members={"server": "none"}) == []
         assert first in found(activity, identifier=first["session"])
-        assert found(activity, before=place_of(second)) == activity.find()[:-1]
+        assert found(activity, before=place_of(second)) == now(activity.find())[:-1]
         assert found(activity, after=place_of(first)) == [second]
         assert found(activity, since=second["at"]) == [second]
         assert found(activity, slower_ms=0.001) == []
         assert second not in found(activity, until=first["at"])
+
+    def test_readers(self) -> None:
+        """The file is read in a thread, by one reader at a time; a stream lacks nothing that comes meanwhile."""
+        gateway = Followed()
+        client = gateway.session()
+        called(gateway, client)
+        activity = gateway.tracer.activity
+        assert activity is not None
+        reading: list[tuple[Any, Deferred[Any]]] = []
+
+        def in_thread(work: Any) -> Deferred[Any]:
+            """Begin to read."""
+            reading.append((work(), Deferred()))
+            return reading[-1][1]
+
+        activity.in_thread = in_thread
+        stream = ensureDeferred(activity.entries(10, ActivityFilter(members={"kind": "call"})))
+        called(gateway, client)
+        others = [activity.find() for _ in range(WAITING + 1)]
+        assert len(reading) == 1
+        refused: list[Failure] = []
+        others[-1].addErrback(refused.append)
+        assert refused[0].check(Overloaded)
+        while reading:
+            found, done = reading.pop()
+            done.callback(found)
+        calls = [each for each in now(others[0]) if each["kind"] == "call"]
+        assert [each.identifier for each in now(stream)] == [place_of(each) for each in calls]
+        assert len(calls) == 2
 
     def test_management(self) -> None:
         """Calls of the gateway's own tools are recorded, too."""

@@ -23,6 +23,7 @@ class FigureRoutes:
 
     async def stats(self, asked: OperationRequest) -> dict[str, Any]:
         """Return all numbers for S000's dashboard."""
+        await self._figures.timeline.learn()
         return self._figures.stats()
 
     async def metrics(self, asked: OperationRequest) -> dict[str, Any]:
@@ -32,6 +33,7 @@ class FigureRoutes:
     async def series(self, asked: OperationRequest) -> dict[str, Any]:
         """Return numbers of the latest minutes."""
         minutes = max(1, min(number("minutes", asked.query.get("minutes", str(HOUR))), MINUTES))
+        await self._figures.timeline.learn()
         return {"step_s": MINUTE_S, "items": self._figures.series(minutes, asked.query.get("server", ""))}
 
     async def savings(self, asked: OperationRequest) -> dict[str, Any]:

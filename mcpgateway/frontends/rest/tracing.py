@@ -96,8 +96,8 @@ class TracingRoutes:
             raise InvalidParams(f'"minutes" must be 1 to {USAGE_MINUTES}')
         if by == PRINCIPAL and not asked.is_admin:
             raise NotEntitled("the use by principals is for administrators")
-        lines, now = self._activity.lines(), self._activity.now()
-        return usage(lines, by, now, minutes, asked.query.get("server", ""))
+        now, server = self._activity.now(), asked.query.get("server", "")
+        return await self._activity.ask(lambda lines: usage(lines, by, now, minutes, server))
 
     async def activity(self, asked: OperationRequest) -> Any:
         """Return the latest records of the activity log, or stream them: the latest ones, then new ones."""
@@ -106,7 +106,7 @@ class TracingRoutes:
         activity, most = self._activity, number("limit", asked.query.get("limit", str(SHOWN)))
         wanted = _wanted(asked)
         if not flag(asked, "follow", usual=False):
-            return {"records": activity.find(most, wanted)}
+            return {"records": await activity.find(most, wanted)}
         last = asked.header(LAST_ID)
         if last and last[0].isdigit():  # one of the gateway's, of which all that follow are wanted
             wanted, most = msgspec.structs.replace(wanted, after=last), SHOWN_MOST
@@ -118,15 +118,11 @@ class TracingRoutes:
 
         def run(request: IRequest) -> Deferred[None]:
             """Write the records to the request; fires at its end."""
-            return ensureDeferred(
-                self._readers.serve(
-                    request,
-                    asked.principal,
-                    lambda: activity.entries(most, wanted),
-                    activity.feed.follow,
-                    is_new,
-                )
-            )
+            return ensureDeferred(served(request))
+
+        async def served(request: IRequest) -> None:
+            past = await activity.entries(most, wanted)
+            await self._readers.serve(request, asked.principal, lambda: past, activity.feed.follow, is_new)
 
         return Feed(run)
 
@@ -134,7 +130,7 @@ class TracingRoutes:
         """Return one record of the activity log; of a call with its phases, questions and recorded messages."""
         identifier = asked.path["id"]
         wanted = ActivityFilter(members={"id": identifier})
-        found = self._activity.find(1, wanted) if self._activity is not None else []
+        found = await self._activity.find(1, wanted) if self._activity is not None else []
         if not found:
             raise NotThere(
                 f"the activity log has no {identifier}",
