@@ -253,6 +253,7 @@ class ActTests:
         page.show("clients", wait=str(files[2]))
         page.sees("waits for your approval")
         for file, name in zip(files, ("rake", "hoe", "saw"), strict=True):
+            page.choose(f'.enrolment:has([aria-label="Enrol {file}"]) select', "http")
             page.press(f"Enrol {file}")
             _sees_diff(page, f"{name}/mcp", "***REDACTED***")
             page.press("Enrol")
@@ -399,7 +400,7 @@ class ActTests:
         page.press("Install")
         page.sees("teller is installed: 1 tool.")
         entry = json.loads(page.gateway.config.read_text())["servers"]["teller"]
-        assert entry["env"] == {"KEY": "${KEY}", "MODE": "slow"}
+        assert entry["env"] == {"KEY": "${TELLER_KEY}", "MODE": "slow"}
 
     def test_gateway_settings(self, page: Page) -> None:
         """A setting of the gateway is shown as a change, and written; an error in a file is named with its line."""
