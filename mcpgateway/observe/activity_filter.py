@@ -7,8 +7,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from mcpgateway.interfaces import TIMED_OUT
+
 FAILED = frozenset(("error", "refused"))
 FIRST_FAILURE = 400  # HTTP
+SEARCHED_MEMBERS = ("server", "tool", "client", "principal", "project", "error", "operation")
 
 
 class ActivityFilter(Struct, frozen=True):
@@ -22,6 +25,8 @@ class ActivityFilter(Struct, frozen=True):
     :ivar before: the time and the id of the earliest one that is known already.
     :ivar slower_ms: those that took as long, or longer.
     :ivar is_failed: those that have failed, or were refused.
+    :ivar is_timed_out: those that were not answered in time.
+    :ivar words: in lower case; all of them are in the names, the directory or the error of a record.
     """
 
     members: Mapping[str, str] = {}
@@ -32,6 +37,8 @@ class ActivityFilter(Struct, frozen=True):
     before: str = ""
     slower_ms: float = 0.0
     is_failed: bool = False
+    is_timed_out: bool = False
+    words: tuple[str, ...] = ()
 
     def takes(self, record: Mapping[str, Any]) -> bool:
         """Return whether a record is wanted."""
@@ -47,8 +54,16 @@ class ActivityFilter(Struct, frozen=True):
             return False
         if self.is_failed and record.get("outcome") not in FAILED:
             return bool(record.get("status", 0) >= FIRST_FAILURE)
+        if self.is_timed_out and record.get("error") != TIMED_OUT:
+            return False
+        if self.words and not self._is_found(record):
+            return False
         named = (record.get("id"), record.get("trace"), record.get("session"))
         return not self.identifier or self.identifier in named
+
+    def _is_found(self, record: Mapping[str, Any]) -> bool:
+        text = "\n".join(str(record.get(name, "")) for name in SEARCHED_MEMBERS).lower()
+        return all(word in text for word in self.words)
 
     def is_past(self, record: Mapping[str, Any]) -> bool:
         """Return whether this record and all before it are earlier than any wanted one."""

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from mcpgateway.observe.activity_filter import EVERYTHING, ActivityFilter
 from mcpgateway.observe.recorder import written
 
 BARS = 60  # most of a series
@@ -104,27 +105,42 @@ def percentile(values: Collection[float], part: float) -> float:
     return sorted(values)[max(0, math.ceil(len(values) * part) - 1)]
 
 
-def usage(lines: Iterable[str], by: str, now: float, minutes: int, server: str = "") -> dict[str, Any]:
-    """Count the calls of the latest minutes; the current minute is the last of them.
+def span(now: float, minutes: int) -> tuple[int, int, int]:
+    """Return the beginning of the latest minutes in epoch seconds, the step of their series, and the number of steps.
+
+    The current minute is the last of them.
+    """
+    step_s = MINUTE_S * -(-minutes // BARS)
+    end = (int(now) // MINUTE_S + 1) * MINUTE_S
+    bars = -(-minutes * MINUTE_S // step_s)
+    return end - bars * step_s, step_s, bars
+
+
+def usage(
+    lines: Iterable[str], by: str, now: float, minutes: int, wanted: ActivityFilter = EVERYTHING
+) -> dict[str, Any]:
+    """Count the calls of the latest minutes.
 
     :param lines: of the activity log, the oldest first.
     :param by: the kind of the rows, one of `KEYS`.
     :param now: seconds since the epoch.
-    :param server: counts only calls of this server; empty for all.
+    :param wanted: the calls that are counted.
     """
     key = KEYS[by]
-    step_s = MINUTE_S * -(-minutes // BARS)
-    end = (int(now) // MINUTE_S + 1) * MINUTE_S
-    bars = -(-minutes * MINUTE_S // step_s)
-    first = end - bars * step_s
+    first, step_s, bars = span(now, minutes)
     starts = [written(first + place * step_s) for place in range(bars)]
     series = [CallCounts() for _ in starts]
     total, rows = CallCounts(), dict[tuple[str, str], CallCounts]()
     oldest = ""
     place = 0
-    for line in decoded(lines):
+    for text in lines:
+        line = next(decoded((text,)), None)
+        if line is None:
+            continue
         oldest = oldest or line.at
-        if line.kind != "call" or line.at < starts[0] or (server and line.server != server):
+        if line.kind != "call" or line.at < starts[0]:
+            continue
+        if wanted is not EVERYTHING and not wanted.takes(msgspec.json.decode(text)):
             continue
         while place + 1 < bars and line.at >= starts[place + 1]:
             place += 1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.functional.test_figures import post
 from tests.support.browser import Browser
 from tests.support.dashboard import IN_A_BROWSER, Page, command
 from tests.support.gateway import Gateway, server
@@ -59,6 +61,29 @@ def test_the_hour_survives_a_restart(page: Page) -> None:
     page.gateway.start()
     page.show(wait="2 calls")
     page.sees_no_more("Calls are known since")
+
+
+def test_more_calls_than_a_page_has(page: Page) -> None:
+    """Of more calls than the page Calls loads, its figures count all, as everywhere, and its filters ask for all."""
+    url = f"{page.gateway.url}/clock/mcp"
+    for number in range(1101):
+        tool = "convert_time" if number == 0 else "get_current_time"
+        post(url, {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": {"name": tool}})
+    asked = command(page.gateway, "status", "--stats", "--json")
+    calls = sum(each["calls"] for each in json.loads(asked)["timeline"])
+    assert calls > 1100
+    page.sign_in()
+    page.show(wait=f"{calls:,}")
+    page.show("usage", wait="Time in tools")
+    page.choose(".filters select", "60")
+    page.sees(f"{calls:,}")
+    page.show("calls", wait=f"{calls:,} calls in the last 24 hours")
+    page.choose("[data-name=Span]", "60")
+    page.sees(f"{calls:,} calls in the last hour")
+    page.choose("[data-name=Tool]", "convert_time")  # the first of them is in no page that is loaded
+    page.sees("1 call in the last hour")
+    page.choose("[data-name=Outcome]", "ok")
+    page.sees("No call of the last hour matches.")
 
 
 def test_memory(page: Page) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcpgateway.observe.activity_filter import ActivityFilter
 from mcpgateway.observe.recorder import written
 from mcpgateway.observe.usage import KEYS, CallCounts, usage
 
@@ -64,7 +65,7 @@ def test_of_a_server(calls: list[dict[str, Any]]) -> None:
     """The calls of one server alone are its row among all servers."""
     every = {each["name"]: each for each in usage(lines(calls), "server", NOW, 60)["items"]}
     for name, row in every.items():
-        alone = usage(lines(calls), "server", NOW, 60, name)
+        alone = usage(lines(calls), "server", NOW, 60, ActivityFilter({"server": name}))
         assert alone["items"] == [row]
         assert alone["calls"] == row["calls"]
 

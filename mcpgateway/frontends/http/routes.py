@@ -115,6 +115,19 @@ WAIT = (Query("wait", "how long to wait until it runs or has failed, such as 10s
 IF_MATCH = Header("If-Match", "the ETag of the definition to change, or *")
 IF_NONE_MATCH = Header("If-None-Match", "* if there must be none yet")
 
+CALL_FILTERS = (
+    Query("id", "only this call, this trace, or this session"),
+    Query("server", "only requests to this server"),
+    Query("tool", "only calls of this tool"),
+    Query("outcome", "ok, error, cancelled, refused, or timeout, which is an error as well"),
+    Query("principal", "only lines of this principal"),
+    Query("client", "only requests of clients with this name"),
+    Query("project", "only requests of clients in this directory"),
+    Query("failed", "true: only what has failed, or was refused", "boolean"),
+    Query("slower_than", "only requests that took as many milliseconds, or more", "integer"),
+    Query("text", "only what has all of these words in its names, its directory or its error"),
+)
+
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/health", WATCH, "health.numbers", "Numbers of the gateway, and every server.", {200: "Health"},
           query=SHAPE, is_light=True),
@@ -425,7 +438,7 @@ ROUTES: tuple[Route, ...] = (
           "client, server, tool, project or principal.", {200: "Usage"}, query=(
               Query("by", "client, server, tool, project, or principal (for administrators)"),
               Query("minutes", "how many; 60 without it, 30 days at most", "integer"),
-              Query("server", "only calls of this server"),
+              *CALL_FILTERS,
           )),
     Route("GET", "/api/v1/activity", ADMIN, "tracing.activity",
           "The activity log: the latest requests with callers and outcomes, and changes of the gateway.",
@@ -433,16 +446,10 @@ ROUTES: tuple[Route, ...] = (
               Query("follow", "true: a stream of events, the latest records and then new ones; ``Last-Event-ID`` "
                     "continues after a record", "boolean"),
               Query("limit", "how many at most; 1000 of the latest", "integer"),
-              Query("id", "only this call, this trace, or this session"),
-              Query("server", "only requests to this server"),
-              Query("tool", "only calls of this tool"),
-              Query("outcome", "ok, error or cancelled"),
-              Query("principal", "only lines of this principal"),
+              Query("minutes", "only what ended in the latest minutes, as ``GET /api/v1/usage`` counts them",
+                    "integer"),
               Query("kind", "call (of a tool), request (any other request to a server) or management"),
-              Query("client", "only requests of clients with this name"),
-              Query("project", "only requests of clients in this directory"),
-              Query("failed", "true: only what has failed, or was refused", "boolean"),
-              Query("slower_than", "only requests that took as many milliseconds, or more", "integer"),
+              *CALL_FILTERS,
               Query("since", "only what ended at this time or later, in ISO 8601"),
               Query("until", "only what ended at this time or earlier"),
               Query("before", "the ``at`` and the ``id`` of a record, with a slash between them: only earlier ones"),

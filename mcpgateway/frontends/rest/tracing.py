@@ -21,16 +21,20 @@ from mcpgateway.frontends.rest.operation import (
     flag,
     number,
 )
+from mcpgateway.hub.meters import ERROR
 from mcpgateway.observe.activity import SHOWN, SHOWN_MOST, ActivityEntry, ActivityLog
-from mcpgateway.observe.activity_filter import ActivityFilter
+from mcpgateway.observe.activity_filter import EVERYTHING, ActivityFilter
 from mcpgateway.observe.call_phases import phases, questions
 from mcpgateway.observe.event_feed import FeedEntry
 from mcpgateway.observe.overview import Overview
 from mcpgateway.observe.recorder import Recording, written
-from mcpgateway.observe.usage import KEYS, PRINCIPAL, usage
+from mcpgateway.observe.usage import KEYS, PRINCIPAL, span, usage
 from mcpgateway.observe.why import Diagnoser
 
 USAGE_MINUTES = 30 * 24 * 60
+PRIVATE = (PRINCIPAL, "id", "text")  # they would tell others of calls, one guess at a time
+TIMEOUT = "timeout"
+WORDS_CHARS = 200
 MEMBERS = ("server", "tool", "outcome", "principal", "kind", "client", "project")
 
 PASSING = frozenset(("uptime", "uptime_seconds", "mtbf_seconds", "next_try_s"))
@@ -89,15 +93,13 @@ class TracingRoutes:
         """Return the use of servers and tools, counted from the activity log."""
         if self._activity is None:
             raise NotThere("no calls are counted", "gateway.trace.activity switches it on")
-        by, minutes = asked.query.get("by", "client"), number("minutes", asked.query.get("minutes", "60"))
+        by, minutes = asked.query.get("by", "client"), _minutes(asked)
         if by not in KEYS:
             raise InvalidParams(f'"by" must be one of {", ".join(KEYS)}')
-        if not 0 < minutes <= USAGE_MINUTES:
-            raise InvalidParams(f'"minutes" must be 1 to {USAGE_MINUTES}')
-        if by == PRINCIPAL and not asked.is_admin:
-            raise NotEntitled("the use by principals is for administrators")
-        now, server = self._activity.now(), asked.query.get("server", "")
-        return await self._activity.ask(lambda lines: usage(lines, by, now, minutes, server))
+        if not asked.is_admin and (by == PRINCIPAL or any(asked.query.get(each) for each in PRIVATE)):
+            raise NotEntitled("the use by principals, and of single calls, is for administrators")
+        now, wanted = self._activity.now(), _wanted(asked)
+        return await self._activity.ask(lambda lines: usage(lines, by, now, minutes, wanted))
 
     async def activity(self, asked: OperationRequest) -> Any:
         """Return the latest records of the activity log, or stream them: the latest ones, then new ones."""
@@ -105,6 +107,9 @@ class TracingRoutes:
             raise NotThere("nothing is written down", "gateway.trace.activity switches it on")
         activity, most = self._activity, number("limit", asked.query.get("limit", str(SHOWN)))
         wanted = _wanted(asked)
+        if "minutes" in asked.query and not wanted.since:
+            since = written(span(activity.now(), _minutes(asked))[0])
+            wanted = msgspec.structs.replace(wanted, since=since)
         if not flag(asked, "follow", usual=False):
             return {"records": await activity.find(most, wanted)}
         last = asked.header(LAST_ID)
@@ -146,18 +151,32 @@ class TracingRoutes:
         }
 
 
+def _minutes(asked: OperationRequest) -> int:
+    minutes = number("minutes", asked.query.get("minutes", "60"))
+    if not 0 < minutes <= USAGE_MINUTES:
+        raise InvalidParams(f'"minutes" must be 1 to {USAGE_MINUTES}')
+    return minutes
+
+
 def _wanted(asked: OperationRequest) -> ActivityFilter:
     query = asked.query
     slower = query.get("slower_than", "")
-    return ActivityFilter(
-        {name: query[name] for name in MEMBERS if query.get(name)},
+    members = {name: query[name] for name in MEMBERS if query.get(name)}
+    is_timed_out = members.get("outcome") == TIMEOUT
+    if is_timed_out:
+        members["outcome"] = ERROR
+    found = ActivityFilter(
+        members,
         query.get("id", ""),
         _moment("since", query.get("since", "")),
         _moment("until", query.get("until", "")),
         before=query.get("before", ""),
         slower_ms=number("slower_than", slower) if slower else 0.0,
         is_failed=flag(asked, "failed", usual=False),
+        is_timed_out=is_timed_out,
+        words=tuple(query.get("text", "")[:WORDS_CHARS].lower().split()),
     )
+    return EVERYTHING if found == EVERYTHING else found
 
 
 def _moment(name: str, text: str) -> str:

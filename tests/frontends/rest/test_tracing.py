@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from mcpgateway.observe.activity import ActivityLog
+from mcpgateway.observe.activity_filter import ActivityFilter
 from mcpgateway.observe.tracing import Tracer
 from tests.support.gateway_in_memory import MemoryGateway
 from tests.support.lines import MemoryLines
@@ -129,6 +130,62 @@ class ActivityTests:
         client = followed().client(Authorization="Bearer admin-token")
         for query in ("since=yesterday", "follow=maybe", "slower_than=fast"):
             assert client.ask(b"", "GET", f"/api/v1/activity?{query}").status == 400
+
+
+class SameCallsTests:
+    """The same choice of calls, as rows and as figures."""
+
+    def test_filters(self) -> None:
+        """The usage counts the calls that the activity has, of more than a page, for every choice."""
+        gateway = followed()
+        client = gateway.client()
+        client.initialize(clientInfo={"name": "editor", "version": "1"})
+        for number in range(1, 1203):
+            client.call(number, name=f"tool{number % 2}")
+            sent = gateway.child.asked("tools/call")[-1]
+            gateway.child.answer(sent, {"content": [], "isError": number % 3 == 0})
+        gateway.clock.advance(1)
+        admin = gateway.client(Authorization="Bearer admin-token")
+
+        def rows(query: str) -> int:
+            """The number of records that pages of the activity have."""
+            many, before = 0, ""
+            while True:
+                path = f"/api/v1/activity?kind=call&limit=1000&minutes=60&{query}&before={before}"
+                found = admin.ask(b"", "GET", path).json["records"]
+                if not found:
+                    return many
+                many, before = many + len(found), f"{found[0]['at']}/{found[0]['id']}"
+
+        for query, calls in (
+            ("", 1202),
+            ("tool=tool1", 601),
+            ("outcome=error", 400),
+            ("failed=true&tool=tool0", 200),
+            ("client=editor&outcome=ok", 802),
+            ("client=other", 0),
+            ("text=SHARED%20tool1", 601),
+            ("text=nothing", 0),
+            ("outcome=timeout", 0),
+            ("slower_than=100000", 0),
+        ):
+            found = admin.ask(b"", "GET", f"/api/v1/usage?minutes=60&{query}").json
+            assert (found["calls"], rows(query)) == (calls, calls), query
+        stats = admin.ask(b"", "GET", "/api/health/stats").json
+        assert sum(each["calls"] for each in stats["timeline"]) == 1202
+
+    def test_timeout(self) -> None:
+        """Calls that were not answered in time are chosen among those that have failed."""
+        activity = ActivityFilter({"outcome": "error"}, is_timed_out=True)
+        assert activity.takes({"outcome": "error", "error": "timed out"})
+        assert not activity.takes({"outcome": "error", "error": "broken"})
+
+    def test_words_are_private(self) -> None:
+        """Who may see figures only does not find out single calls by words, ids or principals."""
+        client = followed().client(**TOKEN)
+        assert client.ask(b"", "GET", "/api/v1/usage?client=editor").status == 200
+        for query in ("text=secret", "principal=local", "id=abc"):
+            assert client.ask(b"", "GET", f"/api/v1/usage?{query}").status == 403
 
 
 class CallTests:

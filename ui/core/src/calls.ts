@@ -50,25 +50,31 @@ export interface OneCall {
   is_recorded: boolean;
 }
 
-/** The calls that a list shows. */
+/** The calls that a list shows; empty for all. */
 export interface CallChoice {
   server: string;
-  isFailed: boolean;
+  tool: string;
+  client: string;
+  /** The outcome, `failed` for errors and refusals, or `timeout`. */
+  outcome: string;
+  text: string;
   /** Milliseconds; 0 for all. */
   slowerThan: number;
-  /** Minutes; 0 for all. */
-  since: number;
+  /** The latest minutes. */
+  minutes: number;
 }
 
 export const FAILED = new Set(["error", "refused"]);
 
-/** Return the query of a choice. */
-export function queryOf(choice: CallChoice, now: number): URLSearchParams {
-  const query = new URLSearchParams({ kind: "call" });
-  if (choice.server) query.set("server", choice.server);
-  if (choice.isFailed) query.set("failed", "true");
-  if (choice.slowerThan > 0) query.set("slower_than", String(Math.floor(choice.slowerThan)));
-  if (choice.since) query.set("since", new Date(now - choice.since * 60_000).toISOString());
+/** Return the query of a choice, which the list and the figures have in common. */
+export function queryOf(choice: CallChoice): URLSearchParams {
+  const { server, tool, client, outcome, slowerThan, minutes } = choice;
+  const isFailed = outcome === "failed";
+  const parts = { server, tool, client, outcome: isFailed ? "" : outcome, text: choice.text.trim() };
+  const query = new URLSearchParams({ minutes: String(minutes) });
+  for (const [name, value] of Object.entries(parts)) if (value) query.set(name, value);
+  if (isFailed) query.set("failed", "true");
+  if (slowerThan > 0) query.set("slower_than", String(Math.floor(slowerThan)));
   return query;
 }
 
@@ -82,27 +88,6 @@ export function withNew(calls: readonly Call[], come: readonly Call[], most: num
   const known = new Set(calls.slice(0, come.length + 1000).map((each) => each.id));
   const fresh = come.filter((each) => !known.has(each.id) && known.add(each.id));
   return [...fresh.reverse(), ...calls].slice(0, most);
-}
-
-export interface CallFigures {
-  calls: number;
-  failed: number;
-  /** Milliseconds; null for no calls. */
-  p50: number | null;
-  p95: number | null;
-}
-
-/** Return the figures of some calls. */
-export function figures(calls: readonly Call[]): CallFigures {
-  const times = calls.map((each) => each.ms).sort((one, other) => one - other);
-  const at = (share: number) =>
-    times.length ? (times[Math.min(times.length - 1, Math.floor(share * times.length))] ?? null) : null;
-  return {
-    calls: calls.length,
-    failed: calls.filter((each) => FAILED.has(each.outcome)).length,
-    p50: at(0.5),
-    p95: at(0.95),
-  };
 }
 
 /** Return who has made a call. */

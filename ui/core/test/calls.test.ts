@@ -4,7 +4,6 @@ import {
   asCsv,
   asJsonLines,
   type Call,
-  figures,
   type OneCall,
   placeOf,
   queryOf,
@@ -26,10 +25,12 @@ function call(id: string, more: Partial<Call> = {}): Call {
 }
 
 test("a choice is a query, and says nothing of what is not chosen", () => {
-  const none = { server: "", isFailed: false, slowerThan: 0, since: 0 };
-  assert.equal(queryOf(none, 0).toString(), "kind=call");
-  const all = queryOf({ server: "a b", isFailed: true, slowerThan: 99.5, since: 1 }, 60_000).toString();
-  assert.equal(all, "kind=call&server=a+b&failed=true&slower_than=99&since=1970-01-01T00%3A00%3A00.000Z");
+  const none = { server: "", tool: "", client: "", outcome: "", text: " ", slowerThan: 0, minutes: 60 };
+  assert.equal(queryOf(none).toString(), "minutes=60");
+  const some = { ...none, server: "a b", tool: "find", client: "c", text: " x ", slowerThan: 99.5 };
+  assert.equal(queryOf(some).toString(), "minutes=60&server=a+b&tool=find&client=c&text=x&slower_than=99");
+  assert.equal(queryOf({ ...none, outcome: "failed" }).toString(), "minutes=60&failed=true");
+  assert.equal(queryOf({ ...none, outcome: "timeout" }).toString(), "minutes=60&outcome=timeout");
 });
 
 test("new calls come first, each once, and the oldest are dropped", () => {
@@ -39,13 +40,6 @@ test("new calls come first, each once, and the oldest are dropped", () => {
     ["4", "3", "2"],
   );
   assert.equal(placeOf(call("1")), "2026-11-24T01:00:00.000001Z/1");
-});
-
-test("the figures of calls are their number, the failed ones and the quantiles", () => {
-  const calls = Array.from({ length: 100 }, (_, at) => call(String(at), { ms: 100 - at }));
-  const found = figures([...calls.slice(1), call("x", { ms: 5000, outcome: "refused" })]);
-  assert.deepEqual(found, { calls: 100, failed: 1, p50: 51, p95: 96 });
-  assert.deepEqual(figures([]), { calls: 0, failed: 0, p50: null, p95: null });
 });
 
 test("a call is by its client, or by its principal", () => {

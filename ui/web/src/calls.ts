@@ -1,7 +1,7 @@
 /** The calls of servers as they end: the latest ones, then new ones by a stream, and earlier ones on demand. */
 
 import { ApiError } from "@mcpgateway/core/api";
-import { type Call, type CallChoice, placeOf, queryOf, withNew } from "@mcpgateway/core/calls";
+import { type Call, placeOf, withNew } from "@mcpgateway/core/calls";
 import { follow } from "@mcpgateway/core/stream";
 import { useEffect, useState } from "preact/hooks";
 import { api, isAsleep } from "./gateway";
@@ -23,22 +23,18 @@ export interface LiveCalls {
   loadEarlier: (() => Promise<void>) | undefined;
 }
 
-/** Follow the calls of a choice for as long as a component is shown. */
-export function useCalls(choice: CallChoice): LiveCalls {
+/** Follow the calls that a query chooses for as long as a component is shown. */
+export function useCalls(choice: string): LiveCalls {
   const [calls, setCalls] = useState<readonly Call[]>([]);
   const [isOpen, setOpen] = useState(false);
   const [isFilled, setFilled] = useState(false);
   const [error, setError] = useState<ApiError>();
   const [isEnd, setEnd] = useState(false);
-  const { server, isFailed, slowerThan, since } = choice;
   const token = signed.value.token;
   const isOff = isAsleep.value;
   useEffect(() => {
     if (isOff) return;
     const ending = new AbortController();
-    const query = queryOf(choice, Date.now());
-    query.set("follow", "true");
-    query.set("limit", String(PAGE));
     const waiting: Call[] = [];
     let frame = 0;
     // Many calls may end at once: they are drawn together.
@@ -56,7 +52,7 @@ export function useCalls(choice: CallChoice): LiveCalls {
       async (lastId, signal) => {
         const headers: Record<string, string> = lastId ? { "Last-Event-ID": lastId } : {};
         try {
-          const path = `/api/v1/activity?${query}`;
+          const path = `${route(choice)}&follow=true`;
           const reply = await api.request("GET", path, undefined, headers, signal);
           setError(undefined);
           return reply;
@@ -87,15 +83,13 @@ export function useCalls(choice: CallChoice): LiveCalls {
       clearTimeout(filling);
       cancelAnimationFrame(frame);
     };
-  }, [server, isFailed, slowerThan, since, token, isOff]);
+  }, [choice, token, isOff]);
   const last = calls[calls.length - 1];
   const loadEarlier = async () => {
     if (!last) return;
-    const query = queryOf(choice, Date.now());
-    query.set("before", placeOf(last));
-    query.set("limit", String(PAGE));
     try {
-      const { records } = await api.get<{ records: Call[] }>(`/api/v1/activity?${query}`);
+      const before = encodeURIComponent(placeOf(last));
+      const { records } = await api.get<{ records: Call[] }>(`${route(choice)}&before=${before}`);
       setEnd(records.length < PAGE);
       setCalls((former) => [...former, ...records.reverse()].slice(0, KEPT));
     } catch (why) {
@@ -104,4 +98,8 @@ export function useCalls(choice: CallChoice): LiveCalls {
   };
   const hasEarlier = !isEnd && calls.length >= PAGE && calls.length < KEPT;
   return { calls, isOpen, isFilled, error, loadEarlier: hasEarlier ? loadEarlier : undefined };
+}
+
+function route(choice: string): string {
+  return `/api/v1/activity?kind=call&limit=${PAGE}&${choice}`;
 }

@@ -6,13 +6,14 @@ import {
   type Call,
   type CallChoice,
   FAILED,
-  figures,
+  queryOf,
   whoOf,
 } from "@mcpgateway/core/calls";
-import { matches } from "@mcpgateway/core/tables";
+import type { Usage } from "@mcpgateway/core/model";
 import { clock, count, counted, milliseconds, plain } from "@mcpgateway/core/words";
-import { useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useCalls } from "../calls";
+import { useResource } from "../resource";
 import { to } from "../router";
 import { Empty, Refused } from "./basics";
 import { Filter } from "./filter";
@@ -57,58 +58,83 @@ const COLUMNS: Column<Call>[] = [
   { name: "outcome", title: "Outcome", by: (each) => each.outcome, show: (each) => <Outcome call={each} /> },
 ];
 const SPANS: [number, string][] = [
-  [0, "any time"],
-  [15, "15 minutes"],
-  [60, "1 hour"],
-  [1440, "24 hours"],
+  [60, "the last hour"],
+  [1440, "the last 24 hours"],
+  [10_080, "the last 7 days"],
+  [43_200, "the last 30 days"],
 ];
+const OUTCOMES: [string, string][] = [
+  ["", "all"],
+  ["failed", "failed"],
+  ["timeout", "timed out"],
+  ["refused", "refused"],
+  ["cancelled", "cancelled"],
+  ["ok", "ok"],
+];
+const TYPING_MS = 300;
+const FIGURES_MS = 2000;
 
 export function CallList({ server = "" }: { server?: string }) {
-  const [choice, setChoice] = useState<CallChoice>({ server, isFailed: false, slowerThan: 0, since: 0 });
-  const [query, setQuery] = useState("");
-  const [at, setAt] = useState("");
-  const [tool, setTool] = useState("");
-  const [who, setWho] = useState("");
-  const [held, setHeld] = useState<readonly Call[]>();
-  const { calls, isOpen, isFilled, error, loadEarlier } = useCalls(choice);
-  const all = held ?? calls;
+  const none = { server, tool: "", client: "", outcome: "", text: "", slowerThan: 0, minutes: 1440 };
+  const [choice, setChoice] = useState<CallChoice>(none);
+  const [text, setText] = useState("");
+  const [held, setHeld] = useState<{ calls: readonly Call[]; told: Usage | undefined }>();
+  const query = queryOf(choice).toString();
+  const { calls, isOpen, isFilled, error, loadEarlier } = useCalls(query);
+  const newest = useFigures(query, calls[0]?.id);
+  const { calls: shown, told } = held ?? { calls, told: newest };
   const change = (part: Partial<CallChoice>) => {
     setHeld(undefined);
-    setChoice({ ...choice, ...part });
+    setChoice((former) => ({ ...former, ...part }));
   };
-  const shown = useMemo(() => {
-    const isMeant = (each: Call) =>
-      (!at || each.server === at) &&
-      (!tool || each.tool === tool) &&
-      (!who || whoOf(each) === who) &&
-      (!query || matches(`${each.server} ${each.tool} ${whoOf(each)} ${each.project} ${each.error}`, query));
-    return at || tool || who || query ? all.filter(isMeant) : all;
-  }, [all, at, tool, who, query]);
-  const told = useMemo(() => figures(shown), [shown]);
-  const servers = useMemo(() => named(calls, (each) => each.server), [calls]);
-  const tools = useMemo(() => named(calls, (each) => each.tool ?? ""), [calls]);
-  const clients = useMemo(() => named(calls, whoOf), [calls]);
+  useEffect(() => {
+    const timer = setTimeout(() => text !== choice.text && change({ text }), TYPING_MS);
+    return () => clearTimeout(timer);
+  }, [text]);
+  const known = queryOf({ ...none, minutes: choice.minutes });
+  const tools = useResource<Usage>(`/api/v1/usage?by=tool&${known}`, { isLive: false }).value?.items;
+  const clients = useResource<Usage>(`/api/v1/usage?by=client&${known}`, { isLive: false }).value?.items;
+  const servers = useMemo(() => distinct(tools?.map((each) => each.server)), [tools]);
+  const ofServer = tools?.filter((each) => !choice.server || each.server === choice.server);
+  const span = SPANS.find(([minutes]) => minutes === choice.minutes)?.[1];
   const columns = server ? COLUMNS.filter((each) => each.name !== "server") : COLUMNS;
+  const isChosen = query !== known.toString();
   return (
     <>
       <div class="filters">
-        <Filter query={query} onQuery={setQuery} what="calls" />
-        {!server && <Select label="Server" value={at} values={servers} onValue={setAt} />}
-        <Select label="Tool" value={tool} values={tools} onValue={setTool} />
-        <Select label="Client" value={who} values={clients} onValue={setWho} />
-        <label class="choice">
-          Since{" "}
-          <select
-            value={choice.since}
-            onChange={(event) => change({ since: Number(event.currentTarget.value) })}
-          >
-            {SPANS.map(([minutes, word]) => (
-              <option key={minutes} value={minutes}>
-                {word}
-              </option>
-            ))}
-          </select>
-        </label>
+        <Filter query={text} onQuery={setText} what="calls" />
+        <Select
+          label="Span"
+          value={String(choice.minutes)}
+          values={SPANS.map(([minutes, word]) => [String(minutes), word])}
+          onValue={(value) => change({ minutes: Number(value) })}
+        />
+        {!server && (
+          <Select
+            label="Server"
+            value={choice.server}
+            values={named(servers)}
+            onValue={(value) => change({ server: value, tool: "" })}
+          />
+        )}
+        <Select
+          label="Tool"
+          value={choice.tool}
+          values={named(distinct(ofServer?.map((each) => each.name)))}
+          onValue={(tool) => change({ tool })}
+        />
+        <Select
+          label="Client"
+          value={choice.client}
+          values={named(distinct(clients?.map((each) => each.name)))}
+          onValue={(client) => change({ client })}
+        />
+        <Select
+          label="Outcome"
+          value={choice.outcome}
+          values={OUTCOMES}
+          onValue={(outcome) => change({ outcome })}
+        />
         <label class="choice">
           Slower than{" "}
           <input
@@ -121,23 +147,24 @@ export function CallList({ server = "" }: { server?: string }) {
           />{" "}
           ms
         </label>
-        <label class="check">
-          <input
-            type="checkbox"
-            checked={choice.isFailed}
-            onChange={(event) => change({ isFailed: event.currentTarget.checked })}
-          />
-          Failed only
-        </label>
       </div>
       <div class="filters">
-        <button type="button" aria-pressed={Boolean(held)} onClick={() => setHeld(held ? undefined : calls)}>
+        <button
+          type="button"
+          aria-pressed={Boolean(held)}
+          onClick={() => setHeld(held ? undefined : { calls, told: newest })}
+        >
           Pause
         </button>
         <span class="quiet" role="status">
-          {counted(told.calls, "call")}, {count(told.failed)} failed, median {milliseconds(told.p50)}, p95{" "}
-          {milliseconds(told.p95)}
-          {held ? `, paused: ${count(Math.max(0, calls.length - held.length))} more` : ""}
+          {told && (
+            <>
+              {counted(told.calls, "call")} in {span}, {count(told.failed)} failed
+              {told.refused > 0 && `, ${count(told.refused)} refused`}, median {milliseconds(told.p50_ms)},
+              p95 {milliseconds(told.p95_ms)}
+            </>
+          )}
+          {held ? `, paused: ${count(Math.max(0, (newest?.calls ?? 0) - (told?.calls ?? 0)))} more` : ""}
           {isOpen || !isFilled ? "" : ", not connected"}
         </span>
         <span class="buttons">
@@ -159,9 +186,9 @@ export function CallList({ server = "" }: { server?: string }) {
         empty={
           isFilled || error ? (
             <Empty>
-              {calls.length
-                ? "No call matches."
-                : "No call is in the log yet. A call is here a second after its end."}
+              {isChosen
+                ? `No call of ${span} matches.`
+                : `No call of ${span} is in the log. A call is here a second after its end.`}
             </Empty>
           ) : (
             "Asking the gateway."
@@ -179,20 +206,45 @@ export function CallList({ server = "" }: { server?: string }) {
   );
 }
 
-function named(calls: readonly Call[], name: (call: Call) => string): string[] {
-  return [...new Set(calls.map(name))].filter(Boolean).sort();
+/** The figures of all calls of a choice, which the gateway counts: anew when another one has ended. */
+function useFigures(query: string, latest: string | undefined): Usage | undefined {
+  const { value, reload } = useResource<Usage>(`/api/v1/usage?by=server&${query}`, { isLive: false });
+  const again = useRef<() => void>(reload);
+  again.current = reload;
+  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  useEffect(() => {
+    if (!latest) return;
+    timer.current ??= setTimeout(() => {
+      timer.current = undefined;
+      again.current();
+    }, FIGURES_MS);
+  }, [latest]);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  return value;
 }
 
-function Select(props: { label: string; value: string; values: string[]; onValue: (value: string) => void }) {
+function distinct(names: readonly (string | undefined)[] = []): string[] {
+  return [...new Set(names)].filter((each) => each !== undefined && each !== "").sort() as string[];
+}
+
+function named(names: readonly string[]): [string, string][] {
+  return [["", "all"], ...names.map((each): [string, string] => [each, plain(each)])];
+}
+
+function Select(props: {
+  label: string;
+  value: string;
+  values: [string, string][];
+  onValue: (value: string) => void;
+}) {
   const { label, value, values, onValue } = props;
   return (
     <label class="choice">
       {label}{" "}
-      <select value={value} onChange={(event) => onValue(event.currentTarget.value)}>
-        <option value="">all</option>
-        {values.map((each) => (
+      <select data-name={label} value={value} onChange={(event) => onValue(event.currentTarget.value)}>
+        {values.map(([each, word]) => (
           <option key={each} value={each}>
-            {plain(each)}
+            {word}
           </option>
         ))}
       </select>
