@@ -41,9 +41,11 @@ from mcpgateway.hub.bridge.bridged_request import ASKING
 from mcpgateway.hub.bridge.to_legacy import ToLegacy
 from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.filters import SinkFilter, reason, resubmit
+from mcpgateway.hub.meters import CALL_TOOL
 from mcpgateway.hub.owners.peers import Claim, Neighbours, unclaimed
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.probes.era import Eras
+from mcpgateway.hub.recent_clients import KEPT, RecentClient
 from mcpgateway.hub.request_states import ServerStates
 from mcpgateway.hub.result_cache import ResultCache
 from mcpgateway.hub.sessions import Session, Sessions
@@ -159,6 +161,17 @@ class ModernDispatcher:
         self._of_peers: dict[tuple[Variant, str, int], Session] = {}
         self._paths: Bounded[tuple[str, str], _KnownPath] = Bounded(PATHS_LIMIT)  # by server and principal
 
+    def _count(self, caller: Caller, method: str) -> None:
+        server, now, known = caller.server, self._sessions.now, self._sessions.without
+        key = (caller.info, server.name, server.workspace, caller.principal, caller.pid)
+        found = known.pop(key, None) or RecentClient(*key, began=now, seen=now)
+        found.seen = now
+        found.requests += 1
+        found.calls += method == CALL_TOOL
+        known[key] = found
+        if len(known) > KEPT:
+            del known[next(iter(known))]
+
     def submit(self, request: Request) -> None:
         """Pass a request to its server or view; the request's sink receives the outcome.
 
@@ -216,6 +229,7 @@ class ModernDispatcher:
         :raise GatewayError: the request is refused; its sink receives nothing.
         """
         server = request.caller.server
+        self._count(request.caller, request.method)
         if self.permits.scopes or server.tools_off:
             self.permits.narrow(request.caller.principal, server, request)
         if shows_urls(peek.mapping(request.message.meta, modern.CAPABILITIES_KEY)):

@@ -25,6 +25,7 @@ from mcpgateway.bounded import Bounded
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.mailbox import Mailbox
+from mcpgateway.hub.recent_clients import ClientKey, RecentClient
 from mcpgateway.hub.replay import Replay, ReplayBudget
 from mcpgateway.interfaces import ISessionStore, Request, SessionRecord
 from mcpgateway.policy.client_requests import Offer, name_of
@@ -226,6 +227,7 @@ class Sessions:
         sessions.
     :ivar budget: the events that all sessions keep for replay.
     :ivar wall: returns the time in seconds since the epoch.
+    :ivar without: the clients that have no session, the one with the latest request last.
     """
 
     log = Logger()
@@ -233,6 +235,7 @@ class Sessions:
     def __init__(self, limit: int, ids: SessionIds, store: ISessionStore, wall: Callable[[], float]) -> None:
         self.now = 0
         self.budget = ReplayBudget()
+        self.without: dict[ClientKey, RecentClient] = {}
         self.store = store
         self._limit = limit
         self._ids = ids

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any
 
 from attrs import field, frozen
+from msgspec import Raw
 
 from mcpgateway.config.document import printable
 from mcpgateway.hub.dispatch import LegacyDispatcher
@@ -61,6 +62,30 @@ class SessionDirectory:
         ordered = sorted(found, key=lambda each: -each.seen)
         calls = self._calls()
         return [self._shown(each, calls[each]) for each in islice(ordered, max(0, limit))]
+
+    def without(self, *, server: str = "", pid: int | None = None) -> list[dict[str, Any]]:
+        """Return the clients that have no session, the one with the latest request first."""
+        sessions = self.dispatcher.sessions
+        found = [
+            each
+            for each in sessions.without.values()
+            if (not server or each.server == server) and (pid is None or each.pid == pid)
+        ]
+        return [
+            {
+                "server": each.server,
+                "client": _client({"clientInfo": Raw(each.info)} if each.info else None),
+                "principal": each.principal,
+                "pid": each.pid,
+                "workspace": each.workspace,
+                "began_at": _written(self.wall() - (sessions.now - each.began)),
+                "last_activity_at": _written(self.wall() - (sessions.now - each.seen)),
+                "idle_seconds": sessions.now - each.seen,
+                "requests": each.requests,
+                "calls": each.calls,
+            }
+            for each in sorted(found, key=lambda each: -each.seen)
+        ]
 
     def _calls(self) -> Counter[Session]:
         counted: Counter[Session] = Counter()

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.functional.test_figures import post
 from tests.support.browser import Browser
 from tests.support.dashboard import IN_A_BROWSER, Page, command
 from tests.support.gateway import Gateway, server
+from tests.support.modern_client import headers_of, meta
 from tests.support.real_servers import time
 
 pytestmark = IN_A_BROWSER
@@ -84,6 +86,20 @@ def test_more_calls_than_a_page_has(page: Page) -> None:
     page.sees("1 call in the last hour")
     page.choose("[data-name=Outcome]", "ok")
     page.sees("No call of the last hour matches.")
+
+
+def test_clients_without_a_session(page: Page) -> None:
+    """A client of MCP 2026-07-28 is on the page of clients with its calls, though it has no session."""
+    params = {"name": "get_current_time", "arguments": {"timezone": "UTC"}, "_meta": meta()}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    accepted = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+    url = f"{page.gateway.url}/clock/mcp"
+    with urlopen(Request(url, json.dumps(body).encode(), {**accepted, **headers_of(body)}), timeout=20):
+        pass
+    page.show("clients", wait="Without a session")
+    rows = "document.querySelector('[aria-label=\"Clients without a session\"] tbody').innerText"
+    assert re.search(r"c 1\s+clock\s.*\s1\s+1\s+\d+ \w+ ago", page.browser.run(rows), re.DOTALL)
+    page.show("servers/clock/sessions", wait="Without a session")
 
 
 def test_memory(page: Page) -> None:

@@ -14,6 +14,7 @@ import mcp_types as types
 import pytest
 from mcp import Client
 
+from tests.support.dashboard import command
 from tests.support.gateway import LIMIT_S, Gateway, eventually, server
 from tests.support.http_client import Answer, Connection, request
 from tests.support.real_servers import fixture
@@ -111,6 +112,25 @@ class NegotiationTests:
                 return str(client.protocol_version)
 
         assert run(work) == revision
+
+    def test_seen(self, gateway: Gateway) -> None:
+        """A client without a session is where sessions are listed, and in the usage, with its calls."""
+
+        async def work() -> None:
+            """Call a tool twice."""
+            info = types.Implementation(name="nomad", version="7")
+            async with client_of(gateway, "modern", client_info=info) as client:
+                for _ in range(2):
+                    await value(client, "echo", text="1")
+
+        run(work)
+        told = command(gateway, "sessions", "list")
+        assert "Clients without a session" in told
+        listed = json.loads(command(gateway, "sessions", "list", "--json"))["without"]
+        (nomad,) = [each for each in listed if each["client"].get("name") == "nomad"]
+        assert (nomad["client"]["version"], nomad["server"], nomad["calls"]) == ("7", "modern", 2)
+        usage = json.loads(command(gateway, "status", "--usage", "--json"))
+        assert [each["calls"] for each in usage["items"] if each["name"] == "nomad"] == [2]
 
     def test_whatever_runs(self, gateway: Gateway) -> None:
         """A client of both eras speaks the modern one while a legacy child runs, to that one if there is no other."""

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from mcpgateway.frontends.http.peers import HttpPeer
+from mcpgateway.hub.recent_clients import KEPT
 from mcpgateway.hub.sessions import handle
 from mcpgateway.observe.sessions import EndedSession, SessionDirectory
 from mcpgateway.policy.access import Reach
 from tests.support.gateway_in_memory import Client, MemoryGateway
+from tests.support.modern_client import PREFIX, dual_gateway, meta, post, request
 
 
 @pytest.fixture
@@ -41,6 +43,36 @@ def identifier(client: Client) -> str:
 def is_there(client: Client) -> bool:
     """Return whether a session exists."""
     return client.ask({"jsonrpc": "2.0", "id": 9, "method": "ping"}).status == 200
+
+
+class WithoutTests:
+    """The clients that have no session."""
+
+    def test_modern(self) -> None:
+        """A client of the modern era is listed with its name, its latest request and its calls."""
+        gateway = dual_gateway()
+        client = gateway.client("m")
+        post(client, request(1, "tools/list"))
+        gateway.child.answer(gateway.child.asked("tools/list")[-1], {"tools": []})
+        post(client, request(2, "tools/call", name="now", arguments={}))
+        gateway.tick(7)
+        book = SessionDirectory(gateway.dispatcher, gateway.clock.seconds)
+        (found,) = book.without(server="m")
+        assert found["client"] == {"name": "c", "version": "1"}
+        assert (found["requests"], found["calls"], found["idle_seconds"]) == (2, 1, 7)
+        assert book.without(server="shared") == book.without(pid=7) == []
+
+    def test_bounded(self) -> None:
+        """The one that has been silent for longest is forgotten, not the one that came first."""
+        gateway = dual_gateway()
+        for number in (*range(KEPT), 0, KEPT):
+            named = meta(**{PREFIX + "clientInfo": {"name": f"c{number}", "version": "1"}})
+            post(gateway.client("m"), request(number, "server/discover", named))
+        book = SessionDirectory(gateway.dispatcher, gateway.clock.seconds)
+        known = {each["client"]["name"]: each["requests"] for each in book.without()}
+        assert len(known) == KEPT
+        assert known["c0"] == 2
+        assert "c1" not in known
 
 
 class ListedTests:

@@ -206,7 +206,8 @@ ROUTES: tuple[Route, ...] = (
           "End every session of a client process.", {200: "EndedOfProcess"}),
     Route("DELETE", "/sessions/{id}", END, "sessions.end", "End a session; an unknown id ends nothing.",
           {200: "Ended"}),
-    Route("GET", "/api/v1/sessions", READ, "sessions.listed", "The sessions in use, with their clients and calls.",
+    Route("GET", "/api/v1/sessions", READ, "sessions.listed",
+          "The sessions in use, with their clients and calls; and the latest clients that need none.",
           {200: "Sessions"}, query=(
               Query("server", "only those of this server"),
               Query("pid", "only those of this process", "integer"),

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from mcpgateway.frontends.rest.client_schemas import CLIENT_FILE_SCHEMAS
+from mcpgateway.frontends.rest.figure_schemas import FIGURE_SCHEMAS
 from mcpgateway.frontends.rest.schema_parts import (
     AGENT_TOKEN,
     ARGUMENTS,
     BY_SERVER,
-    CALL_COUNTS,
-    CLIENT,
     CODE,
     DAEMON,
     DASHBOARD,
@@ -18,18 +17,14 @@ from mcpgateway.frontends.rest.schema_parts import (
     ENDED,
     FLAG,
     LIMIT_MS,
-    MILLISECONDS,
     NAMES,
     NUMBER,
     OBJECT,
-    OR_NULL,
     PATCH,
     RIGHTS,
     SAID,
-    SAID_REMEDY,
     SERVER,
     SIGNED_IN_AT,
-    SPAN,
     TEXT,
     TOKEN_MEMBERS,
     WHOLE,
@@ -51,79 +46,9 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         timestamp=WHOLE,
         tools=WHOLE,
     ),
-    "Stats": made_of(
-        {
-            "uptimeSeconds": WHOLE,
-            "totalRequests": WHOLE,
-            "totalErrors": WHOLE,
-            "totalCalls": WHOLE,
-            "totalCallErrors": WHOLE,
-            "toolStats": {"type": "object", "additionalProperties": ref("ToolStats")},
-            "activeConnections": WHOLE,
-            "memoryServiceHealthy": FLAG,
-            "servers": listing(
-                made_of({"name": TEXT, "mode": TEXT, "status": {"enum": ["running", "idle", "error"]}})
-            ),
-            "sessions": listing(made_of({"sessionId": TEXT, "servers": listing(TEXT), "childCount": WHOLE})),
-            "clients": listing(CLIENT),
-            "timeline": listing(
-                made_of(
-                    {
-                        "minuteTs": WHOLE,
-                        "requests": WHOLE,
-                        "errors": WHOLE,
-                        "calls": WHOLE,
-                        "callErrors": WHOLE,
-                    }
-                )
-            ),
-            "timelineSince": WHOLE,
-            "gatewayEnabled": FLAG,
-            "memoryMB": WHOLE,
-        }
-    ),
-    "ToolStats": made_of(
-        {
-            "calls": WHOLE,
-            "errors": WHOLE,
-            "totalMs": NUMBER,
-            "avgMs": NUMBER,
-            "p99Ms": NUMBER,
-            "errorRate": NUMBER,
-            "lastCalledAt": WHOLE,
-            "server": TEXT,
-        }
-    ),
-    "Metrics": made_of(
-        {
-            "timestamp": TEXT,
-            "gateway_uptime": TEXT,
-            "servers": listing(
-                made_of(
-                    {"name": TEXT, "restart_count": WHOLE, "mtbf": TEXT, "uptime": TEXT}, last_crash_at=TEXT
-                )
-            ),
-            "tokens": made_of(
-                {
-                    "total_tools": WHOLE,
-                    "est_schema_tokens": WHOLE,
-                    "est_description_tokens": WHOLE,
-                    "est_total_tokens": WHOLE,
-                }
-            ),
-        }
-    ),
-    "Savings": made_of(
-        {
-            "uptime_seconds": WHOLE,
-            "processes": OBJECT,
-            "memory": OBJECT,
-            "tokens": OBJECT,
-            "servers": listing(made_of({"name": TEXT, "saved": WHOLE})),
-        }
-    ),
     **CLIENT_FILE_SCHEMAS,
     **VIEW_SCHEMAS,
+    **FIGURE_SCHEMAS,
     "Ended": made_of(ENDED),
     "EndedOfProcess": made_of({**ENDED, "sessions": WHOLE}),
     "AgentToken": AGENT_TOKEN,
@@ -142,27 +67,6 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "RevokedToken": made_of({"revoked": TEXT, "name": TEXT}),
     "EndedSome": made_of({**ENDED, "sessions": WHOLE}),
     "EndedNamed": made_of({**ENDED, "sessions": WHOLE, "sessionId": TEXT}),
-    "Sessions": made_of(
-        {
-            "sessions": listing(
-                made_of(
-                    {
-                        "id": TEXT,
-                        "server": TEXT,
-                        "servers": listing(TEXT),
-                        "client": OBJECT,
-                        "principal": TEXT,
-                    },
-                    pid={"type": ["integer", "null"]},
-                    idle_seconds=WHOLE,
-                    last_activity_at=TEXT,
-                    calls=WHOLE,
-                    streams=WHOLE,
-                )
-            ),
-            "count": WHOLE,
-        }
-    ),
     "Version": made_of({"version": TEXT}),
     "Readiness": made_of(
         {
@@ -238,52 +142,6 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "CallOfServer": made_of({"tool": TEXT}, arguments=ARGUMENTS, timeout_ms=LIMIT_MS),
     "Discover": made_of({}, servers=listing(TEXT), timeout_ms=LIMIT_MS),
     "Discovery": OBJECT,
-    "Usage": made_of(
-        {
-            "by": TEXT,
-            "minutes": WHOLE,
-            "since": TEXT,
-            "known_since": {"type": "string", "description": "The log goes back to this time."},
-            "step_s": WHOLE,
-            **CALL_COUNTS,
-            "items": listing(made_of({"name": TEXT, **CALL_COUNTS}, server=TEXT)),
-            "series": listing(made_of({"at": TEXT, "calls": WHOLE, "failed": WHOLE})),
-        }
-    ),
-    "Series": made_of(
-        {
-            "step_s": WHOLE,
-            "items": listing(
-                made_of(
-                    {
-                        "at": TEXT,
-                        "requests": WHOLE,
-                        **dict.fromkeys(
-                            ("errors", "calls", "call_errors", "memory_mb", "processes", "sessions"), OR_NULL
-                        ),
-                    }
-                )
-            ),
-        }
-    ),
-    "Activity": made_of({"records": listing(ref("ActivityRecord"))}),
-    "ActivityRecord": made_of(
-        {"at": TEXT, "id": TEXT, "kind": TEXT},
-        **dict.fromkeys(
-            "server method tool outcome error principal client project session trace".split(), TEXT
-        ),
-        ms=MILLISECONDS,
-        pid=WHOLE,
-    ),
-    "OneCall": made_of(
-        {
-            "record": ref("ActivityRecord"),
-            "phases": listing(made_of({"name": TEXT, "what": TEXT, **SPAN})),
-            "questions": listing(made_of({"method": TEXT, "id": TEXT, **SPAN})),
-            "messages": listing(made_of({"at": TEXT, "direction": TEXT, "bytes": WHOLE})),
-            "is_recorded": FLAG,
-        }
-    ),
     "Server": SERVER,
     "Servers": listing(ref("Server")),
     "AddServer": made_of({"name": TEXT, "config": DEFINITION}),
@@ -391,33 +249,6 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     ),
     "AnswerApproval": made_of(
         {"path": TEXT, "sha256": TEXT, "answer": {"enum": ["approve", "refuse", "revoke"]}}
-    ),
-    "Overview": made_of(
-        {
-            "ok": FLAG,
-            "verdict": TEXT,
-            "needs": listing(
-                made_of(dict.fromkeys(("kind", "name", "cause", "says", "do", "run", "action", "key"), TEXT))
-            ),
-            "status": TEXT,
-        },
-        servers=WHOLE,
-        backends=listing(OBJECT),
-        clients=listing(OBJECT),
-    ),
-    "Why": made_of(
-        {
-            "server": TEXT,
-            "state": TEXT,
-            "ok": FLAG,
-            "verdict": TEXT,
-            "advice": listing(made_of({**SAID_REMEDY, "action": TEXT, "key": TEXT, "trouble": FLAG})),
-            "history": listing(made_of({"at": TEXT, "event": TEXT, "text": TEXT, "times": WHOLE})),
-        },
-        launch=OBJECT,
-        breaker=OBJECT,
-        stderr=listing(TEXT),
-        crashes=listing(made_of({"at": TEXT, "text": TEXT, "line": TEXT})),
     ),
 }
 

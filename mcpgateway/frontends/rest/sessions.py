@@ -25,12 +25,14 @@ class SessionRoutes:
     _book: SessionDirectory
 
     async def listed(self, asked: OperationRequest) -> Any:
-        """Return the sessions in use, the one with the latest message first."""
+        """Return the sessions in use, the one with the latest message first, and the clients without one."""
         query = asked.query
         pid = _pid(query["pid"]) if "pid" in query else None
         limit = number("limit", query["limit"]) if "limit" in query else LISTED_LIMIT
-        found = self._book.listed(server=query.get("server", ""), pid=pid, limit=min(limit, LISTED_LIMIT))
-        return {"sessions": found, "count": len(self._dispatcher.sessions)}
+        server = query.get("server", "")
+        found = self._book.listed(server=server, pid=pid, limit=min(limit, LISTED_LIMIT))
+        without = self._book.without(server=server, pid=pid)
+        return {"sessions": found, "count": len(self._dispatcher.sessions), "without": without}
 
     async def kill(self, asked: OperationRequest) -> Any:
         """End one session."""

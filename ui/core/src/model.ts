@@ -170,6 +170,25 @@ export interface Session {
   streams: number;
 }
 
+/** A client that needs no session, at one endpoint. */
+export interface LooseClient {
+  server: string;
+  client: { name?: string; version?: string };
+  principal: string;
+  pid: number | null;
+  workspace: string;
+  last_activity_at: string;
+  idle_seconds: number;
+  requests: number;
+  calls: number;
+}
+
+/** `GET /api/v1/sessions`. */
+export interface Sessions {
+  sessions: Session[];
+  without: LooseClient[];
+}
+
 /** A minute of `GET /api/health/stats`. */
 export interface Minute {
   minuteTs: number;

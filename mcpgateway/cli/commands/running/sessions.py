@@ -40,6 +40,21 @@ SESSIONS = TableQuery(
 )
 
 
+WITHOUT = TableQuery(
+    PATH,
+    {
+        "CLIENT": _client,
+        "SERVER": text("server"),
+        "PID": text("pid", "-"),
+        "SEEN": lambda each: f"{duration(float(each['idle_seconds']))} ago",
+        "REQUESTS": text("requests"),
+        "CALLS": text("calls"),
+    },
+    key="without",
+    none="",
+)
+
+
 @click.group(cls=SuggestingGroup, bare="list", context_settings={"help_option_names": ["-h", "--help"]})
 def sessions() -> None:
     """See who uses the gateway, and end sessions.
@@ -53,7 +68,7 @@ def sessions() -> None:
 @click.option("--pid", type=click.IntRange(1), metavar="PID", help="Only those of this client process.")
 @click.pass_obj
 def list_(globals_: Globals, server: str | None, pid: int | None) -> None:
-    """List the sessions in use, the one that was heard of last first."""
+    """List the sessions in use, the one that was heard of last first, and the latest clients that need none."""
     found = SESSIONS.ask(globals_, {"server": server, "pid": pid})
     SESSIONS.answer(globals_, found, lambda: _tell(found))
 
@@ -96,3 +111,6 @@ def _tell(found: dict[str, Any]) -> None:
     shown = len(found["sessions"])
     if found.get("count", 0) > shown > 0:
         say(f"{shown} of {found['count']} sessions", dim=True)
+    if found.get("without"):
+        say("\nClients without a session (MCP 2026-07-28)")
+        WITHOUT.tell(found)

@@ -1,17 +1,17 @@
 /** The clients' files that use the gateway, the clients that could, and the sessions. */
 
-import type { DetectedClient, Session } from "@mcpgateway/core/model";
+import type { DetectedClient, Sessions } from "@mcpgateway/core/model";
 import { overview } from "../gateway";
 import { switchingGateway } from "../operations";
 import { ProjectSection, useProjectFiles } from "../parts/approvals";
 import { ActButton, Command, Empty, Refused, Section } from "../parts/basics";
 import { DetectedRow, EnrolledRow } from "../parts/enrol";
-import { SessionTable } from "../parts/sessions";
+import { LooseClients, SessionTable } from "../parts/sessions";
 import { useResource } from "../resource";
 
 export function ClientsPage() {
   const detected = useResource<{ detected: DetectedClient[] }>("/clients/detect");
-  const sessions = useResource<{ sessions: Session[] }>("/api/v1/sessions?limit=1000", { every_s: 5 });
+  const sessions = useResource<Sessions>("/api/v1/sessions?limit=1000", { every_s: 5 });
   const found = overview.value;
   const power = found && switchingGateway(found.disabled);
   const projects = useProjectFiles().value?.files ?? [];
@@ -62,7 +62,10 @@ export function ClientsPage() {
       <Section title="Sessions">
         {sessions.error && <Refused error={sessions.error} />}
         {sessions.value && (
-          <SessionTable sessions={sessions.value.sessions} empty="No client has a session now." />
+          <>
+            <SessionTable sessions={sessions.value.sessions} empty="No client has a session now." />
+            <LooseClients clients={sessions.value.without} />
+          </>
         )}
       </Section>
     </>

@@ -1,6 +1,6 @@
 /** One server: why it is in its state, its tools, its log and its sessions. */
 
-import type { Server, Session, ToolRow, Why } from "@mcpgateway/core/model";
+import type { Server, Sessions, ToolRow, Why } from "@mcpgateway/core/model";
 import { serverPath } from "@mcpgateway/core/operations";
 import { matches } from "@mcpgateway/core/tables";
 import {
@@ -19,7 +19,7 @@ import { Filter } from "../parts/filter";
 import { later } from "../parts/later";
 import { Log } from "../parts/log";
 import { ServerButtons, Setting } from "../parts/server_buttons";
-import { SessionTable } from "../parts/sessions";
+import { LooseClients, SessionTable } from "../parts/sessions";
 import { useResource } from "../resource";
 import { go, to } from "../router";
 import { askAsClient, toolsForClients } from "../tool_lists";
@@ -77,7 +77,7 @@ export function ServerPage({ name, tab }: { name: string; tab: string }) {
       {shown === "tools" && <Tools server={value} />}
       {shown === "logs" && <Log key={name} path={serverPath(name, "logs")} />}
       {shown === "calls" && <ServerCalls server={name} />}
-      {shown === "sessions" && <Sessions name={name} />}
+      {shown === "sessions" && <ServerSessions name={name} />}
       {(shown === "resources" || shown === "prompts") && <Offers key={shown} name={name} kind={shown} />}
       {shown === "settings" && <ServerSettings name={name} />}
       {value?.is_own && shown === "status" && (
@@ -315,13 +315,16 @@ function OfferButton({ id, isOff }: { id: string; isOff: boolean }) {
   );
 }
 
-function Sessions({ name }: { name: string }) {
-  const { value, error } = useResource<{ sessions: Session[] }>(
+function ServerSessions({ name }: { name: string }) {
+  const { value, error } = useResource<Sessions>(
     `/api/v1/sessions?server=${encodeURIComponent(name)}&limit=1000`,
     { every_s: 10 },
   );
   if (error) return <Refused error={error} />;
   return value ? (
-    <SessionTable sessions={value.sessions} empty="No client has a session with it now." />
+    <>
+      <SessionTable sessions={value.sessions} empty="No client has a session with it now." />
+      <LooseClients clients={value.without} />
+    </>
   ) : null;
 }
