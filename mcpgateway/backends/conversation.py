@@ -242,6 +242,11 @@ class Conversation:
             return None
         return sessions[0] if len(sessions) == 1 or not sessions[0].stands_for_many else None
 
+    @property
+    def may_ask_for_others(self) -> bool:
+        """Return whether there are cancelled calls that may still ask; see Note [What may still ask]."""
+        return bool(self._left) or not self._are_all_known
+
     def unsent(self) -> list[Request]:
         """Remove and return the calls that wait for others of their session, and were not sent to the server yet."""
         queued, self.queued = self.queued, {}

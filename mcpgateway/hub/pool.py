@@ -230,7 +230,7 @@ class Pool:
             slot = self._own(session)
         else:
             slot = self.shared(server, session.era, self._offer_of(session), session.principal)
-            if slot.sessions and self._may_confuse(session, slot):
+            if (slot.sessions or _may_ask_for_others(slot)) and self._may_confuse(session, slot):
                 self.move(server, "it asks its clients, of which there are several")
                 return self.slot_for(session)
             is_settled = not (self.traits.is_unknown(server) or self.is_open_question(server))
@@ -555,6 +555,10 @@ class Pool:
             self.dismiss(slot)
         closing = [slot.close() for slot in (*self, *self._parting)]
         return DeferredList([*self._leaving, *closing], consumeErrors=True)
+
+
+def _may_ask_for_others(slot: Slot) -> bool:
+    return slot.speaking is not None and slot.speaking.may_ask_for_others
 
 
 def _use(slot: Slot) -> tuple[int, int, int]:

@@ -16,7 +16,9 @@ A message for GET waits in the session's mailbox until the client listens.
 A question of a shared child belongs to the owner of the task that it names.  Without a task it belongs to the only
 session with calls under way, or with cancelled calls that may still ask.  An owner is never guessed: a question that
 could be for several clients, or that comes while no call is under way, is refused.  A server that has asked gets a
-child for each session as soon as several use a child, so that later questions have an owner.
+child for each session as soon as several use a child, or as soon as one comes to a child with a cancelled call of
+another, so that later questions have an owner.  It does not matter how long ago the call was cancelled: a server that
+goes on with it may ask at any time, and need not say that it has given up.
 """
 
 from __future__ import annotations
@@ -42,8 +44,9 @@ from mcpgateway.protocol.versions import Era
 
 ELICITATIONS_LIMIT = 1000  # of one child
 NO_OWNER = (
-    "nobody can tell which client is meant, since calls of several are under way; sessions that begin now have a child"
-    " each: begin a new one and call again, or set share: session in the entry of {}"
+    "nobody can tell which client is meant, since calls of several are under way, or were cancelled and may still ask;"
+    " sessions that begin now have a child each: begin a new one and call again, or set share: session in the entry of"
+    " {}"
 )
 
 

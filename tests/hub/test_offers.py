@@ -358,6 +358,28 @@ class WhoseTests:
         assert len(asked(two)) == is_answered
         assert (reply(child) is None) is is_answered
 
+    def test_taken_back_before_the_next_comes(self, gateway: MemoryGateway) -> None:
+        """A session does not join a child with the cancelled call of one that has ended, if its server asks: the
+        question of its own call reaches it.
+        """
+        one = come(gateway)
+        call(one)
+        child, _ = sent(gateway, one)
+        ask(child)
+        assert len(asked(one)) == 1
+        other = gateway.client("auto", **{"Mcp-Session-Id": one.headers["Mcp-Session-Id"]})
+        other.ask({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}})
+        other.ask(b"", "DELETE")
+        two = come(gateway)
+        call(two)
+        second, _ = sent(gateway, two)
+        ask(second, 2)
+        assert [each["method"] for each in asked(two)] == [ELICIT]
+        ask(child, 3)  # for the call that was cancelled
+        assert second is not child
+        assert "error" in reply(child, 3)
+        assert len(asked(two)) == 1
+
     def test_out_of_time(self) -> None:
         """A call whose time is over may still ask, until the server has answered it."""
         gateway = gateway_of(evolve(AUTO, timeout_s=5.0))
