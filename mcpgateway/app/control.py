@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mcpgateway.manage.reload import Reload
     from mcpgateway.manage.servers import ServerOperations
     from mcpgateway.manage.tokens import TokenIssuer
+    from mcpgateway.observe.attention import Attention
     from mcpgateway.observe.census import Census
     from mcpgateway.observe.event_feed import EventHistory
     from mcpgateway.observe.figures import ServerFigures
@@ -135,6 +136,13 @@ class ControlParts:
         from mcpgateway.observe.unreadable_files import UnreadableFiles
 
         return UnreadableFiles(self.home, self.environ)
+
+    @cached_property
+    def attention(self) -> Attention:
+        """Since when there is something to do for the gateway's user."""
+        from mcpgateway.observe.attention import Attention
+
+        return Attention(self.events, self.clock)
 
     @cached_property
     def dashboards(self) -> Dashboards:
@@ -298,7 +306,8 @@ def _instance(parts: ControlParts) -> Any:
     view_sessions, clock, overview = parts.dispatcher, parts.clock, _overview(parts)
 
     def need(server: ServerSpec) -> OpenNeed | None:
-        return overview.need(parts.census.server(server))
+        words, found = overview.judged(parts.census.server(server))
+        return found if words["state"] != words["status"] else None  # else its next call starts it all the same
 
     return GatewayRoutes(
         Readiness(view_sessions, parts.hub.health, clock, parts.is_disabled, need),
@@ -340,7 +349,11 @@ def _registry(parts: ControlParts) -> ViewRegistry:
 def _logs(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.logs import LogRoutes
 
-    return LogRoutes(parts.logs, parts.own_log, parts.events, parts.readers)
+    def attend() -> Callable[[], None]:
+        _overview(parts)
+        return parts.attention.begin()
+
+    return LogRoutes(parts.logs, parts.own_log, parts.events, parts.readers, attend)
 
 
 def _older(parts: ControlParts) -> Any:
@@ -397,6 +410,7 @@ def _of_project(dispatcher: LegacyDispatcher, name: str) -> ServerSpec | None:
 def _overview(parts: ControlParts) -> Overview:
     from mcpgateway.config.load import overlays_of
     from mcpgateway.observe.overview import Overview
+    from mcpgateway.observe.page_figures import PageFigures
     from mcpgateway.observe.why import Diagnoser
 
     def overlays(name: str) -> tuple[Place, ...]:
@@ -405,7 +419,10 @@ def _overview(parts: ControlParts) -> Overview:
 
     hub = parts.hub
     why = Diagnoser(parts.dispatcher, hub.health, hub.tapes, parts.problems, parts.redact, overlays)
-    return Overview(parts.census, why, parts.redact, parts.unreadable)
+    figures = PageFigures(parts.hub.timeline, parts.savings, _book(parts)).shown
+    found = Overview(parts.census, why, parts.redact, parts.unreadable, parts.attention, figures)
+    parts.attention.look = found.look
+    return found
 
 
 def _entries(parts: ControlParts) -> Entries:

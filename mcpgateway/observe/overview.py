@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any
+from urllib.parse import quote
 
 from msgspec import Struct
 from msgspec.structs import asdict
@@ -14,7 +17,8 @@ from msgspec.structs import asdict
 from mcpgateway.config.document import visible
 from mcpgateway.config.model import ClientFile
 from mcpgateway.hints import cli, with_command
-from mcpgateway.hub.health.faults import DISABLED
+from mcpgateway.hub.health.faults import CONFIGURATION, DISABLED, DISK
+from mcpgateway.observe.attention import Attention
 from mcpgateway.observe.census import Census
 from mcpgateway.observe.unreadable_files import UnreadableFile
 from mcpgateway.observe.why import Diagnoser
@@ -24,7 +28,10 @@ from mcpgateway.policy.health import HealthState
 from mcpgateway.policy.readiness import login, shown_state
 from mcpgateway.records import FrozenRecord
 
-GATEWAY, FILE = "gateway", "file"
+GATEWAY, SERVER, FILE = "gateway", "server", "file"
+PAGE = "/ui/"
+VALUES = frozenset(("env", "headers"))  # parts of a server's entry that hold values
+BROKEN = frozenset((DISK, CONFIGURATION))
 WISHED = frozenset(("disabled", "switched-off"))
 """The causes that are a user's own will."""
 
@@ -37,7 +44,25 @@ FOUND_SINCE = "found-since"
 LOST = "unknown-server"
 """The cause that an entry of a client's file leads to a server that the gateway does not have."""
 
+PAGES = {DISK: f"{PAGE}gateway", CONFIGURATION: f"{PAGE}gateway", LOST: f"{PAGE}add"}
+"""The pages that help with needs that are not those of a server."""
+
 _WELL = frozenset(each.value for each in (HealthState.RUNNING, HealthState.STARTING))
+
+
+class NeedAction(Struct, frozen=True, omit_defaults=True):
+    """What a button of a page does about a need: a request, or another page.
+
+    :ivar label: the words on the button.
+    :ivar method: the method of the request; empty for a page.
+    :ivar path: its path.
+    :ivar page: the path of the page of the dashboard; empty for a request.
+    """
+
+    label: str
+    method: str = ""
+    path: str = ""
+    page: str = ""
 
 
 class OpenNeed(Struct, frozen=True):
@@ -62,18 +87,57 @@ class OpenNeed(Struct, frozen=True):
     action: str = ""
     key: str = ""
 
+    @property
+    def id(self) -> str:
+        """An id that stays the same for as long as the need is there."""
+        text = f"{self.kind}\n{self.name}\n{self.cause}\n{self.run}"
+        return blake2b(text.encode(), digest_size=6).hexdigest()
+
+    @property
+    def level(self) -> str:
+        """``error`` for what does not work, ``warning`` for what waits for its user's word."""
+        return (
+            "error" if (self.kind == SERVER and self.action != SIGN_IN) or self.cause in BROKEN else "warning"
+        )
+
+    def actions(self) -> list[NeedAction]:
+        """Return what the buttons of a page do about it, the best first."""
+        if self.kind != SERVER:
+            return [NeedAction("Look", page=PAGES.get(self.cause, f"{PAGE}clients"))]
+        page, route = (
+            f"{PAGE}servers/{quote(self.name, safe='')}",
+            f"/api/v1/servers/{quote(self.name, safe='')}",
+        )
+        why = NeedAction("Why", page=page)
+        if self.action == SIGN_IN:
+            return [why, NeedAction("Sign in", "POST", f"{route}/login")]
+        again = NeedAction("Try now", "POST", f"{route}/restart?reset=true&wait=30s")
+        if not self.key:
+            return [why, again]
+        kind, _, name = self.key.partition(".")
+        label = f"Set {name}" if kind in VALUES and name else f"Change {self.key}"
+        return [why, NeedAction(label, page=f"{page}/settings?key={quote(self.key, safe='')}"), again]
+
+    def shown(self, since: str) -> dict[str, Any]:
+        """Return it for the REST API."""
+        return {**asdict(self), "id": self.id, "level": self.level, "since": since, "actions": self.actions()}
+
 
 class Overview(FrozenRecord, frozen=True):
     """Makes the overview on request.
 
     :ivar redact: removes all secrets from a text.
     :ivar unreadable: returns the clients' files that cannot be read.
+    :ivar attention: knows since when each need is there.
+    :ivar figures: returns the other numbers that the page of the overview shows.
     """
 
     census: Census
     why: Diagnoser
     redact: Callable[[str], str] = str
     unreadable: Callable[[], Iterable[UnreadableFile]] = tuple
+    attention: Attention | None = None
+    figures: Callable[[], dict[str, Any]] = dict
 
     def tell(self, principal: str = LOCAL) -> dict[str, Any]:
         """Return the numbers of `Census.health`, with the verdict and the needs.
@@ -81,17 +145,40 @@ class Overview(FrozenRecord, frozen=True):
         :param principal: the caller; only the gateway's own user gets that user's sign-in addresses.
         """
         found = self.census.health(principal)
-        judged = [self.judged(each) for each in found["backends"]]
-        needs = [*self._needs(found), *(need for _, need in judged if need is not None)]
+        needs, words = self._all(found)
         return {
             "ok": not needs,
             "verdict": verdict(needs, found["servers"], is_paused=found["disabled"]),
-            "needs": [asdict(each) for each in needs],
+            "needs": self._shown(needs),
             **found,
             "backends": [
-                {**numbers, **words} for numbers, (words, _) in zip(found["backends"], judged, strict=True)
+                {**numbers, **state} for numbers, state in zip(found["backends"], words, strict=True)
             ],
+            **self.figures(),
         }
+
+    def _all(self, found: Mapping[str, Any]) -> tuple[list[OpenNeed], list[dict[str, str]]]:
+        """Return all needs, and the words for the state of each server."""
+        judged = [self.judged(each) for each in found["backends"]]
+        return (
+            [*self._needs(found), *(need for _, need in judged if need is not None)],
+            [words for words, _ in judged],
+        )
+
+    def look(self) -> None:
+        """Find the needs, for those who are told when they change."""
+        self._shown(self._all(self.census.health())[0])
+
+    def _shown(self, needs: Sequence[OpenNeed]) -> list[dict[str, Any]]:
+        now = self.why.health.wall()
+        began = {each.id: self._began(each, now) for each in needs}
+        since = began if self.attention is None else self.attention.dated(began)
+        return [each.shown(_written(since[each.id])) for each in needs]
+
+    def _began(self, need: OpenNeed, now: float) -> float:
+        history = self.why.health.histories.find(need.name) if need.kind == SERVER else None
+        latest = history.happenings()[-1:] if history is not None else ()
+        return min([now, *(each.at for each in latest)])
 
     def _needs(self, found: Mapping[str, Any]) -> Iterator[OpenNeed]:
         for fault in found["problems"]:
@@ -125,7 +212,7 @@ class Overview(FrozenRecord, frozen=True):
         is_signed_out = status == HealthState.NEEDS_LOGIN.value
         if is_signed_out and not (first and "login" not in first["do"]):
             need = OpenNeed(
-                "server", name, "authorization", "it needs a sign-in", login(name), login(name), SIGN_IN
+                SERVER, name, "authorization", "it needs a sign-in", login(name), login(name), SIGN_IN
             )
         elif first and first["cause"] == FOUND_SINCE and not first["run"]:
             status = HealthState.STOPPED.value  # the next call starts it, as any other
@@ -133,7 +220,7 @@ class Overview(FrozenRecord, frozen=True):
             do = first["do"] or cli("why {}", name)
             run = first["run"] if first["do"] else do
             action, key = first["action"], first["key"]
-            need = OpenNeed("server", name, first["cause"], first["says"], do, run, action, key)
+            need = OpenNeed(SERVER, name, first["cause"], first["says"], do, run, action, key)
         # A server that crashes again and again is started by its next call all the same.
         is_faulty = need is not None and need.cause != CRASHES
         return {"status": status, "state": shown_state(status, is_faulty=is_faulty)}, need
@@ -165,3 +252,7 @@ def verdict(needs: Sequence[object], servers: int, *, is_paused: bool = False) -
     if is_paused:
         return "clients are paused"
     return "everything works" if servers else "no server is configured"
+
+
+def _written(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -135,6 +135,18 @@ class Savings(Record):
         """Return the bytes of each child's process tree, as far as they are known."""
         return self.memory.recent({pid for slot in self._dispatcher.pool for pid in slot.pids})
 
+    def brief(self) -> dict[str, Any]:
+        """Return the savings in three numbers; that of the memory is null until the processes were measured."""
+        sizes = self.memory.latest()
+        entries = self.entries(sizes)
+        saved = sum(each.saved_bytes for each in entries) - resident_bytes()
+        usage = self.usage()
+        return {
+            "processes": sum(each.saved for each in entries),
+            "memory_mb": round(saved / MB) if sizes else None,
+            "tokens_today": usage.shown()["today"] if usage is not None else 0,
+        }
+
     def shown(self) -> dict[str, Any]:
         """Return the savings of all servers together."""
         entries = self.entries(self.sizes())

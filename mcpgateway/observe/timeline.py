@@ -154,6 +154,16 @@ class Timeline(Record):
         names = list(self._names)
         return [_shown(at, parts.get(at, []), names) for at in range(now - minutes + 1, now + 1)]
 
+    def calls(self, minutes: int) -> dict[str, Any]:
+        """Return the calls of tools in the latest minutes, oldest first, and how many of them have failed."""
+        shown = self.shown(minutes)
+        return {
+            "since": shown[0]["minuteTs"],
+            "known_since": round(self.since(minutes) * 1000),
+            "calls": [each["calls"] for each in shown],
+            "failed": [each["callErrors"] for each in shown],
+        }
+
     def since(self, minutes: int) -> float:
         """Return the time from which on the latest minutes are known, in epoch seconds."""
         first = (int(self.wall() // MINUTE_S) - minutes + 1) * MINUTE_S

@@ -77,7 +77,7 @@ class LookTests:
         page.sees("1 thing needs you.")
         page.sees("/nowhere/server is not there")
         assert "1 thing needs you" in _command(page.gateway, "status", check=False)
-        page.press("Why broken")
+        page.press("Why: broken")
         page.sees("broken is stopped")
 
     def test_a_call_is_seen(self, page: Page) -> None:
@@ -225,7 +225,7 @@ class ActTests:
         assert "approve" in _initialized(page.gateway, "", "shopkeeper", **{"Mcp-Project-Path": str(shop)})
         page.sign_in()
         page.show(wait="is not approved of as it is now")
-        page.press(f"Look at {shop}/.mcp.json")
+        page.press(f"Look: {shop}/.mcp.json")
         page.sees("/opt/shop")
         page.press(f"Refuse: {shop}/.mcp.json")
         page.sees("refused, until it changes")

@@ -11,9 +11,10 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tests.functional.test_figures import post
+from tests.functional.test_logs import Stream
 from tests.support.browser import Browser
 from tests.support.dashboard import IN_A_BROWSER, Page, command
-from tests.support.gateway import Gateway, server
+from tests.support.gateway import Gateway, eventually, server
 from tests.support.modern_client import headers_of, meta
 from tests.support.real_servers import time
 
@@ -102,12 +103,37 @@ def test_clients_without_a_session(page: Page) -> None:
     page.show("servers/clock/sessions", wait="Without a session")
 
 
+def test_one_poll(page: Page) -> None:
+    """The overview asks one route for all that it shows, and the stream of events for what changes."""
+    page.show(wait="Who is here")
+    page.sees("used by the gateway")
+    asked = """performance.getEntriesByType("resource").map(each => new URL(each.name).pathname)
+        .filter(each => each.startsWith("/api/"))"""
+    routes = set(page.browser.run(asked))
+    assert routes <= {"/api/v1/overview", "/api/v1/events", "/api/v1/ui/sessions"}
+    assert "/api/v1/overview" in routes
+
+
+def test_needs_change(page: Page) -> None:
+    """A server that is lost is told of by an event, and its button on the overview is the gateway's own action."""
+    page.sign_in()
+    broken = {"command": "/nowhere/server"}
+    command(page.gateway, "servers", "add", "lost", "--definition", json.dumps(broken), check=False)
+    page.sees("the program /nowhere/server is not there")
+    page.press("Try now: lost")
+    page.sees("lost could not be started")
+    stream = Stream(page.gateway, "/api/v1/events?kind=attention&follow=false&after=0")
+    assert "attention.changed" in [each["event"] for each in stream.events()]
+    command(page.gateway, "servers", "remove", "lost", "--yes")
+    eventually(lambda: page.browser.run("!document.querySelector('.needs')"), "nothing needs the user")
+
+
 def test_memory(page: Page) -> None:
     """The memory of a server that runs is on its page and in the list of servers."""
     _call(page.gateway, "clock__get_current_time", "timezone=UTC")
     page.show("servers", wait="Switch off")
     assert re.search(r"\d MB", page.browser.run("document.querySelector('main table').innerText"))
-    page.show("servers/clock", wait="MB in 1 process")
+    page.show("servers/clock", wait="MB in ")  # one process for each era that was asked for
 
 
 def _call(gateway: Gateway, tool: str, *arguments: str) -> None:

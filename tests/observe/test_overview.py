@@ -9,7 +9,7 @@ import pytest
 
 from mcpgateway.config.model import ClientFile, ServerSpec, Share
 from mcpgateway.errors import NeedsAuthorization
-from mcpgateway.observe.overview import lost_entries, verdict
+from mcpgateway.observe.overview import NeedAction, OpenNeed, lost_entries, verdict
 from tests.support.gateway_in_memory import MemoryGateway
 from tests.support.instruments import MemoryWorld
 
@@ -160,6 +160,51 @@ class OverviewTests:
         (need,) = overview(gateway)["needs"]
         assert (need["name"], need["cause"]) == ("shared", "authorization")
         assert (need["action"], need["key"]) == ("sign-in", "")
+
+    def test_actions(self) -> None:
+        """A need has an id that stays, a level, its beginning, and what the buttons of a page do about it."""
+        gateway = MemoryGateway(more=(GONE,))
+        (first,) = overview(gateway)["needs"]
+        gateway.clock.advance(90)
+        (need,) = overview(gateway)["needs"]
+        assert (need["id"], need["since"], need["level"]) == (first["id"], first["since"], "error")
+        why, change, again = need["actions"]
+        assert why == {"label": "Why", "page": "/ui/servers/gone"}
+        assert change == {"label": "Change command", "page": "/ui/servers/gone/settings?key=command"}
+        assert (again["label"], again["method"]) == ("Try now", "POST")
+        done = gateway.client(Authorization="Bearer admin-token").ask(b"", "POST", again["path"])
+        assert done.json["server"]["name"] == "gone"
+
+    def test_actions_of_others(self) -> None:
+        """A sign-in is a request, and what no route mends leads to the page that helps."""
+        sign_in = OpenNeed("server", "a b", "authorization", "", "", "", "sign-in")
+        assert sign_in.level == "warning"
+        assert sign_in.actions()[1] == NeedAction("Sign in", "POST", "/api/v1/servers/a%20b/login")
+        secret = OpenNeed("server", "x", "missing", "", "", "", "set", "env.API_KEY")
+        assert [each.label for each in secret.actions()] == ["Why", "Set API_KEY", "Try now"]
+        pages = {
+            cause: OpenNeed("gateway", "", cause, "", "", "").actions()[0].page
+            for cause in ("configuration", "unknown-server", "not-approved")
+        }
+        assert pages == {
+            "configuration": "/ui/gateway",
+            "unknown-server": "/ui/add",
+            "not-approved": "/ui/clients",
+        }
+
+    def test_page(self) -> None:
+        """The page of the overview needs no other route: the hour, the savings and the clients are there."""
+        gateway = MemoryGateway()
+        client = gateway.client()
+        client.initialize(clientInfo={"name": "editor", "version": "1"})
+        client.call(1)
+        gateway.child.answer(gateway.child.asked("tools/call")[0], {"content": [], "isError": True})
+        gateway.session()
+        found = overview(gateway)
+        assert sum(found["calls60"]["calls"]) == sum(found["calls60"]["failed"]) == 1
+        assert len(found["calls60"]["calls"]) == 60
+        assert found["saved"]["processes"] == 1
+        assert {each["name"]: each["sessions"] for each in found["who"]}["editor"] == 1
 
     def test_rights(self) -> None:
         """The overview is for the callers that may read servers' diagnoses, and for no others."""

@@ -284,7 +284,9 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/api/v1/servers/{name}/stop", MUTATE, "servers.stop",
           "Stop a server; its next request starts it again.", {200: "Operated"}),
     Route("POST", "/api/v1/servers/{name}/restart", MUTATE, "servers.restart",
-          "Restart a server, or start it.", {200: "Operated"}, query=WAIT),
+          "Restart a server, or start it.", {200: "Operated"}, query=(
+              *WAIT, Query("reset", "true: close its circuit breaker before", "boolean"),
+          )),
     Route("POST", "/api/v1/servers/{name}/reset-circuit", MUTATE, "servers.reset_circuit",
           "Close the circuit breaker of a server.", {200: "Operated"}, query=(
               Query("passed", "true: a test of it has passed, so that its last fault is forgotten, too", "boolean"),

@@ -181,9 +181,25 @@ FIGURE_SCHEMAS: dict[str, dict[str, Any]] = {
             "ok": FLAG,
             "verdict": TEXT,
             "needs": listing(
-                made_of(dict.fromkeys(("kind", "name", "cause", "says", "do", "run", "action", "key"), TEXT))
+                made_of(
+                    {
+                        **dict.fromkeys("id kind name cause says do run action key since".split(), TEXT),
+                        "level": {"enum": ["error", "warning"]},
+                        "actions": listing(made_of({"label": TEXT}, method=TEXT, path=TEXT, page=TEXT)),
+                    }
+                )
             ),
             "status": TEXT,
+            "calls60": made_of(
+                {
+                    "since": WHOLE,
+                    "known_since": WHOLE,
+                    "calls": listing(WHOLE),
+                    "failed": listing(WHOLE),
+                }
+            ),
+            "saved": made_of({"processes": WHOLE, "memory_mb": OR_NULL, "tokens_today": WHOLE}),
+            "who": listing(made_of({"name": TEXT, "sessions": WHOLE, "places": listing(TEXT)})),
         },
         servers=WHOLE,
         backends=listing(OBJECT),

@@ -11,7 +11,7 @@ from twisted.web.iweb import IRequest
 
 from mcpgateway.discovery.naming import server_hint
 from mcpgateway.errors import InvalidParams, UnknownServer
-from mcpgateway.frontends.rest.event_streams import Readers
+from mcpgateway.frontends.rest.event_streams import Readers, StreamReader
 from mcpgateway.frontends.rest.operation import LAST_ID, Feed, OperationRequest, flag, number
 from mcpgateway.observe.event_feed import EventHistory, FeedEntry
 from mcpgateway.observe.own_log import OwnLog
@@ -20,12 +20,16 @@ from mcpgateway.observe.server_logs import HISTORY, ServerLog, ServerLogs
 
 @frozen
 class LogRoutes:
-    """Streams of lines and of events."""
+    """Streams of lines and of events.
+
+    :ivar attend: looks after what needs the user for as long as the returned function is not called.
+    """
 
     _logs: ServerLogs
     _own: OwnLog
     _events: EventHistory
     _readers: Readers
+    _attend: Callable[[], Callable[[], None]]
 
     async def of_server(self, asked: OperationRequest) -> Any:
         """Stream the log of a server: its last lines, then new ones."""
@@ -72,10 +76,19 @@ class LogRoutes:
 
         def run(request: IRequest) -> Deferred[None]:
             """Write the events to the request; fires at their end."""
-            follow = events.follow if follows else None
+            follow = self._follow if follows else None
             return ensureDeferred(self._readers.serve(request, asked.principal, known, follow, wants))
 
         return Feed(run)
+
+    def _follow(self, reader: StreamReader) -> Callable[[], None]:
+        leave, cease = self._events.follow(reader), self._attend()
+
+        def end() -> None:
+            leave()
+            cease()
+
+        return end
 
 
 def _last(asked: OperationRequest) -> str | None:

@@ -29,7 +29,7 @@ from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.errors import Conflict, InvalidParams, NotEntitled, UnknownServer
-from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest
+from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest, flag
 from mcpgateway.manage.servers import ServerOperations
 from mcpgateway.observe.roster import Roster
 from mcpgateway.policy.health import UP as UP_STATES
@@ -195,6 +195,8 @@ class ServerRoutes:
     async def restart(self, asked: OperationRequest) -> Any:
         """Replace the children of a server by new ones, or start it."""
         name, limit_s = asked.path["name"], _limit(asked)
+        if flag(asked, "reset", usual=False):
+            self._operating.reset_circuit(name)
         await self._operating.restart(name, limit_s)
         return {"status": "restarted", **self._view(name, limit_s)}
 

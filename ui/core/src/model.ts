@@ -13,8 +13,14 @@ export interface Remedy {
 
 /** Something that needs the gateway's user, worst first. */
 export interface Need extends Remedy {
+  /** Stays the same for as long as the need is there. */
+  id: string;
+  level: "error" | "warning";
+  since: string;
   kind: "gateway" | "server" | "file";
   name: string;
+  /** What the buttons of a page do about it, the best first: a request, or another page. */
+  actions: { label: string; method?: "POST"; path?: string; page?: string }[];
 }
 
 /** A server's part of the overview. */
@@ -56,6 +62,12 @@ export interface Overview {
   config: { ok: boolean; warnings: number; loaded_at: string };
   clients: EnrolledFile[];
   backends: OverviewServer[];
+  /** The calls of the latest sixty minutes, oldest first; times in milliseconds. */
+  calls60: { since: number; known_since: number; calls: number[]; failed: number[] };
+  /** What sharing saves; the memory is null until it was measured. */
+  saved: { processes: number; memory_mb: number | null; tokens_today: number };
+  /** The clients that are here, by their names. */
+  who: { name: string; sessions: number; places: string[] }[];
 }
 
 /** A client's file that uses the gateway. */

@@ -1,18 +1,19 @@
 /** Is everything all right, what needs the user, and who uses what. */
 
-import type { Need, OverviewServer, Savings, Session, Stats } from "@mcpgateway/core/model";
+import type { Need, Overview, OverviewServer, Server } from "@mcpgateway/core/model";
+import { outcome } from "@mcpgateway/core/operations";
 import { look, rank } from "@mcpgateway/core/states";
-import { clock, count, counted, duration, memory, plain, tokens } from "@mcpgateway/core/words";
+import { clock, count, counted, memory, plain, tokens } from "@mcpgateway/core/words";
 import { overview } from "../gateway";
-import { Bars, steps } from "../parts/bars";
-import { Command, Empty, Refused, Section, State } from "../parts/basics";
+import { Bars } from "../parts/bars";
+import { ActButton, Command, Empty, Section, State } from "../parts/basics";
 import { Figure, SavedBySharing } from "../parts/figure";
-import { Fix } from "../parts/server_buttons";
-import { useResource } from "../resource";
+import { SignIn } from "../parts/server_buttons";
 import { to } from "../router";
 
 const UP: ReadonlySet<string> = new Set(["good", "busy"]);
 const SHOWN = 12;
+const LIMIT_MS = 45_000; // of a request that waits for a server
 const COMMAND = /^mcpgateway [\w ./~:=-]+$/;
 
 export function OverviewPage() {
@@ -22,11 +23,11 @@ export function OverviewPage() {
   return (
     <>
       <Verdict />
-      <Hour />
-      <Saved />
+      <Hour calls={found.calls60} />
+      <Saved saved={found.saved} used={found.memory_mb} />
       <div class="halves">
         <Running servers={found.backends} />
-        <Here />
+        <Here who={found.who} />
       </div>
     </>
   );
@@ -50,7 +51,7 @@ function Verdict() {
       {found.needs.length > 0 && (
         <ul class="needs" aria-label="Needs attention">
           {found.needs.map((each) => (
-            <NeedRow key={`${each.kind} ${each.name} ${each.cause}`} need={each} />
+            <NeedRow key={each.id} need={each} />
           ))}
         </ul>
       )}
@@ -73,53 +74,66 @@ function NeedRow({ need }: { need: Need }) {
       {isServer && state && <State state={state} />}
       <span class="says">{plain(need.says)}</span>
       <span class="do">{COMMAND.test(need.do) ? <Command text={need.do} /> : plain(need.do)}</span>
-      {need.kind === "file" && (
-        <span class="buttons">
-          <a class="button" href={to("clients")} aria-label={`Look at ${plain(need.name)}`}>
-            Look
-          </a>
-        </span>
-      )}
-      {isServer && (
-        <span class="buttons">
-          <a class="button" href={to("servers", need.name)} aria-label={`Why ${need.name}`}>
-            Why
-          </a>
-          <Fix name={need.name} remedy={need} />
-        </span>
-      )}
+      <span class="since quiet">since {clock(need.since)}</span>
+      <span class="buttons">
+        {need.actions.map((each) => (
+          <NeedButton key={each.label} need={need} action={each} />
+        ))}
+      </span>
     </li>
   );
 }
 
-function Hour() {
-  const { value, error } = useResource<Stats>("/api/health/stats", { every_s: 10 });
-  if (error) return <Refused error={error} />;
-  const calls = value?.timeline.reduce((sum, each) => sum + each.calls, 0);
-  const failed = value?.timeline.reduce((sum, each) => sum + each.callErrors, 0);
-  const first = value?.timeline[0]?.minuteTs ?? 0;
+function NeedButton({ need, action }: { need: Need; action: Need["actions"][number] }) {
+  const { label, method, path, page } = action;
+  const words = plain(label);
+  const named = `${words}: ${plain(need.name || need.says)}`;
+  if (page !== undefined)
+    return (
+      <a class="button" href={page} aria-label={named}>
+        {words}
+      </a>
+    );
+  if (need.action === "sign-in") return <SignIn name={need.name} />;
+  if (!method || !path) return null;
+  const done = (answer: unknown) => {
+    const { server } = answer as { server?: Server };
+    return server ? outcome(server) : `${words} is done`;
+  };
+  return (
+    <ActButton label={named} act={{ method, path, done, limit_ms: LIMIT_MS }}>
+      {words}
+    </ActButton>
+  );
+}
+
+function Hour({ calls: hour }: { calls: Overview["calls60"] }) {
+  const { since, known_since, calls, failed } = hour;
+  const sum = (numbers: number[]) => numbers.reduce((before, each) => before + each, 0);
+  const steps = calls.map((each, minute) => ({
+    at: since + minute * 60_000,
+    calls: each,
+    failed: failed[minute] ?? 0,
+  }));
   return (
     <Section title="Calls in the last hour" extra={<a href={to("usage")}>Who uses what</a>}>
       <p class="figures">
-        <Figure value={count(calls)} what="calls" />
-        <Figure value={count(failed)} what="failed" isBad={Boolean(failed)} />
+        <Figure value={count(sum(calls))} what="calls" />
+        <Figure value={count(sum(failed))} what="failed" isBad={sum(failed) > 0} />
       </p>
-      {value && <Bars steps={steps(value.timeline)} span="hour" />}
-      {value && value.timelineSince > first && (
-        <p class="quiet">Calls are known since {clock(value.timelineSince)}.</p>
-      )}
+      <Bars steps={steps} span="hour" />
+      {known_since > since && <p class="quiet">Calls are known since {clock(known_since)}.</p>}
     </Section>
   );
 }
 
-function Saved() {
-  const { value } = useResource<Savings>("/api/v1/savings", { every_s: 15 });
+function Saved({ saved, used }: { saved: Overview["saved"]; used: number }) {
   return (
     <Section title="Saved by sharing">
       <p class="figures">
-        <SavedBySharing of={value} />
-        <Figure value={tokens(value?.tokens.today)} what="tokens today" />
-        <Figure value={memory(overview.value?.memory_mb)} what="used by the gateway" />
+        <SavedBySharing processes={saved.processes} memory_mb={saved.memory_mb} />
+        <Figure value={tokens(saved.tokens_today)} what="tokens today" />
+        <Figure value={memory(used)} what="used by the gateway" />
       </p>
     </Section>
   );
@@ -152,36 +166,20 @@ function Running({ servers }: { servers: OverviewServer[] }) {
   );
 }
 
-function Here() {
-  const { value, error } = useResource<{ sessions: Session[] }>("/api/v1/sessions?limit=500", {
-    every_s: 10,
-  });
-  const groups = new Map<string, { many: number; places: Set<string>; idle: number }>();
-  for (const each of value?.sessions ?? []) {
-    const name = each.client.name || "a client without a name";
-    const group = groups.get(name) ?? { many: 0, places: new Set<string>(), idle: each.idle_seconds };
-    group.many++;
-    group.idle = Math.min(group.idle, each.idle_seconds);
-    if (each.workspace) group.places.add(each.workspace);
-    groups.set(name, group);
-  }
+function Here({ who }: { who: Overview["who"] }) {
   return (
     <Section title="Who is here" extra={<a href={to("clients")}>All sessions</a>}>
-      {error && <Refused error={error} />}
-      {groups.size > 0 && (
+      {who.length > 0 ? (
         <ul class="list">
-          {[...groups].slice(0, SHOWN).map(([name, group]) => (
-            <li key={name}>
-              <b>{plain(name)}</b>
-              <span>{counted(group.many, "session")}</span>
-              <span class="quiet">
-                {[...group.places].map(plain).join(", ") || `idle for ${duration(group.idle)}`}
-              </span>
+          {who.map((each) => (
+            <li key={each.name}>
+              <b>{plain(each.name || "a client without a name")}</b>
+              <span>{each.sessions ? counted(each.sessions, "session") : "without a session"}</span>
+              <span class="quiet">{each.places.map(plain).join(", ")}</span>
             </li>
           ))}
         </ul>
-      )}
-      {value && groups.size === 0 && (
+      ) : (
         <Empty>
           No client has a session now. <a href={to("clients")}>Enrol a client's file</a>, or start a client
           that is enrolled.

@@ -185,7 +185,7 @@ function Saved() {
   return (
     <Section title="Saved by sharing">
       <p class="figures">
-        <SavedBySharing of={value} />
+        <SavedBySharing processes={value?.processes.saved} memory_mb={value?.memory.saved_mb} />
         <Figure value={tokens(value.tokens.total)} what="tokens in all" />
         <Figure value={tokens(value.tokens.today)} what="tokens today" />
       </p>

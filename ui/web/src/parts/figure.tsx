@@ -1,6 +1,5 @@
 /** Figures with their words. */
 
-import type { Savings } from "@mcpgateway/core/model";
 import { compared, count, memory } from "@mcpgateway/core/words";
 
 /** One figure with the word for it. */
@@ -13,9 +12,9 @@ export function Figure(props: { value: string; what: string; isBad?: boolean }) 
 }
 
 /** What sharing saves, or takes more than without the gateway. */
-export function SavedBySharing({ of }: { of: Savings | undefined }) {
-  const [processes, countedAs] = compared(of?.processes.saved, count, "processes");
-  const [size, measuredAs] = compared(of?.memory.saved_mb, memory, "of memory");
+export function SavedBySharing(props: { processes?: number | null; memory_mb?: number | null }) {
+  const [processes, countedAs] = compared(props.processes, count, "processes");
+  const [size, measuredAs] = compared(props.memory_mb, memory, "of memory");
   return (
     <>
       <Figure value={processes} what={countedAs} />
