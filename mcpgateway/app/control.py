@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mcpgateway.manage.reload import Reload
     from mcpgateway.manage.servers import ServerOperations
     from mcpgateway.manage.tokens import TokenIssuer
+    from mcpgateway.manage.views import ViewOperations
     from mcpgateway.observe.attention import Attention
     from mcpgateway.observe.census import Census
     from mcpgateway.observe.event_feed import EventHistory
@@ -307,7 +308,8 @@ def _instance(parts: ControlParts) -> Any:
 
     def need(server: ServerSpec) -> OpenNeed | None:
         words, found = overview.judged(parts.census.server(server))
-        return found if words["state"] != words["status"] else None  # else its next call starts it all the same
+        is_faulty = words["state"] != words["status"]
+        return found if is_faulty else None  # else its next call starts it all the same
 
     return GatewayRoutes(
         Readiness(view_sessions, parts.hub.health, clock, parts.is_disabled, need),
@@ -337,9 +339,14 @@ def _jobs(parts: ControlParts) -> Any:
 
 def _views(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.views import ViewRoutes
+
+    return ViewRoutes(_view_operations(parts))
+
+
+def _view_operations(parts: ControlParts) -> ViewOperations:
     from mcpgateway.manage.views import ViewOperations
 
-    return ViewRoutes(ViewOperations(parts.reload, partial(_registry, parts), parts.tag_key))
+    return ViewOperations(parts.reload, partial(_registry, parts), parts.tag_key)
 
 
 def _registry(parts: ControlParts) -> ViewRegistry:
@@ -456,7 +463,8 @@ def _dashboards(parts: ControlParts) -> Any:
 def _tokens(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.tokens import TokenRoutes
 
-    return TokenRoutes(parts.issuing())
+    tracer = parts.hub.tracer
+    return TokenRoutes(parts.issuing(), tracer.activity if tracer is not None else None)
 
 
 def _tools(parts: ControlParts) -> Any:
@@ -467,7 +475,9 @@ def _tools(parts: ControlParts) -> Any:
     offers = ToolOffers(
         lambda: parts.dispatcher.servers, census.tools, census.meters, partial(_entries, parts)
     )
-    return ToolRoutes(parts.dispatcher, parts.owners, parts.clock, offers)
+    return ToolRoutes(
+        parts.dispatcher, parts.owners, parts.clock, offers, lambda: _view_operations(parts).where()
+    )
 
 
 def _tracing(parts: ControlParts) -> Any:

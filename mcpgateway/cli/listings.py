@@ -82,7 +82,7 @@ LISTS = {
             *("id", "server", "servers", "client", "principal", "pid", "workspace", "revision", "began_at"),
             *("last_activity_at", "idle_seconds", "calls", "streams", "children"),
         ),
-        more=("count",),
+        more=("count", "without"),
     ),
     "clients list": ListSchema(
         "a file that uses the gateway, or will again",
@@ -97,7 +97,10 @@ LISTS = {
     ),
     "token list": ListSchema(
         "a token of an agent",
-        ("id", "name", "servers", "tools", "read_only", "created", "expires", "expired"),
+        (
+            *("id", "name", "servers", "tools", "read_only", "created", "expires", "expired"),
+            *("calls", "last_used_at", "last_from"),
+        ),
         more=("required",),
     ),
     "credential list": ListSchema("a server with its credentials", ("name", "env_vars", "headers")),

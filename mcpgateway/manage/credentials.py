@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from mcpgateway.policy.access import NOBODY, REMOTE, TOKEN, WRONG, CredentialHolder, PresentedCredential
-from mcpgateway.policy.agent_tokens import PREFIX, AgentToken, digest_of
+from mcpgateway.policy.agent_tokens import AGENT, PREFIX, AgentToken, digest_of
 from mcpgateway.policy.permissions import NOTHING, TokenScope
 from mcpgateway.records import Record
 
@@ -43,6 +43,17 @@ def _no_dashboard(token: bytes) -> CredentialHolder:
     return WRONG
 
 
+class TokenUse(msgspec.Struct, frozen=True, gc=False):
+    """The latest request with an agent's token.
+
+    :ivar at: seconds since the epoch.
+    :ivar place: the address that it came from.
+    """
+
+    at: float
+    place: str
+
+
 class CredentialStore(Record):
     """Finds the holder of a credential.
 
@@ -50,6 +61,7 @@ class CredentialStore(Record):
     :ivar seconds: the time of day, in seconds since the epoch.
     :ivar gone: called with the principals whose credentials have ended.
     :ivar dashboards: returns the holder of a dashboard's token.
+    :ivar uses: the latest use of each agent's token in this run, by the principal of its bearer.
     """
 
     _bearer: bytes
@@ -58,6 +70,7 @@ class CredentialStore(Record):
     scopes: dict[str, TokenScope] = msgspec.field(default_factory=dict)
     gone: Callable[[frozenset[str]], None] = _unheard
     dashboards: Callable[[bytes], CredentialHolder] = _no_dashboard
+    uses: dict[str, TokenUse] = msgspec.field(default_factory=dict)
     _keys: Mapping[bytes, CredentialHolder] = msgspec.field(default_factory=dict)
     _agents: Mapping[bytes, AgentToken] = msgspec.field(default_factory=dict)
     _next_end: float = math.inf
@@ -103,6 +116,11 @@ class CredentialStore(Record):
         """The tokens of agents, expired ones included."""
         return tuple(self._agents.values())
 
+    def used(self, principal: str, place: str) -> None:
+        """Note that an agent's token was used from an address; other principals have none."""
+        if principal.startswith(f"{AGENT} "):
+            self.uses[principal] = TokenUse(self.seconds(), place)
+
     def tick(self) -> None:
         """Drop expired tokens; called once a second."""
         if self.seconds() >= self._next_end:
@@ -117,6 +135,7 @@ class CredentialStore(Record):
         gone = {each for each, scope in self.scopes.items() if each not in good and not scope.is_void}
         self.scopes.update((principal, NOTHING) for principal in gone)
         self.scopes.update(good)
+        self.uses = {principal: use for principal, use in self.uses.items() if principal in good}
         self._tell_gone(gone)
 
     def _tell_gone(self, principals: Iterable[str]) -> None:

@@ -15,6 +15,7 @@ from mcpgateway.hints import cli
 from mcpgateway.manage.config_edits import set_in_config
 from mcpgateway.manage.credentials import CredentialStore
 from mcpgateway.manage.reload import Reload
+from mcpgateway.observe.recorder import written
 from mcpgateway.policy import agent_tokens, permissions
 from mcpgateway.policy.agent_tokens import AgentToken
 from mcpgateway.shim.locations import variable
@@ -50,9 +51,19 @@ class TokenIssuer:
     learn: Callable[[Iterable[str]], None] = field(default=_unlearnt, repr=False)
 
     def listed(self) -> list[dict[str, Any]]:
-        """List the tokens of agents, the latest first, without their secrets."""
+        """List the tokens of agents, the latest first, without their secrets, and with their latest use."""
         now = self._bearers.seconds()
-        return [each.shown(now) for each in sorted(self._bearers.agents, key=lambda each: -each.created)]
+        return [
+            each.shown(now) | self._used(each)
+            for each in sorted(self._bearers.agents, key=lambda each: -each.created)
+        ]
+
+    def _used(self, token: AgentToken) -> dict[str, Any]:
+        use = self._bearers.uses.get(token.principal)
+        return {
+            "last_used_at": written(use.at) if use is not None else None,
+            "last_from": use.place if use is not None else None,
+        }
 
     @property
     def is_required(self) -> bool:

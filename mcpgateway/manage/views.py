@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from mcpgateway.views.view import View
 
 PROFILES = "profiles"
+CLIENTS_MOST = {"cursor": 40, "vscode": 128, "windsurf": 100}
+"""The numbers of tools that clients take, by their names."""
 LISTS = ("include", "tools_off", "capabilities")
 EXPECTED = (
     'such as {"include": ["github", "notes"], "tools_off": ["delete_*"], "description": "For the office"}'
@@ -62,10 +65,25 @@ class ViewOperations:
     registry: Callable[[], ViewRegistry]
     key: bytes = field(repr=False)
 
-    def listed(self) -> list[dict[str, Any]]:
-        """Return each view: its endpoint, its servers, and the size of its list of tools beside that of all tools."""
+    def listed(self, most: int | None = None) -> list[dict[str, Any]]:
+        """Return each view: its endpoint, its servers, and the size of its list of tools beside that of all tools.
+
+        :param most: the number of tools that a client takes; the number of the others is ``cut``.
+        """
         registry = self.registry()
-        return [_summary(registry.seen(each)) for each in view_specs(registry.views_config)]
+        found = [_summary(registry.seen(each)) for each in view_specs(registry.views_config)]
+        return [each if most is None else {**each, "cut": max(0, each["tools"] - most)} for each in found]
+
+    def where(self) -> dict[tuple[str, str], list[str]]:
+        """Return the paths of the views that list each tool, by its server and its own name."""
+        registry, found = self.registry(), defaultdict[tuple[str, str], list[str]](list)
+        for each in view_specs(registry.views_config):
+            view = registry.seen(each)
+            items = view.listing.names.items
+            for entry in _definitions(view):
+                if (item := items.get(entry.name)) is not None:
+                    found[item.server, item.own].append(f"/{view.spec.name}")
+        return found
 
     def shown(self, name: str, most: int | None = None) -> dict[str, Any]:
         """Return a view with the names of its listed tools, in their order.

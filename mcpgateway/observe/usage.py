@@ -13,13 +13,16 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from mcpgateway.discovery.tokens import CHARACTERS_PER_TOKEN
 from mcpgateway.observe.activity_filter import EVERYTHING, ActivityFilter
 from mcpgateway.observe.recorder import written
 
 BARS = 60  # most of a series
+USAGE_MINUTES = 30 * 24 * 60  # most that are counted
 MINUTE_S = 60
 FAILED, REFUSED = "error", "refused"
-PRINCIPAL = "principal"
+PRINCIPAL, TOKEN = "principal", "token"
+ROWS_WITH_SERIES = 100  # of the most called
 
 
 class UsageLine(Struct):
@@ -35,6 +38,7 @@ class UsageLine(Struct):
     principal: str = ""
     client: str = ""
     project: str = ""
+    answer_bytes: int = 0
 
 
 _decoder = msgspec.json.Decoder(UsageLine)
@@ -54,6 +58,7 @@ KEYS: dict[str, Callable[[UsageLine], tuple[str, str]]] = {
     "server": lambda line: (line.server, ""),
     "tool": lambda line: (line.tool, line.server),
     PRINCIPAL: lambda line: (line.principal, ""),
+    TOKEN: lambda line: (line.principal, ""),
     "project": lambda line: (line.project, ""),
 }
 """The name of the row that counts a call, and its server; by the kind of the rows."""
@@ -63,6 +68,8 @@ class CallCounts(Struct):
     """The calls of a row.
 
     :ivar durations: of each call, in milliseconds.
+    :ivar answer_bytes: the size of all answers, as servers send them.
+    :ivar steps: the calls of each step of the span, by its place.
     """
 
     calls: int = 0
@@ -71,8 +78,10 @@ class CallCounts(Struct):
     last_at: str = ""
     sessions: set[str] = msgspec.field(default_factory=set)
     durations: list[float] = msgspec.field(default_factory=list)
+    answer_bytes: int = 0
+    steps: dict[int, int] = msgspec.field(default_factory=dict)
 
-    def count(self, line: UsageLine) -> None:
+    def count(self, line: UsageLine, step: int = 0) -> None:
         """Count a call; one that was refused is none."""
         if line.outcome == REFUSED:
             self.refused += 1
@@ -81,6 +90,8 @@ class CallCounts(Struct):
         self.failed += line.outcome == FAILED
         self.last_at = max(self.last_at, line.at)
         self.durations.append(line.ms)
+        self.answer_bytes += line.answer_bytes
+        self.steps[step] = self.steps.get(step, 0) + 1
         if line.session:
             self.sessions.add(line.session)
 
@@ -95,6 +106,7 @@ class CallCounts(Struct):
             "p50_ms": percentile(self.durations, 0.5) if self.durations else None,
             "p95_ms": percentile(self.durations, 0.95) if self.durations else None,
             "last_at": self.last_at,
+            "result_tokens": self.answer_bytes // CHARACTERS_PER_TOKEN,
         }
 
 
@@ -146,10 +158,11 @@ def usage(
             place += 1
         series[place].count(line)
         total.count(line)
-        rows.setdefault(key(line), CallCounts()).count(line)
-    items = [
-        {"name": name, **({"server": of} if of else {}), **each.shown()} for (name, of), each in rows.items()
-    ]
+        rows.setdefault(key(line), CallCounts()).count(line, place)
+    ordered = sorted(rows.items(), key=lambda each: (-each[1].calls, each[0]))
+    items = [{"name": name, **({"server": of} if of else {}), **each.shown()} for (name, of), each in ordered]
+    for item, (_, each) in zip(items[:ROWS_WITH_SERIES], ordered, strict=False):
+        item["series"] = [each.steps.get(step, 0) for step in range(bars)]
     return {
         "by": by,
         "minutes": bars * step_s // MINUTE_S,
@@ -157,7 +170,7 @@ def usage(
         "known_since": max(starts[0], oldest),
         "step_s": step_s,
         **total.shown(),
-        "items": sorted(items, key=lambda each: (-each["calls"], each["name"])),
+        "items": items,
         "series": [
             {"at": at, "calls": each.calls, "failed": each.failed}
             for at, each in zip(starts, series, strict=True)

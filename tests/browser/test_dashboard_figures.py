@@ -128,6 +128,18 @@ def test_needs_change(page: Page) -> None:
     eventually(lambda: page.browser.run("!document.querySelector('.needs')"), "nothing needs the user")
 
 
+def test_what_tools_cost(page: Page) -> None:
+    """The page Usage tells what tools cost a context; one that nobody calls is taken out of the offer, and found."""
+    _call(page.gateway, "clock__get_current_time", "timezone=UTC")
+    page.sign_in()
+    page.show("tools", wait="/mcp/full")
+    page.choose("[aria-label=Listed]", "/mcp/full")
+    page.sees("convert_time")
+    page.show("usage", wait="Cost in a model")
+    page.sees("Result tokens")
+    assert page.browser.run("document.querySelectorAll('.spark polyline').length") >= 1
+
+
 def test_memory(page: Page) -> None:
     """The memory of a server that runs is on its page and in the list of servers."""
     _call(page.gateway, "clock__get_current_time", "timezone=UTC")

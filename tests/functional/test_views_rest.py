@@ -61,6 +61,22 @@ class ViewTests:
         assert found["listed"] == every[:10]
         assert found["beyond"] == every[10:]
 
+    def test_a_client_by_name(self, gateway: Gateway) -> None:
+        """The limit of a known client can be asked for by its name, for one view or for all."""
+        assert len(view(gateway, "mcp/full", "&client=cursor")["listed"]) <= 40
+        for each in ask(gateway, "GET", "/views?client=cursor").value["items"]:
+            assert each["cut"] == max(0, each["tools"] - 40)
+        assert ask(gateway, "GET", "/views?most=3").value["items"][1]["cut"] > 0
+        assert ask(gateway, "GET", "/views?client=nobody").status == 400
+
+    def test_where_tools_are_listed(self, gateway: Gateway) -> None:
+        """A tool tells the endpoints that list it; those that do not are found there by search."""
+        tools = ask(gateway, "GET", "/tools?asked=false").value
+        assert {each["server"] for each in tools} == {"one", "two"}
+        for each in tools:
+            assert "/mcp/full" in each["listed_on"]
+            assert "/mcp/search" not in each["listed_on"]
+
     def test_unknown(self, gateway: Gateway) -> None:
         """A view that does not exist is told with those that do."""
         refused = ask(gateway, "GET", "/views?view=mcp/p/none")

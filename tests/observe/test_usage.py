@@ -80,6 +80,24 @@ def test_as_far_as_it_goes() -> None:
     assert found["known_since"] == found["since"]
 
 
+def test_answers_and_steps() -> None:
+    """A row has the size of its answers in tokens, and its calls of each step, which are the series of all together."""
+    calls = [
+        {"ago": 60 * ago, "kind": "call", "server": server, "ms": 1.0, "outcome": "ok", "answer_bytes": 4000}
+        for ago, server in ((59, "clock"), (1, "clock"), (0, "notes"))
+    ]
+    found = usage(lines(calls), "server", NOW, 60)
+    assert (found["result_tokens"], [each["result_tokens"] for each in found["items"]]) == (
+        3000,
+        [2000, 1000],
+    )
+    clock, notes = (each["series"] for each in found["items"])
+    assert clock == [1, *[0] * 57, 1, 0]
+    assert [one + other for one, other in zip(clock, notes, strict=True)] == [
+        each["calls"] for each in found["series"]
+    ]
+
+
 def test_percentiles() -> None:
     """The nearest rank, as in tables of latency."""
     values = [float(each) for each in range(1, 21)]

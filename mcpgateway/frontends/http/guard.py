@@ -152,6 +152,7 @@ class Guard:
                 503, "Tokens cannot be judged now: the authorization server does not say how", RETRY_S
             )
         if isinstance(verdict, Pass):
+            self._bearers.used(holder.name, knocker)
             return evolve(verdict, project=holder.project) if holder.project else verdict
         # A token that was valid, as the gateway knows by now, was no guess.
         is_guess = holder.credential in BAD and not holder.name and verdict.status == 401

@@ -352,7 +352,8 @@ ROUTES: tuple[Route, ...] = (
           "The endpoints for several servers: their servers, and the size of their lists beside that of all tools.",
           {200: "Views"}, query=(
               Query("view", "only this view, such as mcp or mcp/p/office, with the names of its listed tools"),
-              Query("most", "with view: the number of tools that a client takes; the others are beyond", "integer"),
+              Query("most", "the number of tools that a client takes; with view, the others are beyond", "integer"),
+              Query("client", "the client whose number that is: cursor, vscode or windsurf"),
           )),
     Route("GET", "/api/v1/profiles", READ, "views.profiles", "The profiles, without the values of their variables.",
           {200: "Profiles"}),
@@ -439,7 +440,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/v1/usage", READ, "tracing.usage",
           "The calls of tools in the latest minutes, as the activity log has them: in all, over time, and of each "
           "client, server, tool, project or principal.", {200: "Usage"}, query=(
-              Query("by", "client, server, tool, project, or principal (for administrators)"),
+              Query("by", "client, server, tool, project, or token, which is each principal (for administrators)"),
               Query("minutes", "how many; 60 without it, 30 days at most", "integer"),
               *CALL_FILTERS,
           )),

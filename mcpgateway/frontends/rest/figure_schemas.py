@@ -138,7 +138,7 @@ FIGURE_SCHEMAS: dict[str, dict[str, Any]] = {
             "known_since": {"type": "string", "description": "The log goes back to this time."},
             "step_s": WHOLE,
             **CALL_COUNTS,
-            "items": listing(made_of({"name": TEXT, **CALL_COUNTS}, server=TEXT)),
+            "items": listing(made_of({"name": TEXT, **CALL_COUNTS}, server=TEXT, series=listing(WHOLE))),
             "series": listing(made_of({"at": TEXT, "calls": WHOLE, "failed": WHOLE})),
         }
     ),

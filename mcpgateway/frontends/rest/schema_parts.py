@@ -59,7 +59,20 @@ TOKEN_MEMBERS: dict[str, Any] = {
     "expires": {"type": ["number", "null"], "description": "Seconds since the epoch."},
     "expired": FLAG,
 }
-AGENT_TOKEN = made_of(TOKEN_MEMBERS)
+AGENT_TOKEN = made_of(
+    {
+        **TOKEN_MEMBERS,
+        "calls": {**WHOLE, "description": "Its calls that the activity log has."},
+        "last_used_at": {
+            "type": ["string", "null"],
+            "description": "The time of its latest request that is known.",
+        },
+        "last_from": {
+            "type": ["string", "null"],
+            "description": "The address that this request came from; null if it was before the gateway started.",
+        },
+    }
+)
 NAMES = {"type": "array", "items": TEXT}
 MAY_BE_WHOLE = {"type": ["integer", "null"]}
 VALUES = {
@@ -155,4 +168,5 @@ CALL_COUNTS = {
     "p50_ms": {"type": ["number", "null"]},
     "p95_ms": {"type": ["number", "null"]},
     "last_at": TEXT,
+    "result_tokens": {**WHOLE, "description": "The size of the servers' answers, as models count it."},
 }

@@ -131,6 +131,10 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             tokens={"type": "integer", "description": "The size of its definition, about."},
             calls=WHOLE,
             errors=WHOLE,
+            listed_on={
+                **NAMES,
+                "description": "With asked=false: the endpoints for several servers that list it.",
+            },
         )
     ),
     "SwitchTool": made_of({}, offered=FLAG, pinned=FLAG),

@@ -9,6 +9,9 @@ from attrs import frozen
 from mcpgateway.errors import ConfigError, GatewayError, InvalidParams
 from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest
 from mcpgateway.manage.tokens import OWN, TokenIssuer
+from mcpgateway.observe.activity import ActivityLog
+from mcpgateway.observe.usage import PRINCIPAL, USAGE_MINUTES, usage
+from mcpgateway.policy.agent_tokens import AGENT
 
 EXPECTED = 'such as {"name": "build", "servers": ["github"], "read_only": true, "expires_in": 86400}'
 TOO_LONG_S = 1e12  # more than the life of any token
@@ -24,10 +27,20 @@ class TokenRoutes:
     """The operations on tokens; only the answer to a token's creation contains it."""
 
     _issuing: TokenIssuer
+    _activity: ActivityLog | None
 
     async def listed(self, _: OperationRequest) -> Any:
-        """Return the tokens of agents."""
-        return {"required": self._issuing.is_required, "tokens": self._issuing.listed()}
+        """Return the tokens of agents, with their latest use and the calls that the activity log has of them."""
+        counted: dict[str, dict[str, Any]] = {}
+        tokens = self._issuing.listed()
+        if tokens and self._activity is not None:
+            found = usage(self._activity.lines(), PRINCIPAL, self._activity.now(), USAGE_MINUTES)
+            counted = {each["name"]: each for each in found["items"]}
+        for each in tokens:
+            calls = counted.get(f"{AGENT} {each['id']}", {})
+            each["calls"] = calls.get("calls", 0)
+            each["last_used_at"] = max(each["last_used_at"] or "", calls.get("last_at", "")) or None
+        return {"required": self._issuing.is_required, "tokens": tokens}
 
     async def create(self, asked: OperationRequest) -> Any:
         """Make a token for an agent."""

@@ -6,7 +6,7 @@ Unix socket.  A client that disconnects cancels its call.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -75,8 +75,14 @@ class ToolRoutes:
     """Finds, describes and calls tools."""
 
     def __init__(
-        self, dispatcher: LegacyDispatcher, owners: Owners, clock: IReactorTime, offers: ToolOffers
+        self,
+        dispatcher: LegacyDispatcher,
+        owners: Owners,
+        clock: IReactorTime,
+        offers: ToolOffers,
+        where: Callable[[], Mapping[tuple[str, str], Sequence[str]]],
     ) -> None:
+        self._where = where
         self._offers = offers
         self._dispatcher = dispatcher
         self._owners = owners
@@ -90,8 +96,12 @@ class ToolRoutes:
         if "q" not in query:
             is_own = not is_client(asked.principal)
             if is_own and query.get("asked") in NO:
+                where = self._where()
                 known = self._offers.described(self._offers.rows(server), counts=True)
-                return [{**each, "input_schema": None} for each in known]
+                return [
+                    {**each, "input_schema": None, "listed_on": where.get((each["server"], each["tool"]), [])}
+                    for each in known
+                ]
             found = await self._toolbox.tools(caller, server)
             rows = found.tools
             if is_own and query.get("offered") in NO:

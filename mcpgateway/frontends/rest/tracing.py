@@ -28,10 +28,9 @@ from mcpgateway.observe.call_phases import phases, questions
 from mcpgateway.observe.event_feed import FeedEntry
 from mcpgateway.observe.overview import Overview
 from mcpgateway.observe.recorder import Recording, written
-from mcpgateway.observe.usage import KEYS, PRINCIPAL, span, usage
+from mcpgateway.observe.usage import KEYS, PRINCIPAL, TOKEN, USAGE_MINUTES, span, usage
 from mcpgateway.observe.why import Diagnoser
 
-USAGE_MINUTES = 30 * 24 * 60
 PRIVATE = (PRINCIPAL, "id", "text")  # they would tell others of calls, one guess at a time
 TIMEOUT = "timeout"
 WORDS_CHARS = 200
@@ -96,7 +95,9 @@ class TracingRoutes:
         by, minutes = asked.query.get("by", "client"), _minutes(asked)
         if by not in KEYS:
             raise InvalidParams(f'"by" must be one of {", ".join(KEYS)}')
-        if not asked.is_admin and (by == PRINCIPAL or any(asked.query.get(each) for each in PRIVATE)):
+        if not asked.is_admin and (
+            by in (PRINCIPAL, TOKEN) or any(asked.query.get(each) for each in PRIVATE)
+        ):
             raise NotEntitled("the use by principals, and of single calls, is for administrators")
         now, wanted = self._activity.now(), _wanted(asked)
         return await self._activity.ask(lambda lines: usage(lines, by, now, minutes, wanted))

@@ -23,6 +23,10 @@ VIEW_SCHEMAS: dict[str, dict[str, Any]] = {
         },
         listed=NAMES,
         beyond=NAMES,
+        cut={
+            **WHOLE,
+            "description": "The listed tools that a client of ``most`` or ``client`` does not take.",
+        },
     ),
     "Profiles": made_of({"items": listing(ref("Profile"))}),
     "Profile": made_of(

@@ -7,8 +7,9 @@ from typing import Any
 from attrs import frozen
 
 from mcpgateway.config.edit.conditions import read_condition
+from mcpgateway.errors import InvalidParams
 from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest, number
-from mcpgateway.manage.views import EXPECTED, ViewOperations
+from mcpgateway.manage.views import CLIENTS_MOST, EXPECTED, ViewOperations
 
 
 @frozen
@@ -19,11 +20,8 @@ class ViewRoutes:
 
     async def listed(self, asked: OperationRequest) -> Any:
         """Return all views, or one with the names of its listed tools."""
-        name = asked.query.get("view", "")
-        if not name:
-            return {"items": self._views.listed()}
-        most = asked.query.get("most")
-        return {"items": [self._views.shown(name, None if most is None else max(0, number("most", most)))]}
+        name, most = asked.query.get("view", ""), _most(asked)
+        return {"items": [self._views.shown(name, most)] if name else self._views.listed(most)}
 
     async def profiles(self, _: OperationRequest) -> Any:
         """Return all profiles."""
@@ -41,3 +39,10 @@ class ViewRoutes:
         name = asked.path["profile"]
         self._views.delete(name, read_condition(asked.header("if-match"), None))
         return {"deleted": name}
+
+
+def _most(asked: OperationRequest) -> int | None:
+    client, most = asked.query.get("client", ""), asked.query.get("most")
+    if client and client not in CLIENTS_MOST:
+        raise InvalidParams(f'"client" is one of {", ".join(CLIENTS_MOST)}', "or say ?most=NUMBER")
+    return max(0, number("most", most)) if most is not None else CLIENTS_MOST.get(client)

@@ -69,7 +69,12 @@ class AgentTests:
         assert token not in json.dumps(ask(client, "GET", "").json)
         assert TokenFiles(gateway.home).agents() == gateway.bearers.agents
         agent = gateway.client("shared", Authorization=f"Bearer {token}")
+        (unused,) = ask(client, "GET", "").json["tokens"]
+        assert (unused["calls"], unused["last_used_at"], unused["last_from"]) == (0, None, None)
         assert agent.initialize().status == 200
+        (used,) = ask(client, "GET", "").json["tokens"]
+        assert used["last_used_at"].endswith("Z")
+        assert used["last_from"] == "127.0.0.1"
         assert ask(client, "DELETE", f"/{answer.json['id']}").json == {
             "revoked": answer.json["id"],
             "name": "build",

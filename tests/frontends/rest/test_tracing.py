@@ -184,7 +184,7 @@ class SameCallsTests:
         """Who may see figures only does not find out single calls by words, ids or principals."""
         client = followed().client(**TOKEN)
         assert client.ask(b"", "GET", "/api/v1/usage?client=editor").status == 200
-        for query in ("text=secret", "principal=local", "id=abc"):
+        for query in ("text=secret", "principal=local", "id=abc", "by=token"):
             assert client.ask(b"", "GET", f"/api/v1/usage?{query}").status == 403
 
 

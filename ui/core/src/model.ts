@@ -223,6 +223,15 @@ export interface CallCounts {
   p50_ms: number | null;
   p95_ms: number | null;
   last_at: string;
+  /** The size of the servers' answers. */
+  result_tokens: number;
+}
+
+/** A row of the usage; the most called ones have the calls of each step. */
+export interface UsageRow extends CallCounts {
+  name: string;
+  server?: string;
+  series?: number[];
 }
 
 /** The answer to `GET /api/v1/usage`. */
@@ -232,7 +241,7 @@ export interface Usage extends CallCounts {
   since: string;
   /** The activity log goes back to this time. */
   known_since: string;
-  items: (CallCounts & { name: string; server?: string })[];
+  items: UsageRow[];
   series: { at: string; calls: number; failed: number }[];
 }
 
@@ -299,6 +308,8 @@ export interface ToolRow {
   tokens?: number;
   calls?: number;
   errors?: number;
+  /** The endpoints for several servers that list it. */
+  listed_on?: string[];
 }
 
 /** `GET /api/v1/views`: an endpoint for several servers. Of one view alone, `listed` and `beyond` name its tools. */

@@ -11,11 +11,11 @@ import click
 
 from mcpgateway.cli.client import GatewayClient, NoGateway
 from mcpgateway.cli.completion_values import server_names, token_names, tool_ids
-from mcpgateway.cli.console import DONE, FAILED, answer, confirm, fail, is_terminal, say
+from mcpgateway.cli.console import DONE, FAILED, answer, confirm, fail, is_terminal, local_time, say
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.files import machine_of
 from mcpgateway.cli.lazy import SuggestingGroup
-from mcpgateway.cli.queries import RouteVerb, TableQuery, ask, text
+from mcpgateway.cli.queries import RouteVerb, TableQuery, ask, number, text
 from mcpgateway.cli.values import TimeOption
 from mcpgateway.hints import cli
 from mcpgateway.shim.startup import opener
@@ -51,9 +51,23 @@ def _end(found: Mapping[str, Any]) -> str:
     return f"over since {end}" if found["expired"] else end
 
 
+def _use(found: Mapping[str, Any]) -> str:
+    if not found["last_used_at"]:
+        return "never"
+    place = f" from {found['last_from']}" if found["last_from"] else ""
+    return f"{local_time(found['last_used_at'])}{place}"
+
+
 TOKENS = TableQuery(
     API,
-    {"ID": text("id"), "NAME": text("name"), "FOR": _limits, "UNTIL": _end},
+    {
+        "ID": text("id"),
+        "NAME": text("name"),
+        "FOR": _limits,
+        "UNTIL": _end,
+        "CALLS": number("calls"),
+        "LAST USED": _use,
+    },
     key="tokens",
     none=f"No agent has a token.\n{cli('token create NAME')} makes one.",
 )

@@ -38,7 +38,8 @@ SERVERS: dict[str, Cell] = {
 }
 
 
-USES = ("client", "server", "tool", "project", PRINCIPAL)
+PRIVATE = ("token", PRINCIPAL)
+USES = ("client", "server", "tool", "project", *PRIVATE)
 USAGE: dict[str, Cell] = {
     "CALLS": number("calls"),
     "FAILED": number("failed"),
@@ -46,6 +47,7 @@ USAGE: dict[str, Cell] = {
     "TIME": lambda each: duration(each["total_ms"] / 1000),
     "MEDIAN": lambda each: milliseconds(each["p50_ms"]),
     "P95": lambda each: milliseconds(each["p95_ms"]),
+    "RESULT TOKENS": number("result_tokens"),
 }
 
 
@@ -146,7 +148,7 @@ def _tell_servers(servers: list[dict[str, Any]]) -> None:
 def show_usage(globals_: Globals, by: str, window_s: float, server: str | None) -> None:
     """Print the calls of a span of time; as JSON that is GET /api/v1/usage."""
     params = {"by": by, "minutes": max(1, math.ceil(window_s / MINUTE_S)), "server": server or ""}
-    found = ask(globals_, "/api/v1/usage", params=params, has="series", is_admin=by == PRINCIPAL)
+    found = ask(globals_, "/api/v1/usage", params=params, has="series", is_admin=by in PRIVATE)
     answer(globals_, found, lambda: tell_usage(found))
 
 

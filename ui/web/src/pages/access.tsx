@@ -1,6 +1,5 @@
 /** Who may: tokens of agents, whether clients of this machine need one, and the dashboards that are signed in. */
 
-import type { Usage } from "@mcpgateway/core/model";
 import { access, clock, count, counted, plain } from "@mcpgateway/core/words";
 import { useState } from "preact/hooks";
 import { locked } from "../act";
@@ -12,8 +11,6 @@ import { useResource } from "../resource";
 import { to } from "../router";
 import { may, signed } from "../session";
 
-const MONTH_MINUTES = 43_200;
-
 interface AgentToken {
   id: string;
   name: string;
@@ -23,6 +20,9 @@ interface AgentToken {
   created: number;
   expires: number | null;
   expired: boolean;
+  calls: number;
+  last_used_at: string | null;
+  last_from: string | null;
 }
 
 interface Tokens {
@@ -71,9 +71,7 @@ export function AccessPage() {
 
 function Agents() {
   const { value, error } = useResource<Tokens>("/api/v1/tokens", { every_s: 30 });
-  const used = useResource<Usage>(`/api/v1/usage?by=principal&minutes=${MONTH_MINUTES}`, { every_s: 60 });
   const [isMaking, setMaking] = useState(false);
-  const calls = new Map(used.value?.items.map((each) => [each.name, each]));
   const columns: Column<AgentToken>[] = [
     { name: "name", title: "Token", by: (each) => each.name, show: (each) => plain(each.name) },
     { name: "may", title: "May", show: (each) => plain(scope(each)) },
@@ -87,18 +85,18 @@ function Agents() {
     {
       name: "calls",
       title: "Calls in 30 days",
-      by: (each) => calls.get(`agent ${each.id}`)?.calls ?? 0,
-      show: (each) => count(calls.get(`agent ${each.id}`)?.calls ?? 0),
+      by: (each) => each.calls,
+      show: (each) => count(each.calls),
       isNumber: true,
     },
     {
       name: "last",
-      title: "Last call",
-      by: (each) => calls.get(`agent ${each.id}`)?.last_at ?? "",
-      show: (each) => {
-        const last = calls.get(`agent ${each.id}`)?.last_at;
-        return last ? clock(last) : "none";
-      },
+      title: "Last used",
+      by: (each) => each.last_used_at ?? "",
+      show: (each) =>
+        each.last_used_at
+          ? `${clock(each.last_used_at)}${each.last_from ? ` from ${plain(each.last_from)}` : ""}`
+          : "never",
       isNumber: true,
       isMinor: true,
     },

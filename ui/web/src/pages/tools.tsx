@@ -17,6 +17,8 @@ import { to } from "../router";
 import { askAsClient, serversAsked, toolsForClients } from "../tool_lists";
 
 const PATH = "/api/v1/tools";
+const NOWHERE = "-";
+const HYBRID = "/mcp";
 const TIERS = ["read", "write", "destructive"];
 
 const Views = later(async () => (await import("./rare")).ViewsSection);
@@ -95,6 +97,13 @@ function columnsOf(chosen: Chosen, choose: (chosen: Chosen) => void): Column<Too
         </>
       ),
     },
+    {
+      name: "listed",
+      title: "Listed at",
+      by: (each) => each.listed_on?.length,
+      show: (each) => <span class="quiet">{(each.listed_on ?? []).map(plain).join(", ")}</span>,
+      isMinor: true,
+    },
   ];
 }
 
@@ -103,6 +112,7 @@ export function ToolsPage() {
   const [query, setQuery] = useState("");
   const [server, setServer] = useState("");
   const [tier, setTier] = useState("");
+  const [place, setPlace] = useState("");
   const [isOffOnly, setOffOnly] = useState(false);
   const [chosen, setChosen] = useState<Chosen>(new Set());
   const known = value ?? [];
@@ -111,10 +121,12 @@ export function ToolsPage() {
     (each) =>
       (!server || each.server === server) &&
       (!tier || each.tier === tier) &&
+      isListed(each, place) &&
       !(isOffOnly && each.offered) &&
       matches(`${each.name} ${each.description}`, query),
   );
   const servers = [...new Set(all.map((each) => each.server))].sort();
+  const places = [...new Set(known.flatMap((each) => each.listed_on ?? []))].sort();
   return (
     <>
       <header class="page">
@@ -144,6 +156,19 @@ export function ToolsPage() {
               {TIERS.map((each) => (
                 <option key={each}>{each}</option>
               ))}
+            </select>
+            <select
+              aria-label="Listed"
+              value={place}
+              onChange={(event) => setPlace(event.currentTarget.value)}
+            >
+              <option value="">listed or not</option>
+              {places.map((each) => (
+                <option key={each} value={each}>
+                  listed at {plain(each)}
+                </option>
+              ))}
+              <option value={NOWHERE}>found by search only</option>
             </select>
             <button type="button" aria-pressed={isOffOnly} onClick={() => setOffOnly(!isOffOnly)}>
               Not offered
@@ -178,6 +203,11 @@ export function ToolsPage() {
       <ToolCalls query={query} />
     </>
   );
+}
+
+function isListed({ listed_on = [] }: ToolRow, place: string): boolean {
+  if (!place) return true;
+  return place === NOWHERE ? !listed_on.includes(HYBRID) : listed_on.includes(place);
 }
 
 /** The tools that servers list only for clients that they can ask back, as far as this page has asked for them. */

@@ -1,6 +1,6 @@
 /** Who uses what, and what sharing saves: calls of a span of time by client, server, tool or project. */
 
-import type { CallCounts, Savings, Usage } from "@mcpgateway/core/model";
+import type { Savings, Usage, UsageRow } from "@mcpgateway/core/model";
 import { matches } from "@mcpgateway/core/tables";
 import {
   clock,
@@ -14,8 +14,9 @@ import {
   UNKNOWN,
 } from "@mcpgateway/core/words";
 import { useState } from "preact/hooks";
-import { Bars } from "../parts/bars";
+import { Bars, Spark } from "../parts/bars";
 import { Empty, Refused, Section } from "../parts/basics";
+import { ContextCost } from "../parts/context_cost";
 import { Figure, SavedBySharing } from "../parts/figure";
 import { Filter } from "../parts/filter";
 import { ServerLink } from "../parts/server_link";
@@ -24,7 +25,7 @@ import { useResource } from "../resource";
 import { signed } from "../session";
 
 const KINDS = ["client", "server", "tool", "project"];
-const PRINCIPAL = "principal";
+const TOKEN = "token";
 const SPANS = [
   { minutes: 60, words: "hour" },
   { minutes: 1440, words: "24 hours" },
@@ -33,7 +34,7 @@ const SPANS = [
 ];
 const AGAIN_S = 30;
 
-type Row = CallCounts & { name: string; server?: string };
+type Row = UsageRow;
 
 export function UsagePage() {
   const [by, setBy] = useState("client");
@@ -44,7 +45,7 @@ export function UsagePage() {
     isLive: false,
   });
   const span = SPANS.find((each) => each.minutes === minutes)?.words ?? duration(minutes * 60);
-  const kinds = signed.value.rights === "admin" ? [...KINDS, PRINCIPAL] : KINDS;
+  const kinds = signed.value.rights === "admin" ? [...KINDS, TOKEN] : KINDS;
   const rows = value?.by === by ? value.items : [];
   const shown = rows.filter((each) => matches(`${each.name} ${each.server ?? ""}`, query));
   return (
@@ -81,6 +82,7 @@ export function UsagePage() {
             <Figure value={count(value.failed)} what="failed" isBad={Boolean(value.failed)} />
             {value.refused > 0 && <Figure value={count(value.refused)} what="refused" isBad />}
             <Figure value={duration(value.total_ms / 1000)} what="in tools" />
+            <Figure value={tokens(value.result_tokens)} what="tokens of results" />
             <Figure value={milliseconds(value.p50_ms)} what="median" />
             <Figure value={milliseconds(value.p95_ms)} what="95th percentile" />
           </p>
@@ -99,6 +101,7 @@ export function UsagePage() {
         </>
       )}
       <Saved />
+      <ContextCost />
     </>
   );
 }
@@ -153,6 +156,19 @@ const NUMBERS: Column<Row>[] = [
     by: (each) => each.total_ms,
     show: (each) => duration(each.total_ms / 1000),
     isNumber: true,
+  },
+  {
+    name: "tokens",
+    title: "Result tokens",
+    by: (each) => each.result_tokens,
+    show: (each) => tokens(each.result_tokens),
+    isNumber: true,
+  },
+  {
+    name: "series",
+    title: "Over time",
+    show: (each) => <Spark values={each.series ?? []} />,
+    isMinor: true,
   },
   {
     name: "median",

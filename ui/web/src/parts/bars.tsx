@@ -5,6 +5,7 @@ import { clock, count, counted } from "@mcpgateway/core/words";
 
 const WIDTH = 600;
 const HEIGHT = 60;
+const SPARK_PX = 16;
 
 /** The calls within one step of time. */
 export interface Step {
@@ -16,6 +17,22 @@ export interface Step {
 /** The minutes of the gateway's last hour as steps. */
 export function steps(minutes: readonly Minute[]): Step[] {
   return minutes.map((each) => ({ at: each.minuteTs, calls: each.calls, failed: each.callErrors }));
+}
+
+/** Numbers over time in a cell of a table; the numbers beside it tell the same. */
+export function Spark({ values }: { values: readonly number[] }) {
+  const most = Math.max(1, ...values);
+  const points = values.map((each, index) => `${index},${SPARK_PX - (each / most) * (SPARK_PX - 1)}`);
+  return (
+    <svg
+      class="spark"
+      viewBox={`0 0 ${Math.max(1, values.length - 1)} ${SPARK_PX}`}
+      preserveAspectRatio="none"
+      aria-hidden="true"
+    >
+      <polyline points={points.join(" ")} />
+    </svg>
+  );
 }
 
 /** Calls over time, a bar per step, the failed ones apart. */
