@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mcpgateway import __version__
 from mcpgateway.config.diff import Change
 from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.config.model import ServerSpec
@@ -21,7 +22,7 @@ from mcpgateway.frontends.http.guard import NO_STORE, Guard, Later
 from mcpgateway.frontends.http.health import HealthEndpoint
 from mcpgateway.frontends.http.mcp import LegacyEndpoint, refuse
 from mcpgateway.hub.views import ViewsConfig
-from mcpgateway.policy.access import Deny, Pass, RouteClass
+from mcpgateway.policy.access import Deny, Pass, Reach, RouteClass
 from mcpgateway.policy.oauth.resource import WELL_KNOWN
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.records import FrozenRecord
@@ -41,6 +42,7 @@ LEADING = frozenset((b"/dashboard", b"/dashboard/", b"/ui"))
 """The paths that lead to the dashboard, besides the bare address."""
 
 ALLOW_ALL = b"Allow: GET, HEAD, POST, DELETE\r\n"
+LINKS = {"mcp": "/mcp", "api": "/api/v1", "description": "/api/v1/openapi.json"}
 NOT_FOUND = b'{"error":"Not found","hint":"GET /api/v1/openapi.json lists what there is"}'
 NOT_SO = b'{"error":"Method not allowed","hint":"it answers to %b"}'
 DISABLED = jsonrpc.error_bytes(b"null", GatewayError("Gateway is disabled"))
@@ -242,6 +244,8 @@ class Root:
             looked = self.look_again()
             looked.addCallback(lambda _: self._once_more(exchange, admitted))
             looked.addErrback(self._broken, exchange)
+        elif target.is_page and exchange.path == b"/" and not _wants_html(exchange):
+            self._point(exchange)
         elif target.is_page and self.has_pages():
             self._show(exchange)
         elif target.route is RouteClass.PUBLIC and exchange.path.startswith(WELL_KNOWN):
@@ -261,6 +265,14 @@ class Root:
 
         self._pages = self._pages or PagesEndpoint()
         self._pages.handle(exchange)
+
+    def _point(self, exchange: Any) -> None:
+        # Other machines are not told the release, whose faults could be looked up.
+        is_near = exchange.caller.reach is not Reach.REMOTE
+        found = {"name": "mcpgateway", **({"version": __version__} if is_near else {}), **LINKS}
+        if self.has_pages():
+            found["dashboard"] = "/dashboard"
+        exchange.answer(200, msgspec.json.encode(found), extra=NO_STORE)
 
     def _to_web(self, exchange: Any) -> None:
         if exchange.gone:
@@ -385,8 +397,12 @@ def _is_message(exchange: Any) -> bool:
 def _is_page(exchange: Any) -> bool:
     path: bytes = exchange.path
     if path == b"/":
-        return exchange.method in (b"GET", b"HEAD") and b"text/html" in exchange.headers.get(b"accept", b"")
+        return exchange.method in (b"GET", b"HEAD") and not _is_message(exchange)
     return path.startswith(PAGES) or path in LEADING
+
+
+def _wants_html(exchange: Any) -> bool:
+    return b"text/html" in exchange.headers.get(b"accept", b"")
 
 
 def _nothing_new() -> Deferred[None]:

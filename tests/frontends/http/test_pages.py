@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.frontends.http.pages import CONTENT_SECURITY_POLICY, PagesEndpoint
 from tests.support.gateway_in_memory import Answer, MemoryGateway
@@ -138,7 +139,17 @@ class PathTests:
 
     def test_programs(self, gateway: MemoryGateway) -> None:
         """A program that asks for no page gets JSON at the bare address, and a client of MCP its answer."""
-        assert gateway.client("x").ask(b"", "GET", "/", Accept="*/*").status == 404
+        found = gateway.client("x").ask(b"", "GET", "/", Accept="*/*")
+        assert found.status == 200
+        assert found.json == {
+            "name": "mcpgateway",
+            "version": __version__,
+            "mcp": "/mcp",
+            "api": "/api/v1",
+            "description": "/api/v1/openapi.json",
+            "dashboard": "/dashboard",
+        }
+        assert gateway.client("x").ask(b"", "GET", "/", Origin="https://evil.example").status == 403
         assert gateway.client("x").ask({"jsonrpc": "2.0"}, "POST", "/").status in (400, 404)
 
     def test_a_server_of_that_name(self) -> None:
