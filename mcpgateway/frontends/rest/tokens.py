@@ -34,7 +34,8 @@ class TokenRoutes:
         counted: dict[str, dict[str, Any]] = {}
         tokens = self._issuing.listed()
         if tokens and self._activity is not None:
-            found = usage(self._activity.lines(), PRINCIPAL, self._activity.now(), USAGE_MINUTES)
+            now = self._activity.now()
+            found = await self._activity.ask(lambda lines: usage(lines, PRINCIPAL, now, USAGE_MINUTES))
             counted = {each["name"]: each for each in found["items"]}
         for each in tokens:
             calls = counted.get(f"{AGENT} {each['id']}", {})
