@@ -25,7 +25,7 @@ OFF = "LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests,PrivateNetwo
 
 
 class Browser:
-    """A browser with one page.
+    """A browser with a page.
 
     :param directory: directory of its profile.
     :param bent: names that resolve to this machine, as after DNS rebinding.
@@ -55,9 +55,7 @@ class Browser:
         self._link = connect(
             f"ws://127.0.0.1:{port}{path}", max_size=2**24, open_timeout=LIMIT_S, legacy=True
         )
-        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        self.ask("Page.enable")
+        self.tab()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -91,6 +89,16 @@ class Browser:
         found = self._until(lambda message: message.get("id") == number)
         assert "error" not in found, found
         return found["result"]
+
+    def tab(self, session: str = "") -> str:
+        """Turn to another tab, or to a new one; return the session of the former, to which one may return."""
+        former, self._session = self._session, ""
+        if not session:
+            target = self.ask("Target.createTarget", url="about:blank")["targetId"]
+            session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._session = session
+        self.ask("Page.enable")
+        return former
 
     def go(self, url: str, instead: str | None = None) -> None:
         """Show a page.

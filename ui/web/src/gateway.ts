@@ -72,7 +72,7 @@ export async function poll(): Promise<void> {
     if (why instanceof ApiError && why.status) {
       heardAt.value = Date.now();
       came();
-      if (why.status === 401 && signed.value.token) forget();
+      if (why.status === 401 && signed.value.token) forget(signed.value.id);
       else refusal.value = why;
     } else {
       isLost.value = true;

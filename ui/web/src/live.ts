@@ -12,19 +12,22 @@ import { signed } from "./session";
 
 const NAME = "mcpgateway-events";
 
-type Told = { event: GatewayEvent } | { isOpen: boolean };
+/** What the tabs tell each other: a tab that comes later asks whether the stream is open. */
+type Told = { event: GatewayEvent } | { isOpen: boolean } | { asks: true };
 
 /** Follow the gateway's events while the page is awake. */
 export function listen(): void {
   const channel = new BroadcastChannel(NAME);
-  channel.onmessage = ({ data }: MessageEvent<Told>) => {
-    if ("event" in data) happened(data.event);
-    else isStreaming.value = data.isOpen;
+  let isLeading = false;
+  const take = (told: Told) => {
+    if ("event" in told) happened(told.event);
+    else if ("isOpen" in told) isStreaming.value = told.isOpen;
+    else if (isLeading) channel.postMessage({ isOpen: isStreaming.value });
   };
+  channel.onmessage = ({ data }: MessageEvent<Told>) => take(data);
   const tell = (told: Told) => {
     channel.postMessage(told);
-    if ("event" in told) happened(told.event);
-    else isStreaming.value = told.isOpen;
+    take(told);
   };
   let ending: AbortController | undefined;
   effect(() => {
@@ -33,7 +36,12 @@ export function listen(): void {
     if (isAsleep.value) return;
     ending = new AbortController();
     const { signal } = ending;
-    lead(signal, () => read(signal, tell));
+    channel.postMessage({ asks: true });
+    lead(signal, async () => {
+      isLeading = true;
+      await read(signal, tell);
+      isLeading = false;
+    });
   });
 }
 

@@ -7,6 +7,7 @@ import { listenToKeys } from "./keys";
 import { listen } from "./live";
 import { arrive } from "./parts/unlock";
 import { route } from "./router";
+import { share } from "./session";
 
 const place = document.getElementById("app");
 if (place) {
@@ -14,6 +15,7 @@ if (place) {
   listenToKeys();
   render(<Frame />, place);
   void arrive().then(() => {
+    share();
     watch();
     listen();
   });

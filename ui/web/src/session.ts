@@ -1,4 +1,8 @@
-/** Who this browser is to the gateway: the token of its session, for this tab or for the browser. */
+/**
+ * Who this browser is to the gateway: the token of its session, for this tab or for the browser.
+ *
+ * The tabs of a browser share their session: a tab that is opened asks the others for theirs, and all sign out at once.
+ */
 
 import { signal } from "@preact/signals";
 
@@ -26,8 +30,37 @@ function stored(): Signed {
 /** The session of this browser. */
 export const signed = signal<Signed>(stored());
 
-/** Keep a session, for this tab or for all tabs to come. */
+/** `ended` is the id of a session that the gateway has ended; empty: the user has signed out. */
+type Told = { asks: true } | { session: Signed; isForBrowser: boolean } | { ended: string };
+
+const siblings = new BroadcastChannel(KEY);
+
+function say(told: Told): void {
+  siblings.postMessage(told);
+}
+
+/** Share the session with the other tabs of this browser, and ask them for theirs. */
+export function share(): void {
+  siblings.onmessage = ({ data }: MessageEvent<Told>) => {
+    const { token, id, rights } = signed.value;
+    if ("asks" in data) {
+      if (token) say({ session: signed.value, isForBrowser: false });
+    } else if ("ended" in data) {
+      if (!data.ended || data.ended === id) clear();
+    } else if (!token || rank(data.session.rights) >= rank(rights)) {
+      take(data.session, data.isForBrowser);
+    }
+  };
+  if (!signed.value.token) say({ asks: true });
+}
+
+/** Keep a session, for the tabs that are open or for all tabs to come. */
 export function keep(session: Signed, isForBrowser: boolean): void {
+  take(session, isForBrowser);
+  say({ session, isForBrowser });
+}
+
+function take(session: Signed, isForBrowser: boolean): void {
   signed.value = session;
   try {
     (isForBrowser ? localStorage : sessionStorage).setItem(KEY, JSON.stringify(session));
@@ -36,8 +69,13 @@ export function keep(session: Signed, isForBrowser: boolean): void {
   }
 }
 
-/** Forget the session. */
-export function forget(): void {
+/** Forget the session in all tabs: the one that the gateway has ended, or any. */
+export function forget(ended = ""): void {
+  clear();
+  say({ ended });
+}
+
+function clear(): void {
   signed.value = NOBODY;
   try {
     sessionStorage.removeItem(KEY);
@@ -49,6 +87,9 @@ export function forget(): void {
 
 /** Return whether this browser may change something. */
 export function may(rights: Rights): boolean {
-  const order: Rights[] = ["look", "operate", "admin"];
-  return order.indexOf(signed.value.rights) >= order.indexOf(rights);
+  return rank(signed.value.rights) >= rank(rights);
+}
+
+function rank(rights: Rights): number {
+  return ["look", "operate", "admin"].indexOf(rights);
 }
