@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
+from time import sleep
 
 import pytest
 
@@ -11,6 +14,8 @@ from tests.support.gateway import Gateway, eventually, server
 from tests.support.real_servers import fixture
 
 pytestmark = IN_A_BROWSER
+NOBODY = "No client has a session now."
+FOOTER = "document.querySelector('footer').innerText"
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +41,33 @@ class TabTests:
         page.browser.tab(first)
         page.sees("Unlock")
         assert page.browser.run("sessionStorage.length + localStorage.length") == 0
+
+
+class AwayTests:
+    """A gateway that hangs."""
+
+    def test_stopped(self, page: Page) -> None:
+        """It is noticed by a sign of life that stays out; a page that is opened then shows what was last known."""
+        page.sign_in()
+        for path, text in (("clients", NOBODY), ("servers", "Switch off"), ("calls", "No call is in the log")):
+            page.follow(path)
+            page.sees(text)
+        page.follow("")
+        page.sees("Who is here")
+        os.kill(page.gateway.pid, signal.SIGSTOP)
+        try:
+            page.sees("stale")
+            page.sees("The gateway does not answer. It was heard last at ")
+            for path, text in (("clients", NOBODY), ("servers", "Switch off"), ("", "Who is here")):
+                page.follow(path)
+                page.sees(text)
+            told = page.browser.run(FOOTER)
+            sleep(2.1)
+            assert page.browser.run(FOOTER) == told  # nobody knows whether it is still up
+        finally:
+            os.kill(page.gateway.pid, signal.SIGCONT)
+        page.sees_no_more("stale")
+        page.sees_no_more("The gateway does not answer")
 
 
 def _freshness(page: Page) -> str:

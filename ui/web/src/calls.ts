@@ -5,6 +5,7 @@ import { type Call, placeOf, withNew } from "@mcpgateway/core/calls";
 import { follow } from "@mcpgateway/core/stream";
 import { useEffect, useState } from "preact/hooks";
 import { api, isAsleep } from "./gateway";
+import { recall, remember } from "./known";
 import { signed } from "./session";
 
 /** The calls that a page keeps. */
@@ -35,15 +36,20 @@ export function useCalls(choice: string): LiveCalls {
   useEffect(() => {
     if (isOff) return;
     const ending = new AbortController();
+    const question = `calls of ${choice}`;
     const waiting: Call[] = [];
     let frame = 0;
     // Many calls may end at once: they are drawn together.
     const draw = () => {
       frame = 0;
       const come = waiting.splice(0);
-      setCalls((former) => withNew(former, come, KEPT));
+      setCalls((former) => {
+        const all = withNew(former, come, KEPT);
+        remember(question, all);
+        return all;
+      });
     };
-    setCalls([]);
+    setCalls(recall<readonly Call[]>(question) ?? []);
     setError(undefined);
     setFilled(false);
     setEnd(false);

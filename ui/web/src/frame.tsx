@@ -1,6 +1,6 @@
 /** The frame of all pages: navigation, what is live, who may, and the outcome of the latest act. */
 
-import { count, counted, duration, memory, sinceStart } from "@mcpgateway/core/words";
+import { clock, count, counted, duration, memory, sinceStart } from "@mcpgateway/core/words";
 import { useEffect } from "preact/hooks";
 import { locked, notice } from "./act";
 import { freshness, heardAt, isStreaming, isUpgraded, now, overview, refusal } from "./gateway";
@@ -60,6 +60,7 @@ export function Frame() {
       <Navigation present={first} />
       <Header />
       <main id="main" tabIndex={-1}>
+        <Away />
         <Page first={first} name={name} tab={tab} />
       </main>
       <Footer />
@@ -239,17 +240,27 @@ function Freshness() {
   );
 }
 
+function Away() {
+  return (
+    <p class={freshness.value === "stale" ? "away refused" : "unseen away"} role="status">
+      {freshness.value === "stale" &&
+        `The gateway does not answer. It was heard last at ${clock(heardAt.value)}; what is shown is of then.`}
+    </p>
+  );
+}
+
 function showKeys(): void {
   opened.value = "keys";
 }
 
 function Footer() {
   const found = overview.value;
+  const at = freshness.value === "stale" ? heardAt.value : now.value; // nobody knows whether it is still up
   return (
     <footer>
       {found && (
         <>
-          mcpgateway {found.version} · up {duration(sinceStart(found.started_at, now.value))} ·{" "}
+          mcpgateway {found.version} · up {duration(sinceStart(found.started_at, at))} ·{" "}
           {memory(found.memory_mb)} · configuration {found.config.ok ? "in order" : "has errors"} ·{" "}
           {counted(found.sessions, "session")}
         </>

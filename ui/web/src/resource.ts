@@ -3,12 +3,13 @@
 import { ApiError } from "@mcpgateway/core/api";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { api, changes, isAsleep, missed, returns } from "./gateway";
+import { recall, remember } from "./known";
 import { signed } from "./session";
 
 export interface Resource<T> {
   /** Undefined until the first answer. */
   value: T | undefined;
-  /** Why the latest question was not answered. */
+  /** Why the latest question was not answered; the frame tells that the gateway is away while its last answer is shown. */
   error: ApiError | undefined;
   reload: () => void;
 }
@@ -27,7 +28,7 @@ export function useResource<T>(path: string, options: ResourceOptions = {}): Res
   const { every_s = 0, isLive = true } = options;
   const [state, setState] = useState<{ path: string; value: T | undefined; error: ApiError | undefined }>({
     path,
-    value: undefined,
+    value: recall<T>(path),
     error: undefined,
   });
   const latest = useRef(0);
@@ -43,9 +44,10 @@ export function useResource<T>(path: string, options: ResourceOptions = {}): Res
     if (error?.status === 0) missed();
     // An answer to an earlier question may come after one to a later question.
     if (turn !== latest.current) return;
+    if (!error) remember(path, found);
     setState((former) => ({
       path,
-      value: error && former.path === path ? former.value : found,
+      value: error ? ((former.path === path ? former.value : undefined) ?? recall<T>(path)) : found,
       error,
     }));
   };
@@ -68,9 +70,10 @@ export function useResource<T>(path: string, options: ResourceOptions = {}): Res
     return () => clearInterval(timer);
   }, [path, every_s, token, isOff]);
   const isSame = state.path === path;
+  const value = isSame ? state.value : recall<T>(path);
   return {
-    value: isSame ? state.value : undefined,
-    error: isSame ? state.error : undefined,
+    value,
+    error: isSame && (state.error?.status || value === undefined) ? state.error : undefined,
     reload: () => void load(),
   };
 }

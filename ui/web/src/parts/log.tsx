@@ -5,6 +5,7 @@ import { matches } from "@mcpgateway/core/tables";
 import { count, plain } from "@mcpgateway/core/words";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { api, isAsleep } from "../gateway";
+import { recall, remember } from "../known";
 import { signed } from "../session";
 import { Empty } from "./basics";
 import { Filter } from "./filter";
@@ -39,9 +40,13 @@ export function Log({ path, of = "server" }: { path: string; of?: string }) {
     const draw = () => {
       frame = 0;
       const come = waiting.splice(0);
-      setLines((former) => [...former, ...come].slice(-KEPT));
+      setLines((former) => {
+        const all = [...former, ...come].slice(-KEPT);
+        remember(`lines of ${path}`, all);
+        return all;
+      });
     };
-    setLines([]);
+    setLines(recall<Line[]>(`lines of ${path}`) ?? []);
     void follow(
       (lastId, signal) =>
         api.request(
