@@ -443,7 +443,10 @@ def _waiting(facts: ServerFacts) -> Iterator[Advice]:
             else ""
         )
         yield Advice(
-            "waiting", f"it is started again in {duration(facts.retry_in_s)}{chances}", "", is_trouble=False
+            "waiting",
+            f"it is started again by the next call, or in {duration(facts.retry_in_s)}{chances}",
+            "",
+            is_trouble=False,
         )
 
 

@@ -132,7 +132,10 @@ class WaitingTests:
     def test_back_off(self) -> None:
         """A wait is told with how many chances are left, and is no trouble of its own."""
         found = advise(evolve(BROKEN, retry_in_s=20, trip=Trip(failures=2)))[-1]
-        assert found.says == "it is started again in 20 s; 3 more failed starts, and it is given up"
+        assert (
+            found.says
+            == "it is started again by the next call, or in 20 s; 3 more failed starts, and it is given up"
+        )
         assert not found.is_trouble
 
     def test_probe(self) -> None:

@@ -138,7 +138,6 @@ function Status({ name }: { name: string }) {
             ))}
           </ol>
         )}
-        {value.next_try_s != null && <p>The next start is tried in {duration(value.next_try_s)}.</p>}
         {notes.length > 0 && (
           <ul class="notes">
             {notes.map((each) => (
