@@ -9,12 +9,16 @@ from time import sleep
 
 import pytest
 
-from tests.support.dashboard import IN_A_BROWSER, Page
+from tests.support.dashboard import IN_A_BROWSER, Page, command
 from tests.support.gateway import Gateway, eventually, server
 from tests.support.real_servers import fixture
 
 pytestmark = IN_A_BROWSER
 NOBODY = "No client has a session now."
+FOCUSED = "document.activeElement.getAttribute('aria-label')"
+TOLD = "document.querySelector('.notice "
+REFUSING = """window.fetch = (fetch => (url, options) => options?.method === "GET" ? fetch(url, options)
+    : Promise.resolve(new Response('{"error": "no such luck"}', {status: 409})))(window.fetch); 0"""
 FOOTER = "document.querySelector('footer').innerText"
 
 
@@ -49,7 +53,11 @@ class AwayTests:
     def test_stopped(self, page: Page) -> None:
         """It is noticed by a sign of life that stays out; a page that is opened then shows what was last known."""
         page.sign_in()
-        for path, text in (("clients", NOBODY), ("servers", "Switch off"), ("calls", "No call is in the log")):
+        for path, text in (
+            ("clients", NOBODY),
+            ("servers", "Switch off"),
+            ("calls", "No call is in the log"),
+        ):
             page.follow(path)
             page.sees(text)
         page.follow("")
@@ -68,6 +76,85 @@ class AwayTests:
             os.kill(page.gateway.pid, signal.SIGCONT)
         page.sees_no_more("stale")
         page.sees_no_more("The gateway does not answer")
+
+
+class MessageTests:
+    """The outcome of an act, and the dialog that asks who may."""
+
+    def test_success(self, page: Page) -> None:
+        """A success is announced politely, and goes by itself."""
+        page.sign_in()
+        page.show("servers")
+        page.press("Start clock")
+        page.sees("clock is started")
+        assert "clock is started" in page.browser.run(f"{TOLD}[role=status]').innerText")
+        page.sees_no_more("clock is started")
+
+    def test_failure(self, page: Page) -> None:
+        """A failure is announced at once, stays on the next page, and is dismissed by a key or a button."""
+        page.sign_in()
+        for dismiss in (lambda: page.strike("Escape"), lambda: page.press("Dismiss the message")):
+            page.show("servers")
+            page.browser.run(REFUSING)
+            page.press("Switch off clock")
+            page.sees("no such luck")
+            page.follow("usage")
+            page.sees("in tools")
+            assert "no such luck" in page.browser.run(f"{TOLD}[role=alert]').innerText")
+            dismiss()
+            page.sees_no_more("no such luck")
+
+    def test_sign_in(self, page: Page) -> None:
+        """The dialog says what asks for it and why, its field has the focus, and Escape gives the focus back."""
+        page.sign_in("--read-only")
+        page.show("servers")
+        page.press("Switch off clock")
+        page.sees("Unlock the dashboard: Switch off clock")
+        page.sees("This browser is signed in to look. This takes a sign-in to operate servers.")
+        assert page.browser.run("document.activeElement.type") == "password"
+        page.strike("Escape")
+        page.sees_no_more("Unlock the dashboard")
+        eventually(lambda: page.browser.run(FOCUSED) == "Switch off clock", "the focus is back")
+
+    def test_confirmation(self, page: Page) -> None:
+        """An administrator whom the gateway asks again is told so, and the pressed button gets the focus back."""
+        page.sign_in()
+        page.show("servers")
+        page.browser.run(REFUSING.replace("409", "401"))
+        page.press("Switch off clock")
+        page.sees("Unlock the dashboard: Switch off clock")
+        page.sees("it was confirmed more than a quarter of an hour ago")
+        page.strike("Escape")
+        eventually(lambda: page.browser.run(FOCUSED) == "Switch off clock", "the focus is back")
+
+
+class KeyTests:
+    """Keys and links of rows."""
+
+    def test_rows(self, page: Page) -> None:
+        """Rows are stepped through from anywhere on a page, and Backspace leads back."""
+        page.show("servers")
+        page.sees("Switch off")
+        page.strike("j", "j", "k")
+        assert page.browser.run("document.activeElement.pathname") == "/ui/servers/clock"
+        page.strike("Enter")
+        page.sees("from")
+        assert page.browser.run("location.pathname") == "/ui/servers/clock"
+        page.strike("Backspace")
+        eventually(lambda: page.browser.run("location.pathname") == "/ui/servers", "it is back")
+
+    def test_a_call(self, page: Page) -> None:
+        """The tool of a call leads to the call."""
+        command(page.gateway, "tools", "call", "clock__echo", "text=x")
+        page.sign_in()
+        page.show("calls", wait="echo")
+        page.press("echo")
+        eventually(lambda: "/ui/calls/" in page.browser.run("location.pathname"), "the call is shown")
+
+    def test_bidi(self, page: Page) -> None:
+        """The title of the window shows control characters of a name as the page does."""
+        page.show("servers/%E2%80%AEevil")
+        assert page.browser.run("document.title") == "\\u{202e}evil · mcpgateway"
 
 
 def _freshness(page: Page) -> str:

@@ -20,7 +20,10 @@ CHOSEN = "document.getElementById(document.activeElement.getAttribute('aria-acti
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway with a server that works, one with tools of other names, and one that cannot start."""
     servers = {"clock": server(time()), "other": server(fixture()), "broken": server(["/nowhere/server"])}
-    with Gateway(tmp_path_factory.mktemp("palette"), servers) as made:
+    directory = tmp_path_factory.mktemp("palette")
+    (directory / ".cursor").mkdir()
+    (directory / ".cursor" / "mcp.json").write_text('{"mcpServers": {}}')
+    with Gateway(directory, servers) as made:
         command(made, "servers", "start", "clock")
         yield made
 
@@ -53,6 +56,10 @@ class PaletteTests:
         search(page, "convert", "convert_time")
         page.strike("Enter")
         at(page, "tools/clock__convert_time")
+        page.strike("k", is_control=True)
+        page.type(FIELD, "cursor")
+        page.sees("client without the gateway")
+        page.strike("Escape")
         search(page, "brken", "broken")  # a letter is missing
         page.strike("Enter")
         at(page, "servers/broken")
@@ -155,9 +162,9 @@ class KeysTests:
         """The list of keys opens by its key; switched off, keys of one character do nothing, also on later visits."""
         page.show()
         page.strike("?")
-        page.sees("The next row of the table")
+        page.sees("The row before")
         page.browser.run("document.querySelector('dialog input[type=checkbox]').click(); 0")
-        page.sees_no_more("The next row of the table")
+        page.sees_no_more("The row before")
         page.strike("Escape")
         page.show("servers", wait="clock")
         page.strike("g", "o", "?")
@@ -170,9 +177,9 @@ class KeysTests:
         page.strike("Enter")
         page.sees("Keys of one character")
         page.browser.run("document.querySelector('dialog input[type=checkbox]').click(); 0")
-        page.sees("The next row of the table")
+        page.sees("The row before")
         page.strike("Escape")
-        page.sees_no_more("The next row of the table")
+        page.sees_no_more("The row before")
         page.strike("g", "o")
         at(page, "")
 

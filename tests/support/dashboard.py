@@ -128,7 +128,7 @@ class Page:
         for key in keys:
             text = "\r" if key == "Enter" else key
             more = {"text": text} if len(text) == 1 and not is_control else {}
-            code = {"Escape": 27, "Enter": 13, "Tab": 9}.get(key, 0)
+            code = {"Escape": 27, "Enter": 13, "Tab": 9, "Backspace": 8}.get(key, 0)
             how = {"modifiers": 2 if is_control else 0, "windowsVirtualKeyCode": code, **more}
             self.browser.ask("Input.dispatchKeyEvent", type="keyDown", key=key, **how)
             self.browser.ask("Input.dispatchKeyEvent", type="keyUp", key=key, **how)

@@ -3,6 +3,7 @@
 import { ApiError, type Method } from "@mcpgateway/core/api";
 import { signal } from "@preact/signals";
 import { api, changes, poll } from "./gateway";
+import { nameOfPressed, returnFocus } from "./pressed";
 import { may, type Rights, signed } from "./session";
 
 export interface Notice {
@@ -12,24 +13,47 @@ export interface Notice {
 
 /** The outcome of the latest act, which screen readers are told too. */
 export const notice = signal<Notice | undefined>(undefined);
-const SHOWN_MS = 10_000;
+const SHOWN_MS = 8000;
+const READ_MS = 1500; // an act may lead to another page itself
 let fading: ReturnType<typeof setTimeout> | undefined;
+let toldAt = 0;
 
-/** Tell the outcome of an act for a while; an error stays until the next act. */
+/** Tell the outcome of an act: a success for a while or until another page is opened, a failure until it is dismissed. */
 export function tell(told: Notice): void {
-  clearTimeout(fading);
+  dismiss();
   notice.value = told;
-  if (!told.isError) {
-    fading = setTimeout(() => {
-      notice.value = undefined;
-    }, SHOWN_MS);
-  }
+  toldAt = Date.now();
+  if (!told.isError) fading = setTimeout(dismiss, SHOWN_MS);
+}
+
+/** Take the outcome away. */
+export function dismiss(): void {
+  clearTimeout(fading);
+  notice.value = undefined;
+}
+
+/** Take note that another page is shown. */
+export function turned(): void {
+  if (notice.value && !notice.value.isError && Date.now() - toldAt > READ_MS) dismiss();
 }
 
 /** The requests under way, by their labels. */
 export const busy = signal<ReadonlySet<string>>(new Set());
-/** An act that waits for the user to unlock the dashboard. */
-export const locked = signal<{ rights: Rights; resume: () => void } | undefined>(undefined);
+/** What waits for the user to unlock the dashboard. */
+export interface Locked {
+  rights: Rights;
+  resume: () => void;
+  /** The name of what asks for it; empty where the user asks. */
+  what: string;
+  /** Whether the gateway has refused the present session for it. */
+  isRefused: boolean;
+}
+export const locked = signal<Locked | undefined>(undefined);
+
+/** Let the user unlock the dashboard for its own sake. */
+export function unlock(rights: Rights): void {
+  locked.value = { rights, resume: returnFocus, what: "", isRefused: false };
+}
 
 export interface Act {
   /** The sentence of the outcome, such as `github is restarted`, which may depend on the answer; empty for none. */
@@ -37,6 +61,8 @@ export interface Act {
   /** `GET` to look at something that takes rights. */
   method: Method;
   path: string;
+  /** Its name, such as `Restart github`; without it, that of the button that was pressed. */
+  what?: string;
   body?: unknown;
   headers?: Record<string, string>;
   /** The most that it may take, in milliseconds. */
@@ -51,7 +77,7 @@ export interface Act {
 export async function act<T = unknown>(wanted: Act, isAgain = false): Promise<T | undefined> {
   const { done, method, path, body, rights = "operate", headers, limit_ms } = wanted;
   const key = `${method} ${path}`;
-  if (!may(rights) && !(await unlocked(rights))) return undefined;
+  if (!may(rights) && !(await unlocked(rights, wanted))) return undefined;
   if (busy.value.has(key)) return undefined;
   busy.value = new Set([...busy.value, key]);
   let error: ApiError;
@@ -66,8 +92,10 @@ export async function act<T = unknown>(wanted: Act, isAgain = false): Promise<T 
   } finally {
     busy.value = new Set([...busy.value].filter((each) => each !== key));
     void poll();
+    returnFocus();
   }
-  if (error.status === 401 && !isAgain && (await unlocked(rights))) return await act<T>(wanted, true);
+  if (error.status === 401 && !isAgain && (await unlocked(rights, wanted, true)))
+    return await act<T>(wanted, true);
   const dealt = wanted.refused?.(error);
   tell({ text: dealt ?? [error.message, error.hint].filter(Boolean).join(": "), isError: true });
   return undefined;
@@ -78,11 +106,12 @@ export async function act<T = unknown>(wanted: Act, isAgain = false): Promise<T 
  *
  * The gateway asks an administrator again after a quarter of an hour.
  */
-async function unlocked(rights: Rights): Promise<boolean> {
+async function unlocked(rights: Rights, { what }: Act, isRefused = false): Promise<boolean> {
   const former = signed.value.id;
   await new Promise<void>((resume) => {
-    locked.value = { rights, resume };
+    locked.value = { rights, resume, what: what || nameOfPressed(), isRefused };
   });
+  returnFocus();
   return signed.value.id !== former && may(rights);
 }
 

@@ -1,11 +1,18 @@
 /** What the palette offers: pages, servers, tools and clients to go to, and operations on them. */
 
-import type { Overview, Server, ToolRow } from "@mcpgateway/core/model";
+import type {
+  DetectedClient,
+  EnrolledFile,
+  Overview,
+  Server,
+  Session,
+  ToolRow,
+} from "@mcpgateway/core/model";
 import { setting } from "@mcpgateway/core/operations";
 import type { Entry } from "@mcpgateway/core/palette";
 import { look } from "@mcpgateway/core/states";
 import { plain } from "@mcpgateway/core/words";
-import { locked } from "./act";
+import { unlock } from "./act";
 import { opened } from "./keys";
 import * as operations from "./operations";
 import { signOut } from "./parts/unlock";
@@ -45,10 +52,12 @@ export interface Known {
   overview: Overview | undefined;
   servers: readonly Server[];
   tools: readonly ToolRow[];
+  detected: readonly DetectedClient[];
+  sessions: readonly Session[];
 }
 
 /** Return all rows, first those that help where the user is needed. */
-export function choices({ overview, servers, tools }: Known): Choice[] {
+export function choices({ overview, servers, tools, detected, sessions }: Known): Choice[] {
   return [
     ...servers.flatMap(remedies),
     ...PAGES.map(([page, text, words]) => lead("page", text, page ? to(page) : to(), "page", words)),
@@ -57,12 +66,30 @@ export function choices({ overview, servers, tools }: Known): Choice[] {
       lead("server", plain(name), to("servers", name), look(state).word, title),
     ),
     ...servers.flatMap(onServer),
-    ...(overview?.clients ?? []).map(({ name, path }) =>
-      lead("client", plain(name), to("clients"), "client", path),
-    ),
+    ...clients(overview?.clients ?? [], detected, sessions),
     ...tools.map(({ name, tool, server }) =>
       lead("tool", plain(tool), to("tools", name), `tool of ${plain(server)}`, `${server} ${name}`),
     ),
+  ];
+}
+
+/** Return a row for each client: those whose files use the gateway, those that could, and those with a session. */
+function clients(
+  files: readonly EnrolledFile[],
+  detected: readonly DetectedClient[],
+  sessions: readonly Session[],
+): Choice[] {
+  const enrolled = new Set(files.map((each) => each.path));
+  const others = detected.filter((each) => !enrolled.has(each.configPath));
+  const here = new Set(sessions.map((each) => each.client.name ?? ""));
+  return [
+    ...files.map(({ name, path }) => lead("client", plain(name), to("clients"), "client", path)),
+    ...others.map(({ tool, configPath }) =>
+      lead("client", plain(tool), to("clients"), "client without the gateway", configPath),
+    ),
+    ...[...here]
+      .filter(Boolean)
+      .map((name) => lead("client", plain(name), to("clients"), "client with a session")),
   ];
 }
 
@@ -111,16 +138,15 @@ function onServer(server: Server): Choice[] {
 }
 
 function onGateway(overview: Overview | undefined): Choice[] {
-  const unlock = () => {
-    locked.value = { rights: "operate", resume: () => undefined };
-  };
   const showKeys = () => {
     opened.value = "keys";
   };
   const sessions = overview?.sessions ?? 0;
   return [
     lead("action", "Add a server", to("add"), "action", "install catalogue paste new"),
-    signed.value.token ? does("Sign out", signOut, "lock") : does("Unlock the dashboard", unlock, "sign in"),
+    signed.value.token
+      ? does("Sign out", signOut, "lock")
+      : does("Unlock the dashboard", () => unlock("operate"), "sign in"),
     does("Switch the theme", switchTheme, "light dark colours"),
     does("Show the keys", showKeys, "keyboard shortcuts help"),
     operate(operations.restartingGateway(sessions), "upgrade"),

@@ -1,8 +1,8 @@
 /** The frame of all pages: navigation, what is live, who may, and the outcome of the latest act. */
 
-import { clock, count, counted, duration, memory, sinceStart } from "@mcpgateway/core/words";
+import { clock, count, counted, duration, memory, plain, sinceStart } from "@mcpgateway/core/words";
 import { useEffect } from "preact/hooks";
-import { locked, notice } from "./act";
+import { dismiss, notice, turned, unlock } from "./act";
 import { freshness, heardAt, isStreaming, isUpgraded, now, overview, refusal } from "./gateway";
 import { opened, PALETTE_KEYS } from "./keys";
 import { OverviewPage } from "./pages/overview";
@@ -50,8 +50,9 @@ export function Frame() {
   const [first = "", name = "", tab = ""] = path.value;
   const title = PAGES.find((each) => each.name === first)?.title ?? OTHER_TITLES[first] ?? "Not found";
   useEffect(() => {
-    document.title = `${name || title} · mcpgateway`;
+    document.title = `${plain(name) || title} · mcpgateway`;
   }, [title, name]);
+  useEffect(turned, [path.value]);
   return (
     <div class={`frame ${freshness.value}`}>
       <a class="skip" href="#main">
@@ -115,15 +116,11 @@ function Closed() {
     <>
       <h1>This gateway shows nothing without a token</h1>
       {refusal.value && <Refused error={refusal.value} />}
-      <button type="button" class="primary" onClick={unlock}>
+      <button type="button" class="primary" onClick={() => unlock("look")}>
         Unlock
       </button>
     </>
   );
-}
-
-function unlock(): void {
-  locked.value = { rights: "look", resume: () => undefined };
 }
 
 function Navigation({ present }: { present: string }) {
@@ -161,22 +158,30 @@ function Header() {
   return (
     <header class="top">
       <SearchButton />
-      <p class={told?.isError ? "notice bad" : "notice"} role="status">
-        {told?.text}
-      </p>
+      <div class="notice">
+        <p role="status">{!told?.isError && told?.text}</p>
+        <p role="alert" class="bad">
+          {told?.isError && told.text}
+        </p>
+        {told && (
+          <button
+            type="button"
+            class="quiet"
+            aria-label="Dismiss the message"
+            title="Escape"
+            onClick={dismiss}
+          >
+            ✕
+          </button>
+        )}
+      </div>
       <Freshness />
       {signed.value.token ? (
         <button type="button" class="quiet" onClick={signOut}>
           Sign out ({signed.value.rights})
         </button>
       ) : (
-        <button
-          type="button"
-          class="quiet"
-          onClick={() => {
-            locked.value = { rights: "operate", resume: () => undefined };
-          }}
-        >
+        <button type="button" class="quiet" onClick={() => unlock("operate")}>
           Unlock
         </button>
       )}

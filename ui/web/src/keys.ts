@@ -1,6 +1,7 @@
-/** Keys: Ctrl K opens the palette, `?` lists the keys, `/` filters, `g` and a letter opens a page. */
+/** Keys: Ctrl K opens the palette, `?` lists the keys, `/` filters, `j` and `k` step, `g` and a letter opens a page. */
 
 import { signal } from "@preact/signals";
+import { dismiss } from "./act";
 import { go, to } from "./router";
 
 /** The pages by the letter after `g`. */
@@ -58,6 +59,7 @@ export function listenToKeys(): void {
     const target = event.target as HTMLElement;
     if (event.altKey || event.defaultPrevented) return;
     const hasDialog = document.querySelector("dialog[open]") !== null;
+    if (event.key === "Escape" && !hasDialog) dismiss();
     if ((event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "k") {
       if (hasDialog && opened.value !== "palette") return;
       event.preventDefault(); // browsers search with it
@@ -72,6 +74,10 @@ export function listenToKeys(): void {
       document.querySelector<HTMLElement>(".filter")?.focus();
     } else if (event.key === "?") {
       opened.value = "keys";
+    } else if (event.key === "j" || event.key === "k") {
+      step(event.key === "j" ? 1 : -1);
+    } else if (event.key === "Backspace") {
+      history.back();
     } else if (event.key === "g") {
       pressedAt = event.timeStamp;
     } else if (found && event.timeStamp - pressedAt < AFTER_MS) {
@@ -79,4 +85,14 @@ export function listenToKeys(): void {
       void go(found.page ? to(found.page) : to());
     }
   });
+}
+
+const ROWS = "tbody th a, .list li > a:first-child, .needs strong a";
+
+/** Lead the focus to the next row's link, or to that of the row before: within the table that has it, if any. */
+function step(by: number): void {
+  const place = document.activeElement?.closest(".rows, .list, .needs") ?? document.querySelector("main");
+  const links = [...(place?.querySelectorAll<HTMLElement>(ROWS) ?? [])];
+  const at = links.findIndex((each) => each.closest("tr, li")?.contains(document.activeElement));
+  links[Math.min(Math.max(at + by, 0), links.length - 1)]?.focus();
 }

@@ -6,6 +6,7 @@ import { watch } from "./gateway";
 import { listenToKeys } from "./keys";
 import { listen } from "./live";
 import { arrive } from "./parts/unlock";
+import { followFocus } from "./pressed";
 import { route } from "./router";
 import { share } from "./session";
 
@@ -13,6 +14,7 @@ const place = document.getElementById("app");
 if (place) {
   route();
   listenToKeys();
+  followFocus();
   render(<Frame />, place);
   void arrive().then(() => {
     share();

@@ -17,9 +17,10 @@ const WAIT = "?wait=30s";
 const LIMIT_MS = 45_000;
 
 /** Do it after its question; return whether it was done. */
-export async function perform({ act: wanted, question }: Omit<Operation, "label">): Promise<boolean> {
+export async function perform(operation: Operation): Promise<boolean> {
+  const { act: wanted, question, label } = operation;
   if (question && !(await confirmed(question))) return false;
-  return (await act(wanted)) !== undefined;
+  return (await act({ what: label, ...wanted })) !== undefined;
 }
 
 /** Start a server, or start it anew, and tell what came of it. */

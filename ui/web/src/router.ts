@@ -54,6 +54,7 @@ export function route(): void {
       return;
     }
     path.value = parsed();
+    focusMain();
   });
   addEventListener("beforeunload", (event) => {
     if (isUnsaved()) event.preventDefault();
@@ -72,6 +73,10 @@ export function route(): void {
 /** Show another page, and lead the keyboard to it. */
 export async function follow(address: string): Promise<void> {
   await go(address);
+  focusMain();
+}
+
+function focusMain(): void {
   // The focus alone would scroll the top of the page out of sight.
   document.querySelector("main")?.focus({ preventScroll: true });
 }

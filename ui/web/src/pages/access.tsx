@@ -2,7 +2,7 @@
 
 import { access, clock, count, counted, plain } from "@mcpgateway/core/words";
 import { useState } from "preact/hooks";
-import { locked } from "../act";
+import { unlock } from "../act";
 import { overview } from "../gateway";
 import { ActButton, Command, Empty, Refused, Section } from "../parts/basics";
 import { NewToken } from "../parts/new_token";
@@ -46,13 +46,7 @@ export function AccessPage() {
       <>
         <h1>Access</h1>
         <Empty>Tokens and sign-ins are shown to administrators.</Empty>
-        <button
-          type="button"
-          class="primary"
-          onClick={() => {
-            locked.value = { rights: "admin", resume: () => undefined };
-          }}
-        >
+        <button type="button" class="primary" onClick={() => unlock("admin")}>
           Unlock
         </button>
       </>

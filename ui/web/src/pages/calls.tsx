@@ -2,7 +2,7 @@
 
 import type { Usage } from "@mcpgateway/core/model";
 import { count, milliseconds } from "@mcpgateway/core/words";
-import { locked } from "../act";
+import { unlock } from "../act";
 import { Bars } from "../parts/bars";
 import { Refused } from "../parts/basics";
 import { CallList } from "../parts/call_list";
@@ -44,12 +44,7 @@ function Numbers({ server }: { server: string }) {
       <p>
         Who called which tool, and with what, is for an administrator: it tells what the users of this machine
         do.{" "}
-        <button
-          type="button"
-          onClick={() => {
-            locked.value = { rights: "admin", resume: () => undefined };
-          }}
-        >
+        <button type="button" onClick={() => unlock("admin")}>
           Unlock the calls
         </button>
       </p>

@@ -42,7 +42,12 @@ const COLUMNS: Column<Call>[] = [
     name: "tool",
     title: "Tool",
     by: (each) => each.tool,
-    show: (each) => <code>{plain(each.tool ?? "")}</code>,
+    show: (each) =>
+      each.tool && (
+        <a href={to("calls", each.id)}>
+          <code>{plain(each.tool)}</code>
+        </a>
+      ),
   },
   {
     name: "who",

@@ -31,6 +31,8 @@ export function Dialog(props: {
   useEffect(() => {
     const former = document.activeElement as HTMLElement | null;
     place.current?.showModal();
+    // The browser would choose the first button, such as one that copies.
+    place.current?.querySelector<HTMLElement>("input:not([type=checkbox]), textarea, select")?.focus();
     return () =>
       // The page takes no focus before the dialog is gone, and what it has led to may have it by then.
       queueMicrotask(() => {

@@ -6,8 +6,10 @@ import { Dialog } from "./dialog";
 const OTHERS: [string, string][] = [
   ["?", "This list"],
   ["/", "Filter the table"],
-  ["j", "The next row of the table with the focus"],
+  ["j", "The next row"],
   ["k", "The row before"],
+  ["Enter", "Open the row"],
+  ["Backspace", "Back to the page before"],
 ];
 
 export function Keys() {
@@ -16,7 +18,7 @@ export function Keys() {
     <Dialog title="Keys" onClose={end}>
       <dl class="facts keys">
         <Key keys={PALETTE_KEYS} does="Search servers, tools, clients, pages and actions" />
-        <Key keys="Esc" does="Close a dialog" />
+        <Key keys="Esc" does="Close a dialog, or dismiss a message" />
         {isSingleOn.value && (
           <>
             {OTHERS.map(([keys, does]) => (

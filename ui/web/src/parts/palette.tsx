@@ -1,6 +1,6 @@
 /** The command palette: a field, and the rows that its words find, chosen by keys alone. */
 
-import type { Server, ToolRow } from "@mcpgateway/core/model";
+import type { DetectedClient, Server, Session, ToolRow } from "@mcpgateway/core/model";
 import { find } from "@mcpgateway/core/palette";
 import { count, counted, plain } from "@mcpgateway/core/words";
 import type { TargetedKeyboardEvent } from "preact";
@@ -16,11 +16,20 @@ const LIST = "palette-list";
 export function Palette() {
   const servers = useResource<Server[]>("/api/v1/servers");
   const tools = useResource<ToolRow[]>("/api/v1/tools?asked=false");
+  const detected = useResource<{ detected: DetectedClient[] }>("/clients/detect");
+  const sessions = useResource<{ sessions: Session[] }>("/api/v1/sessions?limit=1000");
   const [query, setQuery] = useState("");
   const [at, setAt] = useState(0);
   const all = useMemo(
-    () => choices({ overview: overview.value, servers: servers.value ?? [], tools: tools.value ?? [] }),
-    [overview.value, servers.value, tools.value],
+    () =>
+      choices({
+        overview: overview.value,
+        servers: servers.value ?? [],
+        tools: tools.value ?? [],
+        detected: detected.value?.detected ?? [],
+        sessions: sessions.value?.sessions ?? [],
+      }),
+    [overview.value, servers.value, tools.value, detected.value, sessions.value],
   );
   const { shown, total } = useMemo(() => find(all, query), [all, query]);
   const chosen = Math.min(at, shown.length - 1);

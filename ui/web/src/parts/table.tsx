@@ -1,9 +1,8 @@
 /** Tables: sorted by a click on a column, filtered by the caller, and drawn in part where they are long. */
 
 import { type Cell, type Order, ordered, sorted } from "@mcpgateway/core/tables";
-import type { ComponentChildren, TargetedKeyboardEvent } from "preact";
+import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
-import { isSingleOn } from "../keys";
 
 export interface Column<T> {
   name: string;
@@ -61,7 +60,6 @@ export function Table<T>(props: TableProps<T>) {
       tabIndex={0}
       role="region"
       aria-label={props.caption}
-      onKeyDown={stepped}
     >
       <table aria-rowcount={rows.length + 1}>
         <caption class="unseen">{props.caption}</caption>
@@ -126,13 +124,4 @@ function Heading<T>(props: { column: Column<T>; order: Order; onSort: (order: Or
       </button>
     </th>
   );
-}
-
-/** Let `j` and `k` step through the rows' links. */
-function stepped(event: TargetedKeyboardEvent<HTMLDivElement>): void {
-  if (event.ctrlKey || event.metaKey || event.altKey || !isSingleOn.value) return;
-  if (event.key !== "j" && event.key !== "k") return;
-  const links = [...event.currentTarget.querySelectorAll<HTMLElement>("tbody th a")];
-  const at = links.indexOf(document.activeElement as HTMLElement);
-  links[Math.min(Math.max(at + (event.key === "j" ? 1 : -1), 0), links.length - 1)]?.focus();
 }

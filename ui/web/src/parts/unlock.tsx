@@ -1,8 +1,9 @@
 /** Unlocking: a one-time code or a token of the gateway becomes the session of this browser. */
 
 import { ApiError } from "@mcpgateway/core/api";
+import { plain } from "@mcpgateway/core/words";
 import { useState } from "preact/hooks";
-import { locked, tell } from "../act";
+import { type Locked, locked, tell } from "../act";
 import { api } from "../gateway";
 import { forget, keep, may, type Signed, signed } from "../session";
 import { Command } from "./basics";
@@ -52,6 +53,7 @@ export function Unlock() {
   const [fault, setFault] = useState("");
   const waiting = locked.value;
   if (!waiting) return null;
+  const { what } = waiting;
   const close = () => {
     setSecret("");
     setFault("");
@@ -73,11 +75,11 @@ export function Unlock() {
     signedIn();
   };
   return (
-    <Dialog title="Unlock the dashboard" onClose={close}>
+    <Dialog title={what ? `Unlock the dashboard: ${plain(what)}` : "Unlock the dashboard"} onClose={close}>
+      <p>{reason(waiting)}</p>
       <p>
-        Everybody on this machine may look. To change something, run <Command text="mcpgateway ui" /> in a
-        terminal, which opens this page unlocked, or paste a code of <Command text="mcpgateway ui --code" />{" "}
-        or a token.
+        Run <Command text="mcpgateway ui" /> in a terminal, which opens this page unlocked, or paste a code of{" "}
+        <Command text="mcpgateway ui --code" /> or a token.
       </p>
       <IssuerLinks isForBrowser={isForBrowser} onSigned={signedIn} />
       <form onSubmit={submit}>
@@ -113,4 +115,16 @@ export function Unlock() {
       </form>
     </Dialog>
   );
+}
+
+const MAY = { look: "look", operate: "operate servers", admin: "change everything" };
+
+function reason({ rights, isRefused }: Locked): string {
+  const { token, rights: present } = signed.value;
+  if (isRefused)
+    return "The gateway takes the sign-in of this browser no longer for this. It has ended, or it was confirmed more than a quarter of an hour ago: changes of commands and tokens take a fresh code.";
+  if (!token) return "Everybody on this machine may look. To change something takes a sign-in.";
+  if (!may(rights))
+    return `This browser is signed in to ${MAY[present]}. This takes a sign-in to ${MAY[rights]}.`;
+  return "A new sign-in takes the place of the present one.";
 }
