@@ -1,4 +1,7 @@
-/** What a user pastes to add a server: a URL, a command line, or the JSON of another client's file. */
+/**
+ * What a user pastes to add a server: a URL, a command line, the JSON of another client's file, the line of another
+ * program's command such as `claude mcp add`, or an install link; `mcpgateway servers add` reads the same.
+ */
 
 /** A server's definition, as `POST /api/v1/servers` takes it. */
 export interface Definition {
@@ -22,7 +25,28 @@ const RUNNERS = new Set([
   "deno",
   "run",
 ]);
-const MEMBERS = ["mcpServers", "servers", "context_servers"];
+const MEMBERS = ["mcpServers", "servers", "context_servers", "mcp"];
+const REACHES = ["command", "url", "httpUrl", "serverUrl"];
+/** Options of `mcp add` that say something about the server. */
+const GIVEN: Record<string, "env" | "headers" | "url"> = {
+  "-e": "env",
+  "--env": "env",
+  "-H": "headers",
+  "--header": "headers",
+  "--url": "url",
+};
+/** Those with a value that says nothing about it. */
+const VALUES = new Set([
+  "-s",
+  "--scope",
+  "-t",
+  "--transport",
+  "--callback-port",
+  "--client-id",
+  "--bearer-token-env-var",
+]);
+const SWITCHES = new Set(["--client-secret", "--json"]);
+const FENCE = /^```\w*\s*\n([\s\S]*?)\n```\s*$/;
 
 /**
  * Return the servers that a text defines.
@@ -30,11 +54,76 @@ const MEMBERS = ["mcpServers", "servers", "context_servers"];
  * @throws NotUnderstood the text is no URL, no command and no JSON with servers.
  */
 export function pasted(text: string): Definition[] {
-  const given = text.trim().replace(/^\$\s+/, "");
+  const given = text
+    .trim()
+    .replace(FENCE, "$1")
+    .trim()
+    .replace(/^\$\s+/, "");
   if (!given) throw new NotUnderstood("Paste a URL, a command, or JSON with mcpServers");
   if (given.startsWith("{") || given.startsWith('"')) return fromJson(given);
+  if (given.startsWith("[")) throw new NotUnderstood("TOML is read by mcpgateway servers add");
+  if (/^(vscode(-insiders)?:|[a-z]+:\/\/.*\/mcp\/install\?)/i.test(given)) return fromLink(given);
   if (/^https?:\/\//i.test(given)) return [fromUrl(given)];
+  const line = words(given);
+  const at = line.indexOf("mcp");
+  if (at >= 0 && at < 3 && line.includes("add-json")) {
+    const [name = "", json = ""] = line.slice(line.indexOf("add-json") + 1);
+    return fromJson(json).map((each) => ({ ...each, name: name || each.name }));
+  }
+  if (at >= 0 && at < 3 && line.includes("add")) return [fromLine(line.slice(line.indexOf("add") + 1))];
   return [fromCommand(given)];
+}
+
+/** Read what follows `mcp add` in the command line of a client. */
+function fromLine(line: string[]): Definition {
+  const given: Record<"env" | "headers" | "url", string[]> = { env: [], headers: [], url: [] };
+  const plain: string[] = [];
+  for (let rest = line; rest.length; ) {
+    const [word = "", ...more] = rest;
+    const [option = "", ...value] = word.split("=");
+    const kind = GIVEN[option];
+    rest = more;
+    if (word === "--") {
+      plain.push(...rest);
+      break;
+    }
+    if (kind) given[kind].push(value.length ? value.join("=") : (rest.shift() ?? ""));
+    else if (VALUES.has(option)) {
+      if (!value.length) rest.shift();
+    } else if (!SWITCHES.has(word)) plain.push(word);
+  }
+  const [name = "", ...reach] = plain;
+  const [target = given.url[0] ?? "", ...args] = reach;
+  if (!target) throw new NotUnderstood("The line has neither a command nor a URL behind the name");
+  const config: Record<string, unknown> = /^https?:\/\//i.test(target)
+    ? { url: target }
+    : { command: target, ...(args.length && { args }) };
+  if (given.env.length) config.env = Object.fromEntries(given.env.map((each) => pair(each, "=")));
+  if (given.headers.length) config.headers = Object.fromEntries(given.headers.map((each) => pair(each, ":")));
+  return { name, config };
+}
+
+function pair(text: string, separator: string): [string, string] {
+  const at = text.indexOf(separator);
+  if (at < 0) throw new NotUnderstood("An option of the line has no value");
+  const value = text.slice(at + 1);
+  return [text.slice(0, at).trim(), separator === ":" ? value.trim() : value];
+}
+
+/** Read an install link of Cursor or of VS Code. */
+function fromLink(text: string): Definition[] {
+  const query = text.slice(text.indexOf("?") + 1);
+  const named = new URLSearchParams(query);
+  const config = named.get("config");
+  try {
+    if (config === null) return fromJson(decodeURIComponent(query));
+    const json = config.trimStart().startsWith("{")
+      ? config
+      : atob(config.replaceAll(" ", "+").replaceAll("-", "+").replaceAll("_", "/"));
+    return fromJson(json).map((each) => ({ ...each, name: named.get("name") || each.name }));
+  } catch {
+    throw new NotUnderstood("The link holds no server");
+  }
 }
 
 function fromUrl(text: string): Definition {
@@ -52,7 +141,10 @@ function fromJson(text: string): Definition[] {
   }
   const outer = value as Record<string, unknown>;
   const inner = MEMBERS.map((each) => outer[each]).find(isObject) ?? outer;
-  if (isEntry(inner)) return [{ name: nameOf(guess(inner)), config: inner }];
+  if (isEntry(inner)) {
+    const { name, gallery: _, ...config } = inner;
+    return [{ name: typeof name === "string" && name ? name : nameOf(guess(config)), config }];
+  }
   const found = Object.entries(inner).filter((each): each is [string, Record<string, unknown>] =>
     isEntry(each[1]),
   );
@@ -65,7 +157,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 function isEntry(value: unknown): value is Record<string, unknown> {
-  return isObject(value) && (typeof value.command === "string" || typeof value.url === "string");
+  return isObject(value) && REACHES.some((each) => typeof value[each] === "string");
 }
 
 function fromCommand(text: string): Definition {
@@ -114,7 +206,8 @@ export function words(text: string): string[] {
 
 /** Return the word of an entry that tells what it runs. */
 function guess(config: Record<string, unknown>): string {
-  if (typeof config.url === "string") return fromUrl(config.url).name;
+  const url = config.url ?? config.httpUrl ?? config.serverUrl;
+  if (typeof url === "string") return fromUrl(url).name;
   const args = Array.isArray(config.args) ? config.args.map(String) : [];
   const all = [String(config.command), ...args].filter((each) => !each.startsWith("-"));
   return all.find((each) => !RUNNERS.has(base(each))) ?? all[0] ?? "server";

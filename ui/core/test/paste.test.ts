@@ -38,8 +38,59 @@ test("JSON of any client becomes its servers", () => {
   assert.deepEqual(pasted(JSON.stringify(entry)), [{ name: "time", config: entry }]);
 });
 
+test("a line of another program's command becomes the server that it adds", () => {
+  const notes = { command: "npx", args: ["-y", "notes-mcp"], env: { KEY: "a=b" } };
+  for (const line of [
+    "claude mcp add notes -e KEY=a=b -- npx -y notes-mcp",
+    "$ claude mcp add --scope user notes --env KEY=a=b -- npx -y notes-mcp",
+    "claude mcp add -s=user --transport stdio \\\n  --env=KEY=a=b notes npx -- -y notes-mcp",
+    "codex mcp add notes --env KEY=a=b -- npx -y notes-mcp",
+    `claude mcp add-json notes '${JSON.stringify(notes)}'`,
+    "```sh\nclaude mcp add notes -e KEY=a=b -- npx -y notes-mcp\n```",
+  ])
+    assert.deepEqual(pasted(line), [{ name: "notes", config: notes }], line);
+  assert.deepEqual(
+    pasted(
+      "claude mcp add --transport http linear https://mcp.linear.app/mcp --header 'Authorization: Bearer x:y'",
+    ),
+    [
+      {
+        name: "linear",
+        config: { url: "https://mcp.linear.app/mcp", headers: { Authorization: "Bearer x:y" } },
+      },
+    ],
+  );
+  assert.deepEqual(pasted("codex mcp add linear --url https://mcp.linear.app/mcp"), [
+    { name: "linear", config: { url: "https://mcp.linear.app/mcp" } },
+  ]);
+});
+
+test("an install link becomes the server that it holds", () => {
+  const entry = { command: "npx", args: ["-y", "notes-mcp"] };
+  const text = JSON.stringify(entry);
+  for (const link of [
+    `cursor://anysphere.cursor-deeplink/mcp/install?name=notes&config=${encodeURIComponent(btoa(text))}`,
+    `vscode:mcp/install?${encodeURIComponent(JSON.stringify({ name: "notes", ...entry }))}`,
+    `https://insiders.vscode.dev/redirect/mcp/install?name=notes&config=${encodeURIComponent(text)}`,
+  ])
+    assert.deepEqual(pasted(link), [{ name: "notes", config: entry }], link);
+});
+
 test("a text that defines no server says so", () => {
-  for (const text of ["", "   ", "{", "{}", '{"mcpServers": {}}', "https://", "A=1", "echo 'open"])
+  for (const text of [
+    "",
+    "   ",
+    "{",
+    "{}",
+    '{"mcpServers": {}}',
+    "https://",
+    "A=1",
+    "echo 'open",
+    "claude mcp add notes",
+    "claude mcp add notes -e KEY -- npx x",
+    "vscode:mcp/install?x",
+    "[mcp_servers.x]",
+  ])
     assert.throws(() => pasted(text), NotUnderstood, text);
 });
 

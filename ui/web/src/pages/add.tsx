@@ -54,7 +54,8 @@ function Paste() {
   return (
     <>
       <label class="block" for="pasted">
-        A URL, a command, or JSON with <code>mcpServers</code>
+        A URL, a command, a line such as <code>claude mcp add …</code>, an install link, or JSON with{" "}
+        <code>mcpServers</code>
       </label>
       <textarea
         id="pasted"
