@@ -14,18 +14,23 @@ from tests.support.gateway import Gateway, eventually, server
 from tests.support.real_servers import fixture
 
 pytestmark = IN_A_BROWSER
+LONG = "n" * 64  # the longest that a name may be
 NOBODY = "No client has a session now."
 FOCUSED = "document.activeElement.getAttribute('aria-label')"
 TOLD = "document.querySelector('.notice "
 REFUSING = """window.fetch = (fetch => (url, options) => options?.method === "GET" ? fetch(url, options)
     : Promise.resolve(new Response('{"error": "no such luck"}', {status: 409})))(window.fetch); 0"""
+WIDEST = "Math.max(...[...document.querySelectorAll('tbody :is(th, td)')].map(each => each.offsetWidth))"
+IN_BAR = """[...document.querySelectorAll("nav.pages li:has(a)")].filter(each => each.offsetParent)
+    .map(each => each.querySelector(".title").innerText)"""
 FOOTER = "document.querySelector('footer').innerText"
 
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway with a server that works."""
-    with Gateway(tmp_path_factory.mktemp("frame"), {"clock": server(fixture())}) as made:
+    """A gateway with servers that work, of which one has a name as long as a name may be."""
+    servers = {"clock": server(fixture()), LONG: server(fixture())}
+    with Gateway(tmp_path_factory.mktemp("frame"), servers) as made:
         yield made
 
 
@@ -155,6 +160,47 @@ class KeyTests:
         """The title of the window shows control characters of a name as the page does."""
         page.show("servers/%E2%80%AEevil")
         assert page.browser.run("document.title") == "\\u{202e}evil · mcpgateway"
+
+
+class SizeTests:
+    """What is long, and windows that are narrow."""
+
+    @pytest.mark.parametrize("width", [1440, 820, 390])
+    def test_long_name(self, page: Page, width: int) -> None:
+        """A name without a break widens no page and no table."""
+        command(page.gateway, "tools", "call", f"{LONG}__echo", "text=x", check=False)
+        command(page.gateway, "servers", "start", LONG)
+        page.sign_in()
+        page.look(width, "light")
+        pages = ("", "servers", f"servers/{LONG}", f"servers/{LONG}/settings", f"servers/{LONG}/tools", "tools",
+                 "calls", "usage", "clients")  # fmt: skip
+        assert page.faults(*pages) == {}
+        page.show("servers", wait=LONG[:20])
+        assert page.browser.run(WIDEST) < 400
+
+    def test_long_result(self, page: Page) -> None:
+        """Of a long result the beginning is drawn, and the whole on demand."""
+        page.show("tools/clock__big", wait="bytes")
+        page.type("#argument-bytes", "60000")
+        page.press("Call")
+        page.agree()
+        page.sees("Show all 60,000 characters")
+        assert page.browser.run("document.querySelector('main').textContent.length") < 40_000
+        page.press("Show all 60,000 characters")
+        eventually(
+            lambda: page.browser.run("document.querySelector('main pre').textContent.length") > 60_000, "all"
+        )
+
+    def test_narrow(self, page: Page) -> None:
+        """A telephone has five pages in its bar, and the further ones behind a button."""
+        page.look(390, "light")
+        page.show()
+        assert page.browser.run(IN_BAR) == ["Overview", "Servers", "Tools", "Calls", "Clients"]
+        page.press("More")
+        assert "Access" in page.browser.run(IN_BAR)
+        page.follow("usage")
+        page.sees("Calls of the last")
+        assert "Access" not in page.browser.run(IN_BAR)
 
 
 def _freshness(page: Page) -> str:

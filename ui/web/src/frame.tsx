@@ -1,9 +1,9 @@
 /** The frame of all pages: navigation, what is live, who may, and the outcome of the latest act. */
 
 import { clock, count, counted, duration, memory, plain, sinceStart } from "@mcpgateway/core/words";
-import { useEffect } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { dismiss, notice, turned, unlock } from "./act";
-import { freshness, heardAt, isStreaming, isUpgraded, now, overview, refusal } from "./gateway";
+import { events, freshness, heardAt, isStreaming, isUpgraded, now, overview, refusal } from "./gateway";
 import { opened, PALETTE_KEYS } from "./keys";
 import { OverviewPage } from "./pages/overview";
 import { ServerPage } from "./pages/server";
@@ -41,6 +41,9 @@ const PAGES = [
   { name: "access", title: "Access", mark: "⚷" },
   { name: "gateway", title: "Gateway", mark: "⚙" },
 ];
+
+/** The pages in the bar of a narrow window; a button shows the further ones. */
+const IN_BAR = 5;
 
 /** The redirect URI of the sign-in at the authorization server. */
 const SIGNED_IN = "signed-in";
@@ -124,18 +127,20 @@ function Closed() {
 }
 
 function Navigation({ present }: { present: string }) {
+  const [isOpen, setOpen] = useState(false);
+  useEffect(() => setOpen(false), [path.value]);
   const found = overview.value;
+  const needs = found?.needs.length;
   const numbers: Record<string, number | undefined> = {
-    "": found?.needs.length || undefined,
     servers: found?.servers,
     clients: found?.clients.length || undefined,
   };
   return (
-    <nav class="pages" aria-label="Pages">
+    <nav class={isOpen ? "pages open" : "pages"} aria-label="Pages">
       <span class="name">mcpgateway</span>
       <ul>
-        {PAGES.map((each) => (
-          <li key={each.name}>
+        {PAGES.map((each, index) => (
+          <li key={each.name} class={index < IN_BAR ? undefined : "further"}>
             <a
               href={each.name ? to(each.name) : to()}
               aria-current={each.name === present ? "page" : undefined}
@@ -145,9 +150,19 @@ function Navigation({ present }: { present: string }) {
               </span>
               <span class="title">{each.title}</span>
               {numbers[each.name] !== undefined && <span class="number">{count(numbers[each.name])}</span>}
+              {!each.name && Boolean(needs) && (
+                <span class="number bad">
+                  {count(needs)} <span class="unseen">{needs === 1 ? "needs you" : "need you"}</span>
+                </span>
+              )}
             </a>
           </li>
         ))}
+        <li>
+          <button type="button" class="quiet" aria-expanded={isOpen} onClick={() => setOpen(!isOpen)}>
+            More
+          </button>
+        </li>
       </ul>
     </nav>
   );
@@ -265,9 +280,10 @@ function Footer() {
     <footer>
       {found && (
         <>
-          mcpgateway {found.version} · up {duration(sinceStart(found.started_at, at))} ·{" "}
+          mcpgateway {found.version} at {location.host} · up {duration(sinceStart(found.started_at, at))} ·{" "}
           {memory(found.memory_mb)} · configuration {found.config.ok ? "in order" : "has errors"} ·{" "}
           {counted(found.sessions, "session")}
+          {events.value[0] && ` · last event ${clock(events.value[0].time)}`}
         </>
       )}
       <button type="button" class="quiet" aria-haspopup="dialog" onClick={showKeys}>

@@ -7,6 +7,7 @@ import { overview } from "../gateway";
 import { Refused, Section } from "../parts/basics";
 import { Copies } from "../parts/call_extras";
 import { Outcome } from "../parts/call_list";
+import { Cut } from "../parts/cut";
 import { isServer } from "../parts/server_link";
 import { Waterfall } from "../parts/waterfall";
 import { handedOver } from "../past_calls";
@@ -16,7 +17,7 @@ import { may } from "../session";
 import { known, toolId } from "../tool_lists";
 import { Calls } from "./calls";
 
-const LONGEST = 100_000;
+const MOST = 10_000;
 
 export function CallPage({ id }: { id: string }) {
   return (
@@ -185,7 +186,9 @@ function Message({ frame }: { frame: Frame }) {
           {clock(frame.at)}
           {message ? "" : ", only its beginning is kept"}
         </summary>
-        <pre tabIndex={0}>{plain(shown.slice(0, LONGEST))}</pre>
+        <pre tabIndex={0}>
+          <Cut text={shown} most={MOST} name="call.json" />
+        </pre>
       </details>
     </li>
   );

@@ -4,6 +4,7 @@ import { entriesOf, fieldsOf, filled } from "@mcpgateway/core/form";
 import { plain } from "@mcpgateway/core/words";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Asked } from "../playground";
+import { Cut } from "./cut";
 import { Fields } from "./fields";
 import { listOf, Part } from "./result";
 
@@ -101,7 +102,11 @@ function Prompt(props: {
   const { params, text, id, onText } = props;
   return (
     <>
-      {typeof params.systemPrompt === "string" && <pre tabIndex={0}>{plain(params.systemPrompt)}</pre>}
+      {typeof params.systemPrompt === "string" && (
+        <pre tabIndex={0}>
+          <Cut text={params.systemPrompt} most={10_000} name="prompt.txt" />
+        </pre>
+      )}
       {listOf(params.messages).map((each, index) => (
         <div key={index}>
           <p class="quiet">{plain(String(each.role))}</p>

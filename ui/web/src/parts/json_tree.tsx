@@ -1,8 +1,10 @@
 /** JSON as a tree whose branches open and close. */
 
 import { plain } from "@mcpgateway/core/words";
+import { Cut } from "./cut";
 
 const SHOWN = 200;
+const MOST = 2000;
 const OPEN_DEPTH = 2;
 
 export function JsonTree({ value, name = "", depth = 0 }: { value: unknown; name?: string; depth?: number }) {
@@ -11,7 +13,9 @@ export function JsonTree({ value, name = "", depth = 0 }: { value: unknown; name
     return (
       <div class="leaf">
         {head}
-        <code>{plain(JSON.stringify(value) ?? "")}</code>
+        <code>
+          <Cut text={JSON.stringify(value) ?? ""} most={MOST} name="value.json" />
+        </code>
       </div>
     );
   const members = Object.entries(value);

@@ -3,10 +3,11 @@
 import { isObject } from "@mcpgateway/core/form";
 import { count, milliseconds, plain, tokens } from "@mcpgateway/core/words";
 import { useEffect, useState } from "preact/hooks";
+import { Cut } from "./cut";
 import { JsonTree } from "./json_tree";
 
 const IMAGES = new Set(["image/png", "image/jpeg", "image/gif", "image/webp"]);
-const LONGEST = 100_000;
+const MOST = 10_000;
 const CHARACTERS_PER_TOKEN = 4; // as the gateway estimates
 
 /** The result of a call with its size. */
@@ -52,12 +53,12 @@ export function Part({ part }: { part: Record<string, unknown> }) {
 
 /** A text; a page of HTML is shown as its source and never drawn. */
 function Text({ text, type }: { text: string; type: unknown }) {
-  const rest = text.length - LONGEST;
   return (
     <>
       {typeof type === "string" && <p class="quiet">{plain(type)}, as text</p>}
-      <pre tabIndex={0}>{plain(text.slice(0, LONGEST))}</pre>
-      {rest > 0 && <p class="quiet">{count(rest)} characters more are not shown.</p>}
+      <pre tabIndex={0}>
+        <Cut text={text} most={MOST} name="result.txt" />
+      </pre>
     </>
   );
 }
