@@ -177,8 +177,7 @@ class Overview(FrozenRecord, frozen=True):
 
     def _began(self, need: OpenNeed, now: float) -> float:
         history = self.why.health.histories.find(need.name) if need.kind == SERVER else None
-        latest = history.happenings()[-1:] if history is not None else ()
-        return min([now, *(each.at for each in latest)])
+        return history.ill_since or now if history is not None else now
 
     def _needs(self, found: Mapping[str, Any]) -> Iterator[OpenNeed]:
         for fault in found["problems"]:

@@ -35,6 +35,10 @@ class EmptyTests:
         """The first page leads to the first server."""
         page.show()
         page.sees("No server is configured yet.")
+        page.type("#pasted", "claude mcp add notes -e KEY=a -- npx -y notes-mcp")
+        page.sees("The gateway runs, as you, npx -y notes-mcp")
+        assert page.browser.run("document.querySelector('form.draft input').value") == "notes"
+        page.type_over("#pasted", " ")
         page.press("Add a server")
         page.sees("From the catalogue")
         assert page.browser.run(TEXT).count("undefined") == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from time import sleep
 
@@ -23,13 +24,18 @@ REFUSING = """window.fetch = (fetch => (url, options) => options?.method === "GE
 WIDEST = "Math.max(...[...document.querySelectorAll('tbody :is(th, td)')].map(each => each.offsetWidth))"
 IN_BAR = """[...document.querySelectorAll("nav.pages li:has(a)")].filter(each => each.offsetParent)
     .map(each => each.querySelector(".title").innerText)"""
+PER_SERVER = "document.querySelector('main details')"
 FOOTER = "document.querySelector('footer').innerText"
 
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway with servers that work, of which one has a name as long as a name may be."""
-    servers = {"clock": server(fixture()), LONG: server(fixture())}
+    servers = {
+        "clock": server(fixture()),
+        LONG: server(fixture()),
+        "broken": server([sys.executable, "-c", "raise SystemExit(3)"]),
+    }
     with Gateway(tmp_path_factory.mktemp("frame"), servers) as made:
         yield made
 
@@ -83,6 +89,24 @@ class AwayTests:
         page.sees_no_more("The gateway does not answer")
 
 
+class OverviewTests:
+    """The first page."""
+
+    def test_figures(self, page: Page) -> None:
+        """It tells how long calls take, and those of each server; a server that fails is told with its beginning."""
+        command(page.gateway, "tools", "call", "clock__echo", "text=x")
+        command(page.gateway, "servers", "start", "broken", check=False)
+        page.show()
+        page.sees("p95")
+        page.sees("Per server")
+        page.browser.run(f"{PER_SERVER}.querySelector('summary').click(); 0")
+        eventually(
+            lambda: "clock" in page.browser.run(f"{PER_SERVER}.innerText"),
+            "the calls of the server are there",
+        )
+        assert " since " in page.browser.run("document.querySelector('.needs').innerText")
+
+
 class MessageTests:
     """The outcome of an act, and the dialog that asks who may."""
 
@@ -90,10 +114,12 @@ class MessageTests:
         """A success is announced politely, and goes by itself."""
         page.sign_in()
         page.show("servers")
-        page.press("Start clock")
-        page.sees("clock is started")
-        assert "clock is started" in page.browser.run(f"{TOLD}[role=status]').innerText")
-        page.sees_no_more("clock is started")
+        page.press("Switch off clock")
+        page.sees("clock is off")
+        assert "clock is off" in page.browser.run(f"{TOLD}[role=status]').innerText")
+        page.sees_no_more("clock is off")
+        page.press("Switch on clock")
+        page.sees("clock is on")
 
     def test_failure(self, page: Page) -> None:
         """A failure is announced at once, stays on the next page, and is dismissed by a key or a button."""

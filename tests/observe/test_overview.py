@@ -51,6 +51,22 @@ class OverviewTests:
         assert need["says"] == "the program no-such-program is not there"
         assert need["do"].startswith("install it")
 
+    def test_since(self) -> None:
+        """A server that fails is shown with the time of its first failure, until it is ready again."""
+        gateway = MemoryGateway()
+        told: list[str] = []
+        hello, gateway.launcher.hello = gateway.launcher.hello, None
+        for attempt in range(2):
+            gateway.client("shared").call(attempt)
+            gateway.child.exit(3)
+            told += [each["since"] for each in overview(gateway)["needs"]]
+            gateway.tick(2)
+        assert len(told) == 2
+        assert told[0] == told[1] != ""
+        gateway.launcher.hello = hello
+        gateway.client("shared").call(3)
+        assert overview(gateway)["needs"] == []
+
     def test_unreadable_file(self, tmp_path: Path) -> None:
         """A client's file that cannot be read needs the user; line and column are named, and it is read anew later."""
         gateway = MemoryGateway()

@@ -63,6 +63,7 @@ class History(Record):
     :ivar fault: the error of the latest child's start or handshake; None after a child that has succeeded.
     :ivar end: the end of the latest child, where it was unexpected and no failed start followed; else None.
     :ivar words: the last stderr output of the latest child that failed; empty after one that did not.
+    :ivar ill_since: the time of the first failure since a child was ready, in seconds since the epoch; 0 for none.
     """
 
     _wall: Callable[[], float]
@@ -72,6 +73,7 @@ class History(Record):
     fault: GatewayError | None = None
     end: Gone | None = None
     words: str = ""
+    ill_since: float = 0.0
     _crashes: deque[Crash] = msgspec.field(default_factory=lambda: deque(maxlen=CRASHES))
     _happenings: deque[ServerEvent] = msgspec.field(default_factory=lambda: deque(maxlen=HAPPENINGS))
 
@@ -98,11 +100,13 @@ class History(Record):
         :param words: the last stderr output of the child.
         """
         self.fault, self.end, self.words = why, None, words
+        self.ill_since = self.ill_since or self._wall()
         self.add("child.start_failed", text)
 
     def ended(self, why: Gone, text: str) -> None:
         """Note an unexpected end of the child."""
         self.fault, self.end, self.words = None, why, why.last_words
+        self.ill_since = self.ill_since or self._wall()
         self.add("child.gone", text)
 
     def crashed(self, why: Gone, text: str) -> None:
@@ -125,17 +129,17 @@ class History(Record):
     def signed_in(self, text: str) -> None:
         """Note a sign-in, after which the lack of one is no fault any more."""
         if isinstance(self.fault, NeedsAuthorization):
-            self.fault = None
+            self.fault, self.ill_since = None, 0.0
         self.add("server.signed_in", text)
 
     def ready(self, text: str) -> None:
         """Note that the child is ready."""
-        self.fault, self.words = None, ""
+        self.fault, self.words, self.ill_since = None, "", 0.0
         self.add("child.ready", text)
 
     def passed(self) -> None:
         """Note that a test of the server has passed, after which its former failures are no faults any more."""
-        self.fault, self.end, self.words = None, None, ""
+        self.fault, self.end, self.words, self.ill_since = None, None, "", 0.0
         self.add("server.passed", "a test of it has passed")
 
     def happenings(self) -> list[ServerEvent]:

@@ -32,7 +32,8 @@ export function AddPage() {
   );
 }
 
-function Paste() {
+/** The field for a text about servers, and what was understood of it. */
+export function Paste() {
   const [text, setText] = useState("");
   const [drafts, setDrafts] = useState<Draft[]>([]);
   const [fault, setFault] = useState("");

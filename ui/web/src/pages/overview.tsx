@@ -1,15 +1,21 @@
 /** Is everything all right, what needs the user, and who uses what. */
 
-import type { Need, Overview, OverviewServer, Server } from "@mcpgateway/core/model";
+import type { DetectedClient, Need, Overview, OverviewServer, Server, Usage } from "@mcpgateway/core/model";
 import { outcome } from "@mcpgateway/core/operations";
 import { look, rank } from "@mcpgateway/core/states";
-import { clock, count, counted, memory, plain, tokens } from "@mcpgateway/core/words";
+import { clock, count, counted, memory, milliseconds, plain, tokens } from "@mcpgateway/core/words";
+import { useState } from "preact/hooks";
 import { overview } from "../gateway";
 import { Bars } from "../parts/bars";
-import { ActButton, Command, Empty, Section, State } from "../parts/basics";
+import { ActButton, Command, Empty, Refused, Section, State } from "../parts/basics";
 import { Figure, SavedBySharing } from "../parts/figure";
+import { later } from "../parts/later";
 import { SignIn } from "../parts/server_buttons";
+import { ServerLink } from "../parts/server_link";
+import { useResource } from "../resource";
 import { to } from "../router";
+
+const Paste = later(async () => (await import("./rare")).Paste);
 
 const UP: ReadonlySet<string> = new Set(["good", "busy"]);
 const SHOWN = 12;
@@ -123,7 +129,45 @@ function Hour({ calls: hour }: { calls: Overview["calls60"] }) {
       </p>
       <Bars steps={steps} span="hour" />
       {known_since > since && <p class="quiet">Calls are known since {clock(known_since)}.</p>}
+      {sum(calls) > 0 && <PerServer />}
     </Section>
+  );
+}
+
+function PerServer() {
+  const [isOpen, setOpen] = useState(false);
+  return (
+    <details open={isOpen} onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>Durations, and per server</summary>
+      {isOpen && <Durations />}
+    </details>
+  );
+}
+
+/** Asked for only while it is open: the overview itself is one request. */
+function Durations() {
+  const { value, error } = useResource<Usage>("/api/v1/usage?by=server&minutes=60", { every_s: 10 });
+  if (error) return <Refused error={error} />;
+  const most = [...(value?.items ?? [])].sort((one, other) => other.calls - one.calls);
+  return (
+    <>
+      <p class="figures">
+        <Figure value={milliseconds(value?.p50_ms)} what="median" />
+        <Figure value={milliseconds(value?.p95_ms)} what="p95" />
+      </p>
+      <ul class="list">
+        {most.slice(0, SHOWN).map((each) => (
+          <li key={each.name}>
+            <ServerLink name={each.name} tab="calls" />
+            <span class="quiet">
+              {counted(each.calls, "call")},{" "}
+              <span class={each.failed ? "bad" : ""}>{count(each.failed)} failed</span>, median{" "}
+              {milliseconds(each.p50_ms)}, p95 {milliseconds(each.p95_ms)}
+            </span>
+          </li>
+        ))}
+      </ul>
+    </>
   );
 }
 
@@ -190,6 +234,7 @@ function Here({ who }: { who: Overview["who"] }) {
 }
 
 function FirstRun() {
+  const clients = useResource<{ detected: DetectedClient[] }>("/clients/detect").value?.detected.length;
   return (
     <>
       <h1 class="verdict">No server is configured yet.</h1>
@@ -198,13 +243,16 @@ function FirstRun() {
           Add a server
         </a>
         <a class="button" href={to("clients")}>
-          Enrol your clients' files
+          Enrol your clients' files{clients ? ` (${count(clients)} found)` : ""}
         </a>
       </p>
       <p>
         In a terminal, <Command text="mcpgateway start" /> looks for the files of your clients and takes over
         their servers.
       </p>
+      <Section title="Paste what you know of a server">
+        <Paste />
+      </Section>
     </>
   );
 }

@@ -7,7 +7,7 @@ export { Palette } from "../parts/palette";
 export { ServerSettings } from "../parts/server_settings";
 export { ViewsSection } from "../parts/views";
 export { AccessPage } from "./access";
-export { AddPage } from "./add";
+export { AddPage, Paste } from "./add";
 export { CallPage } from "./call";
 export { Calls, CallsPage } from "./calls";
 export { ClientsPage } from "./clients";
