@@ -25,6 +25,8 @@ WIDEST = "Math.max(...[...document.querySelectorAll('tbody :is(th, td)')].map(ea
 IN_BAR = """[...document.querySelectorAll("nav.pages li:has(a)")].filter(each => each.offsetParent)
     .map(each => each.querySelector(".title").innerText)"""
 PER_SERVER = "document.querySelector('main details')"
+HEADS = "document.querySelector('thead').innerText"
+COLUMN = "[...document.querySelectorAll('.columns label')].find(each => each.innerText.includes('Restarts'))"
 FOOTER = "document.querySelector('footer').innerText"
 
 
@@ -159,6 +161,54 @@ class MessageTests:
         eventually(lambda: page.browser.run(FOCUSED) == "Switch off clock", "the focus is back")
 
 
+class ServersTests:
+    """The table of servers."""
+
+    def test_several(self, page: Page) -> None:
+        """Rows are selected, and acted on together; all are stopped after a question."""
+        page.sign_in()
+        page.show("servers", wait="Switch off")
+        for name in ("clock", "broken"):
+            page.browser.run(f"document.querySelector('input[aria-label=\"Select {name}\"]').click(); 0")
+        page.sees("2 selected")
+        page.press("Switch off the selected")
+        page.sees("the selected: 2 servers switched off")
+        page.press("Switch on the selected")
+        page.sees("the selected: 2 servers switched on")
+        command(page.gateway, "servers", "start", "clock")
+        page.press("Stop all")
+        page.sees("The next request of a client starts its server again.")
+        page.press("Stop all")
+        page.sees("stopped")
+        assert page.gateway.children() == []
+
+    def test_columns(self, page: Page) -> None:
+        """A column that is left out is left out at the next visit, too, and lists filter the rows."""
+        page.show("servers", wait="Restarts")
+        page.browser.run("document.querySelector('.columns summary').click(); 0")
+        page.browser.run(f"{COLUMN}.click(); 0")
+        eventually(lambda: "Restarts" not in page.browser.run(HEADS), "the column is gone")
+        page.show("servers", wait="Source")
+        assert "Restarts" not in page.browser.run(HEADS)
+        page.choose("label.choice select", str(page.gateway.config))
+        page.sees("3 servers")
+
+    def test_keys(self, page: Page) -> None:
+        """Keys act on the server of the row with the focus."""
+        page.sign_in()
+        page.show("servers", wait="clock")
+        page.browser.run("document.querySelector('tr[data-id=clock] th a').focus(); 0")
+        page.strike("d")
+        page.sees("Switch on")
+        page.strike("d")
+        page.sees("clock is on")
+        page.sees_no_more("Switch on")
+        page.strike("s")
+        page.sees("clock is started")
+        page.strike("l")
+        eventually(lambda: "servers/clock/logs" in page.browser.run("location.pathname"), "its log is shown")
+
+
 class KeyTests:
     """Keys and links of rows."""
 
@@ -167,10 +217,11 @@ class KeyTests:
         page.show("servers")
         page.sees("Switch off")
         page.strike("j", "j", "k")
-        assert page.browser.run("document.activeElement.pathname") == "/ui/servers/clock"
+        first = page.browser.run("document.querySelector('tbody th a').pathname")
+        assert page.browser.run("document.activeElement.pathname") == first
         page.strike("Enter")
         page.sees("from")
-        assert page.browser.run("location.pathname") == "/ui/servers/clock"
+        assert page.browser.run("location.pathname") == first
         page.strike("Backspace")
         eventually(lambda: page.browser.run("location.pathname") == "/ui/servers", "it is back")
 

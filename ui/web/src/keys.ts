@@ -22,6 +22,9 @@ const OFF = "off";
 
 /** The dialog over the page that keys and buttons open. */
 export const opened = signal<"palette" | "keys" | undefined>(undefined);
+/** What a key does to the row with the focus, told by its id: as the page that is shown has it. */
+export const rowKeys = signal<((key: string, id: string) => void) | undefined>(undefined);
+
 /** Close a dialog over the page, unless another one was opened meanwhile. */
 export function close(which: "palette" | "keys"): void {
   if (opened.value === which) opened.value = undefined;
@@ -54,7 +57,7 @@ export function switchSingle(isOn: boolean): void {
 
 /** Listen to the keys. */
 export function listenToKeys(): void {
-  let pressedAt = 0;
+  let pressedAt = Number.NEGATIVE_INFINITY;
   document.addEventListener("keydown", (event) => {
     const target = event.target as HTMLElement;
     if (event.altKey || event.defaultPrevented) return;
@@ -67,7 +70,8 @@ export function listenToKeys(): void {
       return;
     }
     if (event.ctrlKey || event.metaKey || hasDialog || !isSingleOn.value) return;
-    if (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName)) return;
+    const isTyped = target.matches("input:not([type=checkbox]), textarea, select");
+    if (target.isContentEditable || isTyped) return;
     const found = LETTERS[event.key];
     if (event.key === "/") {
       event.preventDefault();
@@ -81,8 +85,11 @@ export function listenToKeys(): void {
     } else if (event.key === "g") {
       pressedAt = event.timeStamp;
     } else if (found && event.timeStamp - pressedAt < AFTER_MS) {
-      pressedAt = 0;
+      pressedAt = Number.NEGATIVE_INFINITY;
       void go(found.page ? to(found.page) : to());
+    } else {
+      const id = target.closest<HTMLElement>("tr[data-id]")?.dataset.id;
+      if (id !== undefined) rowKeys.value?.(event.key, id);
     }
   });
 }

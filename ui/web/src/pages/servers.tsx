@@ -5,14 +5,19 @@ import type { Server } from "@mcpgateway/core/model";
 import { look, rank } from "@mcpgateway/core/states";
 import { matches } from "@mcpgateway/core/tables";
 import { count, counted, duration, memory, plain, tokens } from "@mcpgateway/core/words";
-import { useState } from "preact/hooks";
-import { Empty, Refused, State } from "../parts/basics";
+import { useEffect, useState } from "preact/hooks";
+import { overview } from "../gateway";
+import { rowKeys } from "../keys";
+import { perform, starting, stopping, switching } from "../operations";
+import { ActButton, Empty, Refused, State } from "../parts/basics";
+import { BulkButtons } from "../parts/bulk";
 import { Filter } from "../parts/filter";
+import { distinct, named, Select } from "../parts/select";
 import { ServerButtons } from "../parts/server_buttons";
 import { ServerGroupPart } from "../parts/server_group";
 import { type Column, Table } from "../parts/table";
 import { useResource } from "../resource";
-import { to } from "../router";
+import { follow, to } from "../router";
 
 const COLUMNS: Column<Server>[] = [
   {
@@ -100,24 +105,69 @@ const COLUMNS: Column<Server>[] = [
   },
 ];
 
+/** The columns that can be left out. */
+const OPTIONAL = COLUMNS.filter((each) => each.name !== "name" && each.name !== "act");
+const KEY = "mcpgateway-columns-off";
+const STOP = "Calls under way at them end. The next request of a client starts its server again.";
+
+function leftOut(): string[] {
+  try {
+    return (localStorage.getItem(KEY) ?? "").split(" ").filter(Boolean);
+  } catch {
+    return []; // a user may forbid storage
+  }
+}
+
+/** Let keys act on the row with the focus. */
+function useRowKeys(servers: readonly Server[]): void {
+  const pressed = (key: string, id: string) => {
+    const server = servers.find((each) => each.name === id);
+    if (!server) return;
+    const isUp = server.pids.length > 0;
+    if (key === "l") void follow(to("servers", id, "logs"));
+    else if (key === "d") void perform(switching(server));
+    else if (key === "r" && server.enabled) void perform(starting(id, "Restart"));
+    else if (key === "s" && server.enabled) void perform(isUp ? stopping(id) : starting(id, "Start"));
+  };
+  useEffect(() => {
+    rowKeys.value = pressed;
+    return () => {
+      rowKeys.value = undefined;
+    };
+  }, [servers]);
+}
+
 export function ServersPage() {
   const { value, error } = useResource<Server[]>("/api/v1/servers?tools=false", { every_s: 10 });
   const [query, setQuery] = useState("");
   const [state, setState] = useState("");
+  const [group, setGroup] = useState("");
+  const [source, setSource] = useState("");
+  const [client, setClient] = useState("");
+  const [off, setOff] = useState(leftOut);
+  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const servers = value ?? [];
+  useRowKeys(servers);
+  const clients = overview.value?.clients ?? [];
+  const used = new Set(clients.filter((each) => each.name === client).flatMap((each) => each.servers));
   const shown = servers.filter(
     (each) =>
       (!state || look(each.state).word === state) &&
+      (!group || each.group === group) &&
+      (!source || each.source === source) &&
+      (!client || used.has(each.name)) &&
       matches(`${each.name} ${each.title} ${each.group} ${each.runs} ${each.source}`, query),
   );
   const { groups, others } = grouped(shown);
   const table = (caption: string, rows: Server[]) => (
     <Table
       caption={caption}
-      columns={COLUMNS}
+      columns={COLUMNS.filter((each) => !off.includes(each.name))}
       rows={rows}
       id={(each) => each.name}
       order={{ column: "state", isDescending: false }}
+      chosen={chosen}
+      onChoose={setChosen}
       empty={
         servers.length ? (
           "No server matches."
@@ -130,14 +180,36 @@ export function ServersPage() {
     />
   );
   const ordered = servers.map((each) => each.state).sort((one, other) => rank(one) - rank(other));
+  const lists: [label: string, chosen: string, values: string[], choose: (value: string) => void][] = [
+    ["Group", group, distinct(servers.map((each) => each.group)), setGroup],
+    ["Source", source, distinct(servers.map((each) => each.source)), setSource],
+    ["Client", client, distinct(clients.map((each) => each.name)), setClient],
+  ];
+  const selected = shown.filter((each) => chosen.has(each.name));
+  const change = (name: string, isShown: boolean) => {
+    const made = isShown ? off.filter((each) => each !== name) : [...off, name];
+    setOff(made);
+    try {
+      if (made.length) localStorage.setItem(KEY, made.join(" "));
+      else localStorage.removeItem(KEY);
+    } catch {
+      // The choice lasts as long as the page.
+    }
+  };
   const words = new Map(ordered.map((each) => [look(each).word, look(each)]));
   return (
     <>
       <header class="page">
         <h1>Servers</h1>
-        <a class="button primary" href={to("add")}>
-          Add a server
-        </a>
+        <span class="buttons">
+          <BulkButtons of="all" servers={shown} kinds={["start", "stop"]} isTold question={beforeStop} />
+          {servers.some((each) => each.enabled && each.tool_count === null) && (
+            <ActButton {...ASKING}>Ask for tools</ActButton>
+          )}
+          <a class="button primary" href={to("add")}>
+            Add a server
+          </a>
+        </span>
       </header>
       {error && <Refused error={error} />}
       {servers.length > 0 && (
@@ -160,17 +232,58 @@ export function ServersPage() {
               );
             })}
           </ul>
+          {lists.map(
+            ([label, chosen, values, choose]) =>
+              values.length > 0 && (
+                <Select key={label} label={label} value={chosen} values={named(values)} onValue={choose} />
+              ),
+          )}
+          <details class="columns">
+            <summary>Columns</summary>
+            <fieldset aria-label="Columns">
+              {OPTIONAL.map(({ name, title }) => (
+                <label key={name} class="check">
+                  <input
+                    type="checkbox"
+                    checked={!off.includes(name)}
+                    onChange={(event) => change(name, event.currentTarget.checked)}
+                  />
+                  {title}
+                </label>
+              ))}
+            </fieldset>
+          </details>
           <span class="quiet" role="status">
             {counted(shown.length, "server")}
+            {selected.length > 0 && `, ${count(selected.length)} selected`}
           </span>
+          <BulkButtons
+            of="the selected"
+            servers={selected}
+            kinds={["start", "restart", "stop", "off", "on"]}
+          />
         </div>
       )}
       {groups.map((each) => (
-        <ServerGroupPart key={`${each.title} ${each.name}`} group={each} isOpen={Boolean(query || state)}>
+        <ServerGroupPart
+          key={`${each.title} ${each.name}`}
+          group={each}
+          isOpen={Boolean(query || state || group || source || client)}
+        >
           {table(`Servers of ${each.name}`, each.servers)}
         </ServerGroupPart>
       ))}
       {value && (others.length > 0 || !groups.length) && table("Servers", others)}
     </>
   );
+}
+
+const ASKING = {
+  label: "Ask the servers for their tools",
+  act: { method: "POST", path: "/api/v1/discover", body: {}, done: "The servers are asked for their tools" },
+} as const;
+
+function beforeStop(word: string, many: number) {
+  if (word !== "Stop") return undefined;
+  return { title: `Stop ${counted(many, "server")}?`, effect: STOP, yes: "Stop all" };
 }

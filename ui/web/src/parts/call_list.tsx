@@ -18,6 +18,7 @@ import { to } from "../router";
 import { Empty, Refused } from "./basics";
 import { Filter } from "./filter";
 import { save } from "./save";
+import { distinct, named, Select } from "./select";
 import { type Column, Table } from "./table";
 
 /** What a call came to: a mark and a word, and its error. */
@@ -226,33 +227,4 @@ function useFigures(query: string, latest: string | undefined): Usage | undefine
   }, [latest]);
   useEffect(() => () => clearTimeout(timer.current), []);
   return value;
-}
-
-function distinct(names: readonly (string | undefined)[] = []): string[] {
-  return [...new Set(names)].filter((each) => each !== undefined && each !== "").sort() as string[];
-}
-
-function named(names: readonly string[]): [string, string][] {
-  return [["", "all"], ...names.map((each): [string, string] => [each, plain(each)])];
-}
-
-function Select(props: {
-  label: string;
-  value: string;
-  values: [string, string][];
-  onValue: (value: string) => void;
-}) {
-  const { label, value, values, onValue } = props;
-  return (
-    <label class="choice">
-      {label}{" "}
-      <select data-name={label} value={value} onChange={(event) => onValue(event.currentTarget.value)}>
-        {values.map(([each, word]) => (
-          <option key={each} value={each}>
-            {word}
-          </option>
-        ))}
-      </select>
-    </label>
-  );
 }

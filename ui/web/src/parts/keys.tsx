@@ -10,6 +10,10 @@ const OTHERS: [string, string][] = [
   ["k", "The row before"],
   ["Enter", "Open the row"],
   ["Backspace", "Back to the page before"],
+  ["r", "Restart the server of the row"],
+  ["s", "Start or stop it"],
+  ["d", "Switch it on or off"],
+  ["l", "Its log"],
 ];
 
 export function Keys() {

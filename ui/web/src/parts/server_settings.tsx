@@ -157,6 +157,7 @@ function Rename({ name }: { name: string }) {
   const rename = async (event: Event) => {
     event.preventDefault();
     const done = await perform({
+      label: `Rename ${name}`,
       act: {
         method: "PATCH",
         path: serverPath(name),

@@ -1,8 +1,9 @@
 /** Tables: sorted by a click on a column, filtered by the caller, and drawn in part where they are long. */
 
 import { type Cell, type Order, ordered, sorted } from "@mcpgateway/core/tables";
+import { plain } from "@mcpgateway/core/words";
 import type { ComponentChildren } from "preact";
-import { useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
 export interface Column<T> {
   name: string;
@@ -23,6 +24,9 @@ export interface TableProps<T> {
   id: (row: T) => string;
   order: Order;
   empty: ComponentChildren;
+  /** The rows that are selected, where rows can be. */
+  chosen?: ReadonlySet<string>;
+  onChoose?: (chosen: ReadonlySet<string>) => void;
 }
 
 const ALL_DRAWN = 200;
@@ -32,10 +36,15 @@ const SHOWN = 80;
 
 /** A table with a row per item; of more than 200 rows only those in view are drawn. */
 export function Table<T>(props: TableProps<T>) {
-  const { columns, id } = props;
+  const { columns, id, chosen, onChoose } = props;
   const [order, setOrder] = useState(props.order);
   const [first, setFirst] = useState(0);
   const place = useRef<HTMLDivElement>(null);
+  // A row that is moved loses the focus.
+  const held = place.current?.contains(document.activeElement) ? document.activeElement : undefined;
+  useLayoutEffect(() => {
+    if (held instanceof HTMLElement && held !== document.activeElement) held.focus({ preventScroll: true });
+  });
   const by = columns.find((each) => each.name === order.column)?.by;
   const rows = by ? sorted(props.rows, by, order.isDescending) : props.rows;
   if (!rows.length) return <p class="empty">{props.empty}</p>;
@@ -45,10 +54,30 @@ export function Table<T>(props: TableProps<T>) {
   const scrolled = () => {
     if (isLong && place.current) setFirst(Math.max(0, Math.floor(place.current.scrollTop / ROW_PX) - AROUND));
   };
+  const choose = (which: readonly T[], isChosen: boolean) => {
+    const made = new Set(chosen);
+    for (const each of which) made[isChosen ? "add" : "delete"](id(each));
+    onChoose?.(made);
+  };
+  const box = (label: string, which: readonly T[]) =>
+    onChoose && (
+      <td class="choose">
+        <input
+          type="checkbox"
+          aria-label={label}
+          checked={which.every((each) => chosen?.has(id(each)))}
+          onChange={(event) => choose(which, event.currentTarget.checked)}
+        />
+      </td>
+    );
   const space = (count: number) =>
     count > 0 && (
       <tr aria-hidden="true">
-        <td colSpan={columns.length} class="space" style={{ height: `${count * ROW_PX}px` }} />
+        <td
+          colSpan={columns.length + (onChoose ? 1 : 0)}
+          class="space"
+          style={{ height: `${count * ROW_PX}px` }}
+        />
       </tr>
     );
   return (
@@ -65,6 +94,7 @@ export function Table<T>(props: TableProps<T>) {
         <caption class="unseen">{props.caption}</caption>
         <thead>
           <tr>
+            {box("Select all rows", rows)}
             {columns.map((each) => (
               <Heading key={each.name} column={each} order={order} onSort={setOrder} />
             ))}
@@ -73,7 +103,8 @@ export function Table<T>(props: TableProps<T>) {
         <tbody>
           {space(start)}
           {drawn.map((row, index) => (
-            <tr key={id(row)} aria-rowindex={start + index + 2}>
+            <tr key={id(row)} data-id={id(row)} aria-rowindex={start + index + 2}>
+              {box(`Select ${plain(id(row))}`, [row])}
               {columns.map((each, position) => (
                 <TableCell key={each.name} column={each} isHead={position === 0}>
                   {each.show(row)}
