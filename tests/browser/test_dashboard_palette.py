@@ -60,6 +60,7 @@ class PaletteTests:
         page.type(FIELD, "cursor")
         page.sees("client without the gateway")
         page.strike("Escape")
+        eventually(lambda: not page.browser.run("document.querySelectorAll('dialog').length"), "it is closed")
         search(page, "brken", "broken")  # a letter is missing
         page.strike("Enter")
         at(page, "servers/broken")

@@ -279,7 +279,7 @@ export function ServersPage() {
 }
 
 const ASKING = {
-  label: "Ask the servers for their tools",
+  label: "Ask for tools of all servers",
   act: { method: "POST", path: "/api/v1/discover", body: {}, done: "The servers are asked for their tools" },
 } as const;
 
