@@ -12,6 +12,7 @@ import click
 from mcpgateway.cli.suggestions import in_words, suggestions
 
 ALL = f"{__name__}.all"
+WHOLE = 1000  # characters of a sentence that is not cut
 BEHIND = f"{__name__}.behind"
 
 
@@ -59,6 +60,18 @@ class SuggestingGroup(click.Group):
         if not name.startswith("-") and not ctx.resilient_parsing and self.get_command(ctx, name) is None:
             raise unknown(self, ctx, name)
         return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands, each with the whole first sentence of its help."""
+        rows = []
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            if command is not None and not command.hidden:
+                sentence = command.get_short_help_str(WHOLE)
+                rows.append((name, sentence if sentence.endswith((".", "?")) else f"{sentence}."))
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
 
 
 def unknown(group: click.Group, ctx: click.Context, word: str) -> click.UsageError:

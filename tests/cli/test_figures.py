@@ -162,7 +162,7 @@ class SavingsTests:
         )
         out = capsys.readouterr().out
         assert "1 more than without: 1 run, 0 would without the gateway" in out
-        assert "0.5 hours of processes more than without" in out
+        assert "30 min of process time more than without" in out
         assert "64 MB more than without" in out
 
 

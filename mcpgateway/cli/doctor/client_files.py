@@ -234,7 +234,7 @@ def _entry(world: DoctorContext, seen: FileContents, listed: ClientEntry) -> Ite
     known = world.served
     if listed.served and known is not None and listed.served not in known:
         yield NOBODY.found(
-            f"{title}: {name} leads to the server {visible(listed.served)}, which there is not"
+            f"{title}: {name} leads to the server {visible(listed.served)}, which does not exist"
         )
     url = url_of(listed.value)
     if url and (why := STRICT.get(seen.site.dialect.name)):
@@ -249,7 +249,7 @@ def _entry(world: DoctorContext, seen: FileContents, listed: ClientEntry) -> Ite
             )
     program = _program(listed.value) if not url else ""
     if os.path.isabs(program) and not os.access(program, os.X_OK):
-        yield NO_PROGRAM.found(f"{title}: {name} starts {visible(program)}, which there is not")
+        yield NO_PROGRAM.found(f"{title}: {name} starts {visible(program)}, which does not exist")
 
 
 def _wrong(seen: FileContents, listed: ClientEntry, url: str) -> list[str]:

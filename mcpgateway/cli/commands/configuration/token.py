@@ -104,7 +104,7 @@ def show(globals_: Globals, *, is_admin: bool, is_made: bool) -> None:
 @click.argument("words", nargs=-1, metavar="", shell_complete=lambda *_: [])
 @click.pass_obj
 def rotate(globals_: Globals, *, is_admin: bool, is_all: bool, words: tuple[str, ...]) -> None:
-    """Replace the gateway's own token; the one that was is good no more, at once."""
+    """Replace the gateway's own token; the former one is refused from then on."""
     if words:
         command = cli("servers set-env {} VARIABLE", words[0])
         raise click.UsageError(
@@ -295,7 +295,7 @@ def list_(globals_: Globals) -> None:
 
 revoke = RouteVerb(f"{API}/{{named}}", "DELETE", "Revoked: {found[name]} ({found[revoked]}).").command(
     "revoke",
-    "Take an agent's token back; it is good no more, at once.",
+    "Take an agent's token back; it is refused from then on.",
     click.argument("named", metavar="ID|NAME", shell_complete=token_names),
 )
 token.add_command(revoke)

@@ -11,7 +11,7 @@ from typing import Any
 from mcpgateway.cli.console import answer, answer_list, coloured, say, table
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.queries import Cell, ask, number, rows_table, text
-from mcpgateway.units import MB, MINUTE_S, duration, size
+from mcpgateway.units import HOUR_S, MB, MINUTE_S, duration, size
 
 _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z]+)")
 BARS = "▁▂▃▄▅▆▇█"
@@ -172,11 +172,13 @@ def tell_savings(found: dict[str, Any]) -> None:
     """Print the savings, and the servers that they come from."""
     processes, memory, tokens = found["processes"], found["memory"], found["tokens"]
     say(
-        f"Processes: {_compared(processes['saved'])}: {processes['running']} run,"
-        f" {processes['without']} would without the gateway"
+        f"Processes: {abs(processes['saved']):,} {'saved' if processes['saved'] >= 0 else MORE}:"
+        f" {processes['running']} run, {processes['without']} would without the gateway"
     )
     since = duration(found["uptime_seconds"])
-    say(f"           {_compared(processes['hours_saved'], 'hours of processes ')} in {since}")
+    hours = processes["hours_saved"]
+    spent = "saved" if hours >= 0 else MORE
+    say(f"           {duration(abs(hours) * HOUR_S)} of process time {spent} in {since}")
     saved = memory["saved_mb"]
     say(
         f"Memory:    {size(abs(saved) * MB)} {'saved' if saved >= 0 else MORE}:"
@@ -203,10 +205,6 @@ def tell_savings(found: dict[str, Any]) -> None:
     if rows:
         say()
         table(("SERVER", "SESSIONS", "PROCESSES", "SAVED", "MEMORY", "SAVED"), rows)
-
-
-def _compared(saved: float, of: str = "") -> str:
-    return f"{abs(saved):,} {of}{'saved' if saved >= 0 else MORE}"
 
 
 def _signed(megabytes: float) -> str:

@@ -117,7 +117,7 @@ def list_(globals_: Globals, name: str | None, server: str | None, *, is_full: b
 def search(
     globals_: Globals, words: tuple[str, ...], limit: int, server: str | None, *, is_full: bool
 ) -> int:
-    """Find the tools that fit to what you want to do, best first.
+    """Find the tools for a purpose, best first.
 
     Exit code 1 where none does.
     """
