@@ -14,6 +14,8 @@ from mcpgateway.cli.suggestions import in_words, suggestions
 ALL = f"{__name__}.all"
 WHOLE = 1000  # characters of a sentence that is not cut
 BEHIND = f"{__name__}.behind"
+LINE = f"{__name__}.line"
+"""In a context: the words of another program's command that adds a server."""
 
 
 class CommandInfo(NamedTuple):
@@ -177,6 +179,17 @@ class ServedCommand(PassthroughCommand):
         raise click.UsageError(
             f"the command of a server stands behind --: {ctx.command_path} {shlex.join(words)}{more}", ctx
         )
+
+
+class AddingCommand(ServedCommand):
+    """``servers add``, which also takes another program's command that adds a server, as it stands in its docs."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the words of such a command, quoted as one word or not, from being parsed as this command's."""
+        words = shlex.split(args[0]) if len(args) == 1 and " mcp add" in args[0] else args
+        is_line = words[1:2] == ["mcp"] and words[2:3] in (["add"], ["add-json"])
+        ctx.meta[LINE] = words if is_line else []
+        return super().parse_args(ctx, [] if is_line else args)
 
 
 def behind(ctx: click.Context) -> list[str]:

@@ -17,7 +17,7 @@ import base64
 import binascii
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -57,14 +57,27 @@ def read_pasted(text: str) -> dict[str, dict[str, Any]]:
     if TABLE.search(text):
         return _of_object(_object(text, TextForm.TOML))
     words = _words(text)
-    if "mcp" in words[:3] and "add-json" in words:
-        name, value = ([*words[words.index("add-json") + 1 :], "", ""])[:2]
-        return {name: _one(_object(value))}
-    if "mcp" in words[:3] and "add" in words:
-        return _of_line(words[words.index("add") + 1 :])
+    if is_line(words):
+        return of_line(words)
     if "://" in text or text.startswith(("vscode:", "vscode-insiders:")):
         return _of_link(text)
     raise Trouble(f"stdin holds no server; {EXPECTED}")
+
+
+def is_line(words: Sequence[str]) -> bool:
+    """Return whether words are another program's command that adds a server, such as ``claude mcp add``."""
+    return "mcp" in words[:3] and ("add" in words or "add-json" in words)
+
+
+def of_line(words: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the server that such a command adds, by its name.
+
+    :raise Trouble: it names no server.
+    """
+    if "add-json" in words:
+        name, value = ([*words[words.index("add-json") + 1 :], "", ""])[:2]
+        return {name: _one(_object(value))}
+    return _of_line(list(words[words.index("add") + 1 :]))
 
 
 def read_typed(lines: Iterable[str]) -> str:

@@ -68,14 +68,16 @@ class Wrong(ConfigError):
 
 
 def refusal(problem: Problem) -> Unfit:
-    """Return the error of a change that a problem keeps from being made, by the key alone: no file has the change."""
-    place = problem.where
-    if not place.key:
-        return Unfit(f"nothing was changed: {problem}")
-    says = str(problem).removeprefix(f"{replace(place, key='')}: ")
-    return Unfit(
-        f"nothing was changed: {says}", f"{cli('config explain {}', place.key)} says what the key takes"
-    )
+    """Return the error of a change that a problem keeps from being made."""
+    key = problem.where.key
+    hint = f"{cli('config explain {}', key)} says what the key takes" if key else ""
+    return Unfit(f"nothing was changed: {without_file(problem)}", hint)
+
+
+def without_file(problem: Problem) -> str:
+    """Return a problem by its key alone, where it has one: no file has the text that it is about."""
+    file = replace(problem.where, key="")
+    return str(problem).removeprefix(f"{file}: ") if problem.where.key else str(problem)
 
 
 class Problems(list[Problem]):

@@ -32,7 +32,7 @@ from mcpgateway.config.load import Circumstances, compose, key_path_of, overlays
 from mcpgateway.config.merge import Blueprint, World, specialise
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.overlay import is_overlay, merged
-from mcpgateway.config.problems import Problems, refusal
+from mcpgateway.config.problems import Problems, refusal, without_file
 from mcpgateway.config.reach import EXPECTED
 from mcpgateway.config.read import parse
 from mcpgateway.config.recipes import Recipe
@@ -208,9 +208,8 @@ class InstallPlanner:
         settings = self._composed(file, in_its_dialect(text, made, file), problems)
         blueprint = settings.blueprints.get(name) if settings is not None else None
         if settings is None or blueprint is None:
-            raise InvalidParams(
-                f"{name} cannot be installed: {next(iter(problems.errors), 'it is left out')}"
-            )
+            says = without_file(problems.errors[0]) if problems.errors else "it is left out"
+            raise InvalidParams(f"{name} cannot be installed: {says}")
         for each in problems:
             if each.where.key.startswith((f"servers.{name}.", f"mcpServers.{name}.")):
                 hint = f"values of variables belong into {self.home}/.env" if "variable" in str(each) else ""

@@ -174,7 +174,7 @@ class ServeTests:
         [
             (["serve", "--bogus"], "No such option '--bogus'"),
             (["serve", "--demo=1"], "--demo"),
-            (["serve", "x.json"], "takes options only, and not x.json"),
+            (["serve", "x.json"], "stands behind --: mcpgateway serve -- x.json"),
             (["serve", "-p"], "'-p' requires an argument"),
             (["--config"], "'--config' requires an argument"),
             (["--port", "1", "--bogus"], "No such option '--bogus'"),

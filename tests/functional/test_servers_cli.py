@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import urllib.request
@@ -507,3 +508,13 @@ class ReachTests:
         ):
             code, _, err = ran(tmp_path, *words)
             assert (code, "mcpgateway start" in err) == (2, True), words
+
+
+def test_another_programs_command(tmp_path: Path) -> None:
+    """A line that adds a server to another program is taken as it stands, in words or as one."""
+    with Gateway(tmp_path, {}) as gateway:
+        line = ["claude", "mcp", "add", "one", "-e", "A=b", "--", *FIXTURE]
+        assert ran(gateway.home, "add", *line)[0] == 0
+        assert ran(gateway.home, "add", shlex.join([*line[:3], "two", *line[4:]]))[0] == 0
+        shown = json.loads(ran(gateway.home, "list", "--json")[1])["items"]
+        assert {each["name"] for each in shown} == {"one", "two"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 import click
 
@@ -11,7 +12,7 @@ from mcpgateway.cli.console import DONE, only_here, say, show
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.entry import asks_for_help
 from mcpgateway.cli.lazy import RawCommand
-from mcpgateway.hints import cli
+from mcpgateway.hints import PROGRAM, cli
 from mcpgateway.shim.startup import argv
 from mcpgateway.system.process.interrupts import hold
 
@@ -82,6 +83,9 @@ def _refuse_unknown(context: click.Context) -> None:
 
     :raise click.UsageError: an unknown option, one without its value, or a word that is no option.
     """
+    if context.args and not context.args[0].startswith("-"):
+        command = shlex.join(context.args)
+        raise click.UsageError(f"the command of a server stands behind --: {PROGRAM} serve -- {command}")
     parser = context.command.make_parser(context)
     _, rest, _ = parser.parse_args(list(context.args))
     if rest:

@@ -38,7 +38,7 @@ from mcpgateway.cli.console import (
     shortened,
 )
 from mcpgateway.cli.context import Globals
-from mcpgateway.cli.lazy import ServedCommand, behind
+from mcpgateway.cli.lazy import LINE, AddingCommand, behind
 from mcpgateway.cli.queries import RouteVerb, ask
 from mcpgateway.cli.values import FILE_LIMIT, STDIN, Expanding, json_object, of_file, pairs
 from mcpgateway.hints import cli
@@ -59,7 +59,7 @@ RENAME = RouteVerb(SERVER, "PATCH", "{name} is called {new} now.", limit_s=STOP_
 TEXT_KEYS = ("env.", "environment.", "headers.")
 
 
-@click.command(cls=ServedCommand)
+@click.command(cls=AddingCommand)
 @click.argument("name", metavar="[NAME | -]", required=False)
 @click.argument("target", metavar="[URL | -- COMMAND ...]", required=False)
 @click.option("--command", help="The program, or the whole command in quotes.")
@@ -148,7 +148,7 @@ def add(  # noqa: PLR0913 - one for each option
     if target is not None and address is not None:
         raise click.UsageError("a URL is given twice: by --url and behind the name")
     given = _given(context, target or address, options)
-    found = {name or "": given} if given else _pasted(name)
+    found = {name or "": given} if given else _of_words(context.meta[LINE]) or _pasted(name)
     wait_s = 0.0 if no_test or options["disabled"] else wait_s
     codes = []
     for each, definition in found.items():
@@ -221,6 +221,12 @@ def _more(options: Mapping[str, Any]) -> dict[str, Any]:
     given = {"type": options["type_"], "share": options["share"], "timeout": options["timeout"]}
     switch = {"enabled": False} if options["disabled"] else {}
     return {**{key: each for key, each in given.items() if each is not None}, **switch}
+
+
+def _of_words(words: list[str]) -> dict[str, dict[str, Any]]:
+    from mcpgateway.cli.pasted import of_line
+
+    return of_line(words) if words else {}
 
 
 def _pasted(name: str | None) -> dict[str, dict[str, Any]]:
