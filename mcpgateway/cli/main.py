@@ -150,7 +150,8 @@ def guarded(work: Callable[[], Any], *, as_json: bool) -> int:
         if as_json:
             Trouble("a command is missing", "--help lists them").tell(as_json=True)
         else:
-            click.echo(why.format_message(), err=True)
+            for line in why.format_message().splitlines():
+                say(line, err=True)
         return USAGE
     except (click.ClickException, click.exceptions.Abort, locations.Unusable) as why:
         trouble = _as_trouble(why)

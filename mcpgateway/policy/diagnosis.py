@@ -255,17 +255,12 @@ def _failed(facts: ServerFacts) -> bool:
 
 
 def _switched_off(facts: ServerFacts) -> Iterator[Advice]:
-    if not facts.is_off:
-        return
-    if facts.is_enabled:
-        yield Advice("switched-off", "an operator has switched it off", run=_enable(facts))
-    else:
+    run = cli("servers enable {}", facts.server)
+    if facts.is_off and facts.is_enabled:
+        yield Advice("switched-off", "an operator has switched it off", run=run)
+    elif facts.is_off:
         where = f" in {facts.file}" if facts.file else ""
-        yield Advice("disabled", f"its entry{where} switches it off", run=_enable(facts))
-
-
-def _enable(facts: ServerFacts) -> str:
-    return cli("servers enable {}", facts.server)
+        yield Advice("disabled", f"its entry{where} switches it off", run=run)
 
 
 def _failures(facts: ServerFacts) -> Iterator[Advice]:

@@ -40,7 +40,7 @@ CEILINGS = {
     DOUBLED: 0,
     UNUSED: 0,
     UNDECLARED: 0,
-    PACKAGE_LINES: 86_700,  # 74,000 before the first hour, 79,600 before the dashboard
+    PACKAGE_LINES: 88_400,  # 74,000 before the first hour, 79,600 before the dashboard
 }
 
 # Requirements that are run by name, by other programs or as parts of them.
