@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from msgspec import Raw
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
@@ -24,6 +24,7 @@ from mcpgateway.backends.tape import Tape
 from mcpgateway.backends.validation_advice import advice_on
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Remote, Rest
+from mcpgateway.discovery.tokens import estimate
 from mcpgateway.errors import (
     BackendTimeout,
     GatewayError,
@@ -81,10 +82,18 @@ class ValidationStep:
 
 @frozen
 class ValidationReport:
-    """The steps of a validation, in order; it ends after a failure to connect."""
+    """The steps of a validation, in order; it ends after a failure to connect.
+
+    :ivar tools: the names of the listed tools.
+    :ivar tool_tokens: the size of their definitions in a model's context.
+    :ivar words: the end of the server's output on stderr.
+    """
 
     server: str
     steps: tuple[ValidationStep, ...]
+    tools: tuple[str, ...] = ()
+    tool_tokens: int = 0
+    words: str = field(default="", repr=False)
 
     @property
     def passed(self) -> bool:
@@ -104,7 +113,14 @@ class ValidationReport:
             }
             for step in self.steps
         ]
-        return {"server": self.server, "passed": self.passed, "steps": steps}
+        return {
+            "server": self.server,
+            "passed": self.passed,
+            "steps": steps,
+            "tools": list(self.tools),
+            "tool_tokens": self.tool_tokens,
+            "stderr": self.words.splitlines()[-STDERR_SHOWN:],
+        }
 
 
 def without_secrets(report: ValidationReport, server: ServerSpec) -> ValidationReport:
@@ -118,7 +134,7 @@ def without_secrets(report: ValidationReport, server: ServerSpec) -> ValidationR
     def told(step: ValidationStep) -> ValidationStep:
         return evolve(step, detail=quoted(step.detail, hidden), advice=quoted(step.advice, hidden))
 
-    return evolve(report, steps=tuple(map(told, report.steps)))
+    return evolve(report, steps=tuple(map(told, report.steps)), words=quoted(report.words, hidden))
 
 
 def validate(
@@ -162,6 +178,9 @@ class _Trial:
         self._hello: Envelope = {}
         self._gone: Gone | None = None
         self._tape: Tape | None = None
+        self._tools: list[str] = []
+        self._tokens = 0
+        self._words = ""
 
     async def run(self) -> ValidationReport:
         """Run the steps; return the report."""
@@ -172,10 +191,17 @@ class _Trial:
         if passed:
             await self._step("list_tools", self._list_tools)
             await self._step("ping", self._ping)
+            self._words = self._said()
             await self._step("close", self._close)
         else:
             await self._leave()
-        return ValidationReport(self._server.name, tuple(self._steps))
+        return ValidationReport(
+            self._server.name, tuple(self._steps), tuple(self._tools), self._tokens, self._words
+        )
+
+    def _said(self) -> str:
+        backend = self._conversation.backend if self._conversation is not None else None
+        return backend.stderr_tail() if backend is not None else ""
 
     async def _step(self, name: str, work: Callable[[], Any]) -> bool:
         began = self._clock.seconds()
@@ -270,17 +296,20 @@ class _Trial:
         if "tools" not in legacy.capabilities(self._hello):
             return "0 tools (it offers none)"
         ends = self._clock.seconds() + LIST_S
-        count, cursor = 0, None
+        cursor = None
         for _ in range(PAGES_LIMIT):
             params: dict[str, Any] = {} if cursor is None else {"cursor": cursor}
             result = await self._asked("tools/list", params, ends - self._clock.seconds())
             try:
-                count += len(jsonrpc.read_list(result["tools"], "tools"))
+                listed = jsonrpc.read_list(result["tools"], "tools")
             except (KeyError, GatewayError):
                 raise _Failed("the answer to tools/list has no list of tools") from None
+            names = (peek.text(peek.members({"tool": each}, "tool"), "name") for each in listed)
+            self._tools += [each or "" for each in names]
+            self._tokens += sum(estimate(bytes(each)) for each in listed)
             cursor = result.get("nextCursor")
             if cursor is None or bytes(cursor) == b"null":
-                return f"{count} tools"
+                return f"{len(self._tools)} tools"
         raise _Failed(f"the list of tools does not end within {PAGES_LIMIT} pages")
 
     async def _ping(self) -> str:

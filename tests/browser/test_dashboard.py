@@ -334,7 +334,7 @@ class ActTests:
         page.press("Replace TOKEN")
         page.type("input[aria-label='Value of TOKEN']", "another secret")
         page.press("Try it first")
-        page.sees("All steps passed.")
+        page.sees("All steps passed, in")
         _command(page.gateway, "servers", "set", "kept", "timeout=10s")
         page.press("Save")
         page.sees("30s → 20s")

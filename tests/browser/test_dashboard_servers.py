@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -20,6 +21,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         "shared": server(fixture()),
         "own": server(fixture(), share="session"),
         "other": server(fixture()),
+        "memory": server(fixture(), enabled=False),
         "pair-well": server(fixture()),
         "pair-ill": server(["/nowhere/server"]),
     }
@@ -59,6 +61,39 @@ class LookTests:
             assert _lives(page.gateway)["own"][:2] == (1, 1)
             leave()
             eventually(lambda: _lives(page.gateway)["own"][:2] == (0, 0), "the session has ended")
+
+
+class AddTests:
+    """The page that adds a server."""
+
+    def test_from_clients(self, page: Page) -> None:
+        """The servers of clients' files are found there, and their file is enrolled after a look at the change."""
+        file = page.gateway.directory / ".cursor" / "mcp.json"
+        file.parent.mkdir()
+        file.write_text(json.dumps({"mcpServers": {"hers": server(fixture())}}))
+        page.sign_in()
+        page.show("add", wait="1 server of its own")
+        page.press("Enrol cursor")
+        page.sees("connect")
+        page.press("Enrol")
+        page.sees("cursor uses the gateway from its next start")
+        assert "connect" in file.read_text()
+        command(page.gateway, "clients", "undo", "cursor")
+
+    def test_a_trial(self, page: Page) -> None:
+        """A trial tells how long it took, and the tools with their size."""
+        page.sign_in()
+        page.show("add", wait="From a text")
+        page.type("#pasted", " ".join(fixture()))
+        page.press("Try it first")
+        page.sees("All steps passed, in")
+        page.sees("The definitions of 25 tools take about")
+
+    def test_installed(self, page: Page) -> None:
+        """A recipe whose server is there already says so."""
+        page.show("add", wait="Search the catalogue")
+        page.type("input[placeholder='browser, database, notes']", "memory")
+        page.sees("Installed already: memory")
 
 
 class OutcomeTests:

@@ -88,6 +88,21 @@ class ServerTests:
         assert ask(gateway, "GET", "/servers/new").value["tool_count"] == said.value["server"]["tool_count"]
         assert ask(gateway, "DELETE", "/servers/new").status == 200
 
+    def test_what_a_trial_tells(self, gateway: Gateway) -> None:
+        """A trial tells the tools, their size and the last output, without secrets."""
+        config = server(FIXTURE, env={"FIXTURE_SAYS": "x"})
+        found = ask(gateway, "POST", "/servers/validate", {"name": "tried", "config": config}).value
+        assert found["passed"]
+        assert "echo" in found["tools"]
+        assert found["tool_tokens"] > len(found["tools"])
+        assert isinstance(found["stderr"], list)
+
+    def test_scopes_of_an_installation(self, gateway: Gateway) -> None:
+        """An installation is for all clients; another scope, or a word that it does not know, is refused."""
+        for body in ({"scope": "project"}, {"scop": "global"}):
+            said = ask(gateway, "POST", "/catalog/time/install", body)
+            assert (said.status, "scop" in said.value["error"]) == (400, True)
+
     def test_what_a_change_does(self, gateway: Gateway) -> None:
         """The answer names the changed keys, and whether the server restarts; secrets are set and never shown."""
         assert ask(gateway, "POST", "/servers/fx/start?wait=30s").value["server"]["status"] == "running"

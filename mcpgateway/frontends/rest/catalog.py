@@ -6,11 +6,14 @@ from typing import Any
 
 from attrs import frozen
 
+from mcpgateway.config.document import printable
 from mcpgateway.errors import InvalidParams
 from mcpgateway.frontends.rest.operation import OperationRequest, number
 from mcpgateway.manage.catalog import CatalogOperations
+from mcpgateway.manage.tools.tool import GLOBAL
 
 EXPECTED = 'such as {"values": {"directory": "/home/me/notes", "API_KEY": "..."}, "name": "notes"}'
+KNOWN = frozenset(("values", "name", "prefer", "scope"))
 LIMIT, MOST = 20, 100
 
 
@@ -31,6 +34,13 @@ class CatalogRoutes:
         body = asked.json_object(EXPECTED) if asked.body.strip() else {}
         values = body.get("values", {})
         name, prefer = body.get("name", ""), body.get("prefer", "")
+        if body.get("scope", GLOBAL) != GLOBAL:
+            raise InvalidParams(
+                f'"scope" is {GLOBAL} here, which is also what it is without it',
+                "the tool gateway_install_server writes into the file of a project",
+            )
+        if unknown := body.keys() - KNOWN:
+            raise InvalidParams(f"{printable(min(unknown))[:100]} is no key of an installation", EXPECTED)
         if not isinstance(values, dict) or not isinstance(name, str) or not isinstance(prefer, str):
             raise InvalidParams('"values" is an object, "name" and "prefer" are texts', EXPECTED)
         inputs = {key: each if isinstance(each, list) else [each] for key, each in values.items()}

@@ -181,13 +181,20 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             "steps": listing(
                 made_of({"step": TEXT, "passed": FLAG, "elapsed_s": NUMBER, "detail": TEXT}, advice=TEXT)
             ),
-        }
+        },
+        tools=NAMES,
+        tool_tokens=WHOLE,
+        stderr=listing(TEXT),
     ),
     "Catalog": made_of(
         {"items": listing(made_of({"name": TEXT, "source": TEXT, "needs": listing(OBJECT)})), "problem": TEXT}
     ),
     "CatalogInstall": made_of(
-        {}, values={"type": "object", "description": "The inputs, by name."}, name=TEXT, prefer=TEXT
+        {},
+        values={"type": "object", "description": "The inputs, by name."},
+        name=TEXT,
+        prefer=TEXT,
+        scope={"enum": ["global"]},
     ),
     "CatalogInstalled": made_of({"server": TEXT, "file": TEXT, "tools": NAMES}, quirks=TEXT),
     "Configuration": made_of(

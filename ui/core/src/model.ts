@@ -83,6 +83,9 @@ export interface EnrolledFile {
 export interface DetectedClient {
   tool: string;
   configPath: string;
+  title?: string;
+  /** Its files, with the number of servers of each kind. */
+  files?: { path: string; servers: Record<string, number> }[];
 }
 
 /** `GET /api/v1/servers`: a server. */

@@ -26,7 +26,7 @@ const RUNNERS = new Set([
   "run",
 ]);
 const MEMBERS = ["mcpServers", "servers", "context_servers", "mcp"];
-const REACHES = ["command", "url", "httpUrl", "serverUrl"];
+const REACHES = ["command", "url", "httpUrl", "serverUrl", "openapi", "rest_url"];
 /** Options of `mcp add` that say something about the server. */
 const GIVEN: Record<string, "env" | "headers" | "url"> = {
   "-e": "env",
@@ -47,6 +47,8 @@ const VALUES = new Set([
 ]);
 const SWITCHES = new Set(["--client-secret", "--json"]);
 const FENCE = /^```\w*\s*\n([\s\S]*?)\n```\s*$/;
+/** The URL or the file of an OpenAPI document, whose operations become tools. */
+const DESCRIPTION = /^(?:https?:\/\/|[~.]{0,2}\/)\S*(?:openapi|swagger|api)\S*\.(?:json|ya?ml)$/i;
 
 /**
  * Return the servers that a text defines.
@@ -63,6 +65,7 @@ export function pasted(text: string): Definition[] {
   if (given.startsWith("{") || given.startsWith('"')) return fromJson(given);
   if (given.startsWith("[")) throw new NotUnderstood("TOML is read by mcpgateway servers add");
   if (/^(vscode(-insiders)?:|[a-z]+:\/\/.*\/mcp\/install\?)/i.test(given)) return fromLink(given);
+  if (DESCRIPTION.test(given)) return [fromDescription(given)];
   if (/^https?:\/\//i.test(given)) return [fromUrl(given)];
   const line = words(given);
   const at = line.indexOf("mcp");
@@ -132,6 +135,12 @@ function fromUrl(text: string): Definition {
   return { name: nameOf(labels[0] ?? "remote"), config: { url: text } };
 }
 
+function fromDescription(text: string): Definition {
+  const isUrl = URL.canParse(text);
+  const named = isUrl ? fromUrl(text).name : nameOf(base(text).replace(/\.\w+$/, ""));
+  return { name: named, config: { openapi: text } };
+}
+
 function fromJson(text: string): Definition[] {
   let value: unknown;
   try {
@@ -140,6 +149,8 @@ function fromJson(text: string): Definition[] {
     throw new NotUnderstood(`The JSON is broken: ${why instanceof Error ? why.message : why}`);
   }
   const outer = value as Record<string, unknown>;
+  if (typeof outer.openapi === "string" && isObject(outer.paths))
+    throw new NotUnderstood("This is an OpenAPI document: paste its URL, or the path of its file");
   const inner = MEMBERS.map((each) => outer[each]).find(isObject) ?? outer;
   if (isEntry(inner)) {
     const { name, gallery: _, ...config } = inner;
@@ -206,8 +217,8 @@ export function words(text: string): string[] {
 
 /** Return the word of an entry that tells what it runs. */
 function guess(config: Record<string, unknown>): string {
-  const url = config.url ?? config.httpUrl ?? config.serverUrl;
-  if (typeof url === "string") return fromUrl(url).name;
+  const place = config.url ?? config.httpUrl ?? config.serverUrl ?? config.openapi ?? config.rest_url;
+  if (typeof place === "string") return URL.canParse(place) ? fromUrl(place).name : nameOf(place);
   const args = Array.isArray(config.args) ? config.args.map(String) : [];
   const all = [String(config.command), ...args].filter((each) => !each.startsWith("-"));
   return all.find((each) => !RUNNERS.has(base(each))) ?? all[0] ?? "server";

@@ -109,3 +109,11 @@ test("a name has no scope, version, ending or decoration", () => {
   }))
     assert.equal(nameOf(given), expected, given);
 });
+
+test("an OpenAPI document is named by its URL or its file", () => {
+  const url = "https://api.pets.example/v1/openapi.json";
+  assert.deepEqual(pasted(url), [{ name: "pets", config: { openapi: url } }]);
+  assert.deepEqual(pasted("./shop-api.yaml"), [{ name: "shop-api", config: { openapi: "./shop-api.yaml" } }]);
+  assert.throws(() => pasted('{"openapi": "3.1.0", "paths": {}}'), NotUnderstood);
+  assert.deepEqual(pasted(`{"pets": {"openapi": "${url}"}}`)[0]?.name, "pets");
+});

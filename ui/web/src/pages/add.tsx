@@ -1,6 +1,6 @@
 /** Add a server: from the catalogue, or by pasting what is known about it, looking at what was understood, and trying it. */
 
-import type { Server } from "@mcpgateway/core/model";
+import type { DetectedClient, Server } from "@mcpgateway/core/model";
 import { type Definition, NotUnderstood, pasted } from "@mcpgateway/core/paste";
 import { counted, plain } from "@mcpgateway/core/words";
 import { useState } from "preact/hooks";
@@ -9,8 +9,10 @@ import { overview } from "../gateway";
 import { useUnsaved } from "../leaving";
 import { Command, Section } from "../parts/basics";
 import { Catalogue } from "../parts/catalogue";
+import { EnrolButton } from "../parts/enrol";
 import { Fix } from "../parts/server_buttons";
 import { Trial } from "../parts/trial";
+import { useResource } from "../resource";
 import { to } from "../router";
 
 const WAIT = "45s";
@@ -25,10 +27,35 @@ export function AddPage() {
       <Section title="From the catalogue">
         <Catalogue />
       </Section>
+      <FromClients />
       <Section title="From a text">
         <Paste />
       </Section>
     </>
+  );
+}
+
+/** The clients' files with servers of their own, which the gateway runs once the file is enrolled. */
+function FromClients() {
+  const { value } = useResource<{ detected: DetectedClient[] }>("/clients/detect", { isLive: false });
+  const found = (value?.detected ?? []).flatMap(({ tool, title = tool, files = [] }) =>
+    files.flatMap(({ path, servers: { program = 0 } }) => (program ? [{ tool, title, path, program }] : [])),
+  );
+  if (!found.length) return null;
+  return (
+    <Section title="From clients">
+      <ul class="list">
+        {found.map(({ tool, title, path, program }) => (
+          <li key={path}>
+            <b>{plain(title)}</b> <code>{plain(path)}</code>{" "}
+            <span class="quiet">{counted(program, "server")} of its own</span>
+            <span class="acts">
+              <EnrolButton tool={tool} path={path} label={tool} />
+            </span>
+          </li>
+        ))}
+      </ul>
+    </Section>
   );
 }
 
@@ -55,8 +82,8 @@ export function Paste() {
   return (
     <>
       <label class="block" for="pasted">
-        A URL, a command, a line such as <code>claude mcp add …</code>, an install link, or JSON with{" "}
-        <code>mcpServers</code>
+        A URL, a command, a line such as <code>claude mcp add …</code>, an install link, JSON with{" "}
+        <code>mcpServers</code>, or the URL or file of an OpenAPI document
       </label>
       <textarea
         id="pasted"
@@ -109,7 +136,7 @@ interface DraftProps {
 function DraftForm({ draft, onAdded, onChange }: DraftProps) {
   const [outcome, setOutcome] = useState<Server | undefined>(undefined);
   const isTaken = Boolean(overview.value?.backends.some((each) => each.name === draft.name)) && !outcome;
-  let config: { command?: string; args?: string[]; url?: string } | undefined;
+  let config: { command?: string; args?: string[]; url?: string; openapi?: string } | undefined;
   try {
     config = JSON.parse(draft.json);
   } catch {
@@ -129,7 +156,7 @@ function DraftForm({ draft, onAdded, onChange }: DraftProps) {
     setOutcome(found.server);
     onAdded();
   };
-  const runs = config?.url ?? [config?.command, ...(config?.args ?? [])].join(" ");
+  const runs = config?.url ?? config?.openapi ?? [config?.command, ...(config?.args ?? [])].join(" ");
   const isUnderWay = isBusy("POST", PATH);
   return (
     <form class="draft" onSubmit={add}>
@@ -156,7 +183,8 @@ function DraftForm({ draft, onAdded, onChange }: DraftProps) {
       {!config && <p class="refused">The definition is no JSON.</p>}
       {config && (
         <p>
-          The gateway {config.url ? "connects to" : "runs, as you,"} <code>{plain(runs)}</code>
+          The gateway {(config.url ?? config.openapi) ? "connects to" : "runs, as you,"}{" "}
+          <code>{plain(runs)}</code>
         </p>
       )}
       <div class="buttons">

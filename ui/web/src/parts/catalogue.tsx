@@ -1,5 +1,6 @@
 /** The catalogue: servers that are installed by name, with the inputs that they need. */
 
+import type { Server } from "@mcpgateway/core/model";
 import { counted, plain } from "@mcpgateway/core/words";
 import { useEffect, useState } from "preact/hooks";
 import { act, isBusy } from "../act";
@@ -49,6 +50,7 @@ export function Catalogue() {
     `${PATH}?q=${encodeURIComponent(query)}`,
     { isLive: false },
   );
+  const servers = useResource<Server[]>("/api/v1/servers?tools=false").value ?? [];
   const items = value?.items ?? [];
   const shown = query || isWhole ? items : items.slice(0, SHOWN);
   return (
@@ -80,6 +82,11 @@ export function Catalogue() {
                 {each.deprecated && ", deprecated by its author"}
               </span>
             </p>
+            {installed(each, servers).map((name) => (
+              <p key={name} class="quiet">
+                Installed already: <a href={to("servers", name)}>{plain(name)}</a>
+              </p>
+            ))}
             {!each.installable ? (
               <p class="quiet">It cannot be run here: {plain(each.reason)}</p>
             ) : chosen === each.name ? (
@@ -99,6 +106,13 @@ export function Catalogue() {
       )}
     </>
   );
+}
+
+/** The servers that run what an item of the catalogue installs. */
+function installed({ name, runs }: Item, servers: readonly Server[]): string[] {
+  const short = name.split("/").pop();
+  const isIt = (each: Server) => each.name === short || (runs !== "" && each.runs.startsWith(runs));
+  return servers.filter(isIt).map((each) => each.name);
 }
 
 function InstallForm({ item, onClose }: { item: Item; onClose: () => void }) {
