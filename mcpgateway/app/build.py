@@ -208,6 +208,7 @@ def make_gateway(
         ),
         lambda: reload.settings.gateway.groups.rules,
         lambda: reload.settings.paused_until,
+        lambda: listeners.words,
     )
     renewal = InPlaceRestart(reactor, command)
     parts = ControlParts(

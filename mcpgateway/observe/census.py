@@ -41,6 +41,7 @@ class Census(FrozenRecord, frozen=True):
     :ivar saved: returns the tokens saved for models; empty if no view was used during this run.
     :ivar faults: returns the problems of the gateway as a whole.
     :ivar groups: returns the rules of groups.
+    :ivar listens: returns the addresses at which the gateway listens.
     """
 
     dispatcher: LegacyDispatcher
@@ -56,6 +57,7 @@ class Census(FrozenRecord, frozen=True):
     faults: Callable[[], Sequence[Fault]] = tuple
     groups: Callable[[], tuple[GroupRule, ...]] = tuple
     paused_until: Callable[[], float] = float
+    listens: Callable[[], Sequence[str]] = tuple
 
     def tools(self, server: ServerSpec) -> Sequence[Item] | None:
         """Return the known tools of a server, running or not; None if it was never asked."""

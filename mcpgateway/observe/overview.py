@@ -22,7 +22,7 @@ from mcpgateway.observe.attention import Attention
 from mcpgateway.observe.census import Census
 from mcpgateway.observe.unreadable_files import UnreadableFile
 from mcpgateway.observe.why import Diagnoser
-from mcpgateway.policy.access import LOCAL
+from mcpgateway.policy.access import LOCAL, is_client
 from mcpgateway.policy.diagnosis import CRASHES, MANY_CRASHES, SIGN_IN
 from mcpgateway.policy.health import HealthState
 from mcpgateway.policy.readiness import login, shown_state
@@ -151,6 +151,7 @@ class Overview(FrozenRecord, frozen=True):
             "verdict": verdict(needs, found["servers"], is_paused=found["disabled"]),
             "needs": self._shown(needs),
             **found,
+            **({} if is_client(principal) else {"listeners": list(self.census.listens())}),
             "backends": [
                 {**numbers, **state} for numbers, state in zip(found["backends"], words, strict=True)
             ],

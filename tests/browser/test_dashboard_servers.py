@@ -12,6 +12,7 @@ from tests.support.gateway import Gateway, eventually, server
 from tests.support.real_servers import fixture
 
 pytestmark = IN_A_BROWSER
+SECRET = "hush-hush-1234"
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         "shared": server(fixture()),
         "own": server(fixture(), share="session"),
         "other": server(fixture()),
-        "memory": server(fixture(), enabled=False),
+        "memory": server(fixture(), enabled=False, env={"API_TOKEN": SECRET}),
         "pair-well": server(fixture()),
         "pair-ill": server(["/nowhere/server"]),
     }
@@ -167,6 +168,37 @@ class ServerTests:
         page.choose('[aria-label="Level"]', "")
         page.type('[aria-label="Filter lines"]', "own is served")
         page.sees_no_more("shared is served at")
+
+
+class AccessTests:
+    """The pages of access and of the gateway itself."""
+
+    def test_a_token(self, page: Page) -> None:
+        """A token is limited to tools, and shown with the entry for a client's file."""
+        page.sign_in()
+        page.show("access", wait="Other machines may connect")
+        page.press("New token")
+        page.type("#token-name", "reader")
+        page.type("#token-tools", "get_* own__echo")
+        page.press("Make the token")
+        page.sees('"Authorization": "Bearer mcpg_')
+        page.press("Done")
+        page.sees("all servers; tools get_*, own__echo")
+
+    def test_a_bundle(self, page: Page) -> None:
+        """The support bundle has the findings, the state, the settings and the log, and no secret."""
+        page.sign_in()
+        page.show("gateway", wait=f"127.0.0.1:{page.gateway.port}")
+        page.browser.run("URL.createObjectURL = blob => { window.kept = blob.text(); return '#' }; 0")
+        page.press("Support bundle")
+        page.sees("The support bundle is saved")
+        kept = page.browser.run("window.kept")
+        found = json.loads(kept)
+        assert set(found) == {"made_at", "overview", "doctor", "config", "dump", "log"}
+        assert any("own is served at" in each for each in found["log"])
+        assert found["doctor"]["findings"]
+        assert (page.gateway.home / "auth.token").read_text().strip() not in kept
+        assert SECRET not in kept
 
 
 def _lives(gateway: Gateway) -> dict[str, tuple[int, int, int]]:

@@ -204,6 +204,7 @@ FIGURE_SCHEMAS: dict[str, dict[str, Any]] = {
         servers=WHOLE,
         backends=listing(OBJECT),
         clients=listing(OBJECT),
+        listeners=NAMES,
     ),
     "Why": made_of(
         {

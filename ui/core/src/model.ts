@@ -61,6 +61,8 @@ export interface Overview {
   memory_mb: number;
   config: { ok: boolean; warnings: number; loaded_at: string };
   clients: EnrolledFile[];
+  /** The addresses at which the gateway listens. */
+  listeners?: string[];
   backends: OverviewServer[];
   /** The calls of the latest sixty minutes, oldest first; times in milliseconds. */
   calls60: { since: number; known_since: number; calls: number[]; failed: number[] };

@@ -68,3 +68,16 @@ export function remembered(history: readonly PastCall[], call: PastCall): PastCa
   const kept = JSON.stringify(args).length > LONGEST ? { ...call, args: {} } : { ...call, args };
   return [kept, ...history].slice(0, KEPT);
 }
+
+/**
+ * Return the entry of a client's file, as most clients take it, for a token.
+ *
+ * @param servers those that the token is for; one alone has an endpoint of its own, several are at that of all.
+ */
+export function asClientEntry(token: string, servers: readonly string[], origin: string): string {
+  const [only, ...others] = servers;
+  const name = only && !others.length ? only : "mcpgateway";
+  const path = name === only ? `/${encodeURIComponent(only)}/mcp` : "/mcp";
+  const entry = { type: "http", url: origin + path, headers: { Authorization: `Bearer ${token}` } };
+  return JSON.stringify({ mcpServers: { [name]: entry } }, null, 2);
+}

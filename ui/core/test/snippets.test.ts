@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
-import { asCommand, asCurl, asJsonRpc, type PastCall, quoted, remembered } from "../src/snippets";
+import {
+  asClientEntry,
+  asCommand,
+  asCurl,
+  asJsonRpc,
+  type PastCall,
+  quoted,
+  remembered,
+} from "../src/snippets";
 
 const CALL = { server: "notes", tool: "write", args: { text: 'it\'s `$HOME` "x"\n', n: 1 } };
 
@@ -33,4 +41,12 @@ test("the history keeps fifty calls, without secrets and without huge arguments"
   const args = { user: "me", password: "hunter2", deep: { apiKey: "k", x: 1 } };
   assert.deepEqual(remembered([], { ...call(1), args })[0]?.args, { user: "me", deep: { x: 1 } });
   assert.deepEqual(remembered([], { ...call(1), args: { big: "x".repeat(5000) } })[0]?.args, {});
+});
+
+test("a client's entry leads to the one server of its token, or to all", () => {
+  const entry = (servers: string[]) => JSON.parse(asClientEntry("T", servers, "http://h:1")).mcpServers;
+  const headers = { Authorization: "Bearer T" };
+  assert.deepEqual(entry(["a b"]), { "a b": { type: "http", url: "http://h:1/a%20b/mcp", headers } });
+  for (const servers of [[], ["a", "b"]])
+    assert.deepEqual(entry(servers), { mcpgateway: { type: "http", url: "http://h:1/mcp", headers } });
 });

@@ -1,6 +1,7 @@
 /** Who may: tokens of agents, whether clients of this machine need one, and the dashboards that are signed in. */
 
 import { access, clock, count, counted, plain } from "@mcpgateway/core/words";
+import { Fragment } from "preact";
 import { useState } from "preact/hooks";
 import { unlock } from "../act";
 import { overview } from "../gateway";
@@ -58,6 +59,7 @@ export function AccessPage() {
       </header>
       <Agents />
       <Dashboards />
+      <Others />
       <Own />
     </>
   );
@@ -216,6 +218,46 @@ function Dashboards() {
           </li>
         ))}
       </ul>
+    </Section>
+  );
+}
+
+const REMOTE: [key: string, says: string][] = [
+  ["allow_remote", "Other machines may connect"],
+  ["bind_address", "Listens at"],
+  ["allowed_hosts", "Names of this machine"],
+  ["allowed_origins", "Origins of web pages"],
+  ["tls_cert_path", "Certificate"],
+  ["issuer", "Authorization server"],
+];
+
+/** Whether other machines may connect, and what that takes. */
+function Others() {
+  const { value, error } = useResource<{ gateway: Record<string, { value: unknown; from: string }> }>(
+    "/api/v1/config",
+  );
+  const told = (held: unknown) =>
+    held === true ? "yes" : !held || String(held) === "" ? "no" : plain([held].flat().join(", "));
+  return (
+    <Section title="Other machines">
+      {error && <Refused error={error} />}
+      {value && (
+        <dl class="facts">
+          {REMOTE.filter(([key]) => value.gateway[key]).map(([key, says]) => (
+            <Fragment key={key}>
+              <dt>{says}</dt>
+              <dd>
+                {told(value.gateway[key]?.value)}{" "}
+                <span class="quiet">{plain(value.gateway[key]?.from ?? "")}</span>
+              </dd>
+            </Fragment>
+          ))}
+        </dl>
+      )}
+      <p class="quiet">
+        Clients of other machines need a token, and a certificate that they trust.{" "}
+        <a href={to("gateway")}>Settings of the gateway</a>
+      </p>
     </Section>
   );
 }

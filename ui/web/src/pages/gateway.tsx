@@ -2,7 +2,9 @@
 
 import type { SeriesMinute } from "@mcpgateway/core/model";
 import { access, clock, count, counted, duration, memory, plain, sinceStart } from "@mcpgateway/core/words";
-import { events, now, overview } from "../gateway";
+import { useState } from "preact/hooks";
+import { act, tell } from "../act";
+import { api, events, now, overview } from "../gateway";
 import { restartingGateway, shuttingDown } from "../operations";
 import { ActButton, Command, Empty, Section } from "../parts/basics";
 import { ConfigurationSections } from "../parts/configuration";
@@ -10,7 +12,12 @@ import { FindingsSection } from "../parts/findings";
 import { JobsSection } from "../parts/jobs";
 import { Line } from "../parts/lines";
 import { Log } from "../parts/log";
+import { save } from "../parts/save";
 import { useResource } from "../resource";
+import { may } from "../session";
+
+// The doctor looks at the whole machine.
+const BUNDLE_MS = 60_000;
 
 export function GatewayPage() {
   const found = overview.value;
@@ -22,7 +29,10 @@ export function GatewayPage() {
     <>
       <header class="page">
         <h1>Gateway</h1>
-        <Power sessions={found.sessions} />
+        <span class="buttons">
+          <SupportBundle />
+          <Power sessions={found.sessions} />
+        </span>
       </header>
       <dl class="facts">
         <dt>Release</dt>
@@ -51,6 +61,12 @@ export function GatewayPage() {
         </dd>
         <dt>Access</dt>
         <dd>{access(found.auth)}</dd>
+        <dt>Listens at</dt>
+        <dd>
+          {found.listeners?.map((each) => (
+            <code key={each}>{plain(each)} </code>
+          ))}
+        </dd>
       </dl>
       <p class="quiet">
         <Command text="mcpgateway config edit" /> opens the configuration.
@@ -75,6 +91,38 @@ export function GatewayPage() {
         )}
       </Section>
     </>
+  );
+}
+
+const BUNDLE = {
+  overview: "/api/v1/overview",
+  doctor: "/api/v1/doctor",
+  config: "/api/v1/config",
+  dump: "/api/v1/debug/dump",
+};
+
+/** A button that keeps as a file what helps to find a fault; the gateway has taken the secrets out of all of it. */
+function SupportBundle() {
+  const [isUnderWay, setUnderWay] = useState(false);
+  const make = async () => {
+    setUnderWay(true);
+    const found: Record<string, unknown> = { made_at: new Date().toISOString() };
+    for (const [name, path] of Object.entries(BUNDLE)) {
+      found[name] = await act({ method: "GET", path, done: "", limit_ms: BUNDLE_MS, rights: "admin" });
+      if (!may("admin")) break;
+    }
+    if (may("admin")) {
+      const log = await api.request("GET", "/api/v1/log?follow=false&tail=500");
+      found.log = [...(await log.text()).matchAll(/^data: (.*)$/gm)].map(([, line]) => line);
+      save("mcpgateway-support.json", "application/json", JSON.stringify(found, null, 2));
+      tell({ text: "The support bundle is saved; its secrets are masked", isError: false });
+    }
+    setUnderWay(false);
+  };
+  return (
+    <button type="button" disabled={isUnderWay} aria-busy={isUnderWay} onClick={() => void make()}>
+      {isUnderWay ? "Collecting" : "Support bundle"}
+    </button>
   );
 }
 

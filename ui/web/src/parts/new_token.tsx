@@ -1,10 +1,11 @@
 /** The dialog that makes a token for an agent, and shows it once. */
 
+import { asClientEntry } from "@mcpgateway/core/snippets";
 import { plain } from "@mcpgateway/core/words";
 import { useState } from "preact/hooks";
 import { act } from "../act";
 import { overview } from "../gateway";
-import { Command } from "./basics";
+import { Command, Copy } from "./basics";
 import { Dialog } from "./dialog";
 
 const DAY_S = 86_400;
@@ -18,12 +19,14 @@ const LIVES = [
 export function NewToken({ onClose }: { onClose: () => void }) {
   const [name, setName] = useState("");
   const [servers, setServers] = useState<string[]>([]);
+  const [patterns, setPatterns] = useState("");
   const [isReader, setReader] = useState(false);
   const [seconds, setSeconds] = useState(LIVES[0]?.seconds ?? 0);
   const [token, setToken] = useState("");
   const make = async (event: Event) => {
     event.preventDefault();
-    const body = { name: name.trim(), servers, read_only: isReader, expires_in: seconds };
+    const tools = patterns.split(/[\s,]+/).filter(Boolean);
+    const body = { name: name.trim(), servers, tools, read_only: isReader, expires_in: seconds };
     const made = await act<{ token: string }>({
       method: "POST",
       path: "/api/v1/tokens",
@@ -33,6 +36,7 @@ export function NewToken({ onClose }: { onClose: () => void }) {
     });
     if (made) setToken(made.token);
   };
+  const snippet = asClientEntry(token, servers, location.origin);
   if (token)
     return (
       <Dialog title={`The token of ${plain(name)}`} onClose={onClose}>
@@ -40,6 +44,10 @@ export function NewToken({ onClose }: { onClose: () => void }) {
         <p>
           <Command text={token} />
         </p>
+        <p>
+          The entry for a client's file, as most clients take it <Copy text={snippet} label="the entry" />
+        </p>
+        <pre tabIndex={0}>{snippet}</pre>
         <p>An agent sends it as a header of its requests:</p>
         <p>
           <Command text={`Authorization: Bearer ${token}`} />
@@ -84,6 +92,15 @@ export function NewToken({ onClose }: { onClose: () => void }) {
             </label>
           ))}
         </fieldset>
+        <div class="field">
+          <label for="token-tools">Tools, such as get_* or github__list_issues; without any, all</label>
+          <input
+            id="token-tools"
+            value={patterns}
+            spellcheck={false}
+            onInput={(event) => setPatterns(event.currentTarget.value)}
+          />
+        </div>
         <div class="field">
           <input
             type="checkbox"
