@@ -187,7 +187,7 @@ class ListTests:
         """The members of a list and of its items are in snake case."""
         schema = LISTS[words]
         for each in (*schema.members, *schema.optional, *schema.more):
-            assert re.fullmatch(r"[a-z]+(_[a-z]+)*", each)
+            assert re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", each)
 
     def test_every_answer(self) -> None:
         """A command whose answer is a list prints it by the function that all lists are printed by."""
