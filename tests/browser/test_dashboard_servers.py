@@ -160,6 +160,18 @@ class ServerTests:
         page.sees("other is called another now")
         page.sees("/another/mcp")
 
+    def test_the_file_of_a_client(self, page: Page) -> None:
+        """The former versions of a client's file stand at the servers that it defines."""
+        file = page.gateway.directory / ".codeium" / "windsurf" / "mcp_config.json"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps({"mcpServers": {"wind": server(fixture())}}))
+        command(page.gateway, "clients", "apply", "windsurf", "--yes")
+        page.sign_in()
+        page.show("servers/wind/settings", wait="Changes of its file")
+        page.open("History of windsurf")
+        page.sees("enrolled, by command: wind")
+        command(page.gateway, "clients", "undo", "windsurf")
+
     def test_log(self, page: Page) -> None:
         """The lines of a log are filtered by their level and their text."""
         page.show("gateway", wait="is served at")

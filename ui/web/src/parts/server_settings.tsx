@@ -8,11 +8,13 @@ import { counted, plain } from "@mcpgateway/core/words";
 import { yaml } from "@mcpgateway/core/yaml";
 import { useEffect, useState } from "preact/hooks";
 import type { Notice } from "../act";
+import { overview } from "../gateway";
 import { perform } from "../operations";
 import { useResource } from "../resource";
 import { go, to } from "../router";
 import { Refused, Section } from "./basics";
 import { type Editing, Merge, SaveButton, useEditing } from "./editing";
+import { FileVersions } from "./enrol";
 import { Filter } from "./filter";
 import { Fields } from "./settings_form";
 import { Trial } from "./trial";
@@ -77,6 +79,8 @@ export function ServerSettings({ name }: { name: string }) {
   if (!server || !schema.value || !values.value) return <p role="status">Asking the gateway.</p>;
   if (!server.config) return <p>This server stands in no file: its settings cannot be changed.</p>;
   const { changes, drafts, setDrafts, faults, setFaults, present, version } = editing;
+  // The gateway keeps the former versions of the clients' files that it changes.
+  const file = overview.value?.clients.find((each) => server.source.includes(each.path));
   const sources = values.value.servers[name] ?? {};
   const all = fieldsOf(schema.value.$defs.server).filter((each) => !LEFT_OUT.has(each.key));
   const isRemote = valueAt(present, "url") !== undefined;
@@ -144,6 +148,11 @@ export function ServerSettings({ name }: { name: string }) {
         </div>
       </div>
       {server.is_own && <Rename name={name} />}
+      {file && (
+        <Section title="Changes of its file">
+          <FileVersions tool={file.name} path={file.path} label={file.name} />
+        </Section>
+      )}
       <Section title="As YAML">
         <pre tabIndex={0}>{plain(yaml({ [name]: server.config }))}</pre>
       </Section>
