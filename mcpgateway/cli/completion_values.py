@@ -232,6 +232,8 @@ header_names = _completing(_of_server("header_keys"))
 session_ids = _completing(_listed("/api/v1/sessions", "sessions", "id"))
 call_ids = _completing(_listed("/api/v1/activity", "records", "id"))
 token_names = _completing(_listed("/api/v1/tokens", "tokens", "name"))
+job_ids = _completing(_listed("/api/v1/jobs", "items", "id"))
+dashboard_ids = _completing(_listed("/api/v1/ui/sessions", "items", "id"))
 finding_ids = _completing(_findings)
 readers = _completing(_readers)
 

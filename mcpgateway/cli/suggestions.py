@@ -37,6 +37,7 @@ SUGGESTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "init": ("start", "clients apply"),
         "inspect": ("servers get", "tools describe"),
         "install": ("servers install", "service install", "clients apply"),
+        "jobs": ("tools jobs",),
         "kill": ("stop", "sessions kill"),
         "list": ("servers list", "tools list", "clients list"),
         "log": ("logs",),
@@ -76,6 +77,7 @@ SUGGESTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "usage": ("status --usage",),
         "use": ("clients apply",),
         "web": ("ui",),
+        "views": ("tools views",),
         "who": ("status --usage", "sessions list"),
     },
     "servers": {

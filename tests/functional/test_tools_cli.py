@@ -71,6 +71,33 @@ class ToolsTests:
         assert code == 0
         assert "clock__" in out.splitlines()[1]
 
+    def test_offers(self, home):
+        """A tool is taken out of the offer and offered again; the endpoints tell what they list."""
+        assert ran(home, "tools", "off", "fx__echo")[:2] == (0, "Not offered any more: fx__echo.\n")
+        assert "fx__echo" not in ran(home, "tools", "list")[1]
+        before = json.loads(ran(home, "tools", "views", "--json")[1])["items"]
+        assert ran(home, "tools", "on", "fx__echo")[:2] == (0, "Offered: fx__echo.\n")
+        assert "fx__echo" in ran(home, "tools", "list")[1]
+        after = json.loads(ran(home, "tools", "views", "--client", "cursor", "--json")[1])["items"]
+        of_all = {each["path"]: each["all_tools"] for each in before}
+        assert {each["path"]: each["all_tools"] for each in after}["/mcp/full"] == of_all["/mcp/full"] + 1
+        assert {"cut"} <= after[0].keys()
+        assert "/mcp/full" in ran(home, "tools", "views")[1]
+        assert ran(home, "tools", "off", "fx__nothing")[0] == 1
+
+    def test_lists_of_what_waits(self, home):
+        """The calls in the background, the dashboards and the files that wait each have a list, here an empty one."""
+        for words, none in (
+            (("tools", "jobs"), "No call runs in the background"),
+            (("sessions", "dashboards"), "No dashboard is signed in"),
+            (("config", "approvals"), "No file of a repository"),
+        ):
+            code, out, _ = ran(home, *words)
+            assert (code, none in out) == (0, True)
+            assert json.loads(ran(home, *words, "--json")[1])["items"] == []
+        assert ran(home, "tools", "jobs", "--cancel", "none")[0] == 1
+        assert ran(home, "sessions", "dashboards", "--end", "none")[0] == 1
+
     def test_describe(self, home):
         """A tool is shown with its arguments."""
         code, out, _ = ran(home, "tools", "describe", "clock/convert")

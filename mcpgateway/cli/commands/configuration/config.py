@@ -15,6 +15,7 @@ from mcpgateway.cli.console import show as show_text
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.lazy import SuggestingGroup
 from mcpgateway.cli.pager import paged
+from mcpgateway.cli.queries import TableQuery, text
 from mcpgateway.cli.values import pairs
 from mcpgateway.hints import cli
 
@@ -32,6 +33,19 @@ def config(context: click.Context) -> None:
     only_here(globals_, "config")
     if context.invoked_subcommand is None:
         show_text(context.get_help())
+
+
+APPROVALS = TableQuery(
+    "/api/v1/approvals",
+    {
+        "STATE": text("state"),
+        "FILE": text("path"),
+        "SERVERS": lambda each: ", ".join(server["name"] for server in each["servers"]),
+    },
+    key="items",
+    none="No file of a repository defines servers here.",
+    cuts="FILE",
+)
 
 
 def _verb(name: str, says: str, *parameters: Callable[[Any], Any]) -> Callable[[Callable[..., int]], Any]:
@@ -326,6 +340,13 @@ def import_(
         return take_over(options, os.environ, list(files), into=into, is_dry=dry_run)
 
     return _with_output(globals_, work)
+
+
+@config.command("approvals")
+@click.pass_obj
+def approvals(globals_: Globals) -> None:
+    """List the repositories' files that define servers, those that wait for your approval first."""
+    APPROVALS.run(globals_)
 
 
 @_verb(

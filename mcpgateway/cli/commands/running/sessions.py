@@ -8,15 +8,15 @@ from typing import Any
 
 import click
 
-from mcpgateway.cli.completion_values import server_names, session_ids
-from mcpgateway.cli.console import DONE, FAILED, answer, confirm, say
+from mcpgateway.cli.completion_values import dashboard_ids, server_names, session_ids
+from mcpgateway.cli.console import DONE, FAILED, answer, confirm, local_time, say
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.lazy import SuggestingGroup
-from mcpgateway.cli.queries import TableQuery, ask, text
+from mcpgateway.cli.queries import RouteVerb, TableQuery, ask, text
 from mcpgateway.hints import cli
 from mcpgateway.units import duration
 
-PATH = "/api/v1/sessions"
+PATH, SIGNED_IN = "/api/v1/sessions", "/api/v1/ui/sessions"
 
 
 def _client(session: Mapping[str, Any]) -> str:
@@ -53,6 +53,21 @@ WITHOUT = TableQuery(
     key="without",
     none="",
 )
+
+
+DASHBOARDS = TableQuery(
+    SIGNED_IN,
+    {
+        "ID": text("id"),
+        "MAY": text("rights"),
+        "SINCE": lambda each: local_time(str(each["created_at"])),
+        "LAST USED": lambda each: local_time(str(each["last_used_at"])),
+        "WHO": text("principal", "the user of this machine"),
+    },
+    key="items",
+    none=f"No dashboard is signed in.\n{cli('ui')} opens one.",
+)
+SIGN_OUT = RouteVerb(f"{SIGNED_IN}/{{dashboard}}", "DELETE", "The dashboard is signed out.")
 
 
 @click.group(cls=SuggestingGroup, bare="list", context_settings={"help_option_names": ["-h", "--help"]})
@@ -96,6 +111,17 @@ def kill(globals_: Globals, session: str | None, *, everybody: bool, pid: int | 
     ended, killed = int(found.get("sessions", 0)), int(found.get("killed", 0))
     answer(globals_, found, lambda: say(_ended(ended, killed)))
     return DONE if ended else FAILED
+
+
+@sessions.command()
+@click.option("--end", metavar="ID", shell_complete=dashboard_ids, help="Sign this dashboard out.")
+@click.pass_obj
+def dashboards(globals_: Globals, end: str | None) -> None:
+    """List the dashboards that are signed in, or sign one out."""
+    if end:
+        SIGN_OUT.run(globals_, dashboard=end)
+    else:
+        DASHBOARDS.run(globals_)
 
 
 def _ended(sessions_: int, processes: int) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from mcpgateway.cli.commands.servers.discover import refresh
+from mcpgateway.cli.commands.servers.tool_lists import jobs, off, on, views
 from mcpgateway.cli.commands.servers.tool_schema import example, rows, types_of, unknown
 from mcpgateway.cli.completion_values import argument_names, own_tool_names, server_names, tool_ids
 from mcpgateway.cli.console import (
@@ -75,7 +76,8 @@ def tools() -> None:
     """
 
 
-tools.add_command(refresh)
+for each in (refresh, on, off, views, jobs):
+    tools.add_command(each)
 _of_server = click.option(
     "--server", metavar="NAME", shell_complete=server_names, help="Only the tools of this server."
 )
