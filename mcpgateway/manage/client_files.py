@@ -22,7 +22,7 @@ PATH_LIMIT = 4096
 NAME_LIMIT = 64
 NUMBER_LIMIT = 10**8
 CUSTOM = "custom"
-MODES = ("http", "fail-open")
+MODES = ("http", "fail-open", "single")
 OFFERS = "--offers"  # the gateway's own servers are added, as `clients apply` does
 BY_URL = ("--mode", "http")  # these requests are older than the other ways
 

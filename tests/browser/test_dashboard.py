@@ -160,6 +160,28 @@ class ActTests:
         eventually(lambda: token.stat().st_mode & 0o777 == 0o600, "the file is the user's alone")
         page.sees("clock is served at")  # in the gateway's own log, on the same page
 
+    def test_one_entry(self, page: Page) -> None:
+        """A client's file can be enrolled by one entry for all servers, which is restored like the others."""
+        file = page.gateway.home.parent / ".cursor" / "mcp.json"
+        file.parent.mkdir(exist_ok=True)
+        before = json.dumps({"mcpServers": {"single": server(fixture())}})
+        file.write_text(before)
+        page.sign_in()
+        page.show("clients", wait=str(file))
+        page.choose("main li select", "single")
+        page.press("Enrol cursor")
+        page.press("Enrol")
+        page.sees("cursor uses the gateway from its next start")
+        (url,) = [each["url"] for each in json.loads(file.read_text())["mcpServers"].values()]
+        assert url.endswith("/mcp")
+        assert "single" not in url
+        page.sees("by one entry for all servers")
+        page.press("Restore cursor")
+        page.press("Restore")
+        page.sees("cursor has its own servers again")
+        assert file.read_text() == before
+        file.unlink()
+
     def test_enrol_and_restore(self, page: Page) -> None:
         """A client's file is enrolled after its change was shown, without its secrets, and restored to the byte."""
         file = page.gateway.home.parent / ".cursor" / "mcp.json"
@@ -587,6 +609,9 @@ class PlaygroundTests:
         page.sees(" of 5")
         page.press("Cancel")
         page.sees("the user has cancelled it")
+        page.type("input[placeholder=none]", "1")
+        page.press("Call")
+        page.sees("The call took longer than 1 s, and was cancelled")
 
     def test_resources_and_prompts(self, page: Page) -> None:
         """A server's resources are listed and read, and prompts got with their arguments."""

@@ -25,7 +25,7 @@ CLIENT_FILE_SCHEMAS: dict[str, dict[str, Any]] = {
         }
     ),
     "Register": made_of({"tool": TEXT}, configPath=TEXT),
-    "EnrolFile": made_of({"tool": TEXT, "configPath": TEXT}, mode={"enum": ["http", "fail-open"]}),
+    "EnrolFile": made_of({"tool": TEXT, "configPath": TEXT}, mode={"enum": ["http", "fail-open", "single"]}),
     "FilesChanged": made_of({"files": listing(made_of({"diff": listing(TEXT)}, path=TEXT, error=TEXT))}),
     "RestoreFile": made_of(
         {"tool": TEXT, "configPath": TEXT},

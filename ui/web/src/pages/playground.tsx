@@ -84,6 +84,7 @@ function Tool({ tool }: { tool: ToolDescription }) {
   const [progress, setProgress] = useState<Progress | undefined>(undefined);
   const [outcome, setOutcome] = useState<Outcome | undefined>(undefined);
   const [ending, setEnding] = useState<AbortController | undefined>(undefined);
+  const [limit_s, setLimit] = useState(0);
   const [isTyped, setTyped] = useState(false);
   useUnsaved(isTyped);
   const isTask = tool.execution?.taskSupport === "required";
@@ -104,6 +105,12 @@ function Tool({ tool }: { tool: ToolDescription }) {
     setOutcome(undefined);
     setProgress(undefined);
     const at = Date.now();
+    let isLate = false;
+    const late = () => {
+      isLate = true;
+      stopping.abort();
+    };
+    const timer = limit_s > 0 ? setTimeout(late, limit_s * 1000) : undefined;
     let made: Outcome;
     try {
       const asked = { name: tool.name, arguments: values };
@@ -113,8 +120,10 @@ function Tool({ tool }: { tool: ToolDescription }) {
       );
       made = { result, ms: Date.now() - at };
     } catch (why) {
-      made = { fault: why instanceof Error ? why.message : String(why), ms: Date.now() - at };
+      const fault = isLate ? `The call took longer than ${limit_s} s, and was cancelled` : words(why);
+      made = { fault, ms: Date.now() - at };
     }
+    clearTimeout(timer);
     setEnding(undefined);
     setProgress(undefined);
     setOutcome(made);
@@ -181,6 +190,18 @@ function Tool({ tool }: { tool: ToolDescription }) {
           </p>
         )}
         <Root session={session} />
+        <label class="choice">
+          Time limit{" "}
+          <input
+            type="number"
+            class="short"
+            min={0}
+            value={limit_s || ""}
+            placeholder="none"
+            onInput={(event) => setLimit(Number(event.currentTarget.value) || 0)}
+          />{" "}
+          s
+        </label>
         <div class="buttons">
           <button type="submit" class="primary" disabled={Boolean(ending)} aria-busy={Boolean(ending)}>
             Call
@@ -216,6 +237,10 @@ function Tool({ tool }: { tool: ToolDescription }) {
       <PastCalls server={tool.server} tool={tool.name} onAgain={again} />
     </>
   );
+}
+
+function words(why: unknown): string {
+  return why instanceof Error ? why.message : String(why);
 }
 
 function question(tool: ToolDescription, values: Record<string, unknown>) {

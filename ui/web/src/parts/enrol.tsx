@@ -16,7 +16,7 @@ interface FileChange extends Version {
 export const WAYS: Record<string, string> = {
   http: "by URL",
   "fail-open": "by command",
-  single: "by one entry",
+  single: "by one entry for all servers",
 };
 // Clients' files are changed by a program of their own.
 const LIMIT_MS = 60_000;
@@ -37,8 +37,11 @@ export function EnrolButton(props: { tool: string; path: string; label: string }
         How
         <select value={mode} onChange={(event) => setMode(event.currentTarget.value)}>
           <option value="">the usual way</option>
-          <option value="http">by URL</option>
-          <option value="fail-open">by command</option>
+          {Object.entries(WAYS).map(([each, words]) => (
+            <option key={each} value={each}>
+              {words}
+            </option>
+          ))}
         </select>
       </label>
       <ReviewButton
