@@ -107,6 +107,9 @@ class OverviewTests:
             "the calls of the server are there",
         )
         assert " since " in page.browser.run("document.querySelector('.needs').innerText")
+        urgent = "document.querySelector('nav.pages a[href$=\"{}\"] .bad')?.innerText"
+        assert page.browser.run(urgent.format("/servers")).split()[0] == "1"
+        assert page.browser.run(urgent.format("/gateway")) is None
 
 
 class MessageTests:

@@ -130,7 +130,14 @@ function Navigation({ present }: { present: string }) {
   const [isOpen, setOpen] = useState(false);
   useEffect(() => setOpen(false), [path.value]);
   const found = overview.value;
-  const needs = found?.needs.length;
+  const needs = found?.needs ?? [];
+  const many = (kind: string) => needs.filter((each) => each.kind === kind).length;
+  const urgent: Record<string, number> = {
+    "": needs.length,
+    servers: many("server"),
+    clients: many("file"),
+    gateway: many("gateway"),
+  };
   const numbers: Record<string, number | undefined> = {
     servers: found?.servers,
     clients: found?.clients.length || undefined,
@@ -150,11 +157,7 @@ function Navigation({ present }: { present: string }) {
               </span>
               <span class="title">{each.title}</span>
               {numbers[each.name] !== undefined && <span class="number">{count(numbers[each.name])}</span>}
-              {!each.name && Boolean(needs) && (
-                <span class="number bad">
-                  {count(needs)} <span class="unseen">{needs === 1 ? "needs you" : "need you"}</span>
-                </span>
-              )}
+              <Urgent many={urgent[each.name] ?? 0} />
             </a>
           </li>
         ))}
@@ -165,6 +168,16 @@ function Navigation({ present }: { present: string }) {
         </li>
       </ul>
     </nav>
+  );
+}
+
+/** The number of things on a page that need the user. */
+function Urgent({ many }: { many: number }) {
+  if (!many) return null;
+  return (
+    <span class="number bad">
+      {count(many)} <span class="unseen">{many === 1 ? "needs you" : "need you"}</span>
+    </span>
   );
 }
 
