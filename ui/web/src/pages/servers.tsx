@@ -5,7 +5,7 @@ import type { Server } from "@mcpgateway/core/model";
 import { look, rank } from "@mcpgateway/core/states";
 import { matches } from "@mcpgateway/core/tables";
 import { count, counted, duration, memory, plain, tokens } from "@mcpgateway/core/words";
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 import { overview } from "../gateway";
 import { rowKeys } from "../keys";
 import { perform, starting, stopping, switching } from "../operations";
@@ -129,7 +129,8 @@ function useRowKeys(servers: readonly Server[]): void {
     else if (key === "r" && server.enabled) void perform(starting(id, "Restart"));
     else if (key === "s" && server.enabled) void perform(isUp ? stopping(id) : starting(id, "Start"));
   };
-  useEffect(() => {
+  // An effect after the drawing would act on what was shown before.
+  useLayoutEffect(() => {
     rowKeys.value = pressed;
     return () => {
       rowKeys.value = undefined;
