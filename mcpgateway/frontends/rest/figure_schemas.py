@@ -9,6 +9,7 @@ from mcpgateway.frontends.rest.schema_parts import (
     CLIENT,
     FLAG,
     MILLISECONDS,
+    NAMES,
     NUMBER,
     OBJECT,
     OR_NULL,
