@@ -7,6 +7,7 @@ row            contents
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -33,6 +34,8 @@ Cell = Callable[[Mapping[str, Any]], Part]
 WAITS = "asking the gateway"
 NO_GATEWAY = "what answers there is no gateway"
 OF_TEXT = frozenset(("configuration", "unreadable"))  # causes that name the place of an error in a file
+UNSERVED = "mcpgateway.cli.local.unserved"  # needed for an error only
+UNKNOWN = "Unknown server: "
 BROKEN = "mcpgateway.cli.local.broken"  # not imported at the top: the reader of files takes a while to load
 
 
@@ -79,6 +82,9 @@ def ask(  # noqa: PLR0913 - each is a part of the request
         server = names.get("server") or names.get("name")
         if server:
             why.hint = why.hint.replace(ANY_SERVER, cli("why {}", str(server)))
+            if why.message.startswith(UNKNOWN) and not globals_.url:
+                found = import_module(UNSERVED).found_in_a_file(str(server), globals_.home, os.environ)
+                why.hint = found or why.hint
         raise
     if has and not (isinstance(found, dict) and has in found):
         client.unreachable(NO_GATEWAY)
