@@ -18,7 +18,7 @@ from mcpgateway.backends.http.event_stream import EVENT_LIMIT, EventBody, is_str
 from mcpgateway.backends.http.post import error_in, members
 from mcpgateway.backends.http.response import WebAnswer, WebStream
 from mcpgateway.backends.remote_access import IAuthorizer, RemoteAccess
-from mcpgateway.backends.streamable import Streamable, refusal
+from mcpgateway.backends.streamable import UNAUTHORIZED, Streamable, refusal
 from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import (
     BackendError,
@@ -230,7 +230,10 @@ class SseConnection:
         if answer.status == 404:
             self._end(Gone(fault="the server does not know its session any more"))
         elif answer.status >= 400:
-            self._fail(body, refusal(self.server, answer.status, error_in(answer)))
+            why = refusal(self.server, answer.status, error_in(answer))
+            self._fail(body, why)
+            if answer.status == UNAUTHORIZED:
+                self._lose(why)  # the next connection shows whether the authorization is accepted again
         elif answer.body.lstrip()[:1] in (b"{", b"["):
             self._take(answer.body)  # some servers answer here and not on the stream
 

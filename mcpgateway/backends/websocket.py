@@ -25,8 +25,17 @@ from zope.interface import implementer
 
 from mcpgateway.backends.http.connect import CertificateTrust, Dialler
 from mcpgateway.backends.http.http1 import sentence
+from mcpgateway.backends.streamable import LOCKED, refusal
 from mcpgateway.config.reach_settings import Remote
-from mcpgateway.errors import BackendError, BackendGone, BadReply, Overloaded, Unreachable
+from mcpgateway.errors import (
+    BackendError,
+    BackendGone,
+    BadReply,
+    NeedsAuthorization,
+    Overloaded,
+    Unreachable,
+    of_server,
+)
 from mcpgateway.interfaces import Gone, ILineReceiver, Launch
 from mcpgateway.policy import urls
 from mcpgateway.policy.urls import UrlPlace
@@ -39,7 +48,6 @@ CLOSE_S = 2.0  # for the server's close frame
 MESSAGE_LIMIT = 32 * 2**20  # bytes
 QUEUE_LIMIT = 16 * 2**20  # bytes written and not yet taken by the connection
 SUBPROTOCOL = "mcp"
-REFUSED = (401, 403)
 
 
 @implementer(IHandshakeListener)
@@ -248,8 +256,8 @@ class WebSocket:
         self._receiver.line_received(jsonrpc.error_bytes(identifier, why))
 
     def _rejected(self, status: int) -> None:
-        if status in REFUSED:
-            self._fail(BackendError(f"it refuses the gateway (HTTP {status}); it wants an authorization"))
+        if status in LOCKED:
+            self._fail(refusal(self._server, status, None))
         else:
             self._fail(BackendError(f"it does not let the connection become a WebSocket (HTTP {status})"))
 
@@ -286,7 +294,10 @@ class WebSocket:
         self._call_off()
         self._waiting.clear()
         fault = "it was stopped" if self._is_stopping else why.message
-        self._receiver.gone(Gone(fault=fault, is_unreachable=isinstance(why, Unreachable)))
+        error = None
+        if isinstance(why, NeedsAuthorization):
+            error = NeedsAuthorization(of_server(self._server, why.message), why.hint)
+        self._receiver.gone(Gone(fault=fault, is_unreachable=isinstance(why, Unreachable), error=error))
         self._stopped.over(None)
 
     def _call_off(self) -> None:

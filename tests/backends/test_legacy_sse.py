@@ -199,6 +199,13 @@ class LossTests:
         assert old.found[0]["message"] == f"far: it answers with HTTP {status}"
         assert old.ends == []
 
+    def test_locked_out(self) -> None:
+        """A request that is refused with 401 is answered, and the connection ends: the server needs a login."""
+        old = Old().met()
+        old.begin().reply(401)
+        assert "it wants an authorization" in old.found[0]["message"]
+        assert isinstance(old.ends[0].error, NeedsAuthorization)
+
     def test_not_sent(self) -> None:
         """A request that does not get through, or is not taken in time, is answered in its place, too."""
         old = Old().met()
