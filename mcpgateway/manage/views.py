@@ -17,7 +17,7 @@ from mcpgateway.config.edit.config_keys import changes_by_file, places_in
 from mcpgateway.config.edit.edits import KeyPath
 from mcpgateway.config.load import Files
 from mcpgateway.config.model import Profile
-from mcpgateway.discovery.records import ListKind
+from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.discovery.tokens import cost_of, estimate
 from mcpgateway.errors import Conflict, InvalidParams, NotOurs, NotThere
 from mcpgateway.manage.config_edits import change_files
@@ -79,9 +79,8 @@ class ViewOperations:
         registry, found = self.registry(), defaultdict[tuple[str, str], list[str]](list)
         for each in view_specs(registry.views_config):
             view = registry.seen(each)
-            items = view.listing.names.items
-            for entry in _definitions(view):
-                if (item := items.get(entry.name)) is not None:
+            for item in view.listing.tools.values():
+                if isinstance(item, Item):  # no tool that stands for the others
                     found[item.server, item.own].append(f"/{view.spec.name}")
         return found
 

@@ -130,6 +130,7 @@ class Health:
         self._circuit = gateway.circuit
         self._instruments = instruments
         self._records: dict[Variant, HealthRecord] = {}
+        self._of_name: dict[str, dict[Variant, HealthRecord]] = {}  # the same, by server
         self._switches: dict[str, bool] = {}  # the decisions of operators, by server
         self._open: set[HealthRecord] = set()
         self._sizes: Mapping[int, int] = {}
@@ -190,6 +191,7 @@ class Health:
             found = self._records[key] = HealthRecord(
                 server, Breaker(self._circuit), self.histories.of(server.name), not self.is_on(server)
             )
+            self._of_name.setdefault(server.name, {})[key] = found
         return found
 
     # Operators
@@ -321,7 +323,7 @@ class Health:
         known = self._records.get(_key(server))
         if known is None or not self._of(known):
             self.record(server)  # a former entry's failures do not count for this one
-        return [each for each in self._records.values() if each.server.name == server.name]
+        return list(self._of_name.get(server.name, {}).values())
 
     def _on_again(self, record: HealthRecord) -> None:
         self._open.discard(record)

@@ -108,7 +108,7 @@ function columnsOf(chosen: Chosen, choose: (chosen: Chosen) => void): Column<Too
 }
 
 export function ToolsPage() {
-  const { value, error } = useResource<ToolRow[]>(`${PATH}?asked=false`, { every_s: 15 });
+  const { value, error } = useResource<ToolRow[]>(`${PATH}?asked=false`, { every_s: 60 });
   const [query, setQuery] = useState("");
   const [server, setServer] = useState("");
   const [tier, setTier] = useState("");

@@ -18,7 +18,7 @@ interface Cost {
   never: ToolRow[];
 }
 
-const COLUMNS: Column<Cost>[] = [
+const columnsOf = (reload: () => void): Column<Cost>[] => [
   {
     name: "server",
     title: "Server",
@@ -54,18 +54,19 @@ const COLUMNS: Column<Cost>[] = [
     show: (each) => (
       <>
         <span title={each.never.map((tool) => plain(tool.tool)).join(", ")}>{count(each.never.length)}</span>{" "}
-        {each.never.length > 0 && <Off cost={each} />}
+        {each.never.length > 0 && <Off cost={each} then={reload} />}
       </>
     ),
     isNumber: true,
   },
 ];
 
-function Off({ cost }: { cost: Cost }) {
+function Off({ cost, then }: { cost: Cost; then: () => void }) {
   const { server, never } = cost;
   const names = never.map((each) => plain(each.tool)).join(", ");
   return (
     <ActButton
+      then={then}
       label={`Do not offer the tools of ${plain(server)} that were never called`}
       question={{
         title: `Do not offer ${counted(never.length, "tool")} of ${plain(server)}?`,
@@ -85,7 +86,7 @@ function Off({ cost }: { cost: Cost }) {
 }
 
 export function ContextCost() {
-  const { value: known } = useResource<ToolRow[]>("/api/v1/tools?asked=false");
+  const { value: known, reload } = useResource<ToolRow[]>("/api/v1/tools?asked=false", { isLive: false });
   const { value: used } = useResource<Usage>(`/api/v1/usage?by=tool&minutes=${MONTH_MINUTES}`, {
     isLive: false,
   });
@@ -109,7 +110,7 @@ export function ContextCost() {
       </p>
       <Table
         caption="Cost of servers' tools"
-        columns={COLUMNS}
+        columns={columnsOf(reload)}
         rows={[...costs.values()]}
         id={(each) => each.server}
         order={{ column: "tokens", isDescending: true }}

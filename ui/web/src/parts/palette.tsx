@@ -14,7 +14,7 @@ import { Dialog } from "./dialog";
 const LIST = "palette-list";
 
 export function Palette() {
-  const servers = useResource<Server[]>("/api/v1/servers");
+  const servers = useResource<Server[]>("/api/v1/servers?tools=false");
   const tools = useResource<ToolRow[]>("/api/v1/tools?asked=false");
   const detected = useResource<{ detected: DetectedClient[] }>("/clients/detect");
   const sessions = useResource<{ sessions: Session[] }>("/api/v1/sessions?limit=1000");

@@ -67,7 +67,7 @@ const COLUMNS: Column<Row>[] = [
 
 /** The calls of the last hour by minutes, and of each tool since the gateway started. */
 export function ToolCalls({ query }: { query: string }) {
-  const { value, error } = useResource<Stats>("/api/health/stats", { every_s: 5 });
+  const { value, error } = useResource<Stats>("/api/health/stats", { every_s: 10 });
   const rows = Object.entries(value?.toolStats ?? {}).map(([tool, numbers]) => ({ tool, ...numbers }));
   const shown = rows.filter((each) => matches(`${each.tool} ${each.server}`, query));
   return (
