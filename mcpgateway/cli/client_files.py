@@ -343,7 +343,10 @@ def _explain(*, with_service: bool) -> None:
     say("y enrols the files: their servers are then run once, by the gateway, for all clients.")
     if with_service:
         say("s installs the service, too, which starts the gateway at each login.")
-    say(f"n leaves the files as they are; {cli('clients apply')} enrols them later.")
+    say(
+        f"n leaves the files as they are; {cli('clients apply')} enrols them later, and"
+        f" {cli('clients apply CLIENT')} those of one client."
+    )
     say("d shows the changed lines of each file, without secrets.")
 
 

@@ -453,8 +453,9 @@ def _tell_running(found: _Found, home: str) -> None:
 
 
 def _tell_tables(found: _Found) -> None:
-    _tell_servers(found.body)
-    say()
+    if _rows(found.body):
+        _tell_servers(found.body)
+        say()
     if found.clients:
         rows_table(CLIENTS, found.clients)
         say()
