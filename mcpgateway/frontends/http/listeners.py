@@ -57,8 +57,8 @@ class Listeners(Record):
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The addresses of the gateway, for people and programs."""
-        return tuple(_word(port.getHost()) for port in self.ports)
+        """The addresses of the gateway, for people and programs; none of ports that are closed already."""
+        return tuple(_word(port.getHost()) for port in self.ports if getattr(port, "connected", True))
 
     def pause(self) -> None:
         """Accept no connections for now; new ones wait in the kernel's queue."""

@@ -12,12 +12,13 @@ import pytest
 from twisted.internet import reactor
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import ServerFactory
+from twisted.internet.tcp import Port
 from twisted.internet.testing import MemoryReactor
 from twisted.logger import capturedLogs
 
 from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.errors import ConfigError
-from mcpgateway.frontends.http.listeners import bind
+from mcpgateway.frontends.http.listeners import Listeners, bind
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -34,6 +35,16 @@ class SocketlessReactor(MemoryReactor):
 
     def listenUNIX(self, *args: Any, **kwargs: Any) -> Any:
         raise self.why
+
+
+class WordTests:
+    """The addresses in words."""
+
+    def test_closed(self) -> None:
+        """A port that is closed already, as while the gateway ends, is left out."""
+        memory = MemoryReactor()
+        open_port, closed = memory.listenTCP(9100, ServerFactory()), Port(0, ServerFactory())
+        assert Listeners([closed, open_port], 9100).words == ("0.0.0.0:9100",)
 
 
 class SocketTests:

@@ -143,7 +143,9 @@ function Messages({ call }: { call: OneCall }) {
       {isListed === false && tool && (
         <p class="empty">
           No list that the gateway has names this tool now, so the call cannot be done again.{" "}
-          {isServer(server) && <a href={playground}>The playground asks the server for it</a>}
+          {isServer(server) && call.record.outcome === "ok" && (
+            <a href={playground}>The playground asks the server for it</a>
+          )}
         </p>
       )}
       {isListed && !again && tool && method === "tools/call" && (
