@@ -44,7 +44,7 @@ def events_of(path: Path) -> Iterator[Event]:
     for node in ast.walk(ast.parse(text)):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue
-        names = [word.value.value for word in node.keywords if word.arg == "event"]
+        names = [ast.literal_eval(word.value) for word in node.keywords if word.arg == "event"]
         if node.func.attr in LEVELS and names and node.args:
             yield Event(names[0], node.func.attr, ast.literal_eval(node.args[0]), module)
 

@@ -427,7 +427,8 @@ def _overview(parts: ControlParts) -> Overview:
     hub = parts.hub
     why = Diagnoser(parts.dispatcher, hub.health, hub.tapes, parts.problems, parts.redact, overlays)
     figures = PageFigures(parts.hub.timeline, parts.savings, _book(parts)).shown
-    found = Overview(parts.census, why, parts.redact, parts.unreadable, parts.attention, figures)
+    learn = hub.timeline.learn
+    found = Overview(parts.census, why, parts.redact, parts.unreadable, parts.attention, figures, learn)
     parts.attention.look = found.look
     return found
 

@@ -17,7 +17,6 @@ from mcpgateway.observe.event_feed import EventHistory, FeedEntry
 from mcpgateway.records import Record
 
 SETTLE_S = 0.5  # a burst of events is one look
-CHANGED = "attention.changed"
 CAUSES = ("server.", "config.", "clients.", "gateway.", "login.")
 """The beginnings of the names of events after which needs may be others."""
 
@@ -50,7 +49,7 @@ class Attention(Record):
             came, went = needs.keys() - known.keys(), known.keys() - needs.keys()
             self.log.info(
                 "what needs the user has changed: {came} new, {went} settled, {number} in all",
-                event=CHANGED,
+                event="attention.changed",
                 came=len(came),
                 went=len(went),
                 number=len(needs),

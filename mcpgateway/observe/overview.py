@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
@@ -123,6 +123,10 @@ class OpenNeed(Struct, frozen=True):
         return {**asdict(self), "id": self.id, "level": self.level, "since": since, "actions": self.actions()}
 
 
+async def _nothing_to_learn() -> None:
+    return None
+
+
 class Overview(FrozenRecord, frozen=True):
     """Makes the overview on request.
 
@@ -130,6 +134,7 @@ class Overview(FrozenRecord, frozen=True):
     :ivar unreadable: returns the clients' files that cannot be read.
     :ivar attention: knows since when each need is there.
     :ivar figures: returns the other numbers that the page of the overview shows.
+    :ivar learn: counts the calls before the start from the activity log, for `figures`.
     """
 
     census: Census
@@ -138,6 +143,7 @@ class Overview(FrozenRecord, frozen=True):
     unreadable: Callable[[], Iterable[UnreadableFile]] = tuple
     attention: Attention | None = None
     figures: Callable[[], dict[str, Any]] = dict
+    learn: Callable[[], Awaitable[None]] = _nothing_to_learn
 
     def tell(self, principal: str = LOCAL) -> dict[str, Any]:
         """Return the numbers of `Census.health`, with the verdict and the needs.

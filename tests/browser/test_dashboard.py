@@ -345,7 +345,7 @@ class ActTests:
         page.type_over("#field-timeout", "soon")
         page.press("Save")
         page.press("Write")
-        page.sees("line 1: servers.kept.timeout: found 'soon'")  # beside the button and on top
+        page.sees("servers.kept.timeout: found 'soon'")  # beside the button and on top
         assert page.browser.run("document.activeElement.id") == "field-timeout"
         assert "found 'soon'" in page.browser.run("document.getElementById('field-timeout-hint').innerText")
         page.follow("usage")

@@ -69,7 +69,7 @@ class AwayTests:
         for path, text in (
             ("clients", NOBODY),
             ("servers", "Switch off"),
-            ("calls", "No call is in the log"),
+            ("calls", "No call of the last 24 hours is in the log"),
         ):
             page.follow(path)
             page.sees(text)
@@ -99,14 +99,14 @@ class OverviewTests:
         command(page.gateway, "tools", "call", "clock__echo", "text=x")
         command(page.gateway, "servers", "start", "broken", check=False)
         page.show()
-        page.sees("p95")
-        page.sees("Per server")
+        page.sees("Durations, and per server")
         page.browser.run(f"{PER_SERVER}.querySelector('summary').click(); 0")
+        page.sees("p95")
         eventually(
             lambda: "clock" in page.browser.run(f"{PER_SERVER}.innerText"),
             "the calls of the server are there",
         )
-        assert " since " in page.browser.run("document.querySelector('.needs').innerText")
+        assert "since " in page.browser.run("document.querySelector('.needs').innerText")
         urgent = "document.querySelector('nav.pages a[href$=\"{}\"] .bad')?.innerText"
         assert page.browser.run(urgent.format("/servers")).split()[0] == "1"
         assert page.browser.run(urgent.format("/gateway")) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
-from mcpgateway.observe.attention import CHANGED, SETTLE_S, Attention
+from mcpgateway.observe.attention import SETTLE_S, Attention
 from mcpgateway.observe.event_feed import EventHistory, FeedEntry
 
 
@@ -52,7 +52,9 @@ def test_news() -> None:
         desk.happens("session.opened")
         desk.needs = {"b"}
         desk.happens("config.reloaded")
-    changes = [(each["came"], each["went"], each["number"]) for each in told if each["event"] == CHANGED]
+    changes = [
+        (each["came"], each["went"], each["number"]) for each in told if each["event"] == "attention.changed"
+    ]
     assert changes == [(1, 0, 1), (1, 1, 1)]
     assert desk.looks == 4
 

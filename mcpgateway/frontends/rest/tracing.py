@@ -70,6 +70,7 @@ class TracingRoutes:
 
         The entity tag does not depend on what changes with time alone, so a page that asks often is mostly told 304.
         """
+        await self._overview.learn()
         found = self._overview.tell(asked.principal)
         tag = f'W/"{_digest(found)}"'
         if tag in (asked.header("if-none-match") or ""):

@@ -124,7 +124,7 @@ function Hour({ calls: hour }: { calls: Overview["calls60"] }) {
   return (
     <Section title="Calls in the last hour" extra={<a href={to("usage")}>Who uses what</a>}>
       <p class="figures">
-        <Figure value={count(sum(calls))} what="calls" />
+        <Figure value={count(sum(calls))} what={sum(calls) === 1 ? "call" : "calls"} />
         <Figure value={count(sum(failed))} what="failed" isBad={sum(failed) > 0} />
       </p>
       <Bars steps={steps} span="hour" />
