@@ -216,7 +216,7 @@ class KeyTests:
     """Keys and links of rows."""
 
     def test_rows(self, page: Page) -> None:
-        """Rows are stepped through from anywhere on a page, and Backspace leads back."""
+        """Rows are stepped through from anywhere on a page, and Backspace leads back to the row."""
         page.show("servers")
         page.sees("Switch off")
         page.strike("j", "j", "k")
@@ -227,6 +227,9 @@ class KeyTests:
         assert page.browser.run("location.pathname") == first
         page.strike("Backspace")
         eventually(lambda: page.browser.run("location.pathname") == "/ui/servers", "it is back")
+        eventually(
+            lambda: page.browser.run("document.activeElement.pathname") == first, "its row has the focus"
+        )
 
     def test_a_call(self, page: Page) -> None:
         """The tool of a call leads to the call."""

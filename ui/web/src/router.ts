@@ -53,8 +53,10 @@ export function route(): void {
       }
       return;
     }
+    const former = new URL(shown).pathname;
     path.value = parsed();
     focusMain();
+    focusRow(former);
   });
   addEventListener("beforeunload", (event) => {
     if (isUnsaved()) event.preventDefault();
@@ -79,4 +81,17 @@ export async function follow(address: string): Promise<void> {
 function focusMain(): void {
   // The focus alone would scroll the top of the page out of sight.
   document.querySelector("main")?.focus({ preventScroll: true });
+}
+
+const TRIES = 20;
+const AGAIN_MS = 50;
+
+/** Lead the keyboard back to the row whose page was left, as soon as its table is filled. */
+function focusRow(pathname: string, tries = TRIES): void {
+  const main = document.querySelector("main");
+  if (document.activeElement !== main || !tries) return;
+  const links = main?.querySelectorAll<HTMLAnchorElement>("tbody a, .list a, .needs a") ?? [];
+  const link = [...links].find((each) => each.pathname === pathname);
+  if (link) link.focus();
+  else setTimeout(() => focusRow(pathname, tries - 1), AGAIN_MS);
 }
