@@ -147,6 +147,19 @@ def _server_keys(_: click.Context) -> dict[str, Kind]:
     return {".".join(path): kind for path, kind in listed if path and ANY not in path}
 
 
+def _set_keys(context: click.Context) -> Iterator[str]:
+    """Yield the keys that the entry of the server before has; all keys where it is not known."""
+    entry = _member(_asked(context, "/api/v1/servers/{}", "name"), "config")
+    yield from _paths(entry) if isinstance(entry, dict) else _server_keys(context)
+
+
+def _paths(value: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    for key, each in value.items():
+        yield f"{before}{key}"
+        if isinstance(each, dict):
+            yield from _paths(each, f"{before}{key}.")
+
+
 def _choices(schema: Any) -> list[object]:
     """Return the values that a JSON Schema names."""
     if _member(schema, "type") == "boolean":
@@ -226,7 +239,7 @@ server_names = _completing(_names)
 remote_names = _completing(lambda context: (each.get("name") for each in _remote(context)))
 sign_in_names = _completing(_needing_sign_in)
 config_keys, config_assignments = _completing(_config_keys), _assigning(_config_keys)
-server_keys, server_assignments = _completing(_server_keys), _assigning(_server_keys)
+server_keys, server_assignments = _completing(_set_keys), _assigning(_server_keys)
 variable_names = _completing(_of_server("env_keys"))
 header_names = _completing(_of_server("header_keys"))
 session_ids = _completing(_listed("/api/v1/sessions", "sessions", "id"))
