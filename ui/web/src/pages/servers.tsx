@@ -112,7 +112,7 @@ const STOP = "Calls under way at them end. The next request of a client starts i
 
 function leftOut(): string[] {
   try {
-    return (localStorage.getItem(KEY) ?? "").split(" ").filter(Boolean);
+    return (localStorage.getItem(KEY) ?? "restarts").split(" ").filter(Boolean);
   } catch {
     return []; // a user may forbid storage
   }
