@@ -73,20 +73,23 @@ class ServerTests:
     @pytest.mark.parametrize("share", ["global", "session"])
     def test_a_new_server(self, gateway: Gateway, share: str) -> None:
         """The tools of a new server are known in the answer, where that waits for the server."""
-        body = {"name": "new", "config": server(FIXTURE, share=share)}
+        name = f"new-{share}"  # the counts of a name outlive its server
+        body = {"name": name, "config": server(FIXTURE, share=share)}
         said = ask(gateway, "POST", "/servers?wait=30s", body)
         assert said.value["server"]["tool_count"] > 1
         assert (
-            ask(gateway, "POST", "/servers/new/call", {"tool": "echo", "arguments": {"text": "x"}}).status
+            ask(gateway, "POST", f"/servers/{name}/call", {"tool": "echo", "arguments": {"text": "x"}}).status
             == 200
         )
-        shown = ask(gateway, "GET", "/servers/new").value
+        shown = ask(gateway, "GET", f"/servers/{name}").value
         assert [shown[each] for each in ("calls_1h", "errors_1h", "reason")] == [1, 0, ""]
         assert shown["p95_ms"] > 0
         lines = gateway.config.read_text().splitlines()
-        assert "new" in lines[shown["source_line"] - 1]
-        assert ask(gateway, "GET", "/servers/new").value["tool_count"] == said.value["server"]["tool_count"]
-        assert ask(gateway, "DELETE", "/servers/new").status == 200
+        assert name in lines[shown["source_line"] - 1]
+        assert (
+            ask(gateway, "GET", f"/servers/{name}").value["tool_count"] == said.value["server"]["tool_count"]
+        )
+        assert ask(gateway, "DELETE", f"/servers/{name}").status == 200
 
     def test_what_a_trial_tells(self, gateway: Gateway) -> None:
         """A trial tells the tools, their size and the last output, without secrets."""

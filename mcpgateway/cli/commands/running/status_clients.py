@@ -37,9 +37,10 @@ def _client(name: str, servers: int, why: str) -> dict[str, Any]:
     return {"name": name, "servers": servers} | ({"restored": why} if why else {})
 
 
-def _without_command(record: FileRecord) -> int:
+def _without_command(record: FileRecord) -> dict[str, int]:
     """Return how many of a file's servers only the gateway can start, since it has added their entries."""
-    return sum(bool(each.name) and each.replaced.former is None for each in record.entries.values())
+    number = sum(bool(each.name) and each.replaced.former is None for each in record.entries.values())
+    return {"without_command": number} if number else {}
 
 
 def told_apart(found: Sequence[Mapping[str, Any]], paths: Sequence[str]) -> list[dict[str, Any]]:
@@ -76,7 +77,7 @@ def left_behind(home: str) -> list[tuple[dict[str, Any], str]]:
     return [
         (
             _client(each.dialect, sum(bool(one.name) for one in each.entries.values()), each.suspended)
-            | {"mode": each.mode, "without_command": _without_command(each)},
+            | {"mode": each.mode, **_without_command(each)},
             each.path,
         )
         for each in files
