@@ -236,6 +236,7 @@ function Others() {
   const { value, error } = useResource<{ gateway: Record<string, { value: unknown; from: string }> }>(
     "/api/v1/config",
   );
+  const origin = (from = "") => (from === "default" ? "(by default)" : plain(from));
   const told = (held: unknown) =>
     held === true ? "yes" : !held || String(held) === "" ? "no" : plain([held].flat().join(", "));
   return (
@@ -248,7 +249,7 @@ function Others() {
               <dt>{says}</dt>
               <dd>
                 {told(value.gateway[key]?.value)}{" "}
-                <span class="quiet">{plain(value.gateway[key]?.from ?? "")}</span>
+                <span class="quiet">{origin(value.gateway[key]?.from)}</span>
               </dd>
             </Fragment>
           ))}
