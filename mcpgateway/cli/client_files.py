@@ -320,6 +320,8 @@ def _agreement(globals_: Globals, found: Enrollable, *, with_service: bool) -> s
     tell_changes(found.plans, has_service=has_service(globals_.home, os.environ))
     tell_left_behind(found.behind)
     tell_untouched(found.left)
+    for each in found.read_only:
+        say(each, fg="yellow")
     say(
         "An enrolled entry leads to the gateway, which runs its server for all clients. d shows the changed lines."
     )

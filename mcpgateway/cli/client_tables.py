@@ -36,10 +36,11 @@ HOW_IT_WORKS = {
 AT_LOGIN = f"{cli('service install')} starts the gateway at every login, for the entries by URL."
 STATES = {AS_LEFT: "enrolled", EDITED: "enrolled, edited since", DRIFTED: "partly enrolled"}
 RESTORED_SINCE = {
-    DISABLED: "since clients are paused",
-    "stopped": "since the gateway is stopped",
-    "away": "since no gateway answers",
+    DISABLED: "by the pause",
+    "stopped": "when the gateway was stopped",
+    "away": "when no gateway answered",
 }
+NO_FILES = f"No client has a file with servers; {cli('servers add NAME URL')} adds one for installed clients."
 NEW_SESSIONS = "New sessions of these clients use the gateway; sessions that run keep their servers."
 KINDS = {"program": "programs", "ours": "enrolled", "remote": "URLs", "off": "off", "odd": "unusable"}
 
@@ -102,7 +103,7 @@ def _state(file: Mapping[str, Any], paused_until: str | None) -> str:
     state, suspended = str(file["state"]), file["suspended"]
     if state == RESTORED:
         until = f" until {local_time(paused_until)}" if paused_until and suspended == DISABLED else ""
-        return f"restored, {RESTORED_SINCE.get(suspended, suspended)}{until}"
+        return f"restored {RESTORED_SINCE.get(suspended, suspended)}{until}"
     why = f" ({visible(file['why'])})" if file["why"] and not file["left"] else ""
     words = "not enrolled any more" if file["left"] and not file["entries"] else STATES.get(state, state)
     return words + why
@@ -299,13 +300,14 @@ def tell_planned(
     tell_remotes({each.site.path: each.left for each in plans})
     tell_elsewhere({each.site.path: each.left for each in plans})
     if not restored and not any(each.is_change for each in plans):
-        tell_unchanged(
-            "nothing would change", is_empty=not any(each.before or each.trouble for each in plans)
-        )
+        say("nothing would change" if any(each.before or each.trouble for each in plans) else NO_FILES)
 
 
-def tell_report(report: Report) -> None:
-    """Print the changes of each file."""
+def tell_report(report: Report, unchanged: str = "nothing had to be changed") -> None:
+    """Print the changes of each file.
+
+    :param unchanged: the sentence where no file changes.
+    """
     if report.rolled_back:
         say(f"all is as it was before: {_path(report.rolled_back)}", fg="red", err=True)
     for each in report.files:
@@ -317,19 +319,7 @@ def tell_report(report: Report) -> None:
     tell_remotes({each.path: each.left for each in report.files})
     tell_elsewhere({each.path: each.left for each in report.files})
     if not (report.is_changed or report.rolled_back or report.errors):
-        tell_unchanged("nothing had to be changed", is_empty=not report.files)
-
-
-def tell_unchanged(what: str, *, is_empty: bool) -> None:
-    """Print that no file changes, and the next step where no client has a file.
-
-    :param is_empty: no client has a file with servers.
-    """
-    if is_empty:
-        say("No client has a file with servers.")
-        say(f"  {cli('servers add NAME URL')} adds a server for those that are installed.", dim=True)
-    else:
-        say(what)
+        say(unchanged)
 
 
 def tell_watched(found: DeadmanState) -> None:

@@ -82,7 +82,8 @@ def _line(name: str, keys: Sequence[str], paths: Sequence[str], *, is_served: bo
     variables = [each.removeprefix(f"{ENV}.") for each in keys if each.startswith(f"{ENV}.")]
     others = [each for each in keys if not each.startswith(f"{ENV}.")]
     listed = ", ".join(map(visible, (*variables, *others)))
-    has = f"{visible(name)}: {listed} has a value in the gateway only, which"
+    have = "have values" if len(keys) > 1 else "has a value"
+    has = f"{visible(name)}: {listed} {have} in the gateway only, which"
     lacks = (
         f"{has} {paths[0]} lacks."
         if len(paths) == 1

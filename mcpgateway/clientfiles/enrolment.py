@@ -20,7 +20,7 @@ from mcpgateway.clientfiles.apply import (
 from mcpgateway.clientfiles.diff import diff, vocabulary
 from mcpgateway.clientfiles.disk import DISK, Disk
 from mcpgateway.clientfiles.enrolment_records import FileRecord, values_of
-from mcpgateway.clientfiles.files import FileChoice, FileLocation, chosen, recorded_sites, see
+from mcpgateway.clientfiles.files import READ_ONLY, FileChoice, FileLocation, chosen, recorded_sites, see
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.ledger import EditResult
 from mcpgateway.clientfiles.machine import CUSTOM, Machine
@@ -59,6 +59,7 @@ class Enrollable:
     :ivar plans: the plans of these files.
     :ivar behind: the titles of entries that another gateway has left, by the file.
     :ivar left: the entries that stay as they are, by the file.
+    :ivar read_only: a sentence on each file that cannot be enrolled because it may not be written.
     """
 
     adopt: str
@@ -67,6 +68,7 @@ class Enrollable:
     plans: tuple[FilePlan, ...] = ()
     behind: Mapping[str, tuple[str, ...]] = field(factory=dict)
     left: Mapping[str, tuple[UntouchedEntry, ...]] = field(factory=dict)
+    read_only: tuple[str, ...] = ()
 
 
 def machine_of(home: str, environ: Mapping[str, str]) -> Machine:
@@ -328,7 +330,10 @@ def adoptable(home: str, environ: Mapping[str, str], around: str = "") -> Enroll
         servers[path] = (*servers.get(path, ()), *titles)
     suspended = {each.path: each.suspended for each in machine.records.files.values() if each.suspended}
     left = {each.site.path: each.left for each in every if each.left}
-    return Enrollable(machine.settings.clients.adopt.value, servers, suspended, plans, behind, left)
+    read_only = tuple(each.trouble for each in every if READ_ONLY in each.trouble)
+    return Enrollable(
+        machine.settings.clients.adopt.value, servers, suspended, plans, behind, left, read_only
+    )
 
 
 def _is_to_offer(site: FileLocation, record: FileRecord | None) -> bool:

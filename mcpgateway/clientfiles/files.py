@@ -22,6 +22,8 @@ from mcpgateway.config.document import visible
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import files, paths
 
+READ_ONLY = "is read-only; make it writable (chmod u+w) and try again"
+
 
 @frozen
 class FileLocation:
@@ -169,7 +171,7 @@ def unwritable(path: str) -> str:
     if status.st_uid != os.geteuid() and os.geteuid() != 0:
         return f"{visible(path)}: belongs to another user (uid {status.st_uid}); let that user change it"
     if not status.st_mode & 0o222:
-        return f"{visible(path)}: is read-only; make it writable (chmod u+w) and try again"
+        return f"{visible(path)}: {READ_ONLY}"
     return ""
 
 

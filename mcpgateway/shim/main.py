@@ -127,8 +127,11 @@ class Shim:
         request = request_of(address, arguments.server, token, arguments.view, arguments.project)
         starter = Starter(home) if address.is_own else None
         self._client = ClientSide(self, loop)
+        patience = arguments.patience_s
+        # A gateway that its user has stopped does not come back by itself, as one that has failed does.
+        stopped = min(patience, FAIL_OPEN_S) if self._original else patience
         self._pipe = self._client.pipe = Pipe(
-            loop, address, request, starter, self._client, self._remarks, arguments.patience_s
+            loop, address, request, starter, self._client, self._remarks, (patience, stopped)
         )
         self._fate = UNDECIDED
         self._is_signalled = False

@@ -91,7 +91,7 @@ class Pipe:
         starter: Starter | None,
         client: LineClient,
         remarks: Remarks,
-        patience: float,
+        patience: tuple[float, float],
     ) -> None:
         self.hello: Line | None = None
         self.initialized: Line | None = None
@@ -102,7 +102,7 @@ class Pipe:
         self._starter = starter
         self._client = client
         self._remarks = remarks
-        self._patience = patience
+        self._patience, self._patience_stopped = patience
         self._start_after = 0.0
         self._pause = FIRST_PAUSE_S
         self._retry: Timer | None = None
@@ -188,7 +188,8 @@ class Pipe:
 
     def _look_at_the_clock(self) -> None:
         self._tick = None
-        late = self._loop.now() - self._patience
+        is_stopped = self._starter is not None and self._starter.is_stopped()
+        late = self._loop.now() - (self._patience_stopped if is_stopped else self._patience)
         overdue = [line for line in self._queue if line.since < late]
         if overdue and self._state != UP:
             self._client.deserted()

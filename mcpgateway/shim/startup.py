@@ -151,6 +151,10 @@ class Starter:
 
         return self._locked(begin)
 
+    def is_stopped(self) -> bool:
+        """Return whether the user has stopped the gateway since this process has begun."""
+        return stopped_at(self._home) >= self._began_ms
+
     def _locked(self, begin: object) -> bool:
         make_directory(self._home)
         make_own(self._home + "/logs")
@@ -164,7 +168,7 @@ class Starter:
 
     def _start_if_due(self, lock: int) -> bool:
         record, now = read_record(lock), clock()
-        if stopped_at(self._home) >= self._began_ms or now - record.at_ms < record.pause_s(now) * 1000:
+        if self.is_stopped() or now - record.at_ms < record.pause_s(now) * 1000:
             return False
         return self._start(lock, record)
 

@@ -89,7 +89,7 @@ class LookTests:
         page.show("usage", wait="Time in tools")
         used = page.browser.run(TEXT)
         page.show()
-        page.sees("calls")
+        page.sees("Calls in the last hour")
         calls = re.search(r"(\d+) call", used)
         assert calls is not None
         assert calls[0] in page.browser.run(TEXT)  # the same figure on both pages

@@ -60,7 +60,7 @@ def test_a_length_of_time(user: User) -> None:
     until = user.told("status")["paused_until"]
     assert 0 < datetime.fromisoformat(until).timestamp() - time.time() <= 14_400
     assert "refuses their requests until " in status(user)
-    assert "since clients are paused until " in " ".join(user.mcpgateway("clients", "list").split())
+    assert "by the pause until " in " ".join(user.mcpgateway("clients", "list").split())
     assert user.told("clients", "list")["paused_until"] == until
     user.mcpgateway("clients", "pause")
     assert user.told("status")["paused_until"] is None

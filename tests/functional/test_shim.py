@@ -62,6 +62,12 @@ class Home:
         environ = {MARKER: self._marker}
         return Shim("--home", self.path, *arguments, cwd=self._directory, environ=environ, **more)
 
+    def run(self, word):
+        """Run a command of the program here."""
+        words = [BIN / "mcpgateway", "--home", self.path, word]
+        environ = {**os.environ, MARKER: self._marker}
+        subprocess.run(words, env=environ, capture_output=True, check=True, timeout=LIMIT_S)
+
     def daemons(self):
         """The gateways that were started here, and still run."""
         return [pid for pid in bearing(f"{MARKER}={self._marker}") if is_daemon(pid)]
@@ -376,6 +382,17 @@ class OutlivingTests:
             assert shim.call("echo", text="again") == "again"
             (other,) = home.daemons()
             assert other != daemon
+
+    def test_its_user_has_stopped_it(self, tmp_path):
+        """The original takes the place of a stopped gateway at the next call, however patient the shim is."""
+        words = ("--patience", "600", "connect", "shared", "--", *FIXTURE)
+        with Home(tmp_path) as home:
+            home.run("start")
+            with home.shim(*words) as shim:
+                shim.open()
+                home.run("stop")
+                assert shim.call("echo", text="instead") == "instead"
+                assert home.daemons() == []
 
     def test_it_does_not_come_back(self, tmp_path):
         """The original takes the place of a gateway that stays away: same client, same session, other process."""

@@ -88,7 +88,7 @@ class WhyTests:
             gateway.tick(told(gateway)["next_try_s"])
             gateway.child.exit(1, "ModuleNotFoundError: No module named 'mcp'")
         found = told(gateway)
-        assert (found["ok"], found["state"]) == (False, "disabled")
+        assert (found["ok"], found["state"]) == (False, "failed")
         assert causes(found)[0] == "missing-module"
         assert "circuit-open" in causes(found)
         assert found["breaker"]["open"]
@@ -278,7 +278,7 @@ class WhyTests:
         gateway.child.exit(1)
         gateway.tick(5)
         gateway.child.exit(1)
-        assert told(gateway)["state"] == "disabled"
+        assert told(gateway)["state"] == "failed"
         gateway.launcher.hello = HELLO
         gateway.tick(61)
         found = told(gateway)

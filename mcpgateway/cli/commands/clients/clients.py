@@ -239,7 +239,10 @@ def apply(
         machine = machine_of(globals_)  # its port may be another
     with files_at_work("enrolling"):
         report = careful(lambda: enrolment.apply(machine, wanted))
-    code = _print_report(globals_, report)
+    from mcpgateway.cli.client_tables import NO_FILES
+
+    is_empty = not any(each.before or each.trouble for each in found.plans)
+    code = _print_report(globals_, report, NO_FILES if is_empty else UNCHANGED)
     if report.is_changed and not report.rolled_back and not globals_.as_json:
         from mcpgateway.cli.client_tables import NEW_SESSIONS, tell_need
 
@@ -356,9 +359,11 @@ def pause(context: click.Context, length_s: float | None) -> None:
     The gateway keeps running.  It enrols the files again when the time is over, or at its next start after that.
     """
     if context.args:  # perhaps a length of time
+        word = context.args[0]
+        server = "" if word[:1].isdigit() else f"; {cli('servers disable {}', word)} switches a server off"
         raise click.UsageError(
             f"clients pause: takes options only: {cli('clients pause --for 4h')} sets a length, and"
-            f" {cli('clients resume')} ends the pause"
+            f" {cli('clients resume')} ends the pause{server}"
         )
     from mcpgateway.clientfiles import enrolment
 
@@ -366,16 +371,18 @@ def pause(context: click.Context, length_s: float | None) -> None:
     until = time() + length_s if length_s else 0.0
     with files_at_work("restoring"):
         report = careful(lambda: enrolment.suspend(globals_.home, os.environ, enrolment.DISABLED, until))
-    code = _print_report(globals_, report)
-    is_paused = report.is_changed or machine_of(globals_).is_paused
+    code = _print_report(
+        globals_, report, f"No client's file is enrolled; {cli('clients apply')} enrols them."
+    )
+    machine = machine_of(globals_)
+    is_paused = report.is_changed or machine.is_paused
     if is_paused and not globals_.as_json:
         at = local_time(datetime.fromtimestamp(until, UTC).isoformat())
         ends = f" until {at}" if until else ""
         at_once = " at once" if until else ""
-        say(
-            f"Clients are paused{ends}, and the gateway keeps running; {cli('clients resume')} enrols the files"
-            f" again{at_once}."
-        )
+        is_there = machine.answer is not None
+        runs = ", and the gateway keeps running" if is_there else f" ({cli('start')} starts the gateway)"
+        say(f"Clients are paused{ends}{runs}; {cli('clients resume')} enrols the files again{at_once}.")
     context.exit(code)
 
 
@@ -400,7 +407,7 @@ def resume(context: click.Context) -> None:
     if not report.errors and isinstance(health, dict) and health.get("disabled"):
         # The ledger's data is read on demand; it is empty if no client uses the gateway.
         remote.fetch("/api/gateway/enable", method="POST")
-    context.exit(_print_report(globals_, report))
+    context.exit(_print_report(globals_, report, "Clients are not paused."))
 
 
 def _clients(given: dict[str, Any]) -> tuple[str, ...]:
@@ -437,6 +444,9 @@ def _start(globals_: Globals) -> None:
         begun = begin(globals_, startup.read_wanted(globals_.home) or [], PATIENCE_S)
     if begun.is_ours and not globals_.as_json:
         say(f"The gateway was started, since entries with its URL need it; {cli('stop')} ends it.", dim=True)
+
+
+UNCHANGED = "nothing had to be changed"
 
 
 class _Planned(NamedTuple):
@@ -482,11 +492,11 @@ def _is_agreed(globals_: Globals, machine: Machine, found: _Planned, *, is_diff:
     return confirm("Enrol these files?", default=False)
 
 
-def _print_report(globals_: Globals, report: Report) -> int:
+def _print_report(globals_: Globals, report: Report, unchanged: str = UNCHANGED) -> int:
     from mcpgateway.cli import kept_values
     from mcpgateway.cli.client_tables import tell_report
 
-    answer(globals_, report.as_json(), lambda: tell_report(report))
+    answer(globals_, report.as_json(), lambda: tell_report(report, unchanged))
     if not globals_.as_json:
         kept_values.tell(globals_, report.files)
     for each in report.warnings:

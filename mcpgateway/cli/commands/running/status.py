@@ -44,11 +44,13 @@ if TYPE_CHECKING:
 HEALTH_S = 5.0
 YOUNG_S = 10.0  # a gateway that has been started again answers by then
 DEAD, RUNNING, SILENT, ABSENT, HIDDEN = "dead", "running", "silent", "not running", "unknown"
+LEFT = "left"  # a gateway runs, and has not enrolled it again, as a file that was broken at its start
 PAUSED = "disabled"  # the reason for which a client's file is restored
 GIVEN_BACK = {
     PAUSED: f"{cli('clients resume')} enrols it again",
     "stopped": f"{cli('start')} enrols it again",
     "away": "a gateway that runs enrols it again",
+    LEFT: f"{cli('clients apply')} enrols it again",
 }
 SERVERS: dict[str, Cell] = {
     "SERVER": text("name"),
@@ -234,6 +236,9 @@ def _print_status(globals_: Globals, found: _Found) -> int:
     else:
         # Not by the pager, which would show the tables and hide the end: that it runs, its port and its log.
         found.clients = told_apart(found.clients, found.paths)
+        if found.state == RUNNING:
+            for each in found.clients:
+                each.update({"restored": LEFT} if each.get("restored") in ("stopped", "away") else {})
         _tell(found, globals_.home)
     if found.left.trouble and found.state in (DEAD, HIDDEN):
         return FAILED

@@ -13,7 +13,11 @@ export function Figure(props: { value: string; what: string; isBad?: boolean }) 
 
 /** What sharing saves, or takes more than without the gateway. */
 export function SavedBySharing(props: { processes?: number | null; memory_mb?: number | null }) {
-  const [processes, countedAs] = compared(props.processes, count, "processes");
+  const [processes, countedAs] = compared(
+    props.processes,
+    count,
+    Math.abs(props.processes ?? 0) === 1 ? "process" : "processes",
+  );
   const [size, measuredAs] = compared(props.memory_mb, memory, "of memory");
   return (
     <>
