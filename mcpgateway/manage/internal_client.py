@@ -67,6 +67,7 @@ class InternalClient:
         }
         message = _request("initialize", params)
         session, hello = await dispatcher.initialize(server, principal, message, None)
+        session.params = message.params  # no journal has them, and the activity log names the client
         return cls(session, jsonrpc.read_object(hello, "result"), dispatcher, is_admin)
 
     def ask(self, method: str, params: Mapping[str, Any], *, counts: bool = True) -> Deferred[Raw]:

@@ -82,7 +82,9 @@ class ToolOffers:
             spec = self.servers().get(server)
             if spec is not None and any(each.own == tool for each in self.tools(spec) or ()):
                 return server, tool
-        return None
+        # A name that was shortened has digits in the place of its tool's own.
+        listed = (each for each in self.rows("") if each["name"] == identifier)
+        return next(((each["server"], each["tool"]) for each in listed), None)
 
     def switch(self, wanted: Iterable[tuple[str, str]], *, offered: bool) -> dict[str, list[str]]:
         """Offer tools, or take them out of the offer; return the new ``tools_off`` of each server.

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from mcpgateway.hub.meters import ERROR, Meters
 from mcpgateway.records import FrozenRecord, Record
+from mcpgateway.waiting import Waiting
 
 if TYPE_CHECKING:
     from mcpgateway.observe.usage import UsageLine
@@ -107,6 +108,7 @@ class Timeline(Record):
     _at: int = 0
     _began: float = 0.0
     _known_since: float | None = None  # None: the log was not read
+    _learning: Waiting[None] = msgspec.field(default_factory=Waiting)
 
     def __post_init__(self) -> None:
         """Note the time of the start."""
@@ -170,13 +172,18 @@ class Timeline(Record):
         return max(float(first), self._known_since if self._known_since is not None else self._began)
 
     async def learn(self) -> None:
-        """Count the minutes before the start from the log, once."""
-        ask, self.logged = self.logged, None
+        """Count the minutes before the start from the log, once; all who ask meanwhile wait for the end of it."""
+        if self.logged is not None:
+            await self._learning.once(self._learn)
+
+    async def _learn(self) -> None:
+        ask = self.logged
         if ask is None:
             return
         from mcpgateway.observe.usage import REFUSED, decoded  # only for readers
 
         found = await ask(lambda lines: list(decoded(lines)))
+        self.logged = None
         for line in found:
             if line.kind in KINDS and line.outcome != REFUSED and (at := _seconds(line.at)) < self._began:
                 place = self._names.setdefault(line.server, len(self._names))

@@ -208,6 +208,8 @@ def verdict(facts: ServerFacts, advice: list[Advice]) -> str:
         state = f"has {FAILED}"
     if troubles:
         return f"{facts.server} {state}: {troubles[0].says}"
+    if facts.state in (HealthState.STOPPED, HealthState.IDLE) and not facts.starts:
+        return f"{facts.server} {state}, and has not been started since the gateway runs"
     return f"{facts.server} {state}, and nothing is wrong with it"
 
 

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from tests.functional.test_tools_cli import ran
-from tests.support.gateway import Gateway, server
+from tests.support.gateway import Gateway, eventually, server
 from tests.support.processes import resident_kib
 
 pytestmark = pytest.mark.functional
@@ -190,3 +190,17 @@ def test_nobody(tmp_path):
     """Without a gateway the exit code says so."""
     for command in ("stats", "savings"):
         assert ran(tmp_path, command)[0] == 2
+
+
+@pytest.mark.parametrize("share", ["global", "session"])
+def test_the_client_of_a_command(tmp_path: Path, share: str) -> None:
+    """Calls by the command line have the client's name, whoever shares the server's process."""
+    with Gateway(tmp_path, {"fx": server(FIXTURE, share=share)}) as gateway:
+        for _ in range(2):
+            assert ran(gateway.home, "tools", "call", "fx__echo", "text=x")[0] == 0
+        eventually(
+            lambda: len(json.loads(ran(gateway.home, "activity", "--calls", "--json")[1])) == 2,
+            "they are logged",
+        )
+        records = json.loads(ran(gateway.home, "activity", "--calls", "--json")[1])
+        assert [each["client"] for each in records] == ["mcpgateway", "mcpgateway"]

@@ -173,7 +173,10 @@ class WaitingTests:
         """A server that nobody has needed yet is in no trouble."""
         facts = ServerFacts("notes", HealthState.STOPPED)
         assert causes(facts) == ["never-started"]
-        assert verdict(facts, advise(facts)) == "notes is stopped, and nothing is wrong with it"
+        assert (
+            verdict(facts, advise(facts))
+            == "notes is stopped, and has not been started since the gateway runs"
+        )
 
 
 class NoteTests:

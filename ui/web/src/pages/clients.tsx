@@ -1,6 +1,7 @@
 /** The clients' files that use the gateway, the clients that could, and the sessions. */
 
 import type { DetectedClient, Sessions } from "@mcpgateway/core/model";
+import { counted, plain } from "@mcpgateway/core/words";
 import { overview } from "../gateway";
 import { switchingGateway } from "../operations";
 import { ProjectSection, useProjectFiles } from "../parts/approvals";
@@ -8,6 +9,30 @@ import { ActButton, Command, Empty, Refused, Section } from "../parts/basics";
 import { DetectedRow, EnrolledRow } from "../parts/enrol";
 import { LooseClients, SessionTable } from "../parts/sessions";
 import { useResource } from "../resource";
+
+/** The entries that stay as they are, since they have the URL of another server. */
+function Remotes({ clients }: { clients: DetectedClient[] }) {
+  const found = clients.flatMap(({ tool, title = tool, files = [] }) =>
+    files.flatMap(({ path, servers: { remote = 0 } }) => (remote ? [{ title, path, remote }] : [])),
+  );
+  if (!found.length) return null;
+  return (
+    <>
+      <ul class="list">
+        {found.map(({ title, path, remote }) => (
+          <li key={path}>
+            <b>{plain(title)}</b> <code>{plain(path)}</code>{" "}
+            <span class="quiet">{counted(remote, "entry", "entries")} with a URL of their own</span>
+          </li>
+        ))}
+      </ul>
+      <p class="quiet">
+        Clients reach these servers without the gateway; <Command text="mcpgateway clients apply --remote" />{" "}
+        has the gateway serve them, too.
+      </p>
+    </>
+  );
+}
 
 export function ClientsPage() {
   const detected = useResource<{ detected: DetectedClient[] }>("/clients/detect");
@@ -54,6 +79,7 @@ export function ClientsPage() {
         ) : (
           detected.value && <Empty>Every client that this machine has uses the gateway.</Empty>
         )}
+        <Remotes clients={detected.value?.detected ?? []} />
         <p class="quiet">
           <Command text="mcpgateway clients apply" /> shows every change before it is made;{" "}
           <Command text="mcpgateway clients undo" /> restores the files.
