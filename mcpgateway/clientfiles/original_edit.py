@@ -6,7 +6,7 @@ the file and of its record in the ledger, after which a restored file has the ch
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -80,6 +80,20 @@ def find(machine: Machine, name: str, project: str = "", place: Place | None = N
         raise ConfigError(f"no client's file has an original of {visible(name)}")
     site = chosen(FileChoice(file=place.document.file), machine.environ, machine.records)[0]
     return _entry(name, site, key_path_of(place), _text(site))
+
+
+def others(machine: Machine, found: OriginalEntry) -> Iterator[OriginalEntry]:
+    """Iterate over the originals of the same server in other files of the user's clients.
+
+    :raise ConfigError: a file cannot be read.
+    """
+    for site in recorded_sites(machine.records):
+        record = machine.record_of(site.path)
+        if record is None or site.path == found.site.path:
+            continue
+        key_path = _key_path(record, site, found.name, "")
+        if key_path is not None:
+            yield _entry(found.name, site, key_path, original_text(record, _text(site)))
 
 
 def change(machine: Machine, found: OriginalEntry, value: Mapping[str, Any]) -> None:

@@ -65,7 +65,9 @@ class OriginalTests:
         words = ("servers", "set-env", name, "TOKEN=new-s3cret", "--original", "--yes")
         enrolled, before = texts(user), token(user, name)
         said = user.mcpgateway(*words)
-        assert f"{name} is changed in ~/{file}, which is restored with the change." in " ".join(said.split())
+        assert f"{name} is changed in ~/{file}; a stop gives the entry back with the change." in " ".join(
+            said.split()
+        )
         assert ("old-s3cret" in before, "s3cret" in said) == (True, False)
         eventually(lambda: "new-s3cret" in token(user, name), "the server has the new value")
         others = [each for each in FILES if each != file]
@@ -134,7 +136,7 @@ class FewTests:
         assert "Claude Code reads no share" in said
         assert (user.home / ".claude.json").read_bytes() == before
         said = self.edited(user, "sed -i s/old-s3cret/new-s3cret/", "--original", "--yes")
-        assert "one is changed in ~/.claude.json, which is restored with the change." in said
+        assert "one is changed in ~/.claude.json; a stop gives the entry back with the change." in said
         assert "s3cret" not in said
         eventually(lambda: "new-s3cret" in token(user, "one"), "the server has the new value")
         user.mcpgateway("clients", "undo")
@@ -270,3 +272,19 @@ class HeaderTests:
             found = (user.home / ".codex/config.toml").read_text()
             assert "http_headers" in found
             assert "new-s3cret" in found
+
+
+def test_two_files_with_one_server(tmp_path: Path) -> None:
+    """A rotated token is written into every client's file that shares the server, which stays one."""
+    entry = {"mcpServers": {"one": {**json.loads(ENTRY), "env": {"TOKEN": "old-s3cret"}}}}
+    with User(tmp_path / "h", has_service=False) as user:
+        paths = [
+            user.write(each, json.dumps(entry, indent=2)) for each in (".claude.json", ".cursor/mcp.json")
+        ]
+        user.mcpgateway("start", "--yes")
+        said = user.mcpgateway("servers", "set-env", "one", "TOKEN=new-s3cret", "--original", "--yes")
+        assert "one is changed in ~/.claude.json and ~/.cursor/mcp.json" in " ".join(said.split())
+        assert "s3cret" not in said
+        user.mcpgateway("clients", "undo")
+        for path in paths:
+            assert path.read_text() == json.dumps(entry, indent=2).replace("old-", "new-")

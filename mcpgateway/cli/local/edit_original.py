@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from mcpgateway.cli.local.own_keys import edited_text
 from mcpgateway.clientfiles import original_edit
@@ -83,6 +83,22 @@ def plan(machine: Machine, name: str, project: str, body: Mapping[str, Any]) -> 
         raise ConfigError(why.message, why.hint) from why
     found = _found(machine, name, project)
     return _change(machine, found, name, _changed(found, name, patch), _keys(patch))
+
+
+def alike(machine: Machine, change: OriginalChange, body: Mapping[str, Any]) -> list[OriginalChange]:
+    """Return the same change of the originals that other clients have of the server; they share it only while equal.
+
+    An original that cannot be changed so, as of a client without such a key, is left out.
+    """
+    patch, made = read_patch(body), []
+    for found in original_edit.others(machine, change.found):
+        try:
+            value = _changed(found, found.name, patch)
+        except ConfigError:
+            continue
+        other = evolve(_change(machine, found, found.name, value, ()), uncovered=())
+        made += [other] if other.is_other else []
+    return made
 
 
 def edited(machine: Machine, name: str, project: str, again: Callable[[str], bool]) -> OriginalChange:

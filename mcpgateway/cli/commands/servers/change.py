@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -105,7 +106,12 @@ def changing(
 
                 return edit_original.plan(machine, name, directory, sent)
 
-            return _into_original(globals_, name, plan, is_sure=yes)
+            def alike(machine: Machine, change: OriginalChange) -> list[OriginalChange]:
+                from mcpgateway.cli.local import edit_original
+
+                return [] if directory else edit_original.alike(machine, change, sent)
+
+            return _into_original(globals_, name, plan, alike, is_sure=yes)
         served = _served(globals_, name, directory) if directory else name
         try:
             _change(globals_, served, sent)
@@ -272,38 +278,55 @@ def _into_original(
     globals_: Globals,
     name: str,
     plan: Callable[[Machine], OriginalChange],
+    alike: Callable[[Machine, OriginalChange], list[OriginalChange]] = lambda _, __: [],
     *,
     is_sure: bool,
     same: str = "it is so already",
 ) -> int:
-    """Show a change of an original, ask, and write it; return the exit code."""
+    """Show a change of an original, ask, and write it; return the exit code.
+
+    :param alike: returns the same change of the originals that other clients have of the server.
+    """
     from mcpgateway.cli.local import edit_original
 
     machine = machine_of(globals_)
     edit = careful(lambda: plan(machine))
+    others = careful(lambda: alike(machine, edit))
     path = shortened(edit.found.site.path)
-    if not edit.is_change:
+    if not (edit.is_change or others):
         say(f"{name} is unchanged: {same}.")
         return DONE
     if not globals_.as_json:
-        for line in edit.lines:
+        for line in (*edit.lines, *(line for each in others for line in each.lines)):
             say(line, is_foreign=True)
     if not is_sure:
         if globals_.as_json or not sys.stdin.isatty():
             fail(f"{name} is not changed: nobody can be asked", "--yes changes the file without asking")
         written = [path] if edit.is_other else []
         written += [shortened(each.place.file) for each in edit.uncovered]
+        written += [shortened(each.found.site.path) for each in others]
         if not confirm(f"Write this into {' and '.join(dict.fromkeys(written))}?", err=True):
             fail("nothing was changed", code=FAILED)
-    careful(lambda: edit_original.carry_out(machine, edit))
-    if globals_.as_json:
-        emit({"name": name, "status": "updated", "file": edit.found.site.path})
-        return DONE
-    if edit.is_other:
-        paragraph(f"{name} is changed in {path}, which is restored with the change.")
-    for each in edit.uncovered:
-        keys = ", ".join(each.keys)
-        paragraph(
-            f"  {keys} is taken out of {shortened(each.place.file)}, so that the value of {path} is in force."
-        )
+    for each in (edit, *others):
+        careful(partial(edit_original.carry_out, machine, each))
+    _tell_written(globals_, name, edit, others)
     return DONE
+
+
+def _tell_written(
+    globals_: Globals, name: str, edit: OriginalChange, others: Sequence[OriginalChange]
+) -> None:
+    if globals_.as_json:
+        files = [each.found.site.path for each in (edit, *others)]
+        emit({"name": name, "status": "updated", "file": files[0], "files": files})
+        return
+    changed = [shortened(each.found.site.path) for each in (edit, *others) if each.is_other]
+    if changed:
+        paragraph(
+            f"{name} is changed in {' and '.join(changed)}; a stop gives the entry back with the change."
+        )
+    for cover in edit.uncovered:
+        keys, path = ", ".join(cover.keys), shortened(edit.found.site.path)
+        paragraph(
+            f"  {keys} is taken out of {shortened(cover.place.file)}, so that the value of {path} is in force."
+        )
