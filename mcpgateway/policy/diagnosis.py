@@ -25,6 +25,7 @@ _ILL = frozenset(
         HealthState.NEEDS_LOGIN,
     )
 )
+_RESTING = (HealthState.STOPPED, HealthState.IDLE)
 BY_SHELL = 128  # plus the number of a signal: the exit code of a shell whose child a signal has ended
 MANY_RESTARTS = MANY_CRASHES = 3
 HEADER = "header Authorization"  # in the hint of a server that may want a token
@@ -208,7 +209,7 @@ def verdict(facts: ServerFacts, advice: list[Advice]) -> str:
         state = f"has {FAILED}"
     if troubles:
         return f"{facts.server} {state}: {troubles[0].says}"
-    if facts.state in (HealthState.STOPPED, HealthState.IDLE) and not facts.starts:
+    if facts.state in _RESTING and not facts.starts:
         return f"{facts.server} {state}, and has not been started since the gateway runs"
     return f"{facts.server} {state}, and nothing is wrong with it"
 
@@ -232,7 +233,7 @@ def _causes(facts: ServerFacts) -> Iterator[Advice]:
     yield from _switched_off(facts)
     if facts.state in _ILL or _failed(facts):
         yield from _with_hint(facts, list(_failures(facts)))
-    elif facts.state in (HealthState.STOPPED, HealthState.IDLE):
+    elif facts.state in _RESTING:
         yield from _missing(facts)
     if facts.state is HealthState.DEGRADED:
         yield from _degraded(facts)
@@ -250,10 +251,7 @@ def _with_hint(facts: ServerFacts, found: list[Advice]) -> list[Advice]:
 
 def _failed(facts: ServerFacts) -> bool:
     # A child without use is not started again, and keeps its failure.
-    return (
-        facts.state in (HealthState.STOPPED, HealthState.IDLE, HealthState.STARTING)
-        and facts.failure is not Failure.NONE
-    )
+    return facts.failure is not Failure.NONE and facts.state in (*_RESTING, HealthState.STARTING)
 
 
 def _switched_off(facts: ServerFacts) -> Iterator[Advice]:
@@ -535,12 +533,7 @@ def _notes(facts: ServerFacts) -> Iterator[Advice]:
         )
     if facts.knows_no_ping:
         yield Advice("no-pings", "it answers no pings, and is not asked any more", "", is_trouble=False)
-    if (
-        not facts.starts
-        and facts.failure is Failure.NONE
-        and not facts.is_off
-        and facts.state in (HealthState.STOPPED, HealthState.IDLE)
-    ):
+    if not facts.starts and facts.failure is Failure.NONE and not facts.is_off and facts.state in _RESTING:
         yield Advice(
             "never-started",
             "it has not been started since the gateway runs: it waits for the first who needs it",

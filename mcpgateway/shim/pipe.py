@@ -102,7 +102,7 @@ class Pipe:
         self._starter = starter
         self._client = client
         self._remarks = remarks
-        self._patience, self._patience_stopped = patience
+        self._patience = patience
         self._start_after = 0.0
         self._pause = FIRST_PAUSE_S
         self._retry: Timer | None = None
@@ -188,8 +188,7 @@ class Pipe:
 
     def _look_at_the_clock(self) -> None:
         self._tick = None
-        is_stopped = self._starter is not None and self._starter.is_stopped()
-        late = self._loop.now() - (self._patience_stopped if is_stopped else self._patience)
+        late = self._loop.now() - self._patience[self._starter is not None and self._starter.is_stopped()]
         overdue = [line for line in self._queue if line.since < late]
         if overdue and self._state != UP:
             self._client.deserted()
