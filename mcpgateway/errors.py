@@ -88,7 +88,7 @@ class ToolOff(InvalidParams):
         hint = (
             f"{cli('config set {}', f'{key}=[...]')} says which tools are"
             if profile
-            else f"{cli('servers set {} tools_off=[...]', server)} says which tools are"
+            else f"{cli('tools on {}', f'{server}__{tool}')} offers it again"
         )
         super().__init__(f"{tool} of {server} is switched off by {key}", hint)
 

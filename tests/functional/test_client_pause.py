@@ -76,3 +76,14 @@ def test_a_length_of_time(user: User) -> None:
     eventually(lambda: "Everything works" in status(user), "the pause ends at the start")
     assert (user.home / ".claude.json").read_text() == before
     assert not (user.gateway_home / "paused-until").exists()
+
+
+def test_nothing_to_pause(user: User) -> None:
+    """Without a gateway and enrolled files there is nothing to pause, and the next start enrols them as before."""
+    assert user.mcpgateway("clients", "resume").strip() == "Clients are not paused."
+    before = (user.home / ".claude.json").read_text()
+    user.mcpgateway("stop")
+    done = user.ran(str(BIN / "mcpgateway"), "clients", "pause")
+    assert (done.returncode, "clients use their own servers already" in done.stderr) == (1, True)
+    user.mcpgateway("start")
+    assert (user.home / ".claude.json").read_text() == before

@@ -73,7 +73,7 @@ class ToolsTests:
 
     def test_offers(self, home):
         """A tool is taken out of the offer and offered again; the endpoints tell what they list."""
-        assert ran(home, "tools", "off", "fx__echo")[:2] == (0, "Not offered any more: fx__echo.\n")
+        assert ran(home, "tools", "off", "fx", "echo")[:2] == (0, "Not offered any more: fx__echo.\n")
         assert "fx__echo" not in ran(home, "tools", "list")[1]
         before = json.loads(ran(home, "tools", "views", "--json")[1])["items"]
         assert ran(home, "tools", "on", "fx__echo")[:2] == (0, "Offered: fx__echo.\n")

@@ -368,6 +368,12 @@ def pause(context: click.Context, length_s: float | None) -> None:
     from mcpgateway.clientfiles import enrolment
 
     globals_: Globals = context.obj
+    machine = machine_of(globals_)
+    if machine.answer is None and not any(each.is_standing for each in machine.records.files.values()):
+        fail(
+            "clients use their own servers already: no gateway runs, and no client's file is enrolled",
+            f"{cli('start')} starts the gateway, and enrols them again",
+        )
     until = time() + length_s if length_s else 0.0
     with files_at_work("restoring"):
         report = careful(lambda: enrolment.suspend(globals_.home, os.environ, enrolment.DISABLED, until))

@@ -10,9 +10,10 @@ import click
 from mcpgateway.cli.completion_values import job_ids, tool_ids
 from mcpgateway.cli.console import local_time
 from mcpgateway.cli.context import Globals
-from mcpgateway.cli.queries import RouteVerb, TableQuery, number, text
+from mcpgateway.cli.queries import RouteVerb, TableQuery, ask, number, text
 
-TOOLS, JOBS = "/api/v1/tools", "/api/v1/jobs"
+SERVERS, TOOLS, JOBS = "/api/v1/servers", "/api/v1/tools", "/api/v1/jobs"
+JOIN, PAIR = "__", 2
 CLIENTS = ("cursor", "vscode", "windsurf")
 KINDS = {
     "full": "all tools",
@@ -56,10 +57,20 @@ def _offer(word: str, says: str, *, is_offered: bool) -> click.Command:
     @click.argument("tools", nargs=-1, required=True, metavar="TOOL…", shell_complete=tool_ids)
     @click.pass_obj
     def carry_out(globals_: Globals, tools: tuple[str, ...]) -> None:
+        tools = _ids(globals_, tools)
         verb = RouteVerb(TOOLS, "PATCH", done, {"tools": list(tools), "offered": is_offered})
         verb.run(globals_, words=", ".join(tools))
 
     return carry_out
+
+
+def _ids(globals_: Globals, words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the ids of tools; two words may be a server and its tool, as in `tools call`."""
+    if len(words) != PAIR or any(JOIN in each for each in words):
+        return words
+    server, tool = words
+    is_server = any(each.get("name") == server for each in ask(globals_, SERVERS))
+    return (f"{server}{JOIN}{tool}",) if is_server else words
 
 
 on = _offer(
