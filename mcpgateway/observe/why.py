@@ -110,7 +110,11 @@ class Diagnoser:
 
     def _served(self, name: str) -> tuple[ServerSpec | None, list[Slot]]:
         slots = [each for each in self.dispatcher.pool if each.server.name == name]
-        return self.dispatcher.servers.get(name) or next((each.server for each in slots), None), slots
+        found = self.dispatcher.servers.get(name) or next((each.server for each in slots), None)
+        titled = [each for each in self.dispatcher.servers.values() if each.title == name and not each.view]
+        if found is None and len(titled) == 1:  # it is served by another name than its entry has
+            return self._served(titled[0].name)
+        return found, slots
 
     def _masked(self, found: dict[str, Any]) -> dict[str, Any]:
         return {key: self._redacted(each) for key, each in found.items()}

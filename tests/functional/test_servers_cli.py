@@ -31,6 +31,7 @@ MEANT = {
     ("log_level=debug",): "config set gateway.log_level=debug\n",
     ("name=other",): "servers rename fx other\n",
     ("args=-a b",): """servers set fx 'args=["-a", "b"]'\n""",
+    ("args=-a,b",): """servers set fx 'args=["-a", "b"]'\n""",
     ("args=[-a, b]",): """servers set NAME 'args=["-a", "b"]'\n""",
 }
 """Mistakes of ``servers set``, and the command that each error names."""

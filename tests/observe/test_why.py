@@ -270,6 +270,11 @@ class WhyTests:
         )
         assert "its entry in /home/u/config.yaml switches it off" in why.tell("off")["verdict"]
 
+    def test_the_name_of_its_entry(self) -> None:
+        """A server that is served by another name is found by that of its entry, too."""
+        shop = ServerSpec("files-shop", ("run",), {}, "/", share=Share.GLOBAL, title="files")
+        assert told(MemoryGateway(more=(shop,)), "files")["server"] == "files-shop"
+
     def test_a_try_of_the_breaker(self) -> None:
         """The story of a breaker that let a try through is told to its end."""
         gateway = MemoryGateway(circuit=Circuit(restarts=1, open_s=60))

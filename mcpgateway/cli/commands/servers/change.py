@@ -252,7 +252,7 @@ def _corrected(why: Trouble, verb: str, name: str, words: Sequence[str]) -> Trou
         elif equals and (
             f".{key}: found text; expected a list" in why.message or f"{key} a list" in why.message
         ):
-            hint = cli("servers set {} {}", name, f"{key}={in_json(value.split(), indent=None)}")
+            hint = cli("servers set {} {}", name, f"{key}={in_json(_words(value), indent=None)}")
         elif verb == "set" and any(f"'{each}' is no key" in why.message for each in key.split(".")):
             from mcpgateway.config.edit.config_keys import meant_command  # only for a mistake
 
@@ -260,6 +260,11 @@ def _corrected(why: Trouble, verb: str, name: str, words: Sequence[str]) -> Trou
         if hint:
             return Trouble(why.message, hint, why.code)
     return why
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of a list that is typed with spaces or commas between them, as `servers add --args` takes it."""
+    return text.split() if " " in text.strip() else [each.strip() for each in text.split(",") if each.strip()]
 
 
 def _served(globals_: Globals, name: str, directory: str) -> str:
