@@ -156,7 +156,7 @@ class ObservationTests:
         stage = Stage()
         files: dict[str, MemoryLog] = {}
         logs = stage.observation.serve(Clock(), lambda name: files.setdefault(name, MemoryLog()))
-        logs.is_served = lambda name: name == "one"
+        logs.served = lambda: ("one",)
         stage.log.info("{server} is up", event="child.up", server="one")
         stage.log.info("{name} is served", event="server.served", name="one")
         stage.log.info("{server} is up", event="child.up", server="../two")

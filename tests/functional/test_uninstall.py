@@ -145,7 +145,7 @@ def test_own_work(tmp_path: Path) -> None:
             "tokens of agents: ci",
             "approved files: ~/p/.mcp.json",
             "definitions of removed servers: gone",
-            "clock: API_TOKEN, PLAIN has a value in the gateway only, which ~/.claude.json lacks.",
+            "clock: API_TOKEN, PLAIN have values in the gateway only, which ~/.claude.json lacks.",
         ):
             assert line in " ".join(said.split()), line
         assert "s3cret" not in said
