@@ -366,14 +366,14 @@ def pause(context: click.Context, length_s: float | None) -> None:
             f" {cli('clients resume')} ends the pause{server}"
         )
     from mcpgateway.clientfiles import enrolment
+    from mcpgateway.clientfiles.report import Report
 
     globals_: Globals = context.obj
     machine = machine_of(globals_)
-    if machine.answer is None and not any(each.is_standing for each in machine.records.files.values()):
-        fail(
-            "clients use their own servers already: no gateway runs, and no client's file is enrolled",
-            f"{cli('start')} starts the gateway, and enrols them again",
-        )
+    if machine.answer is None and not careful(
+        lambda: any(each.is_standing for each in machine.records.files.values())
+    ):
+        context.exit(_print_report(globals_, Report(), OWN_ALREADY))
     until = time() + length_s if length_s else 0.0
     with files_at_work("restoring"):
         report = careful(lambda: enrolment.suspend(globals_.home, os.environ, enrolment.DISABLED, until))
@@ -453,6 +453,10 @@ def _start(globals_: Globals) -> None:
 
 
 UNCHANGED = "nothing had to be changed"
+OWN_ALREADY = (
+    "Clients use their own servers already: no gateway runs, and no client's file is enrolled;"
+    f" {cli('start')} starts the gateway, and enrols them again."
+)
 
 
 class _Planned(NamedTuple):
