@@ -10,7 +10,7 @@ from contextlib import suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from mcpgateway.cli.console import choose, fail, is_terminal, say
+from mcpgateway.cli.console import can_ask, choose, fail, say
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.files import files_at_work, working_directory
 from mcpgateway.cli.pager import paged
@@ -112,7 +112,7 @@ def enrol(
             done.reports.append(_applied(globals_, environ))
         elif is_agreed:
             done.reports.append(_applied(globals_, environ, working_directory()))
-        elif _can_ask(globals_):
+        elif can_ask(globals_):
             _offer(globals_, environ, adopt, done, None if options else install)
         elif not globals_.as_json:
             _tell_unasked(globals_, environ, adopt)
@@ -123,7 +123,7 @@ def enrol(
 
 def _configured(globals_: Globals, environ: Mapping[str, str], *, is_agreed: bool = False) -> str:
     """Return ``clients.adopt`` of the configuration; `ASK` if no file was ever enrolled and nobody answers."""
-    has_answer = is_agreed or _can_ask(globals_)
+    has_answer = is_agreed or can_ask(globals_)
     if not os.path.isdir(os.path.join(globals_.home, LEDGER)) and not has_answer:
         return ASK
     from mcpgateway.clientfiles.machine import Machine
@@ -297,10 +297,6 @@ def tell_unreadable(home: str, told: Container[str]) -> None:
                 err=True,
                 dim=True,
             )
-
-
-def _can_ask(globals_: Globals) -> bool:
-    return not globals_.as_json and is_terminal() and sys.stdin.isatty()
 
 
 def _agreement(globals_: Globals, found: Enrollable, *, with_service: bool) -> str:

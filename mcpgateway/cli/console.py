@@ -130,6 +130,11 @@ def is_terminal() -> bool:
     return sys.stdout.isatty() and not os.environ.get("MCPGATEWAY_PLAIN")
 
 
+def can_ask(globals_: Globals) -> bool:
+    """Return whether a user is there to answer a question."""
+    return not globals_.as_json and is_terminal() and sys.stdin.isatty()
+
+
 def is_dumb() -> bool:
     """Return whether the terminal shows letters only."""
     return os.environ.get("TERM") == "dumb"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from mcpgateway.cli.console import answer, confirm, fail, is_terminal, say, shortened, spinner
+from mcpgateway.cli.console import answer, can_ask, confirm, fail, say, shortened, spinner
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.files import careful, files_at_work, machine_of
 from mcpgateway.cli.gateway_process import gateway_pid
@@ -39,7 +39,7 @@ def uninstall_all(globals_: Globals, *, yes: bool, keep_home: bool) -> None:
     home = globals_.home
     if yes:
         _check_removable(home)
-    elif sys.stdin.isatty() and is_terminal() and not globals_.as_json and not confirm(RESTORE, default=True):
+    elif can_ask(globals_) and not confirm(RESTORE, default=True):
         fail("nothing was changed")
     report = _restored(globals_)
     service = _service_removed(globals_)
@@ -71,7 +71,7 @@ def uninstall_all(globals_: Globals, *, yes: bool, keep_home: bool) -> None:
 
 def _is_agreed(globals_: Globals, content: Mapping[str, list[str]]) -> bool:
     home = globals_.home
-    if globals_.as_json or not (is_terminal() and sys.stdin.isatty()) or not os.path.isdir(home):
+    if not (can_ask(globals_) and os.path.isdir(home)):
         return False
     if not content:
         say(AS_BEFORE)

@@ -20,10 +20,10 @@ from mcpgateway.cli.console import (
     ROLLED_BACK,
     answer,
     answer_list,
+    can_ask,
     confirm,
     emit,
     fail,
-    is_terminal,
     local_time,
     say,
     shortened,
@@ -281,8 +281,7 @@ def undo(context: click.Context, /, *, version: int | None, is_dry: bool, yes: b
         found = careful(lambda: enrolment.restoration(machine, wanted, version or 0))
         answer(globals_, found, lambda: tell_restoration(found))
         return
-    is_asked = sys.stdin.isatty() and is_terminal() and not (yes or version or globals_.as_json)
-    if is_asked and not any(options.values()):
+    if can_ask(globals_) and not (yes or version or any(options.values())):
         found = careful(lambda: enrolment.restoration(machine, wanted))
         changed = [shortened(each["path"]) for each in found["files"] if each["changed"]]
         if changed and not confirm(f"Restore {', '.join(changed)}?", default=True):

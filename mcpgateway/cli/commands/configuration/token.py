@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,7 +10,7 @@ import click
 
 from mcpgateway.cli.client import GatewayClient, NoGateway
 from mcpgateway.cli.completion_values import server_names, token_names, tool_ids
-from mcpgateway.cli.console import DONE, FAILED, answer, confirm, fail, is_terminal, local_time, say
+from mcpgateway.cli.console import DONE, FAILED, answer, can_ask, confirm, fail, local_time, say
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.files import machine_of
 from mcpgateway.cli.lazy import SuggestingGroup
@@ -222,9 +221,7 @@ def _tell_cut_off(cut: tuple[CutOff, ...]) -> None:
 
 
 def _is_agreed(globals_: Globals) -> bool:
-    if globals_.as_json or not (is_terminal() and sys.stdin.isatty()):
-        return False
-    return confirm("Enrol them by a command that has the token?", default=True)
+    return can_ask(globals_) and confirm("Enrol them by a command that has the token?", default=True)
 
 
 def _tell_report(report: Report | None) -> None:

@@ -412,8 +412,7 @@ def _like(key: str, text: str, assignments: tuple[str, ...]) -> str:
     if text.startswith("{"):
         return f'{key}={{"NAME": "VALUE"}}'
     is_shown = f"{key}={text}" in assignments  # and not from stdin, as secrets are
-    inner = text[1:-1] if text[:1] == "[" else text
-    listed = [each.strip(" '\"") for each in inner.split(",")] if is_shown else ["VALUE"]
+    listed = [each.strip(" '\"") for each in text[1:-1].split(",")] if is_shown else ["VALUE"]
     return f"{key}={json.dumps(listed, ensure_ascii=False)}"
 
 
