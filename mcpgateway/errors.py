@@ -7,7 +7,7 @@ its answer, and tells whether another try may succeed.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from mcpgateway.hints import cli
 
@@ -40,9 +40,17 @@ class GatewayError(Exception):
         return self.hint or self.remedy
 
 
+AnyError = TypeVar("AnyError", bound=GatewayError)
+
+
 def of_server(name: str, text: str) -> str:
     """Return a sentence about a server, with its name before it, once."""
     return text if text.startswith(f"{name}: ") else f"{name}: {text}"
+
+
+def named(name: str, why: AnyError) -> AnyError:
+    """Return an error of a server with its name before the message, once."""
+    return type(why)(of_server(name, why.message), why.hint, why.data)
 
 
 def without_name(name: str, text: str) -> str:

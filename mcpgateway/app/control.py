@@ -146,6 +146,11 @@ class ControlParts:
         return Attention(self.events, self.clock)
 
     @cached_property
+    def overview(self) -> Overview:
+        """The overview, which all that judge servers share."""
+        return _overview(self)
+
+    @cached_property
     def dashboards(self) -> Dashboards:
         """The manager of the dashboards that are signed in."""
         from mcpgateway.manage.dashboards import Dashboards
@@ -304,7 +309,7 @@ def _instance(parts: ControlParts) -> Any:
     from mcpgateway.manage.shutdown import GatewayShutdown
     from mcpgateway.observe.dump import Dump
 
-    view_sessions, clock, overview = parts.dispatcher, parts.clock, _overview(parts)
+    view_sessions, clock, overview = parts.dispatcher, parts.clock, parts.overview
 
     def need(server: ServerSpec) -> OpenNeed | None:
         words, found = overview.judged(parts.census.server(server))
@@ -357,7 +362,7 @@ def _logs(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.logs import LogRoutes
 
     def attend() -> Callable[[], None]:
-        _overview(parts)
+        parts.attention.look = parts.overview.look
         return parts.attention.begin()
 
     return LogRoutes(parts.logs, parts.own_log, parts.events, parts.readers, attend)
@@ -403,7 +408,7 @@ def _roster(parts: ControlParts) -> Roster:
         lambda: parts.reload.settings.blueprints,
         parts.census.tools,
         parts.savings.sizes,
-        _overview(parts).judged,
+        parts.overview.judged,
         partial(_of_project, parts.dispatcher),
         parts.figures().of_server,
     )
@@ -428,9 +433,7 @@ def _overview(parts: ControlParts) -> Overview:
     why = Diagnoser(parts.dispatcher, hub.health, hub.tapes, parts.problems, parts.redact, overlays)
     figures = PageFigures(parts.hub.timeline, parts.savings, _book(parts)).shown
     learn = hub.timeline.learn
-    found = Overview(parts.census, why, parts.redact, parts.unreadable, parts.attention, figures, learn)
-    parts.attention.look = found.look
-    return found
+    return Overview(parts.census, why, parts.redact, parts.unreadable, parts.attention, figures, learn)
 
 
 def _entries(parts: ControlParts) -> Entries:
@@ -485,7 +488,7 @@ def _tracing(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.tracing import TracingRoutes
     from mcpgateway.observe.recorder import Recording
 
-    hub, overview = parts.hub, _overview(parts)
+    hub, overview = parts.hub, parts.overview
     activity = hub.tracer.activity if hub.tracer is not None else None
     recording = Recording(hub.tapes, hub.health.histories, parts.clock, parts.redact)
     return TracingRoutes(overview.why, overview, recording, activity, parts.readers)

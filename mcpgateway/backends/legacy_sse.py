@@ -30,7 +30,7 @@ from mcpgateway.errors import (
     Overloaded,
     UnknownMethod,
     Unreachable,
-    of_server,
+    named,
 )
 from mcpgateway.interfaces import Gone, IBackend, ILineReceiver, Launch
 from mcpgateway.policy import urls
@@ -257,7 +257,7 @@ class SseConnection:
     def _fail(self, body: bytes, why: BackendError) -> None:
         envelope = jsonrpc.decode(body)
         if "id" in envelope and "method" in envelope:
-            why = self._prefixed(self._explained(why))
+            why = named(self.server, self._explained(why))
             self._hear(jsonrpc.error_bytes(bytes(envelope["id"]), why))
 
     # The end
@@ -265,14 +265,13 @@ class SseConnection:
     def _lose(self, why: BackendError) -> None:
         why = self._explained(why)
         fault = why.plain if isinstance(why, NeedsLogin) else why.message
-        self._end(Gone(fault=fault, is_unreachable=isinstance(why, Unreachable), error=self._prefixed(why)))
+        self._end(
+            Gone(fault=fault, is_unreachable=isinstance(why, Unreachable), error=named(self.server, why))
+        )
 
     def _explained(self, why: BackendError) -> BackendError:
         before = f"{self._before} to POST, and then " if self._before else ""
         return type(why)(before + why.message, why.hint, why.data)
-
-    def _prefixed(self, why: BackendError) -> BackendError:
-        return type(why)(of_server(self.server, why.message), why.hint, why.data)
 
     def _call_off(self) -> None:
         timer, self._late = self._late, None

@@ -35,7 +35,7 @@ from mcpgateway.errors import (
     Overloaded,
     Unavailable,
     Unreachable,
-    of_server,
+    named,
 )
 from mcpgateway.hints import cli, with_command
 from mcpgateway.interfaces import Gone, ILineReceiver, Launch
@@ -292,7 +292,7 @@ class Streamable:
             self._lose(why)
 
     def _answer(self, post: PostRequest, why: BackendError) -> None:
-        post.fail(self._named(why))
+        post.fail(named(self.server, why))
         self._turns.release(post)
 
     def _is_connected(self, besides: PostRequest) -> bool:
@@ -380,10 +380,9 @@ class Streamable:
     def _lose(self, why: BackendError) -> None:
         # The error begins with the server's name, but not twice: the sentences for callers have it already.
         fault = why.plain if isinstance(why, NeedsLogin) else why.message
-        self._end(Gone(fault=fault, is_unreachable=isinstance(why, Unreachable), error=self._named(why)))
-
-    def _named(self, why: BackendError) -> BackendError:
-        return type(why)(of_server(self.server, why.message), why.hint, why.data)
+        self._end(
+            Gone(fault=fault, is_unreachable=isinstance(why, Unreachable), error=named(self.server, why))
+        )
 
     def _say_farewell(self) -> None:
         if not self._session:

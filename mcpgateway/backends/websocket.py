@@ -34,7 +34,7 @@ from mcpgateway.errors import (
     NeedsAuthorization,
     Overloaded,
     Unreachable,
-    of_server,
+    named,
 )
 from mcpgateway.interfaces import Gone, ILineReceiver, Launch
 from mcpgateway.policy import urls
@@ -294,9 +294,7 @@ class WebSocket:
         self._call_off()
         self._waiting.clear()
         fault = "it was stopped" if self._is_stopping else why.message
-        error = None
-        if isinstance(why, NeedsAuthorization):
-            error = NeedsAuthorization(of_server(self._server, why.message), why.hint)
+        error = named(self._server, why) if isinstance(why, NeedsAuthorization) else None
         self._receiver.gone(Gone(fault=fault, is_unreachable=isinstance(why, Unreachable), error=error))
         self._stopped.over(None)
 

@@ -19,7 +19,7 @@ from mcpgateway.clientfiles.ledger import LedgerRecords
 from mcpgateway.clientfiles.machine import CUSTOM
 from mcpgateway.clientfiles.transaction import FILE_LIMIT, ClientLock, directory_lock
 from mcpgateway.config.document import visible
-from mcpgateway.discovery.naming import did_you_mean
+from mcpgateway.discovery.naming import question_of
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import files, paths
 
@@ -96,8 +96,7 @@ def chosen(
     """
     for name in choice.clients:
         if name not in DIALECTS:
-            near = did_you_mean(name, DIALECTS)
-            meant = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(DIALECTS)}"
+            meant = question_of(name, DIALECTS) or f"expected one of {', '.join(DIALECTS)}"
             raise ConfigError(f"--client {visible(name)}: is not known; {meant}")
     if choice.file:
         return [_named(choice, environ)]

@@ -71,11 +71,9 @@ def find(machine: Machine, name: str, project: str = "", place: Place | None = N
     :param place: the place of the server in a file that is read and not enrolled.
     :raise ConfigError: no client's file has it, or the file cannot be read.
     """
-    for site in recorded_sites(machine.records):
-        record = machine.record_of(site.path)
-        key_path = _key_path(record, site, name, project) if record is not None else None
-        if record is not None and key_path is not None:
-            return _entry(record.entries[key_path].name, site, key_path, original_text(record, _text(site)))
+    found = next(_kept(machine, name, project), None)
+    if found is not None:
+        return found
     if place is None:
         raise ConfigError(f"no client's file has an original of {visible(name)}")
     site = chosen(FileChoice(file=place.document.file), machine.environ, machine.records)[0]
@@ -87,13 +85,16 @@ def others(machine: Machine, found: OriginalEntry) -> Iterator[OriginalEntry]:
 
     :raise ConfigError: a file cannot be read.
     """
+    yield from (each for each in _kept(machine, found.name, "") if each.site.path != found.site.path)
+
+
+def _kept(machine: Machine, name: str, project: str) -> Iterator[OriginalEntry]:
+    """Iterate over the originals of a server that the ledger keeps, one for each file."""
     for site in recorded_sites(machine.records):
         record = machine.record_of(site.path)
-        if record is None or site.path == found.site.path:
-            continue
-        key_path = _key_path(record, site, found.name, "")
-        if key_path is not None:
-            yield _entry(found.name, site, key_path, original_text(record, _text(site)))
+        key_path = _key_path(record, site, name, project) if record is not None else None
+        if record is not None and key_path is not None:
+            yield _entry(record.entries[key_path].name, site, key_path, original_text(record, _text(site)))
 
 
 def change(machine: Machine, found: OriginalEntry, value: Mapping[str, Any]) -> None:

@@ -195,11 +195,17 @@ def did_you_mean(wrong: str, known: Iterable[str], most: int = 3) -> list[str]:
     return [name for _, name in near[:most]]
 
 
+def question_of(wrong: str, known: Iterable[str]) -> str:
+    """Return the question for the names that a wrong one may stand for; empty where none is similar."""
+    near = did_you_mean(wrong, known)
+    return f"did you mean {' or '.join(near)}?" if near else ""
+
+
 def server_hint(wrong: str, known: Collection[str]) -> str:
     """Return the hint of an error for an unknown server: the names that are meant, or those that there are."""
-    near = did_you_mean(wrong, known)
-    if near:
-        return f"did you mean {' or '.join(near)}?"
+    meant = question_of(wrong, known)
+    if meant:
+        return meant
     others = len(known) - NAMED
     more = f" and {others} others" if others > 0 else ""
     return f"there are: {', '.join(islice(known, NAMED))}{more}" if known else "no server is configured"

@@ -411,16 +411,10 @@ def _crashed(crashes: list[Crash], now: float) -> str:
     return f"it ended unexpectedly {times} in the last hour, the last time {ago} ago ({how})"
 
 
-def _state(facts: ServerFacts, advice: list[Advice]) -> str:
-    """Return the word for the state, as the overview has it: a server that has failed is not one that is off."""
-    is_faulty = any(each.is_trouble for each in advice) and not facts.is_off
-    return FAILED if is_faulty and facts.state is HealthState.DISABLED else facts.state.value
-
-
 def _story(facts: ServerFacts, advice: list[Advice]) -> dict[str, Any]:
     return {
         "server": facts.server,
-        "state": "not approved" if facts.unapproved else _state(facts, advice),
+        "state": "not approved" if facts.unapproved else FAILED if facts.has_failed else facts.state.value,
         "ok": not any(each.is_trouble for each in advice),
         "verdict": verdict(facts, advice),
         "advice": [_advised(each) for each in advice],

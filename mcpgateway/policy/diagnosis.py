@@ -160,6 +160,11 @@ class ServerFacts:
     warnings: tuple[str, ...] = ()
     unapproved: str = ""
 
+    @property
+    def has_failed(self) -> bool:
+        """True if its circuit breaker has switched it off, and no user."""
+        return self.state is HealthState.DISABLED and not self.is_off
+
 
 @frozen
 class Advice:
@@ -205,7 +210,7 @@ def verdict(facts: ServerFacts, advice: list[Advice]) -> str:
     state = f"is {'not approved of' if facts.unapproved else facts.state.value}"
     if facts.state is HealthState.NEEDS_LOGIN:
         state = facts.state.value
-    elif facts.state is HealthState.DISABLED and not facts.is_off:
+    elif facts.has_failed:
         state = f"has {FAILED}"
     if troubles:
         return f"{facts.server} {state}: {troubles[0].says}"

@@ -12,7 +12,7 @@ from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Remote
 from mcpgateway.config.recipes import Recipe
-from mcpgateway.discovery.naming import did_you_mean, server_hint
+from mcpgateway.discovery.naming import question_of, server_hint
 from mcpgateway.interfaces import Request
 from mcpgateway.manage.tools.tool import Management, answer_later
 from mcpgateway.owntools import answers, arguments
@@ -56,8 +56,7 @@ class ListCatalog:
         if listed:
             hint = 'install one with install_server, as in {"server": "time", "scope": "global"}'
             return {"servers": listed, "hint": hint}
-        near = did_you_mean(query.lower(), list(known))
-        meant = f"did you mean {' or '.join(near)}?" if near else "without a query, all are listed"
+        meant = question_of(query.lower(), known) or "without a query, all are listed"
         return {"servers": [], "hint": f"{meant} Other servers are installed by package, URL or definition."}
 
 

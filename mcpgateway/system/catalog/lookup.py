@@ -20,7 +20,7 @@ from attrs import evolve, field, frozen
 from mcpgateway.config.document import printable
 from mcpgateway.config.recipes import Filling, Need, Recipe, is_package, name_of, of_package, read_recipes
 from mcpgateway.config.registry import is_server_json, of_server_json
-from mcpgateway.discovery.naming import did_you_mean
+from mcpgateway.discovery.naming import question_of
 from mcpgateway.errors import BackendError, InvalidParams
 from mcpgateway.policy import urls
 from mcpgateway.system import package_data
@@ -127,12 +127,10 @@ class ServerCatalog:
                 registered["name"], registered["version"] or LATEST
             )
             return _of_registered(found, prefer)
-        near = did_you_mean(server.lower(), list(self.recipes))
         raise InvalidParams(
             f"the catalogue has no server '{printable(server)}'",
-            f"did you mean {' or '.join(near)}?"
-            if near
-            else "list_catalog shows what it has; name a package as npm:…, pypi:… or docker:…, or pass a definition",
+            question_of(server.lower(), self.recipes)
+            or "list_catalog shows what it has; name a package as npm:…, pypi:… or docker:…, or pass a definition",
         )
 
     def ranked(self, query: str) -> list[Recipe]:

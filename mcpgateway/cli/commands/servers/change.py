@@ -15,12 +15,11 @@ import click
 from mcpgateway.cli.client import GatewayClient, NoGateway
 from mcpgateway.cli.commands.servers.servers import (
     API,
-    MARGIN_S,
     RUNS,
     SERVER,
     STOP_S,
     of_name,
-    print_state,
+    operate,
 )
 from mcpgateway.cli.completion_values import LOCAL
 from mcpgateway.cli.console import (
@@ -136,16 +135,7 @@ def check_headers(globals_: Globals, name: str, sent: Mapping[str, Any]) -> None
             )
     if ask(globals_, SERVER, name=name).get("status") == "disabled":
         return
-    found = ask(
-        globals_,
-        f"{SERVER}/start",
-        method="POST",
-        params={"wait": f"{TRY_S:g}s"},
-        limit_s=TRY_S + MARGIN_S,
-        waits=f"trying {name}",
-        name=name,
-    )
-    print_state(globals_, found, name)
+    operate(globals_, name, "start", TRY_S, waits="trying")
 
 
 def _with(made: Any, parameters: Sequence[Callable[[Any], Any]]) -> Any:

@@ -263,7 +263,7 @@ def start(globals_: Globals, name: str | None, *, is_all: bool, wait_s: float) -
     Exit code 1 where it does not run.
     """
     if _one(name, is_all=is_all):
-        return _operate(globals_, str(name), "start", wait_s)
+        return operate(globals_, str(name), "start", wait_s)
     found = ask(globals_, f"{API}/start", method="POST", has="servers")
     answer(globals_, found, lambda: say(f"Starting: {', '.join(found['servers']) or 'none'}"))
     return DONE
@@ -292,7 +292,7 @@ def restart(globals_: Globals, name: str, wait_s: float) -> int:
 
     Exit code 1 where it does not run then.
     """
-    return _operate(globals_, name, "restart", wait_s)
+    return operate(globals_, name, "restart", wait_s)
 
 
 def _one(name: str | None, *, is_all: bool) -> bool:
@@ -301,14 +301,18 @@ def _one(name: str | None, *, is_all: bool) -> bool:
     return not is_all
 
 
-def _operate(globals_: Globals, name: str, verb: str, wait_s: float) -> int:
+def operate(globals_: Globals, name: str, verb: str, wait_s: float, *, waits: str = "waiting for") -> int:
+    """Start a server, or start it anew, and print its state; return the exit code.
+
+    :param waits: the words of the spinner before its name.
+    """
     found = ask(
         globals_,
         f"{SERVER}/{verb}",
         method="POST",
         params={"wait": f"{wait_s:g}s"},
         limit_s=wait_s + MARGIN_S,
-        waits=f"waiting for {name}",
+        waits=f"{waits} {name}",
         name=name,
     )
     return print_state(globals_, found, name)

@@ -9,7 +9,7 @@ import { overview } from "../gateway";
 import { useUnsaved } from "../leaving";
 import { Command, Section } from "../parts/basics";
 import { Catalogue } from "../parts/catalogue";
-import { EnrolButton } from "../parts/enrol";
+import { EnrolButton, filesWith } from "../parts/enrol";
 import { Fix } from "../parts/server_buttons";
 import { Trial } from "../parts/trial";
 import { useResource } from "../resource";
@@ -38,17 +38,15 @@ export function AddPage() {
 /** The clients' files with servers of their own, which the gateway runs once the file is enrolled. */
 function FromClients() {
   const { value } = useResource<{ detected: DetectedClient[] }>("/clients/detect", { isLive: false });
-  const found = (value?.detected ?? []).flatMap(({ tool, title = tool, files = [] }) =>
-    files.flatMap(({ path, servers: { program = 0 } }) => (program ? [{ tool, title, path, program }] : [])),
-  );
+  const found = filesWith("program", value?.detected);
   if (!found.length) return null;
   return (
     <Section title="From clients">
       <ul class="list">
-        {found.map(({ tool, title, path, program }) => (
+        {found.map(({ tool, title, path, many }) => (
           <li key={path}>
             <b>{plain(title)}</b> <code>{plain(path)}</code>{" "}
-            <span class="quiet">{counted(program, "server")} of its own</span>
+            <span class="quiet">{counted(many, "server")} of its own</span>
             <span class="acts">
               <EnrolButton tool={tool} path={path} label={tool} />
             </span>

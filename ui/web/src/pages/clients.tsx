@@ -6,23 +6,21 @@ import { overview } from "../gateway";
 import { switchingGateway } from "../operations";
 import { ProjectSection, useProjectFiles } from "../parts/approvals";
 import { ActButton, Command, Empty, Refused, Section } from "../parts/basics";
-import { DetectedRow, EnrolledRow } from "../parts/enrol";
+import { DetectedRow, EnrolledRow, filesWith } from "../parts/enrol";
 import { LooseClients, SessionTable } from "../parts/sessions";
 import { useResource } from "../resource";
 
 /** The entries that stay as they are, since they have the URL of another server. */
 function Remotes({ clients }: { clients: DetectedClient[] }) {
-  const found = clients.flatMap(({ tool, title = tool, files = [] }) =>
-    files.flatMap(({ path, servers: { remote = 0 } }) => (remote ? [{ title, path, remote }] : [])),
-  );
+  const found = filesWith("remote", clients);
   if (!found.length) return null;
   return (
     <>
       <ul class="list">
-        {found.map(({ title, path, remote }) => (
+        {found.map(({ title, path, many }) => (
           <li key={path}>
             <b>{plain(title)}</b> <code>{plain(path)}</code>{" "}
-            <span class="quiet">{counted(remote, "entry", "entries")} with a URL of their own</span>
+            <span class="quiet">{counted(many, "entry", "entries")} with a URL of their own</span>
           </li>
         ))}
       </ul>

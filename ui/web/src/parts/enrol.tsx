@@ -116,6 +116,13 @@ export function FileVersions({ tool, path, label }: { tool: string; path: string
   );
 }
 
+/** The files of clients with entries of a kind, each with their number. */
+export function filesWith(kind: string, clients: readonly DetectedClient[] = []) {
+  return clients.flatMap(({ tool, title = tool, files = [] }) =>
+    files.flatMap(({ path, servers: { [kind]: many = 0 } }) => (many ? [{ tool, title, path, many }] : [])),
+  );
+}
+
 /** A client whose file does not use the gateway. */
 export function DetectedRow({ client }: { client: DetectedClient }) {
   const { tool, configPath } = client;
