@@ -148,9 +148,10 @@ def named_in(options: list[str]) -> frozenset[str]:
     return frozenset(os.path.realpath(each) for each in found if each)
 
 
-def follow(globals_: Globals, options: list[str]) -> Report | None:
+def follow(globals_: Globals, options: list[str], *, resumes: bool = False) -> Report | None:
     """Change the port in enrolled entries to the gateway's present one; None if no file uses the gateway.
 
+    :param resumes: files that were restored when the gateway was stopped are enrolled again.
     :raise Trouble: the configuration or the ledger cannot be used.
     """
     environ = environment_of(options)
@@ -162,7 +163,7 @@ def follow(globals_: Globals, options: list[str]) -> Report | None:
     try:
         if _configured(globals_, environ) == NEVER:
             return None
-        return sync.sync(globals_.home, environ)
+        return _resumed(globals_, environ) if resumes else sync.sync(globals_.home, environ)
     except ConfigError as why:
         fail(f"the gateway runs, but clients' files could not be brought up to date: {why}")
 

@@ -127,7 +127,7 @@ def names_of(entries: Sequence[Entry], world: World) -> tuple[str, ...]:
     """Return the names of all entries, in their order; entries that are one server have one name.
 
     Entries of two projects never are one server: each is offered to the clients of its project.  An entry of a project
-    that equals one outside of all projects is that server.  that equals one outside of all projects is that server.
+    that equals one outside of all projects is that server.
     """
     definitions = [(each, _definition(each, world)) for each in entries]
     everybodys = {

@@ -14,7 +14,8 @@ word        written by
 ``ended``   the daemon, when it ends in order
 
 # Note [A wanted gateway]
-``mcpgateway start`` writes its options into a file, and ``mcpgateway stop`` removes that file.  Every start of the
+``mcpgateway start`` writes its options into a file, and ``mcpgateway stop`` renames that file, for a later
+``mcpgateway restart``.  Every start of the
 gateway in between uses these options, on the port that clients know, and the gateway stays until it is stopped. Without
 that file, the gateway was started by a shim, and ends when it is not used.  A shim that was running at the stop does
 not start the gateway again: remaining programs must not undo a user's command.
@@ -30,7 +31,7 @@ from posix import _exit
 
 LOCK = "daemon.lock"
 LOG = "gateway.log"
-WANTED, STOPPED = "wanted", "stopped"
+WANTED, STOPPED, FORMER = "wanted", "stopped", "former"
 REVIVAL, RESTORATION = "revival", "restoration"
 CRASHED = "crashed"
 UNCLEAN, REBOOT = "unclean", "reboot"  # an end that the next gateway notices, at its own start
@@ -300,7 +301,10 @@ def write_stopped(home: str) -> None:
 
     :raise OSError: the record cannot be written.
     """
-    forget(home, WANTED)
+    try:
+        posix.rename(f"{home}/{WANTED}", f"{home}/{FORMER}")
+    except FileNotFoundError:
+        pass  # it was started by a shim, or is stopped already
     forget(home, CRASHED)
     _write(home, STOPPED, str(clock()))
 
@@ -359,7 +363,16 @@ def _write(home: str, name: str, content: str) -> None:
 
 def read_wanted(home: str) -> list[str] | None:
     """Read the options of the wanted gateway; None where no gateway is wanted."""
-    text = _read(home, WANTED)
+    return _options_in(home, WANTED)
+
+
+def read_former(home: str) -> list[str] | None:
+    """Read the options of the gateway that was stopped last; None where there are none."""
+    return _options_in(home, FORMER)
+
+
+def _options_in(home: str, name: str) -> list[str] | None:
+    text = _read(home, name)
     return None if text is None else text.split("\0")[:-1]
 
 

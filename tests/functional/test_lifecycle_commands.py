@@ -397,6 +397,18 @@ class RestartTests:
             "No gateway was running: one is started.\nGateway started (pid "
         )
 
+    def test_after_a_stop(self, home):
+        """A gateway that was stopped is started with the options that it had, and so is one that ended since."""
+        port = str(home.port + 1 if home.port < 65535 else home.port - 1)
+        home.json("start", "--port", port)
+        home.json("stop")
+        assert home.run("restart").stdout.startswith(
+            f"No gateway was running: one is started, with the options it had: --port {port}.\n"
+        )
+        home.json("stop")
+        home.json("stop")
+        assert str(home.json("restart")["port"]) == port
+
 
 class CrashTests:
     """A gateway that is killed."""

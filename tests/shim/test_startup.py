@@ -107,7 +107,7 @@ class WantedTests:
 
     @pytest.mark.parametrize("options", [[], ["--port", "1"], ["--config", "/a b/ü\n"]])
     def test_options(self, tmp_path, options):
-        """The options are kept as they are, for their owner alone; one who stops the gateway takes them away."""
+        """The options are kept as they are, for their owner alone; a stop keeps them as the former ones."""
         home = str(tmp_path)
         assert startup.read_wanted(home) is None
         startup.write_wanted(home, options)
@@ -116,6 +116,8 @@ class WantedTests:
         before = startup.clock()
         startup.write_stopped(home)
         assert startup.read_wanted(home) is None
+        startup.write_stopped(home)
+        assert startup.read_former(home) == options
         assert before <= startup.stopped_at(home) <= startup.clock()
 
     @pytest.mark.parametrize("text", ["", "x", "-1", "99999999999999999"])

@@ -86,6 +86,13 @@ def of_wanted(home: str) -> None:
     startup.write_wanted(home, ["--port", "1"])
 
 
+def of_former(home: str) -> None:
+    """``former``, what the gateway ran with before its stop."""
+    startup.read_former(home)
+    startup.write_wanted(home, [])
+    startup.write_stopped(home)
+
+
 def of_stopped(home: str) -> None:
     """Record that no gateway is to run."""
     startup.stopped_at(home)
@@ -255,6 +262,7 @@ HOME: dict[str, Callable[[str], None]] = {
     "daemon.lock": of_lock,
     "wanted": of_wanted,
     "stopped": of_stopped,
+    "former": of_former,
     "revival": of_revival,
     "restoration": of_restoration,
     "logs/gateway.log": of_log,

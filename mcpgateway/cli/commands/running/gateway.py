@@ -414,13 +414,14 @@ def restart(
         begun = renew(globals_, pid, wait + timeout) if pid and not chosen else None
         if begun is None:
             begun = _begun_again(globals_, options, wait, timeout)
-    # With other options the port may be another.
-    enrolled = follow(globals_, options) if chosen or not pid else None
+    # With other options the port may be another, and a stop has restored clients' files.
+    enrolled = follow(globals_, options, resumes=not pid) if chosen or not pid else None
     value = _facts(globals_, begun)
 
     def tell_all() -> None:
         if not pid:
-            say("No gateway was running: one is started.")
+            how = f", with the options it had: {shlex.join(options)}" if options and not chosen else ""
+            say(f"No gateway was running: one is started{how}.")
         _tell(value, "restarted" if pid else "started")
         _tell_servers(value)
         tell([enrolled] if enrolled is not None else [])
@@ -449,4 +450,5 @@ def _former(home: str, pid: int) -> list[str]:
     # The kernel has the command line of a running process; the file is for a killed one.
     if pid and (words := command_of(pid)):
         return options_of(words)
-    return startup.read_wanted(home) or []
+    wanted = startup.read_wanted(home)
+    return (startup.read_former(home) if wanted is None else wanted) or []
