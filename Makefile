@@ -35,6 +35,12 @@ UNIT := $(addprefix --ignore=tests/,bench clients remotes browser functional con
 OUTER := $(addprefix tests/,clientfiles frontends cli config)
 PYTEST := $(BIN)/python -m pytest --quiet
 
+# A red run of everything costs more than a second look: with DEFER, few failed tests of a target are run again at the
+# end, when nothing else runs.
+TESTED := functional ui-pages unit-outer unit-inner
+DEFER :=
+pytest = $(PYTEST) -p tests.support.again --target=$@ $1 $(if $(DEFER),|| $(BIN)/python -m tests.support.again defer $@ $$?)
+
 .DEFAULT_GOAL := help
 .PHONY: help venv servers run test tests lint structure roads types imports unit unit-outer unit-inner coverage functional soak conformance test-clients test-remotes test-browser ui ui-units ui-pages test-ui bench pictures docs package clean format
 
@@ -72,7 +78,9 @@ run: $(VENV) ## serve ~/.claude.json and two demo servers on http://localhost:91
 # Tests that wait for processes leave time for all that computes, one after the other, beside them.
 test: ## everything that must hold before a change lands
 	$(MAKE) --jobs=3 --output-sync=target $(VENV) servers $(UI) $(NPM_BROWSER)
-	$(MAKE) --jobs=2 --output-sync=target functional lint types docs ui-units ui-pages package unit-outer unit-inner
+	rm -rf build/again
+	$(MAKE) --jobs=2 --output-sync=target DEFER=yes functional lint types docs ui-units ui-pages package unit-outer unit-inner
+	$(BIN)/python -m tests.support.again run $(TESTED)
 
 ui: $(UI) ## build the dashboard's pages, with npm
 
@@ -93,7 +101,7 @@ test-ui: $(VENV) $(UI) $(NPM_BROWSER) ## the dashboard: types, lint, units, and 
 # One width and one colour scheme, in a Chromium that is there, or that can be had.
 ui-pages: $(VENV) $(UI) $(NPM_BROWSER)
 	command -v chromium >/dev/null || apt-get install --quiet=2 --yes --no-install-recommends chromium >/dev/null 2>&1 || true
-	$(PYTEST) "tests/browser/test_dashboard.py::EveryoneTests::test_every_page[1440-light]"
+	$(call pytest,"tests/browser/test_dashboard.py::EveryoneTests::test_every_page[1440-light]")
 
 ui-units: $(UI_TOOLS)
 	cd ui && npm run --silent types && npm run --silent lint && npm run --silent test
@@ -128,10 +136,10 @@ unit: $(VENV) ## unit and property tests; no sockets, no servers
 	$(MAKE) --jobs=2 --output-sync=target unit-outer unit-inner
 
 unit-outer: $(VENV)
-	$(PYTEST) $(OUTER)
+	$(call pytest,$(OUTER))
 
 unit-inner: $(VENV)
-	$(PYTEST) $(UNIT) $(addprefix --ignore=,$(OUTER))
+	$(call pytest,$(UNIT) $(addprefix --ignore=,$(OUTER)))
 
 # Apart from the others, since watching every branch takes two and a half times as long.
 coverage: $(VENV) ## the unit tests under branch coverage
@@ -143,7 +151,7 @@ coverage: $(VENV) ## the unit tests under branch coverage
 
 functional: $(VENV) servers ## real sockets, real processes, real MCP servers
 	$(call compiled,$(FUNCTIONAL))
-	$(PYTEST) --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(FUNCTIONAL)
+	$(call pytest,--numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(FUNCTIONAL))
 
 soak: $(VENV) servers ## the long form of the functional and of the property tests
 	MCPGATEWAY_SOAK=1 $(PYTEST) --numprocesses=auto --dist=worksteal $(UNIT)
