@@ -34,6 +34,7 @@ from mcpgateway.system.process.orphans import ChildRegistry
 from mcpgateway.system.process.processes import bearing
 from mcpgateway.system.process.procfs import is_alive, start_time
 from mcpgateway.system.process.socket_owners import SocketSearch
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.functional
 
@@ -139,10 +140,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 @pytest.fixture
 def port() -> int:
     """A port where nobody listens."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        number: int = found.getsockname()[1]
-    return number
+    return free_port()
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ class StartTests:
         """A port, a file and options of the daemon itself are passed on, wherever start is said."""
         shutil.move(home.path / "config.json", tmp_path / "other.json")
         more = home.directory / "more.sock"
-        port = home.port + 1 if home.port < 65535 else home.port - 1
+        port = free_port()
         done = home.json("start", "--port", port, "--config", "other.json", "--", "--listen", f"unix:{more}")
         assert (done["port"], done["servers"]) == (port, ["shared"])
         assert more.is_socket()
@@ -362,7 +362,7 @@ class RestartTests:
 
     def test_sessions_survive(self, home):
         """A session goes on after it, at the same address, with the options it was started with."""
-        port = home.port + 1 if home.port < 65535 else home.port - 1
+        port = free_port()
         first = home.json("start", "--port", port)
         client = Session(port)
         assert client.echo("before") == "before"
@@ -374,7 +374,7 @@ class RestartTests:
     def test_other_options(self, home):
         """Options that are said take the place of those before."""
         home.json("start")
-        port = home.port + 1 if home.port < 65535 else home.port - 1
+        port = free_port()
         assert home.json("restart", "--port", port)["port"] == port
         assert home.json("restart")["port"] == port
 
@@ -399,7 +399,7 @@ class RestartTests:
 
     def test_after_a_stop(self, home):
         """A gateway that was stopped is started with the options that it had, and so is one that ended since."""
-        port = str(home.port + 1 if home.port < 65535 else home.port - 1)
+        port = str(free_port())
         home.json("start", "--port", port)
         home.json("stop")
         assert home.run("restart").stdout.startswith(
@@ -416,7 +416,7 @@ class CrashTests:
     def test_it_comes_back(self, tmp_path):
         """A killed gateway is started again on its port, with its options, and sessions go on."""
         with Home(tmp_path, SERVERS, **QUICK) as home:
-            port = home.port + 1 if home.port < 65535 else home.port - 1
+            port = free_port()
             home.json("start", "--port", port)
             client = Session(port)
             for nth in range(1, 4):

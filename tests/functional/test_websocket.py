@@ -26,6 +26,7 @@ from mcpgateway.interfaces import Gone, Launch
 from mcpgateway.protocol import jsonrpc, legacy
 from mcpgateway.protocol.versions import Era
 from tests.support.certificates import Authority
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.functional
 
@@ -200,10 +201,7 @@ class TroubleTests:
     @pytest_twisted.ensureDeferred
     async def test_nobody_there(self) -> None:
         """A port that nobody listens on is unreachable."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        talk = Talk(f"ws://127.0.0.1:{port}/")
+        talk = Talk(f"ws://127.0.0.1:{free_port()}/")
         with pytest.raises(GatewayError, match="no connection"):
             await talk.meet()
         assert [each.is_unreachable for each in talk.ends] == [True]

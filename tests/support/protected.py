@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import time
 import urllib.error
@@ -14,6 +13,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.support import forkserver
+from tests.support.ports import free_port
 from tests.support.real_servers import PYPI_BIN, ROOT
 
 LIMIT_S = 60.0
@@ -32,9 +32,7 @@ class Protected:
     """
 
     def __init__(self, kind: str, *options: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.kind = kind
         self.origin = f"http://127.0.0.1:{self.port}"
         argv = [*KINDS[kind], str(self.port), *options]
