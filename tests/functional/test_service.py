@@ -129,9 +129,9 @@ class UnitTests:
         manager.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def systemd() -> Iterator[UserSystemd]:
-    """A systemd, or the reason why there is none."""
+    """A systemd of one test's own, or the reason why there is none."""
     try:
         with UserSystemd() as found:
             yield found
@@ -143,14 +143,11 @@ class InstalledTests:
     """A life under a real systemd, each test with a service of its own."""
 
     @pytest.fixture
-    def port(self, systemd: UserSystemd) -> Iterator[int]:
+    def port(self, systemd: UserSystemd) -> int:
         """A service that has been installed."""
         port = configured(systemd.user)
         systemd.run("mcpgateway", "service", "install")
-        yield port
-        systemd.run("mcpgateway", "service", "uninstall")
-        shutil.rmtree(systemd.user)
-        systemd.user.mkdir(mode=0o700)
+        return port
 
     def test_it_runs_when_the_command_returns(self, systemd: UserSystemd, port: int) -> None:
         """The service is ready by its own word, enabled and active; the dead man's timer ticks."""

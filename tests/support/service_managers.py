@@ -11,7 +11,7 @@ cd {directory} || exit 1
 [ "$1" = --user ] && shift
 echo "$*" >> asked
 for each in broken/*; do
-    case "$*" in "${{each#broken/}}"*) read -r says < "$each"; echo "$says" >&2; exit 1;; esac
+    case "$*" in "${{each#broken/}}"*) while read -r says; do echo "$says" >&2; done < "$each"; exit 1;; esac
 done
 verb=$1
 shift

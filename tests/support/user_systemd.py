@@ -16,7 +16,7 @@ from tests.support import forkserver
 from tests.support.gateway import BIN, LIMIT_S
 
 SYSTEMD = "/lib/systemd/systemd"
-BEGIN_S = 20.0
+BEGIN_S = 60.0
 # The manager wants a machine that was booted with systemd, and the one hierarchy of control groups.
 SCRIPT = """
 umount -lR /sys/fs/cgroup

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 from typing import Protocol
 
@@ -26,6 +26,7 @@ from mcpgateway.units import duration
 ANSWER_S = 15.0  # for a query
 START_S = 120.0  # until the gateway has reported its readiness: the manager itself gives up after 90 s
 STOP_S = 90.0  # the gateway drains its calls for 30 s and stops its servers
+REFERENCES = ("See ", "Hint: ")  # begin lines of systemctl that say where to read more
 UNKNOWN = "unknown"
 ELSEWHERE = (
     f"`{cli('start')}` runs the gateway without a service manager;"
@@ -123,7 +124,7 @@ class _Commands:
     def _do(self, argv: Sequence[str], limit_s: float = ANSWER_S, hint: str = "") -> str:
         done = self._ask(argv, limit_s)
         if done.returncode:
-            raise ConfigError(f"`{' '.join(argv)}` failed: {_last_line(done.stderr or done.stdout)}", hint)
+            raise ConfigError(f"`{' '.join(argv)}` failed: {_cause(done.stderr or done.stdout)}", hint)
         return done.stdout
 
 
@@ -148,7 +149,7 @@ class Systemd(_Commands):
         done = self._ask(["systemctl", "--user", "show-environment"])
         if done.returncode:
             raise ConfigError(
-                f"`systemctl --user` does not work here: {_last_line(done.stderr)}",
+                f"`systemctl --user` does not work here: {_cause(done.stderr)}",
                 f"log in as this user, as over ssh, and try again; {ELSEWHERE}",
             )
 
@@ -278,6 +279,8 @@ class Launchd(_Commands):
         raise ConfigError(f"launchd has not ended {label} within {STOP_S:g} s")
 
 
-def _last_line(text: str) -> str:
-    lines: Iterable[str] = filter(None, (line.strip() for line in reversed(text.splitlines())))
-    return next(iter(lines), "it said nothing")
+def _cause(text: str) -> str:
+    """Return the last line of a failed command's output that names a cause."""
+    lines = [each.strip() for each in text.splitlines()]
+    causes = [each for each in lines if each and not each.startswith(REFERENCES)]
+    return causes[-1] if causes else "it said nothing"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -284,6 +285,14 @@ class UninstallTests:
         with pytest.raises(ConfigError, match="failed: no"):
             linux.service().uninstall()
         assert len(linux.files) == 3
+
+    def test_the_cause(self, linux: House) -> None:
+        """The message has the line of systemctl that names the cause, not the one that says where to read more."""
+        why = "Job for mcpgateway.service failed because a timeout was exceeded."
+        more = 'See "systemctl --user status mcpgateway.service" and "journalctl --user" for details.'
+        linux.manager.breaks("start", f"{why}\n{more}\n")
+        with pytest.raises(ConfigError, match=f"failed: {re.escape(why)}$"):
+            linux.service().install()
 
 
 class StatusTests:
