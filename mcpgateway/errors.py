@@ -387,6 +387,20 @@ class Overloaded(GatewayFault):
     remedy = "try again in a moment"
 
 
+class StoreLost(GatewayFault):
+    """The store of the cluster does not answer.
+
+    :ivar why: the reason, for the log.
+    """
+
+    retryable = True
+    remedy = "try again in a moment: what needs the store of the cluster waits until that is back"
+
+    def __init__(self, why: str = "it is gone", what: str = "") -> None:
+        super().__init__(what or "The store of the cluster cannot be reached")
+        self.why = why
+
+
 class ShuttingDown(GatewayFault):
     """The gateway is stopping and takes no new calls."""
 

@@ -81,3 +81,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     }
     if silent:
         raise pytest.UsageError(f"tests without a docstring: {', '.join(sorted(silent))}")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """A PostgreSQL server; tests take a database of their own of it (`tests.support.postgres.Postgres.database`)."""
+    from tests.support.postgres import Postgres  # few tests need it
+
+    made = Postgres()
+    try:
+        yield made.start()
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def store(postgres: Any) -> str:
+    """The URL of an empty database for the store of a cluster."""
+    made: str = postgres.database()
+    return made

@@ -6,15 +6,15 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from mcpgateway.app import cluster as clusters
 from mcpgateway.app.admission import Admission, policy_of
 from mcpgateway.app.control import ControlParts, make_site
 from mcpgateway.app.daemon import GatewayService, SettingsOrigin
 from mcpgateway.app.hub import (
     HubDependencies,
-    Keys,
     exposition_of,
     figures_of,
     instruments_of,
@@ -24,6 +24,7 @@ from mcpgateway.app.hub import (
     storage_of,
     tracer_of,
 )
+from mcpgateway.app.keys import Keys
 from mcpgateway.app.log import LogPipeline
 from mcpgateway.app.restart import InPlaceRestart
 from mcpgateway.backends.factory import Backends
@@ -119,34 +120,24 @@ def make_gateway(
     manager = service_manager()  # first, so that no child inherits variables that are for this process
     claim = _claim_of(home)
     observation = observation or LogPipeline()
-    bearers, keys = _secrets_of(home, settings.gateway.security, reactor, observation.redactor)
+    bearers, own_keys = _secrets_of(home, settings.gateway.security, reactor, observation.redactor)
+    node = clusters.node_of(settings.gateway.cluster, os.environ, reactor, observation.redactor)
+    keys = clusters.keys_of(node, own_keys)
     processes.raise_nofile()
     instance = secrets.token_hex(8)
     ward = ChildGuard(ChildRegistry(home, instance), Guardian(reactor, instance, _afterwards(home, claim)))
     holders = SocketSearch(reactor)
-
-    def make_resolver() -> IResolver:
-        from mcpgateway.system.launch.resolver import (
-            Resolver,  # only where a package runner is in front of a server
-        )
-
-        return Resolver(home, reactor.seconds)
-
     logs = observation.serve(reactor, lambda name: ServerLogFile(path_of(f"{home}/logs", name)))
-    launcher = Launcher(reactor, ward, make_resolver, logs.hearing, observation.redactor)
-
-    def make_locks() -> DaemonLocks:
-        from mcpgateway.system.daemon_locks import DaemonLocks  # few servers have a port of their own
-
-        return DaemonLocks(home, os.path.expanduser("~/.mcp-session-manager"), holders)
-
+    launcher = Launcher(
+        reactor, ward, partial(_resolver_of, home, reactor), logs.hearing, observation.redactor
+    )
     backends = Backends(
         reactor,
         launcher,
         OAuthTokenFiles(home),
         lambda: own_address(reload.settings.gateway.public_url, listeners.http_port),
         GatewayRun(home, instance),
-        make_locks,
+        partial(_locks_of, home, holders),
     )
     snapshots = Snapshots(
         RecordedListFiles(f"{home}/catalogs", reactor.seconds, _in_thread(reactor)), reactor.seconds
@@ -301,8 +292,23 @@ def make_gateway(
         claim,
         renewal,
         observation,
-        () if origin.is_managed else _restorer(home, origin),
+        () if origin.is_managed or node is not None else _restorer(home, origin),
+        node,
     )
+
+
+def _resolver_of(home: str, clock: Any) -> IResolver:
+    from mcpgateway.system.launch.resolver import (
+        Resolver,  # only where a package runner is in front of a server
+    )
+
+    return Resolver(home, clock.seconds)
+
+
+def _locks_of(home: str, holders: SocketSearch) -> DaemonLocks:
+    from mcpgateway.system.daemon_locks import DaemonLocks  # few servers have a port of their own
+
+    return DaemonLocks(home, os.path.expanduser("~/.mcp-session-manager"), holders)
 
 
 def _parting(factory: ChannelFactory, leaving: DepartedPrincipals) -> Callable[[frozenset[str]], None]:

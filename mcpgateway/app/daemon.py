@@ -54,6 +54,7 @@ from mcpgateway.system.settings import ExaminedSettings
 from mcpgateway.system.watch import FileWatch, inotify
 
 if TYPE_CHECKING:
+    from mcpgateway.cluster.node import ClusterNode
     from mcpgateway.config.load import Files
     from mcpgateway.frontends.manhole.listener import Manhole
     from mcpgateway.owntools.status import GatewayStatus
@@ -100,6 +101,7 @@ class GatewayService(Service):
     """The running gateway: phases up in `startService`, the same phases down in `stopService`.
 
     :ivar restorer: command that restores clients' files after its end; empty if a service manager starts it again.
+    :ivar node: the gateway as a node of a cluster; None for a gateway that is alone.
     """
 
     log = Logger()
@@ -125,6 +127,7 @@ class GatewayService(Service):
     renewal: InPlaceRestart = field(repr=False)
     observation: LogPipeline = field(repr=False)
     restorer: tuple[str, ...] = field(repr=False, default=())
+    node: ClusterNode | None = field(repr=False, default=None)
     _started_at: float = field(init=False, default=0.0)
     _vacancy: IdleTime = field(init=False, repr=False)
     _heart: LoopingCall = field(init=False, repr=False)
@@ -186,6 +189,8 @@ class GatewayService(Service):
         self.admission.leaving.begin()
         self._reap_containers()
         self.reload.begin(FileWatch(self.reactor, inotify(self.reactor), self.reload.look))
+        if self.node is not None:
+            self.node.begin()
         self._heart.start(TICK_S, now=False).addErrback(self._heart_stopped)
         self.renewal.offer(self)
         self._open_manhole()
@@ -367,6 +372,7 @@ class GatewayService(Service):
             self.reload.tick,
             self._say_alive,
             self._leave,
+            *((self.node.tick,) if self.node is not None else ()),
         )
         for beat in beats:
             try:
@@ -445,6 +451,8 @@ class GatewayService(Service):
         if self.hub.snapshots is not None:
             self.hub.snapshots.close()
         self.dispatcher.sessions.store.close()
+        if self.node is not None:
+            await self.node.close()
         if not self.renewal.is_due:
             self.forget()
         self.observation.end()

@@ -12,7 +12,8 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall, react
 
-from mcpgateway.app.hub import Hub, HubDependencies, Keys, make_hub, proxies_of, settle
+from mcpgateway.app.hub import Hub, HubDependencies, make_hub, proxies_of, settle
+from mcpgateway.app.keys import Keys
 from mcpgateway.backends.factory import Backends
 from mcpgateway.backends.spawn import Launcher
 from mcpgateway.cli.commands.servers.discover import progress, report

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import time
@@ -15,6 +14,7 @@ import msgspec
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, fail, succeed
 
+from mcpgateway.app.keys import Keys
 from mcpgateway.backends.factory import Backends
 from mcpgateway.backends.tape import Tapes
 from mcpgateway.config import environment
@@ -53,7 +53,6 @@ from mcpgateway.observe.timeline import Timeline
 from mcpgateway.policy import urls
 from mcpgateway.policy.proxies import Proxies, from_levels
 from mcpgateway.policy.secrets.redaction import Redactor
-from mcpgateway.protocol.session_ids import NODE_BYTES, SessionIds
 from mcpgateway.records import FrozenRecord
 from mcpgateway.system.process.memory import resident_bytes
 from mcpgateway.system.process.tree_sizes import tree_activity, tree_sizes
@@ -75,7 +74,6 @@ if TYPE_CHECKING:
     from mcpgateway.owntools.jobs import Jobs
     from mcpgateway.owntools.status import GatewayStatus
     from mcpgateway.owntools.tool import Tool
-    from mcpgateway.protocol.request_states import RequestStates
     from mcpgateway.views.modern import ModernViewRequests
     from mcpgateway.views.sessions import ViewSessions
 
@@ -544,27 +542,3 @@ class Hub:
         for each in (self.usage, self.vault, self.tracer):
             if each is not None:
                 each.close()
-
-
-class Keys(FrozenRecord, frozen=True):
-    """The signing keys that are derived from the key in the home."""
-
-    _key: str
-
-    def session_ids(self) -> SessionIds:
-        """Return the maker of session ids; the key names the node too, for as long as each node has its own."""
-        return SessionIds(self._key.encode(), self._node())
-
-    def request_states(self) -> RequestStates:
-        """Return the maker of request states, with a key of its own."""
-        from mcpgateway.protocol.request_states import RequestStates  # only the bridge needs it
-
-        key = hashlib.sha256(b"request states " + self._key.encode()).digest()
-        return RequestStates(key, self._node())
-
-    def tag_key(self) -> bytes:
-        """Return the key of entity tags, so that they reveal nothing of an entry."""
-        return hashlib.sha256(b"entry tags " + self._key.encode()).digest()
-
-    def _node(self) -> bytes:
-        return hashlib.sha256(b"node " + self._key.encode()).digest()[:NODE_BYTES]

@@ -64,6 +64,7 @@ class Native(FrozenRecord, frozen=True):
     :ivar address: the place of the address to listen on.
     :ivar security: the place of the security settings.
     :ivar tls: the place of a TLS file.
+    :ivar cluster: the place of the settings of the cluster.
     :ivar env_file: the place of the file of values.
     :ivar consolidates: the place of ``consolidate_excess``.
     :ivar manhole: the settings of the manhole.
@@ -86,6 +87,7 @@ class Native(FrozenRecord, frozen=True):
     manhole: ManholeSettings = msgspec.field(default_factory=ManholeSettings)
     readings: tuple[FileReading, ...] = ()
     overlays: tuple[ListedServer, ...] = ()
+    cluster: Place | None = None
 
 
 CONSOLIDATE = "consolidate_excess"
@@ -211,6 +213,7 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
         _manhole(before.manhole, found.get("manhole", {}), root, problems),
         (*before.readings, _read_as(document, reading, origin)),
         before.overlays,
+        place.at("cluster") if "cluster" in section else before.cluster,
     )
     return _listing(read, servers)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-from mcpgateway.config.document import Place
+from mcpgateway.config.cluster import CLUSTER, ClusterSettings
 from mcpgateway.config.fields import (
     FILLED,
     POLICY,
@@ -22,66 +22,15 @@ from mcpgateway.config.fields import (
     Text,
     Texts,
     WholeNumber,
-    text,
 )
 from mcpgateway.config.model import BRIDGES, Bridge
-from mcpgateway.config.problems import Problems
 from mcpgateway.config.section import Counts, Key, Section, keyed, keys_of, part, same, setting
-from mcpgateway.config.security import Security
+from mcpgateway.config.security import Address, PublicUrl, Security
 from mcpgateway.config.surface import GIB, SHIELD, TOOL_FILTER, GroupSettings, ShieldLimits, ViewSettings
 from mcpgateway.hints import cli
-from mcpgateway.records import FrozenRecord
 
 OFFICIAL_REGISTRY = "https://registry.modelcontextprotocol.io"
 LOG_LEVELS = ("debug", "info", "warn", "error", "critical")
-
-
-class Address(FrozenRecord, frozen=True):
-    """An IP address, or ``localhost``."""
-
-    words: str = "an IP address such as 127.0.0.1 or ::1"
-
-    def read(self, place: Place, problems: Problems) -> str:
-        """Read an address in its shortest spelling."""
-        from ipaddress import ip_address
-
-        if place.value == "localhost":
-            return "127.0.0.1"
-        try:
-            return str(ip_address(text(place)))
-        except ValueError:
-            raise place.wrong(self.words) from None
-
-    def json(self) -> dict[str, Any]:
-        """Return the JSON Schema of addresses."""
-        return {"type": "string", "pattern": "^(localhost|[0-9.]+|[0-9a-fA-F:.]*:[0-9a-fA-F:.%a-z0-9]*)$"}
-
-
-class PublicUrl(FrozenRecord, frozen=True):
-    """The public URL of the gateway: an http or https URL without a user, a query and a fragment."""
-
-    words: str = "a URL such as https://gateway.example, or an empty text"
-
-    def read(self, place: Place, problems: Problems) -> str:
-        """Read a URL, without a slash at its end."""
-        from urllib.parse import urlsplit
-
-        url = text(place).strip()
-        if not url:
-            return ""
-        try:
-            parts = urlsplit(url)
-            has_port = parts.port is None or parts.port > 0
-        except ValueError:
-            raise place.wrong(self.words) from None
-        plain = url.isascii() and url.isprintable() and not set(url) & set(" \\@?#\"'<>")
-        if not (plain and parts.scheme in ("http", "https") and parts.hostname and has_port):
-            raise place.wrong(self.words)
-        return url.rstrip("/")
-
-    def json(self) -> dict[str, Any]:
-        """Return the JSON Schema of such URLs."""
-        return {"type": "string", "pattern": "^(https?://[^\\s@?#]+)?$"}
 
 
 @frozen
@@ -384,6 +333,15 @@ class GatewaySettings:
         " gateways; what shows that it comes from a browser never may.",
         default=False,
         below="compat",
+    )
+    cluster: ClusterSettings = part(
+        ClusterSettings,
+        Key(
+            "cluster",
+            CLUSTER,
+            "This gateway as a node of a cluster; see :doc:`/howto/cluster`.",
+            counts=Counts.AT_START,
+        ),
     )
     security: Security = part(Security, below="security")
 

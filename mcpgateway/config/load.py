@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from attrs import evolve
 
 from mcpgateway.config.client import ClientServers, read_client
+from mcpgateway.config.cluster import joined
 from mcpgateway.config.document import Document, Place, printable
 from mcpgateway.config.edit.edits import NAME, KeyPath
 from mcpgateway.config.entry import Entry
@@ -141,6 +142,9 @@ def compose(
     )
 
 
+BEARER_REQUIRED = "bearer-required"
+
+
 def _secured(
     gateway: GatewaySettings, native: Native, circumstances: Circumstances, problems: Problems
 ) -> GatewaySettings:
@@ -156,7 +160,15 @@ def _secured(
     where = native.security.where if native.security else Where("settings.security")
     world = circumstances.world
     sources = {**world.login, **world.variables, **world.outside}
-    return evolve(gateway, security=settled(gateway.security, sources, where, problems))
+    security = settled(gateway.security, sources, where, problems)
+    here = native.cluster.where if native.cluster else Where("gateway.cluster")
+    cluster = joined(gateway.cluster, {**world.own, **sources}, here, problems)
+    if cluster.is_on and gateway.auth_mcp_transport != BEARER_REQUIRED:
+        # Behind a balancer all clients seem to be programs of one machine.
+        if gateway.auth_mcp_transport:
+            problems.error(here, f"a node of a cluster needs gateway.auth_mcp_transport: {BEARER_REQUIRED}")
+        gateway = evolve(gateway, auth_mcp_transport=BEARER_REQUIRED)
+    return evolve(gateway, security=security, cluster=cluster)
 
 
 def _opted_out(files: Files, native: Native) -> tuple[str, ...]:

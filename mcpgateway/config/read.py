@@ -7,8 +7,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from mcpgateway.config import yamltext
 from mcpgateway.config.document import Document, Path, Place, printable
+from mcpgateway.config.edit import yamltext
 from mcpgateway.config.excerpt import syntax_error
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 from mcpgateway.errors import ConfigError

@@ -8,7 +8,16 @@ from typing import Any
 
 from attrs import frozen
 
-from mcpgateway.config import entry, gateway_settings, model, reach_settings, schema, security, surface
+from mcpgateway.config import (
+    cluster,
+    entry,
+    gateway_settings,
+    model,
+    reach_settings,
+    schema,
+    security,
+    surface,
+)
 from mcpgateway.config.fields import Either, ListOf, MapOf
 from mcpgateway.config.section import Counts, Key, Section
 
@@ -33,6 +42,8 @@ SECTIONS = {
     "A rule of groups": ("gateway.groups[]", surface.GROUP),
     "The filter of tools": ("gateway.tool_filter", surface.TOOL_FILTER),
     "The shield against large answers": ("gateway.shield", surface.SHIELD),
+    "A node of a cluster": ("gateway.cluster", cluster.CLUSTER),
+    "TLS between nodes": ("gateway.cluster.tls", cluster.CLUSTER_TLS),
     "Authentication": ("settings.security.auth", security.AUTHENTICATION),
     "An authorization server for clients": ("settings.security.oauth", security.OAUTH_RESOURCE),
     "Following calls": ("gateway.trace", gateway_settings.TRACE),

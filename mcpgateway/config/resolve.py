@@ -53,6 +53,7 @@ class World:
     :ivar profiles: the values of each profile, by its name.
     :ivar outside: external values, by ``keyring:service/name`` and the like; for the gateway's own files only.
     :ivar is_token: returns true for a variable that holds a token, which a child gets only where it is named.
+    :ivar own: the environment of the gateway itself, with the name of the machine as ``HOSTNAME``.
     """
 
     login: Mapping[str, str] = field(repr=False)
@@ -63,6 +64,7 @@ class World:
     profiles: Mapping[str, Mapping[str, str]] = field(factory=dict, repr=False)
     outside: Mapping[str, str] = field(factory=dict, repr=False)
     is_token: environment.IsToken = environment.no_token
+    own: Mapping[str, str] = field(factory=dict, repr=False)
 
     def knows(self, name: str, policy: environment.EnvPolicy = environment.LISTED) -> bool:
         """Return whether entries may name a variable: there is a value for it."""

@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 
 from mcpgateway.config.document import Place
 from mcpgateway.config.expand import expand
-from mcpgateway.config.fields import Flag, Strings, Text, Texts, texts
+from mcpgateway.config.fields import Flag, Strings, Text, Texts, text, texts
 from mcpgateway.config.problems import Problems, Where
 from mcpgateway.config.section import Key, Section, keys_of, part, setting
 from mcpgateway.records import FrozenRecord
@@ -23,6 +23,54 @@ SHORT = 16  # characters; a shorter key can be guessed
 WIDEST_V4, WIDEST_V6 = 8, 32  # bits; a wider network is nearly the whole internet
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 MARK = "sha256:"
+
+
+class Address(FrozenRecord, frozen=True):
+    """An IP address, or ``localhost``."""
+
+    words: str = "an IP address such as 127.0.0.1 or ::1"
+
+    def read(self, place: Place, problems: Problems) -> str:
+        """Read an address in its shortest spelling."""
+        from ipaddress import ip_address
+
+        if place.value == "localhost":
+            return "127.0.0.1"
+        try:
+            return str(ip_address(text(place)))
+        except ValueError:
+            raise place.wrong(self.words) from None
+
+    def json(self) -> dict[str, Any]:
+        """Return the JSON Schema of addresses."""
+        return {"type": "string", "pattern": "^(localhost|[0-9.]+|[0-9a-fA-F:.]*:[0-9a-fA-F:.%a-z0-9]*)$"}
+
+
+class PublicUrl(FrozenRecord, frozen=True):
+    """The public URL of the gateway: an http or https URL without a user, a query and a fragment."""
+
+    words: str = "a URL such as https://gateway.example, or an empty text"
+
+    def read(self, place: Place, problems: Problems) -> str:
+        """Read a URL, without a slash at its end."""
+        from urllib.parse import urlsplit
+
+        url = text(place).strip()
+        if not url:
+            return ""
+        try:
+            parts = urlsplit(url)
+            has_port = parts.port is None or parts.port > 0
+        except ValueError:
+            raise place.wrong(self.words) from None
+        plain = url.isascii() and url.isprintable() and not set(url) & set(" \\@?#\"'<>")
+        if not (plain and parts.scheme in ("http", "https") and parts.hostname and has_port):
+            raise place.wrong(self.words)
+        return url.rstrip("/")
+
+    def json(self) -> dict[str, Any]:
+        """Return the JSON Schema of such URLs."""
+        return {"type": "string", "pattern": "^(https?://[^\\s@?#]+)?$"}
 
 
 class Networks(FrozenRecord, frozen=True):

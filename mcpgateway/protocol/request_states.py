@@ -53,10 +53,12 @@ class RequestStates:
     """The maker and reader of the states of one key.
 
     :ivar node: the gateway that makes a state, so that others can find it.
+    :ivar former: former keys, whose states stay valid.
     """
 
     _key: bytes = field(repr=False)
     node: bytes
+    former: tuple[bytes, ...] = field(default=(), repr=False)
 
     def seal(
         self, handle: bytes, expires: int, principal: str, server: str, method: str, digest: bytes
@@ -68,7 +70,7 @@ class RequestStates:
         :param digest: the digest of the call's parameters, see `digest_of`.
         """
         signed = bytes((FORMAT,)) + self.node + expires.to_bytes(5, "big") + handle
-        signature = self._sign(signed, _bound(principal, server, method, digest))
+        signature = _sign(self._key, signed, _bound(principal, server, method, digest))
         return urlsafe_b64encode(signed + signature).decode()
 
     def open(
@@ -79,7 +81,7 @@ class RequestStates:
         if octets is None or octets[0] != FORMAT:
             return None
         signed, signature = octets[:_SIGNED], octets[_SIGNED:]
-        if not hmac.compare_digest(signature, self._sign(signed, _bound(principal, server, method, digest))):
+        if not self._has_signed(signature, signed, _bound(principal, server, method, digest)):
             return None
         return signed[10:] if now < int.from_bytes(signed[5:10], "big") else None
 
@@ -90,7 +92,7 @@ class RequestStates:
         """
         signed = bytes((CARRIES,)) + self.node + carried.issued.to_bytes(5, "big") + carried.nonce
         state = bytes(carried.state)
-        signature = self._sign(signed + state, _bound(principal, server, method, digest))
+        signature = _sign(self._key, signed + state, _bound(principal, server, method, digest))
         return urlsafe_b64encode(signed + signature + state).decode()
 
     def unwrap(self, state: str, principal: str, server: str, method: str, digest: bytes) -> Carried | None:
@@ -101,12 +103,24 @@ class RequestStates:
         head, carried = octets[:_SIGNED], octets[_SIGNED + _SIGNATURE :]
         signature = octets[_SIGNED : _SIGNED + _SIGNATURE]
         bound = _bound(principal, server, method, digest)
-        if not hmac.compare_digest(signature, self._sign(head + carried, bound)):
+        if not self._has_signed(signature, head + carried, bound):
             return None
         return Carried(head[10:], int.from_bytes(head[5:10], "big"), Raw(carried))
 
-    def _sign(self, signed: bytes, bound: bytes) -> bytes:
-        return hmac.digest(self._key, _PURPOSE + signed + bound, "sha256")[:_SIGNATURE]
+    def _has_signed(self, signature: bytes, signed: bytes, bound: bytes) -> bool:
+        return any(
+            hmac.compare_digest(signature, _sign(each, signed, bound)) for each in (self._key, *self.former)
+        )
+
+
+def node_of(state: str) -> bytes:
+    """Return the node in a state that names a call, before its signature is checked; empty for any other text."""
+    octets = _octets(state) if len(state) == LENGTH else None
+    return octets[1:5] if octets is not None and octets[0] == FORMAT else b""
+
+
+def _sign(key: bytes, signed: bytes, bound: bytes) -> bytes:
+    return hmac.digest(key, _PURPOSE + signed + bound, "sha256")[:_SIGNATURE]
 
 
 def _octets(state: str) -> bytes | None:

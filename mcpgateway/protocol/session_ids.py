@@ -35,6 +35,7 @@ class Issued:
     :ivar serial: random octets, unique to the session.
     :ivar issued: the time of issue, in seconds since the epoch.
     :ivar version: the negotiated revision.
+    :ivar node: the gateway that issued it.
     """
 
     serial: bytes = field(repr=False)
@@ -42,6 +43,7 @@ class Issued:
     version: str
     server: bytes
     principal: bytes
+    node: bytes = b""
 
     def is_for(self, server: str, principal: str) -> bool:
         """True if the id was issued to this principal, for this server."""
@@ -50,24 +52,28 @@ class Issued:
 
 @define(eq=False, repr=False)
 class SessionIds:
-    """The issuer and reader of the ids of one key.
+    """The issuer and reader of the ids of a gateway, or of the nodes of a cluster.
 
     :ivar node: the gateway that issues an id, so that others can find it.
+    :ivar former: former keys, whose ids stay valid.
     """
 
     _key: bytes = field(repr=False)
     node: bytes
+    former: tuple[bytes, ...] = field(default=(), repr=False)
     _key_mark: bytes = field(init=False, repr=False)
+    _keys: dict[bytes, bytes] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self._key_mark = hashlib.sha256(self._key).digest()[:2]
+        self._key_mark = _key_mark(self._key)
+        self._keys = {_key_mark(each): each for each in (*self.former, self._key)}
 
     def issue(self, serial: bytes, now: int, server: str, principal: str, version: str) -> bytes:
         """Return the id of a new session; ``serial`` is `SERIAL_BYTES` random octets."""
         head = bytes((FORMAT,)) + self.node + self._key_mark
         told = now.to_bytes(5, "big") + bytes((LEGACY.index(version),)) + _mark(server) + _mark(principal)
         signed = head + told + serial
-        return urlsafe_b64encode(signed + self._sign(signed))
+        return urlsafe_b64encode(signed + _sign(self._key, signed))
 
     def read(self, identifier: bytes) -> Issued | None:
         """Return the properties in an id; None where it is not signed with this key."""
@@ -78,16 +84,21 @@ class SessionIds:
         except (binascii.Error, ValueError):
             return None
         signed, signature = octets[:_SIGNED], octets[_SIGNED:]
-        if urlsafe_b64encode(octets) != identifier or signed[0] != FORMAT or signed[5:7] != self._key_mark:
+        key = self._keys.get(signed[5:7])
+        if urlsafe_b64encode(octets) != identifier or signed[0] != FORMAT or key is None:
             return None
-        if not hmac.compare_digest(signature, self._sign(signed)) or signed[12] >= len(LEGACY):
+        if not hmac.compare_digest(signature, _sign(key, signed)) or signed[12] >= len(LEGACY):
             return None
-        return Issued(
-            signed[25:], int.from_bytes(signed[7:12], "big"), LEGACY[signed[12]], signed[13:19], signed[19:25]
-        )
+        issued, version = int.from_bytes(signed[7:12], "big"), LEGACY[signed[12]]
+        return Issued(signed[25:], issued, version, signed[13:19], signed[19:25], signed[1:5])
 
-    def _sign(self, signed: bytes) -> bytes:
-        return hmac.digest(self._key, signed, "sha256")[:_SIGNATURE]
+
+def _sign(key: bytes, signed: bytes) -> bytes:
+    return hmac.digest(key, signed, "sha256")[:_SIGNATURE]
+
+
+def _key_mark(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()[:2]
 
 
 def _mark(name: str) -> bytes:

@@ -478,6 +478,7 @@ class _Examination:
             classified=self._classified(),
             outside=self.brought.values if self.brought else {},
             is_token=is_token,
+            own={"HOSTNAME": os.uname().nodename, **self.environ},
         )
 
     def values_file(self) -> str:
@@ -493,8 +494,7 @@ class _Examination:
 
     @property
     def _named_values_file(self) -> str:
-        variables = (self.environ[key] for key in ENV_FILE_VARIABLES if self.environ.get(key))
-        return self.options.env_file or next(variables, "")
+        return self.options.env_file or next(filter(None, map(self.environ.get, ENV_FILE_VARIABLES)), "")
 
     def _variables(self, native: Native) -> dict[str, str]:
         path = self._values_file(native)

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.config.edit.toml import values
+from mcpgateway.config.edit.yamltext import parse
 from mcpgateway.config.excerpt import MASK, WIDTH, excerpt, value_column
 from mcpgateway.config.problems import Problem, Problems, Wrong
 from mcpgateway.config.read import parse_json
-from mcpgateway.config.yamltext import parse
 
 READERS: dict[str, Callable[[str], object]] = {
     "json": lambda text: parse_json(text, "f", Problems()),

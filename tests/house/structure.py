@@ -40,7 +40,7 @@ CEILINGS = {
     DOUBLED: 0,
     UNUSED: 0,
     UNDECLARED: 0,
-    PACKAGE_LINES: 88_400,  # 74,000 before the first hour, 79,600 before the dashboard
+    PACKAGE_LINES: 89_300,  # 74,000 before the first hour, 79,600 before the dashboard, 88,400 before the cluster
 }
 
 # Requirements that are run by name, by other programs or as parts of them.
@@ -66,10 +66,11 @@ IMPORTED_AS = {
     "pyopenssl": ("OpenSSL",),
     "pytest": ("pytest", "_pytest"),
     "sphinx": ("sphinx", "docutils"),
+    "psycopg[binary]": ("psycopg",),
     "twisted[conch]": ("twisted.conch",),
 }
 # What an extra adds for users; the other extras are for work on the checkout.
-FOR_USERS = {"", "oauth", "keepass", "keyring", "manhole"}
+FOR_USERS = {"", "oauth", "keepass", "keyring", "manhole", "cluster"}
 # Tests in an environment of their own.
 FOREIGN = ("tests/servers", "tests/clients", "tests/remotes")
 PRIVATE = {"_sha2"}  # of the standard library, from Python 3.12 on

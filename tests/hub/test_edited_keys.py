@@ -868,6 +868,20 @@ AT_START = {
     "gateway.trace.otlp": "http://127.0.0.1:4318",
     "gateway.trace.otlp_headers": {"X-A": "b"},
     "compat.ports": [8765],
+    "gateway.cluster.store": "postgresql://127.0.0.1/other",
+    "gateway.cluster.node": "b",
+    "gateway.cluster.listen": "127.0.0.1:9102",
+    "gateway.cluster.address": "127.0.0.1:9103",
+    "gateway.cluster.labels": ["gpu"],
+    "gateway.cluster.key_file": "/run/key",
+    "gateway.cluster.tls.ca_file": "/ca.pem",
+    "gateway.cluster.tls.cert_file": "/c.pem",
+    "gateway.cluster.tls.key_file": "/k.pem",
+    "gateway.cluster.insecure": True,
+    "gateway.cluster.config": "files",
+    "gateway.cluster.store_lost": "1m",
+    "gateway.cluster.lease": "20s",
+    "gateway.cluster.drain": "1m",
 }
 """What each may be edited to."""
 

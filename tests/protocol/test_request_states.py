@@ -20,6 +20,7 @@ from mcpgateway.protocol.request_states import (
     Carried,
     RequestStates,
     _bound,
+    _sign,
     digest_of,
 )
 
@@ -131,7 +132,7 @@ class RefusalTests:
         """A format that this program does not know is refused, however well it is signed."""
         octets = bytearray(urlsafe_b64decode(seal()))
         octets[0] = value
-        octets[SIGNED:] = STATES._sign(bytes(octets[:SIGNED]), _bound(*CALL))
+        octets[SIGNED:] = _sign(KEY, bytes(octets[:SIGNED]), _bound(*CALL))
         assert STATES.open(urlsafe_b64encode(octets).decode(), NOW, *CALL) is None
 
 

@@ -8,12 +8,13 @@ import string
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.hub.sessions import Sessions
-from mcpgateway.protocol.session_ids import FORMAT, LENGTH, NODE_BYTES, SERIAL_BYTES, SessionIds
+from mcpgateway.protocol.session_ids import FORMAT, LENGTH, NODE_BYTES, SERIAL_BYTES, SessionIds, _sign
 from mcpgateway.protocol.versions import LATEST_LEGACY, LEGACY
 from mcpgateway.system.journal import Journal
 
@@ -61,8 +62,19 @@ class RoundTripTests:
         """Gateways that share a key read each other's ids, which name the gateway they are from."""
         other = SessionIds(KEY, b"edon")
         assert len(b"edon") == NODE_BYTES
-        assert IDS.read(issue(ids=other)) == IDS.read(issue())
+        found, own = IDS.read(issue(ids=other)), IDS.read(issue())
+        assert found is not None
+        assert found.node == b"edon"
+        assert own is not None
+        assert own == evolve(found, node=own.node)
         assert b"edon" in urlsafe_b64decode(issue(ids=other))
+
+    def test_a_former_key(self) -> None:
+        """After a change of the key, ids of the former one are read, and new ones are not by who has it alone."""
+        newer = SessionIds(b"another key", IDS.node, (KEY,))
+        assert newer.read(issue()) == IDS.read(issue())
+        assert IDS.read(issue(ids=newer)) is None
+        assert newer.read(issue(ids=newer)) is not None
 
 
 class RefusalTests:
@@ -117,7 +129,7 @@ class RefusalTests:
         """A format or a revision that this program does not know is refused, however well it is signed."""
         octets = bytearray(urlsafe_b64decode(issue()))
         octets[place] = value
-        octets[SIGNED:] = IDS._sign(bytes(octets[:SIGNED]))
+        octets[SIGNED:] = _sign(KEY, bytes(octets[:SIGNED]))
         assert IDS.read(urlsafe_b64encode(octets)) is None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import frozen
 
-from mcpgateway.config import yamltext
+from mcpgateway.config.edit import yamltext
 from mcpgateway.config.edit.edits import (
     NAME,
     Edit,

@@ -17,6 +17,7 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.SessionRequired: 400,
     errors.UnknownServer: 404,
     errors.UnknownSession: 404,
+    errors.StoreLost: 503,
 }
 """All else is a JSON-RPC error in a good HTTP answer: clients show its text, and take a 5xx for a dead server."""
 
@@ -44,6 +45,7 @@ CONTROL_STATUSES: dict[type[GatewayError], int] = {
     errors.NotOurs: 409,
     errors.Overloaded: 503,
     errors.ShuttingDown: 503,
+    errors.StoreLost: 503,
     errors.BackendTimeout: 504,
     errors.BackendError: 502,
 }

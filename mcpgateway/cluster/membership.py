@@ -1,0 +1,292 @@
+"""The nodes of the cluster: this one renews its row, and reads the others'.
+
+# Note [Who is alive]
+A node's row names the time until which it counts as alive, by the database's clock.  The node itself counts that time
+from before it asked, on a clock that goes on while the machine sleeps, so it knows its end no later than the others.
+
+# Note [A refused connection]
+A node that has been reached at its address once, by itself, and refuses connections there now, has ended: its process
+listens for as long as it runs.  So its sessions are taken over at once.  A node that does not answer may be cut off and
+serve all the same: its sessions wait until its row has run out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from attrs import evolve, frozen
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+from mcpgateway import __version__
+from mcpgateway.cluster.store import Store
+from mcpgateway.errors import ConfigError, StoreLost
+from mcpgateway.protocol.session_ids import NODE_BYTES
+
+RENEW_S = 5
+LIFE_S = 15
+KEPT_DAYS = 7  # for the row of a node that is gone
+SERVING, DRAINING, LEFT = "serving", "draining", "left"
+
+_RENEW = """
+    INSERT INTO nodes (name, octets, incarnation, address, is_verified, labels, version, state, since, until)
+    VALUES (%(name)s, %(octets)s, %(incarnation)s, %(address)s, %(is_verified)s, %(labels)s, %(version)s, %(state)s,
+            now(), clock_timestamp() + %(life)s * interval '1 second')
+    ON CONFLICT (name) DO UPDATE SET incarnation = excluded.incarnation, address = excluded.address,
+        is_verified = excluded.is_verified, labels = excluded.labels, version = excluded.version,
+        state = excluded.state, until = excluded.until,
+        since = CASE WHEN nodes.incarnation = excluded.incarnation THEN nodes.since ELSE now() END
+    WHERE %(is_first)s OR nodes.incarnation = excluded.incarnation"""
+_READ = """
+    SELECT name, octets, incarnation, address, is_verified, labels, version, state,
+           extract(epoch FROM until - clock_timestamp())::float8, extract(epoch FROM since)::float8 FROM nodes"""
+
+
+@frozen
+class Member:
+    """One node, as its row says.
+
+    :ivar octets: the node in ids.
+    :ivar incarnation: the process; another one after a restart.
+    :ivar address: host and port for other nodes.
+    :ivar is_verified: the node has reached itself at its address.
+    :ivar state: ``serving``, ``draining`` or ``left``.
+    :ivar until: the time at which it counts as gone, by this node's clock.
+    :ivar since: the time of its start, in seconds since the epoch.
+    """
+
+    name: str
+    octets: bytes
+    incarnation: str
+    address: str
+    is_verified: bool = False
+    labels: tuple[str, ...] = ()
+    version: str = __version__
+    state: str = SERVING
+    until: float = 0.0
+    since: float = 0.0
+
+
+def octets_of(name: str) -> bytes:
+    """Return the octets that stand for a node in ids."""
+    return hashlib.sha256(b"node " + name.encode()).digest()[:NODE_BYTES]
+
+
+def boot_seconds() -> float:
+    """Return a time in seconds that goes on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+class Membership:
+    """The nodes of the cluster.
+
+    :ivar me: this node.
+    :ivar is_member: true while this node's row counts, by its own clock.
+    :ivar is_usurped: true once another process serves under this node's name.
+    :ivar on_change: functions that are called when the live nodes, or their rows, have changed.
+    :ivar on_return: functions that are called when this node counts again after it did not.
+    """
+
+    log = Logger()
+
+    def __init__(self, store: Store, me: Member, clock: Callable[[], float] = boot_seconds) -> None:
+        self.me = me
+        self.is_usurped = False
+        self.on_change: list[Callable[[], None]] = []
+        self.on_return: list[Callable[[], None]] = []
+        self._store = store
+        self._clock = clock
+        self._known: dict[bytes, Member] = {}
+        self._is_renewing = False
+        self._has_begun = False
+        self._was_member = False
+        self._ticks = 0
+        self._refused: dict[bytes, str] = {}  # the incarnation of a verified node that refuses connections
+
+    @classmethod
+    def named(cls, store: Store, name: str, address: str, labels: tuple[str, ...]) -> Membership:
+        """Return the nodes around one of this name, which begins a new life."""
+        return cls(store, Member(name, octets_of(name), secrets.token_hex(8), address, labels=labels))
+
+    @property
+    def is_member(self) -> bool:
+        """True while this node's row counts, by its own clock."""
+        return self._clock() < self.me.until and not self.is_usurped
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(sorted(self._known.values(), key=lambda each: each.name))
+
+    def find(self, octets: bytes) -> Member | None:
+        """Return the node of these octets, alive or not; None for an unknown one."""
+        return self.me if octets == self.me.octets else self._known.get(octets)
+
+    def named_node(self, name: str) -> Member | None:
+        """Return the node of a name."""
+        return next((each for each in self if each.name == name), None)
+
+    def is_live(self, member: Member) -> bool:
+        """Return whether a node counts as alive."""
+        if member.octets == self.me.octets:
+            return True
+        if member.state == LEFT or self._refused.get(member.octets) == member.incarnation:
+            return False
+        return self._clock() < member.until
+
+    def live(self) -> list[Member]:
+        """Return the live nodes, this one among them, by name."""
+        return sorted((self.me, *self.others()), key=lambda each: each.name)
+
+    def others(self) -> list[Member]:
+        """Return the other live nodes."""
+        return [each for each in self if each.octets != self.me.octets and self.is_live(each)]
+
+    def refused(self, member: Member) -> bool:
+        """Note that a node refuses connections; return whether it counts as gone by that."""
+        if member.is_verified:
+            self._refused[member.octets] = member.incarnation
+        return not self.is_live(member)
+
+    def verify(self) -> None:
+        """Note that this node has reached itself at its address."""
+        if not self.me.is_verified:
+            self.me = evolve(self.me, is_verified=True)
+            self.renew()
+
+    def set_state(self, state: str) -> Deferred[None]:
+        """Change this node's state; fires when the others can know it.
+
+        :raise StoreLost: (through the Deferred) the store does not answer.
+        """
+        self.me = evolve(self.me, state=state)
+        return self.renew(must=True)
+
+    def tick(self) -> None:
+        """Renew this node's row every `RENEW_S` seconds, and sooner while it does not count; called once a second."""
+        self._ticks += 1
+        if self._ticks % RENEW_S == 1 or not self.is_member:
+            self.renew()
+
+    def renew(self, *, must: bool = False) -> Deferred[None]:
+        """Renew this node's row and read the others' now; fires when that is done.
+
+        :param must: fail where it cannot be done.
+        :raise StoreLost: (through the Deferred) the store does not answer.
+        """
+        if (self._is_renewing and not must) or self.is_usurped:
+            return succeed(None)
+        self._is_renewing = True
+        asked_at, me = self._clock(), self.me
+        asked = self._store.run(lambda cursor: _renewed(cursor, me, is_first=not self._has_begun))
+        asked.addBoth(self._ended)
+        renewed: Deferred[None] = asked.addCallback(self._read, asked_at)
+        return renewed if must else renewed.addErrback(self._failed)
+
+    def leave(self) -> Deferred[None]:
+        """Say that this node has ended: others take its sessions over at once."""
+        me = evolve(self.me, state=LEFT)
+        if not self._has_begun or self.is_usurped:
+            return succeed(None)
+        left = self._store.run(lambda cursor: _renewed(cursor, me, is_first=False, life_s=0))
+        return left.addCallbacks(lambda _: None, lambda why: why.trap(StoreLost) and None)
+
+    def _ended(self, result: Any) -> Any:
+        self._is_renewing = False
+        return result
+
+    def _failed(self, why: Any) -> None:
+        if why.check(ConfigError) is not None:
+            self.log.error("this node cannot join the cluster: {why}", event="cluster.refused", why=why.value)
+        elif why.check(StoreLost) is None:
+            self.log.failure("the row of this node could not be renewed", why, event="cluster.renew_failed")
+
+    def _read(self, rows: list[tuple[Any, ...]] | None, asked_at: float) -> None:
+        if rows is None:
+            self.is_usurped = True
+            self.log.critical(
+                "another gateway serves as node {node} of the cluster: give each node a name of its own"
+                " (gateway.cluster.node); this one is no member any more",
+                event="cluster.name_taken",
+                node=self.me.name,
+            )
+            self._tell(self.on_change)
+            return
+        now = self._clock()
+        before = [(each.octets, each.incarnation, each.state, each.address) for each in self.live()]
+        self._known = {
+            bytes(row[1]): Member(
+                row[0],
+                bytes(row[1]),
+                row[2],
+                row[3],
+                row[4],
+                tuple(row[5]),
+                row[6],
+                row[7],
+                now + row[8],
+                row[9],
+            )
+            for row in rows
+        }
+        mine = self._known.get(self.me.octets)
+        since = mine.since if mine is not None else 0.0
+        self.me = evolve(self.me, until=asked_at + LIFE_S, since=since)
+        self._known[self.me.octets] = self.me
+        self._refused = {
+            octets: incarnation
+            for octets, incarnation in self._refused.items()
+            if octets in self._known and self._known[octets].incarnation == incarnation
+        }
+        is_back, self._was_member = self._has_begun and not self._was_member, True
+        if not self._has_begun:
+            self._has_begun = True
+            self.log.info(
+                "this gateway is node {node} of a cluster", event="cluster.joined", node=self.me.name
+            )
+        if is_back:
+            self._tell(self.on_return)
+        if is_back or before != [
+            (each.octets, each.incarnation, each.state, each.address) for each in self.live()
+        ]:
+            self._tell(self.on_change)
+
+    def look(self) -> None:
+        """Note whether this node still counts; called once a second, before anything relies on it."""
+        if self._was_member and not self.is_member:
+            self._was_member = False
+            self.log.warn(
+                "node {node} has not reached the store for {life} s: other nodes may serve its sessions from now on",
+                event="cluster.cut_off",
+                node=self.me.name,
+                life=LIFE_S,
+            )
+
+    def _tell(self, functions: list[Callable[[], None]]) -> None:
+        for each in functions:
+            each()
+
+
+def _renewed(
+    cursor: Any, me: Member, *, is_first: bool, life_s: float = LIFE_S
+) -> list[tuple[Any, ...]] | None:
+    values = {
+        "name": me.name,
+        "octets": me.octets,
+        "incarnation": me.incarnation,
+        "address": me.address,
+        "is_verified": me.is_verified,
+        "labels": list(me.labels),
+        "version": me.version,
+        "state": me.state,
+        "life": life_s,
+        "is_first": is_first,
+    }
+    cursor.execute(_RENEW, values)
+    if cursor.rowcount == 0:
+        return None
+    cursor.execute(_READ)
+    rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows

@@ -1,0 +1,131 @@
+"""This gateway as a node: its store, its fellow nodes, and the parts that agree through the store."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.logger import Logger
+
+from mcpgateway.cluster.membership import Membership
+from mcpgateway.cluster.store import Store
+from mcpgateway.config.cluster import ClusterSettings
+from mcpgateway.records import FrozenRecord
+
+
+class ClusterKeys(FrozenRecord, frozen=True):
+    """The keys of a cluster, the same on all nodes.
+
+    :ivar newest: the key that signs and seals.
+    :ivar former: former keys, which are still read.
+    """
+
+    newest: str
+    former: tuple[str, ...] = ()
+
+    def derived(self, purpose: str) -> bytes:
+        """Return a key of 32 octets for one purpose."""
+        return derived(self.newest, purpose)
+
+    def all_derived(self, purpose: str) -> tuple[bytes, ...]:
+        """Return the keys for one purpose, the newest first."""
+        return tuple(derived(each, purpose) for each in (self.newest, *self.former))
+
+
+def derived(key: str, purpose: str) -> bytes:
+    """Return a key of 32 octets, derived from one of the cluster for one purpose."""
+    return hmac.digest(key.encode(), f"mcpgateway cluster {purpose}".encode(), hashlib.sha256)
+
+
+class NodePart(Protocol):
+    """A part of a node that agrees with other nodes through the store."""
+
+    def begin(self) -> None:
+        """Begin, once the reactor runs."""
+
+    def tick(self) -> None:
+        """Do the work of one second."""
+
+    def heard(self, message: str) -> None:
+        """Take the message of another node, by NOTIFY; messages can be lost."""
+
+    def close(self) -> Deferred[None]:
+        """End; fires when the store knows."""
+
+
+class ClusterNode:
+    """This gateway as a node of a cluster.
+
+    :ivar settings: the settings of the node.
+    :ivar keys: the keys of the cluster.
+    :ivar store: the database of the cluster.
+    :ivar membership: this node and the others.
+    :ivar parts: the parts that agree through the store, in the order of their start.
+    """
+
+    log = Logger()
+
+    def __init__(self, settings: ClusterSettings, keys: ClusterKeys, reactor: Any) -> None:
+        self.settings = settings
+        self.keys = keys
+        self.store = Store(settings.store, reactor)
+        self.membership = Membership.named(self.store, settings.node, settings.address, settings.labels)
+        self.parts: list[NodePart] = []
+        self.store.on_change = self._store_changed
+        self._is_begun = False
+
+    @property
+    def name(self) -> str:
+        """The name of the node."""
+        return self.settings.node
+
+    @property
+    def octets(self) -> bytes:
+        """The node in ids."""
+        return self.membership.me.octets
+
+    def add(self, *parts: NodePart) -> None:
+        """Add parts; before the start."""
+        self.parts += parts
+
+    def begin(self) -> None:
+        """Join the cluster."""
+        self._is_begun = True
+        self.membership.tick()
+        self.store.listen(self._heard)
+        for each in self.parts:
+            each.begin()
+
+    def tick(self) -> None:
+        """Do the work of one second."""
+        self.membership.look()
+        self.membership.tick()
+        self.store.tick()
+        for each in self.parts:
+            each.tick()
+
+    def close(self) -> Deferred[Any]:
+        """Leave the cluster; fires when the store knows, or cannot be told."""
+        if not self._is_begun:
+            self.store.close()
+            return succeed(None)
+        ended = DeferredList([each.close() for each in reversed(self.parts)], consumeErrors=True)
+        ended.addCallback(lambda _: self.membership.leave())
+        return ended.addBoth(lambda _: self.store.close())
+
+    def _heard(self, message: str) -> None:
+        for each in self.parts:
+            each.heard(message)
+
+    def _store_changed(self, is_up: bool) -> None:  # noqa: FBT001 - a plain callback
+        if is_up and self._is_begun:
+            self.membership.renew()
+
+
+def read_keys(lines: Iterable[str]) -> ClusterKeys | None:
+    """Return the keys in the lines of a key file, the newest first; None where there is none."""
+    keys = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    return ClusterKeys(keys[0], keys[1:]) if keys else None
