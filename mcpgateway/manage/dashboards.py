@@ -71,6 +71,8 @@ class DashboardSession(msgspec.Struct):
     :ivar confirmed: when a code or a token was last given for it.
     :ivar issuer: the authorization server at which its user has signed in; empty for a code or a token.
     :ivar principal: that user.
+    :ivar browser: the browser that has signed in, such as ``Firefox 140 on Linux``; empty if unknown.
+    :ivar address: the address that it has signed in from; empty if unknown.
     """
 
     id: str
@@ -81,6 +83,8 @@ class DashboardSession(msgspec.Struct):
     confirmed: float
     issuer: str = ""
     principal: str = ""
+    browser: str = ""
+    address: str = ""
 
     @property
     def expires(self) -> float:
@@ -96,12 +100,24 @@ class DashboardSession(msgspec.Struct):
             "last_used_at": _moment(self.used),
             "expires_at": _moment(self.expires),
             **({"issuer": self.issuer, "principal": self.principal} if self.issuer else {}),
+            **({"browser": self.browser} if self.browser else {}),
+            **({"address": self.address} if self.address else {}),
         }
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     format: int
     sessions: list[DashboardSession]
+
+
+class SignInPlace(msgspec.Struct, frozen=True):
+    """The browser of a sign-in and its address, as `DashboardSession` has them."""
+
+    browser: str = ""
+    address: str = ""
+
+
+NOWHERE = SignInPlace()
 
 
 class _Code(msgspec.Struct, frozen=True):
@@ -146,7 +162,9 @@ class Dashboards(Record):
         self._codes[digest_of(code.encode())] = _Code(rights, self.seconds() + CODE_S)
         return code
 
-    def sign_in(self, secret: str, holder: CredentialHolder) -> tuple[DashboardSession, str]:
+    def sign_in(
+        self, secret: str, holder: CredentialHolder, place: SignInPlace = NOWHERE
+    ) -> tuple[DashboardSession, str]:
         """Exchange a code, or a token of the gateway, for a session; return it and its token.
 
         :param holder: the holder of the secret, if it is a token.
@@ -165,9 +183,11 @@ class Dashboards(Record):
             rights = Rights.OPERATE
         else:
             raise InvalidParams("this is no valid code or token", AGAIN)
-        return self.begin(rights)
+        return self.begin(rights, place=place)
 
-    def begin(self, rights: Rights, issuer: str = "", principal: str = "") -> tuple[DashboardSession, str]:
+    def begin(
+        self, rights: Rights, issuer: str = "", principal: str = "", place: SignInPlace = NOWHERE
+    ) -> tuple[DashboardSession, str]:
         """Begin a session; return it and its token.
 
         :param issuer: the authorization server at which its user has signed in.
@@ -177,11 +197,23 @@ class Dashboards(Record):
         token = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
         digest = digest_of(token.encode())
         made = DashboardSession(
-            secrets.token_hex(ID_BYTES), digest.hex(), rights, now, now, now, issuer, principal
+            secrets.token_hex(ID_BYTES),
+            digest.hex(),
+            rights,
+            now,
+            now,
+            now,
+            issuer,
+            principal,
+            place.browser,
+            place.address,
         )
         kept = sorted(self._living(now).items(), key=lambda each: each[1].used)[1 - SESSIONS_LIMIT :]
         self._keep({**dict(kept), digest: made})
-        self.log.info("a dashboard is signed in: {id}", event="dashboard.signed_in", id=made.id)
+        named = f"{made.id} ({place.browser})" if place.browser else made.id
+        self.log.info(
+            "a dashboard is signed in: {named}", event="dashboard.signed_in", named=named, id=made.id
+        )
         return made, token
 
     def sign_out(self, named: str) -> None:

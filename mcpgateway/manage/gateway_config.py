@@ -60,6 +60,7 @@ class GatewayConfig:
             raise UnknownServer(
                 f"Unknown server: {printable(server)}", server_hint(server, settings.blueprints)
             )
+        issuer = settings.gateway.security.oauth
         named = self.port() if self.port() != settings.gateway.http_port else None
         rows = values_in(self._files, settings, port=named, server=server or None)
         return {
@@ -67,6 +68,10 @@ class GatewayConfig:
             "file": self.reload.config_file,
             "files": [{"path": each, "exists": os.path.exists(each)} for each in state.files],
             "problems": [_shown(each) for each in (*state.problems, *state.warnings)],
+            "issuer": {
+                "url": issuer.issuer,
+                "dashboards": bool(issuer.issuer and issuer.dashboard.client_id),
+            },
             **values_as_json(rows),
         }
 

@@ -68,6 +68,7 @@ class SignInTests:
         page.sees("notes is started")
         page.sees("Sign out (admin)")
         page.show("access", wait=f"at {issuer.url}")
+        page.sees(f"{issuer.url} whose tokens let clients in, and where users of the dashboard sign in")
         page.press("Sign out (admin)")
         page.sees_no_more("Sign out")
 

@@ -10,8 +10,9 @@ from attrs import frozen
 from mcpgateway.errors import BackendError, InvalidParams, NotEntitled, NotThere, TooManyAttempts
 from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest
 from mcpgateway.hints import cli
+from mcpgateway.manage.browsers import browser_name
 from mcpgateway.manage.credentials import CredentialStore, token_in
-from mcpgateway.manage.dashboards import CODE_S, Dashboards, Rights
+from mcpgateway.manage.dashboards import CODE_S, Dashboards, Rights, SignInPlace
 from mcpgateway.policy.login_throttle import LoginThrottle
 from mcpgateway.policy.oauth.resource import base_of
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 EXPECTED = 'such as {"secret": "mcpgc_..."}, or {"answer": {"state": "...", "code": "..."}}'
 SECRET_LIMIT = 600  # characters
+THIS_MACHINE = "this machine"
+LOOPBACK = ("127.0.0.1", "::1")
 
 
 @frozen
@@ -58,7 +61,7 @@ class DashboardRoutes:
         address = self._address(asked)
         try:
             holder = self._bearers.judge(b"Bearer " + secret.encode())
-            made, token = self._dashboards.sign_in(secret, holder)
+            made, token = self._dashboards.sign_in(secret, holder, _place(asked, address))
         except InvalidParams as why:
             self._throttle.failed(address)
             raise NotEntitled(why.message, why.advice) from None
@@ -73,7 +76,9 @@ class DashboardRoutes:
         except NotEntitled:
             self._throttle.failed(address)
             raise
-        made, token = self._dashboards.begin(found.rights, found.issuer, found.principal)
+        made, token = self._dashboards.begin(
+            found.rights, found.issuer, found.principal, _place(asked, address)
+        )
         return OperationAnswer(201, {"token": token, **made.shown()})
 
     async def sign_ins(self, asked: OperationRequest) -> Any:
@@ -94,7 +99,7 @@ class DashboardRoutes:
         return base_of(host, is_secure=exchange.secure, issuer=issuer) if issuer is not None else ""
 
     def _address(self, asked: OperationRequest) -> str:
-        address = getattr(asked.exchange.caller.address, "host", "") or "this machine"
+        address = getattr(asked.exchange.caller.address, "host", "") or THIS_MACHINE
         if self._throttle.wait(address):
             raise TooManyAttempts("too many wrong codes have come from there")
         return address
@@ -118,3 +123,8 @@ class DashboardRoutes:
             raise NotEntitled("a dashboard ends its own session", "an administrator ends those of others")
         self._dashboards.sign_out(named)
         return {"id": named, "ended": True}
+
+
+def _place(asked: OperationRequest, address: str) -> SignInPlace:
+    where = THIS_MACHINE if address in LOOPBACK else address
+    return SignInPlace(browser_name(asked.header("user-agent") or ""), where)

@@ -85,7 +85,7 @@ VALUES = {
 DEFINITION = {"type": "object", "minProperties": 1, "description": "A server as a configuration file has it."}
 RIGHTS = {"enum": ["look", "operate", "admin"]}
 DASHBOARD = {"id": TEXT, "rights": RIGHTS, "created_at": TEXT, "last_used_at": TEXT, "expires_at": TEXT}
-SIGNED_IN_AT = {"issuer": TEXT, "principal": TEXT}
+SIGNED_IN_AT = {"issuer": TEXT, "principal": TEXT, "browser": TEXT, "address": TEXT}
 PATCH = {
     "set": {
         "type": "object",

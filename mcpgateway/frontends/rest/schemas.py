@@ -206,6 +206,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
                 made_of({"level": TEXT, "file": TEXT, "line": WHOLE, "key": TEXT, "says": TEXT})
             ),
             "restart_needed": NAMES,
+            "issuer": made_of({"url": TEXT, "dashboards": FLAG}),
             "servers": OBJECT,
         },
         gateway={"type": "object", "additionalProperties": made_of({"value": {}, "from": TEXT})},

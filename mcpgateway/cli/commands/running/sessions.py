@@ -63,6 +63,7 @@ DASHBOARDS = TableQuery(
         "SINCE": lambda each: local_time(str(each["created_at"])),
         "LAST USED": lambda each: local_time(str(each["last_used_at"])),
         "WHO": text("principal", "the user of this machine"),
+        "BROWSER": text("browser", "-"),
     },
     key="items",
     none=f"No dashboard is signed in.\n{cli('ui')} opens one.",

@@ -37,6 +37,9 @@ interface DashboardSession {
   created_at: string;
   last_used_at: string;
   expires_at: string;
+  /** The browser and its system, such as `Firefox 140 on Linux`. */
+  browser?: string;
+  address?: string;
   issuer?: string;
   principal?: string;
 }
@@ -197,15 +200,18 @@ function Dashboards() {
       <ul class="list">
         {value?.items.map((each) => (
           <li key={each.id}>
-            <b>{each.rights}</b>
-            <span>since {clock(each.created_at)}</span>
+            <b>{plain(each.browser || "A browser that has not named itself")}</b>
+            <span>
+              {each.rights}, from {plain(each.address || "an unknown address")}, since{" "}
+              {clock(each.created_at)}
+            </span>
             <span class="quiet">
               used {clock(each.last_used_at)}, ends {clock(each.expires_at)}
               {each.issuer && `, at ${each.issuer} as ${each.principal}`}
               {each.id === signed.value.id && ", this browser"}
             </span>
             <ActButton
-              label={`End the dashboard session of ${clock(each.created_at)}`}
+              label={`End the session of ${plain(each.browser || "the dashboard")} since ${clock(each.created_at)}`}
               act={{
                 method: "DELETE",
                 path: `/api/v1/ui/sessions/${encodeURIComponent(each.id)}`,
@@ -228,17 +234,18 @@ const REMOTE: [key: string, says: string][] = [
   ["allowed_hosts", "Names of this machine"],
   ["allowed_origins", "Origins of web pages"],
   ["tls_cert_path", "Certificate"],
-  ["issuer", "Authorization server"],
 ];
 
 /** Whether other machines may connect, and what that takes. */
 function Others() {
-  const { value, error } = useResource<{ gateway: Record<string, { value: unknown; from: string }> }>(
-    "/api/v1/config",
-  );
+  const { value, error } = useResource<{
+    gateway: Record<string, { value: unknown; from: string }>;
+    issuer: { url: string; dashboards: boolean };
+  }>("/api/v1/config");
+  const issuer = value?.issuer;
   const origin = (from = "") => (from === "default" ? "(by default)" : plain(from));
   const told = (held: unknown) =>
-    held === true ? "yes" : !held || String(held) === "" ? "no" : plain([held].flat().join(", "));
+    typeof held === "boolean" ? (held ? "yes" : "no") : plain([held ?? ""].flat().join(", ")) || "none";
   return (
     <Section title="Other machines">
       {error && <Refused error={error} />}
@@ -253,6 +260,15 @@ function Others() {
               </dd>
             </Fragment>
           ))}
+          <dt>Authorization server</dt>
+          <dd>
+            {plain(issuer?.url || "none")}{" "}
+            <span class="quiet">
+              {issuer?.url
+                ? `whose tokens let clients in${issuer.dashboards ? ", and where users of the dashboard sign in" : ""}`
+                : "(by default)"}
+            </span>
+          </dd>
         </dl>
       )}
       <p class="quiet">
