@@ -23,7 +23,7 @@ from mcpgateway.observe.census import Census
 from mcpgateway.observe.unreadable_files import UnreadableFile
 from mcpgateway.observe.why import Diagnoser
 from mcpgateway.policy.access import LOCAL, is_client
-from mcpgateway.policy.diagnosis import CRASHES, MANY_CRASHES, SIGN_IN
+from mcpgateway.policy.diagnosis import CRASHES, MANY_CRASHES, SIGN_IN, UNKNOWN
 from mcpgateway.policy.health import HealthState
 from mcpgateway.policy.readiness import login, shown_state
 from mcpgateway.records import FrozenRecord
@@ -112,6 +112,8 @@ class OpenNeed(Struct, frozen=True):
         if self.action == SIGN_IN:
             return [why, NeedAction("Sign in", "POST", f"{route}/login")]
         again = NeedAction("Try now", "POST", f"{route}/restart?reset=true&wait=30s")
+        if self.cause == UNKNOWN:
+            return [why, NeedAction("Settings", page=f"{page}/settings"), again]
         if not self.key:
             return [why, again]
         kind, _, name = self.key.partition(".")

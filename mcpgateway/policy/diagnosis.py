@@ -31,8 +31,9 @@ MANY_RESTARTS = MANY_CRASHES = 3
 HEADER = "header Authorization"  # in the hint of a server that may want a token
 MISSING = frozenset(("command-not-found", "not-executable", "found-since", "missing-directory"))
 NOT_FOUND_WORDS = ("not found", "does not exist", "not executable")
-SIGN_IN, CRASHES = "sign-in", "crashes"
-"""An action; the cause that the children of a server end again and again, though it is always started anew."""
+SIGN_IN, CRASHES, UNKNOWN = "sign-in", "crashes", "failed"
+"""An action; the cause that the children of a server end again and again, though it is always started anew;
+and that of a failure which nothing explains."""
 
 
 class Failure(Enum):
@@ -553,7 +554,7 @@ def _unknown(facts: ServerFacts) -> Advice:
     last = facts.words.rstrip().rpartition("\n")[2].strip()[:SHOWN]
     says = facts.fault or facts.failure.value
     do = f"its log may tell more ({cli('logs {}', facts.server)}); to try it by hand"
-    return Advice("failed", f"{says}: {last}" if last else says, do, run=cli("servers test {}", facts.server))
+    return Advice(UNKNOWN, f"{says}: {last}" if last else says, do, run=cli("servers test {}", facts.server))
 
 
 def _reset(facts: ServerFacts) -> str:

@@ -198,6 +198,8 @@ class OverviewTests:
         assert sign_in.actions()[1] == NeedAction("Sign in", "POST", "/api/v1/servers/a%20b/login")
         secret = OpenNeed("server", "x", "missing", "", "", "", "set", "env.API_KEY")
         assert [each.label for each in secret.actions()] == ["Why", "Set API_KEY", "Try now"]
+        unknown = OpenNeed("server", "a b", "failed", "", "", "")
+        assert unknown.actions()[1] == NeedAction("Settings", page="/ui/servers/a%20b/settings")
         pages = {
             cause: OpenNeed("gateway", "", cause, "", "", "").actions()[0].page
             for cause in ("configuration", "unknown-server", "not-approved")
