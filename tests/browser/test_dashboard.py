@@ -705,7 +705,7 @@ class CallsTests:
         page.show(f"calls/{secret}", wait="Secrets are typed again there, since nothing keeps them: api_key.")
         page.press("Do it again")
         eventually(lambda: page.browser.run(FILLED) == "hello", "the argument is filled in")
-        assert "Result" not in page.browser.run(TEXT)
+        assert "Answered after" not in page.browser.run(TEXT)
         long = _latest_call(page.gateway, "other__echo", f"text={'x' * 100_000}")
         page.show(f"calls/{long}", wait="The gateway has not kept the arguments of this call")
         page.press("Open the tool in the playground")

@@ -66,6 +66,11 @@ export function milliseconds(value: number | null | undefined): string {
   return value < 1000 ? `${number.format(value)} ms` : `${decimal.format(value / 1000)} s`;
 }
 
+/** A sum of latencies: `840 ms`, `5 s`, `3 min 2 s`. */
+export function spent(value: number): string {
+  return value < 1000 ? milliseconds(value) : duration(value / 1000);
+}
+
 /** Tokens of a model's context: `320`, `6.1 k`, `1.9 M`. */
 export function tokens(value: number | null | undefined): string {
   if (value === null || value === undefined) return UNKNOWN;
@@ -84,6 +89,24 @@ export function clock(moment: string | number, now = new Date()): string {
   if (Number.isNaN(at.getTime())) return UNKNOWN;
   const isToday = at.toDateString() === now.toDateString();
   return isToday ? at.toLocaleTimeString() : at.toLocaleString();
+}
+
+const STAMP = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?)(Z|[+-]\d\d:?\d\d) /;
+
+/** A line of a log with its time in the browser's time zone and locale; a line without one stays as it is. */
+export function logged(line: string, now = new Date()): string {
+  const [stamp, moment = "", zone = ""] = STAMP.exec(line) ?? [];
+  const at = new Date(moment.slice(0, 23) + zone.replace(/(\d\d)(\d\d)$/, "$1:$2"));
+  if (!stamp || Number.isNaN(at.getTime())) return line;
+  const fraction = moment.includes(".") ? 3 : undefined;
+  const time = at.toLocaleTimeString(undefined, {
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+    fractionalSecondDigits: fraction,
+  } as Intl.DateTimeFormatOptions);
+  const day = at.toDateString() === now.toDateString() ? "" : `${at.toLocaleDateString()} `;
+  return `${day}${time} ${line.slice(stamp.length)}`;
 }
 
 // All control and format characters but tabs and line feeds.

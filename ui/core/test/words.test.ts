@@ -7,10 +7,12 @@ import {
   count,
   counted,
   duration,
+  logged,
   memory,
   milliseconds,
   plain,
   sinceStart,
+  spent,
   tokens,
   UNKNOWN,
 } from "../src/words";
@@ -76,4 +78,25 @@ test("what takes more than it would without the gateway is told as such, and not
   assert.deepEqual(compared(0, memory, "of memory"), ["0 MB", "of memory saved"]);
   assert.deepEqual(compared(-50, memory, "of memory"), ["50 MB", "of memory more than without"]);
   assert.deepEqual(compared(undefined, count, "processes"), [UNKNOWN, "processes saved"]);
+});
+
+test("a line of a log has its time in the time zone of its reader", () => {
+  const now = new Date(2026, 10, 25, 12);
+  const at = new Date(2026, 10, 25, 9, 5, 7, 250);
+  const shown = at.toLocaleTimeString(undefined, {
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+    fractionalSecondDigits: 3,
+  } as Intl.DateTimeFormatOptions);
+  assert.equal(logged(`${at.toISOString()} stderr ready`, now), `${shown} stderr ready`);
+  assert.equal(logged(`${at.toISOString().replace("Z", "000Z")} x`, now), `${shown} x`);
+  const other = logged(`${at.toISOString().slice(0, 19)}+0000 [a#info] b`, new Date(2026, 10, 26));
+  assert.match(other, new RegExp(`^${at.toLocaleDateString()} .* \\[a#info\\] b$`));
+  for (const line of ["no time at all", "2026-99-99T00:00:00Z x", ""]) assert.equal(logged(line, now), line);
+});
+
+test("a sum of latencies is shown in milliseconds below a second", () => {
+  assert.equal(spent(840), "840 ms");
+  assert.equal(spent(182_000), "3 min 2 s");
 });

@@ -9,11 +9,14 @@ import { may, type Rights, signed } from "./session";
 export interface Notice {
   text: string;
   isError: boolean;
+  /** Takes the act back. */
+  undo?: () => void;
 }
 
 /** The outcome of the latest act, which screen readers are told too. */
 export const notice = signal<Notice | undefined>(undefined);
 const SHOWN_MS = 8000;
+const UNDO_MS = 30_000;
 const READ_MS = 1500; // an act may lead to another page itself
 let fading: ReturnType<typeof setTimeout> | undefined;
 let toldAt = 0;
@@ -23,7 +26,7 @@ export function tell(told: Notice): void {
   dismiss();
   notice.value = told;
   toldAt = Date.now();
-  if (!told.isError) fading = setTimeout(dismiss, SHOWN_MS);
+  if (!told.isError) fading = setTimeout(dismiss, told.undo ? UNDO_MS : SHOWN_MS);
 }
 
 /** Take the outcome away. */

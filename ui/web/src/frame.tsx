@@ -9,7 +9,7 @@ import { OverviewPage } from "./pages/overview";
 import { ServerPage } from "./pages/server";
 import { ServersPage } from "./pages/servers";
 import { ToolsPage } from "./pages/tools";
-import { Refused } from "./parts/basics";
+import { Command, Refused } from "./parts/basics";
 import { Confirmation } from "./parts/dialog";
 import { later } from "./parts/later";
 import { signOut, Unlock } from "./parts/unlock";
@@ -191,6 +191,11 @@ function Header() {
         <p role="alert" class="bad">
           {told?.isError && told.text}
         </p>
+        {told?.undo && (
+          <button type="button" onClick={told.undo}>
+            Undo
+          </button>
+        )}
         {told && (
           <button
             type="button"
@@ -276,8 +281,13 @@ function Freshness() {
 function Away() {
   return (
     <p class={freshness.value === "stale" ? "away refused" : "unseen away"} role="status">
-      {freshness.value === "stale" &&
-        `The gateway does not answer. It was heard last at ${clock(heardAt.value)}; what is shown is of then.`}
+      {freshness.value === "stale" && (
+        <>
+          The gateway does not answer. It was heard last at {clock(heardAt.value)}; what is shown is of then.
+          This page goes on by itself as soon as it answers; <Command text="mcpgateway start" /> starts one
+          that has stopped.
+        </>
+      )}
     </p>
   );
 }

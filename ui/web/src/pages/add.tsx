@@ -11,7 +11,7 @@ import { Command, Section } from "../parts/basics";
 import { Catalogue } from "../parts/catalogue";
 import { EnrolButton, filesWith } from "../parts/enrol";
 import { Fix } from "../parts/server_buttons";
-import { Trial } from "../parts/trial";
+import { TrialReport, useTrial, wantsSignIn } from "../parts/trial";
 import { useResource } from "../resource";
 import { to } from "../router";
 
@@ -104,8 +104,8 @@ export function Paste() {
         />
       ))}
       <p class="quiet">
-        The gateway writes the entry into its own configuration and starts the server once to try it. In a
-        terminal: <Command text="mcpgateway servers add NAME -- COMMAND" />
+        The gateway starts the server once to try it, and writes its entry into its own configuration once
+        that has worked. In a terminal: <Command text="mcpgateway servers add NAME -- COMMAND" />
       </p>
     </>
   );
@@ -133,15 +133,29 @@ interface DraftProps {
 
 function DraftForm({ draft, onAdded, onChange }: DraftProps) {
   const [outcome, setOutcome] = useState<Server | undefined>(undefined);
-  const isTaken = Boolean(overview.value?.backends.some((each) => each.name === draft.name)) && !outcome;
+  const [tried, setTried] = useState<Draft | undefined>(undefined);
+  const isAdded = outcome !== undefined && tried === draft;
+  const isTaken = Boolean(overview.value?.backends.some((each) => each.name === draft.name)) && !isAdded;
   let config: { command?: string; args?: string[]; url?: string; openapi?: string } | undefined;
   try {
     config = JSON.parse(draft.json);
   } catch {
     // The field says so.
   }
-  const add = async (event: Event) => {
+  const { report, isUnderWay: isTrying, run } = useTrial(draft.name, { config });
+  const hasFailed = report?.passed === false && !wantsSignIn(report) && tried === draft;
+  const tryIt = async () => {
+    setTried(draft);
+    setOutcome(undefined);
+    return await run();
+  };
+  const submit = async (event: Event) => {
     event.preventDefault();
+    const found = await tryIt();
+    // The user signs in at a server that is there.
+    if (found && (found.passed || wantsSignIn(found))) await add();
+  };
+  const add = async () => {
     const found = await act<{ server?: Server }>({
       method: "POST",
       path: PATH,
@@ -155,9 +169,10 @@ function DraftForm({ draft, onAdded, onChange }: DraftProps) {
     onAdded();
   };
   const runs = config?.url ?? config?.openapi ?? [config?.command, ...(config?.args ?? [])].join(" ");
-  const isUnderWay = isBusy("POST", PATH);
+  const isUnderWay = isTrying || isBusy("POST", PATH);
+  const isOff = !config || isTaken || isUnderWay || isAdded;
   return (
-    <form class="draft" onSubmit={add}>
+    <form class="draft" onSubmit={submit}>
       <label>
         Name
         <input
@@ -186,21 +201,33 @@ function DraftForm({ draft, onAdded, onChange }: DraftProps) {
         </p>
       )}
       <div class="buttons">
-        <button
-          type="submit"
-          class="primary"
-          disabled={!config || isTaken || isUnderWay}
-          aria-busy={isUnderWay}
-        >
-          {isUnderWay ? "Trying it" : "Try it and add it"}
+        <button type="submit" class="primary" disabled={isOff} aria-busy={isUnderWay}>
+          {isUnderWay ? "Trying it" : isAdded ? "Added" : "Try it and add it"}
         </button>
-        <Trial name={draft.name} body={{ config }} isOff={!config || isTaken} />
+        {!isAdded && (
+          <button type="button" disabled={isOff} onClick={() => void tryIt()}>
+            Try it only
+          </button>
+        )}
       </div>
-      {outcome && (
+      <TrialReport name={draft.name} report={tried === draft ? report : undefined} />
+      {hasFailed && !isAdded && (
+        <p class="outcome">
+          The trial has failed, so nothing is added. Put the definition right and try it again, or{" "}
+          <button type="button" disabled={isOff} onClick={() => void add()}>
+            Add it all the same
+          </button>
+        </p>
+      )}
+      {outcome && isAdded && (
         <p role="status" class="outcome">
           <a href={to("servers", outcome.name)}>{plain(outcome.name)}</a> is added: {told(outcome)}.{" "}
-          {outcome.need && <Fix name={outcome.name} remedy={outcome.need} />} Its address is{" "}
-          <Command text={`${location.origin}/${encodeURIComponent(outcome.name)}/mcp`} />
+          {outcome.need && (
+            <span class="buttons">
+              <Fix name={outcome.name} remedy={outcome.need} />
+            </span>
+          )}{" "}
+          Its address is <Command text={`${location.origin}/${encodeURIComponent(outcome.name)}/mcp`} />
         </p>
       )}
     </form>

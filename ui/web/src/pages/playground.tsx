@@ -165,75 +165,80 @@ function Tool({ tool }: { tool: ToolDescription }) {
   return (
     <>
       <p class="description">{plain(tool.description ?? "")}</p>
-      <form class="draft" onSubmit={submit} aria-label={`Call ${tool.name}`}>
-        <header class="section">
-          <h2>Arguments</h2>
-          <button type="button" aria-pressed={json !== undefined} onClick={turn}>
-            JSON
-          </button>
-        </header>
-        {json === undefined ? (
-          <Fields
-            id="argument"
-            fields={fields}
-            entries={entries}
-            faults={faults}
-            onChange={type(setEntries)}
-          />
-        ) : (
-          <JsonField text={json} fault={faults[""] ?? ""} onText={type(setJson)} />
-        )}
-        {!fields.length && json === undefined && <p class="quiet">The tool takes no arguments.</p>}
-        {isTask && (
-          <p class="quiet">
-            The tool runs as a task: its status is shown until its result is there, and Cancel ends it.
-          </p>
-        )}
-        <Root session={session} />
-        <label class="choice">
-          Time limit{" "}
-          <input
-            type="number"
-            class="short"
-            min={0}
-            value={limit_s || ""}
-            placeholder="none"
-            onInput={(event) => setLimit(Number(event.currentTarget.value) || 0)}
-          />{" "}
-          s
-        </label>
-        <div class="buttons">
-          <button type="submit" class="primary" disabled={Boolean(ending)} aria-busy={Boolean(ending)}>
-            Call
-          </button>
-          <button type="button" disabled={!ending} onClick={() => ending?.abort()}>
-            Cancel
-          </button>
+      <div class="played">
+        <form class="draft" onSubmit={submit} aria-label={`Call ${tool.name}`}>
+          <header class="section">
+            <h2>Arguments</h2>
+            <button type="button" aria-pressed={json !== undefined} onClick={turn}>
+              JSON
+            </button>
+          </header>
+          {json === undefined ? (
+            <Fields
+              id="argument"
+              fields={fields}
+              entries={entries}
+              faults={faults}
+              onChange={type(setEntries)}
+            />
+          ) : (
+            <JsonField text={json} fault={faults[""] ?? ""} onText={type(setJson)} />
+          )}
+          {!fields.length && json === undefined && <p class="quiet">The tool takes no arguments.</p>}
+          {isTask && (
+            <p class="quiet">
+              The tool runs as a task: its status is shown until its result is there, and Cancel ends it.
+            </p>
+          )}
+          <Root session={session} />
+          <div class="buttons">
+            <button type="submit" class="primary" disabled={Boolean(ending)} aria-busy={Boolean(ending)}>
+              Call
+            </button>
+            <button type="button" disabled={!ending} onClick={() => ending?.abort()}>
+              Cancel
+            </button>
+            <label class="choice">
+              Time limit{" "}
+              <input
+                type="number"
+                class="short"
+                min={0}
+                value={limit_s || ""}
+                placeholder="none"
+                onInput={(event) => setLimit(Number(event.currentTarget.value) || 0)}
+              />{" "}
+              s
+            </label>
+          </div>
+          {ending && <ProgressBar progress={progress} />}
+        </form>
+        <div class="answered">
+          {session.asked.value.map((each) => (
+            <AskedForm key={each.id} asked={each} />
+          ))}
+          <Section title="Result">
+            {!outcome && (
+              <Empty>{ending ? "The call is under way." : "The result of the call is shown here."}</Empty>
+            )}
+            {outcome?.fault && (
+              <p role="alert" class="refused">
+                {plain(outcome.fault)}
+              </p>
+            )}
+            {outcome?.result && <Result result={outcome.result} ms={outcome.ms} />}
+            {(outcome?.fault || outcome?.result?.isError === true) && (
+              <p>
+                <button type="button" onClick={anew}>
+                  Call again in a new session
+                </button>
+              </p>
+            )}
+          </Section>
+          <Frames session={session} />
         </div>
-        {ending && <ProgressBar progress={progress} />}
-      </form>
-      {session.asked.value.map((each) => (
-        <AskedForm key={each.id} asked={each} />
-      ))}
-      {outcome && (
-        <Section title="Result">
-          {outcome.fault && (
-            <p role="alert" class="refused">
-              {plain(outcome.fault)}
-            </p>
-          )}
-          {outcome.result && <Result result={outcome.result} ms={outcome.ms} />}
-          {(outcome.fault || outcome.result?.isError === true) && (
-            <p>
-              <button type="button" onClick={anew}>
-                Call again in a new session
-              </button>
-            </p>
-          )}
-        </Section>
-      )}
+      </div>
       <Copies server={tool.server} tool={tool.name} args={() => written().values} />
-      <Frames session={session} />
       <PastCalls server={tool.server} tool={tool.name} onAgain={again} />
     </>
   );

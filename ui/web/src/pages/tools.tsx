@@ -269,6 +269,15 @@ function costOf(rows: readonly ToolRow[]): number {
   return rows.reduce((sum, each) => sum + (each.tokens ?? 0), 0);
 }
 
+/** Offer tools, and do not offer others, as they were before. */
+async function offer(former: readonly Pick<ToolRow, "name" | "offered">[]): Promise<void> {
+  for (const offered of [true, false]) {
+    const tools = former.filter((each) => each.offered === offered).map((each) => each.name);
+    const done = "The tools are offered as before";
+    if (tools.length && !(await act({ method: "PATCH", path: PATH, body: { tools, offered }, done }))) return;
+  }
+}
+
 interface SelectionProps {
   all: readonly ToolRow[];
   shown: readonly ToolRow[];
@@ -279,14 +288,16 @@ interface SelectionProps {
 /** The buttons that act on the selected tools. */
 function Selection({ all, shown, chosen, onChoose }: SelectionProps) {
   const selected = all.filter((each) => chosen.has(each.name));
+  const former = selected.map(({ name, offered }) => ({ name, offered }));
   const change = async (how: { offered: boolean } | { pinned: boolean }) => {
     const word = "offered" in how ? "offered" : "pinned";
     const isSo = Object.values(how)[0];
     const done = `${counted(selected.length, "tool")} ${selected.length === 1 ? "is" : "are"} ${isSo ? "" : "not "}${word}`;
     const body = { tools: selected.map((each) => each.name), ...how };
-    if (await act({ method: "PATCH", path: PATH, body, done })) onChoose(new Set());
+    const text = "offered" in how ? { text: done, isError: false, undo: () => offer(former) } : done;
+    if (await act({ method: "PATCH", path: PATH, body, done: () => text })) onChoose(new Set());
   };
-  const pin = !selected.every((each) => each.pinned);
+  const pin = !selected.length || !selected.every((each) => each.pinned);
   return (
     <p class="buttons copies">
       <button type="button" onClick={() => onChoose(new Set(shown.map((each) => each.name)))}>

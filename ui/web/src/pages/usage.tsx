@@ -10,6 +10,7 @@ import {
   milliseconds,
   percent,
   plain,
+  spent,
   tokens,
   UNKNOWN,
 } from "@mcpgateway/core/words";
@@ -78,10 +79,10 @@ export function UsagePage() {
       {value && (
         <>
           <p class="figures">
-            <Figure value={count(value.calls)} what="calls" />
+            <Figure value={count(value.calls)} what={value.calls === 1 ? "call" : "calls"} />
             <Figure value={count(value.failed)} what="failed" isBad={Boolean(value.failed)} />
             {value.refused > 0 && <Figure value={count(value.refused)} what="refused" isBad />}
-            <Figure value={duration(value.total_ms / 1000)} what="in tools" />
+            <Figure value={spent(value.total_ms)} what="in tools" />
             <Figure value={tokens(value.result_tokens)} what="tokens of results" />
             <Figure value={milliseconds(value.p50_ms)} what="median" />
             <Figure value={milliseconds(value.p95_ms)} what="95th percentile" />
@@ -154,7 +155,7 @@ const NUMBERS: Column<Row>[] = [
     name: "total",
     title: "Time in tools",
     by: (each) => each.total_ms,
-    show: (each) => duration(each.total_ms / 1000),
+    show: (each) => spent(each.total_ms),
     isNumber: true,
   },
   {

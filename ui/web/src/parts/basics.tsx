@@ -5,6 +5,7 @@ import { look } from "@mcpgateway/core/states";
 import { plain } from "@mcpgateway/core/words";
 import type { ComponentChildren } from "preact";
 import { isBusy } from "../act";
+import { freshness } from "../gateway";
 import { type Operation, perform } from "../operations";
 
 /** A server's state: a mark and a word. */
@@ -38,8 +39,12 @@ export function ActButton(props: Operation & { children: ComponentChildren; then
   );
 }
 
+/** What stands in place of an answer while the gateway is away; the head of the page says how it comes back. */
+export const AWAY = "The gateway is away; this is shown as soon as it answers.";
+
 /** A question that was not answered, in place of the answer. */
 export function Refused({ error }: { error: ApiError }) {
+  if (!error.status && freshness.value === "stale") return <Empty>{AWAY}</Empty>;
   return (
     <p class="refused">
       {plain(error.message)}

@@ -17,6 +17,8 @@ interface Kind {
   done: string;
   isMeant: (server: Server) => boolean;
   act: (server: Server) => Act;
+  /** The kind that takes it back. */
+  undo?: "on" | "off";
 }
 
 const KINDS = {
@@ -33,8 +35,8 @@ const KINDS = {
     isMeant: (each) => each.enabled && each.pids.length > 0,
     act: (each) => stopping(each.name).act,
   },
-  off: { word: "Switch off", done: "switched off", isMeant: (each) => each.enabled, act: turn },
-  on: { word: "Switch on", done: "switched on", isMeant: (each) => !each.enabled, act: turn },
+  off: { word: "Switch off", done: "switched off", isMeant: (each) => each.enabled, act: turn, undo: "on" },
+  on: { word: "Switch on", done: "switched on", isMeant: (each) => !each.enabled, act: turn, undo: "off" },
 } satisfies Record<string, Kind>;
 
 export interface BulkProps {
@@ -49,12 +51,12 @@ export interface BulkProps {
 
 export function BulkButtons({ of, servers, kinds, isTold, question }: BulkProps) {
   const [isBusy, setBusy] = useState(false);
-  const all = async ({ word, done, act: wanted }: Kind, which: readonly Server[]) => {
+  const all = async ({ word, done, act: wanted, undo }: Kind, which: readonly Server[]) => {
     const asked = question?.(word, which.length);
     if (asked && !(await confirmed(asked))) return;
     setBusy(true);
     const failed: string[] = [];
-    let many = 0;
+    const changed: Server[] = [];
     for (const each of which) {
       const before = failed.length;
       const refused = (why: ApiError) => {
@@ -66,12 +68,13 @@ export function BulkButtons({ of, servers, kinds, isTold, question }: BulkProps)
       if (answer?.server?.need) failed.push(outcome(answer.server).text);
       // Without a refusal the user has not unlocked the dashboard.
       if (answer === undefined && failed.length === before) break;
-      if (failed.length === before) many++;
+      if (failed.length === before) changed.push({ ...each, enabled: !each.enabled });
     }
     setBusy(false);
-    if (!many && !failed.length) return;
-    const text = [`${of}: ${counted(many, "server")} ${done}`, ...failed].map(plain).join("; ");
-    tell({ text, isError: failed.length > 0 });
+    if (!changed.length && !failed.length) return;
+    const text = [`${of}: ${counted(changed.length, "server")} ${done}`, ...failed].map(plain).join("; ");
+    const back = undo && changed.length > 0 && { undo: () => void all(KINDS[undo], changed) };
+    tell({ text, isError: failed.length > 0, ...(back || {}) });
   };
   return (
     <span class="buttons">

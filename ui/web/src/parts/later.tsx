@@ -3,6 +3,7 @@
 import { type ComponentType, h } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { freshness, missed, returns } from "../gateway";
+import { AWAY } from "./basics";
 
 const RELOADED = "mcpgateway.reloaded";
 const RELOAD_MS = 60_000;
@@ -44,7 +45,7 @@ export function later<P extends object>(
       return (
         <p class="refused">
           {freshness.value === "stale"
-            ? "The gateway does not answer. This part of the page is loaded as soon as it does."
+            ? AWAY
             : "This part of the page cannot be loaded. Load the page again."}
         </p>
       );

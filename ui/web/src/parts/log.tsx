@@ -2,12 +2,12 @@
 
 import { follow } from "@mcpgateway/core/stream";
 import { matches } from "@mcpgateway/core/tables";
-import { count, plain } from "@mcpgateway/core/words";
+import { count, logged, plain } from "@mcpgateway/core/words";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { api, isAsleep } from "../gateway";
+import { api, freshness, isAsleep } from "../gateway";
 import { recall, remember } from "../known";
 import { signed } from "../session";
-import { Empty } from "./basics";
+import { AWAY, Empty } from "./basics";
 import { Filter } from "./filter";
 import { save } from "./save";
 
@@ -17,7 +17,9 @@ const LONGEST = 4000;
 
 interface Line {
   id: number;
+  /** As the gateway has it, which is what a download keeps. */
   text: string;
+  shown: string;
 }
 
 /** The log at a route; `of` is whose it is. */
@@ -60,7 +62,8 @@ export function Log({ path, of = "server" }: { path: string; of?: string }) {
         signal: ending.signal,
         onOpen: setOpen,
         onEvent: ({ data }) => {
-          waiting.push({ id: ids++, text: plain(data.slice(0, LONGEST)) });
+          const text = plain(data.slice(0, LONGEST));
+          waiting.push({ id: ids++, text, shown: logged(text) });
           frame ||= requestAnimationFrame(draw);
         },
       },
@@ -74,7 +77,14 @@ export function Log({ path, of = "server" }: { path: string; of?: string }) {
     if (isFollowing && place.current) place.current.scrollTop = place.current.scrollHeight;
   }, [lines, isFollowing]);
   const isOfLevel = ({ text }: Line) => !level || LEVELS[level]?.includes(levelOf(text));
-  const shown = lines.filter((each) => isOfLevel(each) && matches(each.text, query));
+  const shown = lines.filter((each) => isOfLevel(each) && matches(`${each.shown} ${each.text}`, query));
+  const nothing = lines.length
+    ? "No line matches."
+    : freshness.value === "stale"
+      ? AWAY
+      : isOpen
+        ? `The ${of} has written nothing yet.`
+        : "Asking the gateway.";
   const keep = () => save(`${of}.log`, "text/plain", lines.map((each) => `${each.text}\n`).join(""));
   return (
     <>
@@ -100,13 +110,13 @@ export function Log({ path, of = "server" }: { path: string; of?: string }) {
         <pre class="log" ref={place} tabIndex={0} role="log" aria-label="Log" aria-live="off">
           {shown.map((each) => (
             <span key={each.id} class={levelOf(each.text)}>
-              {each.text}
+              {each.shown}
               {"\n"}
             </span>
           ))}
         </pre>
       ) : (
-        <Empty>{lines.length ? "No line matches." : `The ${of} has written nothing yet.`}</Empty>
+        <Empty>{nothing}</Empty>
       )}
     </>
   );

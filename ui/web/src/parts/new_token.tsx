@@ -75,7 +75,7 @@ export function NewToken({ onClose }: { onClose: () => void }) {
         <fieldset>
           <legend>Servers; without a choice all</legend>
           {overview.value?.backends.map(({ name: each }) => (
-            <label key={each}>
+            <label key={each} class="check">
               <input
                 type="checkbox"
                 value={each}

@@ -247,7 +247,7 @@ function ProfileForm({ profile, onClose }: { profile: Profile | undefined; onClo
         <fieldset>
           <legend>Servers</legend>
           {others.map(({ name: each }) => (
-            <label key={each}>
+            <label key={each} class="check">
               <input type="checkbox" checked={include.includes(each)} onChange={() => turn(each)} />
               {plain(each)}
             </label>
