@@ -1,0 +1,1 @@
+"""Configurations of the load balancers before the nodes of a cluster."""
