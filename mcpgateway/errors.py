@@ -352,7 +352,7 @@ class SignInElicited(NeedsLogin):
 
 
 class NeedsApproval(BackendError):
-    """A repository defines the server, and the user has not approved of its file."""
+    """A repository defines the server, and the user has not approved its file."""
 
     remedy = f"{cli('config approve FILE')} lets the servers of a repository run"
 

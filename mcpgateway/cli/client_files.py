@@ -222,7 +222,7 @@ def _offer(
             tell_untouched(found.left)
         return
     if adopt == ALWAYS:
-        # A setting approves of no project's file, which others may have written.
+        # A setting approves no project's file, which others may have written.
         done.reports.append(_applied(globals_, environ))
         return
     with_service = install is not None and _can_install_service(globals_.home)

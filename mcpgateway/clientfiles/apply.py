@@ -158,7 +158,7 @@ def untouched(planned: FilePlan) -> FileReport:
 
 
 def approve(machine: Machine, site: FileLocation) -> None:
-    """Approve of a repository's file that its user has enrolled."""
+    """Approve a repository's file that its user has enrolled."""
     if not site.project or os.path.basename(site.path) != REPOSITORY_FILE:
         return
     path = approvals.target(site.path)
@@ -307,7 +307,7 @@ def restore_file(machine: Machine, site: FileLocation, back: RestoreEdit) -> Fil
 
 
 def is_approved(machine: Machine, site: FileLocation) -> bool:
-    """True if the user has approved of a repository's file as it is now."""
+    """True if the user has approved a repository's file as it is now."""
     if not site.project or os.path.basename(site.path) != REPOSITORY_FILE:
         return False
     path = approvals.target(site.path)

@@ -33,7 +33,7 @@ def read_enrolled_files(
 ) -> tuple[list[EnrolledFileReader], frozenset[str]]:
     """Read all enrolled files of a gateway of this home, suspended ones included, and the servers that are opted out.
 
-    :param approved: returns the digest under which the user has approved of a file, or "".
+    :param approved: returns the digest under which the user has approved a file, or "".
     :param look: called with the path of every file that is read.
     """
     ledger = Ledger(home)

@@ -125,7 +125,7 @@ class _Sync:
                     hint = f"{cli('clients apply --server {}', entry.name)} enrols it again"
                     left.append(UntouchedEntry(entry.title, "another program keeps putting it back", hint))
             elif seen.site.project:
-                hint = f"{cli('clients apply --project {}', seen.site.project)} approves of it"
+                hint = f"{cli('clients apply --project {}', seen.site.project)} approves it"
                 left.append(
                     UntouchedEntry(entry.title, "is new in a project's file, which others may write", hint)
                 )

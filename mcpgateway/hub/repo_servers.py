@@ -1,7 +1,7 @@
 """The servers that a workspace's own ``.mcp.json`` defines, which need the user's approval.
 
 A checkout of a repository brings its ``.mcp.json`` along, and the programs that it names would run with all rights of
-the user.  So a file has no effect until the user has approved of it, byte for byte; a changed file needs a new
+the user.  So a file has no effect until the user has approved it, byte for byte; a changed file needs a new
 approval.  The servers of an approved file exist for the clients of its workspace alone.
 """
 
@@ -92,7 +92,7 @@ class Approvals:
         """Return a workspace's own server of that name, as it runs there.
 
         :raise UnknownServer: the workspace has no such server.
-        :raise NeedsApproval: the user has not approved of the file as it is now.
+        :raise NeedsApproval: the user has not approved the file as it is now.
         :raise SwitchedOff: an overlay switches it off.
         """
         repository = self._repository(root)
@@ -195,7 +195,7 @@ class Approvals:
         return found
 
     def approve(self, path: str, digest: str) -> None:
-        """Approve of a file as long as its bytes have this digest.
+        """Approve a file as long as its bytes have this digest.
 
         :raise ConfigError: the approval cannot be stored, or ``digest`` is invalid.
         """
@@ -259,7 +259,7 @@ def _refusal(name: str, entry: Entry, repository: Repository) -> NeedsApproval:
     path = visible(repository.path)
     how = visible(cli("config approve {}", repository.path))
     return NeedsApproval(
-        f"{name} is defined by {path}, which you have not approved of as it is now. It would run: {command}{setting}. "
+        f"{name} is defined by {path}, which you have not approved as it is now. It would run: {command}{setting}. "
         f"To let the servers of this file run: {how}",
         data={
             "path": path,

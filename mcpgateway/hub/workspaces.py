@@ -59,11 +59,11 @@ class Repositories(Protocol):
         """Return a workspace's own server of that name.
 
         :raise UnknownServer: the workspace has no such server.
-        :raise NeedsApproval: the user has not approved of it.
+        :raise NeedsApproval: the user has not approved it.
         """
 
     def servers(self, root: str) -> tuple[ServerSpec, ...]:
-        """Return all of a workspace's own servers that the user has approved of."""
+        """Return all of a workspace's own servers that the user has approved."""
 
     def named(self, name: str) -> ServerSpec | None:
         """Return the server of that name of an approved file, of whichever workspace; None if no file has it."""
@@ -84,7 +84,7 @@ class Repositories(Protocol):
         """Return the files of all known workspaces, and those that the user has answered for."""
 
     def approve(self, path: str, digest: str) -> None:
-        """Approve of a file as long as its bytes have this digest."""
+        """Approve a file as long as its bytes have this digest."""
 
     def refuse(self, path: str, digest: str) -> None:
         """Refuse a file, which waits for no answer as long as its bytes have this digest."""
@@ -281,7 +281,7 @@ class Scopes:
         """Return the server of that name that a workspace itself defines.
 
         :raise UnknownServer: the workspace has no such server, or the client has no workspace.
-        :raise NeedsApproval: the user has not approved of it.
+        :raise NeedsApproval: the user has not approved it.
         """
         if self.repositories is None or not root:
             raise UnknownServer(f"Unknown server: {name}")

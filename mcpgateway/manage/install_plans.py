@@ -341,8 +341,8 @@ class InstallPlanner:
             return None
         if repository.entries and approvals.read(self.home).get(path) != repository.digest:
             raise NeedsApproval(
-                f"{visible(path)} defines servers, and is not approved of as it is now",
-                f"its user approves of it with: {visible(cli('config approve {}', root))}",
+                f"{visible(path)} defines servers, and is not approved as it is now",
+                f"its user approves it with: {visible(cli('config approve {}', root))}",
             )
         return repository
 

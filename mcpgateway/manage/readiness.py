@@ -113,7 +113,7 @@ class Readiness:
         for each in repositories.waiting() if repositories is not None else ():
             if name in each["servers"]:
                 path = printable(str(each["path"]))
-                why = f"it is defined by {path}, which its user has not approved of as it is now"
+                why = f"it is defined by {path}, which its user has not approved as it is now"
                 return Verdict(Code.NEEDS_YOU, why, cli("config approve {}", path))
         known = [each.name for each in self.dispatcher.servers.values() if not each.view]
         return Verdict(Code.FAILED, f"Unknown server: {name}", server_hint(name, known))

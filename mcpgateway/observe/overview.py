@@ -194,7 +194,7 @@ class Overview(FrozenRecord, frozen=True):
                 continue  # a user's own will
             yield OpenNeed(GATEWAY, "", fault["code"], self.redact(fault["message"]), fault["hint"], "")
         for file in found["approvals"]:
-            says = f"it defines {', '.join(file['servers'])}, and is not approved of as it is now"
+            says = f"it defines {', '.join(file['servers'])}, and is not approved as it is now"
             run = cli("config approve {}", file["path"])
             yield OpenNeed(FILE, file["path"], "not-approved", says, run, run)
         for each in self.unreadable():
@@ -237,7 +237,7 @@ class Overview(FrozenRecord, frozen=True):
 def lost_entries(files: Sequence[ClientFile], served: Container[str]) -> Iterator[OpenNeed]:
     """Yield the entries of enrolled files that lead to servers which the gateway does not have.
 
-    The file of a project is left out: its servers are there once its user has approved of it.
+    The file of a project is left out: its servers are there once its user has approved it.
 
     :param served: the names of the gateway's servers.
     """

@@ -42,7 +42,7 @@ _OURS = (Cancelled, ClientGone, ShuttingDown, UnknownSession)
 
 _HINTS: dict[type[GatewayError], str] = {
     SwitchedOff: "gateway_list_servers shows how the servers are",
-    NeedsApproval: "ask the user to approve of the server",
+    NeedsApproval: "ask the user to approve the server",
     NeedsAuthorization: "ask the user to authorize the server",
 }
 

@@ -47,7 +47,7 @@ class Failure(Enum):
     UNREACHABLE = "nothing answers at its address"
     UNAVAILABLE = "it answers that it cannot serve anybody now"
     AUTHORIZATION = "it wants an authorization"
-    APPROVAL = "its user has not approved of its file"
+    APPROVAL = "its user has not approved its file"
     ENDED_EARLY = "it ended before its handshake was done"
     ENDED = "it ended while it was in use"
 
@@ -208,7 +208,7 @@ def advise(facts: ServerFacts) -> list[Advice]:
 def verdict(facts: ServerFacts, advice: list[Advice]) -> str:
     """Return the state of the server and its main cause in one sentence."""
     troubles = [each for each in advice if each.is_trouble]
-    state = f"is {'not approved of' if facts.unapproved else facts.state.value}"
+    state = f"is {'not approved' if facts.unapproved else facts.state.value}"
     if facts.state is HealthState.NEEDS_LOGIN:
         state = facts.state.value
     elif facts.has_failed:
@@ -224,8 +224,8 @@ def _causes(facts: ServerFacts) -> Iterator[Advice]:
     if facts.unapproved:
         yield Advice(
             "not-approved",
-            f"it is defined by {visible(facts.unapproved)}, which you have not approved of as it is now",
-            "read the file, and approve of it",
+            f"it is defined by {visible(facts.unapproved)}, which you have not approved as it is now",
+            "read the file, and approve it",
             run=visible(cli("config approve {}", facts.unapproved)),
         )
         return
@@ -282,7 +282,7 @@ def _failures(facts: ServerFacts) -> Iterator[Advice]:
             yield Advice("authorization", facts.fault, do, run=run, key=key)
         case Failure.APPROVAL:
             run = cli("config approve {}", facts.file or "FILE")
-            yield Advice("not-approved", facts.fault, "read the file, and approve of it", run=run)
+            yield Advice("not-approved", facts.fault, "read the file, and approve it", run=run)
         case Failure.UNREACHABLE:
             yield Advice(
                 "unreachable",

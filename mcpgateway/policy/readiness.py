@@ -5,7 +5,7 @@ code word          meaning
 ==== ============= =====================================================================================
 0    ready         the server runs; a call is answered at once
 10   needs start   the server does not run yet: a call starts it, and so does waiting for it
-11   needs you     the user has to act first: approve of its file, sign in there, or switch it on
+11   needs you     the user has to act first: approve its file, sign in there, or switch it on
 12   failed        no such server exists, or it could not be started or reached
 ==== ============= =====================================================================================
 

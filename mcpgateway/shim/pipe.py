@@ -280,7 +280,7 @@ class Pipe:
         elif status == 404 and self._session and jsontext.member(text, "code") != UNKNOWN_SERVER:
             self._session = b""  # see Note [A session that is gone]
             self._connect()
-        elif status in (200, 401, 403, 404):  # 200 for a server that its user has yet to approve of
+        elif status in (200, 401, 403, 404):  # 200 for a server that its user has yet to approve
             self._turned_away(status, why, text)
         else:
             self._turned_away(status, OLDER, "")

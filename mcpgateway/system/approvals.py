@@ -74,7 +74,7 @@ def target(path: str) -> str:
 
 
 def digest_of(path: str) -> str:
-    """Return the digest of a repository's file, to approve of its present content.
+    """Return the digest of a repository's file, to approve its present content.
 
     :raise ConfigError: the file cannot be read.
     :raise FileNotFoundError: the file does not exist.
@@ -148,7 +148,7 @@ def approved_entries(home: str, look: Callable[[str], str] = str) -> dict[str, E
 
 
 def approve(home: str, path: str, digest: str, now: float) -> None:
-    """Approve of a file as long as its bytes have this digest.
+    """Approve a file as long as its bytes have this digest.
 
     :raise ConfigError: the digest is malformed, or the file of approvals cannot be used.
     """

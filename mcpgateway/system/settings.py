@@ -63,7 +63,7 @@ class ReadEnrolled(Protocol):
     ) -> tuple[Sequence[EnrolledFile], frozenset[str]]:
         """Read the enrolled files; the second result is the names of servers that stay their clients' own.
 
-        :param approved: returns the digest under which the user has approved of a file, or "".
+        :param approved: returns the digest under which the user has approved a file, or "".
         :param look: called with the path of every file that is read.
         """
 

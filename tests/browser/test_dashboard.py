@@ -246,7 +246,7 @@ class ActTests:
         (shop / ".mcp.json").write_text(json.dumps({"mcpServers": {"shopkeeper": {"command": "/opt/shop"}}}))
         assert "approve" in _initialized(page.gateway, "", "shopkeeper", **{"Mcp-Project-Path": str(shop)})
         page.sign_in()
-        page.show(wait="is not approved of as it is now")
+        page.show(wait="is not approved as it is now")
         page.press(f"Look: {shop}/.mcp.json")
         page.sees("/opt/shop")
         page.press(f"Refuse: {shop}/.mcp.json")
@@ -258,7 +258,7 @@ class ActTests:
         page.press("Approve")
         page.sees("approved, until it changes")
         page.show()
-        page.sees_no_more("is not approved of")
+        page.sees_no_more("is not approved")
 
     def test_project_files(self, page: Page) -> None:
         """Files of a project are enrolled after a look at the change, and restored to the byte."""

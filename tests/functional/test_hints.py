@@ -462,7 +462,7 @@ class SyntaxTests:
 
 
 class ApprovalTests:
-    """A project's file that defines servers, and that nobody has approved of."""
+    """A project's file that defines servers, and that nobody has approved."""
 
     def test_a_new_file(self, away: User) -> None:
         """The client, the status, `why` and the doctor name one command, after which the client gets the server."""

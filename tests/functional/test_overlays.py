@@ -109,7 +109,7 @@ class RotationTests:
         file = project / ".mcp.json"
         text = json.dumps({"mcpServers": {"repo": server(FIXTURE, env={"TOKEN": "old-s3cret"})}})
         file.write_text(text)
-        assert ran(gateway.home, "set", "repo", "timeout=30s")[0] == 1  # not approved of
+        assert ran(gateway.home, "set", "repo", "timeout=30s")[0] == 1  # not approved
         path = str(file)
         done = forkserver.ran(
             [BIN / "mcpgateway", "--home", gateway.home, "config", "approve", "--yes", path]

@@ -279,7 +279,7 @@ class RepositoryTests:
     """Servers that a repository defines."""
 
     def test_approved(self, gateway: Gateway) -> None:
-        """Servers of a repository run for its clients once its file is approved of, and until it changes."""
+        """Servers of a repository run for its clients once its file is approved, and until it changes."""
         root = repository(gateway, "shop", "secret-one")
         command, *arguments = fixture()
         entry = {"command": command, "args": arguments, "env": {**VALUES}}

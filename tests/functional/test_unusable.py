@@ -86,7 +86,7 @@ def by_rest(user: User, server: str) -> str:
     [
         ("off", "off is disabled", "mcpgateway servers enable off"),
         ("switched", "switched is disabled", "mcpgateway servers enable switched"),
-        ("web", "which you have not approved of", "mcpgateway config approve "),
+        ("web", "which you have not approved", "mcpgateway config approve "),
         ("nothing", "nothing", ""),
     ],
 )

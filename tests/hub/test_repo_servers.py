@@ -58,7 +58,7 @@ class House:
         return root
 
     def approve(self, root: Path) -> None:
-        """Approve of a repository's file as it is."""
+        """Approve a repository's file as it is."""
         path = kept.target(str(root))
         self.approvals.approve(str(root), kept.digest_of(path))
 
@@ -79,7 +79,7 @@ def house(tmp_path: Path) -> House:
 
 
 class InertTests:
-    """Servers that are not approved of."""
+    """Servers that are not approved."""
 
     def test_refused(self, house: House) -> None:
         """The refusal says what would run, whole, from which file, and how to approve; and no value."""
@@ -120,13 +120,13 @@ class InertTests:
         assert "error" in house.begin("db", root)[1].json
 
     def test_moved(self, house: House) -> None:
-        """The same bytes at another place are not approved of."""
+        """The same bytes at another place are not approved."""
         shop, copy = house.repository("shop", db=DB), house.repository("copy", db=DB)
         house.approve(shop)
         assert "error" in house.begin("db", copy)[1].json
 
     def test_approvals_lost(self, house: House) -> None:
-        """Where it cannot be read what was approved of, nothing was."""
+        """Where it cannot be read what was approved, nothing was."""
         root = house.repository("shop", db=DB)
         house.approve(root)
         (house.home / "approvals.json").write_text("?")
@@ -143,7 +143,7 @@ class InertTests:
         assert (answer.status, answer.json["error"]["message"]) == (404, "Unknown server: db")
 
     def test_waiting(self, house: House) -> None:
-        """Health shows the files of the workspaces that are known, until they are approved of."""
+        """Health shows the files of the workspaces that are known, until they are approved."""
         seen, never, project = (
             house.repository(each, db=DB, web=DB) for each in ("seen", "never", "project")
         )
@@ -160,7 +160,7 @@ class InertTests:
 
 
 class ApprovedTests:
-    """Servers that are approved of."""
+    """Servers that are approved."""
 
     def test_served(self, house: House) -> None:
         """An approved server runs in its repository, with the values of that one."""
@@ -208,7 +208,7 @@ class ApprovedTests:
         assert house.gateway.child.asked("tools/call")
 
     def test_after_a_restart(self, house: House) -> None:
-        """A session comes back to the server of its workspace, if that is still approved of."""
+        """A session comes back to the server of its workspace, if that is still approved."""
         root = house.repository("shop", db=DB)
         house.approve(root)
         client, _ = house.begin("db", root)

@@ -219,7 +219,7 @@ class WorkspaceTests:
     """Servers of one workspace."""
 
     def test_a_new_file(self, managed: Managed, tmp_path: Path) -> None:
-        """A workspace's new file is made and approved of, and its server is served in the workspace alone."""
+        """A workspace's new file is made and approved, and its server is served in the workspace alone."""
         root = repository(tmp_path / "shop")
         found = install(managed, root=str(root))
         assert found.done is not None
@@ -241,7 +241,7 @@ class WorkspaceTests:
         assert not (root / ".mcp.json").exists()
 
     def test_a_file_that_nobody_approved_of(self, managed: Managed, tmp_path: Path) -> None:
-        """A file that nobody has approved of is not written to, as its other entries would be approved of as well."""
+        """A file that nobody has approved is not written to, as its other entries would be approved as well."""
         text = '{"mcpServers": {"evil": {"command": "evil"}}}'
         root = repository(tmp_path / "shop", text)
         with pytest.raises(NeedsApproval) as caught:
@@ -250,7 +250,7 @@ class WorkspaceTests:
         assert (root / ".mcp.json").read_text() == text
 
     def test_a_file_that_was_approved_of(self, managed: Managed, tmp_path: Path) -> None:
-        """An approved file stays approved of with the new entry, and the rest of it is unchanged."""
+        """An approved file stays approved with the new entry, and the rest of it is unchanged."""
         text = '{\n  "mcpServers": {\n    "b": {"command": "b"}\n  },\n  "note": 1\n}\n'
         root = repository(tmp_path / "shop", text)
         path = str(root / ".mcp.json")

@@ -86,7 +86,7 @@ class LookTests:
         assert readiness.look(["shared"])["code"] == 11
 
     def test_not_approved_of(self, gateway: MemoryGateway, readiness: Readiness) -> None:
-        """A server of a repository whose user has not approved of it is told from one that nobody knows."""
+        """A server of a repository whose user has not approved it is told from one that nobody knows."""
         repositories: Any = Repository()
         gateway.dispatcher.scopes.repositories = repositories
         found = readiness.look(["theirs"])

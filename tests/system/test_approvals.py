@@ -1,4 +1,4 @@
-"""The files that the user has approved of, as the home records them."""
+"""The files that the user has approved, as the home records them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ApprovalTests:
 
     @pytest.mark.parametrize("digest", ["", "x" * 64, DIGEST[:-1], DIGEST.upper()])
     def test_no_digest(self, tmp_path: Path, digest: str) -> None:
-        """A record that is no digest approves of nothing."""
+        """A record that is no digest approves nothing."""
         with pytest.raises(ConfigError, match="hexadecimal"):
             approvals.approve(str(tmp_path), "/a", digest, 0.0)
         assert approvals.read(str(tmp_path)) == {}
@@ -63,7 +63,7 @@ class ApprovalTests:
         "text", ["", "[]", "{}", '{"approvals":[]}', '{"approvals":{"/a":{}}}', "[" * 100_000]
     )
     def test_damaged(self, tmp_path: Path, text: str) -> None:
-        """A file that is not as we write it approves of nothing, and is not written over."""
+        """A file that is not as we write it approves nothing, and is not written over."""
         (tmp_path / "approvals.json").write_text(text)
         for does in (
             lambda: approvals.read(str(tmp_path)),

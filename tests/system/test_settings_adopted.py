@@ -362,7 +362,7 @@ class RepositoryTests:
         assert found.entries == ()
 
     def test_foreign_change(self, house):
-        """A program that somebody else has put into it is inert until its user approves of the file."""
+        """A program that somebody else has put into it is inert until its user approves the file."""
         path = self.shop(house, a={"command": "x"}, b={"command": "y"})
         found = json.loads(path.read_text())
         found["mcpServers"]["a"] = {"command": "evil"}

@@ -61,7 +61,7 @@ class House:
         (root / ".mcp.json").write_text(json.dumps({"mcpServers": servers}))
 
     def approve(self, root: Path) -> None:
-        """Approve of a repository's file as it is."""
+        """Approve a repository's file as it is."""
         self.approvals.approve(str(root), kept.digest_of(kept.target(str(root))))
 
     def connect(self, where: Path | None, path: str = "/mcp/full") -> Client:
@@ -128,13 +128,13 @@ class LegacyTests:
         assert sorted(house.tools(house.viewer(None))) == EVERYBODYS
 
     def test_inert(self, house: House) -> None:
-        """A server that is not approved of is not listed, cannot be called, and is not started."""
+        """A server that is not approved is not listed, cannot be called, and is not started."""
         client = house.viewer(house.shop)
         assert sorted(house.tools(client)) == EVERYBODYS
         client.call(2, "tools/call", name="db__query")
         house.stage.play()
         assert client.heard is not None
-        assert "which you have not approved of" in client.heard.json["error"]["message"]
+        assert "which you have not approved" in client.heard.json["error"]["message"]
         assert "db" not in [house.stage.name(each) for each in house.gateway.launcher.children]
 
     def test_called(self, house: House) -> None:
@@ -217,7 +217,7 @@ class ModernTests:
         assert house.modern_tools(None) == ["shared__echo"]
 
     def test_told(self, house: House) -> None:
-        """A client that listens there hears when the servers are approved of, and when they change."""
+        """A client that listens there hears when the servers are approved, and when they change."""
         ears, others = house.connect(house.shop), house.connect(house.blog)
         listen(ears, 7, toolsListChanged=True)
         listen(others, 8, toolsListChanged=True)

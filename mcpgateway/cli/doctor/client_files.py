@@ -391,7 +391,7 @@ def _object(path: str) -> dict[str, Any]:
 
 WAITING = note(
     "approvals.waiting",
-    "The gateway does not run servers of a repository's .mcp.json before its user has approved of the file, and again"
+    "The gateway does not run servers of a repository's .mcp.json before its user has approved the file, and again"
     " after a change.",
     f"{cli('config approve PATH')} shows what they run, and asks",
 )

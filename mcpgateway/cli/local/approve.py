@@ -37,11 +37,11 @@ def approve(
         raise ConfigError(f"{path}: has the digest {repository.digest}; it is not the file that was meant")
     printing.put(*_would_run(repository))
     if not is_sure and not _is_agreed():
-        printing.put("nothing is approved of")
+        printing.put("nothing is approved")
         return 1
     files.make_home(home)
     approvals.approve(home, repository.path, repository.digest, time.time())
-    printing.put(f"{path}: approved of, until it changes", *_next(Machine(home, environ), repository))
+    printing.put(f"{path}: approved, until it changes", *_next(Machine(home, environ), repository))
     return 0
 
 
@@ -67,8 +67,8 @@ def revoke(options: LoadOptions, environ: Mapping[str, str], named: str) -> int:
     home = paths.gateway_home(environ, options.home or None)
     files.make_home(home)
     if not approvals.revoke(home, path):
-        raise ConfigError(f"{visible(path)}: is not approved of")
-    printing.put(f"{path}: approved of no more; what runs goes on until its sessions end")
+        raise ConfigError(f"{visible(path)}: is not approved")
+    printing.put(f"{path}: no longer approved; what runs goes on until its sessions end")
     return 0
 
 
@@ -92,7 +92,7 @@ def _read(path: str, home: str) -> Repository:
         raise ConfigError(f"{visible(path)}: there is no such file") from why
     if not found.entries and Machine(home, os.environ).record_of(path) is not None:
         raise ConfigError(
-            f"{visible(path)}: its entries use the gateway, and what they lead to is approved of already"
+            f"{visible(path)}: its entries use the gateway, and what they lead to is approved already"
         )
     if not found.entries:
         raise ConfigError(f"{visible(path)}: defines no server that would run")
@@ -135,7 +135,5 @@ def _circumstances(entry: Entry) -> Iterator[str]:
 
 def _is_agreed() -> bool:
     if not sys.stdin.isatty():
-        raise ConfigError(
-            "nothing is approved of: there is no terminal to ask at; --yes approves of it unasked"
-        )
+        raise ConfigError("nothing is approved: there is no terminal to ask at; --yes approves it unasked")
     return printing.ask("Approve? [y/N]:").lower() in ("y", "yes")

@@ -197,7 +197,7 @@ class ClaudeTests:
         assert not lock.exists()
 
     def test_approval(self, tmp_path: Path) -> None:
-        """A project's entry that Claude Code waits to be approved of is told of, until it is."""
+        """A project's entry that Claude Code waits to be approved is told of, until it is."""
         from mcpgateway.clientfiles.enrolment_records import FileRecord
 
         path = tmp_path / "shop" / ".mcp.json"

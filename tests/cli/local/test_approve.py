@@ -78,7 +78,7 @@ class ApproveTests:
         )
 
     def test_nobody_to_ask(self, house: House, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Without a terminal nothing is approved of unasked, but what would run is shown."""
+        """Without a terminal nothing is approved unasked, but what would run is shown."""
         with open(os.devnull) as nothing:
             monkeypatch.setattr("sys.stdin", nothing)
             assert house.run(str(house.root)) == 1
@@ -101,7 +101,7 @@ class ApproveTests:
         assert bool(house.approved()) is agrees
 
     def test_another_digest(self, house: House, capsys: Any) -> None:
-        """A file that is not the one that was meant is not approved of."""
+        """A file that is not the one that was meant is not approved."""
         meant = house.digest
         house.file.write_text(json.dumps({"mcpServers": {"db": {"command": "/opt/evil"}}}))
         assert house.run(str(house.root), "--yes", "--digest", meant) == 1
@@ -111,14 +111,14 @@ class ApproveTests:
 
     @pytest.mark.parametrize("text", [None, "{}", "no", '{"mcpServers": {"web": {"url": "https://h/"}}}'])
     def test_nothing_to_approve(self, house: House, capsys: Any, text: str | None) -> None:
-        """Where nothing would run there is nothing to approve of."""
+        """Where nothing would run there is nothing to approve."""
         house.file.unlink() if text is None else house.file.write_text(text)
         assert house.run(str(house.root), "--yes") == 1
         assert str(house.file) in capsys.readouterr().err
         assert house.approved() == {}
 
     def test_another_file(self, house: House, capsys: Any) -> None:
-        """Only the file that the gateway looks for can be approved of."""
+        """Only the file that the gateway looks for can be approved."""
         (house.root / "other.json").write_text(house.file.read_text())
         assert house.run(str(house.root / "other.json"), "--yes") == 1
         assert "expected a repository, or its .mcp.json" in capsys.readouterr().err
@@ -129,7 +129,7 @@ class RevokeTests:
 
     @pytest.mark.parametrize("is_there", [True, False])
     def test_revoked(self, house: House, capsys: Any, *, is_there: bool) -> None:
-        """A file is approved of no more, even where its repository has gone; a second time is a mistake."""
+        """A file is no longer approved, even where its repository has gone; a second time is a mistake."""
         assert house.run(str(house.root), "--yes") == 0
         if not is_there:
             house.file.unlink()
@@ -137,7 +137,7 @@ class RevokeTests:
         assert house.run("--revoke", str(house.root)) == 0
         assert house.approved() == {}
         assert house.run("--revoke", str(house.root)) == 1
-        assert "is not approved of" in capsys.readouterr().err
+        assert "is not approved" in capsys.readouterr().err
 
     def test_refused(self, house: House) -> None:
         """A refusal is the end of an approval, and kept for the file as it is until it is withdrawn."""

@@ -99,5 +99,5 @@ class ApprovalTests:
         assert house.file_now()["state"] == "waiting"
 
     def test_no_repositories(self) -> None:
-        """Without workspaces of their own servers there is nothing to approve of."""
+        """Without workspaces of their own servers there is nothing to approve."""
         assert MemoryGateway().client().ask(b"", "GET", PATH).json == {"items": []}

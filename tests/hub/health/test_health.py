@@ -1109,7 +1109,7 @@ class BeginTests:
     def test_it_waits_for_its_user(self) -> None:
         """A server that needs its user to do something is not tried meanwhile."""
         gateway = MemoryGateway(more=(spec("early", lazy=Lazy(enabled=False)),))
-        gateway.launcher.refusal = NeedsApproval("approve of it first")
+        gateway.launcher.refusal = NeedsApproval("approve it first")
         gateway.health.begin(gateway.settings.servers)
         assert shown(gateway, "early")["next_try_s"] is None
 

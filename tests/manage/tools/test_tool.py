@@ -371,7 +371,7 @@ class InstallTests:
         assert "Harmless" not in "".join(others[:-1])
 
     def test_into_a_workspace(self, managed: Managed, tmp_path: Path) -> None:
-        """The human is told which workspace, and its file is approved of afterwards."""
+        """The human is told which workspace, and its file is approved afterwards."""
         root = repository(tmp_path / "shop")
         managed.access.yes()
         said(managed.ask("install_server", server="time", cwd=str(root)))

@@ -63,7 +63,7 @@ export function ProjectSection({ files }: { files: ClientFile[] }) {
     <Section title="Files of projects">
       <p class="quiet">
         A repository's .mcp.json names programs that run with all your rights. Its servers run only while you
-        approve of the file as it is. To enrol a file approves of it.
+        approve the file as it is. To enrol a file approves it.
       </p>
       <ul class="list">
         {paths.map((each) => (
