@@ -393,6 +393,7 @@ def _tell_left(path: str, left: Sequence[UntouchedEntry]) -> None:
         if each.why == WHY[EntryKind.REMOTE] or each.why.startswith(ELSEWHERE):
             continue  # told once for all files
         title = f" {visible(each.title)}" if each.title else ""
-        say(f"{_path(path)}:{title} stays: {visible(each.why)}", dim=True)
+        stays = "" if each.why.startswith("stays ") else " stays:"
+        say(f"{_path(path)}:{title}{stays} {visible(each.why)}", dim=True)
         if each.hint:
             say(f"  {visible(each.hint)}", dim=True)

@@ -18,6 +18,7 @@ import click
 
 from mcpgateway import escaping
 from mcpgateway.cli.context import Globals
+from mcpgateway.cli.editors import without_editor
 from mcpgateway.cli.layout import (
     BETWEEN,
     NARROWEST,
@@ -225,13 +226,15 @@ def paragraph(*parts: Part, err: bool = False, fg: str | None = None, dim: bool 
         say(f"{indent}  {line}", err=err, fg=fg, dim=dim)
 
 
-def remedy(do: str, run: str, indent: str, mark: str = "") -> None:
+def remedy(do: str, run: str, indent: str, mark: str = "", *, key: str = "") -> None:
     """Write the remedy of a fault, and on a line of its own the command for it, so that it can be copied.
 
     :param do: the remedy, with the command at its end.
     :param mark: stands before the remedy.
+    :param key: the key of a server's entry that the remedy changes; empty where it is not known.
     """
     words = do.removesuffix(run).removesuffix(": ") if run else do
+    run = without_editor(run, key)
     if words:
         paragraph(f"{indent}{mark}{words}")
     if run:

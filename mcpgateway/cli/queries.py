@@ -100,7 +100,7 @@ def tell_need(name: str, need: Mapping[str, str]) -> None:
         paragraph("  ", styled(name, bold=True), says.removeprefix(name))
     else:
         paragraph("  ", styled(name, bold=True), f": {says}")
-    remedy(need["do"], need["run"], "    ")
+    remedy(need["do"], need["run"], "    ", key=need.get("key", ""))
 
 
 class TableQuery(NamedTuple):

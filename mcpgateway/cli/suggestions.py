@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
-CUTOFF = 0.5  # of the likeness of a mistyped word to a command
+CUTOFF = 0.6  # of the likeness of a mistyped word to a command
 SURE = 0.8  # the same for a command that changes files, which no other word is near
 CHANGING = frozenset(
     (

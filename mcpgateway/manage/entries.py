@@ -35,6 +35,8 @@ from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.errors import InvalidParams, NameTaken, NotOurs, Unfit
 from mcpgateway.hints import cli
 from mcpgateway.manage.install import Installer
+from mcpgateway.manage.install_plans import InstallPlan
+from mcpgateway.manage.secret_values import KeptSecrets
 from mcpgateway.manage.servers import ServerOperations
 from mcpgateway.manage.tools.checks import check_definition, check_name
 from mcpgateway.manage.tools.config import without_values
@@ -55,6 +57,7 @@ class EntryChange:
     :ivar is_new: True if no server had that name.
     :ivar hint: a remark for the caller.
     :ivar keys: the dotted keys that were changed.
+    :ivar secrets: a sentence on the variables whose values are in the file of values; empty for none.
     """
 
     name: str
@@ -62,6 +65,7 @@ class EntryChange:
     is_new: bool = False
     hint: str = ""
     keys: tuple[str, ...] = ()
+    secrets: str = ""
 
 
 @frozen
@@ -113,6 +117,12 @@ class Entries:
 
         :raise GatewayError: the entry is not permitted, or its name is taken; no file was changed.
         """
+        plan = self._plan_new(name, definition)
+        self.installing.put(plan)
+        self.operating.follow(name)  # switches of a former server of that name do not hold for this one
+        return EntryChange(name, is_new=True)
+
+    def _plan_new(self, name: str, definition: Mapping[str, Any]) -> InstallPlan:
         _check(name, definition)
         plan = self.installing.plans.plan(name, definition)
         if plan.is_there:
@@ -120,9 +130,41 @@ class Entries:
                 f"there is a server {name} already",
                 "PUT (servers add --replace) replaces it, PATCH (servers set-env and its like) changes it",
             )
-        self.installing.put(plan)
-        self.operating.follow(name)  # switches of a former server of that name do not hold for this one
-        return EntryChange(name, is_new=True)
+        return plan
+
+    async def add_apart(self, name: str, definition: Mapping[str, Any]) -> EntryChange:
+        """Write a new entry as `add` does, with the values of secret variables in the file of values.
+
+        :raise GatewayError: the entry is not permitted, or its name is taken; no file was changed.
+        """
+        self._plan_new(name, definition)  # a refused entry keeps no value
+        made, secrets = await self._apart(name, definition)
+        return evolve(self.add(name, made), secrets=secrets)
+
+    async def put_apart(
+        self, name: str, definition: Mapping[str, Any], condition: EditCondition
+    ) -> EntryChange:
+        """Add or replace an entry as `put` does, with the values of secret variables in the file of values.
+
+        :raise GatewayError: the entry is not permitted, or the condition does not hold; no file was changed.
+        """
+        _check(name, definition)
+        is_there = name in self.roster.servers()
+        condition.check(self.tag(name) if is_there else None, replaces=is_there)
+        made, secrets = await self._apart(name, definition)
+        return evolve(self.put(name, made, condition), secrets=secrets)
+
+    async def _apart(self, name: str, definition: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+        """Return a definition whose secret variables are in the file of values, and a sentence on them."""
+        key = ENV if ENV in definition else ENVIRONMENT
+        given = definition.get(key)
+        if not isinstance(given, Mapping):
+            return definition, ""
+        texts = {str(each): value for each, value in given.items() if isinstance(value, str)}
+        found, file = await self.installing.keep_secrets(name, texts)
+        return (
+            ({**definition, key: {**given, **found.env}}, _of_kept(found, file)) if file else (definition, "")
+        )
 
     def put(self, name: str, definition: Mapping[str, Any], condition: EditCondition) -> EntryChange:
         """Add or replace an entry; an equal entry is not written.
@@ -203,8 +245,7 @@ class Entries:
         changed = self.patch(name, evolve(patch, add_env=found.env), condition)
         if not file:
             return changed
-        listed = ", ".join(f"{each} (as {own})" if own != each else each for each, own in found.names.items())
-        says = f"{listed}: the value is in {file}, and the entry refers to it."
+        says = _of_kept(found, file)
         keys = dict.fromkeys((*changed.keys, *(f"{ENV}.{each}" for each in found.names)))
         return evolve(changed, is_other=True, keys=tuple(keys), hint=f"{says} {changed.hint}".rstrip())
 
@@ -324,6 +365,13 @@ class Entries:
         check_name(name)
         if name in self.roster.servers():
             raise NameTaken(f"there is a server {name} already", "pass another name")
+
+
+def _of_kept(found: KeptSecrets, file: str) -> str:
+    """Return a sentence on the variables whose values are in the file of values."""
+    listed = ", ".join(f"{each} (as {own})" if own != each else each for each, own in found.names.items())
+    value, it = ("value is", "it") if len(found.names) == 1 else ("values are", "them")
+    return f"{listed}: the {value} in {file}, and the entry refers to {it}."
 
 
 def entity_tag(value: Any, key: bytes) -> str:

@@ -9,7 +9,7 @@ from attrs import evolve, field, frozen
 
 from mcpgateway.config.document import visible
 from mcpgateway.hints import cli, with_command
-from mcpgateway.policy.error_hints import KEYS, SHOWN, complaints
+from mcpgateway.policy.error_hints import KEYS, complaints, cut
 from mcpgateway.policy.health import HealthState
 from mcpgateway.policy.readiness import FAILED, NO_REMEDY, Remedy, edit, login
 from mcpgateway.units import duration
@@ -551,7 +551,7 @@ def _notes(facts: ServerFacts) -> Iterator[Advice]:
 
 def _unknown(facts: ServerFacts) -> Advice:
     # The last line that a program writes is usually its reason.
-    last = facts.words.rstrip().rpartition("\n")[2].strip()[:SHOWN]
+    last = cut(facts.words.rstrip().rpartition("\n")[2].strip())
     says = facts.fault or facts.failure.value
     do = f"its log may tell more ({cli('logs {}', facts.server)}); to try it by hand"
     return Advice(UNKNOWN, f"{says}: {last}" if last else says, do, run=cli("servers test {}", facts.server))

@@ -239,7 +239,7 @@ _WORDS: tuple[tuple[Complaint, str], ...] = (
         rf"(?i:missing|please set|must set|please provide|you need to set)[^\n]{{0,40}}?\b{VARIABLE}",
     ),
     (MISSING_VARIABLE, rf"\b{VARIABLE}[\"'`]? (?i:must be)"),
-    (NO_PACKAGE, r"npm (?:ERR!|error)[^\n]{0,20}404[^\n]{0,80}?'(?P<x>[^'\n]{1,200})'"),
+    (NO_PACKAGE, r"npm (?:ERR!|error)[^\n]{0,20}404[^\n]{0,80}?'(?P<x>[^'\n]{1,200}?)(?:@\*)?'"),
     (NO_PACKAGE, r"(?i:because )(?P<x>[\w.\[\]-]{1,100}) was not found in the (?:package registry|cache)"),
     (UNSOLVED, r"(?s:Because (?![\w.\[\]-]+ was not found)(?P<x>.{1,600}?),?\s+we\s+can\s+conclude)"),
     (
@@ -326,9 +326,8 @@ def _search(text: str) -> Iterator[ErrorHint]:
         match = pattern.search(text)
         if match is not None:
             is_found = True
-            line = (
-                "" if complaint is UNSOLVED else _line(text, match.start())
-            )  # the reason itself spans lines
+            # The reason of the one spans lines, and the lines of the other are long and say no more.
+            line = "" if complaint in (UNSOLVED, NO_PACKAGE) else _line(text, match.start())
             yield ErrorHint(complaint, _what(match), line)
     last = None if is_found else _last(text)
     if last is not None:
@@ -343,7 +342,12 @@ def _what(match: re.Match[str]) -> str:
 def _line(text: str, at: int) -> str:
     begin = text.rfind("\n", 0, at) + 1
     end = text.find("\n", at)
-    return text[begin : end if end >= 0 else len(text)].strip()[:SHOWN]
+    return cut(text[begin : end if end >= 0 else len(text)].strip())
+
+
+def cut(line: str) -> str:
+    """Return a line as far as it is shown, cut between words."""
+    return line if len(line) <= SHOWN else f"{line[:SHOWN].rpartition(' ')[0] or line[:SHOWN]} …"
 
 
 def _last(text: str) -> re.Match[str] | None:

@@ -36,7 +36,7 @@ from mcpgateway.cli.main import run
         ("servers add fs localhost:1 -y", "found 'localhost:1' behind the name"),
         ("serve --stdio npx -y PKG", ": mcpgateway serve -- npx -y PKG; options of this command"),
         (
-            "servers set pg command /usr/bin/x",
+            "servers set pg command /usr/bin/x timeout",
             "write command=VALUE, without a space between the key and its value",
         ),
         ("servers add fs --client nobody -- npx", "no client is called 'nobody'; known are claude-code, "),

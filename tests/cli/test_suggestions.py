@@ -46,12 +46,13 @@ def test_each(group: str, word: str, meant: tuple[str, ...]) -> None:
         ("", "LS", ("servers list",)),
         ("servers", "lst", ("servers list",)),
         ("servers", "zzz", ()),
+        ("", "nosuch", ()),
         ("nothing", "xlist", ("nothing list",)),
     ],
 )
 def test_suggestions(group: str, word: str, meant: tuple[str, ...]) -> None:
     """A word of the table counts in either case, and a mistyped one stands for the nearest command."""
-    assert suggestions(group, word, ["list", "get"]) == meant
+    assert suggestions(group, word, ["list", "get", "search"]) == meant
 
 
 def test_in_words() -> None:

@@ -129,6 +129,26 @@ def test_several_files(tmp_path: Path) -> None:
         assert (user.home / ".cursor/mcp.json").read_text() == text
 
 
+def test_added(user: User) -> None:
+    """The secret of a server that is added stands in the file of values, and the entry refers to it; others stay."""
+    words = ("servers", "add", "extra", "-e", "API_TOKEN=s3cret-2", "-e", "LEVEL=7", "--no-test")
+    said = user.mcpgateway(*words, "--", sys.executable, *FIXTURE)
+    assert "API_TOKEN (as EXTRA_API_TOKEN): the value is in ~/.mcp-gateway/.env" in " ".join(said.split())
+    definition = (user.gateway_home / "config.yaml").read_text()
+    assert ("s3cret" in definition, 'API_TOKEN: "${EXTRA_API_TOKEN}"' in definition) == (False, True)
+    assert 'LEVEL: "7"' in definition
+    user.mcpgateway("servers", "start", "extra")
+    found = user.told("tools", "call", "extra__env", "name=API_TOKEN")
+    assert "s3cret-2" in json.dumps(found) or "removed" in json.dumps(found)
+    replaced = ["s3cret-3" if each == "API_TOKEN=s3cret-2" else each for each in words]
+    replaced[replaced.index("s3cret-3")] = "API_TOKEN=s3cret-3"
+    user.mcpgateway(*replaced, "--replace", "--", sys.executable, *FIXTURE)
+    values = (user.gateway_home / ".env").read_text()
+    assert ("s3cret-2" in values, "s3cret-3" in values) == (False, True)
+    user.mcpgateway(*words, "--", sys.executable, *FIXTURE, code=1)
+    assert "s3cret-2" not in (user.gateway_home / ".env").read_text()
+
+
 def test_written_into_the_file(user: User) -> None:
     """A pause and a stop say nothing of values that the file has since a change by --original."""
     user.mcpgateway("servers", "set-env", "one", "TOKEN=newer-s3cret", "--original", "--yes")

@@ -50,7 +50,8 @@ VIEW = {
 
 def environ(home: Path, more: dict[str, str]) -> dict[str, str]:
     """The environment that the command is run with."""
-    return {"PATH": os.environ["PATH"], "HOME": str(home.parent), "LANG": "C.UTF-8", **more}
+    usual = {"PATH": os.environ["PATH"], "HOME": str(home.parent), "LANG": "C.UTF-8", "EDITOR": "false"}
+    return {**usual, **more}
 
 
 def ran(home: Path, *words: str, stdin: str = "", **more: str) -> tuple[int, str, str]:
@@ -252,6 +253,11 @@ class PasteTests:
         shown = ran(home, "list")[1]
         assert "broken: the program /no/such/program is not there\n" in shown
         assert "mcpgateway servers edit broken\n" in shown
+        alone = home.parent / "bin"
+        alone.mkdir()
+        (alone / "python3").symlink_to(sys.executable)
+        shown = ran(home, "list", PATH=str(alone), EDITOR="")[1]
+        assert "mcpgateway servers set broken command=VALUE\n" in shown
 
     def test_refused(self, home: Path) -> None:
         """Words that say no server, and a text on stdin that is none, add none."""
@@ -414,6 +420,10 @@ class EditTests:
         for words, says in MEANT.items():
             code, _, err = ran(home, "set", "fx", *words)
             assert (code, says in err) == (1, True), err
+        assert ran(home, "set", "fx", "timeout", "31s")[0] == 0
+        assert entry(gateway, "fx")["timeout"] == "31s"
+        assert ran(home, "unset", "fx", "timeout")[0] == 0
+        assert ran(home, "set", "fx", "timeout", "31s", "share")[0] == 64
         code, _, err = ran(home, "set", "fx", "secrt", stdin="s3cret")
         assert (code, "s3cret" in err) == (1, False)
 

@@ -71,6 +71,13 @@ class ToolsTests:
         assert code == 0
         assert "clock__" in out.splitlines()[1]
 
+    def test_search_without_a_fit(self, home):
+        """Where no tool fits, the output says where else one could be."""
+        code, out, _ = ran(home, "tools", "search", "xylophone", "zzz")
+        assert code == 1
+        assert out.startswith("No tool fits.\n  mcpgateway tools list shows all tools\n")
+        assert "mcpgateway servers search 'xylophone zzz' looks for servers" in out
+
     def test_offers(self, home):
         """A tool is taken out of the offer and offered again; the endpoints tell what they list."""
         assert ran(home, "tools", "off", "fx", "echo")[:2] == (0, "Not offered any more: fx__echo.\n")

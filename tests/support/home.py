@@ -35,6 +35,7 @@ class Home:
         self._marker = secrets.token_hex(8)
         self.environ = {
             "PATH": os.environ["PATH"],
+            "EDITOR": "false",
             "HOME": str(directory),
             "LANG": "C.UTF-8",
             MARKER: self._marker,

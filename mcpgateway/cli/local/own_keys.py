@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from mcpgateway.cli.editors import VARIABLES, editor
 from mcpgateway.cli.local.broken import with_line
 from mcpgateway.cli.local.show import values_of
 from mcpgateway.config.document import Document
@@ -44,9 +44,6 @@ from mcpgateway.system.settings import (
     unread_files,
 )
 from mcpgateway.system.write_back import write_back
-
-EDITORS = ("VISUAL", "EDITOR")
-USUAL_EDITORS = ("nano", "vi")
 
 
 def get(key: str, options: LoadOptions, environ: Mapping[str, str], *, as_json: bool) -> int:
@@ -239,15 +236,11 @@ def edited_text(
 
 
 def _editor(environ: Mapping[str, str]) -> list[str]:
-    import shutil
-
-    named = next((environ[each] for each in EDITORS if environ.get(each)), "")
-    if named:
-        return shlex.split(named)
-    found = next((each for each in USUAL_EDITORS if shutil.which(each)), "")
-    if not found or not sys.stdin.isatty():
+    found = editor(environ)
+    is_named = any(environ.get(each) for each in VARIABLES)
+    if not found or not (is_named or sys.stdin.isatty()):
         raise ConfigError("EDITOR names no editor; config set and servers set change single keys")
-    return [found]
+    return found
 
 
 def _errors_in(text: str, file: str, options: LoadOptions, environ: Mapping[str, str]) -> list[str]:

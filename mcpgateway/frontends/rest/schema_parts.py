@@ -86,6 +86,13 @@ DEFINITION = {"type": "object", "minProperties": 1, "description": "A server as 
 RIGHTS = {"enum": ["look", "operate", "admin"]}
 DASHBOARD = {"id": TEXT, "rights": RIGHTS, "created_at": TEXT, "last_used_at": TEXT, "expires_at": TEXT}
 SIGNED_IN_AT = {"issuer": TEXT, "principal": TEXT, "browser": TEXT, "address": TEXT}
+KEEP_SECRETS = {
+    "keep_secrets": {
+        "type": "boolean",
+        "description": "true: the values of secret variables are written into the gateway's own .env, and the entry"
+        " refers to them.",
+    }
+}
 PATCH = {
     "set": {
         "type": "object",
@@ -96,11 +103,7 @@ PATCH = {
     "disabled": FLAG,
     "enabled": FLAG,
     "add_env": VALUES,
-    "keep_secrets": {
-        "type": "boolean",
-        "description": "true: the values of secrets in add_env are written into the gateway's own .env, and the entry"
-        " refers to them.",
-    },
+    **KEEP_SECRETS,
     "remove_env": NAMES,
     "add_headers": VALUES,
     "remove_headers": NAMES,

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 WAIT_S = 60.0  # the most that a request waits for a server; a client that has to wait longer sends another
 LISTS_S = 10.0
 OFF = ("false", "0")
+KEEP = "keep_secrets"
 UP = frozenset(each.value for each in UP_STATES)
 RUNS = frozenset(("running", "degraded", "restarting", "starting"))
 
@@ -92,12 +93,16 @@ class ServerRoutes:
 
     async def add(self, asked: OperationRequest) -> OperationAnswer:
         """Add a server, and start it unless it is switched off."""
-        body = asked.json_object(DEFINED)
-        limit_s = _limit(asked)
+        body = dict(asked.json_object(DEFINED))
+        limit_s, is_apart = _limit(asked), body.pop(KEEP, False) is True
         name, definition = read_name(body), read_definition(body)
         self._check_reach(asked, is_run_here=runs_here(definition))
         await self._entries.settled(definition)
-        return await self._added(self._entries.add(name, definition), definition, limit_s)
+        if is_apart:
+            changed = await self._entries.add_apart(name, definition)
+        else:
+            changed = self._entries.add(name, definition)
+        return await self._added(changed, definition, limit_s)
 
     async def put(self, asked: OperationRequest) -> OperationAnswer:
         """Add a server, or replace its definition."""
@@ -107,7 +112,10 @@ class ServerRoutes:
             raise InvalidParams("the name in the body is another than in the path", "PATCH renames servers")
         self._check_reach(asked, is_run_here=runs_here(definition))
         condition = read_condition(asked.header("if-match"), asked.header("if-none-match"))
-        changed = self._entries.put(name, definition, condition)
+        if body.get(KEEP) is True:
+            changed = await self._entries.put_apart(name, definition, condition)
+        else:
+            changed = self._entries.put(name, definition, condition)
         if changed.is_new:
             return await self._added(changed, definition, limit_s)
         await self._settled(name, limit_s)
@@ -117,7 +125,7 @@ class ServerRoutes:
     async def patch(self, asked: OperationRequest) -> OperationAnswer:
         """Switch a server on or off, change its keys, variables or headers, or rename it."""
         body = dict(asked.json_object(EXPECTED))
-        is_apart = body.pop("keep_secrets", False) is True
+        is_apart = body.pop(KEEP, False) is True
         patch = read_patch(body)
         if patch.gives and not asked.is_admin:
             raise NotEntitled(
@@ -213,7 +221,7 @@ class ServerRoutes:
     ) -> OperationAnswer:
         name = changed.name
         if not is_on(definition):
-            return self._tagged(name, 201, {"status": "added"}, _place(name))
+            return self._tagged(name, 201, {"status": "added", **self._more(changed, 0)}, _place(name))
         await self._settled(name, limit_s, starts=True)
         if limit_s:
             await self._listed(name)
@@ -245,7 +253,8 @@ class ServerRoutes:
         check_may_run(asked.principal, self._settings(), is_run_here=is_run_here)
 
     def _more(self, changed: EntryChange, limit_s: float) -> dict[str, Any]:
-        more = {"hint": changed.hint} if changed.hint else {}
+        said = {"hint": changed.hint, "secrets": changed.secrets}
+        more = {name: text for name, text in said.items() if text}
         return {**more, **self._view(changed.name, limit_s)}
 
     def _view(self, name: str, limit_s: float) -> dict[str, Any]:

@@ -161,7 +161,8 @@ def _tell_advice(advice: Any) -> None:
         heading("What is wrong, and what helps")
     for number, each in enumerate(troubles, 1):
         paragraph(f"  {number}. {each.get('says')}")
-        remedy(str(each.get("do") or ""), str(each.get("run") or ""), "     ", "-> ")
+        key = str(each.get("key") or "")
+        remedy(str(each.get("do") or ""), str(each.get("run") or ""), "     ", "-> ", key=key)
     if notes:
         heading("Worth knowing")
     for each in notes:

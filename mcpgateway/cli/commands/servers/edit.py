@@ -284,7 +284,7 @@ def add_to_gateway(
             SERVER if replace else API,
             method="PUT" if replace else "POST",
             params={"wait": f"{wait_s:g}s"},
-            body={"config": made} if replace else {"name": name, "config": made},
+            body={"config": made, "keep_secrets": True, **({} if replace else {"name": name})},
             limit_s=wait_s + MARGIN_S,
             waits=f"waiting for {name}",
             is_admin=True,
@@ -303,6 +303,8 @@ def add_to_gateway(
     if globals_.as_json and is_sure and server.get("status", "idle") in RUNS | WORKS:
         found["clients"] = added.offer(globals_, name, is_sure=True, clients=clients)
     code = print_state(globals_, found, name, did)
+    if not globals_.as_json and found.get("secrets"):
+        paragraph(f"  {' '.join(map(shortened, str(found['secrets']).split(' ')))}")
     if not globals_.as_json and isinstance(found.get("server"), dict):
         added.tell(globals_, name, found["server"], is_well=code == DONE, is_sure=is_sure, clients=clients)
     return code
@@ -387,6 +389,8 @@ def rename(globals_: Globals, name: str, new: str) -> int:
 
 
 def _values(assignments: tuple[str, ...]) -> dict[str, Any]:
+    if len(assignments) == 2 and not any("=" in each for each in assignments):
+        assignments = ("=".join(assignments),)  # as `config set KEY VALUE` takes them
     bare = [each for each in assignments if "=" not in each]
     if len(bare) > 1:
         raise click.UsageError(f"write {bare[0]}=VALUE, without a space between the key and its value")
@@ -419,8 +423,8 @@ def _like(key: str, text: str, assignments: tuple[str, ...]) -> str:
 set_keys = changing(
     "set",
     "Give keys of a server's entry values, such as timeout=30s, share=session or lazy.idleTimeoutMs=60000.\n\n"
-    "A value that is JSON is taken as that, every other as text; behind env. and headers. all are texts. KEY without a"
-    " value takes it from stdin, as set-env does.",
+    "A value that is JSON is taken as that, every other as text; behind env. and headers. all are texts. KEY VALUE"
+    " sets one key, and KEY without a value takes it from stdin, as set-env does.",
     of_name,
     words("assignments", "KEY[=VALUE]...", server_assignments),
     body=lambda assignments: {"set": _values(assignments)},

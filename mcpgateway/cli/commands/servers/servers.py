@@ -336,7 +336,7 @@ def print_state(globals_: Globals, found: dict[str, Any], name: str, did: str = 
         report(_sentence(name, did, state, server or {}), told)
         need = server.get("need") if is_wrong and isinstance(server, dict) else None
         if need and not told["hint"]:
-            remedy(str(need["do"]), str(need["run"]), "  ")
+            remedy(str(need["do"]), str(need["run"]), "  ", key=str(need.get("key") or ""))
 
     answer(globals_, found, tell)
     return DONE if is_well else FAILED

@@ -127,8 +127,16 @@ def search(
         globals_, {"q": " ".join(words), "limit": limit, "server": server}
     )
     if not (found or globals_.as_json):
-        say(f"  {cli('tools refresh')} asks every server for its tools", dim=True)
+        _tell_where_else(" ".join(words), server)
     return DONE if found else FAILED
+
+
+def _tell_where_else(query: str, server: str | None) -> None:
+    """Print where a tool that was not found could be."""
+    listed = cli("tools list {}", server) if server else cli("tools list")
+    say(f"  {listed} shows all tools", dim=True)
+    say(f"  {cli('tools refresh')} asks servers for tools that are new", dim=True)
+    say(f"  {cli('servers search {}', query)} looks for servers that could be installed", dim=True)
 
 
 @tools.command()
