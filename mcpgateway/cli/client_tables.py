@@ -93,9 +93,14 @@ def tell_listed(found: Mapping[str, Any]) -> None:
 def _by_mode(file: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return the names of the servers of a file by the way in which their entries use the gateway."""
     found: dict[str, list[str]] = {}
-    for name, mode in dict.fromkeys((visible(each["name"]), each["mode"]) for each in file["entries"]):
+    for name, mode in dict.fromkeys((_named(each), each["mode"]) for each in file["entries"]):
         found.setdefault(mode, []).append(name)
     return found or {file["mode"]: []}
+
+
+def _named(entry: Mapping[str, Any]) -> str:
+    title, name = visible(entry["title"]), visible(entry["name"])
+    return name if title == name else f"{title} (as {name})"
 
 
 def _state(file: Mapping[str, Any], paused_until: str | None) -> str:
@@ -123,8 +128,11 @@ def tell_changes(plans: Sequence[FilePlan], *, has_service: bool = False) -> Non
     ]
     if rows:
         table(PLAN_COLUMNS, rows)
-    if any(one.title != one.name for each in plans if each.is_change for one in each.changes):
-        say("as NAME: the gateway's name of a server, where another server has that of the entry.", dim=True)
+    whys = {
+        one.name: one.why_name for each in plans if each.is_change for one in each.changes if one.why_name
+    }
+    for name, why in whys.items():
+        say(f"as {visible(name)}: {_path(why)}.", dim=True)
     tell_tracked(each.site.path for each in plans if each.is_change)
     modes = {mode for each in plans if each.is_change for mode in _modes(each.changes)}
     for how in sorted(modes & HOW_IT_WORKS.keys()):

@@ -18,7 +18,6 @@ import click
 
 from mcpgateway import escaping
 from mcpgateway.cli.context import Globals
-from mcpgateway.cli.editors import without_editor
 from mcpgateway.cli.layout import (
     BETWEEN,
     NARROWEST,
@@ -29,6 +28,7 @@ from mcpgateway.cli.layout import (
     hanging,
     laid_out,
 )
+from mcpgateway.cli.local.editors import without_editor
 from mcpgateway.cli.pager import paged
 from mcpgateway.hints import PROGRAM, cli
 

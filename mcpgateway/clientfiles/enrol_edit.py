@@ -55,6 +55,7 @@ class ChangedEntry:
     :ivar is_renewed: the entry has used the gateway before, in another way.
     :ivar mode: how the entry uses the gateway now, which need not be the mode of its file: an entry with the URL of
         a server always has a URL.
+    :ivar why_name: the reason for which the name is not the title; empty where it is.
     """
 
     title: str
@@ -62,6 +63,7 @@ class ChangedEntry:
     project: str = ""
     is_renewed: bool = False
     mode: str = ""
+    why_name: str = ""
 
 
 @define(eq=False, repr=False)
@@ -103,7 +105,8 @@ class EnrolEdit:
         """
         project = self.site.dialect.project_of(key_path)
         mode = mode_of(self.site, key_path, made)
-        self.changes.append(ChangedEntry(title, name, project, is_renewed, mode))
+        why = self.machine.reason_for_name(title, name) if name else ""
+        self.changes.append(ChangedEntry(title, name, project, is_renewed, mode, why))
 
     def __call__(self, text: str, record: FileRecord | None) -> EditResult:
         """Return the edited text for a text and the record of its file.
@@ -128,7 +131,9 @@ class EnrolEdit:
             renewed = None if key_path in names else self._renewed(values, key_path, enrolled)
             if renewed is not None:
                 wanted.append((key_path, renewed))
-                self._note(key_path, enrolled.replaced.title, enrolled.name, renewed)
+                self._note(
+                    key_path, enrolled.replaced.title, self._name_now(key_path, enrolled.name), renewed
+                )
         if former is not None and former.mode == SINGLE:
             wanted += self._in_place_of_one(values, known, names)
         return self._rewritten(text, wanted, names, record, known)
@@ -163,12 +168,18 @@ class EnrolEdit:
         if former is None or name is not None:
             return EnrolledEntry(name or "", replaced)
         # An enrolled entry was replaced: its first original stays on record, with the client's additions.
-        first, wrote = former.replaced, replaced.ours
+        first, wrote, name = former.replaced, replaced.ours, self._name_now(replaced.key_path, former.name)
         if replaced.key_path in self._firsts:
             first = evolve(first, former=self._firsts[replaced.key_path], written="")
         if wrote is not None and first.former is not None:
-            wrote = self._ours(first.key_path, first.title, first.former, former.name)
-        return EnrolledEntry(former.name, evolve(first, ours=wrote))
+            wrote = self._ours(first.key_path, first.title, first.former, name)
+        return EnrolledEntry(name, evolve(first, ours=wrote))
+
+    def _name_now(self, key_path: KeyPath, name: str) -> str:
+        """Return the name of the server of an enrolled entry, which is another one once its user has changed it."""
+        if not name or self.mode == SINGLE:
+            return name
+        return self.machine.moved(self.site.path).get(key_path, name)
 
     def _ours(self, key_path: KeyPath, title: str, former: Any, name: str, *, is_new: bool = False) -> Any:
         mode = http_mode(self.machine) if self.mode == SINGLE else self.mode
@@ -179,19 +190,23 @@ class EnrolEdit:
     def _renewed(self, values: Any, key_path: KeyPath, enrolled: EnrolledEntry) -> Any:
         """Return the value of an enrolled entry in this mode and at this port; None where it already has that value."""
         replaced, dialect = enrolled.replaced, self.site.dialect
-        now = edits.at(values, key_path)
-        if (not enrolled.name and self.mode != SINGLE) or not self._is_as_enrolled(key_path, now, replaced):
+        now, name = edits.at(values, key_path), self._name_now(key_path, enrolled.name)
+        is_moved = name != enrolled.name and isinstance(now, Mapping)
+        is_ours = is_moved or self._is_as_enrolled(key_path, now, replaced)
+        if (not enrolled.name and self.mode != SINGLE) or not is_ours:
             return None
         # The client's own additions to an enrolled entry are carried over.
         is_new = replaced.former is None
-        whole = now if is_new else rewrite.carried(replaced.former, replaced.ours, now)
+        whole = now if is_new else rewrite.as_changed(dialect, key_path, replaced, now)
         # A command that its user has written beside the URL is its original from now on; a project's file may have
         # been written by others.
         argv = () if is_new or self.site.project else dialect.command_beside(key_path, now)
         if argv:
             listed = ClientEntry(replaced.title, key_path, whole, EntryKind.PROGRAM)
             whole = self._firsts[key_path] = dialect.by_command(listed, argv)
-        wanted = self._ours(key_path, replaced.title, whole, enrolled.name, is_new=is_new)
+        elif not (is_new or self.site.project or same(whole, replaced.former)):
+            self._firsts[key_path] = whole  # an entry with a URL has no place for some of its user's changes
+        wanted = self._ours(key_path, replaced.title, whole, name, is_new=is_new)
         project = dialect.project_of(key_path) or self.site.project
         has_project = not project or dialect.names_project(key_path, now, project)
         is_there = dialect.target_of(key_path, wanted) == dialect.target_of(key_path, now)

@@ -18,7 +18,7 @@ from mcpgateway.clientfiles.formats.client_format import ClientDialect, ClientEn
 from mcpgateway.clientfiles.formats.loopback import LocalGateway, port_of
 from mcpgateway.clientfiles.formats.program import Program
 from mcpgateway.clientfiles.formats.remote import remote_of
-from mcpgateway.clientfiles.formats.rewrite import ReplacedEntry, carried
+from mcpgateway.clientfiles.formats.rewrite import ReplacedEntry, as_changed
 from mcpgateway.config.client import LEFT_OUT, ClientServers
 from mcpgateway.config.document import Document, Place, dotted
 from mcpgateway.config.edit.edits import MISSING, Put, at, changed, same
@@ -132,12 +132,11 @@ def _former(
     return listed[0].program if listed else None
 
 
-def _original(now: Any, replaced: ReplacedEntry) -> Any:
+def _original(dialect: ClientDialect, key_path: KeyPath, now: Any, replaced: ReplacedEntry) -> Any:
     """Return the value that counts for an enrolled entry: its original, with the client's changes."""
-    former = replaced.former
-    if isinstance(former, Mapping) and isinstance(now, Mapping):
-        return carried(former, replaced.ours, now)
-    return former
+    if isinstance(replaced.former, Mapping) and isinstance(now, Mapping):
+        return as_changed(dialect, key_path, replaced, now)
+    return replaced.former
 
 
 def _enrolled(
@@ -217,7 +216,7 @@ class _Reading:
         else:
             self._ours = enrolled_in(value, file.dialect, file.entries, self.base)
             put = {
-                key_path: _original(at(value, key_path), enrolled.replaced)
+                key_path: _original(file.dialect, key_path, at(value, key_path), enrolled.replaced)
                 for key_path, enrolled in self._ours.items()
             }
             put |= self._behind_the_one(value)

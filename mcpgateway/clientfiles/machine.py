@@ -21,6 +21,7 @@ from mcpgateway.config.entry import Entry
 from mcpgateway.config.file_format import Native, is_client_file, read_native
 from mcpgateway.config.gateway_settings import ClientSettings, GatewaySettings
 from mcpgateway.config.load import DISABLED, overlays_of, place_of
+from mcpgateway.config.names import slug
 from mcpgateway.config.ours import home_of
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.read import parse
@@ -157,6 +158,32 @@ class Machine:
         if self._settings is None:
             self._settings = _usable(examine(self._options, self.environ))
         return self._settings
+
+    def moved(self, path: str) -> Mapping[tuple[str, ...], str]:
+        """Return the names of the servers that entries of an enrolled file have become, by their key paths.
+
+        :raise ConfigError: the configuration cannot be used.
+        """
+        return {
+            key_path: name
+            for each in self.settings.adopted
+            if each.path == path
+            for key_path, name in each.moved
+        }
+
+    def reason_for_name(self, title: str, name: str) -> str:
+        """Return why a server is called otherwise than its entry in a client's file; empty where it is not.
+
+        :raise ConfigError: the configuration cannot be used.
+        """
+        if name == title:
+            return ""
+        bare = slug(title)
+        if name == bare:
+            return "a name has letters, digits, _ and - only"
+        other = self.settings.blueprints.get(bare)
+        words = f" of {other.entry.origin.words}" if other is not None and other.entry.origin.words else ""
+        return f"the name {bare} is that of another server{words}"
 
     def settings_to_run(self) -> Settings:
         """Return the settings with values from secret providers, which only a command needs that starts servers.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+import msgspec
 from attrs import evolve
 
 from mcpgateway.config.client import ClientServers, read_client
@@ -110,6 +111,7 @@ def compose(
     own = read_servers(native, problems)
     found = [read_client(document, rank, problems) for rank, document in enumerate(files.sources)]
     adopted = _adopted(files, native, gateway, problems)
+    first = len(own) + sum(len(each.entries) for each in found)
     found += [each.found for each in adopted]
     entries = (*own, *(entry for each in found for entry in each.entries), *files.extra)
     values = {name: each.get("env", {}) for name, each in native.profiles.items()}
@@ -135,7 +137,7 @@ def compose(
         ),
         world,
         evolve(native.clients, opt_out=_opted_out(files, native)),
-        tuple(each.file for each in adopted),
+        tuple(_with_moved(adopted, iter(assembled.names[first:]))),
         is_paused,
         files.pause_ends if is_paused else 0.0,
         native.manhole,
@@ -183,6 +185,26 @@ def _adopted(
     return [
         each.servers(gateway, out, rank, problems) for rank, each in zip(ranks, files.adopted, strict=True)
     ]
+
+
+def _with_moved(adopted: Sequence[EnrolledServers], names: Iterator[str]) -> Iterator[ClientFile]:
+    """Iterate over enrolled files, with their entries that were changed into servers of their own.
+
+    :param names: the names of all their entries, in order.
+    """
+    for each in adopted:
+        moved = tuple(
+            (tuple(map(str, entry.place.path)), name)
+            for entry, name in zip(each.found.entries, names, strict=False)
+            if entry.place is not None and entry.enrolled_as not in ("", name)
+        )
+        if not moved or each.file.suspended:
+            yield each.file
+            continue
+        news = (f"{printable('.'.join(key_path))} is served as {name}" for key_path, name in moved)
+        yield msgspec.structs.replace(
+            each.file, moved=moved, unsettled=(*each.file.unsettled, *dict.fromkeys(news))
+        )
 
 
 def is_ours(url: str, gateway: GatewaySettings) -> bool:

@@ -56,11 +56,13 @@ class Assembled(FrozenRecord, frozen=True):
     :ivar servers: the servers for clients without a known workspace.
     :ivar blueprints: their templates, by name.
     :ivar overlays: the settings that lie over them, by name.
+    :ivar names: the names of all entries, in their order.
     """
 
     servers: tuple[ServerSpec, ...]
     blueprints: Mapping[str, Blueprint]
     overlays: Mapping[str, Overlay]
+    names: tuple[str, ...]
 
 
 def specialise(blueprint: Blueprint, workspace: WorkspaceSpec) -> ServerSpec:
@@ -120,7 +122,7 @@ def assemble(
         servers.append(server)
         # The place holds a whole file, which is not needed any more.
         blueprints[name] = Blueprint(name, evolve(entry, place=None), world)
-    return Assembled(tuple(servers), blueprints, over)
+    return Assembled(tuple(servers), blueprints, over, names)
 
 
 def names_of(entries: Sequence[Entry], world: World) -> tuple[str, ...]:

@@ -462,6 +462,7 @@ class ClientFile(Struct, frozen=True):
     :ivar remotes: the number of its entries that are left to the client, because they are no programs.
     :ivar unsettled: the names of its entries that were changed since, so that the file is to be updated.
     :ivar registered_at: the time of its first enrolment, in seconds since the epoch; 0: unknown.
+    :ivar moved: the key paths of entries that were changed into servers of their own, and the names of these.
     """
 
     client: str
@@ -474,6 +475,7 @@ class ClientFile(Struct, frozen=True):
     remotes: int = 0
     unsettled: tuple[str, ...] = ()
     registered_at: float = 0.0
+    moved: tuple[tuple[tuple[str, ...], str], ...] = ()
 
 
 @frozen

@@ -207,7 +207,7 @@ class LookTests:
             ("db-blog", "/p/blog"),
         ]
         assert run(["clients", "list"]) == 0
-        assert "db, db-shop, db-blog" in capsys.readouterr().out
+        assert "db, db (as db-shop), db (as db-blog)" in capsys.readouterr().out
         assert run(["clients", "undo", "--client", "claude-code"]) == 0
         shown = [each.replace(str(house.root), "~") for each in capsys.readouterr().out.splitlines()]
         assert shown == [

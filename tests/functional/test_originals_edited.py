@@ -58,6 +58,46 @@ def texts(user: User) -> dict[str, str]:
     return {name: (user.home / name).read_text() for name in FILES}
 
 
+class SharedTests:
+    """Edits by hand of enrolled entries whose server several clients share."""
+
+    @pytest.mark.parametrize("mode", ["--http", "--fail-open"])
+    def test_a_variable(self, tmp_path: Path, mode: str) -> None:
+        """A client whose entry has another value gets a server of its own, and a restored file has the value."""
+        with User(tmp_path / "h") as user:
+            text = f'{{"mcpServers": {{"one": {ENTRY}}}}}'
+            for name in (".claude.json", ".cursor/mcp.json"):
+                user.write(name, text)
+            user.mcpgateway("start")
+            user.mcpgateway("clients", "apply", "--yes", mode)
+            file = user.home / ".cursor/mcp.json"
+            enrolled = json.loads(file.read_text())
+            assert "old-s3cret" in token(user, "one")
+            enrolled["mcpServers"]["one"]["env"] = {"TOKEN": "new-s3cret"}
+            user.write(".cursor/mcp.json", json.dumps(enrolled))
+            eventually(lambda: "one-2" in file.read_text(), "the entry leads to a server of its own")
+            eventually(lambda: user.serves("one-2"), "the gateway has read it")
+            assert ("old-s3cret" in token(user, "one"), "new-s3cret" in token(user, "one-2")) == (True, True)
+            assert "one (as one-2)" in user.mcpgateway("clients")
+            user.mcpgateway("stop")
+            entry = json.loads(file.read_text())["mcpServers"]["one"]
+            assert entry == {**json.loads(ENTRY), "env": {"TOKEN": "new-s3cret"}}
+            assert (user.home / ".claude.json").read_text() == text
+
+    def test_an_argument(self, tmp_path: Path) -> None:
+        """The command behind the -- of an enrolled entry counts as it stands there, at once."""
+        with User(tmp_path / "h") as user:
+            user.write(".claude.json", f'{{"mcpServers": {{"one": {ENTRY}}}}}')
+            user.mcpgateway("start")
+            user.mcpgateway("clients", "apply", "--yes", "--fail-open")
+            file = user.home / ".claude.json"
+            changed = file.read_text().replace('fixture.py"', 'fixture.py", "--strict"')
+            user.write(".claude.json", changed)
+            eventually(lambda: "--strict" in user.mcpgateway("servers", "get", "one"), "the argument counts")
+            user.mcpgateway("stop")
+            assert json.loads(file.read_text())["mcpServers"]["one"]["args"] == [*FIXTURE, "--strict"]
+
+
 class OriginalTests:
     @pytest.mark.parametrize(("name", "file"), [("one", ".claude.json"), ("two", ".codex/config.toml")])
     def test_a_token(self, user: User, name: str, file: str) -> None:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from mcpgateway.cli.editors import VARIABLES, editor
 from mcpgateway.cli.local.broken import with_line
+from mcpgateway.cli.local.editors import VARIABLES, editor
 from mcpgateway.cli.local.show import values_of
 from mcpgateway.config.document import Document
 from mcpgateway.config.edit.config_keys import (

@@ -33,7 +33,16 @@ from mcpgateway.config.edit.edits import MISSING, Edit, Put, Remove, changed, ne
 from mcpgateway.config.ours import original_of
 from mcpgateway.errors import ConfigError
 
-__all__ = ("ReplacedEntry", "RestoredText", "carried", "give_back", "replace", "reverse", "splices")
+__all__ = (
+    "ReplacedEntry",
+    "RestoredText",
+    "as_changed",
+    "carried",
+    "give_back",
+    "replace",
+    "reverse",
+    "splices",
+)
 
 
 @frozen
@@ -103,8 +112,7 @@ def give_back(
     work.put([WantedEntry(key_path, each.former, each.written) for key_path, each in verdict.back.items()])
     for key_path, each in verdict.back.items():
         if isinstance(each.former, Mapping) and isinstance(now := verdict.now[key_path], Mapping):
-            value = carried(each.former, each.ours, now)
-            work.carry_over(key_path, _with_command(dialect, key_path, value, each.ours, now))
+            work.carry_over(key_path, as_changed(dialect, key_path, each, now))
     titles = {each.title: None for each in verdict.back.values()}
     back = tuple(each.key_path for each in verdict.back.values())
     return RestoredText(work.whole, tuple(titles), tuple(verdict.gone), tuple(verdict.modified), back)
@@ -118,6 +126,17 @@ def change_entry(text: str, file: str, key_path: KeyPath, value: Mapping[str, An
     work = _Work(text, file, [key_path[:-1]])
     work.carry_over(key_path, value)
     return work.whole
+
+
+def as_changed(
+    dialect: ClientDialect, key_path: KeyPath, replaced: ReplacedEntry, now: Mapping[str, Any]
+) -> Any:
+    """Return the original of an enrolled entry with all changes of that since, those of the command behind ``--`` too.
+
+    :param now: the present value of the entry.
+    """
+    value = carried(replaced.former, replaced.ours, now)
+    return _with_command(dialect, key_path, value, replaced.ours, now)
 
 
 def carried(former: Mapping[str, Any], ours: Any, now: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mcpgateway.cli.editors import editor, without_editor
+from mcpgateway.cli.local.editors import editor, without_editor
 
 
 def test_editor(tmp_path: Path) -> None:
