@@ -42,6 +42,7 @@ from mcpgateway.frontends.http.peers import Callers
 from mcpgateway.frontends.http.router import Root
 from mcpgateway.hub.catalog.recorded import Snapshots
 from mcpgateway.hub.health.faults import Faults
+from mcpgateway.hub.health.former_failures import FormerFailures
 from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.hub.owners.reaper import Reaper
 from mcpgateway.interfaces import GatewayRun, IResolver, OwnAddress
@@ -148,7 +149,9 @@ def make_gateway(
         keys,
         Journal(f"{home}/sessions/journal.db", reactor.seconds),
         holders,
-        instruments_of(reactor, backends, snapshots),
+        instruments_of(
+            reactor, backends, snapshots, FormerFailures(f"{home}/failures.json", observation.redactor.redact)
+        ),
         snapshots,
         storage_of(reactor, home, JobFiles(f"{home}/jobs")),
         logs.log_message,

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from mcpgateway.backends.http.client import Web
     from mcpgateway.frontends.http.metrics import Exposition
     from mcpgateway.hub.bridge.to_modern import ToModern
+    from mcpgateway.hub.health.former_failures import FormerFailures
     from mcpgateway.hub.modern_dispatch import ModernDispatcher
     from mcpgateway.hub.results.originals import Vault
     from mcpgateway.hub.usage import Usage
@@ -84,7 +85,9 @@ CHECK_BYTES = 1_048_576
 EXPORT_S = 10.0  # limit of an export of spans to the collector
 
 
-def instruments_of(reactor: Any, backends: Backends, snapshots: Snapshots) -> Instruments:
+def instruments_of(
+    reactor: Any, backends: Backends, snapshots: Snapshots, former: FormerFailures
+) -> Instruments:
     """Return the clocks and process tables for the health of servers."""
 
     def health(url: str) -> Deferred[int]:
@@ -104,7 +107,9 @@ def instruments_of(reactor: Any, backends: Backends, snapshots: Snapshots) -> In
         return Deferred.fromCoroutine(knock(reactor, f"http://{proxy.address}/" if proxy else url))
 
     chance = secrets.SystemRandom().random
-    return Instruments(chance, health, dial, tree_sizes, snapshots.is_known, tree_activity, backends.question)
+    return Instruments(
+        chance, health, dial, tree_sizes, snapshots.is_known, tree_activity, backends.question, former
+    )
 
 
 def usage_of(seconds: Callable[[], float], home: str) -> Usage:

@@ -253,6 +253,7 @@ class Diagnoser:
             turns=self._turns(server),
             problems=self._problems(True, server.name, server.title),
             warnings=self._problems(False, server.name, server.title),
+            is_former=history.is_former,
         )
 
     def _switching(self, server: ServerSpec) -> str:

@@ -122,6 +122,7 @@ class ServerFacts:
     :ivar problems: the faults for which its present entry cannot be used.
     :ivar warnings: further observations.
     :ivar unapproved: the file of a repository that defines it and is not approved.
+    :ivar is_former: its failure is that of a former run of the gateway, since which it was not started.
     """
 
     server: str
@@ -160,6 +161,7 @@ class ServerFacts:
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     unapproved: str = ""
+    is_former: bool = False
 
     @property
     def has_failed(self) -> bool:
@@ -539,14 +541,13 @@ def _notes(facts: ServerFacts) -> Iterator[Advice]:
         )
     if facts.knows_no_ping:
         yield Advice("no-pings", "it answers no pings, and is not asked any more", "", is_trouble=False)
+    if facts.is_former and not facts.is_off:
+        says = "that was before the gateway was started last: it has not been tried since"
+        yield Advice("former-failure", says, "to try it now", False, cli("servers restart {}", facts.server))
     if not facts.starts and facts.failure is Failure.NONE and not facts.is_off and facts.state in _RESTING:
-        yield Advice(
-            "never-started",
-            "it has not been started since the gateway runs: it waits for the first who needs it",
-            "to start it with the gateway",
-            is_trouble=False,
-            run=cli("servers set {} lazy.prewarm=true", facts.server),
-        )
+        says = "it has not been started since the gateway runs: it waits for the first who needs it"
+        run = cli("servers set {} lazy.prewarm=true", facts.server)
+        yield Advice("never-started", says, "to start it with the gateway", False, run)
 
 
 def _unknown(facts: ServerFacts) -> Advice:

@@ -166,3 +166,17 @@ class AwayTests:
                 assert text.count("The gateway does not answer") == 1
             gateway.start()
             own.sees_no_more("The gateway is away")
+
+    def test_killed(self, page: Page, tmp_path_factory: pytest.TempPathFactory) -> None:
+        """A server that had failed before the gateway was killed needs its user still, and its page says since when."""
+        with Gateway(tmp_path_factory.mktemp("killed"), {"exits": server(FAILS)}) as gateway:
+            own = Page(page.browser, gateway)
+            command(gateway, "servers", "start", "exits", check=False)
+            own.show(wait="1 thing needs you.")
+            eventually((gateway.home / "failures.json").exists, "the failure is kept")
+            gateway.kill()
+            gateway.start()
+            own.show(wait="1 thing needs you.")
+            own.sees("exits ended during the handshake (exit code 3): no key")
+            own.press("Why: exits")
+            own.sees("it has not been tried since")

@@ -27,10 +27,16 @@ import mcpgateway
 from mcpgateway.clientfiles import recover
 from mcpgateway.clientfiles.backups import Backups
 from mcpgateway.clientfiles.ledger import Ledger
+from mcpgateway.config.gateway_settings import Circuit
+from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.usage import Book
-from mcpgateway.errors import ConfigError, Misplaced
+from mcpgateway.errors import ConfigError, LaunchFailed, Misplaced
 from mcpgateway.frontends.manhole.ssh import host_key
+from mcpgateway.hub.health.former_failures import FormerFailures
+from mcpgateway.hub.health.history import History
+from mcpgateway.hub.health.record import HealthRecord
 from mcpgateway.interfaces import SessionRecord
+from mcpgateway.policy.breaker import Breaker
 from mcpgateway.policy.recorded_answers import Catalog
 from mcpgateway.shim import startup
 from mcpgateway.system import approvals, home_files, removed_servers, state
@@ -185,6 +191,15 @@ def of_usage(home: str) -> None:
     file.write(Book())
 
 
+def of_failures(home: str) -> None:
+    """``failures.json``."""
+    record = HealthRecord(ServerSpec("s", ("run",), {}, "/"), Breaker(Circuit()), History(time))
+    record.history.failed(LaunchFailed("it is not there"), record.note("it is not there"), "")
+    file = FormerFailures(f"{home}/failures.json", str)
+    file.read()
+    file.keep([record])
+
+
 def of_catalogs(home: str) -> None:
     """Write the catalog of a server."""
     catalogs = RecordedListFiles(f"{home}/catalogs", time)
@@ -280,6 +295,7 @@ HOME: dict[str, Callable[[str], None]] = {
     "environment.json": of_login,
     "approvals.json": of_approvals,
     "usage.json": of_usage,
+    "failures.json": of_failures,
     "catalogs/s.json": of_catalogs,
     f"jobs/{JOB}.json": of_jobs,
     f"results/{REF}.result": of_results,

@@ -24,6 +24,7 @@ from mcpgateway.errors import (
     of_server,
 )
 from mcpgateway.hints import cli
+from mcpgateway.hub.health.former_failures import FormerFailures, KeptFailure, restore
 from mcpgateway.hub.health.history import Histories
 from mcpgateway.hub.health.instance import ChildHealth
 from mcpgateway.hub.health.long_calls import LOOK_TICKS, SHOWN, LongCalls, long_calls
@@ -66,6 +67,7 @@ class Instruments(FrozenRecord, frozen=True):
     :ivar is_known: returns True if a server's catalog is known without a child.
     :ivar activity: returns the activity of a child's whole process tree; None where it is not known.
     :ivar question: returns the sign-in that a server needs of its user; None where it needs none.
+    :ivar former: the file of servers' last failures; None without one.
     """
 
     chance: Callable[[], float]
@@ -75,6 +77,7 @@ class Instruments(FrozenRecord, frozen=True):
     is_known: Callable[[ServerSpec], bool]
     activity: Callable[[int], ProcessActivity | None] = _unwatched
     question: Callable[[ServerSpec], NeedsLogin | None] = _unasked
+    former: FormerFailures | None = None
 
 
 def _unseen(url: str) -> Deferred[Any]:
@@ -133,6 +136,7 @@ class Health:
         self._of_name: dict[str, dict[Variant, HealthRecord]] = {}  # the same, by server
         self._switches: dict[str, bool] = {}  # the decisions of operators, by server
         self._open: set[HealthRecord] = set()
+        self._former: dict[str, KeptFailure] | None = None  # None: not read yet
         self._sizes: Mapping[int, int] = {}
         self._dispatcher: LegacyDispatcher | None = None
 
@@ -336,8 +340,13 @@ class Health:
 
     def begin(self, servers: Iterable[ServerSpec]) -> None:
         """Start the children of those servers that are not lazy, or are to be prewarmed."""
+        if self._former is None:
+            self._former = self._instruments.former.read() if self._instruments.former is not None else {}
         for server in servers:
             lazy = server.lazy
+            kept = self._former.pop(server.name, None)
+            if kept is not None:
+                restore(kept, self.record(server))
             if server.enabled and (lazy.prewarm or not lazy.enabled):
                 self._warm(server, is_kept=not lazy.enabled)
 
@@ -382,6 +391,8 @@ class Health:
             return
         if self.now % WEIGH_TICKS == 0:
             self._guarded(self._weigh)
+        if self.histories.is_changed:
+            self._guarded(self.keep_failures)
         if self.now % LOOK_TICKS == 0:
             self._guarded(self._long_calls.look, list(self._dispatcher.pool))
         for each in self._instances():
@@ -399,6 +410,16 @@ class Health:
             look(*what)
         except Exception:  # noqa: BLE001 - the one catch-all of this path
             self.log.failure("a look at a server's health broke", event="health.broken")
+
+    def keep_failures(self) -> None:
+        """Write the last failures of servers for the next run of the gateway, if they have changed."""
+        former = self._instruments.former
+        if former is None or self._dispatcher is None:
+            self.histories.is_changed = False
+            return
+        servers = self._dispatcher.servers
+        known = [each for each in self._records.values() if each.server.name in servers]
+        self.histories.is_changed = not former.keep(known)
 
     def _weigh(self) -> None:
         slots = [each.slot for each in self._instances()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -64,9 +64,11 @@ class History(Record):
     :ivar end: the end of the latest child, where it was unexpected and no failed start followed; else None.
     :ivar words: the last stderr output of the latest child that failed; empty after one that did not.
     :ivar ill_since: the time of the first failure since a child was ready, in seconds since the epoch; 0 for none.
+    :ivar is_former: true while its failure is that of a former run of the gateway, since which it was not started.
     """
 
     _wall: Callable[[], float]
+    _changed: Callable[[], object] = bool
     launches: int = 0
     launch: Launch | None = None
     launched_at: float = 0.0
@@ -74,6 +76,7 @@ class History(Record):
     end: Gone | None = None
     words: str = ""
     ill_since: float = 0.0
+    is_former: bool = False
     _crashes: deque[Crash] = msgspec.field(default_factory=lambda: deque(maxlen=CRASHES))
     _happenings: deque[ServerEvent] = msgspec.field(default_factory=lambda: deque(maxlen=HAPPENINGS))
 
@@ -90,6 +93,7 @@ class History(Record):
     def launching(self, launch: Launch) -> None:
         """Note the launch of a child."""
         self.launches += 1
+        self.is_former = False
         self.launch, self.launched_at = launch, self._wall()
         self.add("child.launching", "it is started")
 
@@ -99,15 +103,17 @@ class History(Record):
         :param text: the event's description.
         :param words: the last stderr output of the child.
         """
-        self.fault, self.end, self.words = why, None, words
+        self.fault, self.end, self.words, self.is_former = why, None, words, False
         self.ill_since = self.ill_since or self._wall()
         self.add("child.start_failed", text)
+        self._changed()
 
     def ended(self, why: Gone, text: str) -> None:
         """Note an unexpected end of the child."""
         self.fault, self.end, self.words = None, why, why.last_words
         self.ill_since = self.ill_since or self._wall()
         self.add("child.gone", text)
+        self._changed()
 
     def crashed(self, why: Gone, text: str) -> None:
         """Note an unexpected end of a child that had worked, of which its next start leaves no other trace."""
@@ -125,22 +131,39 @@ class History(Record):
         """Note that an operator gives the server a fresh start, for which its former crashes do not count."""
         self._crashes.clear()
         self.add("server.reset", "its circuit is reset")
+        self._changed()
 
     def signed_in(self, text: str) -> None:
         """Note a sign-in, after which the lack of one is no fault any more."""
         if isinstance(self.fault, NeedsAuthorization):
             self.fault, self.ill_since = None, 0.0
         self.add("server.signed_in", text)
+        self._changed()
 
     def ready(self, text: str) -> None:
         """Note that the child is ready."""
-        self.fault, self.words, self.ill_since = None, "", 0.0
+        self.fault, self.words, self.ill_since, self.is_former = None, "", 0.0, False
         self.add("child.ready", text)
+        self._changed()
 
     def passed(self) -> None:
         """Note that a test of the server has passed, after which its former failures are no faults any more."""
-        self.fault, self.end, self.words, self.ill_since = None, None, "", 0.0
+        self.fault, self.end, self.words, self.ill_since, self.is_former = None, None, "", 0.0, False
         self.add("server.passed", "a test of it has passed")
+        self._changed()
+
+    def restored(
+        self,
+        fault: GatewayError | None,
+        end: Gone | None,
+        words: str,
+        since: float,
+        crashes: Iterable[Crash],
+    ) -> None:
+        """Take over the failure of a former run of the gateway."""
+        self.fault, self.end, self.words, self.ill_since = fault, end, words, since
+        self.is_former = fault is not None or end is not None
+        self._crashes.extend(crashes)
 
     def happenings(self) -> list[ServerEvent]:
         """Return the kept events, the oldest first."""
@@ -148,10 +171,14 @@ class History(Record):
 
 
 class Histories:
-    """The histories of all servers, by their names."""
+    """The histories of all servers, by their names.
+
+    :ivar is_changed: true if a server has failed or recovered since the value was set to false.
+    """
 
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
+        self.is_changed = False
         self._known: Bounded[str, History] = Bounded(SERVERS)
 
     def find(self, name: str) -> History | None:
@@ -162,5 +189,8 @@ class Histories:
         """Return the history of a server, under former definitions too; a new one where it has none."""
         found = self._known.get(name)
         if found is None:
-            found = self._known[name] = History(self._wall)
+            found = self._known[name] = History(self._wall, self._changed)
         return found
+
+    def _changed(self) -> None:
+        self.is_changed = True
