@@ -248,7 +248,7 @@ class _Work:
             )
             if self.landed:
                 self.landed(changed)
-            if not is_contested or self._is_left_alone():
+            if not is_contested or self._is_left_alone(made):
                 return changed
         raise ConfigError(
             f"{self.path}: another program writes it all the time; it is as that program left it. Please try again"
@@ -260,14 +260,16 @@ class _Work:
             return False
         return self.disk.now() - found.status.st_mtime < CONTESTED_S or len(self.displaced) > 0
 
-    def _is_left_alone(self) -> bool:
-        """True if the file does not change for a moment."""
+    def _is_left_alone(self, made: bytes) -> bool:
+        """True if the file still has the bytes that were put there, and does not change for a moment."""
         try:
-            made = _identity(self.disk.stat(self.path))
+            placed = _identity(self.disk.stat(self.path))
+            if read_file(self.disk, self.path, self.limit) != made:
+                return False
             end = self.disk.now() + ALONE_S
             while self.disk.now() < end:
                 self.disk.sleep(ALONE_POLL_S)
-                if _identity(self.disk.stat(self.path)) != made:
+                if _identity(self.disk.stat(self.path)) != placed:
                     return False
         except FileNotFoundError:
             return False

@@ -337,6 +337,19 @@ class RaceTests:
         change(str(file), add, backups=Backups(str(tmp_path / "home"), Late()))
         assert file.read_bytes() == b"one\ntheirs\nours\n"
 
+    def test_overwritten_at_once(self, file, tmp_path):
+        """Nor does one that writes as soon as our change is in its place."""
+        os.utime(file)
+        (tmp_path / "home").mkdir()
+        deeds = [replaced(file, b"one\ntheirs\n")]
+
+        def landed(changed):
+            if deeds:
+                deeds.pop()()
+
+        change(str(file), add, backups=Backups(str(tmp_path / "home"), FaultyDisk()), landed=landed)
+        assert file.read_bytes() == b"one\ntheirs\nours\n"
+
     def test_written_all_the_time(self, file, tmp_path):
         """A file that another program keeps writing is refused in the end, and stays as that program left it."""
         deeds = [replaced(file, f"one\n{number}\n".encode()) for number in range(2 * CHANGES)]

@@ -4,11 +4,13 @@ changer_of_files.py kill    FOLDER TRANSACTION         kills a copy of itself at
 changer_of_files.py act     FOLDER TRANSACTION         does it once in a folder that is there
 changer_of_files.py full    FOLDER                     does it in a folder on a small disk that is full at first
 changer_of_files.py churn   HOME FILE SECONDS PAUSE_S  adds entries of ours
-changer_of_files.py rewrite FILE SECONDS PAUSE_S LOCK  another program: reads the file, adds an entry, replaces it
+changer_of_files.py rewrite FILE PAUSE_S LOCK          another program: reads the file, adds an entry, replaces it,
+                                                       until its stdin ends
 """
 
 import json
 import os
+import select
 import signal
 import sys
 import time
@@ -72,37 +74,40 @@ def _done(scene, action):
 
 
 def churn(home, file, seconds, pause):
-    """Add entries until the time is over, and say how many that were."""
+    """Add entries until the time is over, and say when each was done, and how many were refused."""
     backups = Backups(home)
-    done, refused, slowest = 0, 0, 0.0
+    done, refused = [], 0
     end = time.monotonic() + float(seconds)
-    while (began := time.monotonic()) < end:
+    while time.monotonic() < end or not (done or refused):
         try:
-            change(file, partial(_with, key="ours", number=done), backups=backups, lock=directory_lock(file))
-            done += 1
+            change(
+                file, partial(_with, key="ours", number=len(done)), backups=backups, lock=directory_lock(file)
+            )
+            done.append(time.monotonic())
         except ConfigError:
             refused += 1
-        slowest = max(slowest, time.monotonic() - began)
         time.sleep(float(pause))
-    print(json.dumps({"done": done, "refused": refused, "slowest": slowest}))
+    print(json.dumps({"done": done, "refused": refused}))
 
 
-def rewrite(file, seconds, pause, lock):
-    """Do what clients do, without looking whether somebody else has written meanwhile."""
-    done = 0
+def rewrite(file, pause, lock):
+    """Do what clients do, without looking whether another program has written meanwhile.
+
+    At the end it says when each of its writes read the file and when it had replaced it.
+    """
+    done = []
     temporary = f"{file}.tmp.{os.getpid()}.abcdef"
     print("ready", flush=True)
-    end = time.monotonic() + float(seconds)
-    while time.monotonic() < end:
+    while not select.select([sys.stdin], [], [], float(pause))[0]:
         is_locked = lock == "lock" and _is_locked(f"{file}.lock")
+        began = time.monotonic()
         text = Path(file).read_text()
         with open(temporary, "x") as stream:
-            stream.write(_with(text, "theirs", done))
+            stream.write(_with(text, "theirs", len(done)))
         os.rename(temporary, file)
         if is_locked:
             os.rmdir(f"{file}.lock")
-        done += 1
-        time.sleep(float(pause))
+        done.append((began, time.monotonic()))
     print(json.dumps({"done": done}))
 
 

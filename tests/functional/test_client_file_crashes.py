@@ -9,11 +9,14 @@ import shutil
 import subprocess
 import sys
 from contextlib import suppress
+from itertools import pairwise
+from typing import NamedTuple
 
 import pytest
 
 from mcpgateway.clientfiles.disk import Disk
 from mcpgateway.clientfiles.ledger import Ledger
+from mcpgateway.clientfiles.transaction import ALONE_S, CONTESTED_S
 from mcpgateway.errors import ConfigError
 from tests.support.adoption import ORIGINAL, TRANSACTIONS, Scene
 from tests.support.faulty_disk import DyingDisk, FailingDisk, FaultyDisk, Killed
@@ -328,9 +331,8 @@ class RaceTests:
     def test_no_edit_is_lost(self, tmp_path, seconds, pause, lock):
         """At the rates at which clients write, each edit of both is in the file at the end."""
         found = race(tmp_path, seconds, pause, lock)
-        assert found["refused"] == 0
-        assert found["done"] > 2
-        assert found["lost_ours"] == found["lost_theirs"] == 0, found
+        assert found.done, found
+        assert (found.refused, found.lost, found.lost_theirs) == (0, [], 0)
 
 
 class HotRaceTests:
@@ -339,8 +341,33 @@ class HotRaceTests:
     def test_it_is_refused_rather_than_lost(self, tmp_path):
         """A change that would lose an edit is not made, and a displaced edit is kept."""
         found = race(tmp_path, 3, 0.001, "unlocked")
-        assert found["done"] + found["refused"] > 0
-        assert found["lost_theirs"] <= found["theirs"] // 100, found
+        assert found.done + found.refused
+        assert found.lost_theirs <= found.theirs // 100, found
+
+
+class Race(NamedTuple):
+    """The outcome of a race.
+
+    :ivar done: the number of changes that were made.
+    :ivar refused: the number of changes that were refused.
+    :ivar lost: those of the changes made that are not in the file, but for the unnoticeable ones.
+    :ivar theirs: the number of writes of the other program.
+    :ivar lost_theirs: the number of them that are not in the file.
+    """
+
+    done: int
+    refused: int
+    lost: list[int]
+    theirs: int
+    lost_theirs: int
+
+
+def unnoticed(done_s, writes):
+    """Whether a write of the other program began before a change was done, and was held up longer than is watched."""
+    return any(
+        began < done_s < ended and (ended - began >= ALONE_S or ended - former >= CONTESTED_S)
+        for (_, former), (began, ended) in pairwise([(0.0, 0.0), *writes])
+    )
 
 
 def race(folder, seconds, pause, lock):
@@ -351,8 +378,9 @@ def race(folder, seconds, pause, lock):
     file.write_text(json.dumps({"mcpServers": {}, "history": ["x" * 100] * 500, "theirs": {}, "ours": {}}))
     environ = {**os.environ, "PYTHONPATH": os.getcwd()}
     other = subprocess.Popen(
-        [sys.executable, "-P", CHANGER, "rewrite", file, str(seconds + 1), str(pause), lock],
+        [sys.executable, "-P", CHANGER, "rewrite", file, str(pause), lock],
         env=environ,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -364,11 +392,11 @@ def race(folder, seconds, pause, lock):
         other.kill()
         other.wait()
     assert ran.returncode == 0, ran.stderr
-    mine, theirs = json.loads(ran.stdout), json.loads(out)["done"]
+    mine, writes = json.loads(ran.stdout), json.loads(out)["done"]
     held = json.loads(file.read_text())
-    return {
-        **mine,
-        "theirs": theirs,
-        "lost_ours": mine["done"] - len(held["ours"]),
-        "lost_theirs": theirs - len(held["theirs"]),
-    }
+    lost = [
+        number
+        for number, done_s in enumerate(mine["done"])
+        if str(number) not in held["ours"] and not unnoticed(done_s, writes)
+    ]
+    return Race(len(mine["done"]), mine["refused"], lost, len(writes), len(writes) - len(held["theirs"]))
