@@ -17,7 +17,8 @@ TABLES = (
     """CREATE TABLE IF NOT EXISTS nodes (
         name TEXT PRIMARY KEY, octets BYTEA NOT NULL UNIQUE, incarnation TEXT NOT NULL, address TEXT NOT NULL,
         is_verified BOOLEAN NOT NULL DEFAULT false, labels TEXT[] NOT NULL DEFAULT '{}', version TEXT NOT NULL,
-        state TEXT NOT NULL, since TIMESTAMPTZ NOT NULL, until TIMESTAMPTZ NOT NULL)""",
+        state TEXT NOT NULL, since TIMESTAMPTZ NOT NULL, until TIMESTAMPTZ NOT NULL,
+        read BIGINT NOT NULL DEFAULT 0)""",
     """CREATE TABLE IF NOT EXISTS sessions (
         serial BYTEA PRIMARY KEY, home BYTEA, epoch BIGINT NOT NULL DEFAULT 0, server TEXT NOT NULL,
         principal TEXT NOT NULL, version TEXT NOT NULL, params BYTEA NOT NULL, level TEXT,
@@ -29,6 +30,7 @@ TABLES = (
         gone BOOLEAN NOT NULL DEFAULT false, writer TEXT NOT NULL DEFAULT '',
         at TIMESTAMPTZ NOT NULL DEFAULT now(), PRIMARY KEY (kind, name))""",
     "CREATE UNIQUE INDEX IF NOT EXISTS documents_by_number ON documents (number)",
+    "CREATE INDEX IF NOT EXISTS documents_live ON documents (number) WHERE NOT gone",
     """CREATE TABLE IF NOT EXISTS leases (
         name TEXT PRIMARY KEY, node BYTEA NOT NULL, incarnation TEXT NOT NULL, fence BIGINT NOT NULL,
         until TIMESTAMPTZ NOT NULL)""",

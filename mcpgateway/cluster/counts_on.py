@@ -1,0 +1,68 @@
+"""On which nodes a change counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from mcpgateway.cluster.membership import Membership
+from mcpgateway.cluster.store import Store
+from mcpgateway.errors import StoreLost
+from mcpgateway.records import FrozenRecord
+
+LIMIT_S = 2.0
+PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2)  # between two looks; the last is repeated
+
+
+class CountsOn(FrozenRecord, frozen=True):
+    """The nodes on which a change counts.
+
+    :ivar nodes: the names of those that have said so.
+    :ivar unknown: the names of the other live nodes, which read it as soon as they can.
+    """
+
+    nodes: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    def shown(self) -> dict[str, Any]:
+        """Return the members for an answer."""
+        return {"counts_on": list(self.nodes), "unknown": list(self.unknown)}
+
+
+class Acknowledgements:
+    """Waits until the live nodes have read a change.
+
+    :param clock: the reactor.
+    """
+
+    def __init__(self, store: Store, membership: Membership, clock: Any) -> None:
+        self._store = store
+        self._membership = membership
+        self._clock = clock
+
+    def wait(self, number: int) -> Deferred[CountsOn]:
+        """Fire when all live nodes have read up to a number, or after `LIMIT_S` seconds, with those that have."""
+        return Deferred.fromCoroutine(self._wait(number))
+
+    async def _wait(self, number: int) -> CountsOn:
+        began, looks = self._clock.seconds(), 0
+        names: Sequence[str] = ()
+        while True:
+            try:
+                names = await self._store.run(lambda cursor: _readers(cursor, number))
+            except StoreLost:
+                names = ()
+            live = [each.name for each in self._membership.live()]
+            unknown = tuple(each for each in live if each not in names)
+            if not unknown or self._clock.seconds() - began >= LIMIT_S:
+                return CountsOn(tuple(each for each in live if each in names), unknown)
+            await deferLater(self._clock, PAUSES_S[min(looks, len(PAUSES_S) - 1)])
+            looks += 1
+
+
+def _readers(cursor: Any, number: int) -> list[str]:
+    cursor.execute("SELECT name FROM nodes WHERE read >= %s", (number,))
+    return [row[0] for row in cursor.fetchall()]
