@@ -82,13 +82,17 @@ class Calls:
         sessions: set[Session] = {call.session for call in calls if call.session is not None}
         return sessions | {each.outer for each in sessions if each.outer is not None}
 
+    def of(self, session: Session) -> list[Request]:
+        """Return the calls of a session that are under way."""
+        calls = (call for holder in self._holders_of(session) for call in holder.calls())
+        return [each for each in calls if each.session is session]
+
     def check_load(self, session: Session) -> None:
         """Check that a session may have one more call.
 
         :raise Overloaded: the session has `SESSION_CALLS_LIMIT` calls under way.
         """
-        calls = (call for holder in self._holders_of(session) for call in holder.calls())
-        if sum(each.session is session for each in calls) >= SESSION_CALLS_LIMIT:
+        if len(self.of(session)) >= SESSION_CALLS_LIMIT:
             raise Overloaded(f"{SESSION_CALLS_LIMIT} calls of this session are under way already")
 
     # Taking them back
@@ -109,10 +113,9 @@ class Calls:
 
     def end(self, session: Session, why: GatewayError) -> None:
         """Cancel all calls of a session that ends."""
-        for holder in self._holders_of(session):
-            for call in holder.calls():
-                if call.session is session and call.withdraw("the session has ended"):
-                    call.sink.failed(call, why)
+        for call in self.of(session):
+            if call.withdraw("the session has ended"):
+                call.sink.failed(call, why)
 
     def tick(self) -> None:
         """Count one second; every `ABANDONED_STEP_TICKS` cancel the calls whose client has been gone for too long."""

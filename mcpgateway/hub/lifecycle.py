@@ -248,7 +248,7 @@ class Lifecycle(ABC):
 
     def end(self, session: Session, why: str) -> bool:
         """End a session for good: its calls are cancelled, its own child is stopped.  True if a child is stopped."""
-        self.sessions.forget(session)
+        self._end_for_good(session)
         self.log.info(
             "a session of {server} ends: {why}",
             event="session.ended",
@@ -262,8 +262,14 @@ class Lifecycle(ABC):
 
     def end_member(self, session: Session, why: GatewayError) -> bool:
         """End a member session; true if a child is stopped."""
-        self.sessions.forget(session)
+        self._end_for_good(session)
         return self._let_go(session, why)
+
+    def _end_for_good(self, session: Session) -> None:
+        # The calls that end with it are recorded with its client, which the store forgets.
+        if session.params is None and self.calls.of(session):
+            session.params = self.sessions.params_of(session)
+        self.sessions.forget(session)
 
     def end_named(self, identifier: bytes) -> bool:
         """End the session of an id, in use or not; true if a child is stopped."""

@@ -97,6 +97,18 @@ class ActivityTests:
         assert record["client"] == "editor\\x1b[1m"
         assert admin.ask(b"", "GET", "/api/v1/activity?client=other").json["records"] == []
 
+    def test_client_that_leaves(self) -> None:
+        """A call that is cancelled because its client ends the session is recorded with the name of that client."""
+        gateway = followed()
+        client = gateway.client()
+        client.initialize(clientInfo={"name": "editor", "version": "1"})
+        client.call(1, name="echo")
+        ended = {name.title(): value for name, value in client.headers.items()}
+        gateway.client(**ended).ask(b"", "DELETE")
+        admin = gateway.client(Authorization="Bearer admin-token")
+        (record,) = admin.ask(b"", "GET", "/api/v1/activity?kind=call").json["records"]
+        assert (record["client"], record["outcome"]) == ("editor", "cancelled")
+
     def test_stream(self) -> None:
         """A stream has the latest records and then new ones, as far as they are wanted; it can be continued."""
         gateway = followed()
