@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.dashboard import IN_A_BROWSER, TEXT, Page, command
 from tests.support.gateway import Gateway, eventually, server
-from tests.support.real_servers import fixture, time
+from tests.support.real_servers import everything, fixture, time
 
 pytestmark = IN_A_BROWSER
 FAILS = [sys.executable, "-c", "import sys; sys.stderr.write('no key\\n'); sys.exit(3)"]
@@ -30,7 +30,12 @@ LABELS = """[...document.querySelectorAll("dialog fieldset label")].map(label =>
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway with servers that work, and one that ends at once."""
-    servers = {"clock": server(time()), "exits": server(FAILS), "other": server(fixture())}
+    servers = {
+        "clock": server(time()),
+        "exits": server(FAILS),
+        "other": server(fixture()),
+        "all": server(everything()),
+    }
     with Gateway(tmp_path_factory.mktemp("forms"), servers) as made:
         command(made, "tools", "call", "clock__get_current_time", "timezone=UTC")
         yield made
@@ -115,9 +120,9 @@ class UndoTests:
         page.show("servers", wait="other")
         page.browser.run("document.querySelector('thead input').click(); 0")
         page.press("Switch off the selected")
-        page.sees("3 servers switched off")
+        page.sees("4 servers switched off")
         page.press("Undo")
-        page.sees("3 servers switched on")
+        page.sees("4 servers switched on")
         states = {each["name"]: each["status"] for each in page.gateway.health()["backends"]}
         assert "disabled" not in states.values(), states
 
@@ -132,6 +137,24 @@ class UndoTests:
         page.sees("The tools are offered as before")
         servers = json.loads(page.gateway.config.read_text())["servers"]
         assert not any(each.get("tools_off") for each in servers.values())
+
+
+class AgainTests:
+    """A call that is done again."""
+
+    def test_a_tool_for_clients_that_answer(self, page: Page) -> None:
+        """A call of a tool that no list names for the gateway itself is done again by one button."""
+        page.sign_in()
+        page.show("tools/all__get-roots-list", wait="Ask its server")
+        page.press("Ask its server")
+        page.press("Call")
+        page.sees("Answered after")
+        page.show("calls", wait="get-roots-list")  # a new page, which has asked no server
+        page.browser.run(
+            "[...document.querySelectorAll('tbody td a')].find(each => each.innerText === 'get-roots-list').click(); 0"
+        )
+        page.press("Do it again")
+        page.sees("Answered after")
 
 
 class SignedInTests:

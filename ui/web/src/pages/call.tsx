@@ -100,7 +100,9 @@ function Facts({ record }: { record: Call }) {
 function Messages({ call }: { call: OneCall }) {
   const { server, tool, method } = call.record;
   const isListed = useIsListed(server, tool ?? "");
-  const again = isListed ? repeatable(call) : undefined;
+  // A server may have the tool for clients that answer its questions, as the playground does: it has answered once.
+  const isThere = isListed || (isListed === false && isServer(server) && call.record.outcome === "ok");
+  const again = isThere ? repeatable(call) : undefined;
   const playground = to("tools", toolId(server, tool ?? ""));
   const play = (isRun: boolean) => {
     if (again) handedOver.value = { call: again, isRun };
@@ -140,7 +142,7 @@ function Messages({ call }: { call: OneCall }) {
           </p>
         </>
       )}
-      {isListed === false && tool && (
+      {isListed === false && !again && tool && (
         <p class="empty">
           No list that the gateway has names this tool now, so the call cannot be done again.{" "}
           {isServer(server) && call.record.outcome === "ok" && (

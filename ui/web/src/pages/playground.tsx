@@ -19,7 +19,7 @@ import { handedOver, remember } from "../past_calls";
 import { type Playground, usePlayground } from "../playground";
 import { to } from "../router";
 import { signed } from "../session";
-import { described, isMissing, known } from "../tool_lists";
+import { described, isMissing, known, toolId } from "../tool_lists";
 
 export function PlaygroundPage({ id }: { id: string }) {
   const [tool, setTool] = useState<ToolDescription | undefined>(undefined);
@@ -30,6 +30,9 @@ export function PlaygroundPage({ id }: { id: string }) {
     setError(undefined);
     how(id).then(setTool, (why) => {
       const found = why instanceof ApiError ? why : new ApiError(0, String(why));
+      const { server, tool: name } = handedOver.value?.call ?? {};
+      // The user has asked for a call of this tool, for which its server is asked and started all the same.
+      if (how === known && isMissing(found) && server && toolId(server, name ?? "") === id) return ask();
       setError(found);
       if (!found.status) missed();
     });
