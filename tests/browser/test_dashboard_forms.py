@@ -42,7 +42,14 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 class LayoutTests:
-    """The places of things."""
+    """The places of things, and the files of the first page."""
+
+    def test_files(self, page: Page) -> None:
+        """The first page names each file that its script imports, so that the browser asks for all of them at once."""
+        page.show()
+        named = "[...document.querySelectorAll('script, link[rel=modulepreload]')].map(each => each.src || each.href)"
+        loaded = "performance.getEntriesByType('resource').map(each => each.name).filter(each => each.endsWith('.js'))"
+        assert sorted(page.browser.run(loaded)) == sorted(page.browser.run(named))
 
     def test_playground(self, page: Page) -> None:
         """The result of a call stands beside its form in a wide window, and below it in others."""

@@ -60,10 +60,29 @@ const names = {
 };
 for (const [name, content] of Object.entries(found))
   if (!["main.js", "style.css"].includes(name)) store(name, content, true, name);
-const page = readFileSync(join(HERE, "src", "index.html"), "utf8");
-store("index.html", Buffer.from(page.replace(/\{(\w+)\}/g, (_, name) => `/ui/${names[name]}`)), false);
+const first = loadedFirst();
+// The browser asks for these files with the script, and not only once it has read that.
+const preloads = [...first]
+  .filter((each) => each !== "main.js")
+  .map((each) => `    <link rel="modulepreload" href="/ui/${each}">`);
+const page = readFileSync(join(HERE, "src", "index.html"), "utf8")
+  .replace("{preloads}", preloads.join("\n"))
+  .replace(/\{(\w+)\}/g, (_, name) => `/ui/${names[name]}`);
+store("index.html", Buffer.from(page), false);
 check();
 writeFileSync(join(TARGET, "index.json"), `${JSON.stringify(files, null, 1)}\n`);
+
+/** Return the script of the page and the files that it imports at once. */
+function loadedFirst() {
+  const outputs = Object.fromEntries(
+    Object.entries(made.metafile.outputs).map(([path, each]) => [basename(path), each]),
+  );
+  const loaded = new Set(["main.js"]);
+  for (const name of loaded)
+    for (const each of outputs[name].imports)
+      if (each.kind === "import-statement") loaded.add(basename(each.path));
+  return loaded;
+}
 
 /** End with an error where the pages have become larger than they may be. */
 function check() {
@@ -74,13 +93,6 @@ function check() {
       0,
     );
   const scripts = Object.keys(found).filter((each) => extname(each) === ".js");
-  const outputs = Object.fromEntries(
-    Object.entries(made.metafile.outputs).map(([path, each]) => [basename(path), each]),
-  );
-  const first = new Set(["main.js"]);
-  for (const name of first)
-    for (const each of outputs[name].imports)
-      if (each.kind === "import-statement") first.add(basename(each.path));
   const facts = [
     ["KB of script at first", size([...first]) / 1024, 45],
     ["KB of script in all", size(scripts) / 1024, 110],

@@ -3,7 +3,7 @@
 import { type Cell, type Order, ordered, sorted } from "@mcpgateway/core/tables";
 import { plain } from "@mcpgateway/core/words";
 import type { ComponentChildren } from "preact";
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 export interface Column<T> {
   name: string;
@@ -33,12 +33,20 @@ const ALL_DRAWN = 200;
 const ROW_PX = 33;
 const AROUND = 20;
 const SHOWN = 80;
+/** The rows that are drawn at once; the others follow when the browser has shown these. */
+const DRAWN_FIRST = 25;
 
 /** A table with a row per item; of more than 200 rows only those in view are drawn. */
 export function Table<T>(props: TableProps<T>) {
   const { columns, id, chosen, onChoose } = props;
   const [order, setOrder] = useState(props.order);
   const [first, setFirst] = useState(0);
+  const [isWhole, setWhole] = useState(false);
+  useEffect(() => {
+    // After a frame, so that what is in view is seen before the rest is drawn.
+    const frame = requestAnimationFrame(() => setTimeout(() => setWhole(true)));
+    return () => cancelAnimationFrame(frame);
+  }, []);
   const place = useRef<HTMLDivElement>(null);
   // A row that is moved loses the focus.
   const held = place.current?.contains(document.activeElement) ? document.activeElement : undefined;
@@ -50,7 +58,8 @@ export function Table<T>(props: TableProps<T>) {
   if (!rows.length) return <p class="empty">{props.empty}</p>;
   const isLong = rows.length > ALL_DRAWN;
   const start = isLong ? Math.min(first, Math.max(0, rows.length - SHOWN)) : 0;
-  const drawn = isLong ? rows.slice(start, start + SHOWN) : rows;
+  const inView = isLong ? rows.slice(start, start + SHOWN) : rows;
+  const drawn = isWhole ? inView : inView.slice(0, DRAWN_FIRST);
   const scrolled = () => {
     if (isLong && place.current) setFirst(Math.max(0, Math.floor(place.current.scrollTop / ROW_PX) - AROUND));
   };
