@@ -27,10 +27,11 @@ from mcpgateway.app.hub import (
 from mcpgateway.app.keys import Keys
 from mcpgateway.app.log import LogPipeline
 from mcpgateway.app.restart import InPlaceRestart
+from mcpgateway.app.shared import SharedParts, share
 from mcpgateway.backends.factory import Backends
 from mcpgateway.backends.spawn import Launcher
 from mcpgateway.config.gateway_settings import GatewaySettings
-from mcpgateway.config.security import Issuer, Security
+from mcpgateway.config.security import Issuer
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError
 from mcpgateway.frontends.http.channel_factory import ChannelFactory
@@ -121,8 +122,8 @@ def make_gateway(
     manager = service_manager()  # first, so that no child inherits variables that are for this process
     claim = _claim_of(home)
     observation = observation or LogPipeline()
-    bearers, own_keys = _secrets_of(home, settings.gateway.security, reactor, observation.redactor)
-    node = clusters.node_of(settings.gateway.cluster, os.environ, reactor, observation.redactor)
+    bearers, own_keys = _secrets_of(home, settings.gateway, reactor, observation.redactor)
+    node = clusters.node_of(settings.gateway.cluster, os.environ, reactor, observation.redactor, home)
     keys = clusters.keys_of(node, own_keys)
     processes.raise_nofile()
     instance = secrets.token_hex(8)
@@ -221,7 +222,7 @@ def make_gateway(
             f"{'https' if settings.gateway.tls_cert_path else 'http'}://localhost:{listeners.http_port}"
         ),
         bearers=bearers,
-        issuing=lambda: _issuing_of(bearers, home, reload, observation.redactor.learn),
+        issuing=lambda: _issuing_of(bearers, home, reload, observation.redactor.learn, shared),
         figures=lambda: figures_of(hub, census),
         savings=hub.savings,
         hub=hub,
@@ -270,6 +271,7 @@ def make_gateway(
         _parting(factory, leaving),
         parts.judge_dashboard,
     )
+    shared = share(node, home, bearers, leaving)
     guard.changed = lambda: factory.hang_up_where(root.would_refuse)
     trust = trusting(settings.gateway.security.oauth, guard, backends, reactor, factory)
     listeners = bind(reactor, settings.gateway, home, factory, is_alone=claim.is_held, inherited=sockets)
@@ -360,14 +362,15 @@ def _auth_of(gateway: GatewaySettings) -> str:
 
 
 def _secrets_of(
-    home: str, security: Security, clock: Any, redactor: Redactor
+    home: str, gateway: GatewaySettings, clock: Any, redactor: Redactor
 ) -> tuple[CredentialStore, Keys]:
     token_files = TokenFiles(home, os.environ)
     try:
         own = token_files.own()
         bearers = CredentialStore.of(*own, seconds=clock.seconds)
-        bearers.admit_agents(token_files.agents())
-        bearers.admit_keys(security.api_keys, security.project_tokens)
+        if not gateway.cluster.is_on:  # else the cluster has them
+            bearers.admit_agents(token_files.agents())
+        bearers.admit_keys(gateway.security.api_keys, gateway.security.project_tokens)
         home_files.make_directory(f"{home}/sessions")
         key = read_or_create(f"{home}/sessions/key")
         redactor.learn((*own, key))
@@ -425,11 +428,17 @@ def trusting(
 
 
 def _issuing_of(
-    bearers: CredentialStore, home: str, reload: Reload, learn: Callable[[Iterable[str]], None]
+    bearers: CredentialStore,
+    home: str,
+    reload: Reload,
+    learn: Callable[[Iterable[str]], None],
+    shared: SharedParts | None,
 ) -> TokenIssuer:
-    from mcpgateway.manage.tokens import TokenIssuer  # few gateways manage tokens
+    from mcpgateway.manage.tokens import OwnTokens, TokenIssuer  # few gateways manage tokens
 
-    return TokenIssuer(bearers, TokenFiles(home, os.environ), reload, learn)
+    files = TokenFiles(home, os.environ)
+    agents = OwnTokens(bearers, files) if shared is None else shared.tokens
+    return TokenIssuer(bearers, files, reload, learn, agents)
 
 
 def _own_log_of(observation: LogPipeline) -> OwnLog:

@@ -23,7 +23,7 @@ KEY_FILE_LIMIT = 4096
 
 
 def node_of(
-    settings: ClusterSettings, environ: Mapping[str, str], reactor: Any, redactor: Redactor
+    settings: ClusterSettings, environ: Mapping[str, str], reactor: Any, redactor: Redactor, home: str
 ) -> ClusterNode | None:
     """Return this gateway as a node of a cluster; None for a gateway that is alone.
 
@@ -37,7 +37,7 @@ def node_of(
     library()
     keys = read_key(settings, environ)
     redactor.learn((keys.newest, *keys.former, settings.store))
-    return ClusterNode(settings, keys, reactor)
+    return ClusterNode(settings, keys, reactor, home)
 
 
 def read_key(settings: ClusterSettings, environ: Mapping[str, str]) -> ClusterKeys:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from mcpgateway.cluster.membership import Membership
+from mcpgateway.cluster.membership import LEFT, Membership
 from mcpgateway.cluster.store import Store
 from mcpgateway.errors import StoreLost
 from mcpgateway.records import FrozenRecord
@@ -49,20 +48,26 @@ class Acknowledgements:
 
     async def _wait(self, number: int) -> CountsOn:
         began, looks = self._clock.seconds(), 0
-        names: Sequence[str] = ()
         while True:
             try:
-                names = await self._store.run(lambda cursor: _readers(cursor, number))
+                rows = await self._store.run(lambda cursor: _live(cursor, number))
             except StoreLost:
-                names = ()
-            live = [each.name for each in self._membership.live()]
-            unknown = tuple(each for each in live if each not in names)
-            if not unknown or self._clock.seconds() - began >= LIMIT_S:
-                return CountsOn(tuple(each for each in live if each in names), unknown)
+                rows = [(each.name, False) for each in self._membership.live()]
+            found = CountsOn(
+                tuple(name for name, has_read in rows if has_read),
+                tuple(name for name, has_read in rows if not has_read),
+            )
+            if not found.unknown or self._clock.seconds() - began >= LIMIT_S:
+                return found
             await deferLater(self._clock, PAUSES_S[min(looks, len(PAUSES_S) - 1)])
             looks += 1
 
 
-def _readers(cursor: Any, number: int) -> list[str]:
-    cursor.execute("SELECT name FROM nodes WHERE read >= %s", (number,))
-    return [row[0] for row in cursor.fetchall()]
+def _live(cursor: Any, number: int) -> list[tuple[str, bool]]:
+    # By the store's clock: this node learns of one that has just joined a few seconds later.
+    cursor.execute(
+        "SELECT name, read >= %s FROM nodes WHERE until > clock_timestamp() AND state <> %s ORDER BY name",
+        (number, LEFT),
+    )
+    rows: list[tuple[str, bool]] = cursor.fetchall()
+    return rows

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.logger import Logger
 
+from mcpgateway.cluster.counts_on import Acknowledgements
+from mcpgateway.cluster.document_files import DocumentFiles
+from mcpgateway.cluster.documents import Documents
 from mcpgateway.cluster.membership import Membership
+from mcpgateway.cluster.sealing import Sealing
 from mcpgateway.cluster.store import Store
 from mcpgateway.config.cluster import ClusterSettings
 from mcpgateway.records import FrozenRecord
@@ -63,17 +67,28 @@ class ClusterNode:
     :ivar keys: the keys of the cluster.
     :ivar store: the database of the cluster.
     :ivar membership: this node and the others.
+    :ivar documents: what all nodes share.
+    :ivar acknowledgements: waits until the nodes have read what one has written.
+    :ivar unready: functions that return why the node is not ready for clients; empty if it is.
     :ivar parts: the parts that agree through the store, in the order of their start.
     """
 
     log = Logger()
 
-    def __init__(self, settings: ClusterSettings, keys: ClusterKeys, reactor: Any) -> None:
+    def __init__(self, settings: ClusterSettings, keys: ClusterKeys, reactor: Any, home: str) -> None:
         self.settings = settings
         self.keys = keys
         self.store = Store(settings.store, reactor)
         self.membership = Membership.named(self.store, settings.node, settings.address, settings.labels)
-        self.parts: list[NodePart] = []
+        self.documents = Documents(
+            self.store,
+            self.membership,
+            Sealing(keys.all_derived("documents")),
+            DocumentFiles(home, reactor.seconds),
+        )
+        self.acknowledgements = Acknowledgements(self.store, self.membership, reactor)
+        self.parts: list[NodePart] = [self.documents]
+        self.unready: list[Callable[[], str]] = []
         self.store.on_change = self._store_changed
         self._is_begun = False
 

@@ -15,9 +15,14 @@ if TYPE_CHECKING:
     from mcpgateway.manage.logins import Logins
 
 
+def _always() -> bool:
+    return True
+
+
 class DepartedPrincipals(Record):
     """Revokes the grants of principals whose credentials have ended.
 
+    :ivar is_sure: returns whether the gateway knows which credentials are valid, and is the one to revoke.
     :ivar issuer: the authorization server whose subjects are admitted; empty for none.
     :param trusts: predicate: clients at an address need no credential.
     :param grants: returns the stored grants, each with its ``owner``.
@@ -28,6 +33,7 @@ class DepartedPrincipals(Record):
     _grants: Callable[[], Iterable[Mapping[str, Any]]]
     _logins: Callable[[], Logins]
     issuer: str = ""
+    is_sure: Callable[[], bool] = _always
 
     def begin(self) -> None:
         """Revoke the grants of agents whose tokens have ended while no gateway ran.
@@ -41,7 +47,7 @@ class DepartedPrincipals(Record):
         self._revoke(self.is_over)
 
     def _revoke(self, is_over: Callable[[str], bool]) -> None:
-        if any(is_over(str(each.get("owner", ""))) for each in self._grants()):
+        if self.is_sure() and any(is_over(str(each.get("owner", ""))) for each in self._grants()):
             self._logins().leave(is_over)
 
     def is_over(self, principal: str) -> bool:

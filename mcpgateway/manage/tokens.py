@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
-from attrs import define, field
+from attrs import Factory, define, field
 from twisted.logger import Logger
 
 from mcpgateway.config.edit.edits import Put
@@ -36,6 +36,46 @@ def _unlearnt(tokens: Iterable[str]) -> None:
     """Ignore the texts."""
 
 
+class AgentTokens(Protocol):
+    """The agents' tokens that are valid; those of a cluster count at all of its nodes."""
+
+    async def add(self, token: AgentToken) -> Mapping[str, Any]:
+        """Admit one more token; return what the answer tells besides it."""
+
+    async def remove(self, token: AgentToken) -> Mapping[str, Any]:
+        """Revoke a token; return what the answer tells besides it."""
+
+
+@define(eq=False, repr=False)
+class OwnTokens:
+    """The agents' tokens of a gateway that is alone: a file in its home."""
+
+    _bearers: CredentialStore
+    _files: TokenFiles
+
+    async def add(self, token: AgentToken) -> Mapping[str, Any]:
+        """Admit one more token.
+
+        :raise TokenNotSaved: it cannot be stored.
+        """
+        return self._keep((*self._bearers.agents, token))
+
+    async def remove(self, token: AgentToken) -> Mapping[str, Any]:
+        """Revoke a token.
+
+        :raise TokenNotSaved: the change cannot be stored, so the token is still valid.
+        """
+        return self._keep(tuple(each for each in self._bearers.agents if each is not token))
+
+    def _keep(self, tokens: tuple[AgentToken, ...]) -> Mapping[str, Any]:
+        try:
+            self._files.keep(tokens)
+        except ConfigError as why:
+            raise TokenNotSaved(why.message, "see to the disk and the rights of the home") from why
+        self._bearers.admit_agents(tokens)
+        return {}
+
+
 @define(eq=False, repr=False)
 class TokenIssuer:
     """Manages the tokens of the gateway itself, and those of agents.
@@ -49,6 +89,9 @@ class TokenIssuer:
     _files: TokenFiles
     _reload: Reload = field(repr=False)
     learn: Callable[[Iterable[str]], None] = field(default=_unlearnt, repr=False)
+    _agents: AgentTokens = field(
+        default=Factory(lambda self: OwnTokens(self._bearers, self._files), takes_self=True), repr=False
+    )
 
     def listed(self) -> list[dict[str, Any]]:
         """List the tokens of agents, the latest first, without their secrets, and with their latest use."""
@@ -70,7 +113,7 @@ class TokenIssuer:
         """True if clients on this machine need a token, too."""
         return self._reload.settings.gateway.auth_mcp_transport == REQUIRED
 
-    def create(
+    async def create(
         self,
         name: str,
         *,
@@ -78,8 +121,8 @@ class TokenIssuer:
         tools: Sequence[str] = (),
         read_only: bool = False,
         lasts_s: float = 0.0,
-    ) -> tuple[AgentToken, str]:
-        """Make a token; return its description and its text, which is not stored.
+    ) -> tuple[dict[str, Any], str]:
+        """Make a token; return its public properties and its text, which is not stored.
 
         :param lasts_s: seconds until it expires; 0: it is valid until it is revoked.
         :raise InvalidParams: the name or a limit is invalid.
@@ -111,12 +154,12 @@ class TokenIssuer:
             tuple(tools),
             read_only,
         )
-        self._keep((*known, made))
+        told = await self._agents.add(made)
         self.log.info("a token was made for {name}: {id}", event="token.created", name=name, id=made.id)
-        return made, secret
+        return {**made.shown(made.created), **told}, secret
 
-    def revoke(self, named: str) -> AgentToken:
-        """Revoke a token, by its id or its name; its bearer's streams end.
+    async def revoke(self, named: str) -> dict[str, Any]:
+        """Revoke a token, by its id or its name; its bearer's streams end; return its id and name.
 
         :raise NotThere: no such token exists.
         :raise TokenNotSaved: the change cannot be stored, so the token is still valid.
@@ -125,11 +168,11 @@ class TokenIssuer:
         found = next((each for each in known if named in (each.id, each.name)), None)
         if found is None:
             raise NotThere("there is no such token", f"{cli('token list')} shows those there are")
-        self._keep(tuple(each for each in known if each is not found))
+        told = await self._agents.remove(found)
         self.log.info(
             "the token of {name} was revoked: {id}", event="token.revoked", name=found.name, id=found.id
         )
-        return found
+        return {"revoked": found.id, "name": found.name, **told}
 
     def rotate(self, which: Sequence[str]) -> None:
         """Replace the gateway's own tokens; the former ones are valid no more.
@@ -166,10 +209,3 @@ class TokenIssuer:
         set_in_config(self._reload, Put(ROAD, REQUIRED if is_required else FREE))
         if is_required is not self.is_required:
             raise ConfigError(f"another file says otherwise: {'.'.join(ROAD)}; please change it there")
-
-    def _keep(self, tokens: tuple[AgentToken, ...]) -> None:
-        try:
-            self._files.keep(tokens)
-        except ConfigError as why:
-            raise TokenNotSaved(why.message, "see to the disk and the rights of the home") from why
-        self._bearers.admit_agents(tokens)

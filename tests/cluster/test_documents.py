@@ -138,7 +138,7 @@ def test_many_at_once(mirrors: Mirrors) -> Any:
 @pytest_twisted.inlineCallbacks
 def test_store_killed(tmp_path: Path) -> Any:
     """Without the store nothing is written; a node that starts then has its copy, and reads on after the return."""
-    postgres = Postgres().start()
+    postgres = Postgres(synchronous_commit="on").start()
     mirrors = Mirrors(postgres.database(), tmp_path)
     try:
         one = mirrors.add("one")

@@ -33,6 +33,8 @@ def ref(name: str) -> dict[str, str]:
 BY_SERVER: dict[str, Any] = {"type": "object", "additionalProperties": listing(TEXT)}
 LIMIT_MS = {"type": "integer", "minimum": 1, "description": "Milliseconds that it may take."}
 ARGUMENTS = {"type": ["object", "null"], "description": "The arguments of the tool."}
+NODES = {**listing(TEXT), "description": "Names of nodes of the cluster."}
+COUNTS_ON = {"counts_on": NODES, "unknown": NODES}
 CODE = {"enum": [0, 10, 11, 12], "description": "0 ready, 10 needs start, 11 needs its user, 12 failed."}
 DAEMON = made_of({"name": TEXT, "running": FLAG}, pid=WHOLE, port=WHOLE, uptime=WHOLE, lastError=TEXT)
 ENDED = {"ok": FLAG, "killed": WHOLE}

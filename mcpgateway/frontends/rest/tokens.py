@@ -50,19 +50,18 @@ class TokenRoutes:
         strange = sorted(body.keys() - MEMBERS)
         if strange:
             raise InvalidParams(f"{strange[0][:40]!r} is not known here", EXPECTED)
-        made, secret = self._issuing.create(
+        made, secret = await self._issuing.create(
             _text(body, "name"),
             servers=_texts(body, "servers"),
             tools=_texts(body, "tools"),
             read_only=_flag(body, "read_only"),
             lasts_s=_seconds(body),
         )
-        return OperationAnswer(201, {"token": secret, **made.shown(made.created)})
+        return OperationAnswer(201, {"token": secret, **made})
 
     async def revoke(self, asked: OperationRequest) -> Any:
         """Revoke one token."""
-        found = self._issuing.revoke(asked.path["id"])
-        return {"revoked": found.id, "name": found.name}
+        return await self._issuing.revoke(asked.path["id"])
 
     async def rotate(self, asked: OperationRequest) -> Any:
         """Replace the gateway's own tokens."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from pathlib import Path
@@ -138,9 +139,9 @@ class AgentTests:
         fresh = gateway.client("x", **ADMIN)
         issuing = gateway.parts().issuing()
         with pytest.raises(Exception, match="cannot be written"):
-            issuing.create("b")
+            asyncio.run(issuing.create("b"))
         with pytest.raises(Exception, match="cannot be written"):
-            issuing.revoke("a")
+            asyncio.run(issuing.revoke("a"))
         assert [each.name for each in gateway.bearers.agents] == ["a"]
         assert fresh is not None
         gateway.home = home

@@ -1,0 +1,47 @@
+"""Let a node share its tokens, configuration, grants and dashboards with the other nodes of its cluster."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from mcpgateway.manage.credentials import CredentialStore
+from mcpgateway.manage.departed_principals import DepartedPrincipals
+from mcpgateway.records import FrozenRecord
+from mcpgateway.system.token_files import TokenFiles
+
+if TYPE_CHECKING:
+    from mcpgateway.cluster.node import ClusterNode
+    from mcpgateway.manage.shared.tokens import SharedTokens
+
+
+class SharedParts(FrozenRecord, frozen=True):
+    """The parts of a node that share something with other nodes.
+
+    :ivar tokens: the agents' tokens.
+    """
+
+    tokens: SharedTokens
+
+
+def share(
+    node: ClusterNode | None, home: str, bearers: CredentialStore, leaving: DepartedPrincipals
+) -> SharedParts | None:
+    """Let a node share what it has with the others; None for a gateway that is alone."""
+    if node is None:
+        return None
+    from mcpgateway.manage.shared.tokens import SharedTokens
+
+    tokens = SharedTokens(
+        node.documents,
+        node.acknowledgements,
+        bearers,
+        TokenFiles(home, os.environ),
+        node.settings.store_lost_s,
+    )
+    # One node revokes grants, rather than each of them.
+    leaving.is_sure = lambda: tokens.is_sure and node.membership.live()[0].octets == node.octets
+    tokens.learnt = leaving.begin
+    node.unready.append(tokens.unready)
+    node.add(tokens)
+    return SharedParts(tokens)
