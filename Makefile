@@ -20,16 +20,17 @@ UI := mcpgateway/data/ui/index.json
 # A checkout without npm runs and is tested without the dashboard.
 UI_IF_NPM := $(if $(shell command -v npm),$(UI))
 PYPI_REMOTES := build/remotes-pypi/.made
+PROMTOOL := build/promtool/.made
 
 # Those that mostly wait begin with the longest ones, which would else be waited for at the end.  Each is named: pytest
 # leaves out a file of a folder that is named too.
 LONGEST := $(wildcard $(addprefix tests/functional/test_,$(addsuffix .py,lifecycle_commands sign_in servers_offered hints upgrade client_file_crashes validate outliving storm shim conformance service serve_one launching documented_pages container_recipe restart health real_servers remote originals_edited sharing rest_schemathesis chaos attacks faults mcp_registry doctor scopes running start_asks snapshots children live installing first_questions)))
-FUNCTIONAL := -m "not soak" $(LONGEST) tests/contracts $(filter-out $(LONGEST),$(sort $(wildcard tests/functional/test_*.py)))
+FUNCTIONAL := -m "not soak" $(LONGEST) tests/contracts tests/cluster tests/deploy $(filter-out $(LONGEST),$(sort $(wildcard tests/functional/test_*.py)))
 
 # Hundreds of processes import the same modules, which are compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
-UNIT := $(addprefix --ignore=tests/,bench clients remotes browser functional contracts) tests
+UNIT := $(addprefix --ignore=tests/,bench clients remotes browser functional contracts cluster deploy) tests
 # The unit tests as two processes, each of which collects its half only.  pytest-xdist has every process collect all of
 # them and hands out each by itself, a sixth of the time of tests this short.
 OUTER := $(addprefix tests/,clientfiles frontends cli config)
@@ -42,7 +43,7 @@ DEFER :=
 pytest = $(PYTEST) -p tests.support.again --target=$@ $1 $(if $(DEFER),|| $(BIN)/python -m tests.support.again defer $@ $$?)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers run test tests lint structure roads types imports unit unit-outer unit-inner coverage functional soak conformance test-clients test-remotes test-browser ui ui-units ui-pages test-ui bench pictures docs package clean format
+.PHONY: help venv servers run test tests lint structure roads types imports unit unit-outer unit-inner coverage functional soak conformance test-clients test-remotes test-browser test-cluster cluster-tools ui ui-units ui-pages test-ui bench pictures docs package clean format
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -78,6 +79,7 @@ run: $(VENV) ## serve ~/.claude.json and two demo servers on http://localhost:91
 # Tests that wait for processes leave time for all that computes, one after the other, beside them.
 test: ## everything that must hold before a change lands
 	$(MAKE) --jobs=3 --output-sync=target $(VENV) servers $(UI) $(NPM_BROWSER)
+	$(MAKE) cluster-tools || true
 	rm -rf build/again
 	$(MAKE) --jobs=2 --output-sync=target DEFER=yes functional lint types docs ui-units ui-pages package unit-outer unit-inner
 	$(BIN)/python -m tests.support.again run $(TESTED)
@@ -155,7 +157,7 @@ functional: $(VENV) servers ## real sockets, real processes, real MCP servers
 
 soak: $(VENV) servers ## the long form of the functional and of the property tests
 	MCPGATEWAY_SOAK=1 $(PYTEST) --numprocesses=auto --dist=worksteal $(UNIT)
-	MCPGATEWAY_SOAK=1 $(PYTEST) tests/functional
+	MCPGATEWAY_SOAK=1 MCPGATEWAY_CLUSTER=1 $(PYTEST) tests/cluster tests/functional
 
 # The everyday tests run a part of it. With ARGS='--help' it says how to have less.
 conformance: $(VENV) servers ## both official suites, one by one, both ways, at servers alone and through the gateway
@@ -170,6 +172,23 @@ test-remotes: $(VENV) servers $(NPM_REMOTES) $(PYPI_REMOTES) ## signing in and A
 test-browser: $(VENV) $(UI_IF_NPM) $(NPM_BROWSER) ## hostile pages, and the documentation, in a real Chromium, which apt-get installs
 	command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
 	$(BIN)/python -m pytest tests/browser
+
+test-cluster: $(VENV) servers cluster-tools ## nodes of a cluster: the store, failures, balancers, deploy/; apt-get installs PostgreSQL, HAProxy and nginx
+	MCPGATEWAY_CLUSTER=1 $(PYTEST) --numprocesses=2 --dist=loadfile tests/cluster tests/deploy $(wildcard tests/functional/test_cluster*.py)
+
+# PostgreSQL is for tests alone: no server of it is set up for the machine.
+cluster-tools: $(PROMTOOL)
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { \
+		mkdir -p /etc/postgresql-common && echo create_main_cluster = false >>/etc/postgresql-common/createcluster.conf \
+		&& apt-get install --quiet=2 --yes --no-install-recommends postgresql >/dev/null; }
+	@command -v haproxy >/dev/null || apt-get install --quiet=2 --yes --no-install-recommends haproxy >/dev/null
+	@command -v nginx >/dev/null || apt-get install --quiet=2 --yes --no-install-recommends nginx-light >/dev/null
+
+# Debian's program that tests alerts, without the service around it.
+$(PROMTOOL):
+	rm -rf build/promtool && mkdir -p build/promtool
+	cd build/promtool && apt-get download --quiet=2 prometheus && dpkg --extract prometheus_*.deb . && rm prometheus_*.deb
+	touch $@
 
 # Without the packages' own scripts: the native programs are started directly, and nothing has to be built.
 $(NPM_CLIENTS) $(NPM_REMOTES) $(NPM_BROWSER): %/node_modules/.made: %/package.json %/package-lock.json

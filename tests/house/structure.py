@@ -56,6 +56,7 @@ RUN = {
         "towncrier",
         "twine",
     ),
+    "kubernetes-validate",
     "keyring",  # an interpreter of its own imports it
 }
 # Where what is imported has another name than what is installed.
