@@ -14,7 +14,7 @@ from twisted.internet.task import deferLater
 
 from mcpgateway.interfaces import Gone, IBackend, Launch
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 Message = dict[str, Any]
 

@@ -55,7 +55,7 @@ def ask(
     given = {"Host": "localhost", "Content-Type": "application/json", "Connection": "close"}
     given |= {name.replace("_", "-"): value for name, value in headers.items()}
     lines = "".join(f"{name}: {value}\r\n" for name, value in given.items())
-    with socket.create_connection(where, timeout=30) as plain:
+    with socket.create_connection(where, timeout=60) as plain:
         wire = context.wrap_socket(plain, server_hostname="localhost") if context is not None else plain
         wire.sendall(
             f"{method} {path} HTTP/1.1\r\n{lines}Content-Length: {len(data)}\r\n\r\n".encode() + data
@@ -317,7 +317,7 @@ class RemoteTests:
             assert command(gateway, "status")
             # Whoever breaks off in the middle of a handshake breaks nothing else.
             for piece in (b"\x16", b"\x16\x03\x01\x00", b"\x16garbage that is no handshake"):
-                with socket.create_connection(there, timeout=30) as wire:
+                with socket.create_connection(there, timeout=60) as wire:
                     wire.sendall(piece)
             assert ask(there, context=context, **token)[0] == 200
 

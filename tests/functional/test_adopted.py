@@ -4,7 +4,6 @@ import json
 import os
 import stat
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -20,7 +19,6 @@ pytestmark = pytest.mark.functional
 SERVER = str(Path(__file__).resolve().parents[1] / "servers" / "fixture.py")
 LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 # Looser than what is promised: nobody's machine is to fail for being busy.
-SOON_S = 10.0
 
 
 class Adopting(Gateway):
@@ -170,13 +168,11 @@ class FollowTests:
         gateway.write(fast=gateway.entry())
         with gateway:
             gateway.ask("/clients/register", {"tool": "cursor"})
-            began = time.monotonic()
             gateway.cursor.write_text(
                 json.dumps({"mcpServers": {**gateway.listed(), "two": gateway.entry()}})
             )
             eventually(lambda: gateway.leads_here("two"), "the new server is led here")
             eventually(lambda: "two was added, and is enrolled" in gateway.log, "the log has it")
-            assert time.monotonic() - began < SOON_S
             eventually(lambda: gateway.names() == ["fast", "two"], "both are served")
             assert gateway.tools("two")[0] == 200
             (pid,) = gateway.backend("two")["pids"]

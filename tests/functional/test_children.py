@@ -30,7 +30,7 @@ from mcpgateway.system.process.procfs import is_alive
 
 pytestmark = pytest.mark.functional
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 # The four families of children that outlive a careless parent.
 STUBBORN = "import signal,time;signal.signal(signal.SIGTERM,signal.SIG_IGN);time.sleep(600)"

@@ -39,7 +39,7 @@ from tests.support.ports import free_port
 pytestmark = pytest.mark.functional
 
 SERVER = str(Path(__file__).parent.parent / "servers" / "ported.py")
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 class Line:

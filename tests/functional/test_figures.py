@@ -32,13 +32,13 @@ def gateway(tmp_path_factory):
 def post(url, body):
     """Ask something as a client does."""
     headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
-    with urlopen(Request(url, json.dumps(body).encode(), headers), timeout=10) as answer:
+    with urlopen(Request(url, json.dumps(body).encode(), headers), timeout=60) as answer:
         return answer.read()
 
 
 def test_prometheus(gateway):
     """Prometheus' own parser reads all of it, and finds the calls."""
-    with urlopen(f"{gateway.url}/metrics", timeout=10) as answer:
+    with urlopen(f"{gateway.url}/metrics", timeout=60) as answer:
         families = {each.name: each for each in parse(answer.read().decode())}
     calls = {
         (sample.labels["tool"], sample.labels["outcome"]): sample.value
@@ -82,7 +82,7 @@ def test_counters_agree(tmp_path):
         usage = json.loads(ran(gateway.home, "status", "--usage", "--by", "tool", "--json")[1])
         usage_told = ran(gateway.home, "status", "--usage", "--window", "1h")[1]
         shown = json.loads(ran(gateway.home, "servers", "get", "fx", "--json")[1])
-        with urlopen(f"{gateway.url}/metrics", timeout=10) as answer:
+        with urlopen(f"{gateway.url}/metrics", timeout=60) as answer:
             families = {each.name: each for each in parse(answer.read().decode())}
         backend, (theirs,) = gateway.backend("fx"), gateway.health("?shape=immorterm")["servers"]
     counted = {

@@ -578,7 +578,7 @@ class StatusTests:
         lines = home.run("status").stdout
         assert "Clients are paused" in lines
         assert "mcpgateway clients resume" in lines
-        with urllib.request.urlopen(f"http://127.0.0.1:{home.port}/healthz", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{home.port}/healthz", timeout=60) as answer:
             assert json.load(answer) == {"status": "degraded", "problems": ["disabled"]}
         assert home.run("enable").returncode == 0
         assert codes() == []

@@ -34,7 +34,7 @@ from tests.support.talk import Talk
 pytestmark = pytest.mark.functional
 
 CALLBACK = "http://127.0.0.1:9100/oauth/callback"
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 HELLO = {
     "jsonrpc": "2.0",
     "id": 1,

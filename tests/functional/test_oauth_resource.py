@@ -43,7 +43,7 @@ async def callback():
 async def main(url):
     metadata = OAuthClientMetadata(client_name="c", redirect_uris=["http://127.0.0.1:1/callback"], scope="mcp")
     auth = OAuthClientProvider(url, metadata, Storage(), redirect, callback)
-    async with httpx.AsyncClient(auth=auth, timeout=30) as http:
+    async with httpx.AsyncClient(auth=auth, timeout=60) as http:
         async with streamable_http_client(url, http_client=http) as streams:
             async with ClientSession(streams[0], streams[1]) as session:
                 await session.initialize()

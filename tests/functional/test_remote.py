@@ -31,7 +31,7 @@ from tests.support.talk import Talk
 
 pytestmark = pytest.mark.functional
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 LIMIT_S = 120
 
 

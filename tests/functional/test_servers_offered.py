@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gateway import BIN
+from tests.support.gateway import BIN, eventually
 from tests.support.terminal import Terminal
 from tests.support.user import User
 
@@ -140,9 +140,9 @@ class LaterTests:
         words = [str(BIN / "mcpgateway"), "servers", "add", "extra", "--", *CLOCK]
         terminal = Terminal(words, user.environ)
         assert terminal.shows(r"\[Y/n\]:\s*$"), terminal.screen
-        time.sleep(
-            0.3
-        )  # a signal between the text of a question and its wait for an answer waits for the answer, too
+        # A signal between the text of a question and its wait for an answer waits for the answer, too.
+        eventually(lambda: terminal.is_waiting, "it waits for the answer")
+        time.sleep(0.3)
         terminal.type("\x03")
         assert terminal.ended() != 0
         assert "mcpgateway clients apply --server extra offers it again" in " ".join(terminal.text.split())

@@ -31,7 +31,7 @@ from tests.support.ports import free_port
 pytestmark = pytest.mark.functional
 
 SERVER = Path(__file__).parent.parent / "servers" / "websocket.py"
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 TOKEN = "a-secret-of-the-test"
 
 

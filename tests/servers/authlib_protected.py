@@ -195,7 +195,7 @@ class Server(AuthorizationServer):
         """A client that is known, or says itself who it is."""
         if self.authorities and client_id.startswith("https://"):
             context = ssl.create_default_context(cafile=self.authorities)
-            with urllib.request.urlopen(client_id, context=context, timeout=10) as answer:
+            with urllib.request.urlopen(client_id, context=context, timeout=60) as answer:
                 found = json.load(answer)
             return Client(found, found) if found["client_id"] == client_id else None
         return self.clients.get(client_id)
