@@ -108,18 +108,21 @@ class CrashTests:
 
     def test_word(self, gateway):
         """One that was given up is failed wherever its state is shown; one that is switched off is disabled."""
-        for _ in range(3):
-            asyncio.run(refusal(gateway.url, "leaving"))
 
         def said(*words):
+            for _ in range(3):  # it is given up for a few seconds only
+                asyncio.run(refusal(gateway.url, "leaving"))
             argv = [BIN / "mcpgateway", "--home", gateway.home, *words]
             return forkserver.ran(argv, env={"PATH": os.environ["PATH"], "HOME": str(gateway.home)}).stdout
 
-        assert "leaving (failed)" in said("status")
+        def states():
+            return {each["name"]: each["state"] for each in json.loads(said("status", "--json"))["servers"]}
+
+        eventually(lambda: "leaving (failed)" in said("status"), "the status names it")
         assert "off (disabled)" in said("status")
-        states = {each["name"]: each["state"] for each in json.loads(said("status", "--json"))["servers"]}
-        assert (states["leaving"], states["off"]) == ("failed", "disabled")
-        assert "failed" in said("servers", "get", "leaving")
+        eventually(lambda: states()["leaving"] == "failed", "its state is known to programs")
+        assert states()["off"] == "disabled"
+        eventually(lambda: "failed" in said("servers", "get", "leaving"), "its page has it")
 
     def test_hangs_in_the_handshake(self, gateway):
         """A server that hangs in the handshake is an error as soon as its time is up, and no process of it is left."""
