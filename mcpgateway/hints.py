@@ -13,12 +13,14 @@ def cli(words: str, *values: object) -> str:
     """Return a command line of the program.
 
     :param words: the command with its options; ``{}`` stands for a value, a word in capitals for what a user fills in.
-    :param values: the values, which are quoted for the shell.
+    :param values: the values, which are quoted for the shell; a list is several words.
     """
     if values:
         from shlex import quote  # not at the top: the shim, which starts often, has no values
 
-        words = words.format(*(quote(str(each)) for each in values))
+        words = words.format(
+            *(" ".join(map(quote, each)) if isinstance(each, list) else quote(str(each)) for each in values)
+        )
     return f"{PROGRAM} {words}"
 
 

@@ -84,8 +84,13 @@ def tell_listed(found: Mapping[str, Any]) -> None:
     else:
         say(f"no client uses the gateway; {cli('clients plan')} shows what {cli('clients apply')} would do")
     if found["opted_out"]:
-        say(f"Servers that stay their clients' own: {', '.join(map(visible, found['opted_out']))}")
-        say(f"  {cli('clients apply --server NAME')} enrols one of them", dim=True)
+        out = [each.rpartition(":")[2] for each in found["opted_out"]]
+        say(f"Servers that are not enrolled, as you have said: {', '.join(map(visible, found['opted_out']))}")
+        name = out[0] if len(set(out)) == 1 else "NAME"
+        say(
+            f"  {cli('clients apply --server {}', name)} enrols {'it' if len(out) == 1 else 'one of them'}",
+            dim=True,
+        )
     for each in found["problems"]:
         say(visible(each), fg="yellow")
 

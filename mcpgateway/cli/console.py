@@ -270,11 +270,12 @@ def confirm(text: str, *, default: bool | None = False, err: bool = False) -> bo
     return click.confirm(escaping.one_line(text), default=default, err=err)
 
 
-def choose(text: str, letters: str, more: str = "") -> str:
-    """Ask the user for one of several letters; the last one is the default.
+def choose(text: str, letters: str, more: str = "", *, default: str = "") -> str:
+    """Ask the user for one of several letters; the last one is the default unless another one is named.
 
-    :param more: further letters, which are shown after the default.
+    :param more: further letters, which are shown after these.
     """
+    default = default or letters[-1]
 
     def read(value: str) -> str:
         letter = value.strip().lower()[:1]
@@ -282,9 +283,9 @@ def choose(text: str, letters: str, more: str = "") -> str:
             return letter
         raise click.UsageError(f"the answer is one of {', '.join(letters + more)}")
 
-    shown = "/".join((*letters[:-1], letters[-1].upper(), *more))
+    shown = "/".join(each.upper() if each == default else each for each in letters + more)
     chosen: str = click.prompt(
-        f"{escaping.one_line(text)} [{shown}]", default=letters[-1], show_default=False, value_proc=read
+        f"{escaping.one_line(text)} [{shown}]", default=default, show_default=False, value_proc=read
     )
     return chosen
 

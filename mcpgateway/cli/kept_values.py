@@ -44,7 +44,10 @@ def _lines(machine: Machine, files: Iterable[FileReport]) -> Iterator[str]:
             if keys and restored.title not in each.removed:
                 lacking.setdefault((restored.name, *keys), {})[visible(shortened(each.path))] = None
     for (name, *found), paths in lacking.items():
-        yield _line(name, found, list(paths), is_served=name in machine.settings.blueprints)
+        records = machine.records.files.values()
+        is_recorded = any(each.name == name for one in records for each in one.entries.values())
+        is_served = name in machine.settings.blueprints
+        yield _line(name, found, list(paths), is_served=is_served, is_recorded=is_recorded)
 
 
 def _entries(machine: Machine, file: FileReport) -> Mapping[tuple[str, str], ClientEntry]:
@@ -78,7 +81,7 @@ def _by_header(values: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _line(name: str, keys: Sequence[str], paths: Sequence[str], *, is_served: bool) -> str:
+def _line(name: str, keys: Sequence[str], paths: Sequence[str], *, is_served: bool, is_recorded: bool) -> str:
     variables = [each.removeprefix(f"{ENV}.") for each in keys if each.startswith(f"{ENV}.")]
     others = [each for each in keys if not each.startswith(f"{ENV}.")]
     listed = ", ".join(map(visible, (*variables, *others)))
@@ -92,6 +95,9 @@ def _line(name: str, keys: Sequence[str], paths: Sequence[str], *, is_served: bo
     if not is_served:
         return f"{lacks} An editor changes a client's file."
     command = original_command(name, variables, others)
+    where = (
+        "into these files" if is_recorded else "into the first of them; the others are changed with an editor"
+    )
     if len(paths) == 1:
-        return f"{lacks} {command} writes one there."
-    return f"{lacks} {command} writes one into the first of them; the others are changed with an editor."
+        return f"{lacks} {command} writes {'them' if len(keys) > 1 else 'it'} there."
+    return f"{lacks} {command} writes {'them' if len(keys) > 1 else 'it'} {where}."

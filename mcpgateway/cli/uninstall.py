@@ -39,7 +39,7 @@ def uninstall_all(globals_: Globals, *, yes: bool, keep_home: bool) -> None:
     home = globals_.home
     if yes:
         _check_removable(home)
-    elif can_ask(globals_) and not confirm(RESTORE, default=True):
+    elif can_ask(globals_) and not confirm(RESTORE, default=False):
         fail("nothing was changed")
     report = _restored(globals_)
     service = _service_removed(globals_)

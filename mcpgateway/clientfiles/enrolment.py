@@ -20,7 +20,15 @@ from mcpgateway.clientfiles.apply import (
 from mcpgateway.clientfiles.diff import diff, vocabulary
 from mcpgateway.clientfiles.disk import DISK, Disk
 from mcpgateway.clientfiles.enrolment_records import FileRecord, values_of
-from mcpgateway.clientfiles.files import READ_ONLY, FileChoice, FileLocation, chosen, recorded_sites, see
+from mcpgateway.clientfiles.files import (
+    READ_ONLY,
+    FileChoice,
+    FileLocation,
+    chosen,
+    recorded_sites,
+    see,
+    unwritable,
+)
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.ledger import EditResult
 from mcpgateway.clientfiles.machine import CUSTOM, Machine
@@ -238,7 +246,7 @@ def _is_to_suspend(machine: Machine, site: FileLocation, why: str) -> bool:
 
 
 def broken(machine: Machine) -> Report:
-    """Return the enrolled files whose text cannot be restored, such as one with a syntax error.
+    """Return the enrolled files that cannot be restored, such as one with a syntax error or one that is read-only.
 
     :raise ConfigError: the ledger cannot be read.
     """
@@ -260,6 +268,9 @@ def _broken(machine: Machine, sites: Collection[FileLocation]) -> list[FileRepor
             continue
         except ConfigError as trouble:
             found.append(FileReport.of(site, error=reason(site, trouble)))
+            continue
+        if trouble := unwritable(site.path):
+            found.append(FileReport.of(site, error=trouble))
     return found
 
 

@@ -47,6 +47,8 @@ from mcpgateway.system.state import GatewayState
 HTTP, FAIL_OPEN, SINGLE = "http", "fail-open", "single"
 PROGRAM = "mcpgateway"
 CUSTOM = "custom"
+FAILING = frozenset(("error", "unreachable", "stopped", "idle"))
+"""The states of a server that does not run, where its last error says why."""
 NAMES_FILES = {"--config": "config", "-c": "config", "--source": "source", "--env-file": "env-file"}
 NAMED_BY_VARIABLE = {"config": CONFIG_VARIABLES, "env-file": ENV_FILE_VARIABLES}
 NAMES_PORT, DEMO = ("--port", "-p"), "--demo"
@@ -276,6 +278,17 @@ class Machine:
         """Return the home of the gateway at a port; "" where that is this one, or none."""
         running = running_gateway(self.home)
         return "" if running is not None and running.port == port else home_at(port)
+
+    @property
+    def failing(self) -> frozenset[str]:
+        """The names of the servers that do not run because of a fault; empty where no gateway answers."""
+        health = self.answer.health if self.answer is not None else {}
+        listed = [each for each in health.get("backends") or () if isinstance(each, Mapping)]
+        return frozenset(
+            str(each.get("name"))
+            for each in listed
+            if each.get("status") in FAILING and (each.get("last_error") or each.get("lastError"))
+        )
 
     @property
     def answer(self) -> GatewayHealth | None:

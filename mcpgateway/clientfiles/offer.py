@@ -53,9 +53,28 @@ def offers(machine: Machine, name: str) -> tuple[EntryOffer, ...]:
     return tuple(found)
 
 
+def decline(machine: Machine, name: str) -> None:
+    """Keep a server out of clients' files, until an enrolment names it.
+
+    :raise ConfigError: the ledger cannot be used.
+    """
+    with ledger_locked(machine):
+        machine.ledger.opt_out(machine.records.opted_out | {name})
+        machine.look_again()
+
+
+def _no_longer_declined(machine: Machine, name: str) -> None:
+    if name in machine.records.opted_out:
+        with ledger_locked(machine):
+            machine.ledger.opt_out(machine.records.opted_out - {name})
+            machine.look_again()
+
+
 def write(machine: Machine, wanted: Sequence[EntryOffer]) -> tuple[str, ...]:
     """Write entries; return why files stay without theirs."""
     errors = []
+    for name in dict.fromkeys(each.entry.name for each in wanted):
+        _no_longer_declined(machine, name)
     for each in wanted:
         try:
             install(machine, each.where, (each.entry,))
@@ -68,8 +87,11 @@ def write(machine: Machine, wanted: Sequence[EntryOffer]) -> tuple[str, ...]:
 def withdraw(machine: Machine, name: str) -> tuple[str, ...]:
     """Take the entries that were written for a server out of all files; return the paths of the changed files.
 
+    A server of that name that is added later is a new one, which nobody has declined.
+
     :raise ConfigError: the ledger cannot be used.
     """
+    _no_longer_declined(machine, name)
     if not _is_written(machine, name):
         return ()
     changed = []

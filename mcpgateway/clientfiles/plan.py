@@ -215,6 +215,8 @@ def _added(
     there = {each.key_path for each in again}
     more = [each for each in lacking(machine, seen, mode) if each.key_path not in there] if is_offered else []
     out = opted_out(machine)
+    if not wanted.servers:
+        more = [each for each in more if each.name not in machine.failing]
     return [
         each
         for each in (*again, *(one for one in more if not wanted.servers or one.name in wanted.servers))

@@ -230,10 +230,24 @@ def listed(machine: Machine) -> dict[str, Any]:
     ends = recorded_pause_end(machine.home) if machine.is_paused else 0.0
     return {
         "files": files,
-        "opted_out": sorted(records.opted_out),
+        "opted_out": _opted_out(machine),
         "problems": list(records.problems),
         "paused_until": datetime.fromtimestamp(ends, UTC).isoformat() if ends else None,
     }
+
+
+def _opted_out(machine: Machine) -> list[str]:
+    """Return the names of servers that are kept out, without those of servers that are in no file any more."""
+    out = machine.records.opted_out
+    if not out:
+        return []
+    known = {each.name for each in machine.settings.servers}
+    sites = [
+        *recorded_sites(machine.records),
+        *(site for each in detect(machine.environ) for site in each.sites),
+    ]
+    known |= {one.title for each in sites for one in see(each, machine.base).listed}
+    return sorted(each for each in out if each.rpartition(":")[2] in known)
 
 
 def planned(plans: Sequence[FilePlan], behind: Mapping[str, Sequence[str]]) -> dict[str, Any]:

@@ -106,7 +106,7 @@ class OfferTests:
         """A person is asked once for all files."""
         words = [str(BIN / "mcpgateway"), "servers", "add", "extra", "--", *CLOCK]
         terminal = Terminal(words, user.environ)
-        assert terminal.shows(r"\[Y/n\]:\s*$"), terminal.screen
+        assert terminal.shows(r"\[Y/n/\?\]:\s*$"), terminal.screen
         terminal.type(answer)
         assert terminal.ended() == 0
         assert ("some clients have to be started again" in " ".join(terminal.text.split())) is is_written
@@ -114,6 +114,31 @@ class OfferTests:
         assert ("extra" in text(user, ".codex/config.toml")) is is_written
         told = " ".join(terminal.text.split())
         assert ("mcpgateway clients apply --server extra offers it again" in told) is not is_written
+        if not is_written:
+            said = user.mcpgateway(
+                "clients", "apply", "--yes", "--client", "codex", "--client", "claude-code"
+            )
+            assert "extra" not in said + text(user, ".claude.json") + text(user, ".codex/config.toml")
+            assert "not enrolled, as you have said: extra\n" in user.mcpgateway("clients")
+            assert "extra" in user.mcpgateway("clients", "apply", "--yes", "--server", "extra")
+            assert "as you have said" not in user.mcpgateway("clients")
+
+    def test_what_the_answers_mean(self, user: User) -> None:
+        """A question mark explains the answers, and the question is asked again."""
+        terminal = Terminal([str(BIN / "mcpgateway"), "servers", "add", "extra", "--", *CLOCK], user.environ)
+        assert terminal.shows(r"\[Y/n/\?\]:\s*$"), terminal.screen
+        terminal.type("?\r")
+        assert terminal.shows(r"leaves their files as they are[\s\S]*\[Y/n/\?\]:\s*$"), terminal.screen
+        terminal.type("n\r")
+        assert terminal.ended() == 0
+
+    def test_a_declined_one_that_is_gone(self, user: User) -> None:
+        """A server that is removed is no longer told of as one that is kept out."""
+        user.mcpgateway("servers", "add", "extra", "--", *CLOCK)
+        user.mcpgateway("clients", "undo", "--server", "extra")
+        assert "as you have said: extra\n" in user.mcpgateway("clients")
+        user.mcpgateway("servers", "remove", "extra", "--yes")
+        assert "as you have said" not in user.mcpgateway("clients")
 
     def test_one_entry_for_all(self, user: User) -> None:
         """A client with one entry for all servers has a new one at once."""
@@ -129,6 +154,7 @@ class OfferTests:
         said = user.mcpgateway("servers", "add", "broken", "--yes", "--", "/no/such/program", code=1)
         assert "mcpgateway why broken" in said
         assert "mcpgateway servers remove broken takes it away again" in " ".join(said.split())
+        user.mcpgateway("clients", "apply", "--yes")
         assert "broken" not in text(user, ".claude.json")
 
 
@@ -139,7 +165,7 @@ class LaterTests:
         """A person who interrupts the question learns how to add the server later, and is asked then."""
         words = [str(BIN / "mcpgateway"), "servers", "add", "extra", "--", *CLOCK]
         terminal = Terminal(words, user.environ)
-        assert terminal.shows(r"\[Y/n\]:\s*$"), terminal.screen
+        assert terminal.shows(r"\[Y/n/\?\]:\s*$"), terminal.screen
         # A signal between the text of a question and its wait for an answer waits for the answer, too.
         eventually(lambda: terminal.is_waiting, "it waits for the answer")
         time.sleep(0.3)

@@ -132,7 +132,7 @@ def test_own_work(tmp_path: Path) -> None:
         home = user.home / ".mcp-gateway"
         grants = AccountBook(OAuthTokenFiles(str(home)))
         grants.keep(json.dumps(["notion", "https://notion.example/mcp", "", []]), "", Grant("s3cret"), None)
-        code, said = on_a_terminal([str(BIN / "mcpgateway"), "uninstall"], user.environ, keys="\n\n")
+        code, said = on_a_terminal([str(BIN / "mcpgateway"), "uninstall"], user.environ, keys="y\n\n")
         assert code == 0
         assert home.is_dir()
         for line in (
@@ -188,6 +188,8 @@ def test_a_no_at_first(tmp_path: Path) -> None:
         user.mcpgateway("start")
         user.mcpgateway("clients", "apply", "--yes")
         enrolled = file.read_bytes()
+        code, said = on_a_terminal([str(BIN / "mcpgateway"), "uninstall"], user.environ, keys="\n")
+        assert (code, "[y/N]" in said, file.read_bytes()) == (1, True, enrolled)
         for words in (("uninstall",), ("clients", "undo")):
             code, said = on_a_terminal([str(BIN / "mcpgateway"), *words], user.environ, keys="n\n")
             assert (code, "Restore " in said) == (1, True), said
@@ -236,11 +238,11 @@ def test_a_file_that_is_held(tmp_path: Path) -> None:
         assert enrolled != original
         held.chmod(0o444)
         enrolled_other = other.read_bytes()
-        for words, left in ((("stop",), enrolled_other), (("uninstall", "--yes"), original)):
+        for words in (("stop",), ("uninstall", "--yes")):
             done = user.ran(str(BIN / "mcpgateway"), *words)
             assert (done.returncode, remedy in done.stderr) == (1, True), words
             assert held.read_bytes() == enrolled
-            assert other.read_bytes() == left, words
+            assert other.read_bytes() == enrolled_other, words
             assert user.answers()
         held.chmod(0o644)
         lock = Path(f"{held}.lock")

@@ -67,22 +67,19 @@ def uncovered(
     return (tidied(place, name, edits) if edits else ()), tuple(keys)
 
 
-def original_command(name: str, variables: Iterable[str], keys: Iterable[str]) -> str:
-    """Return the commands that write changed values of an overlay into the entry of a client's file, too.
+def original_command(name: str, variables: Sequence[str], keys: Sequence[str]) -> str:
+    """Return the command that writes changed values of an overlay into the entry of a client's file, too.
 
-    :param variables: the changed variables; where there are any, the commands are for them.
-    :param keys: the other changed keys, dotted.
+    :param variables: the changed variables; where there are any, the command is for them.
+    :param keys: the other changed keys, dotted; where there are headers among them, the command is for these.
     """
-    commands = [cli("servers set-env {} {} --original", name, each) for each in variables]
-    return "; ".join(commands or [_original_command(name, each) for each in keys])
-
-
-def _original_command(name: str, key: str) -> str:
-    # A value of a header is asked for, since it is a secret mostly.
-    first, _, header = key.partition(".")
-    if first == HEADERS:
-        return cli("servers set-header {} {} --original", name, header or "HEADER")
-    return cli("servers set {} {} --original", name, f"{key}=VALUE")
+    # Values of variables and headers are asked for, since they are secrets mostly.
+    heads = [each.partition(".")[2] or "HEADER" for each in keys if each.partition(".")[0] == HEADERS]
+    if variables:
+        return cli("servers set-env {} {} --original", name, list(variables))
+    if heads:
+        return cli("servers set-header {} {} --original", name, heads)
+    return cli("servers set {} {} --original", name, [f"{each}=VALUE" for each in keys])
 
 
 def tidied(place: OverlayPlace, name: str, changes: Sequence[Edit]) -> tuple[Edit, ...]:

@@ -12,7 +12,7 @@ import click
 
 from mcpgateway.cli.commands.servers.servers import SERVER, WORKS
 from mcpgateway.cli.completion_values import client_names
-from mcpgateway.cli.console import DONE, FAILED, confirm, paragraph, say, shortened
+from mcpgateway.cli.console import DONE, FAILED, choose, paragraph, say, shortened
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.files import careful, machine_of
 from mcpgateway.cli.queries import ask
@@ -21,6 +21,11 @@ from mcpgateway.hints import cli
 if TYPE_CHECKING:
     from mcpgateway.clientfiles.formats.client_format import ClientDialect
 
+LETTERS, YES, HELP = "yn", "y", "?"
+MEANING = (
+    "y writes an entry that leads to this server into the files of these clients, which list its tools from then on; a"
+    " stop takes it out again, and the next start writes it again. n leaves their files as they are."
+)
 CHARACTERS_PER_TOKEN = 4  # as `mcpgateway.discovery.tokens` estimates
 TOOLS_S = 5.0  # a server lists its tools right after it has started
 POLL_S = 0.1
@@ -107,9 +112,12 @@ def offer(globals_: Globals, name: str, *, is_sure: bool, clients: Sequence[str]
             for each in entries.offers(machine, name)
             if not clients or each.where.site.dialect.name in clients
         )
-        if not (
-            found and (is_sure or _is_agreed(globals_, name, [each.where.site.dialect for each in found]))
-        ):
+        if not found:
+            return []
+        agrees = is_sure or _is_agreed(globals_, name, [each.where.site.dialect for each in found])
+        if not agrees:
+            if agrees is not None:
+                entries.decline(machine, name)
             return []
         errors = entries.write(machine, found)
         paths = [each.where.site.path for each in found]
@@ -124,8 +132,11 @@ def offer(globals_: Globals, name: str, *, is_sure: bool, clients: Sequence[str]
     return careful(work)
 
 
-def _is_agreed(globals_: Globals, name: str, dialects: Sequence[ClientDialect]) -> bool:
-    """Ask whether clients get a server, and say how they get it later where they do not, or nobody can be asked."""
+def _is_agreed(globals_: Globals, name: str, dialects: Sequence[ClientDialect]) -> bool | None:
+    """Ask whether clients get a server, and say how they get it later where they do not.
+
+    :return: None where nobody can be asked.
+    """
     listed = ", ".join(dict.fromkeys(each.title for each in dialects))
     later, is_asked = cli("clients apply --server {}", name), sys.stdin.isatty() and not globals_.as_json
     one = f"; --client {dialects[0].name} at its end chooses one client" if len(dialects) > 1 else ""
@@ -133,11 +144,14 @@ def _is_agreed(globals_: Globals, name: str, dialects: Sequence[ClientDialect]) 
         paragraph(f"  These clients do not have it yet: {listed}.")
     if not is_asked:
         paragraph(f"  {later} --yes writes it into their files{one}.")
-        return False
+        return None
     question = "Add it to all of them?" if one else f"Add it to {listed}?"
     again = f"  {later} offers it again{one}."
     try:
-        if confirm(f"  {question}", default=True):
+        while (chosen := choose(f"  {question}", LETTERS, HELP, default=YES)) == HELP:
+            paragraph(f"    {MEANING}")
+            paragraph(f"    {later} does that at any time{one}.")
+        if chosen == YES:
             return True
     except click.Abort:
         say(err=True)
