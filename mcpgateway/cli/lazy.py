@@ -13,6 +13,7 @@ from mcpgateway.cli.suggestions import in_words, suggestions
 
 ALL = f"{__name__}.all"
 WHOLE = 1000  # characters of a sentence that is not cut
+ADD_MCP = "--add-mcp"  # of VS Code's command
 BEHIND = f"{__name__}.behind"
 LINE = f"{__name__}.line"
 """In a context: the words of another program's command that adds a server."""
@@ -186,8 +187,10 @@ class AddingCommand(ServedCommand):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep the words of such a command, quoted as one word or not, from being parsed as this command's."""
-        words = shlex.split(args[0]) if len(args) == 1 and " mcp add" in args[0] else args
+        is_whole = len(args) == 1 and any(each in args[0] for each in (" mcp add", f" {ADD_MCP}"))
+        words = shlex.split(args[0]) if is_whole else args
         is_line = words[1:2] == ["mcp"] and words[2:3] in (["add"], ["add-json"])
+        is_line = is_line or (words[:1] != [] and words[1:2] != [] and words[1].partition("=")[0] == ADD_MCP)
         ctx.meta[LINE] = words if is_line else []
         return super().parse_args(ctx, [] if is_line else args)
 

@@ -7,6 +7,7 @@ a piece of such JSON                       ``"notes": {"command": "npx"},``
 TOML of Codex                              ``[mcp_servers.notes]``
 a line of Claude Code's command            ``claude mcp add notes -e KEY=value -- npx -y notes-mcp``
 a line of another command                  ``codex mcp add notes --env KEY=value -- npx -y notes-mcp``
+a line of VS Code's command                ``code --add-mcp '{"name": "notes", "command": "npx"}'``
 a link of Cursor                           ``cursor://anysphere.cursor-deeplink/mcp/install?name=notes&config=…``
 a link of VS Code                          ``vscode:mcp/install?…``, ``https://insiders.vscode.dev/redirect/mcp/install?…``
 """
@@ -27,6 +28,7 @@ from mcpgateway.config.problems import Wrong
 
 TABLES = ("mcpServers", "servers", "mcp", "mcp_servers")
 REACHES = ("command", "url", "httpUrl", "serverUrl")
+ADD_MCP = "--add-mcp"
 SWITCHES = ("--client-secret", "--json")
 VALUES = ("-s", "--scope", "-t", "--transport", "--callback-port", "--client-id", "--bearer-token-env-var")
 GIVEN = {"-e": "env", "--env": "env", "-H": "headers", "--header": "headers", "--url": "url"}
@@ -59,14 +61,21 @@ def read_pasted(text: str) -> dict[str, dict[str, Any]]:
     words = _words(text)
     if is_line(words):
         return of_line(words)
-    if "://" in text or text.startswith(("vscode:", "vscode-insiders:")):
+    if is_link(text):
         return _of_link(text)
     raise Trouble(f"stdin holds no server; {EXPECTED}")
 
 
+def is_link(text: str) -> bool:
+    """Return whether a text is a link, such as an install link."""
+    return "://" in text or text.startswith(("vscode:", "vscode-insiders:"))
+
+
 def is_line(words: Sequence[str]) -> bool:
     """Return whether words are another program's command that adds a server, such as ``claude mcp add``."""
-    return "mcp" in words[:3] and ("add" in words or "add-json" in words)
+    return ADD_MCP in {each.partition("=")[0] for each in words} or (
+        "mcp" in words[:3] and ("add" in words or "add-json" in words)
+    )
 
 
 def of_line(words: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -74,6 +83,10 @@ def of_line(words: Sequence[str]) -> dict[str, dict[str, Any]]:
 
     :raise Trouble: it names no server.
     """
+    for at, word in enumerate(words):
+        option, equals, value = word.partition("=")
+        if option == ADD_MCP:
+            return _of_object(_object(value if equals else "".join(words[at + 1 : at + 2])))
     if "add-json" in words:
         name, value = ([*words[words.index("add-json") + 1 :], "", ""])[:2]
         return {name: _one(_object(value))}

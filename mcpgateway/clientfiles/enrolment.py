@@ -269,8 +269,8 @@ def _broken(machine: Machine, sites: Collection[FileLocation]) -> list[FileRepor
         except ConfigError as trouble:
             found.append(FileReport.of(site, error=reason(site, trouble)))
             continue
-        if trouble := unwritable(site.path):
-            found.append(FileReport.of(site, error=trouble))
+        if why := unwritable(site.path):
+            found.append(FileReport.of(site, error=why))
     return found
 
 

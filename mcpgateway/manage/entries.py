@@ -352,7 +352,9 @@ class Entries:
         says = f"The change is in {place.file}, for all clients that use {name}."
         given = [dotted(key_path) for key_path in patch.values if key_path[0] in OF_CLIENTS]
         if is_listed and (patch.add_env or given):
-            says += f" {original_command(name, patch.add_env, given)} writes it into {server.source}, too."
+            says += (
+                f" {original_command(name, list(patch.add_env), given)} writes it into {server.source}, too."
+            )
         return EntryChange(name, is_other, hint=says, keys=_keys_of(edits) if is_other else ())
 
     def _write(self, name: str, edits: tuple[Edit, ...]) -> tuple[ServerSpec, ...]:

@@ -37,6 +37,8 @@ class PastedTests:
             "codex mcp add notes --env KEY=s3cret -- npx -y notes-mcp",
             "claude mcp add notes \\\n  -e KEY=s3cret \\\n  -- npx -y notes-mcp",
             f"claude mcp add-json notes '{json.dumps(NOTES)}'",
+            f"code --add-mcp '{json.dumps({'name': 'notes', **NOTES})}'",
+            f"code-insiders --add-mcp='{json.dumps({'name': 'notes', **NOTES})}'",
             f"cursor://anysphere.cursor-deeplink/mcp/install?name=notes&config={quote(CODED)}",
             f"https://cursor.com/en/install-mcp?name=notes&config={CODED.rstrip('=')}",
             f"vscode:mcp/install?{quote(json.dumps({'name': 'notes', **NOTES}))}",

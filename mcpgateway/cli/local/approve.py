@@ -14,6 +14,8 @@ from mcpgateway.clientfiles.reader import read_repository
 from mcpgateway.config.document import visible
 from mcpgateway.config.entry import Entry
 from mcpgateway.config.environment import code_loading
+from mcpgateway.config.merge import depends_on_place
+from mcpgateway.config.names import slug
 from mcpgateway.errors import ConfigError
 from mcpgateway.hints import cli
 from mcpgateway.system import approvals, files, paths, printing
@@ -32,7 +34,7 @@ def approve(
     """
     home = paths.gateway_home(environ, options.home or None)
     repository = _read(_target(named, environ), home)
-    path = visible(repository.path)
+    path = visible(shortened(repository.path))
     if digest is not None and digest.lower() != repository.digest:
         raise ConfigError(f"{path}: has the digest {repository.digest}; it is not the file that was meant")
     printing.put(*_would_run(repository))
@@ -54,7 +56,7 @@ def refuse(options: LoadOptions, environ: Mapping[str, str], named: str) -> int:
     repository = _read(_target(named, environ), home)
     files.make_home(home)
     approvals.refuse(home, repository.path, repository.digest, time.time())
-    printing.put(f"{visible(repository.path)}: refused, until it changes")
+    printing.put(f"{visible(shortened(repository.path))}: refused, until it changes")
     return 0
 
 
@@ -68,7 +70,7 @@ def revoke(options: LoadOptions, environ: Mapping[str, str], named: str) -> int:
     files.make_home(home)
     if not approvals.revoke(home, path):
         raise ConfigError(f"{visible(path)}: is not approved")
-    printing.put(f"{path}: no longer approved; what runs goes on until its sessions end")
+    printing.put(f"{visible(shortened(path))}: no longer approved; what runs goes on until its sessions end")
     return 0
 
 
@@ -100,7 +102,7 @@ def _read(path: str, home: str) -> Repository:
 
 
 def _would_run(repository: Repository) -> Iterator[str]:
-    yield f"{visible(repository.path)} (SHA-256 {repository.digest}) would run:"
+    yield f"{visible(shortened(repository.path))} (SHA-256 {repository.digest}) would run:"
     for entry in repository.entries:
         yield f"  {visible(entry.title)}: {visible(shlex.join(entry.argv))}"
         yield from _circumstances(entry)
@@ -114,13 +116,21 @@ def _next(machine: Machine, repository: Repository) -> Iterator[str]:
         yield f"No gateway runs: {cli('start')} serves them to the clients that work in {shown}."
         return
     try:
-        taken = tuple(machine.settings.blueprints)
+        known = machine.settings.blueprints
     except ConfigError:
-        taken = ()
+        known = {}
     yield f"The clients that work in {shown} find them at {machine.url('')}, and each by itself:"
-    for name, entry in repository.named(root, taken).items():
-        yield f"  {visible(entry.title)}: {machine.url(name)}"
+    for name, entry in repository.named(root, known).items():
+        # An entry that equals one of all clients leads to the server of that one, once its file is enrolled.
+        everybodys = known.get(slug(entry.title))
+        is_same = everybodys is not None and _is_same(entry, everybodys.entry)
+        yield f"  {visible(entry.title)}: {machine.url(slug(entry.title) if is_same else name)}"
     yield f"{cli('clients apply --project {}', root)} leads the entries of the file there."
+
+
+def _is_same(entry: Entry, other: Entry) -> bool:
+    here, there = ((each.argv, dict(each.env), each.cwd) for each in (entry, other))
+    return not other.origin.project and not depends_on_place(entry) and here == there
 
 
 def _circumstances(entry: Entry) -> Iterator[str]:

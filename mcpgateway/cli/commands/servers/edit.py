@@ -44,6 +44,7 @@ from mcpgateway.cli.values import FILE_LIMIT, STDIN, Expanding, json_object, of_
 from mcpgateway.hints import cli
 
 DEFINED = '{"command": "npx", "args": ["-y", "notes-mcp"]}'
+LINKS = ("cursor://", "vscode:", "vscode-insiders:")
 URLS = ("http://", "https://", "ws://", "wss://")
 REMOVE = RouteVerb(
     SERVER, "DELETE", "{name} is removed; its definition is kept in {found[kept]}", limit_s=STOP_S
@@ -133,12 +134,17 @@ def add(  # noqa: PLR0913 - one for each option
     """Add a server to the configuration, start it, and list its tools.
 
     It is given by its URL, by a command behind --, by options, or on stdin (`mcpgateway servers add -`): JSON with
-    mcpServers, a line such as `claude mcp add ...`, or an install link. ${NAME} in options becomes the value that NAME
-    has here. Exit code 1 where the server is not added, or does not run.
+    mcpServers, a line such as `claude mcp add ...` or `code --add-mcp ...`, or an install link. ${NAME} in options
+    becomes the value that NAME has here. Exit code 1 where the server is not added, or does not run.
     """
     globals_: Globals = context.obj
-    if name is not None and name.startswith(URLS):
+    if name is not None and name.startswith(URLS) and "mcp/install?" not in name:
         raise click.UsageError(f"name the server: {cli('servers add NAME {}', name)}")
+    link = (
+        name
+        if name is not None and (name.startswith(LINKS) or "mcp/install?" in name) and target is None
+        else ""
+    )
     if target is not None and target.startswith("{"):
         raise click.UsageError(
             f"JSON stands behind --definition: {cli('servers add {} --definition {}', name, target)}"
@@ -148,7 +154,10 @@ def add(  # noqa: PLR0913 - one for each option
     if target is not None and address is not None:
         raise click.UsageError("a URL is given twice: by --url and behind the name")
     given = _given(context, target or address, options)
-    found = {name or "": given} if given else _of_words(context.meta[LINE]) or _pasted(name)
+    if link and not given:
+        found = _of_link(link)
+    else:
+        found = {name or "": given} if given else _of_words(context.meta[LINE]) or _pasted(name)
     wait_s = 0.0 if no_test or options["disabled"] else wait_s
     codes = []
     for each, definition in found.items():
@@ -227,6 +236,12 @@ def _of_words(words: list[str]) -> dict[str, dict[str, Any]]:
     from mcpgateway.cli.pasted import of_line
 
     return of_line(words) if words else {}
+
+
+def _of_link(text: str) -> dict[str, dict[str, Any]]:
+    from mcpgateway.cli.pasted import read_pasted
+
+    return read_pasted(text)
 
 
 def _pasted(name: str | None) -> dict[str, dict[str, Any]]:
