@@ -148,7 +148,7 @@ def make_gateway(
         backends,
         reactor,
         keys,
-        Journal(f"{home}/sessions/journal.db", reactor.seconds),
+        clusters.sessions_of(node, Journal(f"{home}/sessions/journal.db", reactor.seconds), reactor),
         holders,
         instruments_of(
             reactor, backends, snapshots, FormerFailures(f"{home}/failures.json", observation.redactor.redact)
@@ -185,7 +185,7 @@ def make_gateway(
     def make_sse() -> LegacySse:
         from mcpgateway.frontends.http.legacy_sse import LegacySse  # few gateways need it
 
-        return LegacySse(dispatcher, owners, mcp.streams)
+        return LegacySse(dispatcher, owners, mcp.streams, mcp.router)
 
     census = Census(
         dispatcher,
@@ -275,6 +275,7 @@ def make_gateway(
     guard.changed = lambda: factory.hang_up_where(root.would_refuse)
     trust = trusting(settings.gateway.security.oauth, guard, backends, reactor, factory)
     listeners = bind(reactor, settings.gateway, home, factory, is_alone=claim.is_held, inherited=sockets)
+    clusters.join(node, reactor, root, mcp, dispatcher)
     backends.own_ports = listeners.numbers
     return GatewayService(
         settings,

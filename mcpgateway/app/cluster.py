@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mcpgateway.app.keys import Keys
 from mcpgateway.config.cluster import ClusterSettings
 from mcpgateway.errors import ConfigError
+from mcpgateway.frontends.http.mcp import LegacyEndpoint
+from mcpgateway.frontends.http.router import Root
 from mcpgateway.hints import cli
+from mcpgateway.hub.dispatch import LegacyDispatcher
+from mcpgateway.interfaces import ISessionStore
 from mcpgateway.policy.secrets.redaction import Redactor
 from mcpgateway.system import files
 
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
 KEY_VARIABLE = "MCPGATEWAY_CLUSTER_KEY"
 KEY_LEAST = 32  # characters
 KEY_FILE_LIMIT = 4096
+NO_KEYS = Keys("")
 
 
 def node_of(
@@ -74,6 +79,59 @@ def read_key(settings: ClusterSettings, environ: Mapping[str, str]) -> ClusterKe
             f"{cli('cluster key')} makes one",
         )
     return keys
+
+
+def sessions_of(node: ClusterNode | None, journal: ISessionStore, reactor: Any) -> ISessionStore:
+    """Return the store of sessions: the journal, or that of a node in front of it."""
+    if node is None:
+        return journal
+    from mcpgateway.cluster.session_store import SessionStore
+
+    node.sessions = SessionStore(journal, node.store, node.octets, reactor)
+    return node.sessions
+
+
+def join(
+    node: ClusterNode | None, reactor: Any, root: Root, mcp: LegacyEndpoint, dispatcher: LegacyDispatcher
+) -> None:
+    """Let a gateway serve the sessions of a cluster, and listen for its other nodes.
+
+    :raise ConfigError: the port for other nodes cannot be listened on.
+    """
+    if node is None:
+        return
+    from mcpgateway.cluster.credentials import NodeCredentials
+    from mcpgateway.cluster.node_sessions import NodeSessions
+    from mcpgateway.frontends.http.node_client import NodeClient
+    from mcpgateway.frontends.http.node_port import NodePort, NodeRoot
+    from mcpgateway.frontends.http.passing import Passing
+    from mcpgateway.frontends.http.session_router import SessionRouter
+
+    assert node.sessions is not None
+    sessions = NodeSessions(node.store, node.membership, node.sessions, _let_go_of(dispatcher))
+    credentials = NodeCredentials.of(node.keys, node.name, reactor.seconds)
+    node.client = client = NodeClient(reactor, credentials, node.settings.tls)
+    mcp.router = SessionRouter(
+        sessions.homes, node.membership, Passing(client), keys_of(node, NO_KEYS).session_ids()
+    )
+    port = NodePort(
+        reactor,
+        node.settings,
+        NodeRoot(root, credentials, node.membership.me.incarnation),
+        node.membership,
+        client,
+    )
+    node.add(sessions, port)
+
+
+def _let_go_of(dispatcher: LegacyDispatcher) -> Callable[[Collection[bytes]], None]:
+    def let_go(serials: Collection[bytes]) -> None:
+        lost = set(serials)
+        for session in list(dispatcher.sessions):
+            if session.issued is not None and session.issued.serial in lost:
+                dispatcher.park(session, "another node of the cluster serves it now")
+
+    return let_go
 
 
 def keys_of(node: ClusterNode | None, own: Keys) -> Keys:

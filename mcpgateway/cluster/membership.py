@@ -132,7 +132,7 @@ class Membership:
         """Return whether a node counts as alive."""
         if member.octets == self.me.octets:
             return True
-        if member.state == LEFT or self._refused.get(member.octets) == member.incarnation:
+        if member.state == LEFT or self.has_refused(member):
             return False
         return self._clock() < member.until
 
@@ -144,11 +144,20 @@ class Membership:
         """Return the other live nodes."""
         return [each for each in self if each.octets != self.me.octets and self.is_live(each)]
 
+    def serving_for(self, thing: bytes) -> Member | None:
+        """Return the other serving node that is to take a thing over, the same for all who ask; None without any."""
+        found = [each for each in self.others() if each.state == SERVING]
+        return max(found, key=lambda each: hashlib.sha256(each.octets + thing).digest(), default=None)
+
     def refused(self, member: Member) -> bool:
         """Note that a node refuses connections; return whether it counts as gone by that."""
         if member.is_verified:
             self._refused[member.octets] = member.incarnation
         return not self.is_live(member)
+
+    def has_refused(self, member: Member) -> bool:
+        """Return whether a node is known to have ended by the connections that it refused."""
+        return self._refused.get(member.octets) == member.incarnation
 
     def verify(self) -> None:
         """Note that this node has reached itself at its address."""

@@ -15,6 +15,7 @@ from mcpgateway.cluster.document_files import DocumentFiles
 from mcpgateway.cluster.documents import Documents
 from mcpgateway.cluster.membership import Membership
 from mcpgateway.cluster.sealing import Sealing
+from mcpgateway.cluster.session_store import SessionStore
 from mcpgateway.cluster.store import Store
 from mcpgateway.config.cluster import ClusterSettings
 from mcpgateway.records import FrozenRecord
@@ -70,6 +71,9 @@ class ClusterNode:
     :ivar documents: what all nodes share.
     :ivar acknowledgements: waits until the nodes have read what one has written.
     :ivar unready: functions that return why the node is not ready for clients; empty if it is.
+    :ivar sessions: the records of sessions; set before the start.
+    :ivar client: sends requests to other nodes (`mcpgateway.frontends.http.node_client.NodeClient`); set before the
+        start.
     :ivar parts: the parts that agree through the store, in the order of their start.
     """
 
@@ -89,6 +93,8 @@ class ClusterNode:
         self.acknowledgements = Acknowledgements(self.store, self.membership, reactor)
         self.parts: list[NodePart] = [self.documents]
         self.unready: list[Callable[[], str]] = []
+        self.sessions: SessionStore | None = None
+        self.client: Any = None
         self.store.on_change = self._store_changed
         self._is_begun = False
 

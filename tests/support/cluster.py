@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import secrets
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.gateway import Gateway
+from tests.support.gateway import LIMIT_S, Gateway
 from tests.support.ports import free_port
 
 TOKEN, ADMIN = (
@@ -20,6 +21,8 @@ TOKEN, ADMIN = (
 )
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 AS_ADMIN = {"Authorization": f"Bearer {ADMIN}"}
+
+BOTH = "application/json, text/event-stream"
 
 LONG = pytest.mark.skipif(
     os.environ.get("MCPGATEWAY_CLUSTER") != "1", reason="it takes long: make test-cluster runs it"
@@ -111,3 +114,109 @@ class Cluster:
         """End all nodes."""
         for node in self.nodes.values():
             node.__exit__(None, None, None)
+
+
+class Answer:
+    """An answer over HTTP.
+
+    :ivar messages: the JSON-RPC messages in it.
+    """
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.status, self.headers, self.body = (
+            status,
+            {name.lower(): each for name, each in headers.items()},
+            body,
+        )
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The JSON-RPC messages in it."""
+        if not self.headers.get("content-type", "").startswith("text/event-stream"):
+            return [json.loads(self.body)] if self.body else []
+        lines = self.body.decode().splitlines()
+        return [json.loads(line[5:]) for line in lines if line.startswith("data:") and line[5:].strip()]
+
+    @property
+    def json(self) -> Any:
+        """Its body."""
+        return json.loads(self.body)
+
+
+def ask(
+    node: Gateway,
+    method: str,
+    path: str,
+    body: Any = None,
+    headers: Mapping[str, str] | None = None,
+    *,
+    port: int = 0,
+) -> Answer:
+    """Send a request to a node, with the token of the cluster unless the headers say otherwise."""
+    connection = http.client.HTTPConnection("127.0.0.1", port or node.port, timeout=LIMIT_S)
+    sent = {
+        "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+        **BEARER,
+        **(headers or {}),
+    }
+    try:
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body)
+        connection.request(method, path, data, sent)
+        answer = connection.getresponse()
+        return Answer(answer.status, dict(answer.getheaders()), answer.read())
+    finally:
+        connection.close()
+
+
+class Client:
+    """A client of the legacy era with one session, whose requests go to any node.
+
+    :ivar id: the id of its session.
+    """
+
+    def __init__(
+        self, node: Gateway, server: str, headers: Mapping[str, str] | None = None, **capabilities: Any
+    ) -> None:
+        self.path = f"/{server}/mcp" if not server.startswith("/") else server
+        self.headers = dict(headers or {})
+        self._number = 0
+        params = {
+            "protocolVersion": "2025-11-25",
+            "capabilities": capabilities,
+            "clientInfo": {"name": "test", "version": "1"},
+        }
+        answer = self.post(node, "initialize", params)
+        assert answer.status == 200, answer.body
+        self.id = answer.headers["mcp-session-id"]
+        self.headers["Mcp-Session-Id"] = self.id
+        assert self.post(node, "notifications/initialized").status == 202
+
+    def post(self, node: Gateway, method: str, params: Any = None) -> Answer:
+        """Send a request or a notification to a node."""
+        message: dict[str, Any] = {"jsonrpc": "2.0", "method": method}
+        if not method.startswith("notifications/"):
+            self._number += 1
+            message["id"] = self._number
+        if params is not None:
+            message["params"] = params
+        return ask(node, "POST", self.path, message, self.headers)
+
+    def answered(self, node: Gateway, identifier: Any, result: Any) -> Answer:
+        """Answer a question of the server."""
+        return ask(
+            node, "POST", self.path, {"jsonrpc": "2.0", "id": identifier, "result": result}, self.headers
+        )
+
+    def call(self, node: Gateway, tool: str, **arguments: Any) -> str:
+        """Call a tool at a node; return the text of its result."""
+        answer = self.post(node, "tools/call", {"name": tool, "arguments": arguments})
+        assert answer.status == 200, (answer.status, answer.body)
+        found = answer.messages[-1]
+        assert "result" in found, found
+        text: str = found["result"]["content"][0]["text"]
+        return text
+
+    def end(self, node: Gateway) -> Answer:
+        """End the session at a node."""
+        return ask(node, "DELETE", self.path, None, self.headers)

@@ -41,10 +41,14 @@ class CertificateTrust:
 
     :ivar ca_file: PEM file of the authorities; empty for the system's.
     :ivar is_blind: any certificate is accepted.
+    :ivar cert_file: PEM file of the certificate that the gateway shows; empty for none.
+    :ivar key_file: PEM file of the key of that certificate.
     """
 
     ca_file: str = ""
     is_blind: bool = False
+    cert_file: str = ""
+    key_file: str = ""
 
 
 PLAIN = CertificateTrust()
@@ -139,7 +143,8 @@ class Dialler:
 
         found = self._policies.get(trust)
         if found is None:
-            found = self._policies[trust] = policy(trust.ca_file, insecure=trust.is_blind)
+            shown = (trust.cert_file, trust.key_file) if trust.cert_file else None
+            found = self._policies[trust] = policy(trust.ca_file, insecure=trust.is_blind, shown=shown)
         return found.creatorForNetloc(place.host.encode("ascii"), place.port)
 
     async def _connect(

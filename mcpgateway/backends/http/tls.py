@@ -55,18 +55,30 @@ NAMES_SHOWN = 5
 PUT_RIGHT = "put ca_file right in its entry: the file of the authorities that are trusted, in PEM"
 
 
-def policy(ca_file: str, *, insecure: bool) -> TlsPolicy:
+def policy(ca_file: str, *, insecure: bool, shown: tuple[str, str] | None = None) -> TlsPolicy:
     """Return the TLS policy of a server's accepted certificates.
 
-    :raise LaunchFailed: the file of authorities cannot be read, or contains none.
+    :param shown: the files of the certificate that the gateway shows, and of its key; None for none.
+    :raise LaunchFailed: a file cannot be read, or does not contain what it should.
     """
     if insecure:
         return TlsPolicy(ssl.CertificateOptions(verify=False).getContext(), is_blind=True)
-    root = _authorities(ca_file) if ca_file else ssl.platformTrust()
-    return TlsPolicy(ssl.CertificateOptions(trustRoot=root).getContext())
+    root = authorities_of(ca_file) if ca_file else ssl.platformTrust()
+    context = ssl.CertificateOptions(trustRoot=root).getContext()
+    if shown is not None:
+        try:
+            context.use_certificate_chain_file(shown[0])
+            context.use_privatekey_file(shown[1])
+        except SSL.Error as why:
+            raise LaunchFailed(f"{shown[0]} and {shown[1]} are no certificate with its key") from why
+    return TlsPolicy(context)
 
 
-def _authorities(ca_file: str) -> Any:
+def authorities_of(ca_file: str) -> Any:
+    """Return the authorities in a PEM file.
+
+    :raise LaunchFailed: the file cannot be read, or contains none.
+    """
     try:
         with open(ca_file, "rb") as file:
             text = file.read()

@@ -192,6 +192,23 @@ class Exchange:
             framing = CLOSE + b"\r\n"
         channel.outlet.write(_EVENT_STREAM + channel.shared.date + extra + framing)
 
+    def begin_parts(self, status: int, length: int, content_type: bytes, extra: bytes = b"") -> None:
+        """Begin an answer whose body, of a known length, comes in parts.
+
+        :raise RuntimeError: an answer was begun already.
+        """
+        if self.answered or self.streaming:
+            raise RuntimeError("this exchange has an answer already")
+        self.streaming = True
+        if self.gone:
+            return
+        channel = self.channel
+        head = _answer_head(
+            status, length, content_type, channel.shared.date + extra + channel.connection_line()
+        )
+        self.version = b""  # its length frames the body
+        channel.outlet.write(head)
+
     def upgrade(
         self, protocol: bytes, on_data: Callable[[bytes], None], producer: Any, extra: bytes = b""
     ) -> None:

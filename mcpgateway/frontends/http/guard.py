@@ -118,7 +118,10 @@ class Guard:
     def _judge(self, exchange: Any, route: RouteClass) -> Verdict | Later:
         headers = exchange.headers
         address = getattr(exchange.caller.address, "host", "")
-        if is_forwarded(headers):
+        if exchange.caller.node:
+            # The node that has passed it on has said from where it came.
+            knocker, address = spoken_for(headers), ""
+        elif is_forwarded(headers):
             # See Note [Through a proxy] in `mcpgateway.policy.access`.
             exchange.caller = replace(exchange.caller, reach=Reach.REMOTE, pid=0, inode=0)
             knocker, address = f"{address} {spoken_for(headers)}", ""

@@ -12,7 +12,7 @@ so it is not recorded.  No event has an id, in any revision.
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote
 
 from msgspec import Raw
@@ -50,6 +50,9 @@ from mcpgateway.protocol import jsonrpc, legacy, modern, sse
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 from mcpgateway.protocol.versions import UNSUPPORTED, has_batches
 
+if TYPE_CHECKING:
+    from mcpgateway.frontends.http.session_router import SessionRouter
+
 ID_BYTES = 24
 PARAMETERS_LIMIT = 16  # of a query
 INITIALIZE = "initialize"
@@ -81,7 +84,7 @@ class SseClient:
     def __init__(
         self, frontend: LegacySse, exchange: Any, endpoint: ServerSpec, server: ServerSpec, principal: str
     ) -> None:
-        self.id = secrets.token_urlsafe(ID_BYTES).encode()
+        self.id = frontend.prefix + secrets.token_urlsafe(ID_BYTES).encode()
         self.endpoint = endpoint
         self.server = server
         self.principal = principal
@@ -193,12 +196,23 @@ class SseClient:
 
 
 class LegacySse:
-    """Translates between streams with their POSTs and the legacy dispatcher."""
+    """Translates between streams with their POSTs and the legacy dispatcher.
+
+    :ivar prefix: the beginning of the ids of streams, which names the node of a cluster.
+    """
 
     log = Logger()
 
-    def __init__(self, dispatcher: LegacyDispatcher, owners: Owners, streams: Streams) -> None:
+    def __init__(
+        self,
+        dispatcher: LegacyDispatcher,
+        owners: Owners,
+        streams: Streams,
+        router: SessionRouter | None = None,
+    ) -> None:
         self.streams = streams
+        self.prefix = router.stream_prefix() if router is not None else b""
+        self._router = router
         self._dispatcher = dispatcher
         self._owners = owners
         self._placing = WorkspaceDetector(dispatcher.scopes, owners)
@@ -238,6 +252,8 @@ class LegacySse:
             refuse(exchange, 415, "Unsupported Media Type: Content-Type must be application/json")
             return
         link = self._links.get(identifier)
+        if link is None and self._router is not None and self._router.passes_stream(exchange, identifier):
+            return
         is_its = link is not None and (link.endpoint.name, bool(link.endpoint.view)) == (server, is_view)
         if link is None or not is_its or link.principal != principal:
             exchange.answer(404, jsonrpc.error_bytes(b"null", UnknownSession("Session not found")))

@@ -47,6 +47,7 @@ from mcpgateway.protocol.versions import (
 if TYPE_CHECKING:
     from mcpgateway.frontends.http.batches import Batch, UnreadableMember
     from mcpgateway.frontends.http.modern import ModernEndpoint
+    from mcpgateway.frontends.http.session_router import SessionRouter
     from mcpgateway.frontends.stdio import ShimEndpoint
     from mcpgateway.hub.modern_dispatch import ModernDispatcher
 
@@ -62,6 +63,7 @@ class LegacyEndpoint:
     :ivar streams: the open streams to clients.
     :ivar placing: determines the variant of a server for a request.
     :ivar is_disabled: True if shims' messages are refused, as all requests are.
+    :ivar router: brings requests to the node of their session; None for a gateway that is alone.
     """
 
     log = Logger()
@@ -73,6 +75,7 @@ class LegacyEndpoint:
         self.placing = WorkspaceDetector(dispatcher.scopes, owners)
         self._modern_dispatcher = modern_dispatcher
         self.is_disabled = False
+        self.router: SessionRouter | None = None
         self._modern: ModernEndpoint | None = None  # until its first request
         self._stdio: ShimEndpoint | None = None  # until the first shim
         self._dispatcher = dispatcher
@@ -83,6 +86,16 @@ class LegacyEndpoint:
         identifier = exchange.headers.get(b"mcp-session-id", b"")
         # A known session has its place; the id of another server's or another principal's session has no effect.
         session = self._dispatcher.sessions.find(identifier, server, principal) if identifier else None
+        router = self.router
+        if session is not None and (router is None or router.is_sure):
+            self._serve(exchange, server, principal, session)
+        elif identifier and router is not None:
+            router.route(exchange, server, principal, lambda: self._serve_here(exchange, server, principal))
+        else:
+            self.placing.find(exchange, server, lambda variant: self._serve(exchange, variant, principal))
+
+    def _serve_here(self, exchange: Any, server: ServerSpec, principal: str) -> None:
+        session = self._dispatcher.sessions.find(exchange.headers[b"mcp-session-id"], server, principal)
         if session is not None:
             self._serve(exchange, server, principal, session)
         else:
@@ -115,7 +128,7 @@ class LegacyEndpoint:
             ModernEndpoint,
         )  # half a megabyte that only modern clients need
 
-        return ModernEndpoint(self.streams, self._modern_dispatcher())
+        return ModernEndpoint(self.streams, self._modern_dispatcher(), self.router)
 
     def _make_stdio(self) -> ShimEndpoint:
         from mcpgateway.frontends.stdio import ShimEndpoint  # not needed without shims

@@ -11,7 +11,7 @@ depends on it, and two proxies between the client and the gateway cannot be made
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, MalformedMessage
@@ -24,6 +24,9 @@ from mcpgateway.hub.modern_dispatch import ModernDispatcher
 from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, modern
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
+
+if TYPE_CHECKING:
+    from mcpgateway.frontends.http.session_router import SessionRouter
 
 
 class NoClient:
@@ -67,8 +70,11 @@ class ModernPost(PostStream):
 class ModernEndpoint:
     """Translates between exchanges and the hub."""
 
-    def __init__(self, streams: Streams, modern_dispatcher: ModernDispatcher) -> None:
+    def __init__(
+        self, streams: Streams, modern_dispatcher: ModernDispatcher, router: SessionRouter | None = None
+    ) -> None:
         self._streams = streams
+        self._router = router
         self._modern_dispatcher = modern_dispatcher
 
     def handle(
@@ -101,6 +107,8 @@ class ModernEndpoint:
         if message.method == modern.LISTEN and not headers.accepted.sse:
             refusal = MalformedMessage("Not Acceptable: Client must accept text/event-stream")
             exchange.answer(406, jsonrpc.error_bytes(message.id, refusal))
+            return
+        if self._router is not None and self._router.passes_state(exchange, message.params):
             return
         caller = Caller(server, principal, exchange.caller, pid, repeating, info=modern.info_of(message))
         self._submit(exchange, message, caller, token, headers)

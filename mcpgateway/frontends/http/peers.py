@@ -27,12 +27,14 @@ class HttpPeer(Struct, frozen=True, weakref=True):
 
     :ivar pid: its process, if the kernel reports it with the connection (Unix sockets); else 0.
     :ivar inode: its socket's number, by which its process can be found; else 0.
+    :ivar node: the node of the cluster that has passed its request on; empty for a client itself.
     """
 
     address: IAddress
     reach: Reach
     pid: int = 0
     inode: int = 0
+    node: str = ""
 
 
 Introduce = Callable[[Any], HttpPeer]

@@ -74,6 +74,25 @@ def options_of(cert_path: str, key_path: str) -> Any:
     return made
 
 
+def mutual_options_of(cert_path: str, key_path: str, authorities: Any) -> Any:
+    """Return the TLS options of a port whose clients show certificates, too.
+
+    :param authorities: those that sign the certificates of clients.
+    :raise ConfigError: the files cannot be used, or do not belong together.
+    """
+    from twisted.internet import ssl
+
+    own = options_of(cert_path, key_path)
+    return ssl.CertificateOptions(
+        privateKey=own.privateKey,
+        certificate=own.certificate,
+        extraCertChain=own.extraCertChain,
+        trustRoot=authorities,
+        raiseMinimumTo=ssl.TLSVersion.TLSv1_2,
+        acceptableProtocols=[b"http/1.1"],
+    )
+
+
 def _read(path: str) -> bytes:
     from mcpgateway.system.files import read_bytes
 

@@ -1,0 +1,155 @@
+"""The port of a node for its fellow nodes: the same paths, for requests that nodes pass on with a credential."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.cluster.credentials import NodeCredentials
+from mcpgateway.cluster.membership import Membership
+from mcpgateway.config.cluster import ClusterSettings, address_of
+from mcpgateway.errors import BackendError, ConfigError, LaunchFailed
+from mcpgateway.frontends.http.channel_factory import ChannelFactory
+from mcpgateway.frontends.http.node_client import NODE, REACH, SCHEME, NodeClient
+from mcpgateway.frontends.http.passing import restored_headers
+from mcpgateway.interfaces import IRequestHandler
+from mcpgateway.policy.access import Reach
+
+BACKLOG = 512
+WHO = b"/cluster/v1/node"
+REFUSED = b'{"error":"Forbidden: this port is for the nodes of the cluster"}'
+
+
+REACHES = {each.name.lower().encode(): each for each in Reach}
+
+
+class NodeRoot:
+    """Admits requests of other nodes, and hands them on as their clients sent them."""
+
+    def __init__(self, root: IRequestHandler, credentials: NodeCredentials, incarnation: str) -> None:
+        self._root: Any = root
+        self._credentials = credentials
+        self._incarnation = incarnation
+
+    def opened(self, exchange: Any) -> int:
+        """Judge a request by its head; return the number of body bytes that it may have."""
+        headers = exchange.headers
+        name = self._credentials.judge(headers.get(NODE.lower().encode(), b""))
+        if not name:
+            exchange.answer(403, REFUSED)
+            return 0
+        if exchange.path == WHO:
+            exchange.answer(200, msgspec.json.encode({"incarnation": self._incarnation}))
+            return 0
+        reach = REACHES.get(headers.get(REACH.lower().encode(), b""), Reach.REMOTE)
+        exchange.caller = replace(exchange.caller, reach=reach, node=name, pid=0, inode=0)
+        exchange.secure = headers.get(SCHEME.lower().encode()) == b"https"
+        exchange.headers = restored_headers(headers)
+        found: int = self._root.opened(exchange)
+        return found
+
+    def handle(self, exchange: Any) -> None:
+        """Serve a request that the guard has admitted."""
+        self._root.handle(exchange)
+
+    def refusal(self, method: bytes, path: bytes, why: str, data: dict[str, Any] | None = None) -> bytes:
+        """Return the body of a refusal."""
+        found: bytes = self._root.refusal(method, path, why, data)
+        return found
+
+
+class NodePort:
+    """The listening port, as a part of the node.
+
+    :ivar factory: the connections of other nodes.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: ClusterSettings,
+        root: NodeRoot,
+        membership: Membership,
+        client: NodeClient,
+    ) -> None:
+        self.factory = ChannelFactory(root, reactor)
+        self._membership = membership
+        self._client = client
+        self._port = listen(reactor, settings, self.factory)
+        self._is_asking = False
+
+    def begin(self) -> None:
+        """Find out whether other nodes can reach this one at its address."""
+        self._verify()
+
+    def tick(self) -> None:
+        """Tick the connections; called once a second."""
+        self.factory.sweep()
+        if not self._membership.me.is_verified:
+            self._verify()
+
+    def heard(self, message: str) -> None:
+        """Ignore messages of other nodes."""
+
+    def close(self) -> Deferred[None]:
+        """Take no more requests; fires when the port is closed."""
+        self.factory.drain()
+        self._client.close()
+        return maybeDeferred(self._port.stopListening).addCallback(lambda _: None)
+
+    def _verify(self) -> None:
+        if self._is_asking:
+            return
+        self._is_asking = True
+        me = self._membership.me
+        asked = self._client.ask(me, "GET", WHO.decode(), {})
+        asked.addCallbacks(self._answered, self._not_answered, callbackArgs=(me.incarnation,))
+
+    def _answered(self, answer: Any, incarnation: str) -> None:
+        self._is_asking = False
+        if answer.status == 200 and msgspec.json.decode(answer.body).get("incarnation") == incarnation:
+            self._membership.verify()
+
+    def _not_answered(self, why: Failure) -> None:
+        self._is_asking = False
+        why.trap(BackendError)
+        self.log.debug(
+            "this node cannot reach itself at its address: {why}", event="cluster.unreachable", why=why.value
+        )
+
+
+def listen(reactor: Any, settings: ClusterSettings, factory: ChannelFactory) -> Any:
+    """Listen for other nodes, over TLS with certificates of both ends where the settings name them.
+
+    :raise ConfigError: the address cannot be listened on, or a file cannot be used.
+    """
+    from twisted.internet.error import CannotListenError
+
+    found = address_of(settings.listen)
+    assert found is not None
+    host, port = ("127.0.0.1" if found[0] == "localhost" else found[0]), found[1]
+    try:
+        if settings.tls.is_whole:
+            return reactor.listenSSL(port, factory, _options_of(settings), BACKLOG, host)
+        return reactor.listenTCP(port, factory, BACKLOG, host)
+    except CannotListenError as why:
+        reason = getattr(why.socketError, "strerror", None) or why.socketError
+        raise ConfigError(f"gateway.cluster.listen: cannot listen on {settings.listen}: {reason}") from why
+
+
+def _options_of(settings: ClusterSettings) -> Any:
+    from mcpgateway.backends.http.tls import authorities_of
+    from mcpgateway.frontends.http.tls import mutual_options_of
+
+    tls = settings.tls
+    try:
+        return mutual_options_of(tls.cert_file, tls.key_file, authorities_of(tls.ca_file))
+    except LaunchFailed as why:
+        raise ConfigError(f"gateway.cluster.tls: {why}") from why
