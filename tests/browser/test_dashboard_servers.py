@@ -58,7 +58,7 @@ class LookTests:
             page.type("#argument-text", "x")
             page.press("Call")
             page.agree()
-            page.sees("Result")
+            page.sees("Answered after")
             assert _lives(page.gateway)["own"][:2] == (1, 1)
             leave()
             eventually(lambda: _lives(page.gateway)["own"][:2] == (0, 0), "the session has ended")

@@ -19,6 +19,8 @@ export interface Need extends Remedy {
   since: string;
   kind: "gateway" | "server" | "file";
   name: string;
+  /** The command at the end of `do`; empty for none. */
+  run: string;
   /** What the buttons of a page do about it, the best first: a request, or another page. */
   actions: { label: string; method?: "POST"; path?: string; page?: string }[];
 }

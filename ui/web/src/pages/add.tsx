@@ -206,7 +206,7 @@ function DraftForm({ draft, onAdded, onChange }: DraftProps) {
         </button>
         {!isAdded && (
           <button type="button" disabled={isOff} onClick={() => void tryIt()}>
-            Try it only
+            Try it first
           </button>
         )}
       </div>

@@ -20,7 +20,6 @@ const Paste = later(async () => (await import("./rare")).Paste);
 const UP: ReadonlySet<string> = new Set(["good", "busy"]);
 const SHOWN = 12;
 const LIMIT_MS = 45_000; // of a request that waits for a server
-const COMMAND = /^mcpgateway [\w ./~:=-]+$/;
 
 export function OverviewPage() {
   const found = overview.value;
@@ -68,6 +67,7 @@ function Verdict() {
 function NeedRow({ need }: { need: Need }) {
   const isServer = need.kind === "server";
   const state = overview.value?.backends.find((each) => each.name === need.name)?.state;
+  const isTold = need.run !== "" && need.do.endsWith(need.run);
   return (
     <li>
       <strong>
@@ -79,7 +79,10 @@ function NeedRow({ need }: { need: Need }) {
       </strong>
       {isServer && state && <State state={state} />}
       <span class="says">{plain(need.says)}</span>
-      <span class="do">{COMMAND.test(need.do) ? <Command text={need.do} /> : plain(need.do)}</span>
+      <span class="do">
+        {plain(isTold ? need.do.slice(0, -need.run.length) : need.do)}
+        {isTold && <Command text={need.run} />}
+      </span>
       <span class="since quiet">since {clock(need.since)}</span>
       <span class="buttons">
         {need.actions.map((each) => (
