@@ -26,6 +26,7 @@ from mcpgateway.app.hub import (
 )
 from mcpgateway.app.keys import Keys
 from mcpgateway.app.log import LogPipeline
+from mcpgateway.app.nodes import drain_of
 from mcpgateway.app.restart import InPlaceRestart
 from mcpgateway.app.shared import SharedParts, share
 from mcpgateway.backends.factory import Backends
@@ -242,6 +243,10 @@ def make_gateway(
         stop=reactor.stop,
         judge_streams=lambda: factory.hang_up_where(root.would_refuse),
         access_tokens=lambda: guard.access_tokens,
+        node=node,
+        drain=drain_of(
+            node, dispatcher, lambda: listeners, reactor, is_tls=bool(settings.gateway.tls_cert_path)
+        ),
     )
     guard = Guard(policy_of(settings.gateway), bearers)
     root = Root(
@@ -251,7 +256,7 @@ def make_gateway(
         guard,
         settings.gateway.limits,
         lambda: make_site(parts),
-        HealthEndpoint(census, lambda: exposition_of(hub, census)),
+        HealthEndpoint(census, lambda: exposition_of(hub, census), node.unready if node is not None else ()),
     )
     root.look_again, root.settle, root.is_disabled, root.has_pages, hub.catch_up = (
         reload.look_again,

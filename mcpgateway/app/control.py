@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from mcpgateway.app.hub import Hub
     from mcpgateway.backends.http.client import Web
+    from mcpgateway.cluster.node import ClusterNode
     from mcpgateway.config.document import Place
     from mcpgateway.config.model import ServerSpec
     from mcpgateway.config.problems import Problem
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from mcpgateway.manage.entries import Entries
     from mcpgateway.manage.install import Installer
     from mcpgateway.manage.logins import Logins
+    from mcpgateway.manage.nodes.drain import Drain
     from mcpgateway.manage.reload import Reload
     from mcpgateway.manage.servers import ServerOperations
     from mcpgateway.manage.tokens import TokenIssuer
@@ -67,6 +69,7 @@ class ControlParts:
     :ivar bearers: the holders of credentials.
     :ivar census: counts what runs.
     :ivar connections: the open connections.
+    :ivar drain: the drain of this node; None for a gateway that is alone.
     :ivar events: feed of events.
     :ivar examine: runs the doctor.
     :ivar figures: makes the source of numbers.
@@ -78,6 +81,7 @@ class ControlParts:
     :ivar restart: restarts the gateway soon, within its process; returns False where it cannot.
     :ivar savings: the savings of the gateway.
     :ivar logs: the logs of servers.
+    :ivar node: the gateway as a node of a cluster; None for one that is alone.
     :ivar own_log: the gateway's own log.
     :ivar port: returns the port of the gateway.
     :ivar problems: returns the problems of the configuration.
@@ -123,6 +127,8 @@ class ControlParts:
     access_tokens: Callable[[], AccessTokens | None]
     tag_key: bytes = field(repr=False)
     web: Callable[[], Web]
+    node: ClusterNode | None = None
+    drain: Drain | None = None
 
     @cached_property
     def operating(self) -> ServerOperations:
@@ -198,6 +204,7 @@ def groups_of(parts: ControlParts) -> Groups:
         _authorization,
         _catalog,
         _clients,
+        _cluster,
         _configuration,
         _daemons,
         _dashboards,
@@ -264,6 +271,13 @@ def _clients(parts: ControlParts) -> Any:
         return scopes.repositories.directories() if scopes.repositories is not None else ()
 
     return ClientRoutes(parts.clients(), directories)
+
+
+def _cluster(parts: ControlParts) -> Any:
+    from mcpgateway.frontends.rest.cluster import ClusterRoutes
+    from mcpgateway.manage.nodes.nodes import NodeOperations
+
+    return ClusterRoutes(NodeOperations(parts.node, parts.drain))
 
 
 def _configuration(parts: ControlParts) -> Any:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from mcpgateway.cli import aliases
 from mcpgateway.cli.lazy import CommandInfo
 
-RUNNING, SERVERS, CLIENTS, CONFIGURATION, FAULTS, PROGRAM = (
+RUNNING, SERVERS, CLIENTS, CONFIGURATION, FAULTS, CLUSTER, PROGRAM = (
     "The gateway",
     "Servers and tools",
     "Clients",
     "Configuration",
     "Numbers, logs and faults",
+    "Several machines",
     "This program",
 )
 HIDDEN = ""
@@ -74,6 +75,9 @@ COMMANDS = {
         "configuration.credential:credential",
         "Import passwords from a KeePass database, and list them.",
         CONFIGURATION,
+    ),
+    "cluster": CommandInfo(
+        "cluster.cluster:cluster", "Make the gateway a node of a cluster, and look after its nodes.", CLUSTER
     ),
     "upgrade": CommandInfo(
         "program.upgrade:upgrade", "Upgrade this program, and restart the gateway.", PROGRAM

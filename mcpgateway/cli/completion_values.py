@@ -267,6 +267,13 @@ def _rows(found: Any) -> list[Mapping[str, Any]]:
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
+def node_names(context: click.Context, parameter: click.Parameter | None, begun: str) -> list[CompletionItem]:
+    """Complete the names of the nodes of a cluster."""
+    return _items(
+        (each.get("name") for each in _rows(_member(_asked(context, "/api/v1/cluster"), "items"))), begun
+    )
+
+
 def _items(names: Iterable[object], begun: str) -> list[CompletionItem]:
     return [CompletionItem(str(each)) for each in names if str(each).startswith(begun)]
 

@@ -13,12 +13,13 @@ serve all the same: its sessions wait until its row has run out.
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
@@ -33,17 +34,19 @@ KEPT_DAYS = 7  # for the row of a node that is gone
 SERVING, DRAINING, LEFT = "serving", "draining", "left"
 
 _RENEW = """
-    INSERT INTO nodes (name, octets, incarnation, address, is_verified, labels, version, state, since, until)
+    INSERT INTO nodes (name, octets, incarnation, address, is_verified, labels, version, state, since, until, facts)
     VALUES (%(name)s, %(octets)s, %(incarnation)s, %(address)s, %(is_verified)s, %(labels)s, %(version)s, %(state)s,
-            now(), clock_timestamp() + %(life)s * interval '1 second')
+            now(), clock_timestamp() + %(life)s * interval '1 second', %(facts)s::jsonb)
     ON CONFLICT (name) DO UPDATE SET incarnation = excluded.incarnation, address = excluded.address,
         is_verified = excluded.is_verified, labels = excluded.labels, version = excluded.version,
-        state = excluded.state, until = excluded.until,
+        state = excluded.state, until = excluded.until, facts = excluded.facts,
+        wanted = CASE WHEN nodes.incarnation = excluded.incarnation THEN nodes.wanted ELSE '' END,
         since = CASE WHEN nodes.incarnation = excluded.incarnation THEN nodes.since ELSE now() END
     WHERE %(is_first)s OR nodes.incarnation = excluded.incarnation"""
 _READ = """
     SELECT name, octets, incarnation, address, is_verified, labels, version, state,
-           extract(epoch FROM until - clock_timestamp())::float8, extract(epoch FROM since)::float8 FROM nodes"""
+           extract(epoch FROM until - clock_timestamp())::float8, extract(epoch FROM since)::float8, facts, wanted
+    FROM nodes"""
 
 
 @frozen
@@ -57,6 +60,8 @@ class Member:
     :ivar state: ``serving``, ``draining`` or ``left``.
     :ivar until: the time at which it counts as gone, by this node's clock.
     :ivar since: the time of its start, in seconds since the epoch.
+    :ivar facts: what it tells of itself, such as ``clients``, its address for clients, and ``sessions``, their number.
+    :ivar wanted: the state that an operator wants it to have; empty for none.
     """
 
     name: str
@@ -69,6 +74,8 @@ class Member:
     state: str = SERVING
     until: float = 0.0
     since: float = 0.0
+    facts: Mapping[str, Any] = field(factory=dict, eq=False)
+    wanted: str = ""
 
 
 def octets_of(name: str) -> bytes:
@@ -87,6 +94,7 @@ class Membership:
     :ivar me: this node.
     :ivar is_member: true while this node's row counts, by its own clock.
     :ivar is_usurped: true once another process serves under this node's name.
+    :ivar facts: returns what this node tells of itself in its row, as JSON; asked every `RENEW_S` seconds.
     :ivar on_change: functions that are called when the live nodes, or their rows, have changed.
     :ivar on_return: functions that are called when this node counts again after it did not.
     """
@@ -96,6 +104,7 @@ class Membership:
     def __init__(self, store: Store, me: Member, clock: Callable[[], float] = boot_seconds) -> None:
         self.me = me
         self.is_usurped = False
+        self.facts: Callable[[], dict[str, Any]] = dict
         self.on_change: list[Callable[[], None]] = []
         self.on_return: list[Callable[[], None]] = []
         self._store = store
@@ -188,7 +197,7 @@ class Membership:
         if (self._is_renewing and not must) or self.is_usurped:
             return succeed(None)
         self._is_renewing = True
-        asked_at, me = self._clock(), self.me
+        asked_at, me = self._clock(), evolve(self.me, facts=self.facts())
         asked = self._store.run(lambda cursor: _renewed(cursor, me, is_first=not self._has_begun))
         asked.addBoth(self._ended)
         renewed: Deferred[None] = asked.addCallback(self._read, asked_at)
@@ -237,12 +246,15 @@ class Membership:
                 row[7],
                 now + row[8],
                 row[9],
+                row[10],
+                row[11],
             )
             for row in rows
         }
         mine = self._known.get(self.me.octets)
-        since = mine.since if mine is not None else 0.0
-        self.me = evolve(self.me, until=asked_at + LIFE_S, since=since)
+        if mine is not None:
+            self.me = evolve(self.me, since=mine.since, facts=mine.facts, wanted=mine.wanted)
+        self.me = evolve(self.me, until=asked_at + LIFE_S)
         self._known[self.me.octets] = self.me
         self._refused = {
             octets: incarnation
@@ -291,6 +303,7 @@ def _renewed(
         "version": me.version,
         "state": me.state,
         "life": life_s,
+        "facts": json.dumps(me.facts),
         "is_first": is_first,
     }
     cursor.execute(_RENEW, values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
@@ -42,7 +42,7 @@ class ClusterKeys(FrozenRecord, frozen=True):
 
 def derived(key: str, purpose: str) -> bytes:
     """Return a key of 32 octets, derived from one of the cluster for one purpose."""
-    return hmac.digest(key.encode(), f"mcpgateway cluster {purpose}".encode(), hashlib.sha256)
+    return hmac.digest(key.encode(), f"cluster key for {purpose}".encode(), hashlib.sha256)
 
 
 class NodePart(Protocol):
@@ -70,6 +70,7 @@ class ClusterNode:
     :ivar membership: this node and the others.
     :ivar documents: what all nodes share.
     :ivar acknowledgements: waits until the nodes have read what one has written.
+    :ivar farewell: called before the node stops; gives its sessions up within a number of seconds.
     :ivar unready: functions that return why the node is not ready for clients; empty if it is.
     :ivar sessions: the records of sessions; set before the start.
     :ivar client: sends requests to other nodes (`mcpgateway.frontends.http.node_client.NodeClient`); set before the
@@ -95,6 +96,7 @@ class ClusterNode:
         self.unready: list[Callable[[], str]] = []
         self.sessions: SessionStore | None = None
         self.client: Any = None
+        self.farewell: Callable[[float], Awaitable[None]] | None = None
         self.store.on_change = self._store_changed
         self._is_begun = False
 

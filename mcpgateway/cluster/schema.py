@@ -18,7 +18,7 @@ TABLES = (
         name TEXT PRIMARY KEY, octets BYTEA NOT NULL UNIQUE, incarnation TEXT NOT NULL, address TEXT NOT NULL,
         is_verified BOOLEAN NOT NULL DEFAULT false, labels TEXT[] NOT NULL DEFAULT '{}', version TEXT NOT NULL,
         state TEXT NOT NULL, since TIMESTAMPTZ NOT NULL, until TIMESTAMPTZ NOT NULL,
-        read BIGINT NOT NULL DEFAULT 0)""",
+        facts JSONB NOT NULL DEFAULT '{}', wanted TEXT NOT NULL DEFAULT '', read BIGINT NOT NULL DEFAULT 0)""",
     """CREATE TABLE IF NOT EXISTS sessions (
         serial BYTEA PRIMARY KEY, home BYTEA, epoch BIGINT NOT NULL DEFAULT 0, server TEXT NOT NULL,
         principal TEXT NOT NULL, version TEXT NOT NULL, params BYTEA NOT NULL, level TEXT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
@@ -46,6 +47,7 @@ class Lifecycle(ABC):
     :ivar scopes: finds the variant of a server for a client; set before the first request.
     :ivar list_limit: the limit on the length of the lists that are kept.
     :ivar permits: the rights of each principal.
+    :ivar admit_session: called with the principal of each new session; raises the error that refuses it.
     """
 
     log = Logger()
@@ -64,6 +66,7 @@ class Lifecycle(ABC):
         self.sessions = sessions
         self.questions = questions
         self.is_open = True
+        self.admit_session: Callable[[str], None] = _admit
         self.list_limit = ListLimit()
         self.permits = Permits(server_lists=lambda: self.view_sessions.server_lists)
         self.eras = eras
@@ -97,6 +100,7 @@ class Lifecycle(ABC):
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
         self.permits.admit(principal, server)
+        self.admit_session(principal)
         server = self.scopes.of_principal(server, principal)
         return maybeDeferred(self._begin, server, principal, message, owner)
 
@@ -306,6 +310,10 @@ class Lifecycle(ABC):
         killed = self.pool.release(session) or killed
         session.clear()
         return killed
+
+
+def _admit(principal: str) -> None:
+    """Admit every session."""
 
 
 def _met(hello: Envelope, era: Era, version: str) -> Raw:

@@ -132,6 +132,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/health", WATCH, "health.numbers", "Numbers of the gateway, and every server.", {200: "Health"},
           query=SHAPE, is_light=True),
     Route("GET", "/healthz", WATCH, "health.alive", "Whether the gateway answers.", {200: "Alive"}, is_light=True),
+    Route("GET", "/readyz", RouteClass.PUBLIC, "health.ready",
+          "Whether a balancer may send clients to the gateway: 200, or 503 while it is drained or stops.",
+          {200: "Alive"}, is_light=True),
     Route("GET", "/metrics", WATCH, "health.metrics", "All numbers, in the text format of Prometheus.", {200: OK},
           media=Media.METRICS, is_light=True),
     Route("GET", "/api/v1/health", WATCH, "health.numbers", "The same as ``/health``.", {200: "Health"},
@@ -157,6 +160,11 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/oauth/client.json", RouteClass.PUBLIC, "authorization.document",
           "The gateway's client ID metadata document, for authorization servers.", {200: OK}),
     Route("GET", "/api/v1/openapi.json", WATCH, "describing.openapi", "This API, as OpenAPI 3.1.", {200: OK}),
+    # The cluster
+    Route("GET", "/api/v1/cluster", READ, "cluster.shown",
+          "The nodes of the cluster; none for a gateway that is alone.", {200: "Cluster"}),
+    Route("POST", "/api/v1/cluster/drain", ADMIN, "cluster.drain",
+          "Let other nodes take a node's clients over, or take that back.", {202: "Drained"}, takes="Drain"),
     # Numbers
     Route("GET", "/api/health/stats", WATCH, "figures.stats",
           "Numbers of the gateway, its servers, their tools and the last hour, in the shape of immorterm-mcp-gateway.",

@@ -1,10 +1,10 @@
-"""The schemas of views, profiles and jobs."""
+"""The schemas of views, profiles, jobs and the nodes of a cluster."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from mcpgateway.frontends.rest.schema_parts import NAMES, TEXT, WHOLE, listing, made_of, ref
+from mcpgateway.frontends.rest.schema_parts import FLAG, NAMES, NUMBER, TEXT, WHOLE, listing, made_of, ref
 
 VIEW_SCHEMAS: dict[str, dict[str, Any]] = {
     "Views": made_of({"items": listing(ref("View"))}),
@@ -44,6 +44,34 @@ VIEW_SCHEMAS: dict[str, dict[str, Any]] = {
     ),
     "PutProfile": made_of({}, include=NAMES, tools_off=NAMES, capabilities=NAMES, description=TEXT),
     "ProfileDeleted": made_of({"deleted": TEXT}),
+    "Cluster": made_of(
+        {
+            "node": {"type": "string", "description": "The node that answers; empty: the gateway is alone."},
+            "items": listing(ref("ClusterNode")),
+        },
+        store={"enum": ["up", "lost"], "description": "Whether the node reaches the store."},
+        member={**FLAG, "description": "Whether the node counts as alive for the others."},
+    ),
+    "ClusterNode": made_of(
+        {
+            "name": TEXT,
+            "state": {"enum": ["serving", "draining", "left", "gone"]},
+            "address": {"type": "string", "description": "Where other nodes reach it."},
+            "clients": {"type": "string", "description": "Where a balancer reaches it."},
+            "tls": {**FLAG, "description": "Whether it speaks https with clients."},
+            "labels": NAMES,
+            "version": TEXT,
+            "sessions": WHOLE,
+            "since": {**NUMBER, "description": "Its start, in seconds since the epoch."},
+            "mark": {"type": "string", "description": "The node in ids, in hexadecimal digits."},
+        }
+    ),
+    "Drain": made_of(
+        {},
+        node={"type": "string", "description": "The node; without it the one that is asked."},
+        undo={**FLAG, "description": "true: the node takes clients again."},
+    ),
+    "Drained": made_of({"node": TEXT, "state": {"enum": ["serving", "draining"]}}),
     "Jobs": made_of({"items": listing(ref("Job"))}),
     "Job": made_of(
         {

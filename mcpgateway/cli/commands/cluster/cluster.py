@@ -1,0 +1,193 @@
+"""The nodes of a cluster: their list, their drain, the cluster's key, and the balancers before them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mcpgateway.cli.completion_values import node_names
+from mcpgateway.cli.console import DONE, FAILED, answer, fail, local_time, say, show, spinner
+from mcpgateway.cli.context import Globals
+from mcpgateway.cli.lazy import SuggestingGroup
+from mcpgateway.cli.queries import TableQuery, ask, text
+from mcpgateway.hints import cli
+
+if TYPE_CHECKING:
+    from mcpgateway.cli.balancers.configurations import NodeBehind
+
+PATH = "/api/v1/cluster"
+MAKES_ONE = "gateway.cluster.store in its configuration makes it one"
+ALONE = f"This gateway is no node of a cluster.\n{MAKES_ONE}."
+LOOK_S = 0.5
+WAIT_S = 660.0  # more than gateway.cluster.drain usually is
+
+
+def _since(node: Mapping[str, Any]) -> str:
+    at = float(node.get("since") or 0)
+    return local_time(datetime.fromtimestamp(at, UTC).isoformat()) if at else "-"
+
+
+NODES = TableQuery(
+    PATH,
+    {
+        "NODE": text("name"),
+        "STATE": text("state"),
+        "CLIENTS AT": text("clients", "-"),
+        "NODES AT": text("address"),
+        "VERSION": text("version"),
+        "LABELS": lambda each: ", ".join(each.get("labels") or ()) or "-",
+        "SESSIONS": text("sessions", "0"),
+        "SINCE": _since,
+    },
+    key="items",
+    none=ALONE,
+)
+
+
+@click.group(cls=SuggestingGroup, bare="status", context_settings={"help_option_names": ["-h", "--help"]})
+def cluster() -> None:
+    """Run several gateways as one: nodes that agree through a PostgreSQL database, behind a load balancer."""
+
+
+@cluster.command()
+@click.pass_obj
+def status(globals_: Globals) -> int:
+    """List the nodes of the cluster. Exit code 1 while this node is cut off from the others."""
+    found = NODES.ask(globals_)
+    is_cut_off = bool(found["node"]) and not (found.get("member") and found.get("store") == "up")
+
+    def tell() -> None:
+        NODES.tell(found)
+        if found["node"]:
+            say(f"This is node {found['node']}.", dim=True)
+        if is_cut_off:
+            say(f"Node {found['node']} does not reach the store: the list may be out of date.", fg="red")
+
+    NODES.answer(globals_, found, tell)
+    return FAILED if is_cut_off else DONE
+
+
+@cluster.command()
+@click.argument("node", required=False, default="", metavar="[NODE]", shell_complete=node_names)
+@click.option("--undo", is_flag=True, help="Take the drain back.")
+@click.option("--wait", "waits", is_flag=True, help="Wait until no session is left there.")
+@click.pass_obj
+def drain(globals_: Globals, node: str, *, undo: bool, waits: bool) -> int:
+    """Let the other nodes take over the clients of a node, such as before an upgrade; of this one without a name.
+
+    Sessions with a process of their own stay for as long as `gateway.cluster.drain` says. The node serves until it is
+    stopped; a node that is started again takes clients.
+    """
+    if undo and waits:
+        raise click.UsageError("cluster drain: --undo takes effect at once; leave --wait out")
+    found = ask(globals_, f"{PATH}/drain", method="POST", body={"node": node, "undo": undo}, is_admin=True)
+    left = _waited(globals_, found["node"]) if waits else None
+
+    def tell() -> None:
+        if undo:
+            say(f"Node {found['node']} takes clients again.")
+        elif left is None:
+            say(f"Node {found['node']} is drained: other nodes take its clients over.")
+            say(f"  {cli('cluster status')} shows how many sessions are left", dim=True)
+        elif left:
+            say(f"Node {found['node']} is drained; {left} sessions are left.")
+        else:
+            say(f"Node {found['node']} is drained; no session is left.")
+
+    answer(globals_, found if left is None else {**found, "sessions": left}, tell)
+    return FAILED if left else DONE
+
+
+def _waited(globals_: Globals, node: str) -> int:
+    """Wait until a node has no session; return the number of those that are left when the wait is over."""
+    began = time.monotonic()
+    with spinner(f"waiting for the clients of node {node}"):
+        while True:
+            found = NODES.ask(globals_)
+            row = next((each for each in NODES.rows(found) if each["name"] == node), {})
+            left = int(row.get("sessions") or 0)
+            if not left or time.monotonic() - began > WAIT_S:
+                return left
+            time.sleep(LOOK_S)
+
+
+@cluster.command()
+@click.argument("file", required=False, type=click.Path(dir_okay=False), metavar="[FILE]")
+@click.option(
+    "--rotate", is_flag=True, help="Put a new key first, and keep the former one, which is still read."
+)
+@click.pass_obj
+def key(globals_: Globals, file: str | None, *, rotate: bool) -> None:
+    """Make the file of the cluster's key, which each node needs a copy of: cluster.key in the home, or FILE.
+
+    To rotate it: let all nodes read the new key first, and restart them one after the other.
+    """
+    from mcpgateway.cli.local.cluster_key import make_key, rotate_key
+
+    path = os.path.abspath(file or os.path.join(globals_.home, "cluster.key"))
+    (rotate_key if rotate else make_key)(path)
+
+    def tell() -> None:
+        say(f"{path} has {'a new key and the former one' if rotate else 'the key of the cluster'}.")
+        say("  copy it to every node, and name it there as gateway.cluster.key_file", dim=True)
+
+    answer(globals_, {"file": path, "rotated": rotate}, tell)
+
+
+_port = click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=9100,
+    show_default=True,
+    help="The balancer's port for clients.",
+)
+
+
+@cluster.command()
+@_port
+@click.pass_obj
+def haproxy(globals_: Globals, port: int) -> None:
+    """Print a configuration of HAProxy for the nodes that run.
+
+    It has no TLS for clients: a comment shows where the certificate of your name goes.
+    """
+    from mcpgateway.cli.balancers import configurations
+
+    _print_for(globals_, lambda nodes: configurations.haproxy(nodes, port))
+
+
+@cluster.command()
+@_port
+@click.pass_obj
+def nginx(globals_: Globals, port: int) -> None:
+    """Print a configuration of nginx for the nodes that run.
+
+    It has no TLS for clients: a comment shows where the certificate of your name goes.
+    """
+    from mcpgateway.cli.balancers import configurations
+
+    _print_for(globals_, lambda nodes: configurations.nginx(nodes, port))
+
+
+def _print_for(globals_: Globals, configured: Callable[[Sequence[NodeBehind]], str]) -> None:
+    made = configured(_nodes(globals_))
+    answer(globals_, {"text": made}, lambda: show(made, nl=False))
+
+
+def _nodes(globals_: Globals) -> list[NodeBehind]:
+    from mcpgateway.cli.balancers.configurations import NodeBehind
+
+    rows = NODES.rows(NODES.ask(globals_))
+    found = [
+        NodeBehind(each["name"], bytes.fromhex(each["mark"]), each["clients"], each["state"] == "draining")
+        for each in rows
+        if each["state"] in ("serving", "draining") and each["clients"]
+    ]
+    if not found:
+        fail("this gateway is no node of a cluster", MAKES_ONE)
+    return found

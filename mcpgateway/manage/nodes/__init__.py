@@ -1,0 +1,1 @@
+"""Operations on the nodes of a cluster: their list, and draining them."""

@@ -1,0 +1,155 @@
+"""Tests of looking after the nodes of a cluster: their list, their drain, and the balancers before them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.cluster import AS_ADMIN, BEARER, Cluster, Node
+from tests.support.gateway import BIN, LIMIT_S, eventually, server
+
+FIXTURE = (sys.executable, "-I", "-S", str(Path(__file__).parents[1] / "servers" / "fixture.py"))
+HELLO = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+ACCEPT = {"Accept": "application/json, text/event-stream"}
+
+
+class Reply:
+    """An answer of a node.
+
+    :ivar body: decoded from JSON, or of one event; None for none.
+    """
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.status, self.headers = status, headers
+        text = body.decode().partition("data: ")[2] if body.startswith((b"event", b"id", b"data")) else body
+        self.body: Any = json.loads(text) if text.strip() else None
+
+
+def asked(
+    node: Node, method: str, path: str, body: Any = None, headers: Mapping[str, str] = AS_ADMIN
+) -> Reply:
+    """Ask a node."""
+    sent = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(node.url + path, sent, {"Content-Type": "application/json", **headers})
+    request.method = method
+    try:
+        with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:
+            return Reply(answer.status, answer.headers, answer.read())
+    except urllib.error.HTTPError as refusal:
+        return Reply(refusal.code, refusal.headers, refusal.read())
+
+
+def begun(node: Node, name: str) -> str:
+    """Begin a session; return its id."""
+    message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": HELLO}
+    return str(asked(node, "POST", f"/{name}/mcp", message, BEARER | ACCEPT).headers["mcp-session-id"])
+
+
+def states(node: Node) -> dict[str, str]:
+    """The states of the nodes, as one of them has them."""
+    return {each["name"]: each["state"] for each in asked(node, "GET", "/api/v1/cluster").body["items"]}
+
+
+def sessions(node: Node) -> int:
+    """The sessions of a node."""
+    rows = asked(node, "GET", "/api/v1/cluster").body["items"]
+    return int(next(each["sessions"] for each in rows if each["name"] == node.name))
+
+
+def run(node: Node, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the program on the machine of a node."""
+    environ = {"PATH": str(BIN), "HOME": str(node.directory), "LANG": "C.UTF-8"}
+    argv = [str(BIN / "mcpgateway"), "--home", str(node.home), *words]
+    return subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, store: str) -> Iterator[Cluster]:
+    """Two nodes with a shared server and one that needs a process for each session."""
+    servers = {"fix": server(FIXTURE, share="global"), "own": server(FIXTURE, share="session")}
+    made = Cluster(tmp_path, store, servers)
+    try:
+        made.start("a", "b")
+        eventually(lambda: len(states(made.nodes["a"])) == 2, "the nodes know each other")
+        yield made
+    finally:
+        made.close()
+
+
+def test_list(cluster: Cluster) -> None:
+    """Each node lists the nodes with their addresses for clients, their versions, their sessions and their starts."""
+    a, b = cluster.nodes["a"], cluster.nodes["b"]
+    begun(b, "fix")
+    eventually(lambda: sessions(b) == 1, "it counts its own session")
+    found = asked(b, "GET", "/api/v1/cluster").body
+    assert (found["node"], found["store"], found["member"]) == ("b", "up", True)
+    rows = {each["name"]: each for each in found["items"]}
+    assert rows["a"]["clients"] == f"127.0.0.1:{a.port}"
+    assert rows["a"]["address"] == f"127.0.0.1:{a.cluster_port}"
+    assert rows["b"]["sessions"] == 1
+    printed = run(a, "cluster", "status")
+    assert printed.returncode == 0, printed.stderr
+    assert "This is node a." in printed.stdout
+    assert f"127.0.0.1:{b.port}" in printed.stdout
+
+
+def test_balancers(cluster: Cluster, tmp_path: Path) -> None:
+    """The printed configurations are valid, and name each node with the beginning of its ids."""
+    a, b = cluster.nodes["a"], cluster.nodes["b"]
+    prefix = begun(b, "fix")[:6]
+    printed = run(a, "cluster", "haproxy")
+    assert printed.returncode == 0, printed.stderr
+    assert f"use-server b if {{ req.hdr(mcp-session-id) -m beg {prefix} }}" in printed.stdout
+    assert f"server b 127.0.0.1:{b.port}" in printed.stdout
+    made = tmp_path / "haproxy.cfg"
+    made.write_text(printed.stdout)
+    haproxy = shutil.which("haproxy") or "/usr/sbin/haproxy"
+    checked = subprocess.run([haproxy, "-c", "-f", made], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    printed = run(a, "cluster", "nginx")
+    assert f'"~^{prefix}" mcpgateway_b;' in printed.stdout
+    (tmp_path / "site.conf").write_text(printed.stdout)
+    whole = tmp_path / "nginx.conf"
+    whole.write_text(
+        f"pid {tmp_path}/nginx.pid;\nevents {{}}\nhttp {{\n    include {tmp_path}/site.conf;\n}}\n"
+    )
+    nginx = shutil.which("nginx") or "/usr/sbin/nginx"
+    checked = subprocess.run([nginx, "-t", "-c", whole], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_drain(cluster: Cluster) -> None:
+    """A drained node gives its idle sessions up, keeps those with a process of their own, and is not ready."""
+    a, b = cluster.nodes["a"], cluster.nodes["b"]
+    begun(a, "fix")
+    begun(a, "own")
+    assert asked(a, "GET", "/readyz", headers={}).status == 200
+    printed = run(b, "cluster", "drain", "a")
+    assert printed.returncode == 0, printed.stderr
+    eventually(lambda: states(b)["a"] == "draining", "the other node knows it")
+    refused = asked(a, "GET", "/readyz", headers={})
+    assert (refused.status, refused.body) == (503, {"status": "draining"})
+    eventually(lambda: sessions(a) == 1, "the idle session is released")
+    begun(b, "fix")
+    printed = run(b, "cluster", "drain", "a", "--undo")
+    assert "takes clients again" in printed.stdout
+    eventually(lambda: asked(a, "GET", "/readyz", headers={}).status == 200, "the node is ready again")
+    assert states(a)["a"] == "serving"
+
+
+def test_unknown_node(cluster: Cluster) -> None:
+    """A node that nobody knows is not drained, and only an administrator drains."""
+    a = cluster.nodes["a"]
+    assert asked(a, "POST", "/api/v1/cluster/drain", {"node": "z"}).status == 404
+    assert asked(a, "POST", "/api/v1/cluster/drain", {"node": 1}).status == 400
+    assert asked(a, "POST", "/api/v1/cluster/drain", {}, BEARER).status == 401
+    assert states(a) == {"a": "serving", "b": "serving"}
