@@ -410,6 +410,7 @@ def _servers(parts: ControlParts) -> Any:
         partial(_entries, parts),
         lambda: gateway.settings.gateway,
         Discovery(parts.dispatcher, parts.clock).begin,
+        lambda name, new: parts.clients().rename(name, new),
     )
 
 

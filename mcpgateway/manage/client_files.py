@@ -184,6 +184,13 @@ class ClientFiles:
         """
         return self._done("enable").addCallback(lambda _: self._switched(is_off=False))
 
+    def rename(self, server: str, new: str) -> Deferred[dict[str, Any]]:
+        """Give the entries that were written for a server its new name; fires with the changed files, and errors.
+
+        :raise ClientFilesFailed: (through the Deferred) the helper program has failed.
+        """
+        return self._done("rename", "--server", server, "--server", new)
+
     def is_enrolled(self, server: str) -> bool:
         """Return whether clients' files use the gateway for a server."""
         return any(server in each.servers for each in self._source.settings.adopted)

@@ -25,6 +25,7 @@ VERBS = (
     "history",
     "restoration",
     "projects",
+    "rename",
 )
 
 
@@ -77,6 +78,13 @@ def _answer(options: Namespace, environ: Mapping[str, str]) -> tuple[Any, int]:
             from mcpgateway.clientfiles.deadman import deadman
 
             return deadman(home, environ, options.after).as_json(), 0
+        case "rename":
+            from mcpgateway.clientfiles import offer
+            from mcpgateway.clientfiles.machine import Machine
+
+            name, new = options.server
+            found = offer.rename(Machine(home, environ), name, new)
+            return {"paths": list(found.paths), "errors": list(found.errors)}, 0
         case "plan":
             from mcpgateway.clientfiles import immorterm, plan
             from mcpgateway.clientfiles.machine import Machine

@@ -28,7 +28,7 @@ from mcpgateway.config.fields import DURATION_WORDS, seconds_in
 from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Remote, Rest
-from mcpgateway.errors import Conflict, InvalidParams, NotEntitled, UnknownServer
+from mcpgateway.errors import Conflict, GatewayError, InvalidParams, NotEntitled, UnknownServer
 from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest, flag
 from mcpgateway.manage.servers import ServerOperations
 from mcpgateway.observe.roster import Roster
@@ -52,6 +52,7 @@ class ServerRoutes:
     :param make_entries: makes the editor of their entries, for the first operation that needs it.
     :param settings: returns the settings in force.
     :param ask_lists: asks servers for their lists, each for so many seconds at most.
+    :param rename: gives the entries of a server in clients' files its new name.
     """
 
     def __init__(
@@ -61,7 +62,9 @@ class ServerRoutes:
         make_entries: Callable[[], Entries],
         settings: Callable[[], GatewaySettings],
         ask_lists: Callable[[Sequence[ServerSpec], float], Awaitable[object]],
+        rename: Callable[[str, str], Awaitable[Mapping[str, Any]]],
     ) -> None:
+        self._rename = rename
         self._ask_lists = ask_lists
         self._roster = roster
         self._operating = operating
@@ -149,11 +152,20 @@ class ServerRoutes:
         status: dict[str, Any] = {"status": "updated"}
         if changed.name != name:
             status |= {"status": "patched", "old_name": name, "new_name": changed.name}
+            status |= await self._renamed_in_files(name, changed.name)
         if changed.keys:
             after = self._roster.server(changed.name)
             restarts = ran and not (after.enabled and runs_alike(server, after))
             status |= {"changed": list(changed.keys), "restarts": restarts}
         return self._tagged(changed.name, 200, {**status, **self._more(changed, limit_s)})
+
+    async def _renamed_in_files(self, name: str, new: str) -> dict[str, Any]:
+        """Let the entries that were written for a server follow its new name; return the files."""
+        try:
+            found = await self._rename(name, new)
+        except GatewayError as why:
+            return {"client_files": [], "client_errors": [why.message]}
+        return {"client_files": found.get("paths", []), "client_errors": found.get("errors", [])}
 
     async def validate(self, asked: OperationRequest) -> Any:
         """Try a server that is not configured yet, or a change of one that is; nothing is written."""

@@ -170,26 +170,25 @@ def withdraw(globals_: Globals, name: str) -> list[str]:
     return careful(lambda: list(entries.withdraw(machine_of(globals_), name)))
 
 
-def follow(globals_: Globals, name: str, new: str) -> int:
-    """Give the entries of a renamed server its new name in the clients' files; return the exit code."""
-    if globals_.url or globals_.token_file:
-        return DONE
-    from mcpgateway.clientfiles import offer as entries
+def tell_renamed(globals_: Globals, name: str, new: str, found: Mapping[str, Any]) -> int:
+    """Print what has become of the entries of a renamed server in clients' files; return the exit code.
 
-    found = careful(lambda: entries.rename(machine_of(globals_), name, new))
+    :param found: the gateway's answer.
+    """
+    paths, errors = found.get("client_files") or (), found.get("client_errors") or ()
     if globals_.as_json:
-        return FAILED if found.errors else DONE
-    if found.paths:
-        listed = ", ".join(map(shortened, found.paths))
+        return FAILED if errors else DONE
+    if paths:
+        listed = ", ".join(map(shortened, paths))
         paragraph(f"  So is its entry in {listed}; clients that run have to be started again to see it.")
-    for each in found.errors:
+    for each in errors:
         paragraph(f"  {each}", err=True)
-    if found.errors:
+    if errors:
         again = cli("clients apply --server {}", new)
         paragraph(
             f"  A client's file still leads to {name}; mend the file, then {again} adds {new}.", err=True
         )
-    return FAILED if found.errors else DONE
+    return FAILED if errors else DONE
 
 
 def _tools(globals_: Globals, name: str) -> Any:

@@ -399,8 +399,8 @@ def rename(globals_: Globals, name: str, new: str) -> int:
     Clients reach it at another address then; those that run go on with the former one, which leads nowhere, until they
     read their files again.
     """
-    RENAME.run(globals_, {"new_name": new}, name=name, new=new)
-    return added.follow(globals_, name, new)
+    found = RENAME.run(globals_, {"new_name": new}, name=name, new=new)
+    return added.tell_renamed(globals_, name, new, found)
 
 
 def _values(assignments: tuple[str, ...]) -> dict[str, Any]:
