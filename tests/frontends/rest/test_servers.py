@@ -681,7 +681,9 @@ class PatchTests:
     def test_another_name(self, gateway: Filed) -> None:
         """A server with another name keeps its definition."""
         answer = gateway.ask("PATCH", "/a", {"new_name": "z"})
-        assert answer.json == {"status": "patched", "old_name": "a", "new_name": "z"}
+        said = {"status": "patched", "old_name": "a", "new_name": "z"}
+        files = {"client_files": [], "client_errors": ["there is no helper program here"]}
+        assert answer.json == {**said, **files}
         assert gateway.ask("GET", "/z").json["env_keys"] == ["TOKEN"]
         assert gateway.ask("GET", "/a").status == 404
 
