@@ -247,6 +247,7 @@ def make_gateway(
         drain=drain_of(
             node, dispatcher, lambda: listeners, reactor, is_tls=bool(settings.gateway.tls_cert_path)
         ),
+        shared=lambda: shared,
     )
     guard = Guard(policy_of(settings.gateway), bearers)
     root = Root(
@@ -276,7 +277,7 @@ def make_gateway(
         _parting(factory, leaving),
         parts.judge_dashboard,
     )
-    shared = share(node, home, bearers, leaving)
+    shared = share(node, home, reactor, reload, bearers, leaving)
     guard.changed = lambda: factory.hang_up_where(root.would_refuse)
     trust = trusting(settings.gateway.security.oauth, guard, backends, reactor, factory)
     listeners = bind(reactor, settings.gateway, home, factory, is_alone=claim.is_held, inherited=sockets)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from twisted.web.server import Site
 
     from mcpgateway.app.hub import Hub
+    from mcpgateway.app.shared import SharedParts
     from mcpgateway.backends.http.client import Web
     from mcpgateway.cluster.node import ClusterNode
     from mcpgateway.config.document import Place
@@ -92,6 +93,7 @@ class ControlParts:
     :ivar access_tokens: returns the verifier of an authorization server's tokens.
     :ivar tag_key: key of entries' entity tags.
     :ivar web: returns the HTTP client.
+    :ivar shared: returns what a node shares with others; None for a gateway that is alone.
     """
 
     dispatcher: LegacyDispatcher
@@ -129,6 +131,7 @@ class ControlParts:
     web: Callable[[], Web]
     node: ClusterNode | None = None
     drain: Drain | None = None
+    shared: Callable[[], SharedParts | None] = lambda: None
 
     @cached_property
     def operating(self) -> ServerOperations:
@@ -194,7 +197,11 @@ def make_site(parts: ControlParts) -> Site:
 
     tracer = parts.hub.tracer
     audit = tracer.activity.managed if tracer is not None and tracer.activity is not None else None
-    return ControlPlane(groups_of(parts), parts.turns, audit).site()
+    shared = parts.shared()
+    files = shared.files if shared is not None else None
+    return ControlPlane(
+        groups_of(parts), parts.turns, audit, files.edit if files is not None else None
+    ).site()
 
 
 def groups_of(parts: ControlParts) -> Groups:

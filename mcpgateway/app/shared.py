@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mcpgateway.manage.credentials import CredentialStore
 from mcpgateway.manage.departed_principals import DepartedPrincipals
+from mcpgateway.manage.reload import Reload
 from mcpgateway.records import FrozenRecord
 from mcpgateway.system.token_files import TokenFiles
 
 if TYPE_CHECKING:
     from mcpgateway.cluster.node import ClusterNode
+    from mcpgateway.manage.shared.files import SharedFiles
     from mcpgateway.manage.shared.tokens import SharedTokens
+
+
+FILES = "files"
+OTHERS_WRITE = "other programs write the configuration of this node (gateway.cluster.config is files)"
 
 
 class SharedParts(FrozenRecord, frozen=True):
     """The parts of a node that share something with other nodes.
 
     :ivar tokens: the agents' tokens.
+    :ivar files: the configuration files; None where each node has its own.
     """
 
     tokens: SharedTokens
+    files: SharedFiles | None
 
 
 def share(
-    node: ClusterNode | None, home: str, bearers: CredentialStore, leaving: DepartedPrincipals
+    node: ClusterNode | None,
+    home: str,
+    reactor: Any,
+    reload: Reload,
+    bearers: CredentialStore,
+    leaving: DepartedPrincipals,
 ) -> SharedParts | None:
     """Let a node share what it has with the others; None for a gateway that is alone."""
     if node is None:
@@ -44,4 +57,17 @@ def share(
     tokens.learnt = leaving.begin
     node.unready.append(tokens.unready)
     node.add(tokens)
-    return SharedParts(tokens)
+    return SharedParts(tokens, _files_of(node, home, reactor, reload))
+
+
+def _files_of(node: ClusterNode, home: str, reactor: Any, reload: Reload) -> SharedFiles | None:
+    if node.settings.config == FILES or not reload.config_file:
+        reload.refusal = OTHERS_WRITE
+        return None
+    from mcpgateway.manage.shared.files import SharedFiles
+    from mcpgateway.manage.shared.local_files import LocalFiles
+
+    local = LocalFiles(reload.config_file, home)
+    files = SharedFiles(node.documents, node.acknowledgements, local, reload, node.name, reactor)
+    node.add(files)
+    return files

@@ -14,6 +14,9 @@ from mcpgateway.config.section import Key, Section, keys_of, part, setting
 
 NODE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 LABEL = NODE_NAME
+NODE_FILE = "node.yaml"
+"""The file in the home with the settings of this node alone, which outrank all others and are not shared."""
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 

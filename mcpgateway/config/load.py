@@ -73,6 +73,7 @@ class Files(FrozenRecord, frozen=True):
     :ivar opted_out: the servers that stay their clients' own.
     :ivar of_projects: returns the names of the servers of projects' approved files.
     :ivar pause_ends: the recorded end of a pause of the clients, in epoch seconds; 0 for none.
+    :ivar of_node: the path of the file with the settings of this node of a cluster alone.
     """
 
     native: Sequence[Document] = ()
@@ -82,6 +83,7 @@ class Files(FrozenRecord, frozen=True):
     opted_out: frozenset[str] = frozenset()
     pause_ends: float = 0.0
     of_projects: Callable[[], Collection[str]] = tuple
+    of_node: str = ""
 
 
 class Circumstances(FrozenRecord, frozen=True):
@@ -108,6 +110,7 @@ def compose(
         native.gateway if circumstances.port is None else evolve(native.gateway, http_port=circumstances.port)
     )
     gateway = _secured(gateway, native, circumstances, problems)
+    _check_shared(files, gateway, problems)
     own = read_servers(native, problems)
     found = [read_client(document, rank, problems) for rank, document in enumerate(files.sources)]
     adopted = _adopted(files, native, gateway, problems)
@@ -171,6 +174,20 @@ def _secured(
             problems.error(here, f"a node of a cluster needs gateway.auth_mcp_transport: {BEARER_REQUIRED}")
         gateway = evolve(gateway, auth_mcp_transport=BEARER_REQUIRED)
     return evolve(gateway, security=security, cluster=cluster)
+
+
+def _check_shared(files: Files, gateway: GatewaySettings, problems: Problems) -> None:
+    """Refuse the settings of a node in a file that all nodes have."""
+    if not gateway.cluster.is_on or gateway.cluster.config != "store":
+        return
+    for each in files.native:
+        place = each.root().at("gateway").at("cluster")
+        if place.value is not None and each.file != files.of_node:
+            problems.error(
+                place.where,
+                "all nodes of the cluster have this file, and gateway.cluster is of one node",
+                f"move it to {files.of_node}, or set config: files there, with which no file is shared",
+            )
 
 
 def _opted_out(files: Files, native: Native) -> tuple[str, ...]:

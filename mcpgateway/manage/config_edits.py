@@ -86,6 +86,8 @@ def change_files(reload: Reload, changes: Mapping[str, Sequence[Edit]]) -> None:
 
 
 def _check(reload: Reload) -> None:
+    if reload.refusal:
+        raise NotOurs(reload.refusal, "edit the files where they come from")
     if reload.state.problems:
         raise NotOurs(f"the configuration has an error, please mend that first: {reload.state.problems[0]}")
 

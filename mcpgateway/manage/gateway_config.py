@@ -47,7 +47,9 @@ class GatewayConfig:
 
     def tag(self) -> str:
         """Return the tag of the gateway's settings in their present form."""
-        held = [each.value.get(TOP) for each in self._files.native if isinstance(each.value, dict)]
+        found = self._files
+        shared = [each.value for each in found.native if each.file != found.of_node]  # the same at all nodes
+        held = [each.get(TOP) for each in shared if isinstance(each, dict)]
         return entity_tag(held, self.key)
 
     def shown(self, server: str = "") -> dict[str, Any]:

@@ -248,7 +248,7 @@ class Installer:
             values stay in the entry then.
         """
         reload = self._reload
-        if reload.values_file is None:
+        if reload.values_file is None or reload.refusal:
             return KeptSecrets(given), ""
         file = reload.values_file()
         whole = self.plans.whole_of(name)

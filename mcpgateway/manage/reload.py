@@ -84,6 +84,7 @@ class Reload:
     :ivar brought: values from outside of all files; None if none can be resolved.
     :ivar in_thread: runs blocking work in a thread.
     :ivar values_file: returns the path of the gateway's own file of values; None if there are no files.
+    :ivar refusal: why the gateway does not edit its files; empty if it does.
     :param examine: reads all files.
     :param essences: extract the relevant part of files of which most is irrelevant.
     """
@@ -101,6 +102,7 @@ class Reload:
     brought: ProvidedValues | None = field(default=None, repr=False)
     in_thread: Callable[..., Deferred[Any]] = field(default=maybeDeferred, repr=False)
     values_file: Callable[[], str] | None = field(default=None, repr=False)
+    refusal: str = field(default="", init=False)
     _started: Settings = field(init=False, repr=False)
     _watch: FileWatch | None = field(default=None, init=False, repr=False)
     _asking: bool = field(default=False, init=False, repr=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -16,6 +15,7 @@ from msgspec.structs import replace
 
 from mcpgateway.config import environment
 from mcpgateway.config.classification import Classification, read_classification
+from mcpgateway.config.cluster import NODE_FILE
 from mcpgateway.config.dialect import reading_of
 from mcpgateway.config.document import Document
 from mcpgateway.config.dotenv import parse_dotenv
@@ -24,7 +24,7 @@ from mcpgateway.config.environment import LISTED
 from mcpgateway.config.external_values import wanted
 from mcpgateway.config.file_format import FileReading, Native, is_client_file, read_native
 from mcpgateway.config.load import Circumstances, EnrolledFile, Files, compose
-from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 from mcpgateway.config.read import FileFinder, parse, with_includes
 from mcpgateway.config.resolve import ServerBuilder, WorkspaceSpec, World
@@ -34,6 +34,7 @@ from mcpgateway.hints import cli
 from mcpgateway.policy.secrets.masking import is_token
 from mcpgateway.records import FrozenRecord
 from mcpgateway.system import approvals, files, home_files, paths, state
+from mcpgateway.system.demo_servers import demo_servers
 from mcpgateway.system.last_read import LastRead
 from mcpgateway.system.secret_providers import ProvidedValues
 
@@ -350,12 +351,18 @@ class _Examination:
                     Where(each), "is not read", f"the configuration is {found or f'{stem}.yaml'}"
                 )
             documents = [*self._of_harshal(documents), *documents]
+        documents += self._of_node()
         native, included = self._with_includes(documents)
         adopted, opted_out = self._adopted()
         theirs = [*self._sources(sources, {os.path.realpath(each.path) for each in adopted}), *included]
         ends = state.pause_end_in(self._look(state.pause_file(self.home)))
         of_projects = partial(approvals.approved_entries, self.home, self._look)
-        return Files(native, theirs, self._demo(), adopted, opted_out, ends, of_projects)
+        of_node = os.path.join(self.home, NODE_FILE)
+        return Files(native, theirs, self._demo(), adopted, opted_out, ends, of_projects, of_node)
+
+    def _of_node(self) -> list[Document]:
+        path = os.path.join(self.home, NODE_FILE)
+        return self._needed(path) if os.path.exists(path) else []
 
     def _of_harshal(self, ours: list[Document]) -> list[Document]:
         """Return the default file of harshal-mcp-proxy, for users without a configuration of the gateway."""
@@ -520,7 +527,7 @@ class _Examination:
         return found
 
     def _demo(self) -> tuple[Entry, ...]:
-        return _demo(paths.user_home(self.environ)) if self.options.demo else ()
+        return demo_servers(paths.user_home(self.environ)) if self.options.demo else ()
 
 
 def _login(home: str, environ: Mapping[str, str], problems: Problems) -> dict[str, str]:
@@ -581,23 +588,3 @@ def _keep_environment(home: str, own: Mapping[str, str]) -> None:
     # Bytes that are no UTF-8 arrive as surrogates, which JSON carries as escapes.
     text = json.dumps(dict(sorted(own.items())), indent=1)
     home_files.keep(os.path.join(home, LOGIN), text.encode("ascii"))
-
-
-def _demo(home: str) -> tuple[Entry, ...]:
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    installed = os.path.basename(root) in ("site-packages", "dist-packages")
-    # Isolated, Python finds an installed package but not a checkout, which is then named to it.
-    env = {} if installed else {"PYTHONPATH": root}
-    flag = "-I" if installed else "-P"
-    origin = Origin(Scope.DEMO, "demonstration", home)
-    return tuple(
-        Entry(
-            title=title,
-            argv=(sys.executable, flag, "-m", f"mcpgateway.demo.{title}"),
-            env=env,
-            origin=origin,
-            share=share,
-            explicit=frozenset(("share",)),
-        )
-        for title, share in (("clock", Share.GLOBAL), ("notebook", Share.SESSION))
-    )

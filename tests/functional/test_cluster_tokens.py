@@ -118,9 +118,11 @@ def test_store_gone(tmp_path: Path) -> None:
         assert ask(a, "POST", "/api/v1/tokens", {"name": "other"})[0] == 503
         eventually(lambda: "agents' tokens are refused" in a.log, "the node knows no more which are valid")
         assert tried(a, made["token"]) == 401
+        assert ask(a, "GET", "/readyz")[0] == 503
         postgres.start()
         eventually(lambda: "agents' tokens count again" in a.log, "the node knows")
         assert tried(a, made["token"]) == 200
+        assert ask(a, "GET", "/readyz")[0] == 200
     finally:
         cluster.close()
         postgres.close()

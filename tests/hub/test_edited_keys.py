@@ -912,6 +912,8 @@ def test_at_start(key_path: str, tmp_path: Path) -> None:
     gateway.session("a")
     if key_path.startswith("gateway.tls_"):  # the one is nothing without the other
         gateway.said["gateway"] = {"tls_cert_path": "/other.pem", "tls_key_path": "/other.pem"}
+    if key_path == "gateway.cluster.store":  # else it would be refused in a file that all nodes have
+        gateway.said["gateway"] = {"cluster": {"config": "files"}}
     gateway.put(key_path, AT_START[key_path])
     assert key_path.split(".")[1] in gateway.following.state.restart
     assert len(gateway.launcher.children) == 1

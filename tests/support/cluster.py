@@ -66,13 +66,17 @@ class Node(Gateway):
             **(cluster or {}),
         }
         known = {"MCP_GATEWAY_AUTH_TOKEN": TOKEN, "MCP_GATEWAY_ADMIN_TOKEN": ADMIN}
+        is_shared = joined["config"] == "store"
         super().__init__(
             place,
             servers,
-            settings={"cluster": joined, **(settings or {})},
+            settings={**({} if is_shared else {"cluster": joined}), **(settings or {})},
             options=options,
             environ={**known, **(environ or {})},
         )
+        if is_shared:
+            self.home.mkdir(mode=0o700, exist_ok=True)
+            (self.home / "node.yaml").write_text(json.dumps({"gateway": {"cluster": joined}}))
 
     def edit(self, **gateway: Any) -> None:
         """Change keys of the section ``gateway`` of its configuration."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from klein import Klein
@@ -33,6 +33,20 @@ Groups = Mapping[str, Callable[[], Any]]
 Audit = Callable[[str, str, int, str, str], str]
 """Writes down an operation, its request, the status, who asked, and the server it was about; gives its id."""
 
+
+class Edit(Protocol):
+    """A change of what the nodes of a cluster share."""
+
+    async def settle(self) -> Mapping[str, str]:
+        """Share what was changed; return headers for the answer.
+
+        :raise GatewayError: it could not be shared, and is undone.
+        """
+
+    def close(self) -> None:
+        """End the change."""
+
+
 CALLS = "tools."  # logged as calls of servers
 RETRY_S = "1"
 COMPRESSED_BYTES = 16_384
@@ -45,14 +59,22 @@ class ControlPlane:
     """Serves all paths that are not MCP, by the table of routes.
 
     :param audit: called for every request that may have changed state; None without an activity log.
+    :param edit: begins a change of what the nodes of a cluster share; None for a gateway that is alone.
     """
 
     log = Logger()
     app: Any = Klein()  # one for all, since making the table takes longer than making all the rest
 
-    def __init__(self, groups: Groups, turns: FairQueue, audit: Audit | None = None) -> None:
+    def __init__(
+        self,
+        groups: Groups,
+        turns: FairQueue,
+        audit: Audit | None = None,
+        edit: Callable[[], Edit] | None = None,
+    ) -> None:
         self._groups = groups
         self._audit = audit
+        self._edit = edit
         self._made: dict[str, Any] = {}
         self._turns = turns
 
@@ -91,7 +113,7 @@ class ControlPlane:
             if asked.route.media is Media.EVENTS:
                 found = await self._operate(asked)
             else:
-                found = await self._turns.take(asked.principal, lambda: self._operate(asked))
+                found = await self._turns.take(asked.principal, lambda: self._shared(asked))
             return await _written(asked, found)
         except CancelledError:
             raise  # the client has disconnected
@@ -103,6 +125,18 @@ class ControlPlane:
                 return _refused(asked.request, full)
             self.log.failure("a request to the control plane broke", event="control.broken")
             return _refused(asked.request, GatewayError(BROKEN))
+
+    async def _shared(self, asked: OperationRequest) -> Any:
+        if self._edit is None or asked.route.method == "GET" or asked.route.operation.startswith(CALLS):
+            return await self._operate(asked)
+        edit = self._edit()
+        try:
+            found = await self._operate(asked)
+            for name, value in (await edit.settle()).items():
+                asked.request.setHeader(name.lower().encode(), value.encode())
+        finally:
+            edit.close()
+        return found
 
     async def _operate(self, asked: OperationRequest) -> Any:
         group, _, method = asked.route.operation.partition(".")
