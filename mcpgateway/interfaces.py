@@ -568,10 +568,41 @@ class OwnAddress(Struct, frozen=True):
 
     :ivar redirect: the redirect URI of sign-ins.
     :ivar document: the public URL of the client ID metadata document; empty without one.
+    :ivar mark: the mark of the node in the states of sign-ins; empty for a gateway that is alone.
     """
 
     redirect: str
     document: str = ""
+    mark: str = ""
+
+
+class IOtherNodes(Protocol):
+    """Fetches what another node of the cluster has, for the principals whose sessions are here.
+
+    :ivar mark: the mark of this node (`mcpgateway.protocol.node_marks`).
+    """
+
+    @property
+    def mark(self) -> str:
+        """The mark of this node."""
+
+    def has(self, identifier: str) -> bool:
+        """Return whether an id is of another node that is alive."""
+
+    def result(self, ref: str, principal: str) -> Deferred[bytes]:
+        """Fetch a kept result.
+
+        :raise NotThere: (through the Deferred) the node has none that the principal may read.
+        :raise GatewayError: (through the Deferred) the node does not answer.
+        """
+
+    def job(self, name: str, principal: str, *, is_cancelled: bool) -> Deferred[bytes]:
+        """Fetch a job with its result, in the form of `mcpgateway.owntools.job_records`.
+
+        :param is_cancelled: cancel it before.
+        :raise NotThere: (through the Deferred) the node has none that the principal may read.
+        :raise GatewayError: (through the Deferred) the node does not answer.
+        """
 
 
 class Returned(FrozenRecord, frozen=True):

@@ -138,7 +138,7 @@ def make_gateway(
         reactor,
         launcher,
         OAuthTokenFiles(home),
-        lambda: own_address(reload.settings.gateway.public_url, listeners.http_port),
+        lambda: own_address(reload.settings.gateway.public_url, listeners.http_port, clusters.mark_of(node)),
         GatewayRun(home, instance),
         partial(_locks_of, home, holders),
     )
@@ -155,7 +155,7 @@ def make_gateway(
             reactor, backends, snapshots, FormerFailures(f"{home}/failures.json", observation.redactor.redact)
         ),
         snapshots,
-        storage_of(reactor, home, JobFiles(f"{home}/jobs")),
+        storage_of(reactor, home, JobFiles(f"{home}/jobs"), clusters.others_of(node)),
         logs.log_message,
         tracer=tracer_of(
             reactor, home, settings.gateway.trace, lambda: backends.web, observation.redactor.redact
@@ -281,7 +281,7 @@ def make_gateway(
     guard.changed = lambda: factory.hang_up_where(root.would_refuse)
     trust = trusting(settings.gateway.security.oauth, guard, backends, reactor, factory)
     listeners = bind(reactor, settings.gateway, home, factory, is_alone=claim.is_held, inherited=sockets)
-    clusters.join(node, reactor, root, mcp, dispatcher)
+    clusters.join(node, reactor, root, mcp, hub)
     backends.own_ports = listeners.numbers
     return GatewayService(
         settings,
@@ -341,12 +341,15 @@ def _logins_of(hub: Hub, clock: Any, backends: Backends) -> Callable[[], Logins]
     return make
 
 
-def own_address(public_url: str, port: int) -> OwnAddress:
-    """Return the gateway's address for browsers and authorization servers."""
+def own_address(public_url: str, port: int, mark: str = "") -> OwnAddress:
+    """Return the gateway's address for browsers and authorization servers.
+
+    :param mark: the mark of the node in the states of sign-ins.
+    """
     base = public_url or f"http://127.0.0.1:{port}"
     # A client metadata document can be fetched over https only.
     document = f"{public_url}/oauth/client.json" if public_url.startswith("https://") else ""
-    return OwnAddress(f"{base}/oauth/callback", document)
+    return OwnAddress(f"{base}/oauth/callback", document, mark)
 
 
 def _claim_of(home: str) -> InstanceLock:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from mcpgateway.app.hub import Hub
 from mcpgateway.app.keys import Keys
 from mcpgateway.config.cluster import ClusterSettings
 from mcpgateway.errors import ConfigError
@@ -14,12 +15,16 @@ from mcpgateway.frontends.http.mcp import LegacyEndpoint
 from mcpgateway.frontends.http.router import Root
 from mcpgateway.hints import cli
 from mcpgateway.hub.dispatch import LegacyDispatcher
-from mcpgateway.interfaces import ISessionStore
+from mcpgateway.interfaces import IOtherNodes, ISessionStore
 from mcpgateway.policy.secrets.redaction import Redactor
+from mcpgateway.protocol import node_marks
 from mcpgateway.system import files
 
 if TYPE_CHECKING:
     from mcpgateway.cluster.node import ClusterKeys, ClusterNode
+    from mcpgateway.hub.results.originals import Vault
+    from mcpgateway.owntools.jobs import Jobs
+    from mcpgateway.views.registry import ViewRegistry
 
 KEY_VARIABLE = "MCPGATEWAY_CLUSTER_KEY"
 KEY_LEAST = 32  # characters
@@ -91,9 +96,7 @@ def sessions_of(node: ClusterNode | None, journal: ISessionStore, reactor: Any) 
     return node.sessions
 
 
-def join(
-    node: ClusterNode | None, reactor: Any, root: Root, mcp: LegacyEndpoint, dispatcher: LegacyDispatcher
-) -> None:
+def join(node: ClusterNode | None, reactor: Any, root: Root, mcp: LegacyEndpoint, hub: Hub) -> None:
     """Let a gateway serve the sessions of a cluster, and listen for its other nodes.
 
     :raise ConfigError: the port for other nodes cannot be listened on.
@@ -104,20 +107,30 @@ def join(
     from mcpgateway.cluster.node_sessions import NodeSessions
     from mcpgateway.frontends.http.node_client import NodeClient
     from mcpgateway.frontends.http.node_port import NodePort, NodeRoot
+    from mcpgateway.frontends.http.nodes.control import NodeControl
+    from mcpgateway.frontends.http.nodes.things import ThingServer
     from mcpgateway.frontends.http.passing import Passing
     from mcpgateway.frontends.http.session_router import SessionRouter
 
     assert node.sessions is not None
-    sessions = NodeSessions(node.store, node.membership, node.sessions, _let_go_of(dispatcher))
+    sessions = NodeSessions(node.store, node.membership, node.sessions, _let_go_of(hub.dispatcher))
     credentials = NodeCredentials.of(node.keys, node.name, reactor.seconds)
     node.client = client = NodeClient(reactor, credentials, node.settings.tls)
-    mcp.router = SessionRouter(
-        sessions.homes, node.membership, Passing(client), keys_of(node, NO_KEYS).session_ids()
-    )
+    passing = Passing(client)
+    mcp.router = SessionRouter(sessions.homes, node.membership, passing, keys_of(node, NO_KEYS).session_ids())
+    root.passes = NodeControl(node.membership, passing, client).takes
+
+    def jobs() -> Jobs | None:
+        cast("ViewRegistry", hub.dispatcher.view_sessions).builtin  # noqa: B018 - jobs come with the own tools
+        return hub.jobs
+
+    def vault() -> Vault | None:
+        return hub.vault if jobs() is not None else None
+
     port = NodePort(
         reactor,
         node.settings,
-        NodeRoot(root, credentials, node.membership.me.incarnation),
+        NodeRoot(root, credentials, node.membership.me.incarnation, ThingServer(vault, jobs)),
         node.membership,
         client,
     )
@@ -132,6 +145,20 @@ def _let_go_of(dispatcher: LegacyDispatcher) -> Callable[[Collection[bytes]], No
                 dispatcher.park(session, "another node of the cluster serves it now")
 
     return let_go
+
+
+def others_of(node: ClusterNode | None) -> IOtherNodes | None:
+    """Return what fetches things of other nodes; None for a gateway that is alone."""
+    if node is None:
+        return None
+    from mcpgateway.frontends.http.nodes.things import OtherNodes
+
+    return OtherNodes(node.membership, lambda: node.client)
+
+
+def mark_of(node: ClusterNode | None) -> str:
+    """Return the mark of a node in ids; empty for a gateway that is alone."""
+    return node_marks.mark_of(node.octets) if node is not None else ""
 
 
 def keys_of(node: ClusterNode | None, own: Keys) -> Keys:

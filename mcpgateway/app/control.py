@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
@@ -11,6 +12,7 @@ from attrs import field, frozen
 from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.config.reach_settings import Daemon
 from mcpgateway.policy.access import WRONG
+from mcpgateway.protocol import node_marks
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -164,7 +166,8 @@ class ControlParts:
         """The manager of the dashboards that are signed in."""
         from mcpgateway.manage.dashboards import Dashboards
 
-        made = Dashboards(self.home, self.bearers.seconds, self.judge_streams, self._dashboard_issuer)
+        mark = node_marks.mark_of(self.node.octets) if self.node is not None else ""
+        made = Dashboards(self.home, self.bearers.seconds, self.judge_streams, self._dashboard_issuer, mark)
         made.load()
         return made
 
@@ -481,9 +484,16 @@ def _dashboards(parts: ControlParts) -> Any:
         parts.bearers,
         throttle,
         parts.base,
-        DashboardSignIns(parts.clock, parts.web, parts.access_tokens),
+        DashboardSignIns(parts.clock, parts.web, parts.access_tokens, _sign_in_key(parts)),
         lambda: parts.reload.settings.gateway.ui,
     )
+
+
+def _sign_in_key(parts: ControlParts) -> bytes:
+    # A browser that returns from the authorization server may reach any node.
+    if parts.node is None:
+        return secrets.token_bytes(32)
+    return parts.node.keys.derived("sign-ins of dashboards")
 
 
 def _tokens(parts: ControlParts) -> Any:

@@ -46,7 +46,7 @@ from mcpgateway.hub.slot_environment import SlotEnvironment
 from mcpgateway.hub.url_elicitation import SendingAway
 from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.hub.workspaces import Scopes, WorkspaceSettings
-from mcpgateway.interfaces import ILauncher, ISessionStore
+from mcpgateway.interfaces import ILauncher, IOtherNodes, ISessionStore
 from mcpgateway.observe.gauges import Gauges
 from mcpgateway.observe.savings import ChildMemory, Savings
 from mcpgateway.observe.timeline import Timeline
@@ -120,9 +120,13 @@ def usage_of(seconds: Callable[[], float], home: str) -> Usage:
     return Usage(UsageFile(f"{home}/usage.json"), seconds)
 
 
-def storage_of(reactor: Any, home: str, jobs: JobStore) -> ViewStorage:
-    """Return the stores of usage, results and jobs."""
-    return ViewStorage(jobs, partial(usage_of, reactor.seconds, home), partial(vault_of, reactor, home))
+def storage_of(reactor: Any, home: str, jobs: JobStore, others: IOtherNodes | None = None) -> ViewStorage:
+    """Return the stores of usage, results and jobs.
+
+    :param others: fetches results and jobs of other nodes.
+    """
+    usage, vault = partial(usage_of, reactor.seconds, home), partial(vault_of, reactor, home, others)
+    return ViewStorage(jobs, usage, vault, others)
 
 
 def _in_thread(reactor: Any, work: Callable[..., Any], *words: Any) -> Deferred[Any]:
@@ -131,13 +135,15 @@ def _in_thread(reactor: Any, work: Callable[..., Any], *words: Any) -> Deferred[
     return deferToThreadPool(reactor, reactor.getThreadPool(), work, *words)
 
 
-def vault_of(reactor: Any, home: str, limits: ShieldLimits) -> Vault:
+def vault_of(reactor: Any, home: str, others: IOtherNodes | None, limits: ShieldLimits) -> Vault:
     """Return the store of originals, with its directory."""
     from mcpgateway.hub.results.originals import Vault
     from mcpgateway.system.result_files import ResultFiles  # only clients of views need it
 
     work = partial(_in_thread, reactor)
-    return Vault(ResultFiles(f"{home}/results"), limits.keep, limits.keep_bytes, reactor.seconds, work)
+    return Vault(
+        ResultFiles(f"{home}/results"), limits.keep, limits.keep_bytes, reactor.seconds, work, others
+    )
 
 
 def tracer_of(

@@ -72,7 +72,7 @@ class DashboardSignIns:
     clock: Any
     _web: Callable[[], Web]
     tokens: Callable[[], AccessTokens | None]
-    _key: bytes = field(factory=lambda: secrets.token_bytes(32), init=False)
+    _key: bytes = field(factory=lambda: secrets.token_bytes(32))
     _server: AuthServer | BackendError | None = field(default=None, init=False)
     _of: Issuer | None = field(default=None, init=False)
     _until: float = field(default=0.0, init=False)

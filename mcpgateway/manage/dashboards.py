@@ -131,6 +131,7 @@ class Dashboards(Record):
     :ivar seconds: the time of day, in seconds since the epoch.
     :ivar gone: called when a session was signed out, so that its streams end.
     :ivar issuer: returns the authorization server at which users sign in; the sessions of another one are over.
+    :ivar mark: the mark of this node, with which codes begin; empty for a gateway that is alone.
     """
 
     log = Logger()
@@ -139,6 +140,7 @@ class Dashboards(Record):
     seconds: Callable[[], float]
     gone: Callable[[], object] = bool
     issuer: Callable[[], str] = str
+    mark: str = ""
     _codes: dict[bytes, _Code] = msgspec.field(default_factory=lambda: Bounded(CODES_LIMIT))
     _sessions: dict[bytes, DashboardSession] = msgspec.field(default_factory=dict)
     _written: float = 0.0
@@ -158,7 +160,7 @@ class Dashboards(Record):
 
     def make_code(self, rights: Rights) -> str:
         """Return a code that signs one dashboard in, within a minute."""
-        code = CODE_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
+        code = self.mark + CODE_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
         self._codes[digest_of(code.encode())] = _Code(rights, self.seconds() + CODE_S)
         return code
 

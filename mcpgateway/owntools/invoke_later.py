@@ -83,9 +83,8 @@ class InvokeStatus:
         """Answer with the job in S004's format; images and audio follow as content of their own."""
         name = arguments.needed(given, "jobId", "gateway_invoke_async answers with one")
         wants_end = arguments.value(given, "cancel") is True
-        find = self.jobs.cancel if wants_end else self.jobs.find
-        record = find(name, access.principal)
-        done = self.jobs.result(record).addCallback(lambda result: show(request, record, result))
+        done = self.jobs.whole(name, access.principal, is_cancelled=wants_end)
+        done.addCallback(lambda record: show(request, record, record.result))
         done.addErrback(not_found, request)
 
 

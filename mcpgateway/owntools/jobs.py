@@ -15,13 +15,13 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from attrs import define, field
+from attrs import define, evolve, field
 from msgspec import Raw
 from twisted.internet.defer import Deferred, succeed
 
 from mcpgateway.discovery.records import Item
-from mcpgateway.errors import GatewayError, InvalidParams, Overloaded, ShuttingDown
-from mcpgateway.interfaces import Request
+from mcpgateway.errors import GatewayError, InvalidParams, NotThere, Overloaded, ShuttingDown
+from mcpgateway.interfaces import IOtherNodes, Request
 from mcpgateway.owntools import answers
 from mcpgateway.owntools.answers import Shield, unshielded
 from mcpgateway.owntools.deadline import Deadline
@@ -122,11 +122,18 @@ class Jobs:
     :param store: storage of their records.
     :param shield: shortens the result of a job's call.
     :param vault: store for results that are too large for a file; None for none.
+    :param others: fetches jobs of other nodes; None for a gateway that is alone.
     """
 
     def __init__(
-        self, clock: Any, store: JobStore, shield: Shield = unshielded, vault: Vault | None = None
+        self,
+        clock: Any,
+        store: JobStore,
+        shield: Shield = unshielded,
+        vault: Vault | None = None,
+        others: IOtherNodes | None = None,
     ) -> None:
+        self._others = others
         self._clock = clock
         self._store = store
         self._shield = shield
@@ -162,7 +169,8 @@ class Jobs:
             raise ShuttingDown("the gateway is stopping")
         self._make_room()
         now = self._clock.seconds()
-        name = f"job_{int(now * 1000)}_{secrets.token_urlsafe(12)}"
+        mark = self._others.mark if self._others is not None else ""
+        name = f"{mark}job_{int(now * 1000)}_{secrets.token_urlsafe(12)}"
         record = JobRecord(
             principal=access.principal, job=name, tool=identifier, priority=priority, created=now
         )
@@ -287,7 +295,7 @@ class Jobs:
         job = self._jobs.get(name)
         record = job.record if job is not None else self._over.get(name) or self._recalled(name)
         if record is None or not may_read(principal, record.principal):
-            raise UnknownJob(f"Job not found: {name}", f"the last {KEPT} jobs are kept")
+            raise _unknown(name)
         return record
 
     def latest(self, principal: str, limit: int) -> list[JobRecord]:
@@ -333,6 +341,21 @@ class Jobs:
 
         return self._vault.fetch(record.ref, record.principal).addCallbacks(Raw, lost)
 
+    def whole(self, name: str, principal: str, *, is_cancelled: bool = False) -> Deferred[JobRecord]:
+        """Return a job of any node, with its result.
+
+        :param is_cancelled: cancel it before.
+        :raise UnknownJob: (through the Deferred) the caller has no job of that id.
+        :raise GatewayError: (through the Deferred) the node of the job does not answer.
+        """
+        if self._others is not None and self._others.has(name):
+            asked = self._others.job(name, principal, is_cancelled=is_cancelled)
+            return asked.addCallbacks(
+                lambda found: msgspec.json.decode(found, type=JobRecord), _not_there, errbackArgs=(name,)
+            )
+        record = (self.cancel if is_cancelled else self.find)(name, principal)
+        return self.result(record).addCallback(lambda result: evolve(record, result=result, hint=record.hint))
+
     def cancel(self, name: str, principal: str) -> JobRecord:
         """Cancel a job; an ended one stays as it is.
 
@@ -347,3 +370,12 @@ class Jobs:
     def close(self) -> None:
         """Start no more jobs; running ones may end within the gateway's shutdown."""
         self._is_open = False
+
+
+def _unknown(name: str) -> UnknownJob:
+    return UnknownJob(f"Job not found: {name}", f"the last {KEPT} jobs are kept")
+
+
+def _not_there(why: Failure, name: str) -> JobRecord:
+    why.trap(NotThere)
+    raise _unknown(name)

@@ -12,11 +12,12 @@ from contextlib import suppress
 from twisted.logger import Logger
 
 from mcpgateway.errors import ConfigError
+from mcpgateway.protocol.node_marks import MARK
 from mcpgateway.system import home_files
 
 FILE_LIMIT = 262_144
 _NAME = re.compile(
-    r"job_[0-9]{1,16}_[A-Za-z0-9_-]{16,64}\Z"
+    rf"(?:{MARK})?job_[0-9]{{1,16}}_[A-Za-z0-9_-]{{16,64}}\Z"
 )  # callers name jobs, and must not name other files
 _SUFFIX = ".json"
 

@@ -52,7 +52,7 @@ class KeptResults:
     def has(self, uri: str, principal: str) -> bool:
         """True if a principal can read a URI here."""
         ref = ref_of(uri)
-        return ref is not None and self._vault.size_of(ref, principal) is not None
+        return ref is not None and self._vault.may_have(ref, principal)
 
     def read(self, uri: str, principal: str) -> Deferred[dict[str, Any]]:
         """Read an original; fires with the result of a ``resources/read``.

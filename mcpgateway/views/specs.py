@@ -17,6 +17,7 @@ from mcpgateway.records import FrozenRecord
 if TYPE_CHECKING:
     from mcpgateway.hub.results.originals import Vault
     from mcpgateway.hub.usage import Usage
+    from mcpgateway.interfaces import IOtherNodes
     from mcpgateway.owntools.job_records import JobStore
 
 MAIN = "mcp"
@@ -33,11 +34,13 @@ class ViewStorage(FrozenRecord, frozen=True):
     :ivar jobs: stores jobs, which outlive the gateway.
     :ivar usage: makes the counter of tool calls.
     :ivar vault: makes the storage of originals of shortened results.
+    :ivar others: fetches jobs and originals of other nodes; None for a gateway that is alone.
     """
 
     jobs: JobStore | None = None
     usage: Callable[[], Usage] | None = None
     vault: Callable[[ShieldLimits], Vault] | None = None
+    others: IOtherNodes | None = None
 
 
 NOTHING_KEPT = ViewStorage()

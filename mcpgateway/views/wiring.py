@@ -107,7 +107,7 @@ def _builtin(hub: HubParts, parts: ViewParts, server_lists: ServerLists, outcome
         server = next((each for each in access.specs() if each.name == name), OURS)
         outcomes.shield(server, request, item, level, access.principal)
 
-    hub.jobs = Jobs(clock, parts.storage.jobs or NoJobStore(), shield, hub.vault)
+    hub.jobs = Jobs(clock, parts.storage.jobs or NoJobStore(), shield, hub.vault, parts.storage.others)
     sight = family.sight_of(dispatcher, parts.health, server_lists, hub.config)
     own = hub.manage(sight, parts.launcher, clock)
     tool_parts = family.OwnToolParts(server_lists, hub.vault, hub.jobs, sight, clock, shield)

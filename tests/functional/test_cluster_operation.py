@@ -48,10 +48,12 @@ def asked(
         return Reply(refusal.code, refusal.headers, refusal.read())
 
 
-def begun(node: Node, name: str) -> str:
+def begun(node: Node, name: str, *, path: str = "") -> str:
     """Begin a session; return its id."""
     message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": HELLO}
-    return str(asked(node, "POST", f"/{name}/mcp", message, BEARER | ACCEPT).headers["mcp-session-id"])
+    return str(
+        asked(node, "POST", path or f"/{name}/mcp", message, BEARER | ACCEPT).headers["mcp-session-id"]
+    )
 
 
 def states(node: Node) -> dict[str, str]:

@@ -122,7 +122,7 @@ class Accounts:
         self._known = Registrations(clock, web, grants, where)
         self._asks = asks
         self._accounts: dict[str, Account] = {}
-        self._sign_ins = SignIns(clock)
+        self._sign_ins = SignIns(clock, lambda: where().mark)
         self._devices = DeviceSignIns(clock, self._known, self._device_ended)
 
     def of(self, name: str, remote: Remote, owner: str = "") -> Account:

@@ -10,7 +10,7 @@ the browser has to confirm; and pasted text counts for the principal's own sign-
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -54,10 +54,14 @@ class SignIn:
 
 
 class SignIns:
-    """All open sign-ins, by their states."""
+    """All open sign-ins, by their states.
 
-    def __init__(self, clock: Any) -> None:
+    :param mark: returns the mark of this node, with which states begin; empty for a gateway that is alone.
+    """
+
+    def __init__(self, clock: Any, mark: Callable[[], str] = str) -> None:
         self._clock = clock
+        self._mark = mark
         self._open: dict[str, SignIn] = {}
 
     def begin(
@@ -65,7 +69,8 @@ class SignIns:
     ) -> SignIn:
         """Begin a sign-in for the owner of an account; an earlier one of the account ends."""
         self.drop(account)
-        state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(64)
+        state = self._mark() + secrets.token_urlsafe(32)
+        verifier = secrets.token_urlsafe(64)
         challenge, resource = oauth.code_challenge(verifier), oauth.resource_of(account.remote.url)
         url = oauth.authorization_url(server, client, redirect, state, challenge, scope, resource)
         now = self._clock.seconds()
@@ -154,7 +159,7 @@ class SignIns:
 
     def hold(self, found: SignIn) -> SignIn:
         """Keep a returned sign-in until its user confirms it."""
-        found.key = secrets.token_urlsafe(32)
+        found.key = self._mark() + secrets.token_urlsafe(32)
         found.until = self._clock.seconds() + OPEN_S
         self._open[found.key] = found
         return found

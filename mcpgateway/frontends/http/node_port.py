@@ -16,6 +16,7 @@ from mcpgateway.config.cluster import ClusterSettings, address_of
 from mcpgateway.errors import BackendError, ConfigError, LaunchFailed
 from mcpgateway.frontends.http.channel_factory import ChannelFactory
 from mcpgateway.frontends.http.node_client import NODE, REACH, SCHEME, NodeClient
+from mcpgateway.frontends.http.nodes.things import THINGS, ThingServer
 from mcpgateway.frontends.http.passing import restored_headers
 from mcpgateway.interfaces import IRequestHandler
 from mcpgateway.policy.access import Reach
@@ -31,10 +32,13 @@ REACHES = {each.name.lower().encode(): each for each in Reach}
 class NodeRoot:
     """Admits requests of other nodes, and hands them on as their clients sent them."""
 
-    def __init__(self, root: IRequestHandler, credentials: NodeCredentials, incarnation: str) -> None:
+    def __init__(
+        self, root: IRequestHandler, credentials: NodeCredentials, incarnation: str, things: ThingServer
+    ) -> None:
         self._root: Any = root
         self._credentials = credentials
         self._incarnation = incarnation
+        self._things = things
 
     def opened(self, exchange: Any) -> int:
         """Judge a request by its head; return the number of body bytes that it may have."""
@@ -46,6 +50,8 @@ class NodeRoot:
         if exchange.path == WHO:
             exchange.answer(200, msgspec.json.encode({"incarnation": self._incarnation}))
             return 0
+        if exchange.path.startswith(THINGS):
+            return 0
         reach = REACHES.get(headers.get(REACH.lower().encode(), b""), Reach.REMOTE)
         exchange.caller = replace(exchange.caller, reach=reach, node=name, pid=0, inode=0)
         exchange.secure = headers.get(SCHEME.lower().encode()) == b"https"
@@ -54,8 +60,11 @@ class NodeRoot:
         return found
 
     def handle(self, exchange: Any) -> None:
-        """Serve a request that the guard has admitted."""
-        self._root.handle(exchange)
+        """Serve a request that was admitted."""
+        if exchange.path.startswith(THINGS):
+            self._things.handle(exchange)
+        else:
+            self._root.handle(exchange)
 
     def refusal(self, method: bytes, path: bytes, why: str, data: dict[str, Any] | None = None) -> bytes:
         """Return the body of a refusal."""

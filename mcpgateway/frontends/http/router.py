@@ -107,6 +107,7 @@ class Root:
     :ivar settle: the same for the control plane, with a short wait.
     :ivar is_disabled: True while the gateway is disabled: all requests to servers are refused.
     :ivar has_pages: returns whether the dashboard is served.
+    :ivar passes: passes a request to the control plane on to another node; returns False if it is served here.
     """
 
     log = Logger()
@@ -125,6 +126,7 @@ class Root:
         self.settle: LookAgain = _nothing_new
         self.is_disabled = False
         self.has_pages: Callable[[], bool] = lambda: True
+        self.passes: Callable[[Any], bool] = _passes_nothing
         self._mcp = mcp
         self._guard = guard
         self._limits = limits
@@ -252,7 +254,11 @@ class Root:
             self._tell(exchange)
         elif target.route is RouteClass.NOTHING or target.is_page:
             _nothing(exchange)
-        elif self._health.serves(exchange.path):
+        elif not self.passes(exchange):
+            self._control(exchange)
+
+    def _control(self, exchange: Any) -> None:
+        if self._health.serves(exchange.path):
             self._health.handle(exchange)
         else:
             # The answer to a request reflects every change saved before it, such as the servers of a view.
@@ -424,6 +430,11 @@ def _nothing(exchange: Any) -> None:
         exchange.answer(405, NOT_SO % methods, extra=b"Allow: %b\r\n" % methods)
     else:
         exchange.answer(404, NOT_FOUND)
+
+
+def _passes_nothing(exchange: Any) -> bool:
+    """Serve all requests here."""
+    return False
 
 
 def _unknown(exchange: Any, name: str) -> None:

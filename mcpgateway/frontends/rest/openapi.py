@@ -35,6 +35,7 @@ REFUSALS = {
     "503": "Too much is under way, or the gateway is stopping; `Retry-After` says when to come back.",
     "504": "The server took too long.",
 }
+AT_NODE = Query("node", "the node of the cluster that is read; all: every one, with the rows of all together")
 TAG = {
     "description": "What the entry is now, for `If-Match`.",
     "required": True,
@@ -87,6 +88,8 @@ def _operation(route: Route) -> dict[str, Any]:
         "x-access": route.access.value,
     }
     parameters = [*map(_place, route.places), *map(_query, route.query), *map(_header, route.heeds)]
+    if route.method == "GET" and route.path.startswith("/api/v1/"):
+        parameters.append(_query(AT_NODE))
     if parameters:
         made["parameters"] = parameters
     if route.takes:

@@ -20,7 +20,8 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mcpgateway.errors import ConfigError, InvalidParams
+from mcpgateway.errors import ConfigError, InvalidParams, NotThere
+from mcpgateway.interfaces import IOtherNodes
 from mcpgateway.policy.access import may_read
 from mcpgateway.system.result_files import ResultFiles, ResultRecord
 from mcpgateway.truncation import notes
@@ -45,6 +46,11 @@ def _unknown(ref: str) -> UnknownResult:
     return UnknownResult(*missing(ref))
 
 
+def _not_there(why: Failure, ref: str) -> bytes:
+    why.trap(NotThere)
+    raise _unknown(ref)
+
+
 def missing(ref: str) -> tuple[str, str]:
     """Return the message and the hint for a reference that names no result."""
     return (
@@ -61,6 +67,7 @@ class Vault:
     :param keep_bytes: the bytes that all of them may take on disk.
     :param seconds: the wall clock.
     :param work: calls a function in a thread, and returns a Deferred of its result.
+    :param others: fetches originals of other nodes; None for a gateway that is alone.
     """
 
     log = Logger()
@@ -72,7 +79,9 @@ class Vault:
         keep_bytes: int,
         seconds: Callable[[], float],
         work: Work = maybeDeferred,
+        others: IOtherNodes | None = None,
     ) -> None:
+        self._others = others
         self._spill = spill
         self._keep = keep
         self._keep_bytes = keep_bytes
@@ -100,7 +109,8 @@ class Vault:
 
     def new_ref(self) -> str:
         """Make a reference that cannot be guessed."""
-        return PREFIX + base64.b32encode(secrets.token_bytes(REF_BYTES)).decode().lower()
+        mark = self._others.mark if self._others is not None else ""
+        return mark + PREFIX + base64.b32encode(secrets.token_bytes(REF_BYTES)).decode().lower()
 
     def known(self, principal: str, original: bytes) -> str | None:
         """Return the reference of an identical result of the principal, if it is still kept; else None."""
@@ -177,6 +187,11 @@ class Vault:
         except UnknownResult:
             return None
 
+    def may_have(self, ref: str, principal: str) -> bool:
+        """Return whether the principal may read a result of that reference, here or at another node."""
+        is_elsewhere = self._others is not None and self._others.has(ref)
+        return is_elsewhere or self.size_of(ref, principal) is not None
+
     def find(self, ref: str, principal: str) -> bytes:
         """Read a whole result, blocking; `fetch` is for large ones.
 
@@ -195,7 +210,10 @@ class Vault:
         """Read a whole result; fires with it.
 
         :raise UnknownResult: (through the Deferred) the principal may read no result of that reference.
+        :raise GatewayError: (through the Deferred) the node of the result does not answer.
         """
+        if self._others is not None and self._others.has(ref):
+            return self._others.result(ref, principal).addErrback(_not_there, ref)
         try:
             record = self._record(ref, principal)
         except UnknownResult as why:
