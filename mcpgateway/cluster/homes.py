@@ -110,6 +110,8 @@ class Homes:
         """
         me = self._membership.me
         home = self._known.get(issued.serial, issued.node)
+        if home != me.octets and issued.serial not in self._known and self._is_on_record(issued.serial):
+            home = self._known[issued.serial] = me.octets  # taken over in a former life of this node, maybe
         if home == me.octets:
             if issued.serial in self._sessions.held and self.is_sure:
                 return Here()
@@ -131,6 +133,10 @@ class Homes:
         asked = Deferred.fromCoroutine(self._ask(issued, server, principal))
         asked.addBoth(self._tell, issued.serial)
         return done
+
+    def _is_on_record(self, serial: bytes) -> bool:
+        record = self._sessions.find(serial)
+        return record is not None and not record.is_ended
 
     def _tell(self, result: Any, serial: bytes) -> None:
         for each in self._asking.pop(serial):
@@ -160,7 +166,8 @@ class Homes:
         raise StoreLost(what=f"Service Unavailable: {WAITING}")
 
     def _taken_over(self, record: SessionRecord, issued: Issued, home: bytes) -> Here:
-        self._known.pop(issued.serial, None)
+        # Its id names the node that has begun it, which may be alive again.
+        self._known[issued.serial] = self._membership.me.octets
         is_new = issued.serial not in self._sessions.held
         self._sessions.take(record, issued.issued)
         if is_new and home != self._membership.me.octets:
