@@ -651,3 +651,9 @@ class IGrants(Protocol):
 
     def every(self) -> Iterator[dict[str, Any]]:
         """Iterate over all stored values."""
+
+    def turn(self, key: str) -> Deferred[Callable[[], object]]:
+        """Take the turn to renew the grant of a key; fires with the function that ends the turn.
+
+        :raise BackendError: (through the Deferred) another gateway has the turn, or it is not known which one has it.
+        """

@@ -28,7 +28,7 @@ from mcpgateway.app.keys import Keys
 from mcpgateway.app.log import LogPipeline
 from mcpgateway.app.nodes import drain_of
 from mcpgateway.app.restart import InPlaceRestart
-from mcpgateway.app.shared import SharedParts, share
+from mcpgateway.app.shared import SharedParts, grants_of, share
 from mcpgateway.backends.factory import Backends
 from mcpgateway.backends.spawn import Launcher
 from mcpgateway.config.gateway_settings import GatewaySettings
@@ -137,7 +137,7 @@ def make_gateway(
     backends = Backends(
         reactor,
         launcher,
-        OAuthTokenFiles(home),
+        grants_of(node, home, reactor),
         lambda: own_address(reload.settings.gateway.public_url, listeners.http_port, clusters.mark_of(node)),
         GatewayRun(home, instance),
         partial(_locks_of, home, holders),
@@ -277,7 +277,7 @@ def make_gateway(
         _parting(factory, leaving),
         parts.judge_dashboard,
     )
-    shared = share(node, home, reactor, reload, bearers, leaving)
+    shared = share(node, home, reload, bearers, leaving, backends)
     guard.changed = lambda: factory.hang_up_where(root.would_refuse)
     trust = trusting(settings.gateway.security.oauth, guard, backends, reactor, factory)
     listeners = bind(reactor, settings.gateway, home, factory, is_alone=claim.is_held, inherited=sockets)

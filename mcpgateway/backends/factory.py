@@ -64,7 +64,7 @@ class Backends:
         self._make_locks = make_locks
         self._daemons: Daemons | None = None
         self._programs = programs
-        self._grants = grants
+        self.grants = grants
         self._where = where
         self._asks = asks
         self._web: Web | None = None
@@ -111,11 +111,16 @@ class Backends:
             from mcpgateway.backends.oauth.flow import Accounts
 
             self._accounts = Accounts(
-                self._reactor, lambda: self.web, self._grants, self._where, asks=self._asks
+                self._reactor, lambda: self.web, self.grants, self._where, asks=self._asks
             )
             if self.make_heard is not None:
                 self._accounts.heard = self.make_heard()
         return self._accounts
+
+    def changed(self, is_meant: Callable[[str], bool]) -> None:
+        """Take what another gateway has stored of accounts, chosen by their keys (`Accounts.changed`)."""
+        if self._accounts is not None:
+            self._accounts.changed(is_meant)
 
     def question(self, server: ServerSpec) -> NeedsLogin | None:
         """Return the sign-in address of a server's user; None if no sign-in is pending."""

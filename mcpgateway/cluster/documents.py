@@ -26,6 +26,7 @@ from mcpgateway.cluster.sealing import Sealing, Unsealable
 from mcpgateway.cluster.store import CHANNEL, Store
 from mcpgateway.errors import InvalidParams, Outdated, StoreLost
 from mcpgateway.records import FrozenRecord
+from mcpgateway.waiting import Waiting
 
 WORD = "documents"
 BODY_LIMIT = 8 * 1_048_576  # bytes
@@ -133,6 +134,7 @@ class Documents:
         self._subscribers: dict[str, list[Callable[[Sequence[ClusterDocument]], None]]] = {}
         self._is_reading = False
         self._reads_again = False
+        self._settling: Waiting[None] = Waiting()
         self._ticks = 0
         self._told = -1
         self._read_at = clock() - files.age_s()
@@ -276,6 +278,15 @@ class Documents:
         self._is_reading = True
         return succeed(None)
 
+    def settled(self) -> Deferred[None]:
+        """Read what has changed in the store; fires when all that was written before this has been read.
+
+        It fires without that where the store does not answer.
+        """
+        done = self._settling.wait()
+        self.read()
+        return done
+
     def read(self) -> None:
         """Read what has changed in the store."""
         if self._is_reading:
@@ -336,6 +347,8 @@ class Documents:
         self._is_reading = False
         if self._reads_again:
             self.read()
+        else:
+            self._settling.over(None)
 
     def _failed(self, why: Failure) -> None:
         if why.check(StoreLost) is None:

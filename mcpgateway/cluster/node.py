@@ -65,6 +65,7 @@ class ClusterNode:
     """This gateway as a node of a cluster.
 
     :ivar settings: the settings of the node.
+    :ivar reactor: the reactor.
     :ivar keys: the keys of the cluster.
     :ivar store: the database of the cluster.
     :ivar membership: this node and the others.
@@ -82,6 +83,7 @@ class ClusterNode:
 
     def __init__(self, settings: ClusterSettings, keys: ClusterKeys, reactor: Any, home: str) -> None:
         self.settings = settings
+        self.reactor = reactor
         self.keys = keys
         self.store = Store(settings.store, reactor)
         self.membership = Membership.named(self.store, settings.node, settings.address, settings.labels)

@@ -158,6 +158,14 @@ class Registrations:
         if stored is not None:
             account.grant, account.client = stored.grant, stored.client
 
+    def turn(self, account: Account) -> Deferred[Callable[[], object]]:
+        """Take the turn to renew the grant of an account; fires with the function that ends the turn."""
+        return self._book.turn(account.key)
+
+    def drop(self, is_meant: Callable[[str], bool]) -> None:
+        """Forget what was read of some keys, which another gateway has changed."""
+        self._book.drop(is_meant)
+
     def keep(self, account: Account, grant: Grant | None, client: OAuthClient | None = None) -> None:
         """Store a grant and its client."""
         account.grant, account.client = grant, client

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import asdict, define, field, frozen
+from twisted.internet.defer import Deferred
 
 from mcpgateway.interfaces import IGrants
 from mcpgateway.policy.oauth.client import EARLY_S, Grant, OAuthClient, Registration
@@ -43,6 +44,14 @@ class AccountBook:
         former = self._pages.get(key)
         stored = self.read(key)
         return stored if self._pages[key] not in (former, {}) else None
+
+    def turn(self, key: str) -> Deferred[Callable[[], object]]:
+        """Take the turn to renew a grant (`IGrants.turn`)."""
+        return self._grants.turn(key)
+
+    def drop(self, is_meant: Callable[[str], bool]) -> None:
+        """Forget what was read of some accounts, which another gateway has changed."""
+        self._pages = {key: page for key, page in self._pages.items() if not is_meant(key)}
 
     def keep(self, key: str, owner: str, grant: Grant | None, client: OAuthClient | None) -> None:
         """Store the grant of an account, or that it has none."""

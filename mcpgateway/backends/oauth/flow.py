@@ -156,6 +156,17 @@ class Accounts:
             self._accounts.pop(account.key, None)
             self._known.erase(account)
 
+    def changed(self, is_meant: Callable[[str], bool]) -> None:
+        """Take what another gateway has stored of some accounts and registrations, chosen by their keys."""
+        self._known.drop(is_meant)
+        for account in [each for each in self._accounts.values() if is_meant(each.key)]:
+            had_none = account.grant is None
+            self._known.read(account)
+            if had_none and account.grant is not None:
+                self._sign_ins.drop(account)
+                self._devices.drop(account)
+                self.heard.granted(account.name, account.owner)
+
     def authorizer(self, name: str, remote: Remote, owner: str = "") -> Authorizer:
         """Return the provider of authorization headers for a server."""
         return Authorizer(self, self.of(name, remote, owner))
@@ -266,7 +277,14 @@ class Accounts:
         :raise BackendError: it cannot be fetched now, and the old token is kept.
         """
         former = account.grant
-        self._known.reread(account)  # a program beside the gateway may have renewed it
+        end = await self._known.turn(account)
+        try:
+            await self._renewed(account, former)
+        finally:
+            end()
+
+    async def _renewed(self, account: Account, former: Grant | None) -> None:
+        self._known.reread(account)  # a program beside the gateway, or another node, may have renewed it
         grant = account.grant
         if grant is None or (former is not None and grant.access_token != former.access_token):
             return
