@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.cluster import BEARER, LONG, Client, Cluster, Node, ask, cluster_key
+from tests.support.cluster import BEARER, BOTH, LONG, Client, Cluster, Node, ask, cluster_key
 from tests.support.gateway import eventually, server
 from tests.support.postgres import Postgres
 
@@ -118,23 +118,31 @@ def test_race(cluster: Cluster, postgres: Postgres) -> None:
 
 
 def test_question(cluster: Cluster, postgres: Postgres) -> None:
-    """A call through one node, the stream through a second and the answer through a third meet at the session's."""
+    """A call through one node and the answer to its question through another meet at the node of the session."""
     a, b, c = known(cluster.start("a", "b", "c"), postgres)
     client = Client(a, "own", elicitation={})
-    asked: list[Any] = []
-
-    def call() -> None:
-        params = {"mode": "form", "message": "m", "requestedSchema": {"type": "object", "properties": {}}}
-        asked.append(client.call(b, "ask", method="elicitation/create", params=params))
-
-    stream = Stream(c, client.path, client.headers)
-    calling = threading.Thread(target=call)
-    calling.start()
+    params = {"mode": "form", "message": "m", "requestedSchema": {"type": "object", "properties": {}}}
+    arguments = {"method": "elicitation/create", "params": params}
+    call = {"name": "ask", "arguments": arguments}
+    stream = Stream(
+        b, client.path, client.headers, {"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": call}
+    )
     question = stream.message()
     assert question["method"] == "elicitation/create"
     assert client.answered(c, question["id"], {"action": "decline"}).status == 202
-    calling.join(60)
-    assert "decline" in asked[0]
+    found = stream.message()
+    assert found["id"] == 9
+    assert "decline" in found["result"]["content"][0]["text"]
+    stream.close()
+
+
+def test_stream(cluster: Cluster, postgres: Postgres) -> None:
+    """The standing stream of a session that is read through another node brings what its server tells."""
+    a, b = known(cluster.start("a", "b"), postgres)
+    client = Client(a, "own")
+    stream = Stream(b, client.path, client.headers)
+    client.call(a, "notify", method="notifications/tools/list_changed", params={})
+    assert stream.message()["method"] == "notifications/tools/list_changed"
     stream.close()
 
 
@@ -263,11 +271,15 @@ def test_frozen(cluster: Cluster, postgres: Postgres) -> None:
 class Stream:
     """An event stream of a node."""
 
-    def __init__(self, node: Node, path: str, headers: Any) -> None:
+    def __init__(self, node: Node, path: str, headers: Any, body: Any = None) -> None:
         self._socket = socket.create_connection(("127.0.0.1", node.port), 60)
-        sent = {"Host": f"127.0.0.1:{node.port}", "Accept": "text/event-stream", **BEARER, **headers}
+        accept = "text/event-stream" if body is None else BOTH
+        sent = {"Host": f"127.0.0.1:{node.port}", "Accept": accept, **BEARER, **headers}
+        data = b"" if body is None else json.dumps(body).encode()
+        if data:
+            sent |= {"Content-Type": "application/json", "Content-Length": str(len(data))}
         lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
-        self._socket.sendall(f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode())
+        self._socket.sendall(f"{'POST' if data else 'GET'} {path} HTTP/1.1\r\n{lines}\r\n".encode() + data)
         self._file = self._socket.makefile("rb")
 
     def event(self) -> str:
