@@ -91,8 +91,11 @@ def sessions_of(node: ClusterNode | None, journal: ISessionStore, reactor: Any) 
     if node is None:
         return journal
     from mcpgateway.cluster.session_store import SessionStore
+    from mcpgateway.cluster.verdicts import SharedVerdicts
 
     node.sessions = SessionStore(journal, node.store, node.octets, reactor)
+    node.sessions.verdicts = verdicts = SharedVerdicts(node.documents, journal, reactor.seconds)
+    node.add(verdicts)
     return node.sessions
 
 

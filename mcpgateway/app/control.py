@@ -164,11 +164,15 @@ class ControlParts:
     @cached_property
     def dashboards(self) -> Dashboards:
         """The manager of the dashboards that are signed in."""
-        from mcpgateway.manage.dashboards import Dashboards
+        from mcpgateway.manage.dashboards import DashboardFile, Dashboards
 
         mark = node_marks.mark_of(self.node.octets) if self.node is not None else ""
-        made = Dashboards(self.home, self.bearers.seconds, self.judge_streams, self._dashboard_issuer, mark)
+        shared = self.shared()
+        store = DashboardFile(self.home) if shared is None else shared.dashboards
+        made = Dashboards(store, self.bearers.seconds, self.judge_streams, self._dashboard_issuer, mark)
         made.load()
+        if shared is not None:
+            shared.dashboards.on_change = made.take
         return made
 
     def _dashboard_issuer(self) -> str:
@@ -177,7 +181,9 @@ class ControlParts:
 
     def judge_dashboard(self, token: bytes) -> CredentialHolder:
         """Return the holder of a dashboard's token; few gateways have dashboards, so they are loaded for the first."""
-        return self.dashboards.judge(token) if self.reload.settings.gateway.ui else WRONG
+        shared = self.shared()
+        is_lost = shared is not None and shared.tokens.is_lost  # a sign-out would not be heard of
+        return self.dashboards.judge(token) if self.reload.settings.gateway.ui and not is_lost else WRONG
 
     @cached_property
     def turns(self) -> FairQueue:

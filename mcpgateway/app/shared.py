@@ -16,6 +16,7 @@ from mcpgateway.system.token_files import TokenFiles
 
 if TYPE_CHECKING:
     from mcpgateway.cluster.node import ClusterNode
+    from mcpgateway.manage.shared.dashboards import SharedDashboards
     from mcpgateway.manage.shared.files import SharedFiles
     from mcpgateway.manage.shared.tokens import SharedTokens
 
@@ -29,10 +30,12 @@ class SharedParts(FrozenRecord, frozen=True):
     """The parts of a node that share something with other nodes.
 
     :ivar tokens: the agents' tokens.
+    :ivar dashboards: the dashboards that are signed in.
     :ivar files: the configuration files; None where each node has its own.
     """
 
     tokens: SharedTokens
+    dashboards: SharedDashboards
     files: SharedFiles | None
 
 
@@ -61,6 +64,7 @@ def share(
     """Let a node share what it has with the others; None for a gateway that is alone."""
     if node is None:
         return None
+    from mcpgateway.manage.shared.dashboards import SharedDashboards
     from mcpgateway.manage.shared.grants import SharedGrants
     from mcpgateway.manage.shared.tokens import SharedTokens
 
@@ -77,8 +81,9 @@ def share(
     leaving.is_sure = lambda: tokens.is_sure and node.membership.live()[0].octets == node.octets
     tokens.learnt = leaving.begin
     node.unready.append(tokens.unready)
-    node.add(tokens)
-    return SharedParts(tokens, _files_of(node, home, reload))
+    dashboards = SharedDashboards(node.documents)
+    node.add(tokens, dashboards)
+    return SharedParts(tokens, dashboards, _files_of(node, home, reload))
 
 
 def _files_of(node: ClusterNode, home: str, reload: Reload) -> SharedFiles | None:

@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.bounded import Bounded
 from mcpgateway.cluster.store import Store
+from mcpgateway.cluster.verdicts import Verdicts
 from mcpgateway.errors import StoreLost
 from mcpgateway.interfaces import PARAMS_LIMIT, ISessionStore, SessionRecord
 from mcpgateway.records import Record
@@ -59,6 +60,7 @@ class _Owed(Record):
 class SessionStore:
     """The records of sessions of a node.
 
+    :ivar verdicts: the verdicts on servers.
     :ivar held: the sessions that this node serves, as far as it has known them since its start.
     """
 
@@ -66,6 +68,7 @@ class SessionStore:
 
     def __init__(self, journal: ISessionStore, store: Store, home: bytes, reactor: Any) -> None:
         self.held: Bounded[bytes, None] = Bounded(HELD_LIMIT)
+        self.verdicts: Verdicts = journal
         self._journal = journal
         self._store = store
         self._home = home
@@ -139,11 +142,11 @@ class SessionStore:
 
     def verdict(self, launch: str) -> str | None:
         """Return why a server needs a child for each session; empty if it can be shared, None if that is undecided."""
-        return self._journal.verdict(launch)
+        return self.verdicts.verdict(launch)
 
     def judge(self, launch: str, why: str) -> None:
         """Record why a server needs a child for each session; empty if it can be shared."""
-        self._journal.judge(launch, why)
+        self.verdicts.judge(launch, why)
 
     def settle(self) -> None:
         """Write the records that could not be written before; cheap without any."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -32,6 +34,11 @@ class WrittenBehind:
 
     def __contains__(self, name: str) -> bool:
         return name in self._owed
+
+    def over(self, documents: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Return documents, by name, as they are with the changes that are owed."""
+        found: dict[str, bytes | None] = {**documents, **self._owed}
+        return {name: body for name, body in found.items() if body is not None}
 
     def put(self, name: str, body: bytes | None) -> None:
         """Write a document, or remove it, soon."""

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
+from attrs import frozen
 from twisted.logger import Logger
 
 from mcpgateway.bounded import Bounded
@@ -110,6 +111,53 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     sessions: list[DashboardSession]
 
 
+class DashboardStore(Protocol):
+    """Stores the sessions of dashboards."""
+
+    def read(self) -> list[DashboardSession]:
+        """Return the stored sessions.
+
+        :raise ConfigError: they cannot be read.
+        """
+
+    def write(self, sessions: Collection[DashboardSession]) -> None:
+        """Store these sessions in place of all former ones.
+
+        :raise ConfigError: they cannot be stored.
+        """
+
+
+@frozen
+class DashboardFile:
+    """The file of a home with the sessions of its dashboards."""
+
+    _home: str
+
+    def read(self) -> list[DashboardSession]:
+        """Return the sessions of former runs.
+
+        :raise ConfigError: the file cannot be read.
+        """
+        try:
+            found = msgspec.json.decode(home_files.read(self._path, FILE_LIMIT), type=_File)
+        except FileNotFoundError:
+            return []
+        except (OSError, msgspec.MsgspecError) as why:
+            raise ConfigError(str(why)) from why
+        return found.sessions if found.format == FORMAT else []
+
+    def write(self, sessions: Collection[DashboardSession]) -> None:
+        """Store these sessions in place of all former ones.
+
+        :raise ConfigError: the file cannot be written.
+        """
+        home_files.keep(self._path, msgspec.json.encode(_File(FORMAT, list(sessions))) + b"\n")
+
+    @property
+    def _path(self) -> str:
+        return os.path.join(self._home, FILE)
+
+
 class SignInPlace(msgspec.Struct, frozen=True):
     """The browser of a sign-in and its address, as `DashboardSession` has them."""
 
@@ -136,7 +184,7 @@ class Dashboards(Record):
 
     log = Logger()
 
-    _home: str
+    _store: DashboardStore
     seconds: Callable[[], float]
     gone: Callable[[], object] = bool
     issuer: Callable[[], str] = str
@@ -148,15 +196,20 @@ class Dashboards(Record):
     def load(self) -> None:
         """Read the sessions of former runs; a file that cannot be read signs all of them out."""
         try:
-            content = home_files.read(self._path, FILE_LIMIT)
-            found = msgspec.json.decode(content, type=_File)
-        except FileNotFoundError:
-            return
-        except (ConfigError, OSError, msgspec.MsgspecError) as why:
+            found = self._store.read()
+        except ConfigError as why:
             self.log.warn("dashboards are signed out: {why}", event="dashboard.unreadable", why=str(why))
             return
-        if found.format == FORMAT:
-            self._sessions = {bytes.fromhex(each.digest): each for each in found.sessions}
+        self._sessions = {bytes.fromhex(each.digest): each for each in found}
+
+    def take(self, sessions: Collection[DashboardSession]) -> None:
+        """Take the sessions that another gateway has stored, in place of all former ones."""
+        former, self._sessions = self._sessions, {bytes.fromhex(each.digest): each for each in sessions}
+        for digest, each in self._sessions.items():
+            if digest in former:
+                each.used = max(each.used, former[digest].used)
+        if former.keys() - self._sessions.keys():
+            self.gone()
 
     def make_code(self, rights: Rights) -> str:
         """Return a code that signs one dashboard in, within a minute."""
@@ -259,12 +312,8 @@ class Dashboards(Record):
     def _is_living(self, session: DashboardSession, now: float) -> bool:
         return now < session.expires and (not session.issuer or session.issuer == self.issuer())
 
-    @property
-    def _path(self) -> str:
-        return os.path.join(self._home, FILE)
-
     def _keep(self, sessions: dict[bytes, DashboardSession]) -> None:
-        home_files.keep(self._path, msgspec.json.encode(_File(FORMAT, list(sessions.values()))) + b"\n")
+        self._store.write(sessions.values())
         self._sessions, self._written = sessions, self.seconds()
 
     def _try_to_keep(self) -> None:

@@ -57,6 +57,11 @@ class SharedTokens:
         """True while the node knows which tokens are valid."""
         return self._has_learnt and not self._is_lost
 
+    @property
+    def is_lost(self) -> bool:
+        """True if the store has been gone for too long."""
+        return self._is_lost
+
     def unready(self) -> str:
         """Return why the node is not ready for clients; empty if it is."""
         return "the store of the cluster is gone" if self._is_lost else ""
