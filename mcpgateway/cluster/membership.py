@@ -162,6 +162,8 @@ class Membership:
         """Note that a node refuses connections; return whether it counts as gone by that."""
         if member.is_verified:
             self._refused[member.octets] = member.incarnation
+        else:
+            self.renew()  # it may have reached itself meanwhile
         return not self.is_live(member)
 
     def has_refused(self, member: Member) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import socket
 import subprocess
 from collections.abc import Mapping
@@ -18,8 +20,11 @@ NODES = ("a", "b", "c")
 class Balancer:
     """A load balancer with the configuration of the nodes a, b and c in the directory ``deploy``.
 
+    :cvar program: its program.
     :ivar port: its port, on loopback.
     """
+
+    program = ""
 
     def __init__(self, directory: Path, ports: Mapping[str, int]) -> None:
         self.port = free_port()
@@ -74,6 +79,8 @@ class Balancer:
 class Haproxy(Balancer):
     """HAProxy."""
 
+    program = "haproxy"
+
     def argv(self) -> list[str]:
         """Write the configuration; return the command line."""
         path = self.directory / "haproxy.cfg"
@@ -84,6 +91,8 @@ class Haproxy(Balancer):
 
 class Nginx(Balancer):
     """The server nginx, with what Debian's own configuration has around the file of the directory."""
+
+    program = "nginx"
 
     def argv(self) -> list[str]:
         """Write the configuration; return the command line."""
@@ -102,7 +111,4 @@ class Nginx(Balancer):
 
 
 def _user() -> str:
-    import os
-    import pwd
-
     return pwd.getpwuid(os.getuid()).pw_name
