@@ -28,7 +28,10 @@ class CountsOn(FrozenRecord, frozen=True):
 
     def shown(self) -> dict[str, Any]:
         """Return the members for an answer."""
-        return {"counts_on": list(self.nodes), "unknown": list(self.unknown)}
+        found: dict[str, Any] = {"counts_on": list(self.nodes), "unknown": list(self.unknown)}
+        if self.unknown:
+            found["hint"] = f"not known yet at {', '.join(self.unknown)}, which learn of it from the store"
+        return found
 
 
 class Acknowledgements:

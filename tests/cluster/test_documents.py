@@ -7,12 +7,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 from twisted.internet.task import deferLater
 
+from mcpgateway.cluster import documents
 from mcpgateway.cluster.counts_on import Acknowledgements
 from mcpgateway.cluster.document_files import DocumentFiles
 from mcpgateway.cluster.documents import DocumentChange, Documents, OtherDocument
@@ -268,3 +270,47 @@ def _restored(store: str, dump: bytes) -> None:
         timeout=60,
         env={**os.environ},
     )
+
+
+@pytest_twisted.inlineCallbacks
+def test_polls_of_many(mirrors: Mirrors, postgres: Postgres, store: str) -> Any:
+    """Among 200 live nodes each asks every four seconds, so that all of them ask 50 times a second."""
+    one = mirrors.add("one", listens=False)
+    members = mirrors.members["one"]
+    yield members.renew(must=True)
+    postgres.query(
+        store,
+        "INSERT INTO nodes (name, octets, incarnation, address, version, state, since, until)"
+        " SELECT 'n' || i, int4send(i), 'x', 'h:1', '1', 'serving', now(), now() + interval '1 minute'"
+        " FROM generate_series(1, 199) i",
+    )
+    yield members.renew(must=True)
+    one.read()
+    yield until(lambda: one.is_read and not one._is_reading)
+    asked = 0
+    for _ in range(40):
+        one.tick()
+        asked += one._is_reading
+        yield until(lambda: not one._is_reading)
+    assert asked == 10
+
+
+@pytest_twisted.inlineCallbacks
+def test_in_order(mirrors: Mirrors, store: str) -> Any:
+    """A change waits while another one has a number and is not visible yet, so that no reader goes past that."""
+    one, two = mirrors.add("one"), mirrors.add("two")
+    yield one.put("token", "first", b"1")
+    with psycopg.connect(store) as other:
+        (number,) = other.execute(documents._NUMBER).fetchone()  # type: ignore[misc]
+        sealed = Sealing((KEY,)).seal("token", "slow", b"1")
+        other.execute(documents._WRITE, ("token", "slow", number, sealed, False, "other x"))
+        fired: list[Any] = []
+        writing = one.put("token", "fast", b"1").addCallback(fired.append)
+        yield deferLater(reactor, 0.5)
+        two.read()
+        yield until(lambda: two.get("token", "first") is not None)
+        assert (fired, two.get("token", "fast")) == ([], None)
+        other.commit()
+    yield writing
+    assert fired[0].number > number
+    yield until(lambda: two.tick() or len(two.all("token")) == 3)

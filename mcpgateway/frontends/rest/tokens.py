@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import frozen
 
-from mcpgateway.errors import ConfigError, GatewayError, InvalidParams
+from mcpgateway.errors import ConfigError, GatewayError, InvalidParams, NotOurs
 from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest
 from mcpgateway.manage.tokens import OWN, TokenIssuer
 from mcpgateway.observe.activity import ActivityLog
@@ -80,6 +80,8 @@ class TokenRoutes:
             raise InvalidParams('"required" must be true or false')
         try:
             self._issuing.require(is_required=body["required"])
+        except NotOurs:
+            raise
         except ConfigError as why:
             raise NotWritten(why.message, "set gateway.auth_mcp_transport by hand") from why
         return {"required": self._issuing.is_required}

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.manage.dashboards import CODE_S, CONFIRMED_S, IDLE_S, LONGEST_S, SESSIONS_LIMIT, WRITTEN_S
+from mcpgateway.manage.dashboards import (
+    CODE_S,
+    CONFIRMED_S,
+    IDLE_S,
+    LONGEST_S,
+    SESSIONS_LIMIT,
+    WRITTEN_S,
+    DashboardFile,
+)
 from mcpgateway.manage.dashboards import Dashboards as Book
 from mcpgateway.policy.login_throttle import ATTEMPTS
 from tests.support.gateway_in_memory import Answer, MemoryGateway
@@ -145,7 +153,7 @@ class SessionTests:
         made = signed_in(gateway, code(gateway))
         gateway.clock.advance(WRITTEN_S + 1)
         ask(gateway, "GET", "/api/v1/tokens", made["token"])
-        after = Book(gateway.home, gateway.clock.seconds)
+        after = Book(DashboardFile(gateway.home), gateway.clock.seconds)
         after.load()
         found = after.find(made["token"].encode())
         assert found is not None

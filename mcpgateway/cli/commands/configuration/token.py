@@ -279,6 +279,8 @@ def create(
     def tell() -> None:
         say(found["token"])
         say(f"  {_limits(found)}", dim=True, err=True)
+        if found.get("hint"):
+            say(f"  {found['hint']}", dim=True, err=True)
 
     answer(globals_, found, tell)
 
