@@ -134,9 +134,10 @@ class MetricTable(Directive):
     def run(self) -> list[nodes.Node]:
         """Build the table."""
         from mcpgateway.frontends.http.metrics import FAMILIES
+        from mcpgateway.frontends.http.nodes.metrics import CLUSTER_FAMILIES
 
         rows = []
-        for each in FAMILIES:
+        for each in (*FAMILIES, *CLUSTER_FAMILIES):
             labels = nodes.Text(", ".join(each.labels))
             rows.append((nodes.literal(text=each.name), nodes.Text(each.kind), labels, nodes.Text(each.what)))
         return [table(("Name", "Kind", "Labels", "What it is"), (34, 9, 15, 42), rows)]

@@ -257,7 +257,9 @@ def make_gateway(
         guard,
         settings.gateway.limits,
         lambda: make_site(parts),
-        HealthEndpoint(census, lambda: exposition_of(hub, census), node.unready if node is not None else ()),
+        HealthEndpoint(
+            census, lambda: exposition_of(hub, census, node), node.unready if node is not None else ()
+        ),
     )
     root.look_again, root.settle, root.is_disabled, root.has_pages, hub.catch_up = (
         reload.look_again,

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from mcpgateway.app.hub import Hub
 from mcpgateway.app.keys import Keys
 from mcpgateway.config.cluster import ClusterSettings
-from mcpgateway.errors import ConfigError
 from mcpgateway.frontends.http.mcp import LegacyEndpoint
 from mcpgateway.frontends.http.router import Root
-from mcpgateway.hints import cli
 from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.interfaces import IOtherNodes, ISessionStore
 from mcpgateway.policy.secrets.redaction import Redactor
 from mcpgateway.protocol import node_marks
-from mcpgateway.system import files
 
 if TYPE_CHECKING:
-    from mcpgateway.cluster.node import ClusterKeys, ClusterNode
+    from mcpgateway.cluster.node import ClusterNode
     from mcpgateway.hub.results.originals import Vault
     from mcpgateway.owntools.jobs import Jobs
     from mcpgateway.views.registry import ViewRegistry
 
-KEY_VARIABLE = "MCPGATEWAY_CLUSTER_KEY"
-KEY_LEAST = 32  # characters
-KEY_FILE_LIMIT = 4096
 NO_KEYS = Keys("")
 
 
@@ -41,49 +33,19 @@ def node_of(
     """
     if not settings.is_on:
         return None
+    from mcpgateway.cluster.key_check import KeyCheck
+    from mcpgateway.cluster.key_file import read_key
     from mcpgateway.cluster.node import ClusterNode  # other gateways load nothing of the cluster
     from mcpgateway.cluster.store import library
 
     library()
     keys = read_key(settings, environ)
     redactor.learn((keys.newest, *keys.former, settings.store))
-    return ClusterNode(settings, keys, reactor, home)
-
-
-def read_key(settings: ClusterSettings, environ: Mapping[str, str]) -> ClusterKeys:
-    """Return the keys of the cluster, from its variable or its file.
-
-    :raise ConfigError: there is no key, it can be guessed, or others can read its file.
-    """
-    from mcpgateway.cluster.node import read_keys
-
-    path = settings.key_file
-    if environ.get(KEY_VARIABLE):
-        where, lines = f"${KEY_VARIABLE}", environ[KEY_VARIABLE].splitlines()
-    elif path:
-        where = path
-        try:
-            mode = os.stat(path).st_mode
-            lines = files.read_text(path, KEY_FILE_LIMIT).splitlines()
-        except OSError as why:
-            raise ConfigError(f"{path}: the key of the cluster cannot be read: {why.strerror}") from why
-        if mode & (stat.S_IWGRP | stat.S_IRWXO):
-            raise ConfigError(
-                f"{path}: other users can use the key of the cluster",
-                f"let its owner alone read it: chmod 600 {path}",
-            )
-    else:
-        raise ConfigError(
-            "gateway.cluster has no key: name its file as gateway.cluster.key_file",
-            f"{cli('cluster key')} makes one",
-        )
-    keys = read_keys(lines)
-    if keys is None or any(len(each) < KEY_LEAST for each in (keys.newest, *keys.former)):
-        raise ConfigError(
-            f"{where}: a key of the cluster has at least {KEY_LEAST} characters",
-            f"{cli('cluster key')} makes one",
-        )
-    return keys
+    node = ClusterNode(settings, keys, reactor, home)
+    check = KeyCheck(node)
+    node.add(check)
+    node.unready.append(check.unready)
+    return node
 
 
 def sessions_of(node: ClusterNode | None, journal: ISessionStore, reactor: Any) -> ISessionStore:
@@ -121,6 +83,7 @@ def join(node: ClusterNode | None, reactor: Any, root: Root, mcp: LegacyEndpoint
     node.client = client = NodeClient(reactor, credentials, node.settings.tls)
     passing = Passing(client)
     mcp.router = SessionRouter(sessions.homes, node.membership, passing, keys_of(node, NO_KEYS).session_ids())
+    node.passed = lambda: passing.count
     root.passes = NodeControl(node.membership, passing, client).takes
 
     def jobs() -> Jobs | None:

@@ -21,6 +21,7 @@ from mcpgateway.app.admission import Admission
 from mcpgateway.app.enrolled import uses_gateway, uses_gateway_now
 from mcpgateway.app.hub import GROUND, Hub, ground_of, settle
 from mcpgateway.app.log import LogPipeline
+from mcpgateway.app.nodes import name_in
 from mcpgateway.app.restart import InPlaceRestart
 from mcpgateway.backends.spawn import Launcher
 from mcpgateway.config.diff import Change
@@ -145,6 +146,8 @@ class GatewayService(Service):
         self._vacancy = IdleTime(self.dispatcher, lambda: self.hub.is_heard)
         self._heart = LoopingCall(self._tick)
         self._heart.clock = self.reactor
+        if self.node is not None:
+            name_in(self.node.name, self.observation, self.hub)
 
     def _manage(self, sight: GatewayStatus, launcher: ILauncher, clock: Any) -> tuple[Tool, ...]:
         from mcpgateway.manage.tools.family import (

@@ -62,6 +62,7 @@ from mcpgateway.views.specs import NOTHING_KEPT, ViewStorage
 
 if TYPE_CHECKING:
     from mcpgateway.backends.http.client import Web
+    from mcpgateway.cluster.node import ClusterNode
     from mcpgateway.frontends.http.metrics import Exposition
     from mcpgateway.hub.bridge.to_modern import ToModern
     from mcpgateway.hub.health.former_failures import FormerFailures
@@ -363,11 +364,15 @@ def _size_of(dispatcher: LegacyDispatcher) -> tuple[int, int, int]:
     return resident_bytes(), sum(len(each.pids) for each in dispatcher.pool), len(dispatcher.sessions)
 
 
-def exposition_of(hub: Hub, census: Census) -> Exposition:
+def exposition_of(hub: Hub, census: Census, node: ClusterNode | None = None) -> Exposition:
     """Return the exposition of metrics for Prometheus."""
     from mcpgateway.frontends.http.metrics import Exposition  # rarely used
 
-    return Exposition(hub.meters, census, hub.savings)
+    if node is None:
+        return Exposition(hub.meters, census, hub.savings)
+    from mcpgateway.frontends.http.nodes.metrics import node_lines
+
+    return Exposition(hub.meters, census, hub.savings, lambda: node_lines(node))
 
 
 def ground_of(settings: Settings, seconds: Callable[[], float]) -> WorkspaceSettings:

@@ -72,11 +72,13 @@ class LogPipeline:
     :ivar events: feed for followers of events.
     :ivar own: the gateway's own log, for its readers.
     :ivar logs: the servers' logs; None until `serve`.
+    :ivar node: the name of this node of a cluster, which each event has; empty for a gateway that is alone.
     :ivar pinned: the level on the command line; empty: the level of the settings holds.
     """
 
     redactor: Redactor = field(factory=Redactor, repr=False)
     pinned: str = ""
+    node: str = ""
     logs: ServerLogs | None = field(default=None, repr=False)
     events: EventHistory = field(init=False, repr=False)
     own: OwnLog = field(init=False, factory=OwnLog, repr=False)
@@ -145,6 +147,8 @@ class LogPipeline:
             return
         text = self._shown(formatEvent(dict(event)), TEXT_CHARS)
         values = {key: self._value(key, value) for key, value in event.items() if _is_shown(key)}
+        if self.node:
+            values.setdefault("node", self.node)
         failure = event.get("log_failure")
         if is_logged:
             self._log(event, text, values, failure)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
 
+from mcpgateway.app.hub import Hub
+from mcpgateway.app.log import LogPipeline
 from mcpgateway.config.cluster import address_of, shown_address
 from mcpgateway.frontends.http.listeners import Listeners, is_near
 from mcpgateway.hub.dispatch import LegacyDispatcher
@@ -54,6 +56,13 @@ def drain_of(
 
     node.membership.facts = facts
     return drain
+
+
+def name_in(name: str, observation: LogPipeline, hub: Hub) -> None:
+    """Let each line of the log, and each record of a call, have the name of this node."""
+    observation.node = name
+    if hub.tracer is not None and hub.tracer.activity is not None:
+        hub.tracer.activity.node = name
 
 
 def clients_address(address: str, listeners: Listeners) -> str:

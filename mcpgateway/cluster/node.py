@@ -71,6 +71,7 @@ class ClusterNode:
     :ivar membership: this node and the others.
     :ivar documents: what all nodes share.
     :ivar acknowledgements: waits until the nodes have read what one has written.
+    :ivar passed: returns the number of requests that were passed on to other nodes.
     :ivar farewell: called before the node stops; gives its sessions up within a number of seconds.
     :ivar unready: functions that return why the node is not ready for clients; empty if it is.
     :ivar sessions: the records of sessions; set before the start.
@@ -98,6 +99,7 @@ class ClusterNode:
         self.unready: list[Callable[[], str]] = []
         self.sessions: SessionStore | None = None
         self.client: Any = None
+        self.passed: Callable[[], int] = int
         self.farewell: Callable[[float], Awaitable[None]] | None = None
         self.store.on_change = self._store_changed
         self._is_begun = False

@@ -88,6 +88,11 @@ class SessionStore:
         """Take the floor of the store, which has removed records of ended sessions."""
         self._floor = max(self._floor, floor)
 
+    @property
+    def owed(self) -> int:
+        """The number of sessions with changes that are not in the store yet."""
+        return len(self._owed)
+
     def find(self, serial: bytes) -> SessionRecord | None:
         """Return the record of a session, or None."""
         return self._journal.find(serial)

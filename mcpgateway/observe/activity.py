@@ -71,6 +71,7 @@ class ActivityRecord(msgspec.Struct, omit_defaults=True, gc=False):
     :ivar start: the times of the start that it has waited for (`mcpgateway.observe.call_phases`).
     :ivar shield: the times of the shortening of its answer.
     :ivar asked: the questions that the server has asked the client for it.
+    :ivar node: the node of a cluster that has served it.
     """
 
     at: str
@@ -101,6 +102,7 @@ class ActivityRecord(msgspec.Struct, omit_defaults=True, gc=False):
     start: list[int] | None = None
     shield: list[int] | None = None
     asked: list[list[Any]] | None = None
+    node: str = ""
 
 
 class ManagementRecord(msgspec.Struct, omit_defaults=True, gc=False):
@@ -114,6 +116,7 @@ class ManagementRecord(msgspec.Struct, omit_defaults=True, gc=False):
     status: int
     principal: str
     server: str = ""
+    node: str = ""
 
 
 class ActivityEntry(FeedEntry, frozen=True):
@@ -146,6 +149,7 @@ class ActivityLog:
     :ivar feed: passes new records on; none are made for it while nobody follows.
     :ivar client_of: finds the client of a session, or of the caller of a modern request.
     :ivar in_thread: runs blocking work in a thread.
+    :ivar node: the name of this node of a cluster; empty for a gateway that is alone.
     """
 
     log = Logger()
@@ -158,6 +162,7 @@ class ActivityLog:
     feed: EventHistory = field(factory=lambda: EventHistory(0, 0))
     client_of: Callable[[Session | None, Any], CallClient] = lambda session, caller: NOBODY  # noqa: ARG005
     in_thread: Callable[..., Deferred[Any]] = field(default=maybeDeferred, repr=False)
+    node: str = ""
     _turn: DeferredLock = field(factory=DeferredLock, init=False, repr=False)
     _missed: list[list[FeedEntry]] = field(
         factory=list, init=False, repr=False
@@ -210,6 +215,7 @@ class ActivityLog:
             kind=_kind(request.method),
             tool=self._redact(tool),
             error=self._redact(why)[:ERROR_CHARS],
+            node=self.node,
         )
         self._done.append(record)
         if len(self._done) >= AT_ONCE:
@@ -228,6 +234,7 @@ class ActivityLog:
                 status,
                 self._redact(principal),
                 self._redact(server),
+                self.node,
             )
         )
         return identifier
@@ -283,6 +290,7 @@ class ActivityLog:
             number,
             kind=_kind(row.method),
             tool=self._shown(row.tool, names),
+            node=self.node,
         )
         known = sessions.get(id(session)) if caller is None else None
         if known is None:

@@ -43,6 +43,7 @@ FREE = {
     "tools search": {"words"},
     "tools call": {"--arg", "--json-args"},
     "config approve": {"--digest"},
+    "cluster init": {"--store", "--node", "--listen", "--address", "--label"},
     "debug events": {"--kind"},
     "token create": {"name"},
     "credential import": {"--group"},

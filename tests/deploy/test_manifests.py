@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from mcpgateway.app.cluster import KEY_VARIABLE, read_key
 from mcpgateway.cli.balancers.configurations import NodeBehind, haproxy
+from mcpgateway.cluster.key_file import KEY_VARIABLE, read_key
 from mcpgateway.cluster.membership import octets_of
 from mcpgateway.config.cluster import ClusterSettings
 from mcpgateway.errors import ConfigError
 from mcpgateway.frontends.http import metrics
+from mcpgateway.frontends.http.nodes.metrics import CLUSTER_FAMILIES
 from tests.support.gateway import BIN, LIMIT_S
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -178,7 +179,7 @@ class PrometheusTests:
         rules = YAML(typ="safe").load((DEPLOY / "prometheus" / "alerts.yaml").read_text())["groups"]
         text = " ".join(rule["expr"] for group in rules for rule in group["rules"])
         named = {OF_HISTOGRAMS.sub("", each) for each in re.findall(r"\b((?:mcpgateway|process)_\w+)", text)}
-        assert named <= {each.name for each in metrics.FAMILIES}
+        assert named <= {each.name for each in (*metrics.FAMILIES, *CLUSTER_FAMILIES)}
         tested = (DEPLOY / "prometheus" / "alerts_test.yaml").read_text()
         assert [
             rule["alert"] for group in rules for rule in group["rules"] if rule["alert"] not in tested

@@ -14,8 +14,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.cluster import AS_ADMIN, BEARER, Cluster, Node
+from tests.support.cluster import AS_ADMIN, BEARER, Cluster, Node, cluster_key
 from tests.support.gateway import BIN, LIMIT_S, eventually, server
+from tests.support.home import Home
+from tests.support.ports import free_port
+from tests.support.postgres import Postgres
 
 FIXTURE = (sys.executable, "-I", "-S", str(Path(__file__).parents[1] / "servers" / "fixture.py"))
 HELLO = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
@@ -26,16 +29,25 @@ class Reply:
     """An answer of a node.
 
     :ivar body: decoded from JSON, or of one event; None for none.
+    :ivar text: as it came.
     """
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        self.status, self.headers = status, headers
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes, *, raw: bool = False) -> None:
+        self.status, self.headers, self.text = status, headers, body.decode()
+        if raw:
+            return
         text = body.decode().partition("data: ")[2] if body.startswith((b"event", b"id", b"data")) else body
         self.body: Any = json.loads(text) if text.strip() else None
 
 
 def asked(
-    node: Node, method: str, path: str, body: Any = None, headers: Mapping[str, str] = AS_ADMIN
+    node: Node,
+    method: str,
+    path: str,
+    body: Any = None,
+    headers: Mapping[str, str] = AS_ADMIN,
+    *,
+    raw: bool = False,
 ) -> Reply:
     """Ask a node."""
     sent = None if body is None else json.dumps(body).encode()
@@ -43,7 +55,7 @@ def asked(
     request.method = method
     try:
         with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:
-            return Reply(answer.status, answer.headers, answer.read())
+            return Reply(answer.status, answer.headers, answer.read(), raw=raw)
     except urllib.error.HTTPError as refusal:
         return Reply(refusal.code, refusal.headers, refusal.read())
 
@@ -155,3 +167,71 @@ def test_unknown_node(cluster: Cluster) -> None:
     assert asked(a, "POST", "/api/v1/cluster/drain", {"node": 1}).status == 400
     assert asked(a, "POST", "/api/v1/cluster/drain", {}, BEARER).status == 401
     assert states(a) == {"a": "serving", "b": "serving"}
+
+
+def test_init(tmp_path: Path, postgres: Postgres, store: str) -> None:
+    """A home becomes a node by one command, which makes the key of the first node, and the gateway joins as it says."""
+    home = Home(tmp_path, {"fix": server(FIXTURE)}, has_service=False)
+    port = free_port()
+    made = home.run("cluster", "init", "--store", store, "--node", "first", "--listen", f"127.0.0.1:{port}")
+    assert made.returncode == 0, made.stderr
+    assert (home.path / "node.yaml").stat().st_mode & 0o777 == 0o600
+    key = (home.path / "cluster.key").read_text().strip()
+    assert key not in made.stdout
+    again = home.run("cluster", "init", "--store", store, "--node", "first")
+    assert (again.returncode, "exists already" in again.stderr) == (1, True)
+    rows = postgres.query(store, "SELECT count(*) FROM marks WHERE name = 'key'")
+    assert rows == [(1,)]
+
+
+def test_another_key(tmp_path: Path, store: str) -> None:
+    """A home with another key than the cluster's becomes no node, nor one without a key, and nothing is written."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    homes = []
+    for place in (first, second):
+        place.mkdir()
+        homes.append(Home(place, {}, has_service=False))
+    words = ("cluster", "init", "--store", store, "--listen", f"127.0.0.1:{free_port()}")
+    assert homes[0].run(*words, "--node", "a").returncode == 0
+    refused = homes[1].run(*words, "--node", "b")
+    assert (refused.returncode, "copy the key file" in refused.stderr) == (1, True)
+    (homes[1].path / "cluster.key").write_text("x" * 40 + "\n")
+    (homes[1].path / "cluster.key").chmod(0o600)
+    refused = homes[1].run(*words, "--node", "b")
+    assert (refused.returncode, "is not the key of the cluster" in refused.stderr) == (1, True)
+    assert not (homes[1].path / "node.yaml").exists()
+    shutil.copy(homes[0].path / "cluster.key", homes[1].path / "cluster.key")
+    joined = homes[1].run(*words, "--node", "b")
+    assert joined.returncode == 0, joined.stderr
+
+
+def test_node_with_another_key(tmp_path: Path, postgres: Postgres, store: str) -> None:
+    """A node that starts with another key than the cluster's does not join, and is not ready."""
+    cluster = Cluster(tmp_path, store, {})
+    try:
+        cluster.start("a")
+        first = cluster.nodes["a"]
+        eventually(lambda: asked(first, "GET", "/api/v1/cluster").body["member"], "the first node has joined")
+        eventually(
+            lambda: postgres.query(store, "SELECT 1 FROM marks WHERE name = 'key'"), "the key is known"
+        )
+        cluster.key = cluster_key()
+        (b,) = cluster.start("b")
+        eventually(lambda: asked(b, "GET", "/readyz", headers={}).status == 503, "it is not ready")
+        assert "does not join the cluster" in b.log
+        assert asked(b, "GET", "/api/v1/cluster").body["member"] is False
+    finally:
+        cluster.close()
+
+
+def test_telemetry(cluster: Cluster) -> None:
+    """The numbers of a node tell of its cluster, and its records and events have its name."""
+    a = cluster.nodes["a"]
+    text = asked(a, "GET", "/metrics", raw=True).text
+    assert 'mcpgateway_cluster_nodes{state="serving"} 2' in text
+    assert "mcpgateway_cluster_store_up 1" in text
+    run(cluster.nodes["a"], "cluster", "drain", "--undo")
+    records = asked(a, "GET", "/api/v1/activity?kind=management").body
+    assert {each["node"] for each in records["records"]} == {"a"}
+    events = asked(a, "GET", "/api/v1/events?follow=false&kind=cluster.joined", raw=True).text
+    assert '"node":"a"' in events

@@ -317,7 +317,8 @@ TOKENS = ("auth.token", "admin.token", "sessions/key")
 WRITERS = {
     # The configuration, users' files, drafts, and what is installed, which may be links.
     "write_atomic": "system/files system/home_files system/write_back system/config_template "
-    "cli/local/init cli/local/own_keys cli/service/service clientfiles/generate credentials/commands "
+    "cli/local/init cli/local/cluster_init cli/local/cluster_key cli/local/own_keys cli/service/service "
+    "clientfiles/generate credentials/commands "
     "cli/instructions/files manage/shared/local_files",
     # The lock that is made by one only, what is opened by the bridge, which imports nothing, and users' own files.
     "O_CREAT": "system/files system/home_files system/daemon_locks clientfiles/store clientfiles/backups "

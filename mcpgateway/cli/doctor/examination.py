@@ -9,6 +9,7 @@ from attrs import frozen
 
 from mcpgateway.cli.doctor import (
     client_files,
+    cluster,
     configuration,
     gateway,
     ledger,
@@ -32,6 +33,7 @@ CHECKS: tuple[Check, ...] = (
     *gateway.CHECKS,
     *own_files.CHECKS,
     *configuration.CHECKS,
+    *cluster.CHECKS,
     *ledger.CHECKS,
     *client_files.CHECKS,
     *tool_names.CHECKS,

@@ -20,6 +20,7 @@ PAGES = {
     "budget": "howto/one-endpoint",
     "claude": "howto/each-client",
     "clients": "howto/clients",
+    "cluster": "howto/cluster",
     "commands": "howto/servers",
     "configuration": "reference/configuration",
     "duplicates": "explanation/leftovers",

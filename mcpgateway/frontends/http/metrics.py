@@ -184,9 +184,19 @@ class _ToolLines:
 
 
 class Exposition:
-    """Writes all metrics in the text format of Prometheus."""
+    """Writes all metrics in the text format of Prometheus.
 
-    def __init__(self, meters: Meters, census: Census, savings: Savings) -> None:
+    :param more: yields the lines of further metrics.
+    """
+
+    def __init__(
+        self,
+        meters: Meters,
+        census: Census,
+        savings: Savings,
+        more: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
+        self._more = more
         self._meters = meters
         self._census = census
         self._savings = savings
@@ -202,11 +212,12 @@ class Exposition:
         yield from self._of_servers(living)
         yield from self._of_requests()
         yield from self._of_savings(living)
+        yield from self._more()
 
     def _of_gateway(self) -> Iterator[str]:
         census = self._census
         sessions = census.dispatcher.sessions
-        yield from _family(INFO, [(f'{{version="{__version__}"}}', 1)])
+        yield from told(INFO, [(f'{{version="{__version__}"}}', 1)])
         for family, number in (
             (UPTIME, sessions.now),
             (SERVERS, len(census.dispatcher.servers)),
@@ -218,9 +229,9 @@ class Exposition:
             (CPU, time.process_time()),
             (STARTED, census.started_at),
         ):
-            yield from _family(family, [("", number)])
+            yield from told(family, [("", number)])
         try:
-            yield from _family(OPEN_FDS, [("", len(os.listdir(FDS)))])
+            yield from told(OPEN_FDS, [("", len(os.listdir(FDS)))])
         except OSError:
             return  # the system does not provide it
 
@@ -229,16 +240,16 @@ class Exposition:
 
         def each_with(family: MetricFamily, number: Callable[[ServerLife], Number | None]) -> Iterator[str]:
             found = ((labels[each.server.name], number(each)) for each in living)
-            yield from _family(family, ((label, value) for label, value in found if value is not None))
+            yield from told(family, ((label, value) for label, value in found if value is not None))
 
-        yield from _family(
+        yield from told(
             UP,
             (
                 (_labels(server=each.server.name, transport=transport(each.server.reach)), int(each.is_up))
                 for each in living
             ),
         )
-        yield from _family(
+        yield from told(
             STATE, ((_labels(server=each.server.name, state=each.state.value), 1) for each in living)
         )
         sizes = self._savings.memory.latest()
@@ -260,7 +271,7 @@ class Exposition:
             for at, number in enumerate((each.waiting, each.waited, each.waited_ticks)):
                 found[at] += number
         for at, family in enumerate((WAITING, WAITS, WAITED)):
-            yield from _family(family, ((_labels(server=name), found[at]) for name, found in counts.items()))
+            yield from told(family, ((_labels(server=name), found[at]) for name, found in counts.items()))
 
     def _of_requests(self) -> Iterator[str]:
         meters = list(self._meters)
@@ -270,11 +281,11 @@ class Exposition:
         yield DURATIONS.head
         for meter in meters:
             yield from _durations(meter)
-        told = [self._lines_of(each) for each in self._meters.rows if each.tool]
+        lines = [self._lines_of(each) for each in self._meters.rows if each.tool]
         yield TOOL_CALLS.head
-        yield "".join([each.calls for each in told])
+        yield "".join([each.calls for each in lines])
         yield TOOL_SECONDS.head
-        yield "".join([each.seconds for each in told])
+        yield "".join([each.seconds for each in lines])
 
     def _lines_of(self, row: Row) -> _ToolLines:
         found = self._tools.get(row)
@@ -289,17 +300,18 @@ class Exposition:
     def _of_savings(self, living: list[ServerLife]) -> Iterator[str]:
         sizes = self._savings.memory.latest()
         entries = [entry_of(each, sizes) for each in living]
-        yield from _family(SAVED_PROCESSES, [("", sum(each.saved for each in entries))])
+        yield from told(SAVED_PROCESSES, [("", sum(each.saved for each in entries))])
         if sizes:
             saved = sum(each.saved_bytes for each in entries) - resident_bytes()
-            yield from _family(SAVED_MEMORY, [("", saved)])
+            yield from told(SAVED_MEMORY, [("", saved)])
         usage = self._savings.usage()
         if usage is not None:
             spared = usage.spared()
-            yield from _family(SAVED_TOKENS, ((_labels(by=by), tokens) for by, tokens in spared.items()))
+            yield from told(SAVED_TOKENS, ((_labels(by=by), tokens) for by, tokens in spared.items()))
 
 
-def _family(family: MetricFamily, samples: Iterable[_Sample]) -> Iterator[str]:
+def told(family: MetricFamily, samples: Iterable[_Sample]) -> Iterator[str]:
+    """Yield the lines of a family, with a line for each sample."""
     yield family.head
     for labels, number in samples:
         yield f"{family.name}{labels} {number!r}\n"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mcpgateway.cli.balancers.configurations import NodeBehind
 
 PATH = "/api/v1/cluster"
-MAKES_ONE = "gateway.cluster.store in its configuration makes it one"
+MAKES_ONE = f"{cli('cluster init --store URL')} makes it one"
 ALONE = f"This gateway is no node of a cluster.\n{MAKES_ONE}."
 LOOK_S = 0.5
 WAIT_S = 660.0  # more than gateway.cluster.drain usually is
@@ -114,6 +114,75 @@ def _waited(globals_: Globals, node: str) -> int:
             if not left or time.monotonic() - began > WAIT_S:
                 return left
             time.sleep(LOOK_S)
+
+
+def _files(name: str, says: str) -> Callable[[Any], Any]:
+    return click.option(name, type=click.Path(dir_okay=False), metavar="FILE", default="", help=says)
+
+
+@cluster.command()
+@click.option(
+    "--store",
+    metavar="URL",
+    required=True,
+    help="The PostgreSQL database, such as postgresql://user@host/name, or a variable in single quotes.",
+)
+@click.option("--node", metavar="NAME", default="", help="The node's name (default: the machine's).")
+@click.option(
+    "--listen",
+    metavar="ADDRESS:PORT",
+    default="127.0.0.1:9101",
+    show_default=True,
+    help="Where other nodes reach it.",
+)
+@click.option(
+    "--address", metavar="ADDRESS:PORT", default="", help="The same from outside, if that is another address."
+)
+@click.option("--label", "labels", metavar="NAME", multiple=True, help="What the node has; may be repeated.")
+@_files("--key-file", "The cluster's key (default: cluster.key in the home; the first node makes it).")
+@_files("--tls-ca", "The authority of the nodes' certificates.")
+@_files("--tls-cert", "The node's certificate.")
+@_files("--tls-key", "The key of that certificate.")
+@click.option(
+    "--insecure", is_flag=True, help="Plain HTTP between nodes, in a network that encrypts by itself."
+)
+@click.option(
+    "--config",
+    type=click.Choice(("store", "files")),
+    default="store",
+    show_default=True,
+    help="Whether nodes share their configuration, or other programs write their files.",
+)
+@click.option("--force", is_flag=True, help="Replace the settings of a node.")
+@click.pass_obj
+def init(globals_: Globals, /, *, force: bool, **given: Any) -> None:
+    """Make the gateway of this home a node: check the store, the key and the clock, and write node.yaml.
+
+    The next nodes need a copy of the key file that the first one has made.
+    """
+    from attrs import evolve
+
+    from mcpgateway.cli.local import cluster_init
+    from mcpgateway.config.cluster import ClusterSettings, ClusterTls
+
+    tls = ClusterTls(*(_absolute(given.pop(name)) for name in ("tls_ca", "tls_cert", "tls_key")))
+    given["key_file"] = _absolute(given["key_file"])
+    settings = evolve(ClusterSettings(), tls=tls, **given)
+    found = cluster_init.init(globals_.home, settings, replaces=force)
+
+    def tell() -> None:
+        say(f"{found['file']} makes this gateway node {found['node']} of the cluster.")
+        if found["key_made"]:
+            say(f"{found['key_file']} has the cluster's key: copy it to each node.")
+        others = ", ".join(found["nodes"])
+        say(f"Its nodes now: {others}." if others else "No node runs yet.", dim=True)
+        say(f"  {cli('restart')} lets it join, or {cli('start')}", dim=True)
+
+    answer(globals_, found, tell)
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(path) if path and not path.startswith("$") else path
 
 
 @cluster.command()
