@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -123,6 +123,8 @@ def compose(
     assembled = assemble(entries, world, gateway.limits.servers, problems, overlays, files.of_projects)
     world = evolve(world, overlays=assembled.overlays)
     _refuse_itself(assembled, own, gateway, problems)
+    if not gateway.cluster.is_on:
+        _warn_of_labels(own, problems)
     workspaces = _workspaces(native, circumstances, problems)
     if problems.errors:
         return None
@@ -188,6 +190,12 @@ def _check_shared(files: Files, gateway: GatewaySettings, problems: Problems) ->
                 "all nodes of the cluster have this file, and gateway.cluster is of one node",
                 f"move it to {files.of_node}, or set config: files there, with which no file is shared",
             )
+
+
+def _warn_of_labels(entries: Iterable[Entry], problems: Problems) -> None:
+    for each in entries:
+        if each.on:
+            problems.warn(each.where("on"), "has no effect, since the gateway is no node of a cluster")
 
 
 def _opted_out(files: Files, native: Native) -> tuple[str, ...]:

@@ -220,6 +220,8 @@ class ServerSettings:
     :ivar timeout_s: the seconds that a call may take; 0 for as long as the client waits.
     :ivar interactive: it may ask its client; None: the gateway finds out.
     :ivar replicas: the number of children of a shared server, so that calls run in parallel.
+    :ivar is_sole: it has one child in the whole cluster.
+    :ivar on: the labels of the nodes that may run it; empty: any node.
     :ivar concurrency: the limit on calls of tools under way at once in all its children together; None: the gateway
         finds
         out.
@@ -325,6 +327,27 @@ class ServerSettings:
         counts=Counts.NEW_PROCESS,
         is_harmless=True,
         regroups=True,
+    )
+    is_sole: bool = setting(
+        "instances",
+        Choice({"each": False, "one": True}),
+        "In a cluster: ``each`` node runs it for its own sessions, or ``one`` node runs it for all, such as a server that"
+        " writes to files. Another node takes it over once that one has ended, or has lost the store.",
+        "each",
+        is_ours=True,
+        counts=Counts.NEW_PROCESS,
+        is_harmless=True,
+        regroups=True,
+    )
+    on: tuple[str, ...] = setting(
+        "on",
+        Texts(),
+        "In a cluster: labels that a node needs to run it (``gateway.cluster.labels``), such as ``gpu``; other nodes"
+        " reach it there.",
+        [],
+        is_ours=True,
+        counts=Counts.NEW_PROCESS,
+        is_harmless=True,
     )
     concurrency: Concurrency | None = setting(
         "concurrency",

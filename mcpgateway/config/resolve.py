@@ -115,6 +115,8 @@ class ServerBuilder:
             **{each: getattr(entry, each) for each in settings_of(ServerSettings)},
             **{each: value for each, value in classified.items() if each not in entry.explicit},
         }
+        if self._settings["is_sole"]:
+            self._be_sole()
         self._share: Share = self._settings["share"]
         # Values that only a workspace has may be missing before one is known.
         self._is_draft = is_draft and self._share in LATER
@@ -125,6 +127,27 @@ class ServerBuilder:
         self._raised, self._own_raised = self._levels(workspace.variables), self._levels({})
         self._values = self._sources(self._raised)
         self._own_values = self._sources(self._own_raised)
+
+    def _be_sole(self) -> None:
+        # All sessions of the cluster use one child, so nothing is found out.
+        settings, reach = self._settings, self._entry.reach
+        if isinstance(reach, Remote | Rest):
+            self.problems.warn(
+                self._where("instances"), "has no effect, since the server does not run at the gateway"
+            )
+            settings["is_sole"] = False
+        elif reach is not None:
+            self.problems.error(
+                self._where("instances"), "one is for programs that speak on their stdin and stdout"
+            )
+        elif settings["share"] in (Share.SESSION, Share.ISOLATED) or settings["interactive"]:
+            self.problems.error(
+                self._where("instances"),
+                "one contradicts a process for each session",
+                "leave out instances, or share and interactive",
+            )
+        elif settings["share"] is Share.AUTO:
+            settings["share"] = Share.GLOBAL
 
     def server(self) -> ServerSpec:
         """Return the server."""

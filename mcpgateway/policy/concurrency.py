@@ -46,6 +46,8 @@ def is_single(server: ServerSpec, scope: Share, *, is_writer: bool) -> bool:
     :param scope: how widely the server is shared, as far as that is known.
     :param is_writer: as for `concurrency_of`.
     """
+    if server.is_sole:
+        return True
     if scope is Share.SESSION or (server.concurrency is None and server.replicas > 1):
         return False
     return concurrency_of(server, is_writer=is_writer) != UNLIMITED

@@ -201,6 +201,22 @@ class ConcurrencyTests:
         assert not warnings
 
 
+class InstancesTests:
+    """The keys that say where in a cluster a server runs."""
+
+    def test_read(self):
+        """One instance, and the labels of nodes; a server without them runs at each node."""
+        found = entry("command: x\ninstances: one\non: [gpu, big]")
+        assert (found.is_sole, found.on) == (True, ("gpu", "big"))
+        found = entry("command: x")
+        assert (found.is_sole, found.on) == (False, ())
+        assert entry("command: x\non: gpu").on == ("gpu",)
+
+    def test_refused(self):
+        """No other number of instances is taken."""
+        assert "servers.x.instances" in problem("servers: {x: {command: x, instances: 2}}")
+
+
 class OursTests:
     def test_an_entry_with_an_original(self):
         """An entry with an original behind it serves the original's command."""

@@ -51,6 +51,30 @@ def served(entries, warnings=None, limit=100, **world):
     return {each.name: each for each in found}
 
 
+class InstancesTests:
+    """Servers with one instance in a cluster."""
+
+    def test_shared(self):
+        """Nothing is found out of such a server: all sessions share its one process."""
+        found = served(native({"x": {"command": "a", "instances": "one"}}))["x"]
+        assert (found.is_sole, found.share) == (True, Share.GLOBAL)
+
+    @pytest.mark.parametrize(
+        "said", [{"share": "session"}, {"share": "isolated"}, {"interactive": True}, {"port": 1234}]
+    )
+    def test_refused(self, said):
+        """A process for each session, or one that the gateway does not hold, cannot be the only one."""
+        with pytest.raises(ConfigError, match="instances"):
+            served(native({"x": {"command": "a", "instances": "one", **said}}))
+
+    def test_elsewhere(self):
+        """A server that does not run at the gateway is as it is."""
+        warnings = []
+        found = served(native({"x": {"url": "http://127.0.0.1:9/mcp", "instances": "one"}}), warnings)
+        assert not found["x"].is_sole
+        assert "servers.x.instances: has no effect" in warnings[0]
+
+
 class OrderTests:
     def test_as_written(self):
         """Servers are in the order in which they are written, our own before those of clients."""

@@ -33,6 +33,13 @@ def over(entry, client=None, **world):
     return next(each for each in found.servers if each.name == "github")
 
 
+def test_labels_of_none() -> None:
+    """A gateway that is alone says that labels of nodes have no effect, and runs the server."""
+    found = settled({"servers": {"x": {"command": "a", "on": ["gpu"]}}})
+    assert next(each for each in found.servers if each.name == "x").on == ("gpu",)
+    assert [each for each in found.warnings if "servers.x.on: has no effect" in each]
+
+
 class OverlayTests:
     def test_keys(self):
         """Keys of the overlay outrank those of the client's file, and all else stays."""

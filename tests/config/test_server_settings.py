@@ -36,6 +36,8 @@ OTHERS = {
     "interactive": True,
     "lazy": Lazy(enabled=False),
     "replicas": 3,
+    "is_sole": True,
+    "on": ("gpu",),
     "concurrency": Concurrency(2),
     "resolve": False,
     "inject": {"a": "b"},
