@@ -25,6 +25,30 @@ class ProbeListener(Protocol):
         """Receive the result: true after the probed child's first message, false after its end without one."""
 
 
+class ILease(Protocol):
+    """The right to run a child, which may end before the child does.
+
+    :ivar fence: the number of the lease, larger with each new holder.
+    :ivar deadline: the time at which the child has to have ended, in seconds by a clock that goes on while the machine
+        sleeps.
+    :ivar is_held: false once the lease is lost or released.
+    :ivar on_renewed: functions that get each new deadline.
+    :ivar on_lost: functions that are called once, when the lease is lost.
+    """
+
+    fence: int
+    deadline: float
+    is_held: bool
+    on_renewed: list[Callable[[float], None]]
+    on_lost: list[Callable[[], None]]
+
+    def begun(self) -> None:
+        """Note that a child is about to start under the lease."""
+
+    def ended(self) -> None:
+        """Note that no process of a child is left."""
+
+
 @frozen
 class Launch:
     """The launch of one backend: its command and environment, or its address.
@@ -40,6 +64,7 @@ class Launch:
     :ivar connect_s: timeout in seconds for the connection; 0: the default timeout.
     :ivar is_heard: true if the program is useless without its stdout, and is killed when it closes stdout.
     :ivar principal: the principal whose account is used at a remote server; empty for the gateway's own user.
+    :ivar lease: the right to run the program, with which it ends; None for a program that needs none.
     """
 
     server: str
@@ -53,6 +78,7 @@ class Launch:
     is_heard: bool = True
     connect_s: float = 0.0
     principal: str = ""
+    lease: ILease | None = field(default=None, repr=False, eq=False)
 
 
 class Ran(FrozenRecord, frozen=True):
@@ -462,6 +488,18 @@ class IWard(Protocol):
     def removed(self, pid: int) -> None:
         """Record that no process of a child is left."""
 
+    def limit(self, marker: str, deadline: float, pid: int = 0) -> None:
+        """Kill a child at a time, even if the gateway is frozen then.
+
+        :param marker: an entry ``NAME=value`` of the child's environment.
+        :param deadline: seconds, as of `ILease`.
+        :param pid: the leader of its process group; 0 before its start.
+        :raise OSError: the time cannot be supervised.
+        """
+
+    def unlimit(self, marker: str) -> None:
+        """Take the time of a child back, which has ended."""
+
     def signal_group(self, pgid: int, number: Signals) -> bool:
         """Send a signal to a whole process group; false if the group has no process."""
 
@@ -518,6 +556,9 @@ class IDaemonLocks(Protocol):
 
 INSTANCE_MARKER = "MCPGATEWAY_INSTANCE"
 """The environment variable that every child of one gateway has."""
+
+FENCE_VARIABLE = "MCPGATEWAY_FENCE"
+"""The environment variable in which a child under a lease finds the number of the lease."""
 
 CHILD_MARKER = "MCPGATEWAY_CHILD"
 """The environment variable that one child and its descendants have."""

@@ -14,6 +14,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mcpgateway.backends.leased import LeasedChild
 from mcpgateway.errors import BackendGone, Overloaded
 from mcpgateway.escaping import one_line
 from mcpgateway.interfaces import Gone, ILineReceiver, IWard
@@ -138,6 +139,7 @@ class Child:
     :ivar heard: number of reads of its stdout and stderr.
     :ivar receiver: receiver of its lines, and of its end.
     :ivar is_heard: True if it is killed when it closes its stdin or stdout.
+    :ivar leased: keeper of its deadline; None without a lease.
     :ivar hearing: sink of all of its stderr; None: only the end of the stderr is kept.
     """
 
@@ -164,6 +166,7 @@ class Child:
         self.receiver = receiver
         self.is_heard = True
         self.hearing: StderrSink | None = None
+        self.leased: LeasedChild | None = None
         self._marker = marker
         self._ward = ward
         self._ladder = ladder
@@ -319,6 +322,8 @@ class Child:
         self._is_cleared = True
         self._ward.kill_bearing(self._marker)
         self._ward.removed(self.pid)
+        if self.leased is not None:
+            self.leased.end()
         self._stopped.over(None)
 
     def stderr_tail(self) -> str:

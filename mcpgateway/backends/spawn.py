@@ -21,10 +21,12 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succe
 from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.process import Process, ProcessReader, ProcessWriter
 
+from mcpgateway.backends.leased import LeasedChild
 from mcpgateway.backends.process import CLOSE_STDIN_S, TERM_S, Child, StderrSink, StderrTail
 from mcpgateway.errors import LaunchFailed
 from mcpgateway.interfaces import (
     CHILD_MARKER,
+    FENCE_VARIABLE,
     INSTANCE_MARKER,
     Gone,
     ILineReceiver,
@@ -227,19 +229,28 @@ class Launcher:
         tail = StderrTail(hidden, self._redactor.redact)
         child = Child(self._reactor, launch.server, receiver, marker, self._ward, ladder, tail)
         child.is_heard = launch.is_heard
+        if launch.lease is not None:
+            env[FENCE_VARIABLE] = str(launch.lease.fence)
+            child.leased = LeasedChild(self._reactor, self._ward, launch.lease, marker, child)
         if is_server and self._hear is not None:
             child.hearing = self._hear(launch.server, hidden)
         argv = [program, *launch.argv[1:]]
         try:
             with self._ward.spawning():
+                if child.leased is not None:
+                    child.leased.begin()
                 process = SessionProcess(
                     self._reactor, program, argv, _encoded(env), launch.cwd, child.protocol
                 )
         except OSError as why:
+            if child.leased is not None:
+                child.leased.end()
             raise LaunchFailed(f"{launch.server}: {program} could not be started: {why.strerror}") from why
         _enlarge(process)
         if not child.has_exited:
             self._ward.added(child.pid, launch.server)
+            if child.leased is not None:
+                child.leased.started()
         return child
 
     def run(self, launch: Launch, *, is_idle: bool, limit_s: float = RUN_S) -> Deferred[Ran]:

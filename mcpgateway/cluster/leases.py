@@ -75,6 +75,8 @@ class Lease:
     :ivar is_held: false once it is lost or released.
     :ivar on_renewed: functions that get each new deadline.
     :ivar on_lost: functions that are called once, when the lease is lost.
+    :ivar children: the number of children under it that have a process.
+    :ivar on_idle: functions that are called whenever the last of them has ended.
     """
 
     name: str
@@ -83,6 +85,19 @@ class Lease:
     is_held: bool = True
     on_renewed: list[Callable[[float], None]] = field(factory=list)
     on_lost: list[Callable[[], None]] = field(factory=list)
+    children: int = 0
+    on_idle: list[Callable[[], None]] = field(factory=list)
+
+    def begun(self) -> None:
+        """Note that a child is about to start under the lease."""
+        self.children += 1
+
+    def ended(self) -> None:
+        """Note that no process of a child is left."""
+        self.children -= 1
+        if not self.children:
+            for each in list(self.on_idle):
+                each()
 
 
 class Leases:

@@ -331,7 +331,7 @@ class ServerSettings:
     is_sole: bool = setting(
         "instances",
         Choice({"each": False, "one": True}),
-        "In a cluster: ``each`` node runs it for its own sessions, or ``one`` node runs it for all, such as a server that"
+        "In a cluster: ``each`` node runs it for its own sessions, or ``one`` node runs it for all, such as one that"
         " writes to files. Another node takes it over once that one has ended, or has lost the store.",
         "each",
         is_ours=True,

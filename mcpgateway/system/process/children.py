@@ -56,6 +56,20 @@ class ChildGuard(FrozenRecord, frozen=True):
         self.registry.removed(pid)
         self.guardian.removed(pid)
 
+    def limit(self, marker: str, deadline: float, pid: int = 0) -> None:
+        """Have the guardian kill a child at a time by the clock of the boot, whatever the gateway does then.
+
+        :raise OSError: the guardian does not run.
+        """
+        self.guardian.start()
+        if self.guardian.pid is None:
+            raise OSError(errno.ESRCH, "the guardian does not run")
+        self.guardian.limit(marker, deadline, pid)
+
+    def unlimit(self, marker: str) -> None:
+        """Take the deadline of a child back, which has ended."""
+        self.guardian.unlimit(marker)
+
     def signal_group(self, pgid: int, number: Signals) -> bool:
         """Signal a whole process group; false where it has no process left."""
         return processes.signal_group(pgid, number)

@@ -51,6 +51,7 @@ class Guardian:
         self._reactor = reactor
         self._instance = instance
         self._groups: set[int] = set()
+        self._deadlines: dict[str, str] = {}
         self._helper: _Helper | None = None
         self._wanted = False
         self._is_bequeathed = False
@@ -92,6 +93,8 @@ class Guardian:
         self._tell_afterwards()
         for group in self._groups:
             self._tell(f"+{group}")
+        for marker, deadline in self._deadlines.items():
+            self._tell(f"@{marker} {deadline}")
 
     def died(self, helper: _Helper) -> None:
         """Start the guardian again after its end, while it is wanted."""
@@ -116,6 +119,21 @@ class Guardian:
         self._groups.discard(group)
         self._tell(f"-{group}")
 
+    def limit(self, marker: str, deadline: float, group: int = 0) -> None:
+        """Set the time at which a child is killed, whatever the gateway does then.
+
+        :param marker: an entry of the child's environment.
+        :param deadline: seconds, by a clock that goes on while the machine sleeps.
+        :param group: the process group of the child; 0 before its start.
+        """
+        self._deadlines[marker] = f"{deadline:.6f} {group}"
+        self._tell(f"@{marker} {self._deadlines[marker]}", now=True)
+
+    def unlimit(self, marker: str) -> None:
+        """Take the deadline of a child back, which has ended."""
+        if self._deadlines.pop(marker, None) is not None:
+            self._tell(f"@{marker}")
+
     def bequeath(self, afterwards: Sequence[str]) -> None:
         """Make the guardian execute this command when the gateway has ended, in order or not, in place of any other."""
         self._afterwards, self._is_bequeathed = tuple(afterwards), True
@@ -136,6 +154,10 @@ class Guardian:
         if self._helper is not None:
             self._helper.transport.closeStdin()
 
-    def _tell(self, line: str) -> None:
-        if self._helper is not None:
-            self._helper.transport.write(line.encode() + b"\n")
+    def _tell(self, line: str, *, now: bool = False) -> None:
+        if self._helper is None:
+            return
+        self._helper.transport.write(line.encode() + b"\n")
+        if now and 0 in self._helper.transport.pipes:
+            # Not with the next turn of the reactor: the gateway may be frozen before.
+            self._helper.transport.pipes[0].doWrite()
