@@ -98,7 +98,7 @@ def join(node: ClusterNode | None, reactor: Any, root: Root, mcp: LegacyEndpoint
         node.settings,
         NodeRoot(root, credentials, node.membership.me.incarnation, ThingServer(vault, jobs)),
         node.membership,
-        client,
+        passing,
     )
     node.add(sessions, port)
 

@@ -70,7 +70,7 @@ def clients_address(address: str, listeners: Listeners) -> str:
 
     :param address: where the other nodes reach it, whose host is that of the machine.
     """
-    hosts = [port.getHost() for port in listeners.ports]
+    hosts = [port.getHost() for port in listeners.ports if getattr(port, "connected", True)]
     ports = [each for each in hosts if isinstance(each, IPv4Address | IPv6Address)]
     far = [each for each in ports if not is_near(each)]
     main = [each for each in far if each.port == listeners.http_port]

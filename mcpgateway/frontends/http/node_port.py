@@ -15,9 +15,9 @@ from mcpgateway.cluster.membership import Membership
 from mcpgateway.config.cluster import ClusterSettings, address_of
 from mcpgateway.errors import BackendError, ConfigError, LaunchFailed
 from mcpgateway.frontends.http.channel_factory import ChannelFactory
-from mcpgateway.frontends.http.node_client import NODE, REACH, SCHEME, NodeClient
+from mcpgateway.frontends.http.node_client import NODE, REACH, SCHEME
 from mcpgateway.frontends.http.nodes.things import THINGS, ThingServer
-from mcpgateway.frontends.http.passing import restored_headers
+from mcpgateway.frontends.http.passing import Passing, restored_headers
 from mcpgateway.interfaces import IRequestHandler
 from mcpgateway.policy.access import Reach
 
@@ -86,11 +86,12 @@ class NodePort:
         settings: ClusterSettings,
         root: NodeRoot,
         membership: Membership,
-        client: NodeClient,
+        passing: Passing,
     ) -> None:
         self.factory = ChannelFactory(root, reactor)
         self._membership = membership
-        self._client = client
+        self._passing = passing
+        self._client = passing.client
         self._port = listen(reactor, settings, self.factory)
         self._is_asking = False
 
@@ -101,6 +102,7 @@ class NodePort:
     def tick(self) -> None:
         """Tick the connections; called once a second."""
         self.factory.sweep()
+        self._passing.look(self._membership)
         if not self._membership.me.is_verified:
             self._verify()
 

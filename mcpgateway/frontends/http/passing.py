@@ -11,16 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.backends.http.response import WebStream
-from mcpgateway.cluster.membership import Member
+from mcpgateway.cluster.membership import Member, Membership
 from mcpgateway.errors import BackendError, GatewayFault, Unreachable
 from mcpgateway.frontends.http.exchange import UNSHARED
 from mcpgateway.frontends.http.node_client import HOME, HOST, REACH, SCHEME, NodeClient, is_refused
 from mcpgateway.protocol import jsonrpc
+from mcpgateway.records import Record
 
 HOP = frozenset(
     b"connection keep-alive te trailer transfer-encoding upgrade content-length expect host proxy-connection".split()
@@ -44,13 +45,15 @@ class Passing:
     """Passes requests on.
 
     :ivar count: the number of requests that were passed on.
+    :ivar client: the client for other nodes.
     """
 
     log = Logger()
 
     def __init__(self, client: NodeClient) -> None:
         self.count = 0
-        self._client = client
+        self.client = client
+        self._under_way: set[_Pass] = set()
 
     def send(
         self, exchange: Any, member: Member, unsent: Unsent | None = None, corrected: Corrected | None = None
@@ -58,21 +61,35 @@ class Passing:
         """Send a request to a node, and its answer to the client."""
         self.count += 1
         target = exchange.head.target.decode("latin-1")
-        opened = self._client.open(
+        opened = self.client.open(
             member, exchange.method.decode(), target, passed_headers(exchange), exchange.body
         )
+        under_way = _Pass(member, exchange, opened)
+        self._under_way.add(under_way)
         exchange.on_gone = opened.cancel
         opened.addCallbacks(
             self._opened,
             self._failed,
-            callbackArgs=(exchange, corrected),
-            errbackArgs=(exchange, unsent),
+            callbackArgs=(under_way, corrected),
+            errbackArgs=(under_way, unsent),
         )
         opened.addErrback(self._broken, exchange)
 
-    def _failed(self, why: Failure, exchange: Any, unsent: Unsent | None) -> None:
+    def look(self, membership: Membership) -> None:
+        """Give up what was passed on to nodes that count as gone; called once a second."""
+        for each in list(self._under_way):
+            member = membership.find(each.member.octets)
+            if member is None or not membership.is_live(member):
+                each.give_up()
+
+    def _failed(self, why: Failure, under_way: _Pass, unsent: Unsent | None) -> None:
+        self._under_way.discard(under_way)
+        exchange = under_way.exchange
         exchange.on_gone = None
-        if exchange.gone or why.check(CancelledError):
+        if exchange.gone:
+            return
+        if why.check(CancelledError):  # its node counts as gone
+            exchange.answer(502, error_of(exchange, BROKEN))
             return
         why.trap(BackendError)
         if why.check(Unreachable):
@@ -83,18 +100,22 @@ class Passing:
         else:
             exchange.answer(502, error_of(exchange, BROKEN))
 
-    def _opened(self, stream: WebStream, exchange: Any, corrected: Corrected | None) -> None:
+    def _opened(self, stream: WebStream, under_way: _Pass, corrected: Corrected | None) -> None:
+        exchange = under_way.exchange
         exchange.on_gone = None
         if exchange.gone:
+            self._under_way.discard(under_way)
             stream.abort()
             return
         home = stream.headers.get(HOME.lower().encode())
         if stream.status == MISDIRECTED and home is not None and corrected is not None:
+            self._under_way.discard(under_way)
             stream.abort()
             if not corrected(bytes.fromhex(home.decode())):
                 answer_away(exchange)
             return
-        _Answer(exchange, stream).begin()
+        under_way.answer = answer = _Answer(exchange, stream, lambda: self._under_way.discard(under_way))
+        answer.begin()
 
     def _broken(self, why: Failure, exchange: Any) -> None:
         self.log.failure("a request could not be passed on", why, event="cluster.pass_broken")
@@ -102,12 +123,32 @@ class Passing:
             exchange.answer(500, error_of(exchange, "Internal error"))
 
 
+class _Pass(Record):
+    """A request that was passed on and has not been answered whole.
+
+    :ivar opened: fires with the head of the answer.
+    """
+
+    member: Member
+    exchange: Any
+    opened: Deferred[Any]
+    answer: _Answer | None = None
+
+    def give_up(self) -> None:
+        """End it: its node will not answer any more."""
+        if self.answer is None:
+            self.opened.cancel()
+        else:
+            self.answer.give_up()
+
+
 class _Answer:
     """Copies one answer, at the speed of its reader."""
 
-    def __init__(self, exchange: Any, stream: WebStream) -> None:
+    def __init__(self, exchange: Any, stream: WebStream, over: Callable[[], None]) -> None:
         self._exchange = exchange
         self._stream = stream
+        self._over = over
         self._left = -1
 
     def begin(self) -> None:
@@ -118,7 +159,7 @@ class _Answer:
         extra = b"".join(
             b"%b: %b\r\n" % (name, value) for name, value in headers.items() if name not in ANSWERED_HERE
         )
-        exchange.on_gone = stream.abort
+        exchange.on_gone = self._gone
         length = headers.get(b"content-length", b"0")
         if kind.startswith(EVENTS) and stream.status == 200:
             exchange.begin_stream(_own_of_stream(extra))
@@ -131,16 +172,26 @@ class _Answer:
             stream.pause()
         stream.deliver(self)
 
+    def give_up(self) -> None:
+        """End the answer, of which no more comes."""
+        self._stream.abort()
+        self.ended(BackendError(BROKEN))
+
+    def _gone(self) -> None:
+        self._over()
+        self._stream.abort()
+
     # The body
 
     def data(self, data: bytes) -> None:
         """Send a part of the body."""
         self._left -= len(data)
         if not self._exchange.send(data):
-            self._stream.abort()
+            self._gone()
 
     def ended(self, why: BackendError | None) -> None:
         """End the answer; one that was cut short ends with its connection."""
+        self._over()
         exchange = self._exchange
         exchange.on_gone = None
         if not exchange.gone:
