@@ -244,9 +244,7 @@ def make_gateway(
         judge_streams=lambda: factory.hang_up_where(root.would_refuse),
         access_tokens=lambda: guard.access_tokens,
         node=node,
-        drain=drain_of(
-            node, dispatcher, lambda: listeners, reactor, is_tls=bool(settings.gateway.tls_cert_path)
-        ),
+        drain=drain_of(node, dispatcher, lambda: listeners, reactor, settings.gateway),
         shared=lambda: shared,
     )
     guard = Guard(policy_of(settings.gateway), bearers)

@@ -10,12 +10,14 @@ from twisted.internet.defer import Deferred, succeed
 
 from mcpgateway.app.hub import Hub
 from mcpgateway.app.log import LogPipeline
-from mcpgateway.config.cluster import address_of, shown_address
+from mcpgateway.config.cluster import PrincipalLimits, address_of, shown_address
+from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.frontends.http.listeners import Listeners, is_near
 from mcpgateway.hub.dispatch import LegacyDispatcher
 
 if TYPE_CHECKING:
     from mcpgateway.cluster.node import ClusterNode
+    from mcpgateway.hub.limits.principals import PrincipalQuotas
     from mcpgateway.manage.nodes.drain import Drain
 
 ANY = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
@@ -26,14 +28,13 @@ def drain_of(
     dispatcher: LegacyDispatcher,
     listeners: Callable[[], Listeners],
     reactor: Any,
-    *,
-    is_tls: bool,
+    gateway: GatewaySettings,
 ) -> Drain | None:
-    """Return the drain of a node, which has become a part of it; None for a gateway that is alone.
+    """Limit principals, and return the drain of a node, as a part of it; None for a gateway that is alone.
 
     :param listeners: returns the ports for clients, which other nodes are told of.
-    :param is_tls: clients speak https with the node.
     """
+    quotas = _limit(dispatcher, gateway.cluster.limits, node)
     if node is None:
         return None
     from mcpgateway.manage.nodes.drain import Drain
@@ -45,17 +46,42 @@ def drain_of(
     node.add(drain)
     node.unready.append(drain.unready)
     node.farewell = drain.leave
-    dispatcher.admit_session = lambda _: drain.admit()
+
+    def admit(principal: str) -> None:
+        drain.admit()
+        if quotas is not None:
+            quotas.admit_session(principal)
+
+    dispatcher.admit_session = admit
 
     def facts() -> dict[str, Any]:
         return {
             "clients": clients_address(node.settings.address, listeners()),
-            "tls": is_tls,
+            "tls": bool(gateway.tls_cert_path),
             "sessions": len(dispatcher.sessions),
         }
 
     node.membership.facts = facts
     return drain
+
+
+def _limit(
+    dispatcher: LegacyDispatcher, limits: PrincipalLimits, node: ClusterNode | None
+) -> PrincipalQuotas | None:
+    if not limits.are_set:
+        return None
+    from mcpgateway.hub.limits.principals import PrincipalQuotas  # few gateways limit principals
+
+    quotas = PrincipalQuotas(limits, dispatcher)
+    if node is not None:
+        membership = node.membership
+        quotas.nodes = lambda: len(membership.live())
+    dispatcher.admit_session = quotas.admit_session
+    if limits.calls:
+        dispatcher.permits.admit_call = quotas.admit_call
+    if limits.children:
+        dispatcher.pool.admit_child = quotas.admit_child
+    return quotas
 
 
 def name_in(name: str, observation: LogPipeline, hub: Hub) -> None:

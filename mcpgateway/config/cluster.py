@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from attrs import evolve, frozen
 
 from mcpgateway.config.expand import expand
-from mcpgateway.config.fields import Choice, Duration, Flag, Text, Texts
+from mcpgateway.config.fields import Choice, Duration, Flag, Text, Texts, WholeNumber
 from mcpgateway.config.problems import Problems, Where
 from mcpgateway.config.section import Key, Section, keys_of, part, setting
 
@@ -37,6 +37,28 @@ class ClusterTls:
 
 
 CLUSTER_TLS = Section("TLS between nodes", keys_of(ClusterTls))
+
+
+@frozen
+class PrincipalLimits:
+    """The bounds of each principal with a credential of its own; 0 is no bound."""
+
+    sessions: int = setting("sessions", WholeNumber(0, 1_000_000), "Sessions at once; 0: any number.", 0)
+    calls: int = setting("calls", WholeNumber(0, 1_000_000), "Calls under way at once; 0: any number.", 0)
+    children: int = setting(
+        "children",
+        WholeNumber(0, 1_000_000),
+        "Processes that serve its sessions alone; 0: any number.",
+        0,
+    )
+
+    @property
+    def are_set(self) -> bool:
+        """True if there is a bound."""
+        return bool(self.sessions or self.calls or self.children)
+
+
+PRINCIPAL_LIMITS = Section("Limits of each principal", keys_of(PrincipalLimits))
 
 
 @frozen
@@ -115,6 +137,16 @@ class ClusterSettings:
         Duration(),
         "How long sessions with a process of their own may stay on a node that is drained.",
         "10m",
+    )
+
+    limits: PrincipalLimits = part(
+        PrincipalLimits,
+        Key(
+            "limits",
+            PRINCIPAL_LIMITS,
+            "What each principal may have in the whole cluster: a token of an agent or a project, an API key, a user of"
+            " the authorization server. Each node takes its share, rounded up; a gateway that is alone takes all.",
+        ),
     )
 
     @property

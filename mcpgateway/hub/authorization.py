@@ -48,11 +48,14 @@ class Permits(Record):
     :ivar scopes: the scopes of limited principals, by name.
     :ivar server_lists: returns the keeper of the servers' lists; needed for read-only scopes only.
     :ivar on_refusal: called with refused requests; None without a listener.
+    :ivar admit_call: called with the principal of each request that a client sends; raises the error that refuses it;
+        None without limits.
     """
 
     scopes: Mapping[str, TokenScope] = msgspec.field(default_factory=dict)
     server_lists: Callable[[], ServerLists | None] = lambda: None
     on_refusal: Refused | None = None
+    admit_call: Callable[[str], None] | None = None
     _offered: dict[tuple[int, tuple[str, ...]], tuple[tuple[Item, ...], tuple[Item, ...]]] = msgspec.field(
         default_factory=lambda: Bounded(KNOWN_LIMIT)
     )

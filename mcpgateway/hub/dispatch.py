@@ -300,6 +300,8 @@ class LegacyDispatcher(Lifecycle):
             session.sends_user = sends_users(session.version, self.sessions.capabilities_of(session))
         if session.sends_user:
             self.sending_away.attend(request)
+        if self.permits.admit_call is not None:
+            self.permits.admit_call(session.principal)
         if self.permits.scopes or request.session.server.tools_off:
             self.permits.narrow(request.session.principal, request.session.server, request)
         if not request.session.server.has_shield or not self.view_sessions.direct.serves(request):

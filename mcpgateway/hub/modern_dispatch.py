@@ -230,6 +230,8 @@ class ModernDispatcher:
         """
         server = request.caller.server
         self._count(request.caller, request.method)
+        if self.permits.admit_call is not None:
+            self.permits.admit_call(request.caller.principal)
         if self.permits.scopes or server.tools_off:
             self.permits.narrow(request.caller.principal, server, request)
         if shows_urls(peek.mapping(request.message.meta, modern.CAPABILITIES_KEY)):

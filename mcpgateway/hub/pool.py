@@ -71,6 +71,8 @@ class Pool:
 
     :ivar moves: the number of changes of any server's scope, or of its habit to ask.
     :ivar traits: the known properties of servers.
+    :ivar admit_child: called with the principal of each new child of one session; raises the error that refuses it;
+        None without limits.
     :ivar params_of: returns the ``initialize`` parameters of a session's client, or None if unknown.
     """
 
@@ -85,6 +87,7 @@ class Pool:
         self._reasons: dict[str, str | None] = {}
         self._asking: dict[str, bool] = {}
         self.moves = 0
+        self.admit_child: Callable[[str], None] | None = None
         # The slots of one workspace or credential, and the number of ticks since their last use.
         self._idle: dict[SlotKey, int] = {}
         self._replicated: list[Replicas] = []
@@ -227,6 +230,8 @@ class Pool:
         server = session.server
         shared = not session.is_apart and (session.stands_for_many or self.scope(server) is not Share.SESSION)
         if not shared:
+            if self.admit_child is not None:
+                self.admit_child(session.principal)
             slot = self._own(session)
         else:
             slot = self.shared(server, session.era, self._offer_of(session), session.principal)

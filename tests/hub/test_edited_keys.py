@@ -884,6 +884,9 @@ AT_START = {
     "gateway.cluster.store_lost": "1m",
     "gateway.cluster.lease": "20s",
     "gateway.cluster.drain": "1m",
+    "gateway.cluster.limits.sessions": 5,
+    "gateway.cluster.limits.calls": 5,
+    "gateway.cluster.limits.children": 5,
 }
 """What each may be edited to."""
 
