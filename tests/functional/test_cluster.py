@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.cluster import BEARER, BOTH, LONG, Client, Cluster, Node, ask, cluster_key
+from tests.support.cluster import BEARER, BOTH, LONG, Client, Cluster, Node, ask, cluster_key, known
 from tests.support.gateway import eventually, server
 from tests.support.postgres import Postgres
 
@@ -298,16 +298,3 @@ class Stream:
         """Hang up."""
         self._file.close()
         self._socket.close()
-
-
-def known(nodes: list[Node], postgres: Postgres, store: str = "") -> list[Node]:
-    """Wait until all nodes are in the store, verified."""
-    dsn = store or _store_of(nodes[0])
-    counted = "SELECT count(*) FROM nodes WHERE is_verified"
-    eventually(lambda: postgres.query(dsn, counted) == [(len(nodes),)], "the nodes reach themselves")
-    return nodes
-
-
-def _store_of(node: Node) -> str:
-    found: str = json.loads(node.config.read_text())["gateway"]["cluster"]["store"]
-    return found

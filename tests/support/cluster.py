@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.gateway import LIMIT_S, Gateway
+from tests.support.gateway import LIMIT_S, Gateway, eventually
 from tests.support.ports import free_port
 
 TOKEN, ADMIN = (
@@ -224,3 +224,16 @@ class Client:
     def end(self, node: Gateway) -> Answer:
         """End the session at a node."""
         return ask(node, "DELETE", self.path, None, self.headers)
+
+
+def known(nodes: list[Node], postgres: Any, store: str = "") -> list[Node]:
+    """Wait until all nodes are in the store, verified."""
+    dsn = store or _store_of(nodes[0])
+    counted = "SELECT count(*) FROM nodes WHERE is_verified"
+    eventually(lambda: postgres.query(dsn, counted) == [(len(nodes),)], "the nodes reach themselves")
+    return nodes
+
+
+def _store_of(node: Node) -> str:
+    found: str = json.loads(node.config.read_text())["gateway"]["cluster"]["store"]
+    return found

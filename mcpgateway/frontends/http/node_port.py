@@ -147,20 +147,20 @@ def listen(reactor: Any, settings: ClusterSettings, factory: ChannelFactory) -> 
     assert found is not None
     host, port = ("127.0.0.1" if found[0] == "localhost" else found[0]), found[1]
     try:
-        if settings.tls.is_whole:
-            return reactor.listenSSL(port, factory, _options_of(settings), BACKLOG, host)
-        return reactor.listenTCP(port, factory, BACKLOG, host)
+        return reactor.listenTCP(port, _secured(settings, factory), BACKLOG, host)
     except CannotListenError as why:
         reason = getattr(why.socketError, "strerror", None) or why.socketError
         raise ConfigError(f"gateway.cluster.listen: cannot listen on {settings.listen}: {reason}") from why
 
 
-def _options_of(settings: ClusterSettings) -> Any:
-    from mcpgateway.backends.http.tls import authorities_of
-    from mcpgateway.frontends.http.tls import mutual_options_of
-
+def _secured(settings: ClusterSettings, factory: ChannelFactory) -> Any:
     tls = settings.tls
+    if not tls.is_whole:
+        return factory
+    from mcpgateway.backends.http.tls import authorities_of  # loads OpenSSL, before anything asks for it
+    from mcpgateway.frontends.http.tls import mutual_options_of, over_tls
+
     try:
-        return mutual_options_of(tls.cert_file, tls.key_file, authorities_of(tls.ca_file))
+        return over_tls(mutual_options_of(tls.cert_file, tls.key_file, authorities_of(tls.ca_file)), factory)
     except LaunchFailed as why:
         raise ConfigError(f"gateway.cluster.tls: {why}") from why

@@ -93,6 +93,14 @@ def mutual_options_of(cert_path: str, key_path: str, authorities: Any) -> Any:
     )
 
 
+def over_tls(options: Any, factory: IProtocolFactory) -> IProtocolFactory:
+    """Return a factory whose connections speak TLS only."""
+    from twisted.protocols.tls import TLSMemoryBIOFactory
+
+    made: IProtocolFactory = TLSMemoryBIOFactory(options, False, factory)
+    return made
+
+
 def _read(path: str) -> bytes:
     from mcpgateway.system.files import read_bytes
 
