@@ -48,10 +48,12 @@ class Way:
     """The way of one node to the store, which can be cut.
 
     :ivar is_cut: the node does not reach the store.
+    :ivar count: the transactions of the node so far.
     """
 
     def __init__(self, store: StoreAtOnce) -> None:
         self.is_cut = False
+        self.count = 0
         self._store = store
 
     @property
@@ -61,7 +63,10 @@ class Way:
 
     def run(self, work: Callable[[Any], Any]) -> Deferred[Any]:
         """Run work in a transaction."""
-        return fail(StoreLost()) if self.is_cut else self._store.run(work)
+        if self.is_cut:
+            return fail(StoreLost())
+        self.count += 1
+        return self._store.run(work)
 
 
 @define(eq=False)
@@ -113,6 +118,16 @@ class Peer:
         now(self.leases.renew())
         self.documents.tick()
         now(self.sessions.flush())
+
+    def second(self) -> None:
+        """Do what a node does in one second, in the order of `mcpgateway.cluster.node.ClusterNode.tick`."""
+        self.clock.advance(1.0)
+        self.membership.look()
+        self.membership.tick()
+        self.leases.tick()
+        self.documents.tick()
+        self.parts.tick()
+        self.sessions.settle()
 
     def kill(self) -> None:
         """End its process, with its children."""
