@@ -31,6 +31,7 @@ from mcpgateway.protocol.session_ids import NODE_BYTES
 RENEW_S = 5
 LIFE_S = 15
 KEPT_DAYS = 7  # for the row of a node that is gone
+NEWS = "nodes"  # the message that a node has joined, changes its state or has left
 SERVING, DRAINING, LEFT = "serving", "draining", "left"
 
 _RENEW = """
@@ -112,6 +113,7 @@ class Membership:
         self._known: dict[bytes, Member] = {}
         self._is_renewing = False
         self._has_begun = False
+        self._has_left = False
         self._was_member = False
         self._ticks = 0
         self._refused: dict[bytes, str] = {}  # the incarnation of a verified node that refuses connections
@@ -182,7 +184,7 @@ class Membership:
         :raise StoreLost: (through the Deferred) the store does not answer.
         """
         self.me = evolve(self.me, state=state)
-        return self.renew(must=True)
+        return self.renew(must=True).addCallback(lambda _: self._store.run(_hurry))
 
     def tick(self) -> None:
         """Renew this node's row every `RENEW_S` seconds, and sooner while it does not count; called once a second."""
@@ -196,7 +198,7 @@ class Membership:
         :param must: fail where it cannot be done.
         :raise StoreLost: (through the Deferred) the store does not answer.
         """
-        if (self._is_renewing and not must) or self.is_usurped:
+        if (self._is_renewing and not must) or self.is_usurped or self._has_left:
             return succeed(None)
         self._is_renewing = True
         asked_at, me = self._clock(), evolve(self.me, facts=self.facts())
@@ -210,7 +212,8 @@ class Membership:
         me = evolve(self.me, state=LEFT)
         if not self._has_begun or self.is_usurped:
             return succeed(None)
-        left = self._store.run(lambda cursor: _renewed(cursor, me, is_first=False, life_s=0))
+        self._has_left = True  # no later renewal takes that back
+        left = self._store.run(lambda cursor: _left(cursor, me))
         return left.addCallbacks(lambda _: None, lambda why: why.trap(StoreLost) and None)
 
     def _ended(self, result: Any) -> Any:
@@ -292,6 +295,15 @@ class Membership:
             each()
 
 
+def _hurry(cursor: Any) -> None:
+    cursor.execute("SELECT pg_notify('mcpgateway', %s)", (NEWS,))
+
+
+def _left(cursor: Any, me: Member) -> None:
+    _renewed(cursor, me, is_first=False, life_s=0)
+    _hurry(cursor)
+
+
 def _renewed(
     cursor: Any, me: Member, *, is_first: bool, life_s: float = LIFE_S
 ) -> list[tuple[Any, ...]] | None:
@@ -311,6 +323,8 @@ def _renewed(
     cursor.execute(_RENEW, values)
     if cursor.rowcount == 0:
         return None
+    if is_first:
+        _hurry(cursor)
     cursor.execute(_READ)
     rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from mcpgateway.cluster.counts_on import Acknowledgements
 from mcpgateway.cluster.document_files import DocumentFiles
 from mcpgateway.cluster.documents import Documents
-from mcpgateway.cluster.membership import Membership
+from mcpgateway.cluster.membership import NEWS, Membership
 from mcpgateway.cluster.sealing import Sealing
 from mcpgateway.cluster.session_store import SessionStore
 from mcpgateway.cluster.store import Store
@@ -144,6 +144,8 @@ class ClusterNode:
         return ended.addBoth(lambda _: self.store.close())
 
     def _heard(self, message: str) -> None:
+        if message == NEWS:
+            self.membership.renew()
         for each in self.parts:
             each.heard(message)
 

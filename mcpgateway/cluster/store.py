@@ -249,8 +249,11 @@ class _Ear:
         psycopg = library()
         try:
             self._connection.pgconn.consume_input()
-            while (message := self._connection.pgconn.notifies()) is not None:
-                self._heard(message.extra.decode(errors="replace"))
+            while (connection := self._connection) is not None:
+                message = connection.pgconn.notifies()
+                if message is None:
+                    return
+                self._heard(message.extra.decode(errors="replace"))  # which may close the connection
         except psycopg.Error:
             self.close()
 

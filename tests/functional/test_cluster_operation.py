@@ -235,3 +235,38 @@ def test_telemetry(cluster: Cluster) -> None:
     assert {each["node"] for each in records["records"]} == {"a"}
     events = asked(a, "GET", "/api/v1/events?follow=false&kind=cluster.joined", raw=True).text
     assert '"node":"a"' in events
+
+
+def test_released(cluster: Cluster) -> None:
+    """An idle session of a drained node goes on at another one, whichever its client asks, and outlives the stop."""
+    a, b = cluster.nodes["a"], cluster.nodes["b"]
+    session = begun(a, "fix")
+    headers = BEARER | ACCEPT | {"Mcp-Session-Id": session, "MCP-Protocol-Version": "2025-06-18"}
+
+    def lists(node: Node) -> bool:
+        message = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
+        return "result" in asked(node, "POST", "/fix/mcp", message, headers).body
+
+    assert lists(b)
+    assert sessions(b) == 0
+    assert run(a, "cluster", "drain", "--wait").returncode == 0
+    assert sessions(a) == 0
+    eventually(lambda: states(b)["a"] == "draining", "the other node knows it")
+    assert lists(b)
+    assert sessions(b) == 1
+    assert lists(a)
+    assert sessions(a) == 0
+    a.stop()
+    assert lists(b)
+
+
+def test_stop(cluster: Cluster) -> None:
+    """A node that stops gives its sessions up before, those with a process of their own, too, and fails no call."""
+    a, b = cluster.nodes["a"], cluster.nodes["b"]
+    ids = {name: begun(a, name) for name in ("fix", "own")}
+    a.stop()
+    for name, session in ids.items():
+        headers = BEARER | ACCEPT | {"Mcp-Session-Id": session, "MCP-Protocol-Version": "2025-06-18"}
+        message = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
+        assert "result" in asked(b, "POST", f"/{name}/mcp", message, headers).body
+    assert sessions(b) == 2

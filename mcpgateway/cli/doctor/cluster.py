@@ -1,4 +1,4 @@
-"""Checks of a node of a cluster: its key, its store, and what other nodes have not; and of copied signing keys."""
+"""Checks of a node of a cluster: its key, its store, and what the other nodes do not have."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from mcpgateway.system.process import procfs
 from mcpgateway.system.token_files import VARIABLES
 
 SKEW_S = 5.0
-SIGNING_KEY, KEY_LIMIT = "sessions/key", 4096
 FILE_LIMIT = 1_048_576
 FROM_KEYRING = "${keyring:"
 
@@ -61,38 +60,18 @@ HOSTS = note(
     "Clients call the load balancer by a name that no node knows as its own, and are refused.",
     f"{cli('config set gateway.public_url=URL')} names the balancer for all nodes",
 )
-COPIED = problem(
-    "cluster.copied",
-    "Two homes have the same signing key without being nodes of a cluster: a session lives in both, and one that has "
-    "ended in the one goes on in the other.",
-    f"stop one of the gateways and delete its sessions/key, or make both nodes: {cli('cluster init --store URL')}",
-)
 
 
 def cluster(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Check that the gateway can be a node, or is alone with its key."""
+    """Check that the gateway can be a node, if it is one."""
     settings = world.examined.settings
     if settings is None:
         return
-    found = list(_alone(world) if not settings.gateway.cluster.is_on else _node(world, settings))
+    node = settings.gateway.cluster
+    found = list(_node(world, settings)) if node.is_on else []
     yield from found
     if not found:
-        name = settings.gateway.cluster.node
-        yield fine("cluster", f"node {name} of a cluster" if settings.gateway.cluster.is_on else "no cluster")
-
-
-def _alone(world: DoctorContext) -> Iterator[DoctorFinding]:
-    mine = _signing_key(world.home)
-    others = {each.home for each in world.programs if each.home} - {world.home}
-    for home in sorted(others):
-        if mine and _signing_key(home) == mine:
-            yield COPIED.found(f"{home} has the signing key of {world.home}")
-
-
-def _signing_key(home: str) -> str:
-    with suppress(OSError, ConfigError):
-        return files.read_text(os.path.join(home, SIGNING_KEY), KEY_LIMIT).strip()
-    return ""
+        yield fine("cluster", f"node {node.node} of a cluster" if node.is_on else "no node of a cluster")
 
 
 def _node(world: DoctorContext, settings: Settings) -> Iterator[DoctorFinding]:
@@ -165,6 +144,6 @@ CHECKS = (
         "cluster",
         "the cluster",
         cluster,
-        (KEY, STORE, TABLES, CLOCK, TRUST, TOKENS, KEYRING, HOSTS, COPIED),
+        (KEY, STORE, TABLES, CLOCK, TRUST, TOKENS, KEYRING, HOSTS),
     ),
 )

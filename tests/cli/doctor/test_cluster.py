@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from mcpgateway.cli.doctor.context import DoctorContext, UserProcess
+from mcpgateway.cli.doctor.context import DoctorContext
 from tests.support.cluster import cluster_key
 from tests.support.doctoring import found, ids, is_fine, world, written
 
@@ -35,17 +35,6 @@ def node(
 def test_alone(tmp_path: Path) -> None:
     """A gateway that is alone has nothing to check."""
     assert is_fine("cluster", world(tmp_path))
-
-
-def test_copied(tmp_path: Path) -> None:
-    """Two homes with one signing key that are no nodes are named."""
-    looked_at = world(tmp_path)
-    written(looked_at, "sessions/key", "k" * 40)
-    other = tmp_path / "other"
-    (other / "sessions").mkdir(parents=True)
-    (other / "sessions" / "key").write_text("k" * 40)
-    looked_at.__dict__["programs"] = (UserProcess(2, 1, ("x",), is_of_gateway=True, home=str(other)),)
-    assert ids("cluster", looked_at) == ["cluster.copied"]
 
 
 def test_good(tmp_path: Path, store: str) -> None:
