@@ -397,6 +397,9 @@ def _lines(each: FileReport) -> Iterator[str]:
         yield f"{path}: stays removed: {', '.join(map(visible, each.gone))}"
     if each.kept:
         yield f"{path}: was changed by its user and is left: {', '.join(map(visible, each.kept))}"
+    if each.uncommented:
+        titles = ", ".join(map(visible, each.uncommented))
+        yield f"{path}: a comment in {titles} had no place in the new text; {cli('clients history')} has the old one"
     if each.in_place:
         yield f"{path}: was written in place, since {each.in_place}"
 

@@ -105,6 +105,7 @@ class FileChange:
             renewed=dict(self.adoption.renewed),
             changes=tuple(self.adoption.changes),
             left=planned.left,
+            uncommented=self.adoption.uncommented,
             in_place=in_place(changed),
         )
 
@@ -301,6 +302,7 @@ def restore_file(machine: Machine, site: FileLocation, back: RestoreEdit) -> Fil
         rebuilt=back.again,
         gone=given.gone,
         kept=given.modified,
+        uncommented=given.uncommented,
         exact=back.is_exact,
         in_place=in_place(changed),
     )

@@ -76,6 +76,7 @@ class EnrolEdit:
     :ivar changes: the changed entries, in order; those of one title in two projects are two.
     :ivar put: the new values of all these entries.
     :ivar leads_by_url: one of them has a URL of the gateway, which nothing answers while no gateway runs.
+    :ivar uncommented: the titles of entries that could not keep a comment of their user.
     """
 
     machine: Machine
@@ -86,6 +87,7 @@ class EnrolEdit:
     changes: list[ChangedEntry] = field(factory=list)
     put: list[Any] = field(factory=list, repr=False)
     leads_by_url: bool = False
+    uncommented: tuple[str, ...] = ()
     _firsts: dict[KeyPath, Any] = field(factory=dict, repr=False)  # new originals of enrolled entries
 
     @property
@@ -148,7 +150,9 @@ class EnrolEdit:
     ) -> EditResult:
         self.put = [value for _, value in wanted]
         self.leads_by_url = any(mode_of(self.site, *each) == HTTP for each in wanted)
-        made, replaced = rewrite.replace(text, self.site.path, wanted)
+        texts = {key_path: known[key_path].replaced.written for key_path, _ in wanted if key_path in known}
+        made, replaced, lost = rewrite.exchange(text, self.site.path, wanted, texts)
+        self.uncommented = tuple(dict.fromkeys(key_path[-1] for key_path in lost))
         for each in replaced:
             if each.ours is None and each.key_path not in names and each.key_path not in known:
                 continue  # the single entry, which has no original
@@ -170,7 +174,7 @@ class EnrolEdit:
         # An enrolled entry was replaced: its first original stays on record, with the client's additions.
         first, wrote, name = former.replaced, replaced.ours, self._name_now(replaced.key_path, former.name)
         if replaced.key_path in self._firsts:
-            first = evolve(first, former=self._firsts[replaced.key_path], written="")
+            first = evolve(first, former=self._firsts[replaced.key_path])
         if wrote is not None and first.former is not None:
             wrote = self._ours(first.key_path, first.title, first.former, name)
         return EnrolledEntry(name, evolve(first, ours=wrote))
@@ -307,7 +311,7 @@ def _with_additions(enrolled: EnrolledEntry, now: Mapping[str, Any]) -> Enrolled
     whole = rewrite.carried(first.former, first.ours, now)
     if same(whole, first.former):
         return enrolled
-    return EnrolledEntry(enrolled.name, evolve(first, former=whole, written=""))
+    return EnrolledEntry(enrolled.name, evolve(first, former=whole))
 
 
 def ours(

@@ -143,7 +143,7 @@ class _ValueEdit:
         if key_path not in record.entries:
             return record
         enrolled = record.entries[key_path]
-        replaced = evolve(enrolled.replaced, former=dict(self.value), written="")
+        replaced = evolve(enrolled.replaced, former=dict(self.value))
         return evolve(record, entries={**record.entries, key_path: evolve(enrolled, replaced=replaced)})
 
 

@@ -54,6 +54,7 @@ class FileReport:
     :ivar rebuilt: the sources of the entries that were rebuilt, by title.
     :ivar gone: the titles of entries that the user had removed, which stay removed.
     :ivar kept: the titles of entries that the user had changed into something else, which are left.
+    :ivar uncommented: the titles of entries that could not keep a comment of their user.
     :ivar left: the entries that stay as they are.
     :ivar error: the reason why the file could not be used.
     :ivar exact: the file is as it was before it was enrolled, to the byte.
@@ -74,6 +75,7 @@ class FileReport:
     rebuilt: Mapping[str, str] = field(factory=dict)
     gone: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    uncommented: tuple[str, ...] = ()
     left: tuple[UntouchedEntry, ...] = ()
     error: str = ""
     exact: bool = False

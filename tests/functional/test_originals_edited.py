@@ -98,6 +98,25 @@ class SharedTests:
             assert json.loads(file.read_text())["mcpServers"]["one"]["args"] == [*FIXTURE, "--strict"]
 
 
+class CommentTests:
+    @pytest.mark.parametrize("mode", ["--http", "--fail-open"])
+    def test_a_comment(self, tmp_path: Path, mode: str) -> None:
+        """A comment in an enrolled entry is in the file after a stop, and the rest is as before."""
+        argv = json.dumps([sys.executable, *FIXTURE])
+        text = f'{{\n  "mcp": {{\n    "one": {{\n      "type": "local",\n      "command": {argv}\n    }}\n  }}\n}}\n'
+        with User(tmp_path / "h") as user:
+            user.write(".config/opencode/opencode.jsonc", text)
+            user.mcpgateway("start")
+            user.mcpgateway("clients", "apply", "--yes", mode)
+            file = user.home / ".config/opencode/opencode.jsonc"
+            first, *rest = file.read_text().partition('"one": {\n')[1:]
+            head = file.read_text().partition(first)[0]
+            file.write_text(f"{head}{first}      // ask Ada\n{''.join(rest)}")
+            said = user.mcpgateway("stop")
+            assert file.read_text() == text.replace(first, f"{first}      // ask Ada\n")
+            assert "one is put back, and the rest of the file stays as it is" in " ".join(said.split())
+
+
 class OriginalTests:
     @pytest.mark.parametrize(("name", "file"), [("one", ".claude.json"), ("two", ".codex/config.toml")])
     def test_a_token(self, user: User, name: str, file: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from mcpgateway.clientfiles.formats import syntax
+from mcpgateway.clientfiles.formats import comments, syntax
 from mcpgateway.clientfiles.formats.client_format import (
     TARGET,
     ClientDialect,
@@ -38,6 +38,7 @@ __all__ = (
     "RestoredText",
     "as_changed",
     "carried",
+    "exchange",
     "give_back",
     "replace",
     "reverse",
@@ -52,7 +53,7 @@ class ReplacedEntry:
     :ivar key_path: its key path.
     :ivar former: its original value; None for a new entry.
     :ivar ours: its enrolled value; None where it was removed.
-    :ivar written: the original's own text, where it can be restored exactly.
+    :ivar written: the original's own text, where it is known; its value may be older than the original's.
     """
 
     key_path: KeyPath
@@ -70,6 +71,7 @@ class RestoredText:
     :ivar key_paths: their key paths when they were enrolled.
     :ivar gone: the titles of entries that the user has removed.
     :ivar modified: the titles of entries that the user has changed into something else.
+    :ivar uncommented: the titles of restored entries that could not keep a comment of their user.
     """
 
     text: str = field(repr=False)
@@ -77,6 +79,7 @@ class RestoredText:
     gone: tuple[str, ...] = ()
     modified: tuple[str, ...] = ()
     key_paths: tuple[KeyPath, ...] = ()
+    uncommented: tuple[str, ...] = ()
 
 
 def replace(
@@ -86,16 +89,30 @@ def replace(
 
     :raise ConfigError: the text is malformed, or cannot be changed without changing something else.
     """
+    made, replaced, _ = exchange(text, file, replacements, {})
+    return made, replaced
+
+
+def exchange(
+    text: str, file: str, replacements: Sequence[tuple[KeyPath, Any]], enrolled: Mapping[KeyPath, str]
+) -> tuple[str, tuple[ReplacedEntry, ...], tuple[KeyPath, ...]]:
+    """Replace the values of entries, as `replace` does; those that are enrolled keep the comments of their user.
+
+    :param enrolled: the texts of the originals of the entries that are enrolled.
+    :return: the text, the replaced entries, and the key paths of those that could not keep a comment.
+    :raise ConfigError: the text is malformed, or cannot be changed without changing something else.
+    """
     work = _Work(text, file, [key_path[:-1] for key_path, _ in replacements])
     before = work.values
     written = work.put([WantedEntry(key_path, value) for key_path, value in replacements])
+    lost = [each for each in enrolled if not work.comment(each, written.get(each, ""), enrolled[each])]
     replaced = (
         ReplacedEntry(
             key_path, key_path[-1], _none(edits.at(before, key_path)), value, written.get(key_path, "")
         )
         for key_path, value in replacements
     )
-    return work.whole, tuple(replaced)
+    return work.whole, tuple(replaced), tuple(lost)
 
 
 def give_back(
@@ -109,13 +126,19 @@ def give_back(
     verdict = _Verdict(work.values, dialect, base)
     for each in replaced:
         verdict.judge(each)
-    work.put([WantedEntry(key_path, each.former, each.written) for key_path, each in verdict.back.items()])
+    wanted = [WantedEntry(key_path, each.former, each.written) for key_path, each in verdict.back.items()]
+    ours = work.put(wanted)
+    uncommented: dict[str, None] = {}
     for key_path, each in verdict.back.items():
         if isinstance(each.former, Mapping) and isinstance(now := verdict.now[key_path], Mapping):
             work.carry_over(key_path, as_changed(dialect, key_path, each, now))
+            if not work.comment(key_path, ours.get(key_path, ""), each.written):
+                uncommented[each.title] = None
     titles = {each.title: None for each in verdict.back.values()}
     back = tuple(each.key_path for each in verdict.back.values())
-    return RestoredText(work.whole, tuple(titles), tuple(verdict.gone), tuple(verdict.modified), back)
+    return RestoredText(
+        work.whole, tuple(titles), tuple(verdict.gone), tuple(verdict.modified), back, tuple(uncommented)
+    )
 
 
 def change_entry(text: str, file: str, key_path: KeyPath, value: Mapping[str, Any]) -> str:
@@ -288,12 +311,47 @@ class _Work:
                 self._one(Put(each.key_path, each.value), "")
                 if each.text:
                     self._exchange([each])
+            if each.text and isinstance(each.value, Mapping):
+                self._take_older(each.key_path, each.value, each.text)
         return written
+
+    def _take_older(self, key_path: KeyPath, value: Mapping[str, Any], text: str) -> None:
+        """Write an entry as its text of a former value, with the members that are different now changed in that."""
+        parts = self._parts(Put(key_path, {})) or []
+        if len(parts) != 1 or self._text[parts[0].start : parts[0].end] == self._fitting(text):
+            return
+        before = self._text, self._opened, self.values
+        made = spliced(self._text, [evolve(parts[0], text=self._fitting(text))])
+        try:
+            opened = syntax.opened(made, self._file, self._form, self._key_paths)
+            if edits.at(opened.value, key_path) is MISSING:
+                return
+            wanted = changed(self.values, Put(key_path, edits.at(opened.value, key_path)), self._file)
+            if not same(opened.value, wanted):
+                return
+            self._text, self._opened, self.values = made, opened, opened.value
+            self.carry_over(key_path, value)
+        except ConfigError:
+            self._text, self._opened, self.values = before
 
     def carry_over(self, key_path: KeyPath, value: Mapping[str, Any]) -> None:
         """Set the value of an entry by changing only its different members."""
         for change in list(edits.steps(self.values, Put(key_path, value))):
             self._one(change, "")
+
+    def comment(self, key_path: KeyPath, former: str, known: str) -> bool:
+        """Give an entry the comments of its former text; False where one of them has no place in it.
+
+        :param known: a text of the entry whose comments are none of these.
+        """
+        kept = True
+        for each in comments.added(former, self._form, known):
+            is_there = edits.at(self.values, key_path) is not MISSING
+            parts = (self._parts(Put(key_path, {})) if is_there else None) or []
+            regions = [(part.start, part.end) for part in parts]
+            place = comments.place(self._text, self._form, regions, each, self._newline) if regions else None
+            kept = place is not None and self._take([place], []) and kept
+        return kept
 
     def _exchange(self, wanted: Sequence[WantedEntry]) -> dict[KeyPath, str]:
         """Replace the values of existing entries: all at once, else one after the other."""
