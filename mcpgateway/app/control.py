@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -296,6 +296,17 @@ def _cluster(parts: ControlParts) -> Any:
     return ClusterRoutes(NodeOperations(parts.node, parts.drain))
 
 
+def _needs_of_node(
+    parts: ControlParts,
+) -> tuple[Callable[[], dict[str, Any]], Callable[[], Iterable[OpenNeed]]]:
+    if parts.node is None:
+        return dict, tuple
+    from mcpgateway.manage.nodes.nodes import NodeOperations
+
+    nodes = NodeOperations(parts.node, parts.drain)
+    return nodes.figures, nodes.needs
+
+
 def _configuration(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.configuration import ConfigurationRoutes
     from mcpgateway.manage.gateway_config import GatewayConfig
@@ -464,7 +475,17 @@ def _overview(parts: ControlParts) -> Overview:
     why = Diagnoser(parts.dispatcher, hub.health, hub.tapes, parts.problems, parts.redact, overlays)
     figures = PageFigures(parts.hub.timeline, parts.savings, _book(parts)).shown
     learn = hub.timeline.learn
-    return Overview(parts.census, why, parts.redact, parts.unreadable, parts.attention, figures, learn)
+    of_node, needs = _needs_of_node(parts)
+    return Overview(
+        parts.census,
+        why,
+        parts.redact,
+        parts.unreadable,
+        parts.attention,
+        lambda: {**figures(), **of_node()},
+        learn,
+        needs,
+    )
 
 
 def _entries(parts: ControlParts) -> Entries:

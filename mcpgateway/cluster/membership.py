@@ -151,6 +151,12 @@ class Membership:
         """Return the live nodes, this one among them, by name."""
         return sorted((self.me, *self.others()), key=lambda each: each.name)
 
+    def unseen_s(self, member: Member) -> float | None:
+        """Return the seconds since a node has renewed its row; None for one that never has."""
+        if not member.until:
+            return None
+        return max(0.0, self._clock() - member.until + (0 if member.state == LEFT else LIFE_S))
+
     def others(self) -> list[Member]:
         """Return the other live nodes."""
         return [each for each in self if each.octets != self.me.octets and self.is_live(each)]

@@ -31,7 +31,6 @@ from mcpgateway.records import FrozenRecord
 GATEWAY, SERVER, FILE = "gateway", "server", "file"
 PAGE = "/ui/"
 VALUES = frozenset(("env", "headers"))  # parts of a server's entry that hold values
-BROKEN = frozenset((DISK, CONFIGURATION))
 WISHED = frozenset(("disabled", "switched-off"))
 """The causes that are a user's own will."""
 
@@ -44,9 +43,18 @@ FOUND_SINCE = "found-since"
 LOST = "unknown-server"
 """The cause that an entry of a client's file leads to a server that the gateway does not have."""
 
-PAGES = {DISK: f"{PAGE}gateway", CONFIGURATION: f"{PAGE}gateway", LOST: f"{PAGE}add"}
+STORE_LOST = "store-lost"
+"""The cause that this node of a cluster does not reach the store."""
+
+PAGES = {
+    DISK: f"{PAGE}gateway",
+    CONFIGURATION: f"{PAGE}gateway",
+    LOST: f"{PAGE}add",
+    STORE_LOST: f"{PAGE}nodes",
+}
 """The pages that help with needs that are not those of a server."""
 
+BROKEN = frozenset((DISK, CONFIGURATION, STORE_LOST))
 _WELL = frozenset(each.value for each in (HealthState.RUNNING, HealthState.STARTING))
 
 
@@ -136,6 +144,7 @@ class Overview(FrozenRecord, frozen=True):
     :ivar unreadable: returns the clients' files that cannot be read.
     :ivar attention: knows since when each need is there.
     :ivar figures: returns the other numbers that the page of the overview shows.
+    :ivar more: returns the needs of other parts of the gateway, such as of a node of a cluster.
     :ivar learn: counts the calls before the start from the activity log, for `figures`.
     """
 
@@ -146,6 +155,7 @@ class Overview(FrozenRecord, frozen=True):
     attention: Attention | None = None
     figures: Callable[[], dict[str, Any]] = dict
     learn: Callable[[], Awaitable[None]] = _nothing_to_learn
+    more: Callable[[], Iterable[OpenNeed]] = tuple
 
     def tell(self, principal: str = LOCAL) -> dict[str, Any]:
         """Return the numbers of `Census.health`, with the verdict and the needs.
@@ -193,6 +203,7 @@ class Overview(FrozenRecord, frozen=True):
             if fault["code"] == DISABLED:
                 continue  # a user's own will
             yield OpenNeed(GATEWAY, "", fault["code"], self.redact(fault["message"]), fault["hint"], "")
+        yield from self.more()
         for file in found["approvals"]:
             says = f"it defines {', '.join(file['servers'])}, and is not approved as it is now"
             run = cli("config approve {}", file["path"])

@@ -6,9 +6,11 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,33 @@ def test_list(cluster: Cluster) -> None:
     assert printed.returncode == 0, printed.stderr
     assert "This is node a." in printed.stdout
     assert f"127.0.0.1:{b.port}" in printed.stdout
+
+
+def test_store_lost(cluster: Cluster, postgres: Postgres) -> None:
+    """A node that does not reach the store says since when, and needs its user, until the store is back."""
+    node = cluster.nodes["a"]
+    before = asked(node, "GET", "/api/v1/overview").body
+    assert before["cluster"] == {"node": "a", "store": "up", "nodes": 2}
+    rows = asked(node, "GET", "/api/v1/cluster").body["items"]
+    assert all(each["since"] <= each["seen"] <= time.time() + 1 for each in rows)
+    postgres.kill()
+    try:
+        eventually(lambda: asked(node, "GET", "/api/v1/cluster").body["store"] == "lost", "the node knows")
+        found = asked(node, "GET", "/api/v1/cluster").body
+        began, ends = (datetime.fromisoformat(found[each]) for each in ("lost_since", "tokens_until"))
+        assert began <= datetime.now(UTC) < ends
+        assert (ends - began).total_seconds() == 600
+        (need,) = asked(node, "GET", "/api/v1/overview").body["needs"]
+        assert (need["cause"], need["level"], need["actions"][0]["page"]) == (
+            "store-lost",
+            "error",
+            "/ui/nodes",
+        )
+        assert "mcpgateway cluster status" in run(node, "status").stdout
+    finally:
+        postgres.start()
+    eventually(lambda: not asked(node, "GET", "/api/v1/overview").body["needs"], "the store is back")
+    assert "lost_since" not in asked(node, "GET", "/api/v1/cluster").body
 
 
 def test_balancers(cluster: Cluster, tmp_path: Path) -> None:

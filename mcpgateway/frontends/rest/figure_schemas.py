@@ -206,6 +206,7 @@ FIGURE_SCHEMAS: dict[str, dict[str, Any]] = {
         backends=listing(OBJECT),
         clients=listing(OBJECT),
         listeners=NAMES,
+        cluster=made_of({"node": TEXT, "store": {"enum": ["up", "lost"]}, "nodes": WHOLE}),
     ),
     "Why": made_of(
         {

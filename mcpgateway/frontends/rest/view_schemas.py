@@ -50,12 +50,20 @@ VIEW_SCHEMAS: dict[str, dict[str, Any]] = {
             "items": listing(ref("ClusterNode")),
         },
         store={"enum": ["up", "lost"], "description": "Whether the node reaches the store."},
+        lost_since={"type": "string", "description": "Since when the store is lost."},
+        tokens_until={
+            "type": ["string", "null"],
+            "description": "When the node begins to refuse tokens, if the store is still lost then.",
+        },
         member={**FLAG, "description": "Whether the node counts as alive for the others."},
     ),
     "ClusterNode": made_of(
         {
             "name": TEXT,
-            "state": {"enum": ["serving", "draining", "left", "gone"]},
+            "state": {
+                "enum": ["serving", "draining", "left", "gone", "unknown"],
+                "description": "``unknown``: it was not heard of since the store is lost.",
+            },
             "address": {"type": "string", "description": "Where other nodes reach it."},
             "clients": {"type": "string", "description": "Where a balancer reaches it."},
             "tls": {**FLAG, "description": "Whether it speaks https with clients."},
@@ -63,6 +71,10 @@ VIEW_SCHEMAS: dict[str, dict[str, Any]] = {
             "version": TEXT,
             "sessions": WHOLE,
             "since": {**NUMBER, "description": "Its start, in seconds since the epoch."},
+            "seen": {
+                "type": ["number", "null"],
+                "description": "When it has renewed its row, in seconds since the epoch.",
+            },
             "mark": {"type": "string", "description": "The node in ids, in hexadecimal digits."},
         }
     ),

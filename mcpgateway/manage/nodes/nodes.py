@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mcpgateway.errors import Conflict, NotThere
-from mcpgateway.hints import cli
+from mcpgateway.hints import cli, with_command
+from mcpgateway.observe.overview import GATEWAY, STORE_LOST, OpenNeed
 
 if TYPE_CHECKING:
     from mcpgateway.cluster.membership import Member
@@ -39,23 +43,56 @@ class NodeOperations:
             "node": me.name,
             "store": "up" if self._node.store.is_up else "lost",
             "member": membership.is_member,
+            **self._lost(self._node),
             "items": rows or [self._row(self._node, me)],
         }
+
+    def figures(self) -> dict[str, Any]:
+        """Return what the overview tells of the cluster; nothing of a gateway that is alone."""
+        if self._node is None:
+            return {}
+        membership = self._node.membership
+        store = "up" if self._node.store.is_up else "lost"
+        return {"cluster": {"node": membership.me.name, "store": store, "nodes": len(membership.live())}}
+
+    def needs(self) -> Iterator[OpenNeed]:
+        """Yield what needs the user of a node."""
+        if self._node is None or self._node.store.is_up:
+            return
+        run = cli("cluster status")
+        says = "the store of the cluster cannot be reached; edits, new tokens and take-overs of sessions wait"
+        do = with_command("bring its database back; the nodes find it again by themselves", run)
+        yield OpenNeed(GATEWAY, "", STORE_LOST, says, do, run)
+
+    @staticmethod
+    def _lost(node: ClusterNode) -> dict[str, Any]:
+        if node.store.is_up:
+            return {}
+        since = node.reactor.seconds() - node.documents.lost_s
+        limit_s = node.settings.store_lost_s
+        until = None if math.isinf(limit_s) else _moment(since + limit_s)
+        return {"lost_since": _moment(since), "tokens_until": until}
 
     @staticmethod
     def _row(node: ClusterNode, member: Member) -> dict[str, Any]:
         facts = node.membership.facts() if member is node.membership.me else member.facts
-        is_gone = member.state != "left" and not node.membership.is_live(member)
+        membership = node.membership
+        is_gone = member.state != "left" and not membership.is_live(member)
+        # Without the store a node that is silent may live.
+        is_unknown = is_gone and not node.store.is_up and not membership.has_refused(member)
+        state = "unknown" if is_unknown else "gone" if is_gone else member.state
+        unseen_s = membership.unseen_s(member)
         return {
             "name": member.name,
-            "state": "gone" if is_gone else member.state,
+            "state": state,
             "address": member.address,
             "clients": facts.get("clients", ""),
             "tls": facts.get("tls", False),
             "labels": list(member.labels),
             "version": member.version,
-            "sessions": 0 if is_gone or member.state == "left" else facts.get("sessions", 0),
+            "sessions": 0 if state in ("gone", "left") else facts.get("sessions", 0),
             "since": member.since,
+            "seen": None if unseen_s is None else node.reactor.seconds() - unseen_s,
             "mark": member.octets.hex(),
         }
 
@@ -79,6 +116,10 @@ class NodeOperations:
 
         await node.store.run(lambda cursor: _wanted(cursor, name, state))
         return {"node": name, "state": state}
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _wanted(cursor: Any, name: str, state: str) -> None:

@@ -70,6 +70,8 @@ export interface Overview {
   calls60: { since: number; known_since: number; calls: number[]; failed: number[] };
   /** What sharing saves; the memory is null until it was measured. */
   saved: { processes: number; memory_mb: number | null; tokens_today: number };
+  /** Of a node of a cluster: its name, whether it reaches the store, and the number of live nodes. */
+  cluster?: { node: string; store: "up" | "lost"; nodes: number };
   /** The clients that are here, by their names. */
   who: { name: string; sessions: number; places: string[] }[];
 }
@@ -90,6 +92,32 @@ export interface DetectedClient {
   title?: string;
   /** Its files, with the number of servers of each kind. */
   files?: { path: string; servers: Record<string, number> }[];
+}
+
+/** A node in `GET /api/v1/cluster`; its times in seconds since the epoch. */
+export interface ClusterNode {
+  name: string;
+  state: "serving" | "draining" | "left" | "gone" | "unknown";
+  /** Where other nodes reach it, and where clients do. */
+  address: string;
+  clients: string;
+  labels: string[];
+  version: string;
+  sessions: number;
+  since: number;
+  seen?: number | null;
+}
+
+/** `GET /api/v1/cluster`: the nodes; `node` is the one that answers, and empty for a gateway that is alone. */
+export interface Cluster {
+  node: string;
+  store?: "up" | "lost";
+  /** Whether the node counts as alive for the others. */
+  member?: boolean;
+  /** Only while the store is lost: since when, and when the node begins to refuse tokens; null for never. */
+  lost_since?: string;
+  tokens_until?: string | null;
+  items: ClusterNode[];
 }
 
 /** `GET /api/v1/servers`: a server. */

@@ -20,6 +20,10 @@ const LOOKS: Record<string, StateLook> = {
   unreachable: { mark: "✖", word: "unreachable", tone: "bad" },
   "needs login": { mark: "⚷", word: "needs a sign-in", tone: "bad" },
   stopped: { mark: "◌", word: "ready", tone: "calm" },
+  serving: { mark: "●", word: "serving", tone: "good" },
+  draining: { mark: "◔", word: "draining", tone: "busy" },
+  left: { mark: "○", word: "left", tone: "off" },
+  gone: { mark: "✖", word: "gone", tone: "bad" },
   disabled: { mark: "○", word: "off", tone: "off" },
 };
 

@@ -35,6 +35,7 @@ const PAGES: [page: string, title: string, words: string][] = [
   ["clients", "Clients", "enrol restore files approvals sessions"],
   ["usage", "Usage", "savings cost tokens"],
   ["access", "Access", "tokens sign-ins revoke"],
+  ["nodes", "Nodes", "cluster drain store"],
   ["gateway", "Gateway", "doctor findings log settings configuration events"],
 ];
 const TABS: [tab: string, text: string, words: string][] = [
@@ -60,7 +61,9 @@ export interface Known {
 export function choices({ overview, servers, tools, detected, sessions }: Known): Choice[] {
   return [
     ...servers.flatMap(remedies),
-    ...PAGES.map(([page, text, words]) => lead("page", text, page ? to(page) : to(), "page", words)),
+    ...PAGES.filter(([page]) => page !== "nodes" || overview?.cluster).map(([page, text, words]) =>
+      lead("page", text, page ? to(page) : to(), "page", words),
+    ),
     ...onGateway(overview),
     ...servers.map(({ name, state, title }) =>
       lead("server", plain(name), to("servers", name), look(state).word, title),

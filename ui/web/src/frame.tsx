@@ -22,6 +22,7 @@ const AddPage = later(async () => (await import("./pages/rare")).AddPage);
 const AccessPage = later(async () => (await import("./pages/rare")).AccessPage);
 const ClientsPage = later(async () => (await import("./pages/rare")).ClientsPage);
 const GatewayPage = later(async () => (await import("./pages/rare")).GatewayPage);
+const NodesPage = later(async () => (await import("./pages/rare")).NodesPage);
 const SignedInPage = later(async () => (await import("./pages/rare")).SignedInPage);
 const UsagePage = later(async () => (await import("./pages/rare")).UsagePage);
 
@@ -31,7 +32,7 @@ const CallPage = later(async () => (await import("./pages/rare")).CallPage);
 const Palette = later(async () => (await import("./pages/rare")).Palette, true);
 const Keys = later(async () => (await import("./pages/rare")).Keys, true);
 
-const PAGES = [
+const PAGES: { name: string; title: string; mark: string; isOfCluster?: boolean }[] = [
   { name: "", title: "Overview", mark: "⌂" },
   { name: "servers", title: "Servers", mark: "▤" },
   { name: "tools", title: "Tools", mark: "ƒ" },
@@ -39,6 +40,7 @@ const PAGES = [
   { name: "clients", title: "Clients", mark: "⌘" },
   { name: "usage", title: "Usage", mark: "∑" },
   { name: "access", title: "Access", mark: "⚷" },
+  { name: "nodes", title: "Nodes", mark: "⊞", isOfCluster: true },
   { name: "gateway", title: "Gateway", mark: "⚙" },
 ];
 
@@ -97,6 +99,8 @@ function Page({ first, name, tab }: { first: string; name: string; tab: string }
       return <UsagePage />;
     case "access":
       return <AccessPage />;
+    case "nodes":
+      return <NodesPage />;
     case "gateway":
       return <GatewayPage />;
     case "add":
@@ -132,21 +136,24 @@ function Navigation({ present }: { present: string }) {
   const found = overview.value;
   const needs = found?.needs ?? [];
   const many = (kind: string) => needs.filter((each) => each.kind === kind).length;
+  const ofStore = needs.filter((each) => each.cause === "store-lost").length;
   const urgent: Record<string, number> = {
     "": needs.length,
     servers: many("server"),
     clients: many("file"),
-    gateway: many("gateway"),
+    nodes: ofStore,
+    gateway: many("gateway") - ofStore,
   };
   const numbers: Record<string, number | undefined> = {
     servers: found?.servers,
     clients: found?.clients.length || undefined,
+    nodes: found?.cluster?.nodes,
   };
   return (
     <nav class={isOpen ? "pages open" : "pages"} aria-label="Pages">
       <span class="name">mcpgateway</span>
       <ul>
-        {PAGES.map((each, index) => (
+        {PAGES.filter((each) => !each.isOfCluster || found?.cluster).map((each, index) => (
           <li key={each.name} class={index < IN_BAR ? undefined : "further"}>
             <a
               href={each.name ? to(each.name) : to()}

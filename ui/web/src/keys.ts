@@ -13,6 +13,7 @@ export const LETTERS: Readonly<Record<string, { page: string; title: string }>> 
   c: { page: "clients", title: "Clients" },
   u: { page: "usage", title: "Usage" },
   p: { page: "access", title: "Access" },
+  n: { page: "nodes", title: "Nodes" },
   w: { page: "gateway", title: "Gateway" },
   a: { page: "add", title: "Add a server" },
 };

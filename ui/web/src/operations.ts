@@ -1,6 +1,6 @@
 /** What can be done to a server and to the gateway, by a button of a page and by the palette. */
 
-import type { Server } from "@mcpgateway/core/model";
+import type { ClusterNode, Server } from "@mcpgateway/core/model";
 import { outcome, serverPath } from "@mcpgateway/core/operations";
 import { counted } from "@mcpgateway/core/words";
 import { type Act, act } from "./act";
@@ -129,6 +129,27 @@ export function shuttingDown(sessions: number): Operation {
 
 function ofClients(sessions: number): string {
   return `${counted(sessions, "session")} of clients`;
+}
+
+/** Drain a node of the cluster, or take that back. */
+export function draining({ name, state }: ClusterNode, others: number): Operation {
+  const isUndone = state === "draining";
+  const act = (undo: boolean): Act => ({
+    method: "POST",
+    path: "/api/v1/cluster/drain",
+    body: { node: name, undo },
+    done: undo ? `${name} takes clients again` : `${name} is drained`,
+    rights: "admin",
+  });
+  if (isUndone) return { label: `Let ${name} take clients again`, act: act(true) };
+  const effect = others
+    ? "Balancers send it no clients from now on, and its sessions go to other nodes as soon as they are idle. Calls under way may finish."
+    : "No other node takes clients, so its sessions stay; balancers send it no clients from now on.";
+  return {
+    label: `Drain ${name}`,
+    act: act(false),
+    question: { title: `Drain ${name}?`, effect, yes: "Drain" },
+  };
 }
 
 /** Disable the gateway, or enable it if it is disabled. */

@@ -12,6 +12,7 @@ export { CallPage } from "./call";
 export { Calls, CallsPage } from "./calls";
 export { ClientsPage } from "./clients";
 export { GatewayPage } from "./gateway";
+export { NodesPage } from "./nodes";
 export { PlaygroundPage } from "./playground";
 export { SignedInPage } from "./signed_in";
 export { UsagePage } from "./usage";

@@ -1,5 +1,6 @@
 /** The list of keys, and the switch of those that are one character. */
 
+import { overview } from "../gateway";
 import { close, isSingleOn, LETTERS, PALETTE_KEYS, switchSingle } from "../keys";
 import { Dialog } from "./dialog";
 
@@ -17,6 +18,8 @@ const OTHERS: [string, string][] = [
 ];
 
 export function Keys() {
+  const isNode = overview.value?.cluster !== undefined;
+  const letters = Object.entries(LETTERS).filter(([, { page }]) => page !== "nodes" || isNode);
   const end = () => close("keys");
   return (
     <Dialog title="Keys" onClose={end}>
@@ -28,7 +31,7 @@ export function Keys() {
             {OTHERS.map(([keys, does]) => (
               <Key key={keys} keys={keys} does={does} />
             ))}
-            {Object.entries(LETTERS).map(([letter, { title }]) => (
+            {letters.map(([letter, { title }]) => (
               <Key key={letter} keys={`g ${letter}`} does={title} />
             ))}
           </>
