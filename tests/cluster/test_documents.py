@@ -126,7 +126,9 @@ def test_many_at_once(mirrors: Mirrors) -> Any:
     """Changes that several nodes make at the same time all reach each of them, more than one answer holds."""
     nodes = [mirrors.add(name) for name in ("one", "two", "three")]
     written = [
-        node.put("token", f"{index} {n}", b"x" * n) for n in range(100) for index, node in enumerate(nodes)
+        node.write(*(DocumentChange("token", f"{index} {n} {m}", b"x" * m) for m in range(20)))
+        for n in range(5)
+        for index, node in enumerate(nodes)
     ]
     yield gatherResults(written)
     late = mirrors.add("late")
