@@ -49,6 +49,23 @@ class ILease(Protocol):
         """Note that no process of a child is left."""
 
 
+class Placement(FrozenRecord, frozen=True):
+    """The nodes of a cluster on which a child may run, and the clients for whom it runs.
+
+    :ivar is_sole: the server has one child in the whole cluster, for these clients.
+    :ivar labels: the labels that a node needs.
+    :ivar scope: the key of the sessions that share the child; empty where all share it.
+    :ivar principal: the principal of these sessions; empty for any.
+    :ivar workspace: the directory of these sessions; empty for any.
+    """
+
+    is_sole: bool
+    labels: tuple[str, ...]
+    scope: bytes = b""
+    principal: str = ""
+    workspace: str = ""
+
+
 @frozen
 class Launch:
     """The launch of one backend: its command and environment, or its address.
@@ -64,6 +81,8 @@ class Launch:
     :ivar connect_s: timeout in seconds for the connection; 0: the default timeout.
     :ivar is_heard: true if the program is useless without its stdout, and is killed when it closes stdout.
     :ivar principal: the principal whose account is used at a remote server; empty for the gateway's own user.
+    :ivar place: the nodes on which it may run; None for any, and for a gateway that is alone.
+    :ivar placed: the place where it runs, as its launcher has decided; None here.
     :ivar lease: the right to run the program, with which it ends; None for a program that needs none.
     """
 
@@ -78,6 +97,8 @@ class Launch:
     is_heard: bool = True
     connect_s: float = 0.0
     principal: str = ""
+    place: Placement | None = field(default=None, repr=False)
+    placed: Any = field(default=None, repr=False, eq=False)
     lease: ILease | None = field(default=None, repr=False, eq=False)
 
 
@@ -110,6 +131,7 @@ class Gone(FrozenRecord, frozen=True):
     :ivar fault: the reason why the gateway killed the child, or why the connection cannot be used any more.
     :ivar is_unreachable: true if the address of the server does not answer: no such name, no route, no listener.
     :ivar error: the error for requests that wait for the start, where it says more than that the backend has ended.
+    :ivar unsent: the ids of the requests that have not reached the server; the next backend gets them.
     """
 
     code: int | None = None
@@ -118,6 +140,7 @@ class Gone(FrozenRecord, frozen=True):
     fault: str = ""
     is_unreachable: bool = False
     error: GatewayError | None = None
+    unsent: frozenset[int] = frozenset()
 
     def __str__(self) -> str:
         if self.fault:

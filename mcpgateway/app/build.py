@@ -146,7 +146,7 @@ def make_gateway(
         RecordedListFiles(f"{home}/catalogs", reactor.seconds, _in_thread(reactor)), reactor.seconds
     )
     dependencies = HubDependencies(
-        backends,
+        clusters.launcher_of(node, backends, reactor, home),
         reactor,
         keys,
         clusters.sessions_of(node, Journal(f"{home}/sessions/journal.db", reactor.seconds), reactor),

@@ -11,9 +11,10 @@ from mcpgateway.config.cluster import ClusterSettings
 from mcpgateway.frontends.http.mcp import LegacyEndpoint
 from mcpgateway.frontends.http.router import Root
 from mcpgateway.hub.dispatch import LegacyDispatcher
-from mcpgateway.interfaces import IOtherNodes, ISessionStore
+from mcpgateway.interfaces import ILauncher, IOtherNodes, ISessionStore
 from mcpgateway.policy.secrets.redaction import Redactor
 from mcpgateway.protocol import node_marks
+from mcpgateway.system import home_files
 
 if TYPE_CHECKING:
     from mcpgateway.cluster.node import ClusterNode
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mcpgateway.views.registry import ViewRegistry
 
 NO_KEYS = Keys("")
+LIFE_FILE, LIFE_LIMIT = "cluster-life", 100
 
 
 def node_of(
@@ -61,6 +63,34 @@ def sessions_of(node: ClusterNode | None, journal: ISessionStore, reactor: Any) 
     return node.sessions
 
 
+def launcher_of(node: ClusterNode | None, backends: ILauncher, reactor: Any, home: str) -> ILauncher:
+    """Return the launcher of servers: all start here, or on a node each where it may run."""
+    if node is None:
+        return backends
+    from mcpgateway.cluster.leases import Leases
+    from mcpgateway.hub.placing import Placing
+
+    life_s, former = node.settings.lease_s, _former_life(home, node.membership.me.incarnation)
+    leases = Leases(node.store, node.membership, reactor, life_s, former)
+    node.placing = placing = Placing(reactor, backends, node.membership, leases, life_s)
+    node.add(leases, placing)
+    return placing
+
+
+def _former_life(home: str, incarnation: str) -> str:
+    """Return the incarnation of the node that this home had before, and note the present one.
+
+    That process has ended, since the home is locked, and its children with it; no other process of the node's name has.
+    """
+    path = f"{home}/{LIFE_FILE}"
+    try:
+        former = home_files.read_text(path, LIFE_LIMIT).strip()
+    except OSError:
+        former = ""
+    home_files.keep(path, incarnation.encode())
+    return former
+
+
 def join(node: ClusterNode | None, reactor: Any, root: Root, mcp: LegacyEndpoint, hub: Hub) -> None:
     """Let a gateway serve the sessions of a cluster, and listen for its other nodes.
 
@@ -71,6 +101,7 @@ def join(node: ClusterNode | None, reactor: Any, root: Root, mcp: LegacyEndpoint
     from mcpgateway.cluster.credentials import NodeCredentials
     from mcpgateway.cluster.node_sessions import NodeSessions
     from mcpgateway.frontends.http.node_client import NodeClient
+    from mcpgateway.frontends.http.node_links import LinkJudge, NodeLinks
     from mcpgateway.frontends.http.node_port import NodePort, NodeRoot
     from mcpgateway.frontends.http.nodes.control import NodeControl
     from mcpgateway.frontends.http.nodes.things import ThingServer
@@ -93,13 +124,10 @@ def join(node: ClusterNode | None, reactor: Any, root: Root, mcp: LegacyEndpoint
     def vault() -> Vault | None:
         return hub.vault if jobs() is not None else None
 
-    port = NodePort(
-        reactor,
-        node.settings,
-        NodeRoot(root, credentials, node.membership.me.incarnation, ThingServer(vault, jobs)),
-        node.membership,
-        passing,
-    )
+    door = NodeRoot(root, credentials, node.membership.me.incarnation, ThingServer(vault, jobs))
+    node.placing.nodes = NodeLinks(client, node.membership)
+    door.links = LinkJudge(root, node.membership, node.placing.leases)
+    port = NodePort(reactor, node.settings, door, node.membership, passing)
     node.add(sessions, port)
 
 

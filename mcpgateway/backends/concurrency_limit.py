@@ -62,6 +62,10 @@ class RequestLimit:
             self._waiting_bytes -= len(post.body)
             self._permit(post)
 
+    def waiting(self) -> list[PostRequest]:
+        """Return the requests that wait for their turn."""
+        return list(self._waiting)
+
     def clear(self) -> None:
         """Drop all waiting requests."""
         self._waiting.clear()

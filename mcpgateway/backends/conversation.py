@@ -25,6 +25,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from mcpgateway.backends.tape import Tape
+from mcpgateway.backends.unsent import take_unsent
 from mcpgateway.errors import (
     BackendGone,
     BackendTimeout,
@@ -103,6 +104,7 @@ class Conversation:
     :ivar cancelled: number of cancelled calls that the child may still be working on.
     :ivar strays: number of lines that are neither JSON-RPC nor the answer to a request.
     :ivar questions: the ids of the child's own requests that have no answer yet.
+    :ivar give_back: takes the calls that have not reached a server that has ended; None: no call is given back.
     """
 
     log = Logger()
@@ -126,10 +128,10 @@ class Conversation:
         self._flights: dict[Any, int] = {}  # number of pending calls, by session
         self.sent = 0
         self.answered = 0
-        self.cancelled = 0
-        self.strays = 0
+        self.cancelled = self.strays = 0
         self.questions: set[bytes] = set()
         self.ended: Gone | None = None
+        self.give_back: Callable[[Request], None] | None = None
         self._listener = listener
         self._on_gone = on_gone
         self._tape = tape
@@ -212,7 +214,9 @@ class Conversation:
             marks.sent_bytes = self._write(message.envelope)
         else:
             self._write(message.envelope)
-        request.message, request.number = SENT, number
+        request.number = number
+        if self.give_back is None:
+            request.message = SENT
         self.pending[number] = request
         self.sent += 1
 
@@ -503,13 +507,16 @@ class Conversation:
             call.fail(BadReply(f"{self.server} sent an answer of more than {limit} bytes"))
 
     def gone(self, why: Gone) -> None:
-        """Answer every call under way with an error; no call is sent again."""
+        """Answer every call under way with an error; no call that was sent is sent again."""
         if self._fault:
             why = replace(why, fault=self._fault)
         self.ended = why
+        unsent = take_unsent(self.pending, why.unsent) if self.give_back is not None else []
         waiting = [*self.pending.values(), *chain.from_iterable(self.queued.values())]
         self.pending, self.queued, self._flights = {}, {}, {}
         self._on_gone(self, why)
+        for call in unsent:
+            self.give_back(call)  # type: ignore[misc]  # only then are there any
         for call in waiting:
             call.fail(BackendGone(f"{self.server} ended before it answered ({why})", why.last_words))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Protocol
 
 from mcpgateway.interfaces import ILease, IWard
@@ -41,7 +42,7 @@ class LeasedChild(Record):
         """
         if not self._lease.is_held:
             raise OSError(0, "its lease has ended")
-        self.started()
+        self._ward.limit(self._marker, self._lease.deadline)
         self._lease.begun()
         self._lease.on_renewed.append(self._renewed)
         self._lease.on_lost.append(self._lost)
@@ -64,7 +65,8 @@ class LeasedChild(Record):
             self._lease.ended()
 
     def _renewed(self, deadline: float) -> None:
-        self._ward.limit(self._marker, deadline, self._child.pid)
+        with suppress(OSError):  # a guardian that has been killed learns the deadline at its next start
+            self._ward.limit(self._marker, deadline, self._child.pid)
 
     def _lost(self) -> None:
         self._child.kill()

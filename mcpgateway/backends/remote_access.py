@@ -20,6 +20,10 @@ SHORT_LIMIT = 65_536  # bytes of an answer that is not read completely
 class IAuthorizer(Protocol):
     """Provides the tokens for a server."""
 
+    @property
+    def trust(self) -> CertificateTrust | None:
+        """The certificates that are accepted and shown; None: as the server's entry says."""
+
     def headers(self) -> Deferred[Mapping[str, str]]:
         """Return the authorization headers of a request; empty before a token has been granted."""
 
@@ -45,7 +49,8 @@ class RemoteAccess:
     def __init__(self, web: Web, server: str, remote: Remote, authorizer: IAuthorizer | None = None) -> None:
         self.url = remote.url
         self._web = web
-        self._trust = CertificateTrust(remote.ca_file, remote.insecure)
+        own = authorizer.trust if authorizer is not None else None
+        self._trust = own or CertificateTrust(remote.ca_file, remote.insecure)
         self._authorizer = authorizer
         try:
             self.address = web.place(remote.url).address

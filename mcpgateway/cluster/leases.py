@@ -173,6 +173,13 @@ class Leases:
             asked.addBoth(self._tell, name)
         return done
 
+    def holder(self, name: str) -> Deferred[LeaseHolder | None]:
+        """Find out which node holds a lease; fires with None where it is free.
+
+        :raise StoreLost: (through the Deferred) the store does not answer.
+        """
+        return self._store.run(lambda cursor: _holder(cursor, name))
+
     def release(self, lease: Lease) -> Deferred[None]:
         """Give up a lease whose work has ended, so that others can take it at once; fires when the store knows.
 
@@ -320,6 +327,12 @@ def _taken(cursor: Any, values: dict[str, Any]) -> tuple[Any, ...]:
         cursor.execute(_READ, values)
         rows = cursor.fetchall()
     return rows[0]
+
+
+def _holder(cursor: Any, name: str) -> LeaseHolder | None:
+    cursor.execute(f"{_READ} AND until > clock_timestamp()", {"name": name})
+    rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return LeaseHolder(name, bytes(rows[0][0]), rows[0][2]) if rows else None
 
 
 def _renewed(cursor: Any, values: dict[str, Any]) -> list[tuple[str, int]]:

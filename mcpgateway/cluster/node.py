@@ -77,6 +77,7 @@ class ClusterNode:
     :ivar sessions: the records of sessions; set before the start.
     :ivar client: sends requests to other nodes (`mcpgateway.frontends.http.node_client.NodeClient`); set before the
         start.
+    :ivar placing: places servers on nodes (`mcpgateway.hub.placing.Placing`); set before the start.
     :ivar parts: the parts that agree through the store, in the order of their start.
     """
 
@@ -101,6 +102,7 @@ class ClusterNode:
         self.client: Any = None
         self.passed: Callable[[], int] = int
         self.farewell: Callable[[float], Awaitable[None]] | None = None
+        self.placing: Any = None
         self.store.on_change = self._store_changed
         self._is_begun = False
 

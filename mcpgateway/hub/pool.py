@@ -401,6 +401,7 @@ class Pool:
             server, params, self._environment, shared=shared, era=key.era, home=home
         )
         slot.handshake = _handshake(params) if key.offer else ""
+        slot.scope, slot.sharer = key.value, key.sharer
         return slot
 
     def is_running(self, server: ServerSpec, era: Era, principal: str | None = None) -> bool:

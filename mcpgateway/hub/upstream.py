@@ -80,6 +80,8 @@ class Upstream(ABC):
     :ivar changes: the number of changes that its children have announced, in the modern era.
     :ivar watch: the observer of its child's life.
     :ivar starts: the number of children that were spawned.
+    :ivar scope: the key of the sessions that share its child; empty where all share it.
+    :ivar sharer: the only principal whose sessions share its child; empty for any.
     """
 
     levels: Levels
@@ -114,6 +116,8 @@ class Upstream(ABC):
         self.learning: Learning | None = None
         self.changes = 0
         self.starts = 0
+        self.scope = b""
+        self.sharer = ""
         self._current: Conversation | None = None  # the child's, from spawn to exit
         self._answered = 0  # requests that former children were sent
 

@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.backends.http.client import Web
+from mcpgateway.backends.http.connect import CertificateTrust
 from mcpgateway.backends.oauth import authorization_server
 from mcpgateway.backends.oauth.account import FORGOTTEN, Account, Registrations
 from mcpgateway.backends.oauth.authorization_server import decoded, error_of
@@ -86,6 +87,7 @@ class Authorizer:
 
     _accounts: Accounts
     _account: Account
+    trust: CertificateTrust | None = None
 
     def headers(self) -> Deferred[Mapping[str, str]]:
         """Return the authorization headers of a request."""

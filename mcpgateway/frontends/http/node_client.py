@@ -26,7 +26,11 @@ ANSWER_LIMIT = 32 * 2**20
 
 
 class NodeClient:
-    """The HTTP client of a node for its fellow nodes."""
+    """The HTTP client of a node for its fellow nodes.
+
+    :ivar trust: the certificates that it accepts and shows.
+    :ivar web: the client for URLs.
+    """
 
     def __init__(self, reactor: Any, credentials: NodeCredentials, tls: ClusterTls) -> None:
         self.trust = (
@@ -36,7 +40,7 @@ class NodeClient:
         )
         self._scheme = "https" if tls.is_whole else "http"
         self._credentials = credentials
-        self._web = Web(reactor)
+        self.web = Web(reactor)
 
     def url(self, member: Member, path: str) -> str:
         """Return the URL of a path at a node."""
@@ -56,7 +60,7 @@ class NodeClient:
         :raise BackendError: (through the Deferred) the connection broke.
         """
         sent = {**headers, **self.credential(member)}
-        return self._web.open(method, self.url(member, target), sent, body, self.trust)
+        return self.web.open(method, self.url(member, target), sent, body, self.trust)
 
     def ask(
         self,
@@ -75,7 +79,7 @@ class NodeClient:
         :raise BackendError: (through the Deferred) the connection broke.
         """
         sent = {**headers, **self.credential(member)}
-        return self._web.request(
+        return self.web.request(
             method,
             self.url(member, target),
             sent,
@@ -87,7 +91,7 @@ class NodeClient:
 
     def close(self) -> None:
         """Close the connections that are kept."""
-        self._web.close()
+        self.web.close()
 
 
 def is_refused(why: Failure) -> bool:

@@ -16,13 +16,16 @@ from mcpgateway.config.cluster import ClusterSettings, address_of
 from mcpgateway.errors import BackendError, ConfigError, LaunchFailed
 from mcpgateway.frontends.http.channel_factory import ChannelFactory
 from mcpgateway.frontends.http.node_client import NODE, REACH, SCHEME
+from mcpgateway.frontends.http.node_links import WHO as WHO_PATH
+from mcpgateway.frontends.http.node_links import LinkJudge
 from mcpgateway.frontends.http.nodes.things import THINGS, ThingServer
 from mcpgateway.frontends.http.passing import Passing, restored_headers
 from mcpgateway.interfaces import IRequestHandler
 from mcpgateway.policy.access import Reach
+from mcpgateway.protocol.links import HEADER
 
 BACKLOG = 512
-WHO = b"/cluster/v1/node"
+WHO = WHO_PATH.encode()
 REFUSED = b'{"error":"Forbidden: this port is for the nodes of the cluster"}'
 
 
@@ -30,7 +33,10 @@ REACHES = {each.name.lower().encode(): each for each in Reach}
 
 
 class NodeRoot:
-    """Admits requests of other nodes, and hands them on as their clients sent them."""
+    """Admits requests of other nodes, and hands them on as their clients sent them.
+
+    :ivar links: judges requests of nodes for servers that this node runs.
+    """
 
     def __init__(
         self, root: IRequestHandler, credentials: NodeCredentials, incarnation: str, things: ThingServer
@@ -39,6 +45,7 @@ class NodeRoot:
         self._credentials = credentials
         self._incarnation = incarnation
         self._things = things
+        self.links: LinkJudge | None = None
 
     def opened(self, exchange: Any) -> int:
         """Judge a request by its head; return the number of body bytes that it may have."""
@@ -56,6 +63,8 @@ class NodeRoot:
         exchange.caller = replace(exchange.caller, reach=reach, node=name, pid=0, inode=0)
         exchange.secure = headers.get(SCHEME.lower().encode()) == b"https"
         exchange.headers = restored_headers(headers)
+        if (said := headers.get(HEADER.lower().encode())) is not None and self.links is not None:
+            return self.links.opened(exchange, said)
         found: int = self._root.opened(exchange)
         return found
 

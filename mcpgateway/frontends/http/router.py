@@ -91,6 +91,7 @@ class AdmittedRequest(FrozenRecord, frozen=True):
     """A request that the guard has admitted: its target, principal, rights and workspace.
 
     :ivar pending: fires when the request can be judged; None if it has been.
+    :ivar is_link: another node of the cluster has judged the client.
     """
 
     target: RouteTarget
@@ -98,6 +99,7 @@ class AdmittedRequest(FrozenRecord, frozen=True):
     is_admin: bool = False
     project: str = ""
     pending: Deferred[None] | None = None
+    is_link: bool = False
 
 
 class Root:
@@ -188,9 +190,7 @@ class Root:
 
     def opened(self, exchange: Any) -> int:
         """Judge a request by its head; return the number of body bytes that it may have."""
-        target = self._targets.get(exchange.path)
-        if target is None:
-            target = self._find(exchange)
+        target = self.target(exchange)
         verdict = self._guard.judge(exchange, target.route)
         if isinstance(verdict, Deny):
             self._turn_away(exchange, target, verdict)
@@ -204,9 +204,24 @@ class Root:
             exchange.route = AdmittedRequest(target, verdict.principal, verdict.is_admin, verdict.project)
         return self._limits.body_bytes if target.route is RouteClass.MCP else self._limits.rest_body_bytes
 
+    def target(self, exchange: Any) -> RouteTarget:
+        """Return the target of a request."""
+        found = self._targets.get(exchange.path)
+        return found if found is not None else self._find(exchange)
+
+    def admit(self, exchange: Any, target: RouteTarget, principal: str) -> int:
+        """Admit a request of another node for one of its clients, which that node has judged; as `opened`."""
+        if target.route is not RouteClass.MCP or exchange.method not in METHODS:
+            refuse(exchange, 404, ASTRAY)
+            return 0
+        exchange.route = AdmittedRequest(target, principal, is_link=True)
+        return self._limits.body_bytes
+
     def would_refuse(self, exchange: Any) -> bool:
         """Return whether an admitted request would now be refused, or count for another principal."""
         admitted: AdmittedRequest = exchange.route
+        if admitted.is_link:
+            return False
         match self._guard.judge(exchange, admitted.target.route):
             case Pass(principal):
                 return bool(principal != admitted.principal)

@@ -14,8 +14,9 @@ from mcpgateway.backends.conversation import Conversation
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, HandshakeFailed, HandshakeLate, HandshakeRefused, of_server
 from mcpgateway.hub.health.watch import Watch
+from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot_environment import SlotEnvironment
-from mcpgateway.interfaces import Launch, StartMarks
+from mcpgateway.interfaces import Launch, Placement, Request, StartMarks
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
 from mcpgateway.records import Record
@@ -27,11 +28,19 @@ PERMIT_S = 5.0  # after that a starting child only waits, as for a download, and
 class StartOwner(Protocol):
     """The slot whose child is started.
 
+    :ivar shared: true if several sessions may use the child.
+    :ivar sessions: these sessions.
+    :ivar scope: the key of these sessions; empty where all share the child.
+    :ivar sharer: the only principal of these sessions; empty for any.
     :ivar dismissed: the conversation with the latest child that was stopped.
     :ivar start_marks: the times of the latest start; None before the first.
     """
 
     server: ServerSpec
+    shared: bool
+    sessions: dict[Session, None]
+    scope: bytes
+    sharer: str
     era: Era
     watch: Watch
     dismissed: Conversation | None
@@ -40,6 +49,9 @@ class StartOwner(Protocol):
     @property
     def speaking(self) -> Conversation | None:
         """The conversation with the child that is being started, or runs."""
+
+    def enter(self, request: Request) -> None:
+        """Send a request, or keep it for the next child."""
 
     def spawning(self) -> tuple[Conversation, dict[str, Any]]:
         """Begin a conversation with the next child; also return the parameters of its handshake."""
@@ -95,6 +107,7 @@ class ChildStart(Record):
             as_written=not server.resolve,
             connect_s=server.lazy.connect_s,
             principal=server.principal,
+            place=place_of(self._owner),
         )
         prepared: Deferred[Launch] = environment.launcher.prepare(launch)
         prepared.addCallback(self._launch, conversation, params).addErrback(self._broken, conversation)
@@ -109,6 +122,8 @@ class ChildStart(Record):
         except GatewayError as why:
             owner.give_up(conversation, why)
             return
+        if getattr(conversation.backend, "gives_back", False):
+            conversation.give_back = owner.enter
         if owner.start_marks is not None:
             owner.start_marks.launched = perf_counter()
         greeting = conversation.handshake(params)
@@ -138,6 +153,16 @@ class ChildStart(Record):
         name = self._owner.server.name
         self.log.failure("the handshake of {server} broke", why, event="handshake.broken", server=name)
         self._owner.give_up(conversation, HandshakeFailed(f"{name}: the handshake broke"))
+
+
+def place_of(owner: StartOwner) -> Placement | None:
+    """Return the nodes of a cluster on which a slot's child may run; None for any."""
+    server = owner.server
+    if not server.is_sole and not server.on:
+        return None
+    principals = () if owner.shared else (each.principal for each in owner.sessions)
+    principal = server.principal or owner.sharer or next(iter(principals), "")
+    return Placement(server.is_sole, server.on, owner.scope, principal, server.workspace)
 
 
 def _last_words(conversation: Conversation) -> str:

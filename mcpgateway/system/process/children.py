@@ -62,9 +62,9 @@ class ChildGuard(FrozenRecord, frozen=True):
         :raise OSError: the guardian does not run.
         """
         self.guardian.start()
+        self.guardian.limit(marker, deadline, pid)
         if self.guardian.pid is None:
             raise OSError(errno.ESRCH, "the guardian does not run")
-        self.guardian.limit(marker, deadline, pid)
 
     def unlimit(self, marker: str) -> None:
         """Take the deadline of a child back, which has ended."""

@@ -1,0 +1,321 @@
+"""The place of each child in a cluster: at this node, or at another one, to which it is linked.
+
+# Note [One instance]
+The only child of a server runs under a lease of the cluster (`mcpgateway.cluster.leases`).  A node that gets the lease
+starts the child; any other links to the holder, and names its number, so that no answer comes from a former holder.
+The lease is released when the gateway has stopped the child, and kept where the child has ended by itself.
+
+# Note [A holder that is gone]
+Its lease runs out before another node may take it.  Calls wait for that for a while; then they fail, and the next ones
+try again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from attrs import evolve, frozen
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+from mcpgateway.backends.http.client import Web
+from mcpgateway.backends.http.connect import CertificateTrust
+from mcpgateway.backends.link import Link, LinkAuthorizer
+from mcpgateway.cluster.leases import Lease, Leases
+from mcpgateway.cluster.membership import DRAINING, SERVING, Member, Membership
+from mcpgateway.config.reach_settings import Remote
+from mcpgateway.errors import GatewayError, LaunchFailed, StoreLost
+from mcpgateway.interfaces import IBackend, ILauncher, ILineReceiver, Launch, Placement
+from mcpgateway.protocol.links import HEADER, link_header
+from mcpgateway.waiting import Waiting
+
+WAIT_S, LONGEST_WAIT_S = 5.0, 20.0  # for a lease: beyond its life, and at most
+LOOK_S = 1.0  # between two attempts to get a lease
+IDLE_TICKS = 30  # for which a lease without a child is kept
+PATH_HEADER = "Mcp-Project-Path"
+
+
+class INodeLinks(Protocol):
+    """The way to other nodes.
+
+    :ivar web: the HTTP client.
+    :ivar trust: the certificates of nodes.
+    """
+
+    web: Web
+    trust: CertificateTrust
+
+    def url(self, member: Member, path: str) -> str:
+        """Return the URL of a path at a node."""
+
+    def credential(self, member: Member) -> dict[str, str]:
+        """Return the header by which another node knows this one."""
+
+    def reach(self, member: Member) -> Deferred[bool]:
+        """Find out whether a node answers; one whose process has ended counts as gone from then on."""
+
+
+@frozen
+class _Linked:
+    """A place at another node."""
+
+    member: Member
+    name: str
+    fence: int
+
+
+@frozen
+class _Refused:
+    """No place, and the reason."""
+
+    why: GatewayError
+
+
+class _Local:
+    """A lease of this node and the child under it."""
+
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
+        self.child: Any = None
+        self.receiver: Any = None
+        self.idle_ticks = 0
+
+
+class Placing:
+    """Starts children at this node, or links to those of other nodes (`ILauncher`, `NodePart`).
+
+    :ivar nodes: the way to other nodes; None before the node has joined.
+    :ivar leases: the leases of only children.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        inner: ILauncher,
+        membership: Membership,
+        leases: Leases,
+        life_s: float,
+    ) -> None:
+        self.nodes: INodeLinks | None = None
+        self._reactor = reactor
+        self._inner = inner
+        self._membership = membership
+        self.leases = leases
+        self._wait_s = min(life_s + WAIT_S, LONGEST_WAIT_S)
+        self._local: dict[str, _Local] = {}
+        self._links: dict[Link, _Linked] = {}
+        self._preparing: Counter[str] = Counter()
+        self._changed = Waiting[None]()
+        leases.on_free.append(self._freed)
+
+    # The launcher
+
+    def prepare(self, launch: Launch) -> Deferred[Launch]:
+        """Find the place of a child, and its program if that is here."""
+        place = launch.place
+        if place is None:
+            prepared: Deferred[Launch] = self._inner.prepare(launch)
+            return prepared
+        return Deferred.fromCoroutine(self._prepare(launch, place))
+
+    def launch(self, launch: Launch, receiver: ILineReceiver) -> IBackend:
+        """Start a child here, or link to it.
+
+        :raise GatewayError: it cannot be started, no node may run it, or none can be reached.
+        """
+        match launch.placed:
+            case _Refused(why):
+                raise why
+            case _Linked() as linked:
+                return self._link(linked, launch, receiver)
+        local = self._local.get(lease_name(launch.server, launch.place)) if launch.place else None
+        try:
+            child: IBackend = self._inner.launch(launch, receiver)
+        except GatewayError:
+            if local is not None and launch.lease is not None:
+                self.leases.release(local.lease)
+            raise
+        if local is not None and local.lease is launch.lease:
+            local.child, local.receiver = child, receiver
+        return child
+
+    # The part of the node
+
+    def begin(self) -> None:
+        """Nothing has to begin: children are placed when they are wanted."""
+
+    def tick(self) -> None:
+        """End links to nodes that are gone, and give up leases without a child, or without a call while draining."""
+        # A node that is frozen or cut off does not answer, and breaks no connection either.
+        self._move({link for link, linked in self._links.items() if not self._is_live(linked.member)})
+        is_draining = self._membership.me.state == DRAINING
+        for name, local in list(self._local.items()):
+            if not local.lease.is_held:
+                del self._local[name]
+            elif local.lease.children:
+                local.idle_ticks = 0
+                if is_draining and not getattr(local.receiver, "has_work", False):
+                    local.child.stop()
+            elif not self._preparing[name]:
+                local.idle_ticks += 1
+                if is_draining or local.idle_ticks > IDLE_TICKS:
+                    self.leases.release(local.lease)
+
+    def heard(self, message: str) -> None:
+        """Ignore messages of other nodes: the leases take them."""
+
+    def close(self) -> Deferred[None]:
+        """End; the children have ended before."""
+        return succeed(None)
+
+    # The place of a child
+
+    async def _prepare(self, launch: Launch, place: Placement) -> Launch:
+        name = lease_name(launch.server, place)
+        self._preparing[name] += 1
+        try:
+            placed = await (
+                self._sole(launch, place, name) if place.is_sole else self._labelled(launch, place)
+            )
+            if isinstance(placed, _Local):
+                launch = evolve(launch, lease=placed.lease)
+            elif placed is not None:
+                return evolve(launch, placed=placed)
+            prepared: Launch = await self._inner.prepare(launch)
+        except GatewayError as why:
+            return evolve(launch, placed=_Refused(why))
+        finally:
+            self._preparing[name] -= 1
+        return prepared
+
+    async def _labelled(self, launch: Launch, place: Placement) -> _Linked | None:
+        if set(place.labels) <= set(self._membership.me.labels):
+            return None
+        key = launch.server.encode() + b"\0" + (place.scope or self._membership.me.octets)
+        for member in in_order(self._able(place.labels), key):
+            if await self._reach(member):
+                return _Linked(member, "", 0)
+        raise lacking(launch.server, place.labels)
+
+    async def _sole(self, launch: Launch, place: Placement, name: str) -> _Local | _Linked:
+        me = self._membership.me
+        end = self._reactor.seconds() + self._wait_s
+        while True:
+            may_take = set(place.labels) <= set(me.labels) and self._membership.me.state == SERVING
+            found = await (self.leases.want(name) if may_take else self.leases.holder(name))
+            if isinstance(found, Lease):
+                local = self._own(found)
+                if not found.children and found.is_held:
+                    return local
+                what = f"{launch.server}: its former process has not ended yet"
+            elif found is None:
+                for member in in_order(self._able(place.labels), name.encode()):
+                    if await self._reach(member):
+                        return _Linked(member, name, 0)
+                raise lacking(launch.server, place.labels)
+            else:
+                holder = self._membership.find(found.node)
+                if holder is not None and holder.octets != me.octets and await self._reach(holder):
+                    return _Linked(holder, name, found.fence)
+                shown = holder.name if holder is not None else "another node"
+                what = f"{launch.server}: {shown}, which runs it, does not answer"
+            if self._reactor.seconds() >= end:
+                raise LaunchFailed(
+                    what, "another node takes it over once its lease has run out; try again in a moment"
+                )
+            await self._wait()
+
+    def _own(self, lease: Lease) -> _Local:
+        local = self._local.get(lease.name)
+        if local is None or local.lease is not lease:
+            local = self._local[lease.name] = _Local(lease)
+            lease.on_idle.append(lambda: self._idle(local))
+        return local
+
+    def _idle(self, local: _Local) -> None:
+        child, local.child, local.receiver = local.child, None, None
+        if child is None or child.is_dismissed:
+            self.leases.release(local.lease)
+        self._changed.over(None)
+
+    def _able(self, labels: Collection[str]) -> list[Member]:
+        others = self._membership.others()
+        return [each for each in others if each.state == SERVING and set(labels) <= set(each.labels)]
+
+    def _is_live(self, member: Member) -> bool:
+        known = self._membership.find(member.octets)
+        return (
+            known is not None and known.incarnation == member.incarnation and self._membership.is_live(known)
+        )
+
+    async def _reach(self, member: Member) -> bool:
+        return self._membership.is_live(member) and self.nodes is not None and await self.nodes.reach(member)
+
+    async def _wait(self) -> None:
+        changed = self._changed.wait()
+        timer = self._reactor.callLater(LOOK_S, lambda: self._changed.over(None))
+        await changed
+        if timer.active():
+            timer.cancel()
+
+    def _freed(self, name: str) -> None:
+        self._move({link for link, linked in self._links.items() if linked.name == name})
+        self._changed.over(None)
+
+    # Links
+
+    def _move(self, links: Collection[Link]) -> None:
+        for each in links:
+            each.move()
+
+    def _ended(self, link: Link) -> None:
+        self._links.pop(link, None)
+
+    def _link(self, linked: _Linked, launch: Launch, receiver: ILineReceiver) -> Link:
+        nodes, place = self.nodes, launch.place
+        if nodes is None or place is None:
+            raise StoreLost(what=f"{launch.server}: the node has not joined its cluster yet")
+        said = link_header(place.principal, linked.name, linked.fence)
+        authorizer = LinkAuthorizer(lambda: {HEADER: said, **nodes.credential(linked.member)}, nodes.trust)
+        headers = {PATH_HEADER: quote(place.workspace)} if place.workspace else {}
+        remote = Remote(nodes.url(linked.member, f"/{launch.server}/mcp"), headers=headers)
+        link = Link(self._reactor, nodes.web, launch, remote, receiver, authorizer)
+        self._links[link] = linked
+        link.on_end = self._ended
+        self.log.info(
+            "{server} runs at node {node}",
+            event="server.linked",
+            server=launch.server,
+            node=linked.member.name,
+        )
+        return link
+
+
+def lease_name(server: str, place: Placement) -> str:
+    """Return the name of the lease of a server's only child for these clients."""
+    scope = b"\0".join((place.scope, place.principal.encode()))
+    if scope == b"\0":
+        return f"server {server}"
+    return f"server {server} {hashlib.sha256(scope).hexdigest()[:32]}"
+
+
+def in_order(members: Collection[Member], key: bytes) -> list[Member]:
+    """Return nodes in the order in which a key prefers them (rendezvous hashing): few keys move with a node."""
+    return sorted(members, key=lambda each: hashlib.sha256(each.octets + key).digest())
+
+
+def lacking(server: str, labels: Collection[str]) -> LaunchFailed:
+    """Return the error for a server that no live node may run."""
+    if not labels:
+        return LaunchFailed(f"{server}: no live node of the cluster can run it", "try again in a moment")
+    shown = ", ".join(labels)
+    return LaunchFailed(
+        f"{server} needs a node of the cluster with {shown}, and none of the live nodes has it",
+        f"start a node with gateway.cluster.labels: [{shown}]",
+    )
