@@ -45,3 +45,14 @@ def test_draining() -> None:
     assert f"{two.address} max_fails=1 fail_timeout=2s backup" in group
     assert f"{one.address} max_fails=1 fail_timeout=2s;" in group
     assert "backup" not in nginx([drained], 9100).partition("least_conn;")[2].partition("}")[0]
+
+
+def test_tls() -> None:
+    """A node that speaks https is asked by TLS, and its certificate is checked by the machine's authorities."""
+    plain = NodeBehind("a", b"\1\2\3\4", "10.0.0.1:9100")
+    secure = NodeBehind("b", b"\5\6\7\0", "10.0.0.2:9100", is_tls=True)
+    made = haproxy([plain, secure], 9100)
+    assert "    server a 10.0.0.1:9100\n" in made
+    assert "    server b 10.0.0.2:9100 ssl verify required ca-file @system-ca" in made
+    assert "proxy_pass https://$mcpgateway_node;" in nginx([secure], 9100)
+    assert "proxy_pass http://$mcpgateway_node;" in nginx([plain], 9100)

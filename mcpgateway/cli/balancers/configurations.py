@@ -11,6 +11,7 @@ from mcpgateway.config.cluster import address_of
 from mcpgateway.protocol.session_ids import FORMAT
 from mcpgateway.records import FrozenRecord
 
+TLS = " ssl verify required ca-file @system-ca"
 PREFIX = 6  # characters of an id: the format and 28 bits of the node
 
 
@@ -20,12 +21,14 @@ class NodeBehind(FrozenRecord, frozen=True):
     :ivar octets: the node in ids.
     :ivar address: its host and port for clients.
     :ivar is_draining: it takes no new sessions.
+    :ivar is_tls: it speaks https with clients.
     """
 
     name: str
     octets: bytes
     address: str
     is_draining: bool = False
+    is_tls: bool = False
 
     @property
     def prefix(self) -> str:
@@ -52,7 +55,7 @@ def haproxy(nodes: Sequence[NodeBehind], port: int) -> str:
     rules = [
         f"    use-server {each.name} if {{ req.hdr(mcp-session-id) -m beg {each.prefix} }}" for each in nodes
     ]
-    servers = [f"    server {each.name} {each.address}" for each in nodes]
+    servers = [f"    server {each.name} {each.address}{TLS if each.is_tls else ''}" for each in nodes]
     values = {
         "PORT": str(port),
         "RESOLVERS": "resolvers names\n    parse-resolv-conf\n    hold valid 5s\n\n" if asks else "",
@@ -78,7 +81,13 @@ def nginx(nodes: Sequence[NodeBehind], port: int) -> str:
         ),
         *(_group(f"mcpgateway_{one.name}", "", [(each, each != one) for each in nodes]) for one in nodes),
     ]
-    return _filled("nginx.conf", {"PORT": str(port), "RULES": "\n".join(rules), "GROUPS": "\n".join(groups)})
+    values = {
+        "PORT": str(port),
+        "RULES": "\n".join(rules),
+        "GROUPS": "\n".join(groups),
+        "SCHEME": "https" if any(each.is_tls for each in nodes) else "http",
+    }
+    return _filled("nginx.conf", values)
 
 
 def _group(name: str, head: str, members: Sequence[tuple[NodeBehind, bool]]) -> str:

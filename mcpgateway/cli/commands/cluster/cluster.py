@@ -253,7 +253,13 @@ def _nodes(globals_: Globals) -> list[NodeBehind]:
 
     rows = NODES.rows(NODES.ask(globals_))
     found = [
-        NodeBehind(each["name"], bytes.fromhex(each["mark"]), each["clients"], each["state"] == "draining")
+        NodeBehind(
+            each["name"],
+            bytes.fromhex(each["mark"]),
+            each["clients"],
+            each["state"] == "draining",
+            bool(each["tls"]),
+        )
         for each in rows
         if each["state"] in ("serving", "draining") and each["clients"]
     ]
