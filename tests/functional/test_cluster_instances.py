@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.cluster import Client, Cluster, Node
+from tests.support.cluster import LONG, Client, Cluster, Node
 from tests.support.gateway import eventually
 from tests.support.postgres import Postgres
 from tests.support.stopping_proxy import StoppingProxy
@@ -123,6 +123,7 @@ def test_frozen(cluster: Cluster, postgres: Postgres, store: str, written: Writt
     written.check(2)
 
 
+@LONG
 def test_stopped(cluster: Cluster, postgres: Postgres, store: str, written: Written) -> None:
     """A node that stops in order gives the server away as soon as its process has ended, long before the lease ends."""
     for node in (cluster.add("a", cluster={"lease": "60s"}), cluster.add("b", cluster={"lease": "60s"})):
@@ -137,6 +138,7 @@ def test_stopped(cluster: Cluster, postgres: Postgres, store: str, written: Writ
     written.check(2)
 
 
+@LONG
 def test_store_gone(cluster: Cluster, tmp_path: Path, written: Written) -> None:
     """Without the store the process ends with its lease, and begins again once the store is back."""
     own = Postgres().start()
@@ -156,6 +158,7 @@ def test_store_gone(cluster: Cluster, tmp_path: Path, written: Written) -> None:
         own.close()
 
 
+@LONG
 def test_guardian_killed(cluster: Cluster, written: Written) -> None:
     """The end of the guardian ends nothing: the next one has the deadlines, and the process lives on."""
     (a,) = cluster.start("a")
@@ -170,6 +173,7 @@ def test_guardian_killed(cluster: Cluster, written: Written) -> None:
     written.check(1)
 
 
+@LONG
 def test_cut_off(cluster: Cluster, postgres: Postgres, store: str, written: Written) -> None:
     """A process whose node is cut off from the store has ended before another node begins."""
     proxy = StoppingProxy(postgres.port)
@@ -215,7 +219,7 @@ def labelled(tmp_path: Path, store: str, **keys: Any) -> Cluster:
     return Cluster(tmp_path / "nodes", store, {"one": {"command": command, "on": ["gpu"], **keys}})
 
 
-@pytest.mark.parametrize("share", ["global", "session"])
+@pytest.mark.parametrize("share", ["global", pytest.param("session", marks=LONG)])
 def test_label(tmp_path: Path, postgres: Postgres, store: str, share: str) -> None:
     """A node without the label uses the server of a node that has it, also for one process for each session."""
     cluster = labelled(tmp_path, store, share=share)
