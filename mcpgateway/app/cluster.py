@@ -100,6 +100,7 @@ def join(node: ClusterNode | None, reactor: Any, root: Root, mcp: LegacyEndpoint
         return
     from mcpgateway.cluster.credentials import NodeCredentials
     from mcpgateway.cluster.node_sessions import NodeSessions
+    from mcpgateway.cluster.places import Places
     from mcpgateway.frontends.http.node_client import NodeClient
     from mcpgateway.frontends.http.node_links import LinkJudge, NodeLinks
     from mcpgateway.frontends.http.node_port import NodePort, NodeRoot
@@ -113,7 +114,9 @@ def join(node: ClusterNode | None, reactor: Any, root: Root, mcp: LegacyEndpoint
     credentials = NodeCredentials.of(node.keys, node.name, reactor.seconds)
     node.client = client = NodeClient(reactor, credentials, node.settings.tls)
     passing = Passing(client)
-    mcp.router = SessionRouter(sessions.homes, node.membership, passing, keys_of(node, NO_KEYS).session_ids())
+    places = Places(node.store, node.membership)
+    ids = keys_of(node, NO_KEYS).session_ids()
+    mcp.router = SessionRouter(sessions.homes, node.membership, passing, ids, places)
     node.passed = lambda: passing.count
     root.passes = NodeControl(node.membership, passing, client).takes
 
@@ -128,7 +131,7 @@ def join(node: ClusterNode | None, reactor: Any, root: Root, mcp: LegacyEndpoint
     node.placing.nodes = NodeLinks(client, node.membership)
     door.links = LinkJudge(root, node.membership, node.placing.leases)
     port = NodePort(reactor, node.settings, door, node.membership, passing)
-    node.add(sessions, port)
+    node.add(sessions, places, port)
 
 
 def _let_go_of(dispatcher: LegacyDispatcher) -> Callable[[Collection[bytes]], None]:

@@ -11,15 +11,20 @@ from typing import Any
 
 import pytest
 
+from tests.support import conformance
 from tests.support.certificates import Authority
 from tests.support.cluster import Answer, Client, Cluster, Node, ask, known
 from tests.support.gateway import eventually, server
-from tests.support.modern_client import PREFIX, headers_of, meta, request
+from tests.support.modern_client import PREFIX, TASKS, headers_of, meta, request
 from tests.support.postgres import Postgres
 
 FIXTURE = (sys.executable, "-I", "-S", str(Path(__file__).parents[1] / "servers" / "fixture.py"))
-SERVERS = {"own": server(FIXTURE, share="session"), "shared": server(FIXTURE)}
-CAPABLE = {PREFIX + "clientCapabilities": {"elicitation": {"form": {}}}}
+SERVERS = {
+    "own": server(FIXTURE, share="session"),
+    "shared": server(FIXTURE),
+    "slow": server(conformance.server("modern")),
+}
+CAPABLE = {PREFIX + "clientCapabilities": {"elicitation": {"form": {}}, "extensions": {TASKS: {}}}}
 
 
 @pytest.fixture
@@ -32,10 +37,10 @@ def cluster(tmp_path: Path, store: str) -> Iterator[Cluster]:
         made.close()
 
 
-def modern(node: Node, identifier: int, method: str, **params: Any) -> Answer:
+def modern(node: Node, identifier: int, method: str, path: str = "/shared/mcp", **params: Any) -> Answer:
     """Send a request of the modern era to a node."""
     body = request(identifier, method, meta(**CAPABLE), **params)
-    return ask(node, "POST", "/shared/mcp", body, headers_of(body))
+    return ask(node, "POST", path, body, headers_of(body))
 
 
 def test_request_state(cluster: Cluster, postgres: Postgres) -> None:
@@ -53,6 +58,22 @@ def test_request_state(cluster: Cluster, postgres: Postgres) -> None:
     late = modern(b, 4, "tools/call", **call, inputResponses=answers, requestState=second["requestState"])
     assert late.status in {200, 400, 503}
     assert "error" in late.messages[-1] or late.messages[-1]["result"]["resultType"] == "input_required"
+
+
+def test_tasks(cluster: Cluster, postgres: Postgres) -> None:
+    """A task that a modern client has begun at one node is seen and cancelled through the other."""
+    a, b = known(cluster.start("a", "b"), postgres)
+    path = "/slow/mcp"
+    call = {"name": "slow_compute", "arguments": {"seconds": 600}}
+    begun = modern(a, 1, "tools/call", path, **call).messages[-1]["result"]
+    assert begun["resultType"] == "task"
+    task = begun["taskId"]
+    for node in (b, a, b):
+        seen = modern(node, 2, "tasks/get", path, taskId=task).messages[-1]
+        assert seen["result"]["status"] == "working", seen
+    assert "result" in modern(b, 3, "tasks/cancel", path, taskId=task).messages[-1]
+    assert modern(a, 4, "tasks/get", path, taskId=task).messages[-1]["result"]["status"] == "cancelled"
+    assert "error" in modern(b, 5, "tasks/get", path, taskId="no-such-task").messages[-1]
 
 
 def test_tls(tmp_path: Path, store: str, postgres: Postgres) -> None:

@@ -11,6 +11,7 @@ depends on it, and two proxies between the client and the gateway cannot be made
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mcpgateway.config.model import ServerSpec
@@ -20,9 +21,10 @@ from mcpgateway.frontends.http.statuses import modern_status, modern_status_of
 from mcpgateway.frontends.http.streams import PostStream, Streams
 from mcpgateway.frontends.http.workspace_detection import is_admin
 from mcpgateway.hub.caller import Caller
-from mcpgateway.hub.modern_dispatch import ModernDispatcher
+from mcpgateway.hub.filters import SinkFilter
+from mcpgateway.hub.modern_dispatch import TASK_METHODS, ModernDispatcher
 from mcpgateway.interfaces import Request
-from mcpgateway.protocol import jsonrpc, modern
+from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 
 if TYPE_CHECKING:
@@ -65,6 +67,20 @@ class ModernPost(PostStream):
         call, self._call = self._call, None
         if call is not None:
             call.withdraw("the client has disconnected")
+
+
+class TaskLearner(SinkFilter):
+    """Tells the other nodes of a task that a server of this node has begun."""
+
+    _begun: Callable[[str, str], None]
+
+    def answered(self, request: Request, reply: Envelope) -> None:
+        """Note the task, and pass the answer on."""
+        result = peek.members(reply, "result")
+        task = peek.text(result, "taskId") if peek.text(result, "resultType") == "task" else None
+        if task is not None:
+            self._begun(task, request.principal)
+        self.sink.answered(request, reply)
 
 
 class ModernEndpoint:
@@ -111,7 +127,14 @@ class ModernEndpoint:
         if self._router is not None and self._router.passes_state(exchange, message.params):
             return
         caller = Caller(server, principal, exchange.caller, pid, repeating, info=modern.info_of(message))
-        self._submit(exchange, message, caller, token, headers)
+
+        def here() -> None:
+            self._submit(exchange, message, caller, token, headers)
+
+        if self._router is not None and message.method in TASK_METHODS:
+            self._router.route_task(exchange, message.params, principal, here)
+        else:
+            here()
 
     def _submit(
         self, exchange: Any, message: Message, caller: Caller, token: bytes | None, headers: McpHeaders
@@ -124,6 +147,8 @@ class ModernEndpoint:
         sink = call.sink = ModernPost(
             self._modern_dispatcher, call, self._streams, exchange, NOBODY, message.id, headers.accepted
         )
+        if self._router is not None and message.method == "tools/call" and modern.has_tasks(message.meta):
+            call.sink = TaskLearner(sink, self._router.places.begun)
         sink.token = token
         exchange.body = b""  # a large request is kept once, until the child has read it
         try:

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.cluster.homes import Elsewhere, Here, Homes
 from mcpgateway.cluster.membership import Member, Membership
+from mcpgateway.cluster.places import Places
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, StoreLost
 from mcpgateway.frontends.http.node_client import HOME
@@ -31,12 +32,16 @@ class SessionRouter:
     """Decides where a request of a conversation is served.
 
     :ivar passing: passes requests on to other nodes.
+    :ivar places: the nodes of servers' own tasks.
     """
 
     log = Logger()
 
-    def __init__(self, homes: Homes, membership: Membership, passing: Passing, ids: SessionIds) -> None:
+    def __init__(
+        self, homes: Homes, membership: Membership, passing: Passing, ids: SessionIds, places: Places
+    ) -> None:
         self.passing = passing
+        self.places = places
         self._homes = homes
         self._membership = membership
         self._ids = ids
@@ -145,6 +150,23 @@ class SessionRouter:
         """Pass a request on to the node that holds the call of its request state; return False where there is none."""
         state = peek.text(params, "requestState") if params is not None and "requestState" in params else None
         return state is not None and self._passes(exchange, node_of(state))
+
+    def route_task(self, exchange: Any, params: Envelope | None, principal: str, here: Serve) -> None:
+        """Serve a modern request for a task here, or pass it on to the node whose server has begun the task."""
+        task = peek.text(params, "taskId")
+        if task is None or exchange.caller.node:
+            here()
+            return
+
+        def found(member: Member | None) -> None:
+            if exchange.gone:
+                return
+            if member is None:
+                here()
+            else:
+                self.passing.send(exchange, member)
+
+        self.places.find(task, principal).addCallback(found).addErrback(self._broken, exchange)
 
     def _passes(self, exchange: Any, octets: bytes) -> bool:
         if exchange.caller.node or len(octets) != NODE_BYTES or octets == self._membership.me.octets:
