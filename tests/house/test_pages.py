@@ -10,7 +10,7 @@ from docutils import nodes
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 
-from from_code import row  # noqa: E402
+from from_code import events, row  # noqa: E402
 from pages import unmarked  # noqa: E402
 
 INSTALL = re.compile(r"^ *\$ ((?:pipx|uv tool) install .*?)(?: +#.*)?$", re.MULTILINE)
@@ -31,6 +31,16 @@ class MarkupTests:
         """Markup in a text is found, and the content of a literal is none."""
         assert unmarked(next(nodes.paragraph("", "a ``b``").findall(nodes.Text)))
         assert not unmarked(next(nodes.literal("", "a ``b``").findall(nodes.Text)))
+
+
+class EventTests:
+    """The events of the log in the reference."""
+
+    def test_names(self) -> None:
+        """Each call of a logger names its event and its sentence as literals, which the reference can read."""
+        names = [each.name for each in events()]
+        assert all(each == each.lower() and each.strip() for each in names)
+        assert {"cluster.drain", "cluster.drain_undone"} <= set(names)
 
 
 class NameTests:

@@ -67,13 +67,18 @@ class Drain:
             return
         self._began = self._reactor.seconds() if state == DRAINING else None
         self.is_drained = False
-        self.log.info(
-            "node {node} is drained: other nodes take its clients over"
-            if self.is_on
-            else "node {node} is not drained any more: it takes clients again",
-            event="cluster.drain" if self.is_on else "cluster.drain_undone",
-            node=self._node.name,
-        )
+        if self.is_on:
+            self.log.info(
+                "node {node} is drained: other nodes take its clients over",
+                event="cluster.drain",
+                node=self._node.name,
+            )
+        else:
+            self.log.info(
+                "node {node} is not drained any more: it takes clients again",
+                event="cluster.drain_undone",
+                node=self._node.name,
+            )
         self._node.membership.set_state(state).addErrback(self._untold)
 
     def admit(self) -> None:
