@@ -69,7 +69,7 @@ class ModernPost(PostStream):
             call.withdraw("the client has disconnected")
 
 
-class TaskLearner(SinkFilter):
+class PlacedTask(SinkFilter):
     """Tells the other nodes of a task that a server of this node has begun."""
 
     _begun: Callable[[str, str], None]
@@ -148,7 +148,7 @@ class ModernEndpoint:
             self._modern_dispatcher, call, self._streams, exchange, NOBODY, message.id, headers.accepted
         )
         if self._router is not None and message.method == "tools/call" and modern.has_tasks(message.meta):
-            call.sink = TaskLearner(sink, self._router.places.begun)
+            call.sink = PlacedTask(sink, self._router.places.begun)
         sink.token = token
         exchange.body = b""  # a large request is kept once, until the child has read it
         try:
