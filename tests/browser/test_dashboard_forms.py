@@ -145,6 +145,35 @@ class UndoTests:
         servers = json.loads(page.gateway.config.read_text())["servers"]
         assert not any(each.get("tools_off") for each in servers.values())
 
+    def test_never_called(self, page: Page) -> None:
+        """Tools that nobody has called are taken out of the offer on the page Usage, and offered again."""
+        page.sign_in()
+        page.show("tools", wait="convert_time")
+        page.show("usage", wait="Cost in a model")
+        page.press("Do not offer the tools of clock that were never called")
+        page.sees("The page Tools offers them again.")
+        page.press("Do not offer")
+        page.sees("of clock not offered any more")
+        assert '"convert_time"' in page.gateway.config.read_text()
+        page.press("Undo")
+        page.sees("The tools are offered as before")
+        assert '"convert_time"' not in page.gateway.config.read_text()
+        page.press("Do not offer the tools of clock that were never called")  # the table has them again
+        page.press("Cancel")
+
+    def test_palette(self, page: Page) -> None:
+        """What was done to one of several is told by its name, and the palette takes it back, too."""
+        page.sign_in()
+        page.show("servers", wait="other")
+        page.browser.run("document.querySelector('[aria-label=\"Select other\"]').click(); 0")
+        page.press("Switch off the selected")
+        page.sees("other is switched off")
+        page.strike("k", is_control=True)
+        page.type("dialog input", "undo")
+        page.sees("Undo: other is switched off")
+        page.strike("Enter")
+        page.sees("other is switched on")
+
 
 class AgainTests:
     """A call that is done again."""

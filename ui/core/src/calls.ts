@@ -21,6 +21,8 @@ export interface Call {
   pid?: number;
   session?: string;
   trace?: string;
+  /** The node of the cluster that has served it. */
+  node?: string;
   error?: string;
   sent_bytes?: number;
   answer_bytes?: number;

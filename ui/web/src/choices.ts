@@ -12,7 +12,7 @@ import { setting } from "@mcpgateway/core/operations";
 import type { Entry } from "@mcpgateway/core/palette";
 import { look } from "@mcpgateway/core/states";
 import { plain } from "@mcpgateway/core/words";
-import { unlock } from "./act";
+import { type Notice, unlock } from "./act";
 import { opened } from "./keys";
 import * as operations from "./operations";
 import { signOut } from "./parts/unlock";
@@ -51,6 +51,8 @@ const TABS: [tab: string, text: string, words: string][] = [
 /** What is known of the gateway so far. */
 export interface Known {
   overview: Overview | undefined;
+  /** The outcome of the latest act. */
+  notice: Notice | undefined;
   servers: readonly Server[];
   tools: readonly ToolRow[];
   detected: readonly DetectedClient[];
@@ -58,8 +60,9 @@ export interface Known {
 }
 
 /** Return all rows, first those that help where the user is needed. */
-export function choices({ overview, servers, tools, detected, sessions }: Known): Choice[] {
+export function choices({ overview, notice, servers, tools, detected, sessions }: Known): Choice[] {
   return [
+    ...(notice?.undo ? [does(plain(`Undo: ${notice.text}`), notice.undo, "back")] : []),
     ...servers.flatMap(remedies),
     ...PAGES.filter(([page]) => page !== "nodes" || overview?.cluster).map(([page, text, words]) =>
       lead("page", text, page ? to(page) : to(), "page", words),

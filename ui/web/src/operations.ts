@@ -1,6 +1,6 @@
 /** What can be done to a server and to the gateway, by a button of a page and by the palette. */
 
-import type { ClusterNode, Server } from "@mcpgateway/core/model";
+import type { ClusterNode, Server, ToolRow } from "@mcpgateway/core/model";
 import { outcome, serverPath } from "@mcpgateway/core/operations";
 import { counted } from "@mcpgateway/core/words";
 import { type Act, act } from "./act";
@@ -129,6 +129,16 @@ export function shuttingDown(sessions: number): Operation {
 
 function ofClients(sessions: number): string {
   return `${counted(sessions, "session")} of clients`;
+}
+
+/** Offer tools, and do not offer others, as they were before. */
+export async function offerAgain(former: readonly Pick<ToolRow, "name" | "offered">[]): Promise<void> {
+  for (const offered of [true, false]) {
+    const tools = former.filter((each) => each.offered === offered).map((each) => each.name);
+    const body = { tools, offered };
+    const done = "The tools are offered as before";
+    if (tools.length && !(await act({ method: "PATCH", path: "/api/v1/tools", body, done }))) return;
+  }
 }
 
 /** Drain a node of the cluster, or take that back. */

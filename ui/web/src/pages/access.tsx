@@ -304,7 +304,6 @@ function Own() {
         >
           Rotate
         </ActButton>
-        <a href={to("gateway")}>Settings of the gateway</a>
       </p>
     </Section>
   );

@@ -80,6 +80,7 @@ function Facts({ record }: { record: Call }) {
     ["Answer", record.answer_bytes ? `${count(record.answer_bytes)} bytes` : undefined],
     ["Session", record.session],
     ["Trace", record.trace],
+    ["Node", record.node || undefined],
     ["Error", record.error],
   ];
   return (

@@ -10,7 +10,7 @@ import { overview } from "../gateway";
 import { rowKeys } from "../keys";
 import { perform, starting, stopping, switching } from "../operations";
 import { ActButton, Empty, Refused, State } from "../parts/basics";
-import { BulkButtons } from "../parts/bulk";
+import { BulkButtons, SELECTED } from "../parts/bulk";
 import { Filter } from "../parts/filter";
 import { distinct, named, Select } from "../parts/select";
 import { ServerButtons } from "../parts/server_buttons";
@@ -258,11 +258,7 @@ export function ServersPage() {
             {counted(shown.length, "server")}
             {selected.length > 0 && `, ${count(selected.length)} selected`}
           </span>
-          <BulkButtons
-            of="the selected"
-            servers={selected}
-            kinds={["start", "restart", "stop", "off", "on"]}
-          />
+          <BulkButtons of={SELECTED} servers={selected} kinds={["start", "restart", "stop", "off", "on"]} />
         </div>
       )}
       {groups.map((each) => (

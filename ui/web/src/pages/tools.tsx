@@ -6,6 +6,7 @@ import { count, counted, plain, tokens } from "@mcpgateway/core/words";
 import { useState } from "preact/hooks";
 import { act } from "../act";
 import { overview } from "../gateway";
+import { offerAgain } from "../operations";
 import { Empty, Refused } from "../parts/basics";
 import { Filter } from "../parts/filter";
 import { later } from "../parts/later";
@@ -269,15 +270,6 @@ function costOf(rows: readonly ToolRow[]): number {
   return rows.reduce((sum, each) => sum + (each.tokens ?? 0), 0);
 }
 
-/** Offer tools, and do not offer others, as they were before. */
-async function offer(former: readonly Pick<ToolRow, "name" | "offered">[]): Promise<void> {
-  for (const offered of [true, false]) {
-    const tools = former.filter((each) => each.offered === offered).map((each) => each.name);
-    const done = "The tools are offered as before";
-    if (tools.length && !(await act({ method: "PATCH", path: PATH, body: { tools, offered }, done }))) return;
-  }
-}
-
 interface SelectionProps {
   all: readonly ToolRow[];
   shown: readonly ToolRow[];
@@ -294,7 +286,8 @@ function Selection({ all, shown, chosen, onChoose }: SelectionProps) {
     const isSo = Object.values(how)[0];
     const done = `${counted(selected.length, "tool")} ${selected.length === 1 ? "is" : "are"} ${isSo ? "" : "not "}${word}`;
     const body = { tools: selected.map((each) => each.name), ...how };
-    const text = "offered" in how ? { text: done, isError: false, undo: () => offer(former) } : done;
+    const text =
+      "offered" in how ? { text: done, isError: false, undo: () => void offerAgain(former) } : done;
     if (await act({ method: "PATCH", path: PATH, body, done: () => text })) onChoose(new Set());
   };
   const pin = !selected.length || !selected.every((each) => each.pinned);

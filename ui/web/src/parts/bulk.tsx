@@ -39,6 +39,9 @@ const KINDS = {
   on: { word: "Switch on", done: "switched on", isMeant: (each) => !each.enabled, act: turn, undo: "off" },
 } satisfies Record<string, Kind>;
 
+/** What the servers are called that the user has selected. */
+export const SELECTED = "the selected";
+
 export interface BulkProps {
   /** What the servers are called together. */
   of: string;
@@ -72,7 +75,10 @@ export function BulkButtons({ of, servers, kinds, isTold, question }: BulkProps)
     }
     setBusy(false);
     if (!changed.length && !failed.length) return;
-    const text = [`${of}: ${counted(changed.length, "server")} ${done}`, ...failed].map(plain).join("; ");
+    const [first] = changed;
+    const many = first && changed.length === 1 ? `${first.name} is` : counted(changed.length, "server");
+    const said = of === SELECTED ? `${many} ${done}` : `${of}: ${many} ${done}`;
+    const text = [...(first ? [said] : []), ...failed].map(plain).join("; ");
     const back = undo && changed.length > 0 && { undo: () => void all(KINDS[undo], changed) };
     tell({ text, isError: failed.length > 0, ...(back || {}) });
   };

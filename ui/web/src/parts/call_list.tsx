@@ -13,6 +13,7 @@ import type { Usage } from "@mcpgateway/core/model";
 import { clock, count, counted, milliseconds, plain } from "@mcpgateway/core/words";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useCalls } from "../calls";
+import { overview } from "../gateway";
 import { useResource } from "../resource";
 import { to } from "../router";
 import { Empty, Refused } from "./basics";
@@ -60,6 +61,13 @@ const COLUMNS: Column<Call>[] = [
       </>
     ),
   },
+  {
+    name: "node",
+    title: "Node",
+    by: (each) => each.node,
+    show: (each) => plain(each.node ?? ""),
+    isMinor: true,
+  },
   { name: "ms", title: "Took", by: (each) => each.ms, show: (each) => milliseconds(each.ms), isNumber: true },
   { name: "outcome", title: "Outcome", by: (each) => each.outcome, show: (each) => <Outcome call={each} /> },
 ];
@@ -103,7 +111,9 @@ export function CallList({ server = "" }: { server?: string }) {
   const servers = useMemo(() => distinct(tools?.map((each) => each.server)), [tools]);
   const ofServer = tools?.filter((each) => !choice.server || each.server === choice.server);
   const span = SPANS.find(([minutes]) => minutes === choice.minutes)?.[1];
-  const columns = server ? COLUMNS.filter((each) => each.name !== "server") : COLUMNS;
+  const columns = COLUMNS.filter(({ name }) =>
+    name === "node" ? overview.value?.cluster : name !== "server" || !server,
+  );
   const isChosen = query !== known.toString();
   return (
     <>

@@ -2,6 +2,7 @@
 
 import type { ToolRow, Usage } from "@mcpgateway/core/model";
 import { count, counted, plain, tokens } from "@mcpgateway/core/words";
+import { offerAgain } from "../operations";
 import { useResource } from "../resource";
 import { ActButton, Section } from "./basics";
 import { ServerLink } from "./server_link";
@@ -63,13 +64,15 @@ const columnsOf = (reload: () => void): Column<Cost>[] => [
 
 function Off({ cost, then }: { cost: Cost; then: () => void }) {
   const { server, never } = cost;
+  const many = counted(never.length, "tool");
+  const undo = () => void offerAgain(never).then(then);
   const names = never.map((each) => plain(each.tool)).join(", ");
   return (
     <ActButton
       then={then}
       label={`Do not offer the tools of ${plain(server)} that were never called`}
       question={{
-        title: `Do not offer ${counted(never.length, "tool")} of ${plain(server)}?`,
+        title: `Do not offer ${many} of ${plain(server)}?`,
         effect: `Clients do not see these any more, and save ${tokens(sum(never))} tokens: ${names}. The page Tools offers them again.`,
         yes: "Do not offer",
       }}
@@ -77,7 +80,7 @@ function Off({ cost, then }: { cost: Cost; then: () => void }) {
         method: "PATCH",
         path: "/api/v1/tools",
         body: { tools: never.map((each) => each.name), offered: false },
-        done: `${counted(never.length, "tool")} of ${plain(server)} not offered`,
+        done: () => ({ text: `${many} of ${plain(server)} not offered any more`, isError: false, undo }),
       }}
     >
       Do not offer

@@ -5,6 +5,7 @@ import { find } from "@mcpgateway/core/palette";
 import { count, counted, plain } from "@mcpgateway/core/words";
 import type { TargetedKeyboardEvent } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { notice } from "../act";
 import { type Choice, choices } from "../choices";
 import { overview } from "../gateway";
 import { close } from "../keys";
@@ -24,12 +25,13 @@ export function Palette() {
     () =>
       choices({
         overview: overview.value,
+        notice: notice.value,
         servers: servers.value ?? [],
         tools: tools.value ?? [],
         detected: detected.value?.detected ?? [],
         sessions: sessions.value?.sessions ?? [],
       }),
-    [overview.value, servers.value, tools.value, detected.value, sessions.value],
+    [overview.value, notice.value, servers.value, tools.value, detected.value, sessions.value],
   );
   const { shown, total } = useMemo(() => find(all, query), [all, query]);
   const chosen = Math.min(at, shown.length - 1);
