@@ -31,7 +31,7 @@ from mcpgateway.waiting import Waiting
 WORD = "documents"
 BODY_LIMIT = 8 * 1_048_576  # bytes
 BATCH = 200
-POLLS_LIMIT = 50  # of all nodes together, in a second
+POLLS_LIMIT = 30  # of all nodes together, in a second
 RESEALED = 50  # in a second
 PRUNE_TICKS, KEPT_DAYS = 3600, 30  # for the rows of documents that are gone
 MARK_TICKS = 30

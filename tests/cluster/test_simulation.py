@@ -6,10 +6,12 @@ import os
 import random
 from pathlib import Path
 
+import pytest
+
 from tests.support.agreeing import Peer, Peers, now
+from tests.support.cluster import LONG
 from tests.support.store_at_once import StoreAtOnce
 
-NODES, SESSIONS = 20, 2000
 REST_S = 30
 PER_SECOND = 100  # transactions that a small PostgreSQL does not notice
 HOLDERS = 10  # nodes with leases; each renews all of its own every ten seconds, in one transaction
@@ -54,9 +56,9 @@ class Simulation:
         return rates
 
 
-def test_many(store: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("nodes", "sessions"), [(20, 2000), pytest.param(200, 20_000, marks=LONG)])
+def test_many(nodes: int, sessions: int, store: str, tmp_path: Path) -> None:
     """Nodes at rest ask the store 100 times in a second at most, and the end of one asks only for its used sessions."""
-    nodes, sessions = NODES, SESSIONS
     at_once = StoreAtOnce(store)
     try:
         made = Simulation(at_once, tmp_path, nodes)

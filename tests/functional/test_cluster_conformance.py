@@ -31,7 +31,6 @@ defaults
 frontend clients
     bind 127.0.0.1:{port}
     http-request set-header Authorization "Bearer {token}"
-    http-request set-header Host 127.0.0.1
     default_backend nodes
 backend nodes
     balance roundrobin
