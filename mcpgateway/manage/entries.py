@@ -36,7 +36,6 @@ from mcpgateway.errors import InvalidParams, NameTaken, NotOurs, Unfit
 from mcpgateway.hints import cli
 from mcpgateway.manage.install import Installer
 from mcpgateway.manage.install_plans import InstallPlan
-from mcpgateway.manage.secret_values import KeptSecrets
 from mcpgateway.manage.servers import ServerOperations
 from mcpgateway.manage.tools.checks import check_definition, check_name
 from mcpgateway.manage.tools.config import without_values
@@ -57,7 +56,7 @@ class EntryChange:
     :ivar is_new: True if no server had that name.
     :ivar hint: a remark for the caller.
     :ivar keys: the dotted keys that were changed.
-    :ivar secrets: a sentence on the variables whose values are in the file of values; empty for none.
+    :ivar secrets: a sentence on the variables and headers whose values are in the file of values; empty for none.
     """
 
     name: str
@@ -133,7 +132,7 @@ class Entries:
         return plan
 
     async def add_apart(self, name: str, definition: Mapping[str, Any]) -> EntryChange:
-        """Write a new entry as `add` does, with the values of secret variables in the file of values.
+        """Write a new entry as `add` does, with secret values in the file of values.
 
         :raise GatewayError: the entry is not permitted, or its name is taken; no file was changed.
         """
@@ -144,7 +143,7 @@ class Entries:
     async def put_apart(
         self, name: str, definition: Mapping[str, Any], condition: EditCondition
     ) -> EntryChange:
-        """Add or replace an entry as `put` does, with the values of secret variables in the file of values.
+        """Add or replace an entry as `put` does, with secret values in the file of values.
 
         :raise GatewayError: the entry is not permitted, or the condition does not hold; no file was changed.
         """
@@ -155,16 +154,16 @@ class Entries:
         return evolve(self.put(name, made, condition), secrets=secrets)
 
     async def _apart(self, name: str, definition: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
-        """Return a definition whose secret variables are in the file of values, and a sentence on them."""
+        """Return a definition whose secret variables and headers are in the file of values, and a sentence on them."""
         key = ENV if ENV in definition else ENVIRONMENT
-        given = definition.get(key)
-        if not isinstance(given, Mapping):
-            return definition, ""
-        texts = {str(each): value for each, value in given.items() if isinstance(value, str)}
-        found, file = await self.installing.keep_secrets(name, texts)
-        return (
-            ({**definition, key: {**given, **found.env}}, _of_kept(found, file)) if file else (definition, "")
-        )
+        texts = {each: _texts_of(definition.get(each)) for each in (key, HEADERS)}
+        env, headers, file = await self.installing.keep_secrets(name, texts[key], texts[HEADERS])
+        made = {
+            each: {**definition[each], **found.texts}
+            for each, found in ((key, env), (HEADERS, headers))
+            if found.names
+        }
+        return {**definition, **made}, _of_kept({**env.names, **headers.names}, file) if file else ""
 
     def put(self, name: str, definition: Mapping[str, Any], condition: EditCondition) -> EntryChange:
         """Add or replace an entry; an equal entry is not written.
@@ -235,18 +234,19 @@ class Entries:
         return EntryChange(now, is_other=bool(edits), hint=_words_of(served, now), keys=_keys_of(edits))
 
     async def patch_apart(self, name: str, patch: Patch, condition: EditCondition) -> EntryChange:
-        """Change a part of an entry as `patch` does, with the values of secret variables in the file of values.
+        """Change a part of an entry as `patch` does, with secret values in the file of values.
 
         :raise GatewayError: the change is not permitted, or the condition does not hold; no file was changed.
         """
         condition.check(self.tag(name))
         self._edits_of(self.roster.server(name), patch)  # a refused change keeps no value
-        found, file = await self.installing.keep_secrets(name, patch.add_env)
-        changed = self.patch(name, evolve(patch, add_env=found.env), condition)
+        env, headers, file = await self.installing.keep_secrets(name, patch.add_env, patch.add_headers)
+        changed = self.patch(name, evolve(patch, add_env=env.texts, add_headers=headers.texts), condition)
         if not file:
             return changed
-        says = _of_kept(found, file)
-        keys = dict.fromkeys((*changed.keys, *(f"{ENV}.{each}" for each in found.names)))
+        says = _of_kept({**env.names, **headers.names}, file)
+        kept = (*(f"{ENV}.{each}" for each in env.names), *(f"{HEADERS}.{each}" for each in headers.names))
+        keys = dict.fromkeys((*changed.keys, *kept))
         return evolve(changed, is_other=True, keys=tuple(keys), hint=f"{says} {changed.hint}".rstrip())
 
     def _edits_of(
@@ -369,10 +369,15 @@ class Entries:
             raise NameTaken(f"there is a server {name} already", "pass another name")
 
 
-def _of_kept(found: KeptSecrets, file: str) -> str:
-    """Return a sentence on the variables whose values are in the file of values."""
-    listed = ", ".join(f"{each} (as {own})" if own != each else each for each, own in found.names.items())
-    value, it = ("value is", "it") if len(found.names) == 1 else ("values are", "them")
+def _texts_of(given: Any) -> dict[str, str]:
+    held = given if isinstance(given, Mapping) else {}
+    return {str(each): value for each, value in held.items() if isinstance(value, str)}
+
+
+def _of_kept(names: Mapping[str, str], file: str) -> str:
+    """Return a sentence on the variables and headers whose values are in the file of values, by their names there."""
+    listed = ", ".join(f"{each} (as {own})" if own != each else each for each, own in names.items())
+    value, it = ("value is", "it") if len(names) == 1 else ("values are", "them")
     return f"{listed}: the {value} in {file}, and the entry refers to {it}."
 
 

@@ -37,7 +37,7 @@ from mcpgateway.errors import (
 from mcpgateway.manage.config_edits import carry_out, lay_over, place_of_overlay
 from mcpgateway.manage.install_plans import LIST, InstallPlan, InstallPlanner, edited, read_text, with_entry
 from mcpgateway.manage.reload import Reload
-from mcpgateway.manage.secret_values import KeptSecrets, kept, notes_of, owners
+from mcpgateway.manage.secret_values import KeptSecrets, kept, notes_of, of_header, owners
 from mcpgateway.policy.remote_policy import check_may_run
 from mcpgateway.policy.secrets.masking import secrets_of
 from mcpgateway.policy.secrets.redaction import quoted
@@ -241,35 +241,38 @@ class Installer:
             )
         return is_other
 
-    async def keep_secrets(self, name: str, given: Mapping[str, str]) -> tuple[KeptSecrets, str]:
-        """Write the secrets among new variables of a server into the gateway's own file of values.
+    async def keep_secrets(
+        self, name: str, env: Mapping[str, str], headers: Mapping[str, str]
+    ) -> tuple[KeptSecrets, KeptSecrets, str]:
+        """Write the secrets among new variables and headers of a server into the gateway's own file of values.
 
-        :return: the variables for the entry, and the file; it is empty where the gateway can write none, and the
-            values stay in the entry then.
+        :return: the variables and the headers for the entry, and the file; it is empty where the gateway can write
+            none, and the values stay in the entry then.
         """
         reload = self._reload
+        as_given = KeptSecrets(env), KeptSecrets(headers), ""
         if reload.values_file is None or reload.refusal:
-            return KeptSecrets(given), ""
+            return as_given
         file = reload.values_file()
-        whole = self.plans.whole_of(name)
-        entry = whole.get("env") if isinstance(whole, Mapping) else None
-        found = kept(
-            name,
-            given,
-            {key: str(value) for key, value in entry.items()} if isinstance(entry, Mapping) else {},
-            self.plans.world.variables,
-            owners(file, reload.settings.blueprints),
-        )
-        if not found.values:
-            return found, ""
-        notes = notes_of(found.values, name)
+        there, whose = self.plans.world.variables, owners(file, reload.settings.blueprints)
+        own = kept(name, env, self._texts(name, "env"), there, whose)
+        sent = kept(name, headers, self._texts(name, "headers"), {**there, **own.values}, whose, of_header)
+        values = {**own.values, **sent.values}
+        if not values:
+            return as_given
         try:
-            await reload.in_thread(put_values, file, found.values, notes)
+            await reload.in_thread(put_values, file, values, notes_of(values, name))
         except ConfigError as why:
             self.log.warn("{why}", event="server.secret_not_kept", why=why.message)
-            return KeptSecrets(given), ""
+            return as_given
         reload.read_own()
-        return found, file
+        return own, sent, file
+
+    def _texts(self, name: str, key: str) -> dict[str, str]:
+        """Return the variables or the headers of the present entry of a server."""
+        whole = self.plans.whole_of(name)
+        found = whole.get(key) if isinstance(whole, Mapping) else None
+        return {each: str(text) for each, text in found.items()} if isinstance(found, Mapping) else {}
 
     def values_left_by(self, name: str) -> tuple[tuple[str, ...], str]:
         """Return the values that were kept for a server and that no other server refers to, and their file."""

@@ -1,16 +1,17 @@
-"""Secrets among the variables of a server: their values are in the gateway's own file of values, the entry names them.
+"""Secrets of a server: their values are in the gateway's own file of values, its variables and headers refer to them.
 
 # Note [The name of a value]
 The file has values of all servers, so a variable is named there by its server, unless its own name says that: the
 ``TOKEN`` of ``fx`` is ``FX_TOKEN``, and the ``GITHUB_TOKEN`` of ``github`` stays that.  A rotated value takes the place
 of the former one, unless another server refers to it, too.  A comment above a value says for which server it was
-written, so one that no entry refers to any more gives way to the next.  No other server gets it by itself.
+written, so one that no entry refers to any more gives way to the next.  No other server gets it by itself.  The
+``Authorization`` of ``fx`` is ``FX_AUTHORIZATION``, without its scheme, which stays in the entry.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from attrs import field, frozen
 
@@ -19,6 +20,7 @@ from mcpgateway.config.edit.env_file import NAME
 from mcpgateway.config.expand import SOURCE, VARIABLE, escaped, unescaped
 from mcpgateway.config.merge import Blueprint
 from mcpgateway.config.names import slug
+from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import ConfigError
 from mcpgateway.policy.secrets.masking import is_token
 from mcpgateway.system import files
@@ -26,6 +28,8 @@ from mcpgateway.system import files
 NOTE = "for the server "
 FILE_LIMIT = 4 * 1_048_576
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+SCHEME = re.compile(r"(?:Bearer|Basic|Token|ApiKey) +", re.IGNORECASE)
+NO_NAME = re.compile(r"[^A-Za-z0-9_]")  # characters of a header that no variable has
 
 
 @frozen
@@ -78,10 +82,17 @@ def owners(path: str, blueprints: Mapping[str, Blueprint]) -> ValueOwners:
     return ValueOwners(
         written,
         {
-            each: "\n".join((*found.whole.env.values(), *found.whole.argv, str(found.whole.reach)))
+            each: "\n".join((*found.whole.env.values(), *found.whole.argv, *_reach(found.whole.reach)))
             for each, found in blueprints.items()
         },
     )
+
+
+def _reach(reach: object) -> Iterator[str]:
+    """Iterate over the texts that say how a server is reached, and may refer to values."""
+    yield str(reach)
+    if isinstance(reach, Remote):
+        yield from (reach.url, *reach.headers.values())
 
 
 def notes_of(names: Iterable[str], server: str) -> dict[str, str]:
@@ -91,16 +102,30 @@ def notes_of(names: Iterable[str], server: str) -> dict[str, str]:
 
 @frozen
 class KeptSecrets:
-    """The variables of a server, of which some stand in a file of values.
+    """The variables or headers of a server, of which some stand in a file of values.
 
-    :ivar env: the variables as the entry has them.
+    :ivar texts: the variables or headers as the entry has them.
     :ivar values: the values for the file, by their names there.
-    :ivar names: these names, by the variables of the server.
+    :ivar names: these names, by the variables or headers of the server.
     """
 
-    env: Mapping[str, str] = field(factory=dict, repr=False)
+    texts: Mapping[str, str] = field(factory=dict, repr=False)
     values: Mapping[str, str] = field(factory=dict, repr=False)
     names: Mapping[str, str] = field(factory=dict)
+
+
+Parts = Callable[[str, str], tuple[str, str]]
+"""The variable that a name stands for, and the part of its value that is no secret."""
+
+
+def _of_variable(name: str, _: str) -> tuple[str, str]:
+    return name, ""
+
+
+def of_header(name: str, value: str) -> tuple[str, str]:
+    """Return the name of the variable for the value of a header, and the scheme before that."""
+    scheme = SCHEME.match(value)
+    return NO_NAME.sub("_", name).upper(), scheme[0] if scheme is not None else ""
 
 
 def kept(
@@ -109,26 +134,30 @@ def kept(
     entry: Mapping[str, str],
     there: Mapping[str, str],
     whose: ValueOwners,
+    parts: Parts = _of_variable,
 ) -> KeptSecrets:
-    """Return the variables of a server with references in the place of secrets.
+    """Return the variables or headers of a server with references in the place of secrets.
 
-    :param given: the new variables, as an entry would have them; those that refer to a value stay.
-    :param entry: the present variables of the entry.
+    :param given: the new variables or headers, as an entry would have them; those that refer to a value stay.
+    :param entry: the present ones of the entry.
     :param there: the values in the file.
     :param whose: the servers that these belong to.
+    :param parts: `of_header` for headers.
     """
-    env, values, names = dict(given), dict[str, str](), dict[str, str]()
+    texts, values, names = dict(given), dict[str, str](), dict[str, str]()
     for name, text in given.items():
-        value = unescaped(text)
-        is_literal = escaped(value) == text or not (VARIABLE.search(value) or SOURCE.search(value))
-        if not (is_literal and value and NAME.fullmatch(name) and is_token(name, value)):
+        variable, lead = parts(name, unescaped(text))
+        value = unescaped(text).removeprefix(lead)
+        is_literal = escaped(lead + value) == text or not (VARIABLE.search(value) or SOURCE.search(value))
+        if not (is_literal and value and NAME.fullmatch(variable) and is_token(variable, value)):
             continue
-        found = REFERENCE.fullmatch(entry.get(name, ""))
+        _, led = parts(name, entry.get(name, ""))
+        found = REFERENCE.fullmatch(entry.get(name, "").removeprefix(led))
         is_own = found is not None and found[1] in there and not whose.others(found[1], server)
         former = found[1] if is_own and found is not None else ""
-        own = former or name_of_value(server, name, value, {**there, **values}, whose, values)
-        env[name], values[own], names[name] = f"${{{own}}}", value, own
-    return KeptSecrets(env, values, names)
+        own = former or name_of_value(server, variable, value, {**there, **values}, whose, values)
+        texts[name], values[own], names[name] = f"{lead}${{{own}}}", value, own
+    return KeptSecrets(texts, values, names)
 
 
 def name_of_value(

@@ -401,7 +401,9 @@ class EditTests:
         assert not {"A", "FROM_STDIN"} & entry(gateway, "fx")["env"].keys()
         assert ran(home, "set-env", "fx")[0] == 64
         assert ran(home, "set-env", "fx", "X")[0] == 1
-        assert ran(home, "set-env", "fx", "X", "Y", stdin="z")[0] == 1
+        assert ran(home, "set-env", "fx", "X", "Y")[0] == 0
+        assert entry(gateway, "fx")["env"]["X"] == "Y"
+        assert ran(home, "set-env", "fx", "X", "Y", "Z", stdin="z")[0] == 1
         assert ran(home, "set-env", "fx", "PATH=/tmp")[0] == 1
 
     def test_keys(self, home: Path, gateway: Gateway) -> None:
@@ -449,6 +451,30 @@ class EditTests:
         assert entry(gateway, "far")["headers"] == {"X-B": "2"}
         assert ran(home, "set-header", "far", "Host=x")[0] == 1
         assert ran(home, "set-header", "far", "X-C=a\r\nb")[0] == 1
+        kept = home / ".env"
+        for value in ("old-s3cret", "new-s3cret"):
+            code, out, _ = ran(home, "set-header", "far", f"Authorization: Bearer {value}")
+            assert (
+                code,
+                "Authorization (as FAR_AUTHORIZATION): the value is in" in " ".join(out.split()),
+            ) == (0, True)
+            assert entry(gateway, "far")["headers"] == {
+                "X-B": "2",
+                "Authorization": "Bearer ${FAR_AUTHORIZATION}",
+            }
+            assert f"FAR_AUTHORIZATION={value}" in kept.read_text().replace('"', "").replace("'", "")
+        ran(
+            home,
+            "add",
+            "away",
+            "http://127.0.0.1:9/mcp",
+            "-H",
+            "X-Api-Key: a-s3cret",
+            "-H",
+            "X-A: 1",
+            "--no-test",
+        )
+        assert entry(gateway, "away")["headers"] == {"X-Api-Key": "${AWAY_X_API_KEY}", "X-A": "1"}
 
     def test_rename_and_remove(self, home: Path, gateway: Gateway) -> None:
         """A new name, and the end; what it was is kept."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mcpgateway.config.expand import escaped
-from mcpgateway.manage.secret_values import ValueOwners, kept, owners
+from mcpgateway.manage.secret_values import ValueOwners, kept, of_header, owners
 
 
 def names(
@@ -17,8 +17,8 @@ def names(
     """The names in the file, of a server whose TOKEN refers to FX_TOKEN."""
     whose = ValueOwners(references={"other": f"${{{used}}}"} if used else {})
     found = kept(server, given, {"TOKEN": "${FX_TOKEN}"}, there, whose)
-    assert found.env.keys() == given.keys()
-    assert all(found.env[each] == f"${{{own}}}" for each, own in found.names.items())
+    assert found.texts.keys() == given.keys()
+    assert all(found.texts[each] == f"${{{own}}}" for each, own in found.names.items())
     return found.names
 
 
@@ -60,7 +60,7 @@ def test_taken() -> None:
 def test_plain(name: str, text: str) -> None:
     """A value that is no secret, or refers to one, stays in the entry."""
     found = kept("fx", {name: text}, {}, {}, ValueOwners())
-    assert (found.env, found.values) == ({name: text}, {})
+    assert (found.texts, found.values) == ({name: text}, {})
 
 
 def test_escaped() -> None:
@@ -85,3 +85,26 @@ def test_owners(tmp_path: Path) -> None:
     file.write_text('MINE="1"\n# for the server m2\nM2_TOKEN="2"\nBELOW="3"\n')
     assert owners(str(file), {}).written == {"M2_TOKEN": "m2"}
     assert owners(str(tmp_path / "none"), {}).written == {}
+
+
+@pytest.mark.parametrize(
+    ("header", "text", "kept_text", "name"),
+    [
+        ("Authorization", "Bearer s3cret", "Bearer ${FX_AUTHORIZATION}", "FX_AUTHORIZATION"),
+        ("authorization", "s3cret", "${FX_AUTHORIZATION}", "FX_AUTHORIZATION"),
+        ("X-Api-Key", "s3cret", "${FX_X_API_KEY}", "FX_X_API_KEY"),
+        ("FX-Token", "s3cret", "${FX_TOKEN}", "FX_TOKEN"),
+    ],
+)
+def test_header(header: str, text: str, kept_text: str, name: str) -> None:
+    """The value of a header is kept as that of a variable; its scheme stays in the entry, and a rotation in place."""
+    found = kept("fx", {header: text}, {}, {}, ValueOwners(), of_header)
+    assert (found.texts, found.values) == ({header: kept_text}, {name: "s3cret"})
+    newer = kept("fx", {header: "Bearer n3w"}, found.texts, found.values, ValueOwners(), of_header)
+    assert (newer.texts, newer.values) == ({header: f"Bearer ${{{name}}}"}, {name: "n3w"})
+
+
+@pytest.mark.parametrize(("header", "text"), [("X-Team", "blue"), ("Authorization", "Bearer ${KEY}")])
+def test_plain_header(header: str, text: str) -> None:
+    """A header that is no secret, or refers to one, stays in the entry."""
+    assert kept("fx", {header: text}, {}, {}, ValueOwners(), of_header).values == {}

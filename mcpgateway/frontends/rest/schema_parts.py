@@ -91,8 +91,8 @@ SIGNED_IN_AT = {"issuer": TEXT, "principal": TEXT, "browser": TEXT, "address": T
 KEEP_SECRETS = {
     "keep_secrets": {
         "type": "boolean",
-        "description": "true: the values of secret variables are written into the gateway's own .env, and the entry"
-        " refers to them.",
+        "description": "true: the values of secret variables and headers are written into the gateway's own .env, and"
+        " the entry refers to them.",
     }
 }
 PATCH = {

@@ -141,7 +141,7 @@ class ServerRoutes:
         self._check_reach(asked, is_run_here=patch.gives and (is_program or patch.runs_here))
         ran = self._roster.look(server).get("status") in RUNS
         condition = read_condition(asked.header("if-match"), None)
-        if is_apart and patch.add_env:
+        if is_apart and (patch.add_env or patch.add_headers):
             changed = await self._entries.patch_apart(name, patch, condition)
         else:
             changed = self._entries.patch(name, patch, condition)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,10 @@ env_file_option: Callable[[Any], Any] = click.option(
 
 
 def _variables(assignments: tuple[str, ...], env_file: str | None) -> dict[str, Any]:
+    if len(assignments) == 2 and not any("=" in each for each in assignments):
+        name, value = assignments
+        if value not in os.environ:
+            assignments = (f"{name}={value}",)  # as `servers set NAME KEY VALUE` takes them
     values = {**(of_file(env_file) if env_file else {}), **pairs(assignments, "set-env")}
     if not values:
         raise click.UsageError("name a variable, or an --env-file")
@@ -38,9 +43,9 @@ def words(name: str, metavar: str, completes: Any = None, *, required: bool = Tr
 set_env = changing(
     "set-env",
     "Give a server variables. If it runs, it is restarted.\n\n"
-    "VARIABLE without a value takes it from this command's environment, or else from stdin: on a terminal it is asked"
-    " for, and not shown. So no secret has to stand in the command line. The value of a secret is written to the"
-    " gateway's own .env, and the entry refers to it.",
+    "VARIABLE VALUE sets one, and VARIABLE without a value takes it from this command's environment, or else from"
+    " stdin: on a terminal it is asked for, and not shown. So no secret has to stand in the command line. The value of"
+    " a secret is written to the gateway's own .env, and the entry refers to it.",
     of_name,
     words("assignments", "[VARIABLE[=VALUE]]...", variable_names, required=False),
     env_file_option,
@@ -56,10 +61,10 @@ unset_env = changing(
 set_header = changing(
     "set-header",
     "Give a server headers, which are sent with every request, and try it with them.\n\n"
-    "Values are taken as by set-env; a header may be written 'HEADER: VALUE', too.",
+    "Values are taken and kept as by set-env; a header may be written 'HEADER: VALUE', too.",
     of_name,
     words("assignments", "HEADER[=VALUE]...", header_names),
-    body=lambda assignments: {"add_headers": headers(assignments, "set-header")},
+    body=lambda assignments: {"add_headers": headers(assignments, "set-header"), "keep_secrets": True},
     after=check_headers,
 )
 unset_header = changing(

@@ -159,7 +159,7 @@ function DraftForm({ draft, onAdded, onChange }: DraftProps) {
     const found = await act<{ server?: Server }>({
       method: "POST",
       path: PATH,
-      body: { name: draft.name, config },
+      body: { name: draft.name, config, keep_secrets: true },
       done: `${draft.name} is added`,
       rights: "admin",
       limit_ms: 60_000,
