@@ -108,6 +108,11 @@ class Homes:
         :raise StoreLost: (through the Deferred) its node is gone, and the store, too.
         :raise UnknownSession: (through the Deferred) the session has ended.
         """
+        waits = self._sessions.releasing.get(issued.serial)
+        if waits is not None:
+            until: Deferred[Any] = Deferred()
+            waits.append(until)
+            return until.addCallback(lambda _: self.of(issued, server, principal))
         me = self._membership.me
         home = self._known.get(issued.serial, issued.node)
         if home != me.octets and issued.serial not in self._known and self._is_on_record(issued.serial):

@@ -62,12 +62,14 @@ class SessionStore:
 
     :ivar verdicts: the verdicts on servers.
     :ivar held: the sessions that this node serves, as far as it has known them since its start.
+    :ivar releasing: the sessions that are being given up, with requests that wait for the end of that.
     """
 
     log = Logger()
 
     def __init__(self, journal: ISessionStore, store: Store, home: bytes, reactor: Any) -> None:
         self.held: Bounded[bytes, None] = Bounded(HELD_LIMIT)
+        self.releasing: dict[bytes, list[Deferred[None]]] = {}
         self.verdicts: Verdicts = journal
         self._journal = journal
         self._store = store
@@ -116,11 +118,19 @@ class SessionStore:
         :raise StoreLost: (through the Deferred) the store does not answer, and this node still serves them.
         """
         given = list(serials)
-        flushed = self.flush()
-        flushed.addCallback(
-            lambda _: self._store.run(lambda cursor: cursor.execute(_RELEASE, (given, self._home)) and None)
-        )
-        return flushed.addCallback(lambda _: self.lose(given))
+        self.releasing.update({serial: [] for serial in given})
+
+        def work(cursor: Any) -> None:
+            cursor.execute(_RELEASE, (given, self._home))
+
+        released = self.flush().addCallback(lambda _: self._store.run(work))
+        return released.addCallback(lambda _: self.lose(given)).addBoth(self._released, given)
+
+    def _released(self, result: Any, serials: list[bytes]) -> Any:
+        for serial in serials:
+            for each in self.releasing.pop(serial, ()):
+                each.callback(None)
+        return result
 
     def keep(self, record: SessionRecord, issued: int) -> None:
         """Write or update the record of a session; its subscriptions stay as they are."""

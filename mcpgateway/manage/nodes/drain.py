@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mcpgateway.cluster.node import ClusterNode
 
 NOTICE_S = 5  # in which balancers notice that a node is not ready
-STOP_NOTICE_S = 1.0  # the same for a node that stops
+STOP_NOTICE_S = 2.0  # the same for a node that stops: a few checks of a balancer
 PAUSE_S = 0.1
 SERVING, DRAINING = "serving", "draining"
 WHY = "the node is drained"
