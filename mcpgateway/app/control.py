@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from mcpgateway.manage.install import Installer
     from mcpgateway.manage.logins import Logins
     from mcpgateway.manage.nodes.drain import Drain
+    from mcpgateway.manage.nodes.nodes import NodeOperations
     from mcpgateway.manage.reload import Reload
     from mcpgateway.manage.servers import ServerOperations
     from mcpgateway.manage.tokens import TokenIssuer
@@ -296,15 +297,12 @@ def _cluster(parts: ControlParts) -> Any:
     return ClusterRoutes(NodeOperations(parts.node, parts.drain))
 
 
-def _needs_of_node(
-    parts: ControlParts,
-) -> tuple[Callable[[], dict[str, Any]], Callable[[], Iterable[OpenNeed]]]:
+def _nodes(parts: ControlParts) -> NodeOperations | None:
     if parts.node is None:
-        return dict, tuple
+        return None
     from mcpgateway.manage.nodes.nodes import NodeOperations
 
-    nodes = NodeOperations(parts.node, parts.drain)
-    return nodes.figures, nodes.needs
+    return NodeOperations(parts.node, parts.drain)
 
 
 def _configuration(parts: ControlParts) -> Any:
@@ -444,6 +442,13 @@ def _servers(parts: ControlParts) -> Any:
 def _roster(parts: ControlParts) -> Roster:
     from mcpgateway.observe.roster import Roster
 
+    nodes, of_server = _nodes(parts), parts.figures().of_server
+
+    def counts(name: str) -> Mapping[str, Any]:
+        if nodes is None:
+            return of_server(name)
+        return {**of_server(name), **nodes.placed(parts.dispatcher.servers.get(name))}
+
     return Roster(
         lambda: parts.dispatcher.servers,
         parts.census.server,
@@ -452,7 +457,7 @@ def _roster(parts: ControlParts) -> Roster:
         parts.savings.sizes,
         parts.overview.judged,
         partial(_of_project, parts.dispatcher),
-        parts.figures().of_server,
+        counts,
     )
 
 
@@ -475,16 +480,16 @@ def _overview(parts: ControlParts) -> Overview:
     why = Diagnoser(parts.dispatcher, hub.health, hub.tapes, parts.problems, parts.redact, overlays)
     figures = PageFigures(parts.hub.timeline, parts.savings, _book(parts)).shown
     learn = hub.timeline.learn
-    of_node, needs = _needs_of_node(parts)
+    nodes = _nodes(parts)
     return Overview(
         parts.census,
         why,
         parts.redact,
         parts.unreadable,
         parts.attention,
-        lambda: {**figures(), **of_node()},
+        figures if nodes is None else lambda: {**figures(), **nodes.figures()},
         learn,
-        needs,
+        tuple if nodes is None else nodes.needs,
     )
 
 

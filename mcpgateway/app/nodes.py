@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mcpgateway.hub.limits.principals import PrincipalQuotas
     from mcpgateway.manage.nodes.drain import Drain
 
+SOLE_SHOWN = 500  # servers in the row of a node, which all nodes read every few seconds
 ANY = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
 
@@ -59,6 +60,7 @@ def drain_of(
             "clients": clients_address(node.settings.address, listeners()),
             "tls": bool(gateway.tls_cert_path),
             "sessions": len(dispatcher.sessions),
+            "sole": node.placing.sole()[:SOLE_SHOWN] if node.placing is not None else [],
         }
 
     node.membership.facts = facts

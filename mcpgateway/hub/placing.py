@@ -114,6 +114,10 @@ class Placing:
         self._changed = Waiting[None]()
         leases.on_free.append(self._freed)
 
+    def sole(self) -> list[str]:
+        """Return the names of the servers whose only child runs at this node."""
+        return sorted({name.split()[1] for name, local in self._local.items() if local.child is not None})
+
     # The launcher
 
     def prepare(self, launch: Launch) -> Deferred[Launch]:

@@ -27,6 +27,7 @@ _ILL = frozenset(
 )
 _RESTING = (HealthState.STOPPED, HealthState.IDLE)
 BY_SHELL = 128  # plus the number of a signal: the exit code of a shell whose child a signal has ended
+_SAID = {HealthState.ERROR: "does not work", HealthState.NEEDS_LOGIN: "needs login"}
 MANY_RESTARTS = MANY_CRASHES = 3
 HEADER = "header Authorization"  # in the hint of a server that may want a token
 MISSING = frozenset(("command-not-found", "not-executable", "found-since", "missing-directory"))
@@ -210,16 +211,16 @@ def advise(facts: ServerFacts) -> list[Advice]:
 def verdict(facts: ServerFacts, advice: list[Advice]) -> str:
     """Return the state of the server and its main cause in one sentence."""
     troubles = [each for each in advice if each.is_trouble]
-    state = f"is {'not approved' if facts.unapproved else facts.state.value}"
-    if facts.state is HealthState.NEEDS_LOGIN:
-        state = facts.state.value
+    state = _SAID.get(facts.state, f"is {facts.state.value}")
+    if facts.unapproved:
+        state = "is not approved"
     elif facts.has_failed:
         state = f"has {FAILED}"
     if troubles:
         return f"{facts.server} {state}: {troubles[0].says}"
     if facts.state in _RESTING and not facts.starts:
         return f"{facts.server} {state}, and has not been started since the gateway runs"
-    return f"{facts.server} {state}, and nothing is wrong with it"
+    return f"{facts.server} {state}, and {'no cause is known' if facts.state in _SAID else 'nothing is wrong with it'}"
 
 
 def _causes(facts: ServerFacts) -> Iterator[Advice]:

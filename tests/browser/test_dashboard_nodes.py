@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.browser import Browser
-from tests.support.cluster import LONG, Cluster
+from tests.support.cluster import LONG, Client, Cluster
 from tests.support.dashboard import IN_A_BROWSER, LOOKS, TEXT, Page
 from tests.support.gateway import Gateway, eventually, server
 from tests.support.postgres import Postgres
@@ -17,13 +17,23 @@ from tests.support.real_servers import fixture
 pytestmark = IN_A_BROWSER
 STATES = """Object.fromEntries([...document.querySelectorAll("tbody tr")].map(
     row => [row.dataset.id, row.querySelector(".state").innerText.trim().split(" ").pop()]))"""
-CONNECTS = [(width, mode) for width, mode in LOOKS if width != 820]
+SOLE = "document.querySelector('tr[data-id=b] [data-title=\"Runs for all\"]')?.innerText.trim()"
+PLACES = """Object.fromEntries([...document.querySelectorAll("tbody tr")].map(
+    row => [row.dataset.id, row.querySelector("[data-title=Nodes]").innerText]))"""
+FACTS = """Object.fromEntries([...document.querySelectorAll("dl.facts dt")].map(
+    each => [each.innerText, each.nextElementSibling.innerText]))"""
+WIDEST_AND_NARROWEST = [(width, mode) for width, mode in LOOKS if width != 820]
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Iterator[Cluster]:
     """Two nodes that know each other."""
-    made = Cluster(tmp_path_factory.mktemp("nodes"), postgres.database(), {"fix": server(fixture())})
+    servers = {
+        "fix": server(fixture()),
+        "one": server(fixture(), instances="one"),
+        "large": server(fixture(), on=["gpu"]),
+    }
+    made = Cluster(tmp_path_factory.mktemp("nodes"), postgres.database(), servers)
     try:
         made.add("a", cluster={"labels": ["gpu", "big"]}).start()
         made.start("b")
@@ -80,7 +90,28 @@ class NodesTests:
             page.press(f"Let {name} take clients again")
             await_states(page, a="serving", b="serving")
 
-    @pytest.mark.parametrize(("width", "mode"), CONNECTS)
+    def test_servers(self, page: Page, cluster: Cluster) -> None:
+        """It shows which servers a node runs for all; the pages of servers and calls show their nodes."""
+        client = Client(cluster.nodes["b"], "one")
+        assert client.call(cluster.nodes["b"], "echo", text="x") == "x"
+        eventually(lambda: page.browser.run(SOLE) == "one", "the other node tells what it runs")
+        page.show("servers/one", wait="at one node: b now")
+        page.show("servers/large", wait="at nodes with gpu: a")
+        page.show("servers/fix", wait="shared: ")
+        assert "at one node" not in page.browser.run(TEXT)
+        page.show("servers", wait="Nodes")
+        eventually(
+            lambda: page.browser.run(PLACES) == {"fix": "each", "large": "a", "one": "b"}, "their nodes"
+        )
+        client = Client(cluster.nodes["a"], "large")
+        assert client.call(cluster.nodes["a"], "echo", text="x") == "x"
+        page.show("calls", wait="echo")
+        assert page.browser.run("document.querySelector('tbody [data-title=Node]').innerText") == "a"
+        page.browser.run("document.querySelector('tbody a').click(); 0")
+        page.sees("Where its time went")
+        assert page.browser.run(FACTS)["Node"] == "a"
+
+    @pytest.mark.parametrize(("width", "mode"), WIDEST_AND_NARROWEST)
     def test_everyone(self, page: Page, width: int, mode: str) -> None:
         """It has no fault that axe finds, and is as wide as the window."""
         page.look(width, mode)
@@ -96,7 +127,7 @@ class NodesTests:
             page.press("Drain b")
             page.press("Drain")
             page.sees("The store of the cluster cannot be reached")
-            for width, mode in CONNECTS:
+            for width, mode in WIDEST_AND_NARROWEST:
                 page.look(width, mode)
                 assert page.faults("nodes") == {}
             page.show()

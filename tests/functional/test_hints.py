@@ -104,7 +104,7 @@ class ServerTests:
         cause, remedy = "the program no-such-program is not there", "install it; if your shell finds it"
         for words in ("status", "why gone", "doctor", "servers list"):
             told = user.run(*words.split()).stdout
-            assert f"gone: {cause}" in told.replace("gone is error: ", "gone: "), words
+            assert f"gone: {cause}" in told.replace("gone does not work: ", "gone: "), words
             assert remedy in told
             assert f" mcpgateway {hint}\n" in told  # a line of its own
             assert "config show" not in told

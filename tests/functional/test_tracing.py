@@ -122,7 +122,7 @@ class WhyTests:
         """A person is told what is wrong, what helps, how it is started, what has happened and what it said last."""
         code, out, _ = ran(gateway.home, "why", "module")
         assert code == 1
-        assert out.startswith("module is error: its Python has no module no_such_module_at_all")
+        assert out.startswith("module does not work: its Python has no module no_such_module_at_all")
         for each in (
             "What helps",
             "How it is started",

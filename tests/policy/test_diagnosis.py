@@ -44,7 +44,7 @@ class CauseTests:
         found = advise(facts)[0]
         assert (found.cause, found.is_trouble) == ("missing-module", True)
         assert "No module named 'mcp'" in found.says
-        assert verdict(facts, advise(facts)).startswith("notes is error: its Python has no module mcp")
+        assert verdict(facts, advise(facts)).startswith("notes does not work: its Python has no module mcp")
 
     @pytest.mark.parametrize(
         ("more", "cause"),
@@ -239,4 +239,6 @@ class AnyFactsTests:
             assert any(each.is_trouble for each in found)
         for each in found:
             assert each.remedy or not each.is_trouble
-        assert verdict(facts, found).startswith(("notes is ", "notes needs ", "notes has "))
+        assert verdict(facts, found).startswith(
+            ("notes is ", "notes needs ", "notes has ", "notes does not work")
+        )

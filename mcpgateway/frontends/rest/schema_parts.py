@@ -160,6 +160,9 @@ SERVER = made_of(
     project=TEXT,
     group=TEXT,
     group_title=TEXT,
+    instances={"enum": ["each", "one"], "description": "Of a server that not every node of a cluster runs."},
+    on={**NAMES, "description": "The labels of the nodes that may run it."},
+    nodes={**NAMES, "description": "The nodes that run it, or with ``on`` alone may do so."},
     tools=listing(made_of({"name": TEXT, "description": TEXT, "server": TEXT, "input_schema": {}})),
     config={"type": ["object", "null"]},
 )

@@ -70,6 +70,10 @@ VIEW_SCHEMAS: dict[str, dict[str, Any]] = {
             "labels": NAMES,
             "version": TEXT,
             "sessions": WHOLE,
+            "sole": {
+                **NAMES,
+                "description": "The servers with ``instances: one`` whose process it runs for all nodes.",
+            },
             "since": {**NUMBER, "description": "Its start, in seconds since the epoch."},
             "seen": {
                 "type": ["number", "null"],

@@ -14,6 +14,7 @@ from mcpgateway.observe.overview import GATEWAY, STORE_LOST, OpenNeed
 if TYPE_CHECKING:
     from mcpgateway.cluster.membership import Member
     from mcpgateway.cluster.node import ClusterNode
+    from mcpgateway.config.model import ServerSpec
     from mcpgateway.manage.nodes.drain import Drain
 
 ALONE: dict[str, Any] = {"node": "", "items": []}
@@ -55,6 +56,17 @@ class NodeOperations:
         store = "up" if self._node.store.is_up else "lost"
         return {"cluster": {"node": membership.me.name, "store": store, "nodes": len(membership.live())}}
 
+    def placed(self, server: ServerSpec | None) -> dict[str, Any]:
+        """Return where a server runs that not every node runs; nothing for others."""
+        if self._node is None or server is None or not (server.is_sole or server.on):
+            return {}
+        rows = [self._row(self._node, each) for each in self._node.membership.live()]
+        if server.is_sole:
+            nodes = [each["name"] for each in rows if server.name in each["sole"]]
+        else:
+            nodes = [each["name"] for each in rows if set(server.on) <= set(each["labels"])]
+        return {"instances": "one" if server.is_sole else "each", "on": list(server.on), "nodes": nodes}
+
     def needs(self) -> Iterator[OpenNeed]:
         """Yield what needs the user of a node."""
         if self._node is None or self._node.store.is_up:
@@ -91,6 +103,7 @@ class NodeOperations:
             "labels": list(member.labels),
             "version": member.version,
             "sessions": 0 if state in ("gone", "left") else facts.get("sessions", 0),
+            "sole": [] if state in ("gone", "left") else list(facts.get("sole", ())),
             "since": member.since,
             "seen": None if unseen_s is None else node.reactor.seconds() - unseen_s,
             "mark": member.octets.hex(),

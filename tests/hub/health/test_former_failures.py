@@ -53,7 +53,8 @@ class RememberedTests:
         found = told(begun(tmp_path))
         assert (found["ok"], found["state"]) == (False, "error")
         assert (
-            found["verdict"] == "fresh is error: fresh ended during the handshake (exit code 3): no key: ***"
+            found["verdict"]
+            == "fresh does not work: fresh ended during the handshake (exit code 3): no key: ***"
         )
         assert [each["cause"] for each in found["advice"]] == ["failed", "former-failure"]
         assert "has not been tried since" in found["advice"][1]["says"]

@@ -104,6 +104,8 @@ export interface ClusterNode {
   labels: string[];
   version: string;
   sessions: number;
+  /** The servers with one instance whose process it runs for all nodes. */
+  sole?: string[];
   since: number;
   seen?: number | null;
 }
@@ -159,6 +161,10 @@ export interface Server {
   /** Empty: it is in no group. */
   group: string;
   group_title: string;
+  /** Of a server that not every node of a cluster runs: `nodes` run it, or may run it where they have the labels. */
+  instances?: "each" | "one";
+  on?: string[];
+  nodes?: string[];
   /** The cause for which its next call could not start it, or that needs the user otherwise. */
   need?: Remedy;
   tools?: Tool[];

@@ -23,14 +23,14 @@ export function memory(megabytes: number | null | undefined): string {
   return `${decimal.format(megabytes / 1024)} GB`;
 }
 
-/** A saving, or its opposite, with the word for it: `3 saved`, `50 MB more than without`. */
+/** A saving, or its opposite, with the word for it: `3 saved`, `50 MB more than without the gateway`. */
 export function compared(
   saved: number | null | undefined,
   show: (amount: number | null | undefined) => string,
   what: string,
 ): [value: string, what: string] {
   const isMore = typeof saved === "number" && saved < 0;
-  return isMore ? [show(-saved), `${what} more than without`] : [show(saved), `${what} saved`];
+  return isMore ? [show(-saved), `${what} more than without the gateway`] : [show(saved), `${what} saved`];
 }
 
 const UNITS: [string, number][] = [
@@ -39,6 +39,15 @@ const UNITS: [string, number][] = [
   ["min", 60],
   ["s", 1],
 ];
+
+/** Where a server runs that not every node of the cluster runs; empty for others. */
+export function placing(server: { instances?: string; on?: string[]; nodes?: string[] }): string {
+  const { instances, on = [], nodes } = server;
+  if (!nodes) return "";
+  const where = nodes.join(", ") || "no node";
+  const labels = on.length ? ` with ${on.join(", ")}` : "";
+  return instances === "one" ? `at one node${labels}: ${where} now` : `at nodes${labels}: ${where}`;
+}
 
 /** A duration by its two largest units: `3 d 4 h`, `12 min`, `5 s`. */
 export function duration(seconds: number | null | undefined): string {

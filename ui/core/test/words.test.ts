@@ -76,7 +76,7 @@ test("who needs a token is said in words", () => {
 test("what takes more than it would without the gateway is told as such, and nothing as nothing", () => {
   assert.deepEqual(compared(3, count, "processes"), ["3", "processes saved"]);
   assert.deepEqual(compared(0, memory, "of memory"), ["0 MB", "of memory saved"]);
-  assert.deepEqual(compared(-50, memory, "of memory"), ["50 MB", "of memory more than without"]);
+  assert.deepEqual(compared(-50, memory, "of memory"), ["50 MB", "of memory more than without the gateway"]);
   assert.deepEqual(compared(undefined, count, "processes"), [UNKNOWN, "processes saved"]);
 });
 

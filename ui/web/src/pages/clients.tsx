@@ -75,7 +75,12 @@ export function ClientsPage() {
             ))}
           </ul>
         ) : (
-          detected.value && <Empty>Every client that this machine has uses the gateway.</Empty>
+          !detected.error &&
+          (detected.value ? (
+            <Empty>Every client that this machine has uses the gateway.</Empty>
+          ) : (
+            <p role="status">Asking the gateway.</p>
+          ))
         )}
         <Remotes clients={detected.value?.detected ?? []} />
         <p class="quiet">

@@ -3,9 +3,11 @@
 import type { Cluster, ClusterNode } from "@mcpgateway/core/model";
 import { rank } from "@mcpgateway/core/states";
 import { clock, count, counted, duration, plain, UNKNOWN } from "@mcpgateway/core/words";
+import { Fragment } from "preact";
 import { now } from "../gateway";
 import { draining } from "../operations";
 import { ActButton, Command, Empty, Refused, State } from "../parts/basics";
+import { ServerLink } from "../parts/server_link";
 import { type Column, Table } from "../parts/table";
 import { useResource } from "../resource";
 
@@ -42,7 +44,9 @@ function Nodes({ cluster }: { cluster: Cluster }) {
       {cluster.store === "lost" ? <Lost cluster={cluster} /> : !cluster.member && <Unknown node={node} />}
       <Table
         caption="Nodes"
-        columns={columns(node, serving.length)}
+        columns={columns(node, serving.length).filter(
+          (each) => each.name !== "sole" || items.some(({ sole }) => sole?.length),
+        )}
         rows={items}
         id={(each) => each.name}
         order={{ column: "name", isDescending: false }}
@@ -95,6 +99,16 @@ function columns(here: string, serving: number): Column<ClusterNode>[] {
       by: (each) => each.address,
       show: (each) => <code>{plain(each.address)}</code>,
       isMinor: true,
+    },
+    {
+      name: "sole",
+      title: "Runs for all",
+      show: ({ sole = [] }) =>
+        sole.map((each) => (
+          <Fragment key={each}>
+            <ServerLink name={each} />{" "}
+          </Fragment>
+        )),
     },
     { name: "version", title: "Version", by: (each) => each.version, show: (each) => plain(each.version) },
     {

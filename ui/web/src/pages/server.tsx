@@ -1,6 +1,6 @@
 /** One server: why it is in its state, its tools, its log and its sessions. */
 
-import type { Server, Sessions, ToolRow, Why } from "@mcpgateway/core/model";
+import type { Advice, Server, Sessions, ToolRow, Why } from "@mcpgateway/core/model";
 import { serverPath } from "@mcpgateway/core/operations";
 import { matches } from "@mcpgateway/core/tables";
 import {
@@ -10,6 +10,7 @@ import {
   duration,
   memory,
   milliseconds,
+  placing,
   plain,
   UNKNOWN,
 } from "@mcpgateway/core/words";
@@ -53,6 +54,7 @@ export function ServerPage({ name, tab }: { name: string; tab: string }) {
       {value && (
         <p class="quiet">
           <code>{plain(value.runs)}</code> from <code>{plain(placeOf(value))}</code>; shared: {value.share};{" "}
+          {value.nodes && `${plain(placing(value))}; `}
           {counted(value.sessions, "session")}, {counted(value.tool_calls, "call")}, {lastHour(value)}
           {value.pids.length
             ? `${memory(value.memory_mb)} in ${counted(value.pids.length, "process", "processes")}`
@@ -121,6 +123,7 @@ function Status({ name }: { name: string }) {
   if (error) return <Refused error={error} />;
   if (!value) return <p role="status">Asking the gateway.</p>;
   const troubles = value.advice.filter((each) => each.trouble);
+  const isTold = ({ says }: Advice) => troubles.length === 1 && value.verdict.endsWith(`: ${says}`);
   const notes = value.advice.filter((each) => !each.trouble);
   return (
     <>
@@ -132,7 +135,7 @@ function Status({ name }: { name: string }) {
           <ol class="advice">
             {troubles.map((each) => (
               <li key={each.cause}>
-                <b>{plain(each.says)}</b>
+                {isTold(each) || <b>{plain(each.says)}</b>}
                 <Remedy text={each.do} /> <Setting name={name} remedy={each} />
               </li>
             ))}
@@ -165,12 +168,12 @@ function Status({ name }: { name: string }) {
           <pre tabIndex={0}>{value.stderr?.map(plain).join("\n")}</pre>
         </Section>
       )}
-      {value.launch && (
+      {value.launch?.command && (
         <Section title="Started as">
           <dl class="facts">
             <dt>Command</dt>
             <dd>
-              <code>{plain(value.launch.command?.join(" ") ?? UNKNOWN)}</code>
+              <code>{plain(value.launch.command.join(" "))}</code>
             </dd>
             <dt>Program</dt>
             <dd>

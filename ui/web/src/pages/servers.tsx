@@ -4,7 +4,7 @@ import { grouped } from "@mcpgateway/core/groups";
 import type { Server } from "@mcpgateway/core/model";
 import { look, rank } from "@mcpgateway/core/states";
 import { matches } from "@mcpgateway/core/tables";
-import { count, counted, duration, memory, plain, tokens } from "@mcpgateway/core/words";
+import { count, counted, duration, memory, placing, plain, tokens } from "@mcpgateway/core/words";
 import { useLayoutEffect, useState } from "preact/hooks";
 import { overview } from "../gateway";
 import { rowKeys } from "../keys";
@@ -37,6 +37,18 @@ const COLUMNS: Column<Server>[] = [
     show: (each) => <State state={each.state} />,
   },
   { name: "share", title: "Share", by: (each) => each.share, show: (each) => each.share, isMinor: true },
+  {
+    name: "nodes",
+    title: "Nodes",
+    by: (each) => each.nodes?.join() ?? "",
+    show: (each) =>
+      each.nodes ? (
+        <span title={plain(placing(each))}>{plain(each.nodes.join(", ")) || "none"}</span>
+      ) : (
+        "each"
+      ),
+    isMinor: true,
+  },
   {
     name: "sessions",
     title: "Sessions",
@@ -105,8 +117,8 @@ const COLUMNS: Column<Server>[] = [
   },
 ];
 
-/** The columns that can be left out. */
-const OPTIONAL = COLUMNS.filter((each) => each.name !== "name" && each.name !== "act");
+/** Whether a column can be left out. */
+const isOptional = ({ name }: Column<Server>) => name !== "name" && name !== "act";
 const KEY = "mcpgateway-columns-off";
 const STOP = "Calls under way at them end. The next request of a client starts its server again.";
 
@@ -146,6 +158,8 @@ export function ServersPage() {
   const [source, setSource] = useState("");
   const [client, setClient] = useState("");
   const [off, setOff] = useState(leftOut);
+  const isPlaced = value?.some((each) => each.nodes);
+  const columns = COLUMNS.filter((each) => each.name !== "nodes" || isPlaced);
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const servers = value ?? [];
   useRowKeys(servers);
@@ -163,7 +177,7 @@ export function ServersPage() {
   const table = (caption: string, rows: Server[]) => (
     <Table
       caption={caption}
-      columns={COLUMNS.filter((each) => !off.includes(each.name))}
+      columns={columns.filter((each) => !off.includes(each.name))}
       rows={rows}
       id={(each) => each.name}
       order={{ column: "state", isDescending: false }}
@@ -242,7 +256,7 @@ export function ServersPage() {
           <details class="columns">
             <summary>Columns</summary>
             <fieldset aria-label="Columns">
-              {OPTIONAL.map(({ name, title }) => (
+              {columns.filter(isOptional).map(({ name, title }) => (
                 <label key={name} class="check">
                   <input
                     type="checkbox"
