@@ -48,7 +48,7 @@ NODES = st.sampled_from(("a", "b", "c", "d"))
 LEASES = ("files", "memory")
 DOCUMENTS = st.sampled_from(("one", "two", "three"))
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)  # to shrink a run of so many steps takes many minutes
-EXAMPLES = 200 if os.environ.get("MCPGATEWAY_CLUSTER") == "1" else 12
+EXAMPLES = 200 if os.environ.get("MCPGATEWAY_CLUSTER") == "1" else 4
 WAITS = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 TABLES = "TRUNCATE nodes, sessions, documents, leases, places"
 

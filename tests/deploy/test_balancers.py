@@ -20,7 +20,7 @@ import pytest
 from mcpgateway.cli.balancers.configurations import NodeBehind
 from mcpgateway.cluster.membership import octets_of
 from tests.support.balancers import DEPLOY, NODES, Balancer, Haproxy, Nginx
-from tests.support.cluster import BEARER, Client, Cluster
+from tests.support.cluster import BEARER, LONG, Client, Cluster
 from tests.support.gateway import BIN, LIMIT_S, eventually, server
 from tests.support.ports import free_port
 from tests.support.postgres import Postgres
@@ -44,7 +44,7 @@ def cluster(tmp_path: Path, store: str) -> Iterator[Cluster]:
         made.close()
 
 
-@pytest.fixture(params=[Haproxy, Nginx], ids=["haproxy", "nginx"])
+@pytest.fixture(params=[Haproxy, pytest.param(Nginx, marks=LONG)], ids=["haproxy", "nginx"])
 def balancer(request: pytest.FixtureRequest, cluster: Cluster, tmp_path: Path) -> Iterator[Balancer]:
     """Each balancer before the nodes."""
     if not shutil.which(request.param.program, path=f"{os.environ['PATH']}:/usr/sbin"):
@@ -134,6 +134,7 @@ def test_forged_address(cluster: Cluster, balancer: Balancer) -> None:
         assert refused.value.code == 401
 
 
+@LONG
 def test_script(tmp_path: Path, store: str, postgres: Postgres) -> None:
     """The script of the compose file starts three nodes with its configuration, which join one cluster."""
     place = tmp_path / "compose"

@@ -33,6 +33,7 @@ def cluster(tmp_path: Path, store: str) -> Iterator[Cluster]:
         made.close()
 
 
+@LONG
 def test_join(cluster: Cluster, postgres: Postgres) -> None:
     """A gateway with a store is in its table of nodes while it runs, and says that it has left at its end."""
     node, _ = cluster.start("a", "b")
@@ -76,6 +77,7 @@ def test_killed(cluster: Cluster, postgres: Postgres) -> None:
     assert client.post(b, "ping").status == 404
 
 
+@LONG
 def test_stopped(cluster: Cluster, postgres: Postgres) -> None:
     """The sessions of a node that was stopped in order go on elsewhere, and by their ids alone, too."""
     a, b = known(cluster.start("a", "b"), postgres)
@@ -96,6 +98,7 @@ def test_signature_alone(cluster: Cluster, postgres: Postgres) -> None:
     assert [client.call(each, "count") for each in (c, b, c)] == ["1", "2", "3"]
 
 
+@LONG
 def test_race(cluster: Cluster, postgres: Postgres) -> None:
     """Of two nodes that are asked at once for a session of a dead one, one takes it and the other passes on."""
     a, b, c = known(cluster.start("a", "b", "c"), postgres)
@@ -171,6 +174,7 @@ def test_sse(cluster: Cluster, postgres: Postgres) -> None:
     stream.close()
 
 
+@LONG
 def test_large(cluster: Cluster, postgres: Postgres) -> None:
     """An answer of 10 MiB comes through another node as it is, which holds little of it."""
     a, b = known(cluster.start("a", "b"), postgres)
@@ -225,6 +229,7 @@ def test_strangers(cluster: Cluster, postgres: Postgres) -> None:
     assert token == 401
 
 
+@LONG
 def test_other_key(tmp_path: Path, store: str, postgres: Postgres) -> None:
     """A node with another key is a stranger: its ids are unknown to the others, and they pass nothing on to it."""
     one, other = Cluster(tmp_path / "one", store, SERVERS), Cluster(tmp_path / "two", store, SERVERS)

@@ -10,13 +10,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.cluster import AS_ADMIN, BEARER, Cluster, Node, cluster_key
+from tests.support import forkserver
+from tests.support.cluster import AS_ADMIN, BEARER, LONG, Cluster, Node, cluster_key
 from tests.support.gateway import BIN, LIMIT_S, eventually, server
 from tests.support.home import Home
 from tests.support.ports import free_port
@@ -85,14 +87,28 @@ def run(node: Node, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the program on the machine of a node."""
     environ = {"PATH": str(BIN), "HOME": str(node.directory), "LANG": "C.UTF-8"}
     argv = [str(BIN / "mcpgateway"), "--home", str(node.home), *words]
-    return subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    return forkserver.ran(argv, env=environ, has_ended=False)
 
 
 @pytest.fixture
 def cluster(tmp_path: Path, store: str) -> Iterator[Cluster]:
     """Two nodes with a shared server and one that needs a process for each session."""
+    with two_nodes(tmp_path, store) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Iterator[Cluster]:
+    """Such nodes for tests that drain and end none."""
+    with two_nodes(tmp_path_factory.mktemp("calm"), postgres.database()) as made:
+        yield made
+
+
+@contextmanager
+def two_nodes(directory: Path, store: str) -> Iterator[Cluster]:
+    """Start them, and end them at last."""
     servers = {"fix": server(FIXTURE, share="global"), "own": server(FIXTURE, share="session")}
-    made = Cluster(tmp_path, store, servers)
+    made = Cluster(directory, store, servers)
     try:
         made.start("a", "b")
         eventually(lambda: len(states(made.nodes["a"])) == 2, "the nodes know each other")
@@ -101,17 +117,18 @@ def cluster(tmp_path: Path, store: str) -> Iterator[Cluster]:
         made.close()
 
 
-def test_list(cluster: Cluster) -> None:
+def test_list(calm: Cluster) -> None:
     """Each node lists the nodes with their addresses for clients, their versions, their sessions and their starts."""
-    a, b = cluster.nodes["a"], cluster.nodes["b"]
+    a, b = calm.nodes["a"], calm.nodes["b"]
+    before = sessions(b)
     begun(b, "fix")
-    eventually(lambda: sessions(b) == 1, "it counts its own session")
+    eventually(lambda: sessions(b) == before + 1, "it counts its own session")
     found = asked(b, "GET", "/api/v1/cluster").body
     assert (found["node"], found["store"], found["member"]) == ("b", "up", True)
     rows = {each["name"]: each for each in found["items"]}
     assert rows["a"]["clients"] == f"127.0.0.1:{a.port}"
     assert rows["a"]["address"] == f"127.0.0.1:{a.cluster_port}"
-    assert rows["b"]["sessions"] == 1
+    assert rows["b"]["sessions"] == before + 1
     printed = run(a, "cluster", "status")
     assert printed.returncode == 0, printed.stderr
     assert "This is node a." in printed.stdout
@@ -145,9 +162,9 @@ def test_store_lost(cluster: Cluster, postgres: Postgres) -> None:
     assert "lost_since" not in asked(node, "GET", "/api/v1/cluster").body
 
 
-def test_balancers(cluster: Cluster, tmp_path: Path) -> None:
+def test_balancers(calm: Cluster, tmp_path: Path) -> None:
     """The printed configurations are valid, and name each node with the beginning of its ids."""
-    a, b = cluster.nodes["a"], cluster.nodes["b"]
+    a, b = calm.nodes["a"], calm.nodes["b"]
     prefix = begun(b, "fix")[:6]
     printed = run(a, "cluster", "haproxy")
     assert printed.returncode == 0, printed.stderr
@@ -189,9 +206,9 @@ def test_drain(cluster: Cluster) -> None:
     assert states(a)["a"] == "serving"
 
 
-def test_unknown_node(cluster: Cluster) -> None:
+def test_unknown_node(calm: Cluster) -> None:
     """A node that nobody knows is not drained, and only an administrator drains."""
-    a = cluster.nodes["a"]
+    a = calm.nodes["a"]
     assert asked(a, "POST", "/api/v1/cluster/drain", {"node": "z"}).status == 404
     assert asked(a, "POST", "/api/v1/cluster/drain", {"node": 1}).status == 400
     assert asked(a, "POST", "/api/v1/cluster/drain", {}, BEARER).status == 401
@@ -253,19 +270,20 @@ def test_node_with_another_key(tmp_path: Path, postgres: Postgres, store: str) -
         cluster.close()
 
 
-def test_telemetry(cluster: Cluster) -> None:
+def test_telemetry(calm: Cluster) -> None:
     """The numbers of a node tell of its cluster, and its records and events have its name."""
-    a = cluster.nodes["a"]
+    a = calm.nodes["a"]
     text = asked(a, "GET", "/metrics", raw=True).text
     assert 'mcpgateway_cluster_nodes{state="serving"} 2' in text
     assert "mcpgateway_cluster_store_up 1" in text
-    run(cluster.nodes["a"], "cluster", "drain", "--undo")
+    run(calm.nodes["a"], "cluster", "drain", "--undo")
     records = asked(a, "GET", "/api/v1/activity?kind=management").body
     assert {each["node"] for each in records["records"]} == {"a"}
     events = asked(a, "GET", "/api/v1/events?follow=false&kind=cluster.joined", raw=True).text
     assert '"node":"a"' in events
 
 
+@LONG
 def test_released(cluster: Cluster) -> None:
     """An idle session of a drained node goes on at another one, whichever its client asks, and outlives the stop."""
     a, b = cluster.nodes["a"], cluster.nodes["b"]

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from tests.support.balancers import Haproxy
-from tests.support.cluster import Client
+from tests.support.cluster import LONG, Client
 from tests.support.gateway import eventually
 from tests.support.pages import DOCS, commands
 from tests.support.ports import free_port
@@ -61,6 +61,7 @@ def filled(text: str, name: str, ports: dict[str, int]) -> str:
     return lines.replace("=TOKEN", f"={TOKEN}").replace("=ADMIN-TOKEN", f"={ADMIN}")
 
 
+@LONG
 @pytest.mark.skipif(not shutil.which("haproxy"), reason="make cluster-tools installs it")
 def test_steps(machines: dict[str, User], store: str, postgres: Postgres) -> None:
     """After the steps a client's session goes on through the balancer, also when its node is killed or drained."""

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support import conformance
 from tests.support.certificates import Authority
-from tests.support.cluster import Answer, Client, Cluster, Node, ask, known
+from tests.support.cluster import LONG, Answer, Client, Cluster, Node, ask, known
 from tests.support.gateway import eventually, server
 from tests.support.modern_client import PREFIX, TASKS, headers_of, meta, request
 from tests.support.postgres import Postgres
@@ -91,6 +91,7 @@ def test_tls(tmp_path: Path, store: str, postgres: Postgres) -> None:
         cluster.close()
 
 
+@LONG
 def test_foreign_certificate(tmp_path: Path, store: str, postgres: Postgres) -> None:
     """A node whose certificate another authority has signed reaches no node, and none reaches it."""
     (tmp_path / "own").mkdir()
@@ -111,6 +112,7 @@ def test_foreign_certificate(tmp_path: Path, store: str, postgres: Postgres) -> 
         cluster.close()
 
 
+@LONG
 def test_no_statement_per_call(cluster: Cluster, postgres: Postgres) -> None:
     """A thousand calls at both nodes make no statement at the store beyond those of the membership and the polls."""
     a, b = known(cluster.start("a", "b"), postgres)

@@ -23,7 +23,7 @@ from tests.support.postgres import Postgres
 FIXTURE = (sys.executable, "-I", "-S", str(Path(__file__).parents[1] / "servers" / "fixture.py"))
 SERVERS = {"own": server(FIXTURE, share="session"), "shared": server(FIXTURE, share="global")}
 IS_LONG = os.environ.get("MCPGATEWAY_CLUSTER") == "1"
-CLIENTS, BETWEEN_S = (24, 6.0) if IS_LONG else (4, 1.0)
+CLIENTS, BETWEEN_S, PAUSE_S = (24, 6.0, 0.0) if IS_LONG else (4, 1.0, 0.05)
 GIVE_UP_S = 60.0
 CHECK_S = 0.2
 AWAY = (502, 503)
@@ -66,7 +66,7 @@ class Balancer(threading.Thread):
 
 
 class Caller(threading.Thread):
-    """A client that calls without a pause, at any node that takes connections, as a balancer sends it.
+    """A client that calls again and again, at any node that takes connections, as a balancer sends it.
 
     :ivar right: the number of right answers.
     :ivar wrong: what was wrong.
@@ -88,7 +88,7 @@ class Caller(threading.Thread):
         """Call until it is over."""
         latest = time.monotonic()
         number = 0
-        while not self._over.is_set():
+        while not self._over.wait(PAUSE_S):
             number += 1
             found = self._call(f"{id(self)}-{number}")
             if found is None:
@@ -191,6 +191,7 @@ def test_kills(cluster: Cluster, postgres: Postgres) -> None:
     assert running <= owned + len(nodes), told(callers)
 
 
+@LONG
 def test_rolling_restart(cluster: Cluster, postgres: Postgres) -> None:
     """Nodes are stopped in order and started again, one after the other: no call of a shared server fails."""
     nodes = known(cluster.start("a", "b", "c"), postgres)
