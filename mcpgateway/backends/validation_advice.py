@@ -50,7 +50,7 @@ def advice_on(server: ServerSpec, why: GatewayError, gone: Gone | None, stray: s
     if gone.fault:
         return f"{printed}{CHATTY}"
     facts = ServerFacts(
-        "",
+        server.name if server.source != COMMAND_LINE else "",
         HealthState.ERROR,
         failure=Failure.ENDED_EARLY,
         code=gone.code,

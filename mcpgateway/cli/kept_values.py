@@ -93,7 +93,7 @@ def _line(name: str, keys: Sequence[str], paths: Sequence[str], *, is_served: bo
         else f"{has} {len(paths)} files lack: {', '.join(paths)}."
     )
     if not is_served:
-        return f"{lacks} An editor changes a client's file."
+        return f"{lacks} An editor gives it to the file."
     command = original_command(name, variables, others)
     where = (
         "into these files" if is_recorded else "into the first of them; the others are changed with an editor"

@@ -137,15 +137,26 @@ def names_of(entries: Sequence[Entry], world: World) -> tuple[str, ...]:
         for each, definition in definitions
         if not each.origin.project and each.enabled
     }
+    # An entry that was changed into a server of its own is the shared one again once the change is taken back.
+    shared = {
+        (slug(each.title), definition)
+        for each, definition in definitions
+        if not each.origin.project and each.enabled and each.enrolled_as in ("", slug(each.title))
+    }
     return assign(
         [
-            _candidate(each, definition, is_apart=(slug(each.title), definition) not in everybodys)
+            _candidate(
+                each,
+                definition,
+                is_apart=(slug(each.title), definition) not in everybodys,
+                is_shared=not each.origin.project and (slug(each.title), definition) in shared,
+            )
             for each, definition in definitions
         ]
     )
 
 
-def _candidate(entry: Entry, definition: str, *, is_apart: bool) -> Candidate:
+def _candidate(entry: Entry, definition: str, *, is_apart: bool, is_shared: bool) -> Candidate:
     scope = entry.origin.scope
     return Candidate(
         title=entry.title,
@@ -154,7 +165,7 @@ def _candidate(entry: Entry, definition: str, *, is_apart: bool) -> Candidate:
         project=entry.origin.project or entry.origin.profile,
         keeps=scope in (Scope.NATIVE, Scope.USER),
         yields=scope is Scope.DEMO,
-        pinned=entry.enrolled_as,
+        pinned=slug(entry.title) if entry.enrolled_as and is_shared else entry.enrolled_as,
     )
 
 

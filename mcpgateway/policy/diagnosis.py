@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from enum import Enum
 
@@ -217,7 +218,8 @@ def verdict(facts: ServerFacts, advice: list[Advice]) -> str:
     elif facts.has_failed:
         state = f"has {FAILED}"
     if troubles:
-        return f"{facts.server} {state}: {troubles[0].says}"
+        # A fault names its server, which the sentence has named already.
+        return f"{facts.server} {state}: " + re.sub(rf"^{re.escape(facts.server)} ", "it ", troubles[0].says)
     if facts.state in _RESTING and not facts.starts:
         return f"{facts.server} {state}, and has not been started since the gateway runs"
     return f"{facts.server} {state}, and {'no cause is known' if facts.state in _SAID else 'nothing is wrong with it'}"
@@ -546,16 +548,15 @@ def _notes(facts: ServerFacts) -> Iterator[Advice]:
         says = "that was before the gateway was started last: it has not been tried since"
         yield Advice("former-failure", says, "to try it now", False, cli("servers restart {}", facts.server))
     if not facts.starts and facts.failure is Failure.NONE and not facts.is_off and facts.state in _RESTING:
-        says = "it has not been started since the gateway runs: it waits for the first who needs it"
         run = cli("servers set {} lazy.prewarm=true", facts.server)
-        yield Advice("never-started", says, "to start it with the gateway", False, run)
+        yield Advice("never-started", "the first call starts it", "to start it with the gateway", False, run)
 
 
 def _unknown(facts: ServerFacts) -> Advice:
     # The last line that a program writes is usually its reason.
     last = cut(facts.words.rstrip().rpartition("\n")[2].strip())
     says = facts.fault or facts.failure.value
-    do = f"its log may tell more ({cli('logs {}', facts.server)}); to try it by hand"
+    do = f"its log may tell more ({cli('logs {}', facts.server)}), and this tries it by hand"
     return Advice(UNKNOWN, f"{says}: {last}" if last else says, do, run=cli("servers test {}", facts.server))
 
 

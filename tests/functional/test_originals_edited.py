@@ -79,6 +79,15 @@ class SharedTests:
             eventually(lambda: user.serves("one-2"), "the gateway has read it")
             assert ("old-s3cret" in token(user, "one"), "new-s3cret" in token(user, "one-2")) == (True, True)
             assert "one (as one-2)" in user.mcpgateway("clients")
+            apart = json.loads(file.read_text())
+            apart["mcpServers"]["one"]["env"] = {"TOKEN": "old-s3cret"}
+            user.write(".cursor/mcp.json", json.dumps(apart))
+            eventually(lambda: "one-2" not in file.read_text(), "the entry leads to the shared server again")
+            eventually(lambda: not user.serves("one-2"), "the server of its own is gone")
+            again = json.loads(file.read_text())
+            again["mcpServers"]["one"]["env"] = {"TOKEN": "new-s3cret"}
+            user.write(".cursor/mcp.json", json.dumps(again))
+            eventually(lambda: "one-2" in file.read_text(), "the entry leads to a server of its own anew")
             user.mcpgateway("stop")
             entry = json.loads(file.read_text())["mcpServers"]["one"]
             assert entry == {**json.loads(ENTRY), "env": {"TOKEN": "new-s3cret"}}

@@ -211,7 +211,8 @@ def _sick(server: dict[str, Any]) -> Iterator[DoctorFinding]:
         yield NEEDS_LOGIN.found(f"{name} wants its user to sign in", advice=cli("servers login {}", name))
     elif status not in WELL:
         error = without_name(name, str(server.get("last_error") or ""))
-        says = f"{name} is {status}" + (f": {error}" if error else "")
+        state = "does not work" if status == "error" else f"is {status}"
+        says = f"{name} {state}" + (f": {error}" if error else "")
         yield SICK.found(says, advice=f"{cli('why {}', name)} lists the causes, and what helps")
 
 
@@ -246,6 +247,8 @@ def ports(world: DoctorContext) -> Iterator[DoctorFinding]:
     found = world.holders(world.port)
     ours = {world.pid, world.health.body.get("pid") if world.pid else 0} - {0}
     others = [each for each in found if each.pid not in ours]
+    if world.health.status == 200 and "status" in world.health.body and _stranger(world):
+        return  # `health` tells of the gateway there
     if not found and world.health.status:
         yield fine("ports", f"port {world.port} answers")
     elif not found:

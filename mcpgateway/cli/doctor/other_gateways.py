@@ -41,7 +41,10 @@ def gateways(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Check if other gateways run on this machine."""
     found = list(_others(world))
     pids = {pid for pid, _ in found}
+    at_ours = {each.pid for each in world.holders(world.port)}
     for pid, what in found:
+        if pid in at_ours:
+            continue  # the findings on the port tell of it
         yield ANOTHER.found(f"{what} runs (pid {pid})")
     taken = []
     for port, name in PORTS.items():

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from mcpgateway.cli.console import shortened
 from mcpgateway.cli.local.broken import with_line
 from mcpgateway.cli.local.editors import VARIABLES, editor
 from mcpgateway.cli.local.show import values_of
@@ -194,7 +195,7 @@ def _report(rows: list[dict[str, str]], done: str, *, as_json: bool) -> None:
         printing.put_json(rows)
         return
     for each in rows:
-        printing.put(f"{each['key']} {done} in {each['file']}; that counts {each['counts']}.")
+        printing.put(f"{each['key']} {done} in {shortened(each['file'])}; that counts {each['counts']}.")
 
 
 # The editor

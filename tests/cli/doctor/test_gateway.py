@@ -167,7 +167,7 @@ class HealthTests:
         servers = [backend(status="error", last_error="exit code 3"), backend(status="disabled")]
         told = answers(backends=servers)
         _, sick = found("health", world(tmp_path, socket=told, health=told))
-        assert (sick.id, sick.text) == ("health.server", "x is error: exit code 3")
+        assert (sick.id, sick.text) == ("health.server", "x does not work: exit code 3")
 
     def test_somebody_has_to_sign_in(self, tmp_path: Path) -> None:
         """A server that waits for its user is told with the command that helps, and its name once."""
@@ -216,6 +216,8 @@ class PortTests:
         parts = {"socket": answers()} if is_up else {}
         assert self.listened(tmp_path, PortHolder(1, "nginx", 0), **parts) == ["ports.foreign"]
         assert self.listened(tmp_path, PortHolder(0, "", 7), **parts) == ["ports.foreign"]
+        # The finding of its health names a gateway there.
+        assert self.listened(tmp_path, PortHolder(9, "twistd", 0), health=answers()) == []
 
 
 class AskingTests:

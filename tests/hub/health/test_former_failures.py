@@ -54,7 +54,7 @@ class RememberedTests:
         assert (found["ok"], found["state"]) == (False, "error")
         assert (
             found["verdict"]
-            == "fresh does not work: fresh ended during the handshake (exit code 3): no key: ***"
+            == "fresh does not work: it ended during the handshake (exit code 3): no key: ***"
         )
         assert [each["cause"] for each in found["advice"]] == ["failed", "former-failure"]
         assert "has not been tried since" in found["advice"][1]["says"]

@@ -375,9 +375,9 @@ def remove(globals_: Globals, name: str, *, yes: bool, force: bool) -> None:
         if not sys.stdin.isatty():
             fail(f"{name} is not removed: nobody can be asked", "--yes removes it without asking")
         question = (
-            f"{source} defines {name}, and its entry stays there. Switch {name} off in the gateway instead?"
+            f"{shortened(source)} defines {name}, and its entry stays there. Switch {name} off in the gateway instead?"
             if is_theirs
-            else f"Remove {name}, of {source}?"
+            else f"Remove {name}, of {shortened(source)}?"
         )
         if not confirm(question, err=True):
             fail("nothing was removed")

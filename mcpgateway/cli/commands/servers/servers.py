@@ -191,9 +191,9 @@ def _tell(found: dict[str, Any]) -> None:
         ("restarts", found["restart_count"]),
         ("variables", ", ".join(found["env_keys"])),
         ("headers", ", ".join(found["header_keys"])),
-        ("defined", str(found.get("source") or "")),
+        ("defined", shortened(str(found.get("source") or ""))),
         *_settings(found),
-        ("project", str(found.get("project") or "")),
+        ("project", shortened(str(found.get("project") or ""))),
         ("tools", "not known yet" if tools is None else ", ".join(str(each["name"]) for each in tools)),
     ]
     for title, value in rows:
