@@ -174,7 +174,7 @@ test-browser: $(VENV) $(UI_IF_NPM) $(NPM_BROWSER) ## hostile pages, and the docu
 	$(BIN)/python -m pytest tests/browser
 
 test-cluster: $(VENV) servers cluster-tools ## nodes of a cluster: the store, failures, balancers, deploy/; apt-get installs PostgreSQL, HAProxy and nginx
-	MCPGATEWAY_CLUSTER=1 $(PYTEST) --numprocesses=2 --dist=loadfile tests/cluster tests/deploy $(wildcard tests/functional/test_cluster*.py)
+	MCPGATEWAY_CLUSTER=1 $(PYTEST) --numprocesses=2 --dist=loadfile tests/cluster tests/deploy $(wildcard tests/functional/test_cluster*.py) tests/browser/test_dashboard_nodes.py
 
 # PostgreSQL is for tests alone: no server of it is set up for the machine.
 cluster-tools: $(PROMTOOL)

@@ -151,7 +151,7 @@ class NodesTests:
 
 def test_alone(tmp_path: Path) -> None:
     """A gateway that is alone has no such page in its navigation."""
-    with Gateway(tmp_path / "alone") as gateway, Browser(tmp_path) as browser:
+    with Gateway(tmp_path) as gateway, Browser(tmp_path) as browser:
         page = Page(browser, gateway)
         page.show()
         assert page.browser.run("document.querySelector('nav.pages a[href$=\"/nodes\"]') === null")

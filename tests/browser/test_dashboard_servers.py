@@ -106,7 +106,7 @@ class OutcomeTests:
         page.show("servers", wait="pair")
         page.press("Restart pair")
         page.sees(
-            "pair: 1 server restarted; pair-ill could not be started: the program /nowhere/server is not there"
+            "pair: pair-well is restarted; pair-ill could not be started: the program /nowhere/server is not there"
         )
         assert _lives(page.gateway)["pair-well"][1] == 1
 
