@@ -45,19 +45,30 @@ def test_join(cluster: Cluster, postgres: Postgres) -> None:
     assert postgres.query(cluster.store, states) == [("b", "serving")]
 
 
-def test_any_node(cluster: Cluster, postgres: Postgres) -> None:
+@pytest.fixture(scope="module")
+def trio(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Iterator[list[Node]]:
+    """Three nodes for tests that end none."""
+    made = Cluster(tmp_path_factory.mktemp("trio"), postgres.database(), SERVERS)
+    try:
+        yield known(made.start("a", "b", "c"), postgres)
+    finally:
+        made.close()
+
+
+def test_any_node(trio: list[Node]) -> None:
     """A session that one node has begun is served through every node by one child; its end holds at all."""
-    a, b, c = known(cluster.start("a", "b", "c"), postgres)
+    a, b, c = trio
+    before = sum(len(each.children()) for each in trio)
     client = Client(a, "own")
     assert [client.call(each, "count") for each in (a, b, c, b, a)] == ["1", "2", "3", "4", "5"]
-    assert sum(len(each.children()) for each in (a, b, c)) == 1
+    assert sum(len(each.children()) for each in trio) == before + 1
     assert client.end(c).status == 200
     assert [client.post(each, "ping").status for each in (a, b, c)] == [404, 404, 404]
 
 
-def test_views(cluster: Cluster, postgres: Postgres) -> None:
+def test_views(trio: list[Node]) -> None:
     """A session of a view of all servers is served through every node by one child, too."""
-    a, b = known(cluster.start("a", "b"), postgres)
+    a, b, _ = trio
     client = Client(a, "/mcp/full")
     assert [client.call(each, "own__count") for each in (a, b, b, a)] == ["1", "2", "3", "4"]
 
@@ -120,9 +131,9 @@ def test_race(cluster: Cluster, postgres: Postgres) -> None:
     assert sum(len(each.children()) for each in (b, c)) == len(clients)
 
 
-def test_question(cluster: Cluster, postgres: Postgres) -> None:
+def test_question(trio: list[Node]) -> None:
     """A call through one node and the answer to its question through another meet at the node of the session."""
-    a, b, c = known(cluster.start("a", "b", "c"), postgres)
+    a, b, c = trio
     client = Client(a, "own", elicitation={})
     params = {"mode": "form", "message": "m", "requestedSchema": {"type": "object", "properties": {}}}
     arguments = {"method": "elicitation/create", "params": params}
@@ -139,9 +150,9 @@ def test_question(cluster: Cluster, postgres: Postgres) -> None:
     stream.close()
 
 
-def test_stream(cluster: Cluster, postgres: Postgres) -> None:
+def test_stream(trio: list[Node]) -> None:
     """The standing stream of a session that is read through another node brings what its server tells."""
-    a, b = known(cluster.start("a", "b"), postgres)
+    a, b, _ = trio
     client = Client(a, "own")
     stream = Stream(b, client.path, client.headers)
     client.call(a, "notify", method="notifications/tools/list_changed", params={})
@@ -211,9 +222,9 @@ def test_store_gone(cluster: Cluster, tmp_path: Path) -> None:
         postgres.close()
 
 
-def test_strangers(cluster: Cluster, postgres: Postgres) -> None:
+def test_strangers(trio: list[Node]) -> None:
     """Nobody without the cluster's key has anything passed on, and nobody another one's session."""
-    a, b = known(cluster.start("a", "b"), postgres)
+    a, b, _ = trio
     client = Client(a, "own")
     ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
     plain = {**client.headers, "Authorization": ""}

@@ -27,7 +27,7 @@ BOTH = "application/json, text/event-stream"
 LONG = pytest.mark.skipif(
     os.environ.get("MCPGATEWAY_CLUSTER") != "1", reason="it takes long: make test-cluster runs it"
 )
-"""Of tests that `make test` leaves out, since they wait for leases and memberships to run out."""
+"""Of tests that `make test` leaves out, since they wait for leases to run out, or another one there shows as much."""
 
 
 class Node(Gateway):
