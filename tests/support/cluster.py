@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +116,10 @@ class Cluster:
         return [self.add(name).start() for name in names]
 
     def close(self) -> None:
-        """End all nodes."""
-        for node in self.nodes.values():
-            node.__exit__(None, None, None)
+        """End all nodes, also where one of them does not end in order."""
+        with ExitStack() as stack:
+            for node in self.nodes.values():
+                stack.push(node.__exit__)
 
 
 class Answer:
