@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,8 @@ from tests.support.postgres import Postgres
 FIXTURE = (sys.executable, "-I", "-S", str(Path(__file__).parents[1] / "servers" / "fixture.py"))
 HELLO = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
 ACCEPT = {"Accept": "application/json, text/event-stream"}
+
+PATH = f"{os.environ['PATH']}:/usr/sbin"
 
 
 class Reply:
@@ -162,6 +165,10 @@ def test_store_lost(cluster: Cluster, postgres: Postgres) -> None:
     assert "lost_since" not in asked(node, "GET", "/api/v1/cluster").body
 
 
+@pytest.mark.skipif(
+    not shutil.which("haproxy", path=PATH) or not shutil.which("nginx", path=PATH),
+    reason="make cluster-tools installs them",
+)
 def test_balancers(calm: Cluster, tmp_path: Path) -> None:
     """The printed configurations are valid, and name each node with the beginning of its ids."""
     a, b = calm.nodes["a"], calm.nodes["b"]
@@ -172,7 +179,7 @@ def test_balancers(calm: Cluster, tmp_path: Path) -> None:
     assert f"server b 127.0.0.1:{b.port}" in printed.stdout
     made = tmp_path / "haproxy.cfg"
     made.write_text(printed.stdout)
-    haproxy = shutil.which("haproxy") or "/usr/sbin/haproxy"
+    haproxy = str(shutil.which("haproxy", path=PATH))
     checked = subprocess.run([haproxy, "-c", "-f", made], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     printed = run(a, "cluster", "nginx")
@@ -182,7 +189,7 @@ def test_balancers(calm: Cluster, tmp_path: Path) -> None:
     whole.write_text(
         f"pid {tmp_path}/nginx.pid;\nevents {{}}\nhttp {{\n    include {tmp_path}/site.conf;\n}}\n"
     )
-    nginx = shutil.which("nginx") or "/usr/sbin/nginx"
+    nginx = str(shutil.which("nginx", path=PATH))
     checked = subprocess.run([nginx, "-t", "-c", whole], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import psycopg
+import pytest
 
 from tests.support.ports import free_port
 
@@ -50,6 +51,8 @@ class Postgres:
     """
 
     def __init__(self, **settings: str) -> None:
+        if not (programs() / "initdb").exists():
+            pytest.skip("make cluster-tools installs PostgreSQL")
         self.directory = Path(tempfile.mkdtemp(prefix="mcpg-pg-"))
         self.port = free_port()
         self._settings = {**SETTINGS, **settings}
