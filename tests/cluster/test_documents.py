@@ -247,7 +247,7 @@ def test_private_copy(tmp_path: Path) -> None:
 @pytest_twisted.inlineCallbacks
 def until(holds: Any) -> Any:
     """Wait until something holds."""
-    for _ in range(600):
+    for _ in range(1200):  # a minute: PostgreSQL of a busy machine takes its time
         if holds():
             return
         yield deferLater(reactor, 0.05)
