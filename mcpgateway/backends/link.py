@@ -18,7 +18,7 @@ from mcpgateway.backends.http.connect import CertificateTrust
 from mcpgateway.backends.http.post import PostRequest
 from mcpgateway.backends.streamable import GREETINGS, Streamable
 from mcpgateway.config.reach_settings import Remote
-from mcpgateway.errors import BackendError, LaunchFailed, Unreachable
+from mcpgateway.errors import BackendError, Unavailable, Unreachable
 from mcpgateway.interfaces import Gone, ILineReceiver, Launch
 from mcpgateway.protocol.jsonrpc import Envelope
 
@@ -89,8 +89,9 @@ class Link(Streamable):
 
     def _give_back(self, posts: tuple[PostRequest, ...]) -> None:
         unsent = frozenset(int(each.id) for each in (*posts, *self._turns.waiting()))
-        error = LaunchFailed(f"{self.server}: {FAULT}", "try again in a moment")
-        self._end(Gone(fault=FAULT, error=error, unsent=unsent))
+        error = Unavailable(f"{self.server}: {FAULT}", "try again in a moment")
+        # That another node runs it now is no fault of the server.
+        self._end(Gone(fault=FAULT, is_unreachable=True, error=error, unsent=unsent))
 
     def _end(self, gone: Gone) -> None:
         if not self._has_ended:

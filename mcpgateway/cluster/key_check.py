@@ -61,8 +61,12 @@ class KeyCheck:
         self._refused = ""
 
     def unready(self) -> str:
-        """Return why the node is not ready; empty if its key is not refused."""
-        return self._refused
+        """Return why the node is not ready: refused, out of the cluster, or without anything read of the store."""
+        node = self._node
+        if self._refused or node.membership.is_usurped:
+            return self._refused or "name taken"
+        shares = node.settings.config == "store" and not node.documents.is_read and not node.documents.number
+        return "joining" if shares else ""
 
     def begin(self) -> None:
         """Ask the store."""

@@ -28,7 +28,7 @@ from mcpgateway.backends.link import Link, LinkAuthorizer
 from mcpgateway.cluster.leases import Lease, Leases
 from mcpgateway.cluster.membership import DRAINING, SERVING, Member, Membership
 from mcpgateway.config.reach_settings import Remote
-from mcpgateway.errors import GatewayError, LaunchFailed, StoreLost
+from mcpgateway.errors import GatewayError, StoreLost, Unavailable
 from mcpgateway.interfaces import IBackend, ILauncher, ILineReceiver, Launch, Placement
 from mcpgateway.protocol.links import HEADER, link_header
 from mcpgateway.waiting import Waiting
@@ -230,7 +230,7 @@ class Placing:
                 shown = holder.name if holder is not None else "another node"
                 what = f"{launch.server}: {shown}, which runs it, does not answer"
             if self._reactor.seconds() >= end:
-                raise LaunchFailed(
+                raise Unavailable(
                     what, "another node takes it over once its lease has run out; try again in a moment"
                 )
             await self._wait()
@@ -314,12 +314,12 @@ def in_order(members: Collection[Member], key: bytes) -> list[Member]:
     return sorted(members, key=lambda each: hashlib.sha256(each.octets + key).digest())
 
 
-def lacking(server: str, labels: Collection[str]) -> LaunchFailed:
+def lacking(server: str, labels: Collection[str]) -> Unavailable:
     """Return the error for a server that no live node may run."""
     if not labels:
-        return LaunchFailed(f"{server}: no live node of the cluster can run it", "try again in a moment")
+        return Unavailable(f"{server}: no live node of the cluster can run it", "try again in a moment")
     shown = ", ".join(labels)
-    return LaunchFailed(
+    return Unavailable(
         f"{server} needs a node of the cluster with {shown}, and none of the live nodes has it",
         f"start a node with gateway.cluster.labels: [{shown}]",
     )

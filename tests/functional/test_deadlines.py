@@ -18,6 +18,7 @@ from mcpgateway.cluster.leases import Lease
 from mcpgateway.cluster.membership import boot_seconds
 from mcpgateway.errors import LaunchFailed
 from mcpgateway.interfaces import Launch
+from mcpgateway.system.process import guardian_main
 from mcpgateway.system.process.processes import bearing
 from mcpgateway.system.process.procfs import is_alive
 from tests.functional.test_children import DOUBLE, Nursery, Recorder, until
@@ -141,3 +142,17 @@ def test_frozen(tmp_path: Path) -> None:
     finally:
         program.kill()
         program.communicate()
+
+
+def test_what_follows(tmp_path: Path) -> None:
+    """The program that the guardian becomes after a killed gateway is not ended by an alarm for a deadline."""
+    done = tmp_path / "done"
+    follower = ("/bin/sh", "-c", f"sleep 1; echo done > {done}")
+    words = b" ".join(each.encode().hex().encode() for each in follower)
+    guardian = subprocess.Popen(
+        [sys.executable, "-I", "-S", guardian_main.__file__, "MARKER=none-of-this"], stdin=subprocess.PIPE
+    )
+    deadline = boot_seconds() + 600
+    guardian.communicate(b"=%b\n@ENTRY=none-of-that %f 0\n" % (words, deadline), timeout=60)
+    assert guardian.returncode == 0
+    assert done.exists()

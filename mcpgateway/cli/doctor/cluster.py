@@ -85,7 +85,8 @@ def _node(world: DoctorContext, settings: Settings) -> Iterator[DoctorFinding]:
         yield TOKENS.found(f"{counted(len(own), 'token')} of the gateway from files in its home")
     for path in _configured(world):
         with suppress(OSError, ConfigError):
-            if FROM_KEYRING in files.read_text(path, FILE_LIMIT):
+            lines = files.read_text(path, FILE_LIMIT).splitlines()
+            if any(FROM_KEYRING in each for each in lines if not each.lstrip().startswith("#")):
                 yield KEYRING.found(f"{path} has a value of this machine's keyring")
     if not gateway.public_url and not gateway.allowed_hosts:
         yield HOSTS.found("neither gateway.public_url nor gateway.allowed_hosts names the balancer")

@@ -241,6 +241,9 @@ def _file_system(world: DoctorContext) -> str:
 def proxies(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Check if a reverse proxy of any user runs on this machine."""
     found = sorted(_names(world.proc) & PROXIES)
+    settings = world.examined.settings
+    if settings is not None and settings.gateway.auth_mcp_transport == "bearer-required":
+        return  # everybody needs a token, whoever passes the request on
     if found:
         yield PROXIED.found(f"{some(found)} runs on this machine")
     else:

@@ -1,4 +1,4 @@
-"""The file of a cluster's key: a key in each line, the newest first."""
+"""The file of a cluster's key: a key in each line, the one that signs first."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mcpgateway.system import files
 
 LIMIT = 4096
 MODE = 0o600
+NEXT = "# the next key"
 
 
 def make_key(path: str) -> None:
@@ -24,21 +25,29 @@ def make_key(path: str) -> None:
     _write(path, [_fresh()])
 
 
-def rotate_key(path: str) -> None:
-    """Put a new key before the newest one in a file; older ones are dropped.
+def rotate_key(path: str) -> bool:
+    """Add a new key that nodes read and do not use yet, or let the one that was added so be the newest.
 
+    Nodes are restarted one by one, so each has to read what the others make: a key that one of them signs with has to
+    be at all nodes before.
+
+    :return: true where the added key is the newest now.
     :raise Trouble: the file has no key, or cannot be read or written.
     """
     try:
-        lines = files.read_text(path, LIMIT).splitlines()
+        lines = [line.strip() for line in files.read_text(path, LIMIT).splitlines() if line.strip()]
     except FileNotFoundError:
         fail(f"{path} does not exist", f"{cli('cluster key')} makes the first key")
     except ConfigError as why:
         fail(why.message, why.advice)
-    former = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    if not former:
+    keys = [line for line in lines if not line.startswith("#")]
+    if not keys:
         fail(f"{path} has no key", f"{cli('cluster key')} makes one where there is no file")
-    _write(path, [_fresh(), former[0]])
+    if NEXT in lines and len(keys) > 1:
+        _write(path, [keys[-1], keys[0]])
+        return True
+    _write(path, [keys[0], NEXT, _fresh()])
+    return False
 
 
 def _fresh() -> str:

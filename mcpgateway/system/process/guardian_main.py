@@ -52,6 +52,7 @@ def main() -> None:
             else:
                 groups.discard(int(line[1:]))
     clear_up(groups, marker)
+    _signal.setitimer(_signal.ITIMER_REAL, 0)  # an alarm would outlive this program, and end the next one
     if afterwards:
         posix.execv(afterwards[0], afterwards)
 

@@ -9,6 +9,7 @@ import pytest
 
 from mcpgateway.cli.console import Trouble
 from mcpgateway.cli.local.cluster_key import make_key, rotate_key
+from mcpgateway.cluster.node import read_keys
 
 
 def test_made(tmp_path: Path) -> None:
@@ -22,15 +23,26 @@ def test_made(tmp_path: Path) -> None:
 
 
 def test_rotated(tmp_path: Path) -> None:
-    """A rotation puts a new key first and keeps the former one, and no older one."""
+    """A new key is read at first and used the second time, when the former one is still read; then it begins anew."""
     path = tmp_path / "cluster.key"
     make_key(str(path))
-    first = path.read_text().strip()
-    rotate_key(str(path))
-    second, kept = path.read_text().split()
-    assert kept == first != second
-    rotate_key(str(path))
-    assert path.read_text().split()[1:] == [second]
+    (first,) = keys(path)
+    assert not rotate_key(str(path))
+    former, new = keys(path)
+    assert former == first != new
+    assert rotate_key(str(path))
+    assert keys(path) == [new, first]
+    assert not rotate_key(str(path))
+    assert keys(path)[0] == new
+    assert first not in keys(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def keys(path: Path) -> list[str]:
+    """Return the keys of a file, as nodes read them."""
+    found = read_keys(path.read_text().splitlines())
+    assert found is not None
+    return [found.newest, *found.former]
 
 
 def test_nothing_to_rotate(tmp_path: Path) -> None:

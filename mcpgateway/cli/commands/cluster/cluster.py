@@ -65,7 +65,13 @@ def status(globals_: Globals) -> int:
         NODES.tell(found)
         if found["node"]:
             say(f"This is node {found['node']}.", dim=True)
-        if is_cut_off:
+        if is_cut_off and found.get("store") == "up":
+            say(
+                f"Node {found['node']} is not in the cluster: its log says why, such as another key, or another gateway"
+                " of its name.",
+                fg="red",
+            )
+        elif is_cut_off:
             say(f"Node {found['node']} does not reach the store: the list may be out of date.", fg="red")
 
     NODES.answer(globals_, found, tell)
@@ -188,24 +194,37 @@ def _absolute(path: str) -> str:
 @cluster.command()
 @click.argument("file", required=False, type=click.Path(dir_okay=False), metavar="[FILE]")
 @click.option(
-    "--rotate", is_flag=True, help="Put a new key first, and keep the former one, which is still read."
+    "--rotate", is_flag=True, help="Add a new key that nodes only read; the second time, let them use it."
 )
 @click.pass_obj
 def key(globals_: Globals, file: str | None, *, rotate: bool) -> None:
     """Make the file of the cluster's key, which each node needs a copy of: cluster.key in the home, or FILE.
 
-    To rotate it: let all nodes read the new key first, and restart them one after the other.
+    To rotate it: add a key with --rotate, copy the file to all nodes and restart them one by one; then do the same
+    once more, after which all nodes use the new key.
     """
     from mcpgateway.cli.local.cluster_key import make_key, rotate_key
 
     path = os.path.abspath(file or os.path.join(globals_.home, "cluster.key"))
-    (rotate_key if rotate else make_key)(path)
+    is_used = rotate_key(path) if rotate else False
+    if not rotate:
+        make_key(path)
+    added = "the key of the cluster, and a new one that nodes read and do not use yet"
+    used = "the new key, which nodes use, and the former one, which they still read"
 
     def tell() -> None:
-        say(f"{path} has {'a new key and the former one' if rotate else 'the key of the cluster'}.")
-        say("  copy it to every node, and name it there as gateway.cluster.key_file", dim=True)
+        say(f"{path} has {'the key of the cluster' if not rotate else used if is_used else added}.")
+        if not rotate:
+            say("  copy it to every node, and name it there as gateway.cluster.key_file", dim=True)
+        elif is_used:
+            say("  copy it to every node, and restart the nodes one by one", dim=True)
+        else:
+            say(
+                f"  copy it to every node, restart the nodes one by one, then {cli('cluster key --rotate')}",
+                dim=True,
+            )
 
-    answer(globals_, {"file": path, "rotated": rotate}, tell)
+    answer(globals_, {"file": path, "rotated": rotate, "used": is_used}, tell)
 
 
 _port = click.option(
