@@ -141,7 +141,9 @@ def names_of(entries: Sequence[Entry], world: World) -> tuple[str, ...]:
     shared = {
         (slug(each.title), definition)
         for each, definition in definitions
-        if not each.origin.project and each.enabled and each.enrolled_as in ("", slug(each.title))
+        if not each.origin.project
+        and each.enabled
+        and (each.enrolled_as == slug(each.title) or each.origin.scope is Scope.NATIVE)
     }
     return assign(
         [

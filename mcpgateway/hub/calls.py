@@ -113,9 +113,11 @@ class Calls:
 
     def end(self, session: Session, why: GatewayError) -> None:
         """Cancel all calls of a session that ends."""
-        for call in self.of(session):
-            if call.withdraw("the session has ended"):
-                call.sink.failed(call, why)
+        # Looked at one by one: what one holder takes back may be a call of another session from then on.
+        for holder in self._holders_of(session):
+            for call in holder.calls():
+                if call.session is session and call.withdraw("the session has ended"):
+                    call.sink.failed(call, why)
 
     def tick(self) -> None:
         """Count one second; every `ABANDONED_STEP_TICKS` cancel the calls whose client has been gone for too long."""

@@ -723,6 +723,8 @@ class EndTests:
 class Doorman:
     """Has tokens, or not."""
 
+    trust = None
+
     def __init__(self, *tokens: str) -> None:
         self.tokens = list(tokens)
         self.asked: list[tuple[int, str, Any]] = []

@@ -222,13 +222,14 @@ class PasteTests:
         line = f"claude mcp add pasted -e TOKEN='very secret' -- {CLOCK[0]} -m {CLOCK[2]}"
         code, out, err = ran(home, "add", stdin=line)
         assert (code, "very secret" in out + err) == (0, False)
-        first, tools, url, clients = out.splitlines()
+        first, kept, tools, url, clients = out.splitlines()
         assert first == "pasted is added, and runs."
+        assert kept.startswith("  TOKEN (as PASTED_TOKEN): the value is in ")
         assert tools.startswith("  2 tools, about ")
         assert tools.endswith(" tokens: now, convert")
         assert url == f"  URL: http://localhost:{gateway.port}/pasted/mcp"
         assert "clients apply CLIENT --print" in clients
-        assert entry(gateway, "pasted")["env"] == {"TOKEN": "very secret"}
+        assert entry(gateway, "pasted")["env"] == {"TOKEN": "${PASTED_TOKEN}"}
 
     def test_options(self, home: Path, gateway: Gateway) -> None:
         """A URL stands behind the name, and settings of the entry are options."""
