@@ -212,7 +212,10 @@ class Placing:
         end = self._reactor.seconds() + self._wait_s
         while True:
             may_take = set(place.labels) <= set(me.labels) and self._membership.me.state == SERVING
-            found = await (self.leases.want(name) if may_take else self.leases.holder(name))
+            try:
+                found = await (self.leases.want(name) if may_take else self.leases.holder(name))
+            except StoreLost as why:  # no fault of the server
+                raise Unavailable(f"{launch.server}: {why.message}", why.advice) from why
             if isinstance(found, Lease):
                 local = self._own(found)
                 if not found.children and found.is_held:

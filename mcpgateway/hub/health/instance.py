@@ -13,7 +13,6 @@ from mcpgateway.errors import (
     NeedsApproval,
     NeedsAuthorization,
     NeedsLogin,
-    StoreLost,
     Unreachable,
 )
 from mcpgateway.hub.health.ping import ChildPings
@@ -169,9 +168,7 @@ class ChildHealth:
             return
         words = why.hint if isinstance(why, HandshakeFailed) else ""
         self.record.history.failed(why, self.record.note(why.message), words)
-        self._not_started(
-            why.message, is_unreachable=isinstance(why, Unreachable | StoreLost), is_permanent=lasts(why)
-        )
+        self._not_started(why.message, is_unreachable=isinstance(why, Unreachable), is_permanent=lasts(why))
 
     def ended(self, why: Gone) -> None:
         """Note an unexpected end of the child."""
