@@ -9,17 +9,14 @@ with the end of the link, and the next backend gets them.  A request that was se
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
-from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.http.connect import CertificateTrust
 from mcpgateway.backends.http.post import PostRequest
 from mcpgateway.backends.streamable import GREETINGS, Streamable
-from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import BackendError, Unavailable, Unreachable
-from mcpgateway.interfaces import Gone, ILineReceiver, Launch
+from mcpgateway.interfaces import Gone
 from mcpgateway.protocol.jsonrpc import Envelope
 
 MOVED = 409  # the status of a node that does not run the server
@@ -48,6 +45,10 @@ class LinkAuthorizer:
         return self.headers()
 
 
+def _ignore(link: Link) -> None:
+    """Ignore the end of a link."""
+
+
 class Link(Streamable):
     """One session at a server of another node.
 
@@ -56,18 +57,7 @@ class Link(Streamable):
     """
 
     gives_back = True
-
-    def __init__(
-        self,
-        reactor: Any,
-        web: Web,
-        launch: Launch,
-        remote: Remote,
-        receiver: ILineReceiver,
-        authorizer: LinkAuthorizer,
-    ) -> None:
-        super().__init__(reactor, web, launch, remote, receiver, authorizer)
-        self.on_end: Callable[[Link], None] = _ignore
+    on_end: Callable[[Link], None] = staticmethod(_ignore)
 
     def move(self) -> None:
         """End the link: another node runs the server. Calls under way are lost with the child there."""
@@ -97,7 +87,3 @@ class Link(Streamable):
         if not self._has_ended:
             super()._end(gone)
             self.on_end(self)
-
-
-def _ignore(link: Link) -> None:
-    """Ignore the end of a link."""

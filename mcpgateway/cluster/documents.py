@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.cluster.document_files import DocumentFiles
 from mcpgateway.cluster.membership import Membership, boot_seconds
+from mcpgateway.cluster.part import NodePart
 from mcpgateway.cluster.sealing import Sealing, Unsealable
 from mcpgateway.cluster.store import CHANNEL, Store
 from mcpgateway.errors import InvalidParams, Outdated, StoreLost
@@ -103,7 +104,7 @@ class OtherDocument(Outdated):
         self.document = document
 
 
-class Documents:
+class Documents(NodePart):
     """The mirror of the store's documents at one node.
 
     :ivar number: the number up to which the node has read.

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.cluster.node import ClusterKeys, ClusterNode
+from mcpgateway.cluster.part import NodePart
 from mcpgateway.errors import ConfigError, StoreLost
 
 MARK = "key"
@@ -49,7 +49,7 @@ def agree(cursor: Any, keys: ClusterKeys) -> None:
         cursor.execute(_KEEP, (checks[0],))
 
 
-class KeyCheck:
+class KeyCheck(NodePart):
     """Checks the key of this node once, as soon as the store answers; a node with another key does not count."""
 
     log = Logger()
@@ -79,13 +79,6 @@ class KeyCheck:
         self._is_asking = True
         keys = self._node.keys
         self._node.store.run(lambda cursor: agree(cursor, keys)).addCallbacks(self._agreed, self._failed)
-
-    def heard(self, message: str) -> None:
-        """Ignore messages of other nodes."""
-
-    def close(self) -> Deferred[None]:
-        """End."""
-        return succeed(None)
 
     def _agreed(self, _: None) -> None:
         self._is_known, self._is_asking = True, False

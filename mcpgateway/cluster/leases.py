@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.cluster.membership import Membership, boot_seconds
+from mcpgateway.cluster.part import NodePart
 from mcpgateway.cluster.store import Store
 from mcpgateway.errors import ConfigError, StoreLost
 
@@ -100,8 +101,8 @@ class Lease:
                 each()
 
 
-class Leases:
-    """The leases that this node holds, and the way to others (`mcpgateway.cluster.node.NodePart`).
+class Leases(NodePart):
+    """The leases that this node holds, and the way to others (`mcpgateway.cluster.part.NodePart`).
 
     :param life_s: the time in seconds for which a lease counts without renewal.
     :param former: the incarnation of this node's former life whose processes have ended, or ''.

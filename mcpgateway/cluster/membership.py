@@ -16,7 +16,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -77,6 +77,11 @@ class Member:
     since: float = 0.0
     facts: Mapping[str, Any] = field(factory=dict, eq=False)
     wanted: str = ""
+
+
+def in_order(members: Collection[Member], key: bytes) -> list[Member]:
+    """Return nodes in the order in which a key prefers them (rendezvous hashing): few keys move with a node."""
+    return sorted(members, key=lambda each: hashlib.sha256(each.octets + key).digest())
 
 
 def octets_of(name: str) -> bytes:
@@ -161,10 +166,14 @@ class Membership:
         """Return the other live nodes."""
         return [each for each in self if each.octets != self.me.octets and self.is_live(each)]
 
+    def other(self, octets: bytes | None) -> Member | None:
+        """Return the live node of these octets; None for this node, and for one that is unknown or gone."""
+        member = self._known.get(octets) if octets is not None else None
+        return member if member is not None and octets != self.me.octets and self.is_live(member) else None
+
     def serving_for(self, thing: bytes) -> Member | None:
         """Return the other serving node that is to take a thing over, the same for all who ask; None without any."""
-        found = [each for each in self.others() if each.state == SERVING]
-        return max(found, key=lambda each: hashlib.sha256(each.octets + thing).digest(), default=None)
+        return next(iter(in_order([each for each in self.others() if each.state == SERVING], thing)), None)
 
     def refused(self, member: Member) -> bool:
         """Note that a node refuses connections; return whether it counts as gone by that."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.logger import Logger
@@ -14,6 +14,7 @@ from mcpgateway.cluster.counts_on import Acknowledgements
 from mcpgateway.cluster.document_files import DocumentFiles
 from mcpgateway.cluster.documents import Documents
 from mcpgateway.cluster.membership import NEWS, Membership
+from mcpgateway.cluster.part import NodePart
 from mcpgateway.cluster.sealing import Sealing
 from mcpgateway.cluster.session_store import SessionStore
 from mcpgateway.cluster.store import Store
@@ -43,22 +44,6 @@ class ClusterKeys(FrozenRecord, frozen=True):
 def derived(key: str, purpose: str) -> bytes:
     """Return a key of 32 octets, derived from one of the cluster for one purpose."""
     return hmac.digest(key.encode(), f"cluster key for {purpose}".encode(), hashlib.sha256)
-
-
-class NodePart(Protocol):
-    """A part of a node that agrees with other nodes through the store."""
-
-    def begin(self) -> None:
-        """Begin, once the reactor runs."""
-
-    def tick(self) -> None:
-        """Do the work of one second."""
-
-    def heard(self, message: str) -> None:
-        """Take the message of another node, by NOTIFY; messages can be lost."""
-
-    def close(self) -> Deferred[None]:
-        """End; fires when the store knows."""
 
 
 class ClusterNode:

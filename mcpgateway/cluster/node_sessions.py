@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.cluster.homes import Homes
 from mcpgateway.cluster.membership import Membership
+from mcpgateway.cluster.part import NodePart
 from mcpgateway.cluster.session_store import SessionStore
 from mcpgateway.cluster.store import Store
 from mcpgateway.errors import StoreLost
@@ -26,7 +27,7 @@ _PRUNE = """
     WHERE name = 'floor' RETURNING value"""
 
 
-class NodeSessions:
+class NodeSessions(NodePart):
     """The sessions of a node.
 
     :ivar homes: the nodes of all sessions.
@@ -56,9 +57,6 @@ class NodeSessions:
         self._ticks += 1
         if self._ticks % FLOOR_S == 0:
             self._tidy()
-
-    def heard(self, message: str) -> None:
-        """Ignore messages of other nodes."""
 
     def close(self) -> Deferred[None]:
         """Write what waits."""

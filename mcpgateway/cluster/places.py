@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.bounded import Bounded
 from mcpgateway.cluster.membership import Member, Membership
+from mcpgateway.cluster.part import NodePart
 from mcpgateway.cluster.store import Store
 from mcpgateway.errors import StoreLost
 
@@ -27,7 +28,7 @@ _FIND = "SELECT node FROM places WHERE kind = %s AND id = %s AND principal = %s 
 _TIDY = "DELETE FROM places WHERE until < now()"
 
 
-class Places:
+class Places(NodePart):
     """The nodes of tasks: this node's own are written once for each, and those of others are asked for once."""
 
     log = Logger()
@@ -50,7 +51,7 @@ class Places:
         """Return the other live node that has a principal's task; None where this one serves the request."""
         known = self._known.get((task, principal))
         if known is not None:
-            return succeed(self._other(known))
+            return succeed(self._membership.other(known))
 
         def look(cursor: Any) -> bytes | None:
             cursor.execute(_FIND, (TASK, task, principal))
@@ -61,19 +62,11 @@ class Places:
             if octets is None:
                 return None
             self._known[task, principal] = octets
-            return self._other(octets)
+            return self._membership.other(octets)
 
         return self._store.run(look).addCallbacks(found, _nowhere)
 
-    def _other(self, octets: bytes) -> Member | None:
-        member = self._membership.find(octets)
-        is_other = octets != self._membership.me.octets
-        return member if member is not None and is_other and self._membership.is_live(member) else None
-
     # The part of the node
-
-    def begin(self) -> None:
-        """Begin; there is nothing to do."""
 
     def tick(self) -> None:
         """Write what could not be written before; called once a second."""
@@ -82,13 +75,6 @@ class Places:
             self._write()
         if self._ticks % TIDY_TICKS == 0:
             self._store.run(lambda cursor: cursor.execute(_TIDY)).addErrback(self._failed)
-
-    def heard(self, message: str) -> None:
-        """Ignore messages of other nodes."""
-
-    def close(self) -> Deferred[None]:
-        """End; what is not written belongs to processes that end."""
-        return succeed(None)
 
     def _write(self) -> None:
         if self._is_writing:

@@ -9,6 +9,7 @@ import msgspec
 from twisted.internet.defer import Deferred
 
 from mcpgateway.cluster.documents import ClusterDocument, Documents
+from mcpgateway.cluster.part import NodePart
 from mcpgateway.cluster.written_behind import WrittenBehind
 
 KIND = "verdict"
@@ -31,7 +32,7 @@ class _Kept(msgspec.Struct):
     at: float
 
 
-class SharedVerdicts:
+class SharedVerdicts(NodePart):
     """The verdicts of all nodes, and behind them those in the journal of this one.
 
     :param seconds: the time of day, in seconds since the epoch.
@@ -69,15 +70,9 @@ class SharedVerdicts:
 
     # The part of a node
 
-    def begin(self) -> None:
-        """Begin; the documents are read by then."""
-
     def tick(self) -> None:
         """Write what the store does not have yet."""
         self._behind.flush()
-
-    def heard(self, message: str) -> None:
-        """Ignore a message; the documents take those on verdicts."""
 
     def close(self) -> Deferred[None]:
         """End; the verdicts stay."""

@@ -26,7 +26,8 @@ from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.http.connect import CertificateTrust
 from mcpgateway.backends.link import Link, LinkAuthorizer
 from mcpgateway.cluster.leases import Lease, Leases
-from mcpgateway.cluster.membership import DRAINING, SERVING, Member, Membership
+from mcpgateway.cluster.membership import DRAINING, SERVING, Member, Membership, in_order
+from mcpgateway.cluster.part import NodePart
 from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import GatewayError, StoreLost, Unavailable
 from mcpgateway.interfaces import IBackend, ILauncher, ILineReceiver, Launch, Placement
@@ -85,7 +86,7 @@ class _Local:
         self.idle_ticks = 0
 
 
-class Placing:
+class Placing(NodePart):
     """Starts children at this node, or links to those of other nodes (`ILauncher`, `NodePart`).
 
     :ivar nodes: the way to other nodes; None before the node has joined.
@@ -310,11 +311,6 @@ def lease_name(server: str, place: Placement) -> str:
     if scope == b"\0":
         return f"server {server}"
     return f"server {server} {hashlib.sha256(scope).hexdigest()[:32]}"
-
-
-def in_order(members: Collection[Member], key: bytes) -> list[Member]:
-    """Return nodes in the order in which a key prefers them (rendezvous hashing): few keys move with a node."""
-    return sorted(members, key=lambda each: hashlib.sha256(each.octets + key).digest())
 
 
 def lacking(server: str, labels: Collection[str]) -> Unavailable:

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.cluster.credentials import NodeCredentials
 from mcpgateway.cluster.membership import Membership
+from mcpgateway.cluster.part import NodePart
 from mcpgateway.config.cluster import ClusterSettings, address_of
 from mcpgateway.errors import BackendError, ConfigError, LaunchFailed
 from mcpgateway.frontends.http.channel_factory import ChannelFactory
@@ -81,7 +82,7 @@ class NodeRoot:
         return found
 
 
-class NodePort:
+class NodePort(NodePart):
     """The listening port, as a part of the node.
 
     :ivar factory: the connections of other nodes.
@@ -114,9 +115,6 @@ class NodePort:
         self._passing.look(self._membership)
         if not self._membership.me.is_verified:
             self._verify()
-
-    def heard(self, message: str) -> None:
-        """Ignore messages of other nodes."""
 
     def close(self) -> Deferred[None]:
         """Take no more requests; fires when the port is closed."""

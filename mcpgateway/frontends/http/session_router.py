@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.cluster.homes import Elsewhere, Here, Homes
-from mcpgateway.cluster.membership import Member, Membership
+from mcpgateway.cluster.membership import SERVING, Member, Membership
 from mcpgateway.cluster.places import Places
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, StoreLost
@@ -92,8 +92,8 @@ class SessionRouter:
         member = place.member
         if exchange.caller.node:
             # The node that has passed it on goes to the better one itself.
-            home = self._membership.find(_octets_of(self._membership, exchange.caller.node))
-            better = member if home is None or self._membership.me.state == "serving" else home
+            home = self._membership.named_node(exchange.caller.node)
+            better = member if home is None or self._membership.me.state == SERVING else home
             extra = f"{HOME}: {better.octets.hex()}\r\n".encode()
             exchange.answer(MISDIRECTED, error_of(exchange, "Misdirected Request"), extra=extra)
             return
@@ -169,15 +169,8 @@ class SessionRouter:
         self.places.find(task, principal).addCallback(found).addErrback(self._broken, exchange)
 
     def _passes(self, exchange: Any, octets: bytes) -> bool:
-        if exchange.caller.node or len(octets) != NODE_BYTES or octets == self._membership.me.octets:
-            return False
-        member: Member | None = self._membership.find(octets)
-        if member is None or not self._membership.is_live(member):
+        member = None if exchange.caller.node else self._membership.other(octets)
+        if member is None:
             return False
         self.passing.send(exchange, member)
         return True
-
-
-def _octets_of(membership: Membership, name: str) -> bytes:
-    found = membership.named_node(name)
-    return found.octets if found is not None else b""

@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mcpgateway.cluster.part import NodePart
 from mcpgateway.errors import Overloaded, StoreLost
 from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.sessions import Session
@@ -32,7 +33,7 @@ WHY = "the node is drained"
 Release = Callable[[Sequence[bytes]], Deferred[None]]
 
 
-class Drain:
+class Drain(NodePart):
     """Drains this node (see Note [A drained node goes on]).
 
     :ivar is_drained: true once a drain has left no session here.
@@ -93,17 +94,10 @@ class Drain:
 
     # The part of the node
 
-    def begin(self) -> None:
-        """Begin, once the reactor runs."""
-
     def heard(self, message: str) -> None:
         """Take the message that an operator has asked another node for a drain."""
         if message == f"drain {self._node.name}":
             self._node.membership.renew().addCallback(lambda _: self._heed())
-
-    def close(self) -> Deferred[None]:
-        """End."""
-        return succeed(None)
 
     def tick(self) -> None:
         """Heed what other nodes ask for, and release sessions; called once a second."""

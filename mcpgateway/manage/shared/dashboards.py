@@ -8,13 +8,14 @@ import msgspec
 from twisted.internet.defer import Deferred
 
 from mcpgateway.cluster.documents import ClusterDocument, Documents
+from mcpgateway.cluster.part import NodePart
 from mcpgateway.cluster.written_behind import WrittenBehind
 from mcpgateway.manage.dashboards import DashboardSession
 
 KIND = "dashboard"
 
 
-class SharedDashboards:
+class SharedDashboards(NodePart):
     """The sessions of the dashboards of a cluster, each a document (`mcpgateway.manage.dashboards.DashboardStore`).
 
     A sign-in and a sign-out count at their node at once, and at the others as soon as the store answers.
@@ -50,15 +51,9 @@ class SharedDashboards:
 
     # The part of a node
 
-    def begin(self) -> None:
-        """Begin; the documents are read by then."""
-
     def tick(self) -> None:
         """Write what the store does not have yet."""
         self._behind.flush()
-
-    def heard(self, message: str) -> None:
-        """Ignore a message; the documents take those on dashboards."""
 
     def close(self) -> Deferred[None]:
         """End; the sessions stay."""

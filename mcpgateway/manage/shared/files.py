@@ -16,12 +16,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.cluster.counts_on import Acknowledgements, CountsOn
 from mcpgateway.cluster.documents import ClusterDocument, DocumentChange, Documents, OtherDocument
+from mcpgateway.cluster.part import NodePart
 from mcpgateway.errors import ConfigError, GatewayError, StoreLost
 from mcpgateway.manage.reload import Reload
 from mcpgateway.manage.shared.local_files import LocalFiles, digest_of, is_template
@@ -32,7 +33,7 @@ HELD_S = 10.0  # for one edit through the control plane
 COUNTS_ON = "Mcpgateway-Counts-On"
 
 
-class SharedFiles:
+class SharedFiles(NodePart):
     """Keeps the configuration files of a node and the documents of the cluster the same.
 
     :param node: the name of the node, for what is kept aside.
@@ -102,21 +103,11 @@ class SharedFiles:
 
     # The part of a node
 
-    def begin(self) -> None:
-        """Begin; nothing is to be done before the store has been read."""
-
     def tick(self) -> None:
         """Share what was edited by hand, and try again to write what could not be written."""
         self._edits = [each for each in self._edits if self._clock.seconds() < each.ends]
         if self._documents.is_read:
             self._reconcile()
-
-    def heard(self, message: str) -> None:
-        """Ignore a message; the documents take those on files."""
-
-    def close(self) -> Deferred[None]:
-        """End; the files stay."""
-        return succeed(None)
 
     def _changed(self, documents: Sequence[ClusterDocument]) -> None:
         if self._documents.is_read:

@@ -15,6 +15,7 @@ from twisted.internet.task import deferLater
 
 from mcpgateway.cluster.documents import ClusterDocument, Documents
 from mcpgateway.cluster.leases import Lease, Leases
+from mcpgateway.cluster.part import NodePart
 from mcpgateway.cluster.written_behind import WrittenBehind
 from mcpgateway.errors import BackendError, StoreLost
 from mcpgateway.system.oauth_tokens import OAuthTokenFiles, name_of
@@ -23,7 +24,7 @@ KIND = "grant"
 TRIES, PAUSE_S = 40, 0.25  # until another node has renewed a token
 
 
-class SharedGrants:
+class SharedGrants(NodePart):
     """The stored accounts of a node of a cluster (`mcpgateway.interfaces.IGrants`).
 
     :ivar on_change: called with a predicate of the keys that another node has written.
@@ -86,18 +87,12 @@ class SharedGrants:
 
     # The part of a node
 
-    def begin(self) -> None:
-        """Begin; nothing is to be done before the store has been read."""
-
     def tick(self) -> None:
         """Write what the store does not have yet."""
         if self._documents.is_read and not self._has_read:
             self._has_read = True
             self._bring()
         self._behind.flush()
-
-    def heard(self, message: str) -> None:
-        """Ignore a message; the documents take those on grants."""
 
     def close(self) -> Deferred[None]:
         """End; the files stay."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import DeferredList
 from twisted.logger import Logger
 
 from mcpgateway.cluster.counts_on import Acknowledgements
 from mcpgateway.cluster.documents import ClusterDocument, Documents, OtherDocument
+from mcpgateway.cluster.part import NodePart
 from mcpgateway.errors import ConfigError, InvalidParams, NotThere
 from mcpgateway.manage.credentials import CredentialStore
 from mcpgateway.policy import agent_tokens
@@ -19,7 +20,7 @@ from mcpgateway.system.token_files import TokenFiles
 KIND = "token"
 
 
-class SharedTokens:
+class SharedTokens(NodePart):
     """The agents' tokens of a cluster, each a document with its digest, named like the token.
 
     # Note [A store that is lost]
@@ -100,9 +101,6 @@ class SharedTokens:
 
     # The part of a node
 
-    def begin(self) -> None:
-        """Begin; nothing is to be done before the store has been read."""
-
     def tick(self) -> None:
         """Refuse all tokens once the store has been gone for too long."""
         is_lost = self._documents.lost_s > self._limit_s
@@ -114,13 +112,6 @@ class SharedTokens:
             self._has_learnt = True
             self._bring()
             self.learnt()
-
-    def heard(self, message: str) -> None:
-        """Ignore a message; the documents take those on tokens."""
-
-    def close(self) -> Deferred[None]:
-        """End; the tokens stay."""
-        return succeed(None)
 
     def _changed(self, documents: Sequence[ClusterDocument]) -> None:
         self._admit()

@@ -50,15 +50,11 @@ class NodeControl:
         if path.startswith(API) and exchange.method in READING and b"node=" in exchange.query:
             return self._reads(exchange)
         if path.startswith(API) or path == RETURN:
-            octets = octets_in(_identifier(exchange))
-            member = self._membership.find(octets) if octets is not None else None
-            if member is not None and self._is_other(member):
+            member = self._membership.other(octets_in(_identifier(exchange)))
+            if member is not None:
                 self._pass(exchange, member)
                 return True
         return False
-
-    def _is_other(self, member: Member) -> bool:
-        return member.octets != self._membership.me.octets and self._membership.is_live(member)
 
     def _pass(self, exchange: Any, member: Member) -> None:
         def unsent(is_refused: bool) -> None:  # noqa: FBT001 - a plain callback

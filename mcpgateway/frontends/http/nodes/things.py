@@ -60,11 +60,7 @@ class OtherNodes:
         return self._fetched("POST" if is_cancelled else "GET", "jobs", name, principal)
 
     def _member(self, identifier: str) -> Member | None:
-        octets = octets_in(identifier)
-        if octets is None or octets == self._membership.me.octets:
-            return None
-        member = self._membership.find(octets)
-        return member if member is not None and self._membership.is_live(member) else None
+        return self._membership.other(octets_in(identifier))
 
     def _fetched(self, method: str, kind: str, identifier: str, principal: str) -> Deferred[bytes]:
         member = self._member(identifier)
