@@ -70,9 +70,9 @@ def launcher_of(node: ClusterNode | None, backends: ILauncher, reactor: Any, hom
     from mcpgateway.cluster.leases import Leases
     from mcpgateway.hub.placing import Placing
 
-    life_s, former = node.settings.lease_s, _former_life(home, node.membership.me.incarnation)
-    leases = Leases(node.store, node.membership, reactor, life_s, former)
-    node.placing = placing = Placing(reactor, backends, node.membership, leases, life_s)
+    former = _former_life(home, node.membership.me.incarnation)
+    leases = Leases(node.store, node.membership, reactor, node.settings.lease_s, former)
+    node.placing = placing = Placing(reactor, backends, node.membership, leases)
     node.add(leases, placing)
     return placing
 

@@ -40,8 +40,10 @@ _TAKE = """
         fence = GREATEST(held.fence + 1, excluded.fence), until = excluded.until
     WHERE held.until <= clock_timestamp()
         OR (held.node = excluded.node AND held.incarnation = ANY(%(lives)s))
-    RETURNING node, incarnation, fence"""
-_READ = "SELECT node, incarnation, fence FROM leases WHERE name = %(name)s"
+    RETURNING node, incarnation, fence, 0"""
+_READ = """
+    SELECT node, incarnation, fence, extract(epoch FROM until - clock_timestamp())::float8
+    FROM leases WHERE name = %(name)s"""
 _RENEW = """
     UPDATE leases SET until = clock_timestamp() + %(life)s * interval '1 second'
     FROM unnest(%(names)s::text[], %(fences)s::bigint[]) AS mine (name, fence)
@@ -60,11 +62,13 @@ class LeaseHolder:
 
     :ivar node: the octets of the node.
     :ivar fence: its number.
+    :ivar left_s: the seconds until others may take it, unless it is renewed.
     """
 
     name: str
     node: bytes
     fence: int
+    left_s: float = field(default=0.0, eq=False)
 
 
 @define(eq=False)
@@ -264,10 +268,10 @@ class Leases(NodePart):
         return asked_at + self._life_s - self.margin_s
 
     def _take(self, row: tuple[Any, ...], name: str, asked_at: float) -> Lease | LeaseHolder:
-        node, incarnation, fence = row
+        node, incarnation, fence, left_s = row
         me = self._membership.me
         if (bytes(node), incarnation) != (me.octets, me.incarnation):
-            return LeaseHolder(name, bytes(node), fence)
+            return LeaseHolder(name, bytes(node), fence, left_s)
         lease = self._held[name] = Lease(name, fence, self._deadline(asked_at))
         self.log.info(
             "this node has the lease {name} with the number {fence}",
@@ -333,7 +337,7 @@ def _taken(cursor: Any, values: dict[str, Any]) -> tuple[Any, ...]:
 def _holder(cursor: Any, name: str) -> LeaseHolder | None:
     cursor.execute(f"{_READ} AND until > clock_timestamp()", {"name": name})
     rows: list[tuple[Any, ...]] = cursor.fetchall()
-    return LeaseHolder(name, bytes(rows[0][0]), rows[0][2]) if rows else None
+    return LeaseHolder(name, bytes(rows[0][0]), *rows[0][2:]) if rows else None
 
 
 def _renewed(cursor: Any, values: dict[str, Any]) -> list[tuple[str, int]]:

@@ -6,15 +6,16 @@ starts the child; any other links to the holder, and names its number, so that n
 The lease is released when the gateway has stopped the child, and kept where the child has ended by itself.
 
 # Note [A holder that is gone]
-Its lease runs out before another node may take it.  Calls wait for that for a while; then they fail, and the next ones
-try again.
+Its lease runs out before another node may take it.  Calls wait for that if it is soon; else they fail and tell when.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Collection
+from datetime import UTC, datetime
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -25,19 +26,22 @@ from twisted.logger import Logger
 from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.http.connect import CertificateTrust
 from mcpgateway.backends.link import Link, LinkAuthorizer
-from mcpgateway.cluster.leases import Lease, Leases
+from mcpgateway.cluster.leases import Lease, LeaseHolder, Leases
 from mcpgateway.cluster.membership import DRAINING, SERVING, Member, Membership, in_order
 from mcpgateway.cluster.part import NodePart
 from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import GatewayError, StoreLost, Unavailable
 from mcpgateway.interfaces import IBackend, ILauncher, ILineReceiver, Launch, Placement
 from mcpgateway.protocol.links import HEADER, link_header
+from mcpgateway.units import duration
 from mcpgateway.waiting import Waiting
 
-WAIT_S, LONGEST_WAIT_S = 5.0, 20.0  # for a lease: beyond its life, and at most
+PATIENCE_S = 5.0  # with a node that does not answer
+WAIT_S = 20.0  # for the end of a lease, where the entry says nothing
 LOOK_S = 1.0  # between two attempts to get a lease
 IDLE_TICKS = 30  # for which a lease without a child is kept
 PATH_HEADER = "Mcp-Project-Path"
+LATER = "try again in a moment"
 
 
 class INodeLinks(Protocol):
@@ -101,14 +105,12 @@ class Placing(NodePart):
         inner: ILauncher,
         membership: Membership,
         leases: Leases,
-        life_s: float,
     ) -> None:
         self.nodes: INodeLinks | None = None
         self._reactor = reactor
         self._inner = inner
         self._membership = membership
         self.leases = leases
-        self._wait_s = min(life_s + WAIT_S, LONGEST_WAIT_S)
         self._local: dict[str, _Local] = {}
         self._links: dict[Link, _Linked] = {}
         self._preparing: Counter[str] = Counter()
@@ -209,19 +211,21 @@ class Placing(NodePart):
         raise lacking(launch.server, place.labels)
 
     async def _sole(self, launch: Launch, place: Placement, name: str) -> _Local | _Linked:
-        me = self._membership.me
-        end = self._reactor.seconds() + self._wait_s
+        me, began = self._membership.me, self._reactor.seconds()
+        wait_s = launch.connect_s or WAIT_S
         while True:
+            waited_s = self._reactor.seconds() - began
             may_take = set(place.labels) <= set(me.labels) and self._membership.me.state == SERVING
             try:
                 found = await (self.leases.want(name) if may_take else self.leases.holder(name))
-            except StoreLost as why:  # no fault of the server
-                raise Unavailable(f"{launch.server}: {why.message}", why.advice) from why
+            except StoreLost as lost:  # no fault of the server
+                raise Unavailable(f"{launch.server}: {lost.message}", lost.advice) from lost
+            left_s = 0.0
             if isinstance(found, Lease):
                 local = self._own(found)
                 if not found.children and found.is_held:
                     return local
-                what = f"{launch.server}: its former process has not ended yet"
+                why = Unavailable(f"{launch.server}: its former process has not ended yet", LATER)
             elif found is None:
                 for member in in_order(self._able(place.labels), name.encode()):
                     if await self._reach(member):
@@ -231,13 +235,21 @@ class Placing(NodePart):
                 holder = self._membership.find(found.node)
                 if holder is not None and holder.octets != me.octets and await self._reach(holder):
                     return _Linked(holder, name, found.fence)
-                shown = holder.name if holder is not None else "another node"
-                what = f"{launch.server}: {shown}, which runs it, does not answer"
-            if self._reactor.seconds() >= end:
-                raise Unavailable(
-                    what, "another node takes it over once its lease has run out; try again in a moment"
-                )
+                why, left_s = self._held(launch.server, holder, found), found.left_s
+            if waited_s >= PATIENCE_S and waited_s + left_s > wait_s:
+                raise why
             await self._wait()
+
+    def _held(self, server: str, holder: Member | None, lease: LeaseHolder) -> Unavailable:
+        """Return the error for a server whose holder does not answer, with the time for which others cannot run it."""
+        node = f"node {holder.name}" if holder is not None else "another node"
+        left_s = math.ceil(max(lease.left_s, 1.0))
+        until = datetime.fromtimestamp(self._reactor.seconds() + left_s, UTC).strftime("%H:%M:%S UTC")
+        return Unavailable(
+            f"{server}: {node}, which does not answer, holds it until {until}",
+            f"try again in {duration(left_s)}: another node runs it then",
+            {"retry_after_s": left_s},
+        )
 
     def _own(self, lease: Lease) -> _Local:
         local = self._local.get(lease.name)
@@ -316,7 +328,7 @@ def lease_name(server: str, place: Placement) -> str:
 def lacking(server: str, labels: Collection[str]) -> Unavailable:
     """Return the error for a server that no live node may run."""
     if not labels:
-        return Unavailable(f"{server}: no live node of the cluster can run it", "try again in a moment")
+        return Unavailable(f"{server}: no live node of the cluster can run it", LATER)
     shown = ", ".join(labels)
     return Unavailable(
         f"{server} needs a node of the cluster with {shown}, and none of the live nodes has it",

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.cluster import LONG, Client, Cluster, Node
+from tests.support.cluster import AS_ADMIN, LONG, Client, Cluster, Node, ask
 from tests.support.gateway import eventually
 from tests.support.postgres import Postgres
 from tests.support.stopping_proxy import StoppingProxy
@@ -135,6 +135,39 @@ def test_stopped(cluster: Cluster, postgres: Postgres, store: str, written: Writ
     assert second.call(b, "append") == found
     a.stop()
     assert call_until(second, b, found)
+    written.check(2)
+
+
+def test_told(cluster: Cluster, postgres: Postgres, store: str) -> None:
+    """A call of a server whose node is killed says which node holds it until when; one waits where that is soon."""
+    names = ("a", "b")
+    a, b = (cluster.add(each, cluster={"lease": "60s"}).start() for each in names)
+    joined(postgres, store, 2)
+    client, other = Client(a, "one"), Client(b, "one")
+    found = other.call(b, "append")
+    assert client.call(a, "append") == found
+    holder = postgres.query(store, "SELECT nodes.name FROM nodes JOIN leases ON octets = node")[0][0]
+    ended, left = (a, b) if holder == "a" else (b, a)
+    ended.kill()
+    caller = other if left is b else client
+    caller.post(left, "tools/call", {"name": "append", "arguments": {}})  # it may be the one that is lost
+    error = caller.post(left, "tools/call", {"name": "append", "arguments": {}}).messages[-1]["error"]
+    assert f"one: node {holder}, which does not answer, holds it until " in error["message"]
+    assert "try again in" in str(error)
+    assert 0 < error["data"]["retry_after_s"] <= 60
+    postgres.query(store, "UPDATE leases SET until = now() + interval '8 seconds'")
+    assert caller.call(left, "append") != found
+
+
+@LONG
+def test_drained(cluster: Cluster, postgres: Postgres, store: str, written: Written) -> None:
+    """A node that is drained gives the server away at once: another node runs it long before the lease ends."""
+    a, b = (cluster.add(each, cluster={"lease": "10m"}).start() for each in ("a", "b"))
+    joined(postgres, store, 2)
+    client = Client(a, "one")
+    found = client.call(a, "append")
+    assert ask(a, "POST", "/api/v1/cluster/drain", {}, AS_ADMIN).status == 202
+    assert call_until(client, b, found)
     written.check(2)
 
 
