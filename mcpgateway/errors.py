@@ -401,6 +401,16 @@ class StoreLost(GatewayFault):
         self.why = why
 
 
+class StoreRefused(StoreLost):
+    """The store of the cluster is not for this node: it has another key, is too old, or its user lacks rights."""
+
+    retryable = False
+
+    def __init__(self, why: str, hint: str = "") -> None:
+        super().__init__(why, f"This gateway does not join the cluster: {why}")
+        self.hint = hint
+
+
 class ShuttingDown(GatewayFault):
     """The gateway is stopping and takes no new calls."""
 

@@ -35,7 +35,7 @@ def node_of(
     """
     if not settings.is_on:
         return None
-    from mcpgateway.cluster.key_check import KeyCheck
+    from mcpgateway.cluster.key_check import agree
     from mcpgateway.cluster.key_file import read_key
     from mcpgateway.cluster.node import ClusterNode  # other gateways load nothing of the cluster
     from mcpgateway.cluster.store import library
@@ -44,9 +44,8 @@ def node_of(
     keys = read_key(settings, environ)
     redactor.learn((keys.newest, *keys.former, settings.store))
     node = ClusterNode(settings, keys, reactor, home)
-    check = KeyCheck(node)
-    node.add(check)
-    node.unready.append(check.unready)
+    node.store.admit = lambda cursor: agree(cursor, keys)
+    node.unready.append(node.joining)
     return node
 
 

@@ -23,6 +23,7 @@ class StoreFacts(FrozenRecord, frozen=True):
     :ivar ahead_s: the seconds by which the clock of the store is ahead of this machine's.
     :ivar has_key: true if the cluster has a key, which its nodes have to have.
     :ivar nodes: the names of the live nodes.
+    :ivar rivals: the name and the two addresses of each two gateways of one name.
     """
 
     server: str
@@ -30,6 +31,7 @@ class StoreFacts(FrozenRecord, frozen=True):
     ahead_s: float
     has_key: bool
     nodes: tuple[str, ...] = ()
+    rivals: tuple[tuple[str, str, str], ...] = ()
 
 
 def examine(dsn: str, wall: Callable[[], float], keys: ClusterKeys | None = None) -> StoreFacts:
@@ -86,4 +88,10 @@ def _facts(cursor: Any, wall: Callable[[], float], keys: ClusterKeys | None) -> 
     if keys is not None and "key" in marks and marks["key"] not in checks_of(keys):
         raise refusal()
     tables = (marks.get("major", 0), marks.get("minor", 0))
-    return StoreFacts(server, tables, store_time - middle, "key" in marks, nodes)
+    rivals: tuple[tuple[str, str, str], ...] = ()
+    if tables >= (1, 2):
+        cursor.execute(
+            "SELECT name, address, rival FROM nodes WHERE rival <> '' AND rival_until > clock_timestamp()"
+        )
+        rivals = tuple(cursor.fetchall())
+    return StoreFacts(server, tables, store_time - middle, "key" in marks, nodes, rivals)

@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from mcpgateway.cluster.membership import Membership, boot_seconds
 from mcpgateway.cluster.part import NodePart
 from mcpgateway.cluster.store import Store
-from mcpgateway.errors import ConfigError, StoreLost
+from mcpgateway.errors import StoreLost
 
 MARGIN_S = 5.0  # between the holder's own deadline and the time at which others may take the lease
 RENEWALS = 6  # within the time of a lease
@@ -321,7 +321,7 @@ class Leases(NodePart):
             del self._held[lease.name]
 
     def _failed(self, why: Failure, what: str) -> None:
-        if why.check(StoreLost, ConfigError) is None:
+        if why.check(StoreLost) is None:
             self.log.failure("leases could not be {what}", why, event="lease.failed", what=what)
 
 

@@ -8,6 +8,10 @@ from before it asked, on a clock that goes on while the machine sleeps, so it kn
 A node that has been reached at its address once, by itself, and refuses connections there now, has ended: its process
 listens for as long as it runs.  So its sessions are taken over at once.  A node that does not answer may be cut off and
 serve all the same: its sessions wait until its row has run out.
+
+# Note [Two gateways of one name]
+The one that has begun later has the name.  The other one is no member, says so in the row at each renewal, which warns
+the holder, and gets the name once the holder's time is over.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from twisted.logger import Logger
 
 from mcpgateway import __version__
 from mcpgateway.cluster.store import Store
-from mcpgateway.errors import ConfigError, StoreLost
+from mcpgateway.errors import StoreLost
 from mcpgateway.protocol.session_ids import NODE_BYTES
 
 RENEW_S = 5
@@ -42,11 +46,16 @@ _RENEW = """
         is_verified = excluded.is_verified, labels = excluded.labels, version = excluded.version,
         state = excluded.state, until = excluded.until, facts = excluded.facts,
         wanted = CASE WHEN nodes.incarnation = excluded.incarnation THEN nodes.wanted ELSE '' END,
+        rival = CASE WHEN nodes.incarnation = excluded.incarnation THEN nodes.rival ELSE '' END,
         since = CASE WHEN nodes.incarnation = excluded.incarnation THEN nodes.since ELSE now() END
-    WHERE %(is_first)s OR nodes.incarnation = excluded.incarnation"""
+    WHERE %(is_first)s OR nodes.incarnation = excluded.incarnation OR nodes.until <= clock_timestamp()"""
+_WARN = """
+    UPDATE nodes SET rival = %(address)s, rival_until = clock_timestamp() + %(life)s * interval '1 second'
+    WHERE name = %(name)s"""
 _READ = """
     SELECT name, octets, incarnation, address, is_verified, labels, version, state,
-           extract(epoch FROM until - clock_timestamp())::float8, extract(epoch FROM since)::float8, facts, wanted
+           extract(epoch FROM until - clock_timestamp())::float8, extract(epoch FROM since)::float8, facts, wanted,
+           CASE WHEN rival_until > clock_timestamp() THEN rival ELSE '' END
     FROM nodes"""
 
 
@@ -63,6 +72,7 @@ class Member:
     :ivar since: the time of its start, in seconds since the epoch.
     :ivar facts: what it tells of itself, such as ``clients``, its address for clients, and ``sessions``, their number.
     :ivar wanted: the state that an operator wants it to have; empty for none.
+    :ivar rival: the address of another gateway that runs under its name; empty for none.
     """
 
     name: str
@@ -77,6 +87,7 @@ class Member:
     since: float = 0.0
     facts: Mapping[str, Any] = field(factory=dict, eq=False)
     wanted: str = ""
+    rival: str = ""
 
 
 def in_order(members: Collection[Member], key: bytes) -> list[Member]:
@@ -99,7 +110,7 @@ class Membership:
 
     :ivar me: this node.
     :ivar is_member: true while this node's row counts, by its own clock.
-    :ivar is_usurped: true once another process serves under this node's name.
+    :ivar is_usurped: true while another process serves under this node's name.
     :ivar facts: returns what this node tells of itself in its row, as JSON; asked every `RENEW_S` seconds.
     :ivar on_change: functions that are called when the live nodes, or their rows, have changed.
     :ivar on_return: functions that are called when this node counts again after it did not.
@@ -204,7 +215,7 @@ class Membership:
     def tick(self) -> None:
         """Renew this node's row every `RENEW_S` seconds, and sooner while it does not count; called once a second."""
         self._ticks += 1
-        if self._ticks % RENEW_S == 1 or not self.is_member:
+        if self._ticks % RENEW_S == 1 or not (self.is_member or self.is_usurped):
             self.renew()
 
     def renew(self, *, must: bool = False) -> Deferred[None]:
@@ -213,7 +224,7 @@ class Membership:
         :param must: fail where it cannot be done.
         :raise StoreLost: (through the Deferred) the store does not answer.
         """
-        if (self._is_renewing and not must) or self.is_usurped or self._has_left:
+        if (self._is_renewing and not must) or self._has_left:
             return succeed(None)
         self._is_renewing = True
         asked_at, me = self._clock(), evolve(self.me, facts=self.facts())
@@ -236,25 +247,13 @@ class Membership:
         return result
 
     def _failed(self, why: Any) -> None:
-        if why.check(ConfigError) is not None:
-            self.log.error("this node cannot join the cluster: {why}", event="cluster.refused", why=why.value)
-        elif why.check(StoreLost) is None:
+        if why.check(StoreLost) is None:
             self.log.failure("the row of this node could not be renewed", why, event="cluster.renew_failed")
 
-    def _read(self, rows: list[tuple[Any, ...]] | None, asked_at: float) -> None:
-        if rows is None:
-            self.is_usurped = True
-            self.log.critical(
-                "another gateway serves as node {node} of the cluster: give each node a name of its own"
-                " (gateway.cluster.node); this one is no member any more",
-                event="cluster.name_taken",
-                node=self.me.name,
-            )
-            self._tell(self.on_change)
-            return
+    def _read(self, rows: list[tuple[Any, ...]], asked_at: float) -> None:
         now = self._clock()
         before = [(each.octets, each.incarnation, each.state, each.address) for each in self.live()]
-        self._known = {
+        known = {
             bytes(row[1]): Member(
                 row[0],
                 bytes(row[1]),
@@ -268,13 +267,24 @@ class Membership:
                 row[9],
                 row[10],
                 row[11],
+                row[12],
             )
             for row in rows
         }
-        mine = self._known.get(self.me.octets)
-        if mine is not None:
-            self.me = evolve(self.me, since=mine.since, facts=mine.facts, wanted=mine.wanted)
-        self.me = evolve(self.me, until=asked_at + LIFE_S)
+        mine = known[self.me.octets]
+        if mine.incarnation != self.me.incarnation:
+            self._ousted(mine)
+            return
+        self._known, self.is_usurped = known, False
+        self._look_at_rival(mine.rival)
+        self.me = evolve(
+            self.me,
+            since=mine.since,
+            facts=mine.facts,
+            wanted=mine.wanted,
+            rival=mine.rival,
+            until=asked_at + LIFE_S,
+        )
         self._known[self.me.octets] = self.me
         self._refused = {
             octets: incarnation
@@ -293,6 +303,37 @@ class Membership:
             (each.octets, each.incarnation, each.state, each.address) for each in self.live()
         ]:
             self._tell(self.on_change)
+
+    def _ousted(self, holder: Member) -> None:
+        """Note that another gateway has the name."""
+        self.me = evolve(self.me, rival=holder.address)
+        if self.is_usurped:
+            return
+        self.is_usurped, self._was_member = True, False
+        self.log.critical(
+            "another gateway, at {address}, serves as node {node} of the cluster: give each node a name of its own"
+            " (gateway.cluster.node); this one is no member until the other has ended",
+            event="cluster.name_taken",
+            node=self.me.name,
+            address=holder.address,
+        )
+        self._tell(self.on_change)
+
+    def _look_at_rival(self, rival: str) -> None:
+        if rival and not self.me.rival:
+            self.log.error(
+                "another gateway, at {address}, is called node {node} as this one: give each node a name of its own"
+                " (gateway.cluster.node); the other one is no member while this one runs",
+                event="cluster.name_shared",
+                node=self.me.name,
+                address=rival,
+            )
+        elif self.me.rival and not rival:
+            self.log.info(
+                "the name {node} is of this gateway alone again",
+                event="cluster.name_alone",
+                node=self.me.name,
+            )
 
     def look(self) -> None:
         """Note whether this node still counts; called once a second, before anything relies on it."""
@@ -319,9 +360,7 @@ def _left(cursor: Any, me: Member) -> None:
     _hurry(cursor)
 
 
-def _renewed(
-    cursor: Any, me: Member, *, is_first: bool, life_s: float = LIFE_S
-) -> list[tuple[Any, ...]] | None:
+def _renewed(cursor: Any, me: Member, *, is_first: bool, life_s: float = LIFE_S) -> list[tuple[Any, ...]]:
     values = {
         "name": me.name,
         "octets": me.octets,
@@ -337,8 +376,8 @@ def _renewed(
     }
     cursor.execute(_RENEW, values)
     if cursor.rowcount == 0:
-        return None
-    if is_first:
+        cursor.execute(_WARN, values)
+    elif is_first:
         _hurry(cursor)
     cursor.execute(_READ)
     rows: list[tuple[Any, ...]] = cursor.fetchall()

@@ -105,6 +105,15 @@ class ClusterNode:
         """Add parts; before the start."""
         self.parts += parts
 
+    def joining(self) -> str:
+        """Return why the node is no member, or has read nothing of the store yet; empty if it has joined."""
+        if self.store.refusal is not None:
+            return "refused"
+        if self.membership.is_usurped:
+            return "name taken"
+        shares = self.settings.config == "store" and not self.documents.is_read and not self.documents.number
+        return "joining" if shares else ""
+
     def begin(self) -> None:
         """Join the cluster."""
         self._is_begun = True

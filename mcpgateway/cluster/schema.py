@@ -10,7 +10,7 @@ from typing import Any
 
 from mcpgateway.errors import ConfigError
 
-MAJOR, MINOR = 1, 1
+MAJOR, MINOR = 1, 2
 
 TABLES = (
     "CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, value BIGINT NOT NULL)",
@@ -19,6 +19,8 @@ TABLES = (
         is_verified BOOLEAN NOT NULL DEFAULT false, labels TEXT[] NOT NULL DEFAULT '{}', version TEXT NOT NULL,
         state TEXT NOT NULL, since TIMESTAMPTZ NOT NULL, until TIMESTAMPTZ NOT NULL,
         facts JSONB NOT NULL DEFAULT '{}', wanted TEXT NOT NULL DEFAULT '', read BIGINT NOT NULL DEFAULT 0)""",
+    """ALTER TABLE nodes ADD COLUMN IF NOT EXISTS rival TEXT NOT NULL DEFAULT '',
+        ADD COLUMN IF NOT EXISTS rival_until TIMESTAMPTZ NOT NULL DEFAULT '-infinity'""",
     """CREATE TABLE IF NOT EXISTS sessions (
         serial BYTEA PRIMARY KEY, home BYTEA, epoch BIGINT NOT NULL DEFAULT 0, server TEXT NOT NULL,
         principal TEXT NOT NULL, version TEXT NOT NULL, params BYTEA NOT NULL, level TEXT,

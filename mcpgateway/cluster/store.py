@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.cluster import schema
-from mcpgateway.errors import ConfigError, StoreLost
+from mcpgateway.errors import ConfigError, StoreLost, StoreRefused
 
 TIMEOUT_S = 8.0  # of one piece of work, at the node
 STATEMENT_MS = 5000
@@ -47,6 +47,9 @@ class Store:
 
     :ivar is_up: true if the latest attempt to reach it succeeded.
     :ivar on_change: called with true or false whenever that changes.
+    :ivar admit: looks, in each new connection and before any work, whether the node may use the store; raises
+        `ConfigError` if not.
+    :ivar refusal: why the node may not use it; None if it may, or cannot reach it.
     """
 
     log = Logger()
@@ -54,6 +57,8 @@ class Store:
     def __init__(self, dsn: str, reactor: Any) -> None:
         self.is_up = False
         self.on_change: Callable[[bool], None] = _ignore
+        self.admit: Work[None] = _ignore
+        self.refusal: StoreRefused | None = None
         self._dsn = dsn
         self._reactor = reactor
         self._queue: SimpleQueue[tuple[Work[Any], Deferred[Any]] | None] = SimpleQueue()
@@ -70,13 +75,12 @@ class Store:
         """Run work in a transaction, in the thread of the store; fires with its result.
 
         :param work: gets a cursor; it may be run twice, if the connection breaks meanwhile.
-        :raise StoreLost: (through the Deferred) the store does not answer.
-        :raise ConfigError: (through the Deferred) the store cannot be used as it is.
+        :raise StoreLost: (through the Deferred) the store does not answer, or refuses the node.
         """
         if self._is_closed or self._waiting >= QUEUE_LIMIT:
             return fail(StoreLost())
         if not self.is_up and self._reactor.seconds() < self._retry_at:
-            return fail(StoreLost())
+            return fail(self.refusal or StoreLost())
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="cluster store", daemon=True)
             self._thread.start()
@@ -151,7 +155,7 @@ class Store:
                 if is_fresh or is_last:
                     raise StoreLost(_reason(why)) from why
             except psycopg.errors.InsufficientPrivilege as why:
-                raise ConfigError(f"the store of the cluster refuses its user: {_reason(why)}") from why
+                raise StoreRefused(f"the store of the cluster refuses its user: {_reason(why)}") from why
         raise AssertionError
 
     def _create(self) -> None:
@@ -160,6 +164,9 @@ class Store:
             try:
                 with self._connection.transaction(), self._connection.cursor() as cursor:
                     schema.create(cursor)
+                    self.admit(cursor)
+            except ConfigError as why:
+                raise StoreRefused(why.message, why.advice) from why
             except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
                 if is_last:  # two nodes create the tables at the same time
                     raise
@@ -175,15 +182,24 @@ class Store:
     def _done(self, done: Deferred[Any], result: Any) -> None:
         self._waiting -= 1
         if isinstance(result, Failure) and isinstance(result.value, StoreLost):
-            self._lost(result.value.why)
+            self._lost(result.value.why, result.value)
         else:
             self._found()
         if not done.called:
             done.callback(result)
 
-    def _lost(self, why: str) -> StoreLost:
+    def _lost(self, why: str, error: StoreLost | None = None) -> StoreLost:
         self._retry_at = self._reactor.seconds() + PAUSE_S
-        if self.is_up or not self._has_complained:
+        former, self.refusal = self.refusal, error if isinstance(error, StoreRefused) else None
+        if self.refusal is not None:
+            if former is None:
+                self.log.critical(
+                    "{what}; {advice}",
+                    event="cluster.refused",
+                    what=self.refusal.message,
+                    advice=self.refusal.advice,
+                )
+        elif self.is_up or not self._has_complained:
             self.log.error(
                 "the store of the cluster cannot be reached: {why}", event="cluster.store_lost", why=why
             )
@@ -196,7 +212,7 @@ class Store:
     def _found(self) -> None:
         if self.is_up:
             return
-        self.is_up = True
+        self.is_up, self.refusal = True, None
         if self._has_complained:
             self.log.info("the store of the cluster is there again", event="cluster.store_found")
         self._has_complained = False
@@ -288,5 +304,5 @@ def _reason(why: BaseException) -> str:
     return next((line.strip() for line in str(why).splitlines() if line.strip()), type(why).__name__)
 
 
-def _ignore(is_up: bool) -> None:  # noqa: FBT001 - a plain callback
-    """Ignore a change of the store's state."""
+def _ignore(_: Any) -> None:
+    """Ignore a change of the store's state, and let every node use it."""

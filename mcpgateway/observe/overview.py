@@ -46,15 +46,18 @@ LOST = "unknown-server"
 STORE_LOST = "store-lost"
 """The cause that this node of a cluster does not reach the store."""
 
+NAME_SHARED, NODE_REFUSED = "name-shared", "node-refused"
+"""The causes that another gateway has this node's name, and that the store is not for this node."""
+
 PAGES = {
     DISK: f"{PAGE}gateway",
     CONFIGURATION: f"{PAGE}gateway",
     LOST: f"{PAGE}add",
-    STORE_LOST: f"{PAGE}nodes",
+    **dict.fromkeys((STORE_LOST, NAME_SHARED, NODE_REFUSED), f"{PAGE}nodes"),
 }
 """The pages that help with needs that are not those of a server."""
 
-BROKEN = frozenset((DISK, CONFIGURATION, STORE_LOST))
+BROKEN = frozenset((DISK, CONFIGURATION, STORE_LOST, NAME_SHARED, NODE_REFUSED))
 _WELL = frozenset(each.value for each in (HealthState.RUNNING, HealthState.STARTING))
 
 

@@ -114,7 +114,7 @@ def test_new_life(fellows: Fellows) -> Any:
 
 @pytest_twisted.inlineCallbacks
 def test_name_taken(fellows: Fellows) -> Any:
-    """A node whose name another process has taken is no member any more, and does not take it back."""
+    """A node whose name another process has taken is no member until that has ended, which warns the other one."""
     first, second, other = fellows.node("one"), fellows.node("one"), fellows.node("two")
     yield first.renew()
     yield second.renew()
@@ -126,6 +126,12 @@ def test_name_taken(fellows: Fellows) -> Any:
     known = other.find(first.me.octets)
     assert known is not None
     assert known.incarnation == second.me.incarnation
+    yield second.renew()
+    assert (known.rival, second.me.rival) == (first.me.address, first.me.address)
+    assert first.me.rival == second.me.address
+    yield second.leave()
+    yield first.renew()
+    assert (first.is_usurped, first.is_member, first.me.rival) == (False, True, "")
 
 
 @pytest_twisted.inlineCallbacks

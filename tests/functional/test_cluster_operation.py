@@ -272,9 +272,44 @@ def test_node_with_another_key(tmp_path: Path, postgres: Postgres, store: str) -
         (b,) = cluster.start("b")
         eventually(lambda: asked(b, "GET", "/readyz", headers={}).status == 503, "it is not ready")
         assert "does not join the cluster" in b.log
-        assert asked(b, "GET", "/api/v1/cluster").body["member"] is False
+        body = asked(b, "GET", "/api/v1/cluster").body
+        assert (body["member"], "is not the key of the cluster" in body["refused"]) == (False, True)
+        refused = asked(b, "POST", "/api/v1/tokens", {"name": "build"})
+        assert (refused.status, "is not the key of the cluster" in refused.body["error"]) == (503, True)
+        (overview,) = asked(b, "GET", "/api/v1/overview").body["needs"]
+        assert overview["cause"] == "node-refused"
+        assert "is not the key of the cluster" in run(b, "cluster", "status").stdout
+        assert postgres.query(store, "SELECT name FROM nodes") == [("a",)]
+        assert postgres.query(store, "SELECT count(*) FROM documents") == [(0,)]
     finally:
         cluster.close()
+
+
+def test_one_name(tmp_path: Path, store: str) -> None:
+    """Two gateways of one name are told of at both, and the former one is the node again once the later has ended."""
+    first, second = Cluster(tmp_path / "one", store, {}), Cluster(tmp_path / "two", store, {})
+    second.key = first.key
+    try:
+        (a,) = first.start("a")
+        (b,) = second.start("a")
+        for node, which in ((a, "this one"), (b, "that one")):
+            eventually(
+                lambda node=node: asked(node, "GET", "/api/v1/overview").body["needs"], "it needs its user"
+            )
+            (need,) = asked(node, "GET", "/api/v1/overview").body["needs"]
+            assert (need["cause"], which in need["says"]) == ("name-shared", True)
+        assert (
+            f"Another gateway, at 127.0.0.1:{a.cluster_port}, is called node a, too"
+            in run(b, "cluster", "status").stdout
+        )
+        assert "two gateways are called node a" in run(b, "doctor").stdout
+        assert "is called node a as this one" in b.log
+        b.stop()
+        eventually(lambda: asked(a, "GET", "/api/v1/cluster").body["member"], "the former one is the node")
+        assert "is of this gateway alone again" in a.log
+    finally:
+        second.close()
+        first.close()
 
 
 def test_telemetry(calm: Cluster) -> None:

@@ -40,6 +40,11 @@ CLOCK = problem(
     "The clock of this machine and that of the database differ; nodes refuse each other's requests at two minutes.",
     "set the clocks, such as with NTP",
 )
+NAMES = problem(
+    "cluster.name",
+    "Two gateways run as one node: the one that has begun later is the node, and the other no member of the cluster.",
+    "give each node a name of its own, as gateway.cluster.node in its node.yaml, and restart it",
+)
 TRUST = note(
     "cluster.trust",
     "Callers need no token because of their address, and behind a load balancer all have the address of the balancer.",
@@ -110,6 +115,8 @@ def _store(world: DoctorContext, settings: ClusterSettings) -> Iterator[DoctorFi
         yield TABLES.found(
             f"the tables are of version {found.tables[0]}, and this release knows {schema.MAJOR}"
         )
+    for name, *addresses in found.rivals:
+        yield NAMES.found(f"two gateways are called node {name}: those at {' and '.join(addresses)}")
     if abs(found.ahead_s) > SKEW_S:
         how = "ahead of" if found.ahead_s > 0 else "behind"
         yield CLOCK.found(
@@ -145,6 +152,6 @@ CHECKS = (
         "cluster",
         "the cluster",
         cluster,
-        (KEY, STORE, TABLES, CLOCK, TRUST, TOKENS, KEYRING, HOSTS),
+        (KEY, STORE, TABLES, CLOCK, NAMES, TRUST, TOKENS, KEYRING, HOSTS),
     ),
 )

@@ -55,6 +55,7 @@ VIEW_SCHEMAS: dict[str, dict[str, Any]] = {
             "type": ["string", "null"],
             "description": "When the node begins to refuse tokens, if the store is still lost then.",
         },
+        refused={"type": "string", "description": "Why the node does not join, such as its key."},
         member={**FLAG, "description": "Whether the node counts as alive for the others."},
     ),
     "ClusterNode": made_of(
@@ -73,6 +74,10 @@ VIEW_SCHEMAS: dict[str, dict[str, Any]] = {
             "sole": {
                 **NAMES,
                 "description": "The servers with ``instances: one`` whose process it runs for all nodes.",
+            },
+            "rival": {
+                "type": "string",
+                "description": "Where another gateway of its name runs; empty: nowhere.",
             },
             "since": {**NUMBER, "description": "Its start, in seconds since the epoch."},
             "seen": {

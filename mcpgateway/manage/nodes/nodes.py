@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcpgateway.errors import Conflict, NotThere
 from mcpgateway.hints import cli, with_command
-from mcpgateway.observe.overview import GATEWAY, STORE_LOST, OpenNeed
+from mcpgateway.observe.overview import GATEWAY, NAME_SHARED, NODE_REFUSED, STORE_LOST, OpenNeed
 
 if TYPE_CHECKING:
     from mcpgateway.cluster.membership import Member
@@ -37,7 +37,7 @@ class NodeOperations:
         """Return the nodes that the store knows, those that are gone among them."""
         if self._node is None:
             return ALONE
-        membership = self._node.membership
+        membership, refusal = self._node.membership, self._node.store.refusal
         me = membership.me
         rows = [self._row(self._node, me if each.octets == me.octets else each) for each in membership]
         return {
@@ -45,6 +45,7 @@ class NodeOperations:
             "store": "up" if self._node.store.is_up else "lost",
             "member": membership.is_member,
             **self._lost(self._node),
+            **({"refused": refusal.message} if refusal is not None else {}),
             "items": rows or [self._row(self._node, me)],
         }
 
@@ -69,16 +70,28 @@ class NodeOperations:
 
     def needs(self) -> Iterator[OpenNeed]:
         """Yield what needs the user of a node."""
-        if self._node is None or self._node.store.is_up:
+        if self._node is None:
             return
-        run = cli("cluster status")
+        run, me, refusal = cli("cluster status"), self._node.membership.me, self._node.store.refusal
+        if me.rival:
+            which = "this one" if self._node.membership.is_usurped else "that one"
+            says = f"another gateway, at {me.rival}, is called node {me.name}, too; {which} is no member of the cluster"
+            do = "give each node a name of its own, as gateway.cluster.node in its node.yaml, and restart it"
+            yield OpenNeed(GATEWAY, "", NAME_SHARED, says, with_command(do, run), run)
+        if refusal is not None:
+            yield OpenNeed(GATEWAY, "", NODE_REFUSED, refusal.message, with_command(refusal.advice, run), run)
+        elif not self._node.store.is_up:
+            yield self._store_need(run)
+
+    @staticmethod
+    def _store_need(run: str) -> OpenNeed:
         says = "the store of the cluster cannot be reached; edits, new tokens and take-overs of sessions wait"
         do = with_command("bring its database back; the nodes find it again by themselves", run)
-        yield OpenNeed(GATEWAY, "", STORE_LOST, says, do, run)
+        return OpenNeed(GATEWAY, "", STORE_LOST, says, do, run)
 
     @staticmethod
     def _lost(node: ClusterNode) -> dict[str, Any]:
-        if node.store.is_up:
+        if node.store.is_up or node.store.refusal is not None:
             return {}
         since = node.reactor.seconds() - node.documents.lost_s
         limit_s = node.settings.store_lost_s
@@ -104,6 +117,7 @@ class NodeOperations:
             "version": member.version,
             "sessions": 0 if state in ("gone", "left") else facts.get("sessions", 0),
             "sole": [] if state in ("gone", "left") else list(facts.get("sole", ())),
+            "rival": member.rival,
             "since": member.since,
             "seen": None if unseen_s is None else node.reactor.seconds() - unseen_s,
             "mark": member.octets.hex(),

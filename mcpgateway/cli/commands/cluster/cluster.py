@@ -65,12 +65,16 @@ def status(globals_: Globals) -> int:
         NODES.tell(found)
         if found["node"]:
             say(f"This is node {found['node']}.", dim=True)
-        if is_cut_off and found.get("store") == "up":
+        for each in (row for row in NODES.rows(found) if row.get("rival")):
             say(
-                f"Node {found['node']} is not in the cluster: its log says why, such as another key, or another gateway"
-                " of its name.",
+                f"Another gateway, at {each['rival']}, is called node {each['name']}, too: give each node a name of its"
+                " own (gateway.cluster.node in node.yaml).",
                 fg="red",
             )
+        if found.get("refused"):
+            say(f"{found['refused']}.", fg="red")
+        elif is_cut_off and found.get("store") == "up":
+            say(f"Node {found['node']} is not in the cluster.", fg="red")
         elif is_cut_off:
             say(f"Node {found['node']} does not reach the store: the list may be out of date.", fg="red")
 
