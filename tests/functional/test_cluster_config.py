@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from tests.support import forkserver
 from tests.support.cluster import Cluster, Node
 from tests.support.cluster_requests import Said, ask, found, joined
-from tests.support.gateway import eventually
+from tests.support.gateway import BIN, eventually
 from tests.support.postgres import Postgres
 
 SHARED = {"config": "store"}
@@ -29,6 +31,14 @@ def change(node: Node, headers: dict[str, str] | None = None, **values: Any) -> 
     """Change settings at a node by REST."""
     named = {key.replace("__", "."): value for key, value in values.items()}
     return ask(node, "PATCH", "/api/v1/config/gateway", {"set": named}, headers)
+
+
+def command(node: Node, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the program on the machine of a node."""
+    environ = {"PATH": str(BIN), "HOME": str(node.directory), "LANG": "C.UTF-8"}
+    environ |= {"MCPGATEWAY_CONFIG": str(node.config)}
+    argv = [str(BIN / "mcpgateway"), "--home", str(node.home), *words]
+    return forkserver.ran(argv, env=environ, has_ended=False)
 
 
 def read(node: Node) -> dict[str, Any]:
@@ -178,6 +188,12 @@ def test_store_gone(tmp_path: Path) -> None:
         said = change(a, log_level="debug")
         assert (said.status, "store" in said.json["error"]) == (503, True)
         assert a.config.read_text() == before
+        for words in (("set", "gateway.log_level=debug"), ("unset", "gateway.log_level")):
+            told = command(a, "config", *words)
+            assert (told.returncode, "It counts at node a alone: the store" in told.stdout) == (0, True)
+        told = command(a, "servers", "add", "echo", "--yes", "--", "cat")
+        assert (told.returncode, "cannot be reached" in told.stderr) == (1, True)
+        assert "echo" not in a.config.read_text()
         a.edit(public_url="http://a")
         postgres.start()
         eventually(lambda: read(b).get("public_url") == "http://a", "the edit counts at b")

@@ -17,6 +17,7 @@ from typing import Any
 from mcpgateway.cli.console import shortened
 from mcpgateway.cli.local.broken import with_line
 from mcpgateway.cli.local.editors import VARIABLES, editor
+from mcpgateway.cli.local.node_edits import where_it_counts
 from mcpgateway.cli.local.show import values_of
 from mcpgateway.config.document import Document
 from mcpgateway.config.edit.config_keys import (
@@ -30,11 +31,14 @@ from mcpgateway.config.edit.config_keys import (
 )
 from mcpgateway.config.edit.edits import Edit, KeyPath
 from mcpgateway.config.load import Circumstances, compose
+from mcpgateway.config.overlay import reaches
 from mcpgateway.config.problems import Problem, Problems, refusal
 from mcpgateway.config.read import parse
+from mcpgateway.discovery.naming import server_hint
 from mcpgateway.errors import ConfigError
+from mcpgateway.hints import cli
 from mcpgateway.policy.secrets.masking import masked
-from mcpgateway.system import files, paths, printing
+from mcpgateway.system import approvals, files, paths, printing
 from mcpgateway.system.settings import (
     FILE_LIMIT,
     LoadOptions,
@@ -77,8 +81,30 @@ def set_keys(
     for key, text in assignments.items():
         key_path = config_key_path(key)
         values[key_path] = _typed(key_path, text)
+    _check_servers(values, options, environ)
     _carry_out(changes_by_file(found, target, values), "is set", options, environ, as_json=as_json)
     return 0
+
+
+def _check_servers(values: Mapping[KeyPath, Any], options: LoadOptions, environ: Mapping[str, str]) -> None:
+    """Check that the servers of keys exist, or are defined by them.
+
+    :raise ConfigError: one does not exist.
+    """
+    settings = examine(options, environ).settings
+    keys: dict[str, dict[str, Any]] = {}
+    for key_path, value in values.items():
+        if key_path[0] == "servers":
+            keys.setdefault(key_path[1], {})[key_path[2]] = value
+    if settings is None or not keys:
+        return
+    home = paths.gateway_home(environ, options.home or None)
+    known = {*settings.blueprints, *approvals.approved_entries(home)}
+    for name, given in keys.items():
+        if name not in known and not reaches(given):
+            raise ConfigError(
+                f"no server is called {name}", f"{server_hint(name, known)}; {cli('servers add')} adds one"
+            )
 
 
 def unset(key: str, options: LoadOptions, environ: Mapping[str, str], *, as_json: bool) -> int:
@@ -103,7 +129,10 @@ def _carry_out(
 ) -> None:
     for file, edits in changes.items():
         write_checked(file, partial(text_after, file=file, changes=edits), options, environ)
-    _report(rows_of(changes), done, as_json=as_json)
+    where = where_it_counts(options.home, environ)
+    _report([each | ({"nodes": where} if where else {}) for each in rows_of(changes)], done, as_json=as_json)
+    if where and not as_json:
+        printing.put(where)
 
 
 def path(options: LoadOptions, environ: Mapping[str, str], *, as_json: bool) -> int:
@@ -143,7 +172,8 @@ def edit(options: LoadOptions, environ: Mapping[str, str], again: Callable[[str]
         printing.put(f"{file} is unchanged.")
         return 0
     write_checked(file, lambda _: made, options, environ)
-    printing.put(f"{file} is changed. A running gateway follows within a second.")
+    where = where_it_counts(options.home, environ)
+    printing.put(f"{file} is changed. A running gateway follows within a second. {where}".rstrip())
     return 0
 
 

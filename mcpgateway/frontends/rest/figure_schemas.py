@@ -206,7 +206,14 @@ FIGURE_SCHEMAS: dict[str, dict[str, Any]] = {
         backends=listing(OBJECT),
         clients=listing(OBJECT),
         listeners=NAMES,
-        cluster=made_of({"node": TEXT, "store": {"enum": ["up", "lost"]}, "nodes": WHOLE}),
+        cluster=made_of(
+            {
+                "node": TEXT,
+                "store": {"enum": ["up", "lost"]},
+                "nodes": WHOLE,
+                "config": {"enum": ["store", "files"]},
+            }
+        ),
     ),
     "Why": made_of(
         {

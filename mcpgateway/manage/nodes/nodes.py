@@ -55,7 +55,8 @@ class NodeOperations:
             return {}
         membership = self._node.membership
         store = "up" if self._node.store.is_up else "lost"
-        return {"cluster": {"node": membership.me.name, "store": store, "nodes": len(membership.live())}}
+        nodes, config = len(membership.live()), self._node.settings.config
+        return {"cluster": {"node": membership.me.name, "store": store, "nodes": nodes, "config": config}}
 
     def placed(self, server: ServerSpec | None) -> dict[str, Any]:
         """Return where a server runs that not every node runs; nothing for others."""

@@ -68,6 +68,11 @@ class KeyTests:
         assert ran(capsys, "get", "servers.notes.timeout")[1] == "2m\n"
         assert ran(capsys, "get", "servers.notes.command")[1] == "npx\n"
 
+    def test_a_new_server(self, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Keys that define a server make it."""
+        assert ran(capsys, "set", "servers.more.command=cat", "servers.more.timeout=5s")[0] == 0
+        assert ran(capsys, "get", "servers.more.timeout")[1] == "5s\n"
+
     def test_stdin(
         self, config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -86,6 +91,8 @@ class KeyTests:
             (("gateway.expose=all",), "expected one of full"),
             (("gateway.expos=full",), "did you mean 'gateway.expose'?"),
             (("servers.own.prefixx=3",), "did you mean 'prefix'?"),
+            (("servers.onw.timeout=5s",), "no server is called onw"),
+            (("servers.onw.timeout=5s",), "did you mean own"),
             (("gateway.limits.spawns=7", "gateway.http_port=x"), "http_port"),
         ],
     )

@@ -197,6 +197,7 @@ def _edit(globals_: Globals, /, *, name: str, project: str | None, original: boo
 
     def work() -> int:
         from mcpgateway.cli.local.edit_server import edit as carry_out
+        from mcpgateway.cli.local.node_edits import where_it_counts
 
         server = _as_it_runs(globals_, served)
         made = carry_out(served, load_options(globals_), os.environ, edit_again)
@@ -210,6 +211,8 @@ def _edit(globals_: Globals, /, *, name: str, project: str | None, original: boo
             _tell_process(
                 ", ".join(made.keys), server, restarts=server.get("status") in RUNS and made.restarts
             )
+            if where := where_it_counts(globals_.home, os.environ):
+                paragraph(f"  {where}")
         for each in made.warnings:
             paragraph(f"warning: {each}")
         return DONE
