@@ -436,6 +436,7 @@ def _servers(parts: ControlParts) -> Any:
         lambda: gateway.settings.gateway,
         Discovery(parts.dispatcher, parts.clock).begin,
         lambda name, new: parts.clients().rename(name, new),
+        parts.node.name if parts.node is not None else "",
     )
 
 

@@ -13,6 +13,7 @@ from mcpgateway.errors import StoreLost
 from mcpgateway.records import FrozenRecord
 
 LIMIT_S = 3
+RIVALS_SINCE = 2  # the minor version of the tables
 
 
 class StoreFacts(FrozenRecord, frozen=True):
@@ -89,7 +90,7 @@ def _facts(cursor: Any, wall: Callable[[], float], keys: ClusterKeys | None) -> 
         raise refusal()
     tables = (marks.get("major", 0), marks.get("minor", 0))
     rivals: tuple[tuple[str, str, str], ...] = ()
-    if tables >= (1, 2):
+    if tables[0] == schema.MAJOR and tables[1] >= RIVALS_SINCE:
         cursor.execute(
             "SELECT name, address, rival FROM nodes WHERE rival <> '' AND rival_until > clock_timestamp()"
         )

@@ -142,7 +142,7 @@ def test_store_lost(cluster: Cluster, postgres: Postgres) -> None:
     """A node that does not reach the store says since when, and needs its user, until the store is back."""
     node = cluster.nodes["a"]
     before = asked(node, "GET", "/api/v1/overview").body
-    assert before["cluster"] == {"node": "a", "store": "up", "nodes": 2}
+    assert before["cluster"] == {"node": "a", "store": "up", "nodes": 2, "config": "files"}
     rows = asked(node, "GET", "/api/v1/cluster").body["items"]
     assert all(each["since"] <= each["seen"] <= time.time() + 1 for each in rows)
     postgres.kill()
@@ -312,6 +312,21 @@ def test_one_name(tmp_path: Path, store: str) -> None:
         first.close()
 
 
+def test_last(tmp_path: Path, store: str) -> None:
+    """The last node that takes clients is drained only if that is meant."""
+    cluster = Cluster(tmp_path, store, {})
+    try:
+        (a,) = cluster.start("a")
+        refused = run(a, "cluster", "drain")
+        assert (refused.returncode, "no other node takes clients" in refused.stderr) == (1, True)
+        assert "cluster drain a --force" in refused.stderr
+        assert asked(a, "GET", "/readyz", headers={}).status == 200
+        assert run(a, "cluster", "drain", "--force").returncode == 0
+        assert asked(a, "GET", "/readyz", headers={}).status == 503
+    finally:
+        cluster.close()
+
+
 def test_telemetry(calm: Cluster) -> None:
     """The numbers of a node tell of its cluster, and its records and events have its name."""
     a = calm.nodes["a"]
@@ -323,6 +338,18 @@ def test_telemetry(calm: Cluster) -> None:
     assert {each["node"] for each in records["records"]} == {"a"}
     events = asked(a, "GET", "/api/v1/events?follow=false&kind=cluster.joined", raw=True).text
     assert '"node":"a"' in events
+
+
+def test_no_client_files(calm: Cluster) -> None:
+    """The state and the examination of a node tell of no clients' files, since its clients are elsewhere."""
+    a = calm.nodes["a"]
+    told = run(a, "status").stdout
+    assert "RUNNING" in told
+    assert "no client uses" not in told
+    found = json.loads(run(a, "doctor", "--json").stdout)["findings"]
+    words = {each["id"].partition(".")[0] for each in found}
+    assert "cluster" in words
+    assert not words & {"clients", "tools", "ledger", "entries", "wiring", "approvals", "claude"}
 
 
 @LONG

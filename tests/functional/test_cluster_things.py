@@ -11,7 +11,7 @@ import pytest
 
 from mcpgateway.cluster.membership import octets_of
 from mcpgateway.protocol.node_marks import mark_of
-from tests.functional.test_cluster_operation import ACCEPT, FIXTURE, asked, begun, states
+from tests.functional.test_cluster_operation import ACCEPT, FIXTURE, asked, begun, run, states
 from tests.support.cluster import AS_ADMIN, BEARER, Cluster, Node
 from tests.support.gateway import eventually, server
 from tests.support.postgres import Postgres
@@ -138,6 +138,28 @@ def test_reading(cluster: Cluster) -> None:
     assert asked(a, "GET", "/api/v1/tokens?node=all", headers=BEARER).status == 401
     assert asked(a, "GET", "/api/v1/tokens?node=b", headers=BEARER).status == 401
     assert asked(a, "GET", "/api/v1/tokens?node=b", headers=AS_ADMIN).status == 200
+
+
+def test_acts(cluster: Cluster) -> None:
+    """An act on a server names its node, and is done at another node, or at all, if it is told so."""
+    a, b = cluster.nodes["a"], cluster.nodes["b"]
+
+    def runs(node: Node) -> bool:
+        return bool(asked(node, "GET", "/api/v1/servers/fix").body["pids"])
+
+    assert asked(a, "POST", "/api/v1/servers/stop?node=all").status == 200
+    assert asked(a, "POST", "/api/v1/servers/fix/start?wait=30s&node=b").body["node"] == "b"
+    assert (runs(a), runs(b)) == (False, True)
+    assert "fix runs at node a." in run(a, "servers", "start", "fix").stdout
+    told = run(a, "servers", "stop", "fix", "--node", "all")
+    assert [f"fix is stopped at node {each}" in told.stdout for each in "ab"] == [True, True]
+    assert (told.returncode, runs(a), runs(b)) == (0, False, False)
+    assert "fix runs at node b." in run(a, "servers", "restart", "fix", "--node", "b").stdout
+    assert (runs(a), runs(b)) == (False, True)
+    every = asked(a, "POST", "/api/v1/servers/none/stop?node=all")
+    assert (every.status, [each["code"] for each in every.body["items"]]) == (404, [404, 404])
+    assert asked(a, "POST", "/api/v1/servers/fix/stop?node=z").status == 404
+    assert asked(a, "POST", "/api/v1/servers/fix/stop?node=all", headers={}).status == 401
 
 
 def test_no_credential(cluster: Cluster) -> None:

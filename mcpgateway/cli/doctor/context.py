@@ -143,6 +143,18 @@ class DoctorContext:
             return None
 
     @cached_property
+    def is_plain_node(self) -> bool:
+        """True for a node of a cluster at which no client's file is enrolled: its clients are elsewhere."""
+        settings = self.examined.settings
+        is_node = (
+            settings.gateway.cluster.is_on if settings is not None else bool(self.socket.body.get("cluster"))
+        )
+        records = self.records
+        return (
+            is_node and records is not None and not (records.files or records.problems or records.unsettled)
+        )
+
+    @cached_property
     def base(self) -> LocalGateway:
         """The addresses by which a URL is recognised as the gateway's."""
         return evolve(self.machine.base, port=self.port)

@@ -44,6 +44,13 @@ CHECKS: tuple[Check, ...] = (
 )
 """Every check, in the order they are made in: first what decides whether anything works at all."""
 
+OF_CLIENTS = frozenset(
+    each.name
+    for checks in (ledger.FIRST, ledger.CHECKS, client_files.FIRST, client_files.SECOND, client_files.CHECKS)
+    for each in checks
+)
+"""The checks of clients' files, which a node of a cluster has only where one is enrolled."""
+
 BROKEN = problem(
     "doctor.broken",
     "A check could not be made.",
@@ -55,7 +62,8 @@ def examine(world: DoctorContext, checks: Iterable[Check] = CHECKS) -> Iterator[
     """Run the checks, one after the other; a check that fails is a finding too."""
     for check in checks:
         try:
-            yield from check.look(world)
+            if check.name not in OF_CLIENTS or not world.is_plain_node:
+                yield from check.look(world)
         except Exception as why:  # noqa: BLE001 - a failed check must not prevent the others
             yield BROKEN.found(f"{check.title} could not be looked at: {type(why).__name__}: {_text(why)}")
 

@@ -26,7 +26,7 @@ class ClusterRoutes:
     async def drain(self, asked: OperationRequest) -> Any:
         """Drain a node, or take that back."""
         body = asked.json_object(EXPECTED) if asked.body.strip() else {}
-        name, is_undone = body.get("node", ""), body.get("undo", False)
-        if not isinstance(name, str) or not isinstance(is_undone, bool):
-            raise InvalidParams('"node" must be a name, and "undo" true or false', EXPECTED)
-        return OperationAnswer(202, await self._nodes.drain(name, is_undone=is_undone))
+        name, is_undone, is_forced = body.get("node", ""), body.get("undo", False), body.get("force", False)
+        if not (isinstance(name, str) and isinstance(is_undone, bool) and isinstance(is_forced, bool)):
+            raise InvalidParams('"node" must be a name, "undo" and "force" true or false', EXPECTED)
+        return OperationAnswer(202, await self._nodes.drain(name, is_undone=is_undone, is_forced=is_forced))

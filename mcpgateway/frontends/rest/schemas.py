@@ -233,6 +233,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         {"status": {"enum": ["started", "stopped", "restarted", "circuit reset"]}},
         server=ref("Server"),
         servers=NAMES,
+        node={"type": "string", "description": "The node of a cluster at which that was done."},
     ),
     "Record": made_of({"server": TEXT, "lines": listing(made_of({"at": TEXT, "server": TEXT}))}),
     "Examination": made_of(

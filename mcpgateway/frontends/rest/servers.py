@@ -63,7 +63,9 @@ class ServerRoutes:
         settings: Callable[[], GatewaySettings],
         ask_lists: Callable[[Sequence[ServerSpec], float], Awaitable[object]],
         rename: Callable[[str, str], Awaitable[Mapping[str, Any]]],
+        node: str = "",
     ) -> None:
+        self._at = {"node": node} if node else {}
         self._rename = rename
         self._ask_lists = ask_lists
         self._roster = roster
@@ -197,20 +199,22 @@ class ServerRoutes:
         """Start a server."""
         name, limit_s = asked.path["name"], _limit(asked)
         await self._operating.begin(name, limit_s)
-        return OperationAnswer(200 if limit_s else 202, {"status": "started", **self._view(name, limit_s)})
+        return OperationAnswer(
+            200 if limit_s else 202, {"status": "started", **self._at, **self._view(name, limit_s)}
+        )
 
     async def start_all(self, _: OperationRequest) -> OperationAnswer:
         """Start every server that clients share."""
-        return OperationAnswer(202, {"status": "started", "servers": self._operating.start_all()})
+        return OperationAnswer(202, {"status": "started", **self._at, "servers": self._operating.start_all()})
 
     async def stop(self, asked: OperationRequest) -> Any:
         """Stop the children of a server; the next request to it starts it again."""
         await self._operating.stop(asked.path["name"])
-        return {"status": "stopped"}
+        return {"status": "stopped", **self._at}
 
     async def stop_all(self, _: OperationRequest) -> Any:
         """Stop the children of every server."""
-        return {"status": "stopped", "servers": await self._operating.stop_all()}
+        return {"status": "stopped", **self._at, "servers": await self._operating.stop_all()}
 
     async def restart(self, asked: OperationRequest) -> Any:
         """Replace the children of a server by new ones, or start it."""
@@ -218,13 +222,13 @@ class ServerRoutes:
         if flag(asked, "reset", usual=False):
             self._operating.reset_circuit(name)
         await self._operating.restart(name, limit_s)
-        return {"status": "restarted", **self._view(name, limit_s)}
+        return {"status": "restarted", **self._at, **self._view(name, limit_s)}
 
     async def reset_circuit(self, asked: OperationRequest) -> Any:
         """Reset the circuit breaker of a server."""
         has_passed = asked.query.get("passed") == "true"
         self._operating.reset_circuit(asked.path["name"], has_passed=has_passed)
-        return {"status": "circuit reset"}
+        return {"status": "circuit reset", **self._at}
 
     # Answers
 

@@ -91,6 +91,7 @@ VIEW_SCHEMAS: dict[str, dict[str, Any]] = {
         {},
         node={"type": "string", "description": "The node; without it the one that is asked."},
         undo={**FLAG, "description": "true: the node takes clients again."},
+        force={**FLAG, "description": "true: also where no other node takes clients."},
     ),
     "Drained": made_of({"node": TEXT, "state": {"enum": ["serving", "draining"]}}),
     "Jobs": made_of({"items": listing(ref("Job"))}),

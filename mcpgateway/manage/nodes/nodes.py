@@ -124,24 +124,33 @@ class NodeOperations:
             "mark": member.octets.hex(),
         }
 
-    async def drain(self, name: str, *, is_undone: bool = False) -> dict[str, str]:
+    async def drain(self, name: str, *, is_undone: bool = False, is_forced: bool = False) -> dict[str, str]:
         """Begin to drain a node, or take that back; return the node and its state to come.
 
         :param name: the node; empty for this one.
-        :raise Conflict: this gateway is alone.
+        :param is_forced: drain it also where no other node takes clients.
+        :raise Conflict: this gateway is alone, or no other node takes clients.
         :raise NotThere: no live node has the name.
         :raise StoreLost: the other node cannot be told.
         """
         node, state = self._node, "serving" if is_undone else "draining"
         if node is None or self._drain is None:
             raise Conflict("this gateway is no node of a cluster", f"{cli('stop')} stops it")
-        if name in ("", node.name):
-            self._drain.want(state)
-            return {"node": node.name, "state": state}
+        name = name or node.name
         member = node.membership.named_node(name)
-        if member is None or not node.membership.is_live(member):
+        if name != node.name and (member is None or not node.membership.is_live(member)):
             raise NotThere(f"no live node is called {name}", f"{cli('cluster status')} lists them")
-
+        takers = (
+            each.name for each in node.membership.live() if each.state == "serving" and each.name != name
+        )
+        if not (is_undone or is_forced or any(takers)):
+            raise Conflict(
+                f"no other node takes clients: with node {name} drained, nobody serves the cluster",
+                f"start another node before, or {cli('cluster drain {} --force', name)}",
+            )
+        if name == node.name:
+            self._drain.want(state)
+            return {"node": name, "state": state}
         await node.store.run(lambda cursor: _wanted(cursor, name, state))
         return {"node": name, "state": state}
 

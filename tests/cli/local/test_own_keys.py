@@ -91,8 +91,8 @@ class KeyTests:
             (("gateway.expose=all",), "expected one of full"),
             (("gateway.expos=full",), "did you mean 'gateway.expose'?"),
             (("servers.own.prefixx=3",), "did you mean 'prefix'?"),
-            (("servers.onw.timeout=5s",), "no server is called onw"),
-            (("servers.onw.timeout=5s",), "did you mean own"),
+            (("servers.ownn.timeout=5s",), "no server is called ownn"),
+            (("servers.ownn.timeout=5s",), "did you mean own"),
             (("gateway.limits.spawns=7", "gateway.http_port=x"), "http_port"),
         ],
     )

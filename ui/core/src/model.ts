@@ -117,6 +117,7 @@ export interface Cluster {
   /** Whether the node counts as alive for the others. */
   member?: boolean;
   /** Only while the store is lost: since when, and when the node begins to refuse tokens; null for never. */
+  refused?: string;
   lost_since?: string;
   tokens_until?: string | null;
   items: ClusterNode[];

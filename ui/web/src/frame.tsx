@@ -130,19 +130,21 @@ function Closed() {
   );
 }
 
+const OF_NODES = new Set(["store-lost", "name-shared", "node-refused"]);
+
 function Navigation({ present }: { present: string }) {
   const [isOpen, setOpen] = useState(false);
   useEffect(() => setOpen(false), [path.value]);
   const found = overview.value;
   const needs = found?.needs ?? [];
   const many = (kind: string) => needs.filter((each) => each.kind === kind).length;
-  const ofStore = needs.filter((each) => each.cause === "store-lost").length;
+  const ofNodes = needs.filter((each) => OF_NODES.has(each.cause)).length;
   const urgent: Record<string, number> = {
     "": needs.length,
     servers: many("server"),
     clients: many("file"),
-    nodes: ofStore,
-    gateway: many("gateway") - ofStore,
+    nodes: ofNodes,
+    gateway: many("gateway") - ofNodes,
   };
   const numbers: Record<string, number | undefined> = {
     servers: found?.servers,

@@ -86,8 +86,9 @@ def status(globals_: Globals) -> int:
 @click.argument("node", required=False, default="", metavar="[NODE]", shell_complete=node_names)
 @click.option("--undo", is_flag=True, help="Take the drain back.")
 @click.option("--wait", "waits", is_flag=True, help="Wait until no session is left there.")
+@click.option("--force", is_flag=True, help="Drain it also where no other node takes clients.")
 @click.pass_obj
-def drain(globals_: Globals, node: str, *, undo: bool, waits: bool) -> int:
+def drain(globals_: Globals, node: str, *, undo: bool, waits: bool, force: bool) -> int:
     """Let the other nodes take over the clients of a node, such as before an upgrade; of this one without a name.
 
     Sessions with a process of their own stay for as long as `gateway.cluster.drain` says. The node serves until it is
@@ -95,7 +96,13 @@ def drain(globals_: Globals, node: str, *, undo: bool, waits: bool) -> int:
     """
     if undo and waits:
         raise click.UsageError("cluster drain: --undo takes effect at once; leave --wait out")
-    found = ask(globals_, f"{PATH}/drain", method="POST", body={"node": node, "undo": undo}, is_admin=True)
+    found = ask(
+        globals_,
+        f"{PATH}/drain",
+        method="POST",
+        body={"node": node, "undo": undo, "force": force},
+        is_admin=True,
+    )
     left = _waited(globals_, found["node"]) if waits else None
 
     def tell() -> None:

@@ -311,7 +311,11 @@ def _tell_verdict(body: dict[str, Any], *, is_here: bool) -> None:
         tell_problems(body)
         return
     is_unused = bool(
-        is_here and body.get("servers") and body.get("clients") == [] and not body.get("disabled")
+        is_here
+        and body.get("servers")
+        and body.get("clients") == []
+        and not body.get("disabled")
+        and not body.get("cluster")  # the clients of a node are elsewhere
     )
     is_odd = found or not body.get("servers") or body.get("disabled") or is_unused
     sentence += ", and no client uses the gateway yet" if is_unused else ""

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from mcpgateway.cli import shell_path
-from mcpgateway.cli.completion_values import server_names
+from mcpgateway.cli.completion_values import node_names, server_names
 from mcpgateway.cli.console import (
     DONE,
     FAILED,
@@ -82,6 +82,13 @@ def servers() -> None:
 of_name: Callable[[Any], Any] = click.argument("name", metavar="NAME", shell_complete=server_names)
 _of_name_or_all = click.argument("name", metavar="[NAME]", required=False, shell_complete=server_names)
 _all = click.option("--all", "is_all", is_flag=True, help="Every server.")
+_at_node = click.option(
+    "--node",
+    metavar="NAME|all",
+    default="",
+    shell_complete=node_names,
+    help="The node of a cluster; without it the one that is asked.",
+)
 waiting: Callable[[Any], Any] = click.option(
     "--wait",
     "wait_s",
@@ -247,52 +254,69 @@ enable = RouteVerb(SERVER, "PATCH", "{name} is switched on.", {"disabled": False
 disable = RouteVerb(SERVER, "PATCH", "{name} is switched off.", {"disabled": True}, STOP_S).command(
     "disable", "Switch one off, in the file that defines it: it is stopped, and calls are refused.", of_name
 )
-reset_circuit = RouteVerb(f"{SERVER}/reset-circuit", "POST", "{name} may be started again.").command(
-    "reset-circuit", "Close the circuit breaker of one, so that it may be started again.", of_name
-)
+
+
+@click.command("reset-circuit")
+@of_name
+@_at_node
+@click.pass_obj
+def reset_circuit(globals_: Globals, name: str, node: str) -> int:
+    """Close the circuit breaker of one, so that it may be started again."""
+    found = ask(globals_, f"{SERVER}/reset-circuit", method="POST", params={"node": node}, name=name)
+    return _tell_acts(globals_, found, lambda each: f"{name} may be started again{_at(each)}.")
 
 
 @click.command()
 @_of_name_or_all
 @_all
+@_at_node
 @waiting
 @click.pass_obj
-def start(globals_: Globals, name: str | None, *, is_all: bool, wait_s: float) -> int:
+def start(globals_: Globals, name: str | None, *, is_all: bool, node: str, wait_s: float) -> int:
     """Start one, and wait until it runs; or all that clients share, without waiting.
 
     Exit code 1 where it does not run.
     """
     if _one(name, is_all=is_all):
-        return operate(globals_, str(name), "start", wait_s)
-    found = ask(globals_, f"{API}/start", method="POST", has="servers")
-    answer(globals_, found, lambda: say(f"Starting: {', '.join(found['servers']) or 'none'}"))
-    return DONE
+        return operate(globals_, str(name), "start", wait_s, node=node)
+    found = ask(globals_, f"{API}/start", method="POST", params={"node": node})
+    return _tell_acts(
+        globals_, found, lambda each: f"Starting{_at(each)}: {', '.join(each.get('servers', ())) or 'none'}"
+    )
 
 
 @click.command()
 @_of_name_or_all
 @_all
+@_at_node
 @click.pass_obj
-def stop(globals_: Globals, name: str | None, *, is_all: bool) -> None:
+def stop(globals_: Globals, name: str | None, *, is_all: bool, node: str) -> int:
     """Stop one, or all. The next call starts it again, unless it is switched off (disable)."""
     is_one = _one(name, is_all=is_all)
     route = f"{SERVER}/stop" if is_one else f"{API}/stop"
-    found = ask(globals_, route, method="POST", limit_s=STOP_S, waits="stopping", name=name)
-    what = f"Stopped: {', '.join(found.get('servers', ())) or 'nothing ran'}"
-    what = f"{name} is stopped; the next who needs it starts it again." if is_one else what
-    answer(globals_, found, lambda: say(what))
+    found = ask(
+        globals_, route, method="POST", params={"node": node}, limit_s=STOP_S, waits="stopping", name=name
+    )
+
+    def told(each: Mapping[str, Any]) -> str:
+        if is_one:
+            return f"{name} is stopped{_at(each)}; the next who needs it starts it again."
+        return f"Stopped{_at(each)}: {', '.join(each.get('servers', ())) or 'nothing ran'}"
+
+    return _tell_acts(globals_, found, told)
 
 
 @click.command()
 @of_name
+@_at_node
 @waiting
 @click.pass_obj
-def restart(globals_: Globals, name: str, wait_s: float) -> int:
+def restart(globals_: Globals, name: str, node: str, wait_s: float) -> int:
     """Replace what runs of one by new processes, or start it.
 
     Exit code 1 where it does not run then.
     """
-    return operate(globals_, name, "restart", wait_s)
+    return operate(globals_, name, "restart", wait_s, node=node)
 
 
 def _one(name: str | None, *, is_all: bool) -> bool:
@@ -301,24 +325,57 @@ def _one(name: str | None, *, is_all: bool) -> bool:
     return not is_all
 
 
-def operate(globals_: Globals, name: str, verb: str, wait_s: float, *, waits: str = "waiting for") -> int:
+def operate(
+    globals_: Globals, name: str, verb: str, wait_s: float, *, waits: str = "waiting for", node: str = ""
+) -> int:
     """Start a server, or start it anew, and print its state; return the exit code.
 
+    :param node: the node of a cluster, or ``all``; empty for the one that is asked.
     :param waits: the words of the spinner before its name.
     """
     found = ask(
         globals_,
         f"{SERVER}/{verb}",
         method="POST",
-        params={"wait": f"{wait_s:g}s"},
+        params={"wait": f"{wait_s:g}s", "node": node},
         limit_s=wait_s + MARGIN_S,
         waits=f"{waits} {name}",
         name=name,
     )
+    if "items" in found:
+        return _tell_acts(globals_, found, lambda each: _told_of(each, name))
     return print_state(globals_, found, name)
 
 
 # Output
+
+
+def _at(each: Mapping[str, Any]) -> str:
+    return f" at node {each['node']}" if each.get("node") else ""
+
+
+def _told_of(each: Mapping[str, Any], name: str) -> str:
+    server = each.get("server")
+    server = server if isinstance(server, dict) else {}
+    return _sentence(name, "", str(server.get("status") or ""), server, _at(each))
+
+
+def _tell_acts(globals_: Globals, found: Any, told: Callable[[Mapping[str, Any]], str]) -> int:
+    """Report an act at one node, or at each of several; return the exit code.
+
+    :param told: returns the sentence of a node's answer.
+    """
+    rows = found.get("items", [found])
+
+    def tell() -> None:
+        for each in rows:
+            why = each.get("error")
+            paragraph(f"Node {each['node']}: {why}" if why else told(each))
+        for each in found.get("missing", ()):
+            paragraph(f"Node {each} has not answered.")
+
+    answer(globals_, found, tell)
+    return FAILED if found.get("missing") or any(each.get("error") for each in rows) else DONE
 
 
 def print_state(globals_: Globals, found: dict[str, Any], name: str, did: str = "") -> int:
@@ -333,7 +390,7 @@ def print_state(globals_: Globals, found: dict[str, Any], name: str, did: str = 
     told = {"hint": shell_path.sentence(globals_, name)} if is_wrong else {} if state else found
 
     def tell() -> None:
-        report(_sentence(name, did, state, server or {}), told)
+        report(_sentence(name, did, state, server or {}, _at(found)), told)
         need = server.get("need") if is_wrong and isinstance(server, dict) else None
         if need and not told["hint"]:
             remedy(str(need["do"]), str(need["run"]), "  ", key=str(need.get("key") or ""))
@@ -342,18 +399,18 @@ def print_state(globals_: Globals, found: dict[str, Any], name: str, did: str = 
     return DONE if is_well else FAILED
 
 
-def _sentence(name: str, did: str, state: str, server: Mapping[str, Any]) -> str:
+def _sentence(name: str, did: str, state: str, server: Mapping[str, Any], at: str) -> str:
     begin = f"{name} is {did}" if did else name
     if not state:
         return f"{begin}."
     joined = f"{begin}, and" if did else begin
     if state in RUNS:
-        return f"{joined} runs."
+        return f"{joined} runs{at}."
     if state in WORKS:
-        return f"{joined} works; it is started by whoever needs it."
+        return f"{joined} works{at}; it is started by whoever needs it."
     if state in COMES:
-        return f"{joined} is still starting: {cli('servers get {}', name)} tells how it is."
+        return f"{joined} is still starting{at}: {cli('servers get {}', name)} tells how it is."
     from mcpgateway.errors import without_name  # only for a fault
 
     why = without_name(name, str(server.get("last_error") or state))
-    return f"{begin}, but does not run: {why}" if did else f"{name} does not run: {why}"
+    return f"{begin}, but does not run{at}: {why}" if did else f"{name} does not run{at}: {why}"

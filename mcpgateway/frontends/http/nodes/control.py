@@ -27,6 +27,11 @@ RETURN, SIGN_IN = b"/oauth/callback", b"/api/v1/ui/sessions"
 READING = (b"GET", b"HEAD")
 ALL = "all"
 NODE = "node"
+ACTS = frozenset(
+    f"servers.{each}" for each in ("start", "stop", "restart", "reset_circuit", "start_all", "stop_all")
+)
+"""The operations on what a node runs, which a request can direct to a node."""
+ACT_S = 70.0  # longer than a start may be waited for, and a stop takes
 UNPASSED = frozenset(("accept-encoding", "if-none-match", "range"))
 NO_STORE = b"Cache-Control: no-store\r\n"
 BODY_LIMIT = 65_536  # of a body that is looked at for a mark
@@ -47,8 +52,8 @@ class NodeControl:
         if exchange.caller.node:
             return False  # another node has passed it on
         path: bytes = exchange.path
-        if path.startswith(API) and exchange.method in READING and b"node=" in exchange.query:
-            return self._reads(exchange)
+        if path.startswith(API) and b"node=" in exchange.query and _is_directed(exchange):
+            return self._directs(exchange)
         if path.startswith(API) or path == RETURN:
             member = self._membership.other(octets_in(_identifier(exchange)))
             if member is not None:
@@ -66,14 +71,14 @@ class NodeControl:
 
         self._passing.send(exchange, member, unsent)
 
-    # Reading at other nodes
+    # Requests that name their nodes
 
-    def _reads(self, exchange: Any) -> bool:
+    def _directs(self, exchange: Any) -> bool:
         name = parse_qs(exchange.query.decode("latin-1")).get(NODE, [""])[-1]
         if name in ("", self._membership.me.name):
             return False
         if name == ALL:
-            self._read_all(exchange)
+            self._ask_all(exchange)
             return True
         member = self._membership.named_node(name)
         if member is None or not self._membership.is_live(member):
@@ -84,9 +89,11 @@ class NodeControl:
             self._pass(exchange, member)
         return True
 
-    def _read_all(self, exchange: Any) -> None:
+    def _ask_all(self, exchange: Any) -> None:
         query = dict(parse_qsl(exchange.query.decode("latin-1"), keep_blank_values=True))
-        route = next((each for each in leading_to(exchange.path) if each.method == "GET"), None)
+        is_act = exchange.method not in READING
+        method = exchange.method.decode() if is_act else "GET"
+        route = next((each for each in leading_to(exchange.path) if each.method == method), None)
         if route is None or route.media is not Media.JSON or query.get("follow", "").lower() in ("true", "1"):
             _refuse(exchange, 400, "a stream is read at one node", "name the node: node=NAME")
             return
@@ -94,9 +101,11 @@ class NodeControl:
         target = exchange.path.decode("latin-1") + (f"?{urlencode(query)}" if query else "")
         headers = {name: value for name, value in passed_headers(exchange).items() if name not in UNPASSED}
         members = self._membership.live()
-        asked = [self._client.ask(each, "GET", target, headers, timeout_s=ASK_S) for each in members]
+        body, limit_s = (exchange.body, ACT_S) if is_act else (b"", ASK_S)
+        asked = [self._client.ask(each, method, target, headers, body, timeout_s=limit_s) for each in members]
         read: Deferred[Any] = DeferredList(asked, consumeErrors=True)
-        read.addCallback(self._answer, exchange, [each.name for each in members])
+        answer = self._answer_act if is_act else self._answer
+        read.addCallback(answer, exchange, [each.name for each in members])
         read.addErrback(self._broken, exchange)
 
     def _answer(self, results: list[tuple[bool, Any]], exchange: Any, names: list[str]) -> None:
@@ -112,6 +121,23 @@ class NodeControl:
             found = {name: msgspec.json.decode(each.body) for name, each in answers.items() if _is_read(each)}
             body = merged(found, self._membership.me.name, [each for each in names if each not in found])
             exchange.answer(200, msgspec.json.encode(body), extra=NO_STORE)
+
+    def _answer_act(self, results: list[tuple[bool, Any]], exchange: Any, names: list[str]) -> None:
+        if exchange.gone:
+            return
+        rows = [
+            {NODE: name, "code": answer.status, **msgspec.json.decode(answer.body, type=dict[str, Any])}
+            for name, (is_good, answer) in zip(names, results, strict=True)
+            if is_good and _is_json(answer)
+        ]
+        missing = [name for name in names if name not in {row[NODE] for row in rows}]
+        codes = {row["code"] for row in rows}
+        # One refusal of all nodes, such as of the token, is the answer's.
+        status = codes.pop() if len(codes) == 1 else 200
+        more = {key: rows[0][key] for key in ("error", "hint") if key in rows[0]} if status >= 400 else {}
+        exchange.answer(
+            status, msgspec.json.encode({**more, "items": rows, "missing": missing}), extra=NO_STORE
+        )
 
     def _broken(self, why: Failure, exchange: Any) -> None:
         self.log.failure("a request to all nodes broke", why, event="cluster.reading_broken")
@@ -149,8 +175,20 @@ def _has_rows(values: Any) -> bool:
     return bool(lists) and all(isinstance(row, dict) for each in lists for row in each)
 
 
+def _is_directed(exchange: Any) -> bool:
+    """Return whether a request is of those that may name their nodes: reading, and acts on what a node runs."""
+    if exchange.method in READING:
+        return True
+    routes = leading_to(exchange.path) if exchange.method == b"POST" else ()
+    return any(each.method == "POST" and each.operation in ACTS for each in routes)
+
+
 def _is_read(answer: WebAnswer) -> bool:
-    return answer.status == 200 and answer.headers.get(b"content-type", b"").startswith(b"application/json")
+    return answer.status == 200 and _is_json(answer)
+
+
+def _is_json(answer: WebAnswer) -> bool:
+    return answer.headers.get(b"content-type", b"").startswith(b"application/json")
 
 
 def _identifier(exchange: Any) -> str:

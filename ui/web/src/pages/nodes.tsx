@@ -41,7 +41,7 @@ function Nodes({ cluster }: { cluster: Cluster }) {
   const serving = items.filter((each) => each.state === "serving");
   return (
     <>
-      {cluster.store === "lost" ? <Lost cluster={cluster} /> : !cluster.member && <Unknown node={node} />}
+      <Trouble cluster={cluster} />
       <Table
         caption="Nodes"
         columns={columns(node, serving.length).filter(
@@ -148,6 +148,12 @@ function columns(here: string, serving: number): Column<ClusterNode>[] {
 }
 
 /** What goes on and what waits while the store of the cluster is gone. */
+function Trouble({ cluster }: { cluster: Cluster }) {
+  if (cluster.refused) return <p class="refused">{cluster.refused}.</p>;
+  if (cluster.store === "lost") return <Lost cluster={cluster} />;
+  return cluster.member ? null : <Unknown node={cluster.node} />;
+}
+
 function Lost({ cluster }: { cluster: Cluster }) {
   const { lost_since = "", tokens_until } = cluster;
   const lost_s = (now.value - new Date(lost_since).getTime()) / 1000;
