@@ -25,12 +25,12 @@ PROMTOOL := build/promtool/.made
 # Those that mostly wait begin with the longest ones, which would else be waited for at the end.  Each is named: pytest
 # leaves out a file of a folder that is named too.
 LONGEST := $(wildcard $(addprefix tests/functional/test_,$(addsuffix .py,lifecycle_commands sign_in servers_offered hints upgrade client_file_crashes validate outliving storm shim conformance service serve_one launching documented_pages container_recipe restart health real_servers remote originals_edited sharing rest_schemathesis chaos attacks faults mcp_registry doctor scopes running start_asks snapshots children live installing first_questions)))
-FUNCTIONAL := -m "not soak" $(LONGEST) tests/contracts tests/cluster tests/deploy $(filter-out $(LONGEST),$(sort $(wildcard tests/functional/test_*.py)))
+FUNCTIONAL := -m "not soak" $(LONGEST) tests/contracts tests/cluster tests/deploy tests/release $(filter-out $(LONGEST),$(sort $(wildcard tests/functional/test_*.py)))
 
 # Hundreds of processes import the same modules, which are compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
-UNIT := $(addprefix --ignore=tests/,bench clients remotes browser functional contracts cluster deploy) tests
+UNIT := $(addprefix --ignore=tests/,bench clients remotes browser functional contracts cluster deploy release) tests
 # The unit tests as two processes, each of which collects its half only.  pytest-xdist has every process collect all of
 # them and hands out each by itself, a sixth of the time of tests this short.
 OUTER := $(addprefix tests/,clientfiles frontends cli config)
@@ -43,7 +43,7 @@ DEFER :=
 pytest = $(PYTEST) -p tests.support.again --target=$@ $1 $(if $(DEFER),|| $(BIN)/python -m tests.support.again defer $@ $$?)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers run test tests lint structure roads types imports unit unit-outer unit-inner coverage functional soak conformance test-clients test-remotes test-browser test-cluster cluster-tools ui ui-units ui-pages test-ui bench pictures docs package clean format
+.PHONY: help venv servers run test tests lint structure roads types imports unit unit-outer unit-inner coverage functional soak conformance test-clients test-remotes test-browser test-cluster cluster-tools test-release release ui ui-units ui-pages test-ui bench pictures docs package clean format
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -113,7 +113,7 @@ lint: $(VENV) ## formatting, ruff, import contracts, docstrings, spelling
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/interrogate --quiet mcpgateway
-	$(BIN)/codespell --skip mcpgateway/data/ui mcpgateway tests docs tap twisted README.md CONTRIBUTING.md Makefile setup.cfg pyproject.toml
+	$(BIN)/codespell --skip mcpgateway/data/ui mcpgateway tests docs tap twisted tools install.sh $(wildcard *.md) Makefile setup.cfg pyproject.toml
 
 format: $(VENV) ## let ruff put the code in order
 	$(BIN)/ruff check --fix .
@@ -176,6 +176,11 @@ test-browser: $(VENV) $(UI_IF_NPM) $(NPM_BROWSER) ## hostile pages, and the docu
 test-cluster: $(VENV) servers cluster-tools ## nodes of a cluster: the store, failures, balancers, deploy/; apt-get installs PostgreSQL, HAProxy and nginx
 	MCPGATEWAY_CLUSTER=1 $(PYTEST) --numprocesses=2 --dist=loadfile tests/cluster tests/deploy $(wildcard tests/functional/test_cluster*.py) tests/browser/test_dashboard_nodes.py
 
+# As root, for accounts and file systems of their own.
+test-release: $(VENV) servers ## rehearse a release, and install it in new accounts and in a bare Debian; apt-get installs what is missing
+	apt-get install --quiet=2 --yes --no-install-recommends shellcheck debootstrap pipx zsh openssh-client >/dev/null
+	MCPGATEWAY_RELEASE=1 $(PYTEST) tests/release
+
 # PostgreSQL is for tests alone: no server of it is set up for the machine.
 cluster-tools: $(PROMTOOL)
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { \
@@ -229,6 +234,11 @@ package: $(VENV) $(UI_IF_NPM) ## build sdist and wheel, check them, install the 
 	tar -tzf dist/*.tar.gz | grep "/mcpgateway/data/recipes.json" >/dev/null
 	cd build && wheel-venv/bin/twistd --help | grep "mcpgateway  *Share one set" >/dev/null
 	cd build && wheel-venv/bin/twist --help | grep "mcpgateway  *Share one set" >/dev/null
+
+# The checkout gets its commit and its tag when all files are in dist/VERSION. Nothing is published.
+release: $(VENV) ## make a release: VERSION=0.2.0; with KEY=~/.ssh/id_ed25519 its checksums and its tag are signed
+	@test -n "$(VERSION)" || { echo "Name the release: make release VERSION=0.2.0" >&2; exit 1; }
+	$(BIN)/python -m tools.release cut $(VERSION) $(if $(KEY),--key $(KEY))
 
 clean: ## remove everything that was made
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis

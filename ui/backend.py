@@ -6,9 +6,12 @@ The hooks are those of PEP 517 and PEP 660.  A source distribution and a release
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+import tarfile
+from gzip import GzipFile
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +32,34 @@ def build_wheel(*arguments: Any, **options: Any) -> str:
     return made
 
 
-def build_sdist(*arguments: Any, **options: Any) -> str:
+def build_sdist(directory: str, *arguments: Any, **options: Any) -> str:
     """Build a source distribution, with the pages."""
     renew_pages()
-    made: str = build_meta.build_sdist(*arguments, **options)
+    made: str = build_meta.build_sdist(directory, *arguments, **options)
+    if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
+        settle(Path(directory) / made, int(epoch))
     return made
+
+
+def settle(path: Path, epoch: int) -> None:
+    """Write an archive anew, in an order, with dates, owners and modes that depend on its content only.
+
+    :param epoch: seconds since 1970, of https://reproducible-builds.org/specs/source-date-epoch/; wheels keep to them
+        by themselves.
+    """
+    settled = path.with_suffix(".settled")
+    with (
+        tarfile.open(path) as old,
+        settled.open("wb") as file,
+        GzipFile("", "wb", mtime=epoch, fileobj=file) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as new,
+    ):
+        for member in sorted(old.getmembers(), key=lambda each: each.name):
+            plain = tarfile.TarInfo(member.name)
+            plain.type, plain.size, plain.mtime = member.type, member.size, epoch
+            plain.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+            new.addfile(plain, old.extractfile(member) if member.isfile() else None)
+    settled.replace(path)
 
 
 def renew_pages() -> None:

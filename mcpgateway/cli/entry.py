@@ -1,7 +1,11 @@
 """The entry point of `mcpgateway`, `mcp-ctl`, `mcpg` and `mcp-gateway`; the shim starts without loading the rest."""
 
-import posix
 import sys
+
+try:
+    import posix
+except ImportError:
+    sys.exit("mcpgateway runs on Windows in WSL: `wsl --install`, then install it there, in Linux")
 from _signal import (  # type: ignore[import-not-found]  # builtin, unlike signal
     SIG_DFL,
     SIG_IGN,

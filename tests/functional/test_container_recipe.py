@@ -26,7 +26,7 @@ from twisted import plugins
 pytestmark = pytest.mark.functional
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCKERFILE = ROOT / "tap" / "container" / "Dockerfile"
+DOCKERFILE = ROOT / "tap" / "container" / "Containerfile"
 SITE = "/site"
 
 

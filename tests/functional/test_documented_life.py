@@ -14,9 +14,13 @@ from tests.support.user import User
 INSTALL, UPGRADE = DOCS / "tutorial" / "install.rst", DOCS / "howto" / "upgrade.rst"
 SNIPPET = DOCS / "tutorial" / "install.inc"
 ENTRIES = {"mcpServers": {"clock": {"command": sys.executable, "args": ["-m", "mcpgateway.demo.clock"]}}}
-# `make package` installs the wheel, tests/functional/test_upgrade.py upgrades it, test_service_docs.py there installs a
-# service, and a test cannot end `make run`.
+# tests/release runs the installer and the Debian package, `make package` installs the wheel, test_upgrade.py upgrades
+# it, test_service_docs.py installs a service, and a test cannot end `make run`.
 ELSEWHERE = {
+    *("sh install.sh", "sh install.sh --yes", "sh install.sh --no-service", "sh install.sh --uninstall"),
+    *("sh install.sh --from FOLDER --offline", "sudo apt install ./mcpgateway_VERSION_amd64.deb"),
+    "systemctl --user enable --now mcpgateway mcpgateway-deadman.timer",
+    "sudo apt remove mcpgateway",
     "pipx install mcpgateway-VERSION-py3-none-any.whl",
     "uv tool install ./mcpgateway-VERSION-py3-none-any.whl",
     *("pipx install .", "pipx install --force .", "pipx uninstall mcpgateway", "make run"),

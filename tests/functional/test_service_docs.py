@@ -22,7 +22,7 @@ from tests.support.user_systemd import Unavailable, UserSystemd
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "howto" / "service.rst"
 OTHER_SECTIONS = ".. _operate:"  # begins what other tests run
-RECIPE = ROOT / "tap" / "container" / "Dockerfile"
+RECIPE = ROOT / "tap" / "container" / "Containerfile"
 
 pytestmark = pytest.mark.functional
 

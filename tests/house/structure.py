@@ -281,7 +281,7 @@ def undeclared(requirements: Mapping[str, set[str]], program: set[str], checkout
     for_users = {
         each for name, extras in requirements.items() if extras & FOR_USERS for each in _modules(name)
     }
-    known = {PACKAGE, "tests", "docs", "twisted", *sys.stdlib_module_names, *PRIVATE}
+    known = {PACKAGE, "tests", "docs", "tools", "twisted", *sys.stdlib_module_names, *PRIVATE}
 
     def others(imported: set[str], brought: set[str]) -> set[str]:
         return {

@@ -1,0 +1,206 @@
+"""install.sh: the release it takes, what it writes, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.real_servers import ROOT
+from tests.support.standin import PROGRAMS, write_release
+
+INSTALLER = ROOT / "install.sh"
+BASHRC = b"# mine\ncase $- in *i*) ;; *) return ;; esac\nalias ll='ls -l'"  # without an end of its last line
+TOOLS = (
+    *("awk", "basename", "cat", "cp", "cut", "dirname", "env", "grep", "head", "ln", "mkdir", "mktemp", "mv"),
+    *("openssl", "readlink", "rm", "sed", "sh", "sha256sum", "tail", "uname", "wc"),
+)
+
+
+class Account:
+    """A user with a home of its own, for whom only the named programs exist."""
+
+    def __init__(self, folder: Path, *tools: str) -> None:
+        self.home, self.programs = folder / "a home", folder / "programs"
+        self.home.mkdir()
+        self.programs.mkdir()
+        for name in (*TOOLS, *tools):
+            found = shutil.which(name, path="/usr/bin:/bin")
+            assert found, name
+            (self.programs / name).symlink_to(found)
+
+    def ran(self, *argv: str | Path, path: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a program as the user."""
+        environ = {"HOME": str(self.home), "PATH": path or str(self.programs), "SHELL": "/bin/bash"}
+        return subprocess.run(
+            argv,
+            env={**environ, "PIP_NO_INDEX": "1"},
+            cwd=self.home,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def install(self, *options: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run the installer."""
+        return self.ran("/bin/sh", INSTALLER, *options)
+
+    def files(self) -> dict[str, bytes]:
+        """Every file of the home."""
+        found = (each for each in self.home.rglob("*") if each.is_file())
+        return {str(each.relative_to(self.home)): each.read_bytes() for each in found}
+
+    @property
+    def asked(self) -> list[str]:
+        """The command lines of the installed program since the last look."""
+        file = self.home / "asked"
+        lines = file.read_text().splitlines() if file.exists() else []
+        file.unlink(missing_ok=True)
+        return [each for each in lines if each != "--version"]
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Account:
+    """A user who has Debian's Python."""
+    if not Path("/usr/bin/python3").exists():
+        pytest.skip("there is no python3 of the distribution")
+    return Account(tmp_path, "python3")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a release."""
+    write_release(tmp_path / "the release", "9.9.9")
+    return tmp_path / "the release"
+
+
+class ScriptTests:
+    """The text of the script."""
+
+    def test_shellcheck(self) -> None:
+        """shellcheck has nothing to say."""
+        if shutil.which("shellcheck") is None:
+            pytest.skip("there is no shellcheck")
+        done = subprocess.run(
+            ["shellcheck", INSTALLER], check=False, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stdout
+
+    def test_cut_off(self) -> None:
+        """Nothing runs before the last line, so a script that a network has cut off does nothing."""
+        first, *functions = INSTALLER.read_text().split("\nmain() {\n")
+        assert len(functions) == 1
+        assert functions[0].endswith('\nmain "$@"\n')
+        lines = [each for each in first.splitlines() if each and not each.startswith("#")]
+        assert all("=" in each or each == "set -eu" for each in lines)
+
+
+class LifeTests:
+    """A program from its installation to its removal."""
+
+    def test_all(self, account: Account, folder: Path) -> None:
+        """It is installed, found by new shells, left alone, upgraded, and removed without a trace.
+
+        It stays where the files of clients cannot be restored, since they name it.
+        """
+        (account.home / ".bashrc").write_bytes(BASHRC)
+        (account.home / ".bashrc").chmod(0o600)
+        before = account.files()
+
+        done = account.install("--from", folder)
+        assert done.returncode == 0, done.stderr
+        assert "Installing mcpgateway 9.9.9" in done.stdout
+        assert done.stdout.endswith("Next: mcpgateway start\n")
+        assert account.asked == []
+        for name in PROGRAMS:
+            found = account.ran("/bin/bash", "-lc", f"{name} --version", path="/usr/bin:/bin")
+            assert found.stdout == "mcpgateway 9.9.9\n", found.stderr
+        assert (account.home / ".bashrc").read_bytes().endswith(BASHRC)
+        assert (account.home / ".bashrc").stat().st_mode & 0o777 == 0o600
+
+        installed = account.files()
+        again = account.install("--from", folder, "--no-service", "--yes")
+        assert "mcpgateway 9.9.9 is installed already" in again.stdout
+        assert account.asked == ["start --yes"]
+        assert account.files().keys() <= installed.keys() | {"asked"}
+
+        write_release(folder, "9.9.10")
+        assert account.install("--from", folder, "--version", "9.9.10").returncode == 0
+        assert account.asked == ["status --json", "restart"]
+        assert account.install("--from", folder, "--version", "9.9.9", "--version").stdout == "9.9.9\n"
+        assert "has several releases" in account.install("--from", folder).stderr
+        installed = account.files()
+
+        (account.home / "cannot restore").touch()
+        refused = account.install("--uninstall", "--yes")
+        assert refused.returncode == 1
+        assert "mcpgateway stays, since `mcpgateway uninstall --yes` failed" in refused.stderr
+        assert account.asked == ["uninstall --yes"]
+        assert account.files().keys() == installed.keys() | {"cannot restore"}
+        (account.home / "cannot restore").unlink()
+
+        removed = account.install("--uninstall")
+        assert removed.returncode == 0, removed.stderr
+        assert account.asked == ["uninstall --keep-home"]
+        assert account.files() == before
+        assert (account.home / ".bashrc").stat().st_mode & 0o777 == 0o600
+        assert account.install("--uninstall").stdout == "mcpgateway is not installed.\n"
+
+
+class RefusalTests:
+    """Releases that are not installed."""
+
+    @pytest.mark.parametrize("line", ["0" * 64 + "  mcpgateway-9.9.9-py3-none-any.whl\n", "", None])
+    def test_another_content(self, account: Account, folder: Path, line: str | None) -> None:
+        """A wheel that has not the checksum of its release, or has none, is not installed."""
+        if line is None:
+            (folder / "checksums.txt").unlink()
+        else:
+            (folder / "checksums.txt").write_text(line)
+        done = account.install("--from", folder)
+        assert done.returncode == 1
+        assert "mcpgateway-9.9.9-py3-none-any.whl" in done.stderr or "cannot be verified" in done.stderr
+        assert account.files() == {}
+
+    def test_the_checksum_of_the_script(self, account: Account, folder: Path) -> None:
+        """The script of a release has the checksum itself, and does not believe another beside the wheel."""
+        text = INSTALLER.read_text().replace(
+            "\nVERSION=''\nSHA256=''", f"\nVERSION='9.9.9'\nSHA256='{'1' * 64}'"
+        )
+        (folder / "install.sh").write_text(text)
+        done = account.ran("/bin/sh", folder / "install.sh")
+        assert done.returncode == 1
+        assert f"and should be {'1' * 64}" in done.stderr
+        assert account.files() == {}
+
+    def test_another_program(self, account: Account, folder: Path) -> None:
+        """A program of the same name is not replaced."""
+        other = account.home / ".local" / "bin" / "mcpgateway"
+        other.parent.mkdir(parents=True)
+        other.write_text("#!/bin/sh\n")
+        done = account.install("--from", folder)
+        assert done.returncode == 1
+        assert f"{other}: is another program's" in done.stderr
+        assert account.files() == {".local/bin/mcpgateway": b"#!/bin/sh\n"}
+
+    def test_no_python(self, tmp_path: Path, folder: Path) -> None:
+        """Without Python, uv and pipx the script says which command helps."""
+        account = Account(tmp_path, *(["apt-get"] if shutil.which("apt-get") else []))
+        done = account.install("--from", folder)
+        assert done.returncode == 1
+        assert "Python 3.11 or newer, uv or pipx is needed" in done.stderr
+        assert "Install one" in done.stderr
+
+    @pytest.mark.parametrize(
+        "options", [("--fly",), ("--from",), ("--from", "/nowhere"), ("--from", "http://example.org/x")]
+    )
+    def test_options(self, account: Account, options: tuple[str, ...]) -> None:
+        """A wrong option changes nothing, and the message names it."""
+        done = account.install(*options)
+        assert done.returncode in {1, 64}
+        assert options[-1] in done.stderr
+        assert account.files() == {}

@@ -1,0 +1,1 @@
+"""Releases: their version and changelog, their files, and the checksums and signature of these."""
