@@ -17,6 +17,9 @@ NPM_REMOTES := tests/remotes/npm/node_modules/.made
 NPM_BROWSER := tests/browser/npm/node_modules/.made
 UI_TOOLS := ui/node_modules/.made
 UI := mcpgateway/data/ui/index.json
+VSIX := build/mcpgateway.vsix
+VSCODE := build/vscode/.made
+VSCE := build/vsce/.made
 # A checkout without npm runs and is tested without the dashboard.
 UI_IF_NPM := $(if $(shell command -v npm),$(UI))
 PYPI_REMOTES := build/remotes-pypi/.made
@@ -30,7 +33,7 @@ FUNCTIONAL := -m "not soak" $(LONGEST) tests/contracts tests/cluster tests/deplo
 # Hundreds of processes import the same modules, which are compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
-UNIT := $(addprefix --ignore=tests/,bench clients remotes browser functional contracts cluster deploy release) tests
+UNIT := $(addprefix --ignore=tests/,bench clients remotes browser editor functional contracts cluster deploy release) tests
 # The unit tests as two processes, each of which collects its half only.  pytest-xdist has every process collect all of
 # them and hands out each by itself, a sixth of the time of tests this short.
 OUTER := $(addprefix tests/,clientfiles frontends cli config)
@@ -43,7 +46,7 @@ DEFER :=
 pytest = $(PYTEST) -p tests.support.again --target=$@ $1 $(if $(DEFER),|| $(BIN)/python -m tests.support.again defer $@ $$?)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers run test tests lint structure roads types imports unit unit-outer unit-inner coverage functional soak conformance test-clients test-remotes test-browser test-cluster cluster-tools test-release release ui ui-units ui-pages test-ui bench pictures docs package clean format
+.PHONY: help venv servers run test tests lint structure roads types imports unit unit-outer unit-inner coverage functional soak conformance test-clients test-remotes test-browser test-cluster cluster-tools test-release release ui ui-units ui-pages test-ui vsix test-vscode bench pictures docs package clean format
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -99,6 +102,28 @@ test-ui: $(VENV) $(UI) $(NPM_BROWSER) ## the dashboard: types, lint, units, and 
 	command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
 	command -v firefox-esr >/dev/null || apt-get install --yes --no-install-recommends firefox-esr
 	$(BIN)/python -m pytest tests/browser/test_dashboard*.py tests/browser/test_issuer_sign_in.py tests/browser/test_firefox.py
+
+vsix: $(VSIX) ## build the extension of VS Code, with npm
+
+# The date stands in the archive, which is the same then for the same sources.
+vsce = SOURCE_DATE_EPOCH=315619200 node $(CURDIR)/build/vsce/node_modules/@vscode/vsce/vsce package --no-dependencies --allow-missing-repository --out $(CURDIR)/$(1) >$(CURDIR)/build/vsce.log 2>&1 || { cat $(CURDIR)/build/vsce.log; exit 1; }
+
+$(VSIX): $(UI_TOOLS) $(VSCE) LICENSE mcpgateway/__init__.py $(shell find ui/core/src ui/vscode -type f -not -path '*/node_modules/*' -not -path '*/dist/*')
+	cd ui && npm run --silent build:vscode
+	cd ui/vscode/dist && $(call vsce,$@)
+
+$(VSCE):
+	npm install --prefix build/vsce --ignore-scripts --no-audit --no-fund --loglevel=error @vscode/vsce@4.1.0
+	touch $@
+
+$(VSCODE): tests/editor/install.sh tests/editor/extension/main.js tests/editor/extension/package.json $(VSCE)
+	test -e build/vscode/cs/node_modules/code-server || sh tests/editor/install.sh build/vscode
+	cd tests/editor/extension && $(call vsce,build/vscode/tests.vsix)
+	touch $@
+
+test-vscode: $(VENV) $(VSIX) $(VSCODE) ## the extension in a real VS Code, which npm and apt-get install
+	command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
+	$(BIN)/python -m pytest tests/editor
 
 # One width and one colour scheme, in a Chromium that is there, or that can be had.
 ui-pages: $(VENV) $(UI) $(NPM_BROWSER)

@@ -1,19 +1,20 @@
-// Run the tests of the core: each file is bundled, since Node does not read TypeScript in every release.
+// Run the tests of folders: each file is bundled, since Node does not read TypeScript in every release.
 
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { build } from "esbuild";
 
-const here = dirname(fileURLToPath(import.meta.url));
+const folders = process.argv.slice(2);
 const target = mkdtempSync(join(tmpdir(), "mcpgateway-ui-"));
 try {
   await build({
-    entryPoints: readdirSync(here)
-      .filter((each) => each.endsWith(".test.ts"))
-      .map((each) => join(here, each)),
+    entryPoints: folders.flatMap((folder) =>
+      readdirSync(folder)
+        .filter((each) => each.endsWith(".test.ts"))
+        .map((each) => join(folder, each)),
+    ),
     bundle: true,
     platform: "node",
     format: "esm",
@@ -21,7 +22,9 @@ try {
     outExtension: { ".js": ".mjs" },
     logLevel: "warning",
   });
-  const files = readdirSync(target).map((each) => join(target, each));
+  const files = readdirSync(target, { recursive: true })
+    .filter((each) => each.endsWith(".mjs"))
+    .map((each) => join(target, each));
   process.exitCode = spawnSync(process.execPath, ["--test", ...files], { stdio: "inherit" }).status ?? 1;
 } finally {
   rmSync(target, { recursive: true });

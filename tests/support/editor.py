@@ -1,0 +1,237 @@
+"""A real VS Code without a screen: its windows as their users see them, and from within, as extensions do."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import urllib.request
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
+
+import pytest
+
+from tests.support.browser import CHROMIUM, LIMIT_S, Browser
+from tests.support.gateway import BIN, eventually
+from tests.support.ports import free_port
+
+BUILD = Path(__file__).parents[2] / "build"
+NODE = BUILD / "vscode" / "node_modules" / "node" / "bin" / "node"
+SERVER = BUILD / "vscode" / "cs" / "node_modules" / "code-server" / "out" / "node" / "entry.js"
+EXTENSIONS = (BUILD / "mcpgateway.vsix", BUILD / "vscode" / "tests.vsix")
+IN_AN_EDITOR = [
+    pytest.mark.functional,
+    pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium: make test-browser installs it"),
+    pytest.mark.skipif(
+        not all(each.exists() for each in (NODE, SERVER, *EXTENSIONS)),
+        reason="there is no VS Code, or no extension for it: make test-vscode has both",
+    ),
+]
+SETTINGS: Mapping[str, Any] = {
+    "security.workspace.trust.enabled": False,
+    "chat.mcp.access": "all",
+    "telemetry.telemetryLevel": "off",
+    "workbench.startupEditor": "none",
+    "workbench.enableExperiments": False,
+    "workbench.secondarySideBar.defaultVisibility": "hidden",
+    "workbench.reduceMotion": "on",
+    "extensions.autoUpdate": False,
+    "extensions.autoCheckUpdates": False,
+    "extensions.ignoreRecommendations": True,
+    "update.mode": "none",
+    "remote.autoForwardPorts": False,  # it would offer every port of the machine
+    "files.simpleDialog.enable": True,
+    "git.enabled": False,
+}
+ROWS = """[...document.querySelectorAll('.pane-body .monaco-list-row')]
+    .map(each => each.getAttribute('aria-label') ?? '')"""
+TEXT = "(document.body?.innerText ?? '')"
+
+
+class Editor:
+    """A VS Code for a directory of tests, whose extensions find programs of this package on the PATH.
+
+    :param home: the gateway's home.
+    :param settings: the user's settings, besides those that keep it quiet.
+    """
+
+    def __init__(self, directory: Path, home: Path, settings: Mapping[str, Any] | None = None) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self._windows = directory / "windows"
+        self._data = directory / "data"
+        self._process: subprocess.Popen[bytes] | None = None
+        environ = {"PATH": f"{BIN}:{NODE.parent}:{os.environ['PATH']}", "HOME": str(directory)}
+        environ |= {"MCPGATEWAY_HOME": str(home), "MCPGATEWAY_TEST_WINDOWS": str(self._windows)}
+        self._environ = environ | {"LANG": "C.UTF-8", "MCPGATEWAY_RESTORE_AFTER": "0"}
+        for each in (self._windows, self._data / "User", directory / "ext"):
+            each.mkdir(parents=True, exist_ok=True)
+        self.settings(settings or {})
+
+    def settings(self, values: Mapping[str, Any]) -> None:
+        """Write the user's settings."""
+        (self._data / "User" / "settings.json").write_text(json.dumps({**SETTINGS, **values}))
+
+    @property
+    def _argv(self) -> list[str]:
+        usual = ["--config", os.devnull, "--user-data-dir", str(self._data)]
+        return [str(NODE), str(SERVER), *usual, "--extensions-dir", str(self.directory / "ext")]
+
+    def __enter__(self) -> Self:
+        wanted = [word for each in EXTENSIONS for word in ("--install-extension", str(each))]
+        subprocess.run(
+            [*self._argv, *wanted], env=self._environ, check=True, capture_output=True, timeout=120
+        )
+        options = ["--auth", "none", "--bind-addr", f"127.0.0.1:{self.port}", "--disable-telemetry"]
+        options += ["--disable-update-check", "--disable-workspace-trust"]
+        with (self.directory / "editor.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [*self._argv, *options], env=self._environ, stdout=log, stderr=log, start_new_session=True
+            )
+        eventually(self._answers, "the editor answers")
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=LIMIT_S):
+                return True
+        except OSError:
+            return False
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process is not None
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(10)
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def window(self, browser: Browser, name: str) -> Window:
+        """Open a window for a folder of a name in the browser's present tab."""
+        folder = self.directory / name
+        folder.mkdir(exist_ok=True)
+        before = set(self._windows.glob(f"{name}-*.sock"))
+        browser.ask(
+            "Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False
+        )
+        browser.go(f"http://127.0.0.1:{self.port}/?folder={quote(str(folder))}")
+        found: list[Path] = []
+
+        def opened() -> bool:
+            found[:] = sorted(set(self._windows.glob(f"{name}-*.sock")) - before)
+            return bool(found)
+
+        eventually(opened, f"the window {name} has its extensions")
+        return Window(browser, found[0], folder)
+
+
+class Window:
+    """A window of the editor.
+
+    :ivar folder: the folder that is open in it.
+    """
+
+    def __init__(self, browser: Browser, path: Path, folder: Path) -> None:
+        self.browser = browser
+        self.folder = folder
+        self._link = socket.socket(socket.AF_UNIX)
+        self._link.settimeout(LIMIT_S)
+        self._link.connect(str(path))
+        self._lines = self._link.makefile("r")
+
+    def send(self, script: str) -> None:
+        """Run a script among the extensions, with the variable ``vscode``, and do not wait for it."""
+        self._link.sendall(json.dumps(script).encode() + b"\n")
+
+    def received(self) -> Any:
+        """Return the value of the script that was sent first of those that have not been waited for."""
+        found = json.loads(self._lines.readline())
+        assert "error" not in found, found["error"]
+        return found["value"]
+
+    def run(self, script: str) -> Any:
+        """Run a script among the extensions; return its value."""
+        self.send(script)
+        return self.received()
+
+    def command(self, name: str, *arguments: object) -> Any:
+        """Run a command of the extension to its end."""
+        given = "".join(f", {json.dumps(each)}" for each in arguments)
+        return self.run(f"return await vscode.commands.executeCommand('mcpgateway.{name}'{given}) ?? null")
+
+    def begin(self, name: str, *arguments: object) -> None:
+        """Run a command that asks the user."""
+        given = "".join(f", {json.dumps(each)}" for each in arguments)
+        self.run(f"void vscode.commands.executeCommand('mcpgateway.{name}'{given})")
+
+    def rows(self) -> list[str]:
+        """Return the rows of all views that are seen, as a screen reader reads them."""
+        found: list[str] = self.browser.run(ROWS)
+        return found
+
+    def has_row(self, *words: str) -> None:
+        """Wait for a row with all of these words."""
+        eventually(
+            lambda: any(all(word in each for word in words) for each in self.rows()), f"a row with {words}"
+        )
+
+    def has_no_row(self, *words: str) -> None:
+        """Wait until no row has all of these words."""
+        eventually(
+            lambda: not any(all(word in each for word in words) for each in self.rows()),
+            f"no row with {words}",
+        )
+
+    def bar(self) -> str:
+        """Return the text of the item in the status bar; empty where it is hidden."""
+        found: str = self.browser.run(
+            """[...document.querySelectorAll('.statusbar-item')].filter(each => each.id.includes('mcpgateway') &&
+            each.offsetParent).map(each => each.innerText.trim()).join('|')"""
+        )
+        return found
+
+    def sees(self, text: str) -> None:
+        """Wait for a text anywhere in the window."""
+        eventually(lambda: text in self.browser.run(TEXT), f"{text} is shown")
+
+    def press(self, name: str, within: str = "body") -> None:
+        """Press a button by its words."""
+        script = f"""(() => {{
+            const named = [...document.querySelectorAll({json.dumps(within)} + " :is(a, button, [role=button])")]
+            const meant = named.find(each => each.innerText.trim() === {json.dumps(name)}
+                || each.getAttribute("aria-label") === {json.dumps(name)})
+            meant?.click()
+            return Boolean(meant)
+        }})()"""
+        eventually(lambda: self.browser.run(script), f"a button {name}")
+
+    def answer(self, text: str) -> None:
+        """Type into the box of the editor that asks for something, and confirm it."""
+        eventually(
+            lambda: self.browser.run("Boolean(document.activeElement?.closest('.quick-input-widget'))"),
+            "the editor asks for something",
+        )
+        self.browser.run("document.activeElement.select?.(); 0")
+        self.browser.ask("Input.insertText", text=text)
+        self.key("Enter", 13)
+
+    def choose_all(self) -> None:
+        """Choose everything that the editor offers, and confirm that."""
+        box = "document.querySelector('.quick-input-widget .quick-input-check-all')"
+        script = f"{box}?.offsetParent && ({box}.click(), true)"
+        eventually(lambda: self.browser.run(script), "a choice of several")
+        self.key("Enter", 13)
+
+    def key(self, name: str, code: int) -> None:
+        """Press a key."""
+        for kind in ("keyDown", "keyUp"):
+            self.browser.ask(
+                "Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode=code
+            )

@@ -1,0 +1,60 @@
+// Build the extension into `dist`: a folder that VS Code and vsce take as it is.
+
+import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const HERE = dirname(fileURLToPath(import.meta.url));
+const ROOT = join(HERE, "..", "..");
+const TARGET = process.env.MCPGATEWAY_EXTENSION_TARGET ?? join(HERE, "dist");
+const MOST_KB = 150;
+
+rmSync(TARGET, { recursive: true, force: true });
+mkdirSync(TARGET, { recursive: true });
+await build({
+  entryPoints: { extension: join(HERE, "src", "extension.ts"), main: join(HERE, "src", "main.ts") },
+  bundle: true,
+  minify: true,
+  platform: "node",
+  format: "cjs",
+  target: "node22",
+  // What a window needs at once is a small file, which loads the other one.
+  external: ["vscode", "./main"],
+  supported: { "dynamic-import": false },
+  outdir: TARGET,
+  legalComments: "none",
+  logLevel: "warning",
+});
+cpSync(join(HERE, "media"), join(TARGET, "media"), { recursive: true });
+for (const [folder, name] of [
+  [ROOT, "LICENSE"],
+  [HERE, "README.md"],
+])
+  copyFileSync(join(folder, name), join(TARGET, name));
+const manifest = JSON.parse(readFileSync(join(HERE, "package.json"), "utf8"));
+const { devDependencies, ...shipped } = manifest;
+writeFileSync(
+  join(TARGET, "package.json"),
+  `${JSON.stringify({ ...shipped, version: version() }, null, 2)}\n`,
+);
+check();
+
+/** Return the release of the Python package; VS Code takes three numbers. */
+function version() {
+  const found = /__version__ = "(\d+)\.(\d+)(?:\.(\d+))?/.exec(
+    readFileSync(join(ROOT, "mcpgateway", "__init__.py"), "utf8"),
+  );
+  if (!found) throw new Error("mcpgateway/__init__.py names no version");
+  const [, major, minor, patch = "0"] = found;
+  return `${major}.${minor}.${patch}`;
+}
+
+/** End with an error where the extension has become larger than it may be. */
+function check() {
+  const sizes = ["extension.js", "main.js"].map((each) => statSync(join(TARGET, each)).size / 1024);
+  const sum = sizes.reduce((one, other) => one + other, 0);
+  if (process.argv.includes("--sizes")) console.log(sizes.map((each) => `${each.toFixed(1)} KB`).join(", "));
+  if (sum > MOST_KB)
+    throw new Error(`the extension has ${sum.toFixed(0)} KB of script; ${MOST_KB} are allowed`);
+}

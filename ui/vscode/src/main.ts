@@ -1,0 +1,40 @@
+/** The wiring: commands and parts of a window together. */
+
+import * as vscode from "vscode";
+import { CLIENT_COMMANDS } from "./commands/clients";
+import { GATEWAY_COMMANDS } from "./commands/gateway";
+import { SERVER_COMMANDS } from "./commands/servers";
+import { TOOL_COMMANDS } from "./commands/tools";
+import { Documents } from "./documents";
+import type { Trees } from "./extension";
+import { CallView, ClientView, toolsBelow } from "./live_rows";
+import { Logs } from "./logs";
+import { serverFor } from "./picks";
+import { type Command, Workbench } from "./workbench";
+
+/** Open what a window needs beyond the registrations; called once. */
+export async function open(context: vscode.ExtensionContext, trees: Trees): Promise<Workbench> {
+  const documents = new Documents();
+  const commands: Record<string, Command> = {
+    ...GATEWAY_COMMANDS,
+    ...SERVER_COMMANDS,
+    ...CLIENT_COMMANDS,
+    ...TOOL_COMMANDS,
+    // These two are for other commands.
+    "mcpgateway.showText": (_, name, text) => documents.show(String(name), String(text)),
+    "mcpgateway.showDiff": (_, name, title, sides) =>
+      documents.diff(String(name), String(title), sides as { before: string; after: string }),
+  };
+  const bench = new Workbench(context, trees, commands);
+  const logs = new Logs(bench);
+  commands["mcpgateway.showLogs"] = async (_, row) => {
+    const name = await serverFor(bench, row, "Show the log of which server?");
+    if (name) logs.show(name);
+  };
+  trees.servers.later = (row) => toolsBelow(bench, row);
+  trees.groups.later = trees.servers.later;
+  for (const part of [documents, logs, new ClientView(bench), new CallView(bench)]) bench.add(part);
+  await bench.connect();
+  await vscode.commands.executeCommand("setContext", "mcpgateway.isReady", true);
+  return bench;
+}

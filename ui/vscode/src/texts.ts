@@ -1,0 +1,67 @@
+/** Longer texts that are shown in an editor of their own. */
+
+import type { Why } from "@mcpgateway/core/model";
+import { clock, plain } from "@mcpgateway/core/words";
+
+/** A finding of `mcpgateway doctor`. */
+export interface Finding {
+  id: string;
+  level: "ok" | "note" | "warning" | "error" | string;
+  text: string;
+  advice: string;
+  run: string;
+  fixable: boolean;
+  more: string[];
+  repair: string;
+}
+
+/** The diagnosis of a server. */
+export function whyText(why: Why): string {
+  const { server, verdict, advice, launch, source, share_reason, history, stderr = [], crashes = [] } = why;
+  const parts: [heading: string, lines: string[]][] = [
+    [server, [verdict]],
+    ["Advice", advice.map((each) => `- ${each.says}\n  ${each.do}`)],
+    [
+      "Start",
+      [
+        launch?.command ? `command    ${launch.command.join(" ")}` : "",
+        launch?.cwd ? `directory  ${launch.cwd}` : "",
+        launch?.env?.length ? `variables  ${launch.env.join(" ")}` : "",
+        source ? `source     ${source}` : "",
+        share_reason ? `sharing    ${share_reason}` : "",
+      ],
+    ],
+    ["Crashes of the last hour", crashes.map((each) => `${clock(each.at)}  ${each.text}  ${each.line}`)],
+    [
+      "History",
+      history.map(({ at, text, times }) => `${clock(at)}  ${text}${times > 1 ? ` (${times} times)` : ""}`),
+    ],
+    ["Latest lines on stderr", stderr],
+  ];
+  return written(parts);
+}
+
+/** The findings of the doctor, the worst first. */
+export function doctorText(findings: readonly Finding[]): string {
+  const of = (level: string) => findings.filter((each) => each.level === level);
+  const lines = (each: Finding) =>
+    [`- ${each.text}`, ...each.more.map((more) => `  ${more}`), each.advice ? `  ${each.advice}` : ""].filter(
+      Boolean,
+    );
+  const known = ["error", "warning", "note", "ok"];
+  const others = findings.filter((each) => !known.includes(each.level));
+  return written([
+    ["Faults", [...of("error"), ...others].flatMap(lines)],
+    ["Warnings", of("warning").flatMap(lines)],
+    ["Notes", of("note").flatMap(lines)],
+    ["In order", of("ok").flatMap(lines)],
+  ]);
+}
+
+function written(parts: readonly [heading: string, lines: string[]][]): string {
+  return parts
+    .map(([heading, lines]) => [heading, lines.filter(Boolean)] as const)
+    .filter(([, lines]) => lines.length)
+    .map(([heading, lines]) => `${plain(heading)}\n\n${lines.map(plain).join("\n")}\n`)
+    .join("\n");
+}
