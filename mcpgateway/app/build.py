@@ -31,6 +31,7 @@ from mcpgateway.app.restart import InPlaceRestart
 from mcpgateway.app.shared import SharedParts, grants_of, share
 from mcpgateway.backends.factory import Backends
 from mcpgateway.backends.spawn import Launcher
+from mcpgateway.clientfiles.reader import has_instructions
 from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.security import Issuer
 from mcpgateway.config.settings import Settings
@@ -176,7 +177,7 @@ def make_gateway(
     origin = origin or SettingsOrigin(lambda: ExaminedSettings(settings, (), ()), read_at=reactor.seconds())
     reload = make_reload(settings, origin, reactor)
     helper = Helper(launcher.run, home, _surroundings(origin))
-    enrolment = Enrolment(helper.ask, reactor, reload.read_own)
+    enrolment = Enrolment(helper.ask, reactor, reload.read_own, partial(has_instructions, home))
 
     def make_clients() -> ClientFiles:
         from mcpgateway.manage.client_files import ClientFiles  # few requests need it

@@ -68,7 +68,9 @@ COMMANDS = {
         "running.readiness:wait", "Start servers, and wait until they can be called.", SERVERS
     ),
     "instructions": CommandInfo(
-        "clients.instructions:instructions", "Print the instructions for agents.", CLIENTS
+        "clients.instructions:instructions",
+        "Tell agents about the gateway: texts and commands in their files.",
+        CLIENTS,
     ),
     "token": CommandInfo("configuration.token:token", "Show, replace and create tokens.", CONFIGURATION),
     "credential": CommandInfo(

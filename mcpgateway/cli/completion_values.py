@@ -192,12 +192,6 @@ def _findings(_: click.Context) -> list[str]:
     return ["all", *sorted({each.id for each in kinds()})]
 
 
-def _readers(_: click.Context) -> Iterable[str]:
-    from mcpgateway.cli.instructions.texts import READERS
-
-    return READERS
-
-
 def _listed(path: str, member: str, key: str) -> Names:
     """Return a source of the values of one member of all rows of a list of the gateway."""
     return lambda context: (each.get(key) for each in _rows(_member(_asked(context, path), member)))
@@ -248,7 +242,6 @@ token_names = _completing(_listed("/api/v1/tokens", "tokens", "name"))
 job_ids = _completing(_listed("/api/v1/jobs", "items", "id"))
 dashboard_ids = _completing(_listed("/api/v1/ui/sessions", "items", "id"))
 finding_ids = _completing(_findings)
-readers = _completing(_readers)
 
 
 def tool_ids(context: click.Context, parameter: click.Parameter | None, begun: str) -> list[CompletionItem]:

@@ -99,6 +99,7 @@ LISTS = {
     "clients detect": ListSchema(
         "a client on this machine", ("tool", "title", "config_path", "files", "expected"), more=("immorterm",)
     ),
+    "instructions list": ListSchema("a file with texts for agents", ("path", "clients", "state", "error")),
     "token list": ListSchema(
         "a token of an agent",
         (

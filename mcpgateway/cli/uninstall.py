@@ -100,12 +100,14 @@ def _restored(globals_: Globals) -> Report:
     :raise Trouble: a file cannot be restored; the gateway runs on.
     """
     from mcpgateway.clientfiles import enrolment
+    from mcpgateway.clientfiles.instructions import written
     from mcpgateway.clientfiles.plan import EnrolRequest
 
     with files_at_work("restoring"):
         report = careful(lambda: enrolment.broken(machine_of(globals_)))
         if not report.errors:
             report = careful(lambda: enrolment.undo(machine_of(globals_), EnrolRequest()))
+            careful(lambda: written.uninstall(machine_of(globals_), lambda _: True))
     if report.errors:
         from mcpgateway.cli.client_tables import tell_report
 

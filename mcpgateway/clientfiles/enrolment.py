@@ -30,6 +30,7 @@ from mcpgateway.clientfiles.files import (
     unwritable,
 )
 from mcpgateway.clientfiles.formats.clients import DIALECTS
+from mcpgateway.clientfiles.instructions.written import refresh
 from mcpgateway.clientfiles.ledger import EditResult
 from mcpgateway.clientfiles.machine import CUSTOM, Machine
 from mcpgateway.clientfiles.plan import EnrolRequest, FilePlan, UntouchedEntry, plan, plan_of
@@ -106,6 +107,7 @@ def apply(machine: Machine, wanted: EnrolRequest) -> Report:
         report = carry_out(machine, plans, wanted)
         report = evolve(report, files=(*before.files, *report.files))
         machine.look_again()
+    refresh(machine)
     if wanted.remote:
         report = evolve(report, warnings=(*report.warnings, *_sign_ins(machine, report)))
     if leads_by_url and not report.rolled_back and machine.answer is None:

@@ -51,7 +51,8 @@ class FileRecord:
 
     :ivar path: its path as the user named it.
     :ivar dialect: the name of the client.
-    :ivar mode: "http", "fail-open" or "single".
+    :ivar mode: "http", "fail-open" or "single"; "text" of a file for agents, which has an entry for
+        each client that reads it.
     :ivar project: the directory of the project it belongs to.
     :ivar entries: its entries, by their key paths. A suspended file does not hold them; they are recorded for their
         names.

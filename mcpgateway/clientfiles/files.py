@@ -124,6 +124,17 @@ def around(directory: str, environ: Mapping[str, str], known: Sequence[FileLocat
     return [each for each in _each_once(found) if os.path.realpath(each.path) not in paths_]
 
 
+def project_around(directory: str, environ: Mapping[str, str]) -> str:
+    """Return the project that a directory lies in: the root of its repository, else the directory itself.
+
+    :raise ConfigError: it is the home of the user.
+    """
+    found = _projects_of(os.path.realpath(directory), os.path.realpath(paths.user_home(environ)))
+    if not found:
+        raise ConfigError(f"{visible(directory)}: is your home, or above it, and no project")
+    return found[-1]
+
+
 def _projects_of(directory: str, home: str) -> list[str]:
     found: list[str] = []
     while directory not in (home, "/") and not home.startswith(f"{directory}/"):

@@ -38,6 +38,8 @@ from mcpgateway.errors import ConfigError
 noticed: ContextVar[Callable[[str], None]] = ContextVar("noticed", default=lambda _path: None)
 """Called with the path of each file that is about to be changed, for a display of the progress."""
 
+TEXT = "text"
+"""The mode of a file for agents, which has no servers."""
 CHAIN_STEPS = 100
 STEP_CHARACTERS = 4 * 1_048_576  # a file with larger changes is restored by value
 
@@ -59,13 +61,15 @@ class EditResult:
 class LedgerRecords:
     """A snapshot of the ledger.
 
-    :ivar files: the records of files, by their real paths.
+    :ivar files: the records of files with servers, by their real paths.
+    :ivar texts: those of files with texts for agents.
     :ivar opted_out: the names of servers that stay in the clients' files.
     :ivar problems: the defects of the ledger itself, as sentences.
     :ivar unsettled: the files of which a change was begun and has no outcome yet.
     """
 
     files: Mapping[str, FileRecord] = field(factory=dict)
+    texts: Mapping[str, FileRecord] = field(factory=dict)
     opted_out: frozenset[str] = frozenset()
     problems: tuple[str, ...] = ()
     unsettled: tuple[str, ...] = ()
@@ -108,7 +112,9 @@ class Ledger:
             contents.say(path, record)
         for path, intents in list(contents.pending.items()):
             contents.say(path, judged(self.disk, contents.files.get(path), intents).record)
-        return LedgerRecords(contents.files, contents.opted_out, self._store.problems, unsettled)
+        texts = {path: each for path, each in contents.files.items() if each.mode == TEXT}
+        files = {path: each for path, each in contents.files.items() if path not in texts}
+        return LedgerRecords(files, texts, contents.opted_out, self._store.problems, unsettled)
 
     def is_lost(self) -> bool:
         """True if the ledger's directory exists and holds no ledger, not even an empty one.

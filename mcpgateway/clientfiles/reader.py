@@ -39,3 +39,13 @@ def read_repository(path: str, home: str) -> Repository:
 def has_ledger(home: str) -> bool:
     """True if a client's file was ever enrolled at a gateway of this home."""
     return bool(home) and os.path.isdir(os.path.join(home, LEDGER))
+
+
+def instructions_file(home: str) -> str:
+    """Return the path of the record of the texts for agents, which exists while some are installed."""
+    return os.path.join(home, "instructions.json")
+
+
+def has_instructions(home: str) -> bool:
+    """True if texts for agents are installed."""
+    return os.path.exists(instructions_file(home))

@@ -26,6 +26,7 @@ from mcpgateway.clientfiles.enrolment import AWAY, machine_of, resume
 from mcpgateway.clientfiles.enrolment_records import EnrolledEntry, FileRecord, without
 from mcpgateway.clientfiles.files import FileContents, FileLocation, recorded_sites, see
 from mcpgateway.clientfiles.formats.client_format import ClientEntry, EntryKind, KeyPath
+from mcpgateway.clientfiles.instructions.written import refresh
 from mcpgateway.clientfiles.machine import Machine
 from mcpgateway.clientfiles.plan import EnrolRequest, FilePlan, UntouchedEntry, plan_of
 from mcpgateway.clientfiles.report import FileReport, Report
@@ -47,6 +48,7 @@ def sync(home: str, environ: Mapping[str, str], disk: Disk = DISK) -> Report:
     :raise ConfigError: the ledger or the configuration cannot be used.
     """
     machine = machine_of(home, environ)
+    refresh(machine)
     back = resume(home, environ, (AWAY,))
     machine.look_again()
     if not machine.records.files or not machine.settings.clients.watch:

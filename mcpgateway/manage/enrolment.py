@@ -6,6 +6,8 @@ an enrolled entry is removed, or comes back        `clients sync` records it
 no gateway ran, and the files were restored        `clients sync` enrols them again
 a pause of the clients is over                     `clients enable` enrols the files again
 `--adopt`, or ``clients.adopt: always``            `clients apply` when the gateway starts
+texts for agents are installed, and their facts    `clients sync` updates the texts
+change
 
 # Note [Once for every thing]
 An entry that cannot be enrolled stays as it is, so its presence does not show that the helper has processed it.  The
@@ -57,14 +59,22 @@ class Enrolment:
     """Runs the helper program on clients' files, one command at a time.
 
     :param read: reads the configuration again, after a change by the helper.
+    :param instructs: returns whether texts for agents are installed.
     """
 
     log = Logger()
 
-    def __init__(self, ask: FileChecker, clock: TimerSource, read: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        ask: FileChecker,
+        clock: TimerSource,
+        read: Callable[[], None],
+        instructs: Callable[[], bool] = bool,
+    ) -> None:
         self._ask = ask
         self._clock = clock
         self._read = read
+        self._instructs = instructs
         self._unsettled: dict[str, frozenset[str]] = {}
         self._seen: dict[str, frozenset[str]] = {}
         self._adopts: Adopt | None = None
@@ -91,6 +101,8 @@ class Enrolment:
         clients = settings.clients
         adopted = settings.adopted if (self._adopts or clients.adopt) is not Adopt.NEVER else ()
         found = {each.path: _things(each, follows=clients.watch) for each in adopted}
+        if self._adopts is not Adopt.NEVER and self._instructs():
+            found[""] = frozenset((_told(settings),))
         self._unsettled = {path: things for path, things in found.items() if things}
         self._seen = {path: seen & found[path] for path, seen in self._seen.items() if path in found}
         if settings.paused_until != self._ends:
@@ -185,6 +197,13 @@ def _cancelled(call: IDelayedCall | None) -> IDelayedCall | None:
     if call is not None and call.active():
         call.cancel()
     return None
+
+
+def _told(settings: Settings) -> str:
+    """Return the facts that texts for agents tell of."""
+    served = sorted((each.name, each.enabled, each.project) for each in settings.servers)
+    modes = sorted((each.path, each.mode, each.suspended) for each in settings.adopted)
+    return repr((settings.gateway.http_port, settings.gateway.views.expose, served, modes))
 
 
 def _things(file: ClientFile, *, follows: bool) -> frozenset[str]:

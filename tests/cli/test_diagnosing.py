@@ -214,34 +214,43 @@ class InstructionTests:
 
     def test_printed(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """The text names the port; the prompt for setting up is another."""
-        assert run(["instructions", "--for", "cursor"]) == 0
-        text = capsys.readouterr().out
-        assert text.startswith("---\n")
-        assert "http://localhost:1/health" in text
-        assert run(["instructions", "--setup"]) == 0
+        assert run(["instructions"]) == 0
+        assert "http://localhost:1/" in capsys.readouterr().out
+        assert run(["instructions", "setup"]) == 0
         assert "mcpgateway clients plan" in capsys.readouterr().out
 
-    def test_in_a_file(self, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """The block of instructions goes into a file once, and comes out without a trace."""
-        file = tmp_path / "CLAUDE.md"
+    def test_installed(
+        self, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The text goes into the file of a project once, is listed, and comes out without a trace."""
+        project = tmp_path / "project"
+        (project / "inside").mkdir(parents=True)
+        (project / ".git").mkdir()
+        file = project / "CLAUDE.md"
         file.write_text("# Mine")
-        assert run(["instructions", "--for", "claude", "--write", "CLAUDE.md"]) == 0
-        assert run(["instructions", "--for", "claude", "--write", "CLAUDE.md"]) == 0
-        assert capsys.readouterr().out == "CLAUDE.md: written\nCLAUDE.md: up to date\n"
-        assert run(["instructions", "--remove", "CLAUDE.md"]) == 0
+        monkeypatch.chdir(project / "inside")
+        words = ["--client", "claude-code", "--project"]
+        assert run(["instructions", "install", *words]) == 0
+        assert "CLAUDE.md (claude-code): written" in capsys.readouterr().out
+        assert run(["instructions", "install", *words]) == 0
+        assert capsys.readouterr().out == "All files are up to date.\n"
+        assert run(["instructions", "list"]) == 0
+        assert "CLAUDE.md (claude-code): up to date" in capsys.readouterr().out
+        assert run(["instructions", "uninstall", *words]) == 0
         assert file.read_text() == "# Mine"
+        assert sorted(each.name for each in project.iterdir()) == [".git", "CLAUDE.md", "inside"]
 
     @pytest.mark.parametrize(
-        ("words", "said"),
+        ("words", "code", "said"),
         [
-            (["--for", "emacs"], "expected one of claude"),
-            (["--setup", "--write", "x"], "only one of"),
-            (["--remove", "none"], "no such file"),
+            (["--client", "emacs"], 64, "'emacs' is not one of 'claude-code'"),
+            (["--client", "claude-plugin", "--project"], 64, "the plugin is for all projects"),
+            (["--client", "qwen", "--template", "none"], 64, "does not exist"),
         ],
     )
     def test_mistakes(
-        self, home: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+        self, home: Path, words: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """Options that contradict each other are errors."""
-        assert run(["instructions", *words]) == (1 if "no such" in said else 64)
-        assert said in capsys.readouterr().err
+        """Options that cannot be fulfilled are errors that say why."""
+        assert run(["instructions", "install", *words]) == code
+        assert said in " ".join(capsys.readouterr().err.split())

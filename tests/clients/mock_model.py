@@ -215,7 +215,7 @@ def _count_tokens(model: MockModel, body: Any) -> Answer:
 
 
 def _chat(model: MockModel, body: Any) -> Answer:
-    tools = tuple(Tool(each["function"]["name"]) for each in body.get("tools") or [])
+    tools = tuple(Tool(each.get("function", each).get("name", "")) for each in body.get("tools") or [])
     said = [each for each in body.get("messages", []) if each.get("role") == "tool"]
     turn = Turn(tools, tuple(_text(each.get("content")) for each in said))
     wish = model.wants(turn)

@@ -31,7 +31,8 @@ class World:
             adopted=(replace(FILE, unsettled=unsettled),),
         )
         self.after = None
-        self.enrolment = Enrolment(self.ask, self.clock, self.read)
+        self.has_instructions = False
+        self.enrolment = Enrolment(self.ask, self.clock, self.read, lambda: self.has_instructions)
 
     def ask(self, *words):
         self.asked.append(" ".join(words))
@@ -152,6 +153,25 @@ class SyncTests:
         world = World("b", **clients).begin()
         world.now("b", "c")
         assert world.asked == []
+
+
+class InstructionTests:
+    def test_facts(self):
+        """The texts for agents are updated once at the start, and once for each change of what they tell of."""
+        world = World()
+        world.has_instructions = True
+        world.begin()
+        assert world.asked == ["sync"]
+        world.done()
+        world.now()
+        assert world.asked == ["sync"]
+        world.settings = evolve(world.settings, gateway=evolve(world.settings.gateway, http_port=1))
+        world.enrolment.look(world.settings)
+        assert world.asked == ["sync", "sync"]
+
+    def test_none(self):
+        """Where no texts are installed, nothing is run for them."""
+        assert World().begin().asked == []
 
 
 class AdoptTests:

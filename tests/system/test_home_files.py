@@ -319,7 +319,7 @@ WRITERS = {
     "write_atomic": "system/files system/home_files system/write_back system/config_template "
     "cli/local/init cli/local/cluster_init cli/local/cluster_key cli/local/own_keys cli/service/service "
     "clientfiles/generate credentials/commands "
-    "cli/instructions/files manage/shared/local_files",
+    "manage/shared/local_files",
     # The lock that is made by one only, what is opened by the bridge, which imports nothing, and users' own files.
     "O_CREAT": "system/files system/home_files system/daemon_locks clientfiles/store clientfiles/backups "
     "clientfiles/replacement shim/startup cli/commands/faults/tracing",

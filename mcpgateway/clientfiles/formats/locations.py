@@ -19,9 +19,9 @@ def user_files(
     :param home: the user's home directory.
     """
     known = platform if platform in (DARWIN, WINDOWS) else LINUX
-    bases = _bases(known, environ, home.rstrip("/\\"))
+    directories = bases(known, environ, home.rstrip("/\\"))
     templates = dialect.user.get(known, dialect.user.get(ANY, ()))
-    return tuple(dict.fromkeys(each.format_map(bases) for each in templates))
+    return tuple(dict.fromkeys(each.format_map(directories) for each in templates))
 
 
 def project_files(dialect: ClientDialect, project: str) -> tuple[str, ...]:
@@ -29,7 +29,8 @@ def project_files(dialect: ClientDialect, project: str) -> tuple[str, ...]:
     return tuple(f"{project.rstrip('/')}/{each}" for each in dialect.project)
 
 
-def _bases(platform: str, environ: Mapping[str, str], home: str) -> dict[str, str]:
+def bases(platform: str, environ: Mapping[str, str], home: str) -> dict[str, str]:
+    """Return the directories in which clients keep their files of a user."""
     config = _set(environ, "XDG_CONFIG_HOME", f"{home}/.config")
     apps = {
         DARWIN: f"{home}/Library/Application Support",
@@ -40,6 +41,7 @@ def _bases(platform: str, environ: Mapping[str, str], home: str) -> dict[str, st
         "config": config,
         "apps": apps,
         "claude": _set(environ, "CLAUDE_CONFIG_DIR", home),
+        "claude_home": _set(environ, "CLAUDE_CONFIG_DIR", f"{home}/.claude"),
         "codex": _set(environ, "CODEX_HOME", f"{home}/.codex"),
         "copilot": _set(environ, "COPILOT_HOME", f"{home}/.copilot"),
     }

@@ -1,87 +1,195 @@
-"""Instructions for agents."""
+"""Texts for agents: print them, install them for clients, and remove them."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from mcpgateway.cli.completion_values import readers
-from mcpgateway.cli.console import answer, fail, say, show
+from mcpgateway.cli.console import DONE, FAILED, answer, answer_list, fail, say, shortened, show
 from mcpgateway.cli.context import Globals
+from mcpgateway.cli.files import careful, files_at_work, machine_of
+from mcpgateway.cli.lazy import SuggestingGroup
+from mcpgateway.clientfiles.instructions.agents import CLIENTS, PLUGIN
 from mcpgateway.hints import cli
 
+if TYPE_CHECKING:
+    from mcpgateway.clientfiles.instructions.written import TextReport
+
+TEMPLATE_LIMIT = 65_536
+NAMES = (*CLIENTS, PLUGIN)
 EXAMPLES = f"""\b
 Examples:
-  {cli("instructions")}                                  print it
-  {cli("instructions --for claude --write CLAUDE.md")}
-  {cli("instructions --remove CLAUDE.md")}               take it out again
-  {cli("instructions --setup")}                          have an agent set up the gateway
+  {cli("instructions show")}                             print the text
+  {cli("instructions install")}                          write it for all clients here
+  {cli("instructions install --client codex --project")}
+  {cli("instructions install --client claude-plugin")}   a plugin of Claude Code
+  {cli("instructions uninstall")}                        remove all that was written
+  {cli("instructions setup")}                            have an agent set up the gateway
 """
+Command = Callable[..., Any]
 
 
-@click.command(epilog=EXAMPLES)
+@click.group(
+    cls=SuggestingGroup,
+    bare="show",
+    epilog=EXAMPLES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+def instructions() -> None:
+    """Tell agents about the gateway: in files that they read, and by commands for their users.
+
+    Texts that are installed are kept up to date with the gateway, until they are removed.
+    """
+
+
+@instructions.command("show")
+@click.pass_obj
+def show_(globals_: Globals) -> None:
+    """Print the text for agents."""
+    from mcpgateway.clientfiles.instructions.wanted import block_of
+
+    _print(globals_, careful(lambda: block_of(machine_of(globals_), frozenset(), "")))
+
+
+@instructions.command()
+@click.pass_obj
+def setup(globals_: Globals) -> None:
+    """Print a prompt for an agent that is to set up the gateway."""
+    from mcpgateway.clientfiles.instructions import texts
+
+    _print(globals_, texts.setup())
+
+
+def _print(globals_: Globals, text: str) -> None:
+    answer(globals_, {"text": text}, lambda: show(text, nl=False))
+
+
+def chooses(command: Command) -> Command:
+    """Add the options that select clients and a scope."""
+    command = click.option(
+        "--project",
+        "is_project",
+        is_flag=True,
+        help="The files of the project here, in place of those for all of your projects.",
+    )(command)
+    return click.option(
+        "--client",
+        "names",
+        type=click.Choice(NAMES),
+        metavar="NAME",
+        multiple=True,
+        help=f"One client; may be given again: {', '.join(NAMES)}.",
+    )(command)
+
+
+@instructions.command()
+@chooses
 @click.option(
-    "--for",
-    "reader",
-    default="agents",
-    metavar="NAME",
-    shell_complete=readers,
-    help="Whose: claude, agents, cursor, copilot and others.",
+    "--servers", "is_each", is_flag=True, help="A command for each server, too, such as /use-github."
 )
 @click.option(
-    "--setup", "is_setup", is_flag=True, help="Print what to paste to an agent that is to set up the gateway."
-)
-@click.option(
-    "--write",
-    "path",
-    type=click.Path(),
-    metavar="PATH",
-    help="Put it between marks into this file, or bring it up to date.",
-)
-@click.option(
-    "--remove", "former", type=click.Path(), metavar="PATH", help="Take it out of this file, byte for byte."
+    "--template",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Its text, with ${server_name} and ${server_url}.",
 )
 @click.pass_obj
-def instructions(
-    globals_: Globals, reader: str, path: str | None, former: str | None, *, is_setup: bool
-) -> None:
-    """Print what agents are told about the gateway, or put it into a file that they read."""
-    if sum((bool(path), bool(former), is_setup)) > 1:
-        raise click.UsageError("instructions: only one of --setup, --write and --remove")
-    from mcpgateway.cli.instructions import files
-    from mcpgateway.cli.instructions.texts import READERS, setup
-    from mcpgateway.cli.instructions.texts import instructions as text_for
-    from mcpgateway.errors import ConfigError
+def install(
+    globals_: Globals, names: Sequence[str], *, is_project: bool, is_each: bool, template: str | None
+) -> int:
+    """Write a text and commands for agents into the files that clients read, and keep them up to date.
 
-    if reader not in READERS:
-        raise click.UsageError(f"instructions: --for {reader}: expected one of {', '.join(READERS)}")
-    front = READERS[reader].front
-    if is_setup:
-        text = setup()
-        answer(globals_, {"text": text}, lambda: show(text, nl=False))
-        return
-    try:
-        if former:
-            gone = files.remove(former, front)
-            _done(globals_, former, "removed the file" if gone else "took it out")
-        elif path:
-            changed = files.write(path, text_for(_port(globals_)), front)
-            _done(globals_, path, "written" if changed else "up to date")
-        else:
-            whole = front + text_for(_port(globals_))
-            value = {"for": reader, "file": READERS[reader].file, "text": whole}
-            answer(globals_, value, lambda: show(whole, nl=False))
-    except ConfigError as why:
-        fail(str(why), why.hint)
+    Without --client, for all clients on this machine that take them. A file of yours gets a block between two marks; a
+    file that is yours alone, or that you edit, stays as it is.
+    """
+    from mcpgateway.clientfiles import files
+    from mcpgateway.clientfiles.instructions import wanted, written
+    from mcpgateway.system.files import read_text
 
-
-def _done(globals_: Globals, path: str, what: str) -> None:
-    answer(globals_, {"file": path, "result": what}, lambda: say(f"{path}: {what}"))
+    machine = machine_of(globals_)
+    found = [each.dialect.name for each in files.detect(machine.environ)]
+    chosen = names or [each for each in CLIENTS if each in found]
+    if not chosen:
+        fail(
+            "no client is found on this machine that takes instructions",
+            f"{cli('instructions install --client NAME')} names one",
+        )
+    if is_project and PLUGIN in chosen:
+        raise click.UsageError("instructions install: the plugin is for all projects; leave out --project")
+    text = careful(lambda: read_text(template, TEMPLATE_LIMIT)) if template else "" if is_each else None
+    project = _project(is_project=is_project)
+    texts = [wanted.InstalledTexts(each, project, text) for each in chosen]
+    with files_at_work("writing"):
+        reports = careful(lambda: written.install(machine, texts))
+    code = _tell(globals_, reports)
+    if PLUGIN in chosen and not globals_.as_json:
+        where = shortened(wanted.plugin_directory(machine))
+        say("In Claude Code, these two install the plugin:")
+        say(f"  /plugin marketplace add {where}\n  /plugin install mcpgateway@mcpgateway")
+    return code
 
 
-def _port(globals_: Globals) -> int:
-    import os
-    from datetime import UTC, datetime
+@instructions.command()
+@chooses
+@click.pass_obj
+def uninstall(globals_: Globals, names: Sequence[str], *, is_project: bool) -> int:
+    """Remove the texts and commands of agents; files are as they were before.
 
-    from mcpgateway.cli.doctor.context import DoctorContext
+    Without options, all of them in all projects.
+    """
+    from mcpgateway.clientfiles.instructions import written
 
-    return DoctorContext(globals_.home, os.environ, datetime.now(UTC).timestamp()).port
+    project = _project(is_project=is_project)
+    with files_at_work("restoring"):
+        reports = careful(
+            lambda: written.uninstall(
+                machine_of(globals_),
+                lambda each: (not names or each.client in names) and project in ("", each.project),
+            )
+        )
+    return _tell(globals_, reports)
+
+
+@instructions.command("list")
+@click.pass_obj
+def list_(globals_: Globals) -> None:
+    """List the files that have texts for agents, and their states."""
+    from mcpgateway.clientfiles.instructions import written
+
+    found = careful(lambda: written.listed(machine_of(globals_)))
+    answer_list(globals_, [each.as_json() for each in found], lambda: _tell_each(found))
+
+
+def _project(*, is_project: bool) -> str:
+    from mcpgateway.clientfiles.files import project_around
+
+    return careful(lambda: project_around(os.getcwd(), os.environ)) if is_project else ""
+
+
+def _tell(globals_: Globals, reports: Sequence[TextReport]) -> int:
+    value = {"files": [each.as_json() for each in reports]}
+    answer(globals_, value, lambda: _tell_changes(reports))
+    return FAILED if any(each.error for each in reports) else DONE
+
+
+def _tell_changes(reports: Sequence[TextReport]) -> None:
+    from mcpgateway.clientfiles.instructions.written import TextState
+
+    changed = [each for each in reports if each.state is not TextState.CURRENT]
+    if reports and not changed:
+        say("All files are up to date.")
+    else:
+        _tell_each(changed)
+
+
+def _tell_each(reports: Sequence[TextReport]) -> None:
+    for each in reports:
+        who = f" ({', '.join(each.clients)})" if each.clients else ""
+        say(
+            f"{shortened(each.path)}{who}: {each.error or each.state.value}", fg="red" if each.error else None
+        )
+    if not reports:
+        say(f"There are none; {cli('instructions install')} writes them.")

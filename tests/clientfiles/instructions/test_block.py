@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.cli.instructions import block
+from mcpgateway.clientfiles.instructions import block
 from mcpgateway.errors import ConfigError
 
 pieces = st.sampled_from([b"a", b"# b", b"\n", b"\r\n", b"\r", b"\xff", b"<!-- mcpgateway", b" -->"])

@@ -1,0 +1,222 @@
+"""Texts for agents in files: written once, kept up to date, and removed without a trace."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from mcpgateway.clientfiles.instructions.agents import CLIENTS, PLUGIN
+from mcpgateway.clientfiles.instructions.wanted import InstalledTexts
+from mcpgateway.clientfiles.instructions.written import TextState, install, listed, refresh, uninstall
+from mcpgateway.clientfiles.machine import Machine
+from mcpgateway.errors import ConfigError
+
+BEGIN = "<!-- mcpgateway begin"
+
+
+class Desk:
+    """The home of a user whose gateway serves x, and a project."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.user = tmp_path / "user"
+        self.home = self.user / ".mcp-gateway"
+        self.home.mkdir(parents=True, mode=0o700)
+        self.project = tmp_path / "shop"
+        self.project.mkdir()
+        self.machine = Machine(str(self.home), {"HOME": str(self.user), "PATH": "/bin"})
+        self.serve("x")
+
+    def serve(self, *names: str, **settings: object) -> None:
+        """Let the configuration have these servers."""
+        servers = {each: {"command": "sh"} for each in names}
+        (self.home / "config.json").write_text(json.dumps({"gateway": settings, "servers": servers}))
+        self.machine = Machine(str(self.home), self.machine.environ)
+
+    def install(
+        self, *clients: str, template: str | None = None, project: bool = True
+    ) -> dict[str, TextState]:
+        """Install the texts of clients; the state of each file."""
+        where = str(self.project) if project else ""
+        return self.told(install(self.machine, [InstalledTexts(each, where, template) for each in clients]))
+
+    def uninstall(self, *clients: str) -> dict[str, TextState]:
+        """Remove them, or all."""
+        return self.told(uninstall(self.machine, lambda each: not clients or each.client in clients))
+
+    def told(self, reports: object) -> dict[str, TextState]:
+        """The states by the paths, relative to the project or the home."""
+        found = {}
+        for each in reports:  # type: ignore[attr-defined]
+            assert not each.error, each
+            root = self.project if each.path.startswith(str(self.project)) else self.user
+            found[os.path.relpath(each.path, root)] = each.state
+        return found
+
+    @property
+    def files(self) -> dict[str, bytes | None]:
+        """All files and directories of the project and of the user, other than the gateway's."""
+        return {
+            str(each): each.read_bytes() if each.is_file() else None
+            for root in (self.project, self.user)
+            for each in root.rglob("*")
+            if self.home not in (each, *each.parents) or PLUGIN in each.parts
+        }
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """A desk at which nothing is installed."""
+    return Desk(tmp_path)
+
+
+class InstallTests:
+    """Files for agents."""
+
+    @pytest.mark.parametrize("project", [True, False])
+    @pytest.mark.parametrize("name", [*CLIENTS, PLUGIN])
+    def test_there_and_back(self, name: str, project: bool, desk: Desk) -> None:  # noqa: FBT001
+        """Every client's files are made, a second time nothing changes, and then files and directories are gone."""
+        (desk.project / "AGENTS.md").write_bytes(b"# Mine\r\n\r\nNo end")
+        before = desk.files
+        desk.install(name, project=project, template="")
+        during = desk.files
+        assert set(desk.install(name, project=project, template="").values()) <= {TextState.CURRENT}
+        assert desk.files == during
+        assert {each.state for each in listed(desk.machine)} <= {TextState.CURRENT}
+        desk.uninstall()
+        assert desk.files == before
+        assert not (desk.home / "instructions.json").exists()
+
+    def test_one_block_for_all_its_readers(self, desk: Desk) -> None:
+        """Clients that read one file share a block, which stays until the last of them is uninstalled."""
+        (desk.project / "AGENTS.md").write_text("# Mine\n")
+        (desk.project / "CLAUDE.md").symlink_to("AGENTS.md")
+        desk.install("codex", "opencode", "copilot", "vscode", "claude-code")
+        assert (desk.project / "AGENTS.md").read_text().count(BEGIN) == 1
+        desk.uninstall("codex", "opencode", "copilot", "vscode")
+        assert (desk.project / "AGENTS.md").read_text().count(BEGIN) == 1
+        desk.uninstall("claude-code")
+        assert (desk.project / "AGENTS.md").read_text() == "# Mine\n"
+        assert (desk.project / "CLAUDE.md").is_symlink()
+
+    def test_imported(self, desk: Desk) -> None:
+        """A CLAUDE.md that imports AGENTS.md gets no block of its own."""
+        (desk.project / "AGENTS.md").write_text("# Mine\n")
+        (desk.project / "CLAUDE.md").write_text("See @AGENTS.md\n")
+        desk.install("codex", "claude-code")
+        assert BEGIN in (desk.project / "AGENTS.md").read_text()
+        assert (desk.project / "CLAUDE.md").read_text() == "See @AGENTS.md\n"
+
+    def test_no_file_is_hidden(self, desk: Desk) -> None:
+        """opencode reads a CLAUDE.md only where no AGENTS.md is, so none is made beside it; Codex reads an override."""
+        (desk.project / "CLAUDE.md").write_text("# Mine\n")
+        desk.install("opencode")
+        assert not (desk.project / "AGENTS.md").exists()
+        (desk.project / "AGENTS.override.md").write_text("# Over\n")
+        desk.install("codex")
+        assert BEGIN in (desk.project / "AGENTS.override.md").read_text()
+
+    def test_edits_around(self, desk: Desk) -> None:
+        """What its user writes around the block stays, when the block changes and when it is taken out."""
+        file = desk.project / "GEMINI.md"
+        file.write_text("above\n")
+        desk.install("gemini")
+        file.write_text("first\n" + file.read_text() + "below\n")
+        desk.serve("x", http_port=9999)
+        assert TextState.BEHIND in {each.state for each in listed(desk.machine)}
+        refresh(desk.machine)
+        assert "localhost:9999/" in file.read_text()
+        assert file.read_text().startswith("first\nabove\n")
+        assert desk.uninstall()["GEMINI.md"] is TextState.RESTORED
+        assert file.read_text() == "first\nabove\nbelow\n"
+
+    def test_a_file_of_ones_own(self, desk: Desk) -> None:
+        """A command that was there before, and one that its user edits, are never changed or removed."""
+        commands = desk.project / ".claude" / "commands"
+        commands.mkdir(parents=True)
+        (commands / "gateway-find.md").write_text("mine")
+        states = desk.install("claude-code")
+        assert states[".claude/commands/gateway-find.md"] is TextState.FOREIGN
+        (commands / "gateway-add.md").write_text("better")
+        states = desk.install("claude-code")
+        assert states[".claude/commands/gateway-add.md"] is TextState.EDITED
+        desk.uninstall()
+        assert {each.name: each.read_text() for each in commands.iterdir()} == {
+            "gateway-find.md": "mine",
+            "gateway-add.md": "better",
+        }
+
+    def test_removed_by_its_user(self, desk: Desk) -> None:
+        """A command that its user removes stays removed until it is installed again."""
+        desk.install("claude-code")
+        file = desk.project / ".claude" / "commands" / "gateway-add.md"
+        file.unlink()
+        refresh(desk.machine)
+        assert not file.exists()
+        assert TextState.GONE in {each.state for each in listed(desk.machine)}
+        desk.install("claude-code")
+        assert file.exists()
+
+    def test_a_damaged_block(self, desk: Desk) -> None:
+        """A file with half a block is left, and the others are written all the same."""
+        (desk.project / "AGENTS.md").write_text(f"{BEGIN} 0 -->\nx\n")
+        reports = install(desk.machine, [InstalledTexts("codex", str(desk.project))])
+        assert {each.path: each.error for each in reports if each.error}.keys() == {
+            f"{desk.project}/AGENTS.md"
+        }
+        assert len(reports) > 1
+
+
+class FollowTests:
+    """Texts that follow the gateway."""
+
+    def test_servers(self, desk: Desk) -> None:
+        """A server that is added gets its file, with the template, and loses it when it is removed."""
+        desk.install("claude-code", template="${server_name}|${server_url}")
+        commands = desk.project / ".claude" / "commands"
+        desk.serve("x", "y")
+        refresh(desk.machine)
+        assert (commands / "use-y.md").read_text().split("\n")[1] == "y|http://localhost:9100/y/mcp"
+        desk.serve("y")
+        refresh(desk.machine)
+        assert not (commands / "use-x.md").exists()
+        assert (commands / "use-y.md").exists()
+
+    def test_the_endpoint(self, desk: Desk) -> None:
+        """The text names the gateway's tools once the client has the entry for all servers, if they are listed."""
+        (desk.user / ".gemini").mkdir()
+        settings = desk.user / ".gemini" / "settings.json"
+        settings.write_text("{}")
+        desk.install("gemini", project=False)
+        file = desk.user / ".gemini" / "GEMINI.md"
+        page = desk.user / ".gemini" / "commands" / "gateway-page.toml"
+        assert "gateway_" not in file.read_text()
+        assert not page.exists()
+        settings.write_text('{"mcpServers": {"all": {"httpUrl": "http://localhost:9100/mcp"}}}')
+        refresh(desk.machine)
+        assert "`gateway_search`" in file.read_text()
+        assert page.exists()
+        desk.serve("x", expose="full")
+        refresh(desk.machine)
+        assert "`gateway_search`" not in file.read_text()
+        assert "`gateway_list_tools`" in file.read_text()
+
+    def test_the_plugin(self, desk: Desk) -> None:
+        """The plugin's entry has the gateway's present port."""
+        desk.install(PLUGIN, project=False)
+        file = desk.home / PLUGIN / ".mcp.json"
+        assert json.loads(file.read_text())["mcpServers"]["mcpgateway"]["url"] == "http://localhost:9100/mcp"
+        desk.serve("x", http_port=9999)
+        refresh(desk.machine)
+        assert json.loads(file.read_text())["mcpServers"]["mcpgateway"]["url"] == "http://localhost:9999/mcp"
+
+    def test_a_damaged_record(self, desk: Desk) -> None:
+        """A record that cannot be read is told with the remedy, and stops nothing else."""
+        desk.install("codex")
+        (desk.home / "instructions.json").write_text("[]")
+        refresh(desk.machine)
+        with pytest.raises(ConfigError, match=r"instructions\.json: is damaged"):
+            listed(desk.machine)
