@@ -186,6 +186,12 @@ def _assigned(
     return _items((f"{each}=" for each in keys), begun)
 
 
+def _agents(_: click.Context) -> Iterable[str]:
+    from mcpgateway.clientfiles.instructions.agents import PLUGIN, clients
+
+    return (*clients(), PLUGIN)
+
+
 def _findings(_: click.Context) -> list[str]:
     from mcpgateway.cli.doctor.examination import kinds
 
@@ -242,6 +248,7 @@ token_names = _completing(_listed("/api/v1/tokens", "tokens", "name"))
 job_ids = _completing(_listed("/api/v1/jobs", "items", "id"))
 dashboard_ids = _completing(_listed("/api/v1/ui/sessions", "items", "id"))
 finding_ids = _completing(_findings)
+agent_names = _completing(_agents)
 
 
 def tool_ids(context: click.Context, parameter: click.Parameter | None, begun: str) -> list[CompletionItem]:

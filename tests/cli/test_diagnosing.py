@@ -243,7 +243,7 @@ class InstructionTests:
     @pytest.mark.parametrize(
         ("words", "code", "said"),
         [
-            (["--client", "emacs"], 64, "'emacs' is not one of 'claude-code'"),
+            (["--client", "emacs"], 64, "--client emacs: expected one of claude-code"),
             (["--client", "claude-plugin", "--project"], 64, "the plugin is for all projects"),
             (["--client", "qwen", "--template", "none"], 64, "does not exist"),
         ],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from attrs import field, frozen
+from attrs import frozen
 
 from mcpgateway.errors import ConfigError
 
@@ -35,13 +35,6 @@ class FoundBlock:
     is_new: bool
 
 
-@frozen
-class Content:
-    """The new content of a file; None if the file is to be removed."""
-
-    data: bytes | None = field(repr=False)
-
-
 def put(data: bytes | None, text: str, front: str = "") -> bytes:
     """Return a file with the block: in place of an existing block, else at the end.
 
@@ -60,8 +53,8 @@ def put(data: bytes | None, text: str, front: str = "") -> bytes:
     return data + line_end * lead + _block(text, line_end, lead, is_new=False)
 
 
-def take_out(data: bytes, front: str = "") -> Content:
-    """Return a file without the block.
+def take_out(data: bytes, front: str = "") -> bytes | None:
+    """Return a file without the block; None if the file is to be removed.
 
     :raise ConfigError: the file has no block, or its marks do not match.
     """
@@ -69,7 +62,7 @@ def take_out(data: bytes, front: str = "") -> Content:
     if found is None:
         raise ConfigError("there is nothing of mcpgateway's in it")
     rest = data[: found.start] + data[found.end :]
-    return Content(None if found.is_new and rest in (b"", front.encode()) else rest)
+    return None if found.is_new and rest in (b"", front.encode()) else rest
 
 
 def find(data: bytes) -> FoundBlock | None:

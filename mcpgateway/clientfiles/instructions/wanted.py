@@ -16,7 +16,7 @@ from mcpgateway import __version__
 from mcpgateway.clientfiles.files import FileChoice, chosen, see
 from mcpgateway.clientfiles.formats.client_format import EntryKind
 from mcpgateway.clientfiles.formats.clients import DIALECTS, WHO_CALLS
-from mcpgateway.clientfiles.instructions.agents import CLAUDE, CLIENTS, PLUGIN
+from mcpgateway.clientfiles.instructions.agents import CLAUDE, PLUGIN, clients
 from mcpgateway.clientfiles.instructions.texts import SERVERS, commands, instructions, server_command
 from mcpgateway.clientfiles.machine import PROGRAM, Machine
 from mcpgateway.errors import ConfigError
@@ -66,7 +66,7 @@ def wanted(machine: Machine, chosen_: InstalledTexts) -> Iterator[WantedText]:
     if chosen_.client == PLUGIN:
         yield from _plugin(machine)
         return
-    client, root, environ = CLIENTS[chosen_.client], chosen_.project, machine.environ
+    client, root, environ = clients()[chosen_.client], chosen_.project, machine.environ
     places = client.places(root)
     block = places.block(root, environ)
     if block:
@@ -82,12 +82,12 @@ def wanted(machine: Machine, chosen_: InstalledTexts) -> Iterator[WantedText]:
         )
 
 
-def block_of(machine: Machine, clients: frozenset[str], project: str) -> str:
+def block_of(machine: Machine, names: frozenset[str], project: str) -> str:
     """Return the block of a file that these clients read.
 
     :raise ConfigError: the configuration cannot be used.
     """
-    kinds = {kind_of(machine, each, project) for each in clients if each in CLIENTS}
+    kinds = {kind_of(machine, each, project) for each in names}
     return instructions(machine.port, kinds or {machine.gateway.views.expose.value, SERVERS})
 
 
@@ -145,7 +145,7 @@ def _plugin(machine: Machine) -> Iterator[WantedText]:
         yield WantedText(os.path.join(root, name), json.dumps(value, indent=2) + "\n")
     for each in commands(kind_of(machine, PLUGIN, "")):
         short = each.name.removeprefix("gateway-")
-        yield WantedText(f"{root}/commands/{short}.md", CLAUDE.text(each))
+        yield WantedText(f"{root}/commands/{short}.md", clients()[CLAUDE].form.text(each))
 
 
 def plugin_directory(machine: Machine) -> str:

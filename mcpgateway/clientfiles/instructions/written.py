@@ -234,7 +234,7 @@ def _left(record: FileRecord, text: str) -> str | None:
     data = text.encode()
     if block.find(data) is None:
         return text
-    rest = block.take_out(data, about["front"]).data
+    rest = block.take_out(data, about["front"])
     return None if rest is None else rest.decode()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from mcpgateway.cli.main import program
 from mcpgateway.clientfiles.instructions import block
-from mcpgateway.clientfiles.instructions.agents import ALWAYS, CLIENTS
+from mcpgateway.clientfiles.instructions.agents import clients
 from mcpgateway.clientfiles.instructions.texts import KINDS, commands, instructions, server_command, setup
 from mcpgateway.config.surface import Expose
 from mcpgateway.discovery.tokens import estimate
@@ -77,7 +77,7 @@ class TextTests:
     @by_kind
     def test_few_tokens(self, kind: str) -> None:
         """The block, which every session pays for, takes 250 tokens at most, marks included."""
-        made = block.put(None, instructions(PORT, [kind]), ALWAYS)
+        made = block.put(None, instructions(PORT, [kind]), clients()["cursor"].project.front)
         assert estimate(made) <= TOKENS
         assert f"localhost:{PORT}/" in made.decode()
         assert "{" not in made.decode()
@@ -97,13 +97,13 @@ class TextTests:
 class FormTests:
     """The files of commands, as each client reads them."""
 
-    @pytest.mark.parametrize("name", [name for name, each in CLIENTS.items() if each.user.commands])
+    @pytest.mark.parametrize("name", [name for name, each in clients().items() if each.user.commands])
     def test_a_server(self, name: str) -> None:
         """The file of a server has its name and its URL, and the mark in the first line below any front matter."""
         command = server_command(
             "clock", "http://x/clock/mcp", "Ask ${server_name} at ${server_url}: $ARGUMENTS, $5"
         )
-        text = CLIENTS[name].form.text(command, is_marked=True)
+        text = clients()[name].form.text(command, is_marked=True)
         assert "Ask clock at http://x/clock/mcp: " in text
         assert ", $5" in text
         lines = text.split("\n")
@@ -113,6 +113,6 @@ class FormTests:
 
     def test_gemini(self) -> None:
         """The command of Gemini is TOML with its own placeholder."""
-        found = tomllib.loads(CLIENTS["gemini"].form.text(next(commands("hybrid"))))
+        found = tomllib.loads(clients()["gemini"].form.text(next(commands("hybrid"))))
         assert "{{args}}" in found["prompt"]
         assert found["description"]

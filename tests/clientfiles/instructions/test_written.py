@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mcpgateway.clientfiles.instructions.agents import CLIENTS, PLUGIN
+from mcpgateway.clientfiles.instructions.agents import PLUGIN, clients
 from mcpgateway.clientfiles.instructions.wanted import InstalledTexts
 from mcpgateway.clientfiles.instructions.written import TextState, install, listed, refresh, uninstall
 from mcpgateway.clientfiles.machine import Machine
@@ -35,16 +35,14 @@ class Desk:
         (self.home / "config.json").write_text(json.dumps({"gateway": settings, "servers": servers}))
         self.machine = Machine(str(self.home), self.machine.environ)
 
-    def install(
-        self, *clients: str, template: str | None = None, project: bool = True
-    ) -> dict[str, TextState]:
+    def install(self, *names: str, template: str | None = None, project: bool = True) -> dict[str, TextState]:
         """Install the texts of clients; the state of each file."""
         where = str(self.project) if project else ""
-        return self.told(install(self.machine, [InstalledTexts(each, where, template) for each in clients]))
+        return self.told(install(self.machine, [InstalledTexts(each, where, template) for each in names]))
 
-    def uninstall(self, *clients: str) -> dict[str, TextState]:
+    def uninstall(self, *names: str) -> dict[str, TextState]:
         """Remove them, or all."""
-        return self.told(uninstall(self.machine, lambda each: not clients or each.client in clients))
+        return self.told(uninstall(self.machine, lambda each: not names or each.client in names))
 
     def told(self, reports: object) -> dict[str, TextState]:
         """The states by the paths, relative to the project or the home."""
@@ -76,7 +74,7 @@ class InstallTests:
     """Files for agents."""
 
     @pytest.mark.parametrize("project", [True, False])
-    @pytest.mark.parametrize("name", [*CLIENTS, PLUGIN])
+    @pytest.mark.parametrize("name", [*clients(), PLUGIN])
     def test_there_and_back(self, name: str, project: bool, desk: Desk) -> None:  # noqa: FBT001
         """Every client's files are made, a second time nothing changes, and then files and directories are gone."""
         (desk.project / "AGENTS.md").write_bytes(b"# Mine\r\n\r\nNo end")

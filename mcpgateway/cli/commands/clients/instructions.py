@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mcpgateway.cli.completion_values import agent_names
 from mcpgateway.cli.console import DONE, FAILED, answer, answer_list, fail, say, shortened, show
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.files import careful, files_at_work, machine_of
 from mcpgateway.cli.lazy import SuggestingGroup
-from mcpgateway.clientfiles.instructions.agents import CLIENTS, PLUGIN
 from mcpgateway.hints import cli
 
 if TYPE_CHECKING:
     from mcpgateway.clientfiles.instructions.written import TextReport
 
 TEMPLATE_LIMIT = 65_536
-NAMES = (*CLIENTS, PLUGIN)
 EXAMPLES = f"""\b
 Examples:
   {cli("instructions show")}                             print the text
@@ -67,6 +66,15 @@ def _print(globals_: Globals, text: str) -> None:
     answer(globals_, {"text": text}, lambda: show(text, nl=False))
 
 
+def _known(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    from mcpgateway.clientfiles.instructions.agents import PLUGIN, clients
+
+    for each in names:
+        if each not in (known := (*clients(), PLUGIN)):
+            raise click.UsageError(f"--client {each}: expected one of {', '.join(known)}")
+    return names
+
+
 def chooses(command: Command) -> Command:
     """Add the options that select clients and a scope."""
     command = click.option(
@@ -78,10 +86,11 @@ def chooses(command: Command) -> Command:
     return click.option(
         "--client",
         "names",
-        type=click.Choice(NAMES),
         metavar="NAME",
         multiple=True,
-        help=f"One client; may be given again: {', '.join(NAMES)}.",
+        shell_complete=agent_names,
+        callback=_known,
+        help="One client, or claude-plugin, a plugin of Claude Code; may be given again.",
     )(command)
 
 
@@ -107,11 +116,12 @@ def install(
     """
     from mcpgateway.clientfiles import files
     from mcpgateway.clientfiles.instructions import wanted, written
+    from mcpgateway.clientfiles.instructions.agents import PLUGIN, clients
     from mcpgateway.system.files import read_text
 
     machine = machine_of(globals_)
     found = [each.dialect.name for each in files.detect(machine.environ)]
-    chosen = names or [each for each in CLIENTS if each in found]
+    chosen = names or [each for each in clients() if each in found]
     if not chosen:
         fail(
             "no client is found on this machine that takes instructions",
@@ -160,7 +170,8 @@ def list_(globals_: Globals) -> None:
     from mcpgateway.clientfiles.instructions import written
 
     found = careful(lambda: written.listed(machine_of(globals_)))
-    answer_list(globals_, [each.as_json() for each in found], lambda: _tell_each(found))
+    none = f"There are none; {cli('instructions install')} writes them."
+    answer_list(globals_, [each.as_json() for each in found], lambda: _tell_each(found, none))
 
 
 def _project(*, is_project: bool) -> str:
@@ -170,26 +181,19 @@ def _project(*, is_project: bool) -> str:
 
 
 def _tell(globals_: Globals, reports: Sequence[TextReport]) -> int:
-    value = {"files": [each.as_json() for each in reports]}
-    answer(globals_, value, lambda: _tell_changes(reports))
-    return FAILED if any(each.error for each in reports) else DONE
-
-
-def _tell_changes(reports: Sequence[TextReport]) -> None:
     from mcpgateway.clientfiles.instructions.written import TextState
 
     changed = [each for each in reports if each.state is not TextState.CURRENT]
-    if reports and not changed:
-        say("All files are up to date.")
-    else:
-        _tell_each(changed)
+    value = {"files": [each.as_json() for each in reports]}
+    answer(globals_, value, lambda: _tell_each(changed, "All files are up to date."))
+    return FAILED if any(each.error for each in reports) else DONE
 
 
-def _tell_each(reports: Sequence[TextReport]) -> None:
+def _tell_each(reports: Sequence[TextReport], none: str) -> None:
     for each in reports:
         who = f" ({', '.join(each.clients)})" if each.clients else ""
         say(
             f"{shortened(each.path)}{who}: {each.error or each.state.value}", fg="red" if each.error else None
         )
     if not reports:
-        say(f"There are none; {cli('instructions install')} writes them.")
+        say(none)
