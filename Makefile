@@ -25,10 +25,7 @@ UI_IF_NPM := $(if $(shell command -v npm),$(UI))
 PYPI_REMOTES := build/remotes-pypi/.made
 PROMTOOL := build/promtool/.made
 
-# Those that mostly wait begin with the longest ones, which would else be waited for at the end.  Each is named: pytest
-# leaves out a file of a folder that is named too.
-LONGEST := $(wildcard $(addprefix tests/functional/test_,$(addsuffix .py,lifecycle_commands sign_in servers_offered hints upgrade client_file_crashes validate outliving storm shim conformance service serve_one launching documented_pages container_recipe restart health real_servers remote originals_edited sharing rest_schemathesis chaos attacks faults mcp_registry doctor scopes running start_asks snapshots children live installing first_questions)))
-FUNCTIONAL := -m "not soak" $(LONGEST) tests/contracts tests/cluster tests/deploy tests/release $(filter-out $(LONGEST),$(sort $(wildcard tests/functional/test_*.py)))
+FUNCTIONAL := tests/functional tests/contracts tests/cluster tests/deploy tests/release
 
 # Hundreds of processes import the same modules, which are compiled once.
 unexport PYTHONDONTWRITEBYTECODE
@@ -46,7 +43,7 @@ DEFER :=
 pytest = $(PYTEST) -p tests.support.again --target=$@ $1 $(if $(DEFER),|| $(BIN)/python -m tests.support.again defer $@ $$?)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers run test tests lint structure roads types imports unit unit-outer unit-inner coverage functional soak conformance test-clients test-remotes test-browser test-cluster cluster-tools test-release release ui ui-units ui-pages test-ui vsix test-vscode bench pictures docs package clean format
+.PHONY: help venv servers run test tests lint structure roads types imports unit unit-outer unit-inner coverage functional test-long soak conformance test-clients test-remotes test-browser test-cluster cluster-tools test-release release ui ui-units ui-pages test-ui vsix test-vscode bench pictures docs package clean format
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -178,7 +175,10 @@ coverage: $(VENV) ## the unit tests under branch coverage
 
 functional: $(VENV) servers ## real sockets, real processes, real MCP servers
 	$(call compiled,$(FUNCTIONAL))
-	$(call pytest,--numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(FUNCTIONAL))
+	$(call pytest,-m "not soak" --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(FUNCTIONAL))
+
+test-long: $(VENV) servers ## the functional tests that take too long for every day
+	$(PYTEST) -m soak --numprocesses=$(JOBS) --dist=loadfile $(FUNCTIONAL)
 
 soak: $(VENV) servers ## the long form of the functional and of the property tests
 	MCPGATEWAY_SOAK=1 $(PYTEST) --numprocesses=auto --dist=worksteal $(UNIT)

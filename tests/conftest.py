@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Generator, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,8 +73,15 @@ def pytest_collection() -> Generator[None, object, object]:
     return result
 
 
+SOAK = frozenset(Path(__file__).with_name("soak.txt").read_text(encoding="utf-8").splitlines())
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse a test without a sentence that says which behaviour it pins."""
+    """Mark the tests of ``soak.txt``, and refuse a test without a sentence that says which behaviour it pins."""
+    for each in items:
+        name = each.nodeid.removeprefix("tests/")
+        if name in SOAK or name.partition("[")[0] in SOAK:
+            each.add_marker(pytest.mark.soak)
     silent = {
         each.nodeid.partition("[")[0]
         for each in items
