@@ -188,7 +188,7 @@ soak: $(VENV) servers ## the long form of the functional and of the property tes
 conformance: $(VENV) servers ## both official suites, one by one, both ways, at servers alone and through the gateway
 	$(BIN)/python -m tests.conformance $(ARGS)
 
-test-clients: $(VENV) servers $(NPM_CLIENTS) $(PYPI_CLIENTS) ## real MCP clients, all at once; installs 1.5 GB on first use
+test-clients: $(VENV) servers $(NPM_CLIENTS) $(PYPI_CLIENTS) ## real MCP clients, all at once; installs 1.7 GB on first use
 	$(BIN)/python -m pytest tests/clients
 
 test-remotes: $(VENV) servers $(NPM_REMOTES) $(PYPI_REMOTES) ## signing in and APIs, with what others have made; installs 450 MB on first use

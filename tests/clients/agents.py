@@ -59,8 +59,8 @@ class Turn(Protocol):
 class Ask(Protocol):
     """The same with whatever servers the agent is configured to."""
 
-    def __call__(self, home: Home, model: MockModel, **more: str) -> str:
-        """Take the turn."""
+    def __call__(self, home: Home, model: MockModel, prompt: str = PROMPT, **more: str) -> str:
+        """Take the turn, which begins with a prompt or with a command of the agent."""
 
 
 def claude_code(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> list[str]:
@@ -87,10 +87,10 @@ def claude_code_turn(home: Home, urls: Mapping[str, str], model: MockModel, **mo
     return ask_claude_code(home, model, **more)
 
 
-def ask_claude_code(home: Home, model: MockModel, **more: str) -> str:
+def ask_claude_code(home: Home, model: MockModel, prompt: str = PROMPT, **more: str) -> str:
     """The output of Claude Code in one turn with whatever it is configured to."""
     asked = {"ANTHROPIC_BASE_URL": model.url, **more}
-    return run_claude_code(home, "-p", PROMPT, "--allowedTools", f"mcp__{model.server}__*", **asked)
+    return run_claude_code(home, "-p", prompt, "--allowedTools", f"mcp__{model.server}__*", **asked)
 
 
 def _configure_claude_code(home: Home, urls: Mapping[str, str]) -> None:
@@ -111,10 +111,10 @@ def codex_turn(home: Home, urls: Mapping[str, str], model: MockModel, **more: st
     return ask_codex(home, model, **more)
 
 
-def ask_codex(home: Home, model: MockModel, **more: str) -> str:
+def ask_codex(home: Home, model: MockModel, prompt: str = PROMPT, **more: str) -> str:
     """The output of Codex in one turn with whatever servers it is configured to."""
     there = f'model_providers.mock.base_url="{model.url}/v1"'
-    return home.run(npm_bin("codex"), "exec", "--skip-git-repo-check", "-c", there, PROMPT, **more)
+    return home.run(npm_bin("codex"), "exec", "--skip-git-repo-check", "-c", there, prompt, **more)
 
 
 def codex_settings(model: str) -> list[str]:
@@ -148,11 +148,11 @@ def gemini_cli_turn(home: Home, urls: Mapping[str, str], model: MockModel, **mor
     return ask_gemini_cli(home, model, **more)
 
 
-def ask_gemini_cli(home: Home, model: MockModel, **more: str) -> str:
+def ask_gemini_cli(home: Home, model: MockModel, prompt: str = PROMPT, **more: str) -> str:
     """The output of Gemini CLI in one turn with whatever it is configured to."""
     asked = {"GEMINI_API_KEY": "none", "GOOGLE_GEMINI_BASE_URL": model.url, **more}
     flags = ("--approval-mode", "yolo", "-m", "gemini-2.5-flash")
-    return home.run(npm_bin("gemini"), "-p", PROMPT, *flags, **asked)
+    return home.run(npm_bin("gemini"), "-p", prompt, *flags, **asked)
 
 
 def _configure_gemini_cli(home: Home, urls: Mapping[str, str]) -> None:
@@ -176,10 +176,11 @@ def opencode_turn(home: Home, urls: Mapping[str, str], model: MockModel, **more:
     return run_opencode(home, "run", PROMPT, **more)
 
 
-def ask_opencode(home: Home, model: MockModel, **more: str) -> str:
+def ask_opencode(home: Home, model: MockModel, prompt: str = PROMPT, **more: str) -> str:
     """The output of opencode in one turn with whatever servers it is configured to."""
     settings = json.dumps(opencode_settings(model.url))
-    return run_opencode(home, "run", PROMPT, OPENCODE_CONFIG_CONTENT=settings, **more)
+    words = ("--command", *prompt[1:].split()) if prompt.startswith("/") else (prompt,)
+    return run_opencode(home, "run", *words, OPENCODE_CONFIG_CONTENT=settings, **more)
 
 
 def run_opencode(home: Home, *words: str, **more: str) -> str:
@@ -210,6 +211,17 @@ def opencode_settings(model: str) -> dict[str, Any]:
         "permission": "allow",
         "provider": {"mock": provider},
     }
+
+
+def ask_copilot(home: Home, model: MockModel, prompt: str = PROMPT, **more: str) -> str:
+    """The output of Copilot in one turn with whatever it is configured to."""
+    there = {
+        "COPILOT_OFFLINE": "true",
+        "COPILOT_PROVIDER_BASE_URL": f"{model.url}/v1",
+        "COPILOT_MODEL": "mock",
+    }
+    program = installed(NODE_MODULES / "@github" / "copilot-linux-x64" / "copilot")
+    return home.run(program, "-p", prompt, "--allow-all-tools", **{**there, **more})
 
 
 AGENTS: Mapping[str, Run] = {

@@ -85,6 +85,7 @@ class _Handler(Handler):
         model: MockModel = self.server.owner  # type: ignore[attr-defined]
         body = json.loads(self._body() or b"{}")
         model.requests.append(path)
+        model.read.append(json.dumps(body, ensure_ascii=False))
         for ending, speak in DIALECTS.items():
             if re.search(ending, path):
                 answer = speak(model, body)
@@ -131,6 +132,7 @@ class MockModel(Loopback):
     :ivar until: what a result holds after which it wants no more calls.
     :ivar results: what the agent reported of each call.
     :ivar done: when it got the result of the last call (``time.monotonic``).
+    :ivar read: what it was sent, as JSON.
     :ivar offered: the names of all tools that it was offered, for the message of a test that fails.
     """
 
@@ -144,6 +146,7 @@ class MockModel(Loopback):
     done: float = 0.0
     offered: set[str] = Factory(set)
     requests: list[str] = Factory(list)
+    read: list[str] = Factory(list)
     _passed: int = 0
     _lock: threading.Lock = Factory(threading.Lock)
 

@@ -31,6 +31,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         cursor.parent.mkdir()
         cursor.write_text(json.dumps({"mcpServers": {"theirs": {"command": "/no/such/program"}}}))
         said(running, "clients", "apply", "--yes")
+        said(running, "instructions", "install", "--client", "cursor")
         body = json.dumps(INITIALIZE).encode()
         headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
         request = urllib.request.Request(f"{running.url}/clock/mcp", body, headers)
