@@ -230,10 +230,12 @@ def makeService(options: Options) -> IService:
         from mcpgateway.app.build import make_gateway
         from mcpgateway.app.daemon import SettingsOrigin
         from mcpgateway.app.log import LogPipeline
+        from mcpgateway.app.steady_timers import keep_steady
         from mcpgateway.system import service_manager
         from mcpgateway.system.reexec import ReexecCommand
 
     linecache.clearcache()
+    keep_steady(reactor)
     observation = LogPipeline(pinned=options.log_level)
     observation.lead()
     command = ReexecCommand.of_this_process(os.environ)

@@ -79,7 +79,8 @@ class Store:
         """
         if self._is_closed or self._waiting >= QUEUE_LIMIT:
             return fail(StoreLost())
-        if not self.is_up and self._reactor.seconds() < self._retry_at:
+        # The clock may be set back.
+        if not self.is_up and 0 < self._retry_at - self._reactor.seconds() <= PAUSE_S:
             return fail(self.refusal or StoreLost())
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="cluster store", daemon=True)

@@ -117,6 +117,18 @@ class Postgres:
             else:
                 return self
 
+    def replica(self) -> Postgres:
+        """Make a streaming replica of it, which is not started yet."""
+        made = Postgres(**self._settings)
+        shutil.rmtree(made.data)
+        source = ("-h", "127.0.0.1", "-p", str(self.port), "-U", USER)
+        self._run("pg_basebackup", "-D", str(made.data), *source, "-R", "-c", "fast", "--no-sync")
+        return made
+
+    def promote(self) -> None:
+        """Make a replica the server that is written to."""
+        self._run("pg_ctl", "promote", "-D", str(self.data))
+
     def dsn(self, database: str) -> str:
         """The URL of one of its databases."""
         return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"

@@ -116,8 +116,9 @@ export interface Cluster {
   store?: "up" | "lost";
   /** Whether the node counts as alive for the others. */
   member?: boolean;
-  /** Only while the store is lost: since when, and when the node begins to refuse tokens; null for never. */
+  /** Only where the node does not join: why. */
   refused?: string;
+  /** Only while the store is lost: since when, and when the node begins to refuse tokens; null for never. */
   lost_since?: string;
   tokens_until?: string | null;
   items: ClusterNode[];
