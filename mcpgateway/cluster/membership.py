@@ -253,24 +253,7 @@ class Membership:
     def _read(self, rows: list[tuple[Any, ...]], asked_at: float) -> None:
         now = self._clock()
         before = [(each.octets, each.incarnation, each.state, each.address) for each in self.live()]
-        known = {
-            bytes(row[1]): Member(
-                row[0],
-                bytes(row[1]),
-                row[2],
-                row[3],
-                row[4],
-                tuple(row[5]),
-                row[6],
-                row[7],
-                now + row[8],
-                row[9],
-                row[10],
-                row[11],
-                row[12],
-            )
-            for row in rows
-        }
+        known = {bytes(row[1]): _member(row, now) for row in rows}
         mine = known[self.me.octets]
         if mine.incarnation != self.me.incarnation:
             self._ousted(mine)
@@ -349,6 +332,12 @@ class Membership:
     def _tell(self, functions: list[Callable[[], None]]) -> None:
         for each in functions:
             each()
+
+
+def _member(row: tuple[Any, ...], now: float) -> Member:
+    values = list(row)
+    values[1], values[5], values[8] = bytes(row[1]), tuple(row[5]), now + row[8]
+    return Member(*values)
 
 
 def _hurry(cursor: Any) -> None:
