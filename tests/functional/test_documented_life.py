@@ -57,6 +57,7 @@ class PageTests:
         """A new user checks the installation, starts the gateway, looks at it, and stops it."""
         with User(tmp_path / "h", has_service=False) as user:
             said = ran(user, of_page(INSTALL))
+            user.mcpgateway("stop")  # the page starts it once more, for another way to install it
             assert not user.answers()
             assert said["mcpgateway --version"].startswith("mcpgateway ")
             assert (user.home / ".mcpgateway-completion.bash").read_text()
