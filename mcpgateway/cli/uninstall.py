@@ -107,7 +107,9 @@ def _restored(globals_: Globals) -> Report:
         report = careful(lambda: enrolment.broken(machine_of(globals_)))
         if not report.errors:
             report = careful(lambda: enrolment.undo(machine_of(globals_), EnrolRequest()))
-            careful(lambda: written.uninstall(machine_of(globals_), lambda _: True))
+            texts = careful(lambda: written.uninstall(machine_of(globals_), lambda _: True))
+            if left := next((each.error for each in texts if each.error), ""):
+                fail(f"the gateway stays installed: {left}", f"mend that file, and {cli('uninstall')} again")
     if report.errors:
         from mcpgateway.cli.client_tables import tell_report
 

@@ -97,7 +97,7 @@ def uninstall(machine: Machine, is_meant: Callable[[InstalledTexts], bool]) -> l
 
     :raise ConfigError: the ledger or the configuration cannot be used.
     """
-    if not has_instructions(machine.home):
+    if not (has_instructions(machine.home) or machine.records.texts):
         return []
     with ledger_locked(machine):
         state = _read(machine)

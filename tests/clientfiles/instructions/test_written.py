@@ -158,6 +158,18 @@ class InstallTests:
         desk.install("claude-code")
         assert file.exists()
 
+    def test_again_later(self, desk: Desk) -> None:
+        """A file that cannot be changed when the texts are removed is restored the next time."""
+        file = desk.project / "GEMINI.md"
+        file.write_text("mine\n")
+        desk.install("gemini")
+        file.chmod(0o444)
+        reports = uninstall(desk.machine, lambda _: True)
+        assert ["read-only" in each.error for each in reports if each.error] == [True]
+        file.chmod(0o644)
+        assert desk.uninstall() == {"GEMINI.md": TextState.RESTORED}
+        assert file.read_text() == "mine\n"
+
     def test_a_damaged_block(self, desk: Desk) -> None:
         """A file with half a block is left, and the others are written all the same."""
         (desk.project / "AGENTS.md").write_text(f"{BEGIN} 0 -->\nx\n")
