@@ -40,7 +40,7 @@ CEILINGS = {
     DOUBLED: 0,
     UNUSED: 0,
     UNDECLARED: 0,
-    PACKAGE_LINES: 95_000,  # 74,000 before the first hour, 79,600 before the dashboard, 88,400 before the cluster
+    PACKAGE_LINES: 96_500,  # 79,600 before the dashboard, 88,400 before the cluster, 95,000 before the editor
 }
 
 # Requirements that are run by name, by other programs or as parts of them.
