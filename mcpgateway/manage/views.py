@@ -246,4 +246,5 @@ def _summary(view: View) -> dict[str, Any]:
         ),
         "all_tools": len(items),
         "all_tokens": cost_of(items).total,
+        "topology": view.topology(),
     }

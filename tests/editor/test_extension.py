@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
-from tests.support.browser import Browser
+from tests.support.browser import LIMIT_S, Browser
 from tests.support.editor import IN_AN_EDITOR, Editor, Window
 from tests.support.gateway import Gateway, eventually, server
 from tests.support.real_servers import fixture
@@ -124,7 +126,6 @@ class ViewTests:
     def test_a_tool(self, window: Window) -> None:
         """A tool is called with the arguments that its user types, and its answer is shown."""
         window.begin("tryTool", {"id": "tool", "label": "", "servers": ["shared"], "tool": "echo"})
-        window.choose_all()
         window.answer("hello from the editor")
         window.press("Call", ".monaco-dialog-box")
         eventually(
@@ -179,3 +180,103 @@ class EditorTests:
         window.sees("SAP Systems")
         window.run(set_to.format("groups.view", "undefined"))
         eventually(lambda: "MCP" in window.bar(), "the status bar is back")
+
+
+class ChatTests:
+    """The gateway in the chat of VS Code."""
+
+    def test_the_tools(self, window: Window, gateway: Gateway) -> None:
+        """The chat lists the gateway's tools and calls them, in a session of the window and its folder."""
+        window.has_row("This window, ", " of ")
+        window.begin("startChat")
+        eventually(lambda: _tools(window), "it has the gateway's tools")
+        (search,) = (each for each in _tools(window) if each.endswith("gateway_search"))
+        found = window.run(f"""
+            const options = {{ input: {{ query: "echo" }}, toolInvocationToken: undefined }}
+            return JSON.stringify((await vscode.lm.invokeTool({json.dumps(search)}, options)).content)""")
+        assert "echo" in found
+        sessions = _asked(gateway, "/api/v1/sessions?limit=100")["sessions"]
+        assert str(window.folder) in [each["workspace"] for each in sessions]
+        window.has_row("session of ", "code-server")
+
+    def test_a_file_that_leads_here(self, window: Window, gateway: Gateway) -> None:
+        """The chat is offered nothing where an mcp.json of the project leads to the gateway already."""
+        file = window.folder / ".vscode" / "mcp.json"
+        file.parent.mkdir()
+        file.write_text(json.dumps({"servers": {"all": {"type": "http", "url": f"{gateway.url}/mcp"}}}))
+        window.has_row("This window, uses the gateway by .vscode/mcp.json")
+        file.unlink()
+        window.has_row("This window, ", " of ")
+
+    def test_a_closed_terminal(self, window: Window, gateway: Gateway) -> None:
+        """The session of a client in a terminal ends with the terminal."""
+        window.run("""
+            const terminal = vscode.window.createTerminal({ name: "client", shellPath: "/bin/sh" })
+            globalThis.shell = await terminal.processId""")
+        pid = window.run("return globalThis.shell")
+        body = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": INITIALIZE}
+        _asked(gateway, "/shared/mcp", body, {"X-Client-Pid": str(pid)})
+        eventually(lambda: pid in _pids(gateway), "the client has a session")
+        window.run("vscode.window.terminals.find(each => each.name === 'client').dispose()")
+        eventually(lambda: pid not in _pids(gateway), "it has none any more")
+
+
+class SetUpTests:
+    """The set-up, and the project's file."""
+
+    def test_a_project(self, window: Window, gateway: Gateway) -> None:
+        """A project that does not use the gateway has no item in the status bar and no tools in its chat."""
+        window.begin("setUpProject")
+        window.answer("No")
+        file = window.folder / ".vscode" / "mcpgateway.json"
+        window.has_row("This window, does not use the gateway")
+        eventually(lambda: not window.bar(), "the status bar is hidden")
+        assert json.loads(file.read_text()) == {"enabled": False}
+        file.unlink()
+        seed = window.folder / ".vscode" / "immorterm-config.json"
+        seed.write_text(json.dumps({"enabled": True}))
+        window.has_row("This window, ", " of ")
+        eventually(lambda: "MCP" in window.bar(), "the status bar is back")
+        seed.unlink()
+
+    def test_the_walk(self, window: Window, gateway: Gateway) -> None:
+        """The set-up asks about the start, clients and the project, shows each change, and ends with a summary."""
+        file = gateway.directory / ".cursor" / "mcp.json"
+        before = file.read_bytes()
+        window.begin("setUp")
+        window.answer("No")
+        window.sees("2/5 Which clients are to use the gateway?")
+        window.run("await vscode.commands.executeCommand('workbench.action.acceptSelectedQuickOpenItem')")
+        window.sees("3/5 Does this project use the gateway?")
+        window.answer("Yes")
+        window.sees("5/5 MCP Gateway is set up")
+        window.press("Show Servers", ".monaco-dialog-box")
+        assert file.read_bytes() == before
+        (window.folder / ".vscode" / "mcpgateway.json").unlink()
+
+
+INITIALIZE = {
+    "protocolVersion": "2025-06-18",
+    "capabilities": {},
+    "clientInfo": {"name": "in-a-terminal", "version": "1"},
+}
+
+
+def _tools(window: Window) -> list[str]:
+    found: list[str] = window.run("return vscode.lm.tools.map(each => each.name)")
+    return [each for each in found if "gateway" in each]
+
+
+def _pids(gateway: Gateway) -> list[int]:
+    return [each["pid"] for each in _asked(gateway, "/api/v1/sessions?limit=100")["sessions"]]
+
+
+def _asked(
+    gateway: Gateway, path: str, body: object = None, headers: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    usual = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(gateway.url + path, data, {**usual, **(headers or {})})
+    with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:
+        found: dict[str, Any] = json.loads(answer.read().decode().rpartition("data: ")[2])
+    return found

@@ -222,13 +222,6 @@ class Window:
         self.browser.ask("Input.insertText", text=text)
         self.key("Enter", 13)
 
-    def choose_all(self) -> None:
-        """Choose everything that the editor offers, and confirm that."""
-        box = "document.querySelector('.quick-input-widget .quick-input-check-all')"
-        script = f"{box}?.offsetParent && ({box}.click(), true)"
-        eventually(lambda: self.browser.run(script), "a choice of several")
-        self.key("Enter", 13)
-
     def key(self, name: str, code: int) -> None:
         """Press a key."""
         for kind in ("keyDown", "keyUp"):

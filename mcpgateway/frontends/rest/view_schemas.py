@@ -20,6 +20,7 @@ VIEW_SCHEMAS: dict[str, dict[str, Any]] = {
             "tokens": WHOLE,
             "all_tools": {**WHOLE, "description": "The tools that can be called there, listed or not."},
             "all_tokens": WHOLE,
+            "topology": {"type": "string", "description": "It changes with the list of tools."},
         },
         listed=NAMES,
         beyond=NAMES,

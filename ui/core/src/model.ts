@@ -369,6 +369,8 @@ export interface View {
   tokens: number;
   all_tools: number;
   all_tokens: number;
+  /** It changes with the list of tools. */
+  topology?: string;
   listed?: string[];
   beyond?: string[];
 }

@@ -11,15 +11,12 @@ export interface Clients {
   sessions: readonly Session[];
 }
 
-/** The row of the window itself; undefined where nothing is registered with its chat. */
-export type WindowRow = Row | undefined;
-
-export function clientRows({ enrolled, detected, sessions }: Clients, window: WindowRow): Row[] {
+export function clientRows({ enrolled, detected, sessions }: Clients, window: Row): Row[] {
   const paths = new Set(enrolled.map((each) => each.path));
   const others = detected.filter((each) => !paths.has(each.configPath));
   const titles = new Map(detected.map((each) => [each.tool, each.title ?? each.tool]));
   return [
-    ...(window ? [window] : []),
+    window,
     ...enrolled.map((each) => enrolledRow(each, titles.get(each.name) ?? each.name)),
     ...others.map(detectedRow),
     ...sessions.map(sessionRow),

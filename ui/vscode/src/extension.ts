@@ -1,6 +1,7 @@
 /** The extension's beginning: it registers what VS Code has to know at once, and loads the rest afterwards. */
 
 import * as vscode from "vscode";
+import { ChatProvider } from "./provider";
 import { Tree } from "./tree";
 import type { Workbench } from "./workbench";
 
@@ -18,8 +19,10 @@ export function activate(context: vscode.ExtensionContext): void {
     calls: new Tree("calls"),
   };
   context.subscriptions.push(...Object.values(trees));
+  const provider = new ChatProvider();
+  context.subscriptions.push(vscode.lm.registerMcpServerDefinitionProvider("mcpgateway", provider));
   const workbench = () => {
-    opened ??= import("./main").then(({ open }) => open(context, trees));
+    opened ??= import("./main").then(({ open }) => open(context, trees, provider));
     return opened;
   };
   const { commands } = context.extension.packageJSON.contributes as { commands: { command: string }[] };

@@ -5,7 +5,7 @@ import { withNew } from "@mcpgateway/core/calls";
 import type { DetectedClient, Session, ToolRow } from "@mcpgateway/core/model";
 import { follow } from "@mcpgateway/core/stream";
 import type * as vscode from "vscode";
-import { clientRows, type WindowRow } from "./client_rows";
+import { clientRows } from "./client_rows";
 import { callRows, type Row, toolRows } from "./rows";
 import type { Known } from "./watch";
 import type { Part, Workbench } from "./workbench";
@@ -22,10 +22,11 @@ export class ClientView implements Part {
   #enrolled = "";
   #asking = false;
   #askedAt = 0;
-  /** The row of this window; undefined where its chat does not use the gateway. */
-  window: () => WindowRow = () => undefined;
 
-  constructor(readonly bench: Workbench) {
+  constructor(
+    readonly bench: Workbench,
+    readonly window: () => Row,
+  ) {
     this.#seen = bench.trees.clients.view.onDidChangeVisibility(() => this.follow(bench.known));
   }
 

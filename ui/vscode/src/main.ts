@@ -4,22 +4,33 @@ import * as vscode from "vscode";
 import { CLIENT_COMMANDS } from "./commands/clients";
 import { GATEWAY_COMMANDS } from "./commands/gateway";
 import { SERVER_COMMANDS } from "./commands/servers";
+import { SET_UP_COMMANDS } from "./commands/set_up";
 import { TOOL_COMMANDS } from "./commands/tools";
 import { Documents } from "./documents";
 import type { Trees } from "./extension";
 import { CallView, ClientView, toolsBelow } from "./live_rows";
 import { Logs } from "./logs";
 import { serverFor } from "./picks";
+import { ProjectFile } from "./project_part";
+import type { ChatProvider } from "./provider";
+import { Terminals } from "./terminals";
+import { Chat, startChat } from "./window_chat";
 import { type Command, Workbench } from "./workbench";
 
 /** Open what a window needs beyond the registrations; called once. */
-export async function open(context: vscode.ExtensionContext, trees: Trees): Promise<Workbench> {
+export async function open(
+  context: vscode.ExtensionContext,
+  trees: Trees,
+  provider: ChatProvider,
+): Promise<Workbench> {
   const documents = new Documents();
   const commands: Record<string, Command> = {
     ...GATEWAY_COMMANDS,
     ...SERVER_COMMANDS,
     ...CLIENT_COMMANDS,
     ...TOOL_COMMANDS,
+    ...SET_UP_COMMANDS,
+    "mcpgateway.startChat": startChat,
     // These two are for other commands.
     "mcpgateway.showText": (_, name, text) => documents.show(String(name), String(text)),
     "mcpgateway.showDiff": (_, name, title, sides) =>
@@ -33,8 +44,14 @@ export async function open(context: vscode.ExtensionContext, trees: Trees): Prom
   };
   trees.servers.later = (row) => toolsBelow(bench, row);
   trees.groups.later = trees.servers.later;
-  for (const part of [documents, logs, new ClientView(bench), new CallView(bench)]) bench.add(part);
+  const chat = new Chat(bench, provider);
+  const clients = new ClientView(bench, () => chat.row);
+  const project = new ProjectFile(bench);
+  for (const part of [documents, logs, project, chat, clients, new CallView(bench), new Terminals(bench)])
+    bench.add(part);
   await bench.connect();
+  await project.read();
+  provider.lead(chat);
   await vscode.commands.executeCommand("setContext", "mcpgateway.isReady", true);
   return bench;
 }

@@ -7,6 +7,7 @@ import { type Bar, barOf } from "./bar";
 import { Connection, placeHere } from "./connection";
 import type { Trees } from "./extension";
 import { type Ending, endingOf, isOwn, type Place } from "./place";
+import { type Project, SILENT } from "./project";
 import { startAt } from "./recovery";
 import { gatewayRows, groupRows, serverRows } from "./rows";
 import { type Settings, settingsFrom } from "./settings";
@@ -41,8 +42,7 @@ export class Workbench implements vscode.Disposable {
   #missedAt = 0;
   #wasHere = false;
   #contexts = new Map<string, unknown>();
-  /** Whether the project is to use the gateway; undefined where nothing says so. */
-  isOfProject: boolean | undefined;
+  project: Project = SILENT;
 
   constructor(
     readonly context: vscode.ExtensionContext,
@@ -52,7 +52,7 @@ export class Workbench implements vscode.Disposable {
     this.starter = new Starter({
       chosen: () => this.settings.path,
       home: () => this.place.home,
-      changed: () => this.#show(),
+      changed: () => this.show(),
       log: (line) => this.log.info(line),
     });
     this.#bar.name = "MCP Gateway";
@@ -67,6 +67,16 @@ export class Workbench implements vscode.Disposable {
       this.#bar,
       this.#happened,
     );
+  }
+
+  /** Whether the project is to use the gateway; undefined where nothing says so. */
+  get isOfProject(): boolean | undefined {
+    return this.project.isEnabled;
+  }
+
+  /** The endpoint for the chat: that of the project's profile, or of the setting. */
+  get offered(): string {
+    return this.project.profile ? `profile:${this.project.profile}` : this.settings.offerToChat;
   }
 
   get place(): Place {
@@ -91,11 +101,8 @@ export class Workbench implements vscode.Disposable {
 
   /** Whether the gateway is to be started without being asked for. */
   get isWanted(): boolean {
-    const isTrusted = vscode.workspace.isTrusted;
-    return (
-      this.starter.isWanted ||
-      (this.isOfProject !== false && (this.settings.autoStart || (isTrusted && !!this.isOfProject)))
-    );
+    if (this.starter.isWanted) return true;
+    return this.isOfProject !== false && (this.settings.autoStart || this.isOfProject === true);
   }
 
   /** Add a part, which ends with the window. */
@@ -129,12 +136,12 @@ export class Workbench implements vscode.Disposable {
         api: this.connection.api,
         failure: this.connection.transport.failure,
         pollMs: () => this.settings.pollInterval,
-        changed: () => this.#show(),
+        changed: () => this.show(),
       });
       this.#watch.focus(vscode.window.state.focused);
       this.#watch.start();
     }
-    this.#show();
+    this.show();
   }
 
   /** Ask the gateway anew. */
@@ -191,7 +198,8 @@ export class Workbench implements vscode.Disposable {
     vscode.window.setStatusBarMessage(`$(check) ${text}`, 5000);
   }
 
-  #show(): void {
+  /** Show what is known in all views. */
+  show(): void {
     const { known, ending } = this;
     this.#note(known);
     const bar = barOf({

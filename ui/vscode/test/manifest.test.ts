@@ -49,6 +49,10 @@ test("conditions go by what is set, by views that exist, and by rows that are ma
 });
 
 test("icons exist", () => {
+  const steps: { media: { markdown: string } }[] = manifest.contributes.walkthroughs.flatMap(
+    (each: { steps: object[] }) => each.steps,
+  );
+  for (const { media } of steps) assert.ok(existsSync(join(HERE, media.markdown)), media.markdown);
   const icons = [manifest.icon, ...viewsContainers.activitybar.map((each: { icon: string }) => each.icon)];
   for (const each of icons) assert.ok(existsSync(join(HERE, each)), each);
   for (const { icon } of commands) if (icon) assert.match(icon, /^\$\([a-z-]+\)$/);
@@ -87,6 +91,17 @@ test("decisions know no editor", () => {
     "recovery",
     "rows",
   ];
-  for (const each of [...free, "settings", "starter", "texts", "transport", "watch"])
+  for (const each of [
+    ...free,
+    "chat",
+    "install",
+    "processes",
+    "project",
+    "settings",
+    "starter",
+    "texts",
+    "transport",
+    "watch",
+  ])
     assert.doesNotMatch(readFileSync(join(HERE, "src", `${each}.ts`), "utf8"), /from "vscode"/, each);
 });

@@ -152,11 +152,12 @@ test("clients are those that use the gateway, those that could, and their sessio
         } as never,
       ],
     },
-    undefined,
+    { id: "window", label: "This window", description: "6 of 148 tools", context: "window.offered" },
   );
   assert.deepEqual(
     rows.map(({ label, description, context }) => [label, description, context]),
     [
+      ["This window", "6 of 148 tools", "window.offered"],
       ["Claude Code", "2 servers by the gateway", "client.enrolled"],
       ["Cursor", "2 servers of its own", "client.detected"],
       ["codex", "a · 3 calls · idle 5 s", "session"],

@@ -9,6 +9,8 @@ import { confirmed, toolFor } from "../picks";
 import type { Command } from "../workbench";
 
 const LIMIT_MS = 120_000;
+/** So many optional arguments are asked for without a choice before. */
+const FEW = 3;
 
 /** Ask for the arguments of a tool one by one; undefined if the user gives up. */
 async function argumentsOf(
@@ -18,7 +20,9 @@ async function argumentsOf(
   const entries = entriesOf(fields);
   const asked = fields.filter((each) => each.isRequired);
   const others = fields.filter((each) => !each.isRequired);
-  if (others.length) {
+  if (others.length <= FEW) {
+    asked.push(...others);
+  } else {
     const choices = others.map((field) => ({
       label: plain(field.name),
       description: plain(field.description),
