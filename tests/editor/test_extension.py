@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.browser import LIMIT_S, Browser
-from tests.support.editor import IN_AN_EDITOR, Editor, Window
+from tests.support.editor import IN_AN_EDITOR, SPDLOG, Editor, Window
 from tests.support.gateway import Gateway, eventually, server
 from tests.support.real_servers import fixture
 
@@ -136,6 +136,10 @@ class ViewTests:
 ACTIVE_TEXT = "return vscode.window.activeTextEditor?.document.getText() ?? null"
 
 
+OUTPUT = """return vscode.workspace.textDocuments.filter(each => each.uri.scheme === "output")
+    .map(each => each.getText()).join("")"""
+
+
 class ClientTests:
     """Clients' files."""
 
@@ -170,6 +174,16 @@ class EditorTests:
             return commands.map(each => each.command).filter(each => !known.has(each))""")
         assert missing == []
 
+    @pytest.mark.skipif(not SPDLOG.exists(), reason="log channels are empty: there was no compiler")
+    def test_a_log(self, window: Window) -> None:
+        """The log of a server is a log channel, which grows."""
+        window.begin("showLogs", "sap-gui-D10-100")
+        eventually(lambda: "sap-gui-D10-100 is served at" in window.run(OUTPUT), "the log is there")
+        window.command("startServer", "sap-gui-D10-100")
+        window.command("stopServer", "sap-gui-D10-100")
+        eventually(lambda: "a session of sap-gui-D10-100 ends" in window.run(OUTPUT), "it has grown")
+        window.run("await vscode.commands.executeCommand('workbench.action.closePanel')")
+
     def test_settings(self, window: Window) -> None:
         """The status bar follows its setting, and groups move into a view of their own."""
         set_to = "await vscode.workspace.getConfiguration().update('mcpgateway.{}', {}, 1)"
@@ -187,7 +201,7 @@ class ChatTests:
 
     def test_the_tools(self, window: Window, gateway: Gateway) -> None:
         """The chat lists the gateway's tools and calls them, in a session of the window and its folder."""
-        window.has_row("This window, ", " of ")
+        window.has_row("This window, ", "tools")
         window.begin("startChat")
         eventually(lambda: _tools(window), "it has the gateway's tools")
         (search,) = (each for each in _tools(window) if each.endswith("gateway_search"))
@@ -206,7 +220,7 @@ class ChatTests:
         file.write_text(json.dumps({"servers": {"all": {"type": "http", "url": f"{gateway.url}/mcp"}}}))
         window.has_row("This window, uses the gateway by .vscode/mcp.json")
         file.unlink()
-        window.has_row("This window, ", " of ")
+        window.has_row("This window, ", "tools")
 
     def test_a_closed_terminal(self, window: Window, gateway: Gateway) -> None:
         """The session of a client in a terminal ends with the terminal."""
@@ -235,7 +249,7 @@ class SetUpTests:
         file.unlink()
         seed = window.folder / ".vscode" / "immorterm-config.json"
         seed.write_text(json.dumps({"enabled": True}))
-        window.has_row("This window, ", " of ")
+        window.has_row("This window, ", "tools")
         eventually(lambda: "MCP" in window.bar(), "the status bar is back")
         seed.unlink()
 

@@ -23,6 +23,8 @@ from tests.support.ports import free_port
 BUILD = Path(__file__).parents[2] / "build"
 NODE = BUILD / "vscode" / "node_modules" / "node" / "bin" / "node"
 SERVER = BUILD / "vscode" / "cs" / "node_modules" / "code-server" / "out" / "node" / "entry.js"
+MODULES = BUILD / "vscode/cs/node_modules/code-server/lib/vscode/node_modules"
+SPDLOG = MODULES / "@vscode" / "spdlog" / "build" / "Release" / "spdlog.node"
 EXTENSIONS = (BUILD / "mcpgateway.vsix", BUILD / "vscode" / "tests.vsix")
 IN_AN_EDITOR = [
     pytest.mark.functional,
@@ -54,7 +56,7 @@ TEXT = "(document.body?.innerText ?? '')"
 
 
 class Editor:
-    """A VS Code for a directory of tests, whose extensions find programs of this package on the PATH.
+    """A VS Code for a directory of tests, which is the home of its user, with the program where installers put it.
 
     :param home: the gateway's home.
     :param settings: the user's settings, besides those that keep it quiet.
@@ -66,12 +68,16 @@ class Editor:
         self._windows = directory / "windows"
         self._data = directory / "data"
         self._process: subprocess.Popen[bytes] | None = None
-        environ = {"PATH": f"{BIN}:{NODE.parent}:{os.environ['PATH']}", "HOME": str(directory)}
+        environ = {"PATH": f"{NODE.parent}:{os.environ['PATH']}", "HOME": str(directory)}
         environ |= {"MCPGATEWAY_HOME": str(home), "MCPGATEWAY_TEST_WINDOWS": str(self._windows)}
         self._environ = environ | {"LANG": "C.UTF-8", "MCPGATEWAY_RESTORE_AFTER": "0"}
         for each in (self._windows, self._data / "User", directory / "ext"):
             each.mkdir(parents=True, exist_ok=True)
         self.settings(settings or {})
+        # A login shell has a PATH of its own, so the program is where installers put it.
+        program = directory / ".local" / "bin" / "mcpgateway"
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.symlink_to(BIN / "mcpgateway")
 
     def settings(self, values: Mapping[str, Any]) -> None:
         """Write the user's settings."""

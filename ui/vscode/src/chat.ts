@@ -72,7 +72,7 @@ export function windowRow(offers: readonly Offer[], view: View | undefined, isTh
     : !offers.length
       ? "does not use the gateway"
       : view
-        ? `${view.tools} of ${counted(view.all_tools, "tool")}`
+        ? toolsOf(view)
         : `${counted(offers.length, "definition")} for the chat`;
   const beyond = view && view.tools > MOST ? `; VS Code takes ${MOST} of them` : "";
   return {
@@ -92,6 +92,13 @@ export function windowRow(offers: readonly Offer[], view: View | undefined, isTh
     spoken: plain(`This window, ${what}${beyond}`),
     context: offers.length ? "window.offered" : "window",
   };
+}
+
+function toolsOf({ tools, all_tools }: View): string {
+  // A search is a tool that stands for all others.
+  if (tools > all_tools)
+    return `${counted(tools, "tool")} of the gateway, ${all_tools} of servers behind them`;
+  return `${tools} of ${counted(all_tools, "tool")}`;
 }
 
 const PROGRAM = /(?:^|[\\/])(?:mcpgateway|mcp-gateway|mcpg)(?:\.exe)?$/;

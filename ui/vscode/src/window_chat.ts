@@ -48,6 +48,7 @@ export class Chat implements Part, OfferingChat {
     const state = JSON.stringify([
       phase,
       this.bench.offered,
+      this.bench.isOfProject,
       servers.map((each) => [each.name, each.enabled, each.tool_count]),
     ]);
     if (state !== this.#asked) {

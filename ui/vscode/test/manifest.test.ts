@@ -74,7 +74,11 @@ test("what a workspace must not choose is a setting of the machine, and no setti
 
 test("nothing is needed at run time, and an untrusted workspace is not read", () => {
   assert.equal(manifest.dependencies, undefined);
-  assert.equal(manifest.capabilities.untrustedWorkspaces.supported, "limited");
+  const { supported, restrictedConfigurations } = manifest.capabilities.untrustedWorkspaces;
+  assert.equal(supported, "limited");
+  const properties: Record<string, { scope: string }> = configuration.properties;
+  const ofWorkspaces = Object.keys(properties).filter((each) => properties[each]?.scope === "window");
+  assert.deepEqual(restrictedConfigurations, ofWorkspaces);
   assert.deepEqual(manifest.extensionKind, ["workspace"]);
   assert.deepEqual(manifest.activationEvents, ["onStartupFinished"]);
 });
