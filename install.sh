@@ -84,13 +84,15 @@ wrong() {
 }
 has() { command -v "$1" >/dev/null 2>&1; }
 can_ask() { [ -z "$is_agreed" ] && [ -t 1 ] && (: </dev/tty) 2>/dev/null; }
+# Whether this script is a file, and not read from a pipe.
+is_file() { [ -f "$0" ] && grep -qF "$BEGIN" "$0"; }
 
 # ---- the files of the release
 
 # Sets `place`, a folder or an address, and VERSION where the place tells it.
 find_place() {
     here=''
-    if [ -f "$0" ]; then
+    if is_file; then
         here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
     fi
     if [ -n "$from" ]; then
@@ -170,7 +172,7 @@ take_wheel() {
     rm -f "$KEPT"/*.whl
     mv -- "$temporary/$name" "$KEPT/$name"
     wheel="$KEPT/$name"
-    if [ -f "$0" ]; then
+    if is_file; then
         cp -- "$0" "$temporary/install.sh"
     else
         take install.sh "$temporary" 2>/dev/null || return 0

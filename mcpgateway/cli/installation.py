@@ -22,6 +22,12 @@ from mcpgateway.hints import PROGRAM, cli
 RECEIPTS = {"uv": "uv-receipt.toml", "pipx": "pipx_metadata.json"}
 """The files that tools leave in the environments that they make for one program."""
 
+INSTALLER = "mcpgateway-installer"
+"""The directory in which ``install.sh`` keeps itself and the wheel that it has installed."""
+
+DEBIAN = "/usr/lib/mcpgateway"
+"""The environment of the Debian package."""
+
 CONTAINERS = ("/.dockerenv", "/run/.containerenv")
 RELEASE = re.compile(rf"^(?: \+ |Would install (?:.* )?){PROGRAM}(?:==|-)(\S+)", re.MULTILINE)
 """The lines of uv and of pip that say what they would install."""
@@ -37,7 +43,7 @@ ASK_S = 60.0
 class Installation(NamedTuple):
     """The installation of this program.
 
-    :ivar by: ``uv``, ``pipx``, ``container``, ``checkout`` or ``pip``.
+    :ivar by: ``install.sh``, ``apt``, ``uv``, ``pipx``, ``container``, ``checkout`` or ``pip``.
     :ivar command: the command that this program runs to upgrade it; empty where its user has to.
     :ivar advice: the way to upgrade it, for a person.
     :ivar variables: the variables that let the tool find the environment.
@@ -58,6 +64,12 @@ def installation(prefix: str) -> Installation:
 
     :param prefix: the environment that it runs in.
     """
+    if os.path.basename(kept := os.path.dirname(_source())) == INSTALLER:
+        removal = f"sh {shlex.quote(os.path.join(kept, 'install.sh'))} --uninstall"
+        return Installation("install.sh", (), "run install.sh of the new release", {}, removal)
+    if prefix == DEBIAN:
+        advice = f"sudo apt install ./mcpgateway_VERSION_ARCHITECTURE.deb, then {cli('restart')}"
+        return Installation("apt", (), advice, {}, "sudo apt remove mcpgateway")
     name = os.path.basename(prefix)
     tools = os.path.dirname(prefix)
     for by, receipt in RECEIPTS.items():
@@ -79,7 +91,7 @@ def installation(prefix: str) -> Installation:
         else (python, "-m", "pip", "install")
     )
     way = shlex.join((*tool, "--upgrade", PROGRAM))
-    directory = _directory()
+    directory = _source("dir_info")
     if directory:
         over = ["--reinstall"] if installer == "uv" else []
         way = f"git -C {shlex.quote(directory)} pull, then {shlex.join((*tool, *over, directory))}"
@@ -200,11 +212,11 @@ def _checkout() -> str:
     return above if os.path.exists(os.path.join(above, ".git")) else ""
 
 
-def _directory() -> str:
-    """Return the directory that the package of this program was installed from; empty if it was another source."""
+def _source(kind: str = "archive_info") -> str:
+    """Return the file that the program was installed from, or the directory (``dir_info``); empty if it was neither."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         found = json.loads(_text("direct_url.json") or "{}")
-        return unquote(urlsplit(found["url"]).path) if "dir_info" in found else ""
+        return unquote(urlsplit(found["url"]).path) if kind in found else ""
     return ""
 
 

@@ -124,11 +124,7 @@ class TableQuery(NamedTuple):
     cuts: str = ""
 
     def ask(
-        self,
-        globals_: Globals,
-        params: Mapping[str, object] | None = None,
-        body: object = None,
-        **names: Any,
+        self, globals_: Globals, params: Mapping[str, object] | None = None, body: object = None, **names: Any
     ) -> Any:
         """Ask the gateway; return its answer, in which `rows` finds the rows.
 
@@ -195,11 +191,7 @@ class RouteVerb(NamedTuple):
     is_admin: bool = False
 
     def run(
-        self,
-        globals_: Globals,
-        body: object = None,
-        params: Mapping[str, object] | None = None,
-        **names: Any,
+        self, globals_: Globals, body: object = None, params: Mapping[str, object] | None = None, **names: Any
     ) -> Any:
         """Send the request, report its success, and return the answer.
 

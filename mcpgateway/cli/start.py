@@ -132,10 +132,7 @@ def _failed(log: StartLog) -> NoReturn:
             say(f"  {line}", err=True, dim=True)
     taken = TAKEN.search(error)
     if taken:
-        fail(
-            _in_use(taken[1], int(taken[2])),
-            f"stop that, or choose another port: {cli('start --port N')}",
-        )
+        fail(_in_use(taken[1], int(taken[2])), f"stop that, or choose another port: {cli('start --port N')}")
     says = error.removeprefix("mcpgateway: ")
     wrong = WRONG.match(says)
     check = f"{cli('config check {}', wrong[1])} shows all that is wrong; " if wrong else ""

@@ -153,11 +153,7 @@ def _remove(home: str) -> None:
 
 
 def _tell(
-    globals_: Globals,
-    report: Report,
-    service: Removed | None,
-    pid: int,
-    content: Mapping[str, list[str]],
+    globals_: Globals, report: Report, service: Removed | None, pid: int, content: Mapping[str, list[str]]
 ) -> None:
     from mcpgateway.cli import home_content, kept_values
     from mcpgateway.cli.client_tables import tell_report

@@ -29,7 +29,7 @@ from mcpgateway.config.document import visible
 from mcpgateway.errors import ConfigError
 from mcpgateway.hints import cli
 from mcpgateway.system import files, paths
-from mcpgateway.system.process.procfs import is_alive
+from mcpgateway.system.process.procfs import command_of, is_alive
 
 NAME = "immorterm-mcp-gateway"
 CLAUDE = ("config-backup.json", "config-backup.shadow.json")
@@ -64,14 +64,9 @@ def runs(environ: Mapping[str, str]) -> int:
     pid = found.get("pid")
     if not isinstance(pid, int) or isinstance(pid, bool) or pid <= 0 or not is_alive(pid):
         return 0
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            words = file.read(FILE_LIMIT)
-    except OSError:
-        return pid  # its command cannot be read
-    return (
-        pid if b"immorterm" in words or b"mcp-gateway" in words else 0
-    )  # else the pid belongs to another process by now
+    words = " ".join(command_of(pid))
+    # It belongs to another process by now, unless its command cannot be read.
+    return 0 if words and "immorterm" not in words and "mcp-gateway" not in words else pid
 
 
 def stranded(machine: Machine) -> tuple[StrandedFile, ...]:

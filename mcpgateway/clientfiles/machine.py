@@ -30,6 +30,7 @@ from mcpgateway.errors import ConfigError
 from mcpgateway.hints import cli
 from mcpgateway.system import files, paths, state
 from mcpgateway.system.gateway_health import GatewayHealth, ask, home_at, running_gateway
+from mcpgateway.system.process.procfs import directory_of, environment_of
 from mcpgateway.system.settings import (
     CONFIG_VARIABLES,
     ENV_FILE_VARIABLES,
@@ -89,9 +90,9 @@ def environ_of(home: str) -> Mapping[str, str]:
     """Return the environment of the running gateway of a home where that is readable, else this program's own."""
     running = running_gateway(home)
     if running is not None:
-        with suppress(OSError), open(f"/proc/{running.pid}/environ", "rb") as file:
-            pairs = (each.partition("=") for each in os.fsdecode(file.read()).split("\0"))
-            return {name: value for name, equals, value in pairs if name and equals}
+        theirs = environment_of(running.pid)
+        pairs = ((os.fsdecode(name), os.fsdecode(value)) for name, value in theirs.items())
+        return dict(pairs) or os.environ
     return os.environ
 
 
@@ -99,10 +100,9 @@ def _from(running: GatewayState | None, path: str) -> str:
     # A relative path is relative to the working directory of the gateway, where that can be read.
     if running is None or not path or path.startswith(("/", "~")):
         return path
-    with suppress(OSError):
-        found = os.path.join(os.readlink(f"/proc/{running.pid}/cwd"), path)
-        return found if os.path.exists(found) else ""
-    return ""
+    directory = directory_of(running.pid)
+    found = os.path.join(directory, path)
+    return found if directory and os.path.exists(found) else ""
 
 
 @define(eq=False, repr=False)

@@ -170,13 +170,7 @@ class Access(Protocol):
         """
 
     def redirect(
-        self,
-        request: Request,
-        target: tuple[str, str],
-        arguments: Raw,
-        *,
-        limit_s: float,
-        level: Any,
+        self, request: Request, target: tuple[str, str], arguments: Raw, *, limit_s: float, level: Any
     ) -> None:
         """Redirect a call to a server's tool, whose answer goes to the call's sink.
 

@@ -15,6 +15,7 @@ from attrs import define, field
 from msgspec import Struct
 
 from mcpgateway.errors import ConfigError
+from mcpgateway.system.process.procfs import directory_of
 
 FRESH_S = 5.0  # a repository may be made, or a directory removed, while a client works in it
 KEPT = 1000  # directories in the cache
@@ -94,12 +95,7 @@ class WorkspaceFinder:
 
     def of_process(self, pid: int) -> WorkingDirectory:
         """Return the place where a process works; `NOWHERE` where it has ended, is another user's or in a container."""
-        try:
-            if not os.path.samestat(os.stat(f"{self._proc}/{pid}/root"), os.stat("/")):
-                return NOWHERE
-            return self.find(os.readlink(f"{self._proc}/{pid}/cwd"))
-        except OSError:
-            return NOWHERE
+        return self.find(directory_of(pid, self._proc))
 
 
 def _directory(path: str) -> str:

@@ -86,13 +86,7 @@ class LegacyAccess:
         return evolve(self, view=self._registry.within(self.view, cwd, self.session), is_elsewhere=True)
 
     def redirect(
-        self,
-        request: Request,
-        target: tuple[str, str],
-        arguments: Raw,
-        *,
-        limit_s: float,
-        level: Any,
+        self, request: Request, target: tuple[str, str], arguments: Raw, *, limit_s: float, level: Any
     ) -> None:
         """Turn a call of the gateway's own tool into a call of a server's tool."""
         server, tool = target

@@ -129,13 +129,7 @@ class ModernAccess:
         return found
 
     def redirect(
-        self,
-        request: Request,
-        target: tuple[str, str],
-        arguments: Raw,
-        *,
-        limit_s: float,
-        level: Any,
+        self, request: Request, target: tuple[str, str], arguments: Raw, *, limit_s: float, level: Any
     ) -> None:
         """Turn the call into a call of a server's tool, with its request state and the client's answers.
 
@@ -168,11 +162,7 @@ class ModernAccess:
         """
         meta = {name: jsonrpc.raw(value) for name, value in modern.own_meta(__version__).items()}
         meta |= {"progressToken": TOKEN, modern.LEVEL_KEY: jsonrpc.raw("info")}
-        params: Envelope = {
-            "name": jsonrpc.raw(tool),
-            "arguments": arguments,
-            "_meta": jsonrpc.raw(meta),
-        }
+        params: Envelope = {"name": jsonrpc.raw(tool), "arguments": arguments, "_meta": jsonrpc.raw(meta)}
         message = jsonrpc.own_request(CALL_TOOL, params, meta=meta)
         call = Request(None, message, bytes(TOKEN), UnattendedCall(sink))
         spec = self._spec(server)

@@ -9,6 +9,7 @@ import pytest
 
 from mcpgateway import __version__
 from mcpgateway.cli.installation import Installation, again, fixed_to, installation, newest
+from tools.release import debian
 
 
 class FixedTests:
@@ -70,6 +71,11 @@ class FixedTests:
         (tmp_path / "mcpgateway").mkdir()
         (tmp_path / "mcpgateway" / receipt).touch()
         assert installation(str(tmp_path / "mcpgateway")).removal == removal
+
+    def test_the_package_of_debian(self) -> None:
+        """The environment of the Debian package is apt's."""
+        found = installation(f"/{debian.PLACE}")
+        assert (found.by, found.removal) == ("apt", "sudo apt remove mcpgateway")
 
 
 class AskTests:

@@ -48,16 +48,16 @@ def refused(clone: Path, version: str, why: str) -> None:
 
 
 class WorkflowTests:
-    """The workflow that publishes."""
+    """The workflows: one tests, and one publishes."""
 
     def test_pinned(self) -> None:
         """Each action is named by its commit: a tag can be moved."""
-        used = re.findall(r"uses: (\S+)", (WORKFLOWS / "release.yml").read_text())
+        used = [use for each in WORKFLOWS.iterdir() for use in re.findall(r"uses: (\S+)", each.read_text())]
         assert used
         assert [each for each in used if not re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", each)] == []
 
     def test_rights(self) -> None:
-        """The workflow may read; the one job that may write and sign runs nothing of the checkout."""
+        """The workflow that publishes may read; the one job that may write and sign runs nothing of the checkout."""
         text = (WORKFLOWS / "release.yml").read_text()
         assert "\npermissions:\n  contents: read\n\n" in text
         build, publish = text.partition("\n  publish:\n")[::2]

@@ -183,10 +183,7 @@ def wiring(world: DoctorContext) -> Iterator[DoctorFinding]:
                 bad = True
                 yield finding
     if not bad:
-        yield fine(
-            "wiring",
-            f"wiring: {number} of the gateway's entries, all of them in order",
-        )
+        yield fine("wiring", f"wiring: {number} of the gateway's entries, all of them in order")
 
 
 def _dead(world: DoctorContext, seen: FileContents, entries: list[ClientEntry]) -> Iterator[DoctorFinding]:

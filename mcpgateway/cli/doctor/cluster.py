@@ -149,9 +149,6 @@ def _configured(world: DoctorContext) -> Iterator[str]:
 
 CHECKS = (
     Check(
-        "cluster",
-        "the cluster",
-        cluster,
-        (KEY, STORE, TABLES, CLOCK, NAMES, TRUST, TOKENS, KEYRING, HOSTS),
+        "cluster", "the cluster", cluster, (KEY, STORE, TABLES, CLOCK, NAMES, TRUST, TOKENS, KEYRING, HOSTS)
     ),
 )

@@ -61,11 +61,7 @@ LEFT = problem(
     "immorterm-mcp-gateway has crashed: clients' files name its port, where no gateway answers.",
     f"{cli('clients apply')} restores their files and enrols them; {cli('clients undo')} only restores them",
 )
-LEADS = note(
-    "immorterm.leads",
-    "immorterm-mcp-gateway runs, and clients' files use it.",
-    immorterm.ENDS_IT,
-)
+LEADS = note("immorterm.leads", "immorterm-mcp-gateway runs, and clients' files use it.", immorterm.ENDS_IT)
 
 
 def of_immorterm(world: DoctorContext) -> Iterator[DoctorFinding]:

@@ -12,12 +12,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from mcpgateway.cli.service.units import (
-    ServiceSettings,
-    Unit,
-    launchd_agents,
-    systemd_units,
-)
+from mcpgateway.cli.service.units import ServiceSettings, Unit, launchd_agents, systemd_units
 from mcpgateway.errors import ConfigError
 from mcpgateway.hints import cli
 from mcpgateway.system.service_files import DEADMAN, SERVICE, launchd_directory, systemd_directory

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from math import inf
 
 from mcpgateway.errors import ConfigError, Overloaded
-from mcpgateway.system.process.procfs import is_alive
+from mcpgateway.system.process.procfs import environment_of, is_alive, pids
 
 FILES_WANTED = 65_536  # descriptors: one per client connection, three per child
 
@@ -142,22 +142,9 @@ def signal_group(pgid: int, number: signal.Signals) -> bool:
 
 
 def bearing(marker: str) -> list[int]:
-    """Return the processes whose environment holds this ``NAME=value`` entry; empty where /proc does not exist."""
-    wanted = marker.encode()
-    own = str(os.getpid())
-    try:
-        names = os.listdir("/proc")
-    except OSError:
-        return []
-    return [int(name) for name in names if name.isdigit() and name != own and _bears(name, wanted)]
-
-
-def _bears(pid: str, marker: bytes) -> bool:
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as environ:
-            return marker in environ.read().split(b"\0")
-    except OSError:
-        return False
+    """Return the processes whose environment holds this ``NAME=value`` entry; empty where the system does not tell."""
+    name, _, value = marker.encode().partition(b"=")
+    return [pid for pid in pids() if pid != os.getpid() and environment_of(pid).get(name) == value]
 
 
 def kill_bearing(marker: str) -> int:

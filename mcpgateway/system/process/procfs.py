@@ -1,15 +1,25 @@
-"""Facts about single processes from ``/proc``; the shim uses the module, so it imports as little as possible.
+"""Facts about processes, from ``/proc``, and on macOS, which has none, from `psutil_half`.
 
-Where the system has no ``/proc``, a fact is unknown: 0, or empty.
+A fact that the system does not tell is 0, or empty.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+
+from mcpgateway.system.process.process_row import ProcessRow
 
 PROC = "/proc"
 READ_BYTES = 256 * 1024
+ENVIRONMENT_BYTES = 4 * 1024 * 1024  # Linux starts no program with more
+STAT_BYTES = 4096
+
+# proc(5): the fields of /proc/PID/stat after the command's name, which is in parentheses and may hold anything.
+_STATE, _PARENT, _GROUP, _SESSION, _START, _RESIDENT = 0, 1, 2, 3, 19, 21
+# Times of its own in user and kernel mode, and of those of its children that it has waited for.
+_TIMES = slice(11, 15)
 
 
 def is_alive(pid: int) -> bool:
@@ -20,12 +30,12 @@ def is_alive(pid: int) -> bool:
         return False
     except (PermissionError, OverflowError):
         return True
-    return _field(pid, 0) not in ("Z", "X")
+    return _field(pid, _STATE) not in ("Z", "X")
 
 
 def start_time(pid: int) -> int:
     """Return the start of a process in clock ticks since boot; together with the pid it identifies the process."""
-    return int(_field(pid, 19) or 0)
+    return int(_field(pid, _START) or 0)
 
 
 def boot_id() -> str:
@@ -38,7 +48,7 @@ def boot_id() -> str:
 
 def parent(pid: int, proc: str = PROC) -> int:
     """Return the parent of a process."""
-    return int(_field(pid, 1, proc) or 0)
+    return int(_field(pid, _PARENT, proc) or 0)
 
 
 def age(pid: int) -> float:
@@ -62,9 +72,20 @@ def command_of(pid: int, proc: str = PROC) -> list[str]:
 def environment_of(pid: int, proc: str = PROC) -> dict[bytes, bytes]:
     """Return the environment that a process was started with; it may hold secrets."""
     try:
-        return dict(each.partition(b"=")[::2] for each in _read(f"{proc}/{pid}/environ").split(b"\0"))
+        entries = _read(f"{proc}/{pid}/environ", ENVIRONMENT_BYTES).split(b"\0")
+        return dict(each.partition(b"=")[::2] for each in entries if each)
     except OSError:
         return {}
+
+
+def directory_of(pid: int, proc: str = PROC) -> str:
+    """Return the working directory of a process; empty where it is unknown, or in another file system (a container)."""
+    try:
+        if os.path.samestat(os.stat(f"{proc}/{pid}/root"), os.stat("/")):
+            return os.readlink(f"{proc}/{pid}/cwd")
+    except OSError:
+        pass
+    return ""
 
 
 def name_of(pid: int, proc: str = PROC) -> str:
@@ -109,8 +130,19 @@ def is_own(pid: int, proc: str = PROC) -> bool:
         return False
 
 
+def table(proc: str = PROC) -> Iterator[ProcessRow]:
+    """Iterate over the processes of this machine, with what a tree of them is made of."""
+    for pid in pids(proc):
+        try:
+            text = _read(f"{proc}/{pid}/stat", STAT_BYTES)
+        except OSError:
+            continue  # it has just ended
+        fields = text[text.rindex(b")") + 2 :].split()
+        parent, group, session, pages = (int(fields[each]) for each in (_PARENT, _GROUP, _SESSION, _RESIDENT))
+        yield ProcessRow(pid, fields[_STATE], parent, group, session, pages, sum(map(int, fields[_TIMES])))
+
+
 def _field(pid: int, index: int, proc: str = PROC) -> str:
-    # proc(5): the fields after the command's name, which is in parentheses and may hold anything; state is the first.
     try:
         text = _read(f"{proc}/{pid}/stat")
     except OSError:
@@ -125,6 +157,10 @@ def _is_same(link: str, wanted: os.stat_result) -> bool:
         return False
 
 
-def _read(path: str) -> bytes:
+def _read(path: str, limit: int = READ_BYTES) -> bytes:
     with open(path, "rb") as file:
-        return file.read(READ_BYTES)
+        return file.read(limit)
+
+
+if sys.platform == "darwin":
+    from mcpgateway.system.process.psutil_half import *  # noqa: F403 - all that it has

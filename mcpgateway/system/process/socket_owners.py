@@ -7,6 +7,7 @@ where a few hundred processes run.  So the search yields after each millisecond;
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import suppress
 from time import monotonic
@@ -107,6 +108,11 @@ class PortHolder(Struct, frozen=True):
 
 def port_holders(port: int, proc: str = "/proc") -> Iterator[PortHolder]:
     """Iterate over the processes that listen at a TCP port of this machine, each once."""
+    if sys.platform == "darwin":
+        from mcpgateway.system.process.psutil_half import listeners
+
+        yield from (PortHolder(*each) for each in listeners(port))
+        return
     owners = dict(listening(port, proc))
     found = _all(search(owners, proc=proc))
     for pid in dict.fromkeys(found.values()):

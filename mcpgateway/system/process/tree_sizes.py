@@ -6,31 +6,17 @@ import os
 from collections.abc import Collection, Iterator
 
 from mcpgateway.policy.stuck_calls import ProcessActivity
-from mcpgateway.records import FrozenRecord
+from mcpgateway.system.process.process_row import ProcessRow
+from mcpgateway.system.process.procfs import table
 
-# proc(5): the fields of /proc/PID/stat after the command's name, which is in parentheses and may hold anything.
-_STATE, _PARENT, _GROUP, _SESSION, _RESIDENT = 0, 1, 2, 3, 21
-_TIMES = slice(
-    11, 15
-)  # of its own in user and kernel mode, and of those of its children that it has waited for
 STOPPED = (b"T", b"t")  # by a signal, or by a debugger
-
-
-class _Process(FrozenRecord, frozen=True):
-    pid: int
-    state: bytes
-    parent: int
-    group: int
-    session: int
-    pages: int
-    ticks: int
 
 
 def tree_sizes(leaders: Collection[int], proc: str = "/proc") -> dict[int, int]:
     """Return the resident bytes of each of these session leaders' trees.
 
     A tree has all processes in the leader's session or process group, and all descendants.  The table of processes is
-    read once for all of them.  Shared memory counts for each process.  Empty where the system has no ``/proc``.
+    read once for all of them.  Shared memory counts for each process.  Empty where the system does not tell.
     """
     sizes: dict[int, int] = {}
     for owner, each in _members(leaders, proc):
@@ -49,9 +35,9 @@ def tree_activity(leader: int, proc: str = "/proc") -> ProcessActivity | None:
     return ProcessActivity(is_stopped, ticks / os.sysconf("SC_CLK_TCK")) if is_there else None
 
 
-def _members(leaders: Collection[int], proc: str) -> Iterator[tuple[int, _Process]]:
+def _members(leaders: Collection[int], proc: str) -> Iterator[tuple[int, ProcessRow]]:
     # Each process that belongs to a leader, with the leader it belongs to.
-    processes = {each.pid: each for each in _processes(proc)}
+    processes = {each.pid: each for each in table(proc)}
     wanted = frozenset(leaders)
     owners: dict[int, int] = {}
     for each in processes.values():
@@ -66,12 +52,12 @@ def owners_of(leaders: Collection[int], proc: str = "/proc") -> dict[int, int]:
 
 
 def _owner(
-    process: _Process, processes: dict[int, _Process], wanted: frozenset[int], owners: dict[int, int]
+    process: ProcessRow, processes: dict[int, ProcessRow], wanted: frozenset[int], owners: dict[int, int]
 ) -> int:
     # The leader of a process's tree: that of its group, of its session, else of its parent; 0 for none.
     line: list[int] = []
     found = 0
-    at: _Process | None = process
+    at: ProcessRow | None = process
     while at is not None and len(line) <= len(processes):
         if at.pid in owners:
             found = owners[at.pid]
@@ -84,23 +70,3 @@ def _owner(
     for pid in line:
         owners[pid] = found
     return found
-
-
-def _processes(proc: str) -> Iterator[_Process]:
-    try:
-        names = os.listdir(proc)
-    except OSError:
-        return
-    for name in names:
-        if name.isdigit():
-            try:
-                with open(f"{proc}/{name}/stat", "rb") as stat:
-                    text = stat.read()
-            except OSError:
-                continue  # it has just ended
-            fields = text[text.rindex(b")") + 2 :].split()
-            parent, group, session, pages = (
-                int(fields[each]) for each in (_PARENT, _GROUP, _SESSION, _RESIDENT)
-            )
-            ticks = sum(map(int, fields[_TIMES]))
-            yield _Process(int(name), fields[_STATE], parent, group, session, pages, ticks)

@@ -239,11 +239,7 @@ def get(globals_: Globals, *, key: str | None, config: str | None, env_file: str
     "Give keys values, in the file that has them or in the configuration file. A value that is JSON is taken as that."
     " KEY without a value takes it from stdin, where it stays out of the command line.",
     click.argument(
-        "assignments",
-        metavar="KEY[=VALUE]...",
-        nargs=-1,
-        required=True,
-        shell_complete=config_assignments,
+        "assignments", metavar="KEY[=VALUE]...", nargs=-1, required=True, shell_complete=config_assignments
     ),
 )
 @click.pass_obj

@@ -224,10 +224,7 @@ def list_(globals_: Globals) -> None:
     rows += [(each.name, f"{name}:", where) for each in found for name, where in each.headers.items()]
     items = [{"name": each.name, "env_vars": each.env_vars, "headers": each.headers} for each in found]
     answer_list(
-        globals_,
-        items,
-        lambda: _tell_rows(sorted(rows)),
-        older={"version": VERSION, "servers": items},
+        globals_, items, lambda: _tell_rows(sorted(rows)), older={"version": VERSION, "servers": items}
     )
 
 

@@ -161,10 +161,7 @@ def enable(globals_: Globals, *, reroutes: bool | None) -> int:
         if not cut:
             say(ENABLED)
         elif report is None:
-            say(
-                f"  {cli('token enable --reroute')} enrols them by a command that has the token",
-                dim=True,
-            )
+            say(f"  {cli('token enable --reroute')} enrols them by a command that has the token", dim=True)
         _tell_report(report)
 
     answer(globals_, {**found, **more}, tell)

@@ -112,9 +112,7 @@ def export(globals_: Globals, server: str, output: str | None, last: int | None)
         return
     _write_privately(output, text)
     answer(
-        globals_,
-        {"file": output, "lines": len(lines)},
-        lambda: say(f"{len(lines)} lines are in {output}"),
+        globals_, {"file": output, "lines": len(lines)}, lambda: say(f"{len(lines)} lines are in {output}")
     )
 
 

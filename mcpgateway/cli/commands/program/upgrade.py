@@ -40,7 +40,7 @@ def upgrade(globals_: Globals, *, is_check: bool) -> None:
     """
     only_here(globals_, "upgrade")
     found = installation(sys.prefix)
-    fixed = found.directory or fixed_to(sys.prefix)
+    fixed = found.directory or (fixed_to(sys.prefix) if found.by in RECEIPTS else "")
     if is_check:
         _check(globals_, found, fixed)
         return
@@ -108,7 +108,7 @@ def _check(globals_: Globals, found: Installation, fixed: str) -> None:
 
 def _newest(found: Installation) -> tuple[str, tuple[str, ...]]:
     """Return the newest release and sentences about it; `UNKNOWN` where the index has none, "" where none is asked."""
-    if found.by in ("checkout", "container"):
+    if found.by in ("install.sh", "apt", "checkout", "container"):
         return "", ()
     try:
         with spinner("asking for the newest release"):

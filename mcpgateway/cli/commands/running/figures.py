@@ -15,13 +15,7 @@ from mcpgateway.units import HOUR_S, MB, MINUTE_S, duration, size
 
 _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z]+)")
 BARS = "▁▂▃▄▅▆▇█"
-ORDERS = {
-    "calls": "calls",
-    "errors": "errors",
-    "avg": "avgMs",
-    "p99": "p99Ms",
-    "last": "lastCalledAt",
-}
+ORDERS = {"calls": "calls", "errors": "errors", "avg": "avgMs", "p99": "p99Ms", "last": "lastCalledAt"}
 DAYS = 7
 MORE = "more than without"
 PRINCIPAL = "principal"

@@ -13,14 +13,7 @@ from urllib.parse import quote
 import click
 
 from mcpgateway.cli.client import GatewayClient, NoGateway
-from mcpgateway.cli.commands.servers.servers import (
-    API,
-    RUNS,
-    SERVER,
-    STOP_S,
-    of_name,
-    operate,
-)
+from mcpgateway.cli.commands.servers.servers import API, RUNS, SERVER, STOP_S, of_name, operate
 from mcpgateway.cli.completion_values import LOCAL
 from mcpgateway.cli.console import (
     DONE,

@@ -26,17 +26,7 @@ from mcpgateway.cli.commands.servers.servers import (
 from mcpgateway.cli.commands.servers.validate import command_of
 from mcpgateway.cli.commands.servers.variables import env_file_option, words
 from mcpgateway.cli.completion_values import server_assignments, server_keys
-from mcpgateway.cli.console import (
-    DONE,
-    FAILED,
-    Trouble,
-    confirm,
-    emit,
-    fail,
-    only_here,
-    paragraph,
-    shortened,
-)
+from mcpgateway.cli.console import DONE, FAILED, Trouble, confirm, emit, fail, only_here, paragraph, shortened
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.lazy import LINE, AddingCommand, behind
 from mcpgateway.cli.queries import RouteVerb, ask

@@ -15,16 +15,7 @@ import click
 from mcpgateway.cli.browser import opened
 from mcpgateway.cli.commands.servers.servers import SERVER
 from mcpgateway.cli.completion_values import remote_names, sign_in_names
-from mcpgateway.cli.console import (
-    DONE,
-    FAILED,
-    Trouble,
-    answer,
-    emit,
-    fail,
-    paragraph,
-    say,
-)
+from mcpgateway.cli.console import DONE, FAILED, Trouble, answer, emit, fail, paragraph, say
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.queries import ask
 from mcpgateway.cli.values import TimeOption

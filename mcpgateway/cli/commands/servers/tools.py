@@ -178,11 +178,7 @@ class _CallCommand(click.Command):
 @click.argument("identifier", metavar="TOOL", shell_complete=tool_ids)
 @click.argument("words", nargs=-1, metavar="[NAME=VALUE | JSON]...", shell_complete=argument_names)
 @click.option(
-    "--arg",
-    "pairs",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="The same as NAME=VALUE; may be repeated.",
+    "--arg", "pairs", multiple=True, metavar="NAME=VALUE", help="The same as NAME=VALUE; may be repeated."
 )
 @click.option("--json-args", metavar="JSON", help="All arguments as an object; @FILE reads a file, - stdin.")
 @click.option(

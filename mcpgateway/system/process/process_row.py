@@ -1,0 +1,22 @@
+"""A process among those of its machine."""
+
+from __future__ import annotations
+
+from mcpgateway.records import FrozenRecord
+
+
+class ProcessRow(FrozenRecord, frozen=True):
+    """A process, and where it belongs.
+
+    :ivar state: the letter of proc(5), such as ``T`` for one that a signal has stopped.
+    :ivar pages: its resident memory.
+    :ivar ticks: its CPU time and that of its ended children, in clock ticks.
+    """
+
+    pid: int
+    state: bytes
+    parent: int
+    group: int
+    session: int
+    pages: int
+    ticks: int
