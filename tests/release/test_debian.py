@@ -60,6 +60,16 @@ def debian(bare: BareDebian) -> Iterator[BareDebian]:
         yield bare.copy(Path(folder) / "root")
 
 
+@pytest.fixture
+def control_group() -> Iterator[str]:
+    """The name of a control group, which is removed with all below it."""
+    name = f"mcpgateway-{os.getpid()}"
+    yield name
+    for top in (Path("/sys/fs/cgroup") / name, Path("/sys/fs/cgroup/unified") / name):
+        for each in sorted((top, *top.rglob("*/")), reverse=True) if top.is_dir() else ():
+            each.rmdir()
+
+
 def enrolled() -> str:
     """The commands that make a user with a client and a port for the gateway."""
     return ENROLLED.replace("PORT", str(free_port()))
@@ -89,7 +99,7 @@ class PackageTests:
         assert done.returncode == 0, done.stderr
         assert done.stdout == CLAUDE
 
-    def test_its_service(self, debian: BareDebian, release: Release) -> None:
+    def test_its_service(self, debian: BareDebian, release: Release, control_group: str) -> None:
         """The manager of a user accepts the units, starts the gateway, and looks after it."""
         debian.put(release.file("*.deb"), "/mcpgateway.deb")
         page = (ROOT / "docs" / "tutorial" / "install.rst").read_text()
@@ -99,17 +109,17 @@ class PackageTests:
             apt-get update -qq
             apt-get install -qq --yes --no-install-recommends systemd dbus-user-session >/dev/null
             dpkg --install /mcpgateway.deb >&2
-            systemd-analyze verify --user mcpgateway.service mcpgateway-deadman.timer >&2
             mkdir -m 700 /root/.mcp-gateway
             echo '{{"gateway": {{"http_port": {free_port()}}}}}' >/root/.mcp-gateway/config.json
             {MANAGER}
+            systemd-analyze verify --user mcpgateway.service mcpgateway-deadman.timer >&2
             {command} >&2
             systemctl --user show --property=StatusText,ActiveState mcpgateway >&2
             systemctl --user is-active mcpgateway.service mcpgateway-deadman.timer
             mcpgateway status --json >/dev/null
             systemctl --user stop mcpgateway-deadman.timer mcpgateway.service
             """,
-            GROUP=f"mcpgateway-{os.getpid()}",
+            GROUP=control_group,
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.split() == ["active", "active"]
