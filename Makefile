@@ -213,6 +213,7 @@ cluster-tools: $(PROMTOOL)
 		&& apt-get install --quiet=2 --yes --no-install-recommends postgresql >/dev/null; }
 	@command -v haproxy >/dev/null || apt-get install --quiet=2 --yes --no-install-recommends haproxy >/dev/null
 	@command -v nginx >/dev/null || apt-get install --quiet=2 --yes --no-install-recommends nginx-light >/dev/null
+	@command -v faketime >/dev/null || apt-get install --quiet=2 --yes --no-install-recommends faketime >/dev/null
 
 # Debian's program that tests alerts, without the service around it.
 $(PROMTOOL):

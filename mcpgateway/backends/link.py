@@ -57,7 +57,7 @@ class Link(Streamable):
     """
 
     gives_back = True
-    on_end: Callable[[Link], None] = staticmethod(_ignore)
+    on_end: Callable[[Link], object] = staticmethod(_ignore)
 
     def move(self) -> None:
         """End the link: another node runs the server. Calls under way are lost with the child there."""

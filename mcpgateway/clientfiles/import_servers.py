@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -60,10 +60,17 @@ class ImportedServers:
 
 
 def take_over(
-    options: LoadOptions, environ: Mapping[str, str], named: Sequence[str], *, into: str | None, is_dry: bool
+    options: LoadOptions,
+    environ: Mapping[str, str],
+    named: Sequence[str],
+    *,
+    into: str | None,
+    is_dry: bool,
+    where: Callable[[], str] = str,
 ) -> int:
     """Write the servers of files into the gateway's configuration; 1 where a file could not be read.
 
+    :param where: returns the nodes of a cluster at which an edit of the configuration counts, as a sentence.
     :raise ConfigError: the configuration cannot be changed.
     """
     target = paths.absolute(into, environ) if into else config_file(options, environ)
@@ -83,6 +90,8 @@ def take_over(
     elif haul.servers or haul.sections:
         _make_directory(target, haul.machine.home)
         write_back(target, changed)
+        if not into and (haul.added or haul.added_sections) and (nodes := where()):
+            taken.append(nodes)
     stream = sys.stderr if is_dry else sys.stdout
     printing.put(*taken, *_left(haul), to=stream)
     return 1 if haul.problems.errors else 0

@@ -17,22 +17,21 @@ from collections import Counter
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, Protocol
-from urllib.parse import quote
 
 from attrs import evolve, frozen
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.http.connect import CertificateTrust
 from mcpgateway.backends.link import Link, LinkAuthorizer
 from mcpgateway.cluster.leases import Lease, LeaseHolder, Leases
-from mcpgateway.cluster.membership import DRAINING, SERVING, Member, Membership, in_order
+from mcpgateway.cluster.membership import DRAINING, SERVING, Member, Membership, boot_seconds, in_order
 from mcpgateway.cluster.part import NodePart
 from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import GatewayError, StoreLost, Unavailable
 from mcpgateway.interfaces import IBackend, ILauncher, ILineReceiver, Launch, Placement
-from mcpgateway.protocol.links import HEADER, link_header
+from mcpgateway.protocol.links import HEADER, SaidLink, link_header
 from mcpgateway.units import duration
 from mcpgateway.waiting import Waiting
 
@@ -40,7 +39,6 @@ PATIENCE_S = 5.0  # with a node that does not answer
 WAIT_S = 20.0  # for the end of a lease, where the entry says nothing
 LOOK_S = 1.0  # between two attempts to get a lease
 IDLE_TICKS = 30  # for which a lease without a child is kept
-PATH_HEADER = "Mcp-Project-Path"
 LATER = "try again in a moment"
 
 
@@ -154,9 +152,6 @@ class Placing(NodePart):
 
     # The part of the node
 
-    def begin(self) -> None:
-        """Nothing has to begin: children are placed when they are wanted."""
-
     def tick(self) -> None:
         """End links to nodes that are gone, and give up leases without a child, or without a call while draining."""
         # A node that is frozen or cut off does not answer, and breaks no connection either.
@@ -173,13 +168,6 @@ class Placing(NodePart):
                 local.idle_ticks += 1
                 if is_draining or local.idle_ticks > IDLE_TICKS:
                     self.leases.release(local.lease)
-
-    def heard(self, message: str) -> None:
-        """Ignore messages of other nodes: the leases take them."""
-
-    def close(self) -> Deferred[None]:
-        """End; the children have ended before."""
-        return succeed(None)
 
     # The place of a child
 
@@ -205,16 +193,13 @@ class Placing(NodePart):
         if set(place.labels) <= set(self._membership.me.labels):
             return None
         key = launch.server.encode() + b"\0" + (place.scope or self._membership.me.octets)
-        for member in in_order(self._able(place.labels), key):
-            if await self._reach(member):
-                return _Linked(member, "", 0)
-        raise lacking(launch.server, place.labels)
+        return await self._elsewhere(launch.server, place.labels, key)
 
     async def _sole(self, launch: Launch, place: Placement, name: str) -> _Local | _Linked:
-        me, began = self._membership.me, self._reactor.seconds()
+        me, began = self._membership.me, boot_seconds()
         wait_s = launch.connect_s or WAIT_S
         while True:
-            waited_s = self._reactor.seconds() - began
+            waited_s = boot_seconds() - began
             may_take = set(place.labels) <= set(me.labels) and self._membership.me.state == SERVING
             try:
                 found = await (self.leases.want(name) if may_take else self.leases.holder(name))
@@ -227,10 +212,7 @@ class Placing(NodePart):
                     return local
                 why = Unavailable(f"{launch.server}: its former process has not ended yet", LATER)
             elif found is None:
-                for member in in_order(self._able(place.labels), name.encode()):
-                    if await self._reach(member):
-                        return _Linked(member, name, 0)
-                raise lacking(launch.server, place.labels)
+                return await self._elsewhere(launch.server, place.labels, name.encode(), name)
             else:
                 holder = self._membership.find(found.node)
                 if holder is not None and holder.octets != me.octets and await self._reach(holder):
@@ -264,9 +246,13 @@ class Placing(NodePart):
             self.leases.release(local.lease)
         self._changed.over(None)
 
-    def _able(self, labels: Collection[str]) -> list[Member]:
+    async def _elsewhere(self, server: str, labels: Collection[str], key: bytes, lease: str = "") -> _Linked:
         others = self._membership.others()
-        return [each for each in others if each.state == SERVING and set(labels) <= set(each.labels)]
+        able = [each for each in others if each.state == SERVING and set(labels) <= set(each.labels)]
+        for member in in_order(able, key):
+            if await self._reach(member):
+                return _Linked(member, lease, 0)
+        raise lacking(server, labels)
 
     def _is_live(self, member: Member) -> bool:
         known = self._membership.find(member.octets)
@@ -294,20 +280,16 @@ class Placing(NodePart):
         for each in links:
             each.move()
 
-    def _ended(self, link: Link) -> None:
-        self._links.pop(link, None)
-
     def _link(self, linked: _Linked, launch: Launch, receiver: ILineReceiver) -> Link:
         nodes, place = self.nodes, launch.place
         if nodes is None or place is None:
             raise StoreLost(what=f"{launch.server}: the node has not joined its cluster yet")
-        said = link_header(place.principal, linked.name, linked.fence)
+        said = link_header(SaidLink(place.principal, place.workspace, linked.name, linked.fence))
         authorizer = LinkAuthorizer(lambda: {HEADER: said, **nodes.credential(linked.member)}, nodes.trust)
-        headers = {PATH_HEADER: quote(place.workspace)} if place.workspace else {}
-        remote = Remote(nodes.url(linked.member, f"/{launch.server}/mcp"), headers=headers)
+        remote = Remote(nodes.url(linked.member, f"/{launch.server}/mcp"))
         link = Link(self._reactor, nodes.web, launch, remote, receiver, authorizer)
         self._links[link] = linked
-        link.on_end = self._ended
+        link.on_end = lambda ended: self._links.pop(ended, None)
         self.log.info(
             "{server} runs at node {node}",
             event="server.linked",

@@ -398,7 +398,7 @@ class Scopes:
         :raise ConfigError: the values of the workspace cannot be used.
         """
         place = self._places.find(path) if path else NOWHERE
-        if path and not self._known(server).is_of_directory:
+        if path and not (place.directory and self._known(server).is_of_directory):
             place = WorkingDirectory(path, path)  # whatever has become of it, or of the directories above
         return self.run_at(server, place)
 

@@ -191,6 +191,11 @@ def test_store_gone(tmp_path: Path) -> None:
         for words in (("set", "gateway.log_level=debug"), ("unset", "gateway.log_level")):
             told = command(a, "config", *words)
             assert (told.returncode, "It counts at node a alone: the store" in told.stdout) == (0, True)
+        theirs = a.directory / "theirs.json"
+        theirs.write_text('{"mcpServers": {"theirs": {"command": "cat"}}}')
+        for said_again in (True, False):  # the second time there is nothing to take over
+            told = command(a, "config", "import", str(theirs))
+            assert (told.returncode, "It counts at node a alone" in told.stdout) == (0, said_again)
         told = command(a, "servers", "add", "echo", "--yes", "--", "cat")
         assert (told.returncode, "cannot be reached" in told.stderr) == (1, True)
         assert "echo" not in a.config.read_text()

@@ -10,10 +10,17 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from mcpgateway.cluster.credentials import NodeCredentials
+from mcpgateway.cluster.node import ClusterKeys
+from mcpgateway.frontends.http.node_client import NODE, REACH
+from mcpgateway.protocol.links import HEADER as LINK
+from mcpgateway.protocol.links import SaidLink, link_header
+from tests.support.certificates import Authority
 from tests.support.cluster import AS_ADMIN, LONG, Client, Cluster, Node, ask
 from tests.support.gateway import eventually
 from tests.support.postgres import Postgres
@@ -268,6 +275,60 @@ def test_label(tmp_path: Path, postgres: Postgres, store: str, share: str) -> No
         answer = there.post(b, "tools/call", {"name": "append", "arguments": {}})
         said = str(answer.messages[-1])
         assert "error" in answer.messages[-1] or "isError" in said
+    finally:
+        cluster.close()
+
+
+@LONG
+@pytest.mark.parametrize("is_sole", [False, True])
+def test_workspaces(tmp_path: Path, postgres: Postgres, store: str, is_sole: bool) -> None:  # noqa: FBT001
+    """Over links with TLS each workspace has a process of its own, whichever node is asked; only nodes can say it."""
+    authority = Authority(tmp_path)
+    pem = authority.issue("127.0.0.1")
+    tls = {"ca_file": authority.file, "cert_file": pem, "key_file": pem}
+    workspaces = [tmp_path / name for name in ("first", "second")]
+    for each in workspaces:
+        (each / ".git").mkdir(parents=True)
+    keys: dict[str, Any] = {"share": "workspace"} | ({"instances": "one"} if is_sole else {})
+    cluster = labelled(tmp_path, store, **keys)
+    try:
+        a = cluster.add("a", cluster={"labels": ["gpu"], "tls": tls}).start()
+        b, c = (cluster.add(name, cluster={"tls": tls}).start() for name in "bc")
+        joined(postgres, store, 3)
+        found = []
+        for place in workspaces:
+            said = {"Mcp-Project-Path": str(place)}
+            found.append({Client(node, "one", said).call(node, "append") for node in (a, b, c)})
+        assert [len(each) for each in found] == [1, 1]
+        assert found[0] != found[1]
+        forged = {LINK: link_header(SaidLink("", str(workspaces[0]), "", 0)), REACH: "loopback"}
+        strangers = [Client(node, "one", forged) for node in (a, b)]  # in the directory of the tests
+        seen = {each.call(node, "append") for each in strangers for node in (a, b, c)}
+        assert len(seen) == 1
+        assert seen not in found
+    finally:
+        cluster.close()
+
+
+@LONG
+def test_workspace_elsewhere(tmp_path: Path, store: str) -> None:
+    """Workspaces that the node of the server does not have are kept apart; a child that works in one cannot start."""
+    settings = {"command": [sys.executable, str(SERVER), str(tmp_path / "written")], "share": "workspace"}
+    cluster = Cluster(tmp_path / "nodes", store, {"one": {**settings, "cwd": str(tmp_path)}, "two": settings})
+    try:
+        (a,) = cluster.start("a")
+        credential = NodeCredentials.of(ClusterKeys(cluster.key), "b", time.time).issue("a")
+        port: Any = SimpleNamespace(port=a.cluster_port)
+
+        def linked(server: str, workspace: str) -> str:
+            link = link_header(SaidLink("", workspace, "", 0))
+            return Client(port, server, {NODE: credential, LINK: link}).call(port, "append")
+
+        assert linked("one", "/of/b/first") != linked("one", "/of/b/second")
+        assert linked("one", "/of/b/first") == linked("one", "/of/b/first")
+        with pytest.raises((AssertionError, KeyError)):
+            linked("two", "/of/b/first")
+        assert "the working directory /of/b/first does not exist" in a.log
     finally:
         cluster.close()
 

@@ -14,7 +14,6 @@ from mcpgateway.cluster.membership import SERVING, Member, Membership
 from mcpgateway.errors import BackendError, Refused
 from mcpgateway.frontends.http.node_client import NodeClient, is_refused
 from mcpgateway.frontends.http.router import Root
-from mcpgateway.policy.access import TOKEN
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.links import SaidLink, read_link
 
@@ -72,7 +71,7 @@ class LinkJudge:
         if target.server is not None and not self._runs(target.server.on, link):
             exchange.answer(MOVED, ELSEWHERE)
             return 0
-        return self._root.admit(exchange, target, link.principal or TOKEN)
+        return self._root.admit(exchange, target, link)
 
     def _runs(self, labels: tuple[str, ...], link: SaidLink) -> bool:
         me = self._membership.me

@@ -22,9 +22,10 @@ from mcpgateway.frontends.http.guard import NO_STORE, Guard, Later
 from mcpgateway.frontends.http.health import HealthEndpoint
 from mcpgateway.frontends.http.mcp import LegacyEndpoint, refuse
 from mcpgateway.hub.views import ViewsConfig
-from mcpgateway.policy.access import Deny, Pass, Reach, RouteClass
+from mcpgateway.policy.access import TOKEN, Deny, Pass, Reach, RouteClass
 from mcpgateway.policy.oauth.resource import WELL_KNOWN
 from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol.links import SaidLink
 from mcpgateway.records import FrozenRecord
 from mcpgateway.views.specs import view_specs
 
@@ -91,7 +92,7 @@ class AdmittedRequest(FrozenRecord, frozen=True):
     """A request that the guard has admitted: its target, principal, rights and workspace.
 
     :ivar pending: fires when the request can be judged; None if it has been.
-    :ivar is_link: another node of the cluster has judged the client.
+    :ivar link: the link of another node of the cluster, which has judged the client; else None.
     """
 
     target: RouteTarget
@@ -99,7 +100,7 @@ class AdmittedRequest(FrozenRecord, frozen=True):
     is_admin: bool = False
     project: str = ""
     pending: Deferred[None] | None = None
-    is_link: bool = False
+    link: SaidLink | None = None
 
 
 class Root:
@@ -209,18 +210,18 @@ class Root:
         found = self._targets.get(exchange.path)
         return found if found is not None else self._find(exchange)
 
-    def admit(self, exchange: Any, target: RouteTarget, principal: str) -> int:
+    def admit(self, exchange: Any, target: RouteTarget, link: SaidLink) -> int:
         """Admit a request of another node for one of its clients, which that node has judged; as `opened`."""
         if target.route is not RouteClass.MCP or exchange.method not in METHODS:
             refuse(exchange, 404, ASTRAY)
             return 0
-        exchange.route = AdmittedRequest(target, principal, is_link=True)
+        exchange.route = AdmittedRequest(target, link.principal or TOKEN, link=link)
         return self._limits.body_bytes
 
     def would_refuse(self, exchange: Any) -> bool:
         """Return whether an admitted request would now be refused, or count for another principal."""
         admitted: AdmittedRequest = exchange.route
-        if admitted.is_link:
+        if admitted.link is not None:
             return False
         match self._guard.judge(exchange, admitted.target.route):
             case Pass(principal):

@@ -18,7 +18,7 @@ from mcpgateway.hub.workspaces import ClaimedPlace, Scopes
 from mcpgateway.policy.access import Reach, is_client
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message
-from mcpgateway.system.workspaces import WorkingDirectory
+from mcpgateway.system.workspaces import NOWHERE, WorkingDirectory
 
 PID_LIMIT = 2**31
 STRANGERS = (Reach.REMOTE, Reach.OTHER_USER)
@@ -49,6 +49,10 @@ class WorkspaceDetector:
         """Pass the variant of a server that an exchange is for to ``serve``, or refuse the exchange."""
         if not self._scopes.is_placed(server):
             serve(self._noted(exchange, server))
+            return
+        link = exchange.route.link if exchange.route is not None else None
+        if link is not None:
+            self._serve(lambda _: serve(self._scopes.again(server, link.workspace)), NOWHERE, exchange)
             return
         self.locate(exchange, lambda place: serve(self._scopes.variant(server, place)))
 

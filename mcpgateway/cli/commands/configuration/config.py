@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -330,10 +331,12 @@ def import_(
     """Take servers over."""
 
     def work() -> int:
+        from mcpgateway.cli.local.node_edits import where_it_counts
         from mcpgateway.clientfiles.import_servers import take_over
 
         options = load_options(globals_, config, env_file)
-        return take_over(options, os.environ, list(files), into=into, is_dry=dry_run)
+        where = functools.partial(where_it_counts, options.home, os.environ)
+        return take_over(options, os.environ, files, into=into, is_dry=dry_run, where=where)
 
     return _with_output(globals_, work)
 
