@@ -11,11 +11,12 @@ from hashlib import blake2b
 from typing import Any
 from urllib.parse import quote
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import asdict
 
+from mcpgateway.bounded import Bounded
 from mcpgateway.config.document import visible
-from mcpgateway.config.model import ClientFile
+from mcpgateway.config.model import ClientFile, ServerSpec
 from mcpgateway.hints import cli, with_command
 from mcpgateway.hub.health.faults import CONFIGURATION, DISABLED, DISK
 from mcpgateway.observe.attention import Attention
@@ -59,6 +60,9 @@ PAGES = {
 
 BROKEN = frozenset((DISK, CONFIGURATION, STORE_LOST, NAME_SHARED, NODE_REFUSED))
 _WELL = frozenset(each.value for each in (HealthState.RUNNING, HealthState.STARTING))
+_AT_REST = frozenset(each.value for each in (HealthState.IDLE, HealthState.STOPPED))
+FINE_LIMIT = 10_000
+FINE_S = 30  # until the program and the directory of a server at rest are looked for again
 
 
 class NeedAction(Struct, frozen=True, omit_defaults=True):
@@ -147,6 +151,7 @@ class Overview(FrozenRecord, frozen=True):
     :ivar unreadable: returns the clients' files that cannot be read.
     :ivar attention: knows since when each need is there.
     :ivar figures: returns the other numbers that the page of the overview shows.
+    :ivar fine: the servers at rest without troubles: their definition, and until when nothing is looked for again.
     :ivar more: returns the needs of other parts of the gateway, such as of a node of a cluster.
     :ivar learn: counts the calls before the start from the activity log, for `figures`.
     """
@@ -159,6 +164,7 @@ class Overview(FrozenRecord, frozen=True):
     figures: Callable[[], dict[str, Any]] = dict
     learn: Callable[[], Awaitable[None]] = _nothing_to_learn
     more: Callable[[], Iterable[OpenNeed]] = tuple
+    fine: Bounded[str, tuple[ServerSpec | None, float]] = field(default_factory=lambda: Bounded(FINE_LIMIT))
 
     def tell(self, principal: str = LOCAL) -> dict[str, Any]:
         """Return the numbers of `Census.health`, with the verdict and the needs.
@@ -225,10 +231,14 @@ class Overview(FrozenRecord, frozen=True):
 
         :param server: the numbers of `Census.server`.
         """
-        status = server["status"]
+        status, name = server["status"], server["name"]
         if status in _WELL and not server["last_error"] and server["crashes_1h"] < MANY_CRASHES:
             return {"status": status, "state": status}, None
-        name, troubles = server["name"], self.why.troubles(server["name"])
+        now, definition = self.why.health.now, self.why.dispatcher.servers.get(name)
+        rests = status in _AT_REST and not server["last_error"] and not server["crashes_1h"]
+        if rests and (fine := self.fine.get(name)) and fine[0] is definition and now < fine[1]:
+            return {"status": status, "state": shown_state(status, is_faulty=False)}, None
+        troubles = self.why.troubles(name)
         first = troubles[0] if troubles else None
         need = None
         is_signed_out = status == HealthState.NEEDS_LOGIN.value
@@ -243,6 +253,8 @@ class Overview(FrozenRecord, frozen=True):
             run = first["run"] if first["do"] else do
             action, key = first["action"], first["key"]
             need = OpenNeed(SERVER, name, first["cause"], first["says"], do, run, action, key)
+        if rests and need is None:
+            self.fine[name] = (definition, now + FINE_S)
         # A server that crashes again and again is started by its next call all the same.
         is_faulty = need is not None and need.cause != CRASHES
         return {"status": status, "state": shown_state(status, is_faulty=is_faulty)}, need

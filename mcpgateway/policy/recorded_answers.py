@@ -66,6 +66,9 @@ _TOLD = frozenset((PROTOCOL_VERSION_KEY, modern.CAPABILITIES_KEY, modern.INFO_KE
 _PLAIN = {Era.LEGACY: _IDLE, Era.MODERN: _IDLE | _TOLD}
 
 
+PLACES_LIMIT = 1000  # places (ways of launching a server) whose lists are held
+
+
 def place_of(server: ServerSpec) -> str:
     """Return the key of a server's launch or address, and of its owner; see Note [Recipients of recorded answers]."""
     reach = server.reach
@@ -86,6 +89,23 @@ def place_of(server: ServerSpec) -> str:
     if scope_of(server) not in (Share.GLOBAL, Share.CREDENTIAL):
         parts.append(server.workspace)
     return _digest(parts)
+
+
+class Places:
+    """The places of definitions of servers (`place_of`), each computed once for a definition."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str, str], tuple[ServerSpec, str]] = {}
+
+    def of(self, server: ServerSpec) -> str:
+        """Return the place of a server."""
+        key = (server.name, server.workspace, server.principal)
+        known = self._known.get(key)
+        if known is None or known[0] is not server:
+            if len(self._known) >= PLACES_LIMIT:
+                self._known.clear()
+            known = self._known[key] = (server, place_of(server))
+        return known[1]
 
 
 COMMON = "+"

@@ -9,7 +9,7 @@ import pytest
 
 from mcpgateway.config.model import ClientFile, ServerSpec, Share
 from mcpgateway.errors import NeedsAuthorization
-from mcpgateway.observe.overview import NeedAction, OpenNeed, lost_entries, verdict
+from mcpgateway.observe.overview import FINE_S, NeedAction, OpenNeed, lost_entries, verdict
 from tests.support.gateway_in_memory import MemoryGateway
 from tests.support.instruments import MemoryWorld
 
@@ -98,7 +98,7 @@ class OverviewTests:
         assert states["gone"] == ("stopped", "not ready")
 
     def test_idle(self, tmp_path: Path) -> None:
-        """A program that goes away while its server is idle is told of before the next call."""
+        """A program that goes away while its server is idle is told of before the next call, within `FINE_S`."""
         program = tmp_path / "program"
         program.write_text("#!/bin/sh\n")
         program.chmod(0o755)
@@ -107,6 +107,7 @@ class OverviewTests:
         states = {each["name"]: each["status"] for each in overview(gateway)["backends"]}
         assert (states["brief"], needs(gateway)) == ("idle", [])
         program.unlink()
+        gateway.health.now += FINE_S
         assert needs(gateway) == [("brief", "command-not-found")]
 
     def test_found_since(self) -> None:

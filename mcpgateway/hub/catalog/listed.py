@@ -30,12 +30,13 @@ from mcpgateway.hub.catalog.list_limit import ListLimit
 from mcpgateway.policy.recorded_answers import (
     COMMON,
     HELLO,
+    PLACES_LIMIT,
     AnswerKey,
+    Places,
     RecordedAnswer,
     is_own,
     legacy_handshake,
     modern_handshake,
-    place_of,
 )
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek
 from mcpgateway.protocol.versions import Era
@@ -44,7 +45,6 @@ from mcpgateway.records import Record
 if TYPE_CHECKING:
     from mcpgateway.hub.catalog.recorded import Snapshots
 
-PLACES_LIMIT = 1000  # places (ways of launching a server) whose lists are held
 INSTRUCTIONS_LIMIT = 100_000  # characters
 HANDSHAKES_LIMIT = 64  # handshakes for one of them
 
@@ -108,7 +108,7 @@ class ServerLists:
         self.limit = ListLimit()
         self._snapshots = snapshots
         self._shelves: Bounded[tuple[str, str], Shelf] = Bounded(PLACES_LIMIT)
-        self._places: dict[str, tuple[ServerSpec, str]] = {}  # cached, because each is made of a digest
+        self._places = Places()
         self._shared = legacy_handshake(legacy.shared_params(__version__))
         own = modern.own_meta(__version__).items()
         self._modern = modern_handshake({name: jsonrpc.raw(value) for name, value in own})
@@ -156,7 +156,7 @@ class ServerLists:
 
     def place(self, server: ServerSpec) -> str:
         """Return the key of how and where a server is launched; lists are kept by it."""
-        return self._place(server)
+        return self._places.of(server)
 
     def everything(self) -> Iterator[Item]:
         """Iterate over all known entries of the current servers."""
@@ -168,7 +168,7 @@ class ServerLists:
         """Return the recorded ``instructions`` of a server; empty where none are recorded."""
         if self._snapshots is None:
             return ""
-        found = self._snapshots.newest(server.name, self._place(server), HELLO)
+        found = self._snapshots.newest(server.name, self._places.of(server), HELLO)
         hello = peek.members({"hello": found.pages[0]}, "hello") if found is not None else {}
         return peek.text(hello, "instructions", INSTRUCTIONS_LIMIT) or ""
 
@@ -185,7 +185,7 @@ class ServerLists:
         snapshots = self._snapshots
         if snapshots is None:
             return _List(None)
-        place = self._place(server)
+        place = self._places.of(server)
         legacy_key, modern_key = self._keys(place, handshake)
         exact = snapshots.find(server.name, modern_key, kind.method)
         found = {
@@ -214,20 +214,11 @@ class ServerLists:
         return AnswerKey(place, Era.LEGACY, of_legacy), AnswerKey(place, Era.MODERN, of_modern)
 
     def _shelf(self, server: ServerSpec) -> Shelf:
-        at = (server.name, self._place(server))
+        at = (server.name, self._places.of(server))
         shelf = self._shelves.get(at)
         if shelf is None:
             shelf = self._shelves[at] = {}
         return shelf
-
-    def _place(self, server: ServerSpec) -> str:
-        key = f"{server.name}\0{server.workspace}\0{server.principal}"
-        known = self._places.get(key)
-        if known is None or known[0] is not server:
-            if len(self._places) >= PLACES_LIMIT:
-                self._places.clear()
-            known = self._places[key] = (server, place_of(server))
-        return known[1]
 
     # Learning
 
@@ -309,7 +300,7 @@ class ServerLists:
                 known.is_fresh = False
             else:
                 # The next child is asked, and clients that were shown another list are notified.
-                legacy_key, modern_key = self._keys(self._place(server), of)
+                legacy_key, modern_key = self._keys(self._places.of(server), of)
                 is_modern = self._is_on_record(server.name, modern_key, kind) and not self._is_on_record(
                     server.name, legacy_key, kind
                 )

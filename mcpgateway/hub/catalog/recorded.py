@@ -32,6 +32,7 @@ from mcpgateway.policy.recorded_answers import (
     AnswerKey,
     Catalog,
     Chain,
+    Places,
     RecordableRequest,
     RecordedAnswer,
     client_in,
@@ -118,6 +119,7 @@ class Snapshots:
         self.shown: set[tuple[str, AnswerKey, str]] = set()
         self._held: dict[str, _Held] = {}  # in the order of their use
         self._places: dict[str, frozenset[str]] = {}  # the launches of each server that have a record
+        self._known = Places()
 
     def of(self, slot: Upstream, params: dict[str, Any]) -> Snapshot:
         """Return the recorded answers of a slot's server.
@@ -140,7 +142,8 @@ class Snapshots:
         """True if clients can be answered in the place of a server before it runs."""
         if server.name not in self._places:
             self._hold(server.name)
-        return place_of(server) in self._places[server.name]
+        places = self._places[server.name]
+        return bool(places) and self._known.of(server) in places
 
     def forget(self, name: str) -> None:
         """Forget the records of a server, on disk too."""
