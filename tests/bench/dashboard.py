@@ -1,7 +1,8 @@
 """``python -m tests.bench.dashboard``: what a visible dashboard costs the browser and the gateway.
 
-A gateway with 100 servers runs on a home of its own.  A real Chromium opens the overview, signed in to look.  Times are
-those of the page's own clock since the navigation began; CPU time and memory are the gateway's, from /proc.
+A gateway with 100 servers and their 2,500 tools, 25 of each, runs on a home of its own.  A real Chromium opens the
+overview, signed in to look.  Times are those of the page's own clock since the navigation began; CPU time and memory
+are the gateway's, from /proc.
 """
 
 from __future__ import annotations
@@ -119,8 +120,10 @@ def measured(python: Path = Path(sys.executable)) -> Table:
 
 @contextmanager
 def gateway(python: Path) -> Iterator[RunningGateway]:
-    """Run a gateway with many servers, of which none is used."""
+    """Run a gateway with many servers, whose tools it knows."""
     with commands.gateway(python, (f"s{at}" for at in range(SERVERS))) as environ:
+        refresh = [str(python.parent / "mcpgateway"), "tools", "refresh"]
+        subprocess.run(refresh, env=environ, check=True, stdout=subprocess.DEVNULL)
         status = [str(python.parent / "mcpgateway"), "--json", "status"]
         found = json.loads(subprocess.run(status, env=environ, check=True, capture_output=True).stdout)
         yield RunningGateway(found["pid"], f"http://localhost:{found['port']}")
