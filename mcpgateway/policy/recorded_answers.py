@@ -91,8 +91,8 @@ def place_of(server: ServerSpec) -> str:
     return _digest(parts)
 
 
-class Places:
-    """The places of definitions of servers (`place_of`), each computed once for a definition."""
+class LaunchPlaces:
+    """The places of the definitions of servers (`place_of`), each computed once for a definition."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str, str], tuple[ServerSpec, str]] = {}

@@ -32,7 +32,7 @@ from mcpgateway.policy.recorded_answers import (
     HELLO,
     PLACES_LIMIT,
     AnswerKey,
-    Places,
+    LaunchPlaces,
     RecordedAnswer,
     is_own,
     legacy_handshake,
@@ -108,7 +108,7 @@ class ServerLists:
         self.limit = ListLimit()
         self._snapshots = snapshots
         self._shelves: Bounded[tuple[str, str], Shelf] = Bounded(PLACES_LIMIT)
-        self._places = Places()
+        self._places = LaunchPlaces()
         self._shared = legacy_handshake(legacy.shared_params(__version__))
         own = modern.own_meta(__version__).items()
         self._modern = modern_handshake({name: jsonrpc.raw(value) for name, value in own})

@@ -32,7 +32,7 @@ from mcpgateway.policy.recorded_answers import (
     AnswerKey,
     Catalog,
     Chain,
-    Places,
+    LaunchPlaces,
     RecordableRequest,
     RecordedAnswer,
     client_in,
@@ -119,7 +119,7 @@ class Snapshots:
         self.shown: set[tuple[str, AnswerKey, str]] = set()
         self._held: dict[str, _Held] = {}  # in the order of their use
         self._places: dict[str, frozenset[str]] = {}  # the launches of each server that have a record
-        self._known = Places()
+        self._known = LaunchPlaces()
 
     def of(self, slot: Upstream, params: dict[str, Any]) -> Snapshot:
         """Return the recorded answers of a slot's server.
