@@ -105,7 +105,7 @@ vsix: $(VSIX) ## build the extension of VS Code, with npm
 # The date stands in the archive, which is the same then for the same sources.
 vsce = SOURCE_DATE_EPOCH=315619200 node $(CURDIR)/build/vsce/node_modules/@vscode/vsce/vsce package --no-dependencies --allow-missing-repository --out $(CURDIR)/$(1) >$(CURDIR)/build/vsce.log 2>&1 || { cat $(CURDIR)/build/vsce.log; exit 1; }
 
-$(VSIX): $(UI_TOOLS) $(VSCE) LICENSE mcpgateway/__init__.py $(shell find ui/core/src ui/vscode -type f -not -path '*/node_modules/*' -not -path '*/dist/*')
+$(VSIX): $(UI_TOOLS) $(VSCE) LICENSE mcpgateway/__init__.py $(shell find ui/core/src ui/web/src ui/vscode -type f -not -path '*/node_modules/*' -not -path '*/dist/*')
 	cd ui && npm run --silent build:vscode
 	cd ui/vscode/dist && $(call vsce,$@)
 

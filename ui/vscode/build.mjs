@@ -26,6 +26,21 @@ await build({
   legalComments: "none",
   logLevel: "warning",
 });
+await build({
+  entryPoints: [
+    join(ROOT, "ui", "web", "src", "embedded", "main.tsx"),
+    join(ROOT, "ui", "web", "src", "embedded", "style.css"),
+  ],
+  bundle: true,
+  minify: true,
+  format: "esm",
+  target: "es2022",
+  jsx: "automatic",
+  jsxImportSource: "preact",
+  outdir: join(TARGET, "pages"),
+  legalComments: "none",
+  logLevel: "warning",
+});
 cpSync(join(HERE, "media"), join(TARGET, "media"), { recursive: true });
 for (const [folder, name] of [
   [ROOT, "LICENSE"],

@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { homedir, tmpdir, userInfo } from "node:os";
 import { Api } from "@mcpgateway/core/api";
 import { type Place, placeOf } from "./place";
+import type { Gate } from "./relay";
 import type { Settings } from "./settings";
 import { type Transport, transportTo } from "./transport";
 
@@ -32,6 +33,11 @@ export class Connection {
 
   get token(): string {
     return this.#token;
+  }
+
+  /** The gateway, for requests of pages. */
+  get gate(): Gate {
+    return { base: this.place.base, token: this.#token, fetch: this.transport.fetch };
   }
 
   // A token is for one address only, so that no other gateway gets it.

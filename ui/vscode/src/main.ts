@@ -3,6 +3,7 @@
 import * as vscode from "vscode";
 import { CLIENT_COMMANDS } from "./commands/clients";
 import { GATEWAY_COMMANDS } from "./commands/gateway";
+import { pageCommands } from "./commands/pages";
 import { SERVER_COMMANDS } from "./commands/servers";
 import { SET_UP_COMMANDS } from "./commands/set_up";
 import { TOOL_COMMANDS } from "./commands/tools";
@@ -10,6 +11,7 @@ import { Documents } from "./documents";
 import type { Trees } from "./extension";
 import { CallView, ClientView, toolsBelow } from "./live_rows";
 import { Logs } from "./logs";
+import { Panels } from "./panels";
 import { serverFor } from "./picks";
 import { ProjectFile } from "./project_part";
 import type { ChatProvider } from "./provider";
@@ -37,6 +39,8 @@ export async function open(
       documents.diff(String(name), String(title), sides as { before: string; after: string }),
   };
   const bench = new Workbench(context, trees, commands);
+  const panels = new Panels(bench);
+  Object.assign(commands, pageCommands(panels));
   const logs = new Logs(bench);
   commands["mcpgateway.showLogs"] = async (_, row) => {
     const name = await serverFor(bench, row, "Show the log of which server?");
@@ -47,7 +51,16 @@ export async function open(
   const chat = new Chat(bench, provider);
   const clients = new ClientView(bench, () => chat.row);
   const project = new ProjectFile(bench);
-  for (const part of [documents, logs, project, chat, clients, new CallView(bench), new Terminals(bench)])
+  for (const part of [
+    documents,
+    panels,
+    logs,
+    project,
+    chat,
+    clients,
+    new CallView(bench),
+    new Terminals(bench),
+  ])
     bench.add(part);
   await bench.connect();
   await project.read();

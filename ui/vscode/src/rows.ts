@@ -235,6 +235,7 @@ export function callRows(calls: readonly Call[]): Row[] {
       tooltip: [what, ...facts, each.error ?? ""].filter(Boolean).map(plain).join("\n"),
       spoken: [what, each.outcome, ...facts].join(", "),
       context: "call",
+      command: "mcpgateway.showCall",
       servers: [each.server],
     };
   });

@@ -1,7 +1,6 @@
 /** Longer texts that are shown in an editor of their own. */
 
-import type { Why } from "@mcpgateway/core/model";
-import { clock, plain } from "@mcpgateway/core/words";
+import { plain } from "@mcpgateway/core/words";
 
 /** A finding of `mcpgateway doctor`. */
 export interface Finding {
@@ -13,32 +12,6 @@ export interface Finding {
   fixable: boolean;
   more: string[];
   repair: string;
-}
-
-/** The diagnosis of a server. */
-export function whyText(why: Why): string {
-  const { server, verdict, advice, launch, source, share_reason, history, stderr = [], crashes = [] } = why;
-  const parts: [heading: string, lines: string[]][] = [
-    [server, [verdict]],
-    ["Advice", advice.map((each) => `- ${each.says}\n  ${each.do}`)],
-    [
-      "Start",
-      [
-        launch?.command ? `command    ${launch.command.join(" ")}` : "",
-        launch?.cwd ? `directory  ${launch.cwd}` : "",
-        launch?.env?.length ? `variables  ${launch.env.join(" ")}` : "",
-        source ? `source     ${source}` : "",
-        share_reason ? `sharing    ${share_reason}` : "",
-      ],
-    ],
-    ["Crashes of the last hour", crashes.map((each) => `${clock(each.at)}  ${each.text}  ${each.line}`)],
-    [
-      "History",
-      history.map(({ at, text, times }) => `${clock(at)}  ${text}${times > 1 ? ` (${times} times)` : ""}`),
-    ],
-    ["Latest lines on stderr", stderr],
-  ];
-  return written(parts);
 }
 
 /** The findings of the doctor, the worst first. */

@@ -2,6 +2,7 @@
 
 import { uptime } from "node:os";
 import { ApiError } from "@mcpgateway/core/api";
+import type { GatewayEvent } from "@mcpgateway/core/model";
 import * as vscode from "vscode";
 import { type Bar, barOf } from "./bar";
 import { Connection, placeHere } from "./connection";
@@ -32,6 +33,9 @@ export class Workbench implements vscode.Disposable {
   readonly #happened = new vscode.EventEmitter<Known>();
   /** Fires when something about the gateway has changed. */
   readonly onChange = this.#happened.event;
+  readonly #events = new vscode.EventEmitter<GatewayEvent>();
+  /** Fires with each event of the gateway. */
+  readonly onEvent = this.#events.event;
   readonly #bar = vscode.window.createStatusBarItem("mcpgateway", vscode.StatusBarAlignment.Left, 50);
   readonly #parts: Part[] = [];
   readonly #timer: NodeJS.Timeout;
@@ -66,6 +70,7 @@ export class Workbench implements vscode.Disposable {
       this.log,
       this.#bar,
       this.#happened,
+      this.#events,
     );
   }
 
@@ -137,6 +142,7 @@ export class Workbench implements vscode.Disposable {
         failure: this.connection.transport.failure,
         pollMs: () => this.settings.pollInterval,
         changed: () => this.show(),
+        happened: (event) => this.#events.fire(event),
       });
       this.#watch.focus(vscode.window.state.focused);
       this.#watch.start();

@@ -90,9 +90,11 @@ test("decisions know no editor", () => {
     "connection",
     "diff",
     "log_lines",
+    "page_text",
     "place",
     "program",
     "recovery",
+    "relay",
     "rows",
   ];
   for (const each of [

@@ -7,7 +7,7 @@ import { faultOfToken } from "../src/connection";
 import { sidesOf } from "../src/diff";
 import { leveled } from "../src/log_lines";
 import { candidates, complaintOf, firstOf, ownEnvironment } from "../src/program";
-import { doctorText, whyText } from "../src/texts";
+import { doctorText } from "../src/texts";
 
 test("a diff has its two sides, with a mark where something is left out", () => {
   const lines = [
@@ -34,19 +34,7 @@ test("lines of logs have the level that they name, without the time that the cha
   assert.deepEqual(of("[github] hello"), ["info", "[github] hello"]);
 });
 
-test("the diagnosis of a server and the findings of the doctor are texts", () => {
-  const advice = [
-    { says: "it is not there", do: "install it", cause: "", action: "" as const, key: "", trouble: true },
-  ];
-  const why = {
-    server: "notes",
-    state: "error",
-    ok: false,
-    verdict: "notes does not work",
-    advice,
-    history: [],
-  };
-  assert.equal(whyText(why), "notes\n\nnotes does not work\n\nAdvice\n\n- it is not there\n  install it\n");
+test("the findings of the doctor are a text", () => {
   const finding = { id: "a", text: "all is well", advice: "", run: "", fixable: false, more: [], repair: "" };
   const findings = [
     { ...finding, level: "ok" },

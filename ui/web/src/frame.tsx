@@ -2,16 +2,18 @@
 
 import { clock, count, counted, duration, memory, plain, sinceStart } from "@mcpgateway/core/words";
 import { useEffect, useState } from "preact/hooks";
-import { dismiss, notice, turned, unlock } from "./act";
+import { turned, unlock } from "./act";
 import { events, freshness, heardAt, isStreaming, isUpgraded, now, overview, refusal } from "./gateway";
 import { opened, PALETTE_KEYS } from "./keys";
 import { OverviewPage } from "./pages/overview";
 import { ServerPage } from "./pages/server";
 import { ServersPage } from "./pages/servers";
 import { ToolsPage } from "./pages/tools";
-import { Command, Refused } from "./parts/basics";
+import { Away } from "./parts/away";
+import { Refused } from "./parts/basics";
 import { Confirmation } from "./parts/dialog";
 import { later } from "./parts/later";
+import { Outcome } from "./parts/outcome";
 import { signOut, Unlock } from "./parts/unlock";
 import { path, to } from "./router";
 import { signed } from "./session";
@@ -191,32 +193,10 @@ function Urgent({ many }: { many: number }) {
 }
 
 function Header() {
-  const told = notice.value;
   return (
     <header class="top">
       <SearchButton />
-      <div class="notice">
-        <p role="status">{!told?.isError && told?.text}</p>
-        <p role="alert" class="bad">
-          {told?.isError && told.text}
-        </p>
-        {told?.undo && (
-          <button type="button" onClick={told.undo}>
-            Undo
-          </button>
-        )}
-        {told && (
-          <button
-            type="button"
-            class="quiet"
-            aria-label="Dismiss the message"
-            title="Escape"
-            onClick={dismiss}
-          >
-            ✕
-          </button>
-        )}
-      </div>
+      <Outcome />
       <Freshness />
       {signed.value.token ? (
         <button type="button" class="quiet" onClick={signOut}>
@@ -284,20 +264,6 @@ function Freshness() {
       <span aria-hidden="true">●</span> {words[freshness.value]}
       {since}
     </span>
-  );
-}
-
-function Away() {
-  return (
-    <p class={freshness.value === "stale" ? "away refused" : "unseen away"} role="status">
-      {freshness.value === "stale" && (
-        <>
-          The gateway does not answer. It was heard last at {clock(heardAt.value)}; what is shown is of then.
-          This page goes on by itself as soon as it answers; <Command text="mcpgateway start" /> starts one
-          that has stopped.
-        </>
-      )}
-    </p>
   );
 }
 

@@ -4,8 +4,12 @@ import { Api, ApiError } from "@mcpgateway/core/api";
 import type { GatewayEvent, Overview } from "@mcpgateway/core/model";
 import { computed, effect, signal } from "@preact/signals";
 import { forget, signed } from "./session";
+import { surroundings } from "./surroundings";
 
-export const api = new Api({ token: () => signed.value.token });
+export const api = new Api({
+  token: () => signed.value.token,
+  fetch: (input, init) => surroundings.fetch(input, init),
+});
 
 /** The latest overview; undefined before the first. */
 export const overview = signal<Overview | undefined>(undefined);

@@ -2,11 +2,13 @@
 
 import { effect, signal } from "@preact/signals";
 import { isUnsaved, mayLeave, release } from "./leaving";
+import { surroundings } from "./surroundings";
 
 const ROOT = "/ui/";
 
 function parsed(): string[] {
-  const rest = location.pathname.startsWith(ROOT) ? location.pathname.slice(ROOT.length) : "";
+  const { pathname } = surroundings.address();
+  const rest = pathname.startsWith(ROOT) ? pathname.slice(ROOT.length) : "";
   return rest
     .split("/")
     .filter(Boolean)
@@ -29,9 +31,10 @@ export function to(...parts: string[]): string {
 
 /** Show another page, after a question where something would be lost. */
 export async function go(address: string, isReplacing = false): Promise<void> {
-  const isElsewhere = new URL(address, location.href).pathname !== location.pathname;
+  const present = surroundings.address();
+  const isElsewhere = new URL(address, present).pathname !== present.pathname;
   if (isElsewhere && isUnsaved() && !(await mayLeave())) return;
-  history[isReplacing ? "replaceState" : "pushState"](null, "", address);
+  surroundings.move(address, isReplacing);
   path.value = parsed();
   scrollTo(0, 0);
 }

@@ -8,7 +8,6 @@ import { counted, plain } from "@mcpgateway/core/words";
 import * as vscode from "vscode";
 import { confirmed, isUp, serverFor, serversFor, toolFor } from "../picks";
 import { kindOf } from "../rows";
-import { whyText } from "../texts";
 import type { Command, Workbench } from "../workbench";
 
 const WAIT = "?wait=30s";
@@ -146,17 +145,8 @@ const why: Command = async (bench, row) => {
     ...actions,
   );
   if (chosen === "Try Now") await start(bench, name);
-  if (chosen === "Show Details") await showDetails(bench, name);
+  if (chosen === "Show Details") await bench.run("mcpgateway.showDetails", [name]);
   if (chosen === "Show Log") await bench.run("mcpgateway.showLogs", [name]);
-};
-
-const showDetails: Command = async (bench, row) => {
-  const name = await serverFor(bench, row, "Show the details of which server?");
-  if (!name) return;
-  const found = await bench.act(`Asking about ${name}`, () =>
-    bench.connection.api.get<Why>(serverPath(name, "why")),
-  );
-  if (found) await bench.run("mcpgateway.showText", [`${name}.txt`, whyText(found)]);
 };
 
 /** The text that defines a server: of the input, or of the clipboard, which often has it. */
@@ -335,7 +325,6 @@ export const SERVER_COMMANDS: Record<string, Command> = {
   "mcpgateway.resetCircuit": resetCircuit,
   "mcpgateway.signIn": signIn,
   "mcpgateway.why": why,
-  "mcpgateway.showDetails": showDetails,
   "mcpgateway.addServer": add,
   "mcpgateway.removeServer": remove,
   "mcpgateway.renameServer": rename,

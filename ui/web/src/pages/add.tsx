@@ -14,6 +14,7 @@ import { Fix } from "../parts/server_buttons";
 import { TrialReport, useTrial, wantsSignIn } from "../parts/trial";
 import { useResource } from "../resource";
 import { to } from "../router";
+import { surroundings } from "../surroundings";
 
 const WAIT = "45s";
 const PATH = `/api/v1/servers?wait=${WAIT}`;
@@ -227,7 +228,7 @@ function DraftForm({ draft, onAdded, onChange }: DraftProps) {
               <Fix name={outcome.name} remedy={outcome.need} />
             </span>
           )}{" "}
-          Its address is <Command text={`${location.origin}/${encodeURIComponent(outcome.name)}/mcp`} />
+          Its address is <Command text={`${surroundings.origin}/${encodeURIComponent(outcome.name)}/mcp`} />
         </p>
       )}
     </form>

@@ -23,6 +23,7 @@ import { ServerButtons, Setting } from "../parts/server_buttons";
 import { LooseClients, SessionTable } from "../parts/sessions";
 import { useResource } from "../resource";
 import { go, to } from "../router";
+import { surroundings } from "../surroundings";
 import { askAsClient, toolsForClients } from "../tool_lists";
 
 const TABS = ["status", "tools", "logs", "calls", "sessions", "resources", "prompts", "settings"] as const;
@@ -64,7 +65,7 @@ export function ServerPage({ name, tab }: { name: string; tab: string }) {
       )}
       {value && (
         <p>
-          <Command text={`${location.origin}/${encodeURIComponent(name)}/mcp`} />
+          <Command text={`${surroundings.origin}/${encodeURIComponent(name)}/mcp`} />
         </p>
       )}
       <nav class="tabs" aria-label={`Pages of ${name}`}>

@@ -5,6 +5,7 @@ import { clock, counted, milliseconds, plain } from "@mcpgateway/core/words";
 import { tell } from "../act";
 import { forgetCalls, pastCalls } from "../past_calls";
 import type { Playground } from "../playground";
+import { surroundings } from "../surroundings";
 import { Section } from "./basics";
 
 const SHOWN = 4000;
@@ -23,7 +24,7 @@ export function Copies(props: { server: string; tool: string; args: () => Record
   const call = () => ({ server, tool, args: args() });
   return (
     <p class="buttons copies">
-      <button type="button" onClick={() => void copy(asCurl(call(), location.origin))}>
+      <button type="button" onClick={() => void copy(asCurl(call(), surroundings.origin))}>
         Copy as curl
       </button>
       <button type="button" onClick={() => void copy(asCommand(call()))}>

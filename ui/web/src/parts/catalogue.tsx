@@ -7,6 +7,7 @@ import { act, isBusy } from "../act";
 import { useUnsaved } from "../leaving";
 import { useResource } from "../resource";
 import { to } from "../router";
+import { surroundings } from "../surroundings";
 import { Command, Empty, Refused } from "./basics";
 import { confirmed } from "./dialog";
 import { TRIAL_MS } from "./trial";
@@ -143,7 +144,7 @@ function InstallForm({ item, onClose }: { item: Item; onClose: () => void }) {
       <p role="status" class="outcome">
         <a href={to("servers", outcome.server)}>{plain(outcome.server)}</a> is installed:{" "}
         {counted(outcome.tools.length, "tool")}. Its address is{" "}
-        <Command text={`${location.origin}/${encodeURIComponent(outcome.server)}/mcp`} />
+        <Command text={`${surroundings.origin}/${encodeURIComponent(outcome.server)}/mcp`} />
       </p>
     );
   return (

@@ -5,6 +5,7 @@ import { plain } from "@mcpgateway/core/words";
 import { useState } from "preact/hooks";
 import { act } from "../act";
 import { overview } from "../gateway";
+import { surroundings } from "../surroundings";
 import { Command, Copy } from "./basics";
 import { Dialog } from "./dialog";
 
@@ -36,7 +37,7 @@ export function NewToken({ onClose }: { onClose: () => void }) {
     });
     if (made) setToken(made.token);
   };
-  const snippet = asClientEntry(token, servers, location.origin);
+  const snippet = asClientEntry(token, servers, surroundings.origin);
   if (token)
     return (
       <Dialog title={`The token of ${plain(name)}`} onClose={onClose}>

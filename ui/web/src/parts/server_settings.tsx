@@ -12,6 +12,7 @@ import { overview } from "../gateway";
 import { perform } from "../operations";
 import { useResource } from "../resource";
 import { go, to } from "../router";
+import { surroundings } from "../surroundings";
 import { Refused, Section } from "./basics";
 import { type Editing, Merge, SaveButton, useEditing } from "./editing";
 import { FileVersions } from "./enrol";
@@ -36,7 +37,7 @@ const LEFT_OUT = new Set(["name", "enabled", "disabled", "overlay"]);
 
 /** Begin with the field that the address names, such as `?key=env.TOKEN`. */
 function begin({ drafts, setDrafts }: Editing<ServerConfig>): void {
-  const key = new URLSearchParams(location.search).get("key") ?? "";
+  const key = surroundings.address().searchParams.get("key") ?? "";
   const [, group, name] = /^(env|headers)\.(.+)$/.exec(key) ?? [];
   if (group) setDrafts({ ...drafts, [key]: "" });
   requestAnimationFrame(() => {

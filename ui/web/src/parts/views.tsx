@@ -6,6 +6,7 @@ import { useState } from "preact/hooks";
 import { act } from "../act";
 import { overview } from "../gateway";
 import { useResource } from "../resource";
+import { surroundings } from "../surroundings";
 import { ActButton, Command, Empty, Refused, Section } from "./basics";
 import { Dialog } from "./dialog";
 import { type Column, Table } from "./table";
@@ -68,7 +69,7 @@ function columnsOf(
       name: "path",
       title: "Address",
       by: (each) => each.path,
-      show: (each) => <Command text={location.origin + each.path} />,
+      show: (each) => <Command text={surroundings.origin + each.path} />,
     },
     { name: "kind", title: "Lists", show: (each) => KINDS[each.kind] ?? each.kind, isMinor: true },
     {
