@@ -18,6 +18,7 @@ NPM_BROWSER := tests/browser/npm/node_modules/.made
 UI_TOOLS := ui/node_modules/.made
 UI := mcpgateway/data/ui/index.json
 VSIX := build/mcpgateway.vsix
+CARRIED := mcpgateway/data/mcpgateway.vsix
 VSCODE := build/vscode/.made
 VSCE := build/vsce/.made
 # A checkout without npm runs and is tested without the dashboard.
@@ -100,14 +101,19 @@ test-ui: $(VENV) $(UI) $(NPM_BROWSER) ## the dashboard: types, lint, units, and 
 	command -v firefox-esr >/dev/null || apt-get install --yes --no-install-recommends firefox-esr
 	$(BIN)/python -m pytest tests/browser/test_dashboard*.py tests/browser/test_issuer_sign_in.py tests/browser/test_firefox.py
 
-vsix: $(VSIX) ## build the extension of VS Code, with npm
+vsix: $(CARRIED) ## build the extension of VS Code, with npm
 
 # The date stands in the archive, which is the same then for the same sources.
 vsce = SOURCE_DATE_EPOCH=315619200 node $(CURDIR)/build/vsce/node_modules/@vscode/vsce/vsce package --no-dependencies --allow-missing-repository --out $(CURDIR)/$(1) >$(CURDIR)/build/vsce.log 2>&1 || { cat $(CURDIR)/build/vsce.log; exit 1; }
 
-$(VSIX): $(UI_TOOLS) $(VSCE) LICENSE mcpgateway/__init__.py $(shell find ui/core/src ui/web/src ui/vscode -type f -not -path '*/node_modules/*' -not -path '*/dist/*')
+# The schema of configuration files is that of the Python package, so building takes the package.
+$(VSIX): $(if $(MCPGATEWAY_PYTHON),,$(VENV)) $(UI_TOOLS) $(VSCE) LICENSE mcpgateway/__init__.py $(wildcard mcpgateway/config/*.py) $(shell find ui/core/src ui/web/src ui/vscode -type f -not -path '*/node_modules/*' -not -path '*/dist/*')
 	cd ui && npm run --silent build:vscode
 	cd ui/vscode/dist && $(call vsce,$@)
+
+# A package carries it: mcpgateway service install --vscode.
+$(CARRIED): $(VSIX)
+	cp $< $@
 
 $(VSCE):
 	npm install --prefix build/vsce --ignore-scripts --no-audit --no-fund --loglevel=error @vscode/vsce@4.1.0
@@ -250,7 +256,7 @@ pictures: $(VENV) servers $(UI) ## draw mcpgateway status and the dashboard for 
 docs: $(VENV) ## build the documentation; any warning is an error
 	$(BIN)/python -m sphinx -q -W -n -b html docs build/docs
 
-package: $(VENV) $(UI_IF_NPM) ## build sdist and wheel, check them, install the wheel and see that twistd lists us
+package: $(VENV) $(UI_IF_NPM) $(if $(UI_IF_NPM),$(CARRIED)) ## build sdist and wheel, check them, install the wheel and see that twistd lists us
 	rm -rf dist build/wheel-venv
 	$(BIN)/python -m build --no-isolation --outdir dist . >build/package.log 2>&1 || { cat build/package.log; exit 1; }
 	$(BIN)/python -m twine check --strict dist/*

@@ -123,18 +123,6 @@ class ViewTests:
         window.has_no_row("renamed, ")
         assert "renamed" not in [each["name"] for each in gateway.health()["backends"]]
 
-    def test_a_tool(self, window: Window) -> None:
-        """A tool is called with the arguments that its user types, and its answer is shown."""
-        window.begin("tryTool", {"id": "tool", "label": "", "servers": ["shared"], "tool": "echo"})
-        window.answer("hello from the editor")
-        window.press("Call", ".monaco-dialog-box")
-        eventually(
-            lambda: "hello from the editor" in (window.run(ACTIVE_TEXT) or ""), "the answer is in an editor"
-        )
-
-
-ACTIVE_TEXT = "return vscode.window.activeTextEditor?.document.getText() ?? null"
-
 
 OUTPUT = """return vscode.workspace.textDocuments.filter(each => each.uri.scheme === "output")
     .map(each => each.getText()).join("")"""

@@ -17,6 +17,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.support.browser import CHROMIUM, LIMIT_S, Browser
+from tests.support.dashboard import VIOLATIONS
 from tests.support.gateway import BIN, eventually
 from tests.support.ports import free_port
 
@@ -53,6 +54,11 @@ SETTINGS: Mapping[str, Any] = {
 ROWS = """[...document.querySelectorAll('.pane-body .monaco-list-row')]
     .map(each => each.getAttribute('aria-label') ?? '')"""
 TEXT = "(document.body?.innerText ?? '')"
+# The document of the panel that is shown: a page within a page of the editor's.
+PANEL = """[...document.querySelectorAll('iframe.webview')]
+    .filter(each => each.checkVisibility({visibilityProperty: true}))
+    .map(each => each.contentDocument?.querySelector('#active-frame'))
+    .find(each => each?.contentDocument?.body)"""
 
 
 class Editor:
@@ -202,6 +208,36 @@ class Window:
             each.offsetParent).map(each => each.innerText.trim()).join('|')"""
         )
         return found
+
+    def in_panel(self, script: str) -> Any:
+        """Run a script in the panel that is shown, with its ``window`` and ``document``; return its value."""
+        wanted = f"({PANEL})?.contentWindow"
+        return self.browser.run(f"(({{document}}, window) => {script})({wanted} ?? {{}}, {wanted})")
+
+    def violations_in_panel(self, axe: str) -> Any:
+        """Return what axe finds in the only panel, whose policy does not count for the checker."""
+        frames = [self.browser.ask("Page.getFrameTree")["frameTree"]]
+        for each in frames:
+            frames += each.get("childFrames", [])
+        (panel,) = (each["frame"]["id"] for each in frames if each["frame"].get("name") == "active-frame")
+        world = self.browser.ask("Page.createIsolatedWorld", frameId=panel)["executionContextId"]
+        script = {"expression": f"{axe};{VIOLATIONS}", "awaitPromise": True, "returnByValue": True}
+        return self.browser.ask("Runtime.evaluate", contextId=world, **script)["result"]["value"]
+
+    def panel_sees(self, text: str) -> None:
+        """Wait for a text in the panel that is shown."""
+        script = f"(document?.body?.innerText ?? '').includes({json.dumps(text)})"
+        eventually(lambda: self.in_panel(script), f"{text} is in the panel")
+
+    def panel_press(self, name: str) -> None:
+        """Press a button or a link of the panel that is shown, by its words."""
+        script = f"""(() => {{
+            const named = [...document?.querySelectorAll("a, button") ?? []]
+            const meant = named.find(each => each.innerText.trim() === {json.dumps(name)} && !each.disabled)
+            meant?.click()
+            return Boolean(meant)
+        }})()"""
+        eventually(lambda: self.in_panel(script), f"a button {name} in the panel")
 
     def sees(self, text: str) -> None:
         """Wait for a text anywhere in the window."""

@@ -19,6 +19,7 @@ from tools.release.commands import ReleaseError, git, run, said
 
 CHECKSUMS = "checksums.txt"
 NOTES = "release-notes.md"
+CARRIED = Path("mcpgateway") / "data" / "mcpgateway.vsix"
 NAMESPACE = "mcpgateway-release"
 """The purpose that a signature by ``ssh-keygen`` names, so that it counts for nothing else."""
 
@@ -36,11 +37,14 @@ def build(root: Path, into: Path, key: Path | None) -> Path:
         made = Path(temporary) / "made"
         made.mkdir()
         source = _clone(root, Path(temporary) / "first")
+        extension = None
+        if (source / "ui" / "vscode").is_dir():
+            said("Building the extension of VS Code, twice.")
+            extension = _extension(source, environ)
         said("Building source distribution and wheel, twice.")
         wheel = _twice(source, made, environ)
-        if (source / "ui" / "vscode").is_dir():
-            said("Building the extension of VS Code.")
-            _extension(source, made, environ)
+        if extension:
+            shutil.copy(extension, made / f"mcpgateway-vscode-{changelog.current(source)}.vsix")
         said("Building the Debian package.")
         debian.build(source, wheel, made, environ)
         _installer(source, wheel, made)
@@ -67,6 +71,8 @@ def _twice(source: Path, made: Path, environ: Mapping[str, str]) -> Path:
         if (tools := source / "ui" / "node_modules").is_dir():
             # What npm fetches is checked by the lock file; what it builds has to be built anew.
             shutil.copytree(tools, second / "ui" / "node_modules", symlinks=True)
+        if (source / CARRIED).exists():
+            shutil.copy(source / CARRIED, second / CARRIED)
         again = Path(temporary) / "again"
         _distributions(second, again, environ)
         for path in sorted(made.iterdir()):
@@ -103,12 +109,19 @@ def _members(path: Path) -> dict[str, bytes]:
         return {name: file.read() for name, file in opened if file is not None}
 
 
-def _extension(source: Path, made: Path, environ: Mapping[str, str]) -> None:
-    run("make", "vsix", cwd=source, environ=environ)
-    found = [each for each in source.rglob("*.vsix") if "node_modules" not in each.parts]
-    if len(found) != 1:
-        raise ReleaseError(f"make vsix has made {len(found)} extensions")
-    shutil.copy(found[0], made / f"mcpgateway-vscode-{changelog.current(source)}.vsix")
+def _extension(source: Path, environ: Mapping[str, str]) -> Path:
+    """Build the extension, which the distributions carry, twice; return its file."""
+    carried = source / CARRIED
+    contents = set()
+    for _ in range(2):
+        shutil.rmtree(source / "ui" / "vscode" / "dist", ignore_errors=True)
+        for each in (carried, source / "build" / "mcpgateway.vsix"):
+            each.unlink(missing_ok=True)
+        run("make", "vsix", cwd=source, environ={**environ, "MCPGATEWAY_PYTHON": sys.executable})
+        contents.add(carried.read_bytes())
+    if len(contents) > 1:
+        raise ReleaseError("the extension of VS Code differs when it is built again")
+    return carried
 
 
 def _installer(source: Path, wheel: Path, made: Path) -> None:

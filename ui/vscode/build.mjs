@@ -1,5 +1,6 @@
 // Build the extension into `dist`: a folder that VS Code and vsce take as it is.
 
+import { execFileSync } from "node:child_process";
 import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -47,6 +48,7 @@ for (const [folder, name] of [
   [HERE, "README.md"],
 ])
   copyFileSync(join(folder, name), join(TARGET, name));
+writeFileSync(join(TARGET, "schema.json"), schema());
 const manifest = JSON.parse(readFileSync(join(HERE, "package.json"), "utf8"));
 const { devDependencies, ...shipped } = manifest;
 writeFileSync(
@@ -63,6 +65,14 @@ function version() {
   if (!found) throw new Error("mcpgateway/__init__.py names no version");
   const [, major, minor, patch = "0"] = found;
   return `${major}.${minor}.${patch}`;
+}
+
+/** Return the schema of configuration files, of which the Python package is the author. */
+function schema() {
+  const python = process.env.MCPGATEWAY_PYTHON || join(ROOT, ".venv", "bin", "python");
+  const script =
+    "import json; from mcpgateway.config.schema import json_schema; print(json.dumps(json_schema()))";
+  return execFileSync(python, ["-c", script], { cwd: ROOT, encoding: "utf8", maxBuffer: 4 << 20 });
 }
 
 /** End with an error where the extension has become larger than it may be. */

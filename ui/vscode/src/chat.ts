@@ -105,18 +105,25 @@ const PROGRAM = /(?:^|[\\/])(?:mcpgateway|mcp-gateway|mcpg)(?:\.exe)?$/;
 
 /** Return whether a file of VS Code's own MCP servers leads to the gateway already. */
 export function leadsHere(text: string, port: number | undefined): boolean {
-  const { servers } = parsed(text);
-  if (!isObject(servers)) return false;
-  return Object.values(servers).some((each) => {
-    if (!isObject(each)) return false;
-    const { command, url } = each;
-    if (typeof command === "string") return PROGRAM.test(command);
-    if (typeof url !== "string" || !URL.canParse(url)) return false;
-    const { hostname, port: at } = new URL(url);
-    return (
-      /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname) && port !== undefined && at === String(port)
-    );
-  });
+  return serversIn(text, "servers").some((each) => isGateway(each, port));
+}
+
+/** Return the entries of the servers of a client's file, below a key. */
+export function serversIn(text: string, key: string): unknown[] {
+  const servers = parsed(text)[key];
+  return isObject(servers) ? Object.values(servers) : [];
+}
+
+/** Return whether an entry of a client's file leads to the gateway. */
+export function isGateway(entry: unknown, port: number | undefined): boolean {
+  if (!isObject(entry)) return false;
+  const { command, url } = entry;
+  if (typeof command === "string") return PROGRAM.test(command);
+  if (typeof url !== "string" || !URL.canParse(url)) return false;
+  const { hostname, port: at } = new URL(url);
+  return (
+    /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname) && port !== undefined && at === String(port)
+  );
 }
 
 function parsed(text: string): Record<string, unknown> {

@@ -4,10 +4,12 @@ import * as vscode from "vscode";
 import { CLIENT_COMMANDS } from "./commands/clients";
 import { GATEWAY_COMMANDS } from "./commands/gateway";
 import { pageCommands } from "./commands/pages";
+import { SECRET_COMMANDS } from "./commands/secrets";
 import { SERVER_COMMANDS } from "./commands/servers";
 import { SET_UP_COMMANDS } from "./commands/set_up";
 import { TOOL_COMMANDS } from "./commands/tools";
 import { Documents } from "./documents";
+import { EditorHelp } from "./editor_help";
 import type { Trees } from "./extension";
 import { CallView, ClientView, toolsBelow } from "./live_rows";
 import { Logs } from "./logs";
@@ -15,6 +17,7 @@ import { Panels } from "./panels";
 import { serverFor } from "./picks";
 import { ProjectFile } from "./project_part";
 import type { ChatProvider } from "./provider";
+import { Refusals } from "./refusals";
 import { Terminals } from "./terminals";
 import { Chat, startChat } from "./window_chat";
 import { type Command, Workbench } from "./workbench";
@@ -31,6 +34,7 @@ export async function open(
     ...SERVER_COMMANDS,
     ...CLIENT_COMMANDS,
     ...TOOL_COMMANDS,
+    ...SECRET_COMMANDS,
     ...SET_UP_COMMANDS,
     "mcpgateway.startChat": startChat,
     // These two are for other commands.
@@ -60,6 +64,8 @@ export async function open(
     clients,
     new CallView(bench),
     new Terminals(bench),
+    new EditorHelp(bench),
+    new Refusals(bench),
   ])
     bench.add(part);
   await bench.connect();

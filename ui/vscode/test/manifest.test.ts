@@ -89,6 +89,7 @@ test("decisions know no editor", () => {
     "client_rows",
     "connection",
     "diff",
+    "lens",
     "log_lines",
     "page_text",
     "place",

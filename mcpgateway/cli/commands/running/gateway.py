@@ -146,6 +146,7 @@ def start(  # noqa: PLR0913 - one for each option
     if not globals_.as_json:
         _tell(value, keeps=options if options != ["--port", str(port)] else [])
         _tell_others(globals_.home)
+        _tell_extension(begun)
     done = enrol(globals_, adopt, options, lambda: _has_installed_service(globals_), is_agreed=yes)
     reports = done.reports
     if any(each.is_changed for each in reports):
@@ -277,6 +278,13 @@ def _tell(value: dict[str, Any], did: str = "started", *, keeps: Sequence[str] =
             )
     else:
         say(f"Gateway {did} {where} in {duration(value['took_s'])}: {value['url']}")
+
+
+def _tell_extension(begun: Begun) -> None:
+    from mcpgateway.cli.service.extension import can_be_offered
+
+    if begun.is_new and can_be_offered(os.environ):
+        say(f"{cli('service install --vscode')} shows the gateway in VS Code", dim=True)
 
 
 def _tell_others(home: str) -> None:

@@ -41,14 +41,33 @@ def service() -> None:
 @service.command()
 @click.option("--dry-run", is_flag=True, help="Print the files that would be written, and change nothing.")
 @click.option("--no-start", is_flag=True, help="Do not start it now, only when you next log in.")
+@click.option("--vscode", is_flag=True, help="Install the extension of VS Code in place of the service.")
 @click.pass_obj
-def install(globals_: Globals, *, dry_run: bool, no_start: bool) -> None:
+def install(globals_: Globals, *, dry_run: bool, no_start: bool, vscode: bool) -> None:
     """Write the files of the service, and start it.
 
     Called again, after an upgrade for example, it writes what has to be another, and starts the service anew if
     anything had to.
     """
-    install_service(globals_, is_dry=dry_run, starts=not no_start)
+    if not vscode:
+        install_service(globals_, is_dry=dry_run, starts=not no_start)
+        return
+    if dry_run or no_start:
+        raise click.UsageError("service install: --vscode goes with none of the other options")
+    _install_extension(globals_)
+
+
+def _install_extension(globals_: Globals) -> None:
+    from mcpgateway.cli.service import extension
+    from mcpgateway.errors import ConfigError
+
+    try:
+        with spinner("installing the extension"):
+            editors = extension.install(locations.environment())
+    except ConfigError as why:
+        fail(str(why), why.hint)
+    said = f"the extension is installed in {', '.join(editors)}; windows that are open load it when they are reloaded"
+    answer(globals_, {"editors": editors}, lambda: say(said))
 
 
 def install_service(globals_: Globals, *, is_dry: bool, starts: bool) -> None:

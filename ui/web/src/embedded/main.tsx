@@ -24,7 +24,7 @@ function Panel() {
   const [first = "", name = "", tab = ""] = path.value;
   useEffect(() => {
     const { pathname, search } = surroundings.address();
-    post({ title: plain(name) || `MCP ${first}`, address: pathname + search });
+    post({ title: titleOf(first, name), address: pathname + search });
     turned();
   }, [path.value]);
   return (
@@ -37,6 +37,13 @@ function Panel() {
       <Confirmation />
     </div>
   );
+}
+
+function titleOf(first: string, name: string): string {
+  if (!name) return `MCP ${first}`;
+  return first === "calls"
+    ? "MCP call"
+    : plain(first === "tools" ? name.slice(name.indexOf("__") + 2) : name);
 }
 
 function Page({ first, name, tab }: { first: string; name: string; tab: string }) {
