@@ -79,7 +79,10 @@ class PanelTests:
         window.answer("shared echo")
         window.panel_sees("Where its time went")
         window.panel_press("Calls")
-        window.panel_sees("All servers")
+        eventually(
+            lambda: window.in_panel("document?.querySelector('h1')?.innerText") == "Calls",
+            "the calls are shown",
+        )
 
     def test_a_page_reaches_nothing_itself(self, window: Window) -> None:
         """The page's policy refuses requests of its own, and markup as scripts."""
@@ -118,11 +121,11 @@ class FileTests:
         before = json.dumps({"servers": {"notes": {"command": fixture()[0], "args": fixture()[1:]}}})
         file.write_text(before)
         window.run(f"await vscode.window.showTextDocument(vscode.Uri.file({json.dumps(str(file))}))")
-        window.press("Let the gateway serve this server")
+        window.click("Let the gateway serve this server")
         window.press("Enrol", ".monaco-dialog-box")
         eventually(lambda: file.read_text() != before, "the file is enrolled")
         window.run(f"await vscode.window.showTextDocument(vscode.Uri.file({json.dumps(str(file))}))")
-        window.press("✓ Uses the gateway")
+        window.click("✓ Uses the gateway")
         window.press("Restore", ".monaco-dialog-box")
         eventually(lambda: file.read_text() == before, "the file is restored")
 
@@ -157,11 +160,13 @@ class SecretTests:
         """A secret is typed without being seen, and is in the gateway's file of values: in no other file."""
         window.begin("setSecret", "shared")
         window.answer("Another variable")
+        window.sees("The Name of the Variable")
         window.answer("ITS_TOKEN")
+        window.sees("shared: ITS_TOKEN")
         window.answer("s3cret-of-a-server")
         kept = gateway.home / ".env"
         eventually(lambda: kept.exists() and "s3cret-of-a-server" in kept.read_text(), "it is kept")
-        assert "ITS_TOKEN" in gateway.config.read_text()
+        eventually(lambda: "ITS_TOKEN" in gateway.config.read_text(), "the entry refers to it")
         assert "s3cret-of-a-server" not in gateway.config.read_text()
         settings = gateway.directory / "data" / "User" / "settings.json"
         assert "s3cret-of-a-server" not in settings.read_text()

@@ -254,6 +254,20 @@ class Window:
         }})()"""
         eventually(lambda: self.browser.run(script), f"a button {name}")
 
+    def click(self, name: str) -> None:
+        """Click on a link within a text by its words, as a mouse does."""
+        script = f"""(() => {{
+            const meant = [...document.querySelectorAll("a")].find(each => each.innerText === {json.dumps(name)})
+            const {{x, y, width, height}} = meant?.getBoundingClientRect() ?? {{}}
+            return width ? [x + width / 2, y + height / 2] : null
+        }})()"""
+        eventually(lambda: self.browser.run(script), f"a link {name}")
+        x, y = self.browser.run(script)
+        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+            self.browser.ask(
+                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1
+            )
+
     def answer(self, text: str) -> None:
         """Type into the box of the editor that asks for something, and confirm it."""
         eventually(
