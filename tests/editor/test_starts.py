@@ -23,7 +23,11 @@ SET = "await vscode.workspace.getConfiguration().update('mcpgateway.{}', {}, 1)"
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Gateway:
     """A gateway that each test starts where it wants it."""
     servers = {f"server-{number:03}": server(fixture()) for number in range(100)}
-    return Gateway(tmp_path_factory.mktemp("starts"), servers, settings={"registry_url": ""})
+    made = Gateway(tmp_path_factory.mktemp("starts"), servers, settings={"registry_url": ""})
+    # Started by the extension, it has the configuration of its home.
+    made.home.mkdir()
+    (made.home / "config.json").write_text(json.dumps({"gateway": {"http_port": free_port()}}))
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +147,7 @@ class AddressTests:
             window.has_row("far, running")
             again = _open(editor, browser, "far-again")
             again.has_row("far, running")
-            assert "admin" not in (editor.directory / "data" / "User" / "settings.json").read_text()
+            assert "admin" not in (editor.directory / "data" / "Machine" / "settings.json").read_text()
         editor.settings({})
 
     def test_another_program(self, editor: Editor, browser: Browser, tmp_path: Path) -> None:

@@ -86,8 +86,10 @@ class Editor:
         program.symlink_to(BIN / "mcpgateway")
 
     def settings(self, values: Mapping[str, Any]) -> None:
-        """Write the user's settings."""
-        (self._data / "User" / "settings.json").write_text(json.dumps({**SETTINGS, **values}))
+        """Write the user's settings: those of the machine stand in a file of their own, and each reads its own."""
+        for place in ("User", "Machine"):
+            (self._data / place).mkdir(exist_ok=True)
+            (self._data / place / "settings.json").write_text(json.dumps({**SETTINGS, **values}))
 
     @property
     def _argv(self) -> list[str]:
@@ -130,6 +132,7 @@ class Editor:
         folder = self.directory / name
         folder.mkdir(exist_ok=True)
         before = set(self._windows.glob(f"{name}-*.sock"))
+        browser.ask("Page.bringToFront")  # a page behind another one is not drawn
         browser.ask(
             "Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False
         )

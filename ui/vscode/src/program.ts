@@ -9,6 +9,8 @@ export const NAMES = ["mcpgateway", "mcp-gateway", "mcpd", "mcpg"];
 const SUFFIX = process.platform === "win32" ? ".exe" : "";
 const VERSION = /^mcpgateway (\d\S*)/;
 const VERSION_LIMIT_MS = 20_000;
+const SPEAKER = "mcpgateway: ";
+const COMPLAINT_LIMIT = 400;
 const OUTPUT_LIMIT = 4 * 1024 * 1024;
 
 /** Where installers put programs that the PATH of an editor may lack. */
@@ -93,11 +95,14 @@ export function argumentsFor(home: string, words: readonly string[]): string[] {
   return ["--no-pager", "--home", home, ...words];
 }
 
-/** Return the sentence of a failure: the last line of what it printed that is not empty. */
+/** Return the sentence of a failure, with its remedy: what it printed last behind its own name. */
 export function complaintOf({ code, out, err }: Ran): string {
   const lines = `${out}\n${err}`
     .split("\n")
-    .map((each) => each.trim().replace(/^mcpgateway: /, ""))
+    .map((each) => each.trim())
     .filter(Boolean);
-  return lines.at(-1) ?? (code === undefined ? "it did not end in time" : `it ended with ${code}`);
+  const at = lines.findLastIndex((each) => each.startsWith(SPEAKER));
+  const said = at < 0 ? lines.slice(-1) : lines.slice(at);
+  const text = said.join("; ").slice(0, COMPLAINT_LIMIT).replace(SPEAKER, "");
+  return text || (code === undefined ? "it did not end in time" : `it ended with ${code}`);
 }

@@ -68,8 +68,10 @@ test("a relative directory of the PATH, or a directory of the name, is no progra
   assert.deepEqual(candidates("mcpgateway", path, "/nobody"), [join(path, "mcpgateway")]);
 });
 
-test("a failure is its last line, and the editor's own variables stay with it", () => {
-  assert.equal(complaintOf({ code: 1, out: "", err: "mcpgateway: port 1 is taken\n\n" }), "port 1 is taken");
+test("a failure is what the program said last, and the editor's own variables stay with it", () => {
+  const err = "mcpgateway: as it was\nmcpgateway: port 1 is taken\n  choose another one\n\n";
+  assert.equal(complaintOf({ code: 1, out: "", err }), "port 1 is taken; choose another one");
+  assert.equal(complaintOf({ code: 1, out: "some\nwords", err: "" }), "words");
   assert.equal(complaintOf({ code: undefined, out: "", err: "" }), "it did not end in time");
   assert.deepEqual(ownEnvironment({ ELECTRON_RUN_AS_NODE: "1", VSCODE_PID: "7", PATH: "/bin" }), {
     PATH: "/bin",
