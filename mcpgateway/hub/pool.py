@@ -409,12 +409,16 @@ class Pool:
 
         :param principal: the principal that would share the child; None for any.
         """
+        return any(self._running(server, era, principal))
+
+    def _running(self, server: ServerSpec, era: Era, principal: str | None) -> Iterator[Slot]:
         place = self._place(server)
         sharer = None if principal is None else self._sharer(server, principal)
-        return any(
-            slot.is_up
+        return (
+            slot
             for key, slot in self._slots.items()
-            if key.server == server.name
+            if slot.is_up
+            and key.server == server.name
             and key.era is era
             and (key.value == place if slot.shared else _is_beside(slot.server, server))
             and (sharer is None or not slot.shared or key.sharer == sharer)
@@ -423,10 +427,12 @@ class Pool:
     def is_taken(self, server: ServerSpec, era: Era, principal: str | None = None) -> bool:
         """True if a server has a child in the other era, and may have no second one in this era.
 
+        A child of another node is linked to in both eras: that node bridges them.
+
         :param principal: the principal that would share the child; None for any.
         """
         return (
-            self.is_running(server, era.other, principal)
+            any(not each.is_linked for each in self._running(server, era.other, principal))
             and not self.is_running(server, era, principal)
             and self.is_single(server)
         )

@@ -138,6 +138,11 @@ class Upstream(ABC):
         return current.backend.pid if current is not None and current.backend is not None else None
 
     @property
+    def is_linked(self) -> bool:
+        """True if its child is another node's."""
+        return self._current is not None and self._current.give_back is not None
+
+    @property
     def pids(self) -> tuple[int, ...]:
         """The process ids of all its children that are processes of the gateway, the latest first."""
         retired = (each.pid for each in self.retired or ())

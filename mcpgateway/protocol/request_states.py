@@ -114,9 +114,12 @@ class RequestStates:
 
 
 def node_of(state: str) -> bytes:
-    """Return the node in a state that names a call, before its signature is checked; empty for any other text."""
-    octets = _octets(state) if len(state) == LENGTH else None
-    return octets[1:5] if octets is not None and octets[0] == FORMAT else b""
+    """Return the node that has made a state, before its signature is checked; empty for any other text."""
+    try:
+        head = urlsafe_b64decode(state[:8])
+    except ValueError:
+        return b""
+    return head[1:5] if len(state) >= LENGTH and head and head[0] in (FORMAT, CARRIES) else b""
 
 
 def _sign(key: bytes, signed: bytes, bound: bytes) -> bytes:

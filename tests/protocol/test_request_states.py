@@ -22,6 +22,7 @@ from mcpgateway.protocol.request_states import (
     _bound,
     _sign,
     digest_of,
+    node_of,
 )
 
 KEY = b"a key of the tests"
@@ -155,6 +156,7 @@ class CarryingTests:
         assert STATES.unwrap(state, *one) == carried
         assert (STATES.unwrap(state, *other) is None) is (one != other)
         assert STATES.open(state, 0, *one) is None
+        assert node_of(state) == STATES.node
 
     @given(st.binary(min_size=1, max_size=30), st.data())
     def test_a_changed_bit(self, own: bytes, data: st.DataObject) -> None:
@@ -168,7 +170,9 @@ class CarryingTests:
         assert STATES.unwrap(data.draw(names), *CALL) is None
 
     def test_neither_is_the_other(self) -> None:
-        """A state that names a call carries nothing."""
+        """A state that names a call carries nothing; both name their node, and other texts name none."""
+        assert node_of(seal()) == STATES.node
+        assert {node_of(text) for text in ("", "a", "ä" * LENGTH, "A" * LENGTH)} == {b""}
         assert STATES.unwrap(seal(), *CALL) is None
 
 

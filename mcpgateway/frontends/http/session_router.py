@@ -19,6 +19,7 @@ from mcpgateway.frontends.http.node_client import HOME
 from mcpgateway.frontends.http.passing import MISDIRECTED, RETRY, Passing, answer_away, error_of
 from mcpgateway.frontends.http.statuses import status_of
 from mcpgateway.frontends.http.workspace_detection import known_id
+from mcpgateway.hub.request_states import STATE_LIMIT
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.request_states import node_of
@@ -147,8 +148,8 @@ class SessionRouter:
         return self._passes(exchange, octets)
 
     def passes_state(self, exchange: Any, params: Envelope | None) -> bool:
-        """Pass a request on to the node that holds the call of its request state; return False where there is none."""
-        state = peek.text(params, "requestState") if params is not None and "requestState" in params else None
+        """Pass a request on to the node that has made its request state; return False if it is gone, or this one."""
+        state = peek.text(params, "requestState", STATE_LIMIT)
         return state is not None and self._passes(exchange, node_of(state))
 
     def route_task(self, exchange: Any, params: Envelope | None, principal: str, here: Serve) -> None:
