@@ -249,9 +249,10 @@ $(PYPI_REMOTES): tests/remotes/requirements.txt
 bench: $(VENV) ## measure the gateway beside others and beside the floor (not a test)
 	$(BIN)/python -m tests.bench
 
-pictures: $(VENV) servers $(UI) ## draw mcpgateway status and the dashboard for README and the docs
+pictures: $(VENV) servers $(UI) $(VSIX) $(VSCODE) ## draw mcpgateway status, the dashboard and the editor for README and the docs
 	$(BIN)/python -m docs.pictures.status
 	$(BIN)/python -m docs.pictures.dashboard
+	$(BIN)/python -m docs.pictures.editor
 
 docs: $(VENV) ## build the documentation; any warning is an error
 	$(BIN)/python -m sphinx -q -W -n -b html docs build/docs

@@ -15,6 +15,11 @@ from tests.support.real_servers import fixture
 
 pytestmark = IN_AN_EDITOR
 RESULT = "[...document?.querySelectorAll('pre, .result') ?? []].map(each => each.innerText).join()"
+THEMES = {
+    "Default Light Modern": "vscode-light",
+    "Default Dark Modern": "vscode-dark",
+    "Default High Contrast": "vscode-high-contrast",
+}
 TYPE = """(() => {
     const field = document?.querySelector("form input:not([type=checkbox]), form textarea")
     if (!field) return false
@@ -84,6 +89,19 @@ class PanelTests:
             "the calls are shown",
         )
 
+    def test_a_gateway_that_stops(self, window: Window, gateway: Gateway) -> None:
+        """A page says that the gateway does not answer, and goes on by itself when it does."""
+        window.command("showDetails", "shared")
+        window.panel_sees("shared")
+        gateway.stop()
+        window.panel_sees("The gateway does not answer")
+        gateway.start()
+        eventually(
+            lambda: "does not answer" not in window.in_panel("document.body.innerText"), "the page goes on"
+        )
+        window.panel_press("Start")
+        window.panel_sees("running")
+
     def test_a_page_reaches_nothing_itself(self, window: Window) -> None:
         """The page's policy refuses requests of its own, and markup as scripts."""
         window.command("showDetails", "broken")
@@ -97,11 +115,12 @@ class PanelTests:
         """Axe finds nothing in a panel, in a light and in a dark theme."""
         window.run("await vscode.commands.executeCommand('workbench.action.closeAllEditors')")
         window.command("showDetails", "broken")
-        for theme in ("Default Light Modern", "Default Dark Modern", "Default High Contrast"):
+        for theme, kind in THEMES.items():
             window.run(
                 f"await vscode.workspace.getConfiguration().update('workbench.colorTheme', '{theme}', 1)"
             )
-            window.panel_sees("/nowhere/server")
+            shown = f"Boolean(document?.querySelector('body.{kind} .panel.live .advice'))"
+            eventually(lambda shown=shown: window.in_panel(shown), "the panel is shown in the theme")
             assert window.violations_in_panel(AXE.read_text()) == []
 
     def test_accessible_views(self, window: Window, browser: Browser) -> None:

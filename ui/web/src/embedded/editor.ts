@@ -9,6 +9,7 @@ import { surroundings } from "../surroundings";
 
 declare function acquireVsCodeApi(): {
   postMessage: (message: FromPanel) => void;
+  setState: (state: { address: string }) => void;
 };
 
 const editor = acquireVsCodeApi();
@@ -16,6 +17,12 @@ const editor = acquireVsCodeApi();
 /** Send the editor a message. */
 export function post(message: FromPanel): void {
   editor.postMessage(message);
+}
+
+/** Tell the editor which page is shown, also for a window that is opened again. */
+export function shown(title: string, address: string): void {
+  editor.setState({ address });
+  post({ title, address });
 }
 
 /** Have the page at an address use the editor in the place of a browser. */

@@ -16,7 +16,7 @@ import { Confirmation } from "../parts/dialog";
 import { Outcome } from "../parts/outcome";
 import { follow, go, path } from "../router";
 import { surroundings } from "../surroundings";
-import { post, settle } from "./editor";
+import { post, settle, shown } from "./editor";
 
 const PAGES = /^\/ui\/(?:servers|tools|calls)(?:[/?]|$)/;
 
@@ -24,7 +24,7 @@ function Panel() {
   const [first = "", name = "", tab = ""] = path.value;
   useEffect(() => {
     const { pathname, search } = surroundings.address();
-    post({ title: titleOf(first, name), address: pathname + search });
+    shown(titleOf(first, name), pathname + search);
     turned();
   }, [path.value]);
   return (
