@@ -15,6 +15,7 @@ from tests.support.real_servers import fixture
 
 pytestmark = IN_AN_EDITOR
 RESULT = "[...document?.querySelectorAll('pre, .result') ?? []].map(each => each.innerText).join()"
+AT = """document?.querySelector(".tabs [aria-current]")?.innerText.toLowerCase()"""
 THEMES = {
     "Default Light Modern": "vscode-light",
     "Default Dark Modern": "vscode-dark",
@@ -189,3 +190,17 @@ class SecretTests:
         assert "s3cret-of-a-server" not in gateway.config.read_text()
         settings = gateway.directory / "data" / "User" / "settings.json"
         assert "s3cret-of-a-server" not in settings.read_text()
+
+
+class WindowTests:
+    """A window that is loaded again."""
+
+    def test_the_same_page(self, window: Window, browser: Browser) -> None:
+        """The panel of a window is there again, with the page that it showed last."""
+        window.run("await vscode.commands.executeCommand('workbench.action.closeAllEditors')")
+        window.command("showDetails", "broken")
+        window.panel_sees("/nowhere/server")
+        window.panel_press("Settings")
+        eventually(lambda: window.in_panel(AT) == "settings", "another page of the server")
+        browser.ask("Page.reload")
+        eventually(lambda: window.in_panel(AT) == "settings", "the page is there again")
