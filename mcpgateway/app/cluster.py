@@ -113,7 +113,7 @@ def join(node: ClusterNode | None, reactor: Any, root: Root, mcp: LegacyEndpoint
     credentials = NodeCredentials.of(node.keys, node.name, reactor.seconds)
     node.client = client = NodeClient(reactor, credentials, node.settings.tls)
     passing = Passing(client)
-    places = Places(node.store, node.membership)
+    places = Places(reactor, node.store, node.membership)
     ids = keys_of(node, NO_KEYS).session_ids()
     mcp.router = SessionRouter(sessions.homes, node.membership, passing, ids, places)
     node.passed = lambda: passing.count

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -19,6 +20,7 @@ KNOWN_LIMIT = 20_000
 OWED_LIMIT = 10_000
 KEPT_DAYS = 1
 TIDY_TICKS = 3600
+AGAIN_S = 0.5  # until a task that the store does not have is looked for once more
 
 _NOTE = """
     INSERT INTO places (kind, id, node, principal, until)
@@ -33,7 +35,8 @@ class Places(NodePart):
 
     log = Logger()
 
-    def __init__(self, store: Store, membership: Membership) -> None:
+    def __init__(self, reactor: Any, store: Store, membership: Membership) -> None:
+        self._reactor = reactor
         self._store = store
         self._membership = membership
         self._known: Bounded[tuple[str, str], bytes] = Bounded(KNOWN_LIMIT)
@@ -64,7 +67,11 @@ class Places(NodePart):
             self._known[task, principal] = octets
             return self._membership.other(octets)
 
-        return self._store.run(look).addCallbacks(found, _nowhere)
+        def again(octets: bytes | None) -> Any:
+            # The node of a task that has just begun may still be writing it.
+            return octets or deferLater(self._reactor, AGAIN_S, lambda: self._store.run(look))
+
+        return self._store.run(look).addCallback(again).addCallbacks(found, _nowhere)
 
     # The part of the node
 
