@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from tests.support.real_servers import ROOT
+from tests.support.releases import LONG
 from tests.support.standin import PROGRAMS, write_release
 
 INSTALLER = ROOT / "install.sh"
@@ -31,7 +35,7 @@ class Account:
             assert found, name
             (self.programs / name).symlink_to(found)
 
-    def ran(self, *argv: str | Path, path: str = "") -> subprocess.CompletedProcess[str]:
+    def ran(self, *argv: str | Path, path: str = "", typed: str = "") -> subprocess.CompletedProcess[str]:
         """Run a program as the user."""
         environ = {"HOME": str(self.home), "PATH": path or str(self.programs), "SHELL": "/bin/bash"}
         return subprocess.run(
@@ -42,8 +46,12 @@ class Account:
             capture_output=True,
             text=True,
             timeout=300,
-            stdin=subprocess.DEVNULL,
+            input=typed,
         )
+
+    def piped(self, *options: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run the installer from a pipe."""
+        return self.ran("/bin/sh", "-s", "--", *options, typed=INSTALLER.read_text())
 
     def install(self, *options: str | Path) -> subprocess.CompletedProcess[str]:
         """Run the installer."""
@@ -149,6 +157,29 @@ class LifeTests:
         assert account.files() == before
         assert (account.home / ".bashrc").stat().st_mode & 0o777 == 0o600
         assert account.install("--uninstall").stdout == "mcpgateway is not installed.\n"
+
+
+class PipeTests:
+    """The script as ``curl … | sh`` runs it."""
+
+    @LONG
+    def test_from_an_address(self, tmp_path: Path, folder: Path) -> None:
+        """The release is fetched from its address, and so is the script, which then removes the program."""
+        account = Account(tmp_path, "python3", "curl")
+        shutil.copy(INSTALLER, folder)
+        handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            Thread(target=server.serve_forever, daemon=True).start()
+            place = f"http://127.0.0.1:{server.server_port}"
+            assert "which release is it?" in account.piped("--from", place).stderr
+            assert "cannot be had" in account.piped("--from", place, "--version", "1.2.3").stderr
+            done = account.piped("--from", place, "--version", "9.9.9")
+            server.shutdown()
+        assert done.returncode == 0, done.stderr
+        kept = account.home / ".local" / "share" / "mcpgateway-installer" / "install.sh"
+        removed = account.ran("/bin/sh", kept, "--uninstall")
+        assert removed.stdout.endswith("mcpgateway is removed.\n"), removed.stderr
+        assert account.files().keys() == {"asked"}
 
 
 class RefusalTests:
