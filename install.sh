@@ -296,27 +296,29 @@ install_by_pipx() {
 
 install_by_python() {
     [ -n "$python" ] || fail "Python $OLDEST or newer is not here any more" "$(advice)"
-    pip=''
-    if ! "$python" -m venv --clear "$ENVIRONMENT" >"$temporary/venv" 2>&1; then
-        # Debian has ensurepip in a package of its own, python3-venv.
-        "$python" -m venv --clear --without-pip "$ENVIRONMENT" || fail "$python makes no environment" "$(cat "$temporary/venv")"
-        find_pip
-    fi
+    "$python" -m venv --clear --without-pip "$ENVIRONMENT" || fail "$python makes no environment" "$(advice)"
+    find_pip
     set -- install --quiet --disable-pip-version-check
     if [ -n "$offline" ]; then
         set -- "$@" --no-index --find-links "$(links)"
     fi
-    if [ -n "$pip" ]; then set -- "$pip" "$@"; else set -- -m pip "$@"; fi
-    "$ENVIRONMENT/bin/python" "$@" "$wheel" || fail 'pip failed'
+    "$ENVIRONMENT/bin/python" "$pip" "$@" "$wheel" || fail 'pip failed'
     mkdir -p "$HOME/.local/bin"
     for each in $PROGRAMS; do
         ln -sf "$ENVIRONMENT/bin/$each" "$HOME/.local/bin/$each"
     done
 }
 
-# Sets `pip`: the program within a wheel of pip, from the folder, or from the package index and verified.
+# Sets `pip`: the program within a wheel of pip, which Python brings along; Debian has it in a package of its own,
+# python3-venv. Else it is in the folder, or comes from the package index, verified.
 find_pip() {
-    if [ -n "$offline" ]; then
+    pip=$("$python" -c 'import ensurepip, glob, os, sysconfig
+folders = [sysconfig.get_config_var("WHEEL_PKG_DIR") or "", os.path.join(ensurepip.__path__[0], "_bundled")]
+print([wheel for each in folders for wheel in glob.glob(os.path.join(each, "pip-*.whl"))][0] + "/pip")' 2>/dev/null) ||
+        pip=''
+    if [ -n "$pip" ]; then
+        return
+    elif [ -n "$offline" ]; then
         for each in "$place"/pip-*-py3-none-any.whl; do
             [ ! -f "$each" ] || pip="$each/pip"
         done
