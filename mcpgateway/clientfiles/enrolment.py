@@ -19,7 +19,7 @@ from mcpgateway.clientfiles.apply import (
 )
 from mcpgateway.clientfiles.diff import diff, vocabulary
 from mcpgateway.clientfiles.disk import DISK, Disk
-from mcpgateway.clientfiles.enrolment_records import FileRecord, values_of
+from mcpgateway.clientfiles.enrolment_records import TEXT, FileRecord, values_of
 from mcpgateway.clientfiles.files import (
     READ_ONLY,
     FileChoice,
@@ -176,6 +176,10 @@ def _return(machine: Machine, number: int) -> tuple[FileLocation, RestoreEdit]:
     :raise ConfigError: there is no such change, or the version is no longer kept.
     """
     version = machine.ledger.history.get(number)
+    if version.record is not None and version.record.mode == TEXT:
+        raise ConfigError(
+            f"{visible(version.path)}: has a text for agents; {cli('instructions uninstall')} removes it"
+        )
     texts = version.texts(machine.ledger.backups)
     if texts is None:
         raise ConfigError(f"{visible(version.path)}: the version before change {number} is no longer kept")

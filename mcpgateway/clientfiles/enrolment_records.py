@@ -12,8 +12,11 @@ from mcpgateway.clientfiles.backups import digest_of
 from mcpgateway.clientfiles.formats.rewrite import ReplacedEntry, reverse
 from mcpgateway.clientfiles.formats.splices import TextSplice
 from mcpgateway.errors import ConfigError
+from mcpgateway.system.files import bytes_of
 
 KeyPath = tuple[str, ...]
+TEXT = "text"
+"""The mode of a file for agents, which has no servers."""
 TIMES: Mapping[str, type[date | time]] = {"datetime": datetime, "date": date, "time": time}
 # A value that JSON has no form for is a mapping with one of these keys alone.
 TIME = "$time"
@@ -133,13 +136,13 @@ def unwound(record: FileRecord, text: str) -> str | None:
     if not record.chain:
         return None
     for step in reversed(record.chain):
-        if digest_of(text.encode()) != step.after:
+        if digest_of(bytes_of(text)) != step.after:
             return None
         try:
             text = reverse(text, step.splices)
         except ConfigError:
             return None
-    return text if digest_of(text.encode()) == record.chain[0].before else None
+    return text if digest_of(bytes_of(text)) == record.chain[0].before else None
 
 
 def values_of(record: FileRecord | None) -> Iterator[Mapping[str, Any]]:

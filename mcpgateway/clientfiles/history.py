@@ -18,10 +18,11 @@ from attrs import evolve, field, frozen
 
 from mcpgateway.clientfiles import enrolment_records
 from mcpgateway.clientfiles.backups import Backups, digest_of
-from mcpgateway.clientfiles.enrolment_records import FileRecord, FileStep
+from mcpgateway.clientfiles.enrolment_records import TEXT, FileRecord, FileStep
 from mcpgateway.clientfiles.formats.splices import TextSplice, forward
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import home_files
+from mcpgateway.system.files import any_text_of, bytes_of
 
 DIRECTORY = "history"
 SUFFIX = ".json"
@@ -35,6 +36,7 @@ class FileAct(Enum):
 
     ENROLLED = "enrolled"
     UPDATED = "updated"
+    WRITTEN = "written"
     RESUMED = "enrolled again"
     RESTORED = "restored"
     DISABLED = "restored for a pause"
@@ -85,7 +87,9 @@ class FileVersion:
             return SUSPENSIONS.get(self.latter.suspended, FileAct.DISABLED)
         if self.former is not None and self.former.suspended:
             return FileAct.RESUMED
-        return FileAct.UPDATED if self.former is not None and self.former.entries else FileAct.ENROLLED
+        if self.former is not None and self.former.entries:
+            return FileAct.UPDATED
+        return FileAct.WRITTEN if self.latter.mode == TEXT else FileAct.ENROLLED
 
     @property
     def path(self) -> str:
@@ -107,9 +111,9 @@ class FileVersion:
         data = b"" if self.step.before == EMPTY else backups.get(self.step.before)
         if data is None:
             return None
-        before = data.decode()
+        before = any_text_of(data, self.real)
         after = forward(before, self.step.splices)
-        return (before, after) if digest_of(after.encode()) == self.step.after else None
+        return (before, after) if digest_of(bytes_of(after)) == self.step.after else None
 
     def is_kept(self, backups: Backups) -> bool:
         """True if the version before is kept."""

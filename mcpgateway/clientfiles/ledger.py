@@ -22,6 +22,7 @@ from mcpgateway.clientfiles import transaction
 from mcpgateway.clientfiles.backups import Backups, digest_of
 from mcpgateway.clientfiles.disk import DISK, Disk
 from mcpgateway.clientfiles.enrolment_records import (
+    TEXT,
     FileRecord,
     FileStep,
     Intent,
@@ -34,12 +35,11 @@ from mcpgateway.clientfiles.replacement import sweep
 from mcpgateway.clientfiles.store import LedgerStore
 from mcpgateway.clientfiles.transaction import ChangedFile, ClientLock
 from mcpgateway.errors import ConfigError
+from mcpgateway.system.files import any_text_of, bytes_of, marked_text_of
 
 noticed: ContextVar[Callable[[str], None]] = ContextVar("noticed", default=lambda _path: None)
 """Called with the path of each file that is about to be changed, for a display of the progress."""
 
-TEXT = "text"
-"""The mode of a file for agents, which has no servers."""
 CHAIN_STEPS = 100
 STEP_CHARACTERS = 4 * 1_048_576  # a file with larger changes is restored by value
 
@@ -144,7 +144,13 @@ class Ledger:
                 self._store.close()
 
     def change(
-        self, path: str, edit: Edit, *, lock: ClientLock | None = None, create: bool = False
+        self,
+        path: str,
+        edit: Edit,
+        *,
+        lock: ClientLock | None = None,
+        create: bool = False,
+        is_prose: bool = False,
     ) -> ChangedFile | None:
         """Change a file and its record, together; None where the text stays.
 
@@ -152,6 +158,7 @@ class Ledger:
             program has written meanwhile.
         :param lock: the client's own lock.
         :param create: make the file where it does not exist.
+        :param is_prose: the file need not be UTF-8; see `mcpgateway.system.files.any_text_of`.
         :raise FileNotFoundError: the file does not exist.
         :raise ConfigError: the file cannot be changed, and is unchanged.
         """
@@ -159,7 +166,7 @@ class Ledger:
         with self.locked():
             real = os.path.realpath(path)
             self._settle(real)
-            work = _Change(real, edit, self._contents.files.get(real), self.disk.now())
+            work = _Change(real, edit, self._contents.files.get(real), self.disk.now(), is_prose)
             try:
                 changed = transaction.change(
                     path, work.edited, backups=self.backups, lock=lock, create=create,
@@ -291,6 +298,7 @@ class _Change:
     edit: Edit
     former: FileRecord | None
     now: float
+    is_prose: bool
     latter: FileRecord | None = None
     is_landed: bool = False
     is_rebased: bool = False
@@ -301,6 +309,8 @@ class _Change:
         self._before = self.former
 
     def edited(self, text: str) -> str:
+        if not self.is_prose:
+            marked_text_of(bytes_of(text), self.real)
         made = self.edit(text, self.former)
         self.latter = made.record
         if self.latter is not None:
@@ -345,4 +355,4 @@ class _Change:
 
 
 def _step(old: bytes, new: bytes) -> FileStep:
-    return FileStep(digest_of(old), digest_of(new), splices(old.decode(), new.decode()))
+    return FileStep(digest_of(old), digest_of(new), splices(any_text_of(old, ""), any_text_of(new, "")))

@@ -24,6 +24,7 @@ from mcpgateway.config.edit import edits
 from mcpgateway.config.edit.edits import MISSING, same
 from mcpgateway.errors import ConfigError
 from mcpgateway.hints import cli
+from mcpgateway.system.files import bytes_of
 from mcpgateway.system.state import recorded_pause_end
 
 AS_LEFT, EDITED, GONE, BROKEN, DRIFTED, RESTORED = (
@@ -295,7 +296,10 @@ def remembered_one(machine: Machine, number: int) -> dict[str, Any]:
     found = machine.ledger.history.get(number)
     texts = found.texts(machine.ledger.backups)
     known = vocabulary([*values_of(found.former), *values_of(found.latter)])
-    lines = list(diff(found.path, *texts, known, what=found.act.value)) if texts is not None else []
+    lines: list[str] = []
+    if texts is not None:
+        before, after = (bytes_of(each).decode(errors="replace") for each in texts)
+        lines = list(diff(found.path, before, after, known, what=found.act.value))
     return {**_version(machine, found), "diff": lines}
 
 

@@ -162,7 +162,7 @@ def change(  # noqa: PLR0913 - each is a different question about one change
 
     A symbolic link is written through; mode, owner and extended attributes stay.
 
-    :param edit: returns the new text for the old one, with a byte order mark where the file has one. It is called
+    :param edit: returns the new text for the old one, each as of `mcpgateway.system.files.any_text_of`. It is called
         again when another program has written meanwhile. It raises ConfigError for a malformed text, which is then
         read again for a while.
     :param before: called with the old and the new bytes before each attempt; when it raises, nothing is changed.
@@ -290,9 +290,9 @@ class _Work:
         raise AssertionError("the last read returns or raises")
 
     def _edited(self, data: bytes) -> bytes:
-        text = files.marked_text_of(data, self.path)
+        text = files.any_text_of(data, self.path)
         self.text = self.edit(text)
-        return data if self.text == text else self.text.encode()
+        return data if self.text == text else files.bytes_of(self.text)
 
     def _read(self) -> _Found:
         """Read the file when no program is writing it, or after a while regardless."""

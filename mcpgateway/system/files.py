@@ -5,6 +5,7 @@ Everything here blocks; it is meant for start-up and for commands, never for the
 
 from __future__ import annotations
 
+import codecs
 import errno
 import fcntl
 import os
@@ -16,6 +17,8 @@ from contextlib import contextmanager, suppress
 from mcpgateway.errors import ConfigError
 
 BOM = "\ufeff"  # the byte order mark
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+ANY = "surrogateescape"
 
 
 def read_text(path: str, limit: int) -> str:
@@ -45,6 +48,21 @@ def marked_text_of(data: bytes, path: str) -> str:
     except UnicodeDecodeError as why:
         line = data.count(b"\n", 0, why.start) + 1
         raise ConfigError(f"{path}, line {line}: found bytes that are not UTF-8 text") from why
+
+
+def any_text_of(data: bytes, path: str) -> str:
+    """Decode the content of a file, of which `bytes_of` makes the same bytes again, be they UTF-8 or not.
+
+    :raise ConfigError: it is UTF-16, in which no UTF-8 text can stand.
+    """
+    if data[:2] in UTF_16:
+        raise ConfigError(f"{path}: is UTF-16; save it as UTF-8")
+    return data.decode(errors=ANY)
+
+
+def bytes_of(text: str) -> bytes:
+    """Encode a text of `any_text_of`."""
+    return text.encode(errors=ANY)
 
 
 def read_bytes(path: str, limit: int, *, follows: bool = True) -> bytes:

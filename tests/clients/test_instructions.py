@@ -143,6 +143,18 @@ class InstructedTests:
         }
         assert after == before
 
+    def test_an_agents_file(self, user: User) -> None:
+        """Claude Code reads the text in an AGENTS.md, and all that its user has written there and elsewhere."""
+        agent = AGENTS["claude-code"]
+        user.write(agent.file, agent.text.replace("URL", user.url))
+        user.write(".claude/CLAUDE.md", "# For all projects\n")
+        (user.work / "AGENTS.md").write_text("# For this project\n")
+        user.mcpgateway("instructions", "install", "--client", "claude-code", "--project")
+        model = turn(user, agent, agent.prompt)
+        assert "# For all projects" in read(model)
+        assert "# For this project" in read(model)
+        assert max(each.count(NEEDED) for each in model.read) == 1
+
     def test_the_plugin(self, user: User) -> None:
         """Claude Code installs the plugin, which has the commands and the entry for all servers."""
         user.mcpgateway("instructions", "install", "--client", "claude-plugin")

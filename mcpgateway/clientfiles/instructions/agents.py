@@ -7,6 +7,7 @@ import os
 import sys
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from string import Template
 
@@ -14,11 +15,14 @@ from attrs import frozen
 
 from mcpgateway.clientfiles.formats.locations import bases
 from mcpgateway.clientfiles.instructions.texts import DIRECTORY, CommandText
+from mcpgateway.errors import ConfigError
 from mcpgateway.hints import cli
 from mcpgateway.system import paths
+from mcpgateway.system.files import read_text
 
 CLAUDE, PLUGIN = "claude-code", "claude-plugin"
 MARK = f"made by mcpgateway; `{cli('instructions uninstall')}` removes it"
+SETTINGS_LIMIT = 4 * 1_048_576
 EDITORS = ("Code", "Code - Insiders", "VSCodium")
 
 
@@ -31,22 +35,22 @@ class CommandForm:
     needs_front: bool = False
     is_toml: bool = False
 
-    def text(self, command: CommandText, *, is_marked: bool = False) -> str:
-        """Return the text of the file.
+    def text(self, command: CommandText, *, is_of_server: bool = False) -> str:
+        """Return the text of the file, with a mark by which its user knows where it is from.
 
-        :param is_marked: it tells that the gateway made it; a user finds the files of servers by that.
+        :param is_of_server: the mark is in the first line, unless the client needs the front matter.
         """
         body, description = (
             command.text.strip().replace("{args}", self.words),
             json.dumps(command.description),
         )
         if self.is_toml:
-            mark = f"# {MARK}\n" if is_marked else ""
-            return f"{mark}description = {description}\nprompt = {json.dumps(body, ensure_ascii=False)}\n"
+            prompt = json.dumps(body, ensure_ascii=False).replace("\x7f", "\\u007f")
+            return f"# {MARK}\ndescription = {description}\nprompt = {prompt}\n"
         about = {"name": command.name, "description": description, "hint": json.dumps(command.hint)}
-        has_front = self.front and (self.needs_front or not is_marked)
+        has_front = self.front and (self.needs_front or not is_of_server)
         head = f"---\n{self.front.format(**about)}---\n" if has_front else ""
-        return head + (f"<!-- {MARK} -->\n" if is_marked else "") + body + "\n"
+        return f"{head}<!-- {MARK} -->\n{body}\n"
 
 
 @frozen
@@ -67,7 +71,7 @@ class TextPlaces:
 
     def command(self, name: str, root: str, environ: Mapping[str, str]) -> str:
         """Return the path of the file of a command."""
-        return _path(self.commands, root, environ).replace("{}", name)
+        return _path(self.commands.replace("{}", name), root, environ)
 
 
 @frozen
@@ -105,6 +109,15 @@ def clients() -> Mapping[str, InstructedClient]:
 def _places(client: Mapping[str, Mapping[str, str]], scope: str) -> TextPlaces:
     its = client.get(scope, {})
     return TextPlaces(tuple(its.get("blocks", ())), its.get("commands", ""), its.get("front", ""))
+
+
+def has_plugin(environ: Mapping[str, str]) -> bool:
+    """True if the gateway's plugin is in use in Claude Code."""
+    path = _path("$claude_home/settings.json", "", environ)
+    with suppress(OSError, ConfigError, ValueError, AttributeError):
+        enabled = json.loads(read_text(path, SETTINGS_LIMIT)).get("enabledPlugins", {})
+        return enabled.get("mcpgateway@mcpgateway") is True
+    return False
 
 
 def _path(template: str, root: str, environ: Mapping[str, str]) -> str:

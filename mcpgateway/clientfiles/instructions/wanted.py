@@ -16,13 +16,13 @@ from mcpgateway import __version__
 from mcpgateway.clientfiles.files import FileChoice, chosen, see
 from mcpgateway.clientfiles.formats.client_format import EntryKind
 from mcpgateway.clientfiles.formats.clients import DIALECTS, WHO_CALLS
-from mcpgateway.clientfiles.instructions.agents import CLAUDE, PLUGIN, clients
+from mcpgateway.clientfiles.instructions.agents import CLAUDE, PLUGIN, clients, has_plugin
 from mcpgateway.clientfiles.instructions.texts import SERVERS, commands, instructions, server_command
 from mcpgateway.clientfiles.machine import PROGRAM, Machine
 from mcpgateway.errors import ConfigError
 from mcpgateway.system.files import read_text
 
-IMPORT = "@AGENTS.md"
+IMPORTED = "AGENTS.md"
 NAME_LIMIT = 65_536  # of the file in which an import is looked for
 DESCRIPTION = "The MCP servers of this machine, shared through mcpgateway"
 
@@ -78,7 +78,7 @@ def wanted(machine: Machine, chosen_: InstalledTexts) -> Iterator[WantedText]:
     for name in _servers(machine, root) if chosen_.template is not None else ():
         command = server_command(name, machine.url(name), chosen_.template or "")
         yield WantedText(
-            places.command(command.name, root, environ), client.form.text(command, is_marked=True)
+            places.command(command.name, root, environ), client.form.text(command, is_of_server=True)
         )
 
 
@@ -93,7 +93,7 @@ def block_of(machine: Machine, names: frozenset[str], project: str) -> str:
 
 def kind_of(machine: Machine, client: str, project: str) -> str:
     """Return the kind of endpoint that a client uses; see `mcpgateway.clientfiles.instructions.texts.KINDS`."""
-    if client == PLUGIN:
+    if client == PLUGIN or (client == CLAUDE and has_plugin(machine.environ)):
         return machine.gateway.views.expose.value
     choices = [FileChoice((client,)), *([FileChoice((client,), project)] if project else [])]
     for choice in choices if client in DIALECTS else ():
@@ -115,10 +115,12 @@ def _servers(machine: Machine, project: str) -> list[str]:
 
 def _imported(path: str) -> str:
     # Claude Code reads the file that its own imports, and the block is to be read once.
-    beside = os.path.join(os.path.dirname(path), IMPORT[1:])
     with suppress(FileNotFoundError, ConfigError):
-        if os.path.isfile(beside) and IMPORT in read_text(path, NAME_LIMIT).split():
-            return beside
+        words = read_text(path, NAME_LIMIT).split()
+        for each in ("", "./", "../"):
+            file = os.path.normpath(os.path.join(os.path.dirname(path), each, IMPORTED))
+            if f"@{each}{IMPORTED}" in words and os.path.isfile(file):
+                return file
     return path
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
 from typing import Any
@@ -19,16 +19,17 @@ from attrs import asdict, evolve, frozen
 
 from mcpgateway.clientfiles.apply import ledger_locked
 from mcpgateway.clientfiles.backups import digest_of
-from mcpgateway.clientfiles.enrolment_records import EnrolledEntry, FileRecord, KeyPath, unwound
+from mcpgateway.clientfiles.enrolment_records import TEXT, EnrolledEntry, FileRecord, KeyPath, unwound
 from mcpgateway.clientfiles.formats.rewrite import ReplacedEntry
 from mcpgateway.clientfiles.instructions import block
 from mcpgateway.clientfiles.instructions.wanted import InstalledTexts, WantedText, block_of, wanted
-from mcpgateway.clientfiles.ledger import TEXT, EditResult
+from mcpgateway.clientfiles.ledger import EditResult
 from mcpgateway.clientfiles.machine import Machine
 from mcpgateway.clientfiles.reader import has_instructions, instructions_file
+from mcpgateway.clientfiles.transaction import refusal
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import home_files
-from mcpgateway.system.files import marked_text_of, read_bytes
+from mcpgateway.system.files import any_text_of, bytes_of, read_bytes
 
 FILE_LIMIT = 4 * 1_048_576
 SHARED_MODE = 0o644  # a project's files are for all who work on it
@@ -80,9 +81,11 @@ def install(machine: Machine, texts: Iterable[InstalledTexts]) -> list[TextRepor
     :raise ConfigError: the ledger or the configuration cannot be used.
     """
     with ledger_locked(machine):
-        state = _read(machine)
-        chosen = {(each.client, each.project): each for each in (*state.installed, *texts)}
-        return _follow(machine, evolve(state, installed=tuple(chosen.values())), is_made_again=True)
+        state, news = _read(machine), tuple(texts)
+        chosen = {(each.client, each.project): each for each in (*state.installed, *news)}
+        return _follow(
+            machine, evolve(state, installed=tuple(chosen.values())), again=_by_path(machine, news).keys()
+        )
 
 
 def refresh(machine: Machine) -> None:
@@ -102,8 +105,10 @@ def uninstall(machine: Machine, is_meant: Callable[[InstalledTexts], bool]) -> l
     with ledger_locked(machine):
         state = _read(machine)
         kept = tuple(each for each in state.installed if not is_meant(each))
+        had = {each.path for each in machine.records.texts.values()}
         reports = _follow(machine, evolve(state, installed=kept))
-        return [each for each in reports if each.state is not TextState.CURRENT]
+        # A file of the texts that stay is for `listed` to report.
+        return [each for each in reports if each.path in had and each.state is not TextState.CURRENT]
 
 
 def listed(machine: Machine) -> list[TextReport]:
@@ -111,14 +116,19 @@ def listed(machine: Machine) -> list[TextReport]:
 
     :raise ConfigError: the ledger or the configuration cannot be used.
     """
-    texts = _by_path(machine, _read(machine).installed)
-    return [_state(machine, each, texts.get(path)) for path, each in machine.records.texts.items()]
+    if not (has_instructions(machine.home) or machine.records.texts):
+        return []
+    with ledger_locked(machine):  # between the steps of a change, a file looks edited
+        texts, records = _by_path(machine, _read(machine).installed), machine.records.texts
+        return [
+            _state(machine, records.get(path), texts.get(path)) for path in dict.fromkeys((*records, *texts))
+        ]
 
 
-def _follow(machine: Machine, state: _State, *, is_made_again: bool = False) -> list[TextReport]:
+def _follow(machine: Machine, state: _State, again: Collection[str] = ()) -> list[TextReport]:
     """Write the files of the installed texts, and remove the others that the ledger has.
 
-    :param is_made_again: files are made again that their user has removed.
+    :param again: the paths of files that are made again where their user has removed them.
     """
     texts = _by_path(machine, state.installed)
     records = machine.records.texts
@@ -126,9 +136,10 @@ def _follow(machine: Machine, state: _State, *, is_made_again: bool = False) -> 
     news = {
         path: each
         for path, each in texts.items()
-        if is_made_again or path not in records or os.path.lexists(path)
+        if (path in again or path not in records or os.path.lexists(path))
+        and (not each.project or os.path.isdir(each.project))  # its user has moved or removed it
     }
-    made = [each for text in news.values() for each in _missing(os.path.dirname(text.path))]
+    made = [each for path in news for each in _missing(os.path.dirname(path))]
     state = evolve(state, made=tuple(dict.fromkeys((*state.made, *made))))
     _keep(machine, state)
     reports = [_reported(_remove, machine, each) for each in former]
@@ -156,14 +167,16 @@ def _reported(
 ) -> TextReport:
     try:
         return work(machine, it)
-    except (ConfigError, OSError) as why:
+    except OSError as why:
+        return TextReport(it.path, (), TextState.FAILED, str(refusal(it.path, why)))
+    except ConfigError as why:
         return TextReport(it.path, (), TextState.FAILED, str(why))
 
 
 def _put(machine: Machine, text: WantedText) -> TextReport:
     """Write one file, or the block in it."""
-    os.makedirs(os.path.dirname(text.path), exist_ok=True)
-    is_new = not os.path.lexists(text.path)
+    os.makedirs(os.path.dirname(os.path.realpath(text.path)), exist_ok=True)
+    is_new = not os.path.exists(text.path)
     its = _block(machine, text)
     states = []
 
@@ -173,7 +186,7 @@ def _put(machine: Machine, text: WantedText) -> TextReport:
         if state is not TextState.WRITTEN:
             return EditResult(present, record)
         about = {
-            "digest": digest_of(made.encode()),
+            "digest": digest_of(bytes_of(made)),
             "front": text.front,
             "is_block": text.text is None,
             "is_new": is_new if record is None else _about(record)["is_new"],
@@ -184,7 +197,7 @@ def _put(machine: Machine, text: WantedText) -> TextReport:
         }
         return EditResult(made, FileRecord(text.path, min(text.clients), TEXT, text.project, entries))
 
-    changed = machine.ledger.change(text.path, edit, create=is_new)
+    changed = machine.ledger.change(text.path, edit, create=is_new, is_prose=True)
     if is_new and text.project:
         os.chmod(text.path, SHARED_MODE)
     state = TextState.CURRENT if changed is None and states[-1] is TextState.WRITTEN else states[-1]
@@ -196,8 +209,8 @@ def _edited(
 ) -> tuple[str, TextState]:
     """Return the text of a file with the wanted one, and whether it may be written; see Note [A user's edits]."""
     if text.text is None:
-        data = None if is_new and not present else present.encode()
-        return block.put(data, its_block, text.front).decode(), TextState.WRITTEN
+        data = None if is_new and not present else bytes_of(present)
+        return any_text_of(block.put(data, its_block, text.front), text.path), TextState.WRITTEN
     if record is None and not is_new and present != text.text:
         return present, TextState.FOREIGN
     if record is not None and present and _is_edited(record, present):
@@ -213,12 +226,14 @@ def _remove(machine: Machine, record: FileRecord) -> TextReport:
     except FileNotFoundError:
         machine.ledger.forget(record.path)
         return TextReport(record.path, clients, TextState.REMOVED)
-    left = _left(record, marked_text_of(data, record.path))
+    left = _left(record, any_text_of(data, record.path))
     if left is None:
         os.unlink(os.path.realpath(record.path))
         machine.ledger.forget(record.path)
         return TextReport(record.path, clients, TextState.REMOVED)
-    machine.ledger.change(record.path, lambda text, _: EditResult(_left(record, text) or "", None))
+    machine.ledger.change(
+        record.path, lambda text, _: EditResult(_left(record, text) or "", None), is_prose=True
+    )
     is_kept = not _about(record)["is_block"]
     return TextReport(record.path, clients, TextState.EDITED if is_kept else TextState.RESTORED)
 
@@ -231,27 +246,30 @@ def _left(record: FileRecord, text: str) -> str | None:
         return None if about["is_new"] and not exact else exact
     if not about["is_block"]:
         return text if _is_edited(record, text) else None
-    data = text.encode()
+    data = bytes_of(text)
     if block.find(data) is None:
         return text
     rest = block.take_out(data, about["front"])
-    return None if rest is None else rest.decode()
+    return None if rest is None else any_text_of(rest, record.path)
 
 
-def _state(machine: Machine, record: FileRecord, text: WantedText | None) -> TextReport:
-    clients = tuple(key_path[0] for key_path in record.entries)
+def _state(machine: Machine, record: FileRecord | None, text: WantedText | None) -> TextReport:
+    """Return the state of a file that the ledger has, or that is to be written, or both."""
+    path = record.path if record is not None else text.path if text is not None else ""
+    names = {each[0] for each in record.entries} if record is not None else text.clients if text else ()
+    report = TextReport(path, tuple(sorted(names)), TextState.BEHIND)
     try:
-        present = marked_text_of(read_bytes(record.path, FILE_LIMIT), record.path)
+        present = any_text_of(read_bytes(path, FILE_LIMIT), path)
         if text is None:
-            return TextReport(record.path, clients, TextState.BEHIND)
+            return report
         made, state = _edited(text, _block(machine, text), present, record, is_new=False)
     except FileNotFoundError:
-        return TextReport(record.path, clients, TextState.GONE)
+        return evolve(report, state=TextState.GONE)
     except ConfigError as why:
-        return TextReport(record.path, clients, TextState.FAILED, str(why))
+        return evolve(report, state=TextState.FAILED, error=str(why))
     if state is TextState.WRITTEN:
-        state = TextState.CURRENT if made == present else TextState.BEHIND
-    return TextReport(record.path, clients, state)
+        state = TextState.CURRENT if made == present and record is not None else TextState.BEHIND
+    return evolve(report, state=state)
 
 
 def _block(machine: Machine, text: WantedText) -> str:
@@ -264,7 +282,7 @@ def _about(record: FileRecord) -> Mapping[str, Any]:
 
 
 def _is_edited(record: FileRecord, text: str) -> bool:
-    return digest_of(text.encode()) != _about(record).get("digest")
+    return digest_of(bytes_of(text)) != _about(record).get("digest")
 
 
 # The installed texts

@@ -77,7 +77,7 @@ class TextTests:
     @by_kind
     def test_few_tokens(self, kind: str) -> None:
         """The block, which every session pays for, takes 250 tokens at most, marks included."""
-        made = block.put(None, instructions(PORT, [kind]), clients()["cursor"].project.front)
+        made = block.put(None, instructions(PORT, [kind]), clients()["continue"].project.front)
         assert estimate(made) <= TOKENS
         assert f"localhost:{PORT}/" in made.decode()
         assert "{" not in made.decode()
@@ -103,13 +103,24 @@ class FormTests:
         command = server_command(
             "clock", "http://x/clock/mcp", "Ask ${server_name} at ${server_url}: $ARGUMENTS, $5"
         )
-        text = clients()[name].form.text(command, is_marked=True)
+        text = clients()[name].form.text(command, is_of_server=True)
         assert "Ask clock at http://x/clock/mcp: " in text
         assert ", $5" in text
         lines = text.split("\n")
         at = lines.index("---", 1) + 1 if lines[0] == "---" else 0
         assert "made by mcpgateway" in lines[at]
         assert at == 0 or name in ("codex", "copilot")  # a skill without front matter is none
+
+    @pytest.mark.parametrize("name", [name for name, each in clients().items() if each.user.commands])
+    def test_a_mark(self, name: str) -> None:
+        """A command of the gateway's says so, in the first line below any front matter."""
+        lines = clients()[name].form.text(next(commands("hybrid"))).split("\n")
+        assert "made by mcpgateway" in lines[lines.index("---", 1) + 1 if lines[0] == "---" else 0]
+
+    def test_gemini_with_control_characters(self) -> None:
+        """A template may hold characters that TOML has no place for."""
+        made = clients()["gemini"].form.text(server_command("clock", "", 'a\x7f"\\\u00e9\U0001f600'))
+        assert tomllib.loads(made)["prompt"] == 'a\x7f"\\\u00e9\U0001f600'
 
     def test_gemini(self) -> None:
         """The command of Gemini is TOML with its own placeholder."""

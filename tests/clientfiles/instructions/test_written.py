@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from mcpgateway.clientfiles.enrolment import undo
 from mcpgateway.clientfiles.instructions.agents import PLUGIN, clients
 from mcpgateway.clientfiles.instructions.wanted import InstalledTexts
 from mcpgateway.clientfiles.instructions.written import TextState, install, listed, refresh, uninstall
+from mcpgateway.clientfiles.ledger import Ledger
 from mcpgateway.clientfiles.machine import Machine
+from mcpgateway.clientfiles.plan import EnrolRequest
 from mcpgateway.errors import ConfigError
 
 BEGIN = "<!-- mcpgateway begin"
@@ -170,6 +174,121 @@ class InstallTests:
         assert desk.uninstall() == {"GEMINI.md": TextState.RESTORED}
         assert file.read_text() == "mine\n"
 
+    def test_bytes_of_any_encoding(self, desk: Desk) -> None:
+        """A file that is not UTF-8 gets the block, and loses it, and keeps all other bytes."""
+        file, other = desk.project / "GEMINI.md", desk.project / "AGENTS.md"
+        file.write_bytes(b"caf\xe9\r\n")
+        desk.install("gemini")
+        assert file.read_bytes().startswith(b"caf\xe9\r\n\r\n<!-- mcpgateway begin")
+        file.write_bytes(b"\xff" + file.read_bytes())
+        assert desk.uninstall()["GEMINI.md"] is TextState.RESTORED
+        assert file.read_bytes() == b"\xffcaf\xe9\r\n"
+        other.write_bytes(before := "x".encode("utf-16"))
+        reports = install(desk.machine, [InstalledTexts("codex", str(desk.project))])
+        assert ["is UTF-16; save it as UTF-8" in each.error for each in reports if each.error] == [True]
+        assert other.read_bytes() == before
+
+    def test_one_file_of_a_project(self, desk: Desk) -> None:
+        """Clients that read AGENTS.md share its block: no file of the user's is hidden by one that is made."""
+        names = (
+            "claude-code",
+            "codex",
+            "cursor",
+            "vscode",
+            "windsurf",
+            "cline",
+            "qwen",
+            "opencode",
+            "copilot",
+        )
+        (desk.project / "AGENTS.md").write_text("# Mine\n")
+        (desk.project / ".clinerules").write_text("Be kind.\n")
+        desk.install(*names)
+        with_block = [path for path, data in desk.files.items() if data and BEGIN.encode() in data]
+        assert with_block == [f"{desk.project}/AGENTS.md"]
+
+    @pytest.mark.parametrize(
+        ("file", "text"), [("CLAUDE.md", "@./AGENTS.md"), (".claude/CLAUDE.md", "@../AGENTS.md")]
+    )
+    def test_imported_by_a_path(self, file: str, text: str, desk: Desk) -> None:
+        """An import may begin with dots."""
+        (desk.project / ".claude").mkdir()
+        (desk.project / file).write_text(text)
+        (desk.project / "AGENTS.md").write_text("# Mine\n")
+        desk.install("claude-code")
+        assert (desk.project / file).read_text() == text
+        assert BEGIN in (desk.project / "AGENTS.md").read_text()
+
+    def test_a_link_to_a_file_that_is_not_there(self, desk: Desk) -> None:
+        """The file that a link leads to is made, and goes with the texts; the link stays."""
+        (desk.project / "GEMINI.md").symlink_to("docs/agents.md")
+        before = desk.files
+        desk.install("gemini")
+        assert BEGIN in (desk.project / "docs" / "agents.md").read_text()
+        desk.uninstall()
+        assert desk.files == before
+        assert (desk.project / "GEMINI.md").is_symlink()
+
+    def test_in_a_directory_with_braces(self, desk: Desk) -> None:
+        """The name of a project is not taken for the place of a command's name."""
+        desk.project = desk.project / "{}"
+        desk.project.mkdir()
+        desk.install("claude-code")
+        assert (desk.project / ".claude" / "commands" / "gateway-add.md").is_file()
+
+    def test_a_project_that_is_gone(self, desk: Desk) -> None:
+        """A directory that its user has removed is not made again, whatever else is installed or served."""
+        desk.install("claude-code", template="")
+        shutil.rmtree(desk.project)
+        desk.serve("x", "y")
+        refresh(desk.machine)
+        desk.install("gemini", project=False)
+        assert not desk.project.exists()
+        desk.uninstall()
+        assert listed(desk.machine) == []
+
+    def test_only_what_is_installed_is_made_again(self, desk: Desk) -> None:
+        """A command that its user has removed stays removed when texts of another client are installed."""
+        desk.install("claude-code")
+        (desk.project / ".claude" / "commands" / "gateway-add.md").unlink()
+        desk.install("gemini")
+        assert not (desk.project / ".claude" / "commands" / "gateway-add.md").exists()
+
+    def test_files_that_cannot_be_written(self, desk: Desk) -> None:
+        """A file of another's, and one that cannot be made, are listed; removing other texts tells nothing of them."""
+        (desk.project / ".claude").mkdir()
+        (desk.project / ".claude" / "commands").write_text("a file")
+        (desk.project / ".gemini" / "commands").mkdir(parents=True)
+        (desk.project / ".gemini" / "commands" / "gateway-add.toml").write_text("mine")
+        names = ("claude-code", "gemini", "qwen")
+        reports = install(desk.machine, [InstalledTexts(each, str(desk.project)) for each in names])
+        errors = [each.error for each in reports if each.error]
+        assert errors
+        assert all("cannot be changed and is as it was: " in each for each in errors)
+        states = {os.path.basename(each.path): each.state for each in listed(desk.machine)}
+        assert states["gateway-add.toml"] is TextState.FOREIGN
+        assert states["gateway-add.md"] is TextState.GONE
+        assert set(desk.uninstall("qwen").values()) <= {TextState.WRITTEN, TextState.REMOVED}
+
+    def test_listed_during_a_change(self, desk: Desk) -> None:
+        """The list waits for a change that is under way, in the middle of which each file looks edited."""
+        desk.install("claude-code")
+        with Ledger(str(desk.home)).locked(), pytest.raises(ConfigError, match="another mcpgateway"):
+            listed(desk.machine)
+        assert {each.state for each in listed(desk.machine)} == {TextState.CURRENT}
+
+    def test_the_history(self, desk: Desk) -> None:
+        """The history says that a text was written; only `instructions uninstall` takes it out for good."""
+        (desk.project / "GEMINI.md").write_text("mine\n")
+        desk.install("gemini")
+        desk.serve("x", http_port=9999)
+        refresh(desk.machine)
+        desk.uninstall()
+        found = list(desk.machine.ledger.history.listed(str(desk.project / "GEMINI.md")))
+        assert [each.act.value for each in found] == ["restored", "updated", "written"]
+        with pytest.raises(ConfigError, match="instructions uninstall"):
+            undo(desk.machine, EnrolRequest(), found[-1].number)
+
     def test_a_damaged_block(self, desk: Desk) -> None:
         """A file with half a block is left, and the others are written all the same."""
         (desk.project / "AGENTS.md").write_text(f"{BEGIN} 0 -->\nx\n")
@@ -213,6 +332,23 @@ class FollowTests:
         refresh(desk.machine)
         assert "`gateway_search`" not in file.read_text()
         assert "`gateway_list_tools`" in file.read_text()
+
+    def test_the_plugin_in_use(self, desk: Desk) -> None:
+        """Claude Code has the entry for all servers where it has the plugin."""
+        settings = desk.user / ".claude" / "settings.json"
+        settings.parent.mkdir()
+        settings.write_text('{"enabledPlugins": {"mcpgateway@mcpgateway": true}}')
+        desk.install("claude-code", project=False)
+        assert "`gateway_search`" in (desk.user / ".claude" / "CLAUDE.md").read_text()
+        for other in (
+            '{"enabledPlugins": {"mcpgateway@mcpgateway": false}}',
+            "[]",
+            "{",
+            '{"enabledPlugins": []}',
+        ):
+            settings.write_text(other)
+            refresh(desk.machine)
+            assert "`gateway_search`" not in (desk.user / ".claude" / "CLAUDE.md").read_text()
 
     def test_the_plugin(self, desk: Desk) -> None:
         """The plugin's entry has the gateway's present port."""

@@ -138,7 +138,8 @@ def install(
     if PLUGIN in chosen and not globals_.as_json:
         where = shortened(wanted.plugin_directory(machine))
         say("In Claude Code, these two install the plugin:")
-        say(f"  /plugin marketplace add {where}\n  /plugin install mcpgateway@mcpgateway")
+        say(f"  /plugin marketplace add {where}")
+        say("  /plugin install mcpgateway@mcpgateway")
     return code
 
 
