@@ -26,12 +26,11 @@ from mcpgateway.clientfiles.instructions.wanted import InstalledTexts, WantedTex
 from mcpgateway.clientfiles.ledger import EditResult
 from mcpgateway.clientfiles.machine import Machine
 from mcpgateway.clientfiles.reader import has_instructions, instructions_file
-from mcpgateway.clientfiles.transaction import refusal
+from mcpgateway.clientfiles.transaction import FILE_LIMIT, refusal
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import home_files
 from mcpgateway.system.files import any_text_of, bytes_of, read_bytes
 
-FILE_LIMIT = 4 * 1_048_576
 SHARED_MODE = 0o644  # a project's files are for all who work on it
 
 

@@ -289,6 +289,14 @@ class InstallTests:
         with pytest.raises(ConfigError, match="instructions uninstall"):
             undo(desk.machine, EnrolRequest(), found[-1].number)
 
+    def test_a_large_file(self, desk: Desk) -> None:
+        """A file that is large enough to be written is not too large to be restored."""
+        file = desk.project / "GEMINI.md"
+        file.write_bytes(b"x" * 5_000_000)
+        desk.install("gemini")
+        assert desk.uninstall()["GEMINI.md"] is TextState.RESTORED
+        assert file.stat().st_size == 5_000_000
+
     def test_a_damaged_block(self, desk: Desk) -> None:
         """A file with half a block is left, and the others are written all the same."""
         (desk.project / "AGENTS.md").write_text(f"{BEGIN} 0 -->\nx\n")
