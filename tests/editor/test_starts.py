@@ -81,6 +81,7 @@ class AbsenceTests:
             second.has_row("server-000, running")
             browser.go("about:blank")
             browser.tab(tab)
+            browser.ask("Page.bringToFront")
             first.has_row("server-000, running")
             assert gateway.health()["status"] == "ok"
 

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
@@ -35,6 +36,7 @@ IN_AN_EDITOR = [
         reason="there is no VS Code, or no extension for it: make test-vscode has both",
     ),
 ]
+WINDOW_LIMIT_S = 240.0  # a window is half a dozen processes, and a page of 20 MB
 SETTINGS: Mapping[str, Any] = {
     "security.workspace.trust.enabled": False,
     "chat.mcp.access": "all",
@@ -143,7 +145,10 @@ class Editor:
             found[:] = sorted(set(self._windows.glob(f"{name}-*.sock")) - before)
             return bool(found)
 
-        eventually(opened, f"the window {name} has its extensions")
+        ends = time.monotonic() + WINDOW_LIMIT_S
+        while not opened():
+            assert time.monotonic() < ends, f"the window {name} has no extensions"
+            time.sleep(0.1)
         return Window(browser, found[0], folder)
 
 
