@@ -251,6 +251,7 @@ class Membership:
             self.log.failure("the row of this node could not be renewed", why, event="cluster.renew_failed")
 
     def _read(self, rows: list[tuple[Any, ...]], asked_at: float) -> None:
+        self.look()  # it may have been no member for less than the time between two looks
         now = self._clock()
         before = [(each.octets, each.incarnation, each.state, each.address) for each in self.live()]
         known = {bytes(row[1]): _member(row, now) for row in rows}

@@ -162,6 +162,17 @@ def test_back(fellows: Fellows) -> Any:
 
 
 @pytest_twisted.inlineCallbacks
+def test_back_between_looks(fellows: Fellows) -> Any:
+    """A node is back, too, if its row ran out and was renewed before it had looked."""
+    one, heard = fellows.node("one"), []
+    one.on_return.append(lambda: heard.append("back"))
+    yield one.renew()
+    fellows.now += LIFE_S + 0.5
+    yield one.renew()
+    assert heard == ["back"]
+
+
+@pytest_twisted.inlineCallbacks
 def test_store_killed() -> Any:
     """Work fails with one error while the store is dead, at once, and works after its return."""
     postgres = Postgres().start()
