@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mcpgateway.records import FrozenRecord
+from typing import NamedTuple
 
 
-class ProcessRow(FrozenRecord, frozen=True):
+class ProcessRow(NamedTuple):
     """A process, and where it belongs.
 
     :ivar state: the letter of proc(5), such as ``T`` for one that a signal has stopped.
