@@ -1,5 +1,7 @@
 /** The gateway's REST API: JSON over `fetch`, with the session's token in a header. */
 
+import type { Open } from "./stream";
+
 /** A request that the gateway refused, or that did not reach it (status 0). */
 export class ApiError extends Error {
   constructor(
@@ -9,6 +11,11 @@ export class ApiError extends Error {
   ) {
     super(message);
     this.name = "ApiError";
+  }
+
+  /** What is wrong, with the remedy. */
+  get sentence(): string {
+    return [this.message, this.hint].filter(Boolean).join(": ");
   }
 }
 
@@ -62,6 +69,14 @@ export class Api {
   ): Promise<T> {
     const signal = limit_ms === undefined ? undefined : AbortSignal.timeout(limit_ms);
     return (await this.#read(await this.request(method, path, body, headers, signal))) as T;
+  }
+
+  /** Return the opener of a route's stream, for `follow`. */
+  stream(path: string): Open {
+    return (lastId, signal) => {
+      const headers = { Accept: "text/event-stream", ...(lastId && { "Last-Event-ID": lastId }) };
+      return this.request("GET", path, undefined, headers, signal);
+    };
   }
 
   /**

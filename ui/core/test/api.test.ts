@@ -34,6 +34,25 @@ test("a refusal is an error with the gateway's sentence and its hint", async () 
   await assert.rejects(plain.send("POST", "/x", {}), { message: "The gateway answers 502", status: 502 });
 });
 
+test("a refusal is one sentence with its remedy", () => {
+  assert.equal(new ApiError(403, "no", "do this").sentence, "no: do this");
+  assert.equal(new ApiError(0, "away").sentence, "away");
+});
+
+test("a stream is asked for after the latest event, if there was one", async () => {
+  const { api, requests } = answering(() => new Response(""));
+  const open = api.stream("/events");
+  await open("", new AbortController().signal);
+  await open("7", new AbortController().signal);
+  assert.deepEqual(
+    requests.map(({ headers }) => [headers.get("accept"), headers.get("last-event-id")]),
+    [
+      ["text/event-stream", null],
+      ["text/event-stream", "7"],
+    ],
+  );
+});
+
 test("a gateway that does not answer is an error without a status", async () => {
   const { api } = answering(() => Promise.reject(new TypeError("connection refused")));
   await assert.rejects(api.get("/x"), { status: 0 });

@@ -3,7 +3,7 @@
 import type { Call } from "@mcpgateway/core/calls";
 import { withNew } from "@mcpgateway/core/calls";
 import type { DetectedClient, Session, ToolRow } from "@mcpgateway/core/model";
-import { follow } from "@mcpgateway/core/stream";
+import { follow, type Open } from "@mcpgateway/core/stream";
 import type * as vscode from "vscode";
 import { clientRows } from "./client_rows";
 import { callRows, type Row, toolRows } from "./rows";
@@ -94,17 +94,8 @@ export class CallView implements Part {
 
   async #read(signal: AbortSignal): Promise<void> {
     this.#calls = [];
-    const query = `follow=true&kind=call&limit=${CALLS}`;
-    const open = (lastId: string, ending: AbortSignal) => {
-      const headers = { Accept: "text/event-stream", ...(lastId && { "Last-Event-ID": lastId }) };
-      return this.bench.connection.api.request(
-        "GET",
-        `/api/v1/activity?${query}`,
-        undefined,
-        headers,
-        ending,
-      );
-    };
+    const path = `/api/v1/activity?follow=true&kind=call&limit=${CALLS}`;
+    const open: Open = (lastId, ending) => this.bench.connection.api.stream(path)(lastId, ending);
     let soon: NodeJS.Timeout | undefined;
     const onEvent = ({ data }: { data: string }) => {
       try {

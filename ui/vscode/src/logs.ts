@@ -1,7 +1,7 @@
 /** The logs of servers in log channels of VS Code, which has levels, a filter and a search for them. */
 
 import { serverPath } from "@mcpgateway/core/operations";
-import { follow } from "@mcpgateway/core/stream";
+import { follow, type Open } from "@mcpgateway/core/stream";
 import * as vscode from "vscode";
 import { leveled } from "./log_lines";
 import type { Part, Workbench } from "./workbench";
@@ -42,11 +42,9 @@ export class Logs implements Part {
   #read(name: string, opened: Opened): void {
     const reading = new AbortController();
     opened.reading = reading;
-    const open = (lastId: string, signal: AbortSignal) => {
-      const { api } = this.bench.connection;
-      const headers = { Accept: "text/event-stream", ...(lastId && { "Last-Event-ID": lastId }) };
-      return api.request("GET", serverPath(name, `logs?tail=${TAIL}`), undefined, headers, signal);
-    };
+    // The connection may be another one by the time that the stream is opened again.
+    const open: Open = (lastId, signal) =>
+      this.bench.connection.api.stream(serverPath(name, `logs?tail=${TAIL}`))(lastId, signal);
     let wasOpen = true;
     void follow(open, {
       signal: reading.signal,

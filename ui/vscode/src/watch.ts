@@ -21,6 +21,15 @@ export interface Known {
   isStreaming: boolean;
 }
 
+/** Before the first question. */
+export const UNKNOWN: Known = {
+  phase: "connecting",
+  overview: undefined,
+  servers: [],
+  refusal: "",
+  isStreaming: false,
+};
+
 export interface WatchOptions {
   api: Api;
   failure: () => Failure;
@@ -40,7 +49,7 @@ const LEFT_MS = 300_000;
 
 export class Watch {
   readonly #options: WatchOptions;
-  #known: Known = { phase: "connecting", overview: undefined, servers: [], refusal: "", isStreaming: false };
+  #known = UNKNOWN;
   #tag = "";
   #misses = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -107,14 +116,10 @@ export class Watch {
     }
   }
 
-  #missed({ status, message, hint }: ApiError): void {
+  #missed({ status, message, sentence }: ApiError): void {
     this.#tag = "";
     if (status === 401 || status === 403) {
-      this.#tell({
-        phase: "refused",
-        refusal: [message, hint].filter(Boolean).join(": "),
-        overview: undefined,
-      });
+      this.#tell({ phase: "refused", refusal: sentence, overview: undefined });
     } else if (status === 404 || status === 405) {
       const refusal = "Another program, or an older release, answers there";
       this.#tell({ phase: "foreign", refusal, overview: undefined });
@@ -147,11 +152,7 @@ export class Watch {
     const stream = new AbortController();
     this.#stream = stream;
     const { api, happened } = this.#options;
-    const open = (lastId: string, signal: AbortSignal) => {
-      const headers = { Accept: "text/event-stream", ...(lastId && { "Last-Event-ID": lastId }) };
-      return api.request("GET", "/api/v1/events", undefined, headers, signal);
-    };
-    void follow(open, {
+    void follow(api.stream("/api/v1/events"), {
       signal: stream.signal,
       onOpen: (isStreaming) => {
         if (stream.signal.aborted) return;

@@ -13,7 +13,7 @@ import { startAt } from "./recovery";
 import { gatewayRows, groupRows, serverRows } from "./rows";
 import { type Settings, settingsFrom } from "./settings";
 import { Starter } from "./starter";
-import { type Known, Watch } from "./watch";
+import { type Known, UNKNOWN, Watch } from "./watch";
 
 /** A command: the row is undefined where it comes from the palette. */
 export type Command = (bench: Workbench, ...args: unknown[]) => Promise<unknown>;
@@ -89,15 +89,7 @@ export class Workbench implements vscode.Disposable {
   }
 
   get known(): Known {
-    return (
-      this.#watch?.known ?? {
-        phase: "connecting",
-        overview: undefined,
-        servers: [],
-        refusal: "",
-        isStreaming: false,
-      }
-    );
+    return this.#watch?.known ?? UNKNOWN;
   }
 
   get ending(): Ending {
@@ -182,8 +174,7 @@ export class Workbench implements vscode.Disposable {
 
   /** Tell the user what has failed, and offer the remedy where there is one. */
   failed(what: string, why: unknown): void {
-    const told =
-      why instanceof ApiError ? [why.message, why.hint].filter(Boolean).join(": ") : messageOf(why);
+    const told = why instanceof ApiError ? why.sentence : messageOf(why);
     const text = what ? `${what}: ${told}` : told;
     this.log.error(text);
     const wantsToken = why instanceof ApiError && [401, 403].includes(why.status) && !this.place.socket;

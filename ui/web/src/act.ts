@@ -100,7 +100,7 @@ export async function act<T = unknown>(wanted: Act, isAgain = false): Promise<T 
   if (error.status === 401 && !isAgain && (await unlocked(rights, wanted, true)))
     return await act<T>(wanted, true);
   const dealt = wanted.refused?.(error);
-  tell({ text: dealt ?? [error.message, error.hint].filter(Boolean).join(": "), isError: true });
+  tell({ text: dealt ?? error.sentence, isError: true });
   return undefined;
 }
 

@@ -56,10 +56,8 @@ export function useCalls(choice: string): LiveCalls {
     let filling: ReturnType<typeof setTimeout> | undefined;
     void follow(
       async (lastId, signal) => {
-        const headers: Record<string, string> = lastId ? { "Last-Event-ID": lastId } : {};
         try {
-          const path = `${route(choice)}&follow=true`;
-          const reply = await api.request("GET", path, undefined, headers, signal);
+          const reply = await api.stream(`${route(choice)}&follow=true`)(lastId, signal);
           setError(undefined);
           return reply;
         } catch (why) {

@@ -52,25 +52,15 @@ function lead(signal: AbortSignal, act: () => Promise<void>): void {
 }
 
 async function read(signal: AbortSignal, tell: (told: Told) => void): Promise<void> {
-  await follow(
-    (lastId, ending) =>
-      api.request(
-        "GET",
-        "/api/v1/events",
-        undefined,
-        { Accept: "text/event-stream", ...(lastId ? { "Last-Event-ID": lastId } : {}) },
-        ending,
-      ),
-    {
-      signal,
-      onOpen: (isOpen) => tell({ isOpen }),
-      onEvent: ({ data }) => {
-        try {
-          tell({ event: JSON.parse(data) as GatewayEvent });
-        } catch {
-          // An event of another shape says nothing to this page.
-        }
-      },
+  await follow(api.stream("/api/v1/events"), {
+    signal,
+    onOpen: (isOpen) => tell({ isOpen }),
+    onEvent: ({ data }) => {
+      try {
+        tell({ event: JSON.parse(data) as GatewayEvent });
+      } catch {
+        // An event of another shape says nothing to this page.
+      }
     },
-  );
+  });
 }

@@ -51,8 +51,7 @@ export function IssuerLinks({ isForBrowser, onSigned }: { isForBrowser: boolean;
         keep(session, isForBrowser);
         onSigned();
       } catch (why) {
-        const text =
-          why instanceof ApiError ? [why.message, why.hint].filter(Boolean).join(": ") : String(why);
+        const text = why instanceof ApiError ? why.sentence : String(why);
         say({ state: data.state, outcome: text });
         setFault(text);
         setAttempt((former) => former + 1);

@@ -49,25 +49,15 @@ export function Log({ path, of = "server" }: { path: string; of?: string }) {
       });
     };
     setLines(recall<Line[]>(`lines of ${path}`) ?? []);
-    void follow(
-      (lastId, signal) =>
-        api.request(
-          "GET",
-          `${path}?tail=${LAST}`,
-          undefined,
-          lastId ? { "Last-Event-ID": lastId } : {},
-          signal,
-        ),
-      {
-        signal: ending.signal,
-        onOpen: setOpen,
-        onEvent: ({ data }) => {
-          const text = plain(data.slice(0, LONGEST));
-          waiting.push({ id: ids++, text, shown: logged(text) });
-          frame ||= requestAnimationFrame(draw);
-        },
+    void follow(api.stream(`${path}?tail=${LAST}`), {
+      signal: ending.signal,
+      onOpen: setOpen,
+      onEvent: ({ data }) => {
+        const text = plain(data.slice(0, LONGEST));
+        waiting.push({ id: ids++, text, shown: logged(text) });
+        frame ||= requestAnimationFrame(draw);
       },
-    );
+    });
     return () => {
       ending.abort();
       cancelAnimationFrame(frame);
