@@ -7,19 +7,19 @@ are moved by as much as the clock.  They go on while the machine sleeps, as with
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 from twisted.logger import Logger
 
-CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while the machine sleeps
+from mcpgateway.system.process.boot_clock import boot_seconds
+
 LEAST_S = 1.0  # less is within a turn's work, and what NTP corrects bit by bit
 
 _log = Logger()
 
 
-def keep_steady(reactor: Any, steady: Callable[[], float] = lambda: time.clock_gettime(CLOCK)) -> None:
+def keep_steady(reactor: Any, steady: Callable[[], float] = boot_seconds) -> None:
     """Move the timers of a reactor, from now on, whenever its clock is set; it is looked at before each turn.
 
     :param steady: returns a time in seconds that nobody sets.

@@ -21,12 +21,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.cluster.document_files import DocumentFiles
-from mcpgateway.cluster.membership import Membership, boot_seconds
+from mcpgateway.cluster.membership import Membership
 from mcpgateway.cluster.part import NodePart
 from mcpgateway.cluster.sealing import Sealing, Unsealable
 from mcpgateway.cluster.store import CHANNEL, Store
 from mcpgateway.errors import InvalidParams, Outdated, StoreLost
 from mcpgateway.records import FrozenRecord
+from mcpgateway.system.process.boot_clock import boot_seconds
 from mcpgateway.waiting import Waiting
 
 WORD = "documents"

@@ -21,10 +21,11 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mcpgateway.cluster.membership import Membership, boot_seconds
+from mcpgateway.cluster.membership import Membership
 from mcpgateway.cluster.part import NodePart
 from mcpgateway.cluster.store import Store
 from mcpgateway.errors import StoreLost
+from mcpgateway.system.process.boot_clock import boot_seconds
 
 MARGIN_S = 5.0  # between the holder's own deadline and the time at which others may take the lease
 RENEWALS = 6  # within the time of a lease

@@ -19,7 +19,6 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
@@ -31,6 +30,7 @@ from mcpgateway import __version__
 from mcpgateway.cluster.store import Store
 from mcpgateway.errors import StoreLost
 from mcpgateway.protocol.session_ids import NODE_BYTES
+from mcpgateway.system.process.boot_clock import boot_seconds
 
 RENEW_S = 5
 LIFE_S = 15
@@ -98,11 +98,6 @@ def in_order(members: Collection[Member], key: bytes) -> list[Member]:
 def octets_of(name: str) -> bytes:
     """Return the octets that stand for a node in ids."""
     return hashlib.sha256(b"node " + name.encode()).digest()[:NODE_BYTES]
-
-
-def boot_seconds() -> float:
-    """Return a time in seconds that goes on while the machine sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 class Membership:

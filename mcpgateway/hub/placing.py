@@ -26,12 +26,13 @@ from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.http.connect import CertificateTrust
 from mcpgateway.backends.link import Link, LinkAuthorizer
 from mcpgateway.cluster.leases import Lease, LeaseHolder, Leases
-from mcpgateway.cluster.membership import DRAINING, SERVING, Member, Membership, boot_seconds, in_order
+from mcpgateway.cluster.membership import DRAINING, SERVING, Member, Membership, in_order
 from mcpgateway.cluster.part import NodePart
 from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import GatewayError, StoreLost, Unavailable
 from mcpgateway.interfaces import IBackend, ILauncher, ILineReceiver, Launch, Placement
 from mcpgateway.protocol.links import HEADER, SaidLink, link_header
+from mcpgateway.system.process.boot_clock import boot_seconds
 from mcpgateway.units import duration
 from mcpgateway.waiting import Waiting
 
