@@ -134,20 +134,23 @@ def table(proc: str = PROC) -> Iterator[ProcessRow]:
     """Iterate over the processes of this machine, with what a tree of them is made of."""
     for pid in pids(proc):
         try:
-            text = _read(f"{proc}/{pid}/stat", STAT_BYTES)
+            fields = _fields(pid, proc)
         except OSError:
             continue  # it has just ended
-        fields = text[text.rindex(b")") + 2 :].split()
         parent, group, session, pages = (int(fields[each]) for each in (_PARENT, _GROUP, _SESSION, _RESIDENT))
         yield ProcessRow(pid, fields[_STATE], parent, group, session, pages, sum(map(int, fields[_TIMES])))
 
 
 def _field(pid: int, index: int, proc: str = PROC) -> str:
     try:
-        text = _read(f"{proc}/{pid}/stat")
+        return _fields(pid, proc)[index].decode()
     except OSError:
         return ""
-    return text[text.rindex(b")") + 2 :].split()[index].decode()
+
+
+def _fields(pid: int, proc: str) -> list[bytes]:
+    text = _read(f"{proc}/{pid}/stat", STAT_BYTES)
+    return text[text.rindex(b")") + 2 :].split()
 
 
 def _is_same(link: str, wanted: os.stat_result) -> bool:

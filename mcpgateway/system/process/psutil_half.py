@@ -74,9 +74,8 @@ def table(proc: str = "") -> Iterator[ProcessRow]:
         try:
             each = psutil.Process(pid)
             state, pages = STATES.get(each.status(), RUNS), each.memory_info().rss // page
-            ticks = int(
-                sum(each.cpu_times()[:4]) * TICKS
-            )  # its own and its ended children's, user and system
+            # Its own and its ended children's, user and system.
+            ticks = int(sum(each.cpu_times()[:4]) * TICKS)
             yield ProcessRow(pid, state, each.ppid(), os.getpgid(pid), os.getsid(pid), pages, ticks)
         except UNTOLD:
             continue

@@ -21,6 +21,7 @@ from tests.support.gateway import eventually
 half: Any = pytest.importorskip("mcpgateway.system.process.psutil_half", exc_type=ImportError)
 
 WAITING = "import sys, time; file = open(sys.argv[1]); print('ready', flush=True); time.sleep(600)"
+FACTS = ("is_alive", "parent", "command_of", "environment_of", "directory_of", "name_of", "is_own")
 GONE = 4_194_304  # above the largest number that Linux gives to a process
 
 
@@ -46,15 +47,7 @@ class HalfTests:
 
     def test_one_process(self, child: subprocess.Popen[bytes], tmp_path: Path) -> None:
         """Both know the same of a process."""
-        for name in (
-            "is_alive",
-            "parent",
-            "command_of",
-            "environment_of",
-            "directory_of",
-            "name_of",
-            "is_own",
-        ):
+        for name in FACTS:
             assert getattr(half, name)(child.pid) == getattr(procfs, name)(child.pid), name
         for path in (tmp_path / "file", tmp_path):
             assert half.has_open(child.pid, str(path)) == procfs.has_open(child.pid, str(path))
@@ -68,15 +61,7 @@ class HalfTests:
         os.kill(child.pid, signal.SIGKILL)
         eventually(lambda: not procfs.is_alive(child.pid), "it is a zombie")
         assert not half.is_alive(child.pid)
-        for name in (
-            "parent",
-            "command_of",
-            "environment_of",
-            "directory_of",
-            "name_of",
-            "is_own",
-            "is_alive",
-        ):
+        for name in FACTS:
             assert getattr(half, name)(GONE) == getattr(procfs, name)(GONE), name
         assert (half.start_time(GONE), half.age(GONE), half.resident_kib(GONE)) == (0, 0.0, 0)
 
