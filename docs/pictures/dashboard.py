@@ -32,20 +32,30 @@ MODES = ("light", "dark")
 WIDTH, HEIGHT = 1280, 800
 QUALITY = 80  # percent
 FILLED = "new Promise(resolve => setTimeout(resolve, 2000))"  # a page has its figures by then
-PLAIN = """document.querySelectorAll("*").forEach(each => each.childNodes.forEach(node => {{
+_PLAIN = """document.querySelectorAll("*").forEach(each => each.childNodes.forEach(node => {{
     if (node.nodeType === 3) node.data = node.data.replaceAll({port}, {shown}).replaceAll({home}, "~")
 }})); 0"""
 
 
+def plain(gateway: ShownGateway) -> str:
+    """Return the statements that give the page in ``document`` paths and a port as on a user's machine."""
+    words = {"port": gateway.port, "shown": PORT, "home": gateway.env["HOME"]}
+    return _PLAIN.format(**{name: json.dumps(word) for name, word in words.items()})
+
+
+def save(browser: Browser, file: Path) -> None:
+    """Write the picture of a page."""
+    shot = browser.ask("Page.captureScreenshot", format="webp", quality=QUALITY)
+    file.write_bytes(base64.b64decode(shot["data"]))
+
+
 def draw(browser: Browser, gateway: ShownGateway, path: str, mode: str, file: Path) -> None:
-    """Open a page, and write its picture; paths and the port are as on a user's machine."""
+    """Open a page, and write its picture."""
     browser.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": mode}])
     browser.go(f"http://localhost:{gateway.port}/ui/{path}")
     browser.run(FILLED)
-    words = {"port": gateway.port, "shown": PORT, "home": gateway.env["HOME"]}
-    browser.run(PLAIN.format(**{name: json.dumps(word) for name, word in words.items()}))
-    shot = browser.ask("Page.captureScreenshot", format="webp", quality=QUALITY)
-    file.write_bytes(base64.b64decode(shot["data"]))
+    browser.run(plain(gateway))
+    save(browser, file)
 
 
 def latest_call(gateway: ShownGateway) -> str:

@@ -6,13 +6,11 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import tempfile
 from pathlib import Path
 
-from docs.pictures.dashboard import MODES, PLAIN, QUALITY
-from docs.pictures.gateway import PORT, ShownGateway, shown_gateway
+from docs.pictures.dashboard import MODES, plain, save
+from docs.pictures.gateway import ShownGateway, shown_gateway
 from tests.support.browser import Browser
 from tests.support.editor import PANEL, Editor, Window
 from tests.support.real_servers import ROOT
@@ -24,18 +22,15 @@ FILLED = (
 
 
 def draw(window: Window, gateway: ShownGateway, folder: Path, name: str) -> None:
-    """Write the pictures of a window; paths and the port are as on a user's machine."""
-    words = {"port": gateway.port, "shown": PORT, "home": gateway.env["HOME"]}
-    plain = PLAIN.format(**{word: json.dumps(value) for word, value in words.items()})
+    """Write the pictures of a window."""
     for mode in MODES:
         window.run(
             f"await vscode.workspace.getConfiguration().update('workbench.colorTheme', '{THEMES[mode]}', 1)"
         )
         window.browser.run(FILLED)
         for document in ("document", f"({PANEL}).contentDocument"):
-            window.browser.run(f"(document => {{ {plain} }})({document})")
-        shot = window.browser.ask("Page.captureScreenshot", format="webp", quality=QUALITY)
-        (folder / f"{name}-{mode}.webp").write_bytes(base64.b64decode(shot["data"]))
+            window.browser.run(f"(document => {{ {plain(gateway)} }})({document})")
+        save(window.browser, folder / f"{name}-{mode}.webp")
 
 
 def main() -> None:

@@ -44,7 +44,7 @@ def build(root: Path, into: Path, key: Path | None) -> Path:
         said("Building source distribution and wheel, twice.")
         wheel = _twice(source, made, environ)
         if extension:
-            shutil.copy(extension, made / f"mcpgateway-vscode-{changelog.current(source)}.vsix")
+            shutil.copy(extension, made / f"mcpgateway-vscode-{version}.vsix")
         said("Building the Debian package.")
         debian.build(source, wheel, made, environ)
         _installer(source, wheel, made)
