@@ -338,7 +338,10 @@ class ActTests:
     def test_settings(self, page: Page) -> None:
         """A change of settings is tried, shown, written and merged; a secret is replaced unseen."""
         entry = {**server(fixture()), "timeout": "30s", "env": {"TOKEN": "very secret"}}
-        _command(page.gateway, "servers", "add", "kept", "--definition", json.dumps(entry))
+        config = json.loads(page.gateway.config.read_text())
+        config["servers"]["kept"] = entry  # by hand: the command would keep the secret in a file of its own
+        page.gateway.config.write_text(json.dumps(config))
+        eventually(lambda: "kept" in _command(page.gateway, "servers", "list"), "the entry is followed")
         page.sign_in()
         page.show("servers/kept/settings", wait="set, not shown")
         assert "very secret" not in page.browser.run("document.documentElement.outerHTML")
