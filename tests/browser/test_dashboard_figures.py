@@ -137,7 +137,7 @@ def test_what_tools_cost(page: Page) -> None:
     page.sees("convert_time")
     page.show("usage", wait="Cost in a model")
     page.sees("Result tokens")
-    assert page.browser.run("document.querySelectorAll('.spark polyline').length") >= 1
+    assert page.browser.run("document.querySelectorAll('.spark rect').length") >= 1
 
 
 def test_memory(page: Page) -> None:
