@@ -150,6 +150,53 @@ class ClientTests:
         window.has_row("Cursor, does not use the gateway")
         assert file.read_bytes() == before
 
+    def test_imported(self, window: Window, gateway: Gateway) -> None:
+        """Servers of a client's file are shown, and then are the gateway's own; the file stays."""
+        file = window.folder / ".mcp.json"
+        file.write_text(
+            json.dumps(
+                {"mcpServers": {"taken": {"command": "/usr/bin/true", "env": {"API_TOKEN": "s3cr3t-value"}}}}
+            )
+        )
+        before = file.read_bytes()
+        window.begin("importClients")
+        window.picks("Claude Code")
+        window.sees("Import these servers?")
+        shown = window.run("return vscode.window.activeTextEditor.document.getText()")
+        assert "taken:" in shown
+        assert "s3cr3t-value" not in shown
+        assert "taken" not in [each["name"] for each in gateway.health()["backends"]]
+        window.press("Import", ".monaco-dialog-box")
+        window.has_row("taken, ready")
+        assert file.read_bytes() == before
+        window.begin("removeServer", "taken")
+        window.press("Remove", ".monaco-dialog-box")
+        window.has_no_row("taken, ")
+        file.unlink()
+
+    def test_instructed(self, window: Window) -> None:
+        """Instructions for agents are shown, written into files of the project, and removed without a trace."""
+        before = sorted(window.folder.rglob("*"))
+        window.begin("instructAgents")
+        window.answer("For the project")
+        window.sees("Write instructions for agents into files of project?")
+        assert "MCP servers" in window.run("return vscode.window.activeTextEditor.document.getText()")
+        window.press("Write", ".monaco-dialog-box")
+        window.sees("for agents")
+        agents = window.folder / "AGENTS.md"
+        eventually(agents.exists, "the text is written")
+        eventually(
+            lambda: (
+                "AGENTS.md (cursor): written"
+                in window.run("return vscode.window.activeTextEditor.document.getText()")
+            ),
+            "the files are listed",
+        )
+        window.begin("instructAgents")
+        window.answer("Remove")
+        window.press("Remove", ".monaco-dialog-box")
+        eventually(lambda: sorted(window.folder.rglob("*")) == before, "nothing of it is left")
+
 
 class EditorTests:
     """What belongs to the editor."""

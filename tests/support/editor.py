@@ -290,6 +290,19 @@ class Window:
             document.activeElement)"""
         eventually(lambda: not self.browser.run(script), "the answer is taken")
 
+    def picks(self, *labels: str) -> None:
+        """Tick choices of the box of the editor that takes several, by their words, and confirm them."""
+        for each in labels:
+            script = f"""(() => {{
+                const rows = [...document.querySelectorAll(".quick-input-list .monaco-list-row")]
+                const box = rows.find(each => each.getAttribute("aria-label")?.includes({json.dumps(each)}))
+                    ?.querySelector("[role=checkbox], input[type=checkbox]")
+                if (box && box.ariaChecked !== "true" && !box.checked) box.click()
+                return Boolean(box)
+            }})()"""
+            eventually(lambda script=script: self.browser.run(script), f"a choice {each}")
+        self.run("await vscode.commands.executeCommand('workbench.action.acceptSelectedQuickOpenItem')")
+
     def key(self, name: str, code: int) -> None:
         """Press a key."""
         for kind in ("keyDown", "keyUp"):

@@ -18,6 +18,21 @@ const FILES: { end: RegExp; tool: string; label: string; key: string }[] = [
   { end: /[\\/]\.mcp\.json$/, tool: "claude-code", label: "Claude Code", key: "mcpServers" },
 ];
 
+/** The files of FILES, in a folder. */
+export const PROJECT_FILES = [".mcp.json", ".vscode/mcp.json"];
+
+/** Return how many servers of its own a client's file of a project has; undefined for another file. */
+export function othersIn(
+  path: string,
+  text: string,
+  port: number | undefined,
+): { label: string; count: number } | undefined {
+  const file = FILES.find(({ end }) => end.test(path));
+  if (!file) return undefined;
+  const others = serversIn(text, file.key).filter((each) => !isGateway(each, port));
+  return { label: file.label, count: others.length };
+}
+
 /**
  * Return the line of a file; undefined where it has no servers.
  *

@@ -1,8 +1,10 @@
 /** The wiring: commands and parts of a window together. */
 
 import * as vscode from "vscode";
+import { AGENT_COMMANDS } from "./commands/agents";
 import { CLIENT_COMMANDS } from "./commands/clients";
 import { GATEWAY_COMMANDS } from "./commands/gateway";
+import { IMPORT_COMMANDS } from "./commands/imports";
 import { pageCommands } from "./commands/pages";
 import { SECRET_COMMANDS } from "./commands/secrets";
 import { SERVER_COMMANDS } from "./commands/servers";
@@ -33,6 +35,8 @@ export async function open(
     ...GATEWAY_COMMANDS,
     ...SERVER_COMMANDS,
     ...CLIENT_COMMANDS,
+    ...IMPORT_COMMANDS,
+    ...AGENT_COMMANDS,
     ...TOOL_COMMANDS,
     ...SECRET_COMMANDS,
     ...SET_UP_COMMANDS,

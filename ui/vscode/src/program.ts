@@ -69,9 +69,10 @@ export interface Ran {
 }
 
 /** Run a program without a terminal, and wait for its end. */
-export function ran(path: string, args: readonly string[], limit_ms: number): Promise<Ran> {
+export function ran(path: string, args: readonly string[], limit_ms: number, folder?: string): Promise<Ran> {
   return new Promise((resolve) => {
     const options = {
+      cwd: folder,
       timeout: limit_ms,
       maxBuffer: OUTPUT_LIMIT,
       windowsHide: true,

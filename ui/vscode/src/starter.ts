@@ -68,11 +68,11 @@ export class Starter {
     return await this.#run(["stop"], STOP_LIMIT_MS);
   }
 
-  /** Run a command of the program; undefined where there is none. */
-  async command(words: readonly string[], limit_ms: number): Promise<Ran | undefined> {
+  /** Run a command of the program, in a folder where one is given; undefined where there is no program. */
+  async command(words: readonly string[], limit_ms: number, folder?: string): Promise<Ran | undefined> {
     const program = await this.program();
     if (!program) return undefined;
-    const done = await ran(program.path, argumentsFor(this.#options.home(), words), limit_ms);
+    const done = await ran(program.path, argumentsFor(this.#options.home(), words), limit_ms, folder);
     for (const line of `${done.out}\n${done.err}`.split("\n")) if (line.trim()) this.#options.log(line);
     return done;
   }

@@ -94,6 +94,7 @@ test("decisions know no editor", () => {
     "page_text",
     "place",
     "program",
+    "program_answers",
     "recovery",
     "relay",
     "rows",

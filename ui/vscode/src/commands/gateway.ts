@@ -4,9 +4,9 @@ import { counted } from "@mcpgateway/core/words";
 import * as vscode from "vscode";
 import { faultOfToken } from "../connection";
 import { confirmed, picked, rowOf } from "../picks";
-import { argumentsFor, ownEnvironment } from "../program";
 import { doctorText, type Finding } from "../texts";
 import type { Command, Workbench } from "../workbench";
+import { inTerminal } from "./by_program";
 
 const refresh: Command = async (bench) => {
   await bench.poll();
@@ -169,30 +169,6 @@ const enterToken: Command = async (bench) => {
   await bench.poll();
 };
 
-/** Run a command of the program in a terminal, where the user sees it and may answer. */
-export async function inTerminal(
-  bench: Workbench,
-  words: readonly string[],
-  name = "MCP Gateway",
-): Promise<void> {
-  const program = await bench.starter.program();
-  if (!program) {
-    bench.failed("", new Error("The program mcpgateway is not found"));
-    return;
-  }
-  const unset = Object.keys(process.env).filter((each) => !(each in ownEnvironment(process.env)));
-  const env = Object.fromEntries(unset.map((each) => [each, null]));
-  const shellArgs = argumentsFor(bench.place.home, words);
-  const terminal = vscode.window.createTerminal({ name, shellPath: program.path, shellArgs, env });
-  terminal.show();
-}
-
-const importKeepass: Command = async (bench) => {
-  const filters = { KeePass: ["kdbx"] };
-  const [file] = (await vscode.window.showOpenDialog({ title: "Import from KeePass", filters })) ?? [];
-  if (file) await inTerminal(bench, ["credential", "import-kdbx", file.fsPath], "Import from KeePass");
-};
-
 /** What makes sense now, at a click on the status bar. */
 const menu: Command = async (bench) => {
   const { phase, overview } = bench.known;
@@ -237,6 +213,5 @@ export const GATEWAY_COMMANDS: Record<string, Command> = {
   "mcpgateway.openConfiguration": openConfiguration,
   "mcpgateway.openSettings": openSettings,
   "mcpgateway.enterToken": enterToken,
-  "mcpgateway.importKeepass": importKeepass,
   "mcpgateway.showGatewayLog": async (bench) => bench.log.show(),
 };

@@ -7,9 +7,9 @@ import { counted, memory, plain } from "@mcpgateway/core/words";
 import * as vscode from "vscode";
 import { type Duplicate, duplicatesIn, waysToInstall } from "../install";
 import { confirmed, picked } from "../picks";
-import { ownEnvironment } from "../program";
 import { writeProject } from "../project_part";
 import type { Command, Workbench } from "../workbench";
+import { unset } from "./by_program";
 
 const INSTALL_LIMIT_MS = 600_000;
 const START_LIMIT_MS = 90_000;
@@ -32,9 +32,7 @@ function has(program: string): boolean {
 
 /** Run a command in a terminal that its user sees, and wait for its end. */
 async function inSight(words: readonly string[]): Promise<boolean> {
-  const unset = Object.keys(process.env).filter((each) => !(each in ownEnvironment(process.env)));
-  const env = Object.fromEntries(unset.map((each) => [each, null]));
-  const terminal = vscode.window.createTerminal({ name: "MCP Gateway", env });
+  const terminal = vscode.window.createTerminal({ name: "MCP Gateway", env: unset() });
   terminal.show();
   const ended = new Promise<boolean>((resolve) => {
     const timer = setTimeout(() => resolve(false), INSTALL_LIMIT_MS);

@@ -1,0 +1,77 @@
+/** The imports: servers of clients' files, and the secrets of a KeePass file. */
+
+import { readFile } from "node:fs/promises";
+import { counted, plain } from "@mcpgateway/core/words";
+import * as vscode from "vscode";
+import { othersIn, PROJECT_FILES } from "../lens";
+import { confirmed } from "../picks";
+import { portOf } from "../place";
+import { type Import, importOf, importText, type ServersFile, serversFilesIn } from "../program_answers";
+import type { Command, Workbench } from "../workbench";
+import { asked, inTerminal } from "./by_program";
+
+/** Take servers of clients' files over into the gateway's own configuration; the files stay as they are. */
+const importClients: Command = async (bench) => {
+  const title = "Import the servers of which clients?";
+  const found = await asked(bench, ["clients", "detect"], "Looking for clients");
+  if (!found) return;
+  const files = [...serversFilesIn(found.out), ...(await projectFiles(bench))];
+  if (!files.length) {
+    void vscode.window.showInformationMessage("No client on this machine has servers of its own");
+    return;
+  }
+  const choices = files.map((each) => ({
+    label: plain(each.title),
+    description: `${counted(each.count, "server")} in ${plain(each.path)}`,
+    path: each.path,
+  }));
+  const chosen = await vscode.window.showQuickPick(choices, { title, placeHolder: title, canPickMany: true });
+  if (!chosen?.length) return;
+  const words = ["config", "import", ...chosen.map(({ path }) => path)];
+  const rehearsed = await asked(bench, [...words, "--dry-run"], "Looking at the servers");
+  if (!rehearsed || !(await agreed(bench, importOf(rehearsed)))) return;
+  if (!(await asked(bench, words, "Importing servers"))) return;
+  await bench.poll();
+  const enrol = "Set Up Clients…";
+  const text = "The servers are imported. Their clients still start their own until they use the gateway.";
+  if ((await vscode.window.showInformationMessage(text, enrol)) === enrol)
+    await vscode.commands.executeCommand("mcpgateway.setUpClients");
+};
+
+/** Show what an import would add; return whether the user wants it. */
+async function agreed(bench: Workbench, found: Import): Promise<boolean> {
+  if (!found.added) {
+    const detail = found.notes.slice(0, 10).join("\n");
+    void vscode.window.showInformationMessage("No server is new to the gateway", { modal: true, detail });
+    return false;
+  }
+  await bench.run("mcpgateway.showText", ["import.yaml", importText(found)]);
+  const detail =
+    "The gateway's configuration gets the entries that the editor shows. The clients' files stay.";
+  return await confirmed("Import these servers?", detail, "Import");
+}
+
+/** Return the clients' files of the window's folders that have servers of their own. */
+async function projectFiles(bench: Workbench): Promise<ServersFile[]> {
+  const folders = vscode.workspace.isTrusted ? (vscode.workspace.workspaceFolders ?? []) : [];
+  const port = portOf(bench.place.home);
+  const found: ServersFile[] = [];
+  for (const { uri } of folders)
+    for (const name of PROJECT_FILES) {
+      const path = vscode.Uri.joinPath(uri, name).fsPath;
+      const others = othersIn(path, await readFile(path, "utf8").catch(() => ""), port);
+      if (others?.count) found.push({ path, title: others.label, count: others.count });
+    }
+  return found;
+}
+
+const importKeepass: Command = async (bench) => {
+  const filters = { KeePass: ["kdbx"] };
+  const [file] = (await vscode.window.showOpenDialog({ title: "Import from KeePass", filters })) ?? [];
+  if (file) await inTerminal(bench, ["credential", "import-kdbx", file.fsPath], "Import from KeePass");
+};
+
+export const IMPORT_COMMANDS: Record<string, Command> = {
+  "mcpgateway.importClients": importClients,
+  "mcpgateway.importKeepass": importKeepass,
+};
