@@ -112,6 +112,12 @@ def _packages(wheel: Path, target: Path, python: str, machine: str) -> None:
         cwd=wheel.parent,
     )
     shutil.rmtree(target / "bin", ignore_errors=True)  # programs that name the Python of this machine
+    # pip notes the folder of the wheel, which another build has elsewhere.
+    (noted,) = target.glob("mcpgateway-*.dist-info/direct_url.json")
+    noted.unlink()
+    record = noted.with_name("RECORD")
+    lines = record.read_text(encoding="utf-8").splitlines(keepends=True)
+    record.write_text("".join(each for each in lines if f"/{noted.name}," not in each), encoding="utf-8")
 
 
 def _programs(root: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import os
 import shutil
@@ -45,8 +46,8 @@ def build(root: Path, into: Path, key: Path | None) -> Path:
         wheel = _twice(source, made, environ)
         if extension:
             shutil.copy(extension, made / f"mcpgateway-vscode-{version}.vsix")
-        said("Building the Debian package.")
-        debian.build(source, wheel, made, environ)
+        said("Building the Debian package, twice.")
+        _package(source, wheel, made, environ)
         _installer(source, wheel, made)
         _sum_up(made, key)
         (made / NOTES).write_text(notes + _built_with(made), encoding="utf-8")
@@ -124,6 +125,17 @@ def _extension(source: Path, environ: Mapping[str, str]) -> Path:
     return carried
 
 
+def _package(source: Path, wheel: Path, made: Path, environ: Mapping[str, str]) -> None:
+    """Build the Debian package in two places, of one wheel, and compare them."""
+    package = debian.build(source, wheel, made, environ)
+    with tempfile.TemporaryDirectory(prefix="mcpgateway-again-") as temporary:
+        again = Path(temporary) / "made"
+        again.mkdir()
+        other = debian.build(source, Path(shutil.copy(wheel, again)), again, environ)
+        if not filecmp.cmp(package, other, shallow=False):
+            raise ReleaseError("the Debian package differs when it is built again")
+
+
 def _installer(source: Path, wheel: Path, made: Path) -> None:
     """Write install.sh, with the release that it installs and where that is."""
     server, repository = (os.environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY"))
@@ -162,6 +174,6 @@ def _built_with(made: Path) -> str:
     programs = f"Python {sys.version.split()[0]}, setuptools {metadata.version('setuptools')}, Node.js {node}"
     return (
         f"\n### Files\n\n`sha256sum --check --ignore-missing {CHECKSUMS}` checks them, and SECURITY.md says how the"
-        f" signature of `{CHECKSUMS}` is checked. Source distribution and wheel are built the same, byte for byte,"
-        f" by {programs}.\n"
+        f" signature of `{CHECKSUMS}` is checked. Source distribution, wheel and extension are built the same, byte for"
+        f" byte, by {programs}.\n"
     )
