@@ -21,6 +21,7 @@ from mcpgateway.config.ours import original_of
 from mcpgateway.config.overlay import Overlay, is_overlay, read_overlay
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 from mcpgateway.config.section import NOTE_PREFIXES, overlaid
+from mcpgateway.config.surface import SearchFormat
 from mcpgateway.records import FrozenRecord
 
 SERVER_KEYS = ("mcp", "daemons", "mcpServers", "servers")
@@ -179,6 +180,7 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
     top, root = _parted(root, reading)
     found = schema.TOP.read(root, problems)
     section = {
+        **({"search_format": SearchFormat.FULL} if origin.is_flat else {}),
         **found.get("gateway", {}),
         "compat": found.get("compat", {}),
         "security": found.get("settings", {}).get("security", {}),

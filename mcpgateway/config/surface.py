@@ -43,6 +43,13 @@ class FilterMode(Enum):
     BLOCK = "blocklist"
 
 
+class SearchFormat(Enum):
+    """The members of each hit of a search."""
+
+    COMPACT = "compact"
+    FULL = "full"
+
+
 class Order(Enum):
     """The order of tools, where a list has room for some only.
 
@@ -89,6 +96,13 @@ class ViewSettings:
         Flag(),
         "Whether views list each tool with the first sentence of its description only, and without examples.",
         default=False,
+    )
+    search_format: SearchFormat = setting(
+        "search_format",
+        Choice({each.value: each for each in SearchFormat}),
+        "What ``gateway_search`` tells of a tool. ``compact``: its id, arguments and description in 45 tokens. "
+        "``full``: all members that harshal-mcp-proxy has. Files of harshal-mcp-proxy have ``full``.",
+        "compact",
     )
     mode: FilterMode = setting(
         "mode",

@@ -152,6 +152,7 @@ class Toolbox:
         asked: dict[str, Any] = {
             "query": query,
             "limit": FOUND_MOST,
+            "format": "full",
             **({"server": server} if server else {}),
         }
 

@@ -155,6 +155,23 @@ def flaws(arguments: Raw, schema: Raw | None) -> ArgumentErrors:
     return ArgumentErrors(missing, unknown, tuple(properties))
 
 
+def signature(schema: Raw | None, limit: int) -> str:
+    """Return the names of a tool's arguments in a line: the required ones, then the optional ones, with ``?``.
+
+    :param limit: its characters; the names beyond it become an ellipsis.
+    """
+    try:
+        described = jsonrpc.value(schema, dict) if schema is not None else {}
+    except GatewayError:
+        return ""
+    properties, required = described.get("properties"), described.get("required")
+    needs = required if isinstance(required, list) else []
+    names = list(properties) if isinstance(properties, dict) else []
+    names = [each for each in names if each in needs] + [f"{each}?" for each in names if each not in needs]
+    line = ", ".join(map(printable, names))
+    return line if len(line) <= limit else f"{line[: line.rfind(', ', 0, limit - 1) + 1]} …".strip()
+
+
 def _meant(wrong: str, known: list[str]) -> str | None:
     bare = _plain(wrong)
     same = next((each for each in known if _plain(each) == bare), None)

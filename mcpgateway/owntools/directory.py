@@ -30,6 +30,9 @@ class ListSource(Protocol):
         :param handshake: key of a client's own child; empty for a shared child.
         """
 
+    def instructions(self, server: ServerSpec) -> str:
+        """Return the recorded instructions of a server; empty where none are recorded."""
+
 
 class UnknownTool(CallerError):
     """No server that the caller may use has that tool."""

@@ -12,7 +12,7 @@ from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.interfaces import Request
 from mcpgateway.owntools import answers, arguments
 from mcpgateway.owntools.search import not_found
-from mcpgateway.owntools.tool import READ, Access, define_tool
+from mcpgateway.owntools.tool import READ, Access, argument, define_tool
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Envelope
 
@@ -41,20 +41,22 @@ class GetResult:
     tier: ClassVar[str] = READ
     definition: ClassVar[bytes] = define_tool(
         "get_result",
-        "Page, search or summarize a cut result; path is a JSONPath.",
+        "Parts of a cut result; gateway_describe tells of more ways.",
         {
-            "ref": {"type": "string"},
-            "offset": {"type": "integer"},
-            "limit": {"type": "integer"},
-            "fields": {"type": "array", "items": {"type": "string"}},
-            "search": {"type": "string"},
-            "path": {"type": "string"},
-            "grep": {"type": "string"},
-            "context": {"type": "integer"},
-            "head": {"type": "integer"},
-            "tail": {"type": "integer"},
-            "shape": {"type": "boolean"},
-            "aggregate": {"type": "string"},
+            "ref": argument("From the result"),
+            "path": argument("JSONPath of a part"),
+            "grep": argument("Lines with this text; | and .* work"),
+            "offset": argument("The first item or character", "integer"),
+            "limit": argument("Items, 50 at most", "integer"),
+            "fields": argument("Only these members of each item", "array", items={"type": "string"}),
+            "search": argument("Items and lines with this text, in any case"),
+            "context": argument("Lines around each line of grep", "integer"),
+            "head": argument("So many lines or items at the beginning", "integer"),
+            "tail": argument("So many at the end", "integer"),
+            "shape": argument("The structure in the place of the value", "boolean"),
+            "aggregate": argument('"count", "group:<field>" or "distinct:<field>" in the place of items'),
+            "raw": argument("The text as its server wrote it, also where it is JSON", "boolean"),
+            "format": argument("table: each name of a member once", enum=["json", "table"]),
         },
         ["ref"],
         readOnlyHint=True,

@@ -30,7 +30,7 @@ from mcpgateway.owntools import answers, arguments
 from mcpgateway.owntools.arguments import ArgumentErrors
 from mcpgateway.owntools.deadline import Deadline, seconds_of
 from mcpgateway.owntools.search import SearchParts
-from mcpgateway.owntools.tool import RUN, Access, Tool, define_tool
+from mcpgateway.owntools.tool import RUN, Access, Tool, argument, define_tool
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 
@@ -229,8 +229,12 @@ class Invoke:
     tier: ClassVar[str] = RUN
     definition: ClassVar[bytes] = define_tool(
         "invoke",
-        "Call a tool by id. A cut result names a ref for gateway_get_result.",
-        {"id": {"type": "string"}, "args": {"type": "object"}, "timeoutMs": {"type": "integer"}},
+        "Call a tool by id; a cut result names a ref for gateway_get_result.",
+        {
+            "id": argument("From a search"),
+            "args": argument("The tool's arguments", "object"),
+            "timeoutMs": argument("Of a call without progress, 60000 by default", "integer"),
+        },
         ["id"],
     )
 
@@ -248,15 +252,14 @@ class CallTool:
     tier: ClassVar[str] = RUN
     definition: ClassVar[bytes] = define_tool(
         "call",
-        "Call a server's tool; cwd: as from that directory.",
+        "Call a server's tool.",
         {
-            "server": {"type": "string"},
-            "tool": {"type": "string"},
-            "args": {"type": "object"},
-            "cwd": {"type": "string"},
+            "server": argument("Its name"),
+            "tool": argument("Its own name"),
+            "args": argument("The tool's arguments", "object"),
+            "cwd": argument("As from this directory"),
         },
         ["server", "tool"],
-        openWorldHint=True,
     )
 
     def call(self, request: Request, given: Envelope, access: Access) -> None:

@@ -15,7 +15,7 @@ from mcpgateway.owntools.invoke import CallRedirection, CallTarget
 from mcpgateway.owntools.job_records import JobRecord
 from mcpgateway.owntools.jobs import QUIET_S, WHOLE_S, Jobs
 from mcpgateway.owntools.search import not_found
-from mcpgateway.owntools.tool import READ, RUN, Access, define_tool
+from mcpgateway.owntools.tool import READ, RUN, Access, argument, define_tool
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 
@@ -34,7 +34,11 @@ class InvokeAsync:
     definition: ClassVar[bytes] = define_tool(
         "invoke_async",
         "Call a tool in the background.",
-        {"id": {"type": "string"}, "args": {"type": "object"}, "priority": {"type": "integer"}},
+        {
+            "id": argument("From a search"),
+            "args": argument("The tool's arguments", "object"),
+            "priority": argument("Higher ones begin first", "integer"),
+        },
         ["id"],
     )
 
@@ -75,7 +79,7 @@ class InvokeStatus:
     definition: ClassVar[bytes] = define_tool(
         "invoke_status",
         "A background call's status and result.",
-        {"jobId": {"type": "string"}, "cancel": {"type": "boolean"}},
+        {"jobId": argument("From gateway_invoke_async"), "cancel": argument("Ends the call", "boolean")},
         ["jobId"],
     )
 

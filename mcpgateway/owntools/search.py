@@ -6,11 +6,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, TypeVar
 
+import msgspec
 from attrs import define, frozen
 from msgspec import Raw
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from mcpgateway.config.surface import SearchFormat
 from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.filters import reason
@@ -21,12 +23,16 @@ from mcpgateway.owntools.directory import SEPARATOR, Directory, UnknownTool
 from mcpgateway.owntools.missing_servers import hint as not_all
 from mcpgateway.owntools.news import ToolNews
 from mcpgateway.owntools.status import GatewayStatus
-from mcpgateway.owntools.tool import OWN_NAME, READ, UNDERSCORED, Access, Builtin, Tool, define_tool
+from mcpgateway.owntools.tool import OWN_NAME, READ, UNDERSCORED, Access, Builtin, Tool, argument, define_tool
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 
 FOUND, FOUND_MOST = 10, 50
 DESCRIPTION_CHARACTERS = 120
+HIT_CHARACTERS = 179  # of the JSON of a compact hit, so that it costs 45 tokens with its comma
+ARGS_CHARACTERS = 70  # of them for the names of arguments
+_FORMS = [each.value for each in SearchFormat]
+INSTRUCTIONS_CHARACTERS = 600  # of a server, beside the description of a tool
 LISTS_LIMIT = 1000
 IDLE_S = 900.0  # an index is rebuilt in a fraction of a second, and takes megabytes
 OWN_SHARE = 0.4  # share of its score that an own tool keeps for a query about another subject
@@ -216,6 +222,13 @@ class SearchParts:
             return found
         return self.directory.find(identifier, access)
 
+    def described(self, item: Item, access: Access) -> dict[str, Any]:
+        """Return the answer of ``describe`` for a tool, with its server's instructions where they are on no list."""
+        spec = next((each for each in access.specs() if each.name == item.server), None)
+        said = self.directory.server_lists.instructions(spec) if spec and access.view.kind != "full" else ""
+        more = {"serverInstructions": said[:INSTRUCTIONS_CHARACTERS]} if said else {}
+        return described(item, self.id_of(item, access)) | more
+
     async def sought(self, access: Access, find: Callable[[Access], Deferred[T]]) -> tuple[Access, T]:
         """Find a tool and its caller, after a pending edit of the configuration if needed.
 
@@ -230,6 +243,19 @@ class SearchParts:
         return now, await find(now)
 
 
+@frozen
+class SearchQuery:
+    """The arguments of a search.
+
+    :ivar is_whole: True for hits with all members, in S004's format.
+    """
+
+    query: str
+    limit: int
+    server: str
+    is_whole: bool
+
+
 @define(eq=False, repr=False)
 class Search:
     """Finds tools by a description of a task."""
@@ -239,8 +265,13 @@ class Search:
     tier: ClassVar[str] = READ
     definition: ClassVar[bytes] = define_tool(
         "search",
-        "Find tools of all connected servers by what they do. Start here.",
-        {"query": {"type": "string"}, "limit": {"type": "integer"}, "server": {"type": "string"}},
+        "Start here: find tools of all servers by what they do.",
+        {
+            "query": argument("English keywords"),
+            "limit": argument("Hits, 10 by default", "integer"),
+            "server": argument("Only its tools"),
+            "format": argument("full: each hit with more members", enum=_FORMS),
+        },
         ["query"],
         readOnlyHint=True,
     )
@@ -250,30 +281,35 @@ class Search:
         query = arguments.text(given, "query")
         limit = arguments.whole(given, "limit", FOUND, 1, FOUND_MOST)
         server = arguments.text(given, "server", "backend")
-        answers.later(self._search(request, access, query, limit, server), request)
+        form = arguments.text(given, "format") or access.view.exposure.settings.search_format.value
+        if form not in _FORMS:
+            raise InvalidParams('"format" must be compact or full')
+        asked = SearchQuery(query, limit, server, is_whole=form == SearchFormat.FULL.value)
+        answers.later(self._search(request, access, asked), request)
 
-    async def _search(self, request: Request, access: Access, query: str, limit: int, server: str) -> None:
+    async def _search(self, request: Request, access: Access, asked: SearchQuery) -> None:
+        query, limit, server = asked.query, asked.limit, asked.server
         access, missing = await (await access.caught_up()).settle(ListKind.TOOL)
         self.means.news.tell(request, access)
         specs = {each.name: each for each in access.specs()}
         if server and server not in specs and server != OWN_NAME:
             access.view.check_usable(server)
             raise InvalidParams(f"Unknown server: {server}", f"one of: {', '.join(specs)}")
-        connected = {name for name, each in specs.items() if self.means.sight.is_connected(each)}
         if query:
             lists = self.means.directory.lists(access)
             hits = self.means.finder.search(query, limit, lists, server)
             found = [(each.item, each.score) for each in hits if _is_admitted(each.item, access)]
         else:
             found = [(each, 0.0) for each in self.means.directory.tools(access, server)[:limit]]
-        results = [self._shown(item, score, connected, access) for item, score in found]
-        answer = {
-            "query": query,
-            "found": len(results),
-            "connectedServers": sorted(connected),
-            "results": results,
-        }
-        if not results:
+        answer: dict[str, Any] = {"query": query} if asked.is_whole else {}
+        answer["found"] = len(found)
+        if asked.is_whole:
+            connected = {name for name, each in specs.items() if self.means.sight.is_connected(each)}
+            answer["connectedServers"] = sorted(connected)
+            answer["results"] = [self._shown(item, score, connected, access) for item, score in found]
+        else:
+            answer["results"] = [compact(item, self.means.id_of(item, access)) for item, _ in found]
+        if not found:
             answer["hint"] = "try other words, or gateway_list_tools with a server"
         if missing:
             answer["missing"] = missing
@@ -303,7 +339,7 @@ class Describe:
     definition: ClassVar[bytes] = define_tool(
         "describe",
         "A tool's full description and argument schema.",
-        {"id": {"type": "string"}},
+        {"id": argument("From a search")},
         ["id"],
         readOnlyHint=True,
     )
@@ -316,7 +352,7 @@ class Describe:
 
     async def _show(self, request: Request, access: Access, identifier: str) -> None:
         access, item = await self.means.sought(access, lambda each: self.means.find(identifier, each))
-        answers.text(request, described(item, self.means.id_of(item, access)))
+        answers.text(request, self.means.described(item, access))
 
 
 def described(item: Item, identifier: str) -> dict[str, Any]:
@@ -347,7 +383,7 @@ class DescribeTool:
     definition: ClassVar[bytes] = define_tool(
         "describe_tool",
         "A tool's full description and argument schema.",
-        {"server": {"type": "string"}, "tool": {"type": "string"}},
+        {"server": argument("Its name; gateway for these tools"), "tool": argument("Its own name")},
         ["server", "tool"],
         readOnlyHint=True,
     )
@@ -360,9 +396,12 @@ class DescribeTool:
         answers.later(self._show(request, access, server, tool), request)
 
     async def _show(self, request: Request, access: Access, server: str, tool: str) -> None:
-        find = self.means.directory.find_own
+        find, own = self.means.directory.find_own, self.means.own.find(UNDERSCORED + tool)
+        if own is not None and server == OWN_NAME:
+            answers.text(request, self.means.described(own_item(own), access))
+            return
         access, item = await self.means.sought(access, lambda each: find(server, tool, each))
-        answers.text(request, described(item, self.means.id_of(item, access)))
+        answers.text(request, self.means.described(item, access))
 
 
 @define(eq=False, repr=False)
@@ -375,7 +414,10 @@ class ListTools:
     definition: ClassVar[bytes] = define_tool(
         "list_tools",
         "The tools of a server, or of all.",
-        {"server": {"type": "string"}, "format": {"type": "string", "enum": ["json", "table"]}},
+        {
+            "server": argument("Only this one's"),
+            "format": argument("table: names without schemas", enum=["json", "table"]),
+        },
         readOnlyHint=True,
     )
 
@@ -448,6 +490,19 @@ def not_found(why: Failure, request: Request) -> None:
     if not why.check(GatewayError):
         why.raiseException()
     answers.failed_by(request, reason(why))
+
+
+def compact(item: Item, identifier: str) -> dict[str, str]:
+    """Return a hit of at most `HIT_CHARACTERS`: the id, the arguments, optional ones with ``?``, the description."""
+    hit = {"id": identifier}
+    names = arguments.signature(item.input_schema, ARGS_CHARACTERS)
+    if names:
+        hit["args"] = names
+    hit["description"] = text = " ".join(item.description.split())[: HIT_CHARACTERS + 1]
+    while text and (excess := len(msgspec.json.encode(hit).decode()) - HIT_CHARACTERS) > 0:
+        text = text[: -max(excess // 6, 1)].rstrip()  # a character has up to six in JSON
+        hit["description"] = f"{text}…"
+    return hit
 
 
 def camel_case(name: str) -> str:

@@ -12,7 +12,7 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.interfaces import Request
 from mcpgateway.owntools import answers
 from mcpgateway.owntools.arguments import text
-from mcpgateway.owntools.tool import READ, Access, define_tool
+from mcpgateway.owntools.tool import READ, Access, argument, define_tool
 from mcpgateway.protocol.jsonrpc import Envelope
 
 UP = frozenset(("running", "degraded"))
@@ -117,8 +117,8 @@ class ListServers:
     tier: ClassVar[str] = READ
     definition: ClassVar[bytes] = define_tool(
         "list_servers",
-        "The servers you may use, and how they are; cwd: as from that directory.",
-        {"cwd": {"type": "string"}},
+        "The servers you may use, and how they are.",
+        {"cwd": argument("As from this directory")},
         readOnlyHint=True,
     )
 
@@ -143,7 +143,7 @@ class ListAllServers:
     tier: ClassVar[str] = READ
     definition: ClassVar[bytes] = define_tool(
         "list_all_servers",
-        "Every server of this endpoint, also those that cannot be used now.",
+        "All servers, also those that cannot be used now.",
         {},
         readOnlyHint=True,
     )

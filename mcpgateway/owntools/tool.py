@@ -2,11 +2,17 @@
 
 A tool called ``search`` is listed as ``gateway_search``, and found as that, as ``gateway.search``, and, if the view
 says so, by its bare name.  All views find all own tools: a view only selects the listed ones.
+
+# Note [Short forms]
+A model reads the list of tools with every conversation.  All views but the admin one list an own tool with the first
+sentence of each description, and without its rarely used arguments, which it takes all the same; ``describe`` shows the
+whole definition.  The many tools of the meta view are listed without descriptions of their arguments, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import Enum
 from typing import Any, Protocol
 
 import msgspec
@@ -15,11 +21,11 @@ from msgspec import Raw
 from twisted.internet.defer import Deferred
 
 from mcpgateway.config.model import ServerSpec
+from mcpgateway.discovery.compression import first_sentence
 from mcpgateway.discovery.listing import Exposure, ViewListing
 from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.interfaces import Request
 from mcpgateway.policy.permissions import TokenScope
-from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Envelope
 
 OWN_NAME = "gateway"  # the server name under which the gateway's own tools are shown
@@ -30,6 +36,18 @@ READ, WRITE, RUN = "read", "write", "run"
 """The effect of a tool: it reads, it changes state of the gateway, or it may run a new command."""
 
 SIX = ("search", "describe", "invoke", "invoke_async", "invoke_status", "get_result")
+_RARE: Mapping[str, frozenset[str]] = {
+    "search": frozenset(("format",)),
+    "invoke": frozenset(("timeoutMs",)),
+    "invoke_async": frozenset(("priority",)),
+    "invoke_status": frozenset(("cancel",)),
+    "get_result": frozenset("fields search context head tail shape aggregate raw format".split()),
+    "get_server_config": frozenset(("cwd",)),
+    "list_tools": frozenset(("format",)),
+    "install_server": frozenset(("name", "args", "prefer")),
+    "manage_config": frozenset(("env", "headers", "names", "new_name")),
+}
+"""Arguments that only the description of a tool and the admin view show; see Note [Short forms]."""
 _LISTED: Mapping[str, tuple[str, ...]] = {
     "search": SIX,
     "hybrid": SIX,
@@ -202,25 +220,43 @@ class Access(Protocol):
         """
 
 
+class ListedForm(Enum):
+    """The amount of an own tool's definition that a view lists; see Note [Short forms]."""
+
+    WHOLE = "whole"
+    SHORT = "short"
+    BARE = "bare"
+
+
 @frozen
 class ListedTool:
     """A tool as a view lists it.
 
     :ivar name: the name that it is listed under.
+    :ivar form: how much of its definition is listed.
     """
 
     name: str
     tool: Tool
+    form: ListedForm
 
     @property
     def definition(self) -> bytes:
         """The JSON of the listed tool."""
-        members = jsonrpc.decode(self.tool.definition)
-        return jsonrpc.encode({"name": jsonrpc.raw(self.name), **_without_name(members)})
+        members: dict[str, Any] = msgspec.json.decode(self.tool.definition)
+        if self.form is not ListedForm.WHOLE:
+            members["description"] = first_sentence(members["description"])
+            rare, properties = _RARE.get(self.tool.name, ()), members["inputSchema"]["properties"]
+            members["inputSchema"]["properties"] = {
+                name: self._short(each) for name, each in properties.items() if name not in rare
+            }
+        return msgspec.json.encode(members | {"name": self.name})
 
-
-def _without_name(members: Envelope) -> Envelope:
-    return {name: value for name, value in members.items() if name != "name"}
+    def _short(self, schema: dict[str, Any]) -> dict[str, Any]:
+        members = {name: value for name, value in schema.items() if name != "description"}
+        if self.form is ListedForm.SHORT:
+            members["description"] = first_sentence(schema["description"])
+        return members
 
 
 def _by_name(tools: Iterable[Tool]) -> dict[str, Tool]:
@@ -256,12 +292,15 @@ class Builtin:
         prefix = f"{OWN_NAME}." if is_dotted else UNDERSCORED
         if kind_of_view == "meta":
             # A shortened result names the tool for its rest, which has this one name everywhere.
-            return (*self._listed("", _BARE), *self._listed(prefix, ("get_result",)))
-        names = self._tools if kind_of_view == "admin" else _LISTED.get(kind_of_view, _LISTED["full"])
-        return self._listed(prefix, names)
+            bare = ListedForm.BARE
+            return (*self._listed("", _BARE, bare), *self._listed(prefix, ("get_result",), bare))
+        if kind_of_view == "admin":
+            return self._listed(prefix, self._tools, ListedForm.WHOLE)
+        return self._listed(prefix, _LISTED.get(kind_of_view, _LISTED["full"]), ListedForm.SHORT)
 
-    def _listed(self, prefix: str, names: Iterable[str]) -> tuple[ListedTool, ...]:
-        return tuple(ListedTool(prefix + name, self._tools[name]) for name in names if name in self._tools)
+    def _listed(self, prefix: str, names: Iterable[str], form: ListedForm) -> tuple[ListedTool, ...]:
+        found = self._tools
+        return tuple(ListedTool(prefix + name, found[name], form) for name in names if name in found)
 
     def find(self, name: str, kind_of_view: str = "") -> Tool | None:
         """Return the tool of a name as a client writes it; bare names are found only where they are listed."""
@@ -269,6 +308,14 @@ class Builtin:
             if name.startswith(prefix) and name[len(prefix) :] in self._tools:
                 return self._tools[name[len(prefix) :]]
         return self._tools.get(name) if kind_of_view == "meta" and name in _BARE else None
+
+
+def argument(about: str, kind: str = "string", **more: Any) -> dict[str, Any]:
+    """Return the JSON schema of an argument.
+
+    :param about: its description, in few words.
+    """
+    return {"type": kind, "description": about, **more}
 
 
 def define_tool(

@@ -9,11 +9,12 @@ from msgspec import Raw
 from mcpgateway import __version__
 from mcpgateway.hub.catalog.listed import ServerLists
 from mcpgateway.protocol import jsonrpc
-from mcpgateway.views.specs import ADMIN, FULL
+from mcpgateway.views.specs import ADMIN, FULL, META
 from mcpgateway.views.view import View
 
-ONE_LIMIT = 600  # characters of one server's instructions
-ALL_LIMIT = 4000  # of all servers; a model reads them with every conversation
+NAMES_LIMIT = 100  # characters of the servers' names; a model reads them with every conversation
+ONE_LIMIT = 600  # of one server's instructions
+ALL_LIMIT = 4000  # of all servers'
 
 CAPABILITIES: dict[str, Any] = {
     "tools": {"listChanged": True},
@@ -24,12 +25,10 @@ CAPABILITIES: dict[str, Any] = {
     "tasks": {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}},
 }
 
-_FIND = (
-    "Not all tools are listed. gateway_search finds them by what they do, gateway_describe shows the arguments of one, "
-    "and gateway_invoke calls it by the id that both give."
-)
+_FIND = "Their tools are not all listed: gateway_search finds them, gateway_invoke calls them."
 _GUIDES = {
     FULL: "Tools are named <server>__<tool>.",
+    META: "Their tools are not listed: list_tools shows them, call calls them.",
     ADMIN: "The tools here look after the gateway and its servers.",
 }
 
@@ -47,11 +46,14 @@ def written(view: View, server_lists: ServerLists, version: str) -> Raw:
 
 
 def instructions(view: View, server_lists: ServerLists) -> str:
-    """Return the instructions of a view and of its servers, cut to `ALL_LIMIT` characters."""
-    names = ", ".join(view.servers)
-    lines = [f"Many MCP servers at one address: {_cut(names, ONE_LIMIT)}. {_GUIDES.get(view.kind, _FIND)}"]
+    """Return the instructions of a view, and of its servers where it lists all of their tools.
+
+    Other views tell a server's instructions with the description of a tool (`mcpgateway.owntools.search`).
+    """
+    names = _cut(", ".join(view.servers), NAMES_LIMIT)
+    lines = [f"{len(view.servers)} MCP servers: {names}. {_GUIDES.get(view.kind, _FIND)}"]
     room = ALL_LIMIT - len(lines[0])
-    for server in view.servers.values() if view.kind != ADMIN else ():
+    for server in view.servers.values() if view.kind == FULL else ():
         text = server_lists.instructions(server)
         if text and room > 0:
             part = f"## {server.name}\n{_cut(text.strip(), min(ONE_LIMIT, room))}"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MAIN = "mcp"
 ADMIN = "admin"
-FULL, SEARCH, HYBRID = Expose.FULL.value, Expose.SEARCH.value, Expose.HYBRID.value
+FULL, SEARCH, HYBRID, META = (each.value for each in Expose)
 VIEWS_LIMIT = 1000  # views whose entries are held
 _PROFILES = "mcp/p/"
 _FIXED = {"mcp/full": FULL, "mcp/search": SEARCH, "mcp/admin": ADMIN}

@@ -7,6 +7,7 @@ from mcpgateway.config.file_format import check_reach, is_client_file, read_nati
 from mcpgateway.config.model import UNLIMITED, WRITES, Concurrency, Share
 from mcpgateway.config.problems import Problems, Wrong
 from mcpgateway.config.read import parse
+from mcpgateway.config.surface import SearchFormat
 from mcpgateway.errors import ConfigError
 
 
@@ -358,6 +359,15 @@ class ServerTests:
             *(("x", ("a", "b"), True), ("servers", ("c",), True))
         ]
         assert warnings == []
+
+    def test_flat_searches(self):
+        """Searches have all members where the file is a flat map, unless a file says otherwise."""
+        flat, ours = "x: {type: local, command: [a]}\n", "gateway: {search_format: compact}\nservers: {}\n"
+        found = [
+            read(*texts).gateway.views.search_format
+            for texts in ((flat,), (flat, ours), ("servers: {x: {command: y}}\n",))
+        ]
+        assert found == [SearchFormat.FULL, SearchFormat.COMPACT, SearchFormat.COMPACT]
 
     def test_nearly_flat(self):
         """A file with strange keys only is not taken for a flat map."""

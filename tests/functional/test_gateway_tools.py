@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mcpgateway.discovery.tokens import estimate
 from tests.support.gateway import Gateway, eventually, server
 from tests.support.http_client import LIMIT_S, REVISION, Client, message, text_of, tool_call
 from tests.support.modern_client import headers_of
@@ -377,7 +378,7 @@ class SearchTests:
 
             async def look() -> None:
                 client = await opened(gateway)
-                found = await asked(client, "gateway_search", query="echo", limit=5)
+                found = await asked(client, "gateway_search", query="echo", limit=5, format="full")
                 assert {"one__echo", "two__echo"} <= {each["id"] for each in found["results"]}
                 assert found["connectedServers"] == []
                 await asked(client, "gateway_describe", id="two__echo")
@@ -386,7 +387,34 @@ class SearchTests:
                 assert "hi" in text_of(
                     await client.call("gateway_invoke", {"id": "two__echo", "args": {"text": "hi"}})
                 )
-                assert (await asked(client, "gateway_search", query="echo"))["connectedServers"] == ["two"]
+                now = await asked(client, "gateway_search", query="echo", format="full")
+                assert now["connectedServers"] == ["two"]
                 client.close()
 
             run(look)
+
+
+class BeginningTests:
+    """What a client reads before its first call."""
+
+    def test_it_costs_little(self, tmp_path: Path) -> None:
+        """Tools and instructions have one limit for any number of servers, and name no tool that is not listed."""
+        many = {f"a-server-of-a-long-name-{nth}": server(fixture()) for nth in range(90)}
+
+        async def beginning(gateway: Gateway, path: str) -> int:
+            client = await opened(gateway, path)
+            tools = (await client.post(message(1, "tools/list"))).json["result"]["tools"]
+            client.close()
+            said = client.hello["instructions"]
+            assert said.startswith("90 MCP servers: a-server-of-a-long-name-0, ")
+            named = set(re.findall(r"\b[a-z]+_[a-z_]+\b", said))
+            assert named
+            assert named <= {each["name"] for each in tools}
+            return estimate(json.dumps(tools, ensure_ascii=False, separators=(",", ":"))) + estimate(said)
+
+        for expose, limits in (("hybrid", {"/mcp": 550, "/mcp/search": 550}), ("meta", {"/mcp": 800})):
+            place = tmp_path / expose
+            place.mkdir()
+            with Gateway(place, many, settings={"expose": expose}) as gateway:
+                for path, limit in limits.items():
+                    assert run(lambda path=path: beginning(gateway, path)) <= limit

@@ -393,7 +393,8 @@ class ProxyTests:
         "Sessions, streams and revisions as MCP has them, a notification is 202; the tools are listed as"
         " ``gateway_search``, with dots under ``?names=dotted``, and called by either name. There are more"
         " than six unless"
-        " ``gateway.expose`` is ``search``.",
+        " ``gateway.expose`` is ``search``. A search has that program's members where its own file is the"
+        " configuration, with ``gateway.search_format: full``, and with ``format``.",
     )
     def test_mcp(self, gateway):
         """Requests without a session are answered 200 as JSON: ``initialize``, ``ping``, ``tools/list``,
@@ -404,7 +405,10 @@ class ProxyTests:
             assert said["protocolVersion"] == HELLO["protocolVersion"]
             assert self.ask(gateway, path, "ping")["result"] == {}
             called = self.ask(
-                gateway, path, "tools/call", {"name": "gateway.search", "arguments": {"query": "echo"}}
+                gateway,
+                path,
+                "tools/call",
+                {"name": "gateway.search", "arguments": {"query": "echo", "format": "full"}},
             )
             found = json.loads(called["result"]["content"][0]["text"])
             assert {"query", "found", "results"} <= found.keys()

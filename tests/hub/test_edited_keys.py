@@ -445,6 +445,21 @@ def _compress(gateway: Edited) -> None:
     assert "Second" not in said()
 
 
+@proves("gateway.search_format")
+def _search_format(gateway: Edited) -> None:
+    def said() -> str:
+        stage = Stage(gateway, a=Offer(tools=[tool("x")]), b=Offer(tools=[]))
+        client = stage.view()
+        stage.list(client)
+        client.call(7, "tools/call", name="gateway_search", arguments={"query": "x"})
+        assert client.heard is not None
+        return str(client.heard.json["result"]["content"][0]["text"])
+
+    assert "displayName" not in said()
+    gateway.put("gateway.search_format", "full")
+    assert "displayName" in said()
+
+
 @proves(*(f"gateway.tool_filter.{each}" for each in ("mode", "include_servers", "exclude_servers")))
 def _filter(gateway: Edited) -> None:
     gateway.put("gateway.tool_filter", {"mode": "allowlist", "include_servers": ["a"]})

@@ -11,14 +11,15 @@ from attrs import define, field
 from twisted.internet.task import Clock
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.config.surface import Level
+from mcpgateway.config.surface import Level, SearchFormat, ViewSettings
 from mcpgateway.discovery.listing import Exposure
 from mcpgateway.discovery.records import Item, ListKind, read_items
+from mcpgateway.discovery.tokens import estimate
 from mcpgateway.errors import InvalidParams, LaunchFailed
 from mcpgateway.owntools import search as finding
 from mcpgateway.owntools.directory import Directory
 from mcpgateway.owntools.news import ToolNews
-from mcpgateway.owntools.search import Describe, DescribeTool, Finder, ListTools, Search, SearchParts
+from mcpgateway.owntools.search import Describe, DescribeTool, Finder, ListTools, Search, SearchParts, compact
 from mcpgateway.owntools.status import GatewayStatus, Status
 from mcpgateway.owntools.tool import Builtin
 from mcpgateway.protocol import jsonrpc
@@ -80,6 +81,10 @@ class ScriptedLibrarian:
     """A librarian with given lists, by server and workspace."""
 
     lists: dict[tuple[str, str], tuple[Item, ...]] = field(factory=dict)
+    said: dict[str, str] = field(factory=dict)
+
+    def instructions(self, server: ServerSpec) -> str:
+        return self.said.get(server.name, "")
 
     def known(self, server: ServerSpec, kind: ListKind, handshake: str = "") -> tuple[Item, ...] | None:
         return self.lists.get((server.name, server.workspace))
@@ -119,8 +124,34 @@ class SearchTests:
     """``search``."""
 
     def test_a_hit_says_what_a_model_needs(self) -> None:
-        """A hit has the id to call it by, the beginning of its description, and the names of its arguments."""
-        found = World().search("file")
+        """A hit has the id to call it by, the names of its arguments and its description, and no more."""
+        found = World().search("open")
+        assert found == {"found": 1, "results": [{"id": "db__make_issue", "description": "Open an issue"}]}
+        (hit,) = World().search("file")["results"]
+        assert (hit["id"], hit["args"]) == ("files__read_file", "path?, head?")
+        assert hit["description"].startswith("Read a file. xxx")
+        assert hit["description"].endswith("…")
+
+    @pytest.mark.parametrize("arguments", [0, 1, 40])
+    @pytest.mark.parametrize("word", ["tool ", 'say "so"\n', "\\d ", "für ", ""])
+    def test_a_hit_costs_45_tokens(self, arguments: int, word: str) -> None:
+        """However long a tool's description and its arguments are, a hit is cut to 45 tokens, at a whole argument."""
+        names = [f"argument_{nth}" for nth in range(arguments)]
+        schema = {"type": "object", "properties": {each: {} for each in names}, "required": names[3:4]}
+        tool = {"name": "a_tool_of_a_long_name", "description": word * 60, "inputSchema": schema}
+        (item,) = items("a-server-of-a-long-name", tool)
+        hit = compact(item, "a-server-of-a-long-name__a_tool_of_a_long_name")
+        text = json.dumps(hit, ensure_ascii=False, separators=(",", ":")) + ","
+        assert estimate(text) <= 45
+        assert len(hit["description"]) >= min(20, len(word))
+        if arguments == 40:
+            assert hit["args"].startswith("argument_3, argument_0?, ")
+            assert hit["args"].endswith("?, …")
+
+    def test_a_whole_hit(self) -> None:
+        """``format: full`` answers as S004 does, and so does the setting."""
+        world = World()
+        found = world.search("file", format="full")
         assert {name: found[name] for name in ("query", "found", "connectedServers")} == {
             "query": "file",
             "found": 1,
@@ -139,11 +170,16 @@ class SearchTests:
                 "score": 1.26,
             }
         ]
+        world.access.view.exposure = Exposure(settings=ViewSettings(search_format=SearchFormat.FULL))
+        assert world.search("file") == found
+        assert world.search("file", format="compact")["results"][0].keys() == {"id", "args", "description"}
+        with pytest.raises(InvalidParams, match="compact or full"):
+            world.search("file", format="short")
 
     def test_an_empty_query_lists(self) -> None:
         """Where nothing is asked for, all tools are shown, unranked, up to the limit."""
         world = World()
-        found = world.search("")["results"]
+        found = world.search("", format="full")["results"]
         assert [(each["id"], each["score"], each["tier"]) for each in found] == [
             ("files__read_file", 0, "read"),
             ("db__drop", 0, "destructive"),
@@ -315,11 +351,23 @@ class DescribeTests:
         by_name = {"server": "db", "tool": "drop"}
         assert ask(DescribeTool(world.means), before, by_name).value["server"] == "db"
 
+    def test_its_server_says_how_to_use_it(self) -> None:
+        """A description comes with the instructions of the server, cut, where no list of tools has them."""
+        world = World()
+        world.server_lists.said["db"] = "Drop nothing. " * 100
+        shown = ask(Describe(world.means), world.access, {"id": "db__drop"}).value
+        assert shown["serverInstructions"].startswith("Drop nothing.")
+        assert len(shown["serverInstructions"]) <= 600
+        world.access.view.kind = "full"  # its client has read them at the beginning
+        assert "serverInstructions" not in ask(Describe(world.means), world.access, {"id": "db__drop"}).value
+
     def test_by_server_and_name(self) -> None:
         """S001's tool describes a server's tool by its own name."""
         world = World()
         shown = ask(DescribeTool(world.means), world.access, {"server": "db", "tool": "drop"}).value
         assert shown["id"] == "db__drop"
+        own = ask(DescribeTool(world.means), world.access, {"server": "gateway", "tool": "status"}).value
+        assert own["id"] == "gateway_status"
 
     def test_own_tools_are_described(self) -> None:
         """The gateway's own tools are described too."""

@@ -22,13 +22,13 @@ def issues(**_: object) -> str:
     )
 
 
-def server(name: str) -> Server:
+def server(name: str, instructions: str = "") -> Server:
     """The server of that name."""
     found = json.loads((CATALOGUE / f"{name}.json").read_text(encoding="utf-8"))
     tools = [
         DemoTool(each["name"], each["description"], issues, _properties(each)) for each in found["tools"]
     ]
-    return Server(name, f"What {name} lists.", tools)
+    return Server(name, instructions or f"What {name} lists.", tools)
 
 
 def _properties(tool: dict[str, object]) -> dict[str, dict[str, object]]:
@@ -38,4 +38,4 @@ def _properties(tool: dict[str, object]) -> dict[str, dict[str, object]]:
 
 
 if __name__ == "__main__":
-    server(sys.argv[1]).main()
+    server(*sys.argv[1:]).main()

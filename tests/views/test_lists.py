@@ -54,7 +54,7 @@ class HelloTests:
         assert all(len(each.partition("+")[2]) == 8 for each in versions)
 
     def test_instructions(self) -> None:
-        """The instructions of the servers stand there by their names, as far as they are on record."""
+        """The full view has the instructions of the servers by their names, as far as they are on record."""
         stage = Stage(Recorded())
         hello = stage.gateway.launcher.hello
         assert hello is not None

@@ -36,7 +36,7 @@ class ListCatalog:
     tier: ClassVar[str] = READ
     definition: ClassVar[bytes] = define_tool(
         "list_catalog",
-        "Servers that install_server knows by name. A query narrows the list down and shows what each needs.",
+        "Servers that install_server knows. A query narrows the list down and shows what each needs.",
         {"query": {"type": "string", "description": "A name, a tag or words."}},
         readOnlyHint=True,
     )
@@ -101,7 +101,7 @@ class GetHealth:
     tier: ClassVar[str] = READ
     definition: ClassVar[bytes] = define_tool(
         "get_health",
-        "How the gateway and your servers are, and what is wrong with those that are not well.",
+        "How the servers are, and what is wrong with them.",
         {"server": {"type": "string", "description": "Only this one."}},
         readOnlyHint=True,
     )
@@ -150,8 +150,8 @@ class Docs:
     tier: ClassVar[str] = READ
     definition: ClassVar[bytes] = define_tool(
         "docs",
-        "Search the gateway's documentation: how to use, configure and mend it, and every key of its configuration.",
-        {"search": {"type": "string", "description": "Words; without them the topics are listed."}},
+        "Search the gateway's documentation.",
+        {"search": {"type": "string", "description": "Words. Without them the topics are listed."}},
         readOnlyHint=True,
     )
 

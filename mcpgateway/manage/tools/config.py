@@ -49,7 +49,7 @@ from mcpgateway.manage.tools.tool import (
 )
 from mcpgateway.owntools import arguments
 from mcpgateway.owntools.status import seen_by
-from mcpgateway.owntools.tool import READ, RUN, Access, define_tool
+from mcpgateway.owntools.tool import READ, RUN, Access, argument, define_tool
 from mcpgateway.policy.secrets.masking import masked
 from mcpgateway.protocol.jsonrpc import Envelope
 
@@ -89,7 +89,7 @@ class GetServerConfig:
     tier: ClassVar[str] = READ
     definition: ClassVar[bytes] = define_tool(
         "get_server_config",
-        "How a server is defined. Values of variables and headers are never shown.",
+        "A server's definition. Values of variables and headers are never shown.",
         {"server": SERVER, "cwd": CWD},
         ["server"],
         readOnlyHint=True,
@@ -150,23 +150,22 @@ class ManageConfig:
     tier: ClassVar[str] = RUN
     definition: ClassVar[bytes] = define_tool(
         "manage_config",
-        "Look at the configuration, or change the entry of a server. Actions: "
+        "Show or change the configuration. Actions: "
         + "; ".join(f"{name}: {what}" for name, what in ACTIONS.items())
         + ". What changes what a server runs or is given needs the user's yes.",
         {
-            "action": {"type": "string", "enum": list(ACTIONS)},
+            "action": argument("What to do", enum=list(ACTIONS)),
             "server": SERVER,
             "scope": SCOPE,
             "cwd": CWD,
-            "key": {"type": "string", "description": "Such as share, timeout, lazy.enabled."},
-            "value": {"description": "Of the key."},
-            "env": {"type": "object"},
-            "headers": {"type": "object"},
-            "names": {"type": "array", "items": {"type": "string"}},
-            "new_name": {"type": "string"},
+            "key": argument("Such as lazy.enabled"),
+            "value": {"description": "Of the key"},
+            "env": argument("Variables for add_env", "object"),
+            "headers": argument("Headers for add_headers", "object"),
+            "names": argument("What remove_env or remove_headers removes", "array", items={"type": "string"}),
+            "new_name": argument("For rename"),
         },
         ["action"],
-        destructiveHint=True,
     )
 
     def call(self, request: Request, given: Envelope, access: Access) -> None:

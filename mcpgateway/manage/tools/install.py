@@ -47,13 +47,13 @@ class InstallServer:
     tier: ClassVar[str] = RUN
     definition: ClassVar[bytes] = define_tool(
         "install_server",
-        "Install an MCP server: from the catalogue (list_catalog) or the registry by name, a package, a URL or a"
-        " definition. It is started and its tools are listed before this succeeds. The user is asked.",
+        "Install an MCP server: a name of list_catalog, npm:…, pypi:… or docker:…, a URL or an entry. It is started"
+        " and its tools are listed before this succeeds. The user is asked.",
         {
             "server": {
-                "description": "A name from the catalogue or of the registry (io.github.user/server); npm:…,"
-                " pypi:… or docker:…; a URL; an entry such as"
-                ' {"command": "npx", "args": ["-y", "…"]}; or a server.json of the registry.',
+                "description": "What to install. An entry is such as"
+                ' {"command": "npx", "args": ["-y", "…"]}; a name of the registry (io.github.user/server) and its'
+                " server.json are accepted too.",
                 "anyOf": [{"type": "string"}, {"type": "object"}],
             },
             "scope": SCOPE,
@@ -61,12 +61,11 @@ class InstallServer:
             "name": {"type": "string", "description": "What to call it, if not as usual."},
             "values": {
                 "type": "object",
-                "description": "What its recipe asks for, by name, such as directories.",
+                "description": "What its recipe asks for.",
             },
             "env": {
                 "type": "object",
-                "description": "Variables it is given. For secrets write ${NAME}; their values belong into the"
-                " gateway's .env.",
+                "description": "Variables, secrets as ${NAME}. Their values belong into the gateway's .env.",
             },
             "args": {"type": "array", "items": {"type": "string"}, "description": "Further arguments."},
             "prefer": {
@@ -77,7 +76,6 @@ class InstallServer:
         },
         ["server"],
         destructiveHint=False,
-        openWorldHint=True,
     )
 
     def call(self, request: Request, given: Envelope, access: Access) -> None:

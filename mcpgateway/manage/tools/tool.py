@@ -39,11 +39,11 @@ GLOBAL = "global"
 SCOPE: dict[str, Any] = {
     "type": "string",
     "enum": [GLOBAL],
-    "description": "Say global to change what counts for all clients; else pass cwd.",
+    "description": "For all clients. Without it, pass cwd.",
 }
 CWD: dict[str, Any] = {
     "type": "string",
-    "description": "A directory; without a scope, the workspace it lies in is changed.",
+    "description": "A directory in the workspace. Without a scope, that workspace is changed.",
 }
 SERVER: dict[str, Any] = {"type": "string", "description": "The server's name."}
 FORM: dict[str, Any] = {

@@ -649,7 +649,7 @@ class LookTests:
         for each in tools.values():
             found = json.loads(each.definition)
             assert found["inputSchema"]["type"] == "object"
-            assert found["annotations"].get("readOnlyHint", False) is (each.tier == READ)
+            assert found.get("annotations", {}).get("readOnlyHint", False) is (each.tier == READ)
             assert len(each.definition) < 3000
 
 
