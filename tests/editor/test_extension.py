@@ -162,7 +162,7 @@ class ClientTests:
         window.begin("importClients")
         window.picks("Claude Code")
         window.sees("Import these servers?")
-        shown = window.run("return vscode.window.activeTextEditor.document.getText()")
+        shown = window.text()
         assert "taken:" in shown
         assert "s3cr3t-value" not in shown
         assert "taken" not in [each["name"] for each in gateway.health()["backends"]]
@@ -180,16 +180,12 @@ class ClientTests:
         window.begin("instructAgents")
         window.answer("For the project")
         window.sees("Write instructions for agents into files of project?")
-        assert "MCP servers" in window.run("return vscode.window.activeTextEditor.document.getText()")
+        assert "MCP servers" in window.text()
         window.press("Write", ".monaco-dialog-box")
-        window.sees("for agents")
         agents = window.folder / "AGENTS.md"
         eventually(agents.exists, "the text is written")
         eventually(
-            lambda: (
-                "AGENTS.md (cursor): written"
-                in window.run("return vscode.window.activeTextEditor.document.getText()")
-            ),
+            lambda: "AGENTS.md (cursor): written" in window.text(),
             "the files are listed",
         )
         window.begin("instructAgents")

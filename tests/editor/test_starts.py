@@ -151,6 +151,17 @@ class AddressTests:
             assert "admin" not in (editor.directory / "data" / "Machine" / "settings.json").read_text()
         editor.settings({})
 
+    def test_a_token_file(self, editor: Editor, browser: Browser, tmp_path: Path) -> None:
+        """The token is read from a file that a setting names, also one of the former extension."""
+        with Gateway(tmp_path, {"far": server(fixture())}) as far:
+            _cli(far, "token", "enable")
+            editor.settings(
+                {"mcpGateway.apiUrl": far.url, "mcpGateway.authTokenPath": str(far.home / "admin.token")}
+            )
+            window = _open(editor, browser, "far-file")
+            window.has_row("far, ready")
+        editor.settings({})
+
     def test_another_program(self, editor: Editor, browser: Browser, tmp_path: Path) -> None:
         """Another program at the address is told from a gateway."""
         port = free_port()

@@ -51,6 +51,22 @@ class NameTests:
         found = {str(page.relative_to(ROOT)): sorted(set(missing(page.read_text()))) for page in PAGES}
         assert {page: names for page, names in found.items() if names} == {}
 
+    def test_each_test_exists(self) -> None:
+        """Every test that the page of the extension names exists."""
+        page = (ROOT / "docs/reference/editor.rst").read_text()
+        named = re.findall(r"``(test_\w+\.py)::(\w+)::(\w+)``", page)
+        sources = {path.name: path.read_text() for path in (ROOT / "tests/editor").glob("test_*.py")}
+        bodies = {
+            (file, name): body
+            for file, text in sources.items()
+            for name, body in re.findall(r"^class (\w+):\n((?:[ \n].*\n?|\n)*)", text, re.MULTILINE)
+        }
+        assert named
+        assert [each for each in named if f"def {each[2]}(" not in bodies.get(each[:2], "")] == []
+        units = set(re.findall(r"``([a-z_]+\.test\.ts)``", page))
+        assert units
+        assert {each for each in units if not (ROOT / "ui/vscode/test" / each).exists()} == set()
+
     def test_a_former_name_is_found(self) -> None:
         """A module that does not exist is found in each way of writing it, and a user's file is none."""
         former = ["hub/attic", "mcpgateway.hub.attic", "tests/attic.py"]

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -109,7 +109,7 @@ class Editor:
             self._process = subprocess.Popen(
                 [*self._argv, *options], env=self._environ, stdout=log, stderr=log, start_new_session=True
             )
-        eventually(self._answers, "the editor answers")
+        _begun(self._answers, "the editor answers")
         return self
 
     def _answers(self) -> bool:
@@ -145,11 +145,15 @@ class Editor:
             found[:] = sorted(set(self._windows.glob(f"{name}-*.sock")) - before)
             return bool(found)
 
-        ends = time.monotonic() + WINDOW_LIMIT_S
-        while not opened():
-            assert time.monotonic() < ends, f"the window {name} has no extensions"
-            time.sleep(0.1)
+        _begun(opened, f"the window {name} has extensions")
         return Window(browser, found[0], folder)
+
+
+def _begun(holds: Callable[[], bool], what: str) -> None:
+    ends = time.monotonic() + WINDOW_LIMIT_S
+    while not holds():
+        assert time.monotonic() < ends, f"never: {what}"
+        time.sleep(0.1)
 
 
 class Window:
@@ -190,6 +194,11 @@ class Window:
         """Run a command that asks the user."""
         given = "".join(f", {json.dumps(each)}" for each in arguments)
         self.run(f"void vscode.commands.executeCommand('mcpgateway.{name}'{given})")
+
+    def text(self) -> str:
+        """Return the text of the file that is edited; empty where none is."""
+        found: str = self.run("return vscode.window.activeTextEditor?.document.getText() ?? ''")
+        return found
 
     def rows(self) -> list[str]:
         """Return the rows of all views that are seen, as a screen reader reads them."""
@@ -276,14 +285,18 @@ class Window:
                 "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1
             )
 
-    def answer(self, text: str) -> None:
-        """Type into the box of the editor that asks for something, and confirm it."""
+    def types(self, text: str) -> None:
+        """Type into the box of the editor that asks for something."""
         eventually(
             lambda: self.browser.run("Boolean(document.activeElement?.closest('.quick-input-widget'))"),
             "the editor asks for something",
         )
         self.browser.run("document.activeElement.select?.(); 0")
         self.browser.ask("Input.insertText", text=text)
+
+    def answer(self, text: str) -> None:
+        """Type into the box of the editor that asks for something, and confirm it."""
+        self.types(text)
         self.key("Enter", 13)
         # The next answer is for another box.
         script = f"""(each => each?.closest('.quick-input-widget') && each.value === {json.dumps(text)})(
@@ -301,7 +314,21 @@ class Window:
                 return Boolean(box)
             }})()"""
             eventually(lambda script=script: self.browser.run(script), f"a choice {each}")
+        self.accepts()
+
+    def accepts(self) -> None:
+        """Confirm the box of the editor that asks for something."""
         self.run("await vscode.commands.executeCommand('workbench.action.acceptSelectedQuickOpenItem')")
+
+    def hovers_over_bar(self) -> None:
+        """Rest with the mouse on the item in the status bar."""
+        script = """(each => {
+            const {x, y, width, height} = each?.getBoundingClientRect() ?? {}
+            return width ? [x + width / 2, y + height / 2] : null
+        })([...document.querySelectorAll('.statusbar-item')].find(each => each.id.includes('mcpgateway')))"""
+        eventually(lambda: self.browser.run(script), "an item in the status bar")
+        x, y = self.browser.run(script)
+        self.browser.ask("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
     def key(self, name: str, code: int) -> None:
         """Press a key."""

@@ -14,7 +14,7 @@ export interface Clients {
 export function clientRows({ enrolled, detected, sessions }: Clients, window: Row): Row[] {
   const paths = new Set(enrolled.map((each) => each.path));
   const others = detected.filter((each) => !paths.has(each.configPath));
-  const titles = new Map(detected.map((each) => [each.tool, each.title ?? each.tool]));
+  const titles = new Map(detected.map(({ tool, name = tool, title = name }) => [name, title]));
   return [
     window,
     ...enrolled.map((each) => enrolledRow(each, titles.get(each.name) ?? each.name)),

@@ -2,6 +2,7 @@
 
 import * as vscode from "vscode";
 import { AGENT_COMMANDS } from "./commands/agents";
+import { CATALOGUE_COMMANDS } from "./commands/catalogue";
 import { CLIENT_COMMANDS } from "./commands/clients";
 import { GATEWAY_COMMANDS } from "./commands/gateway";
 import { IMPORT_COMMANDS } from "./commands/imports";
@@ -34,6 +35,7 @@ export async function open(
   const commands: Record<string, Command> = {
     ...GATEWAY_COMMANDS,
     ...SERVER_COMMANDS,
+    ...CATALOGUE_COMMANDS,
     ...CLIENT_COMMANDS,
     ...IMPORT_COMMANDS,
     ...AGENT_COMMANDS,

@@ -109,21 +109,18 @@ export async function clientFor(
   const given = rowOf(argument)?.client;
   if (given) return given;
   const { api } = bench.connection;
-  const enrolled = (bench.known.overview?.clients ?? []).map(({ name, path }) => ({
-    tool: name,
-    path,
-    label: name,
-  }));
-  const paths = new Set(enrolled.map((each) => each.path));
-  let files = enrolled;
-  if (!isEnrolled) {
-    const found = await bench.act("Looking for clients", () =>
-      api.get<{ detected: DetectedClient[] }>("/clients/detect"),
-    );
-    files = (found?.detected ?? [])
+  const found = await bench.act("Looking for clients", async () => {
+    type Enrolled = { clients: { name: string; title: string; path: string }[] };
+    const { clients } = await api.get<Enrolled>("/clients");
+    if (isEnrolled) return clients.map(({ name: tool, title: label, path }) => ({ tool, path, label }));
+    const paths = new Set(clients.map((each) => each.path));
+    const { detected } = await api.get<{ detected: DetectedClient[] }>("/clients/detect");
+    return detected
       .filter((each) => !paths.has(each.configPath))
       .map(({ tool, title: label = tool, configPath: path }) => ({ tool, path, label }));
-  }
+  });
+  if (!found) return undefined;
+  const files: ClientFile[] = found;
   const choices = files.map((each) => ({
     label: plain(each.label),
     description: plain(each.path),

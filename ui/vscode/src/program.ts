@@ -68,8 +68,19 @@ export interface Ran {
   err: string;
 }
 
+/** The folder that a program runs in, and the text that it reads. */
+export interface Given {
+  folder?: string | undefined;
+  input?: string;
+}
+
 /** Run a program without a terminal, and wait for its end. */
-export function ran(path: string, args: readonly string[], limit_ms: number, folder?: string): Promise<Ran> {
+export function ran(
+  path: string,
+  args: readonly string[],
+  limit_ms: number,
+  { folder, input = "" }: Given = {},
+): Promise<Ran> {
   return new Promise((resolve) => {
     const options = {
       cwd: folder,
@@ -82,7 +93,8 @@ export function ran(path: string, args: readonly string[], limit_ms: number, fol
       const code = why ? (typeof why.code === "number" ? why.code : undefined) : 0;
       resolve({ code, out, err: err || (why && code === undefined ? why.message : "") });
     });
-    child.stdin?.end();
+    // A program that ends at once reads nothing.
+    child.stdin?.on("error", () => undefined).end(input);
   });
 }
 
@@ -98,6 +110,8 @@ export function argumentsFor(home: string, words: readonly string[]): string[] {
 
 /** Return the sentence of a failure, with its remedy: what it printed last behind its own name. */
 export function complaintOf({ code, out, err }: Ran): string {
+  const refused = /^\{\s*"error":/.test(out) ? refusalIn(out) : "";
+  if (refused) return refused.slice(0, COMPLAINT_LIMIT);
   const lines = `${out}\n${err}`
     .split("\n")
     .map((each) => each.trim())
@@ -106,4 +120,13 @@ export function complaintOf({ code, out, err }: Ran): string {
   const said = at < 0 ? lines.slice(-1) : lines.slice(at);
   const text = said.join("; ").slice(0, COMPLAINT_LIMIT).replace(SPEAKER, "");
   return text || (code === undefined ? "it did not end in time" : `it ended with ${code}`);
+}
+
+function refusalIn(out: string): string {
+  try {
+    const { error, hint } = JSON.parse(out) as { error: string; hint?: string };
+    return [error, hint].filter(Boolean).join("; ");
+  } catch {
+    return "";
+  }
 }

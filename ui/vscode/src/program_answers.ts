@@ -43,6 +43,14 @@ export function importText({ added, notes }: Import): string {
   return [...notes.map((each) => `# ${each}`), "", added, ""].join("\n");
 }
 
+/** Return the report on an import of secrets: the names that each server got, and where they are. */
+export function secretsText(out: string): string {
+  type Result = { name: string; status: string; detail: string };
+  const { results = [] } = parsed<{ results?: Result[] }>(out) ?? {};
+  const lines = results.map(({ name, status, detail }) => plain(`${name}: ${detail || status}`));
+  return `The secrets of ${counted(results.length, "server")}\n\n${lines.join("\n")}\n`;
+}
+
 /** A file with a text for agents. */
 export interface AgentFile {
   path: string;

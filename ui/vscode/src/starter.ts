@@ -1,7 +1,16 @@
 /** The gateway's beginning and end, by its own program. */
 
 import { homedir } from "node:os";
-import { argumentsFor, candidates, complaintOf, firstOf, type Program, type Ran, ran } from "./program";
+import {
+  argumentsFor,
+  candidates,
+  complaintOf,
+  firstOf,
+  type Given,
+  type Program,
+  type Ran,
+  ran,
+} from "./program";
 
 const START_LIMIT_MS = 90_000;
 const STOP_LIMIT_MS = 90_000;
@@ -68,11 +77,11 @@ export class Starter {
     return await this.#run(["stop"], STOP_LIMIT_MS);
   }
 
-  /** Run a command of the program, in a folder where one is given; undefined where there is no program. */
-  async command(words: readonly string[], limit_ms: number, folder?: string): Promise<Ran | undefined> {
+  /** Run a command of the program; undefined where there is none. */
+  async command(words: readonly string[], limit_ms: number, given?: Given): Promise<Ran | undefined> {
     const program = await this.program();
     if (!program) return undefined;
-    const done = await ran(program.path, argumentsFor(this.#options.home(), words), limit_ms, folder);
+    const done = await ran(program.path, argumentsFor(this.#options.home(), words), limit_ms, given);
     for (const line of `${done.out}\n${done.err}`.split("\n")) if (line.trim()) this.#options.log(line);
     return done;
   }

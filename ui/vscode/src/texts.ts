@@ -14,6 +14,24 @@ export interface Finding {
   repair: string;
 }
 
+/** What `mcpgateway doctor` has found. */
+export interface Examined {
+  findings: Finding[];
+}
+
+/**
+ * Return the answer of `mcpgateway doctor --json`.
+ *
+ * @throws Error there is none.
+ */
+export function examinedIn(out: string): Examined {
+  try {
+    return JSON.parse(out) as Examined;
+  } catch {
+    throw new Error("The program mcpgateway is not found, or too old");
+  }
+}
+
 /** The findings of the doctor, the worst first. */
 export function doctorText(findings: readonly Finding[]): string {
   const of = (level: string) => findings.filter((each) => each.level === level);

@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { agentFilesIn, agentFilesText, importOf, importText, serversFilesIn } from "../src/program_answers";
+import {
+  agentFilesIn,
+  agentFilesText,
+  importOf,
+  importText,
+  secretsText,
+  serversFilesIn,
+} from "../src/program_answers";
 
 test("files of clients are offered where a gateway could serve their servers", () => {
   const servers = { program: 1, remote: 2, ours: 0, off: 4, odd: 5 };
@@ -32,5 +39,16 @@ test("files for agents are told with their states", () => {
   assert.equal(
     agentFilesText(files),
     "2 files for agents\n\n/AGENTS.md (codex, cursor): written\n/b: it is not yours\n",
+  );
+});
+
+test("imported secrets are told by their names", () => {
+  const results = [
+    { name: "github", status: "ok", detail: "ok, GITHUB_TOKEN in /home/.env" },
+    { name: "mail", status: "skipped", detail: "" },
+  ];
+  assert.equal(
+    secretsText(JSON.stringify({ results })),
+    "The secrets of 2 servers\n\ngithub: ok, GITHUB_TOKEN in /home/.env\nmail: skipped\n",
   );
 });

@@ -131,9 +131,11 @@ test("a call that has failed is told from one that has not", () => {
 test("clients are those that use the gateway, those that could, and their sessions", () => {
   const rows = clientRows(
     {
-      enrolled: [{ name: "claude", path: "/c.json", mode: "http", servers: ["a", "b"], suspended: false }],
+      enrolled: [
+        { name: "claude-code", path: "/c.json", mode: "http", servers: ["a", "b"], suspended: false },
+      ],
       detected: [
-        { tool: "claude", title: "Claude Code", configPath: "/c.json" },
+        { name: "claude-code", tool: "claude", title: "Claude Code", configPath: "/c.json" },
         {
           tool: "cursor",
           title: "Cursor",

@@ -72,6 +72,8 @@ test("a failure is what the program said last, and the editor's own variables st
   const err = "mcpgateway: as it was\nmcpgateway: port 1 is taken\n  choose another one\n\n";
   assert.equal(complaintOf({ code: 1, out: "", err }), "port 1 is taken; choose another one");
   assert.equal(complaintOf({ code: 1, out: "some\nwords", err: "" }), "words");
+  const out = '{\n  "error": "the file is locked",\n  "hint": "close it"\n}\n';
+  assert.equal(complaintOf({ code: 1, out, err: "" }), "the file is locked; close it");
   assert.equal(complaintOf({ code: undefined, out: "", err: "" }), "it did not end in time");
   assert.deepEqual(ownEnvironment({ ELECTRON_RUN_AS_NODE: "1", VSCODE_PID: "7", PATH: "/bin" }), {
     PATH: "/bin",

@@ -28,7 +28,7 @@ const instructAgents: Command = async (bench) => {
   const isRemoval = act.words.includes("uninstall");
   if (!isRemoval) await showInstructions(bench);
   if (!(await confirmed(act.question, isRemoval ? REMOVE : WRITE, act.yes))) return;
-  const done = await asked(bench, act.words, `${act.yes} instructions for agents`, act.folder);
+  const done = await asked(bench, act.words, `${act.yes} instructions for agents`, { folder: act.folder });
   if (done) await bench.run("mcpgateway.showText", ["agents.txt", agentFilesText(agentFilesIn(done.out))]);
 };
 

@@ -1,7 +1,7 @@
-/** Commands of the program `mcpgateway`: in a terminal, or with an answer for the extension. */
+/** Commands of the program `mcpgateway`, and what the extension does with their answers. */
 
 import * as vscode from "vscode";
-import { argumentsFor, complaintOf, ownEnvironment, type Ran } from "../program";
+import { complaintOf, type Given, ownEnvironment, type Ran } from "../program";
 import type { Workbench } from "../workbench";
 
 const LIMIT_MS = 60_000;
@@ -11,31 +11,15 @@ export async function asked(
   bench: Workbench,
   words: readonly string[],
   what: string,
-  folder?: string,
+  given?: Given,
 ): Promise<Ran | undefined> {
   const options = { location: vscode.ProgressLocation.Window, title: what };
   const done = await vscode.window.withProgress(options, () =>
-    bench.starter.command(["--json", ...words], LIMIT_MS, folder),
+    bench.starter.command(["--json", ...words], LIMIT_MS, given),
   );
   if (done?.code === 0) return done;
   bench.failed(what, new Error(done ? complaintOf(done) : "The program mcpgateway is not found"));
   return undefined;
-}
-
-/** Run a command in a terminal, where the user sees it and may answer. */
-export async function inTerminal(
-  bench: Workbench,
-  words: readonly string[],
-  name = "MCP Gateway",
-): Promise<void> {
-  const program = await bench.starter.program();
-  if (!program) {
-    bench.failed("", new Error("The program mcpgateway is not found"));
-    return;
-  }
-  const shellArgs = argumentsFor(bench.place.home, words);
-  const terminal = vscode.window.createTerminal({ name, shellPath: program.path, shellArgs, env: unset() });
-  terminal.show();
 }
 
 /** Return what a terminal's environment lacks: the editor's own variables. */

@@ -4,9 +4,10 @@ import { counted } from "@mcpgateway/core/words";
 import * as vscode from "vscode";
 import { faultOfToken } from "../connection";
 import { confirmed, picked, rowOf } from "../picks";
-import { doctorText, type Finding } from "../texts";
+import { doctorText, type Examined, examinedIn } from "../texts";
 import type { Command, Workbench } from "../workbench";
-import { inTerminal } from "./by_program";
+
+const DOCTOR_MS = 60_000;
 
 const refresh: Command = async (bench) => {
   await bench.poll();
@@ -28,7 +29,7 @@ const startGateway: Command = async (bench) => {
   if (chosen === "Set Up…") await bench.run("mcpgateway.setUp", []);
   if (chosen === "Choose Program…") await showSetting("mcpgateway.path");
   if (chosen === "Show Log") bench.log.show();
-  if (chosen === "Run Doctor") await inTerminal(bench, ["doctor"]);
+  if (chosen === "Run Doctor") await bench.run("mcpgateway.doctor", []);
 };
 
 const stopGateway: Command = async (bench) => {
@@ -65,14 +66,11 @@ function enabling(isOn: boolean): Command {
 }
 
 const doctor: Command = async (bench) => {
-  const found = await bench.act("Examining the gateway", () =>
-    bench.connection.api.send<{ issues: number; findings: Finding[] }>(
-      "GET",
-      "/api/v1/doctor",
-      undefined,
-      {},
-      60_000,
-    ),
+  const path = "/api/v1/doctor";
+  const found = await bench.act("Examining the gateway", async () =>
+    bench.known.phase === "here"
+      ? await bench.connection.api.send<Examined>("GET", path, undefined, {}, DOCTOR_MS)
+      : examinedIn((await bench.starter.command(["--json", "doctor"], DOCTOR_MS))?.out ?? ""),
   );
   if (found) await bench.run("mcpgateway.showText", ["doctor.txt", doctorText(found.findings)]);
 };
@@ -183,6 +181,7 @@ const menu: Command = async (bench) => {
     ["$(key) Enter the token", "enterToken", phase === "refused"],
     ["$(list-tree) Show servers", "servers.focus", isHere],
     ["$(add) Add a server", "addServer", isHere],
+    ["$(library) Add a server from the catalogue", "addFromCatalogue", isHere],
     ["$(debug-restart) Restart a server", "restartServer", isHere && overview.servers],
     ["$(output) Show the log of a server", "showLogs", isHere && overview.servers],
     ["$(link-external) Open the dashboard", "openDashboard", isHere],

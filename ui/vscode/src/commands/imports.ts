@@ -4,11 +4,18 @@ import { readFile } from "node:fs/promises";
 import { counted, plain } from "@mcpgateway/core/words";
 import * as vscode from "vscode";
 import { othersIn, PROJECT_FILES } from "../lens";
-import { confirmed } from "../picks";
+import { confirmed, picked } from "../picks";
 import { portOf } from "../place";
-import { type Import, importOf, importText, type ServersFile, serversFilesIn } from "../program_answers";
+import {
+  type Import,
+  importOf,
+  importText,
+  type ServersFile,
+  secretsText,
+  serversFilesIn,
+} from "../program_answers";
 import type { Command, Workbench } from "../workbench";
-import { asked, inTerminal } from "./by_program";
+import { asked } from "./by_program";
 
 /** Take servers of clients' files over into the gateway's own configuration; the files stay as they are. */
 const importClients: Command = async (bench) => {
@@ -68,7 +75,32 @@ async function projectFiles(bench: Workbench): Promise<ServersFile[]> {
 const importKeepass: Command = async (bench) => {
   const filters = { KeePass: ["kdbx"] };
   const [file] = (await vscode.window.showOpenDialog({ title: "Import from KeePass", filters })) ?? [];
-  if (file) await inTerminal(bench, ["credential", "import-kdbx", file.fsPath], "Import from KeePass");
+  if (!file) return;
+  const values = `${bench.place.home}/.env`;
+  const choices = [
+    {
+      label: "Into the gateway's file of values",
+      description: `${plain(values)}; entries refer to them, such as \${GITHUB_PASSWORD}`,
+      value: ["--to-env-file", values],
+    },
+    {
+      label: "To the servers of the same names",
+      description: "as variables and headers of their entries",
+      value: ["--to-server"],
+    },
+  ];
+  const to = await picked("Where do the secrets go?", choices, "");
+  if (!to) return;
+  const password = await vscode.window.showInputBox({
+    title: `The password of ${plain(file.fsPath)}`,
+    prompt: "It is passed to the program mcpgateway, and kept nowhere",
+    password: true,
+    ignoreFocusOut: true,
+  });
+  if (password === undefined) return;
+  const words = ["credential", "import-kdbx", file.fsPath, "--password-stdin", ...to];
+  const done = await asked(bench, words, "Importing from KeePass", { input: `${password}\n` });
+  if (done) await bench.run("mcpgateway.showText", ["keepass.txt", secretsText(done.out)]);
 };
 
 export const IMPORT_COMMANDS: Record<string, Command> = {

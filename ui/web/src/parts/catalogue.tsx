@@ -1,5 +1,15 @@
 /** The catalogue: servers that are installed by name, with the inputs that they need. */
 
+import {
+  effectOf,
+  type Found,
+  INSTALL_MS,
+  type Item,
+  installPath,
+  isNeeded,
+  type Need,
+  searchPath,
+} from "@mcpgateway/core/catalogue";
 import type { Server } from "@mcpgateway/core/model";
 import { counted, plain } from "@mcpgateway/core/words";
 import { useEffect, useState } from "preact/hooks";
@@ -10,31 +20,7 @@ import { to } from "../router";
 import { surroundings } from "../surroundings";
 import { Command, Empty, Refused } from "./basics";
 import { confirmed } from "./dialog";
-import { TRIAL_MS } from "./trial";
 
-interface Need {
-  name: string;
-  about: string;
-  required?: boolean;
-  secret?: boolean;
-  default?: string;
-  choices?: string[];
-}
-
-interface Item {
-  name: string;
-  source: "recipe" | "registry";
-  title: string;
-  description: string;
-  version: string;
-  runs: string;
-  installable: boolean;
-  reason: string;
-  deprecated: boolean;
-  needs: Need[];
-}
-
-const PATH = "/api/v1/catalog";
 const TYPED_MS = 400;
 const SHOWN = 5;
 
@@ -47,10 +33,7 @@ export function Catalogue() {
     const timer = setTimeout(() => setQuery(typed.trim()), TYPED_MS);
     return () => clearTimeout(timer);
   }, [typed]);
-  const { value, error } = useResource<{ items: Item[]; problem: string }>(
-    `${PATH}?q=${encodeURIComponent(query)}`,
-    { isLive: false },
-  );
+  const { value, error } = useResource<Found>(searchPath(query), { isLive: false });
   const servers = useResource<Server[]>("/api/v1/servers?tools=false").value ?? [];
   const items = value?.items ?? [];
   const shown = query || isWhole ? items : items.slice(0, SHOWN);
@@ -120,13 +103,12 @@ function InstallForm({ item, onClose }: { item: Item; onClose: () => void }) {
   const [values, setValues] = useState<Record<string, string>>({});
   const [name, setName] = useState("");
   const [outcome, setOutcome] = useState<{ server: string; tools: string[] } | undefined>(undefined);
-  const path = `${PATH}/${item.name.split("/").map(encodeURIComponent).join("/")}/install`;
+  const path = installPath(item);
   const isUnderWay = isBusy("POST", path);
   useUnsaved(!outcome && (Boolean(name) || Object.values(values).some(Boolean)));
   const install = async (event: Event) => {
     event.preventDefault();
-    const isRemote = /^https?:/.test(item.runs);
-    const effect = `The gateway ${isRemote ? "connects to" : "runs, as you,"} ${plain(item.runs)}, lists its tools, and writes it into its configuration.`;
+    const effect = plain(effectOf(item));
     if (!(await confirmed({ title: `Install ${item.name}?`, effect, yes: "Install" }))) return;
     const given = Object.entries(values).filter(([, each]) => each !== "");
     const found = await act<{ server: string; tools: string[] }>({
@@ -135,7 +117,7 @@ function InstallForm({ item, onClose }: { item: Item; onClose: () => void }) {
       body: { values: Object.fromEntries(given), ...(name ? { name } : {}) },
       done: `${item.name} is installed`,
       rights: "admin",
-      limit_ms: TRIAL_MS,
+      limit_ms: INSTALL_MS,
     });
     if (found) setOutcome(found);
   };
@@ -184,12 +166,10 @@ function InstallForm({ item, onClose }: { item: Item; onClose: () => void }) {
 function NeedField(props: { need: Need; value: string; onValue: (value: string) => void }) {
   const { need, value, onValue } = props;
   const id = `need-${need.name}`;
-  // The gateway may have a value for a secret already; without one it says what is missing.
-  const isNeeded = Boolean(need.required) && !need.secret && need.default === undefined;
   const usual = {
     id,
     value,
-    required: isNeeded,
+    required: isNeeded(need),
     autocomplete: "off",
     spellcheck: false,
     onInput: (event: { currentTarget: { value: string } }) => onValue(event.currentTarget.value),
@@ -200,7 +180,7 @@ function NeedField(props: { need: Need; value: string; onValue: (value: string) 
       {need.choices ? (
         <select
           id={id}
-          required={isNeeded}
+          required={isNeeded(need)}
           value={value}
           onChange={(event) => onValue(event.currentTarget.value)}
         >
