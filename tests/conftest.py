@@ -3,8 +3,10 @@
 import errno
 import gc
 import os
+import shutil
 import signal
 import socket
+import tempfile
 from collections.abc import Generator, Iterator
 from functools import cache
 from pathlib import Path
@@ -25,6 +27,13 @@ settings.load_profile("deep" if os.environ.get("MCPGATEWAY_SOAK") == "1" else "h
 for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, usual)
+
+# Homes of gateways are written with fsync, thousands of times: with a disk, most of the time of the tests is waiting.
+MEMORY = "/dev/shm"
+ROOM = 4 << 30
+if os.path.isdir(MEMORY) and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY)
+    tempfile.tempdir = MEMORY
 
 USUAL_PORT = 9100
 
