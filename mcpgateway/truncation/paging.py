@@ -5,14 +5,18 @@ A page of an array has some of its items, one of an object some of its members, 
 has no more than `PAGE_BYTES`: items that do not fit are left for the next page, and one that is too large for any page
 is replaced by a marker with the path under which it has pages of its own; ``tooLarge`` lists those paths.  An object
 with names that are too long for a path is paged as the text of its JSON.
+
+# Note [One page after another]
+Clients mostly read the pages of one value in order.  An open result keeps that value unpacked, its items or its text,
+and the items or lines that were found in it, so that only the first page takes time with the size of the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar, cast, overload
 
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 from msgspec import Raw
 
 from mcpgateway.errors import InvalidParams
@@ -21,9 +25,11 @@ from mcpgateway.truncation import documents, lines, paths, structure, values
 from mcpgateway.truncation.paths import PathMatch
 from mcpgateway.truncation.queries import Aggregate, PageQuery, check
 
+T = TypeVar("T")
 PAGE_BYTES = 32_768
 CHARS_PER_ITEM = 200  # of a text
 NAME_CHARS = 200  # of a member that can be named in a path
+KEPT_ITEMS = 100_000  # of a value that is kept unpacked
 VALUE_CHARS = 200  # of a value by which items are counted
 
 
@@ -56,38 +62,125 @@ class _Page:
         return True
 
 
+class OpenResult:
+    """A whole ``CallToolResult`` that is read page by page; see Note [One page after another].
+
+    :ivar original: its JSON.
+    """
+
+    def __init__(self, original: bytes) -> None:
+        self.original = original
+        self._last: tuple[tuple[str, bool], _Place] | None = None
+
+    def page(self, query: PageQuery) -> dict[str, Any]:
+        """Return a page of it, or the answer to another query; several threads may do so at once.
+
+        :raise InvalidParams: the path leads to nothing, or the query does not apply to its value.
+        """
+        check(query)
+        key, last = (query.path, query.raw), self._last
+        place = last[1] if last is not None and last[0] == key else _place(self.original, query)
+        # Very many items take more memory than the time to find them is worth.
+        self._last = (key, place) if len(place.items or ()) <= KEPT_ITEMS else None
+        if place.items is None:
+            return _single(place, query)
+        return _of_items(place.items, query, place)
+
+
 def page(original: bytes, query: PageQuery) -> dict[str, Any]:
     """Return a page of a whole ``CallToolResult``, or the answer to another query.
 
     :raise InvalidParams: the path leads to nothing, or the query does not apply to its value.
     """
-    check(query)
+    return OpenResult(original).page(query)
+
+
+@frozen
+class _Place:
+    """The value at a path, unpacked by one level.
+
+    :ivar items: the items of an array, or the values of a path with several ends; None for others.
+    :ivar text: the characters of a text; None for others.
+    :ivar value: the JSON of any other value, and of an array.
+    """
+
+    path: str
+    items: Sequence[PathMatch] | None = None
+    text: str | None = None
+    value: Raw | None = None
+    _found: dict[tuple[str, str], Any] = field(factory=dict)
+
+    def found(self, query: PageQuery, find: Callable[[], T]) -> T:
+        """Return the findings of a query's words, kept for its next page."""
+        key = (query.search, query.grep)
+        if key not in (kept := dict(self._found)):
+            self._found.clear()
+            kept[key] = self._found[key] = find()
+        return cast("T", kept[key])
+
+    @property
+    def json(self) -> Raw:
+        """The JSON of the value; of several values, that of an array of them."""
+        if self.value is not None:
+            return self.value
+        if self.text is not None:
+            return values.quoted(self.text)
+        return jsonrpc.raw([each.value for each in self.items or ()])
+
+
+@frozen
+class _Items(Sequence[PathMatch]):
+    """The items of an array, whose paths are made for those that are used."""
+
+    path: str
+    listed: Sequence[Raw]
+
+    def __len__(self) -> int:
+        return len(self.listed)
+
+    @overload
+    def __getitem__(self, index: int) -> PathMatch: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[PathMatch]: ...
+
+    def __getitem__(self, index: int | slice) -> PathMatch | Sequence[PathMatch]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self.listed)))]
+        return PathMatch(paths.of_item(self.path, index), self.listed[index])
+
+
+def _place(original: bytes, query: PageQuery) -> _Place:
     root = values.quoted(documents.text_of(original)) if query.raw else documents.root_of(original)
     found, is_single = paths.find(root, query.path)
-    if is_single:
-        return _single(found[0], query)
-    return _of_items(found, query, query.path)
-
-
-def _single(where: PathMatch, query: PageQuery) -> dict[str, Any]:
-    listed = values.items(where.value)
-    if listed is not None:
-        items = [PathMatch(paths.of_item(where.path, index), each) for index, each in enumerate(listed)]
-        return _of_items(items, query, where.path, where.value)
-    if query.shape:
-        return {"path": where.path, "shape": structure.shape(where.value, PAGE_BYTES)}
-    if query.aggregate is not None:
-        raise InvalidParams(f"{where.path} is no array, so there are no items to count", _arrays_in(where))
-    if query.grep:
-        return _matching(lines.of_value(where.path, where.value), query)
-    text = values.text(where.value)
+    if not is_single:
+        return _Place(query.path, found)
+    path, value = found[0].path, found[0].value
+    listed, text = values.items(value), values.text(value)
     if text is not None:
-        return _of_text(text, query)
+        return _Place(path, text=text)
+    return _Place(path, _Items(path, listed) if listed is not None else None, value=value)
+
+
+def _single(place: _Place, query: PageQuery) -> dict[str, Any]:
+    where, text = PathMatch(place.path, place.value or jsonrpc.NULL), place.text
+    if query.shape:
+        return {"path": place.path, "shape": structure.shape(place.json, PAGE_BYTES)}
+    if query.aggregate is not None:
+        raise InvalidParams(f"{place.path} is no array, so there are no items to count", _arrays_in(where))
+    if query.grep:
+        return _matching(
+            place,
+            query,
+            lambda: lines.of_value(where.path, where.value) if text is None else text.split("\n"),
+        )
+    if text is not None:
+        return _of_text(text, query, place)
     named = values.members(where.value)
     if named is not None and all(len(name) <= NAME_CHARS for name in named):
         return _of_members(where, named, query)
     if named is not None or values.head(where.value) in (b"{", b"["):
-        return _of_text(values.as_text(where.value), query) | {"isJson": True}
+        return _of_text(values.as_text(where.value), query, place) | {"isJson": True}
     return {"total": 1, "offset": 0, "count": 1, "hasMore": False, "data": where.value}
 
 
@@ -102,17 +195,14 @@ def _arrays_in(where: PathMatch) -> str:
 # Arrays, and the values of a path with several ends
 
 
-def _of_items(
-    items: Sequence[PathMatch], query: PageQuery, path: str, whole: Raw | None = None
-) -> dict[str, Any]:
+def _of_items(items: Sequence[PathMatch], query: PageQuery, place: _Place) -> dict[str, Any]:
     if query.shape:
-        value = whole if whole is not None else jsonrpc.raw([each.value for each in items])
-        return {"path": path, "shape": structure.shape(value, PAGE_BYTES)}
+        return {"path": place.path, "shape": structure.shape(place.json, PAGE_BYTES)}
     if query.grep:
-        return _matching([line for each in items for line in _lines(each)], query)
+        return _matching(place, query, lambda: [line for each in items for line in _lines(each)])
     if query.search:
-        needle = query.search.lower()
-        items = [each for each in items if _holds(each.value, needle)]
+        needle, every = query.search.lower(), items
+        items = place.found(query, lambda: [each for each in every if _holds(each.value, needle)])
     if query.aggregate is not None:
         return _counted(items, query)
     start, stop = _window(len(items), query)
@@ -195,17 +285,17 @@ def _of_members(where: PathMatch, named: dict[str, Raw], query: PageQuery) -> di
 # Texts
 
 
-def _of_text(text: str, query: PageQuery) -> dict[str, Any]:
+def _of_text(text: str, query: PageQuery, place: _Place) -> dict[str, Any]:
     if query.fields:
         raise InvalidParams(
             "A text has no fields", "Leave fields out, or name an object or array by its path"
         )
     if query.search:
         needle = query.search.lower()
-        found = [each for each in text.split("\n") if needle in each.lower()]
+        found = place.found(query, lambda: [each for each in text.split("\n") if needle in each.lower()])
         return _of_lines(found, *_window(len(found), query))
     if query.head or query.tail:
-        found = text.split("\n")
+        found = place.found(query, lambda: text.split("\n"))
         return _of_lines(found, *_window(len(found), evolve(query, limit=query.head or query.tail)))
     start = min(query.offset, len(text))
     chunk = text[start : start + query.limit * CHARS_PER_ITEM]
@@ -226,9 +316,12 @@ def _fitting(found: Iterator[str]) -> Iterator[str]:
         yield each
 
 
-def _matching(found: list[str], query: PageQuery) -> dict[str, Any]:
-    matches = lines.matcher(query.grep)
-    hits = [number for number, line in enumerate(found) if matches(line)]
+def _matching(place: _Place, query: PageQuery, read: Callable[[], list[str]]) -> dict[str, Any]:
+    def find() -> tuple[list[str], list[int]]:
+        matches, found = lines.matcher(query.grep), read()
+        return found, [number for number, line in enumerate(found) if matches(line)]
+
+    found, hits = place.found(query, find)
     start, stop = _window(len(hits), query)
     shown = lines.around(found, hits[start:stop], query.context)
     while stop - start > 1 and sum(map(len, shown)) > PAGE_BYTES:

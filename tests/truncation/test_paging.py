@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,7 +16,7 @@ from msgspec import Raw
 from mcpgateway.errors import InvalidParams
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.truncation import documents, values
-from mcpgateway.truncation.paging import PAGE_BYTES, page
+from mcpgateway.truncation.paging import PAGE_BYTES, OpenResult, page
 from mcpgateway.truncation.queries import PageQuery, read_query
 
 SIZE_LIMIT = 100_000  # each of its pages is read from the whole
@@ -335,6 +337,29 @@ trees = st.recursive(
 )
 
 
+QUERIES = [
+    PageQuery(offset=offset, **more)
+    for offset in (0, 3)
+    for more in (
+        {},
+        {"search": "a"},
+        {"grep": "a"},
+        {"path": "$[0]"},
+        {"path": "$[*]"},
+        {"shape": True},
+        {"tail": 2},
+    )
+]
+
+
+def said_by(ask: Callable[[PageQuery], Any], query: PageQuery) -> bytes:
+    """The answer to a query, or the refusal, as bytes."""
+    try:
+        return bytes(jsonrpc.raw(ask(query)))
+    except InvalidParams as why:
+        return why.message.encode("utf-8", "replace")
+
+
 class WholeTests:
     """All pages of anything."""
 
@@ -377,6 +402,27 @@ class WholeTests:
             seen += json.loads(bytes(answer["data"]))
             has_more, offset = answer["hasMore"], answer.get("nextOffset", 0)
         assert seen == text
+
+    @given(trees, st.lists(st.sampled_from(QUERIES), max_size=6))
+    def test_one_after_another(self, value: Any, queries: list[PageQuery]) -> None:
+        """Each page of an open result is the one that the result has by itself, whatever was read before it."""
+        original = msgspec.json.encode(
+            {"content": [{"type": "text", "text": msgspec.json.encode(value).decode()}]}
+        )
+        assume(len(original) < SIZE_LIMIT)
+        opened = OpenResult(original)
+        for query in queries:
+            assert said_by(opened.page, query) == said_by(partial(page, original), query)
+
+    @pytest.mark.parametrize("query", [{}, {"search": "1"}, {"grep": "1"}, {"path": "$[*]"}, {"raw": True}])
+    def test_only_the_first_takes_time(self, query: dict[str, Any]) -> None:
+        """The second page of a value is made of what the first one has unpacked, not of the whole result."""
+        original = of_json([f"item {nth}" for nth in range(1000)])
+        opened = OpenResult(original)
+        opened.page(PageQuery(**query))
+        opened.original = b"nothing that could be read"
+        later = PageQuery(**query, offset=100)
+        assert jsonrpc.raw(opened.page(later)) == jsonrpc.raw(page(original, later))
 
     @given(st.binary(max_size=200), st.text(max_size=30), st.text(max_size=20))
     def test_nonsense(self, original: bytes, path: str, grep: str) -> None:

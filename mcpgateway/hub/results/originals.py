@@ -25,14 +25,14 @@ from mcpgateway.interfaces import IOtherNodes
 from mcpgateway.policy.access import may_read
 from mcpgateway.system.result_files import ResultFiles, ResultRecord
 from mcpgateway.truncation import notes
-from mcpgateway.truncation.paging import page
+from mcpgateway.truncation.paging import OpenResult
 from mcpgateway.truncation.queries import PageQuery
 
 PREFIX = "r_"
 REF_BYTES = 10  # sixteen characters
 URI = notes.KEPT
 HANDY_BYTES = 262_144  # originals up to that size are written, read and paged at once: a few milliseconds
-RECENT_BYTES = 4_194_304  # the largest original that is kept in memory after it was read
+RECENT_BYTES = 16_777_216  # the largest original that is kept in memory after it was read
 RECENT_TICKS = 60
 
 Work = Callable[..., "Deferred[Any]"]
@@ -89,7 +89,7 @@ class Vault:
         self._work = work
         self._by_ref: dict[str, ResultRecord] | None = None  # the oldest first; None until it is needed
         self._by_digest: dict[str, str] = {}
-        self._recent: tuple[str, bytes] | None = None
+        self._recent: tuple[str, OpenResult] | None = None
         self._idle = 0
         self._has_complained = False
 
@@ -200,7 +200,7 @@ class Vault:
         record = self._record(ref, principal)
         if self._recent is not None and self._recent[0] == ref:
             self._idle = 0
-            return self._recent[1]
+            return self._recent[1].original
         try:
             return self._read(self._spill.read(record), record)
         except OSError as why:
@@ -225,7 +225,7 @@ class Vault:
 
     def _read(self, original: bytes, record: ResultRecord) -> bytes:
         if len(original) <= RECENT_BYTES:
-            self._recent, self._idle = (record.ref, original), 0
+            self._recent, self._idle = (record.ref, OpenResult(original)), 0
         return original
 
     def _unread(self, why: Failure, record: ResultRecord) -> bytes:
@@ -244,7 +244,11 @@ class Vault:
         """
 
         def paged(original: bytes) -> Deferred[dict[str, Any]]:
-            return self.do(len(original), page, original, query)
+            recent = self._recent
+            opened = (
+                recent[1] if recent is not None and recent[1].original is original else OpenResult(original)
+            )
+            return self.do(len(original), opened.page, query)
 
         return self.fetch(ref, principal).addCallback(paged).addCallback(lambda found: {"ref": ref, **found})
 

@@ -236,6 +236,22 @@ class WorkTests:
         with pytest.raises(UnknownResult):
             fired(reading)
 
+    def test_page_after_page(self, house: House) -> None:
+        """The pages of an original of ten megabytes are read from the disk once."""
+        original = json.dumps({"content": [{"type": "text", "text": "0123456789\n" * 1_000_000}]}).encode()
+        ref = house.vault.new_ref()
+        house.vault.keep(ref, "me", original, "")
+        house.worker.work()
+        pages = []
+        for offset in (0, 10_000, 20_000):
+            reading = house.vault.page(ref, "me", PageQuery(offset=offset))
+            while house.worker.waiting:
+                house.worker.work()
+            pages.append(fired(reading))
+            (house.directory / f"{ref}.result").unlink(missing_ok=True)
+        assert [each["total"] for each in pages] == [11_000_000] * 3
+        assert [each["nextOffset"] for each in pages] == [10_000, 20_000, 30_000]
+
     def test_pages(self, house: House) -> None:
         """A page comes with the reference it is of."""
         ref = house.keep()
