@@ -192,7 +192,7 @@ install() {
         say "mcpgateway $VERSION is installed already, $(by)."
     else
         if [ -n "$is_checkout" ]; then wheel=$place; else take_wheel; fi
-        say "Installing mcpgateway $VERSION $(by)."
+        say "Installing mcpgateway $VERSION $(by); this takes a minute or two."
         "install_by_$tool"
         [ "$(installed_version)" = "$VERSION" ] || fail "$program: does not run" "$("$program" --version 2>&1 || true)"
     fi
@@ -287,7 +287,7 @@ install_by_uv() {
     if [ -n "$offline" ]; then
         set -- "$@" --offline --no-index --find-links "$(links)" --no-python-downloads
     fi
-    uv "$@"
+    uv "$@" || fail "uv failed${python:+, on $python}" "$([ -n "$python" ] || advice)"
 }
 
 install_by_pipx() {

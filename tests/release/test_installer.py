@@ -14,6 +14,7 @@ import pytest
 from tests.support.real_servers import ROOT
 from tests.support.releases import LONG
 from tests.support.standin import PROGRAMS, write_release
+from tests.support.terminal import Terminal
 
 INSTALLER = ROOT / "install.sh"
 BASHRC = b"# mine\ncase $- in *i*) ;; *) return ;; esac\nalias ll='ls -l'"  # without an end of its last line
@@ -37,10 +38,9 @@ class Account:
 
     def ran(self, *argv: str | Path, path: str = "", typed: str = "") -> subprocess.CompletedProcess[str]:
         """Run a program as the user."""
-        environ = {"HOME": str(self.home), "PATH": path or str(self.programs), "SHELL": "/bin/bash"}
         return subprocess.run(
             argv,
-            env={**environ, "PIP_NO_INDEX": "1"},
+            env=self.environ(path),
             cwd=self.home,
             check=False,
             capture_output=True,
@@ -48,6 +48,11 @@ class Account:
             timeout=300,
             input=typed,
         )
+
+    def environ(self, path: str = "") -> dict[str, str]:
+        """The user's environment."""
+        home, programs = str(self.home), path or str(self.programs)
+        return {"HOME": home, "PATH": programs, "SHELL": "/bin/bash", "PIP_NO_INDEX": "1"}
 
     def piped(self, *options: str | Path) -> subprocess.CompletedProcess[str]:
         """Run the installer from a pipe."""
@@ -157,6 +162,32 @@ class LifeTests:
         assert account.files() == before
         assert (account.home / ".bashrc").stat().st_mode & 0o777 == 0o600
         assert account.install("--uninstall").stdout == "mcpgateway is not installed.\n"
+
+
+class OfferTests:
+    """The script on a terminal."""
+
+    @pytest.mark.parametrize(
+        ("options", "key", "asked"),
+        [
+            ([], "y", ["start"]),
+            ([], "", []),
+            (["--no-service"], "y", ["start --adopt never", "clients apply"]),
+        ],
+        ids=["yes", "no", "without a service"],
+    )
+    def test_start(
+        self, account: Account, folder: Path, options: list[str], key: str, asked: list[str]
+    ) -> None:
+        """It asks once whether to start the gateway, which then asks itself about the service and the clients."""
+        terminal = Terminal(["/bin/sh", str(INSTALLER), "--from", str(folder), *options], account.environ())
+        assert terminal.shows(r"Start the gateway now\?.*\[y/N\]: ")
+        terminal.type(f"{key}\n")
+        assert terminal.ended() == 0
+        assert account.asked == asked
+        removing = Terminal(["/bin/sh", str(INSTALLER), "--uninstall"], account.environ())
+        assert removing.ended() == 0
+        assert account.asked == ["uninstall"]
 
 
 class PipeTests:
