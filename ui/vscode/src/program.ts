@@ -44,6 +44,13 @@ function isProgram(path: string): boolean {
   }
 }
 
+/** Return the sentence that there is no program; on Windows it names the way. */
+export function absence(platform: string = process.platform): string {
+  return platform === "win32"
+    ? "mcpgateway runs on Windows in WSL: reopen the folder in WSL, and install mcpgateway there, in Linux"
+    : "The program mcpgateway is not found";
+}
+
 /** A program of ours. */
 export interface Program {
   path: string;

@@ -2,6 +2,7 @@
 
 import { homedir } from "node:os";
 import {
+  absence,
   argumentsFor,
   candidates,
   complaintOf,
@@ -88,7 +89,7 @@ export class Starter {
 
   async #run(words: readonly string[], limit_ms: number): Promise<string> {
     const done = await this.command(words, limit_ms);
-    if (!done) return "The program mcpgateway is not found";
+    if (!done) return absence();
     return done.code === 0 ? "" : complaintOf(done);
   }
 }

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { faultOfToken } from "../src/connection";
 import { sidesOf } from "../src/diff";
 import { leveled } from "../src/log_lines";
-import { candidates, complaintOf, firstOf, ownEnvironment } from "../src/program";
+import { absence, candidates, complaintOf, firstOf, ownEnvironment } from "../src/program";
 import { doctorText } from "../src/texts";
 
 test("a diff has its two sides, with a mark where something is left out", () => {
@@ -84,4 +84,9 @@ test("a token fits into a header", () => {
   assert.equal(faultOfToken("abc-_.~"), "");
   assert.match(faultOfToken("a b"), /no spaces/);
   assert.match(faultOfToken("a\nb"), /no spaces/);
+});
+
+test("where there is no program, its absence is told, and on Windows the way to it", () => {
+  assert.equal(absence("linux"), "The program mcpgateway is not found");
+  assert.match(absence("win32"), /runs on Windows in WSL/);
 });

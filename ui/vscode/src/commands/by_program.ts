@@ -1,7 +1,7 @@
 /** Commands of the program `mcpgateway`, and what the extension does with their answers. */
 
 import * as vscode from "vscode";
-import { complaintOf, type Given, ownEnvironment, type Ran } from "../program";
+import { absence, complaintOf, type Given, ownEnvironment, type Ran } from "../program";
 import type { Workbench } from "../workbench";
 
 const LIMIT_MS = 60_000;
@@ -18,7 +18,7 @@ export async function asked(
     bench.starter.command(["--json", ...words], LIMIT_MS, given),
   );
   if (done?.code === 0) return done;
-  bench.failed(what, new Error(done ? complaintOf(done) : "The program mcpgateway is not found"));
+  bench.failed(what, new Error(done ? complaintOf(done) : absence()));
   return undefined;
 }
 

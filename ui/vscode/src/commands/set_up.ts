@@ -7,6 +7,7 @@ import { counted, memory, plain } from "@mcpgateway/core/words";
 import * as vscode from "vscode";
 import { type Duplicate, duplicatesIn, waysToInstall } from "../install";
 import { confirmed, picked } from "../picks";
+import { absence } from "../program";
 import { writeProject } from "../project_part";
 import type { Command, Workbench } from "../workbench";
 import { unset } from "./by_program";
@@ -50,6 +51,10 @@ async function inSight(words: readonly string[]): Promise<boolean> {
 
 const program: Step = async (bench) => {
   let found = await bench.starter.program();
+  if (!found && process.platform === "win32") {
+    bench.failed("", new Error(absence()));
+    return false;
+  }
   if (!found) {
     const ways = waysToInstall(has).map((way) => ({
       label: way.label,
@@ -63,7 +68,7 @@ const program: Step = async (bench) => {
     found = await bench.starter.program();
   }
   if (!found) {
-    bench.failed("", new Error("The program mcpgateway is not found; mcpgateway.path may name it"));
+    bench.failed("", new Error(`${absence()}; mcpgateway.path may name it`));
     return false;
   }
   if (bench.known.phase !== "here") await bench.run("mcpgateway.startGateway", []);
