@@ -38,6 +38,9 @@ main() {
     case "$(uname -s)" in
     MINGW* | MSYS* | CYGWIN*) fail 'mcpgateway runs on Windows in WSL' 'wsl --install, then sh install.sh in that Linux' ;;
     esac
+    if [ -n "${SUDO_USER-}" ] && [ "$(id -u)" -eq 0 ]; then
+        fail 'mcpgateway is installed for one user, and sudo would make that root' 'Run install.sh without sudo.'
+    fi
     temporary=$(mktemp -d "${TMPDIR:-/tmp}/mcpgateway.XXXXXX")
     trap 'rm -rf "$temporary"' EXIT
     trap 'exit 130' INT
@@ -186,7 +189,8 @@ install() {
     find_python
     choose
     program="$(programs)/mcpgateway"
-    [ -n "$(installed_by)" ] || check_names
+    found=$(installed_by)
+    [ -n "$found" ] || check_names
     before=$(installed_version)
     if [ "$before" = "$VERSION" ] && [ -z "$is_checkout" ]; then
         say "mcpgateway $VERSION is installed already, $(by)."
@@ -287,26 +291,40 @@ install_by_uv() {
     if [ -n "$offline" ]; then
         set -- "$@" --offline --no-index --find-links "$(links)" --no-python-downloads
     fi
-    uv "$@" || fail "uv failed${python:+, on $python}" "$([ -n "$python" ] || advice)"
+    uv "$@" || failed uv "$([ -n "$python" ] || advice)"
 }
 
+# pipx removes what is installed when it cannot install the other release, so that is tried first.
 install_by_pipx() {
-    pipx install --force --python "$python" "$wheel" >"$temporary/pipx" 2>&1 || fail 'pipx failed' "$(cat "$temporary/pipx")"
+    [ -z "$before" ] || pipx runpip mcpgateway install --quiet --dry-run "$wheel" >"$temporary/pipx" 2>&1 ||
+        failed pipx "$(cat "$temporary/pipx")"
+    pipx install --force --python "$python" "$wheel" >"$temporary/pipx" 2>&1 || failed pipx "$(cat "$temporary/pipx")"
 }
 
 install_by_python() {
     [ -n "$python" ] || fail "Python $OLDEST or newer is not here any more" "$(advice)"
-    "$python" -m venv --clear --without-pip "$ENVIRONMENT" || fail "$python makes no environment" "$(advice)"
+    if [ -z "$before" ]; then
+        "$python" -m venv --clear --without-pip "$ENVIRONMENT" || fail "$python makes no environment" "$(advice)"
+    fi
     find_pip
     set -- install --quiet --disable-pip-version-check
     if [ -n "$offline" ]; then
         set -- "$@" --no-index --find-links "$(links)"
     fi
-    "$ENVIRONMENT/bin/python" "$pip" "$@" "$wheel" || fail 'pip failed'
+    "$ENVIRONMENT/bin/python" "$pip" "$@" "$wheel" || failed pip
     mkdir -p "$HOME/.local/bin"
     for each in $PROGRAMS; do
         ln -sf "$ENVIRONMENT/bin/$each" "$HOME/.local/bin/$each"
     done
+}
+
+# failed TOOL [DETAIL]: an installation that did not succeed leaves nothing, and an upgrade the release that was there.
+failed() {
+    [ -n "$found" ] || rm -rf -- "$KEPT" "$ENVIRONMENT"
+    left='Nothing was installed.'
+    [ -z "$before" ] || left="mcpgateway $before stays installed."
+    fail "$1 failed" "${2:+$2
+}$left"
 }
 
 # Sets `pip`: the program within a wheel of pip, which Python brings along; Debian has it in a package of its own,
@@ -418,6 +436,8 @@ begin() {
     if [ -n "$is_agreed" ]; then
         [ -z "$service" ] || "$program" service install || say 'The gateway is no service here; it runs until it is stopped.'
         "$program" start --yes
+    elif is_running; then
+        say 'Its gateway runs: mcpgateway status'
     elif can_ask; then
         if agreed 'Start the gateway now? It shows the changes to the files of your clients, and asks.'; then
             if [ -n "$service" ]; then
@@ -463,6 +483,10 @@ uninstall() {
 
 # The files of the clients name the program, so it goes after them.
 restore() {
+    if [ ! -e "$program" ] && [ ! -d "${MCPGATEWAY_HOME:-$HOME/.mcp-gateway}" ]; then
+        return # it was not installed to its end, and never ran
+    fi
+    export MCPGATEWAY_REMOVER=install.sh
     set -- uninstall
     if [ -n "$is_agreed" ]; then
         set -- "$@" --yes

@@ -26,6 +26,7 @@ QUESTION = "Remove {home}, too, with the configuration, tokens and logs of the g
 RESTORE = "Restore clients' files, remove the service, and stop the gateway?"
 AS_BEFORE = "Clients' files are as they were, so nothing in the gateway's home is needed for them any more."
 PROGRAM = "The program itself is still installed; this removes it: {}"
+REMOVER = "MCPGATEWAY_REMOVER"  # set by installers that remove the program next
 STAYS = "The program itself stays; it was installed {}."
 
 
@@ -172,11 +173,13 @@ def _tell(
 
 
 def _tell_rest(home: str, *, is_removed: bool) -> None:
+    is_leaving = REMOVER in os.environ
     if is_removed:
         say(f"removed {shortened(home)}")
     elif os.path.isdir(home):
-        say(
-            f"{shortened(home)} stays, with the configuration and the logs: {cli('uninstall --yes')} removes it"
-        )
+        removal = f"rm -r {shortened(home)}" if is_leaving else cli("uninstall --yes")
+        say(f"{shortened(home)} stays, with the configuration and the logs: {removal} removes it")
+    if is_leaving:
+        return
     found = installation(sys.prefix)
     say(PROGRAM.format(found.removal) if found.removal else STAYS.format(where(found)), dim=True)

@@ -43,7 +43,10 @@ def test_everything(tmp_path: Path) -> None:
 
 
 def test_the_home_stays(tmp_path: Path) -> None:
-    """Without a terminal and without --yes the home stays, and the output has the command that removes it."""
+    """Without a terminal and without --yes the home stays, and the output has the command that removes it.
+
+    An installer that removes the program next gets one that is still there then.
+    """
     with User(tmp_path / "h", has_service=False) as user:
         file = user.write(".claude.json", json.dumps(ENTRIES, indent=2))
         original = file.read_bytes()
@@ -54,6 +57,10 @@ def test_the_home_stays(tmp_path: Path) -> None:
         assert "stays, with the configuration and the logs: mcpgateway uninstall --yes removes it" in said
         assert (user.home / ".mcp-gateway" / "logs").is_dir()
         assert not (user.home / ".mcp-gateway" / "gateway.sock").exists()
+        again = user.ran("/usr/bin/env", "MCPGATEWAY_REMOVER=dpkg", str(BIN / "mcpgateway"), "uninstall")
+        assert again.stdout.endswith(
+            "stays, with the configuration and the logs: rm -r ~/.mcp-gateway removes it\n"
+        )
 
 
 def test_a_file_that_cannot_be_restored(tmp_path: Path) -> None:

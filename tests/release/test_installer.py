@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from functools import partial
@@ -19,7 +20,22 @@ from tests.support.terminal import Terminal
 INSTALLER = ROOT / "install.sh"
 BASHRC = b"# mine\ncase $- in *i*) ;; *) return ;; esac\nalias ll='ls -l'"  # without an end of its last line
 TOOLS = (
-    *("awk", "basename", "cat", "cp", "cut", "dirname", "env", "grep", "head", "ln", "mkdir", "mktemp", "mv"),
+    *(
+        "awk",
+        "basename",
+        "cat",
+        "cp",
+        "cut",
+        "dirname",
+        "env",
+        "grep",
+        "head",
+        "id",
+        "ln",
+        "mkdir",
+        "mktemp",
+        "mv",
+    ),
     *("openssl", "readlink", "rm", "sed", "sh", "sha256sum", "tail", "uname", "wc"),
 )
 
@@ -128,7 +144,7 @@ class LifeTests:
         assert done.returncode == 0, done.stderr
         assert "Installing mcpgateway 9.9.9" in done.stdout
         assert done.stdout.endswith("Next: mcpgateway start\n")
-        assert account.asked == []
+        assert account.asked == ["status --json"]
         for name in PROGRAMS:
             found = account.ran("/bin/bash", "-lc", f"{name} --version", path="/usr/bin:/bin")
             assert found.stdout == "mcpgateway 9.9.9\n", found.stderr
@@ -142,8 +158,12 @@ class LifeTests:
         assert account.files().keys() <= installed.keys() | {"asked"}
 
         write_release(folder, "9.9.10")
-        assert account.install("--from", folder, "--version", "9.9.10").returncode == 0
-        assert account.asked == ["status --json", "restart"]
+        (account.home / "runs").touch()
+        done = account.install("--from", folder, "--version", "9.9.10")
+        assert done.returncode == 0
+        assert done.stdout.endswith("Its gateway runs: mcpgateway status\n")
+        assert account.asked == ["status --json", "restart", "status --json"]
+        (account.home / "runs").unlink()
         assert account.install("--from", folder, "--version", "9.9.9", "--version").stdout == "9.9.9\n"
         assert "has several releases" in account.install("--from", folder).stderr
         installed = account.files()
@@ -184,7 +204,7 @@ class OfferTests:
         assert terminal.shows(r"Start the gateway now\?.*\[y/N\]: ")
         terminal.type(f"{key}\n")
         assert terminal.ended() == 0
-        assert account.asked == asked
+        assert account.asked[1:] == asked
         removing = Terminal(["/bin/sh", str(INSTALLER), "--uninstall"], account.environ())
         assert removing.ended() == 0
         assert account.asked == ["uninstall"]
@@ -213,8 +233,50 @@ class PipeTests:
         assert account.files().keys() == {"asked"}
 
 
+class FailureTests:
+    """Releases whose installation fails on its way."""
+
+    def test_a_first_one(self, account: Account, folder: Path) -> None:
+        """Nothing is left of it."""
+        write_release(folder, "9.9.10", needs="nowhere-to-be-had")
+        failed = account.install("--from", folder, "--version", "9.9.10")
+        assert failed.returncode == 1
+        assert failed.stderr.endswith("install.sh: pip failed\nNothing was installed.\n")
+        assert account.files() == {}
+
+    def test_an_upgrade(self, account: Account, folder: Path) -> None:
+        """The release that was there goes on."""
+        assert account.install("--from", folder).returncode == 0
+        write_release(folder, "9.9.10", needs="nowhere-to-be-had")
+        failed = account.install("--from", folder, "--version", "9.9.10")
+        assert failed.stderr.endswith("mcpgateway 9.9.9 stays installed.\n")
+        found = account.ran("/bin/bash", "-lc", "mcpgateway --version", path="/usr/bin:/bin")
+        assert found.stdout == "mcpgateway 9.9.9\n"
+
+    def test_half_of_one(self, account: Account, folder: Path) -> None:
+        """An installation that was killed is removed, although its program does not run."""
+        assert account.install("--from", folder).returncode == 0
+        for each in (account.home / ".local").rglob("mcpg*"):
+            if each.is_symlink() or each.parent.name == "bin":
+                each.unlink()
+        removed = account.install("--uninstall", "--yes")
+        assert removed.stdout.endswith("mcpgateway is removed.\n"), removed.stderr
+        assert account.files().keys() == {"asked"}
+
+
 class RefusalTests:
     """Releases that are not installed."""
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root is what sudo makes of a user")
+    def test_sudo(self, account: Account, folder: Path) -> None:
+        """By sudo it would be installed for root, whose clients are not the user's."""
+        environ = {**account.environ(), "SUDO_USER": "user"}
+        argv = ["/bin/sh", INSTALLER, "--from", folder]
+        done = subprocess.run(
+            argv, env=environ, cwd=account.home, check=False, capture_output=True, text=True, timeout=60
+        )
+        assert "Run install.sh without sudo." in done.stderr
+        assert account.files() == {}
 
     @pytest.mark.parametrize("line", ["0" * 64 + "  mcpgateway-9.9.9-py3-none-any.whl\n", "", None])
     def test_another_content(self, account: Account, folder: Path, line: str | None) -> None:

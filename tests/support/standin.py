@@ -14,15 +14,21 @@ def main():
         print(*sys.argv[1:], file=file)
     if sys.argv[1:] == ["--version"]:
         print("mcpgateway", VERSION)
-    return 1 if os.path.exists(os.path.expanduser("~/cannot restore")) and "uninstall" in sys.argv else 0
+    is_there = lambda name: os.path.exists(os.path.expanduser("~/" + name))
+    if "status" in sys.argv:
+        return 0 if is_there("runs") else 1
+    return 1 if is_there("cannot restore") and "uninstall" in sys.argv else 0
 """
 PROGRAMS = ("mcpgateway", "mcpg", "mcp-ctl", "mcp-gateway")
 
 
-def write_release(folder: Path, version: str) -> Path:
+def write_release(folder: Path, version: str, needs: str = "") -> Path:
     """Write the wheel of a release and its checksums; return the wheel.
 
-    Its program writes each of its command lines to ``~/asked``, and cannot uninstall where ``~/cannot restore`` is.
+    Its program writes each of its command lines to ``~/asked``, cannot uninstall where ``~/cannot restore`` is, and
+    says that its gateway runs where ``~/runs`` is.
+
+    :param needs: the name of a package that it depends on.
     """
     folder.mkdir(exist_ok=True)
     wheel = folder / f"mcpgateway-{version}-py3-none-any.whl"
@@ -30,7 +36,8 @@ def write_release(folder: Path, version: str) -> Path:
     scripts = "".join(f"{each} = mcpgateway:main\n" for each in PROGRAMS)
     files = {
         "mcpgateway.py": MODULE.format(version=version),
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: mcpgateway\nVersion: {version}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: mcpgateway\nVersion: {version}\n"
+        + (f"Requires-Dist: {needs}\n" if needs else ""),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": f"[console_scripts]\n{scripts}",
     }

@@ -62,7 +62,8 @@ set -e
 if [ "$1" = remove ]; then
     getent passwd | while IFS=: read -r user _ _ _ _ home _; do
         [ -d "$home/.mcp-gateway" ] || continue
-        runuser -u "$user" -- env HOME="$home" timeout 120 /{PLACE}/bin/mcpgateway uninstall --keep-home </dev/null ||
+        runuser -u "$user" -- env HOME="$home" MCPGATEWAY_REMOVER=dpkg \\
+            timeout 120 /{PLACE}/bin/mcpgateway uninstall --keep-home </dev/null ||
             echo "mcpgateway: the files of the clients of $user may still name the program" >&2
     done
 fi
