@@ -15,15 +15,16 @@ SHOWN_CHARS = 80  # of a path, or of a description of the missing part
 
 
 def note(
-    cuts: Sequence[Omission], ref: str, *, masked: int = 0, is_repeat: bool = False, elsewhere: str = ""
+    cuts: Sequence[Omission], ref: str, *, masked: int = 0, former: str = "", elsewhere: str = ""
 ) -> str:
     """Return a sentence or two for the reader of the result.
 
+    :param former: how it compares with a result that the reader has been given before; empty for none such.
     :param elsewhere: the endpoint with the tool that shows the rest; empty for the endpoint of the call.
     """
     parts = []
-    if is_repeat:
-        parts.append(f"Same as {ref}, which you have been given before.")
+    if former:
+        parts.append(former)
     if ref and elsewhere:
         parts.append(
             f"Shortened: the resource {KEPT}{ref} has all of it, and {RETRIEVE} at {elsewhere} shows it in pages."

@@ -307,12 +307,13 @@ class Shortened:
         more = list(cuts(structured, layout.of_structured)) if structured is not None else []
         return [*found, *(each for each in more if each not in found)]
 
-    def written(self, ref: str, *, masked: int = 0, is_repeat: bool = False, elsewhere: str = "") -> Raw:
-        """Return the present result, with a note on the way to the rest."""
+    def written(self, ref: str, *, masked: int = 0, former: str = "", elsewhere: str = "") -> Raw:
+        """Return the present result, with a note on the way to the rest, as of `notes.note`."""
         missing = self.cuts()
         is_terse = self.limits.total_bytes < TERSE_BYTES
         shown = [] if is_terse else missing
-        words = notes.note(shown, ref, masked=masked, is_repeat=is_repeat, elsewhere=elsewhere)
+        told = former.partition(":")[0] if is_terse else former
+        words = notes.note(shown, ref, masked=masked, former=told, elsewhere=elsewhere)
         note = {"_ref": ref, "_truncated": True, "_note": words}
         result = self.members | {"content": self._content(note)}
         if self._meta_left is not None:

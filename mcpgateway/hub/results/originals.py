@@ -24,7 +24,7 @@ from mcpgateway.errors import ConfigError, InvalidParams, NotThere
 from mcpgateway.interfaces import IOtherNodes
 from mcpgateway.policy.access import may_read
 from mcpgateway.system.result_files import ResultFiles, ResultRecord
-from mcpgateway.truncation import notes
+from mcpgateway.truncation import changes, notes
 from mcpgateway.truncation.paging import OpenResult
 from mcpgateway.truncation.queries import PageQuery
 
@@ -123,6 +123,22 @@ class Vault:
             return None
         of_disk[ref] = of_disk.pop(ref)  # it is the newest again
         return ref
+
+    def compared(self, principal: str, made_by: str, original: bytes) -> Deferred[str]:
+        """Compare a result with the last one of its tool for the principal; fires with the sentence, and never fails.
+
+        It is empty unless the two are nearly identical (`mcpgateway.truncation.changes`).
+        """
+        own = (each for each in reversed(self._kept.values()) if each.principal == principal)
+        record = next((each for each in own if each.made_by == made_by), None)
+        if record is None or max(record.size, len(original)) > changes.MOST_BYTES:
+            return succeed("")
+        compared = self.do(max(record.size, len(original)), self._compared, record, original)
+        return compared.addErrback(lambda why: why.trap(OSError) and "")
+
+    def _compared(self, record: ResultRecord, original: bytes) -> str:
+        found = changes.changes(self._spill.read(record), original)
+        return f"Nearly the same as {record.ref}, which you have been given before: {found}" if found else ""
 
     def keep(self, ref: str, principal: str, original: bytes, made_by: str) -> Deferred[bool]:
         """Keep an original; fires with True if it is kept, and never fails."""

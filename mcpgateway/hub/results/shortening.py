@@ -215,8 +215,11 @@ class Shielding:
         known = self.vault.known(principal, whole)
         ref = known or self.vault.new_ref()
         made_by = f"{item.server}__{item.own}" if item is not None else ""
+        former = f"Same as {known}, which you have been given before." if known else ""
+        if made_by and not known:
+            former = await self.vault.compared(principal, made_by, whole)
         if known is None and not await self.vault.keep(ref, principal, whole, made_by):
             return None  # a result that is not kept is not shortened
-        shown = found.written(ref, masked=count, is_repeat=known is not None, elsewhere=elsewhere)
+        shown = found.written(ref, masked=count, former=former, elsewhere=elsewhere)
         self.saved(item.server if item is not None else "", len(whole), len(bytes(shown)))
         return shown

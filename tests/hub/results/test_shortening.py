@@ -66,6 +66,35 @@ def desk(tmp_path: Path) -> Desk:
 class ShieldingTests:
     """Answers that are shortened, and answers that pass."""
 
+    def test_nearly_the_same(self, desk: Desk) -> None:
+        """A result that is nearly the last one of its tool says what has changed, and which one that was."""
+
+        def listed(*first: dict[str, Any], state: str = "open") -> dict[str, Any]:
+            rows = [{"id": each, "state": "open", "note": "x" * 40} for each in range(300)]
+            rows[7]["state"] = state
+            return {"content": [{"type": "text", "text": json.dumps([*first, *rows])}]}
+
+        before = desk.answer({"result": listed()})["result"]
+        changed = desk.answer({"result": listed({"id": 300, "state": "new"}, state="closed")})["result"]
+        assert changed["_note"].startswith(
+            f"Nearly the same as {before['_ref']}, which you have been given before: 4 lines differ: "
+            '+ $[0].id = 300; + $[0].state = "new"; - $[8].state = "open"; + $[8].state = "closed".'
+        )
+        assert json.loads(desk.vault.find(changed["_ref"], "me"))["content"]
+        same = desk.answer({"result": listed()})["result"]
+        assert same["_note"].startswith(f"Same as {before['_ref']}")
+        other = desk.answer({"result": LARGE})["result"]
+        assert "before" not in other["_note"]
+        elsewhere = desk.answer({"result": listed(state="late")}, item=evolve(ITEM, own="find"))["result"]
+        assert "before" not in elsewhere["_note"]
+
+    def test_what_it_was_compared_with_has_gone(self, desk: Desk) -> None:
+        """Where the former result cannot be read any more, the new one is shortened as ever."""
+        before = desk.answer({"result": LARGE})["result"]
+        (desk.directory / f"{before['_ref']}.result").write_bytes(b"broken")
+        longer = {"content": [{"type": "text", "text": json.dumps([f"item {each}" for each in range(501)])}]}
+        assert "before" not in desk.answer({"result": longer})["result"]["_note"]
+
     def test_too_much(self, desk: Desk) -> None:
         """A large result is shortened, its original kept for its caller, and what that saves is counted."""
         reply = desk.answer({"result": LARGE})
