@@ -1,11 +1,16 @@
 """The purpose of the gateway: many sessions with the same real servers, each starting its own or all sharing one set.
 
-The servers are started as people configure them, by ``npx`` and ``uvx``.
+The servers are started as people configure them, by ``npx`` and ``uvx``, or without such a launcher.  The sessions are
+those of real clients in several projects: they declare what these declare, and answer for their roots.
+
+``python -m tests.bench.crowd`` measures this alone.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import math
 import os
 import select
 import signal
@@ -13,25 +18,33 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
+from tests.bench import tables
+from tests.bench.crowd_client import CLAUDE_CODE, VS_CODE, Person, Visit, request
 from tests.bench.http1 import BadAnswer
-from tests.bench.mcp import INITIALIZED, LIST, Client, call, initialize
-from tests.bench.phases import SETTLE_S, Bench
+from tests.bench.loads import Loader
+from tests.bench.phases import SETTLE_S, Bench, Plan
 from tests.bench.procs import MIB, memory_kib, tree
-from tests.bench.results import Weight
-from tests.bench.subjects import STATE, Command, Place, Program, Running, environment
-from tests.bench.tools import CACHE
+from tests.bench.report import crowd_tables
+from tests.bench.results import Results, Weight
+from tests.bench.subjects import STATE, Command, Place, Program, Starter, environment
+from tests.bench.tools import CACHE, prepare
+
+Ask = Callable[[int, str, dict[str, Any]], dict[str, Any]]
+"""Sends a request with a number, a method and parameters; returns its result."""
 
 START_LIMIT_S = 120.0
 AT_ONCE = 4
+ROOTS_TAKE_S = 0.05  # in which a server uses the answer for its client's roots
 AUTHORITIES = (
     "SSL_CERT_FILE",
     "NODE_EXTRA_CA_CERTS",
@@ -39,26 +52,98 @@ AUTHORITIES = (
     "UV_NATIVE_TLS",
 )  # whom downloads believe
 NEEDED_MIB = 160.0  # for each server of each session, with room to spare
-USE = call(2, "no-such-tool", {})  # any answer will do: the server has to run for it
+PROJECTS = 3
+PROJECT = "{project}"  # in arguments of a call: the directory of the session's project
 
 
 @frozen
 class Server:
-    """A real server, as an entry of a configuration names it."""
+    """A real server, as an entry of a configuration names it, and a call of one of its tools.
+
+    :ivar is_offline: it answers without the internet; else the answer of a tool may be that it has failed.
+    """
 
     name: str
     argv: tuple[str, ...]
+    tool: str
+    arguments: dict[str, Any]
+    env: dict[str, str] = field(factory=dict)
+    is_offline: bool = True
 
+
+THOUGHT = {
+    "thought": "First things first.",
+    "thoughtNumber": 1,
+    "totalThoughts": 2,
+    "nextThoughtNeeded": True,
+}
 
 SERVERS = (
-    Server("everything", ("npx", "-y", "@modelcontextprotocol/server-everything")),
-    Server("filesystem", ("npx", "-y", "@modelcontextprotocol/server-filesystem", "/tmp")),
-    Server("memory", ("npx", "-y", "@modelcontextprotocol/server-memory")),
-    Server("sequential-thinking", ("npx", "-y", "@modelcontextprotocol/server-sequential-thinking")),
-    Server("time", ("uvx", "mcp-server-time", "--local-timezone", "UTC")),
-    Server("fetch", ("uvx", "mcp-server-fetch")),
-    Server("git", ("uvx", "mcp-server-git")),
+    Server(
+        "context7",
+        ("npx", "-y", "@upstash/context7-mcp"),
+        "resolve-library-id",
+        {"query": "how to begin", "libraryName": "twisted"},
+        is_offline=False,
+    ),
+    Server(
+        "tavily",
+        ("npx", "-y", "tavily-mcp"),
+        "tavily_search",
+        {"query": "twisted"},
+        {"TAVILY_API_KEY": "tvly-none"},
+        is_offline=False,
+    ),
+    Server(
+        "time", ("uvx", "mcp-server-time", "--local-timezone", "UTC"), "get_current_time", {"timezone": "UTC"}
+    ),
+    Server("memory", ("npx", "-y", "@modelcontextprotocol/server-memory"), "read_graph", {}),
+    Server(
+        "filesystem",
+        ("npx", "-y", "@modelcontextprotocol/server-filesystem", "/tmp"),
+        "read_text_file",
+        {"path": f"{PROJECT}/README"},
+    ),
+    Server(
+        "everything", ("npx", "-y", "@modelcontextprotocol/server-everything"), "get-sum", {"a": 2, "b": 3}
+    ),
+    Server(
+        "sequential-thinking",
+        ("npx", "-y", "@modelcontextprotocol/server-sequential-thinking"),
+        "sequentialthinking",
+        THOUGHT,
+    ),
 )
+
+
+def crowd_of(sessions: int, home: Path) -> list[Person]:
+    """Return the clients, in the directories of their projects: two projects of Claude Code, one of VS Code."""
+    projects = []
+    for number in range(PROJECTS):
+        projects.append(project := home / f"project-{number}")
+        project.mkdir()
+        (project / "README").write_text(f"This is project {number}.", encoding="utf-8")
+    kinds = (CLAUDE_CODE, CLAUDE_CODE, VS_CODE)
+    return [Person(kinds[each % PROJECTS], str(projects[each % PROJECTS])) for each in range(sessions)]
+
+
+def use(server: Server, person: Person, ask: Ask) -> None:
+    """Do what every client does at first: list the tools, and call one of them; its answer has to be right."""
+    ask(1, "tools/list", {})
+    said = json.dumps(server.arguments).replace(PROJECT, person.project)
+    result = ask(2, "tools/call", {"name": server.tool, "arguments": json.loads(said)})
+    if server.is_offline and (result.get("isError") or not is_right(server, person, json.dumps(result))):
+        raise BadAnswer(f"{server.name} of {person.project}: {result}")
+
+
+def is_right(server: Server, person: Person, result: str) -> bool:
+    """True if a result is that of the session's own project and thought."""
+    right = {
+        "filesystem": f"This is project {person.project[-1]}.",
+        "everything": "5",
+        "sequential-thinking": 'thoughtHistoryLength\\": 1',
+    }
+    return right.get(server.name, "") in result
 
 
 def launchers() -> str:
@@ -84,20 +169,20 @@ def variables() -> dict[str, str]:
 
 @define(eq=False)
 class Direct:
-    """A server that a client has started for itself, with its handshake done."""
+    """A server that a client has started for itself."""
 
     process: subprocess.Popen[bytes]
+    person: Person
     _rest: bytes = field(default=b"", init=False, repr=False)
 
-    def open(self) -> None:
+    def open(self, server: Server) -> None:
         """Begin a session, as every client does: handshake, list of tools, a call."""
-        self._say(initialize(0))
-        self._hear(0)
-        self._say(INITIALIZED)
-        self._say(LIST)
-        self._hear(1)
-        self._say(USE)
-        self._hear(2)
+        self._ask(0, "initialize", self.person.initialize())
+        self._say({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        if server.name == "filesystem":
+            self._hear(lambda message: message.get("method") == "roots/list")
+            time.sleep(ROOTS_TAKE_S)
+        use(server, self.person, self._ask)
 
     def stop(self) -> None:
         """End it, with the wrapper that has started it."""
@@ -108,21 +193,31 @@ class Direct:
             if pipe is not None:
                 pipe.close()
 
-    def _say(self, line: bytes) -> None:
+    def _ask(self, number: int, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        self._say(request(number, method, params))
+        answer = self._hear(lambda message: message.get("id") == number and "method" not in message)
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def _say(self, message: dict[str, Any]) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write(line + b"\n")
+        self.process.stdin.write(json.dumps(message).encode() + b"\n")
         self.process.stdin.flush()
 
-    def _hear(self, number: int) -> None:
+    def _hear(self, is_meant: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         assert self.process.stdout is not None
         until = time.monotonic() + START_LIMIT_S
         while True:
             line, found, rest = self._rest.partition(b"\n")
             if found:
                 self._rest = rest
+                message: dict[str, Any] = {}
                 with suppress(ValueError):
-                    if json.loads(line).get("id") == number:
-                        return
+                    message = json.loads(line)
+                if "method" in message and "id" in message:
+                    self._say(self.person.reply(message))
+                if is_meant(message):
+                    return message
                 continue
             ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, until - time.monotonic()))
             data = os.read(self.process.stdout.fileno(), 1 << 16) if ready else b""
@@ -132,15 +227,32 @@ class Direct:
 
 
 def measure_crowd(bench: Bench, sessions: int) -> None:
-    """Weigh all servers of so many sessions, started by each and shared by all."""
+    """Weigh all servers of so many sessions: started by each, with a launcher and without, and shared by all."""
     found = bench.results.crowd
     found.sessions, found.servers = sessions, len(SERVERS)
-    bench.try_to("the crowd, downloads", partial(_with_direct, 1, list))
+    bench.try_to("the crowd, downloads", partial(_with_direct, 1, SERVERS, lambda _: None))
     if _free_mib() < NEEDED_MIB * sessions * len(SERVERS):
         bench.results.problems.append(f"the crowd: too little memory is free for {sessions} sessions")
         return
     bench.try_to("the crowd, shared", partial(_shared, bench, sessions))
-    bench.try_to("the crowd, directly", partial(_directly, bench, sessions))
+    for label, servers in (("launched", SERVERS), ("direct", unwrapped())):
+        bench.try_to(f"the crowd, {label}", partial(_directly, bench, sessions, label, servers))
+
+
+def unwrapped() -> tuple[Server, ...]:
+    """Return the servers with the programs behind ``npx`` and ``uvx``, as these have started them."""
+    found: list[tuple[str, ...]] = []
+
+    def look(started: Sequence[Direct]) -> None:
+        found.extend(_program(each.process.pid) for each in started)
+
+    _with_direct(1, SERVERS, look)
+    return tuple(evolve(server, argv=argv) for server, argv in zip(SERVERS, found, strict=True))
+
+
+def _program(pid: int) -> tuple[str, ...]:
+    last = next(each for each in reversed(tree(pid)) if memory_kib(each)["Rss"])
+    return tuple(Path(f"/proc/{last}/cmdline").read_bytes().decode().split("\0")[:-1])
 
 
 def _free_mib() -> float:
@@ -149,72 +261,106 @@ def _free_mib() -> float:
     return int(found["MemAvailable"].split()[0]) / MIB
 
 
-def _directly(bench: Bench, sessions: int) -> None:
+def _directly(bench: Bench, sessions: int, label: str, servers: Sequence[Server]) -> None:
     def weigh(started: Sequence[Direct]) -> None:
         time.sleep(SETTLE_S)
-        pids = [pid for each in started for pid in tree(each.process.pid)]
-        found = bench.results.crowd.direct = weight(pids)
-        bench.say(f"directly: {found.processes} processes, {found.pss_mib:.0f} MB PSS")
+        found = weight([pid for each in started for pid in tree(each.process.pid)])
+        setattr(bench.results.crowd, label, found)
+        bench.say(f"{label}: {found.processes} processes, {found.pss_mib:.0f} MB PSS")
 
-    _with_direct(sessions, weigh)
+    _with_direct(sessions, servers, weigh)
 
 
-def _with_direct(sessions: int, do: Any) -> None:
+def _with_direct(sessions: int, servers: Sequence[Server], do: Callable[[Sequence[Direct]], None]) -> None:
     with tempfile.TemporaryDirectory(prefix="mcpgateway-bench-") as home:
         env = environment(Path(home)) | variables()
+        people = crowd_of(sessions, Path(home))
         started: list[Direct] = []
+
+        def open_one(wanted: tuple[Person, Server]) -> None:
+            person, server = wanted
+            started.append(direct := _spawn(server, person, env | server.env))
+            direct.open(server)
+
         try:
-            with ThreadPoolExecutor(AT_ONCE) as pool:
-                wanted = [server for _ in range(sessions) for server in SERVERS]
-                for opened in pool.map(partial(_opened, home=home, env=env, started=started), wanted):
-                    assert opened
+            _a_few_at_once(open_one, people, servers)
             do(started)
         finally:
             for each in started:
                 each.stop()
 
 
-def _opened(server: Server, *, home: str, env: dict[str, str], started: list[Direct]) -> bool:
-    # No more than a few at once: this many starts at the same moment would only measure their waiting for each other.
-    direct = _spawn(server, home, env)
-    started.append(direct)
-    direct.open()
-    return True
+def _a_few_at_once(
+    do: Callable[[tuple[Person, Server]], Any], people: Sequence[Person], servers: Sequence[Server]
+) -> None:
+    # This many starts at the same moment would only measure their waiting for each other.
+    with ThreadPoolExecutor(AT_ONCE if len(people) > 1 else 1) as pool:
+        list(pool.map(do, [(person, server) for person in people for server in servers]))
 
 
-def _spawn(server: Server, home: str, env: dict[str, str]) -> Direct:
+def _spawn(server: Server, person: Person, env: dict[str, str]) -> Direct:
     return Direct(
         subprocess.Popen(
             server.argv,
-            cwd=home,
+            cwd=person.project,
             env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-        )
+        ),
+        person,
     )
 
 
 def _shared(bench: Bench, sessions: int) -> None:
-    running = bench.starter.start(Program("mcpgateway-crowd", _gateway))
-    try:
-        running.wait_until_listening()
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            wanted = [server for _ in range(sessions) for server in SERVERS]
-            clients = list(pool.map(partial(_client, running), wanted))
-        time.sleep(SETTLE_S)
-        found = bench.results.crowd.shared = weight(tree(running.pid))
-        bench.say(f"shared: {found.processes} processes, {found.pss_mib:.0f} MB PSS")
-        for client in clients:
-            client.close()
-    finally:
-        bench.starter.stop(running)
+    with tempfile.TemporaryDirectory(prefix="mcpgateway-bench-") as home:
+        running = bench.starter.start(Program("mcpgateway-crowd", _gateway))
+        visits: list[Visit] = []
+        took: dict[str, list[float]] = {}
+
+        def visit(wanted: tuple[Person, Server]) -> None:
+            person, server = wanted
+            url = f"http://127.0.0.1:{running.port}/{server.name}/mcp"
+            visits.append(one := Visit(url, person, START_LIMIT_S))
+            begun = time.monotonic()
+            one.begin()
+            use(server, person, one.ask)
+            took.setdefault(server.name, []).append(time.monotonic() - begun)
+
+        try:
+            running.wait_until_listening()
+            _a_few_at_once(visit, crowd_of(sessions, Path(home)), SERVERS)
+            time.sleep(SETTLE_S)
+            pids = tree(running.pid)
+            found = bench.results.crowd.shared = weight(pids)
+            bench.say(f"shared: {found.processes} processes, {found.pss_mib:.0f} MB PSS")
+            bench.results.crowd.by_server = _by_server(pids, took)
+        finally:
+            for one in visits:
+                one.end()
+            bench.starter.stop(running)
+
+
+def _by_server(pids: Sequence[int], took: dict[str, list[float]]) -> dict[str, tuple[int, float, float]]:
+    # The processes of each server, their PSS, and the median time of a session from its beginning to its first answer.
+    found: dict[str, tuple[int, float, float]] = {}
+    lines = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids if Path(f"/proc/{pid}").exists()}
+    for server in SERVERS:
+        own = [pid for pid, line in lines.items() if _package(server).encode() in line]
+        found[server.name] = (len(own), weight(own).pss_mib, median(took[server.name]))
+    return found
+
+
+def _package(server: Server) -> str:
+    return server.argv[2 if server.argv[0] == "npx" else 1].rpartition("/")[2]
 
 
 def _gateway(place: Place) -> Command:
     env = variables()
-    servers = {each.name: {"command": each.argv[0], "args": each.argv[1:], "env": env} for each in SERVERS}
+    servers = {
+        each.name: {"command": each.argv[0], "args": each.argv[1:], "env": env | each.env} for each in SERVERS
+    }
     config = place.write(
         "config.json", json.dumps({"servers": servers, "gateway": {"limits": {"handshake": 120}}})
     )
@@ -224,16 +370,6 @@ def _gateway(place: Place) -> Command:
     return Command([*twistd, *options, "--home", str(place.home / STATE)], "/everything/mcp")
 
 
-def _client(running: Running, server: Server) -> Client:
-    client = Client(f"http://127.0.0.1:{running.port}/{server.name}/mcp", START_LIMIT_S)
-    session = client.open()
-    client.tools(session)
-    answer = client.ask(USE, session)
-    if answer.status != 200:
-        raise BadAnswer(f"{server.name}: {answer.status} {answer.body[:200]!r}")
-    return client
-
-
 def weight(pids: Sequence[int]) -> Weight:
     """Return the memory of so many processes."""
     memory = [memory_kib(pid) for pid in pids]
@@ -241,3 +377,28 @@ def weight(pids: Sequence[int]) -> Weight:
     return Weight(
         len(alive), sum(each["Rss"] for each in alive) / MIB, sum(each["Pss"] for each in alive) / MIB
     )
+
+
+def main() -> None:
+    """Measure the crowd alone, and print its table."""
+    options = argparse.ArgumentParser(prog="python -m tests.bench.crowd", description=__doc__.split("\n")[0])
+    options.add_argument("--sessions", type=int, default=20)
+    options.add_argument("--python", default=sys.executable, help="of the environment to measure")
+    options.add_argument("--shared", action="store_true", help="only through the gateway")
+    chosen = options.parse_args()
+    tools = prepare(with_npm=False)
+    starter, results = Starter(tools, Path(os.path.abspath(chosen.python))), Results("", "", "")
+    bench = Bench(Plan(1.0, 1, 1, 1, 1, math.inf), starter, Loader(tools.wrk, 1.0), results, [], print)
+    try:
+        if chosen.shared:
+            results.crowd.sessions, results.crowd.servers = chosen.sessions, len(SERVERS)
+            bench.try_to("the crowd, shared", partial(_shared, bench, chosen.sessions))
+        else:
+            measure_crowd(bench, chosen.sessions)
+    finally:
+        starter.stop_all()
+    print(*map(tables.text, crowd_tables(results)), *results.problems, sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -59,7 +59,7 @@ def all_tables(results: Results) -> list[Table]:
         _growth(results),
         _eras(results),
         _stdio(results),
-        _crowd(results),
+        *crowd_tables(results),
         verdicts.table(verdicts.verdicts(results)),
     ]
 
@@ -202,19 +202,33 @@ def _stdio(results: Results) -> Table:
     return Table("A client on stdio: mcpgateway connect", ("", "measured"), rows, note)
 
 
-def _crowd(results: Results) -> Table:
+def crowd_tables(results: Results) -> list[Table]:
+    """Return the tables of the crowd: all its processes, and those of each server behind the gateway."""
     crowd = results.crowd
     rows = [
         (what, str(found.processes), number(found.pss_mib), number(found.rss_mib))
         for what, found in (
-            ("each session starts its own", crowd.direct),
+            ("each session starts its own, by npx and uvx", crowd.launched),
+            ("each session starts its own, without a launcher", crowd.direct),
             ("through mcpgateway", crowd.shared),
         )
         if found is not None
     ]
     note = (
-        f"{crowd.sessions} sessions at each of {crowd.servers} servers from npm and PyPI, configured with npx and"
-        " uvx; all have answered a call. One of the servers keeps state for each session, and has a process for each"
-        " behind the gateway too. The processes of the gateway are counted."
+        f"{crowd.sessions} sessions at each of {crowd.servers} servers from npm and PyPI, in three projects, with the"
+        " capabilities of Claude Code and VS Code; each has called a tool, and its answer was right. One of the servers"
+        " keeps state for each session, and has a process for each behind the gateway too. The processes of the"
+        " gateway are counted."
     )
-    return Table("Many sessions, the same servers", ("", "processes", "PSS, MB", "RSS, MB"), rows, note)
+    own = [
+        (name, str(count), number(pss), number(seconds * 1000))
+        for name, (count, pss, seconds) in crowd.by_server.items()
+    ]
+    return [
+        Table("Many sessions, the same servers", ("", "processes", "PSS, MB", "RSS, MB"), rows, note),
+        Table(
+            "The servers of many sessions behind the gateway",
+            ("", "processes", "PSS, MB", "begin to first answer, ms"),
+            own,
+        ),
+    ]

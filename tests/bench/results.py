@@ -93,12 +93,20 @@ class Weight:
 
 @define
 class Crowd:
-    """The same real servers for many sessions: started by each of them, and shared by all (the gateway included)."""
+    """The same real servers for many sessions: started by each of them, and shared by all (the gateway included).
+
+    :ivar launched: each session starts its own, by ``npx`` and ``uvx``.
+    :ivar direct: each session starts its own, without a launcher.
+    :ivar by_server: behind the gateway, the processes of each server, their PSS, and the seconds from the beginning of
+        a session to its first answer.
+    """
 
     sessions: int = 0
     servers: int = 0
+    launched: Weight | None = None
     direct: Weight | None = None
     shared: Weight | None = None
+    by_server: dict[str, tuple[int, float, float]] = field(factory=dict)
 
 
 @define
