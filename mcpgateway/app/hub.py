@@ -522,6 +522,7 @@ class Hub:
         """Tick all parts; called once a second."""
         if self._modern_dispatcher is not None:
             self._modern_dispatcher.to_legacy.tick()
+        self.dispatcher.roots.tick()
         self.dispatcher.tick_bridge()
         self.dispatcher.tick_views()
         for each in (

@@ -19,6 +19,7 @@ from mcpgateway.protocol.jsonrpc import Message
 
 if TYPE_CHECKING:
     from mcpgateway.hub.bridge.to_modern import ToModern
+    from mcpgateway.hub.probes.client_roots import ClientRoots
     from mcpgateway.hub.views import Holder, SessionViews
 
 SESSION_CALLS_LIMIT = 1000
@@ -31,12 +32,14 @@ class Calls:
     """All calls under way.
 
     :ivar views: serves the sessions of views; None before the first.
+    :ivar roots: holds the requests that wait for the roots of their client.
     :ivar bridge: the bridge to servers that speak only the modern era; None before its first use.
     """
 
     def __init__(self, pool: Pool, sessions: Sessions) -> None:
         self.views: SessionViews | None = None
         self.bridge: ToModern | None = None
+        self.roots: ClientRoots | None = None
         self._pool = pool
         self._sessions = sessions
 
@@ -46,13 +49,16 @@ class Calls:
     def holders(self) -> list[Holder]:
         """Return everything that can hold a call."""
         # A call of a bridged session is with its slot, or between two requests to it.
-        return [*self._views(), *self._pool, *self._bridges()]
+        return [*self._views(), *self._pool, *self._bridges(), *self._waiting()]
 
     def _views(self) -> list[SessionViews]:
         return [self.views] if self.views is not None else []
 
     def _bridges(self) -> list[ToModern]:
         return [self.bridge] if self.bridge is not None else []
+
+    def _waiting(self) -> list[ClientRoots]:
+        return [self.roots] if self.roots is not None else []
 
     def _holders_of(self, session: Session) -> list[Holder]:
         if session.members is not None:
@@ -61,8 +67,9 @@ class Calls:
         slot = slot_of(session)
         views = self._views() if session.outer is not None else []
         if slot is None:
-            return [*views]
-        return [*views, slot, *(slot.replicas or ()), *self._bridges()]
+            return [*views, *self._waiting()]
+        former = [each for each in session.left if each.calls()]
+        return [*views, slot, *(slot.replicas or ()), *former, *self._bridges(), *self._waiting()]
 
     def awaited(self) -> int:
         """Return the number of calls whose client waits for the answer."""

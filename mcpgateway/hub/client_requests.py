@@ -14,14 +14,15 @@ from time import perf_counter
 from typing import Any
 
 from msgspec import Raw
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from mcpgateway.errors import BackendTimeout, ClientGone, GatewayError, Overloaded
+from mcpgateway.errors import BackendTimeout, ClientGone, GatewayError, Overloaded, QuestionRefused
 from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import QuestionMarks, Request
-from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol import jsonrpc, legacy, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message
-from mcpgateway.records import Record
+from mcpgateway.records import FrozenRecord, Record
 
 LIMIT = 100  # of one session at a time
 FIRST_LIMIT = 2**30  # some clients read a number into 32 bits
@@ -228,6 +229,36 @@ class Questions:
             question.backend.notify(reply)
         except GatewayError as why:
             self.log.debug("{server} could not be answered: {why}", server=question.slot.server.name, why=why)
+
+
+class _GatewayName(FrozenRecord, frozen=True):
+    name: str = "mcpgateway"
+
+
+class _GatewayAsker(FrozenRecord, frozen=True):
+    """The asker in a question of the gateway's, in the place of a server."""
+
+    server: _GatewayName = _GatewayName()
+
+    def newest_calls(self) -> dict[Session, Request]:
+        """Return no calls."""
+        return {}
+
+
+GATEWAY_ASKER = _GatewayAsker()
+
+
+class OwnAsker(FrozenRecord, frozen=True):
+    """Takes the answer to a question, in the place of a conversation."""
+
+    done: Deferred[dict[str, Any]]
+
+    def notify(self, reply: Envelope) -> None:
+        """Take the client's answer, or its error."""
+        if "error" in reply:
+            self.done.errback(QuestionRefused(GatewayError.code, legacy.error_text(reply["error"])))
+        else:
+            self.done.callback(peek.mapping(reply, "result"))
 
 
 def _mark(question: ClientQuestion) -> None:

@@ -220,7 +220,8 @@ def _key(request: Request, item: Item | None) -> _Key | None:
         return None
     arguments = canonical(params, request.message.meta)
     slot = session.slot
-    where = slot if slot is not None and slot.shared else session
+    is_shared = slot is not None and slot.shared and not session.awaits_roots
+    where = slot if is_shared else session
     return None if arguments is None else _Key(where, session.principal, request.token is not None, arguments)
 
 

@@ -23,8 +23,10 @@ from mcpgateway.hub.calls import SESSION_CALLS_LIMIT
 from mcpgateway.hub.client_requests import Questions
 from mcpgateway.hub.filters import reason, resubmit
 from mcpgateway.hub.keepalive import PROGRESS
+from mcpgateway.hub.levels import SET_LEVEL
 from mcpgateway.hub.lifecycle import Lifecycle
 from mcpgateway.hub.pool import Pool
+from mcpgateway.hub.probes.client_roots import ClientRoots
 from mcpgateway.hub.probes.era import Eras
 from mcpgateway.hub.sessions import LOOKING, Session, Sessions
 from mcpgateway.hub.slot import Slot, slot_of
@@ -33,6 +35,7 @@ from mcpgateway.hub.tasks import OWNED, Learner
 from mcpgateway.hub.url_elicitation import SendingAway, sends_users
 from mcpgateway.interfaces import Request
 from mcpgateway.policy import routing
+from mcpgateway.policy.client_requests import ROOTS_CHANGED
 from mcpgateway.policy.ownership import is_personal
 from mcpgateway.policy.sharing import scope_of
 from mcpgateway.protocol import jsonrpc, peek
@@ -43,6 +46,8 @@ if TYPE_CHECKING:
     from mcpgateway.hub.bridge.to_modern import ToModern
     from mcpgateway.hub.views import SessionViews
 
+_ROOTLESS = frozenset(("ping", SET_LEVEL))  # which need no child of the session's own roots
+
 
 class LegacyDispatcher(Lifecycle):
     """The entrance of legacy sessions and their messages, for the frontends.
@@ -50,6 +55,7 @@ class LegacyDispatcher(Lifecycle):
     If a server runs in a variant for each workspace, the parameter ``server`` of the methods is the caller's variant.
 
     :ivar sending_away: asks clients to send their users to sign-ins; set before the first request.
+    :ivar roots: asks clients for their roots.
     :ivar make_view_sessions: builds the part that serves views; set before the first request.
     """
 
@@ -67,12 +73,13 @@ class LegacyDispatcher(Lifecycle):
         make_to_modern: Callable[[], ToModern],
     ) -> None:
         super().__init__(servers, pool, sessions, questions, eras)
+        self.roots = self.calls.roots = ClientRoots(pool, questions, self.submit)
         self._make_to_modern = make_to_modern
         self._to_modern: ToModern | None = None  # built on first use
         self._view_sessions: SessionViews | None = None  # built on first use
         self._here: dict[str, Callable[[Request], None]] = {
             "ping": _pong,
-            "logging/setLevel": self._set_level,
+            SET_LEVEL: self._set_level,
             SUBSCRIBE: self._subscribe,
             UNSUBSCRIBE: self._subscribe,
             "tasks/list": self._learn,
@@ -280,6 +287,8 @@ class LegacyDispatcher(Lifecycle):
         if session.server.view:
             self.view_sessions.submit(request)
             return
+        if session.awaits_roots and request.method not in _ROOTLESS and self.roots.holds(request):
+            return
         here = self._here.get(request.method)
         if here is not None:
             here(request)
@@ -329,6 +338,9 @@ class LegacyDispatcher(Lifecycle):
         slot = session.slot
         if not isinstance(slot, Slot):
             slot = self.pool.slot_for(session)
+            if session.awaits_roots:
+                self.submit(request)
+                return
         if slot.load >= SESSION_CALLS_LIMIT:
             self.calls.check_load(session)
         if slot.conversation is None:
@@ -394,6 +406,8 @@ class LegacyDispatcher(Lifecycle):
 
     def notified(self, session: Session, message: Message) -> None:
         """Handle a notification of a client."""
+        if message.method == ROOTS_CHANGED and session.outer is None:
+            self._roots_changed(session)
         if message.method == "notifications/cancelled":
             self.calls.cancel(session, message)
         elif message.method == "notifications/initialized" or session.era is Era.MODERN:
@@ -403,8 +417,6 @@ class LegacyDispatcher(Lifecycle):
         elif session.members is not None and message.method == PROGRESS:
             self.questions.progressed(session, message)
         elif session.members is not None:
-            if message.method == "notifications/roots/list_changed":
-                self.view_sessions.ask_roots(session)
             for each in list(session.members.sessions.values()):
                 self.notified(each, message)
         elif not session.server.view:
@@ -413,6 +425,11 @@ class LegacyDispatcher(Lifecycle):
             is_for_it = not slot.shared and (message.method != PROGRESS or self.questions.owns_token(session))
             if slot.conversation is not None and is_for_it:
                 slot.conversation.notify(message.envelope)
+
+    def _roots_changed(self, session: Session) -> None:
+        self.roots.changed(session)
+        if session.members is not None:
+            self.view_sessions.ask_roots(session)
 
     def answered(self, session: Session, message: Message) -> None:
         """Handle a client's response to a question of a server; one without a question is dropped."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -15,19 +16,28 @@ from twisted.python.failure import Failure
 from mcpgateway import __version__
 from mcpgateway.config.diff import ChangedServer
 from mcpgateway.config.model import ServerSpec, Share
-from mcpgateway.errors import Overloaded, SharedOtherwise
+from mcpgateway.errors import GatewayError, Overloaded, SharedOtherwise
 from mcpgateway.hub.health.observer import Monitor, ProbeMonitor
-from mcpgateway.hub.probes.traits import Traits
+from mcpgateway.hub.probes.traits import SharingVerdicts
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import Slot, slot_of
 from mcpgateway.hub.slot_environment import SlotEnvironment
 from mcpgateway.hub.upstream import Upstream
 from mcpgateway.interfaces import ISessionStore
 from mcpgateway.policy.access import LOCAL, sharer_of
-from mcpgateway.policy.client_requests import Offer, joined, name_of, offer_of, offers_something
-from mcpgateway.policy.concurrency import is_single
+from mcpgateway.policy.client_requests import (
+    ROOTS,
+    UNDECLARED,
+    UNKNOWN,
+    DeclaredRoots,
+    Offer,
+    joined,
+    name_of,
+    offer_to,
+    offers_something,
+)
 from mcpgateway.policy.recorded_answers import COMMON, legacy_handshake
-from mcpgateway.policy.sharing import launch_digest, may_move, scope_of, scope_value
+from mcpgateway.policy.sharing import may_move, scope_value
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
@@ -39,7 +49,7 @@ if TYPE_CHECKING:
     from mcpgateway.hub.replicas import Replicas
 
 IDLE_TICKS = 1800  # time that the child of a workspace, a credential or a principal is kept without a session
-PLACES_LIMIT = 64  # workspaces, credentials or principals of one server that have a child at the same time
+PLACES_LIMIT = 64  # workspaces, credentials, principals or roots of one server with a child at the same time
 
 
 class SlotKey(Struct, frozen=True):
@@ -49,6 +59,7 @@ class SlotKey(Struct, frozen=True):
         empty.
     :ivar sharer: the principal whose sessions share the child; empty if all principals share it.
     :ivar offer: a name for the capabilities that the clients offer.
+    :ivar roots: the key of the roots that the sessions share; empty where these do not count, or there are none.
     :ivar nth: the number of the replica; 0 for the home.
     """
 
@@ -57,20 +68,21 @@ class SlotKey(Struct, frozen=True):
     value: bytes = b""
     sharer: str = ""
     offer: str = ""
+    roots: str = ""
     nth: int = 0
 
 
-class Pool:
+class Pool(SharingVerdicts):
     """The slots of all servers, in each era: one for all sessions, for those of a workspace or credential, or for each.
 
     A shared child learns its clients' capabilities in its handshake, so each kind of client has a child of its own.
     One child serves several principals only if that is known to be safe (`_sharer`).
 
+    A server that asks its clients for their roots has a child for each set of roots (`goes_by_roots`).
+
     A server whose entry leaves its scope open changes from a shared child to one for each session when a reason is
     found (`move`); sessions that exist then keep their child.
 
-    :ivar moves: the number of changes of any server's scope, or of its habit to ask.
-    :ivar traits: the known properties of servers.
     :ivar admit_child: called with the principal of each new child of one session; raises the error that refuses it;
         None without limits.
     :ivar params_of: returns the ``initialize`` parameters of a session's client, or None if unknown.
@@ -79,14 +91,10 @@ class Pool:
     log = Logger()
 
     def __init__(self, environment: SlotEnvironment, store: ISessionStore) -> None:
+        super().__init__(store, environment.snapshots)
         self._environment = environment
-        self._store = store
-        self.traits = Traits(store, environment.snapshots)
         self.params_of: Callable[[Session], Envelope | None] = _params_in_memory
         self._slots: dict[SlotKey, Slot] = {}
-        self._reasons: dict[str, str | None] = {}
-        self._asking: dict[str, bool] = {}
-        self.moves = 0
         self.admit_child: Callable[[str], None] | None = None
         # The slots of one workspace or credential, and the number of ticks since their last use.
         self._idle: dict[SlotKey, int] = {}
@@ -111,46 +119,6 @@ class Pool:
         retired = sum(len(each.retired) for each in slots if each.retired is not None)
         return retired + sum(each.pid is not None for each in slots if each is not slot)
 
-    def scope(self, server: ServerSpec) -> Share:
-        """Return the scope of a server's child."""
-        return Share.SESSION if self.reason(server) else scope_of(server)
-
-    def reason(self, server: ServerSpec) -> str:
-        """Return why a server has one child per session although its entry does not demand it; else empty."""
-        return self._found_out(server) or self.traits.state(server)
-
-    def keeps_state(self, server: ServerSpec) -> bool:
-        """True if a server keeps state for each client, by its entry or by its known properties."""
-        return server.share is Share.SESSION or bool(self.traits.state(server))
-
-    def is_open_question(self, server: ServerSpec) -> bool:
-        """True if the scope of a server's child is still to be found out."""
-        return may_move(server) and self._found_out(server) is None and not self.traits.state(server)
-
-    def _found_out(self, server: ServerSpec) -> str | None:
-        if not may_move(server):
-            return None
-        if server.name not in self._reasons:
-            self._reasons[server.name] = self._store.verdict(launch_digest(server))
-        return self._reasons[server.name]
-
-    def is_writer(self, server: ServerSpec) -> bool:
-        """True if a server is known to write data, by its sources or by observation."""
-        return bool(self.traits.writes(server))
-
-    def is_single(self, server: ServerSpec) -> bool:
-        """True if a server may have no second child at the same time in its scope.
-
-        That excludes a replica, a child of the other era, and a fresh child beside a stuck one.
-        """
-        return is_single(server, self.scope(server), is_writer=self.is_writer(server))
-
-    def settle(self, server: ServerSpec) -> None:
-        """Record that a server has proved to be shareable."""
-        if self._found_out(server) is None:
-            self._reasons[server.name] = ""
-            self._store.judge(launch_digest(server), "")
-
     def listed(self, slot: Upstream, pages: tuple[Raw, ...]) -> None:
         """Pass the tools that a slot's server lists now to the limiters."""
         if self._environment.limiters is not None:
@@ -167,25 +135,20 @@ class Pool:
             self._environment.start_limiter.set_limit(spawns)
         self._environment.handshake_s = handshake_s
 
-    def move(self, server: ServerSpec, why: str) -> None:
-        """Give each new session of a server a child of its own from now on, if the server's entry leaves that open."""
-        if not may_move(server) or self._found_out(server):
-            return
-        self._reasons[server.name] = why
-        self.moves += 1
-        self._store.judge(launch_digest(server), why)
-        self.tell_moved(server, why)
-
     def asked(self, slot: Slot, method: str, session: Session | None) -> None:
         """Handle a question of a shared child: unless one session alone uses it, new sessions get their own child.
 
-        Sessions of which the child was sent nothing but requests for lists leave it, too, with their waiting calls.  A
-        server that may have one child only stays shared.
+        If the question is for roots, the sessions with the same roots share a child from now on.  Else sessions of
+        which the child was sent nothing but requests for lists leave it, too, with their waiting calls.  A server that
+        may have one child only stays shared.
 
         :param session: the session that is asked; None if the question fits no session.
         """
-        if session is not None:
+        if session is not None or method == ROOTS:
             self.saw_asking(slot.server, method)
+        if method == ROOTS and self.goes_by_roots(slot.server):
+            self._split(slot.server)
+            return
         if self.is_single(slot.server) or (session is not None and len(slot.sessions) == 1):
             return
         self.move(slot.server, f"it asked {method}")
@@ -197,27 +160,26 @@ class Pool:
             lambda session: session in slot.sessions and session not in busy and not session.has_reached,
         )
 
-    def asks(self, server: ServerSpec) -> bool:
-        """True if a server was seen to send a question in the middle of a call."""
-        if server.name not in self._asking:
-            self._asking[server.name] = bool(self._store.verdict(_asking(server)))
-        return self._asking[server.name]
+    def _split(self, server: ServerSpec) -> None:
+        # Only now the server is known to depend on roots: nobody goes on where those of another may have been told.
+        for key, slot in list(self._slots.items()):
+            if key.server == server.name and slot.shared and not key.roots and "roots" in slot.offer:
+                self._part(key, slot)
 
-    def saw_asking(self, server: ServerSpec, method: str) -> None:
-        """Record that a server has sent a question in the middle of a call."""
-        if not self.asks(server):
-            self._asking[server.name] = True
-            self.moves += 1
-            self._store.judge(_asking(server), method)
+    def place_anew(self, session: Session) -> None:
+        """Give a session the slot of its present roots; its calls under way stay where they are.
 
-    def tell_moved(self, server: ServerSpec, why: str) -> None:
-        """Log that a server has one child for each new session from now on."""
-        self.log.warn(
-            "{server} gets a child for each new session from now on, because {why}",
-            event="server.moved",
-            server=server.name,
-            why=why,
-        )
+        :raise Overloaded: as `slot_for`.
+        """
+        slot = slot_of(session)
+        if slot is not None and slot.shared:
+            self._leave(session, slot)
+        self.slot_for(session)
+
+    def _leave(self, session: Session, slot: Slot) -> None:
+        if slot.calls():
+            session.left = (*(each for each in session.left if each.calls()), slot)
+        slot.leave(session)
 
     def slot_for(self, session: Session) -> Slot:
         """Return the slot of a session, created on first use; a child is started only for a restored session.
@@ -234,7 +196,9 @@ class Pool:
                 self.admit_child(session.principal)
             slot = self._own(session)
         else:
-            slot = self.shared(server, session.era, self._offer_of(session), session.principal)
+            roots = self._roots_of(session)
+            session.awaits_roots = roots is UNKNOWN
+            slot = self.shared(server, session.era, self._offer_of(session), session.principal, roots)
             if (slot.sessions or _may_ask_for_others(slot)) and self._may_confuse(session, slot):
                 self.move(server, "it asks its clients, of which there are several")
                 return self.slot_for(session)
@@ -249,32 +213,51 @@ class Pool:
         server = session.server
         is_left_open = may_move(server) and not self._found_out(server) and not self.is_single(server)
         can_be_asked = not session.stands_for_many and offers_something(slot.offer)
-        return can_be_asked and is_left_open and self.asks(server)
+        return can_be_asked and is_left_open and bool(self.asks(server) - {ROOTS})
 
     def handshake_of(self, server: ServerSpec, capabilities: Mapping[str, Any]) -> str:
         """Return a name for the handshake of a shared legacy child for clients with these capabilities.
 
         It is empty if they offer nothing, or if one child serves all kinds of clients.
         """
-        offer = {} if self.is_single(server) else _offer(server, capabilities)
+        offer = {} if self.is_single(server) else offer_to(server, capabilities)
         return _handshake(legacy.shared_params(__version__, offer)) if offer else ""
 
     def _offer_of(self, session: Session) -> Offer:
         if session.era is Era.MODERN:
             return {}  # each request has its client's capabilities
-        return _offer(session.server, peek.mapping(self.params_of(session), "capabilities"))
+        return offer_to(session.server, peek.mapping(self.params_of(session), "capabilities"))
+
+    def _roots_of(self, session: Session) -> DeclaredRoots | None:
+        """Return the roots by which a session shares a child; None where they do not count."""
+        if session.era is Era.MODERN or not self.goes_by_roots(session.server):
+            return None
+        if session.stands_for_many or "roots" not in self._offer_of(session):
+            return UNDECLARED
+        return (session.outer or session).roots or UNKNOWN
 
     def shared(
-        self, server: ServerSpec, era: Era = Era.LEGACY, offer: Offer | None = None, principal: str = LOCAL
+        self,
+        server: ServerSpec,
+        era: Era = Era.LEGACY,
+        offer: Offer | None = None,
+        principal: str = LOCAL,
+        roots: DeclaredRoots | None = None,
     ) -> Slot:
         """Return the slot that sessions of a server share: those with equal offers, workspaces or credentials.
 
         :param offer: the capabilities that their clients offer.
         :param principal: the principal of the session.
-        :raise Overloaded: the server has children for too many workspaces, credentials, principals or kinds of clients.
+        :param roots: the roots of their clients; None where they do not count.
+        :raise Overloaded: the server has children for too many workspaces, credentials, principals, roots or kinds of
+            clients.
         """
-        offer = offer or {}
+        offer = dict(offer or {})
+        if roots is UNDECLARED:
+            offer.pop("roots", None)
         key = self._shared_key(server, era, offer, principal)
+        if roots is not None and roots.key:
+            key = replace(key, roots=roots.key, sharer=sharer_of(principal))
         slot = self._slots.get(key)
         if slot is None and self.is_single(server):
             slot = self._any_of(key)
@@ -284,6 +267,7 @@ class Pool:
             handshake = legacy.shared_params(__version__, offer)
             params = handshake if era is Era.LEGACY else modern.own_meta(__version__)
             slot = self._add(server, params, key, shared=True)
+            slot.roots = roots
             if server.replicas > 1 and not self.is_single(server):
                 self._replicate(slot, params, key)
         elif offer and self.is_single(server) and (both := joined(slot.offer, offer)) != slot.offer:
@@ -327,11 +311,11 @@ class Pool:
         """
         if not self.is_single(server):
             return
-        place, alike = self._place(server), dict[str, dict[SlotKey, Slot]]()
+        place, alike = self._place(server), dict[tuple[str, str], dict[SlotKey, Slot]]()
         for key, slot in self._slots.items():
             is_one = slot.shared and not slot.is_replica and (slot is kept or slot.is_up)
             if is_one and key.server == server.name and key.value == place:
-                alike.setdefault(key.sharer, {})[key] = slot
+                alike.setdefault((key.sharer, key.roots), {})[key] = slot
         for those in alike.values():
             found = [each for each in those.values() if each is kept]
             stays = found[0] if found else max(those.values(), key=_use)
@@ -339,16 +323,25 @@ class Pool:
                 if slot is not stays:
                     self._part(key, slot, stays)
 
-    def _part(self, key: SlotKey, slot: Slot, stays: Slot) -> None:
+    def _part(self, key: SlotKey, slot: Slot, stays: Slot | None = None) -> None:
         del self._slots[key]
         self._idle.pop(key, None)
         slot.is_over = True
         self._parting.append(slot)
-        sessions = [each for each in slot.sessions if each.era is stays.era is Era.LEGACY]
-        slot.hand_back(SharedOtherwise(f"{key.server} has one child for all"))
+        sessions = [each for each in slot.sessions if each.era is Era.LEGACY]
+        if stays is None:
+            for session in sessions:
+                self._leave(session, slot)
+        slot.hand_back(SharedOtherwise(f"{key.server} is shared otherwise now"))
         for session in sessions:
-            if session.slot is None:
-                stays.join(session)  # it may wait for notifications
+            if session.slot is not None:
+                continue
+            # It may wait for notifications.
+            if stays is None:
+                with suppress(GatewayError):
+                    self.slot_for(session)
+            elif stays.era is Era.LEGACY:
+                stays.join(session)
         self._let_part()
 
     def _let_part(self) -> None:
@@ -362,9 +355,8 @@ class Pool:
             return
         idle = [each for each in of_server if not _is_used(self._slots[each])]
         if not idle:
-            raise Overloaded(
-                f"{key.server} is used by {PLACES_LIMIT} workspaces, credentials, people or kinds of clients already"
-            )
+            those = "workspaces, credentials, people, roots or kinds of clients"
+            raise Overloaded(f"{key.server} is used by {PLACES_LIMIT} {those} already")
         self._let_go(max(idle, key=self._idle.__getitem__), "others need its place")
 
     def _replicate(self, home: Slot, params: dict[str, Any], key: SlotKey) -> None:
@@ -401,7 +393,7 @@ class Pool:
             server, params, self._environment, shared=shared, era=key.era, home=home
         )
         slot.handshake = _handshake(params) if key.offer else ""
-        slot.scope, slot.sharer = key.value, key.sharer
+        slot.scope, slot.sharer = key.value + key.roots.encode(), key.sharer
         return slot
 
     def is_running(self, server: ServerSpec, era: Era, principal: str | None = None) -> bool:
@@ -469,7 +461,7 @@ class Pool:
         self._let_part()
         for key, ticks in list(self._idle.items()):
             self._idle[key] = 0 if _is_used(self._slots[key]) else ticks + 1
-            if self._idle[key] > IDLE_TICKS and (key.value or self._has_twin(key)):
+            if self._idle[key] > IDLE_TICKS and (key.value or key.roots or self._has_twin(key)):
                 self._let_go(key, "no client uses the child")
 
     def _has_twin(self, key: SlotKey) -> bool:
@@ -522,12 +514,9 @@ class Pool:
 
     def _forget(self, server: ServerSpec) -> None:
         # The result of a probe of the former definition does not hold for the next one.
-        self._reasons.pop(server.name, None)
-        self._asking.pop(server.name, None)
-        self.traits.forget(server)
+        self.forget_verdicts(server)
         if self._environment.limiters is not None:
             self._environment.limiters.forget(server)
-        self.moves += 1
         for slot in [each for each in self._probes if each.server.name == server.name]:
             self.dismiss(slot)
 
@@ -583,15 +572,6 @@ def _is_beside(one: ServerSpec, other: ServerSpec) -> bool:
 
 def _params_in_memory(session: Session) -> Envelope | None:
     return session.params
-
-
-def _offer(server: ServerSpec, capabilities: Mapping[str, Any]) -> Offer:
-    # If the entry says that the server asks nothing, one child serves all kinds of clients.
-    return {} if server.interactive is False else offer_of(capabilities)
-
-
-def _asking(server: ServerSpec) -> str:
-    return f"asks {launch_digest(server)}"
 
 
 def _handshake(params: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@
     elicitation/complete               the session that was sent to the URL            GET
     cancelled                          the session that was asked                      that of the question
     a question (request)               the only session it can be for                  the newest call, or GET
+    roots/list of a child by roots     none: the gateway knows the answer
     anything else                      as logging                                      the newest call, or GET
 
 A message for GET waits in the session's mailbox until the client listens.
@@ -29,6 +30,7 @@ from typing import Any, Protocol
 from msgspec import Raw
 from twisted.logger import Logger
 
+from mcpgateway.backends.conversation import Conversation
 from mcpgateway.errors import ClientGone, GatewayError, QuestionRefused, UnknownMethod
 from mcpgateway.hub.client_requests import Questions
 from mcpgateway.hub.sessions import Session, Sessions
@@ -37,7 +39,7 @@ from mcpgateway.hub.subscriptions.interest import KINDS, TOOLS_CHANGED, UPDATED
 from mcpgateway.hub.tasks import related
 from mcpgateway.interfaces import Request
 from mcpgateway.policy import routing
-from mcpgateway.policy.client_requests import refusal
+from mcpgateway.policy.client_requests import ROOTS, UNKNOWN, DeclaredRoots, refusal
 from mcpgateway.protocol import jsonrpc, legacy, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
@@ -241,6 +243,9 @@ class Notices:
                 backend.speaking.reply(message, why)
 
     def _ask(self, slot: Slot, method: str, message: Envelope) -> None:
+        if method == ROOTS and slot.roots is not None and slot.roots.key and slot.speaking is not None:
+            self._tell_roots(slot, slot.roots, slot.speaking, message)
+            return
         session = self._asked_session(slot, message)
         if session is None:
             self.log.debug(
@@ -262,6 +267,15 @@ class Notices:
         self._questions.ask(slot, slot.speaking, session, method, message)
         if slot.shared and not session.stands_for_many:
             self._asked(slot, method, session)
+
+    def _tell_roots(self, slot: Slot, roots: DeclaredRoots, child: Conversation, message: Envelope) -> None:
+        # Those of all its sessions.
+        if roots is UNKNOWN:
+            raise ClientGone("the roots of the clients are not known yet")
+        child.reply(message, roots.result)
+        told, slot.told_roots = slot.told_roots, None
+        if told is not None:
+            told.callback(None)
 
     def _asked_session(self, slot: Slot, message: Envelope) -> Session | None:
         if not slot.shared:

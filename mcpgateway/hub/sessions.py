@@ -28,7 +28,7 @@ from mcpgateway.hub.mailbox import Mailbox
 from mcpgateway.hub.recent_clients import ClientKey, RecentClient
 from mcpgateway.hub.replay import Replay, ReplayBudget
 from mcpgateway.interfaces import ISessionStore, Request, SessionRecord
-from mcpgateway.policy.client_requests import Offer, name_of
+from mcpgateway.policy.client_requests import DeclaredRoots, Offer, name_of
 from mcpgateway.policy.routing import DEFAULT_LEVEL
 from mcpgateway.policy.sharing import Variant, variant_of
 from mcpgateway.protocol import jsonrpc, peek
@@ -123,6 +123,9 @@ class Session:
     :ivar sends_user: true if its client can send its user to a URL; None before that was checked.
     :ivar members: its member sessions, if it is the session of a view; else None.
     :ivar outer: the session of the view, if it is a member session; else None.
+    :ivar roots: the roots of its client; None as long as they are unknown.
+    :ivar awaits_roots: true if the roots decide on its child, and are unknown.
+    :ivar left: the slots that it has left with calls under way.
     :ivar client: its client as records of calls name it (`mcpgateway.observe.call_clients.CallClient`), once one was
         recorded.
     """
@@ -155,6 +158,9 @@ class Session:
     uris: set[str] | None = field(default=None, repr=False)
     members: Members | None = field(default=None, repr=False)
     outer: Session | None = field(default=None, repr=False)
+    roots: DeclaredRoots | None = field(default=None, repr=False)
+    awaits_roots: bool = False
+    left: tuple[UsedSlot, ...] = field(default=(), repr=False)
     client: Any = field(default=None, repr=False)
     _mailbox: Mailbox | None = field(default=None, init=False, repr=False)
     _replay: Replay | None = field(default=None, init=False, repr=False)

@@ -24,6 +24,7 @@ from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.subscriptions.upstream_legacy import Subscriptions
 from mcpgateway.hub.tasks import Tasks
 from mcpgateway.interfaces import Request
+from mcpgateway.policy.client_requests import DeclaredRoots
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
 from mcpgateway.waiting import Waiting
@@ -81,6 +82,8 @@ class Upstream(ABC):
     :ivar watch: the observer of its child's life.
     :ivar starts: the number of children that were spawned.
     :ivar scope: the key of the sessions that share its child; empty where all share it.
+    :ivar roots: the roots of its sessions, which its child is told; None if they do not count.
+    :ivar told_roots: fires when its child has asked for them; None if that is not awaited.
     :ivar sharer: the only principal whose sessions share its child; empty for any.
     """
 
@@ -118,6 +121,8 @@ class Upstream(ABC):
         self.starts = 0
         self.scope = b""
         self.sharer = ""
+        self.roots: DeclaredRoots | None = None
+        self.told_roots: Deferred[None] | None = None
         self._current: Conversation | None = None  # the child's, from spawn to exit
         self._answered = 0  # requests that former children were sent
 

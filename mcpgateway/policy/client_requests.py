@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import Raw, Struct
+
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.protocol import translate
+from mcpgateway.policy.known_servers import known_by_start
+from mcpgateway.protocol import jsonrpc, translate
 from mcpgateway.protocol.jsonrpc import Envelope
 
 FULL: dict[str, Any] = {
@@ -20,7 +24,11 @@ FULL: dict[str, Any] = {
 EXTENSIONS = "extensions"
 OFFER_LIMIT = 4096  # bytes of JSON; beyond it a client's extensions are not passed on
 
-_NEEDS = {"sampling/createMessage": "sampling", "elicitation/create": "elicitation", "roots/list": "roots"}
+ROOTS = "roots/list"
+ROOTS_CHANGED = "notifications/roots/list_changed"
+ROOTS_LIMIT = 65_536  # of one client's roots; a longer list counts as none
+
+_NEEDS = {"sampling/createMessage": "sampling", "elicitation/create": "elicitation", ROOTS: "roots"}
 
 
 Offer = dict[str, Any]
@@ -98,9 +106,60 @@ def _missing(method: str, params: Mapping[str, Any], offered: Mapping[str, Any])
     return None
 
 
-def offer_to(server: ServerSpec, meta: Envelope | None) -> Offer:
-    """Return the capabilities that the gateway declares to a server for a client with this ``_meta``."""
-    # Where the entry says that the server asks nothing, clients with different capabilities share one child.
+def offer_to(server: ServerSpec, capabilities: Mapping[str, Any]) -> Offer:
+    """Return the capabilities of a client that the gateway declares to a child of a server.
+
+    Those that make no difference to the server are left out, by its entry or by its sources: clients that differ only
+    in these share a child.
+    """
     if server.interactive is False:
         return {}
-    return offer_of(translate.client_capabilities_for_legacy(meta or {}))
+    offer, heeds = offer_of(capabilities), known_by_start(server).heeds
+    if heeds is None or server.interactive:
+        return offer
+    return {name: value for name, value in offer.items() if name in heeds}
+
+
+def modern_offer_to(server: ServerSpec, meta: Envelope | None) -> Offer:
+    """Return the same for a client with this ``_meta``."""
+    return offer_to(server, translate.client_capabilities_for_legacy(meta or {}))
+
+
+class DeclaredRoots(Struct, frozen=True):
+    """The roots of one client.
+
+    :ivar key: equal for sessions that may share a child.
+    :ivar result: the result of ``roots/list``, as the client has sent it.
+    """
+
+    key: str
+    result: Raw = Raw(b"")
+
+
+UNDECLARED = DeclaredRoots("")
+"""Of a client that declares no roots, or tells none although it declares them: its server is not told of any."""
+
+UNKNOWN = DeclaredRoots("?")
+"""Of a client that is still to be asked."""
+
+
+def roots_in(result: Mapping[str, Any]) -> DeclaredRoots:
+    """Return the roots in the result of ``roots/list``; `UNDECLARED` where the result is malformed or too long.
+
+    Their order counts, since the first root may be the main one.  A name that only repeats the end of its URI does not:
+    some clients add it, and others do not.
+    """
+    listed = result.get("roots")
+    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+        return UNDECLARED
+    told = jsonrpc.raw({"roots": listed})
+    if len(bytes(told)) > ROOTS_LIMIT:
+        return UNDECLARED
+    said = json.dumps([_plain(each) for each in listed], sort_keys=True)
+    return DeclaredRoots(hashlib.sha256(said.encode(errors="surrogatepass")).hexdigest()[:32], told)
+
+
+def _plain(root: Mapping[str, Any]) -> dict[str, Any]:
+    uri = str(root.get("uri", "")).rstrip("/")
+    is_plain = root.get("name") in (None, "", uri.rpartition("/")[2])
+    return {key: value for key, value in root.items() if key != "name" or not is_plain} | {"uri": uri}

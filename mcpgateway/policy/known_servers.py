@@ -37,16 +37,25 @@ class KnownServer(Struct, frozen=True):
     :ivar traits: its known properties.
     :ivar infos: their names in ``serverInfo``.
     :ivar reason: the reason in its sources, for people.
+    :ivar heeds: the capabilities of a client that make a difference to it; None where that is not known.
     """
 
     names: tuple[str, ...]
     traits: frozenset[Trait]
     reason: str = ""
     infos: tuple[str, ...] = ()
+    heeds: frozenset[str] | None = None
 
 
-def _those(names: str, *traits: Trait, reason: str = "", infos: tuple[str, ...] = ()) -> KnownServer:
-    return KnownServer(tuple(names.split()), frozenset(traits), reason, infos)
+def _those(
+    names: str,
+    *traits: Trait,
+    reason: str = "",
+    infos: tuple[str, ...] = (),
+    heeds: tuple[str, ...] | None = None,
+) -> KnownServer:
+    known = None if heeds is None else frozenset(heeds)
+    return KnownServer(tuple(names.split()), frozenset(traits), reason, infos, known)
 
 
 BROWSER = "its browser has one page in front at a time"
@@ -162,12 +171,20 @@ TABLE = (
         infos=("task-manager-server", "Shrimp Task Manager", "memory-bank-mcp-server"),
     ),
     _those(
-        "@modelcontextprotocol/server-filesystem mcp-server-filesystem mcp/filesystem mcp-obsidian obsidian-mcp"
+        "@modelcontextprotocol/server-filesystem mcp-server-filesystem mcp/filesystem",
+        Trait.WRITES,
+        Trait.STATELESS,
+        reason=FILES,
+        infos=("secure-filesystem-server",),
+        heeds=("roots",),
+    ),
+    _those(
+        "mcp-obsidian obsidian-mcp"
         " @bitbonsai/mcpvault excel-mcp-server @negokaz/excel-mcp-server office-word-mcp-server",
         Trait.WRITES,
         Trait.STATELESS,
         reason=FILES,
-        infos=("secure-filesystem-server", "excel-mcp", "excel-mcp-server"),
+        infos=("excel-mcp", "excel-mcp-server"),
     ),
     _those(
         "mcp-server-git mcp/git",
@@ -184,13 +201,24 @@ TABLE = (
         infos=("mcp-memory-libsql", "Basic Memory"),
     ),
     _those(
-        "@upstash/context7-mcp mcp/context7 mcp-server-fetch mcp/fetch mcp-server-time mcp/time tavily-mcp mcp/tavily"
-        " exa-mcp-server mcp/exa @brave/brave-search-mcp-server @modelcontextprotocol/server-brave-search"
-        " mcp/brave-search firecrawl-mcp mcp/firecrawl duckduckgo-mcp-server mcp/duckduckgo wikipedia-mcp"
-        " arxiv-mcp-server markitdown-mcp mcp-server-calculator awslabs.aws-documentation-mcp-server"
+        "@upstash/context7-mcp mcp/context7",
+        Trait.STATELESS,
+        infos=("Context7",),
+        heeds=("elicitation",),
+    ),
+    _those(
+        "mcp-server-time mcp/time tavily-mcp mcp/tavily",
+        Trait.STATELESS,
+        infos=("mcp-time", "tavily-mcp"),
+        heeds=(),
+    ),
+    _those(
+        "mcp-server-fetch mcp/fetch exa-mcp-server mcp/exa @brave/brave-search-mcp-server mcp/brave-search"
+        " @modelcontextprotocol/server-brave-search firecrawl-mcp mcp/firecrawl duckduckgo-mcp-server mcp/duckduckgo"
+        " wikipedia-mcp arxiv-mcp-server markitdown-mcp mcp-server-calculator awslabs.aws-documentation-mcp-server"
         " @antv/mcp-server-chart mcp/deepwiki",
         Trait.STATELESS,
-        infos=("Context7", "mcp-fetch", "mcp-time", "tavily-mcp", "exa-search-server", "ddg-search"),
+        infos=("mcp-fetch", "exa-search-server", "ddg-search"),
     ),
 )
 

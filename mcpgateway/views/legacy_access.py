@@ -12,12 +12,12 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.discovery.records import Item, ListKind
-from mcpgateway.errors import Cancelled, GatewayError, InvalidParams, QuestionRefused, UnknownServer
+from mcpgateway.errors import Cancelled, InvalidParams, QuestionRefused, UnknownServer
+from mcpgateway.hub.client_requests import GATEWAY_ASKER, OwnAsker
 from mcpgateway.interfaces import Request
 from mcpgateway.policy.access import REMOTE
 from mcpgateway.policy.client_requests import refusal
-from mcpgateway.protocol import jsonrpc, legacy, peek
-from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.protocol import jsonrpc
 from mcpgateway.views.filters import Limited
 from mcpgateway.views.routing import settle
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 TOKEN = b"0"
 ELICIT = "elicitation/create"
-OURS = "mcpgateway"
 NO_DIRECTORY = (
     "a client on another machine, or with a credential of its own, chooses no directory of this one"
 )
@@ -160,39 +159,6 @@ class LegacyAccess:
         question = jsonrpc.request(0, ELICIT, params)
         view_sessions.questions.ask(GATEWAY_ASKER, asker, self.session, ELICIT, question, request)
         return asker.done
-
-
-@frozen
-class _GatewayName:
-    name: str = OURS
-
-
-@frozen(eq=False, repr=False)
-class _GatewayAsker:
-    """The asker in a question of the gateway's, in the place of a server."""
-
-    server: _GatewayName = _GatewayName()
-
-    def newest_calls(self) -> dict[Session, Request]:
-        """Return no calls."""
-        return {}
-
-
-GATEWAY_ASKER = _GatewayAsker()
-
-
-@frozen(eq=False, repr=False)
-class OwnAsker:
-    """Takes the answer to a question, in the place of a conversation."""
-
-    done: Deferred[dict[str, Any]]
-
-    def notify(self, reply: Envelope) -> None:
-        """Take the client's answer, or its error."""
-        if "error" in reply:
-            self.done.errback(QuestionRefused(GatewayError.code, legacy.error_text(reply["error"])))
-        else:
-            self.done.callback(peek.mapping(reply, "result"))
 
 
 def _unknown(server: str) -> Deferred[Any]:

@@ -14,16 +14,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.errors import GatewayError
+from mcpgateway.hub.client_requests import GATEWAY_ASKER, OwnAsker
+from mcpgateway.policy.client_requests import ROOTS
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.system.workspaces import WorkingDirectory
-from mcpgateway.views.legacy_access import GATEWAY_ASKER, OwnAsker
 
 if TYPE_CHECKING:
     from mcpgateway.hub.sessions import Session
     from mcpgateway.views.registry import ViewRegistry
 
-LIST = "roots/list"
-LIST_CHANGED = "notifications/roots/list_changed"
 ROOTS_LIMIT = 100  # of one client; further ones are ignored
 
 
@@ -50,7 +49,7 @@ class Roots:
         asker = OwnAsker(Deferred())
         asker.done.addCallback(self._answered, session).addErrback(self._not_answered)
         try:
-            dispatcher.questions.ask(GATEWAY_ASKER, asker, session, LIST, jsonrpc.request(0, LIST, {}))
+            dispatcher.questions.ask(GATEWAY_ASKER, asker, session, ROOTS, jsonrpc.request(0, ROOTS, {}))
         except GatewayError as why:
             self.log.debug("a client is not asked for its roots: {why}", event="roots.not_asked", why=why)
 

@@ -42,7 +42,7 @@ from tests.bench.tools import CACHE, prepare
 Ask = Callable[[int, str, dict[str, Any]], dict[str, Any]]
 """Sends a request with a number, a method and parameters; returns its result."""
 
-START_LIMIT_S = 120.0
+START_LIMIT_S = 300.0
 AT_ONCE = 4
 ROOTS_TAKE_S = 0.05  # in which a server uses the answer for its client's roots
 AUTHORITIES = (
@@ -53,7 +53,12 @@ AUTHORITIES = (
 )  # whom downloads believe
 NEEDED_MIB = 160.0  # for each server of each session, with room to spare
 PROJECTS = 3
+NOT_THEIRS = "/usr"  # the configured directory, which roots replace: no project is in it
 PROJECT = "{project}"  # in arguments of a call: the directory of the session's project
+
+
+class WrongAnswer(BadAnswer):
+    """The answer of a tool is not that which the session gets without a gateway."""
 
 
 @frozen
@@ -100,7 +105,7 @@ SERVERS = (
     Server("memory", ("npx", "-y", "@modelcontextprotocol/server-memory"), "read_graph", {}),
     Server(
         "filesystem",
-        ("npx", "-y", "@modelcontextprotocol/server-filesystem", "/tmp"),
+        ("npx", "-y", "@modelcontextprotocol/server-filesystem", NOT_THEIRS),
         "read_text_file",
         {"path": f"{PROJECT}/README"},
     ),
@@ -133,7 +138,7 @@ def use(server: Server, person: Person, ask: Ask) -> None:
     said = json.dumps(server.arguments).replace(PROJECT, person.project)
     result = ask(2, "tools/call", {"name": server.tool, "arguments": json.loads(said)})
     if server.is_offline and (result.get("isError") or not is_right(server, person, json.dumps(result))):
-        raise BadAnswer(f"{server.name} of {person.project}: {result}")
+        raise WrongAnswer(f"{server.name} of {person.project}: {result}")
 
 
 def is_right(server: Server, person: Person, result: str) -> bool:
@@ -325,7 +330,10 @@ def _shared(bench: Bench, sessions: int) -> None:
             visits.append(one := Visit(url, person, START_LIMIT_S))
             begun = time.monotonic()
             one.begin()
-            use(server, person, one.ask)
+            try:
+                use(server, person, one.ask)
+            except WrongAnswer:
+                bench.results.crowd.wrong[server.name] = bench.results.crowd.wrong.get(server.name, 0) + 1
             took.setdefault(server.name, []).append(time.monotonic() - begun)
 
         try:

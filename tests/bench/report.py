@@ -221,14 +221,14 @@ def crowd_tables(results: Results) -> list[Table]:
         " gateway are counted."
     )
     own = [
-        (name, str(count), number(pss), number(seconds * 1000))
+        (name, str(count), number(pss), number(seconds * 1000), str(crowd.wrong.get(name, 0)))
         for name, (count, pss, seconds) in crowd.by_server.items()
     ]
     return [
         Table("Many sessions, the same servers", ("", "processes", "PSS, MB", "RSS, MB"), rows, note),
         Table(
             "The servers of many sessions behind the gateway",
-            ("", "processes", "PSS, MB", "begin to first answer, ms"),
+            ("", "processes", "PSS, MB", "begin to first answer, ms", "wrong answers"),
             own,
         ),
     ]

@@ -99,6 +99,7 @@ class Crowd:
     :ivar direct: each session starts its own, without a launcher.
     :ivar by_server: behind the gateway, the processes of each server, their PSS, and the seconds from the beginning of
         a session to its first answer.
+    :ivar wrong: behind the gateway, the calls of each server whose answer was not that of the session's own server.
     """
 
     sessions: int = 0
@@ -107,6 +108,7 @@ class Crowd:
     direct: Weight | None = None
     shared: Weight | None = None
     by_server: dict[str, tuple[int, float, float]] = field(factory=dict)
+    wrong: dict[str, int] = field(factory=dict)
 
 
 @define

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from attrs import evolve
@@ -21,7 +21,7 @@ from mcpgateway.system.journal import Journal
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
 
 AUTO = ServerSpec("auto", ("run",), {}, "/", share=Share.AUTO, title="auto")
-ELICIT, SAMPLE, ROOTS = "elicitation/create", "sampling/createMessage", "roots/list"
+ELICIT, SAMPLE = "elicitation/create", "sampling/createMessage"
 OFFERS: dict[str, Any] = {"elicitation": {}, "sampling": {}}
 TASK = {"_meta": {"io.modelcontextprotocol/related-task": {"taskId": "t"}}}
 
@@ -318,7 +318,7 @@ class WhoseTests:
             assert len(asked(each)) == 1
         assert sent(gateway, three)[0] is not sent(gateway, four)[0]
 
-    @pytest.mark.parametrize("method", [ELICIT, SAMPLE, ROOTS])
+    @pytest.mark.parametrize("method", [ELICIT, SAMPLE])
     def test_outside_of_calls(self, gateway: MemoryGateway, method: str) -> None:
         """A question outside of calls has no client; a session that has called nothing yet gets a child of
         its own.
@@ -489,6 +489,8 @@ class WhoseTests:
 class FirstLookTests:
     """A server that asks something by itself as soon as it is there."""
 
+    DECLARED: ClassVar[dict[str, Any]] = {"roots": {}, "elicitation": {}}
+
     @pytest.fixture
     def gateway(self) -> MemoryGateway:
         """A gateway that looks at what it does not know."""
@@ -497,7 +499,7 @@ class FirstLookTests:
     def begin(self, gateway: MemoryGateway, offers: dict[str, Any] | None = None) -> Client:
         """A client whose session has to wait for the look."""
         client = gateway.client("auto")
-        capabilities = {"roots": {}} if offers is None else offers
+        capabilities = self.DECLARED if offers is None else offers
         client.call(0, "initialize", protocolVersion="2025-11-25", capabilities=capabilities)
         return client
 
@@ -514,17 +516,17 @@ class FirstLookTests:
         """
         clients = [self.begin(gateway) for _ in range(2)]
         shared = gateway.child
-        ask(shared, method=ROOTS)
+        ask(shared)
         shared.answer(shared.asked("tools/list")[0], {"tools": []})
         gateway.clock.advance(SETTLE_S)
         for each in clients:
             call(self.go_on(each))
         children = [sent(gateway, each)[0] for each in clients]
         assert len({id(each) for each in (*children, shared)}) == 3
-        assert [told(each) for each in children] == [{"roots": {}}] * 2
+        assert [told(each) for each in children] == [self.DECLARED] * 2
         gateway.clock.advance(1)
         assert shared.is_stopping
-        assert verdict(gateway) == f"it asked {ROOTS}"
+        assert verdict(gateway) == f"it asked {ELICIT}"
 
     def test_it_does_not(self, gateway: MemoryGateway) -> None:
         """A server that asks nothing in that moment is shared, and waited for no more."""
@@ -549,7 +551,7 @@ class FirstLookTests:
         store = Journal(":memory:", lambda: 1_700_000_000.0)
         first = gateway_of(store=store, looks=True)
         self.begin(first)
-        ask(first.child, method=ROOTS)
+        ask(first.child)
         second = gateway_of(store=store, looks=True)
         clients = [self.go_on(self.begin(second)) for _ in range(2)]
         for each in clients:

@@ -11,6 +11,7 @@ from mcpgateway.config.edit.config_keys import meant_key_in_words
 from mcpgateway.config.reference import ANY, KnownKey, known_keys
 from mcpgateway.config.section import Section
 from mcpgateway.errors import ConfigError
+from mcpgateway.hints import cli
 from mcpgateway.observe.config_values import ConfigValue
 from mcpgateway.system import printing
 from mcpgateway.system.settings import LoadOptions
@@ -35,8 +36,18 @@ def explain(asked: str, options: LoadOptions, environ: Mapping[str, str], *, as_
         printing.put_json({"items": [{**_value(each), **values} for each in found]})
         return 0
     shown = "".join(f"  now: {each.key} = {_json(each.value)}, from {each.source}\n" for each in now)
-    printing.put_text("\n".join(_text_of(each) for each in found) + shown)
+    printing.put_text("\n".join(_text_of(each) for each in found) + shown + _at_work(steps))
     return 0
+
+
+def _at_work(steps: tuple[str, ...]) -> str:
+    # A scope that an entry leaves open is found out by the running gateway.
+    is_scope = steps[-1] == "share" and len(steps) == len(("servers", "name", "share"))
+    return (
+        f"  {cli('why {}', steps[1])} says by what it is shared, and what it has asked its clients\n"
+        if is_scope
+        else ""
+    )
 
 
 def _values(steps: tuple[str, ...], options: LoadOptions, environ: Mapping[str, str]) -> list[ConfigValue]:

@@ -43,6 +43,7 @@ from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions.modern_clients import ListenStreams
 from mcpgateway.interfaces import Request
+from mcpgateway.policy.client_requests import ROOTS
 from mcpgateway.policy.sharing import Variant, variant_of
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope
@@ -157,7 +158,9 @@ class ExclusiveChildren:
         pool = self._pool
         if server.interactive or pool.reason(server) or pool.keeps_state(server):
             return True
-        return pool.asks(server) and not pool.is_single(server)
+        # An exclusive child would keep the roots of the first client that it serves: clients share one without any.
+        asked = pool.asks(server) - ({ROOTS} if pool.goes_by_roots(server) else set())
+        return bool(asked) and not pool.is_single(server)
 
     def group(
         self, server: ServerSpec, principal: str, peer: int, offered: dict[str, Any], meta: Envelope

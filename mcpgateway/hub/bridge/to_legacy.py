@@ -57,7 +57,7 @@ from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions.modern_clients import ListenStreams
 from mcpgateway.interfaces import Request
 from mcpgateway.policy import routing
-from mcpgateway.policy.client_requests import offer_to, offers_something
+from mcpgateway.policy.client_requests import modern_offer_to, offers_something
 from mcpgateway.policy.recorded_answers import legacy_handshake
 from mcpgateway.policy.sharing import name_in_workspace, variant_of
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek, translate
@@ -138,7 +138,7 @@ class ToLegacy:
 
     def handshake_of(self, server: ServerSpec, meta: Envelope) -> str:
         """Return the key of what a server's child learns, at its handshake, of clients with this ``_meta``."""
-        offer = offer_to(server, meta)
+        offer = modern_offer_to(server, meta)
         if not (offers_something(offer) and self.exclusive.asks(server)):
             return self._pool.handshake_of(server, offer)
         info = peek.mapping(meta, modern.INFO_KEY) or {"name": "mcpgateway"}
@@ -165,7 +165,7 @@ class ToLegacy:
         if self._pool.keeps_state(server) and not peer:
             # The server was found to keep state only after the request had been routed.
             raise SharedOtherwise(f"{server.name} has a child for each client")
-        offer = offer_to(server, request.message.meta)
+        offer = modern_offer_to(server, request.message.meta)
         can_be_asked = offers_something(offer) and self.exclusive.asks(server)
         if can_be_asked or self._pool.keeps_state(server):
             can = offer if self.exclusive.asks(server) else {}
@@ -273,7 +273,7 @@ class ToLegacy:
         # See Note [What questions hold up].
         if self._pool.keeps_state(group.server):
             return group.children[0].aside
-        offer, level = offer_to(group.server, bridged.message.meta), bridged.request.level
+        offer, level = modern_offer_to(group.server, bridged.message.meta), bridged.request.level
         return self._levelled.session(group.server, group.principal, level, offer)
 
     def _is_parked_at(self, beside: Session) -> bool:

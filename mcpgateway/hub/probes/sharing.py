@@ -10,6 +10,11 @@ Some servers ask their client a question right after the handshake, mostly for i
 question is for no particular client where several share a child.  So a child whose handshake offers that clients can be
 asked gets a moment (`SETTLE_S`), once for each launch; a question in that time moves its server
 (`mcpgateway.hub.server_messages`) before any client uses the child.
+
+# Note [What roots it has]
+A server that works in the roots of its client asks for them after the handshake, and takes a moment to use the answer.
+A request that came before would be answered for the directories of its command line.  So the child of sessions with the
+same roots gets its first request when it has been told them, or has not asked for them in `ROOTS_S`.
 """
 
 from __future__ import annotations
@@ -27,7 +32,7 @@ from mcpgateway.errors import GatewayError, SharedOtherwise
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.probes.traits import all_tools
 from mcpgateway.hub.upstream import Upstream
-from mcpgateway.policy.client_requests import offers_something
+from mcpgateway.policy.client_requests import UNDECLARED, UNKNOWN, offers_something
 from mcpgateway.protocol import peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
@@ -40,6 +45,8 @@ if TYPE_CHECKING:
     from mcpgateway.hub.sessions import Session
 
 SETTLE_S = 0.2  # for unprompted questions, which follow within moments of the handshake
+ROOTS_S = 1.0
+USE_ROOTS_S = 0.05  # in which a server uses the roots that it was told
 LOOK_S = 5.0  # a server that does not list its tools in that time is shared as it is
 
 
@@ -59,15 +66,31 @@ class FirstLook(Record):
         """
         traits = self._pool.traits
         traits.introduced(slot.server, hello)
+        told = self._told_roots(slot)
         if not slot.shared or slot.is_replica:
             return None
         # The name in its ``serverInfo`` may tell that the server may have no second child.
         self._pool.unite(slot.server, slot)
         if not traits.is_unknown(slot.server) and not self._may_ask(slot):
             self._part(slot)  # the name in its ``serverInfo`` may have told that it keeps state
-            return None
+            return told
         looked = Deferred.fromCoroutine(self._look(slot, conversation, hello))
-        return looked.addTimeout(LOOK_S, self._clock).addErrback(self._not_seen, slot)
+        looked.addTimeout(LOOK_S, self._clock).addErrback(self._not_seen, slot)
+        return looked if told is None else looked.addCallback(lambda _: told)
+
+    def _told_roots(self, slot: Upstream) -> Deferred[None] | None:
+        # See Note [What roots it has].
+        if slot.roots is None or slot.roots in (UNDECLARED, UNKNOWN):
+            return None
+        told: Deferred[None] = Deferred()
+        slot.told_roots = told
+        told.addTimeout(ROOTS_S, self._clock)
+        told.addErrback(self._has_not_asked, slot)
+        return told.addCallback(lambda _: deferLater(self._clock, USE_ROOTS_S))
+
+    def _has_not_asked(self, why: Failure, slot: Upstream) -> None:
+        why.trap(defer.TimeoutError)
+        slot.told_roots = None
 
     async def _look(self, slot: Upstream, conversation: Conversation, hello: Envelope) -> None:
         if self._pool.traits.is_unknown(slot.server):
@@ -77,7 +100,8 @@ class FirstLook(Record):
             self._pool.listed(slot, pages)
         if self._may_ask(slot):
             await deferLater(self._clock, SETTLE_S)
-            self._pool.settle(slot.server)
+            if "roots" in slot.offer:  # else it may still ask for them when it is told of some
+                self._pool.settle(slot.server)
         self._part(slot)
 
     def _may_ask(self, slot: Upstream) -> bool:
@@ -99,12 +123,13 @@ class FirstLook(Record):
             slot.hand_back(why)
         elif self._pool.reason(slot.server):
             slot.hand_back(why, _has_own_child)
-        else:
+        elif slot.roots is not UNKNOWN:
             return
         self._clock.callLater(0, self._leave, slot)
 
     def _leave(self, slot: Upstream) -> None:
-        if not slot.sessions and not slot.calls() and slot.learning is None:
+        is_unused = not slot.sessions or slot.roots is UNKNOWN
+        if is_unused and not slot.calls() and slot.learning is None:
             slot.close().addErrback(lambda _: None)
 
     def listed(self, slot: Upstream, pages: tuple[Raw, ...]) -> None:

@@ -1,4 +1,6 @@
-"""The facts known of each server beyond its entry: from its sources, its own answers, and observation.
+"""The facts known of each server beyond its entry, from its sources, its own answers and observation; and the verdicts.
+
+A verdict says how widely a server is shared, by what, and what it asks its clients.
 
 Findings are recorded for the server's launch, so that each is made once; see `mcpgateway.policy.known_servers` for the
 facts that the gateway brings along, and `mcpgateway.policy.tool_names` for the evidence of tool names.
@@ -9,14 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from twisted.logger import Logger
+
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.reach_settings import Container, Rest
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.catalog.fetch import fetch_list
 from mcpgateway.interfaces import ISessionStore
+from mcpgateway.policy.client_requests import ROOTS
+from mcpgateway.policy.concurrency import is_single
 from mcpgateway.policy.known_servers import KnownServer, Trait, is_container, known_by_info, known_by_start
 from mcpgateway.policy.recorded_answers import HELLO, place_of
-from mcpgateway.policy.sharing import launch_digest, reason_of_state, scope_of
+from mcpgateway.policy.sharing import launch_digest, may_move, reason_of_state, scope_of
 from mcpgateway.policy.tool_names import state_told_by
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope
@@ -34,6 +40,9 @@ KEPT_LIMIT = 1000  # servers, each counted once for each workspace
 NAME_CHARS = 128
 IN_CONTAINER = "it runs in a container, where it cannot be seen what it writes"
 NO_SIGHT = "this system does not tell what programs write"
+BY_ROOTS = "roots"
+QUESTIONS_LIMIT = 16  # different ones of one server
+_FORMERLY = f"it asked {ROOTS}"  # the verdict of gateways that gave each session a child because of that
 TOLD = "its tool {tool} keeps something for the client that calls it"
 
 
@@ -193,6 +202,123 @@ class Traits:
         if writes != record.writes:
             record.writes = writes
             self._store.judge(f"writes {record.digest}", writes)
+
+
+class SharingVerdicts:
+    """The verdicts on all servers.
+
+    :ivar moves: the number of changes of any server's scope, or of its habit to ask.
+    :ivar traits: the known properties of servers.
+    """
+
+    log = Logger()
+
+    def __init__(self, store: ISessionStore, snapshots: Snapshots | None) -> None:
+        self._store = store
+        self.traits = Traits(store, snapshots)
+        self._reasons: dict[str, str | None] = {}
+        self._asking: dict[str, frozenset[str]] = {}
+        self.moves = 0
+
+    def forget_verdicts(self, server: ServerSpec) -> None:
+        """Read the verdicts on a server that is redefined or removed anew."""
+        self._reasons.pop(server.name, None)
+        self._asking.pop(server.name, None)
+        self.traits.forget(server)
+        self.moves += 1
+
+    def scope(self, server: ServerSpec) -> Share:
+        """Return the scope of a server's child."""
+        return Share.SESSION if self.reason(server) else scope_of(server)
+
+    def reason(self, server: ServerSpec) -> str:
+        """Return why a server has one child per session although its entry does not demand it; else empty."""
+        return self._found_out(server) or self.traits.state(server)
+
+    def shared_by(self, server: ServerSpec) -> dict[str, Any]:
+        """Return, for people, by what the sessions of a server share a child, why, and what it asks them."""
+        by_roots = self.goes_by_roots(server)
+        return {
+            "share": BY_ROOTS if by_roots else self.scope(server).value,
+            "share_reason": "it works in the roots of its client" if by_roots else self.reason(server),
+            "asked": sorted(self.asks(server)),
+        }
+
+    def keeps_state(self, server: ServerSpec) -> bool:
+        """True if a server keeps state for each client, by its entry or by its known properties."""
+        return server.share is Share.SESSION or bool(self.traits.state(server))
+
+    def is_open_question(self, server: ServerSpec) -> bool:
+        """True if the scope of a server's child is still to be found out."""
+        return may_move(server) and self._found_out(server) is None and not self.traits.state(server)
+
+    def _found_out(self, server: ServerSpec) -> str | None:
+        if not may_move(server):
+            return None
+        if server.name not in self._reasons:
+            found = self._store.verdict(launch_digest(server))
+            self._reasons[server.name] = None if found == _FORMERLY else found
+        return self._reasons[server.name]
+
+    def is_writer(self, server: ServerSpec) -> bool:
+        """True if a server is known to write data, by its sources or by observation."""
+        return bool(self.traits.writes(server))
+
+    def is_single(self, server: ServerSpec) -> bool:
+        """True if a server may have no second child at the same time in its scope.
+
+        That excludes a replica, a child of the other era, and a fresh child beside a stuck one.
+        """
+        return is_single(server, self.scope(server), is_writer=self.is_writer(server))
+
+    def settle(self, server: ServerSpec) -> None:
+        """Record that a server has proved to be shareable."""
+        if self._found_out(server) is None:
+            self._reasons[server.name] = ""
+            self._store.judge(launch_digest(server), "")
+
+    def move(self, server: ServerSpec, why: str) -> None:
+        """Give each new session of a server a child of its own from now on, if the server's entry leaves that open."""
+        if not may_move(server) or self._found_out(server):
+            return
+        self._reasons[server.name] = why
+        self.moves += 1
+        self._store.judge(launch_digest(server), why)
+        self.tell_moved(server, why)
+
+    def asks(self, server: ServerSpec) -> frozenset[str]:
+        """Return the questions that a server is known to ask: in the middle of a call, or for roots at any time."""
+        if server.name not in self._asking:
+            self._asking[server.name] = frozenset((self._store.verdict(_asking(server)) or "").split())
+        heeds = self.traits.known(server).heeds or ()
+        return self._asking[server.name] | ({ROOTS} if "roots" in heeds else set())
+
+    def saw_asking(self, server: ServerSpec, method: str) -> None:
+        """Record that a server has sent a question."""
+        asked = self.asks(server)
+        if method not in asked and len(asked) < QUESTIONS_LIMIT:
+            self._asking[server.name] = asked | {method}
+            self.moves += 1
+            self._store.judge(_asking(server), " ".join(sorted(self._asking[server.name])))
+
+    def goes_by_roots(self, server: ServerSpec) -> bool:
+        """True if the sessions of a server share its children by the roots of their clients."""
+        if server.concurrency is not None or server.replicas > 1 or server.is_sole or not may_move(server):
+            return False
+        return ROOTS in self.asks(server) and not self.reason(server)
+
+    def tell_moved(self, server: ServerSpec, why: str) -> None:
+        """Log that a server has one child for each new session from now on."""
+        self.log.warn(
+            "{server} gets a child for each new session from now on, because {why}",
+            event="server.moved",
+            server=server.name,
+            why=why,
+        )
+
+
+def _asking(server: ServerSpec) -> str:
+    return f"asks {launch_digest(server)}"
 
 
 def tool_names(tools: Iterable[Any]) -> list[str]:

@@ -188,6 +188,7 @@ def _tell_launch(found: Mapping[str, Any], *, is_whole: bool) -> None:
         "directory": shortened(str(launch.get("cwd") or "")),
         "entry": shortened(str(found.get("source") or "")),
         "share": _share(found),
+        "has asked": ", ".join(map(str, found.get("asked") or ())),
         "at once": _at_once(found),
         "processes": ", ".join(map(str, found.get("pids") or ())),
     }
