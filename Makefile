@@ -15,6 +15,8 @@ NPM_CLIENTS := tests/clients/npm/node_modules/.made
 PYPI_CLIENTS := build/clients-pypi/.made
 NPM_REMOTES := tests/remotes/npm/node_modules/.made
 NPM_BROWSER := tests/browser/npm/node_modules/.made
+# Several targets install at once.
+APT := apt-get -o DPkg::Lock::Timeout=300
 UI_TOOLS := ui/node_modules/.made
 UI := mcpgateway/data/ui/index.json
 VSIX := build/mcpgateway.vsix
@@ -39,6 +41,8 @@ PYTEST := $(BIN)/python -m pytest --quiet
 
 # A red run of everything costs more than a second look: with DEFER, few failed tests of a target are run again at the
 # end, when nothing else runs.
+# With TOOLS, the programs that tests of a cluster run are installed first.
+TOOLS :=
 TESTED := functional ui-pages unit-outer unit-inner
 DEFER :=
 pytest = $(PYTEST) -p tests.support.again --target=$@ $1 $(if $(DEFER),|| $(BIN)/python -m tests.support.again defer $@ $$?)
@@ -79,10 +83,9 @@ run: $(VENV) ## serve ~/.claude.json and two demo servers on http://localhost:91
 
 # Tests that wait for processes leave time for all that computes, one after the other, beside them.
 test: ## everything that must hold before a change lands
-	$(MAKE) --jobs=3 --output-sync=target $(VENV) servers $(UI) $(NPM_BROWSER)
-	$(MAKE) cluster-tools || true
 	rm -rf build/again
-	$(MAKE) --jobs=2 --output-sync=target DEFER=yes functional lint types docs ui-units ui-pages package unit-outer unit-inner
+	$(MAKE) $(VENV)
+	$(MAKE) --jobs=3 --output-sync=target DEFER=yes TOOLS=if-to-be-had $(UI) functional unit-outer unit-inner lint types docs ui-units ui-pages package
 	$(BIN)/python -m tests.support.again run $(TESTED)
 
 ui: $(UI) ## build the dashboard's pages, with npm
@@ -97,8 +100,8 @@ $(UI): $(UI_TOOLS) $(shell find ui/core/src ui/web -type f -not -path '*/node_mo
 
 test-ui: $(VENV) $(UI) $(NPM_BROWSER) ## the dashboard: types, lint, units, and its pages in real browsers, which apt-get installs
 	$(MAKE) ui-units
-	command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
-	command -v firefox-esr >/dev/null || apt-get install --yes --no-install-recommends firefox-esr
+	command -v chromium >/dev/null || $(APT) install --yes --no-install-recommends chromium
+	command -v firefox-esr >/dev/null || $(APT) install --yes --no-install-recommends firefox-esr
 	$(BIN)/python -m pytest tests/browser/test_dashboard*.py tests/browser/test_issuer_sign_in.py tests/browser/test_firefox.py
 
 vsix: $(CARRIED) ## build the extension of VS Code, with npm
@@ -125,12 +128,12 @@ $(VSCODE): tests/editor/install.sh tests/editor/extension/main.js tests/editor/e
 	touch $@
 
 test-vscode: $(VENV) $(VSIX) $(VSCODE) ## the extension in a real VS Code, which npm and apt-get install
-	command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
+	command -v chromium >/dev/null || $(APT) install --yes --no-install-recommends chromium
 	$(BIN)/python -m pytest tests/editor
 
 # One width and one colour scheme, in a Chromium that is there, or that can be had.
 ui-pages: $(VENV) $(UI) $(NPM_BROWSER)
-	command -v chromium >/dev/null || apt-get install --quiet=2 --yes --no-install-recommends chromium >/dev/null 2>&1 || true
+	command -v chromium >/dev/null || $(APT) install --quiet=2 --yes --no-install-recommends chromium >/dev/null 2>&1 || true
 	$(call pytest,"tests/browser/test_dashboard.py::EveryoneTests::test_every_page[1440-light]")
 
 ui-units: $(UI_TOOLS)
@@ -179,7 +182,7 @@ coverage: $(VENV) ## the unit tests under branch coverage
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-functional: $(VENV) servers ## real sockets, real processes, real MCP servers
+functional: $(VENV) servers | $(TOOLS:%=cluster-tools-%) ## real sockets, real processes, real MCP servers
 	$(call compiled,$(FUNCTIONAL))
 	$(call pytest,-m "not soak" --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(FUNCTIONAL))
 
@@ -201,7 +204,7 @@ test-remotes: $(VENV) servers $(NPM_REMOTES) $(PYPI_REMOTES) ## signing in and A
 	$(BIN)/python -m pytest --numprocesses=2 tests/remotes
 
 test-browser: $(VENV) $(UI_IF_NPM) $(NPM_BROWSER) ## hostile pages, and the documentation, in a real Chromium, which apt-get installs
-	command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
+	command -v chromium >/dev/null || $(APT) install --yes --no-install-recommends chromium
 	$(BIN)/python -m pytest tests/browser
 
 test-cluster: $(VENV) servers cluster-tools ## nodes of a cluster: the store, failures, balancers, deploy/; apt-get installs PostgreSQL, HAProxy and nginx
@@ -209,17 +212,21 @@ test-cluster: $(VENV) servers cluster-tools ## nodes of a cluster: the store, fa
 
 # As root, for accounts and file systems of their own.
 test-release: $(VENV) servers ## rehearse a release, and install it in new accounts and in a bare Debian; apt-get installs what is missing
-	apt-get install --quiet=2 --yes --no-install-recommends shellcheck debootstrap pipx zsh openssh-client >/dev/null
+	$(APT) install --quiet=2 --yes --no-install-recommends shellcheck debootstrap pipx zsh openssh-client >/dev/null
 	MCPGATEWAY_RELEASE=1 $(PYTEST) tests/release
 
 # PostgreSQL is for tests alone: no server of it is set up for the machine.
 cluster-tools: $(PROMTOOL)
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { \
 		mkdir -p /etc/postgresql-common && echo create_main_cluster = false >>/etc/postgresql-common/createcluster.conf \
-		&& apt-get install --quiet=2 --yes --no-install-recommends postgresql >/dev/null; }
-	@command -v haproxy >/dev/null || apt-get install --quiet=2 --yes --no-install-recommends haproxy >/dev/null
-	@command -v nginx >/dev/null || apt-get install --quiet=2 --yes --no-install-recommends nginx-light >/dev/null
-	@command -v faketime >/dev/null || apt-get install --quiet=2 --yes --no-install-recommends faketime >/dev/null
+		&& $(APT) install --quiet=2 --yes --no-install-recommends postgresql >/dev/null; }
+	@command -v haproxy >/dev/null || $(APT) install --quiet=2 --yes --no-install-recommends haproxy >/dev/null
+	@command -v nginx >/dev/null || $(APT) install --quiet=2 --yes --no-install-recommends nginx-light >/dev/null
+	@command -v faketime >/dev/null || $(APT) install --quiet=2 --yes --no-install-recommends faketime >/dev/null
+
+# Where they cannot be had, the tests that need them are left out.
+cluster-tools-if-to-be-had:
+	$(MAKE) cluster-tools || true
 
 # Debian's program that tests alerts, without the service around it.
 $(PROMTOOL):
