@@ -97,13 +97,6 @@ class ViewSettings:
         "Whether views list each tool with the first sentence of its description only, and without examples.",
         default=False,
     )
-    search_format: SearchFormat = setting(
-        "search_format",
-        Choice({each.value: each for each in SearchFormat}),
-        "What ``gateway_search`` tells of a tool. ``compact``: its id, arguments and description in 45 tokens. "
-        "``full``: all members that harshal-mcp-proxy has. Files of harshal-mcp-proxy have ``full``.",
-        "compact",
-    )
     mode: FilterMode = setting(
         "mode",
         Choice({each.value: each for each in FilterMode}),
@@ -149,6 +142,13 @@ class ViewSettings:
     )
     pinned: tuple[str, ...] = setting(
         "pinned", Texts(), "Tools that come before all others, as ``<server>__<tool>``.", [], below=FILTER
+    )
+    search_format: SearchFormat = setting(
+        "search_format",
+        Choice({each.value: each for each in SearchFormat}),
+        "What ``gateway_search`` tells of a tool. ``compact``: its id, arguments and description in 45 tokens. "
+        "``full``: all members that harshal-mcp-proxy has. Files of harshal-mcp-proxy have ``full``.",
+        "compact",
     )
 
 

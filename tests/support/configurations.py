@@ -20,7 +20,15 @@ from mcpgateway.config.problems import Problems
 from mcpgateway.config.reach_settings import Container, Daemon, OAuth, Remote, Rest, RestTool, Transport
 from mcpgateway.config.read import parse
 from mcpgateway.config.resolve import World
-from mcpgateway.config.surface import Expose, FilterMode, Level, Order, ShieldLimits, ViewSettings
+from mcpgateway.config.surface import (
+    Expose,
+    FilterMode,
+    Level,
+    Order,
+    SearchFormat,
+    ShieldLimits,
+    ViewSettings,
+)
 from mcpgateway.errors import ConfigError
 from mcpgateway.protocol.versions import Era
 
@@ -241,6 +249,7 @@ views = st.builds(
     st.booleans(),
     st.sampled_from(Order),
     st.lists(names, max_size=2).map(tuple),
+    st.sampled_from(SearchFormat),
 )
 shields = st.builds(
     ShieldLimits,
@@ -300,6 +309,7 @@ def written(gateway, specs):
             "log_level": gateway.log_level,
             "expose": gateway.views.expose.value,
             "compress_schemas": gateway.views.compress_schemas,
+            "search_format": gateway.views.search_format.value,
             "tool_filter": {
                 "mode": gateway.views.mode.value,
                 "include_servers": list(gateway.views.include),
