@@ -463,8 +463,8 @@ uninstall() {
     tools=$(installed_by)
     for tool in $tools; do
         program="$(programs)/mcpgateway"
-        say "Removing mcpgateway $(by)."
         restore
+        say "Removing mcpgateway $(by)."
         case "$tool" in
         uv) uv tool uninstall --quiet mcpgateway ;;
         pipx) pipx uninstall mcpgateway >/dev/null ;;
@@ -497,8 +497,7 @@ restore() {
         "$program" "$@" </dev/tty
     else
         "$program" "$@" </dev/null
-    fi || fail "mcpgateway stays, since \`mcpgateway $*\` failed" \
-        'If the program does not run, run install.sh without --uninstall first.'
+    fi || fail 'mcpgateway stays' "$([ -n "$(installed_version)" ] || say 'Its program does not run: install it again first.')"
 }
 
 main "$@"

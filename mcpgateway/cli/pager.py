@@ -12,7 +12,8 @@ from shutil import get_terminal_size
 
 VARIABLES = ("MCPGATEWAY_PAGER", "PAGER")
 USUAL, NONE = "less", ("", "cat")
-LESS = "FRX"  # shows colours, and ends where the output fits after all
+# less shows colours, ends where the output fits after all, and leaves no file in the user's home.
+USED = {"LESS": "FRX", "LESSHISTFILE": "-"}
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -69,7 +70,7 @@ def _is_shown(pager: list[str], text: str) -> bool:
 
     sys.stdout.flush()
     try:
-        shown = subprocess.Popen(pager, stdin=subprocess.PIPE, env={"LESS": LESS, **os.environ})
+        shown = subprocess.Popen(pager, stdin=subprocess.PIPE, env={**USED, **os.environ})
     except OSError:
         return False
     assert shown.stdin is not None

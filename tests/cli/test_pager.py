@@ -19,7 +19,7 @@ PAGED = "the pager has it"
 def environ(tmp_path: Path) -> dict[str, str]:
     """An environment whose pager says that it was run."""
     pager = tmp_path / "pager"
-    pager.write_text(f"#!/bin/sh\necho {PAGED}\nexec cat\n")
+    pager.write_text(f"#!/bin/sh\necho {PAGED}, history in $LESSHISTFILE\nexec cat\n")
     pager.chmod(0o755)
     known = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     return {
@@ -61,6 +61,11 @@ class PagerTests:
         assert PAGED in shown({**environ, "PAGER": pager, "MCPGATEWAY_PAGER": pager}, "help", "--all")
         assert PAGED not in shown({**environ, "PAGER": pager, "MCPGATEWAY_PAGER": ""}, "help", "--all")
         assert PAGED not in shown({**environ, "PAGER": pager, "MCPGATEWAY_PAGER": "cat"}, "help", "--all")
+
+    def test_no_trace(self, environ: dict[str, str], tmp_path: Path) -> None:
+        """The usual pager keeps no file of what was searched for."""
+        screen = shown({**environ, "MCPGATEWAY_PAGER": f"{tmp_path / 'pager'}"}, "help", "--all")
+        assert f"{PAGED}, history in -" in screen
 
     def test_missing(self, environ: dict[str, str]) -> None:
         """A pager that is not there loses nothing."""

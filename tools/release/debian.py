@@ -53,6 +53,9 @@ case "$1" in configure|triggered)
         "/{PLACE}/bin/python3" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"/site-packages || true
     "/{PLACE}/bin/twist" --help >/dev/null || true
 esac
+if [ "$1" = configure ] && [ -n "$2" ]; then
+    echo "mcpgateway: a user's running gateway uses this release after: mcpgateway restart"
+fi
 """
 
 # The files of clients name the program. A file that cannot be restored must not keep the package on the machine.
