@@ -23,6 +23,7 @@ VSIX := build/mcpgateway.vsix
 CARRIED := mcpgateway/data/mcpgateway.vsix
 VSCODE := build/vscode/.made
 VSCE := build/vsce/.made
+YAML := build/yaml-ls/.made
 # A checkout without npm runs and is tested without the dashboard.
 UI_IF_NPM := $(if $(shell command -v npm),$(UI))
 PYPI_REMOTES := build/remotes-pypi/.made
@@ -127,7 +128,11 @@ $(VSCODE): tests/editor/install.sh tests/editor/extension/main.js tests/editor/e
 	cd tests/editor/extension && $(call vsce,build/vscode/tests.vsix)
 	touch $@
 
-test-vscode: $(VENV) $(VSIX) $(VSCODE) ## the extension in a real VS Code, which npm and apt-get install
+$(YAML):
+	npm install --prefix build/yaml-ls --ignore-scripts --no-audit --no-fund --loglevel=error yaml-language-server@2.0.0
+	touch $@
+
+test-vscode: $(VENV) $(VSIX) $(VSCODE) $(YAML) ## the extension in a real VS Code, which npm and apt-get install
 	command -v chromium >/dev/null || $(APT) install --yes --no-install-recommends chromium
 	$(BIN)/python -m pytest tests/editor
 

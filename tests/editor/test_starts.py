@@ -16,6 +16,11 @@ from tests.support.ports import free_port
 from tests.support.real_servers import fixture
 
 pytestmark = IN_AN_EDITOR
+# A program whose starts are counted, and fail for as long as a file is there.
+FAILING = """#!/bin/sh
+case "$*" in *" start") echo >>{starts}; test ! -e {fails} || exit 1;; esac
+exec {program} "$@"
+"""
 SET = "await vscode.workspace.getConfiguration().update('mcpgateway.{}', {}, 1)"
 
 
@@ -118,6 +123,51 @@ class StartTests:
             assert _cli(gateway, "status")
         finally:
             _cli(gateway, "stop")
+            editor.settings({})
+
+    def test_after_a_crash(self, editor: Editor, browser: Browser, gateway: Gateway, tmp_path: Path) -> None:
+        """It is started after 30, 60, and every 120 seconds from a crash, and a stop of its user ends that."""
+        starts, fails = tmp_path / "starts", tmp_path / "fails"
+        fails.touch()
+        program = tmp_path / "mcpgateway"
+        program.write_text(FAILING.format(starts=starts, fails=fails, program=BIN / "mcpgateway"))
+        program.chmod(0o755)
+        editor.settings({"mcpgateway.autoStart": True, "mcpgateway.path": str(program)})
+        window = _open(editor, browser, "crashed")
+
+        def count() -> int:
+            return len(starts.read_text()) if starts.exists() else 0
+
+        def passes(seconds: int) -> None:
+            # The clock of the window stands still but for this, and its decisions are made every second.
+            window.run(
+                f"""globalThis.at += {seconds * 1000}
+                await new Promise(resolve => setTimeout(resolve, 3000))"""
+            )
+
+        try:
+            eventually(lambda: count() == 1, "it is started with the window")
+            with gateway:
+                window.has_row("server-000, ready")
+                window.run("globalThis.at = Date.now(); Date.now = () => globalThis.at")
+                gateway.kill()
+                window.sees("The gateway does not run.")
+                for number, pause in enumerate((30, 60, 120, 120), 1):
+                    passes(pause - 1)
+                    assert count() == number
+                    passes(1)
+                    eventually(lambda number=number: count() == number + 1, "it is started again")
+                    eventually(lambda: "MCP off" in window.bar(), "that has failed")
+                fails.unlink()
+                passes(120)
+                window.has_row("up ")
+                _cli(gateway, "stop")
+                window.sees("You have stopped the gateway")
+                passes(1000)
+                assert count() == 6
+                gateway.start()
+        finally:
+            (gateway.home / "stopped").unlink(missing_ok=True)
             editor.settings({})
 
     def test_without_the_program(self, editor: Editor, browser: Browser) -> None:

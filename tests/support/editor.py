@@ -68,10 +68,18 @@ class Editor:
 
     :param home: the gateway's home.
     :param settings: the user's settings, besides those that keep it quiet.
+    :param extension: the extension, if not that of the checkout.
     """
 
-    def __init__(self, directory: Path, home: Path, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        home: Path,
+        settings: Mapping[str, Any] | None = None,
+        extension: Path = EXTENSIONS[0],
+    ) -> None:
         self.directory = directory
+        self._extensions = (extension, *EXTENSIONS[1:])
         self.port = free_port()
         self._windows = directory / "windows"
         self._data = directory / "data"
@@ -99,7 +107,7 @@ class Editor:
         return [str(NODE), str(SERVER), *usual, "--extensions-dir", str(self.directory / "ext")]
 
     def __enter__(self) -> Self:
-        wanted = [word for each in EXTENSIONS for word in ("--install-extension", str(each))]
+        wanted = [word for each in self._extensions for word in ("--install-extension", str(each))]
         subprocess.run(
             [*self._argv, *wanted], env=self._environ, check=True, capture_output=True, timeout=120
         )
@@ -133,12 +141,25 @@ class Editor:
         """Open a window for a folder of a name in the browser's present tab."""
         folder = self.directory / name
         folder.mkdir(exist_ok=True)
+        return self._opened(browser, folder, f"folder={quote(str(folder))}")
+
+    def workspace(self, browser: Browser, *names: str) -> Window:
+        """Open a window for several folders of these names in the browser's present tab."""
+        folders = [self.directory / each for each in names]
+        for each in folders:
+            each.mkdir(exist_ok=True)
+        file = self.directory / f"{'-'.join(names)}.code-workspace"
+        file.write_text(json.dumps({"folders": [{"path": str(each)} for each in folders]}))
+        return self._opened(browser, folders[0], f"workspace={quote(str(file))}")
+
+    def _opened(self, browser: Browser, folder: Path, query: str) -> Window:
+        name = folder.name
         before = set(self._windows.glob(f"{name}-*.sock"))
         browser.ask("Page.bringToFront")  # a page behind another one is not drawn
         browser.ask(
             "Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False
         )
-        browser.go(f"http://127.0.0.1:{self.port}/?folder={quote(str(folder))}")
+        browser.go(f"http://127.0.0.1:{self.port}/?{query}")
         found: list[Path] = []
 
         def opened() -> bool:

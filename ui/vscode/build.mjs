@@ -10,6 +10,8 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 const ROOT = join(HERE, "..", "..");
 const TARGET = process.env.MCPGATEWAY_EXTENSION_TARGET ?? join(HERE, "dist");
 const MOST_KB = 150;
+// A window waits for this file: 3 ms until it is read, and 5 to 8 ms until it has registered everything.
+const MOST_FIRST_KB = 5;
 
 rmSync(TARGET, { recursive: true, force: true });
 mkdirSync(TARGET, { recursive: true });
@@ -80,6 +82,8 @@ function check() {
   const sizes = ["extension.js", "main.js"].map((each) => statSync(join(TARGET, each)).size / 1024);
   const sum = sizes.reduce((one, other) => one + other, 0);
   if (process.argv.includes("--sizes")) console.log(sizes.map((each) => `${each.toFixed(1)} KB`).join(", "));
+  if (sizes[0] > MOST_FIRST_KB)
+    throw new Error(`extension.js has ${sizes[0].toFixed(1)} KB; what can wait belongs to main.js`);
   if (sum > MOST_KB)
     throw new Error(`the extension has ${sum.toFixed(0)} KB of script; ${MOST_KB} are allowed`);
 }

@@ -42,7 +42,6 @@ export async function open(
     ...TOOL_COMMANDS,
     ...SECRET_COMMANDS,
     ...SET_UP_COMMANDS,
-    "mcpgateway.startChat": startChat,
     // These two are for other commands.
     "mcpgateway.showText": (_, name, text) => documents.show(String(name), String(text)),
     "mcpgateway.showDiff": (_, name, title, sides) =>
@@ -59,6 +58,7 @@ export async function open(
   trees.servers.later = (row) => toolsBelow(bench, row);
   trees.groups.later = trees.servers.later;
   const chat = new Chat(bench, provider);
+  commands["mcpgateway.startChat"] = startChat(chat);
   const clients = new ClientView(bench, () => chat.row);
   const project = new ProjectFile(bench);
   for (const part of [

@@ -61,8 +61,12 @@ function iconOf(state: string): { icon: string; color: string } {
   return { icon, color };
 }
 
-/** The rows of the view Gateway: its figures, and what needs the user. */
-export function gatewayRows(overview: Overview): Row[] {
+/**
+ * The rows of the view Gateway: its figures, and what needs the user.
+ *
+ * @param notice a sentence about the release of the gateway; empty for none.
+ */
+export function gatewayRows(overview: Overview, notice = ""): Row[] {
   const { version, uptime_seconds, memory_mb, saved, sessions, disabled } = overview;
   const facts = [`up ${duration(uptime_seconds)}`, memory(memory_mb), counted(sessions, "session")];
   const savings = savingsOf(saved);
@@ -75,7 +79,8 @@ export function gatewayRows(overview: Overview): Row[] {
     context: disabled ? "gateway.disabled" : "gateway",
     command: "mcpgateway.openDashboard",
   };
-  return [state, ...overview.needs.map(needRow)];
+  const told: Row = { id: "release", label: notice, icon: "info", tooltip: notice, spoken: notice };
+  return [state, ...(notice ? [told] : []), ...overview.needs.map(needRow)];
 }
 
 /** Return the savings in words; empty where none are known. */

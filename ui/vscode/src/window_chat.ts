@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import type { View } from "@mcpgateway/core/model";
 import * as vscode from "vscode";
-import { endpointOf, LABEL, leadsHere, type Offer, offersOf, windowRow } from "./chat";
+import { endpointOf, leadsHere, type Offer, offersOf, windowRow } from "./chat";
 import { addressOf } from "./commands/servers";
 import { isOwn, portOf } from "./place";
 import type { ChatProvider, OfferingChat } from "./provider";
@@ -14,10 +14,14 @@ import type { Command, Part, Workbench } from "./workbench";
 
 const START_LIMIT_MS = 10_000;
 const FILE_LIMIT = 1_000_000;
+const TRIES = 10;
+const TRY_MS = 1000;
 
 /** The chat of one window. */
 export class Chat implements Part, OfferingChat {
   #offers: Offer[] = [];
+  /** The labels of the definitions that VS Code has started. */
+  readonly begun = new Set<string>();
   #view: View | undefined;
   #shown = "";
   #asked = "";
@@ -128,6 +132,7 @@ export class Chat implements Part, OfferingChat {
   async resolve(definition: vscode.McpHttpServerDefinition): Promise<void> {
     const { bench } = this;
     const { starter, place } = bench;
+    this.begun.add(definition.label);
     await bench.poll();
     if (bench.known.phase === "away" && isOwn(place)) {
       if (bench.ending === "stopped")
@@ -165,8 +170,23 @@ async function ownToken(home: string): Promise<string> {
   }
 }
 
-/** Let the chat start the gateway's server now, and not with its next question. */
-export const startChat: Command = async (bench) => {
-  const id = `${bench.context.extension.id.toLowerCase()}/${LABEL}`;
-  await vscode.commands.executeCommand("workbench.mcp.startServer", id, { waitForLiveTools: true });
-};
+/** Return the command that lets the chat start the gateway's servers now, and not with its next question. */
+export function startChat(chat: Chat): Command {
+  return async (bench) => {
+    const extension = bench.context.extension.id.toLowerCase();
+    const missing = () => chat.offers.filter(({ label }) => !chat.begun.has(label));
+    let wanted = chat.offers;
+    // In its first seconds a window takes the command and does nothing.
+    for (let tries = 0; tries < TRIES && wanted.length; tries++) {
+      for (const { label } of wanted)
+        void vscode.commands.executeCommand("workbench.mcp.startServer", `${extension}/${label}`);
+      await new Promise((resume) => setTimeout(resume, TRY_MS));
+      wanted = missing();
+    }
+    if (wanted.length)
+      bench.failed(
+        "",
+        new Error("VS Code does not start the gateway's tools: see its setting chat.mcp.access"),
+      );
+  };
+}

@@ -10,6 +10,7 @@ import type { Trees } from "./extension";
 import { type Ending, endingOf, isOwn, type Place } from "./place";
 import { type Project, SILENT } from "./project";
 import { startAt } from "./recovery";
+import { otherRelease } from "./releases";
 import { gatewayRows, groupRows, serverRows } from "./rows";
 import { type Settings, settingsFrom } from "./settings";
 import { Starter } from "./starter";
@@ -45,6 +46,7 @@ export class Workbench implements vscode.Disposable {
   #watch: Watch | undefined;
   #missedAt = 0;
   #wasHere = false;
+  #notice = "";
   #contexts = new Map<string, unknown>();
   project: Project = SILENT;
 
@@ -232,7 +234,7 @@ export class Workbench implements vscode.Disposable {
   #showRows({ overview, servers, phase }: Known): void {
     const { gateway, servers: list, groups } = this.trees;
     const isKnown = overview && (phase === "here" || phase === "silent");
-    gateway.show(isKnown ? gatewayRows(overview) : []);
+    gateway.show(isKnown ? gatewayRows(overview, this.#noticeOf(overview.version)) : []);
     const needs = isKnown ? overview.needs.length : 0;
     gateway.view.badge = needs
       ? { value: needs, tooltip: needs === 1 ? "1 thing needs you" : `${needs} things need you` }
@@ -242,6 +244,14 @@ export class Workbench implements vscode.Disposable {
     const found = hasOwnGroups && isKnown ? groupRows(servers) : { title: "Groups", rows: [] };
     groups.view.title = found.title;
     groups.show(found.rows);
+  }
+
+  #noticeOf(version: string): string {
+    const { version: own } = this.context.extension.packageJSON as { version: string };
+    const notice = otherRelease(version, own);
+    if (notice && notice !== this.#notice) this.log.warn(notice);
+    this.#notice = notice;
+    return notice;
   }
 
   #note({ phase }: Known): void {

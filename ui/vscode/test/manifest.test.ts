@@ -24,10 +24,18 @@ test("menus and welcome texts name commands that exist", () => {
   const used = Object.values(menus as Record<string, { command: string }[]>).flatMap((each) =>
     each.map(({ command }) => command),
   );
-  for (const { contents } of viewsWelcome)
-    for (const [, command] of contents.matchAll(/\(command:([\w.]+)/g)) used.push(command);
+  const steps: { description: string; completionEvents: string[] }[] =
+    manifest.contributes.walkthroughs.flatMap((each: { steps: object[] }) => each.steps);
+  const texts = [...viewsWelcome.map((each: { contents: string }) => each.contents)];
+  texts.push(...steps.map((each) => each.description));
+  for (const each of texts)
+    for (const [, command] of each.matchAll(/\(command:([\w.]+)/g)) used.push(command);
+  for (const { completionEvents } of steps)
+    for (const each of completionEvents)
+      if (each.startsWith("onCommand:")) used.push(each.slice("onCommand:".length));
+  const ofViews = new Set(viewNames.map((each) => `${each}.focus`));
   for (const each of used)
-    assert.ok(names.has(each) || each.startsWith("workbench."), `${each} is no command`);
+    assert.ok(names.has(each) || ofViews.has(each) || each.startsWith("workbench."), `${each} is no command`);
 });
 
 test("conditions go by what is set, by views that exist, and by rows that are made", () => {
@@ -97,6 +105,7 @@ test("decisions know no editor", () => {
     "program_answers",
     "recovery",
     "relay",
+    "releases",
     "rows",
   ];
   for (const each of [
