@@ -122,7 +122,10 @@ find_place() {
         if [ "$(say "$found" | wc -l)" -gt 1 ]; then
             fail "$place: has several releases" 'Name one: sh install.sh --version NUMBER'
         elif [ -n "$found" ]; then
-            VERSION=${found#mcpgateway-} VERSION=${VERSION%%-*}
+            version=${found#mcpgateway-} version=${version%%-*}
+            [ -z "$SHA256" ] || [ "$version" = "$VERSION" ] || fail "$place: has mcpgateway $version, not $VERSION" \
+                "Run install.sh of that release, or name it: sh install.sh --version $version"
+            VERSION=$version
         elif [ -f "$place/mcpgateway/__init__.py" ]; then
             is_checkout=yes
             VERSION=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$place/mcpgateway/__init__.py")

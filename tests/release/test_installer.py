@@ -299,6 +299,9 @@ class RefusalTests:
         done = account.ran("/bin/sh", folder / "install.sh")
         assert done.returncode == 1
         assert f"and should be {'1' * 64}" in done.stderr
+        write_release(folder.with_name("older"), "9.9.8")
+        done = account.ran("/bin/sh", folder / "install.sh", "--from", folder.with_name("older"))
+        assert "has mcpgateway 9.9.8, not 9.9.9" in done.stderr
         assert account.files() == {}
 
     def test_another_program(self, account: Account, folder: Path) -> None:
