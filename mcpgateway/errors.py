@@ -225,6 +225,22 @@ class OutOfScope(Refused):
     """The scope of the caller's token does not include the request."""
 
 
+class AboveTier(OutOfScope):
+    """The requested tool does more than the caller's token, or the profile, allows.
+
+    :param tier: the tier of the tool.
+    :param limit: the highest tier that is allowed.
+    :param profile: the profile of the limit; empty for the token.
+    """
+
+    def __init__(self, server: str, tool: str, tier: str, limit: str, profile: str = "") -> None:
+        who = f"clients of the profile {profile}" if profile else "this token"
+        super().__init__(
+            f"{who} may not call {tool} of {server}: its tier is {tier}, and {limit} is the highest allowed",
+            "tools/list names the tools that may be called",
+        )
+
+
 class ClientGone(CallerError):
     """A server asked a client that has gone."""
 

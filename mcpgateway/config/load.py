@@ -308,6 +308,7 @@ def _profiles(
             include,
             tuple(profile.get("tools_off", ())),
             profile.get("env", {}),
+            profile.get("tier", "").replace("destructive", ""),
         )
     return found
 

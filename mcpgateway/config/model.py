@@ -445,6 +445,7 @@ class ServerSpec(ServerSettings):
     :ivar credential: a digest of the values that its entry takes from the environment.
     :ivar principal: the only principal for which it is run; empty for any.
     :ivar view: the name of the view that stands in its place; empty for servers.
+    :ivar tier: the highest tier of the tools that the view has; empty for any, and for servers.
     :ivar project: the directory of the clients to which it is offered; empty for all clients.
     :ivar is_everywhere: the view has the servers of all projects.
     """
@@ -464,6 +465,7 @@ class ServerSpec(ServerSettings):
     credential: str = field(default="", repr=False, kw_only=True)
     principal: str = field(default="", kw_only=True)
     view: str = field(default="", kw_only=True)
+    tier: str = field(default="", kw_only=True)
     project: str = field(default="", kw_only=True)
     is_everywhere: bool = field(default=False, kw_only=True)
 
@@ -510,6 +512,7 @@ class Profile:
     :ivar include: the names of servers that are defined elsewhere, as written.
     :ivar tools_off: patterns of tools that its endpoint neither lists nor calls.
     :ivar env: values for the variables of its own servers, as written.
+    :ivar tier: the highest tier of the tools that its endpoint lists and calls; empty for any.
     """
 
     name: str
@@ -518,6 +521,7 @@ class Profile:
     include: tuple[str, ...] = ()
     tools_off: tuple[str, ...] = ()
     env: Mapping[str, str] = field(factory=dict, repr=False)
+    tier: str = ""
 
 
 class Workspace(Struct, frozen=True):

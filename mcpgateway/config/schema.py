@@ -63,6 +63,13 @@ PROFILE = Section(
             "Tools that ``/mcp/p/PROFILE`` neither lists nor calls, such as ``clear_*`` or ``notes__clear``.",
             [],
         ),
+        Key(
+            "tier",
+            Choice.of("read", "write", "destructive"),
+            "The highest tier of tools that ``/mcp/p/PROFILE`` lists and calls, by annotations. ``read``: those that "
+            "change nothing. ``write``: also those that destroy nothing.",
+            "destructive",
+        ),
         Key("env", VariableMap(), "Values for the variables of servers.", {}, counts=Counts.NEW_PROCESS),
         Key("description", Text(), "A note.", counts=Counts.NEVER),
     ],

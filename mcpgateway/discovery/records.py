@@ -100,6 +100,11 @@ class Item:
         return not self.is_read_only and self._hint("destructiveHint", default=True)
 
     @property
+    def tier(self) -> str:
+        """The effect of a tool: ``read``, ``write`` or ``destructive``."""
+        return "read" if self.is_read_only else "destructive" if self.is_destructive else "write"
+
+    @property
     def is_open_world(self) -> bool:
         """True if a tool works with systems outside of its server, which is the protocol's default."""
         return self._hint("openWorldHint", default=True)

@@ -5,9 +5,9 @@
     a tool in ``tools_off``    is refused and removed alike, for every principal
     a view                     shows no more than the scope allows (`mcpgateway.views.view.View.scope`)
 
-# Note [What changes nothing]
-The annotations in a server's list tell which tools only read.  Before the list is known, each tool counts as one that
-writes: a client with read-only access has to ask for the list first.
+# Note [Tiers]
+The annotations in a server's list tell the tier of each tool.  Before the list is known, each tool counts as one that
+destroys: a client with a limited tier has to ask for the list first.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from msgspec import Raw
 from mcpgateway.bounded import Bounded
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.records import Item, ListKind, read_items
-from mcpgateway.errors import OutOfScope, ToolOff
+from mcpgateway.errors import AboveTier, OutOfScope, ToolOff
 from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.interfaces import Request
 from mcpgateway.policy.access import is_client
-from mcpgateway.policy.permissions import TokenScope, is_off
+from mcpgateway.policy.permissions import DESTRUCTIVE, READ, TokenScope, exceeds, is_off
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.records import Record
@@ -46,7 +46,7 @@ class Permits(Record):
     """The rights of principals.
 
     :ivar scopes: the scopes of limited principals, by name.
-    :ivar server_lists: returns the keeper of the servers' lists; needed for read-only scopes only.
+    :ivar server_lists: returns the keeper of the servers' lists; needed for scopes with a tier only.
     :ivar on_refusal: called with refused requests; None without a listener.
     :ivar admit_call: called with the principal of each request that a client sends; raises the error that refuses it;
         None without limits.
@@ -59,7 +59,7 @@ class Permits(Record):
     _offered: dict[tuple[int, tuple[str, ...]], tuple[tuple[Item, ...], tuple[Item, ...]]] = msgspec.field(
         default_factory=lambda: Bounded(KNOWN_LIMIT)
     )
-    _harmless: dict[Place, frozenset[str]] = msgspec.field(default_factory=lambda: Bounded(KNOWN_LIMIT))
+    _tiers: dict[Place, dict[str, str]] = msgspec.field(default_factory=lambda: Bounded(KNOWN_LIMIT))
 
     def of(self, principal: str) -> TokenScope | None:
         """Return the scope of a principal; None for the gateway's own user, who has all rights."""
@@ -101,9 +101,14 @@ class Permits(Record):
             if not scope.admits_method(method):
                 raise OutOfScope(f"this token may not ask for {method}", "its scope names tools only")
             return
-        is_harmless = not scope.read_only or tool in self._known(server)
-        if not scope.admits_tool(server.name, tool, is_read_only=is_harmless):
-            raise OutOfScope(f"this token may not call {tool} of {server.name}", _hint(scope))
+        limit = scope.highest_tier
+        tier = self._known(server).get(tool, DESTRUCTIVE) if limit else READ
+        if exceeds(tier, limit):
+            raise AboveTier(server.name, tool, tier, limit)
+        if not scope.admits_tool(server.name, tool, tier):
+            raise OutOfScope(
+                f"this token may not call {tool} of {server.name}", "tools/list names those it may"
+            )
 
     def narrow(self, principal: str, server: ServerSpec, request: Request) -> None:
         """Remove from the answer to a client's ``tools/list`` the tools that it may not call."""
@@ -128,29 +133,27 @@ class Permits(Record):
     def narrowed(self, scope: TokenScope, server: ServerSpec, items: Iterable[Item]) -> tuple[Item, ...]:
         """Return those of a server's tools that the scope allows."""
         found = tuple(items)
-        if scope.read_only:
+        if scope.highest_tier:
             self.note(server, found)
-        return tuple(
-            each for each in found if scope.admits_tool(server.name, each.own, is_read_only=each.is_read_only)
-        )
+        return tuple(each for each in found if scope.admits_tool(server.name, each.own, each.tier))
 
     def note(self, server: ServerSpec, items: Iterable[Item], *, is_first: bool = True) -> None:
-        """Record which of a server's tools are read-only.
+        """Record the tiers of a server's tools.
 
         :param is_first: true for the first page of a list, which replaces the earlier record.
         """
         place = (server.name, server.workspace)
-        read_only = frozenset(each.own for each in items if each.is_read_only)
-        before = self._harmless.pop(place, frozenset())
-        self._harmless[place] = read_only if is_first else before | read_only
+        tiers = {each.own: tier for each in items if (tier := each.tier) != DESTRUCTIVE}
+        before = self._tiers.pop(place, {})
+        self._tiers[place] = tiers if is_first else before | tiers
 
-    def _known(self, server: ServerSpec) -> frozenset[str]:
+    def _known(self, server: ServerSpec) -> Mapping[str, str]:
         place = (server.name, server.workspace)
-        if place not in self._harmless and (server_lists := self.server_lists()) is not None:
+        if place not in self._tiers and (server_lists := self.server_lists()) is not None:
             items = server_lists.recall(server, ListKind.TOOL)
             if items is not None:
                 self.note(server, items)
-        return self._harmless.get(place, frozenset())
+        return self._tiers.get(place, {})
 
 
 class _Narrowed(SinkFilter):
@@ -174,13 +177,7 @@ class _Narrowed(SinkFilter):
         listed = [
             jsonrpc.raw(each.raw)
             for each in items
-            if self.scope.admits_tool(self.server.name, each.own, is_read_only=each.is_read_only)
+            if self.scope.admits_tool(self.server.name, each.own, each.tier)
             and not is_off(self.server.tools_off, each.own)
         ]
         return jsonrpc.raw({**members, ListKind.TOOL.member: listed})
-
-
-def _hint(scope: TokenScope) -> str:
-    if scope.read_only:
-        return "it may only use tools that change nothing; tools/list names those it may"
-    return "tools/list names those it may"

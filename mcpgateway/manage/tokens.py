@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from attrs import Factory, define, field
 from twisted.logger import Logger
 
+from mcpgateway.config.document import printable
 from mcpgateway.config.edit.edits import Put
 from mcpgateway.errors import ConfigError, GatewayError, InvalidParams, NotThere
 from mcpgateway.hints import cli
@@ -120,10 +121,12 @@ class TokenIssuer:
         servers: Sequence[str] = (),
         tools: Sequence[str] = (),
         read_only: bool = False,
+        tier: str = "",
         lasts_s: float = 0.0,
     ) -> tuple[dict[str, Any], str]:
         """Make a token; return its public properties and its text, which is not stored.
 
+        :param tier: the highest of `permissions.TIERS` that it allows; empty for any.
         :param lasts_s: seconds until it expires; 0: it is valid until it is revoked.
         :raise InvalidParams: the name or a limit is invalid.
         :raise TokenNotSaved: the token cannot be stored.
@@ -131,6 +134,10 @@ class TokenIssuer:
         fault = agent_tokens.check_name(name) or permissions.fault_of([*servers, *tools])
         if fault:
             raise InvalidParams(fault)
+        if tier and tier not in permissions.TIERS:
+            raise InvalidParams(
+                f"there is no tier {printable(tier)[:40]}", f"one of {', '.join(permissions.TIERS)}"
+            )
         if not 0 <= lasts_s <= LONGEST_S:
             raise InvalidParams("a token lasts for at most ten years", "leave it out for one that has no end")
         known = self._bearers.agents
@@ -153,6 +160,7 @@ class TokenIssuer:
             tuple(servers),
             tuple(tools),
             read_only,
+            tier if tier != permissions.DESTRUCTIVE else "",
         )
         told = await self._agents.add(made)
         self.log.info("a token was made for {name}: {id}", event="token.created", name=name, id=made.id)

@@ -16,7 +16,6 @@ from mcpgateway.discovery.tokens import cost_of
 from mcpgateway.errors import Conflict, UnknownServer
 from mcpgateway.hints import cli
 from mcpgateway.hub.meters import Meters
-from mcpgateway.owntools.search import tier_of
 from mcpgateway.policy.permissions import is_off
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class ToolOffers:
             if (item := known.get(at)) is not None:
                 shows |= {
                     "pinned": item.own in self.servers()[item.server].pinned,
-                    "tier": tier_of(item),
+                    "tier": item.tier,
                     "annotations": item.raw.get("annotations"),
                     "tokens": cost_of([item]).total,
                 }

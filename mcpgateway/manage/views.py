@@ -23,7 +23,7 @@ from mcpgateway.errors import Conflict, InvalidParams, NotOurs, NotThere
 from mcpgateway.manage.config_edits import change_files
 from mcpgateway.manage.entries import entity_tag
 from mcpgateway.manage.reload import Reload
-from mcpgateway.policy.permissions import fault_of
+from mcpgateway.policy.permissions import DESTRUCTIVE, fault_of
 from mcpgateway.records import FrozenRecord
 from mcpgateway.views.specs import profile_of, view_specs
 
@@ -187,6 +187,7 @@ def _profile(profile: Profile, places: Iterable[Place]) -> dict[str, Any]:
         "own": [each for each in profile.servers if each not in include],
         "include": list(include),
         "tools_off": list(profile.tools_off),
+        "tier": profile.tier or DESTRUCTIVE,
         "capabilities": list(profile.capabilities),
         "variables": sorted(profile.env),
         "description": next(

@@ -186,13 +186,6 @@ def own_item(tool: Tool) -> Item:
     return Item(OWN_NAME, ListKind.TOOL, tool.name, jsonrpc.decode(tool.definition))
 
 
-def tier_of(item: Item) -> str:
-    """Return the effect of a tool by its annotations: ``read``, ``write``, or ``destructive``."""
-    if item.is_read_only:
-        return READ
-    return "destructive" if item.is_destructive else "write"
-
-
 @define(eq=False, repr=False)
 class SearchParts:
     """The parts that the search tools use.
@@ -324,7 +317,7 @@ class Search:
             "connected": item.server in connected or item.server == OWN_NAME,
             "description": shortened(item.description),
             "fieldNames": field_names(item.input_schema),
-            "tier": tier_of(item),
+            "tier": item.tier,
             "score": round(score, 2),
         }
 
@@ -367,7 +360,7 @@ def described(item: Item, identifier: str) -> dict[str, Any]:
         "outputSchema": item.output_schema,
         "annotations": item.raw.get("annotations"),
         "execution": item.raw.get("execution"),
-        "tier": tier_of(item),
+        "tier": item.tier,
     }
     always = ("outputSchema",)
     return {name: value for name, value in members.items() if name in always or value not in (None, "")}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from attrs import asdict, field, frozen
 
 from mcpgateway.errors import ConfigError
-from mcpgateway.policy.permissions import TokenScope, fault_of
+from mcpgateway.policy.permissions import DESTRUCTIVE, TokenScope, fault_of
 
 FORMAT = 1
 FILE_LIMIT = 4 * 1024 * 1024  # bytes
@@ -44,11 +44,12 @@ class AgentToken:
     servers: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     read_only: bool = False
+    tier: str = ""
 
     @property
     def scope(self) -> TokenScope:
         """The permissions of the token."""
-        return TokenScope(self.servers, self.tools, self.read_only)
+        return TokenScope(self.servers, self.tools, self.read_only, tier=self.tier)
 
     @property
     def principal(self) -> str:
@@ -67,13 +68,14 @@ class AgentToken:
             "servers": list(self.servers),
             "tools": list(self.tools),
             "read_only": self.read_only,
+            "tier": self.scope.highest_tier or DESTRUCTIVE,
             "created": self.created,
             "expires": self.expires or None,
             "expired": self.is_over(now),
         }
 
 
-class _Kept(msgspec.Struct, forbid_unknown_fields=True):
+class _Kept(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     # A member that is missing or unknown may be a limit: both are errors.
     id: str
     name: str
@@ -83,6 +85,7 @@ class _Kept(msgspec.Struct, forbid_unknown_fields=True):
     servers: tuple[str, ...]
     tools: tuple[str, ...]
     read_only: bool
+    tier: Literal["", "read", "write"] = ""
 
 
 class _Book(msgspec.Struct, forbid_unknown_fields=True):

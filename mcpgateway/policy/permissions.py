@@ -16,6 +16,9 @@ BETWEEN = "__"
 PATTERN_LIMIT = 200  # characters
 PATTERNS_LIMIT = 100  # of one token
 
+TIERS = (READ, WRITE, DESTRUCTIVE) = ("read", "write", "destructive")
+"""What tools do, by their servers' annotations: nothing but read; change something; perhaps destroy something."""
+
 READ_METHODS = frozenset(
     (
         "initialize",
@@ -64,6 +67,7 @@ class TokenScope(Struct, frozen=True):
     :ivar servers: patterns of servers' names.
     :ivar tools: patterns of tools.
     :ivar read_only: the token allows only tools that their server declares to be read-only.
+    :ivar tier: the token allows only tools of this tier and lower ones.
     :ivar is_void: the token allows nothing, since it is no longer valid.
     """
 
@@ -71,28 +75,34 @@ class TokenScope(Struct, frozen=True):
     tools: tuple[str, ...] = ()
     read_only: bool = False
     is_void: bool = False
+    tier: str = ""
 
     @property
     def is_whole(self) -> bool:
         """True if the token is not limited."""
-        return not (self.servers or self.tools or self.read_only or self.is_void)
+        return not (self.servers or self.tools or self.highest_tier or self.is_void)
+
+    @property
+    def highest_tier(self) -> str:
+        """The highest of `TIERS` that it allows; empty for any."""
+        return READ if self.read_only else self.tier
 
     @property
     def names_tools(self) -> bool:
         """True if the permission depends on the tool of a server that is called."""
-        return bool(self.tools) or self.read_only
+        return bool(self.tools or self.highest_tier)
 
     def admits_server(self, server: str) -> bool:
         """True if anything of a server may be used."""
         return not self.is_void and (not self.servers or any(matches(each, server) for each in self.servers))
 
-    def admits_tool(self, server: str, tool: str, *, is_read_only: bool) -> bool:
+    def admits_tool(self, server: str, tool: str, tier: str) -> bool:
         """True if a tool may be called.
 
         :param tool: the tool's own name.
-        :param is_read_only: the server declares the tool to be read-only.
+        :param tier: its tier, as its server's annotations have it.
         """
-        if not self.admits_server(server) or (self.read_only and not is_read_only):
+        if not self.admits_server(server) or exceeds(tier, self.highest_tier):
             return False
         return not self.tools or matches_any(self.tools, server, tool)
 
@@ -102,6 +112,11 @@ class TokenScope(Struct, frozen=True):
 
 
 NOTHING = TokenScope(is_void=True)
+
+
+def exceeds(tier: str, limit: str) -> bool:
+    """True if tools of a tier do more than a limit allows; an empty limit allows all of `TIERS`."""
+    return bool(limit) and TIERS.index(tier) > TIERS.index(limit)
 
 
 def matches(pattern: str, name: str) -> bool:

@@ -50,13 +50,14 @@ def view_specs(views_config: ViewsConfig) -> tuple[ServerSpec, ...]:
     """Return the entries of all views; their names are their paths."""
     kinds = {MAIN: views_config.gateway.views.expose.value, **_FIXED}
     profiles = (
-        _entry(f"{_PROFILES}{name}", FULL, each.tools_off) for name, each in views_config.profiles.items()
+        _entry(f"{_PROFILES}{name}", FULL, each.tools_off, each.tier)
+        for name, each in views_config.profiles.items()
     )
     return (*(_entry(name, kind) for name, kind in kinds.items()), *profiles)
 
 
 @lru_cache(maxsize=VIEWS_LIMIT)
-def _entry(name: str, kind: str, tools_off: tuple[str, ...] = ()) -> ServerSpec:
+def _entry(name: str, kind: str, tools_off: tuple[str, ...] = (), tier: str = "") -> ServerSpec:
     # The same object each time, since facts about servers are kept by the identity of the entry.
     return ServerSpec(
         name,
@@ -68,6 +69,7 @@ def _entry(name: str, kind: str, tools_off: tuple[str, ...] = ()) -> ServerSpec:
         source="the gateway itself",
         view=kind,
         tools_off=tools_off,
+        tier=tier,
     )
 
 

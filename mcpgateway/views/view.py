@@ -29,10 +29,10 @@ from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.discovery.resources import Owned, ResourceOwners, Routes
 from mcpgateway.discovery.token_savings import Spared, spared
 from mcpgateway.discovery.tokens import estimate
-from mcpgateway.errors import GatewayError, ToolOff
+from mcpgateway.errors import AboveTier, GatewayError, ToolOff
 from mcpgateway.hub.authorization import Permits
 from mcpgateway.hub.catalog.listed import ServerLists
-from mcpgateway.policy.permissions import OWN_TOOLS, TokenScope, is_off, matches_any
+from mcpgateway.policy.permissions import OWN_TOOLS, READ, TokenScope, exceeds, is_off, matches_any
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.views.specs import ADMIN, FULL, HYBRID, profile_of
 
@@ -152,7 +152,7 @@ class View:
         """Return the tools of a server that may be used here: the same objects as long as its list is the same."""
         scope, off, items = self.scope, self.spec.tools_off, self._permits.offered(server, items)
         names_tools = scope is not None and scope.names_tools
-        if not (names_tools or off):
+        if not (names_tools or off or self.spec.tier):
             return items
         known = self._narrowed.get(server.name)
         if known is None or known[0] is not items:
@@ -160,7 +160,11 @@ class View:
                 self._permits.narrowed(scope, server, items) if scope is not None and names_tools else items
             )
             # New entries: the search tells entries apart by identity, not by content.
-            left = tuple(evolve(each) for each in left if not matches_any(off, server.name, each.own))
+            left = tuple(
+                evolve(each)
+                for each in left
+                if not matches_any(off, server.name, each.own) and not exceeds(each.tier, self.spec.tier)
+            )
             known = self._narrowed[server.name] = (items, left)
         return known[1]
 
@@ -231,6 +235,7 @@ class View:
         """Check that an unknown name is not one of a tool that is off, or of a server that cannot be used.
 
         :raise ToolOff: no client is offered that tool.
+        :raise AboveTier: the profile or the token does not allow tools of that tier.
         :raise GatewayError: the server cannot be used now.
         """
         for head, own in read_id(name):
@@ -242,6 +247,16 @@ class View:
                     raise ToolOff(server.name, own)
                 if matches_any(self.spec.tools_off, server.name, own):
                     raise ToolOff(server.name, own, profile_of(self.spec))
+                self._check_tier(server, own)
+
+    def _check_tier(self, server: ServerSpec, own: str) -> None:
+        known = self._server_lists.known(server, ListKind.TOOL, self.handshakes.get(server.name, "")) or ()
+        tier = next((each.tier for each in known if each.own == own), READ)
+        if exceeds(tier, self.spec.tier):
+            raise AboveTier(server.name, own, tier, self.spec.tier, profile_of(self.spec))
+        limit = self.scope.highest_tier if self.scope is not None else ""
+        if exceeds(tier, limit):
+            raise AboveTier(server.name, own, tier, limit)
 
     def check_usable(self, name: str) -> None:
         """Check that a name or prefix is not one of a server that is known and cannot be used now.

@@ -21,11 +21,12 @@ HARMLESS = {"readOnlyHint": True}
 class Limited:
     """Three servers, and an agent whose token is for two of them."""
 
-    def __init__(self, **limits: Any) -> None:
+    def __init__(self, *more: dict[str, Any], **limits: Any) -> None:
         tools = [
             tool("look", annotations=HARMLESS),
             tool("put"),
             tool("drop", annotations={"readOnlyHint": False}),
+            *more,
         ]
         offer = {
             "tools/list": tools,
@@ -252,6 +253,31 @@ class ToolTests:
         assert sorted(each["id"] for each in found if not each["id"].startswith("gateway_")) == [
             "m__put",
             "old__look",
+        ]
+        assert limited.called() == []
+
+    @pytest.mark.parametrize(("tier", "left"), [("read", ["look"]), ("write", ["look", "write"])])
+    def test_a_tier(self, era: str, tier: str, left: list[str]) -> None:
+        """A token of a tier is shown no tool above it, and refused it with the tier's name on every road."""
+        limited = Limited(tool("write", annotations={"destructiveHint": False}), tier=tier)
+        limited.stage.listed("tools/list")
+        for path, prefix in (("/old/mcp", ""), ("/mcp/full", "old__")):
+            client = limited.client(path, era)
+            tools = [each["name"] for each in limited.listed(client, "tools/list")["tools"]]
+            own = [each for each in tools if "gateway" not in each and each.startswith(prefix)]
+            assert own == [prefix + each for each in left]
+            refusal = limited.ask(client, "tools/call", name=f"{prefix}drop", arguments={})
+            assert "its tier is destructive, and " + tier in refusal["error"]["message"]
+        asked = {
+            "invoke": {"id": "old__drop"},
+            "invoke_async": {"id": "old__drop"},
+            "describe": {"id": "old__drop"},
+        }
+        for name, arguments in asked.items():
+            assert f"{tier} is the highest allowed" in limited.own(client, name, **arguments)["error"]
+        found = limited.own(client, "search", query="look write drop", limit=50)["results"]
+        assert sorted(each["id"] for each in found if each["id"].startswith("old")) == [
+            f"old__{each}" for each in left
         ]
         assert limited.called() == []
 

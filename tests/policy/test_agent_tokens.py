@@ -20,8 +20,10 @@ TOKENS = st.builds(
     servers=st.lists(NAMES, max_size=3).map(tuple),
     tools=st.lists(NAMES, max_size=3).map(tuple),
     read_only=st.booleans(),
+    tier=st.sampled_from(["", "read", "write"]),
 )
 BOOK = written([AgentToken("a1", "one", digest_of(b"x").hex(), 1.0, 2.0, ("s",), ("t",), read_only=True)])
+OF_A_TIER = written([AgentToken("a1", "one", digest_of(b"x").hex(), 1.0, tier="write")])
 
 
 class BookTests:
@@ -38,6 +40,13 @@ class BookTests:
         with pytest.raises(ConfigError) as why:
             read(BOOK[:length], "/t")
         assert str(why.value).startswith("/t: ")
+
+    def test_a_tier(self) -> None:
+        """A tier is in the file of a token that has one, and an unknown one is an error."""
+        assert b"tier" not in BOOK  # a gateway that knows no tiers reads it
+        assert read(OF_A_TIER, "/t")[0].scope.highest_tier == "write"
+        with pytest.raises(ConfigError):
+            read(OF_A_TIER.replace(b'"tier": "write"', b'"tier": "most"'), "/t")
 
     @pytest.mark.parametrize(
         ("what", "by"),

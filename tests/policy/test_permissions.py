@@ -10,9 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.policy.permissions import (
+    DESTRUCTIVE,
     NOTHING,
     PATTERN_LIMIT,
     PATTERNS_LIMIT,
+    READ,
+    TIERS,
+    WRITE,
     TokenScope,
     fault_of,
     matches,
@@ -53,12 +57,12 @@ class ScopeTests:
     def test_whole(self) -> None:
         """A scope without a limit admits all, and an empty one admits nothing."""
         assert TokenScope().is_whole
-        assert TokenScope().admits_tool("any", "thing", is_read_only=False)
+        assert TokenScope().admits_tool("any", "thing", DESTRUCTIVE)
         assert TokenScope().admits_method("custom/method")
         assert not NOTHING.is_whole
         assert not NOTHING.admits_server("any")
         assert not NOTHING.admits_method("ping")
-        assert not NOTHING.admits_tool("any", "thing", is_read_only=True)
+        assert not NOTHING.admits_tool("any", "thing", READ)
 
     def test_servers(self) -> None:
         """Other servers are not found."""
@@ -66,7 +70,7 @@ class ScopeTests:
         assert scope.admits_server("github")
         assert scope.admits_server("notes")
         assert not scope.admits_server("shell")
-        assert not scope.admits_tool("shell", "ls", is_read_only=True)
+        assert not scope.admits_tool("shell", "ls", READ)
 
     @pytest.mark.parametrize(
         ("pattern", "server", "tool", "admits"),
@@ -81,12 +85,26 @@ class ScopeTests:
     )
     def test_tools(self, pattern: str, server: str, tool: str, *, admits: bool) -> None:
         """A pattern with two underscores is of a server's tools, and no server can bring a tool that is another's."""
-        assert TokenScope(tools=(pattern,)).admits_tool(server, tool, is_read_only=False) is admits
+        assert TokenScope(tools=(pattern,)).admits_tool(server, tool, DESTRUCTIVE) is admits
 
     def test_read_only(self) -> None:
         """A read-only token admits tools that declare themselves read-only, and requests that are known to be."""
         scope = TokenScope(read_only=True)
-        assert scope.admits_tool("a", "look", is_read_only=True)
-        assert not scope.admits_tool("a", "delete", is_read_only=False)
+        assert scope.admits_tool("a", "look", READ)
+        assert not scope.admits_tool("a", "delete", WRITE)
         assert scope.admits_method("resources/read")
         assert not scope.admits_method("admin/wipe")
+
+    @pytest.mark.parametrize(
+        ("scope", "admitted"),
+        [
+            (TokenScope(tier=READ), [READ]),
+            (TokenScope(tier=WRITE), [READ, WRITE]),
+            (TokenScope(tier=WRITE, read_only=True), [READ]),
+            (TokenScope(), [*TIERS]),
+        ],
+    )
+    def test_tiers(self, scope: TokenScope, admitted: list[str]) -> None:
+        """A tier admits the tools of its own and of lower tiers."""
+        assert [tier for tier in TIERS if scope.admits_tool("a", "tool", tier)] == admitted
+        assert scope.is_whole is (len(admitted) == len(TIERS))

@@ -68,6 +68,32 @@ class LifeTests:
         gateway.apply(evolve(gateway.settings, profiles={"docs": Profile("docs", servers=("shared",))}))
         assert stage.names(client) == ["shared__echo", "shared__clear"]
 
+    @pytest.mark.parametrize(("tier", "left"), [("read", ["look"]), ("write", ["look", "put"])])
+    def test_profile_of_a_tier(self, stage: Stage, tier: str, left: list[str]) -> None:
+        """A profile of a tier has no tool above it, and refuses it with the tier's name, through its own tools too."""
+        gateway = stage.gateway
+        hints = {"look": {"readOnlyHint": True}, "put": {"destructiveHint": False}, "drop": {}}
+        tools = [tool(name, annotations=each) for name, each in hints.items()]
+        stage.offers["shared"] = Offer(tools=tools)
+        profile = Profile("docs", servers=("shared",), tier=tier)
+        gateway.apply(evolve(gateway.settings, profiles={"docs": profile}))
+        client = stage.view("/mcp/p/docs")
+        assert stage.names(client) == [f"shared__{each}" for each in left]
+        said = (
+            f"clients of the profile docs may not call drop of shared: its tier is destructive, and {tier} is"
+        )
+
+        def ask(name: str, **arguments: Any) -> Any:
+            params = {"name": name, "arguments": arguments}
+            return client.ask({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).json
+
+        assert ask("shared__drop")["error"]["message"].startswith(said)
+        for name in ("gateway_invoke", "gateway_invoke_async"):
+            answer = ask(name, id="shared__drop")["result"]
+            assert answer["isError"]
+            assert said in answer["content"][0]["text"]
+        assert "shared__drop" in stage.names(stage.view())
+
     def test_not_another_view_s(self, stage: Stage) -> None:
         """An id is good on the view that it was issued for."""
         client = stage.view()

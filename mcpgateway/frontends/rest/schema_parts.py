@@ -51,12 +51,14 @@ FILE_CHANGE: dict[str, Any] = {
     "servers": {"type": "array", "items": TEXT},
     "kept": {"type": "boolean", "description": "The version before the change is kept."},
 }
+TIER: dict[str, Any] = {"enum": ["read", "write", "destructive"]}
 TOKEN_MEMBERS: dict[str, Any] = {
     "id": TEXT,
     "name": TEXT,
     "servers": listing(TEXT),
     "tools": listing(TEXT),
     "read_only": FLAG,
+    "tier": TIER,
     "created": NUMBER,
     "expires": {"type": ["number", "null"], "description": "Seconds since the epoch."},
     "expired": FLAG,

@@ -15,7 +15,7 @@ from mcpgateway.policy.agent_tokens import AGENT
 
 EXPECTED = 'such as {"name": "build", "servers": ["github"], "read_only": true, "expires_in": 86400}'
 TOO_LONG_S = 1e12  # more than the life of any token
-MEMBERS = frozenset(("name", "servers", "tools", "read_only", "expires_in"))
+MEMBERS = frozenset(("name", "servers", "tools", "read_only", "tier", "expires_in"))
 
 
 class NotWritten(GatewayError):
@@ -55,6 +55,7 @@ class TokenRoutes:
             servers=_texts(body, "servers"),
             tools=_texts(body, "tools"),
             read_only=_flag(body, "read_only"),
+            tier=_text(body, "tier") if "tier" in body else "",
             lasts_s=_seconds(body),
         )
         return OperationAnswer(201, {"token": secret, **made})

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from mcpgateway.frontends.rest.schema_parts import FLAG, NAMES, NUMBER, TEXT, WHOLE, listing, made_of, ref
+from mcpgateway.frontends.rest.schema_parts import (
+    FLAG,
+    NAMES,
+    NUMBER,
+    TEXT,
+    TIER,
+    WHOLE,
+    listing,
+    made_of,
+    ref,
+)
 
 VIEW_SCHEMAS: dict[str, dict[str, Any]] = {
     "Views": made_of({"items": listing(ref("View"))}),
@@ -38,6 +48,7 @@ VIEW_SCHEMAS: dict[str, dict[str, Any]] = {
             "own": NAMES,
             "include": NAMES,
             "tools_off": NAMES,
+            "tier": TIER,
             "capabilities": NAMES,
             "variables": NAMES,
             "description": TEXT,

@@ -57,6 +57,13 @@ class AccessTests:
 class AgentTests:
     """Tokens of agents."""
 
+    def test_a_tier(self, client: Client) -> None:
+        """A token may be for tools of a tier; a read-only one is of the lowest, one of the highest unlimited."""
+        tiers = {"a": {}, "b": {"tier": "write"}, "c": {"read_only": True}, "d": {"tier": "destructive"}}
+        made = {name: ask(client, "POST", "", name=name, **more).json["tier"] for name, more in tiers.items()}
+        assert made == {"a": "destructive", "b": "write", "c": "read", "d": "destructive"}
+        assert ask(client, "POST", "", name="e", tier="most").status == 400
+
     def test_from_beginning_to_end(self, gateway: MemoryGateway, client: Client) -> None:
         """A token is shown once, kept as a digest, good until it is revoked, and then no more."""
         answer = ask(client, "POST", "", name="build", servers=["shared"], read_only=True, expires_in=60)

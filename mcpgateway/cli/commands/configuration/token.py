@@ -38,6 +38,8 @@ def _limits(found: Mapping[str, Any]) -> str:
         parts.append(f"tools {', '.join(found['tools'])}")
     if found["read_only"]:
         parts.append("read only")
+    elif found.get("tier") == "write":
+        parts.append("nothing destructive")
     return "; ".join(parts)
 
 
@@ -248,6 +250,11 @@ def _tell_report(report: Report | None) -> None:
 )
 @click.option("--read-only", is_flag=True, help="Only tools whose server says that they change nothing.")
 @click.option(
+    "--tier",
+    type=click.Choice(["read", "write", "destructive"]),
+    help="Only tools of this tier and lower ones, by what their servers say.",
+)
+@click.option(
     "--expires",
     type=TimeOption(LONGEST_S, "12h or 30d"),
     metavar="TIME",
@@ -261,6 +268,7 @@ def create(
     tools: tuple[str, ...],
     *,
     read_only: bool,
+    tier: str | None,
     expires: float | None,
 ) -> None:
     """Make a token for an agent, and print it: it is shown once, and kept nowhere."""
@@ -270,6 +278,7 @@ def create(
         "tools": list(tools),
         "read_only": read_only,
         "expires_in": expires or 0,
+        **({"tier": tier} if tier else {}),
     }
     found = ask(globals_, API, method="POST", body=body, has="token")
 
