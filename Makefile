@@ -124,7 +124,7 @@ $(VSCE):
 	touch $@
 
 $(VSCODE): tests/editor/install.sh tests/editor/extension/main.js tests/editor/extension/package.json $(VSCE)
-	test -e build/vscode/cs/node_modules/code-server || sh tests/editor/install.sh build/vscode
+	test -e build/vscode/.installed || sh tests/editor/install.sh build/vscode
 	cd tests/editor/extension && $(call vsce,build/vscode/tests.vsix)
 	touch $@
 

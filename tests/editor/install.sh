@@ -6,6 +6,7 @@ quietly="--no-audit --no-fund --loglevel=error"
 gyp=$(npm root --global)/npm/node_modules/node-gyp/bin/node-gyp.js
 mkdir -p "$1/cs"
 cd "$1"
+whole=$PWD/.installed
 npm init --yes >/dev/null
 npm install $quietly node@24.21.0
 PATH=$PWD/node_modules/node/bin:$PATH
@@ -22,3 +23,4 @@ cd ../node_modules/@vscode/spdlog
 if test -e /usr/include/node/node_api.h -a -e "$gyp"; then
 	node "$gyp" rebuild --nodedir=/usr >build.log 2>&1 || echo "Log channels stay empty: spdlog is not compiled" >&2
 fi
+touch "$whole"
