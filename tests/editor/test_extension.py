@@ -142,8 +142,12 @@ class ClientTests:
         tab = window.run("return vscode.window.tabGroups.activeTabGroup.activeTab.label")
         assert tab == "Cursor: through the gateway"
         assert file.read_bytes() == before
+        # A part of a file is not checked as a whole one.
+        shown = window.run("return vscode.window.visibleTextEditors.map(each => each.document.languageId)")
+        assert shown == ["plaintext", "plaintext"]
         window.press("Enrol", ".monaco-dialog-box")
         window.has_row("Cursor, ", "by the gateway")
+        assert window.run("return vscode.window.tabGroups.all.flatMap(each => each.tabs).length") == 0
         assert "connect" in file.read_text() or str(gateway.port) in file.read_text()
         window.begin("restoreClient", row)
         window.press("Restore", ".monaco-dialog-box")
@@ -288,9 +292,13 @@ class SetUpTests:
         """The set-up asks about the start, clients and the project, shows each change, and ends with a summary."""
         file = gateway.directory / ".cursor" / "mcp.json"
         before = file.read_bytes()
+        own = window.folder / ".mcp.json"
+        own.write_text(json.dumps({"mcpServers": {"notes": {"command": "/usr/bin/true"}}}))
         window.begin("setUp")
         window.answer("No")
         window.sees("2/5 Which clients are to use the gateway?")
+        window.sees(f"1 server in {own}")
+        own.unlink()
         window.run("await vscode.commands.executeCommand('workbench.action.acceptSelectedQuickOpenItem')")
         window.sees("3/5 Does this project use the gateway?")
         window.answer("Yes")

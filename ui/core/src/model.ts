@@ -87,8 +87,6 @@ export interface EnrolledFile {
 
 /** A client of this machine in `GET /clients/detect`. */
 export interface DetectedClient {
-  /** Its name among clients, and the one that routes of clients take. */
-  name?: string;
   tool: string;
   configPath: string;
   title?: string;

@@ -9,12 +9,13 @@ export interface Clients {
   enrolled: readonly EnrolledFile[];
   detected: readonly DetectedClient[];
   sessions: readonly Session[];
+  /** The titles of clients, by their names. */
+  titles: ReadonlyMap<string, string>;
 }
 
-export function clientRows({ enrolled, detected, sessions }: Clients, window: Row): Row[] {
+export function clientRows({ enrolled, detected, sessions, titles }: Clients, window: Row): Row[] {
   const paths = new Set(enrolled.map((each) => each.path));
   const others = detected.filter((each) => !paths.has(each.configPath));
-  const titles = new Map(detected.map(({ tool, name = tool, title = name }) => [name, title]));
   return [
     window,
     ...enrolled.map((each) => enrolledRow(each, titles.get(each.name) ?? each.name)),

@@ -45,6 +45,12 @@ export class Documents implements vscode.TextDocumentContentProvider, Part {
       this.put(`before/${name}`, sides.before),
       this.put(`after/${name}`, sides.after),
     ];
+    // A part of a file is no JSON, and is not to be checked as such.
+    for (const each of [before, after])
+      await vscode.languages.setTextDocumentLanguage(
+        await vscode.workspace.openTextDocument(each),
+        "plaintext",
+      );
     await vscode.commands.executeCommand("vscode.diff", before, after, title, { preview: true });
   }
 

@@ -1,5 +1,6 @@
 /** The line above the servers of a client's file in a project: who serves them, and the way to the other. */
 
+import { isObject } from "@mcpgateway/core/form";
 import { counted } from "@mcpgateway/core/words";
 import { isGateway, serversIn } from "./chat";
 import type { ClientFile } from "./picks";
@@ -21,17 +22,21 @@ const FILES: { end: RegExp; tool: string; label: string; key: string }[] = [
 /** The files of FILES, in a folder. */
 export const PROJECT_FILES = [".mcp.json", ".vscode/mcp.json"];
 
-/** Return how many servers of its own a client's file of a project has; undefined for another file. */
-export function othersIn(
-  path: string,
-  text: string,
-  port: number | undefined,
-): { label: string; count: number } | undefined {
+/** A client's file with the number of servers of its own that the gateway could serve. */
+export interface OwnServers extends ClientFile {
+  count: number;
+}
+
+/** Return the client of a project's file, and its servers; undefined for another file. */
+export function othersIn(path: string, text: string, port: number | undefined): OwnServers | undefined {
   const file = FILES.find(({ end }) => end.test(path));
   if (!file) return undefined;
-  const others = serversIn(text, file.key).filter((each) => !isGateway(each, port));
-  return { label: file.label, count: others.length };
+  // An entry with a URL stays as it is.
+  const others = serversIn(text, file.key).filter((each) => hasCommand(each) && !isGateway(each, port));
+  return { tool: file.tool, label: file.label, path, count: others.length };
 }
+
+const hasCommand = (entry: unknown): boolean => isObject(entry) && typeof entry.command === "string";
 
 /**
  * Return the line of a file; undefined where it has no servers.
@@ -47,16 +52,17 @@ export function lensOf(
 ): Lens | undefined {
   const file = FILES.find(({ end }) => end.test(path));
   if (!file) return undefined;
-  const { tool, label, key } = file;
+  const { key } = file;
   const found = serversIn(text, key);
-  const others = found.filter((each) => !isGateway(each, port));
-  if (!found.length) return undefined;
+  const others = othersIn(path, text, port);
+  if (!found.length || !others) return undefined;
   const line = text.slice(0, Math.max(0, text.search(new RegExp(`"${key}"\\s*:`)))).split("\n").length - 1;
-  const client = { tool, path, label };
-  if (enrolled.includes(path))
-    return { line, title: "✓ Uses the gateway", command: "mcpgateway.restoreClient", client };
-  if (!others.length) return { line, title: "✓ Uses the gateway", command: "mcpgateway.menu", client };
-  const title = `Let the gateway serve ${others.length === 1 ? "this server" : `these ${counted(others.length, "server")}`}`;
+  const { count, ...client } = others;
+  const uses = { line, title: "✓ Uses the gateway", client };
+  if (enrolled.includes(path)) return { ...uses, command: "mcpgateway.restoreClient" };
+  if (!count)
+    return found.some((each) => isGateway(each, port)) ? { ...uses, command: "mcpgateway.menu" } : undefined;
+  const title = `Let the gateway serve ${count === 1 ? "this server" : `these ${counted(count, "server")}`}`;
   return { line, title, command: "mcpgateway.enrolClient", client };
 }
 

@@ -19,6 +19,7 @@ export class ClientView implements Part {
   readonly #seen: vscode.Disposable;
   #detected: DetectedClient[] = [];
   #sessions: Session[] = [];
+  #titles = new Map<string, string>();
   #enrolled = "";
   #asking = false;
   #askedAt = 0;
@@ -47,12 +48,14 @@ export class ClientView implements Part {
     this.#asking = true;
     try {
       const { api } = this.bench.connection;
-      const [found, { sessions }] = await Promise.all([
+      const [found, { clients }, { sessions }] = await Promise.all([
         api.get<{ detected: DetectedClient[] }>("/clients/detect"),
+        api.get<{ clients: { name: string; title: string }[] }>("/clients"),
         api.get<{ sessions: Session[] }>(`/api/v1/sessions?limit=${SESSIONS}`),
       ]);
       this.#detected = found.detected;
       this.#sessions = sessions;
+      this.#titles = new Map(clients.map(({ name, title }) => [name, title]));
       this.#enrolled = enrolled;
       this.#show();
     } catch (why) {
@@ -65,7 +68,10 @@ export class ClientView implements Part {
 
   #show(): void {
     const enrolled = this.bench.known.overview?.clients ?? [];
-    const rows = clientRows({ enrolled, detected: this.#detected, sessions: this.#sessions }, this.window());
+    const rows = clientRows(
+      { enrolled, detected: this.#detected, sessions: this.#sessions, titles: this.#titles },
+      this.window(),
+    );
     this.bench.trees.clients.show(rows);
   }
 

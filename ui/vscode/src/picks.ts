@@ -4,6 +4,8 @@ import type { DetectedClient, Server, Session, ToolRow } from "@mcpgateway/core/
 import { look } from "@mcpgateway/core/states";
 import { plain } from "@mcpgateway/core/words";
 import * as vscode from "vscode";
+import { isOwn } from "./place";
+import { projectFiles } from "./project_files";
 import { kindOf, type Row } from "./rows";
 import type { Workbench } from "./workbench";
 
@@ -24,7 +26,7 @@ export async function picked<T>(title: string, choices: Choice<T>[], none: strin
     void vscode.window.showInformationMessage(none);
     return undefined;
   }
-  const options = { title, matchOnDescription: true, matchOnDetail: true, placeHolder: title };
+  const options = { title, matchOnDescription: true, matchOnDetail: true };
   return (await vscode.window.showQuickPick(choices, options))?.value;
 }
 
@@ -99,6 +101,18 @@ export interface ClientFile {
   label: string;
 }
 
+/** Return the files of clients on this machine, with those of the window's folders that have servers. */
+export async function filesToEnrol(bench: Workbench): Promise<(ClientFile & { count: number })[]> {
+  const { detected } = await bench.connection.api.get<{ detected: DetectedClient[] }>("/clients/detect");
+  const found = detected.map(({ tool, title: label = tool, configPath: path, files = [] }) => ({
+    tool,
+    path,
+    label,
+    count: files.reduce((sum, { servers }) => sum + (servers?.program ?? 0), 0),
+  }));
+  return [...found, ...(isOwn(bench.place) ? await projectFiles(bench) : [])];
+}
+
 /** Return the client's file that a command is for: one that uses the gateway, or one that does not. */
 export async function clientFor(
   bench: Workbench,
@@ -114,10 +128,7 @@ export async function clientFor(
     const { clients } = await api.get<Enrolled>("/clients");
     if (isEnrolled) return clients.map(({ name: tool, title: label, path }) => ({ tool, path, label }));
     const paths = new Set(clients.map((each) => each.path));
-    const { detected } = await api.get<{ detected: DetectedClient[] }>("/clients/detect");
-    return detected
-      .filter((each) => !paths.has(each.configPath))
-      .map(({ tool, title: label = tool, configPath: path }) => ({ tool, path, label }));
+    return (await filesToEnrol(bench)).filter((each) => !paths.has(each.path));
   });
   if (!found) return undefined;
   const files: ClientFile[] = found;

@@ -156,7 +156,7 @@ function serverRow(server: Server): Row {
     ...iconOf(enabled ? state : "disabled"),
     tooltip: tooltipOf(server),
     spoken: [name, word, need?.says ?? "", many].filter(Boolean).map(plain).join(", "),
-    context: `server.${kindOf(server)}.${is_own ? "own" : "foreign"}`,
+    context: `server.${kindOf(server)}.${is_own ? "own" : "foreign"}.${/^https?:/.test(server.runs) ? "far" : "near"}`,
     children: "later",
     servers: [name],
   };

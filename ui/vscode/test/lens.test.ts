@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { byFile, lensOf } from "../src/lens";
 
 const PATH = "/work/project/.mcp.json";
-const OWN = '{\n  // ours\n  "mcpServers": {"a": {"command": "a"}, "b": {"url": "http://b.example/mcp"}}\n}';
+const OWN =
+  '{\n  // ours\n  "mcpServers": {"a": {"command": "a"}, "b": {"command": "b"}, "c": {"url": "http://c.example/mcp"}}\n}';
 
 test("the servers of a client's file are led to the gateway, or back", () => {
   const found = lensOf(PATH, OWN, [], 9100);
@@ -16,11 +17,11 @@ test("the servers of a client's file are led to the gateway, or back", () => {
   assert.equal(lensOf(PATH, OWN, [PATH], 9100)?.command, "mcpgateway.restoreClient");
 });
 
-test("servers that lead to the gateway by hand are left", () => {
+test("servers that lead to the gateway by hand are left, and so are those at other URLs", () => {
   const path = "/work/.vscode/mcp.json";
   const text = '{"servers": {"a": {"url": "http://localhost:9100/a/mcp"}}}';
   assert.equal(lensOf(path, text, [], 9100)?.title, "✓ Uses the gateway");
-  assert.equal(lensOf(path, text, [], 9101)?.title, "Let the gateway serve this server");
+  assert.equal(lensOf(path, text, [], 9101), undefined);
 });
 
 test("other files, and files without servers or in the middle of an edit, say nothing", () => {

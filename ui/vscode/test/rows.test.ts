@@ -71,17 +71,17 @@ test("servers are told by icon, word and sentence, and menus go by the kind of t
       server("up", { state: "running", pids: [7], tool_count: 3, sessions: 1 }),
       server("ill", { state: "not ready", need: { ...NEED } }),
       server("off", { enabled: false, state: "disabled" }),
-      server("away", { state: "needs login", is_own: false }),
+      server("away", { state: "needs login", is_own: false, runs: "https://a.example/mcp" }),
     ],
     true,
   );
   assert.deepEqual(
     rows.map(({ description, context }) => [description, context]),
     [
-      ["running · 1 session · 3 tools", "server.up.own"],
-      ["not ready", "server.bad.own"],
-      ["off", "server.off.own"],
-      ["needs a sign-in", "server.login.foreign"],
+      ["running · 1 session · 3 tools", "server.up.own.near"],
+      ["not ready", "server.bad.own.near"],
+      ["off", "server.off.own.near"],
+      ["needs a sign-in", "server.login.foreign.far"],
     ],
   );
   assert.equal(rows[1]?.spoken, "ill, not ready, its program is not there");
@@ -135,7 +135,7 @@ test("clients are those that use the gateway, those that could, and their sessio
         { name: "claude-code", path: "/c.json", mode: "http", servers: ["a", "b"], suspended: false },
       ],
       detected: [
-        { name: "claude-code", tool: "claude", title: "Claude Code", configPath: "/c.json" },
+        { tool: "claude", title: "Claude Code", configPath: "/c.json" },
         {
           tool: "cursor",
           title: "Cursor",
@@ -143,6 +143,7 @@ test("clients are those that use the gateway, those that could, and their sessio
           files: [{ path: "/d.json", servers: { program: 2 } }],
         },
       ],
+      titles: new Map([["claude-code", "Claude Code"]]),
       sessions: [
         {
           id: "1",

@@ -28,6 +28,17 @@ async function asked(
   return fault ? undefined : found;
 }
 
+const titleOf = (file: ClientFile, isEnrolled: boolean): string =>
+  `${plain(file.label)}: ${isEnrolled ? "with its own servers again" : "through the gateway"}`;
+
+/** Ask about the change that is shown, and close its editor. */
+async function agreed(question: string, detail: string, yes: string, title: string): Promise<boolean> {
+  const isAgreed = await confirmed(question, detail, yes);
+  const { tabGroups } = vscode.window;
+  await tabGroups.close(tabGroups.all.flatMap(({ tabs }) => tabs.filter((each) => each.label === title)));
+  return isAgreed;
+}
+
 /** Show what becomes of a client's file; return whether something does. */
 async function previewed(bench: Workbench, file: ClientFile, isEnrolled: boolean): Promise<boolean> {
   const path = isEnrolled ? "/clients/undo/plan" : "/clients/plan";
@@ -38,7 +49,7 @@ async function previewed(bench: Workbench, file: ClientFile, isEnrolled: boolean
     void vscode.window.showInformationMessage(`The file of ${plain(file.label)} stays as it is`);
     return false;
   }
-  const title = `${plain(file.label)}: ${isEnrolled ? "with its own servers again" : "through the gateway"}`;
+  const title = titleOf(file, isEnrolled);
   for (const { path: at = file.path, diff } of changed) {
     await bench.run("mcpgateway.showDiff", [at.split(/[\\/]/).at(-1), title, sidesOf(diff)]);
   }
@@ -49,7 +60,7 @@ const enrol: Command = async (bench, row) => {
   const file = await clientFor(bench, row, "Enrol which client?", false);
   if (!file || !(await previewed(bench, file, false))) return;
   const detail = `${plain(file.path)} is changed as the editor shows. Its original is kept, and is restored when the client is no longer enrolled.`;
-  if (!(await confirmed(`Enrol ${plain(file.label)}?`, detail, "Enrol"))) return;
+  if (!(await agreed(`Enrol ${plain(file.label)}?`, detail, "Enrol", titleOf(file, false)))) return;
   if (await asked(bench, "/clients/apply", file, `Enrolling ${file.label}`))
     bench.done(`${file.label} uses the gateway from its next start`);
 };
@@ -58,7 +69,7 @@ const restore: Command = async (bench, row) => {
   const file = await clientFor(bench, row, "Restore the file of which client?", true);
   if (!file || !(await previewed(bench, file, true))) return;
   const detail = `${plain(file.path)} gets its own entries back, and uses the gateway no more.`;
-  if (!(await confirmed(`Restore ${plain(file.label)}?`, detail, "Restore"))) return;
+  if (!(await agreed(`Restore ${plain(file.label)}?`, detail, "Restore", titleOf(file, true)))) return;
   if (await asked(bench, "/clients/undo", file, `Restoring ${file.label}`))
     bench.done(`${file.label} has its own servers again, from its next start`);
 };

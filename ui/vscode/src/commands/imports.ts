@@ -1,19 +1,10 @@
 /** The imports: servers of clients' files, and the secrets of a KeePass file. */
 
-import { readFile } from "node:fs/promises";
 import { counted, plain } from "@mcpgateway/core/words";
 import * as vscode from "vscode";
-import { othersIn, PROJECT_FILES } from "../lens";
 import { confirmed, picked } from "../picks";
-import { portOf } from "../place";
-import {
-  type Import,
-  importOf,
-  importText,
-  type ServersFile,
-  secretsText,
-  serversFilesIn,
-} from "../program_answers";
+import { type Import, importOf, importText, secretsText, serversFilesIn } from "../program_answers";
+import { projectFiles } from "../project_files";
 import type { Command, Workbench } from "../workbench";
 import { asked } from "./by_program";
 
@@ -22,7 +13,12 @@ const importClients: Command = async (bench) => {
   const title = "Import the servers of which clients?";
   const found = await asked(bench, ["clients", "detect"], "Looking for clients");
   if (!found) return;
-  const files = [...serversFilesIn(found.out), ...(await projectFiles(bench))];
+  const ofProjects = (await projectFiles(bench)).map(({ path, label, count }) => ({
+    path,
+    title: label,
+    count,
+  }));
+  const files = [...serversFilesIn(found.out), ...ofProjects];
   if (!files.length) {
     void vscode.window.showInformationMessage("No client on this machine has servers of its own");
     return;
@@ -32,7 +28,7 @@ const importClients: Command = async (bench) => {
     description: `${counted(each.count, "server")} in ${plain(each.path)}`,
     path: each.path,
   }));
-  const chosen = await vscode.window.showQuickPick(choices, { title, placeHolder: title, canPickMany: true });
+  const chosen = await vscode.window.showQuickPick(choices, { title, canPickMany: true });
   if (!chosen?.length) return;
   const words = ["config", "import", ...chosen.map(({ path }) => path)];
   const rehearsed = await asked(bench, [...words, "--dry-run"], "Looking at the servers");
@@ -56,20 +52,6 @@ async function agreed(bench: Workbench, found: Import): Promise<boolean> {
   const detail =
     "The gateway's configuration gets the entries that the editor shows. The clients' files stay.";
   return await confirmed("Import these servers?", detail, "Import");
-}
-
-/** Return the clients' files of the window's folders that have servers of their own. */
-async function projectFiles(bench: Workbench): Promise<ServersFile[]> {
-  const folders = vscode.workspace.isTrusted ? (vscode.workspace.workspaceFolders ?? []) : [];
-  const port = portOf(bench.place.home);
-  const found: ServersFile[] = [];
-  for (const { uri } of folders)
-    for (const name of PROJECT_FILES) {
-      const path = vscode.Uri.joinPath(uri, name).fsPath;
-      const others = othersIn(path, await readFile(path, "utf8").catch(() => ""), port);
-      if (others?.count) found.push({ path, title: others.label, count: others.count });
-    }
-  return found;
 }
 
 const importKeepass: Command = async (bench) => {

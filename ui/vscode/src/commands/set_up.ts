@@ -2,11 +2,11 @@
 
 import { accessSync, constants } from "node:fs";
 import { delimiter, isAbsolute, join } from "node:path";
-import type { DetectedClient, Profile } from "@mcpgateway/core/model";
+import type { Profile } from "@mcpgateway/core/model";
 import { counted, memory, plain } from "@mcpgateway/core/words";
 import * as vscode from "vscode";
 import { type Duplicate, duplicatesIn, waysToInstall } from "../install";
-import { confirmed, picked } from "../picks";
+import { confirmed, filesToEnrol, picked } from "../picks";
 import { absence } from "../program";
 import { writeProject } from "../project_part";
 import type { Command, Workbench } from "../workbench";
@@ -97,27 +97,33 @@ async function here(bench: Workbench): Promise<boolean> {
 }
 
 const clients: Step = async (bench) => {
-  const found = await bench.act("Looking for clients", () =>
-    bench.connection.api.get<{ detected: DetectedClient[] }>("/clients/detect"),
-  );
+  const found = await bench.act("Looking for clients", () => filesToEnrol(bench));
   if (!found) return false;
   const enrolled = new Set((bench.known.overview?.clients ?? []).map((each) => each.path));
-  const others = found.detected.filter((each) => !enrolled.has(each.configPath));
-  if (!others.length) return true;
-  const choices = others.map((each) => ({
-    label: plain(each.title ?? each.tool),
-    description: plain(each.configPath),
-    client: { tool: each.tool, path: each.configPath, label: each.title ?? each.tool },
+  const others = found.filter((each) => !enrolled.has(each.path));
+  if (!others.length) {
+    void vscode.window.showInformationMessage(
+      found.length ? "Every client uses the gateway" : "No client is on this machine",
+    );
+    return true;
+  }
+  const choices = others.map(({ count, ...client }) => ({
+    label: plain(client.label),
+    description: `${counted(count, "server")} in ${plain(client.path)}`,
+    client,
   }));
   const title = "2/5 Which clients are to use the gateway? You see each change before it is made";
-  const chosen = await vscode.window.showQuickPick(choices, { title, placeHolder: title, canPickMany: true });
+  const chosen = await vscode.window.showQuickPick(choices, { title, canPickMany: true });
   if (!chosen) return false;
   for (const { client } of chosen) await bench.run("mcpgateway.enrolClient", [{ id: "", label: "", client }]);
   return true;
 };
 
 const project: Step = async (bench) => {
-  if (!vscode.workspace.workspaceFolders?.length) return true;
+  if (!vscode.workspace.workspaceFolders?.length) {
+    void vscode.window.showInformationMessage("Open a folder first: a project is a folder");
+    return true;
+  }
   const found = await bench.act("Asking for the profiles", () =>
     bench.connection.api.get<{ items: Profile[] }>("/api/v1/profiles"),
   );
@@ -147,7 +153,10 @@ const project: Step = async (bench) => {
 
 const processes: Step = async (bench) => {
   const found = await listed(bench, []);
-  if (!found.length) return true;
+  if (!found.length) {
+    void vscode.window.showInformationMessage("No client runs a server of its own that the gateway serves");
+    return true;
+  }
   const weight = found.reduce((sum, each) => sum + each.rss_kib, 0) / 1024;
   const lines = found.map(
     (each) => `${each.server} of ${each.client} (process ${each.pid}), ${memory(each.rss_kib / 1024)}`,
