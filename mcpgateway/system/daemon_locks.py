@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -21,8 +22,8 @@ from mcpgateway.errors import ConfigError
 from mcpgateway.interfaces import DaemonLock
 from mcpgateway.system.files import locked, read_text
 from mcpgateway.system.home_files import keep, make_directory, remove
-from mcpgateway.system.process.procfs import is_alive, start_time
-from mcpgateway.system.process.socket_owners import listening
+from mcpgateway.system.process.procfs import is_alive, name_of, start_time
+from mcpgateway.system.process.socket_owners import listening, port_holders
 
 DIRECTORY = "daemons"
 LOCK_BYTES = 65_536
@@ -89,6 +90,8 @@ class DaemonLocks:
 
     def holder(self, port: int) -> Deferred[str]:
         """Fires with the name and pid of the program that listens at a port; empty where they cannot be found."""
+        if sys.platform == "darwin":
+            return succeed(next((str(each) for each in port_holders(port)), ""))
         inodes = {inode for inode, _ in listening(port, self._proc)}
         if not inodes:
             return succeed("")
@@ -169,8 +172,5 @@ def _number(value: Any) -> int:
 
 
 def _in_words(found: dict[int, int], proc: str) -> str:
-    for pid in found.values():
-        with suppress(OSError), open(f"{proc}/{pid}/comm", "rb") as file:
-            name = file.read().strip().decode(errors="replace")
-            return f"{ascii(name)[1:-1]} (pid {pid})"
-    return ""
+    named = ((name_of(pid, proc), pid) for pid in found.values())
+    return next((f"{ascii(name)[1:-1]} (pid {pid})" for name, pid in named if name), "")

@@ -44,6 +44,19 @@ class PackageTests:
         tree = ast.parse((PACKAGE / "__init__.py").read_text())
         assert not [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
 
+    def test_facts_of_processes(self):
+        """Facts of processes come from one package, which knows a macOS without /proc; others do without theirs."""
+        reads = re.compile(r"""["']/proc/|proc\}/""")
+        elsewhere = {
+            named(path) for path in MODULES if "process" not in path.parts and reads.search(path.read_text())
+        }
+        assert elsewhere == {
+            "mcpgateway/cli/doctor/machine.py",  # the limits of Linux
+            "mcpgateway/observe/dump.py",  # the kinds of its own descriptors
+            "mcpgateway/shim/fallback.py",  # /dev/fd where there is none
+            "mcpgateway/system/launch/probe.py",  # a program without the gateway's packages
+        }
+
 
 class DrawingTests:
     """The drawing of the house."""

@@ -22,7 +22,7 @@ from mcpgateway.observe.savings import Savings, entry_of
 from mcpgateway.system.process.memory import resident_bytes
 
 COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
-FDS = "/proc/self/fd"
+FDS = "/dev/fd"  # Linux leads it to /proc/self/fd, and macOS has no other
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
