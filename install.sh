@@ -376,22 +376,30 @@ find_path() {
     case "${written#\$HOME}" in
     *[\"\\\`\$:]*) say "Add $folder to the PATH of your shell, to find its programs."; return ;;
     esac
-    for file in $(startup_files); do
+    files=$(startup_files)
+    if [ -z "$files" ]; then
+        case "${SHELL##*/}" in fish) way="fish_add_path $written" ;; *) way="add $written to its PATH" ;; esac
+        say "To have your shell find mcpgateway: $way"
+        return
+    fi
+    for file in $files; do
         add_path "$HOME/$file" "$written"
     done
     say "New shells find mcpgateway; in this one: export PATH=\"$written:\$PATH\""
 }
 
-# The names, below the home, of the files that the user's shell reads, as a login shell and as another.
+# The names, below the home, of the files that the user's shell reads, as a login shell and as another; none are known
+# for shells of another language.
 startup_files() {
     case "${SHELL##*/}" in
-    zsh) say .zshrc ;;
+    zsh) [ "${ZDOTDIR:-$HOME}" != "$HOME" ] || say .zshrc ;;
     bash)
         say .bashrc
         for each in .bash_profile .bash_login; do
             if [ -f "$HOME/$each" ]; then say "$each"; return; fi
         done
         say .profile ;;
+    fish | *csh | nu | xonsh | elvish) ;; # they read no file in the language of sh
     *) say .profile ;;
     esac
 }

@@ -52,11 +52,13 @@ class Account:
             assert found, name
             (self.programs / name).symlink_to(found)
 
-    def ran(self, *argv: str | Path, path: str = "", typed: str = "") -> subprocess.CompletedProcess[str]:
+    def ran(
+        self, *argv: str | Path, path: str = "", typed: str = "", **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run a program as the user."""
         return subprocess.run(
             argv,
-            env=self.environ(path),
+            env={**self.environ(path), **variables},
             cwd=self.home,
             check=False,
             capture_output=True,
@@ -184,30 +186,44 @@ class LifeTests:
         assert account.install("--uninstall").stdout == "mcpgateway is not installed.\n"
 
 
+class ShellTests:
+    """Shells that read no startup file which the script could write."""
+
+    def test_the_way(self, account: Account, folder: Path) -> None:
+        """The script writes no file for them, and says how they find the program."""
+        for variables, way in (
+            ({"SHELL": "/usr/bin/fish"}, "fish_add_path $HOME/.local/bin"),
+            ({"SHELL": "/bin/tcsh"}, "add $HOME/.local/bin to its PATH"),
+            ({"SHELL": "/bin/zsh", "ZDOTDIR": "/elsewhere"}, "add $HOME/.local/bin to its PATH"),
+        ):
+            done = account.ran("/bin/sh", INSTALLER, "--from", folder, **variables)
+            assert f"To have your shell find mcpgateway: {way}\n" in done.stdout, done.stderr
+        assert not [each for each in account.files() if not each.startswith((".local", "asked"))]
+
+
 class OfferTests:
     """The script on a terminal."""
 
-    @pytest.mark.parametrize(
-        ("options", "key", "asked"),
-        [
+    def test_start(self, account: Account, folder: Path) -> None:
+        """It asks once whether to start the gateway, which then asks itself about the service and the clients."""
+        account.install("--from", folder)
+        for options, key, asked in (
             ([], "y", ["start"]),
             ([], "", []),
             (["--no-service"], "y", ["start --adopt never", "clients apply"]),
-        ],
-        ids=["yes", "no", "without a service"],
-    )
-    def test_start(
-        self, account: Account, folder: Path, options: list[str], key: str, asked: list[str]
-    ) -> None:
-        """It asks once whether to start the gateway, which then asks itself about the service and the clients."""
-        terminal = Terminal(["/bin/sh", str(INSTALLER), "--from", str(folder), *options], account.environ())
-        assert terminal.shows(r"Start the gateway now\?.*\[y/N\]: ")
-        terminal.type(f"{key}\n")
-        assert terminal.ended() == 0
-        assert account.asked[1:] == asked
+        ):
+            assert account.asked[0] == "status --json"
+            argv = ["/bin/sh", str(INSTALLER), "--from", str(folder), *options]
+            terminal = Terminal(argv, account.environ())
+            assert terminal.shows(r"Start the gateway now\?.*\[y/N\]: ")
+            terminal.type(f"{key}\n")
+            assert terminal.ended() == 0
+            assert account.asked[1:] == asked
+            account.install("--from", folder)
+        account.asked.clear()
         removing = Terminal(["/bin/sh", str(INSTALLER), "--uninstall"], account.environ())
         assert removing.ended() == 0
-        assert account.asked == ["uninstall"]
+        assert account.asked[-1] == "uninstall"
 
 
 class PipeTests:
@@ -270,11 +286,7 @@ class RefusalTests:
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root is what sudo makes of a user")
     def test_sudo(self, account: Account, folder: Path) -> None:
         """By sudo it would be installed for root, whose clients are not the user's."""
-        environ = {**account.environ(), "SUDO_USER": "user"}
-        argv = ["/bin/sh", INSTALLER, "--from", folder]
-        done = subprocess.run(
-            argv, env=environ, cwd=account.home, check=False, capture_output=True, text=True, timeout=60
-        )
+        done = account.ran("/bin/sh", INSTALLER, "--from", folder, SUDO_USER="user")
         assert "Run install.sh without sudo." in done.stderr
         assert account.files() == {}
 
