@@ -186,12 +186,13 @@ class ClientTests:
         window.sees("Write instructions for agents into files of project?")
         assert "MCP servers" in window.text()
         window.press("Write", ".monaco-dialog-box")
-        agents = window.folder / "AGENTS.md"
-        eventually(agents.exists, "the text is written")
+        eventually((window.folder / "AGENTS.md").exists, "the text is written")
         eventually(
-            lambda: "AGENTS.md (cursor): written" in window.text(),
+            lambda: "AGENTS.md (" in window.text(),
             "the files are listed",
         )
+        for each in (".github/prompts/gateway-find.prompt.md", ".cursor/commands/gateway-find.md"):
+            assert (window.folder / each).exists()
         window.begin("instructAgents")
         window.answer("Remove")
         window.press("Remove", ".monaco-dialog-box")

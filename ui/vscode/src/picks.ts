@@ -91,7 +91,12 @@ export async function toolFor(
     detail: plain(each.description).replaceAll("\n", " ").slice(0, 200),
     value: { server: each.server, tool: each.tool },
   }));
-  return await picked(title, choices, "No tool is known yet: start a server first");
+  if (choices.length) return await picked(title, choices, "");
+  const text = "No tool is known yet: a server tells its tools when it has started";
+  const ask = "Ask a Server…";
+  if ((await vscode.window.showInformationMessage(text, ask)) === ask)
+    await vscode.commands.executeCommand("mcpgateway.askTools");
+  return undefined;
 }
 
 /** A client's file. */

@@ -52,6 +52,8 @@ export class Watch {
   #known = UNKNOWN;
   #tag = "";
   #misses = 0;
+  /** When the gateway has begun, in milliseconds since the epoch. */
+  #since = 0;
   #timer: NodeJS.Timeout | undefined;
   #soon: NodeJS.Timeout | undefined;
   #leaving: NodeJS.Timeout | undefined;
@@ -107,6 +109,10 @@ export class Watch {
         overview = found.value;
         servers = await api.get<Server[]>("/api/v1/servers?tools=false");
         this.#tag = found.tag;
+        this.#since = Date.now() - overview.uptime_seconds * 1000;
+      } else if (overview) {
+        // An answer that has not changed does not say how much time has passed.
+        overview = { ...overview, uptime_seconds: (Date.now() - this.#since) / 1000 };
       }
       this.#misses = 0;
       this.#tell({ phase: "here", overview, servers, refusal: "" });

@@ -61,6 +61,20 @@ test("a gateway is here with its overview, its servers and its events", async ()
   server.close();
 });
 
+test("the uptime goes on while nothing else changes", async () => {
+  const { server, place } = await listening((request, reply) => {
+    if (request.headers["if-none-match"]) reply.writeHead(304).end();
+    else if (request.url === "/api/v1/overview")
+      reply.setHeader("ETag", '"1"').end(JSON.stringify({ ...OVERVIEW, uptime_seconds: 7 }));
+    else if (request.url === "/api/v1/events") reply.writeHead(503).end();
+    else reply.end("[]");
+  });
+  const known = await watched(place, ({ overview }) => (overview?.uptime_seconds ?? 0) > 7);
+  assert.equal(known.overview?.verdict, "all is well");
+  server.closeAllConnections();
+  server.close();
+});
+
 test("without a listener the gateway is away, and what hangs is silent", async () => {
   const home = mkdtempSync(join(tmpdir(), "watch-"));
   await watched(

@@ -14,6 +14,7 @@ interface Act {
   yes: string;
 }
 
+const OTHERS_MS = 60_000;
 const WRITE =
   "A file of yours gets a block between two marks, which is kept up to date. Nothing else changes.";
 const REMOVE = "The files are as they were before.";
@@ -28,7 +29,13 @@ const instructAgents: Command = async (bench) => {
   const isRemoval = act.words.includes("uninstall");
   if (!isRemoval) await showInstructions(bench);
   if (!(await confirmed(act.question, isRemoval ? REMOVE : WRITE, act.yes))) return;
-  const done = await asked(bench, act.words, `${act.yes} instructions for agents`, { folder: act.folder });
+  const what = isRemoval ? "Removing instructions for agents" : "Writing instructions for agents";
+  const { folder } = act;
+  // The chat of this editor reads a project's files, also where the editor is no client on this machine.
+  const own = folder && (await asked(bench, [...act.words, "--client", "vscode"], what, { folder }));
+  if (folder && !own) return;
+  const others = own && (await bench.starter.command(["--json", ...act.words], OTHERS_MS, { folder }));
+  const done = others ? (others.code === 0 ? others : own) : await asked(bench, act.words, what);
   if (done) await bench.run("mcpgateway.showText", ["agents.txt", agentFilesText(agentFilesIn(done.out))]);
 };
 
