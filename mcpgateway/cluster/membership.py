@@ -9,6 +9,10 @@ A node that has been reached at its address once, by itself, and refuses connect
 listens for as long as it runs.  So its sessions are taken over at once.  A node that does not answer may be cut off and
 serve all the same: its sessions wait until its row has run out.
 
+# Note [After the store was away]
+Nobody has renewed meanwhile, so a node whose row had run out by then may serve all the same, and not know yet that the
+store is back.  The first to know gives the others a whole life to renew: what it would take over they still serve.
+
 # Note [Two gateways of one name]
 The one that has begun later has the name.  The other one is no member, says so in the row at each renewal, which warns
 the holder, and gets the name once the holder's time is over.
@@ -127,6 +131,9 @@ class Membership:
         self._has_left = False
         self._was_member = False
         self._ticks = 0
+        # See Note [After the store was away].
+        self._spared_until = 0.0
+        self._spared_since = 0.0
         self._refused: dict[bytes, str] = {}  # the incarnation of a verified node that refuses connections
 
     @classmethod
@@ -156,7 +163,8 @@ class Membership:
             return True
         if member.state == LEFT or self.has_refused(member):
             return False
-        return self._clock() < member.until
+        now = self._clock()
+        return now < member.until or (now < self._spared_until and member.until >= self._spared_since)
 
     def live(self) -> list[Member]:
         """Return the live nodes, this one among them, by name."""
@@ -254,6 +262,9 @@ class Membership:
         if mine.incarnation != self.me.incarnation:
             self._ousted(mine)
             return
+        is_back, self._was_member = self._has_begun and not self._was_member, True
+        if is_back and not self.is_usurped:
+            self._spared_until, self._spared_since = now + LIFE_S, self.me.until - LIFE_S
         self._known, self.is_usurped = known, False
         self._look_at_rival(mine.rival)
         self.me = evolve(
@@ -270,7 +281,6 @@ class Membership:
             for octets, incarnation in self._refused.items()
             if octets in self._known and self._known[octets].incarnation == incarnation
         }
-        is_back, self._was_member = self._has_begun and not self._was_member, True
         if not self._has_begun:
             self._has_begun = True
             self.log.info(

@@ -76,6 +76,34 @@ def test_run_out(fellows: Fellows) -> Any:
 
 
 @pytest_twisted.inlineCallbacks
+def test_store_away(fellows: Fellows, store: str) -> Any:
+    """After a time without the store, a node that was alive before has a life's time to renew; a dead one has not."""
+    one, two, three = fellows.node("one"), fellows.node("two"), fellows.node("three")
+    yield three.renew()
+    fellows.now += LIFE_S + 1
+    yield _age(fellows, LIFE_S + 1)
+    yield two.renew()
+    yield one.renew()
+    fellows.now += 2 * LIFE_S
+    yield _age(fellows, 2 * LIFE_S)
+    assert [each.name for each in one.live()] == ["one"]
+    yield one.renew()
+    assert [each.name for each in one.live()] == ["one", "two"]
+    fellows.now += LIFE_S - 1
+    yield _age(fellows, LIFE_S - 1)
+    yield one.renew()
+    assert [each.name for each in one.live()] == ["one", "two"]
+    fellows.now += 2
+    assert [each.name for each in one.live()] == ["one"]
+
+
+def _age(fellows: Fellows, seconds: float) -> Deferred[None]:
+    """Let the rows of all nodes be older than they are."""
+    older = "UPDATE nodes SET until = until - %s * interval '1 second'"
+    return fellows.stores[0].run(lambda cursor: cursor.execute(older, (seconds,)) and None)
+
+
+@pytest_twisted.inlineCallbacks
 def test_refused(fellows: Fellows) -> Any:
     """A node that has reached itself and refuses connections is gone; one that never reached itself is not."""
     one, two, three = fellows.node("one"), fellows.node("two"), fellows.node("three")

@@ -26,7 +26,7 @@ IS_LONG = os.environ.get("MCPGATEWAY_CLUSTER") == "1"
 CLIENTS, BETWEEN_S, PAUSE_S = (24, 6.0, 0.0) if IS_LONG else (4, 1.0, 0.05)
 GIVE_UP_S = 60.0
 CHECK_S = 0.2
-AWAY = (502, 503)
+LOST_MOST = 3  # of one client, by one kill
 
 
 @pytest.fixture
@@ -167,9 +167,10 @@ def told(callers: list[Caller]) -> str:
 
 
 def test_kills(cluster: Cluster, postgres: Postgres) -> None:
-    """Each node is killed in turn under load: no answer is wrong, and each call fails once at most.
+    """Each node is killed in turn under load: no answer is wrong, and few calls fail.
 
-    A client can lose two calls by one kill: one that was passed on to the node, and one that it had just taken itself.
+    A client can lose three calls by one kill: one that each of the other nodes has passed on over a connection that it
+    does not yet know to be broken, and one that the node had just taken itself.
     """
     nodes = known(cluster.start("a", "b", "c"), postgres)
     victims = nodes if IS_LONG else nodes[:1]
@@ -184,7 +185,7 @@ def test_kills(cluster: Cluster, postgres: Postgres) -> None:
 
     callers = stormed(nodes, ("own", "shared"), during)
     assert [each.wrong for each in callers if each.wrong] == [], told(callers)
-    assert all(len(each.lost) <= 2 * len(victims) for each in callers), told(callers)
+    assert all(len(each.lost) <= LOST_MOST * len(victims) for each in callers), told(callers)
     assert all(each.right > 5 for each in callers), told(callers)
     owned = sum("own" in each._server for each in callers)
     running = sum(len(each.children()) for each in nodes)
