@@ -556,7 +556,7 @@ def _tracing(parts: ControlParts) -> Any:
     hub, overview = parts.hub, parts.overview
     activity = hub.tracer.activity if hub.tracer is not None else None
     recording = Recording(hub.tapes, hub.health.histories, parts.clock, parts.redact)
-    return TracingRoutes(overview.why, overview, recording, activity, parts.readers)
+    return TracingRoutes(overview.why, overview, recording, activity, parts.readers, parts.dispatcher)
 
 
 def _book(parts: ControlParts) -> SessionDirectory:

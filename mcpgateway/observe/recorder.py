@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
@@ -26,19 +26,24 @@ DOUBTFUL = 1024  # bytes before the end of a cut line: a cut secret is not recog
 class Recording:
     """Exports the recorded messages to and from servers.
 
-    :ivar redact: removes all secrets from a text.
+    :ivar redact: removes all secrets from a text; None leaves them where they are.
     """
 
     tapes: Tapes
     histories: Histories
     clock: IReactorTime
-    redact: Callable[[str], str]
+    redact: Callable[[str], str] | None
 
-    async def export(self, name: str, most: int | None = None) -> list[dict[str, Any]]:
+    async def export(
+        self, name: str, most: int | None = None, *, is_exact: bool = False
+    ) -> list[dict[str, Any]]:
         """Return the recorded lines of a server, the oldest first; none of an unknown one.
 
         :param most: the number of lines, of which the latest are returned.
+        :param is_exact: leave secrets where they are.
         """
+        if is_exact:
+            return await evolve(self, redact=None).export(name, most)
         tape, history = self.tapes.find(name), self.histories.find(name)
         taken = [(each[0], self._message, each) for each in (tape.lines() if tape is not None else ())]
         happened = [
@@ -68,7 +73,7 @@ class Recording:
         return [each for each in found if _is_of(each, number, asked)]
 
     def _event(self, name: str, what: ServerEvent) -> dict[str, Any]:
-        return {"at": written(what.at), "server": name, "event": what.event, "text": self.redact(what.text)}
+        return {"at": written(what.at), "server": name, "event": what.event, "text": self._text(what.text)}
 
     def _message(self, name: str, line: Line) -> dict[str, Any]:
         at, conversation, size, data = line
@@ -85,12 +90,16 @@ class Recording:
         if is_cut:
             text = data.decode(errors="replace")
             yield "cut", True
-            yield "text", self.redact(text)[: PIECE - DOUBTFUL]
+            yield "text", self._text(text)[: PIECE - DOUBTFUL]
             return
         try:
-            yield "message", scrubbed(msgspec.json.decode(data), self.redact)
+            message = msgspec.json.decode(data)
+            yield "message", message if self.redact is None else scrubbed(message, self.redact)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
-            yield "text", self.redact(data.decode(errors="replace").rstrip("\n"))
+            yield "text", self._text(data.decode(errors="replace").rstrip("\n"))
+
+    def _text(self, text: str) -> str:
+        return text if self.redact is None else self.redact(text)
 
 
 def _is_of(line: Mapping[str, Any], number: int, asked: Collection[str]) -> bool:

@@ -444,7 +444,13 @@ ROUTES: tuple[Route, ...] = (
           "The diagnosis of a server: its faults, their remedies, its start and its events.", {200: "Why"}),
     Route("GET", "/api/v1/servers/{name}/record", ADMIN, "tracing.record",
           "The flight recorder of a server: its latest lines in both directions, without secrets.",
-          {200: "Record"}, query=(Query("limit", "only so many of the latest lines", "integer"),)),
+          {200: "Record"}, query=(
+              Query("limit", "only so many of the latest lines", "integer"),
+              Query("exact", "true: with the secrets", "boolean"),
+          )),
+    Route("POST", "/api/v1/servers/{name}/replay", ADMIN, "tracing.replay",
+          "Send recorded requests to a server again, one after the other in a session of its own.",
+          {200: "Replayed"}, takes="Replay"),
     Route("GET", "/api/v1/usage", READ, "tracing.usage",
           "The calls of tools in the latest minutes, as the activity log has them: in all, over time, and of each "
           "client, server, tool, project or principal.", {200: "Usage"}, query=(

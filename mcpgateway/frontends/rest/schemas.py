@@ -237,6 +237,11 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         servers=NAMES,
         node={"type": "string", "description": "The node of a cluster at which that was done."},
     ),
+    "Replay": made_of(
+        {"requests": listing(made_of({"method": TEXT}, params={"type": "object"}))},
+        exact={"type": "boolean", "description": "Leave secrets in the answers."},
+    ),
+    "Replayed": made_of({"server": TEXT, "answers": listing({"type": "object"})}),
     "Record": made_of({"server": TEXT, "lines": listing(made_of({"at": TEXT, "server": TEXT}))}),
     "Examination": made_of(
         {

@@ -21,7 +21,9 @@ from mcpgateway.frontends.rest.operation import (
     flag,
     number,
 )
+from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.meters import ERROR
+from mcpgateway.manage.replay import REQUESTS_MOST, RecordedRequest, replay
 from mcpgateway.observe.activity import SHOWN, SHOWN_MOST, ActivityEntry, ActivityLog
 from mcpgateway.observe.activity_filter import EVERYTHING, ActivityFilter
 from mcpgateway.observe.call_phases import phases, questions
@@ -34,6 +36,7 @@ from mcpgateway.observe.why import Diagnoser
 PRIVATE = (PRINCIPAL, "id", "text")  # they would tell others of calls, one guess at a time
 TIMEOUT = "timeout"
 WORDS_CHARS = 200
+REPLAYED = 'such as {"requests": [{"method": "tools/list", "params": {}}]}'
 MEMBERS = ("server", "tool", "outcome", "principal", "kind", "client", "project")
 
 PASSING = frozenset(("uptime", "uptime_seconds", "mtbf_seconds", "next_try_s"))
@@ -58,7 +61,9 @@ class TracingRoutes:
         recording: Recording,
         activity: ActivityLog | None,
         readers: Readers,
+        dispatcher: LegacyDispatcher,
     ) -> None:
+        self._dispatcher = dispatcher
         self._readers = readers
         self._activity = activity
         self._overview = overview
@@ -84,10 +89,29 @@ class TracingRoutes:
     async def record(self, asked: OperationRequest) -> Any:
         """Return the recorded messages of a server."""
         name, limit = asked.path["name"], asked.query.get("limit")
-        lines = await self._recording.export(name, None if limit is None else number("limit", limit))
+        most, is_exact = None if limit is None else number("limit", limit), flag(asked, "exact", usual=False)
+        lines = await self._recording.export(name, most, is_exact=is_exact)
         if not lines and not self._why.is_known(name):
             raise UnknownServer(f"Unknown server: {name}")
         return {"server": name, "lines": lines}
+
+    async def replay(self, asked: OperationRequest) -> Any:
+        """Send recorded requests to a server again; return its answers."""
+        name, members = asked.path["name"], asked.members(REPLAYED)
+        server = self._dispatcher.servers.get(name)
+        if server is None:
+            raise UnknownServer(f"Unknown server: {name}")
+        try:
+            requests = msgspec.json.decode(members["requests"], type=list[RecordedRequest])
+        except (KeyError, msgspec.DecodeError) as why:
+            raise InvalidParams(f'"requests" must be a list of recorded requests: {why}', REPLAYED) from None
+        if len(requests) > REQUESTS_MOST:
+            raise InvalidParams(f'"requests" has {len(requests)} entries; at most {REQUESTS_MOST} are taken')
+        redact = None if members.get("exact") == b"true" else self._recording.redact
+        answers = await replay(
+            self._dispatcher, self._recording.clock, server, asked.principal, requests, redact
+        )
+        return {"server": name, "answers": answers}
 
     async def usage(self, asked: OperationRequest) -> Any:
         """Return the use of servers and tools, counted from the activity log."""

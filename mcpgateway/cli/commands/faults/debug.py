@@ -14,6 +14,7 @@ WORDS = {
     "trace": CommandInfo("faults.activity:trace", "Show what belongs to one trace, session or call."),
     "events": CommandInfo("faults.logs:events", "Follow the events of the gateway."),
     "record": CommandInfo("faults.tracing:record", "Export the latest messages to and from a server."),
+    "replay": CommandInfo("faults.replay:replay", "Send a server what was said to it before, and compare."),
     "manhole": CommandInfo("faults.manhole:manhole", "Open a Python prompt inside of the running gateway."),
 }
 

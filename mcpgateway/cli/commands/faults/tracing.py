@@ -95,14 +95,18 @@ def record() -> None:
     help="Write to a file that only you can read.",
 )
 @click.option("--last", type=click.IntRange(1), metavar="N", help="Only so many of the latest lines.")
+@click.option(
+    "--exact", "is_exact", is_flag=True, help="With secrets, for an administrator; needed to replay them."
+)
 @click.pass_obj
-def export(globals_: Globals, server: str, output: str | None, last: int | None) -> None:
+def export(globals_: Globals, server: str, output: str | None, last: int | None, *, is_exact: bool) -> None:
     """Print what was said to a server and by it, without secrets: one JSON object on each line."""
     lines = ask(
         globals_,
         "/api/v1/servers/{name}/record",
         name=server,
-        params={"limit": last},
+        params={"limit": last, "exact": "true" if is_exact else None},
+        is_admin=True,
         limit_s=EXPORT_S,
         has="lines",
     )["lines"]
