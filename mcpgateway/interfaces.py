@@ -84,6 +84,8 @@ class Launch:
     :ivar place: the nodes on which it may run; None for any, and for a gateway that is alone.
     :ivar placed: the place where it runs, as its launcher has decided; None here.
     :ivar lease: the right to run the program, with which it ends; None for a program that needs none.
+    :ivar prefork: true if it may be forked from a template; None: the launcher's own setting.
+    :ivar started: how the program is started and why, for people, as its launcher has decided; empty before.
     """
 
     server: str
@@ -100,6 +102,8 @@ class Launch:
     place: Placement | None = field(default=None, repr=False)
     placed: Any = field(default=None, repr=False, eq=False)
     lease: ILease | None = field(default=None, repr=False, eq=False)
+    prefork: bool | None = False
+    started: str = field(default="", eq=False)
 
 
 class Ran(FrozenRecord, frozen=True):

@@ -133,7 +133,12 @@ def make_gateway(
     holders = SocketSearch(reactor)
     logs = observation.serve(reactor, lambda name: ServerLogFile(path_of(f"{home}/logs", name)))
     launcher = Launcher(
-        reactor, ward, partial(_resolver_of, home, reactor), logs.hearing, observation.redactor
+        reactor,
+        ward,
+        partial(_resolver_of, home, reactor),
+        logs.hearing,
+        observation.redactor,
+        prefork=settings.gateway.prefork,
     )
     backends = Backends(
         reactor,

@@ -1,28 +1,22 @@
-"""Start children: find the program, start it in a session of its own, with no inherited descriptors.
-
-# Note [What spawnProcess leaves to us]
-Twisted 26.10 uses ``posix_spawn`` only for a child in the gateway's own directory, leaves the child in the gateway's
-process group, searches the program on the daemon's PATH, and reports a missing program in two different ways.  So the
-program is found here, the directory is changed around the spawn, and `SessionProcess` asks ``posix_spawn`` for a
-session of the child's own.
-"""
+"""Start children: find the program, start it, and register it."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import shutil
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
-from twisted.internet.main import CONNECTION_DONE
-from twisted.internet.process import Process, ProcessReader, ProcessWriter
+from twisted.logger import Logger
 
 from mcpgateway.backends.leased import LeasedChild
 from mcpgateway.backends.process import CLOSE_STDIN_S, TERM_S, Child, StderrSink, StderrTail
+from mcpgateway.backends.session_process import ForkedProcess, SessionProcess
+from mcpgateway.backends.templates import CONTROL, Template, Templates
 from mcpgateway.errors import LaunchFailed
 from mcpgateway.interfaces import (
     CHILD_MARKER,
@@ -40,7 +34,6 @@ from mcpgateway.policy.secrets.masking import secrets_of
 from mcpgateway.policy.secrets.redaction import Redactor
 from mcpgateway.system.launch.missing import remedy
 
-READ_BYTES = 262_144  # at once; Twisted's own reader takes 8 KiB, which costs a turn of the reactor per 8 KiB
 PIPE_BYTES = 1_048_576  # the most an unprivileged process may ask for on Linux
 RUN_S = 120.0  # a program that is run to its end may download a large package
 RUN_BYTES = 2**20  # of its output, in which there may be a whole environment
@@ -49,121 +42,18 @@ WRAPPERS = frozenset(("npx", "npm", "uvx", "uv", "bunx", "bun", "pipx"))
 """The programs that may only fetch and start another."""
 
 
-class PipeReader(ProcessReader):
-    """Reads a child's output in large pieces, into one buffer that all children share."""
-
-    # All bytes are copied out of it before the next read; a fresh buffer for each read would cost page faults.
-    buffer = bytearray(READ_BYTES)
-
-    def doRead(self) -> BaseException | None:
-        """Read the available bytes, up to `READ_BYTES`."""
-        try:
-            size = os.readv(self.fd, (self.buffer,))
-        except BlockingIOError:
-            return None
-        except OSError as why:
-            return why
-        if not size:
-            return CONNECTION_DONE
-        self.proc.proto.childBufferReceived(self.name, self.buffer, size)
-        return None
-
-
-class PipeWriter(ProcessWriter):
-    """Writes a child's input, without watching the pipe for reading: the child's exit is reported by its own event."""
-
-    def __init__(self, reactor: Any, proc: Any, name: int, fileno: int, forceReadHack: object = None) -> None:
-        super().__init__(reactor, proc, name, fileno, forceReadHack=False)
-        self.stopReading()
-        self.enableReadHack = False
-
-    def write(self, data: bytes) -> None:
-        """Queue bytes for the child; all bytes of one turn of the reactor are written together."""
-        queue = self._tempDataBuffer
-        is_full = self._tempDataLen + len(data) > self.bufferSize
-        if queue and self.connected and not is_full and not self.dataBuffer:
-            # The reactor knows already that there are bytes to write.
-            queue.append(data)
-            self._tempDataLen += len(data)
-        else:
-            super(ProcessWriter, self).write(data)
-
-    def write_now(self, data: bytes) -> None:
-        """Write at once if nothing is queued: an idle child reads it a turn earlier, and the epoll set stays."""
-        if not self.dataBuffer and not self._tempDataBuffer and self.connected:
-            try:
-                sent = os.write(self.fd, data)
-            except OSError:  # full, or closed: the ordinary write finds out which
-                sent = 0
-            if sent == len(data):
-                return
-            data = data[sent:]
-        self.write(data)
-
-
-class SessionProcess(Process):
-    """A process that leads a session and a process group of its own."""
-
-    processReaderFactory = PipeReader
-    processWriterFactory = PipeWriter
-
-    def _fork(
-        self, path: Any, uid: Any, gid: Any, executable: Any, args: Any, environment: Any, **kwargs: Any
-    ) -> None:
-        fdmap: dict[int, int] = kwargs["fdmap"]
-        ignored = [each for each in range(1, signal.NSIG) if signal.getsignal(each) == signal.SIG_IGN]
-        # The others are close-on-exec (PEP 446, `mcpgateway.system.process.children`), so only the pipes have to be
-        # put in place.
-        with _directory(path), _out_of_the_way(fdmap) as ends:
-            actions: list[Any] = [(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in ends.items()]
-            self.pid = os.posix_spawn(
-                executable,
-                args,
-                environment,
-                file_actions=actions,
-                setsid=True,
-                setsigmask=(),
-                setsigdef=ignored,
-            )
-        self.status = -1
-
-
-@contextmanager
-def _directory(path: str) -> Iterator[None]:
-    # Only the reactor's thread spawns, and no other code of the gateway depends on the working directory meanwhile.
-    back = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.chdir(path)
-        try:
-            yield
-        finally:
-            os.fchdir(back)
-    finally:
-        os.close(back)
-
-
-@contextmanager
-def _out_of_the_way(fdmap: Mapping[int, int]) -> Iterator[Mapping[int, int]]:
-    # If a standard descriptor of the gateway was closed, a pipe may have its number, and be overwritten by another one.
-    moved = (
-        {theirs: fcntl.fcntl(ours, fcntl.F_DUPFD_CLOEXEC, len(fdmap)) for theirs, ours in fdmap.items()}
-        if min(fdmap.values()) < len(fdmap)
-        else {}
-    )
-    try:
-        yield moved or fdmap
-    finally:
-        for each in moved.values():
-            os.close(each)
-
-
 class Launcher:
     """Starts children, and registers each with the ward.
+
+    :ivar templates: the templates that they are forked from.
 
     :param make_resolver: makes the resolver of package runners' programs; None: the runners are always run.
     :param hear: makes the sink for the stderr of a new child, by the name of its server and the secrets it was given.
     :param redactor: removes secrets from the last lines of children.
+    :param prefork: Python servers are forked where their launches do not say.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -172,6 +62,8 @@ class Launcher:
         make_resolver: Callable[[], IResolver] | None = None,
         hear: Callable[[str, tuple[str, ...]], StderrSink] | None = None,
         redactor: Redactor | None = None,
+        *,
+        prefork: bool = False,
     ) -> None:
         self._redactor = redactor or Redactor()
         self._hear = hear
@@ -182,28 +74,42 @@ class Launcher:
         self._running: set[Child] = set()
         self._is_closed = False
         self._count = 0
+        self._prefork = prefork
+        self.templates = Templates(reactor, ward, self._start_template)
 
     def prepare(self, launch: Launch) -> Deferred[Launch]:
-        """Find the program that a package runner would start; a launch without a runner is returned unchanged."""
-        if self._make_resolver is None or launch.as_written or not _may_wrap(launch):
-            return succeed(launch)
-        if self._resolver is None:
-            self._resolver = self._make_resolver()
-        prepared: Deferred[Launch] = self._resolver.resolve(launch, self.run)
-        return prepared
+        """Find the program that a package runner would start, and a template where it is forked."""
+        prepared: Deferred[Launch] = succeed(launch)
+        if self._make_resolver is not None and not launch.as_written and _may_wrap(launch):
+            if self._resolver is None:
+                self._resolver = self._make_resolver()
+            prepared = self._resolver.resolve(launch, self.run)
+        may_fork = self._prefork if launch.prefork is None else launch.prefork
+        return prepared.addCallback(self._prepare_template) if may_fork else prepared
+
+    def _prepare_template(self, launch: Launch) -> Launch | Deferred[Launch]:
+        try:
+            return self.templates.prepare(launch, find_program(launch))
+        except LaunchFailed:
+            return launch  # its start says so
+
+    def _start_template(self, launch: Launch, receiver: ILineReceiver, control: int) -> Child:
+        return self._start(launch, receiver, control=control)
 
     def launch(self, launch: Launch, receiver: ILineReceiver) -> Child:
         """Start a child.
 
         :raise LaunchFailed: the program is missing or may not be executed; the text says which and why.
         """
-        if launch.told is None:
+        template = self.templates.find(launch)
+        told = launch.told if template is None else partial(_judge_fork, template, launch.told)
+        if told is None:
             return self._start(launch, receiver, is_server=True)
-        trial = LaunchTrial(receiver, launch.told)
+        trial = LaunchTrial(receiver, told)
         try:
-            trial.child = self._start(launch, trial, is_server=True)
+            trial.child = self._start(launch, trial, is_server=True, template=template)
         except LaunchFailed:
-            launch.told(has_spoken=False)
+            told(has_spoken=False)
             raise
         return trial.child
 
@@ -214,6 +120,8 @@ class Launcher:
         ladder: tuple[float, float] = (CLOSE_STDIN_S, TERM_S),
         *,
         is_server: bool = False,
+        template: Template | None = None,
+        control: int | None = None,
     ) -> Child:
         if not os.path.isdir(launch.cwd):
             raise LaunchFailed(f"{launch.server}: the working directory {launch.cwd} does not exist")
@@ -239,19 +147,45 @@ class Launcher:
             with self._ward.spawning():
                 if child.leased is not None:
                     child.leased.begin()
-                process = SessionProcess(
-                    self._reactor, program, argv, _encoded(env), launch.cwd, child.protocol
+                process = self._forked(template, child, marker) or SessionProcess(
+                    self._reactor,
+                    program,
+                    argv,
+                    _encoded(env),
+                    launch.cwd,
+                    child.protocol,
+                    childFDs=None if control is None else {0: "w", 1: "r", 2: "r", CONTROL: control},
                 )
         except OSError as why:
             if child.leased is not None:
                 child.leased.end()
             raise LaunchFailed(f"{launch.server}: {program} could not be started: {why.strerror}") from why
         _enlarge(process)
+        if is_server:
+            self.templates.started(launch, child)
         if not child.has_exited:
             self._ward.added(child.pid, launch.server)
             if child.leased is not None:
                 child.leased.started()
         return child
+
+    def _forked(self, template: Template | None, child: Child, marker: str) -> SessionProcess | None:
+        if template is None:
+            return None
+
+        def fork(streams: Sequence[int]) -> int:
+            return template.fork(marker, streams, self._ward)
+
+        try:
+            return ForkedProcess(fork, self._reactor, b"", [], {}, b"", child.protocol)
+        except OSError as why:
+            self.log.info(
+                "a child of {server} is started plainly: {why}",
+                event="template.stale",
+                server=template.server,
+                why=why.strerror or str(why),
+            )
+            return None
 
     def run(self, launch: Launch, *, is_idle: bool, limit_s: float = RUN_S) -> Deferred[Ran]:
         """Run a program to its end with an empty stdin; fires with its outcome when none of its processes is left.
@@ -288,11 +222,18 @@ class Launcher:
         self._is_closed = True
         for child in self._running:
             child.kill()
-        return gatherResults([child.stop() for child in self._running])
+        return gatherResults([self.templates.close(), *(child.stop() for child in self._running)])
 
 
 def _may_wrap(launch: Launch) -> bool:
     return launch.argv[0].rpartition("/")[2] in WRAPPERS
+
+
+def _judge_fork(template: Template, told: ProbeListener | None, *, has_spoken: bool) -> None:
+    if not has_spoken:
+        template.end("a forked child ended before it had said a word")
+    if told is not None:
+        told(has_spoken=has_spoken)
 
 
 class LaunchTrial:

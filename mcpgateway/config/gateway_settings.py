@@ -23,7 +23,7 @@ from mcpgateway.config.fields import (
     Texts,
     WholeNumber,
 )
-from mcpgateway.config.model import BRIDGES, Bridge
+from mcpgateway.config.model import BRIDGES, PREFORKS, Bridge
 from mcpgateway.config.section import Counts, Key, Section, keyed, keys_of, part, same, setting
 from mcpgateway.config.security import Address, PublicUrl, Security
 from mcpgateway.config.surface import GIB, SHIELD, TOOL_FILTER, GroupSettings, ShieldLimits, ViewSettings
@@ -238,6 +238,14 @@ class GatewaySettings:
         "Whether clients of one era of MCP reach servers that speak only the other. ``auto``: they do, but are "
         "offered only what the server itself speaks. ``always``: they are offered both. ``off``: they are refused.",
         "auto",
+    )
+    prefork: bool = setting(
+        "prefork",
+        PREFORKS,
+        "Whether the second child of a Python server and those after it are forked from a process that has imported"
+        " it, where this cannot harm it (``auto``), or always started (``off``).",
+        "off",
+        counts=Counts.AT_START,
     )
     auth_mcp_transport: str = setting(
         "auth_mcp_transport",

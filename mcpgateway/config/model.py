@@ -174,6 +174,8 @@ class CallLimit(FrozenRecord, frozen=True):
 
 BRIDGES = Switch({each.value: each for each in Bridge}, {False: Bridge.OFF})  # YAML 1.1 reads "off" as false
 
+PREFORKS = Switch({"auto": True, "off": False}, {False: False})
+
 SHIELD = Section(
     "The shield of a server",
     [
@@ -226,6 +228,7 @@ class ServerSettings:
         finds
         out.
     :ivar resolve: the program that a package runner fetches is started without the runner.
+    :ivar prefork: its children may be forked from a template; None: the gateway's setting holds.
     :ivar inject: arguments that are added to calls of tools that take them, where the call has none.
     :ivar projects: the directories that an added argument may name.
     :ivar default_project: the name of the project for callers that work in none of them.
@@ -365,6 +368,16 @@ class ServerSettings:
         True,
         is_ours=True,
         counts=Counts.NEW_PROCESS,
+    )
+    prefork: bool | None = setting(
+        "prefork",
+        PREFORKS,
+        "Whether its second child and those after it are forked from a process that has imported it, where it is a"
+        " Python program that this cannot harm (``auto``), or always started (``off``); without it, what"
+        " ``gateway.prefork`` says.",
+        is_ours=True,
+        counts=Counts.NEW_PROCESS,
+        value=None,
     )
     inject: Mapping[str, str] = setting(
         "inject_args",

@@ -342,6 +342,8 @@ class _Launched:
             made["cwd"] = server.cwd
         if launch is not None and launch.argv and launch.argv != server.command:
             made["started_as"] = arguments(list(launch.argv))
+        if launch is not None and launch.started:
+            made["start"] = launch.started
         if self.program:
             made["program"] = self.found or None
             made["path"] = server.env.get("PATH", os.defpath)

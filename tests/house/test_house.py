@@ -55,6 +55,7 @@ class PackageTests:
             "mcpgateway/observe/dump.py",  # the kinds of its own descriptors
             "mcpgateway/shim/fallback.py",  # /dev/fd where there is none
             "mcpgateway/system/launch/probe.py",  # a program without the gateway's packages
+            "mcpgateway/system/launch/template_main.py",  # likewise
         }
 
 

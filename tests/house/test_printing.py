@@ -21,7 +21,13 @@ PRINTERS = {
     "system/secret_providers.py",
 }
 # `os.write` to a descriptor of its own: a file, a pipe.
-WRITERS = {"backends/spawn.py", "clientfiles/disk.py", "system/logs/server_log.py", "system/files.py"}
+WRITERS = {
+    "backends/session_process.py",
+    "system/launch/template_main.py",
+    "clientfiles/disk.py",
+    "system/logs/server_log.py",
+    "system/files.py",
+}
 CLICK = {"echo", "secho", "style", "echo_via_pager", "progressbar"}
 # A module without any of these prints nothing; to parse all of them takes seconds.
 WORDS = re.compile(r"\bprint\(|\bclick\.|\bsys\.std|\bos\.write\b|\bConsole\(")

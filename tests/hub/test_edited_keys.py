@@ -865,6 +865,7 @@ REPLACING: dict[str, EntryEdit] = {
     "instances": (entry(), entry(instances="one")),
     "on": (entry(), entry(on=["gpu"])),
     "resolve": (entry(), entry(resolve=False)),
+    "prefork": (entry(), entry(prefork="off")),
     "overlay": (entry(), entry(overlay=True)),
     "projects": (entry(), entry(projects=[{"name": "p", "path": "/p"}])),
     "defaultProject": (
@@ -876,6 +877,7 @@ NOTED = {"tags": ["t"], "description": "d", "name": "n"}
 AT_START = {
     "gateway.http_port": 9105,
     "gateway.bind_address": "127.0.0.2",
+    "gateway.prefork": "auto",
     "gateway.listen": ["tcp:0:interface=127.0.0.1"],
     "gateway.tls_cert_path": "/c.pem",
     "gateway.tls_key_path": "/k.pem",

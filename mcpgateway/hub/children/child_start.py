@@ -108,6 +108,7 @@ class ChildStart(Record):
             connect_s=server.lazy.connect_s,
             principal=server.principal,
             place=place_of(self._owner),
+            prefork=server.prefork if server.reach is None else False,
         )
         prepared: Deferred[Launch] = environment.launcher.prepare(launch)
         prepared.addCallback(self._launch, conversation, params).addErrback(self._broken, conversation)

@@ -186,6 +186,7 @@ def _tell_launch(found: Mapping[str, Any], *, is_whole: bool) -> None:
         "image": launch.get("image"),
         "command": _line(launch.get("command")),
         "started as": _line(launch.get("started_as")),
+        "start": launch.get("start"),
         "program": shortened(str(launch.get("program") or ""))
         or ("not found" if "program" in launch else None),
         "looked in": looked_in,

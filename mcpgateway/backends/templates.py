@@ -1,0 +1,253 @@
+"""Templates of Python servers: the second child of one launch and those after it are forked, not started.
+
+# Note [Whose child a forked process is]
+A template (`mcpgateway.system.launch.template_main`) forks siblings: what it forks is the gateway's own child, leads a
+session of its own and bears a marker of its own.  So its exit status, its end, its guardian and its limits are those of
+a process that was started, and the end of a template ends nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from attrs import define, evolve, field
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.logger import Logger
+
+from mcpgateway.backends.process import Child
+from mcpgateway.errors import LaunchFailed
+from mcpgateway.interfaces import Gone, ILineReceiver, IWard, Launch
+from mcpgateway.system.launch.python_entry import PythonEntry, python_entry
+from mcpgateway.waiting import Waiting
+
+IMPORT_S = 60.0  # a large server on a busy machine
+IDLE_S = 600.0  # without a fork
+TOGETHER_S = (
+    10.0  # two starts within it count as two children, although the first may not run yet, or has failed
+)
+REFUSAL_S = 3600.0  # until an import is tried again
+FORK_S = 2.0  # a fork takes milliseconds; the reactor waits for it
+PACKET_BYTES = 4096
+LAUNCHES_LIMIT = 200
+CONTROL = 3  # the descriptor of the template's socket
+FORKED = "forked from a template"
+
+
+class StartTemplate(Protocol):
+    """Starts a template."""
+
+    def __call__(self, launch: Launch, receiver: ILineReceiver, control: int) -> Child:
+        """Start a program with a socket as descriptor `CONTROL`.
+
+        :raise LaunchFailed: it could not be started.
+        """
+
+
+class Template:
+    """A template, from its start to its end; receives what its process reports.
+
+    :ivar child: its process; None before.
+    :ivar is_ready: True while it can be forked.
+    :ivar forks: number of its forks.
+    :param ended: called once, with the reason, when it can no longer be forked.
+    """
+
+    def __init__(self, reactor: Any, server: str, ended: Callable[[str], None]) -> None:
+        self.server = server
+        self.child: Child | None = None
+        self.is_ready = False
+        self.forks = 0
+        self._reactor = reactor
+        self._ended: Callable[[str], None] | None = ended
+        self._waiting = Waiting[None]()
+        self._socket, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.settimeout(FORK_S)
+        self._timer = reactor.callLater(IMPORT_S, self.end, f"its import takes longer than {IMPORT_S:.0f} s")
+
+    def begin(self, launch: Launch, start: StartTemplate) -> None:
+        """Start the process."""
+        try:
+            self.child = start(launch, self, self._theirs.fileno())
+        except LaunchFailed as why:
+            self.end(str(why))
+        finally:
+            self._theirs.close()
+
+    def settled(self) -> Deferred[None]:
+        """Fire when it is known whether it can be forked."""
+        return succeed(None) if self.is_ready or self._ended is None else self._waiting.wait()
+
+    def line_received(self, line: bytes) -> None:
+        """Take the template's report."""
+        word, _, reason = line.partition(b" ")
+        if word == b"ready" and self._ended is not None:
+            self.is_ready = True
+            self._timer.reset(IDLE_S)
+            self._waiting.over(None)
+        elif word == b"plain":
+            self.end(reason.decode(errors="replace"))
+
+    def line_overflowed(self, head: bytes, limit: int) -> None:
+        """Ignore it: the child is killed, and its end follows."""
+
+    def gone(self, why: Gone) -> None:
+        """Note that the process has ended."""
+        last = why.last_words.rpartition("\n")[2]
+        self.end(f"its template ended{': ' * bool(last)}{last}")
+
+    def end(self, reason: str = "") -> Deferred[None]:
+        """Stop it; fires when no process of it is left.
+
+        :param reason: the reason for plain starts from now on; empty for none.
+        """
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            self.is_ready = False
+            if self._timer.active():
+                self._timer.cancel()
+            self._socket.close()
+            ended(reason)
+            self._waiting.over(None)
+        return self.child.stop() if self.child is not None else succeed(None)
+
+    def fork(self, marker: str, streams: Sequence[int], ward: IWard) -> int:
+        """Fork a process with these descriptors as its stdin, stdout and stderr, and return its pid.
+
+        :param marker: the entry of the environment that only this process has.
+        :raise OSError: there is no process; the text says why.
+        """
+        try:
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", streams))
+            self._socket.sendmsg([os.fsencode(marker)], [rights])
+            said = self._answer()
+        except OSError as why:
+            ward.kill_bearing(marker)
+            self.end(f"its template does not fork: {why.strerror or why}")
+            raise
+        if not said.isdecimal():
+            reason = said.removeprefix("-") or "its template ended"
+            self.end()
+            raise OSError(0, reason)
+        self.forks += 1
+        self._timer.reset(IDLE_S)
+        return int(said)
+
+    def _answer(self) -> str:
+        try:
+            return self._socket.recv(PACKET_BYTES).decode(errors="replace")
+        except TimeoutError:
+            if self.child is not None:
+                self.child.kill()
+            return self._socket.recv(PACKET_BYTES).decode(
+                errors="replace"
+            )  # it may have forked before its end
+
+
+@define(eq=False)
+class _Launches:
+    """The starts of one launch."""
+
+    children: list[Child] = field(factory=list)
+    asked_at: float = float("-inf")
+    reason: str = ""
+    refused_until: float = 0.0
+    template: Template | None = None
+
+    @property
+    def runs(self) -> bool:
+        self.children[:] = [each for each in self.children if not each.has_exited]
+        return bool(self.children)
+
+
+class Templates:
+    """The templates of all launches of Python servers.
+
+    :param start: starts the process of a template.
+    """
+
+    log = Logger()
+
+    def __init__(self, reactor: Any, ward: IWard, start: StartTemplate) -> None:
+        self._reactor, self._ward, self._start = reactor, ward, start
+        self._all: dict[object, _Launches] = {}
+        self._is_closed = False
+
+    def all(self) -> list[Template]:
+        """Return the templates that can be forked."""
+        found = (each.template for each in self._all.values())
+        return [each for each in found if each is not None and each.is_ready]
+
+    def prepare(self, launch: Launch, program: str) -> Deferred[Launch]:
+        """Have a template ready where the launch has a second child, and say how the launch is started.
+
+        :param program: the absolute path of the launch's program.
+        """
+        entry = python_entry(program, launch.argv[1:]) if sys.platform == "linux" else None
+        if entry is None or self._is_closed:
+            return succeed(evolve(launch, started="plainly: it is no console script and no module of Python"))
+        known = self._known(_key(launch))
+        now = self._reactor.seconds()
+        is_second = known.runs or now - known.asked_at < TOGETHER_S
+        known.asked_at = now
+        if known.template is None and known.reason and now < known.refused_until:
+            return succeed(evolve(launch, started=f"plainly: {known.reason}"))
+        if known.template is None and is_second:
+            self._begin(launch, entry, known)
+        if known.template is None:
+            return succeed(evolve(launch, started=f"plainly: {known.reason or 'it is the first child'}"))
+
+        def settled(_: None) -> Launch:
+            return evolve(launch, started=FORKED if known.template else f"plainly: {known.reason}")
+
+        return known.template.settled().addCallback(settled)
+
+    def _known(self, key: object) -> _Launches:
+        while len(self._all) >= LAUNCHES_LIMIT and key not in self._all:
+            oldest = min(self._all, key=lambda each: self._all[each].asked_at)
+            forgotten = self._all.pop(oldest)
+            if forgotten.template is not None:
+                forgotten.template.end()
+        return self._all.setdefault(key, _Launches())
+
+    def _begin(self, launch: Launch, entry: PythonEntry, known: _Launches) -> None:
+        def ended(reason: str) -> None:
+            known.template = None
+            known.reason, known.refused_until = reason, self._reactor.seconds() + REFUSAL_S
+            if reason:
+                self.log.info(
+                    "{server} is started plainly, not forked: {why}",
+                    event="template.refused",
+                    server=launch.server,
+                    why=reason,
+                )
+
+        known.template = template = Template(self._reactor, launch.server, ended)
+        command = evolve(launch, argv=entry.template, told=None, is_heard=True)
+        template.begin(command, self._start)
+
+    def find(self, launch: Launch) -> Template | None:
+        """Return the template that a launch is forked from; None where it is started plainly."""
+        known = self._all.get(_key(launch))
+        if known is None or launch.lease is not None or known.template is None or not known.template.is_ready:
+            return None
+        return known.template
+
+    def started(self, launch: Launch, child: Child) -> None:
+        """Count a child of a launch."""
+        if (known := self._all.get(_key(launch))) is not None:
+            known.children.append(child)
+
+    def close(self) -> Deferred[Any]:
+        """End all templates, and start no more; fires when none is left."""
+        self._is_closed = True
+        found = [each.template for each in self._all.values() if each.template is not None]
+        return gatherResults([each.end() for each in found])
+
+
+def _key(launch: Launch) -> object:
+    return (launch.argv, launch.cwd, frozenset(launch.env.items()))
