@@ -449,14 +449,12 @@ begin() {
         "$program" start --yes
     elif is_running; then
         say 'Its gateway runs: mcpgateway status'
-    elif can_ask; then
-        if agreed 'Start the gateway now? It shows the changes to the files of your clients, and asks.'; then
-            if [ -n "$service" ]; then
-                "$program" start </dev/tty
-            else
-                "$program" start --adopt never </dev/tty
-                "$program" clients apply </dev/tty
-            fi
+    elif can_ask && agreed 'Start the gateway now? It shows the changes to the files of your clients, and asks.'; then
+        if [ -n "$service" ]; then
+            "$program" start </dev/tty
+        else
+            "$program" start --adopt never </dev/tty
+            "$program" clients apply </dev/tty
         fi
     else
         say 'Next: mcpgateway start'

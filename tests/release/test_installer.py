@@ -219,6 +219,7 @@ class OfferTests:
             terminal.type(f"{key}\n")
             assert terminal.ended() == 0
             assert account.asked[1:] == asked
+            assert ("Next: mcpgateway start" in terminal.text) is not bool(asked)
             account.install("--from", folder)
         account.asked.clear()
         removing = Terminal(["/bin/sh", str(INSTALLER), "--uninstall"], account.environ())
