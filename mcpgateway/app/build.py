@@ -158,7 +158,11 @@ def make_gateway(
         clusters.sessions_of(node, Journal(f"{home}/sessions/journal.db", reactor.seconds), reactor),
         holders,
         instruments_of(
-            reactor, backends, snapshots, FormerFailures(f"{home}/failures.json", observation.redactor.redact)
+            reactor,
+            backends,
+            snapshots,
+            FormerFailures(f"{home}/failures.json", observation.redactor.redact),
+            launcher.templates.pids,
         ),
         snapshots,
         storage_of(reactor, home, JobFiles(f"{home}/jobs"), clusters.others_of(node)),

@@ -87,7 +87,11 @@ EXPORT_S = 10.0  # limit of an export of spans to the collector
 
 
 def instruments_of(
-    reactor: Any, backends: Backends, snapshots: Snapshots, former: FormerFailures
+    reactor: Any,
+    backends: Backends,
+    snapshots: Snapshots,
+    former: FormerFailures,
+    templates: Callable[[], Collection[int]],
 ) -> Instruments:
     """Return the clocks and process tables for the health of servers."""
 
@@ -109,7 +113,15 @@ def instruments_of(
 
     chance = secrets.SystemRandom().random
     return Instruments(
-        chance, health, dial, tree_sizes, snapshots.is_known, tree_activity, backends.question, former
+        chance,
+        health,
+        dial,
+        tree_sizes,
+        snapshots.is_known,
+        tree_activity,
+        backends.question,
+        former,
+        templates,
     )
 
 
@@ -349,8 +361,9 @@ def savings_of(hub: Hub, dependencies: HubDependencies) -> Savings:
     def pids() -> Iterable[int]:
         return (pid for slot in pool for pid in slot.pids)
 
-    memory = ChildMemory(dependencies.instruments.weigh, pids)
-    return Savings(hub.dispatcher, hub.health, memory, usage)
+    instruments = dependencies.instruments
+    memory = ChildMemory(instruments.weigh, pids)
+    return Savings(hub.dispatcher, hub.health, memory, usage, instruments.templates)
 
 
 def figures_of(hub: Hub, census: Census) -> ServerFigures:

@@ -130,8 +130,9 @@ class Template:
             self.end(f"its template does not fork: {why.strerror or why}")
             raise
         if not said.isdecimal():
-            reason = said.removeprefix("-") or "its template ended"
-            self.end()
+            ward.kill_bearing(marker)  # it may have forked before its end
+            reason = said[1:] or "its template ended"
+            self.end(reason if said.startswith("!") else "")
             raise OSError(0, reason)
         self.forks += 1
         self._timer.reset(IDLE_S)
@@ -181,6 +182,11 @@ class Templates:
         """Return the templates that can be forked."""
         found = (each.template for each in self._all.values())
         return [each for each in found if each is not None and each.is_ready]
+
+    def pids(self) -> list[int]:
+        """Return the processes of all templates."""
+        found = (each.template.child for each in self._all.values() if each.template is not None)
+        return [each.pid for each in found if each is not None and not each.has_exited]
 
     def prepare(self, launch: Launch, program: str) -> Deferred[Launch]:
         """Have a template ready where the launch has a second child, and say how the launch is started.

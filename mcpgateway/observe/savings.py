@@ -113,12 +113,14 @@ class Savings(Record):
     """The savings of the gateway.
 
     :ivar usage: the book of saved tokens; None if there is none.
+    :ivar templates: returns the processes that children are forked from.
     """
 
     _dispatcher: LegacyDispatcher
     _health: Health
     memory: ChildMemory
     usage: Callable[[], Usage | None]
+    templates: Callable[[], Collection[int]] = tuple
     _process_s: int = 0
 
     def tick(self) -> None:
@@ -151,6 +153,8 @@ class Savings(Record):
         """Return the savings of all servers together."""
         entries = self.entries(self.sizes())
         own, running = resident_bytes(), sum(each.size for each in entries)
+        pids = self.templates()
+        templates = sum(self.memory.weigh(pids).values()) if pids else 0
         saved = sum(each.saved_bytes for each in entries)
         usage = self.usage()
         return {
@@ -165,7 +169,8 @@ class Savings(Record):
                 "without_mb": _mb(running + saved),
                 "running_mb": _mb(running),
                 "gateway_mb": _mb(own),
-                "saved_mb": _mb(saved - own),
+                "templates_mb": _mb(templates),
+                "saved_mb": _mb(saved - own - templates),
             },
             "tokens": {**(usage.shown() if usage is not None else {}), "days": _days(usage)},
             "servers": [_shown(each) for each in entries],

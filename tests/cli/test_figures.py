@@ -133,7 +133,13 @@ class SavingsTests:
             {
                 "uptime_seconds": 7200,
                 "processes": {"without": 4, "running": 1, "saved": 3, "hours_saved": 6.0},
-                "memory": {"without_mb": 200.0, "running_mb": 50.0, "gateway_mb": 40.0, "saved_mb": 110.0},
+                "memory": {
+                    "without_mb": 200.0,
+                    "running_mb": 50.0,
+                    "gateway_mb": 40.0,
+                    "saved_mb": 110.0,
+                    "templates_mb": 7.0,
+                },
                 "tokens": {
                     "total": 12345,
                     "today": 45,
@@ -145,6 +151,7 @@ class SavingsTests:
         out = capsys.readouterr().out
         assert "3 saved: 1 run, 4 would without the gateway" in out
         assert "110 MB saved" in out
+        assert "7 MB for templates of servers" in out
         assert "12,345 spared, 45 of them today" in out
         assert "2026-11-22  45" in out
         assert "idle" not in out

@@ -301,6 +301,7 @@ class TemplateTests:
         program = nursery.program("told")
         child, recorder = await nursery.forked(program)
         (template,) = nursery.launcher.templates.all()
+        assert nursery.launcher.templates.pids() == [template.child.pid]
         os.killpg(template.child.pid, signal.SIGKILL)
         await until(lambda: not nursery.launcher.templates.all())
         assert await said(child, recorder, "random")

@@ -194,6 +194,18 @@ class PercentileTests:
 class SavingsTests:
     """The savings of sharing."""
 
+    def test_templates(self) -> None:
+        """A process that children are forked from counts against the savings."""
+        world = MemoryWorld(sizes={1000: 100 * 2**20, 7: 30 * 2**20})
+        gateway = MemoryGateway(instruments=world.instruments)
+        gateway.session()
+        gateway.tick(60)
+        before = get(gateway, "/api/v1/savings")["memory"]
+        gateway.hub.savings.templates = lambda: (7,)
+        memory = get(gateway, "/api/v1/savings")["memory"]
+        assert (before["templates_mb"], memory["templates_mb"]) == (0, 30)
+        assert memory["saved_mb"] == pytest.approx(0 - memory["gateway_mb"] - 30, abs=0.2)
+
     def test_processes(self) -> None:
         """The savings suppose a child for each session, as large as the one that runs."""
         world = MemoryWorld(sizes={1000: 100 * 2**20})

@@ -68,6 +68,7 @@ class Instruments(FrozenRecord, frozen=True):
     :ivar activity: returns the activity of a child's whole process tree; None where it is not known.
     :ivar question: returns the sign-in that a server needs of its user; None where it needs none.
     :ivar former: the file of servers' last failures; None without one.
+    :ivar templates: returns the processes that servers' children are forked from.
     """
 
     chance: Callable[[], float]
@@ -78,6 +79,7 @@ class Instruments(FrozenRecord, frozen=True):
     activity: Callable[[int], ProcessActivity | None] = _unwatched
     question: Callable[[ServerSpec], NeedsLogin | None] = _unasked
     former: FormerFailures | None = None
+    templates: Callable[[], Collection[int]] = tuple
 
 
 def _unseen(url: str) -> Deferred[Any]:

@@ -5,8 +5,9 @@ gateway's packages: KIND is ``script`` (TARGET is the path of a console script) 
 COMM the name that the kernel gives to a child, empty for the interpreter's own.  Descriptor 3 is a socket of packets.
 
 The template prints ``ready``, or ``plain REASON`` and ends.  A packet on the socket is one entry ``NAME=VALUE`` of the
-new child's environment, with its stdin, stdout and stderr; the answer is the pid, or ``-REASON``, after which the
-template ends.  A child is a child of the gateway and no descendant of the template, whose end it does not notice.
+new child's environment, with its stdin, stdout and stderr; the answer is the pid, or ``-REASON`` where a new template
+may fork, or ``!REASON`` where none can.  After a reason the template ends.  A child is a child of the gateway and no
+descendant of the template, whose end it does not notice.
 
 # Note [Imports that may be shared]
 An import counts as it would in each child of its own only if it has left nothing behind that a fork loses or doubles,
@@ -397,7 +398,8 @@ class ForkSource:
                 self._watch.check()
                 pid = self._kernel.fork_sibling()
             except (NotShareable, OSError) as why:
-                self._control.send(f"-{why}".encode(errors="replace")[:PACKET_BYTES])
+                sign = "-" if isinstance(why, NotShareable) else "!"
+                self._control.send(f"{sign}{why}".encode(errors="replace")[:PACKET_BYTES])
                 os._exit(0)
             if not pid:
                 self._become(data, streams)

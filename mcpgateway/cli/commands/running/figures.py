@@ -173,10 +173,11 @@ def tell_savings(found: dict[str, Any]) -> None:
     hours = processes["hours_saved"]
     spent = "saved" if hours >= 0 else MORE
     say(f"           {duration(abs(hours) * HOUR_S)} of process time {spent} in {since}")
-    saved = memory["saved_mb"]
+    saved, templates = memory["saved_mb"], memory.get("templates_mb") or 0
+    of_templates = f" {size(templates * MB)} for templates of servers," if templates else ""
     say(
         f"Memory:    {size(abs(saved) * MB)} {'saved' if saved >= 0 else MORE}:"
-        f" {size(memory['running_mb'] * MB)} and {size(memory['gateway_mb'] * MB)} for the gateway,"
+        f" {size(memory['running_mb'] * MB)} and {size(memory['gateway_mb'] * MB)} for the gateway,{of_templates}"
         f" {size(memory['without_mb'] * MB)} without"
     )
     if tokens.get("total"):
