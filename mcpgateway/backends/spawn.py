@@ -33,6 +33,7 @@ from mcpgateway.interfaces import (
 from mcpgateway.policy.secrets.masking import secrets_of
 from mcpgateway.policy.secrets.redaction import Redactor
 from mcpgateway.system.launch.missing import remedy
+from mcpgateway.system.launch.node import node_words
 
 PIPE_BYTES = 1_048_576  # the most an unprivileged process may ask for on Linux
 RUN_S = 120.0  # a program that is run to its end may download a large package
@@ -142,14 +143,14 @@ class Launcher:
             child.leased = LeasedChild(self._reactor, self._ward, launch.lease, marker, child)
         if is_server and self._hear is not None:
             child.hearing = self._hear(launch.server, hidden)
-        argv = [program, *launch.argv[1:]]
+        argv = node_words(program, launch.argv[1:], env) if is_server else [program, *launch.argv[1:]]
         try:
             with self._ward.spawning():
                 if child.leased is not None:
                     child.leased.begin()
                 process = self._forked(template, child, marker) or SessionProcess(
                     self._reactor,
-                    program,
+                    argv[0],
                     argv,
                     _encoded(env),
                     launch.cwd,

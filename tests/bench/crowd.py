@@ -182,12 +182,16 @@ class Direct:
 
     def open(self, server: Server) -> None:
         """Begin a session, as every client does: handshake, list of tools, a call."""
-        self._ask(0, "initialize", self.person.initialize())
-        self._say({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        self.begin()
         if server.name == "filesystem":
             self._hear(lambda message: message.get("method") == "roots/list")
             time.sleep(ROOTS_TAKE_S)
-        use(server, self.person, self._ask)
+        use(server, self.person, self.ask)
+
+    def begin(self) -> None:
+        """Do the handshake."""
+        self.ask(0, "initialize", self.person.initialize())
+        self._say({"jsonrpc": "2.0", "method": "notifications/initialized"})
 
     def stop(self) -> None:
         """End it, with the wrapper that has started it."""
@@ -198,7 +202,8 @@ class Direct:
             if pipe is not None:
                 pipe.close()
 
-    def _ask(self, number: int, method: str, params: dict[str, Any]) -> dict[str, Any]:
+    def ask(self, number: int, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Send a request; return its result."""
         self._say(request(number, method, params))
         answer = self._hear(lambda message: message.get("id") == number and "method" not in message)
         result: dict[str, Any] = answer["result"]

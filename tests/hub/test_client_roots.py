@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from mcpgateway.protocol.versions import Era
 from mcpgateway.system.journal import Journal
 from tests.support.agents import agent
 from tests.support.gateway_in_memory import MemoryChild, MemoryGateway
+from tests.support.modern_client import PREFIX, call, meta
+from tests.support.remembering import Home
 
 AUTO = ServerSpec("auto", ("run",), {}, "/", share=Share.AUTO, title="auto", protocol=Era.LEGACY)
 FILES = evolve(AUTO, command=("npx", "@modelcontextprotocol/server-filesystem", "/tmp"))
@@ -71,7 +74,8 @@ class Person:
         self.number += 1
         self.client = self.gateway.client("auto", **self.other.headers)
         mark = f"{id(self)}-{self.number}"
-        self.client.call(self.number, method, name=mark, **params)
+        named = {"name": mark} if method == "tools/call" else {}
+        self.client.call(self.number, method, **named, **params)
         return mark
 
     def answer(self) -> bool:
@@ -394,6 +398,38 @@ class LearnedTests:
             for each in (*child.asked("tools/list"), child.asked("tools/call")[-1]):
                 child.answer(each, {"tools": [], "content": []})
         assert len(gateway.launcher.children) == 3
+
+
+class ModernTests:
+    """Clients of the other era, who would have to be asked with every request."""
+
+    def test_without_roots(self, gateway: MemoryGateway) -> None:
+        """They share a child that is told of no roots, whatever they can be asked."""
+        envelope = meta(**{f"{PREFIX}clientCapabilities": {"roots": {}}})
+        for nth in range(2):
+            call(gateway, gateway.client("auto"), nth, f"m{nth}", envelope)
+        assert child_of(gateway, "m0") is child_of(gateway, "m1")
+        assert declared(child_of(gateway, "m0")) == {}
+
+
+class RecordedTests:
+    """Lists that are on record, for sessions whose child does not run."""
+
+    @pytest.mark.parametrize(("method", "is_given"), [("tools/list", True), ("resources/list", False)])
+    def test_lists(self, tmp_path: Path, method: str, *, is_given: bool) -> None:
+        """The resources of one project are not shown in another; the tools are, and start nothing."""
+        home = Home(tmp_path, (AUTO,))
+        gateway = home.start()
+        gateway.store.judge(f"asks {launch_digest(AUTO)}", ROOTS)
+        first = Person(gateway, "/p")
+        first.begin_call(method)
+        assert first.answer()
+        gateway.child.answer(gateway.child.asked(method)[0], {"tools": [], "resources": []})
+        second = Person(gateway, "/q")
+        running = len(gateway.launcher.children)
+        second.begin_call(method)
+        assert second.answer()
+        assert len(gateway.launcher.children) == running + (not is_given)
 
 
 class StartTests:

@@ -328,7 +328,10 @@ class Snapshot(Record):
         if self.slot.conversation is not None:
             request.sink = _Keeper(request.sink, self, question, handshake, self.changes)
             return False
-        known = self.find(question.method, handshake) if self.slot.is_on else None
+        roots = self.slot.roots
+        # The resources may be the files in the roots of another client.
+        is_of_roots = question.method == "resources/list" and roots is not None and bool(roots.key)
+        known = self.find(question.method, handshake) if self.slot.is_on and not is_of_roots else None
         page = known.page(question.cursor) if known is not None else None
         if known is None or page is None:
             return False
