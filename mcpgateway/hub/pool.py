@@ -83,8 +83,8 @@ class Pool(SharingVerdicts):
     A server whose entry leaves its scope open changes from a shared child to one for each session when a reason is
     found (`move`); sessions that exist then keep their child.
 
-    :ivar admit_child: called with the principal of each new child of one session; raises the error that refuses it;
-        None without limits.
+    :ivar admit_child: called with the principal of each new child of one session or of roots; raises the error that
+        refuses it; None without limits.
     :ivar params_of: returns the ``initialize`` parameters of a session's client, or None if unknown.
     """
 
@@ -262,6 +262,8 @@ class Pool(SharingVerdicts):
         if slot is None and self.is_single(server):
             slot = self._any_of(key)
         if slot is None:
+            if key.roots and roots is not UNKNOWN and self.admit_child is not None:
+                self.admit_child(principal)
             self._make_room(key)
             self._idle[key] = 0
             handshake = legacy.shared_params(__version__, offer)

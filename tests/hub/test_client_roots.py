@@ -9,6 +9,7 @@ import pytest
 from attrs import evolve
 
 from mcpgateway.config.model import Concurrency, ServerSpec, Share
+from mcpgateway.errors import Overloaded
 from mcpgateway.hub.pool import IDLE_TICKS
 from mcpgateway.hub.probes.client_roots import ANSWER_TICKS
 from mcpgateway.hub.probes.sharing import ROOTS_S, SETTLE_S, USE_ROOTS_S
@@ -184,6 +185,22 @@ class KeyTests:
         one = Person(gateway, "/p", headers=agent(gateway, "one"))
         two = Person(gateway, "/p", headers=agent(gateway, "two"))
         assert one.call() is not two.call()
+
+    def test_limit(self, gateway: MemoryGateway) -> None:
+        """Each child of roots counts for the limit of its principal's children, and is refused beyond it."""
+        admitted: list[str] = []
+        gateway.dispatcher.pool.admit_child = admitted.append
+        people = [Person(gateway, f"/p{nth % 2}") for nth in range(4)]
+        assert len({id(each.call()) for each in people}) == len(admitted) == 2
+
+        def refuse(principal: str) -> None:
+            raise Overloaded("it has enough")
+
+        gateway.dispatcher.pool.admit_child = refuse
+        person = Person(gateway, "/other")
+        person.begin_call()
+        assert person.answer()
+        assert "it has enough" in str(person.client.heard)
 
     def test_order_and_names(self, gateway: MemoryGateway) -> None:
         """The order of the roots counts; the name that says no more than the URI does not, another name does."""

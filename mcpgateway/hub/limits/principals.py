@@ -14,6 +14,7 @@ from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import Request
 from mcpgateway.policy.access import is_client
+from mcpgateway.policy.client_requests import UNDECLARED, UNKNOWN
 
 KEY = "gateway.cluster.limits"
 
@@ -50,12 +51,17 @@ class PrincipalQuotas:
             self._check("calls", self._limits.calls, sum(_principal(each) == principal for each in calls))
 
     def admit_child(self, principal: str) -> None:
-        """Admit a new child for one session.
+        """Admit a new child for one session, or for the sessions with the same roots.
 
         :raise Overloaded: the principal has as many as it may have.
         """
         if self._limits.children and is_client(principal):
-            own = (slot for slot in self._dispatcher.pool if not slot.shared)
+            # Beside those of single sessions, the children of roots, which principals never share.
+            own = (
+                slot
+                for slot in self._dispatcher.pool
+                if not slot.shared or slot.roots not in (None, UNDECLARED, UNKNOWN)
+            )
             mine = sum(any(each.principal == principal for each in slot.sessions) for slot in own)
             self._check("children", self._limits.children, mine)
 
