@@ -156,7 +156,7 @@ async def ended(child: Child, recorder: Recorder, word: str = "") -> dict[str, A
 class ForkedTests:
     """A forked child beside a started one."""
 
-    @pytest.mark.parametrize("kind", ["script", "module", "options"])
+    @pytest.mark.parametrize("kind", ["script", "package", "options", "module"])
     @pytest_twisted.ensureDeferred
     async def test_circumstances(self, nursery: Nursery, kind: str) -> None:
         """All that a program can see of itself, and others of it, is the same."""
@@ -164,11 +164,13 @@ class ForkedTests:
         package = nursery.home / "pkg"
         package.mkdir()
         (package / "__init__.py").write_text("import told\n" if kind == "script" else "")
-        (package / "__main__.py").write_text("from told import main\nmain()\n")
+        for name in ("__main__", "server"):
+            (package / f"{name}.py").write_text("from told import main\nmain()\n")
         (nursery.home / "told.py").write_text(BODY)
         argv = {
             "script": (program, "--one", "two words"),
-            "module": (sys.executable, "-m", "pkg", "x"),
+            "package": (sys.executable, "-m", "pkg", "x"),
+            "module": (sys.executable, "-m", "pkg.server"),
             "options": (sys.executable, "-u", "-X", "utf8", "-m", "pkg"),
         }[kind]
         plain, heard, _ = await nursery.start(*argv, prefork=False)
@@ -180,8 +182,8 @@ class ForkedTests:
             each["environ"] = [entry for entry in each["environ"] if "MCPGATEWAY_CHILD" not in entry]
             assert each["env"].pop("MCPGATEWAY_CHILD").startswith(nursery.instance)
         assert one == two
-        await plain.stop()
-        await forked.stop()
+        ends = [await ended(*each, "exit0") for each in ((plain, heard), (forked, heard_too))]
+        assert ends[0]["words"] == ends[1]["words"]
 
     @pytest.mark.parametrize(
         "word", ["exit0", "exit3", "exit-1", "exitwith words", "raise", "interrupt", "unflushed"]

@@ -322,14 +322,17 @@ class ForkSource:
             self._kernel = Kernel()
             self._watch = ImportWatch()
             self._pose()
-            names = self._modules()
+            names = self._modules() if self._kind == "script" else []
             self._watch.begin()
             try:
+                names = names or self._package()
                 for each in names:
                     importlib.import_module(each)
                 for package, late in LATE.items():
                     if package in sys.modules:
                         importlib.import_module(late)
+            except NotShareable:
+                raise
             except BaseException as why:  # noqa: BLE001 - all of them, in the server's own start
                 raise NotShareable(f"its import fails with {type(why).__name__}") from None
             self._watch.end()
@@ -360,9 +363,18 @@ class ForkSource:
         if hasattr(sys, "orig_argv"):
             sys.orig_argv[:] = map(os.fsdecode, self._shown)
 
+    def _package(self) -> list[str]:
+        # A module that is no package runs as the program itself: it must not have been imported.
+        from importlib.util import find_spec
+
+        spec = find_spec(self._target)
+        is_package = spec is not None and spec.submodule_search_locations is not None
+        found = self._target if is_package else self._target.rpartition(".")[0]
+        if not found:
+            raise NotShareable("it is a module outside of any package")
+        return [found]
+
     def _modules(self) -> list[str]:
-        if self._kind == "module":
-            return [self._target]
         import ast
 
         with open(self._target, "rb") as stream:
