@@ -127,6 +127,7 @@ class StartTests:
 
     def test_after_a_crash(self, editor: Editor, browser: Browser, gateway: Gateway, tmp_path: Path) -> None:
         """It is started after 30, 60, and every 120 seconds from a crash, and a stop of its user ends that."""
+        (gateway.home / "stopped").unlink(missing_ok=True)
         starts, fails = tmp_path / "starts", tmp_path / "fails"
         fails.touch()
         program = tmp_path / "mcpgateway"
