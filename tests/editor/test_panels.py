@@ -195,12 +195,12 @@ class SecretTests:
 class WindowTests:
     """A window that is loaded again."""
 
-    def test_the_same_page(self, window: Window, browser: Browser) -> None:
+    def test_the_same_page(self, window: Window) -> None:
         """The panel of a window is there again, with the page that it showed last."""
         window.run("await vscode.commands.executeCommand('workbench.action.closeAllEditors')")
         window.command("showDetails", "broken")
         window.panel_sees("/nowhere/server")
         window.panel_press("Settings")
         eventually(lambda: window.in_panel(AT) == "settings", "another page of the server")
-        browser.ask("Page.reload")
+        window.reload()
         eventually(lambda: window.in_panel(AT) == "settings", "the page is there again")

@@ -109,7 +109,7 @@ class Editor:
     def __enter__(self) -> Self:
         wanted = [word for each in self._extensions for word in ("--install-extension", str(each))]
         subprocess.run(
-            [*self._argv, *wanted], env=self._environ, check=True, capture_output=True, timeout=120
+            [*self._argv, *wanted], env=self._environ, check=True, capture_output=True, timeout=WINDOW_LIMIT_S
         )
         options = ["--auth", "none", "--bind-addr", f"127.0.0.1:{self.port}", "--disable-telemetry"]
         options += ["--disable-update-check", "--disable-workspace-trust"]
@@ -190,6 +190,19 @@ class Window:
         self._link.settimeout(LIMIT_S)
         self._link.connect(str(path))
         self._lines = self._link.makefile("r")
+
+    def reload(self) -> None:
+        """Load the window again; the extensions of the former page are gone."""
+        self.browser.run("window.isFormer = true")
+        self.browser.ask("Page.reload")
+
+        def is_another() -> bool:
+            # A page that is being left answers with an error.
+            with suppress(AssertionError):
+                return not self.browser.run("Boolean(window.isFormer)")
+            return False
+
+        _begun(is_another, "the page is another one")
 
     def send(self, script: str) -> None:
         """Run a script among the extensions, with the variable ``vscode``, and do not wait for it."""
