@@ -49,6 +49,7 @@ OTHERS = {
     "pinned": ("t",),
     "shield": Level.LEAN,
     "shield_tools": {"t": Level.OFF},
+    "prefork": True,
 }
 
 

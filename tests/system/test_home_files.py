@@ -320,9 +320,10 @@ WRITERS = {
     "cli/local/init cli/local/cluster_init cli/local/cluster_key cli/local/own_keys cli/service/service "
     "clientfiles/generate credentials/commands "
     "manage/shared/local_files",
-    # The lock that is made by one only, what is opened by the bridge, which imports nothing, and users' own files.
+    # The lock that is made by one only, what is opened by the bridge, which imports nothing, and users' own files;
+    # and the template, which only notices it.
     "O_CREAT": "system/files system/home_files system/daemon_locks clientfiles/store clientfiles/backups "
-    "clientfiles/replacement shim/startup cli/commands/faults/tracing",
+    "clientfiles/replacement shim/startup cli/commands/faults/tracing system/launch/template_main",
 }
 """The modules that may write to files, and how."""
 WRITES = re.compile(r"\bopen\([^)]*\"[wax]|write_(text|bytes)\(")
