@@ -55,10 +55,12 @@ class SearchHit:
     """A search result.
 
     :ivar score: the higher the better; 0 for an empty query.
+    :ivar share: the share of the query's significant words that the entry matches.
     """
 
     item: Item
     score: float
+    share: float = 1.0
 
 
 class SearchIndex:
@@ -116,13 +118,15 @@ class SearchIndex:
         """
         limit = max(1, min(limit, MOST))
         if query.strip():
-            scores = self._scores(asked(query), limit, server)
+            scores, shares = self._scores(asked(query), limit, server)
         else:
-            scores = dict.fromkeys(self._rows_of(server), 0.0)
+            scores, shares = dict.fromkeys(self._rows_of(server), 0.0), {}
         best = heapq.nsmallest(limit, scores, key=lambda row: (-scores[row], *_place(self._items[row])))
-        return [SearchHit(self._items[row], scores[row]) for row in best]
+        return [SearchHit(self._items[row], scores[row], shares.get(row, 1.0)) for row in best]
 
-    def _scores(self, words: Sequence[Word], limit: int, server: str) -> dict[int, float]:
+    def _scores(
+        self, words: Sequence[Word], limit: int, server: str
+    ) -> tuple[dict[int, float], dict[int, float]]:
         sums: dict[int, float] = defaultdict(float)
         answered: dict[int, int] = defaultdict(int)
         meant: set[str] = set()
@@ -135,11 +139,12 @@ class SearchIndex:
         scores = {row: score * shares[answered[row]] for row, score in sums.items() if row in mine}
         # Names are compared only if that can move an entry among the best.
         enough = min(heapq.nlargest(limit, scores.values()), default=0.0) / (1 + SHARE_NAMED)
-        return {
+        best = {
             row: score * (1 + SHARE_NAMED * _share(self._items[row].own, meant))
             for row, score in scores.items()
             if score >= enough
         }
+        return best, {row: answered[row] / len(words) for row in best}
 
     def _rows_of(self, server: str) -> Collection[int]:
         return self._servers.get(server, range(0)) if server else self._items

@@ -104,6 +104,56 @@ def level(arguments: Envelope, name: str = "shield") -> Level | None:
         raise InvalidParams(f'"{name}" must be one of {allowed}') from None
 
 
+def checked(definition: bytes, arguments: Envelope) -> Envelope:
+    """Return the arguments for one of the gateway's own tools; strange names are ignored unless they are near misses.
+
+    :raise InvalidParams: an unknown argument was probably meant to be a known one.
+    """
+    tool = msgspec.json.decode(definition)
+    schema, also = tool["inputSchema"], _ALSO.get(tool["name"], ())
+    strange = [each for each in arguments if each not in schema["properties"] and each not in also]
+    free = [each for each in schema["properties"] if each not in arguments]
+    missing = [
+        each for each in schema.get("required", ()) if each in free and arguments.keys().isdisjoint(also)
+    ]
+    takes = f"it takes {', '.join(schema['properties'])}"
+    for each in strange:
+        meant = _SAME.get(each.lower(), "")
+        near = meant if meant in free else _meant(each, free) or _begun(each, free)
+        if near is not None or missing:
+            hint = f'did you mean "{near or missing[0]}"? {takes}'
+            raise InvalidParams(f"gateway_{tool['name']} has no argument {printable(each)[:100]}", hint)
+    return arguments
+
+
+_ALSO: Mapping[str, Sequence[str]] = {
+    "search": ("backend",),
+    "list_tools": ("backend", "shield"),
+    "invoke": ("backend", "server", "tool", "arguments", "shield"),
+    "invoke_async": ("backend", "server", "tool", "arguments", "shield", "timeoutMs"),
+    "call": ("backend", "id", "arguments", "shield", "timeoutMs"),
+    "list_catalog": ("search", "server"),
+    "docs": ("query", "topic"),
+}
+"""Arguments that tools take beside those of their definitions, for the sake of older clients."""
+
+_SAME = {
+    **dict.fromkeys(("keywords", "text", "search", "question", "task"), "query"),
+    **dict.fromkeys(("max", "top", "top_k", "k", "count", "max_results"), "limit"),
+    **dict.fromkeys(("params", "parameters", "input"), "args"),
+    **dict.fromkeys(("name", "tool", "tool_name", "toolid"), "id"),
+    **dict.fromkeys(("regex", "pattern"), "grep"),
+    "timeout": "timeoutMs",
+    "job": "jobId",
+    "id": "jobId",
+}
+"""What models call an argument, and its name."""
+
+
+def _begun(wrong: str, known: Sequence[str]) -> str | None:
+    return next((each for each in known if wrong and each.startswith(wrong.lower())), None)
+
+
 @frozen
 class ArgumentErrors:
     """The differences between the arguments of a call and the schema of its tool.

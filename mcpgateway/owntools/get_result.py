@@ -45,7 +45,7 @@ class GetResult:
         {
             "ref": argument("From the result"),
             "path": argument("JSONPath of a part"),
-            "grep": argument("Lines with this text; | and .* work"),
+            "grep": argument("Lines with this text; | .* ^ $ work"),
             "offset": argument("The first item or character", "integer"),
             "limit": argument("Items, 50 at most", "integer"),
             "fields": argument("Only these members of each item", "array", items={"type": "string"}),

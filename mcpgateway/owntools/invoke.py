@@ -206,9 +206,8 @@ class CallRedirection:
         if request.sink.is_gone:
             return  # the list had to be read first, and the caller has left meanwhile
         if not isinstance(found, CallTarget):
-            found.call(
-                request, jsonrpc.read_object(arguments.given(given, "args", "arguments"), "args"), access
-            )
+            inner = jsonrpc.read_object(arguments.given(given, "args", "arguments"), "args")
+            found.call(request, arguments.checked(found.definition, inner), access)
             return
         attended = TimedCall(request.sink, found, access, request, quiet_s)
         request.sink = attended

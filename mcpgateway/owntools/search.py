@@ -35,6 +35,11 @@ _FORMS = [each.value for each in SearchFormat]
 INSTRUCTIONS_CHARACTERS = 600  # of a server, beside the description of a tool
 LISTS_LIMIT = 1000
 IDLE_S = 900.0  # an index is rebuilt in a fraction of a second, and takes megabytes
+LOOKED_AT, HALF, CLEAR = (
+    5,
+    0.5,
+    9.0,
+)  # first hits; share of a query's words; score of a clear match of half of them
 OWN_SHARE = 0.4  # share of its score that an own tool keeps for a query about another subject
 _ABOUT_US = re.compile(
     r"\b(?:mcp|gateway|(?:server|tool|backend|plugin|extension|connector|profile|integration)s?)\b",
@@ -55,11 +60,16 @@ class Hit(Protocol):
     def score(self) -> float:
         """The score of the match."""
 
+    @property
+    def share(self) -> float:
+        """The share of the query's significant words that it matches."""
+
 
 @frozen
 class _Hit:
     item: Item
     score: float
+    share: float
 
 
 class Index(Protocol):
@@ -173,7 +183,13 @@ class Finder:
 
 
 def _own_last(hit: Hit) -> Hit:
-    return _Hit(hit.item, hit.score * OWN_SHARE) if hit.item.server == OWN_NAME else hit
+    return _Hit(hit.item, hit.score * OWN_SHARE, hit.share) if hit.item.server == OWN_NAME else hit
+
+
+def is_doubtful(hits: Sequence[Hit]) -> bool:
+    """Return whether it is doubtful that any of the first hits is meant: they match few of the query's words."""
+    share = max((each.share for each in hits[:LOOKED_AT]), default=1.0)
+    return share < HALF or (share == HALF and hits[0].score < CLEAR)
 
 
 def _best(index: Index, query: str, limit: int, keys: Iterable[str]) -> list[Hit]:
@@ -284,18 +300,21 @@ class Search:
         query, limit, server = asked.query, asked.limit, asked.server
         access, missing = await (await access.caught_up()).settle(ListKind.TOOL)
         self.means.news.tell(request, access)
-        specs = {each.name: each for each in access.specs()}
+        doubt, specs = False, {each.name: each for each in access.specs()}
         if server and server not in specs and server != OWN_NAME:
             access.view.check_usable(server)
             raise InvalidParams(f"Unknown server: {server}", f"one of: {', '.join(specs)}")
         if query:
             lists = self.means.directory.lists(access)
             hits = self.means.finder.search(query, limit, lists, server)
-            found = [(each.item, each.score) for each in hits if _is_admitted(each.item, access)]
+            hits = [each for each in hits if _is_admitted(each.item, access)]
+            found, doubt = [(each.item, each.score) for each in hits], is_doubtful(hits)
         else:
             found = [(each, 0.0) for each in self.means.directory.tools(access, server)[:limit]]
         answer: dict[str, Any] = {"query": query} if asked.is_whole else {}
         answer["found"] = len(found)
+        if doubt:
+            answer["note"] = "no good match; the nearest:"
         if asked.is_whole:
             connected = {name for name, each in specs.items() if self.means.sight.is_connected(each)}
             answer["connectedServers"] = sorted(connected)
@@ -303,7 +322,9 @@ class Search:
         else:
             answer["results"] = [compact(item, self.means.id_of(item, access)) for item, _ in found]
         if not found:
-            answer["hint"] = "try other words, or gateway_list_tools with a server"
+            answer["hint"] = (
+                "search with other English keywords; without a query, a server's tools are listed"
+            )
         if missing:
             answer["missing"] = missing
         answers.text(request, answer)

@@ -7,8 +7,10 @@ A text has its own lines.  Of any other value each line is one leaf: its path an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 
+from attrs import frozen
 from msgspec import Raw
 
 from mcpgateway.errors import InvalidParams
@@ -57,28 +59,78 @@ def shortened(line: str, chars: int = LINE_CHARS) -> str:
     return line if len(line) <= chars else f"{line[:chars]}… [{len(line) - chars} more chars]"
 
 
-def matcher(pattern: str) -> Matcher:
-    """Return the matcher of lines: a text in any case, ``|`` between several, ``.*`` for anything between two of them.
+@frozen
+class _Choice:
+    """One alternative of a pattern.
 
-    Other characters have no special meaning, so no pattern takes longer than reading the line.
+    :ivar parts: the texts that follow each other in a line.
+    :ivar gaps: the fewest characters before each of them.
+    :ivar is_first: the first text begins the line.
+    :ivar is_last: the last text ends it.
     """
-    choices = [[part.lower() for part in each.split(".*")] for each in pattern.split("|") if each]
+
+    parts: list[str]
+    gaps: list[int]
+    is_first: bool
+    is_last: bool
+
+    def holds(self, line: str) -> bool:
+        """Return whether a line matches, in a time that is linear in its length."""
+        place = 0
+        for nth, (gap, part) in enumerate(zip(self.gaps, self.parts, strict=True)):
+            is_end = self.is_last and nth == len(self.parts) - 1
+            at = len(line) - len(part) if is_end else line.find(part, place + gap)
+            if at < place + gap or (self.is_first and not nth and at) or (is_end and not line.endswith(part)):
+                return False
+            place = at + len(part)
+        return True
+
+
+def matcher(pattern: str) -> Matcher:
+    """Return the matcher of lines: a text in any case, or the part of regular expressions that takes linear time.
+
+    ``|`` stands between alternatives, ``.*`` and ``.+`` for any characters, ``^`` and ``$`` for the ends of the line,
+    and a backslash before a sign for that sign.
+
+    :raise InvalidParams: the pattern has another operator of regular expressions.
+    """
+    wrong = _OTHERS.search(_ESCAPED.sub("\0", pattern))
+    if wrong is not None:
+        raise InvalidParams(
+            f"grep does not know {wrong[0].replace(chr(0), chr(92) + '.')!r}",
+            "It knows |, .*, .+, ^ and $; a backslash before a sign stands for the sign",
+        )
+    choices = [_choice(each) for each in _ALTERNATIVE.findall(pattern) if each]
 
     def matches(line: str) -> bool:
         lowered = line.lower()
-        return any(_holds(lowered, parts) for parts in choices)
+        return any(each.holds(lowered) for each in choices)
 
     return matches
 
 
-def _holds(line: str, parts: Sequence[str]) -> bool:
-    place = 0
-    for each in parts:
-        place = line.find(each, place)
-        if place < 0:
-            return False
-        place += len(each)
-    return True
+def _choice(text: str) -> _Choice:
+    is_first, is_last = text.startswith("^"), text.endswith("$") and not text.endswith("\\$")
+    text = text[is_first : len(text) - is_last]
+    parts, gaps = [""], [0]
+    for sign in _SIGN.findall(text):
+        if sign in (".*", ".+"):
+            parts.append("")
+            gaps.append(int(sign == ".+"))
+        else:
+            parts[-1] += (sign[1:] or sign if sign.startswith("\\") else sign).lower()
+    return _Choice(parts, gaps, is_first, is_last)
+
+
+_SIGN = re.compile(r"\\.|\.[*+]|.", re.DOTALL)
+_ALTERNATIVE = re.compile(r"(?:\\.|[^|\\]|\\\Z)+", re.DOTALL)
+_ESCAPED = re.compile(r"\\[^0-9A-Za-z]")
+_OTHERS = re.compile(
+    r"\\[0-9A-Za-z]"  # classes and anchors
+    r"|\(\?|\)[*+?{]|\([^()]*\|[^()]*\)"  # groups
+    r"|\[\^|\w-\w\]|\][*+?{]"  # sets
+    r"|\w[*+?](?=\w)|\w[*+]\Z|\w\{\d+,?\d*\}|\.[*+]\?"  # of one character, and lazy ones
+)
 
 
 def around(lines: Sequence[str], matches: Sequence[int], context: int) -> list[str]:

@@ -100,7 +100,7 @@ class ModernRouting(Routing):
         registry, caller = self._registry, request.caller
         if registry.own_calls.resume(request, caller.principal, caller.server.name):
             return
-        from mcpgateway.owntools import answers
+        from mcpgateway.owntools import answers, arguments
 
         request.level = modern.level(request.message.meta)
         own_call = registry.own_calls.begin(request, caller.principal, caller.server.name)
@@ -108,7 +108,8 @@ class ModernRouting(Routing):
         if registry.own is not None:
             registry.own.begin_tool(own_call.request, tool.name)
         try:
-            tool.call(own_call.request, _arguments(request.message), access)
+            given = arguments.checked(tool.definition, _arguments(request.message))
+            tool.call(own_call.request, given, access)
         except GatewayError as why:
             answers.failed_by(own_call.request, why)
 

@@ -123,7 +123,7 @@ class SessionRouting(Routing):
 
         :raise GatewayError: the call is refused.
         """
-        from mcpgateway.owntools import answers  # what only views need
+        from mcpgateway.owntools import answers, arguments  # what only views need
         from mcpgateway.views.legacy_access import LegacyAccess
 
         access = LegacyAccess(
@@ -134,7 +134,8 @@ class SessionRouting(Routing):
             self._registry.outcomes.own.begin_tool(request, tool.name)
         self._registry.hold(request, held.take_back)
         try:
-            tool.call(request, peek.members(request.message.params, "arguments"), access)
+            given = peek.members(request.message.params, "arguments")
+            tool.call(request, arguments.checked(tool.definition, given), access)
         except GatewayError as why:
             answers.failed_by(request, why)
 

@@ -14,6 +14,7 @@ from mcpgateway.errors import InvalidParams
 from mcpgateway.owntools import arguments
 from mcpgateway.owntools.arguments import flaws
 from mcpgateway.protocol import jsonrpc
+from tests.owntools.test_family import family
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -26,6 +27,47 @@ OBJECTS = st.dictionaries(st.text(max_size=8), JSON, max_size=4)
 def written(**values: Any) -> dict[str, Raw]:
     """Return arguments as they come over the wire."""
     return {name: Raw(json.dumps(value).encode()) for name, value in values.items()}
+
+
+class NameTests:
+    """The names of arguments for the gateway's own tools."""
+
+    @pytest.mark.parametrize(
+        ("tool", "said", "meant"),
+        [
+            ("search", ["q"], "query"),
+            ("search", ["keywords"], "query"),
+            ("search", ["queri"], "query"),
+            ("search", ["query", "max_results"], "limit"),
+            ("search", ["what"], "query"),
+            ("describe", ["tool"], "id"),
+            ("invoke", ["id", "params"], "args"),
+            ("invoke_status", ["job_id"], "jobId"),
+            ("get_result", ["ref", "regex"], "grep"),
+        ],
+    )
+    def test_a_near_miss(self, tool: str, said: list[str], meant: str) -> None:
+        """An unknown argument that was meant to be a known one is refused, with the right name."""
+        definition = next(each.definition for each in family() if each.name == tool)
+        with pytest.raises(InvalidParams) as caught:
+            arguments.checked(definition, written(**dict.fromkeys(said, "x")))
+        assert f"no argument {said[-1]}" in caught.value.message
+        assert f'did you mean "{meant}"?' in caught.value.hint
+
+    @pytest.mark.parametrize(
+        ("tool", "said"),
+        [
+            ("search", ["query", "backend", "sessionId"]),
+            ("invoke", ["server", "tool", "arguments", "shield", "chatInput"]),
+            ("invoke", ["id", "toolCallId"]),
+            ("list_servers", ["reason"]),
+        ],
+    )
+    def test_other_names_are_ignored(self, tool: str, said: list[str]) -> None:
+        """Names of older clients are taken, and what a client adds of its own is ignored."""
+        definition = next(each.definition for each in family() if each.name == tool)
+        given = written(**dict.fromkeys(said, "x"))
+        assert arguments.checked(definition, given) is given
 
 
 class GivenTests:

@@ -19,7 +19,16 @@ from mcpgateway.errors import InvalidParams, LaunchFailed
 from mcpgateway.owntools import search as finding
 from mcpgateway.owntools.directory import Directory
 from mcpgateway.owntools.news import ToolNews
-from mcpgateway.owntools.search import Describe, DescribeTool, Finder, ListTools, Search, SearchParts, compact
+from mcpgateway.owntools.search import (
+    Describe,
+    DescribeTool,
+    Finder,
+    ListTools,
+    Search,
+    SearchParts,
+    compact,
+    make_index,
+)
 from mcpgateway.owntools.status import GatewayStatus, Status
 from mcpgateway.owntools.tool import Builtin
 from mcpgateway.protocol import jsonrpc
@@ -52,6 +61,7 @@ class WordHit:
 
     item: Item
     score: float
+    share: float = 1.0
 
 
 @define(eq=False)
@@ -209,8 +219,6 @@ class SearchTests:
 
     def test_a_question_of_every_day(self) -> None:
         """The real index knows that the question for the time is none about the gateway, and that for tools is."""
-        from mcpgateway.owntools.search import make_index
-
         clock = {
             "name": "get_current_time",
             "description": "Get current time in a timezone",
@@ -319,8 +327,19 @@ class SearchTests:
             world.search("a", limit="many")
 
     def test_no_hit_says_what_to_do(self) -> None:
-        """A search that finds nothing says how else to look."""
-        assert "gateway_list_tools" in World().search("zzz")["hint"]
+        """A search that finds nothing asks for English keywords: many models get questions in other languages."""
+        assert "English keywords" in World().search("zzz")["hint"]
+
+    def test_a_poor_match_is_called_that(self) -> None:
+        """Where the best hits match few of the query's words, the answer says so, and shows them all the same."""
+        world = World()
+        world.make = make_index  # type: ignore[method-assign, assignment]
+        world.finder = world.means.finder = Finder(world.own, world.clock, make_index)
+        poor = world.search("paint the fence before opening time")
+        assert poor["results"]
+        assert poor["note"] == "no good match; the nearest:"
+        assert "note" not in world.search("open an issue")
+        assert "note" not in world.search("")
 
 
 class DescribeTests:

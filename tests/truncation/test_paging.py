@@ -223,7 +223,38 @@ class QuestionTests:
         assert answer["data"] == "2- beta\n3: gamma error: x\n4- delta\n--\n6- zeta\n7: ERROR y"
         assert (answer["total"], answer["count"], answer["hasMore"]) == (2, 2, False)
         assert asked(of_text(text), grep="gam.*x|beta")["data"] == "2: beta\n3: gamma error: x"
-        assert asked(of_text(text), grep="(a+)+$")["total"] == 0
+
+    @pytest.mark.parametrize(
+        ("pattern", "found"),
+        [
+            ("^gamma", [3]),
+            ("x$", [3]),
+            ("^beta$|^alpha$", [1, 2]),
+            ("^bet$", []),
+            ("g.+error", [3]),
+            ("gamma.+ error", []),
+            (r"f\(a\|b\)", [4]),
+            ("f(a", [4]),
+            ("[0]", [5]),
+            (r"\$1", [5]),
+            ("C++", [6]),
+            ("why?", [6]),
+            ("|", []),
+        ],
+    )
+    def test_expressions(self, pattern: str, found: list[int]) -> None:
+        """The operators that are known mean what they mean everywhere; what could only be a text is one."""
+        text = "alpha\nbeta\ngamma error: x\nf(a|b)\nlist[0] costs $1\nwhy? C++"
+        answer = asked(of_text(text), grep=pattern)["data"]
+        assert [int(each.partition(":")[0]) for each in answer.split("\n") if each] == found
+
+    @pytest.mark.parametrize(
+        "pattern", [r"\d+", "(a|b)c", "(a+)+$", "[a-z]", "[^x]", "x{2}", "lo+l", "a.*?b", "(?i)a"]
+    )
+    def test_other_expressions(self, pattern: str) -> None:
+        """An operator that is not known is refused, rather than looked for as a text."""
+        with pytest.raises(InvalidParams, match="grep does not know"):
+            asked(of_text("text"), grep=pattern)
 
     def test_grep_in_json(self) -> None:
         """In JSON, what is found is a leaf, and where it stands."""
