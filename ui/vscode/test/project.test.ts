@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { duplicatesIn, waysToInstall } from "../src/install";
+import { duplicatesIn, quoted, waysToInstall } from "../src/install";
 import { answered, projectOf, SILENT } from "../src/project";
 
 test("a project's file says whether it uses the gateway, and with which profile", () => {
@@ -36,6 +36,10 @@ test("the program is installed by what the machine has", () => {
     waysToInstall(() => false),
     [],
   );
+});
+
+test("a path is one word of a shell", () => {
+  assert.equal(quoted("/a b/it's.whl"), "'/a b/it'\\''s.whl'");
 });
 
 test("old processes are those that the program names", () => {

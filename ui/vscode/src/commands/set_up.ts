@@ -5,7 +5,7 @@ import { delimiter, isAbsolute, join } from "node:path";
 import type { Profile } from "@mcpgateway/core/model";
 import { counted, memory, plain } from "@mcpgateway/core/words";
 import * as vscode from "vscode";
-import { type Duplicate, duplicatesIn, waysToInstall } from "../install";
+import { type Duplicate, duplicatesIn, quoted, waysToInstall } from "../install";
 import { confirmed, filesToEnrol, picked } from "../picks";
 import { absence } from "../program";
 import { writeProject } from "../project_part";
@@ -58,13 +58,23 @@ const program: Step = async (bench) => {
   if (!found) {
     const ways = waysToInstall(has).map((way) => ({
       label: way.label,
-      description: way.words.join(" "),
+      description: `${way.words.join(" ")} mcpgateway-VERSION-py3-none-any.whl`,
       value: way,
     }));
     const none = "Install uv, pipx or Python 3.11 first: the program mcpgateway is a package of Python";
-    const way = await picked("1/5 Install the program mcpgateway in a terminal?", ways, none);
+    const way = await picked(
+      "1/5 Install the program, from the wheel of its release, in a terminal?",
+      ways,
+      none,
+    );
     if (!way) return false;
-    if (!(await inSight(way.words))) return false;
+    const wheels = await vscode.window.showOpenDialog({
+      title: "The wheel of the release: mcpgateway-VERSION-py3-none-any.whl",
+      openLabel: "Install",
+      filters: { "Python wheel": ["whl"] },
+    });
+    if (!wheels?.[0]) return false;
+    if (!(await inSight([...way.words, quoted(wheels[0].fsPath)]))) return false;
     found = await bench.starter.program();
   }
   if (!found) {
