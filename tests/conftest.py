@@ -100,6 +100,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         raise pytest.UsageError(f"tests without a docstring: {', '.join(sorted(silent))}")
 
 
+@pytest.fixture(scope="module")
+def disk() -> Iterator[Path]:
+    """A directory that is not in memory: the kernel counts the bytes that a process writes there."""
+    with tempfile.TemporaryDirectory(
+        prefix="mcpgateway-", dir="/var/tmp", ignore_cleanup_errors=True
+    ) as found:
+        yield Path(found)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Any]:
     """A PostgreSQL server; tests take a database of their own of it (`tests.support.postgres.Postgres.database`)."""

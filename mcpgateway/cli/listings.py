@@ -104,7 +104,7 @@ LISTS = {
         "a token of an agent",
         (
             *("id", "name", "servers", "tools", "read_only", "created", "expires", "expired"),
-            *("calls", "last_used_at", "last_from"),
+            *("calls", "last_used_at", "last_from", "tier"),
         ),
         more=("required",),
     ),

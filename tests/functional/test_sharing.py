@@ -96,9 +96,9 @@ def stranger(directory: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def gateway(disk: Path) -> Iterator[Gateway]:
     """A fresh gateway that knows nothing of its servers but what ships with it; all are shared as it finds."""
-    home = tmp_path_factory.mktemp("sharing")
+    home = disk
     repository = home / "repository"
     repository.mkdir()
     for words in ("init -q", "-c user.name=t -c user.email=t@example.org commit -q --allow-empty -m first"):

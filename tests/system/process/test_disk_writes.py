@@ -50,9 +50,9 @@ class TableTests:
 class ProcessTests:
     """A process of this machine."""
 
-    def test_seen(self, tmp_path: Path) -> None:
+    def test_seen(self, disk: Path) -> None:
         """Writes of a process and of the programs that it runs are counted; its stdout is not."""
-        command = [sys.executable, "-c", WRITER, str(tmp_path / "file")]
+        command = [sys.executable, "-c", WRITER, str(disk / "file")]
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
@@ -67,7 +67,7 @@ class ProcessTests:
                 seen.append(written_by([process.pid])[process.pid])
             told = [later - earlier for earlier, later in pairwise(seen)]
             assert told[0] == told[2] == 0
-            assert "tmpfs" in _kind(tmp_path) or (told[1] >= 10_000 and told[3] >= 20_000)
+            assert "tmpfs" in _kind(disk) or (told[1] >= 10_000 and told[3] >= 20_000)
         finally:
             process.kill()
             process.wait()
