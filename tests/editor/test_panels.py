@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -192,6 +193,10 @@ class SecretTests:
         assert "s3cret-of-a-server" not in settings.read_text()
 
 
+# A VS Code in a browser writes down every five seconds which editors are open.
+SAVED_S = 12
+
+
 class WindowTests:
     """A window that is loaded again."""
 
@@ -202,5 +207,6 @@ class WindowTests:
         window.panel_sees("/nowhere/server")
         window.panel_press("Settings")
         eventually(lambda: window.in_panel(AT) == "settings", "another page of the server")
+        time.sleep(SAVED_S)
         window.reload()
         eventually(lambda: window.in_panel(AT) == "settings", "the page is there again")
