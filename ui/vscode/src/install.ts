@@ -21,11 +21,6 @@ export function waysToInstall(has: (program: string) => boolean): Way[] {
   return WAYS.filter(({ needs }) => has(needs)).map(({ label, words }) => ({ label, words }));
 }
 
-/** Return a path as one word of a POSIX shell. */
-export function quoted(path: string): string {
-  return `'${path.replaceAll("'", "'\\''")}'`;
-}
-
 /** A server that a running client has started itself, and that the gateway serves now. */
 export interface Duplicate {
   pid: number;

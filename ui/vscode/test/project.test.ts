@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { duplicatesIn, quoted, waysToInstall } from "../src/install";
+import { quoted } from "@mcpgateway/core/snippets";
+import { duplicatesIn, waysToInstall } from "../src/install";
 import { answered, projectOf, SILENT } from "../src/project";
 
 test("a project's file says whether it uses the gateway, and with which profile", () => {

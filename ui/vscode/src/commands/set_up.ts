@@ -3,9 +3,10 @@
 import { accessSync, constants } from "node:fs";
 import { delimiter, isAbsolute, join } from "node:path";
 import type { Profile } from "@mcpgateway/core/model";
+import { quoted } from "@mcpgateway/core/snippets";
 import { counted, memory, plain } from "@mcpgateway/core/words";
 import * as vscode from "vscode";
-import { type Duplicate, duplicatesIn, quoted, waysToInstall } from "../install";
+import { type Duplicate, duplicatesIn, waysToInstall } from "../install";
 import { confirmed, filesToEnrol, picked } from "../picks";
 import { absence } from "../program";
 import { writeProject } from "../project_part";
