@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Envelope
 
 NAMED = 8  # arguments that are listed in a hint
+TOOLS_LIMIT = 100  # more than the gateway has of its own
 
 
 def value(arguments: Envelope, name: str) -> Any:
@@ -109,21 +111,29 @@ def checked(definition: bytes, arguments: Envelope) -> Envelope:
 
     :raise InvalidParams: an unknown argument was probably meant to be a known one.
     """
-    tool = msgspec.json.decode(definition)
-    schema, also = tool["inputSchema"], _ALSO.get(tool["name"], ())
-    strange = [each for each in arguments if each not in schema["properties"] and each not in also]
-    free = [each for each in schema["properties"] if each not in arguments]
-    missing = [
-        each for each in schema.get("required", ()) if each in free and arguments.keys().isdisjoint(also)
-    ]
-    takes = f"it takes {', '.join(schema['properties'])}"
+    name, known, required = _taken(definition)
+    also = _ALSO.get(name, ())
+    strange = [each for each in arguments if each not in known and each not in also]
+    if not strange:
+        return arguments
+    free = [each for each in known if each not in arguments]
+    missing = [each for each in required if each in free and arguments.keys().isdisjoint(also)]
+    takes = f"it takes {', '.join(known)}"
     for each in strange:
         meant = _SAME.get(each.lower(), "")
         near = meant if meant in free else _meant(each, free) or _begun(each, free)
         if near is not None or missing:
             hint = f'did you mean "{near or missing[0]}"? {takes}'
-            raise InvalidParams(f"gateway_{tool['name']} has no argument {printable(each)[:100]}", hint)
+            raise InvalidParams(f"gateway_{name} has no argument {printable(each)[:100]}", hint)
     return arguments
+
+
+@lru_cache(maxsize=TOOLS_LIMIT)
+def _taken(definition: bytes) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """Return the name of a tool, its arguments, and those that are required."""
+    tool = msgspec.json.decode(definition)
+    schema = tool["inputSchema"]
+    return tool["name"], tuple(schema["properties"]), tuple(schema.get("required", ()))
 
 
 _ALSO: Mapping[str, Sequence[str]] = {
