@@ -262,7 +262,7 @@ class Pool(SharingVerdicts):
         if slot is None and self.is_single(server):
             slot = self._any_of(key)
         if slot is None:
-            if key.roots and roots is not UNKNOWN and self.admit_child is not None:
+            if roots is not None and roots.is_told and self.admit_child is not None:
                 self.admit_child(principal)
             self._make_room(key)
             self._idle[key] = 0

@@ -135,6 +135,11 @@ class DeclaredRoots(Struct, frozen=True):
     key: str
     result: Raw = Raw(b"")
 
+    @property
+    def is_told(self) -> bool:
+        """True if a client has told them: they are neither `UNDECLARED` nor `UNKNOWN`."""
+        return self not in (UNDECLARED, UNKNOWN)
+
 
 UNDECLARED = DeclaredRoots("")
 """Of a client that declares no roots, or tells none although it declares them: its server is not told of any."""

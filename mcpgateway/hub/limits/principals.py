@@ -14,7 +14,6 @@ from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import Request
 from mcpgateway.policy.access import is_client
-from mcpgateway.policy.client_requests import UNDECLARED, UNKNOWN
 
 KEY = "gateway.cluster.limits"
 
@@ -60,7 +59,7 @@ class PrincipalQuotas:
             own = (
                 slot
                 for slot in self._dispatcher.pool
-                if not slot.shared or slot.roots not in (None, UNDECLARED, UNKNOWN)
+                if not slot.shared or (slot.roots is not None and slot.roots.is_told)
             )
             mine = sum(any(each.principal == principal for each in slot.sessions) for slot in own)
             self._check("children", self._limits.children, mine)

@@ -32,7 +32,7 @@ from mcpgateway.errors import GatewayError, SharedOtherwise
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.probes.traits import all_tools
 from mcpgateway.hub.upstream import Upstream
-from mcpgateway.policy.client_requests import UNDECLARED, UNKNOWN, offers_something
+from mcpgateway.policy.client_requests import UNKNOWN, offers_something
 from mcpgateway.protocol import peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
@@ -80,7 +80,7 @@ class FirstLook(Record):
 
     def _told_roots(self, slot: Upstream) -> Deferred[None] | None:
         # See Note [What roots it has].
-        if slot.roots is None or slot.roots in (UNDECLARED, UNKNOWN):
+        if slot.roots is None or not slot.roots.is_told:
             return None
         told: Deferred[None] = Deferred()
         slot.told_roots = told
