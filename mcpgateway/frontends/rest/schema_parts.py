@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from mcpgateway.policy.permissions import TIERS
+
 TEXT: dict[str, Any] = {"type": "string"}
 MILLISECONDS: dict[str, Any] = {"type": "number"}
 SPAN = {"at": MILLISECONDS, "ms": MILLISECONDS}
@@ -51,7 +53,7 @@ FILE_CHANGE: dict[str, Any] = {
     "servers": {"type": "array", "items": TEXT},
     "kept": {"type": "boolean", "description": "The version before the change is kept."},
 }
-TIER: dict[str, Any] = {"enum": ["read", "write", "destructive"]}
+TIER: dict[str, Any] = {"enum": list(TIERS)}
 TOKEN_MEMBERS: dict[str, Any] = {
     "id": TEXT,
     "name": TEXT,

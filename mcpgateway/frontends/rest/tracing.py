@@ -30,6 +30,7 @@ from mcpgateway.observe.call_phases import phases, questions
 from mcpgateway.observe.event_feed import FeedEntry
 from mcpgateway.observe.overview import Overview
 from mcpgateway.observe.recorder import Recording, written
+from mcpgateway.observe.roster import named
 from mcpgateway.observe.usage import KEYS, PRINCIPAL, TOKEN, USAGE_MINUTES, span, usage
 from mcpgateway.observe.why import Diagnoser
 
@@ -97,10 +98,7 @@ class TracingRoutes:
 
     async def replay(self, asked: OperationRequest) -> Any:
         """Send recorded requests to a server again; return its answers."""
-        name, members = asked.path["name"], asked.members(REPLAYED)
-        server = self._dispatcher.servers.get(name)
-        if server is None:
-            raise UnknownServer(f"Unknown server: {name}")
+        server, members = named(self._dispatcher.servers, asked.path["name"]), asked.members(REPLAYED)
         try:
             requests = msgspec.json.decode(members["requests"], type=list[RecordedRequest])
         except (KeyError, msgspec.DecodeError) as why:
@@ -111,7 +109,7 @@ class TracingRoutes:
         answers = await replay(
             self._dispatcher, self._recording.clock, server, asked.principal, requests, redact
         )
-        return {"server": name, "answers": answers}
+        return {"server": server.name, "answers": answers}
 
     async def usage(self, asked: OperationRequest) -> Any:
         """Return the use of servers and tools, counted from the activity log."""
