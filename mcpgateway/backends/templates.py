@@ -27,9 +27,8 @@ from mcpgateway.waiting import Waiting
 
 IMPORT_S = 60.0  # a large server on a busy machine
 IDLE_S = 600.0  # without a fork
-TOGETHER_S = (
-    10.0  # two starts within it count as two children, although the first may not run yet, or has failed
-)
+# Two starts within it count as two children, although the first may not run yet, or has failed.
+TOGETHER_S = 10.0
 REFUSAL_S = 3600.0  # until an import is tried again
 FORK_S = 2.0  # a fork takes milliseconds; the reactor waits for it
 PACKET_BYTES = 4096
@@ -144,9 +143,8 @@ class Template:
         except TimeoutError:
             if self.child is not None:
                 self.child.kill()
-            return self._socket.recv(PACKET_BYTES).decode(
-                errors="replace"
-            )  # it may have forked before its end
+            # It may have forked before its end.
+            return self._socket.recv(PACKET_BYTES).decode(errors="replace")
 
 
 @define(eq=False)

@@ -35,11 +35,9 @@ _FORMS = [each.value for each in SearchFormat]
 INSTRUCTIONS_CHARACTERS = 600  # of a server, beside the description of a tool
 LISTS_LIMIT = 1000
 IDLE_S = 900.0  # an index is rebuilt in a fraction of a second, and takes megabytes
-LOOKED_AT, HALF, CLEAR = (
-    5,
-    0.5,
-    9.0,
-)  # first hits; share of a query's words; score of a clear match of half of them
+LOOKED_AT = 5  # first hits, of which one is probably meant
+HALF = 0.5  # of a query's words
+CLEAR = 9.0  # score of a clear match of half of them
 OWN_SHARE = 0.4  # share of its score that an own tool keeps for a query about another subject
 _ABOUT_US = re.compile(
     r"\b(?:mcp|gateway|(?:server|tool|backend|plugin|extension|connector|profile|integration)s?)\b",

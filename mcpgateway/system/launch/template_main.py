@@ -71,10 +71,8 @@ HARMLESS = {
 """The events of modules that repeat nothing and decide nothing."""
 LATE = {"anyio": "anyio._backends._asyncio"}  # what every server imports when it runs
 CLONE_PARENT, CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID = 0x8000, 0x200000, 0x1000000
-CLONE = {
-    "x86_64": (56, True),
-    "aarch64": (220, False),
-}  # the number, and whether the child's id precedes its TLS
+# The number, and whether the child's id precedes its TLS.
+CLONE = {"x86_64": (56, True), "aarch64": (220, False)}
 SET_NAME, SET_MM, MM_MAP, MM_MAP_SIZE, GET_TID_ADDRESS = 15, 35, 14, 15, 40
 
 
@@ -251,9 +249,8 @@ class ImportWatch:
             path = getattr(module, "__file__", None)
             if isinstance(path, str) and os.path.isabs(path) and path != __file__:
                 self._read.setdefault(path, self._state(path))
-        self._read[os.path.abspath(".env")] = self._state(
-            ".env"
-        )  # many packages look for it before they open it
+        # Many packages look for it before they open it.
+        self._read[os.path.abspath(".env")] = self._state(".env")
 
     def check(self) -> None:
         """Compare all that was read with what is there now.
