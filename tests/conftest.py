@@ -17,6 +17,8 @@ from _pytest import unittest
 from hypothesis import settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
+from mcpgateway.system.process import socket_owners
+
 # No deadline: how busy the machine is must not decide a test.
 database = DirectoryBasedExampleDatabase("build/hypothesis")
 settings.register_profile("house", deadline=None, max_examples=25, database=database)
@@ -40,8 +42,8 @@ USUAL_PORT = 9100
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_gateway_of_the_machine() -> Iterator[None]:
-    """Refuse connections of the test process to the usual port, where a gateway of this machine may listen."""
-    connect = socket.create_connection
+    """Hide a gateway of this machine at the usual port from the test process: no connection, and no listener."""
+    connect, holders = socket.create_connection, socket_owners.port_holders
 
     def connect_elsewhere(address: tuple[str, int], *args: Any, **options: Any) -> socket.socket:
         if address[1] == USUAL_PORT:
@@ -50,6 +52,9 @@ def _no_gateway_of_the_machine() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket, "create_connection", connect_elsewhere)
+        patch.setattr(
+            socket_owners, "port_holders", lambda port: iter(()) if port == USUAL_PORT else holders(port)
+        )
         yield
 
 
