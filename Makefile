@@ -34,6 +34,9 @@ FUNCTIONAL := tests/functional tests/contracts tests/cluster tests/deploy tests/
 # Hundreds of processes import the same modules, which are compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
+# The pip that comes with Python takes three times as long as today's to choose versions.
+pip = $1/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip && $1/bin/python -m pip install --quiet --disable-pip-version-check $2
+
 UNIT := $(addprefix --ignore=tests/,bench clients remotes browser editor functional contracts cluster deploy release) tests
 # The unit tests as two processes, each of which collects its half only.  pytest-xdist has every process collect all of
 # them and hands out each by itself, a sixth of the time of tests this short.
@@ -61,7 +64,7 @@ $(VENV): setup.cfg pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it with PYTHON=..." >&2; exit 1; }
 	@echo "Installing the gateway and its tools in .venv; this takes a few minutes the first time."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(call pip,.venv,--no-compile --editable '.[dev]')
 	@$(BIN)/twistd --help >/dev/null
 	@touch $@
 
@@ -74,7 +77,7 @@ $(NPM_SERVERS) $(DUAL_SERVER) $(CONFORMANCE): %/node_modules/.made: %/package.js
 # In a virtual environment of their own: the servers and the client that drives them need different versions of mcp.
 $(PYPI_SERVERS): tests/servers/pypi-requirements.txt
 	test -x build/pypi-servers/bin/python || $(PYTHON) -m venv build/pypi-servers
-	build/pypi-servers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	$(call pip,build/pypi-servers,-r $<)
 	touch $@
 
 # Without npm, or without its registry, the gateway runs without the dashboard, whose page then says how it is built.
@@ -85,7 +88,7 @@ run: $(VENV) ## serve ~/.claude.json and two demo servers on http://localhost:91
 # Tests that wait for processes leave time for all that computes, one after the other, beside them.
 test: ## everything that must hold before a change lands
 	rm -rf build/again
-	$(MAKE) $(VENV)
+	$(MAKE) --jobs=3 --output-sync=target $(VENV) $(UI) $(NPM_SERVERS) $(DUAL_SERVER) $(CONFORMANCE) $(PYPI_SERVERS)
 	$(MAKE) --jobs=3 --output-sync=target DEFER=yes TOOLS=if-to-be-had $(UI) functional unit-outer unit-inner lint types docs ui-units ui-pages package
 	$(BIN)/python -m tests.support.again run $(TESTED)
 
@@ -255,7 +258,7 @@ $(PYPI_CLIENTS): tests/clients/pypi/requirements.txt
 
 $(PYPI_REMOTES): tests/remotes/requirements.txt
 	test -x build/remotes-pypi/bin/python || $(PYTHON) -m venv build/remotes-pypi
-	build/remotes-pypi/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	$(call pip,build/remotes-pypi,-r $<)
 	touch $@
 
 bench: $(VENV) ## measure the gateway beside others and beside the floor (not a test)
