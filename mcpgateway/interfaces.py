@@ -49,6 +49,50 @@ class ILease(Protocol):
         """Note that no process of a child is left."""
 
 
+class InheritedChild(Struct, frozen=True):
+    """A running child.
+
+    :ivar start_time: in clock ticks since boot; with the pid it identifies the process.
+    :ivar marker: the entry of its environment that only its processes have.
+    :ivar pipes: the gateway's ends of its stdin, stdout and stderr; -1 for one that is closed.
+    :ivar half_line: the beginning of a line of its stdout, whose rest it has not written.
+    :ivar unwritten: lines for its stdin that it has not read.
+    :ivar last_words: the last lines of its stderr.
+    """
+
+    pid: int
+    start_time: int
+    server: str
+    marker: str
+    pipes: tuple[int, int, int]
+    half_line: bytes = b""
+    unwritten: bytes = b""
+    last_words: tuple[bytes, ...] = ()
+
+    def open_pipes(self) -> dict[int, int]:
+        """Return the open ends, by the child's own descriptors."""
+        return {theirs: ours for theirs, ours in enumerate(self.pipes) if ours >= 0}
+
+
+class ConversationState(Struct, frozen=True):
+    """The state of the messages with a running child (`mcpgateway.backends.conversation.Conversation`).
+
+    :ivar number: the number of the latest request.
+    :ivar sent: number of callers' requests that it has been sent.
+    :ivar answered: number of requests that it has answered.
+    :ivar cancelled: number of cancelled calls.
+    :ivar strays: number of lines that belong to nothing.
+    :ivar is_known: true if no cancelled call may still ask.
+    """
+
+    number: int
+    sent: int
+    answered: int
+    cancelled: int
+    strays: int
+    is_known: bool
+
+
 class Placement(FrozenRecord, frozen=True):
     """The nodes of a cluster on which a child may run, and the clients for whom it runs.
 
@@ -85,6 +129,7 @@ class Launch:
     :ivar placed: the place where it runs, as its launcher has decided; None here.
     :ivar lease: the right to run the program, with which it ends; None for a program that needs none.
     :ivar prefork: true if it may be forked from a template; None: the launcher's own setting.
+    :ivar inherited: the running child of the former program of this process, in place of a start; None for a start.
     :ivar started: how the program is started and why, for people, as its launcher has decided; empty before.
     """
 
@@ -103,6 +148,7 @@ class Launch:
     placed: Any = field(default=None, repr=False, eq=False)
     lease: ILease | None = field(default=None, repr=False, eq=False)
     prefork: bool | None = False
+    inherited: InheritedChild | None = field(default=None, repr=False, eq=False)
     started: str = field(default="", eq=False)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from collections.abc import Callable, Iterable
 from functools import cache, partial
@@ -13,6 +12,7 @@ from mcpgateway.app import cluster as clusters
 from mcpgateway.app.admission import Admission, policy_of
 from mcpgateway.app.control import ControlParts, make_site
 from mcpgateway.app.daemon import GatewayService, SettingsOrigin
+from mcpgateway.app.handover import GatewayHandover
 from mcpgateway.app.hub import (
     HubDependencies,
     exposition_of,
@@ -66,11 +66,8 @@ from mcpgateway.system.logs.gateway_log import LOG_VARIABLE
 from mcpgateway.system.logs.server_log import ServerLogFile, path_of
 from mcpgateway.system.oauth_tokens import OAuthTokenFiles
 from mcpgateway.system.process import processes
-from mcpgateway.system.process.children import ChildGuard
 from mcpgateway.system.process.disk_writes import written_by
 from mcpgateway.system.process.exits import ExitWatch
-from mcpgateway.system.process.guardian import Guardian
-from mcpgateway.system.process.orphans import ChildRegistry
 from mcpgateway.system.process.socket_owners import SocketSearch
 from mcpgateway.system.recorded_lists import RecordedListFiles
 from mcpgateway.system.settings import ExaminedSettings
@@ -120,7 +117,7 @@ def make_gateway(
     :param observation: observer of the log, if it was made before the gateway.
     :raise ConfigError: an address or the home directory cannot be used.
     """
-    sockets = reexec.inherited(os.environ)
+    sockets, handover = reexec.inherited(os.environ), GatewayHandover.of(os.environ)
     manager = service_manager()  # first, so that no child inherits variables that are for this process
     claim = _claim_of(home)
     observation = observation or LogPipeline()
@@ -128,8 +125,7 @@ def make_gateway(
     node = clusters.node_of(settings.gateway.cluster, os.environ, reactor, observation.redactor, home)
     keys = clusters.keys_of(node, own_keys)
     processes.raise_nofile()
-    instance = secrets.token_hex(8)
-    ward = ChildGuard(ChildRegistry(home, instance), Guardian(reactor, instance, _afterwards(home, claim)))
+    ward = handover.make_ward(home, reactor, _afterwards(home, claim))
     holders = SocketSearch(reactor)
     logs = observation.serve(reactor, lambda name: ServerLogFile(path_of(f"{home}/logs", name)))
     launcher = Launcher(
@@ -139,13 +135,14 @@ def make_gateway(
         logs.hearing,
         observation.redactor,
         prefork=settings.gateway.prefork,
+        count=handover.starts,
     )
     backends = Backends(
         reactor,
         launcher,
         grants_of(node, home, reactor),
         lambda: own_address(reload.settings.gateway.public_url, listeners.http_port, clusters.mark_of(node)),
-        GatewayRun(home, instance),
+        GatewayRun(home, ward.instance),
         partial(_locks_of, home, holders),
     )
     snapshots = Snapshots(
@@ -216,7 +213,7 @@ def make_gateway(
         lambda: reload.settings.paused_until,
         lambda: listeners.words,
     )
-    renewal = InPlaceRestart(reactor, command)
+    renewal = InPlaceRestart(reactor, command, handover=handover)
     parts = ControlParts(
         dispatcher=dispatcher,
         owners=owners,

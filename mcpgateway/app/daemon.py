@@ -188,6 +188,7 @@ class GatewayService(Service):
         self.claim.up()
         if self.claim.started_by == START:
             self.ward.guardian.start()  # the guardian restarts a killed gateway, also without children
+        self.renewal.handover.take_over(self)
         self.hub.health.begin(self.settings.servers)
         self.admission.leaving.begin()
         self._reap_containers()
@@ -445,9 +446,11 @@ class GatewayService(Service):
         self.dispatcher.is_open = False
         if not self.renewal.is_due:
             await self._refuse()
+        self.renewal.release()
         await self.dispatcher.close()
         await self.launcher.close()
-        self.ward.close()
+        if not self.renewal.handover.end(self):
+            self.ward.close()
         await deferLater(self.reactor, 0)  # the answers to cut-off calls leave in the next turn
         if self._heart.running:
             self._heart.stop()

@@ -5,12 +5,14 @@ phase            actions                                                        
 ``waiting``      all requests are served; those under way at the beginning may end   SIGTERM: it stops
 ``pausing``      new connections wait in the kernel's queue; the answers under way   SIGTERM: it stops
                  are sent, streams end in order
-``over``         the reactor shuts down: servers are stopped, files are closed       SIGTERM: it ends, without
-                                                                                     a restart
-then             the program is executed again, with the listening sockets
+``over``         the reactor shuts down: idle servers are left alone, others are     SIGTERM: it ends, without
+                 stopped, files are closed                                           a restart
+then             the program is executed again, with the listening sockets and the
+                 pipes of the idle servers
 
 All preconditions are checked first, and the program is loaded for a test: it may be another release by now.  If it
-could not start, this process goes on.
+could not start, this process goes on.  The test also tells which servers' state the program can take over
+(`mcpgateway.system.process.handover`).
 """
 
 from __future__ import annotations
@@ -26,10 +28,12 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mcpgateway.app.handover import GatewayHandover
 from mcpgateway.errors import LaunchFailed
 from mcpgateway.frontends.http.listeners import unusable
 from mcpgateway.interfaces import Launch
 from mcpgateway.records import Record
+from mcpgateway.system.process.handover import FORMAT
 from mcpgateway.system.reexec import ReexecCommand
 from mcpgateway.system.settings import kept_path
 
@@ -40,7 +44,16 @@ PAUSE_S = 10.0  # the least time for requests that begin meanwhile, while new cl
 LOGGED_LIMIT = 20  # problems
 TRIAL_S = 20.0
 PLUGIN = "mcpgateway"
-TRIAL = "import sys, mcpgateway.app.build; from mcpgateway.tap import Options; Options().parseOptions(sys.argv[1:])"
+TRIAL = """
+import sys, mcpgateway.app.build
+from mcpgateway.tap import Options
+Options().parseOptions(sys.argv[1:])
+try:
+    from mcpgateway.system.process.handover import FORMAT
+except ImportError:
+    FORMAT = 0
+print(FORMAT)
+"""
 NOT_ASKED, WAITING, PAUSING, OVER, STOPPED = range(5)
 
 
@@ -48,6 +61,7 @@ class InPlaceRestart(Record):
     """The restart on SIGHUP.
 
     :ivar command: the command line to execute; None if that is not possible.
+    :ivar handover: the children that outlive a program.
     :ivar refused: number of restarts that were requested and refused.
     """
 
@@ -56,6 +70,8 @@ class InPlaceRestart(Record):
     reactor: Any
     command: ReexecCommand | None
     refused: int = 0
+    handover: GatewayHandover = msgspec.field(default_factory=GatewayHandover)
+    _may_hand_over: bool = False
     _service: Any = None
     _phase: int = NOT_ASKED
     _path: str = ""
@@ -135,6 +151,7 @@ class InPlaceRestart(Record):
         except LaunchFailed as why:
             return [str(why)]
         if ran.code == 0:
+            self._may_hand_over = ran.output.split()[-1:] == [str(FORMAT)]
             return []
         lines = [each.strip() for each in ran.complaint.splitlines() if each.strip()]
         return [lines[-1] if lines else "the program does not load"]
@@ -204,6 +221,11 @@ class InPlaceRestart(Record):
         if callable(former) and not was_over:
             former(number, frame)
 
+    def release(self) -> None:
+        """Keep the children running that the next program takes over."""
+        if self.is_due and self._may_hand_over:
+            self.handover.begin(self._service)
+
     def _execute(self) -> None:
         service = self._service
         if not self.is_due:
@@ -212,7 +234,7 @@ class InPlaceRestart(Record):
         assert self.command is not None
         try:
             descriptors = [*service.listeners.descriptors, *service.factory.parked()]
-            self.command.execute(descriptors, service.claim.lock, self._path)
+            self.command.execute(descriptors, service.claim.lock, self._path, self.handover.record)
         except OSError as why:
             self.log.critical(
                 "the gateway cannot be executed again: {why}", event="renewal.not_executed", why=why.strerror

@@ -24,6 +24,8 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from mcpgateway.backends.own_question import OwnQuestion
+from mcpgateway.backends.stray_lines import beginning, number_at_head
 from mcpgateway.backends.tape import Tape
 from mcpgateway.backends.unsent import take_unsent
 from mcpgateway.errors import (
@@ -37,6 +39,7 @@ from mcpgateway.errors import (
 )
 from mcpgateway.interfaces import (
     TIMED_OUT,
+    ConversationState,
     Gone,
     IBackend,
     IConversationListener,
@@ -45,7 +48,6 @@ from mcpgateway.interfaces import (
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 from mcpgateway.protocol.versions import Era, has_batches
-from mcpgateway.records import Record
 from mcpgateway.units import duration
 
 IN_FLIGHT_LIMIT = 10_000  # calls on one child; further calls fail instead of being queued without end
@@ -60,37 +62,11 @@ LEFT_LIMIT = (
 )
 CANCELLED = "notifications/cancelled"
 GREETINGS = frozenset(("initialize", modern.DISCOVER))  # no server sends these
-SHOWN = 200  # characters of a stray line in the log
 GARBAGE_SHOWN = 20  # such lines in a row; the following ones are not logged
 GARBAGE_LIMIT = 10_000  # such lines in a row; then the child is killed, since it is no MCP server
-HEAD = b'{"jsonrpc":"2.0","id":'  # how practically every server begins a reply
 
 SENT = Message(MessageKind.REQUEST, {})
 """Takes the place of a request's message once it is sent: large parameters are not kept until the answer comes."""
-
-_END_OF_NUMBER = frozenset(b",}")
-
-
-class OwnQuestion(Record):
-    """Turns the answer to a request of the gateway's own into a Deferred, which fires with the whole response."""
-
-    done: Deferred[Envelope]
-    is_gone: bool = False
-
-    def answered(self, request: Request, reply: Envelope) -> None:
-        """Fire the Deferred with the server's response."""
-        self.done.callback(reply)
-
-    def failed(self, request: Request, why: GatewayError) -> None:
-        """Fail the Deferred: the server has ended, or its answer cannot be read."""
-        self.done.errback(why)
-
-    def progressed(self, request: Request, message: bytes) -> None:
-        """Ignore progress of the gateway's own request."""
-
-    def noticed(self, request: Request, message: bytes) -> bool:
-        """Refuse a message before the answer: no client reads it."""
-        return False
 
 
 class Conversation:
@@ -156,10 +132,33 @@ class Conversation:
 
     def _welcome(self, reply: Envelope) -> Envelope:
         hello = legacy.check_hello(reply)
-        self._has_met = True
-        self._has_batches = has_batches(jsonrpc.read_string(hello["protocolVersion"], "protocolVersion"))
+        self._met(hello)
         self._write(legacy.INITIALIZED)
         return hello
+
+    def _met(self, hello: Envelope) -> None:
+        self._has_met = True
+        self._has_batches = has_batches(jsonrpc.read_string(hello["protocolVersion"], "protocolVersion"))
+
+    def hand_over(self) -> ConversationState:
+        """Return the state for the next program of this process; answers to the gateway's own requests go astray."""
+        is_known = self._are_all_known and not self._left
+        return ConversationState(
+            self._number, self.sent, self.answered, self.cancelled, self.strays, is_known
+        )
+
+    def take_over(self, state: ConversationState, hello: Envelope, greeting: dict[str, Any]) -> None:
+        """Go on where the former program of this process has ended.
+
+        :param hello: the child's answer to that program's handshake.
+        :param greeting: the same as for `handshake`.
+        """
+        if self.era is Era.MODERN:
+            self._meta = {"_meta": greeting}
+        else:
+            self._met(hello)
+        self._number, self.sent, self.answered = state.number, state.sent, state.answered
+        self.cancelled, self.strays, self._are_all_known = state.cancelled, state.strays, state.is_known
 
     def ask(self, method: str, params: dict[str, Any]) -> Deferred[Envelope]:
         """Send a request of the gateway's own; fires with the server's response, which may be an error.
@@ -465,7 +464,7 @@ class Conversation:
 
     def _garbled(self, line: bytes, why: GatewayError) -> None:
         self.strays += 1
-        call = self._settle(number) if (number := _number_at_head(line)) is not None else None
+        call = self._settle(number) if (number := number_at_head(line)) is not None else None
         self._left.pop(number or 0, None)
         if call is not None:
             call.fail(BadReply(f"{self.server} sent an answer that cannot be read: {why.message}"))
@@ -476,7 +475,7 @@ class Conversation:
                 "{server} printed a line that is not JSON-RPC: {line}",
                 event="child.stray_line",
                 server=self.server,
-                line=_beginning(line),
+                line=beginning(line),
             )
         elif self._garbage == GARBAGE_LIMIT:
             self.log.error(
@@ -502,7 +501,7 @@ class Conversation:
             limit=limit,
         )
         self._fault = f"it wrote more than {limit} bytes without a newline"
-        call = self._settle(number) if (number := _number_at_head(head)) is not None else None
+        call = self._settle(number) if (number := number_at_head(head)) is not None else None
         if call is not None:
             call.fail(BadReply(f"{self.server} sent an answer of more than {limit} bytes"))
 
@@ -533,21 +532,3 @@ class Conversation:
         # A busy child gets the messages of a whole turn in one write; an idle child gets its only message at once.
         self.backend.write(line, now=not self.pending)
         return len(line)
-
-
-def _number_at_head(line: bytes) -> int | None:
-    if not line.startswith(HEAD):
-        return None
-    digits = line[len(HEAD) : len(HEAD) + 20]
-    for position, byte in enumerate(digits):
-        if byte in _END_OF_NUMBER:
-            return int(digits[:position]) if digits[:position].isdigit() else None
-    return None
-
-
-def _beginning(line: bytes) -> str:
-    """Return the beginning of a line, cut between words, since half a secret cannot be recognised."""
-    text = line[:SHOWN].decode(errors="replace")
-    if len(line) <= SHOWN:
-        return text
-    return f"{text.rpartition(' ')[0]}…"

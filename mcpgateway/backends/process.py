@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ProcessTerminated
+from twisted.internet.process import unregisterReapProcessHandler
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -17,9 +18,11 @@ from twisted.python.failure import Failure
 from mcpgateway.backends.leased import LeasedChild
 from mcpgateway.errors import BackendGone, Overloaded
 from mcpgateway.escaping import one_line
-from mcpgateway.interfaces import Gone, ILineReceiver, IWard
+from mcpgateway.interfaces import Gone, ILineReceiver, InheritedChild, IWard
 from mcpgateway.policy.secrets.shapes import without
 from mcpgateway.protocol.framing import LineFramer, LineTooLong
+from mcpgateway.system.process.handover import kept_open
+from mcpgateway.system.process.procfs import start_time
 from mcpgateway.waiting import Waiting
 
 LINE_LIMIT = 32 * 2**20  # bytes; screenshots and documents come as one line of base64
@@ -120,10 +123,13 @@ class StderrTail:
         self._rest = rest[:STDERR_BYTES]
         self._lines.extend(line[:STDERR_BYTES] for line in lines[-STDERR_LINES:])
 
+    def lines(self) -> tuple[bytes, ...]:
+        """Return the lines as received."""
+        return (*self._lines, *([self._rest] if self._rest.strip() else []))
+
     def text(self) -> str:
         """Return the lines, with control characters escaped."""
-        rest = [self._rest] if self._rest.strip() else []
-        return "\n".join(map(self._readable, (*self._lines, *rest)))
+        return "\n".join(map(self._readable, self.lines()))
 
     def _readable(self, line: bytes) -> str:
         text = without(line, self._hidden).decode(errors="replace").rstrip("\r")
@@ -325,6 +331,38 @@ class Child:
         if self.leased is not None:
             self.leased.end()
         self._stopped.over(None)
+
+    def hand_over(self) -> InheritedChild | None:
+        """Return the child for the next program of this process, and leave it alone; None where it has to end."""
+        pipes = self._pipes
+        is_ending = self.has_exited or self.is_dismissed or self._overflowed or self._cut_off is not None
+        if is_ending or self.leased is not None or not {0, 1} <= pipes.keys():
+            return None
+        for pipe in pipes.values():
+            pipe.stopReading()
+            pipe.stopWriting()
+        unregisterReapProcessHandler(self.pid, self.protocol.transport)
+        self._pipes = {}
+        stdin, stdout, stderr = (
+            kept_open(pipes[each].fileno()) if each in pipes else -1 for each in range(3)
+        )
+        return InheritedChild(
+            self.pid,
+            start_time(self.pid),
+            self.server,
+            self._marker,
+            (stdin, stdout, stderr),
+            self._framer.rest(),
+            pipes[0].unwritten(),
+            self.stderr.lines(),
+        )
+
+    def take_over(self, inherited: InheritedChild) -> None:
+        """Go on where the former program of this process has ended, once the process is connected."""
+        self._framer.feed(inherited.half_line)
+        self.stderr.feed(b"".join(each + b"\n" for each in inherited.last_words))
+        if inherited.unwritten and not self.has_exited:
+            self._pipes[0].write(inherited.unwritten)
 
     def stderr_tail(self) -> str:
         """Return the last lines of the child's stderr."""

@@ -19,6 +19,8 @@ from typing import Any
 from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.process import Process, ProcessReader, ProcessWriter
 
+from mcpgateway.system.process.inherited import InheritedProcess
+
 READ_BYTES = 262_144  # at once; Twisted's own reader takes 8 KiB, which costs a turn of the reactor per 8 KiB
 
 
@@ -60,6 +62,10 @@ class PipeWriter(ProcessWriter):
             self._tempDataLen += len(data)
         else:
             super(ProcessWriter, self).write(data)
+
+    def unwritten(self) -> bytes:
+        """Return the queued bytes."""
+        return b"".join((self.dataBuffer[self.offset :], *self._tempDataBuffer))
 
     def write_now(self, data: bytes) -> None:
         """Write at once if nothing is queued: an idle child reads it a turn earlier, and the epoll set stays."""
@@ -116,6 +122,13 @@ class ForkedProcess(SessionProcess):
     ) -> None:
         self.pid = self._fork_by([kwargs["fdmap"][each] for each in range(3)])
         self.status = -1
+
+
+class InheritedServer(InheritedProcess):
+    """A child that the former program of this process has started."""
+
+    processReaderFactory = PipeReader
+    processWriterFactory = PipeWriter
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from mcpgateway.backends.leased import LeasedChild
 from mcpgateway.backends.process import CLOSE_STDIN_S, TERM_S, Child, StderrSink, StderrTail
-from mcpgateway.backends.session_process import ForkedProcess, SessionProcess
+from mcpgateway.backends.session_process import ForkedProcess, InheritedServer, SessionProcess
 from mcpgateway.backends.templates import CONTROL, Template, Templates
 from mcpgateway.errors import LaunchFailed
 from mcpgateway.interfaces import (
@@ -24,6 +24,7 @@ from mcpgateway.interfaces import (
     INSTANCE_MARKER,
     Gone,
     ILineReceiver,
+    InheritedChild,
     IResolver,
     IWard,
     Launch,
@@ -34,6 +35,8 @@ from mcpgateway.policy.secrets.masking import secrets_of
 from mcpgateway.policy.secrets.redaction import Redactor
 from mcpgateway.system.launch.missing import remedy
 from mcpgateway.system.launch.node import node_words
+from mcpgateway.system.process.inherited import is_own_child
+from mcpgateway.system.process.procfs import start_time
 
 PIPE_BYTES = 1_048_576  # the most an unprivileged process may ask for on Linux
 RUN_S = 120.0  # a program that is run to its end may download a large package
@@ -47,6 +50,7 @@ class Launcher:
     """Starts children, and registers each with the ward.
 
     :ivar templates: the templates that they are forked from.
+    :ivar count: number of children, which is a part of their markers.
 
     :param make_resolver: makes the resolver of package runners' programs; None: the runners are always run.
     :param hear: makes the sink for the stderr of a new child, by the name of its server and the secrets it was given.
@@ -65,6 +69,7 @@ class Launcher:
         redactor: Redactor | None = None,
         *,
         prefork: bool = False,
+        count: int = 0,
     ) -> None:
         self._redactor = redactor or Redactor()
         self._hear = hear
@@ -74,7 +79,7 @@ class Launcher:
         self._resolver: IResolver | None = None
         self._running: set[Child] = set()
         self._is_closed = False
-        self._count = 0
+        self.count = count
         self._prefork = prefork
         self.templates = Templates(reactor, ward, self._start_template)
 
@@ -98,10 +103,12 @@ class Launcher:
         return self._start(launch, receiver, control=control)
 
     def launch(self, launch: Launch, receiver: ILineReceiver) -> Child:
-        """Start a child.
+        """Start a child, or take over the one that the launch names.
 
         :raise LaunchFailed: the program is missing or may not be executed; the text says which and why.
         """
+        if launch.inherited is not None:
+            return self._take_over(launch, launch.inherited, receiver)
         template = self.templates.find(launch)
         told = launch.told if template is None else partial(_judge_fork, template, launch.told)
         if told is None:
@@ -113,6 +120,42 @@ class Launcher:
             told(has_spoken=False)
             raise
         return trial.child
+
+    def _take_over(self, launch: Launch, inherited: InheritedChild, receiver: ILineReceiver) -> Child:
+        pid = inherited.pid
+        if not is_own_child(pid) or start_time(pid) != inherited.start_time:
+            raise LaunchFailed(f"{launch.server}: its process has ended while the gateway restarted")
+        self._ward.added(pid, launch.server)
+        child = self._child(launch, receiver, inherited.marker, (CLOSE_STDIN_S, TERM_S), is_server=True)
+        InheritedServer(self._reactor, pid, inherited.open_pipes(), child.protocol)
+        child.take_over(inherited)
+        return child
+
+    def dismiss(self, inherited: InheritedChild) -> None:
+        """Stop a child of the former program of this process, for which there is no use."""
+        launch = Launch(inherited.server, (), {}, "/", inherited=inherited)
+        with suppress(LaunchFailed):  # it has ended already
+            child = self._take_over(launch, inherited, ProgramOutput())
+            self._running.add(child)
+            child.stop().addCallback(lambda _: self._running.discard(child))
+
+    def _child(
+        self,
+        launch: Launch,
+        receiver: ILineReceiver,
+        marker: str,
+        ladder: tuple[float, float],
+        *,
+        is_server: bool,
+    ) -> Child:
+        hidden = secrets_of(launch.env, launch.argv)
+        self._redactor.learn(hidden)
+        tail = StderrTail(hidden, self._redactor.redact)
+        child = Child(self._reactor, launch.server, receiver, marker, self._ward, ladder, tail)
+        child.is_heard = launch.is_heard
+        if is_server and self._hear is not None:
+            child.hearing = self._hear(launch.server, hidden)
+        return child
 
     def _start(
         self,
@@ -127,22 +170,16 @@ class Launcher:
         if not os.path.isdir(launch.cwd):
             raise LaunchFailed(f"{launch.server}: the working directory {launch.cwd} does not exist")
         program = find_program(launch)
-        self._count += 1
+        self.count += 1
         instance = self._ward.instance
-        marker = f"{CHILD_MARKER}={instance}.{self._count}"
+        marker = f"{CHILD_MARKER}={instance}.{self.count}"
         env = dict(launch.env)
         env[INSTANCE_MARKER] = instance
-        env[CHILD_MARKER] = f"{instance}.{self._count}"
-        hidden = secrets_of(launch.env, launch.argv)
-        self._redactor.learn(hidden)
-        tail = StderrTail(hidden, self._redactor.redact)
-        child = Child(self._reactor, launch.server, receiver, marker, self._ward, ladder, tail)
-        child.is_heard = launch.is_heard
+        env[CHILD_MARKER] = f"{instance}.{self.count}"
+        child = self._child(launch, receiver, marker, ladder, is_server=is_server)
         if launch.lease is not None:
             env[FENCE_VARIABLE] = str(launch.lease.fence)
             child.leased = LeasedChild(self._reactor, self._ward, launch.lease, marker, child)
-        if is_server and self._hear is not None:
-            child.hearing = self._hear(launch.server, hidden)
         argv = node_words(program, launch.argv[1:], env) if is_server else [program, *launch.argv[1:]]
         try:
             with self._ward.spawning():

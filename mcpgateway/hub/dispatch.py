@@ -182,7 +182,7 @@ class LegacyDispatcher(Lifecycle):
         :raise SessionRequired: the request has no id, and the server keeps state per session.
         """
         if identifier is not None:
-            return self.sessions.find(identifier, server, principal) or self._revive(
+            return self.sessions.find(identifier, server, principal) or self.revive(
                 identifier, server, principal
             )
         server = self.scopes.of_principal(server, principal)

@@ -51,11 +51,20 @@ class Levels:
         self._asked = 0  # the number of requests for a level
         self._has_agreed = False  # True if the child has accepted the latest level
 
-    def begin(self, conversation: Conversation | None) -> None:
-        """Set the level of a new child; None for a child without log levels."""
+    @property
+    def agreed(self) -> str | None:
+        """The level that the child uses; None if unknown."""
+        return self._level if self._has_agreed else None
+
+    def begin(self, conversation: Conversation | None, agreed: str | None = None) -> None:
+        """Set the level of a new child; None for a child without log levels.
+
+        :param agreed: the level that it uses already; None if unknown.
+        """
         self._conversation = conversation
-        self._level, self._has_agreed = None, False
-        self.tune()
+        self._level, self._has_agreed = agreed, agreed is not None
+        if self._sessions or agreed is None:
+            self.tune()
 
     def end(self) -> None:
         """Handle the end of the child; its level stays the one that the waiting requests ask for."""

@@ -229,7 +229,18 @@ class Lifecycle(ABC):
         )
         return self._let_go(session, ShuttingDown(f"the session was put aside: {why}"))
 
-    def _revive(self, identifier: bytes, server: ServerSpec, principal: str) -> Session:
+    def revive(
+        self,
+        identifier: bytes,
+        server: ServerSpec,
+        principal: str,
+        prepare: Callable[[Session], None] | None = None,
+    ) -> Session:
+        """Restore a session that is not in use.
+
+        :param prepare: called with the session before it gets a slot.
+        :raise GatewayError: there is no such session, or it cannot have a slot.
+        """
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
         recalled = self.sessions.recall(identifier, server, principal)
@@ -242,6 +253,8 @@ class Lifecycle(ABC):
         era = self._era(server, principal)
         session = self.sessions.revive(identifier, server, recalled)
         session.era = era
+        if prepare is not None:
+            prepare(session)
         if server.view:
             self.view_sessions.revived(session)
         else:

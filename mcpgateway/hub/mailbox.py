@@ -8,7 +8,7 @@ message with a key is news that the client has to act on, and is dropped only if
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 MESSAGES_LIMIT = 256
@@ -37,6 +37,10 @@ class Mailbox:
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._waiting
+
+    def waiting(self) -> Iterable[tuple[Hashable, bytes]]:
+        """Return the waiting messages with their keys."""
+        return self._waiting.items()
 
     def put(self, message: bytes, key: Hashable = None, on_lost: Callable[[], None] | None = None) -> None:
         """Send a message to the client, or keep it; one with a key replaces the waiting message of that key.

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
@@ -17,6 +16,7 @@ from mcpgateway import __version__
 from mcpgateway.config.diff import ChangedServer
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import GatewayError, Overloaded, SharedOtherwise
+from mcpgateway.hub.children.slot_key import SlotKey
 from mcpgateway.hub.health.observer import Monitor, ProbeMonitor
 from mcpgateway.hub.probes.traits import SharingVerdicts
 from mcpgateway.hub.sessions import Session
@@ -45,31 +45,12 @@ from mcpgateway.protocol.versions import Era
 if TYPE_CHECKING:
     from msgspec import Raw
 
+    from mcpgateway.hub.children.records import SlotState
     from mcpgateway.hub.limits.call_limiters import Limiters
     from mcpgateway.hub.replicas import Replicas
 
 IDLE_TICKS = 1800  # time that the child of a workspace, a credential or a principal is kept without a session
 PLACES_LIMIT = 64  # workspaces, credentials, principals or roots of one server with a child at the same time
-
-
-class SlotKey(Struct, frozen=True):
-    """The key of a slot: sessions share a child if their keys are equal.
-
-    :ivar value: the session id of a session's own child; else the workspace or credential that its sessions share, or
-        empty.
-    :ivar sharer: the principal whose sessions share the child; empty if all principals share it.
-    :ivar offer: a name for the capabilities that the clients offer.
-    :ivar roots: the key of the roots that the sessions share; empty where these do not count, or there are none.
-    :ivar nth: the number of the replica; 0 for the home.
-    """
-
-    server: str
-    era: Era
-    value: bytes = b""
-    sharer: str = ""
-    offer: str = ""
-    roots: str = ""
-    nth: int = 0
 
 
 class Pool(SharingVerdicts):
@@ -85,6 +66,7 @@ class Pool(SharingVerdicts):
 
     :ivar admit_child: called with the principal of each new child of one session or of roots; raises the error that
         refuses it; None without limits.
+    :ivar inherited: returns the child that the former program of this process has left for a slot; None without one.
     :ivar params_of: returns the ``initialize`` parameters of a session's client, or None if unknown.
     """
 
@@ -96,6 +78,7 @@ class Pool(SharingVerdicts):
         self.params_of: Callable[[Session], Envelope | None] = _params_in_memory
         self._slots: dict[SlotKey, Slot] = {}
         self.admit_child: Callable[[str], None] | None = None
+        self.inherited: Callable[[SlotKey, ServerSpec], SlotState | None] | None = None
         # The slots of one workspace or credential, and the number of ticks since their last use.
         self._idle: dict[SlotKey, int] = {}
         self._replicated: list[Replicas] = []
@@ -265,15 +248,22 @@ class Pool(SharingVerdicts):
             if roots is not None and roots.is_told and self.admit_child is not None:
                 self.admit_child(principal)
             self._make_room(key)
-            self._idle[key] = 0
-            handshake = legacy.shared_params(__version__, offer)
-            params = handshake if era is Era.LEGACY else modern.own_meta(__version__)
-            slot = self._add(server, params, key, shared=True)
-            slot.roots = roots
-            if server.replicas > 1 and not self.is_single(server):
-                self._replicate(slot, params, key)
+            slot = self.open_shared(server, key, offer, roots)
         elif offer and self.is_single(server) and (both := joined(slot.offer, offer)) != slot.offer:
             slot.offer_next(legacy.shared_params(__version__, both))
+        return slot
+
+    def open_shared(
+        self, server: ServerSpec, key: SlotKey, offer: Offer, roots: DeclaredRoots | None
+    ) -> Slot:
+        """Add a slot that sessions share, and return it."""
+        self._idle[key] = 0
+        handshake = legacy.shared_params(__version__, dict(offer))
+        params = handshake if key.era is Era.LEGACY else modern.own_meta(__version__)
+        slot = self._add(server, params, key, shared=True)
+        slot.roots = roots
+        if server.replicas > 1 and not self.is_single(server):
+            self._replicate(slot, params, key)
         return slot
 
     def _place(self, server: ServerSpec) -> bytes:
@@ -396,7 +386,13 @@ class Pool(SharingVerdicts):
         )
         slot.handshake = _handshake(params) if key.offer else ""
         slot.scope, slot.sharer = key.value + key.roots.encode(), key.sharer
+        if self.inherited is not None:
+            slot.inherited = self.inherited(key, server)
         return slot
+
+    def keyed(self) -> Iterator[tuple[SlotKey, Slot]]:
+        """Return all slots with their keys."""
+        return iter(list(self._slots.items()))
 
     def is_running(self, server: ServerSpec, era: Era, principal: str | None = None) -> bool:
         """True if a child of a server in an era runs or is being started, in the same workspace where that matters.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredList, fail, succeed
@@ -21,7 +21,7 @@ from mcpgateway.errors import (
     ShuttingDown,
 )
 from mcpgateway.hub.children.child_messages import ChildMessages
-from mcpgateway.hub.children.child_start import ChildStart
+from mcpgateway.hub.children.child_start import ChildInheritance, ChildStart, start_of
 from mcpgateway.hub.children.start_queue import StartQueue
 from mcpgateway.hub.health.watch import Watch
 from mcpgateway.hub.levels import SET_LEVEL, Levels
@@ -36,6 +36,7 @@ from mcpgateway.protocol.versions import Era
 from mcpgateway.waiting import Waiting
 
 if TYPE_CHECKING:
+    from mcpgateway.hub.children.records import SlotState
     from mcpgateway.hub.limits.call_limiter import Limiter
     from mcpgateway.hub.replicas import Replicas
     from mcpgateway.hub.subscriptions.upstream_modern import Listening
@@ -80,7 +81,10 @@ class Slot(Upstream):
         self._environment = environment
         self.dismissed: Conversation | None = None
         self.start_marks: StartMarks | None = None
-        self._start: ChildStart | None = None  # of a child that has not answered the handshake
+        self._taken_over: SlotState | None = None  # until the child gets requests
+        self._start: ChildStart | ChildInheritance | None = (
+            None  # of a child that has not answered the handshake
+        )
         self._why: GatewayError = HandshakeFailed(f"{server.name} has not been started")
         self._waiting = StartQueue()
         self._resting = Waiting[None]()
@@ -267,19 +271,6 @@ class Slot(Upstream):
         if self.conversation is not None and self._restoration is not None:
             self._restoration.add(uris)
 
-    def newest_calls(self) -> dict[Session, Request]:
-        """Return the newest call under way of each session."""
-        # Calls stand in the order they were sent, so a session's last one is its newest.
-        return {call.session: call for call in self._sent() if call.number}
-
-    def asker(self) -> Session | None:
-        """Return the only session that a question of the child can be for, if it names no task; else None.
-
-        It is the only session with calls under way, with cancelled calls that may still ask, or with tasks.
-        """
-        session: Session | None = self._current.only_session() if self._current is not None else None
-        return session if session is not None and self.tasks.are_only_of(session) else None
-
     def withdraw(self, request: Request, reason: str) -> bool:
         """Take a call back; false if it has been answered, or has another holder."""
         if self.subscriptions.withdraw(request):
@@ -310,9 +301,6 @@ class Slot(Upstream):
         retired = self.retired.calls() if self.retired is not None else ()
         behind = self.limiter.calls(self) if self.limiter is not None else ()
         return [*self.subscriptions.waiting(), *behind, *retired, *self._sent(), *self._waiting.requests]
-
-    def _sent(self) -> Iterable[Request]:
-        return self._current.calls() if self._current is not None else ()
 
     def close(self) -> Deferred[None]:
         """Stop the child and the retired ones; the Deferred fires when none of their processes is left."""
@@ -400,7 +388,7 @@ class Slot(Upstream):
             self._life.failed()
             return
         self.watch.starting()
-        self._start = ChildStart(self, self._environment)
+        self._start = start_of(self, self._environment)
         self._start.begin()
 
     def spawning(self) -> tuple[Conversation, dict[str, Any]]:
@@ -417,7 +405,7 @@ class Slot(Upstream):
         self._current = conversation
         return conversation, self._params
 
-    def greeted(self, hello: Envelope, conversation: Conversation) -> None:
+    def greeted(self, hello: Envelope, conversation: Conversation, state: SlotState | None = None) -> None:
         """Handle the child's answer to the handshake."""
         if conversation is not self._current:
             return
@@ -426,7 +414,8 @@ class Slot(Upstream):
         self._restoration = Restoration(self.server.name, conversation.ask, is_held)
         self._is_another = self.hello is not None
         self.hello = hello
-        met = self._environment.on_handshake(self, conversation, hello)
+        self._taken_over = state
+        met = None if state is not None else self._environment.on_handshake(self, conversation, hello)
         if met is None:
             self._ready(None, conversation)
         else:
@@ -497,8 +486,9 @@ class Slot(Upstream):
         # If one session has unsubscribed from a resource and another has subscribed to it since, the unsubscription
         # must not follow the subscription.
         self._send(lambda call: call.method in {SUBSCRIBE, UNSUBSCRIBE})
-        self.levels.begin(conversation if self.has_levels else None)
-        self._restore(self.subscriptions.uris())
+        taken_over, self._taken_over = self._taken_over, None
+        self.levels.begin(conversation if self.has_levels else None, taken_over.level if taken_over else None)
+        self._restore(self.subscriptions.uris() if taken_over is None else [])
         if not self.is_replica:  # clients know the server from the home's child
             fresh = [each for each in self.sessions if self._is_another or each.is_stale]
             self._environment.listener.warmed(self, fresh)

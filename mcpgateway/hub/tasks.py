@@ -68,6 +68,11 @@ class Tasks:
             del self._by_number[next(iter(self._by_number))]
 
     @property
+    def records(self) -> tuple[dict[str, TaskOwner], dict[int, TaskOwner]]:
+        """All that is known, by task id and by the number of the call."""
+        return self._by_id, self._by_number
+
+    @property
     def have_begun(self) -> bool:
         """True if the present child has begun a task, which may still run."""
         return bool(self._by_number)

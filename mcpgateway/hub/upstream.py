@@ -7,7 +7,7 @@ depend on this base class only, so that a slot can be built of such parts.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -30,6 +30,7 @@ from mcpgateway.protocol.versions import Era
 from mcpgateway.waiting import Waiting
 
 if TYPE_CHECKING:
+    from mcpgateway.hub.children.records import SlotState
     from mcpgateway.hub.subscriptions.upstream_modern import Listening
     from mcpgateway.protocol.param_headers import Param
 
@@ -81,6 +82,7 @@ class Upstream(ABC):
     :ivar changes: the number of changes that its children have announced, in the modern era.
     :ivar watch: the observer of its child's life.
     :ivar starts: the number of children that were spawned.
+    :ivar inherited: the child to take over in place of the next start; None for a start.
     :ivar scope: the key of the sessions that share its child; empty where all share it.
     :ivar roots: the roots of its sessions, which its child is told; None if they do not count.
     :ivar told_roots: fires when its child has asked for them; None if that is not awaited.
@@ -120,6 +122,7 @@ class Upstream(ABC):
         self.changes = 0
         self.starts = 0
         self.scope = b""
+        self.inherited: SlotState | None = None
         self.sharer = ""
         self.roots: DeclaredRoots | None = None
         self.told_roots: Deferred[None] | None = None
@@ -170,6 +173,31 @@ class Upstream(ABC):
     def has_work(self) -> bool:
         """True if the child that gets new calls has any request to answer, the gateway's own included."""
         return self._current is not None and self._current.has_work
+
+    def newest_calls(self) -> dict[Session, Request]:
+        """Return the newest call under way of each session."""
+        # Calls stand in the order they were sent, so a session's last one is its newest.
+        return {call.session: call for call in self._sent() if call.number}
+
+    def asker(self) -> Session | None:
+        """Return the only session that a question of the child can be for, if it names no task; else None.
+
+        It is the only session with calls under way, with cancelled calls that may still ask, or with tasks.
+        """
+        session: Session | None = self._current.only_session() if self._current is not None else None
+        return session if session is not None and self.tasks.are_only_of(session) else None
+
+    def _sent(self) -> Iterable[Request]:
+        return self._current.calls() if self._current is not None else ()
+
+    def restore(self, state: SlotState) -> None:
+        """Take what the former program of this process knew of the slot."""
+        self.starts, self._answered = state.starts + 1, state.answered
+        self.tasks, self.elicitations = Tasks(state.tasks, state.numbered_tasks), state.elicitations
+
+    def left(self) -> None:
+        """Forget the child, which the next program of this process takes over."""
+        self._current = self.conversation = None
 
     def forget_mirrored(self) -> None:
         """Forget the server's tools after a change or its end; a pending list of them is out of date."""

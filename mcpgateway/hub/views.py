@@ -99,6 +99,12 @@ class SessionViews(Holder, Protocol):
     def revived(self, session: Session) -> None:
         """Take over a session that was restored from its record."""
 
+    def open_now(self, session: Session, server: str) -> Session:
+        """Return a session's member session at one server; a new one where there is none.
+
+        :raise GatewayError: the session cannot be opened.
+        """
+
     def leave(self, session: Session, why: GatewayError) -> bool:
         """End a session's member sessions; true if a child is stopped with them."""
 

@@ -54,6 +54,10 @@ class LineFramer:
             raise LineTooLong(self._head())
         return lines
 
+    def rest(self) -> bytes:
+        """Return the beginning of the unfinished line."""
+        return b"".join(self._parts)
+
     def _joined(self, last: bytes) -> bytes:
         self._parts.append(last)
         line = b"".join(self._parts)

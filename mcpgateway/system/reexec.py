@@ -11,25 +11,26 @@ Variables that the first program removed from its environment, because they are 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import socket
 import sys
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Container, Iterable, Mapping, MutableMapping
 from contextlib import suppress
 from time import monotonic, sleep  # noqa: TID251 - the reactor has ended
 
 from mcpgateway.records import FrozenRecord
 from mcpgateway.system.instance_lock import DESCRIPTOR, STARTED_VARIABLE
 from mcpgateway.system.process import processes
+from mcpgateway.system.process.handover import FIRST, Handover, kept_open
+from mcpgateway.system.process.handover import VARIABLE as HANDOVER_VARIABLE
+from mcpgateway.system.process.procfs import parent, pids
 
 VARIABLE = "MCPGATEWAY_SOCKETS"
 # Variables of a service manager that are for one process (sd_notify(3), sd_watchdog_enabled(3)).
 MANAGER_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 TAKEN = (STARTED_VARIABLE, *MANAGER_VARIABLES)
 LIMIT = 1000  # descriptors
-FIRST = 10  # lower descriptors have other meanings
 REAP_S = 2.0
 
 
@@ -66,23 +67,29 @@ class ReexecCommand(FrozenRecord, frozen=True):
         is_file = script.startswith("/")
         return os.access(self.program, os.X_OK) and (not is_file or os.access(script, os.R_OK))
 
-    def execute(self, sockets: Iterable[int], lock: int, path: str) -> None:
+    def execute(self, sockets: Iterable[int], lock: int, path: str, handover: Handover | None = None) -> None:
         """Execute the program in place of the present one; returns only by an exception.
 
         :param sockets: the descriptors of listening sockets and of connections.
         :param lock: the descriptor of the home's lock; negative for none.
         :param path: the PATH of the program.
+        :param handover: the state that the next program takes over.
         :raise OSError: the program cannot be executed.
         """
-        _reap(REAP_S)
-        copies = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, FIRST) for each in sockets]
+        _reap(REAP_S, handover.pids if handover is not None else set())
+        copies = [kept_open(each) for each in sockets]
+        named = {VARIABLE: " ".join(map(str, copies))}
+        if handover is not None:
+            file = handover.write()
+            named[HANDOVER_VARIABLE] = str(file)
+            copies += [file, *handover.descriptors()]
         for each in copies:
             os.set_inheritable(each, True)
         if lock == DESCRIPTOR:
             os.set_inheritable(lock, True)
         elif lock >= 0:
             os.dup2(lock, DESCRIPTOR)
-        environ = {**os.environ, **self.taken, VARIABLE: " ".join(map(str, copies)), "PATH": path}
+        environ = {**os.environ, **self.taken, **named, "PATH": path}
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the new program handles it
         processes.restore_nofile()
         os.execve(self.program, self.argv, environ)  # noqa: S606 - no shell is wanted
@@ -104,13 +111,19 @@ def has_terminal() -> bool:
     return True
 
 
-def _reap(limit_s: float) -> None:
-    # The new program does not know the children of this one, and would not wait for them.
+def _reap(limit_s: float, kept: Container[int]) -> None:
+    # The new program does not know the other children of this one, and would not wait for them.
     ends = monotonic() + limit_s
-    with suppress(ChildProcessError):
-        while monotonic() < ends:
-            if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                sleep(0.01)
+    while monotonic() < ends and (left := _own_children(kept)):
+        for pid in left:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        sleep(0.01)
+
+
+def _own_children(but: Container[int]) -> list[int]:
+    own = os.getpid()
+    return [each for each in pids() if each not in but and parent(each) == own]
 
 
 def inherited(environ: MutableMapping[str, str]) -> tuple[list[socket.socket], list[socket.socket]]:

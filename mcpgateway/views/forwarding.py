@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
-from mcpgateway.backends.conversation import OwnQuestion
+from mcpgateway.backends.own_question import OwnQuestion
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.surface import Level
 from mcpgateway.discovery.records import Item, ListKind

@@ -35,7 +35,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail,
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mcpgateway.backends.conversation import OwnQuestion
+from mcpgateway.backends.own_question import OwnQuestion
 from mcpgateway.bounded import Bounded
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.records import Item, ListKind

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
-from mcpgateway.backends.conversation import OwnQuestion
+from mcpgateway.backends.own_question import OwnQuestion
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.discovery.resources import Owned, owner_named
 from mcpgateway.errors import GatewayError, InvalidParams

@@ -132,11 +132,12 @@ class ViewSessions(ViewRegistry):
         return introduction.written(view, self.server_lists, session.version)
 
     def revived(self, session: Session) -> None:
-        """Restore a session that is back, and notify it that its lists may have changed."""
+        """Restore a session that is back; a stale one is notified that its lists may have changed."""
         self._outer[session] = None
         self.members_of(session).listed.update(dict.fromkeys(ListKind))
-        session.is_stale = False
-        self.announce_all(session)
+        if session.is_stale:
+            session.is_stale = False
+            self.announce_all(session)
         self._restore(session)
 
     def leave(self, session: Session, why: GatewayError) -> bool:

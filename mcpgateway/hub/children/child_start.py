@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import Any, Protocol
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -13,10 +14,12 @@ from twisted.python.failure import Failure
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, HandshakeFailed, HandshakeLate, HandshakeRefused, of_server
+from mcpgateway.hub.children.records import SlotState
 from mcpgateway.hub.health.watch import Watch
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot_environment import SlotEnvironment
 from mcpgateway.interfaces import Launch, Placement, Request, StartMarks
+from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
 from mcpgateway.records import Record
@@ -34,6 +37,7 @@ class StartOwner(Protocol):
     :ivar sharer: the only principal of these sessions; empty for any.
     :ivar dismissed: the conversation with the latest child that was stopped.
     :ivar start_marks: the times of the latest start; None before the first.
+    :ivar inherited: the child to take over in place of the next start; None for a start.
     """
 
     server: ServerSpec
@@ -45,6 +49,7 @@ class StartOwner(Protocol):
     watch: Watch
     dismissed: Conversation | None
     start_marks: StartMarks | None
+    inherited: SlotState | None
 
     @property
     def speaking(self) -> Conversation | None:
@@ -56,8 +61,14 @@ class StartOwner(Protocol):
     def spawning(self) -> tuple[Conversation, dict[str, Any]]:
         """Begin a conversation with the next child; also return the parameters of its handshake."""
 
-    def greeted(self, hello: Envelope, conversation: Conversation) -> None:
-        """Take the child's answer to the handshake."""
+    def restore(self, state: SlotState) -> None:
+        """Take what the former program of this process knew of the slot."""
+
+    def greeted(self, hello: Envelope, conversation: Conversation, state: SlotState | None = None) -> None:
+        """Take the child's answer to the handshake.
+
+        :param state: the state of a child that the former program of this process has started; else None.
+        """
 
     def give_up(self, conversation: Conversation, why: GatewayError) -> None:
         """Take the failure of the start or the handshake."""
@@ -93,23 +104,11 @@ class ChildStart(Record):
             self._environment.start_limiter.leave()
 
     def _spawn(self) -> None:
-        environment, server = self._environment, self._owner.server
+        environment = self._environment
         self._permit = environment.clock.callLater(PERMIT_S, self.release)
         conversation, params = self._owner.spawning()
         self._owner.start_marks = StartMarks(perf_counter())
-        launch = Launch(
-            server.name,
-            server.command,
-            server.env,
-            server.cwd,
-            server.reach,
-            self._owner.era,
-            as_written=not server.resolve,
-            connect_s=server.lazy.connect_s,
-            principal=server.principal,
-            place=place_of(self._owner),
-            prefork=server.prefork if server.reach is None else False,
-        )
+        launch = launch_of(self._owner)
         prepared: Deferred[Launch] = environment.launcher.prepare(launch)
         prepared.addCallback(self._launch, conversation, params).addErrback(self._broken, conversation)
 
@@ -154,6 +153,63 @@ class ChildStart(Record):
         name = self._owner.server.name
         self.log.failure("the handshake of {server} broke", why, event="handshake.broken", server=name)
         self._owner.give_up(conversation, HandshakeFailed(f"{name}: the handshake broke"))
+
+
+class ChildInheritance(Record):
+    """The take-over of a slot's child, in place of a start (`ChildStart`)."""
+
+    _owner: StartOwner
+    _environment: SlotEnvironment
+    _state: SlotState
+
+    def begin(self) -> None:
+        """Go on with the child: it has answered the handshake of the former program."""
+        owner, state = self._owner, self._state
+        conversation, params = owner.spawning()
+        launch = evolve(launch_of(owner), inherited=state.child)
+        owner.watch.launching(launch)
+        hello = jsonrpc.decode(state.hello)
+        conversation.take_over(state.conversation, hello, params)
+        try:
+            conversation.backend = self._environment.launcher.launch(launch, conversation)
+        except GatewayError as why:
+            owner.give_up(conversation, why)
+            return
+        if conversation.ended is None:  # else the slot knows
+            owner.restore(state)
+            owner.greeted(hello, conversation, state)
+
+    def call_off(self) -> None:
+        """Do nothing: it takes no time."""
+
+    def release(self) -> None:
+        """Do nothing: it has no place among the starts."""
+
+
+def start_of(owner: StartOwner, environment: SlotEnvironment) -> ChildStart | ChildInheritance:
+    """Return the start of a slot's next child, or the take-over of the one that it inherits."""
+    inherited, owner.inherited = owner.inherited, None
+    if inherited is None:
+        return ChildStart(owner, environment)
+    return ChildInheritance(owner, environment, inherited)
+
+
+def launch_of(owner: StartOwner) -> Launch:
+    """Return the launch of a slot's child, as its server's entry has it."""
+    server = owner.server
+    return Launch(
+        server.name,
+        server.command,
+        server.env,
+        server.cwd,
+        server.reach,
+        owner.era,
+        as_written=not server.resolve,
+        connect_s=server.lazy.connect_s,
+        principal=server.principal,
+        place=place_of(owner),
+        prefork=server.prefork if server.reach is None else False,
+    )
 
 
 def place_of(owner: StartOwner) -> Placement | None:

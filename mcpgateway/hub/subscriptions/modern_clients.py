@@ -19,7 +19,7 @@ from msgspec import Raw
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.python.failure import Failure
 
-from mcpgateway.backends.conversation import OwnQuestion
+from mcpgateway.backends.own_question import OwnQuestion
 from mcpgateway.errors import GatewayError, Overloaded
 from mcpgateway.hub.filters import reason, refuse
 from mcpgateway.hub.sessions import Session, Sessions

@@ -82,6 +82,13 @@ class ChildGuard(FrozenRecord, frozen=True):
         """Send SIGKILL to every process whose environment holds this entry, and return their number."""
         return processes.kill_bearing(marker)
 
+    def hand_over(self) -> tuple[int, int] | None:
+        """Return the guardian's process id and pipe for the next program, under which its children go on.
+
+        None where there is no guardian; the children then have to end.
+        """
+        return self.guardian.hand_over()
+
     def close(self) -> None:
         """Stop the guardian and remove the record, after every child has been stopped."""
         processes.kill_bearing(

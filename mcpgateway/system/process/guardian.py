@@ -7,12 +7,15 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from twisted.internet.process import unregisterReapProcessHandler
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.interfaces import INSTANCE_MARKER
 from mcpgateway.system.process import guardian_main
+from mcpgateway.system.process.handover import kept_open
+from mcpgateway.system.process.inherited import InheritedProcess
 
 RESTART_S, RESTART_LIMIT_S = 1.0, 60.0
 
@@ -67,6 +70,26 @@ class Guardian:
         if not self._wanted:
             self._wanted = True
             self._spawn()
+
+    def hand_over(self) -> tuple[int, int] | None:
+        """Return the guardian's process id and the pipe to it, for the next program of this process; None without it.
+
+        The guardian does not notice the change.
+        """
+        helper, self._wanted = self._helper, False
+        if helper is None or 0 not in helper.transport.pipes:
+            return None
+        unregisterReapProcessHandler(helper.transport.pid, helper.transport)
+        pipe = helper.transport.pipes[0]
+        os.set_blocking(pipe.fileno(), True)
+        while pipe.dataBuffer or pipe._tempDataBuffer:  # noqa: SLF001 - Twisted has no public name for it
+            pipe.doWrite()
+        return helper.transport.pid, kept_open(pipe.fileno())
+
+    def take_over(self, pid: int, pipe: int) -> None:
+        """Go on with the guardian of the former program of this process."""
+        self._wanted = True
+        InheritedProcess(self._reactor, pid, {0: pipe}, _Helper(self))
 
     def _spawn(self) -> None:
         if not self._wanted or self._helper is not None:

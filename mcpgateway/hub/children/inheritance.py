@@ -1,0 +1,107 @@
+"""Take over the children and sessions of the former program of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+from msgspec import Raw
+from twisted.logger import Logger
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.errors import ConfigError, GatewayError
+from mcpgateway.hub.children.hand_over import digest_of
+from mcpgateway.hub.children.records import HubState, SessionState, SlotState
+from mcpgateway.hub.children.slot_key import SlotKey
+from mcpgateway.hub.lifecycle import Lifecycle
+from mcpgateway.hub.sessions import Session
+from mcpgateway.interfaces import InheritedChild
+from mcpgateway.policy.client_requests import DeclaredRoots
+from mcpgateway.records import Record
+
+
+class Inheritance(Record):
+    """The children and sessions of the former program, until each has its place.
+
+    :ivar dismiss: stops a child for which there is no use.
+    :ivar views: the views, by name.
+    """
+
+    _hub: Lifecycle
+    _state: HubState
+    _dismiss: Callable[[InheritedChild], None]
+    _views: Mapping[str, ServerSpec]
+    _slots: dict[SlotKey, SlotState] = msgspec.field(default_factory=dict)
+
+    log = Logger()
+
+    def settle(self) -> None:
+        """Restore the sessions, give each child its slot, and stop the children that have none any more."""
+        pool = self._hub.pool
+        self._slots = {each.key: each for each in self._state.slots}
+        pool.inherited = self.claim
+        for session in self._state.sessions:
+            self._restore(session)
+        for each in [each for each in self._slots.values() if each.shared]:
+            self._open(each)
+        pool.inherited = None
+        for slot in pool:
+            if slot.inherited is not None:
+                slot.want()
+            if slot.inherited is not None:  # its server may not be started now
+                self._slots[slot.inherited.key], slot.inherited = slot.inherited, None
+        for each in self._slots.values():
+            self.log.info(
+                "{server} (pid {pid}) does not fit its settings any more, and is stopped",
+                event="handover.unclaimed",
+                server=each.child.server,
+                pid=each.child.pid,
+            )
+            self._dismiss(each.child)
+
+    def claim(self, key: SlotKey, server: ServerSpec) -> SlotState | None:
+        """Return the child for a slot of this server; None where there is none, or one of other settings."""
+        found = self._slots.get(key)
+        return self._slots.pop(key) if found is not None and found.digest == digest_of(server) else None
+
+    def _restore(self, state: SessionState) -> None:
+        hub = self._hub
+        known = (self._views if state.is_view else hub.servers).get(state.server)
+
+        def prepare(session: Session) -> None:
+            session.names_owner, session.has_called = state.names_owner, state.has_called
+            session.has_reached, session.is_unmet = state.has_reached, state.is_unmet
+            session.is_stale = state.is_stale
+            session.roots = _roots(state.roots)
+            session.seen = hub.sessions.now - state.silent
+            for each in state.mailbox:
+                session.mailbox.put(each.message, each.key)
+
+        if known is None:
+            return
+        try:
+            session = hub.revive(state.id, known, state.principal, prepare)
+            for name in state.members:
+                hub.view_sessions.open_now(session, name)
+        except GatewayError as why:
+            self.log.info(
+                "a session of {server} is not restored yet: {why}",
+                event="handover.session",
+                server=state.server,
+                why=str(why),
+            )
+
+    def _open(self, state: SlotState) -> None:
+        hub, known = self._hub, self._hub.servers.get(state.key.server)
+        if known is None:
+            return
+        try:
+            server = hub.scopes.of_principal(hub.scopes.again(known, state.workspace), state.principal)
+        except (ConfigError, GatewayError):
+            return
+        if digest_of(server) == state.digest:
+            hub.pool.open_shared(server, state.key, msgspec.json.decode(state.offer), _roots(state.roots))
+
+
+def _roots(written: tuple[str, bytes] | None) -> DeclaredRoots | None:
+    return DeclaredRoots(written[0], Raw(written[1])) if written is not None else None

@@ -1,0 +1,98 @@
+"""The state that a program hands over to the one that is executed in its place, in a sealed file in memory.
+
+# Note [Who reads it]
+The former program asks the new one, before it begins, which format it reads (`mcpgateway.app.restart`), and hands over
+nothing where that is another one.  `FORMAT` counts up with every change of a record that is handed over, and of the
+lines that the guardian reads.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, MutableMapping
+from contextlib import suppress
+
+import msgspec
+from msgspec import Struct
+from twisted.logger import Logger
+
+from mcpgateway.interfaces import InheritedChild
+
+FORMAT = 1
+VARIABLE = "MCPGATEWAY_HANDOVER"
+IS_POSSIBLE = hasattr(os, "memfd_create") and hasattr(fcntl, "F_ADD_SEALS")
+LIMIT = 256 * 2**20  # bytes; lines under way are of 32 MiB at most
+FIRST = 10  # lower descriptors have other meanings
+
+
+class Handover(Struct, frozen=True):
+    """The state of a gateway.
+
+    :ivar instance: the value of the variable that marks its children.
+    :ivar starts: the number of children that it has started, which is a part of their markers.
+    :ivar guardian: the guardian's process id.
+    :ivar guardian_pipe: the gateway's end of the guardian's stdin.
+    :ivar hub: the state of children and sessions (`mcpgateway.hub.children.records.HubState`).
+    """
+
+    instance: str
+    starts: int
+    guardian: int
+    guardian_pipe: int
+    children: tuple[InheritedChild, ...]
+    hub: bytes
+    format: int = FORMAT
+
+    def descriptors(self) -> Iterator[int]:
+        """Return the descriptors that it names."""
+        yield self.guardian_pipe
+        for child in self.children:
+            yield from child.open_pipes().values()
+
+    @property
+    def pids(self) -> set[int]:
+        """The process ids that it names."""
+        return {self.guardian, *(child.pid for child in self.children)}
+
+    def write(self) -> int:
+        """Return the descriptor of a file with this record, which nothing can change; the program inherits it.
+
+        :raise OSError: there is no memory.
+        """
+        file = os.memfd_create("mcpgateway-handover", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            with os.fdopen(file, "wb", closefd=False) as writer:
+                writer.write(msgspec.msgpack.encode(self))
+            seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+            fcntl.fcntl(file, fcntl.F_ADD_SEALS, seals)
+            return kept_open(file)
+        finally:
+            os.close(file)
+
+
+def kept_open(descriptor: int) -> int:
+    """Return a copy of a descriptor for the next program, which other programs do not inherit so far."""
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, FIRST)
+
+
+def received(environ: MutableMapping[str, str]) -> Handover | None:
+    """Return the state that the former program has handed over, and remove the variable that names it."""
+    word = environ.pop(VARIABLE, "")
+    if not (word.isascii() and word.isdigit() and int(word) >= FIRST):
+        return None
+    try:
+        with open(int(word), "rb") as file:
+            file.seek(0)
+            handover = msgspec.msgpack.decode(file.read(LIMIT), type=Handover)
+    except (OSError, msgspec.MsgspecError) as why:
+        Logger().error(
+            "the state of the former program cannot be read, and its servers are started again: {why}",
+            event="handover.unreadable",
+            why=str(why),
+        )
+        return None
+    for descriptor in handover.descriptors():
+        with suppress(OSError):
+            os.set_inheritable(descriptor, False)
+    return handover

@@ -1,0 +1,135 @@
+"""Servers that go on while the gateway is restarted in place, with all that they keep in memory."""
+
+import json
+import os
+import signal
+import sys
+
+import pytest
+
+from tests.support import real_servers
+from tests.support.gateway import eventually, server
+from tests.support.home import Home
+from tests.support.processes import children_of, command_line, is_alive
+from tests.support.real_servers import PYPI_BIN, ROOT
+from tests.support.restarting import Client, hung_up, renewed, state
+
+pytestmark = pytest.mark.functional
+
+FIXTURE = (sys.executable, "-I", "-S", str(ROOT / "tests" / "servers" / "fixture.py"))
+SERVERS = {
+    "shared": server(FIXTURE, share="global"),
+    "own": server(FIXTURE, share="session"),
+}
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A home with a gateway that runs detached."""
+    with Home(tmp_path, SERVERS) as made:
+        made.json("start", "--adopt", "never")
+        yield made
+
+
+def again(home):
+    """Restart the gateway; it is the same process."""
+    before = hung_up(home)
+    assert renewed(home, before)["pid"] == before["pid"]
+
+
+def servers_of(home):
+    """The pids of the gateway's servers."""
+    found = children_of(state(home)["pid"])
+    return sorted(each for each in found if b"guardian_main" not in command_line(each))
+
+
+class GoingOnTests:
+    """Idle servers and sessions."""
+
+    def test_state_is_kept(self, home):
+        """Servers of one session and of all are the same processes, greeted once; each session has its own."""
+        paths = ("/shared/mcp", "/shared/mcp", "/own/mcp", "/own/mcp")
+        clients = [Client(home.port, each) for each in paths]
+        view = Client(home.port, "/mcp/full")
+        assert [each.said("count") for each in clients] == ["1", "2", "1", "1"]
+        assert view.said("own__count") == "1"
+        before = servers_of(home)
+        assert len(before) == 4
+        for nth in range(2):
+            again(home)
+            assert servers_of(home) == before
+            counts = [each.said("count") for each in clients]
+            assert counts == [str(each) for each in (3 + 2 * nth, 4 + 2 * nth, 2 + nth, 2 + nth)]
+            assert view.said("own__count") == str(2 + nth)
+        told = json.loads(clients[2].said("initialized"))
+        assert len(told["handshakes"]) == 1
+        assert servers_of(home) == before
+        assert "Traceback" not in home.log, home.log
+
+    def test_real_servers(self, tmp_path):
+        """A thinking pad of npm and a Python interpreter of PyPI keep what they were told."""
+        repl = (str(PYPI_BIN / "python"), str(ROOT / "tests" / "servers" / "repl.py"))
+        servers = {"pad": server(real_servers.sequential_thinking()), "repl": server(repl, share="session")}
+        with Home(tmp_path, servers) as home:
+            home.json("start", "--adopt", "never")
+            pad, ours, theirs = (Client(home.port, f"/{each}/mcp") for each in ("pad", "repl", "repl"))
+            thought = {"thought": "t", "thoughtNumber": 1, "totalThoughts": 9, "nextThoughtNeeded": True}
+            pad.said("sequentialthinking", **thought)
+            ours.said("run", code="it = known = 41")
+            theirs.said("run", code="it = 0")
+            before = servers_of(home)
+            again(home)
+            assert json.loads(pad.said("sequentialthinking", **thought))["thoughtHistoryLength"] == 2
+            assert ours.said("run", code="it = known + 1") == "42"
+            assert theirs.said("run", code="it = 'known' in globals()") == "False"
+            assert servers_of(home) == before
+
+    def test_stop_ends_them(self, home):
+        """A server that was taken over ends with the gateway, in order or killed."""
+        Client(home.port).said("count")
+        (ours,) = servers_of(home)
+        again(home)
+        (helper,) = set(children_of(state(home)["pid"])) - {ours}
+        home.run("stop")
+        assert not is_alive(ours)
+        eventually(lambda: not is_alive(helper), "the guardian ends, too")
+
+    def test_kill_ends_them(self, home):
+        """The guardian goes on, and ends the servers of a gateway that is killed after a restart."""
+        Client(home.port).said("count")
+        again(home)
+        Client(home.port, "/own/mcp").said("count")
+        ours = servers_of(home)
+        (home.path / "wanted").unlink()
+        os.kill(state(home)["pid"], signal.SIGKILL)
+        eventually(lambda: not any(map(is_alive, ours)), "no server is left")
+
+
+class NotGoingOnTests:
+    """Servers that cannot go on."""
+
+    def test_other_settings(self, home):
+        """A server whose settings have changed is stopped, and its clients get a new one; others go on."""
+        ours, theirs = Client(home.port), Client(home.port, "/own/mcp")
+        assert (ours.said("count"), theirs.said("count")) == ("1", "1")
+        config = home.path / "config.json"
+        document = json.loads(config.read_text())
+        document["servers"]["shared"]["env"] = {"OTHER": "1"}
+        config.write_text(json.dumps(document))
+        again(home)
+        assert (ours.said("count"), theirs.said("count")) == ("1", "2")
+        eventually(lambda: len(servers_of(home)) == 2, "the former process has ended")
+
+    def test_killed_meanwhile(self, home):
+        """A server that is killed during the restart is started again by the next call."""
+        client = Client(home.port)
+        client.said("count")
+        (ours,) = servers_of(home)
+        os.kill(ours, signal.SIGSTOP)
+        before = hung_up(home)
+        eventually(lambda: "are handed over" in home.log, "it is handed over")
+        os.kill(ours, signal.SIGKILL)
+        renewed(home, before)
+        assert client.said("count") == "1"
+        (new,) = servers_of(home)
+        assert new != ours
