@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from signal import Signals
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from attrs import Factory, define, field, frozen
 from msgspec import Raw, Struct
@@ -251,6 +251,29 @@ class IBackend(Protocol):
 
     def stderr_tail(self) -> str:
         """Return the last lines of the child's stderr, cut to a readable length; empty for a remote server."""
+
+
+@runtime_checkable
+class IFreezable(Protocol):
+    """A backend whose processes can be frozen.  A message for it thaws it first, and so does its stop.
+
+    :ivar is_asleep: True while its processes are frozen.
+    """
+
+    is_asleep: bool
+
+    @property
+    def pid(self) -> int:
+        """The process id of the child."""
+
+    def freeze(self) -> bool:
+        """Freeze all processes of the child until it is written to or stopped; false where that is not possible."""
+
+    def thaw(self) -> None:
+        """Let a frozen child go on."""
+
+    def page_out(self) -> bool:
+        """Begin to move the memory of the child to swap; false where there is none, or it is not frozen."""
 
 
 class ILauncher(Protocol):
@@ -578,6 +601,18 @@ class IWard(Protocol):
 
     def group_is_alive(self, pgid: int) -> bool:
         """True if a process group has a living process."""
+
+    def freeze(self, pid: int, marker: str) -> bool:
+        """Freeze all processes of a child; false where that is not possible.
+
+        :param marker: the entry of its environment that its processes bear.
+        """
+
+    def thaw(self, pid: int) -> None:
+        """Let a frozen child go on."""
+
+    def page_out(self, pid: int, marker: str) -> bool:
+        """Begin to move the memory of a frozen child to swap; false where there is none."""
 
     def kill_bearing(self, marker: str) -> int:
         """KILL every process whose environment has this ``NAME=value`` entry; return their number."""

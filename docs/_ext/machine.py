@@ -12,7 +12,7 @@ from docutils.parsers.rst import Directive
 from from_code import table
 from sphinx.application import Sphinx
 
-from mcpgateway.policy.health import HealthState, InstanceCondition, machine
+from mcpgateway.policy.health import STATES, InstanceCondition, machine
 
 PLACES = {
     "idle": (0, 0),
@@ -57,7 +57,7 @@ class Path(NamedTuple):
 
 def paths() -> list[Path]:
     """All that lead anywhere else, in the order of the states."""
-    order = [state.value for state in HealthState]
+    order = [state.value for state in STATES]
     found = [
         Path(source.name, event, target.name)
         for source, event, target, _ in machine().__automat_automaton__.allTransitions()
@@ -78,7 +78,7 @@ def picture() -> str:
     width = MARGIN[0] + 3 * STEP[0] + BOX[0] + 10
     height = 2 * MARGIN[1] + 2 * STEP[1] + 40
     drawn = [_arrow(*pair, events, is_pair=pair[::-1] in arrows) for pair, events in arrows.items()]
-    drawn += [_box(state.value) for state in HealthState]
+    drawn += [_box(state.value) for state in STATES]
     drawn += [_note(target, event, sources) for (target, event), sources in notes.items()]
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
     head += 'aria-label="The states of a server and the events that lead from one to another">'
@@ -99,7 +99,7 @@ def _box(state: str) -> str:
 
 def _note(target: str, event: str, sources: list[str]) -> str:
     x, y = _middle(target)
-    others = [state.value for state in HealthState if state.value not in (*sources, target)]
+    others = [state.value for state in STATES if state.value not in (*sources, target)]
     where = "any state" if not others else f"any but {', '.join(others)}"
     below = PLACES[target][1] == 2  # where no arrow is
     y += BOX[1] / 2 + 16 if below else -BOX[1] / 2 - 8

@@ -30,7 +30,8 @@ from mcpgateway.hub.catalog.recorded import Snapshots
 from mcpgateway.hub.children.start_limiter import StartLimiter
 from mcpgateway.hub.client_requests import Questions
 from mcpgateway.hub.dispatch import LegacyDispatcher
-from mcpgateway.hub.health.health import BLIND, Health, Instruments
+from mcpgateway.hub.health.health import Health
+from mcpgateway.hub.health.instruments import BLIND, Instruments
 from mcpgateway.hub.limits.call_limiters import Limiters
 from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.owners.peers import Neighbours
@@ -54,7 +55,9 @@ from mcpgateway.policy import urls
 from mcpgateway.policy.proxies import Proxies, from_levels
 from mcpgateway.policy.secrets.redaction import Redactor
 from mcpgateway.records import FrozenRecord
+from mcpgateway.system.process.freezing import own_work
 from mcpgateway.system.process.memory import resident_bytes
+from mcpgateway.system.process.pressure import short_of_memory
 from mcpgateway.system.process.tree_sizes import tree_activity, tree_sizes
 from mcpgateway.system.settings import read_workspace
 from mcpgateway.system.workspaces import WorkspaceFinder
@@ -122,6 +125,8 @@ def instruments_of(
         backends.question,
         former,
         templates,
+        own_work,
+        short_of_memory,
     )
 
 
@@ -525,7 +530,7 @@ class Hub:
             dispatcher.list_limit.set(gateway.limits.list_bytes)
         if change.concerns("bridge"):
             dispatcher.eras.configure(gateway.bridge)
-        if change.concerns("ping_s", "limits", "circuit"):
+        if change.concerns("ping_s", "limits", "circuit", "sleep"):
             self.health.configure(gateway)
         if self._modern_dispatcher is not None:
             self._modern_dispatcher.to_legacy.apply(change)

@@ -79,6 +79,7 @@ class Conversation:
     :ivar answered: number of requests that this child has answered, those of the gateway's own included.
     :ivar cancelled: number of cancelled calls that the child may still be working on.
     :ivar strays: number of lines that are neither JSON-RPC nor the answer to a request.
+    :ivar unasked: number of notifications of the child's, progress left out.
     :ivar questions: the ids of the child's own requests that have no answer yet.
     :ivar give_back: takes the calls that have not reached a server that has ended; None: no call is given back.
     """
@@ -102,9 +103,8 @@ class Conversation:
         self._left: dict[int, Any] = {}
         self._are_all_known = True  # of those that were taken back
         self._flights: dict[Any, int] = {}  # number of pending calls, by session
-        self.sent = 0
-        self.answered = 0
-        self.cancelled = self.strays = 0
+        self.sent = self.answered = 0
+        self.cancelled = self.strays = self.unasked = 0
         self.questions: set[bytes] = set()
         self.ended: Gone | None = None
         self.give_back: Callable[[Request], None] | None = None
@@ -417,6 +417,7 @@ class Conversation:
         if method == "notifications/progress":
             self._progressed(envelope)
         elif "id" not in envelope:
+            self.unasked += 1
             if method == CANCELLED and self.questions:
                 self.questions.discard(bytes(peek.members(envelope, "params").get("requestId", b"")))
             self._listener.noticed(self, method, envelope)

@@ -146,6 +146,7 @@ class Child:
     :ivar receiver: receiver of its lines, and of its end.
     :ivar is_heard: True if it is killed when it closes its stdin or stdout.
     :ivar leased: keeper of its deadline; None without a lease.
+    :ivar is_asleep: True while its processes are frozen.
     :ivar hearing: sink of all of its stderr; None: only the end of the stderr is kept.
     """
 
@@ -173,6 +174,7 @@ class Child:
         self.is_heard = True
         self.hearing: StderrSink | None = None
         self.leased: LeasedChild | None = None
+        self.is_asleep = False
         self._marker = marker
         self._ward = ward
         self._ladder = ladder
@@ -206,6 +208,8 @@ class Child:
         pipe = self._pipes.get(0)
         if pipe is None or self._climbing or self.has_exited:
             raise BackendGone(f"{self.server} is not running")
+        if self.is_asleep:
+            self.thaw()
         if pipe.producerPaused:
             self.queued += len(line)
             if self.queued > STDIN_LIMIT:
@@ -253,7 +257,7 @@ class Child:
         """The process has exited: deliver its last output, end its group, notify the receiver."""
         if self.has_exited:
             return
-        self.has_exited = True
+        self.has_exited, self.is_asleep = True, False
         cut_off, self._cut_off = self._cut_off, None
         if cut_off is not None:
             cut_off.cancel()
@@ -291,6 +295,22 @@ class Child:
             limit -= len(data)
             yield data
 
+    def freeze(self) -> bool:
+        """Freeze all processes of the child until it is written to or stopped; false where that is not possible."""
+        if not (self.is_dismissed or self.has_exited or self.is_asleep):
+            self.is_asleep = self._ward.freeze(self.pid, self._marker)
+        return self.is_asleep
+
+    def thaw(self) -> None:
+        """Let a frozen child go on."""
+        if self.is_asleep:
+            self.is_asleep = False
+            self._ward.thaw(self.pid)
+
+    def page_out(self) -> bool:
+        """Begin to move the memory of the child to swap; false where there is none, or it is not frozen."""
+        return self.is_asleep and self._ward.page_out(self.pid, self._marker)
+
     def kill(self) -> None:
         """KILL the whole group now; ``gone`` follows."""
         self._is_killed = True
@@ -302,6 +322,7 @@ class Child:
             return succeed(None)
         done = self._stopped.wait()
         if not self._climbing:
+            self.thaw()
             self._climbing = True
             writer = self._pipes.get(0)
             if writer is not None:

@@ -42,6 +42,7 @@ FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 ERASE = "\r\x1b[K"
 STATE_COLOURS = {
     "running": "green",
+    "asleep": "green",
     "idle": "cyan",
     "starting": "cyan",
     "stopped": "cyan",

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 from msgspec import Struct
 
-from mcpgateway.config.document import Place, dotted
+from mcpgateway.config.document import Document, Place, dotted
 from mcpgateway.config.environment import LISTED, EnvPolicy
 from mcpgateway.config.fields import (
     FILLED,
@@ -17,13 +17,15 @@ from mcpgateway.config.fields import (
     Anything,
     ArgumentList,
     Choice,
+    Duration,
     Either,
     Flag,
     Text,
     Texts,
     VariableMap,
+    tried,
 )
-from mcpgateway.config.model import MIB, UNLIMITED, Lazy, Project, ServerSettings
+from mcpgateway.config.model import MIB, SHARES, UNLIMITED, CallLimit, Lazy, Project, ServerSettings
 from mcpgateway.config.problems import Problems, Where
 from mcpgateway.config.reach import PROGRAM_TYPES, read_headers, read_reach
 from mcpgateway.config.reach_settings import (
@@ -328,3 +330,37 @@ def _projects(found: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any
         "default_project": usual if usual in names else names[0],
         "inject": {"projectPath": "${project}", **found.get("inject_args", {})},
     }
+
+
+# Settings of servers whose own files, such as those of clients, have no keys for them.
+CLASSIFICATION = Section(
+    "A classification",
+    [
+        Key("mode", Choice(SHARES), "How widely the server is shared."),
+        Key("requestTimeout", Duration("ms"), "Milliseconds that a call may take."),
+        Key("concurrency", CallLimit(), "How many calls of its tools are under way at once."),
+    ],
+    is_open=True,
+)
+
+Classification = Mapping[str, Any]
+"""The settings of one server in the file, by their names in a `ServerSettings`."""
+
+
+def read_classification(
+    document: Document, problems: Problems, default_timeout_s: float | None = None
+) -> Mapping[str, Classification]:
+    """Read a ``classification.json``, by the servers' names; an entry that cannot be used is a warning."""
+    found: dict[str, Classification] = {}
+    for place in document.root().members():
+        own = Problems()
+        values = tried(CLASSIFICATION, place, own)
+        problems.soften(own, "it is ignored")
+        if not own:
+            settings = {
+                "share": values.get("mode"),
+                "timeout_s": values.get("requestTimeout", default_timeout_s),
+                "concurrency": values.get("concurrency"),
+            }
+            found[place.key] = {name: each for name, each in settings.items() if each is not None}
+    return found

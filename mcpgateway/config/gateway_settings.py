@@ -26,6 +26,7 @@ from mcpgateway.config.fields import (
 from mcpgateway.config.model import BRIDGES, PREFORKS, Bridge
 from mcpgateway.config.section import Counts, Key, Section, keyed, keys_of, part, same, setting
 from mcpgateway.config.security import Address, PublicUrl, Security
+from mcpgateway.config.sleep import SLEEP, SleepSettings
 from mcpgateway.config.surface import GIB, SHIELD, TOOL_FILTER, GroupSettings, ShieldLimits, ViewSettings
 from mcpgateway.hints import cli
 
@@ -292,6 +293,10 @@ class GatewaySettings:
         "info",
     )
     circuit: Circuit = part(Circuit, Key("circuit", CIRCUIT, "When a server that keeps failing is given up."))
+    sleep: SleepSettings = part(
+        SleepSettings,
+        Key("sleep", SLEEP, "When idle processes are frozen, and which make room when memory is short."),
+    )
     limits: Limits = part(
         Limits,
         Key("limits", LIMITS, "The bounds of the gateway itself."),

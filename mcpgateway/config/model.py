@@ -57,6 +57,17 @@ class Dialect(Enum):
     CLIENTS = "clients"
 
 
+class Freeze(Enum):
+    """The idle children that are frozen.
+
+    ``AUTO`` freezes those that show no sign of work of their own: no socket, no CPU time, no message, no subscription.
+    """
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    OFF = "off"
+
+
 class Share(Enum):
     """The callers that share one child of a server."""
 
@@ -174,6 +185,8 @@ class CallLimit(FrozenRecord, frozen=True):
 
 BRIDGES = Switch({each.value: each for each in Bridge}, {False: Bridge.OFF})  # YAML 1.1 reads "off" as false
 
+FREEZES = Switch({each.value: each for each in Freeze}, {False: Freeze.OFF})
+
 PREFORKS = Switch({"auto": True, "off": False}, {False: False})
 
 SHIELD = Section(
@@ -229,6 +242,7 @@ class ServerSettings:
         out.
     :ivar resolve: the program that a package runner fetches is started without the runner.
     :ivar prefork: its children may be forked from a template; None: the gateway's setting holds.
+    :ivar freeze: its idle children may be frozen; None: the gateway's setting holds.
     :ivar inject: arguments that are added to calls of tools that take them, where the call has none.
     :ivar projects: the directories that an added argument may name.
     :ivar default_project: the name of the project for callers that work in none of them.
@@ -377,6 +391,15 @@ class ServerSettings:
         " ``gateway.prefork`` says.",
         is_ours=True,
         counts=Counts.NEW_PROCESS,
+        value=None,
+    )
+    freeze: Freeze | None = setting(
+        "freeze",
+        FREEZES,
+        "Whether its process is frozen while nobody uses it, until the next message: ``auto`` (unless it has a socket,"
+        " or works on its own), ``always`` or ``off``; without it, what ``gateway.sleep.freeze`` says.",
+        is_ours=True,
+        is_harmless=True,
         value=None,
     )
     inject: Mapping[str, str] = setting(

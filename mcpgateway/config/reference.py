@@ -16,6 +16,7 @@ from mcpgateway.config import (
     reach_settings,
     schema,
     security,
+    sleep,
     surface,
 )
 from mcpgateway.config.fields import Either, ListOf, MapOf
@@ -30,6 +31,7 @@ SECTIONS = {
     "The gateway": ("gateway", gateway_settings.GATEWAY),
     "Limits": ("gateway.limits", gateway_settings.LIMITS),
     "The circuit breaker": ("gateway.circuit", gateway_settings.CIRCUIT),
+    "Sleep": ("gateway.sleep", sleep.SLEEP),
     "A server": ("servers.<name>", entry.SERVER),
     "When a server runs": ("servers.<name>.lazy", model.LAZY),
     "A container": ("servers.<name>.docker", reach_settings.DOCKER),

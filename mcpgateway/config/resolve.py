@@ -10,9 +10,8 @@ from typing import Any, TypeVar
 from attrs import evolve, field, frozen
 
 from mcpgateway.config import environment
-from mcpgateway.config.classification import Classification
 from mcpgateway.config.document import printable
-from mcpgateway.config.entry import Entry, Scope
+from mcpgateway.config.entry import Classification, Entry, Scope
 from mcpgateway.config.expand import FORBIDDEN, Expanded, called, expand
 from mcpgateway.config.model import ServerSettings, ServerSpec, Share
 from mcpgateway.config.overlay import Overlay

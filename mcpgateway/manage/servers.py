@@ -116,7 +116,7 @@ class ServerOperations:
         server = self._startable(name)
         running = [each for each in self._health.instances(name) if each.slot.has_children]
         for each in running:
-            each.renew("an operator wants another")
+            each.stop("an operator wants another", again=True)
         if running and self._dispatcher.pool.scope(server) is not Share.GLOBAL:
             anew = [each.slot.greet() for each in running]
             done = DeferredList(anew, consumeErrors=True).addCallback(_nothing)

@@ -59,7 +59,7 @@ PAGES = {
 """The pages that help with needs that are not those of a server."""
 
 BROKEN = frozenset((DISK, CONFIGURATION, STORE_LOST, NAME_SHARED, NODE_REFUSED))
-_WELL = frozenset(each.value for each in (HealthState.RUNNING, HealthState.STARTING))
+_WELL = frozenset(each.value for each in (HealthState.RUNNING, HealthState.ASLEEP, HealthState.STARTING))
 _AT_REST = frozenset(each.value for each in (HealthState.IDLE, HealthState.STOPPED))
 FINE_LIMIT = 10_000
 FINE_S = 30  # until the program and the directory of a server at rest are looked for again

@@ -15,9 +15,10 @@ from mcpgateway.owntools.arguments import text
 from mcpgateway.owntools.tool import READ, Access, argument, define_tool
 from mcpgateway.protocol.jsonrpc import Envelope
 
-UP = frozenset(("running", "degraded"))
+UP = frozenset(("running", "asleep", "degraded"))
 _HEALTH = {
     "running": "healthy",
+    "asleep": "healthy",
     "degraded": "degraded",
     "restarting": "degraded",
     "error": "unhealthy",

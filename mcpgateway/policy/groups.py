@@ -17,6 +17,7 @@ WORST_FIRST = (
     "restarting",
     "starting",
     "running",
+    "asleep",
     "idle",
     "stopped",
 )

@@ -23,6 +23,7 @@ class HealthState(Enum):
     STOPPED = "stopped"
     STARTING = "starting"
     RUNNING = "running"
+    ASLEEP = "asleep"  # only shown: it runs, and is frozen until the next message
     DEGRADED = "degraded"
     RESTARTING = "restarting"
     ERROR = "error"
@@ -32,12 +33,16 @@ class HealthState(Enum):
     NEEDS_LOGIN = "needs login"
 
 
-UP = frozenset((HealthState.RUNNING, HealthState.DEGRADED))
+STATES: tuple[HealthState, ...] = tuple(state for state in HealthState if state is not HealthState.ASLEEP)
+"""The states of the machine; a frozen child is one that runs."""
+
+UP = frozenset((HealthState.RUNNING, HealthState.ASLEEP, HealthState.DEGRADED))
 """The states in which calls are answered."""
 
 _FROM_BEST = (
     HealthState.STOPPED,
     HealthState.IDLE,
+    HealthState.ASLEEP,
     HealthState.NEEDS_LOGIN,  # of one user, which does not concern the others
     HealthState.RUNNING,
     HealthState.STARTING,
@@ -193,7 +198,7 @@ _WANTED = (
     HealthState.RESTARTING,
     HealthState.ERROR,
 )
-_ALL_BUT_DISABLED = tuple(state for state in HealthState if state is not HealthState.DISABLED)
+_ALL_BUT_DISABLED = tuple(state for state in STATES if state is not HealthState.DISABLED)
 
 _PATHS: tuple[
     tuple[Event, tuple[HealthState, ...], HealthState, Callable[[InstanceCondition, HealthMachine], None]],
@@ -262,8 +267,8 @@ def machine() -> TypeMachine[InstanceCondition, HealthMachine]:
     from automat import TypeMachineBuilder  # an idle gateway has no instance
 
     builder = TypeMachineBuilder(InstanceCondition, HealthMachine)
-    states = {state: builder.state(state.value) for state in HealthState}
-    left = {(event, state) for event in _EVENTS for state in HealthState}
+    states = {state: builder.state(state.value) for state in STATES}
+    left = {(event, state) for event in _EVENTS for state in STATES}
     for event, sources, target, output in _PATHS:
         for source in sources:
             left.remove((event, source))

@@ -103,7 +103,7 @@ def judge(facts: ReadinessFacts) -> Verdict:
         hint = login(name) if facts.needs == AUTHORIZATION else APPROVE
         return Verdict(Code.NEEDS_YOU, error or f"it needs its user's {facts.needs}", hint)
     match facts.state:
-        case HealthState.RUNNING:
+        case HealthState.RUNNING | HealthState.ASLEEP:
             return Verdict(Code.READY)
         case HealthState.DEGRADED:
             return Verdict(

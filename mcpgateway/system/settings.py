@@ -14,12 +14,19 @@ from attrs import evolve, field, frozen
 from msgspec.structs import replace
 
 from mcpgateway.config import environment
-from mcpgateway.config.classification import Classification, read_classification
 from mcpgateway.config.cluster import NODE_FILE
 from mcpgateway.config.dialect import reading_of
 from mcpgateway.config.document import Document
 from mcpgateway.config.dotenv import parse_dotenv
-from mcpgateway.config.entry import COMMAND_LINE, Entry, Origin, Scope, read_server
+from mcpgateway.config.entry import (
+    COMMAND_LINE,
+    Classification,
+    Entry,
+    Origin,
+    Scope,
+    read_classification,
+    read_server,
+)
 from mcpgateway.config.environment import LISTED
 from mcpgateway.config.external_values import wanted
 from mcpgateway.config.file_format import FileReading, Native, is_client_file, read_native

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from mcpgateway.config.classification import read_classification
 from mcpgateway.config.client import read_client
+from mcpgateway.config.entry import read_classification
 from mcpgateway.config.file_format import read_native, read_servers
 from mcpgateway.config.merge import World, assemble
 from mcpgateway.config.model import Share

@@ -8,7 +8,7 @@ from mcpgateway.config.document import Document
 from mcpgateway.config.entry import SERVER, Entry, Origin, Scope
 from mcpgateway.config.fields import Duration, Strings, Text, WholeNumber
 from mcpgateway.config.gateway_settings import GATEWAY, GatewaySettings
-from mcpgateway.config.model import Bridge, Concurrency, Lazy, Project, ServerSettings, Share
+from mcpgateway.config.model import Bridge, Concurrency, Freeze, Lazy, Project, ServerSettings, Share
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.reference import counts_of, known_keys, reference
 from mcpgateway.config.resolve import ServerBuilder, World
@@ -50,6 +50,7 @@ OTHERS = {
     "shield": Level.LEAN,
     "shield_tools": {"t": Level.OFF},
     "prefork": True,
+    "freeze": Freeze.ALWAYS,
 }
 
 

@@ -20,6 +20,7 @@ from mcpgateway.config.section import Counts, Section
 from mcpgateway.hub.results.originals import Vault
 from mcpgateway.manage.install_plans import InstallPlanner, InstallWorkspaces
 from mcpgateway.manage.servers import ServerOperations
+from mcpgateway.policy.idling import OwnWork
 from mcpgateway.policy.stuck_calls import ProcessActivity
 from mcpgateway.system.process.peers import Peer
 from mcpgateway.system.result_files import ResultFiles
@@ -27,7 +28,7 @@ from mcpgateway.views.registry import ViewRegistry
 from mcpgateway.views.specs import ViewStorage, view_specs
 from tests.support.doors import MemoryTransport
 from tests.support.edited import Edited
-from tests.support.gateway_in_memory import Answer, Client
+from tests.support.gateway_in_memory import Answer, Client, MemoryChild
 from tests.support.views import Offer, Stage, tool
 
 KEYS = {
@@ -357,6 +358,52 @@ def _stuck(gateway: Edited) -> None:
     gateway.put("gateway.limits.stuck", "10s")
     gateway.beat(10)
     assert len(gateway.launcher.children) == 2
+
+
+def asleep(gateway: Edited) -> MemoryChild:
+    """The child of a server that nobody has used for long."""
+    gateway.put("gateway.ping_interval", "0s")
+    gateway.session("a")
+    gateway.world.work[gateway.child.pid] = OwnWork(0.0, "")
+    gateway.beat(700)
+    return gateway.child
+
+
+@proves("gateway.sleep.freeze", "servers.NAME.freeze")
+def _freeze(gateway: Edited) -> None:
+    child = asleep(gateway)
+    assert child.is_asleep
+    gateway.put("gateway.sleep.freeze", "off")
+    gateway.beat(1)
+    assert not child.is_asleep
+    gateway.put("servers.a.freeze", "always")
+    gateway.beat(700)
+    assert child.is_asleep
+
+
+@proves("gateway.sleep.after")
+def _freeze_after(gateway: Edited) -> None:
+    gateway.put("gateway.sleep.after", "1h")
+    child = asleep(gateway)
+    assert not child.is_asleep
+    gateway.put("gateway.sleep.after", "11m")
+    gateway.beat(2)
+    assert child.is_asleep
+
+
+@proves("gateway.sleep.relief", "gateway.sleep.pressure_file")
+def _relief(gateway: Edited) -> None:
+    child = asleep(gateway)
+    gateway.world.shortage["/of/a/cgroup"] = "there is hardly any"
+    gateway.beat(10)
+    assert child.naps == [1, 0]
+    gateway.put("gateway.sleep.pressure_file", "/of/a/cgroup")
+    gateway.beat(10)
+    assert child.naps == [1, 1]
+    assert not child.is_stopping
+    gateway.put("gateway.sleep.relief", "asleep")
+    gateway.beat(10)
+    assert child.is_stopping
 
 
 @proves("gateway.limits.idle_exit")

@@ -36,7 +36,7 @@ from mcpgateway.frontends.http.legacy_sse import LegacySse
 from mcpgateway.frontends.http.mcp import LegacyEndpoint
 from mcpgateway.frontends.http.router import Root
 from mcpgateway.hub.catalog.recorded import CatalogStore, Snapshots
-from mcpgateway.hub.health.health import BLIND, Instruments
+from mcpgateway.hub.health.instruments import BLIND, Instruments
 from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.hub.owners.reaper import Reaper
 from mcpgateway.hub.probes.writes import Written
@@ -82,6 +82,8 @@ class MemoryChild:
 
     :ivar received: every line written to it, decoded.
     :ivar launched: what it was started with.
+    :ivar is_asleep: it is frozen.
+    :ivar naps: how often it was frozen, and how often its memory was to be paged out.
     :ivar hangs: it answers nothing by itself, not even who it is.
     :ivar is_full: it reads nothing, and its stdin takes no more.
     :ivar lingers: fired by the test when a stubborn child has climbed down at last; None stops at once.
@@ -95,7 +97,8 @@ class MemoryChild:
         self._eras = eras
         self.received: list[dict[str, Any]] = []
         self.heard = 0
-        self.hangs = False
+        self.hangs = self.is_asleep = False
+        self.naps = [0, 0]
         self.is_killed = False
         self.is_stopping = False
         self.is_full = False
@@ -108,6 +111,7 @@ class MemoryChild:
             raise BackendGone("its stdin is closed")
         if self.is_full:
             raise Overloaded("its stdin is full")
+        self.thaw()
         assert line.endswith(b"\n")
         assert line.count(b"\n") == 1
         message = json.loads(line)
@@ -118,6 +122,18 @@ class MemoryChild:
             self._greet(message, Era.LEGACY, self._hello)
         elif message.get("method") == "server/discover" and self._hello is not None:
             self._greet(message, Era.MODERN, DISCOVERED)
+
+    def freeze(self) -> bool:
+        self.is_asleep = True
+        self.naps[0] += 1
+        return True
+
+    def thaw(self) -> None:
+        self.is_asleep = False
+
+    def page_out(self) -> bool:
+        self.naps[1] += 1
+        return True
 
     def _greet(self, message: dict[str, Any], era: Era, hello: dict[str, Any]) -> None:
         if era in self._eras:

@@ -9,7 +9,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import BackendTimeout, NeedsLogin, Unreachable
-from mcpgateway.hub.health.health import Instruments
+from mcpgateway.hub.health.instruments import Instruments
+from mcpgateway.policy.idling import OwnWork
 from mcpgateway.policy.stuck_calls import ProcessActivity
 
 
@@ -26,6 +27,8 @@ class MemoryWorld:
     :ivar known: the servers that are known without a child.
     :ivar activities: what the processes of each child do; nothing, where it is not said.
     :ivar looks: whose processes were looked at.
+    :ivar work: what children do without a request; they are not looked at, where it is not said.
+    :ivar shortage: how short memory is, by the file of that name.
     :ivar asked: where the users of servers have to sign in.
     """
 
@@ -38,13 +41,23 @@ class MemoryWorld:
     known: set[str] = field(factory=set)
     activities: dict[int, ProcessActivity] = field(factory=dict)
     looks: list[int] = field(factory=list)
+    work: dict[int, OwnWork] = field(factory=dict)
+    shortage: dict[str, str] = field(factory=dict)
     asked: dict[str, NeedsLogin] = field(factory=dict)
 
     @property
     def instruments(self) -> Instruments:
         """The gateway's instruments."""
         return Instruments(
-            lambda: 0.5, self._fetch, self._dial, self._weigh, self._is_known, self._look, self._question
+            lambda: 0.5,
+            self._fetch,
+            self._dial,
+            self._weigh,
+            self._is_known,
+            self._look,
+            self._question,
+            own_work=self.work.get,
+            pressure=lambda file: self.shortage.get(file, ""),
         )
 
     def _fetch(self, url: str) -> Deferred[int]:

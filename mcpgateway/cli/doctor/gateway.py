@@ -151,7 +151,7 @@ OTHER = problem(
     f"{cli('--home HOME stop')} ends the other one; or choose another port: {cli('start --port N')}",
 )
 STOPPING = note("health.stopping", "The gateway is about to end.")
-WELL = frozenset(("running", "stopped", "idle", "starting", "restarting"))
+WELL = frozenset(("running", "asleep", "stopped", "idle", "starting", "restarting"))
 
 
 def health(world: DoctorContext) -> Iterator[DoctorFinding]:

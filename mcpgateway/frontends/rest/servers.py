@@ -43,7 +43,7 @@ LISTS_S = 10.0
 OFF = ("false", "0")
 KEEP = "keep_secrets"
 UP = frozenset(each.value for each in UP_STATES)
-RUNS = frozenset(("running", "degraded", "restarting", "starting"))
+RUNS = frozenset(("running", "asleep", "degraded", "restarting", "starting"))
 
 
 class ServerRoutes:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, DeferredList, fail
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -24,20 +24,23 @@ from mcpgateway.errors import (
     of_server,
 )
 from mcpgateway.hints import cli
-from mcpgateway.hub.health.former_failures import FormerFailures, KeptFailure, restore
+from mcpgateway.hub.health.former_failures import KeptFailure, restore
+from mcpgateway.hub.health.governor import MemoryGovernor
 from mcpgateway.hub.health.history import Histories
 from mcpgateway.hub.health.instance import ChildHealth
+from mcpgateway.hub.health.instruments import Instruments
 from mcpgateway.hub.health.long_calls import LOOK_TICKS, SHOWN, LongCalls, long_calls
 from mcpgateway.hub.health.ping import Checks
 from mcpgateway.hub.health.record import HealthRecord, numbers
+from mcpgateway.hub.health.sleep import shown_sleep, shown_state
 from mcpgateway.policy.breaker import Breaker
 from mcpgateway.policy.eras import EraPath
 from mcpgateway.policy.health import UP, HealthState, worst
+from mcpgateway.policy.idling import OwnWork
 from mcpgateway.policy.readiness import AUTHORIZATION
 from mcpgateway.policy.sharing import Variant, scope_of, values_of
 from mcpgateway.policy.stuck_calls import ProcessActivity
 from mcpgateway.protocol.versions import Era
-from mcpgateway.records import FrozenRecord
 from mcpgateway.units import duration
 
 if TYPE_CHECKING:
@@ -45,49 +48,9 @@ if TYPE_CHECKING:
     from mcpgateway.hub.upstream import Upstream
 
 WEIGH_TICKS = 10
+SHORT_TICKS = 5  # between two looks at how short memory is
 OK = range(200, 300)
 SERVICE_FAILED = "REST health check failed"
-
-
-def _unwatched(_: int) -> ProcessActivity | None:
-    return None
-
-
-def _unasked(_: ServerSpec) -> None:
-    """Return None: no user has to sign in."""
-
-
-class Instruments(FrozenRecord, frozen=True):
-    """The measurements on which the health of servers depends.
-
-    :ivar chance: returns a random number from 0 to 1.
-    :ivar fetch: requests a URL, and fires with the status of the answer within seconds; follows no redirects.
-    :ivar dial: fires when a connection to a URL's address succeeds, or fails within seconds.
-    :ivar weigh: returns the resident bytes of the process trees of some children, as far as they are known.
-    :ivar is_known: returns True if a server's catalog is known without a child.
-    :ivar activity: returns the activity of a child's whole process tree; None where it is not known.
-    :ivar question: returns the sign-in that a server needs of its user; None where it needs none.
-    :ivar former: the file of servers' last failures; None without one.
-    :ivar templates: returns the processes that servers' children are forked from.
-    """
-
-    chance: Callable[[], float]
-    fetch: Callable[[str], Deferred[int]]
-    dial: Callable[[str], Deferred[None]]
-    weigh: Callable[[Collection[int]], Mapping[int, int]]
-    is_known: Callable[[ServerSpec], bool]
-    activity: Callable[[int], ProcessActivity | None] = _unwatched
-    question: Callable[[ServerSpec], NeedsLogin | None] = _unasked
-    former: FormerFailures | None = None
-    templates: Callable[[], Collection[int]] = tuple
-
-
-def _unseen(url: str) -> Deferred[Any]:
-    return fail(GatewayError("nobody looks"))
-
-
-def _unweighed(_: Collection[int]) -> Mapping[int, int]:
-    return {}
 
 
 def _unheard() -> None:
@@ -98,21 +61,14 @@ def _in_bounds(_: str) -> str:
     return ""
 
 
-def unknown(_: ServerSpec) -> bool:
-    """Return False: no catalog of any server is known."""
-    return False
-
-
-BLIND = Instruments(lambda: 0.5, _unseen, _unseen, _unweighed, unknown)
-"""Instruments that measure nothing."""
-
-
 class Health:
     """Watches over the children of all slots; a `mcpgateway.hub.health.observer.Monitor`.
 
     :ivar now: the gateway's age in ticks.
     :ivar ping_s: seconds between two pings; 0 for none.
     :ivar stuck_s: seconds without output after which a child with open calls is stuck; 0: never.
+    :ivar sleep: the settings of idle children.
+    :ivar shortage: the shortage of memory, in words; empty while there is enough.
     :ivar checks: the checks under way.
     :ivar histories: the latest events of all servers.
     :ivar on_switch: called when an operator has switched a server on or off.
@@ -125,10 +81,13 @@ class Health:
         self.now = 0
         self.ping_s = gateway.ping_s
         self.stuck_s = gateway.limits.stuck_s
+        self.sleep, self.shortage = gateway.sleep, ""
+        self._looked_at_work = 0  # the last tick at which the work of a child's own was looked at
         self.checks = Checks()
         self.wall = wall
         self.chance = instruments.chance
         self.histories = Histories(wall)
+        self._governor = MemoryGovernor(instruments.pressure, instruments.weigh, self._keeps_nothing)
         self._long_calls = LongCalls(self.histories)
         self.on_switch: Callable[[], None] = _unheard
         self.too_long: Callable[[str], str] = _in_bounds
@@ -147,8 +106,8 @@ class Health:
         self._dispatcher = dispatcher
 
     def configure(self, gateway: GatewaySettings) -> None:
-        """Use changed settings for pings, stuck children and circuits."""
-        self.ping_s, self.stuck_s = gateway.ping_s, gateway.limits.stuck_s
+        """Use changed settings for pings, stuck and idle children, and circuits."""
+        self.ping_s, self.stuck_s, self.sleep = gateway.ping_s, gateway.limits.stuck_s, gateway.sleep
         if gateway.circuit != self._circuit:
             self._circuit = gateway.circuit
             for record in self._records.values():
@@ -391,13 +350,15 @@ class Health:
         self.now += 1
         if self._dispatcher is None:
             return
-        if self.now % WEIGH_TICKS == 0:
-            self._guarded(self._weigh)
+        looks = {self._weigh: WEIGH_TICKS, self._relieve: SHORT_TICKS, self._find_long: LOOK_TICKS}
+        for look, ticks in looks.items():
+            if self.now % ticks == 0:
+                self._guarded(look)
         if self.histories.is_changed:
             self._guarded(self.keep_failures)
-        if self.now % LOOK_TICKS == 0:
-            self._guarded(self._long_calls.look, list(self._dispatcher.pool))
-        for each in self._instances():
+        instances = self._instances()
+        first = self.now % len(instances) if instances else 0  # of `own_work` each gets its turn
+        for each in instances[first:] + instances[:first]:
             self._guarded(each.tick, self.now)
         for record in list(self._open):
             if record.breaker.allows(self.now):
@@ -427,6 +388,16 @@ class Health:
         slots = [each.slot for each in self._instances()]
         pids = {slot.pid for slot in slots if slot.server.lazy.ram_bytes and slot.pid}
         self._sizes = self._instruments.weigh(pids) if pids else {}
+
+    def _relieve(self) -> None:
+        self._governor.look(self, self._instances(), self.now)
+
+    def _find_long(self) -> None:
+        self._long_calls.look(list(self._dispatcher.pool if self._dispatcher is not None else ()))
+
+    def _keeps_nothing(self, slot: Upstream) -> bool:
+        pool = self._dispatcher.pool if self._dispatcher is not None else None
+        return pool is not None and slot.shared and self.is_known(slot) and pool.keeps_nothing(slot.server)
 
     def _half_open(self, record: HealthRecord) -> None:
         self.log.info("{server} may be tried once more", event="server.half_open", server=record.server.name)
@@ -487,6 +458,13 @@ class Health:
         is_seen = slot.pid and isinstance(slot.server.reach, Daemon | None)
         return self._instruments.activity(slot.pid) if is_seen and slot.pid else None
 
+    def own_work(self, pid: int) -> OwnWork | None:
+        """Return the signs that a child works without a request; None in a tick in which another was looked at."""
+        if self._looked_at_work == self.now:
+            return None  # the table of all processes takes milliseconds
+        self._looked_at_work = self.now
+        return self._instruments.own_work(pid)
+
     def may_double(self, slot: Upstream) -> bool:
         """True if a slot may have a second child beside the one that runs."""
         view_sessions, server = self._dispatcher, slot.server
@@ -546,6 +524,7 @@ class Health:
             "crashes_1h": len(history.crashes()) if history is not None else 0,
             "next_try_s": max(0, round(min(tries) - now)) if tries else None,
             "excess": next((each.excess for each in watching if each.excess), ""),
+            **shown_sleep([each.sleep for each in watching if each.sleep is not None]),
             "stuck": next((each.stuck_for for each in watching if each.stuck_for), ""),
             "retired": [each.shown(self.wall()) for slot in slots for each in slot.retired or ()],
             "too_long": self.too_long(server.name),
@@ -588,7 +567,7 @@ class Health:
     def _of_instances(self, watching: list[ChildHealth]) -> HealthState | None:
         used = [each for each in watching if each.slot.is_up or each.is_used]
         if used or any(each.state is not HealthState.STOPPED for each in watching):
-            return worst(each.state for each in used or watching)
+            return worst(shown_state(each.state, each.sleep) for each in used or watching)
         return None
 
 

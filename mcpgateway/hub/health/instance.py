@@ -17,6 +17,7 @@ from mcpgateway.errors import (
 )
 from mcpgateway.hub.health.ping import ChildPings
 from mcpgateway.hub.health.running_child import Run
+from mcpgateway.hub.health.sleep import ChildSleep
 from mcpgateway.hub.health.start_failures import lasts, never_runs
 from mcpgateway.hub.health.stuck_calls import StuckWatch
 from mcpgateway.hub.health.upkeep import Upkeep
@@ -24,7 +25,7 @@ from mcpgateway.interfaces import Gone, Launch
 from mcpgateway.policy import backoff
 from mcpgateway.policy.health import UP, HealthMachine, HealthState, new_condition
 from mcpgateway.policy.readiness import APPROVAL, AUTHORIZATION, login
-from mcpgateway.policy.stuck_calls import SILENT, ProcessActivity
+from mcpgateway.policy.stuck_calls import SILENT
 from mcpgateway.protocol.versions import Era
 
 if TYPE_CHECKING:
@@ -100,10 +101,14 @@ class ChildHealth:
         return self._run.stuck_for if self._run is not None else ""
 
     @property
+    def sleep(self) -> ChildSleep | None:
+        """The sleep of the child that runs; None without one."""
+        return self._run.sleep if self._run is not None else None
+
+    @property
     def next_try(self) -> float | None:
         """The tick of the next start without a request; None if none is due."""
-        is_waiting = self.state in _WAITING and self.is_used and self.retry_at < math.inf
-        return self.retry_at if is_waiting else None
+        return self.retry_at if self.state in _WAITING and self.is_used and self.retry_at < math.inf else None
 
     def replace_server(self, server: ServerSpec) -> None:
         """Use a changed entry, for which the child need not be replaced."""
@@ -156,10 +161,9 @@ class ChildHealth:
         assert conversation is not None  # the child has just answered the handshake
         pings = ChildPings(conversation, self, world.checks, world.ping_s, world.chance, now)
         upkeep = Upkeep(self.slot, world, now)
-        return Run(conversation, now, pings, upkeep, StuckWatch(conversation, self._activity, now))
-
-    def _activity(self) -> ProcessActivity | None:
-        return self._world.activity(self.slot)
+        stuck = StuckWatch(conversation, lambda: world.activity(self.slot), now)
+        sleep = ChildSleep(self.slot, conversation, self.record, world, now)
+        return Run(conversation, now, pings, upkeep, stuck, sleep)
 
     def failed(self, why: GatewayError) -> None:
         """Note a failed start or handshake."""
@@ -387,8 +391,7 @@ class ChildHealth:
         self.slot.abandon(HandshakeFailed(f"{self.slot.server.name}: {what}"))
 
     def _look_after(self, run: Run, now: int) -> None:
-        if run.pings is not None:
-            run.pings.tick(now, self._world.ping_s)
+        run.tick(now, self._world.ping_s)
         if run.becomes_healthy(now):
             self.record.breaker.healthy()
         if now - run.ready_at >= backoff.STEADY_S:
@@ -396,7 +399,7 @@ class ChildHealth:
         self._look_for_life(run, now)
         stop = run.upkeep.look(now, is_kept=self.is_kept) if run is self._run else None
         if stop is not None:
-            self._stop(stop.why, again=stop.again and self.is_used)
+            self.stop(stop.why, again=stop.again and self.is_used)
 
     def _look_for_life(self, run: Run, now: int) -> None:
         fault = run.fault(now, self._world.stuck_s, has_work=self.slot.has_work())
@@ -448,7 +451,8 @@ class ChildHealth:
             what=what,
         )
 
-    def _stop(self, why: str, *, again: bool) -> None:
+    def stop(self, why: str, *, again: bool) -> None:
+        """Stop the child, and start another one in its place where ``again`` says so."""
         self.log.info(
             "{server} is stopped: {why}", event="server.stopped", server=self.slot.server.name, why=why
         )
@@ -459,10 +463,6 @@ class ChildHealth:
             self.slot.want()
 
     # Operators
-
-    def renew(self, why: str) -> None:
-        """Replace the running child by another."""
-        self._stop(why, again=True)
 
     def forgive(self) -> None:
         """Forget former failures, so that the next start counts as the first."""

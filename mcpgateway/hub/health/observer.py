@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from mcpgateway.hub.health.sleep import SleepWorld
 from mcpgateway.hub.health.upkeep import UseMeasurements
 from mcpgateway.records import FrozenRecord
 
@@ -36,7 +37,7 @@ class Monitor(Protocol):
         """True if a server is switched on."""
 
 
-class HealthEnvironment(UseMeasurements, Protocol):
+class HealthEnvironment(UseMeasurements, SleepWorld, Protocol):
     """The environment of an instance.
 
     :ivar now: the gateway's age in ticks.

@@ -42,6 +42,7 @@ class HealthRecord(Record):
     :ivar is_failing: True if no start has succeeded since the last one that failed.
     :ivar paused_until: the tick before which only calls start it.
     :ivar checked_at: the tick of the last health check of the service.
+    :ivar sockets: the sockets that its children have shown at any time, in words; empty for none.
     :ivar needs: the act that its user has to do first (`mcpgateway.policy.readiness`); empty for none.
     """
 
@@ -58,6 +59,7 @@ class HealthRecord(Record):
     has_ponged: bool = False
     knows_no_ping: bool = False
     is_failing: bool = False
+    sockets: str = ""
     needs: str = ""
     paused_until: float = -math.inf
     checked_at: float = -math.inf

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.hub.health.ping import ChildPings
+from mcpgateway.hub.health.sleep import ChildSleep
 from mcpgateway.hub.health.stuck_calls import StuckWatch
 from mcpgateway.hub.health.upkeep import Upkeep
 from mcpgateway.records import Record
@@ -25,6 +26,7 @@ class Run(Record):
     pings: ChildPings | None
     upkeep: Upkeep
     stuck: StuckWatch
+    sleep: ChildSleep
     is_healthy: bool = False
     stuck_for: str = ""
 
@@ -45,12 +47,19 @@ class Run(Record):
         self.is_healthy = True
         return True
 
+    def tick(self, now: int, ping_s: float) -> None:
+        """Advance its sleep by one second, and its pings while it is awake."""
+        if not self.sleep.tick(now) and self.pings is not None:
+            self.pings.tick(now, ping_s)
+
     def fault(self, now: int, limit_s: float, *, has_work: bool) -> str:
         """Return the reason why the child is stuck; empty while it is not.
 
         :param has_work: True if the child has requests to answer.
         """
         is_busy = has_work or (self.pings is not None and self.pings.is_excused(now))
+        if self.sleep.is_asleep:
+            limit_s = 0.0  # its time counts anew when a request thaws it
         return self.stuck.tick(now, limit_s, self.pings, is_busy=is_busy)
 
     def give_up_pings(self) -> None:

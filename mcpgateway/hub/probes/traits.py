@@ -248,6 +248,10 @@ class SharingVerdicts:
         """True if a server keeps state for each client, by its entry or by its known properties."""
         return server.share is Share.SESSION or bool(self.traits.state(server))
 
+    def keeps_nothing(self, server: ServerSpec) -> bool:
+        """True if a server may be stopped between calls: it is known to keep nothing, or its entry has an idle time."""
+        return server.lazy.idle_s > 0 or self.traits.is_stateless(server)
+
     def is_open_question(self, server: ServerSpec) -> bool:
         """True if the scope of a server's child is still to be found out."""
         return may_move(server) and self._found_out(server) is None and not self.traits.state(server)

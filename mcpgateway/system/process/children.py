@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from signal import Signals
 
+import msgspec
+
 from mcpgateway.interfaces import INSTANCE_MARKER
 from mcpgateway.records import FrozenRecord
 from mcpgateway.system.process import processes
+from mcpgateway.system.process.freezing import Freezer
 from mcpgateway.system.process.guardian import Guardian
 from mcpgateway.system.process.orphans import ChildRegistry
 
@@ -25,6 +28,7 @@ class ChildGuard(FrozenRecord, frozen=True):
 
     registry: ChildRegistry
     guardian: Guardian
+    freezer: Freezer = msgspec.field(default_factory=Freezer)
 
     def __post_init__(self) -> None:
         processes.seal_descriptors()
@@ -50,11 +54,13 @@ class ChildGuard(FrozenRecord, frozen=True):
         """Record a child, the leader of the process group of that number."""
         self.registry.added(pid, server)
         self.guardian.added(pid)
+        self.freezer.added(pid)
 
     def removed(self, pid: int) -> None:
         """Forget a child of whose process group no process is left."""
         self.registry.removed(pid)
         self.guardian.removed(pid)
+        self.freezer.removed(pid)
 
     def limit(self, marker: str, deadline: float, pid: int = 0) -> None:
         """Have the guardian kill a child at a time by the clock of the boot, whatever the gateway does then.
@@ -77,6 +83,18 @@ class ChildGuard(FrozenRecord, frozen=True):
     def group_is_alive(self, pgid: int) -> bool:
         """True if a process group has a process left."""
         return processes.group_is_alive(pgid)
+
+    def freeze(self, pid: int, marker: str) -> bool:
+        """Freeze all processes of a child, those that bear the marker among them; false where that is not possible."""
+        return self.freezer.freeze(pid, marker)
+
+    def thaw(self, pid: int) -> None:
+        """Let a frozen child go on."""
+        self.freezer.thaw(pid)
+
+    def page_out(self, pid: int, marker: str) -> bool:
+        """Begin to move the memory of a frozen child to swap; false where there is none."""
+        return self.freezer.page_out(pid, marker)
 
     def kill_bearing(self, marker: str) -> int:
         """Send SIGKILL to every process whose environment holds this entry, and return their number."""

@@ -23,6 +23,9 @@ from mcpgateway.system.process.procfs import name_of, start_time
 SLICE_S = 0.001
 PAUSE_S = 0.01
 LISTEN = "0A"  # proc(5), net/tcp: the state TCP_LISTEN
+UNCONNECTED = "07"  # of a UDP socket that takes packets of anybody
+ACCEPTING = "00010000"  # net/unix: the flag of a socket that listens
+LISTENING, CONNECTED = "it listens at a socket", "it has an open connection"
 
 Search = Generator[None, None, dict[int, int]]
 
@@ -131,6 +134,34 @@ def listening(port: int, proc: str = "/proc") -> Iterator[tuple[int, int]]:
                 fields = row.split()
                 if fields[3] == LISTEN and fields[1].endswith(wanted):
                     yield int(fields[9]), int(fields[7])
+
+
+def sockets_in_use(pids: Collection[int], proc: str = "/proc") -> str:
+    """Return in words which sockets some processes of one network have to the outside; empty for none.
+
+    Connected Unix sockets do not count: processes of one tree talk by them.  Neither do sockets of DNS lookups, which
+    are closed in a moment, but for the moment.
+    """
+    held = set().union(*(sockets_of(pid, proc=proc) for pid in pids))
+    if not held:
+        return ""
+    near = f"{proc}/{next(iter(pids))}/net"
+    kinds = dict.fromkeys(_inodes(f"{near}/unix", 3, 6, (ACCEPTING,)), LISTENING)
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        kinds |= dict.fromkeys(_inodes(f"{near}/{table}", 3, 9), CONNECTED)
+        kinds |= dict.fromkeys(_inodes(f"{near}/{table}", 3, 9, (LISTEN, UNCONNECTED)), LISTENING)
+    found = {kinds[each] for each in held & kinds.keys()}
+    return LISTENING if LISTENING in found else CONNECTED if found else ""
+
+
+def _inodes(path: str, state: int, inode: int, wanted: tuple[str, ...] = ()) -> Iterator[int]:
+    # The columns of the state and of the inode differ between the tables; without wanted states all rows count.
+    with suppress(OSError, ValueError, IndexError), open(path) as rows:
+        next(rows, None)
+        for row in rows:
+            fields = row.split()
+            if not wanted or fields[state] in wanted:
+                yield int(fields[inode])
 
 
 def _all(found: Search) -> dict[int, int]:

@@ -35,9 +35,18 @@ def tree_activity(leader: int, proc: str = "/proc") -> ProcessActivity | None:
     return ProcessActivity(is_stopped, ticks / os.sysconf("SC_CLK_TCK")) if is_there else None
 
 
+def tree(leader: int, rows: Collection[ProcessRow]) -> list[ProcessRow]:
+    """Return the processes of a session leader's tree, as of `tree_sizes`, out of a table of all."""
+    return [each for _, each in _owned((leader,), rows)]
+
+
 def _members(leaders: Collection[int], proc: str) -> Iterator[tuple[int, ProcessRow]]:
+    return _owned(leaders, list(table(proc)))
+
+
+def _owned(leaders: Collection[int], rows: Collection[ProcessRow]) -> Iterator[tuple[int, ProcessRow]]:
     # Each process that belongs to a leader, with the leader it belongs to.
-    processes = {each.pid: each for each in table(proc)}
+    processes = {each.pid: each for each in rows}
     wanted = frozenset(leaders)
     owners: dict[int, int] = {}
     for each in processes.values():

@@ -14,8 +14,8 @@ from mcpgateway.config.gateway_settings import Circuit, Limits
 from mcpgateway.config.model import Lazy, ServerSpec, Share
 from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.errors import NeedsApproval, NeedsAuthorization, NeedsLogin, UnknownServer, Unreachable
-from mcpgateway.hub.health.health import BLIND, Instruments
 from mcpgateway.hub.health.instance import FETCH_TICKS, MISSES_LIMIT, STUCK_TICKS
+from mcpgateway.hub.health.instruments import BLIND, Instruments
 from mcpgateway.hub.health.ping import CHECKS_LIMIT, LENIENT_TICKS, PATIENCE_TICKS
 from mcpgateway.hub.health.running_child import HEALTHY_TICKS
 from mcpgateway.interfaces import Gone

@@ -22,6 +22,7 @@ export const WORST_FIRST = [
   "restarting",
   "starting",
   "running",
+  "asleep",
   "idle",
   "stopped",
 ];

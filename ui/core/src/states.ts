@@ -10,6 +10,7 @@ export interface StateLook {
 
 const LOOKS: Record<string, StateLook> = {
   running: { mark: "●", word: "running", tone: "good" },
+  asleep: { mark: "☾", word: "asleep", tone: "good" },
   idle: { mark: "◌", word: "ready", tone: "calm" },
   starting: { mark: "◔", word: "starting", tone: "busy" },
   restarting: { mark: "◔", word: "restarting", tone: "busy" },

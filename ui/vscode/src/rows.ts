@@ -166,7 +166,7 @@ function serverRow(server: Server): Row {
 export function kindOf({ enabled, state, pids }: Pick<Server, "enabled" | "state" | "pids">): string {
   if (!enabled) return "off";
   if (state === "needs login") return "login";
-  if (pids.length || ["running", "degraded", "starting", "restarting"].includes(state)) return "up";
+  if (pids.length || ["running", "asleep", "degraded", "starting", "restarting"].includes(state)) return "up";
   return look(state).tone === "bad" || state === "disabled" ? "bad" : "down";
 }
 
