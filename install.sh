@@ -8,6 +8,10 @@ VERSION=''
 SHA256=''
 RELEASES=''
 
+# A container may have neither of them.
+HOME="${HOME:?is not set, so there is no place for the program; set it to your folder}"
+SHELL="${SHELL:-/bin/sh}"
+
 OLDEST='3.11'
 INDEX="${PIP_INDEX_URL:-https://pypi.org/simple}"
 DATA="${XDG_DATA_HOME:-$HOME/.local/share}"

@@ -201,6 +201,24 @@ class ShellTests:
         assert not [each for each in account.files() if not each.startswith((".local", "asked"))]
 
 
+class BareTests:
+    """Environments without the variables that a login sets, such as those of a container."""
+
+    def test_no_shell(self, account: Account, folder: Path) -> None:
+        """Without the name of a shell, the file of every sh is written."""
+        without = ("/usr/bin/env", "--unset=SHELL")
+        done = account.ran(*without, "/bin/sh", INSTALLER, "--from", folder)
+        assert done.returncode == 0, done.stderr
+        found = account.ran("/bin/sh", "-lc", "mcpgateway --version", path="/usr/bin:/bin")
+        assert found.stdout == "mcpgateway 9.9.9\n", found.stderr
+
+    def test_no_home(self, account: Account) -> None:
+        """Without a home, the script says so and does nothing."""
+        done = account.ran("/usr/bin/env", "--unset=HOME", "/bin/sh", INSTALLER, "--version")
+        assert done.returncode == 2
+        assert "HOME: is not set, so there is no place for the program" in done.stderr
+
+
 class OfferTests:
     """The script on a terminal."""
 
