@@ -361,7 +361,7 @@ class SingleTests:
     def test_a_restart_helps(self, hall: Hall) -> None:
         """A restart answers the call with an error, and puts another process there."""
         client, child = hall.stuck("single")
-        hall.gateway.health.instances("single")[0].renew("an operator wants another")
+        hall.gateway.health.instances("single")[0].stop("an operator wants another", again=True)
         assert child.is_stopping
         assert "ended before it answered" in answered(client)["error"]["message"]
         assert len(hall.gateway.launcher.children) == 2
