@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from mcpgateway.system.process.tree_sizes import owners_of
+from tests.support.browser import CHROMIUM
 from tests.support.gateway import Gateway, eventually, server
 from tests.support.http_client import Client
 from tests.support.processes import is_alive
-from tests.support.real_servers import fixture, memory, sequential_thinking
+from tests.support.real_servers import fixture, memory, playwright, sequential_thinking
 
 pytestmark = pytest.mark.functional
 
@@ -184,6 +186,42 @@ class SleepTests:
                 each.close()
 
         asyncio.run(scene())
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed")
+class BrowserTests:
+    """A server with a browser."""
+
+    def test_page(self, tmp_path):
+        """A browser has sockets, and stays awake; ``always`` freezes all of it, and the page is there afterwards."""
+        browser, environment = playwright(CHROMIUM), {"HOME": str(tmp_path)}
+        servers = {
+            "auto": server(browser, env=environment),
+            "always": server(browser, env=environment, freeze="always"),
+        }
+
+        async def begin(gateway, name):
+            client = await Client.open(gateway.url, name)
+            await client.call("browser_navigate", {"url": "data:text/html,<title>one</title>"})
+            await client.call("browser_evaluate", {"function": "() => { window.x = 41 }"})
+            return client
+
+        async def scene(gateway):
+            auto, always = [await begin(gateway, each) for each in servers]
+            pid = sleeping(gateway, "always")
+            processes = owners_of((pid,))
+            assert len(processes) > 3
+            assert {state_of(each) for each in processes} == {"T"}
+            assert "42" in await always.text("browser_evaluate", function="() => window.x + 1")
+            eventually(
+                lambda: gateway.backend("auto")["awake_for"], "it is found out why the other does not sleep"
+            )
+            assert gateway.backend("auto")["status"] == "running"
+            for each in (auto, always):
+                each.close()
+
+        with Gateway(tmp_path, servers, settings={"sleep": {"after": "3s"}}) as gateway:
+            asyncio.run(scene(gateway))
 
 
 class GatewayEndTests:

@@ -36,6 +36,12 @@ def sequential_thinking() -> list[str]:
     return [_installed(NPM_BIN / "mcp-server-sequential-thinking")]
 
 
+def playwright(chromium: str) -> list[str]:
+    """The browser of npm, with this Chromium, without a window and a profile."""
+    options = ("--headless", "--no-sandbox", "--isolated")
+    return [_installed(NPM_BIN / "playwright-mcp"), "--executable-path", chromium, *options]
+
+
 def time(timezone: str = "UTC") -> list[str]:
     """The clock of PyPI."""
     return [_installed(PYPI_BIN / "mcp-server-time"), "--local-timezone", timezone]
