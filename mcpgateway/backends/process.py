@@ -77,16 +77,6 @@ class ChildProtocol(ProcessProtocol):
         """Note that the process itself has exited; a grandchild may still hold its pipes."""
         self._child.exited(reason)
 
-    def pauseProducing(self) -> None:
-        """Ignore the pause: `Child.write` counts the queued bytes."""
-
-    def resumeProducing(self) -> None:
-        """Reset the count: the child has read all bytes."""
-        self._child.queued = 0
-
-    def stopProducing(self) -> None:
-        """Ignore that the pipe has closed."""
-
 
 class StderrSink(Protocol):
     """Receives the stderr of a child."""
@@ -141,7 +131,6 @@ class Child:
 
     :ivar pid: its process id, also its group and session.
     :ivar has_exited: True once its own process has exited.
-    :ivar queued: bytes written since its stdin was last empty.
     :ivar heard: number of reads of its stdout and stderr.
     :ivar receiver: receiver of its lines, and of its end.
     :ivar is_heard: True if it is killed when it closes its stdin or stdout.
@@ -165,7 +154,6 @@ class Child:
         self.server = server
         self.pid = 0  # kept here: the transport forgets its own when the process is reaped
         self.has_exited = False
-        self.queued = 0
         self.heard = 0
         self.stderr = stderr or StderrTail()
         self.protocol = ChildProtocol(self)
@@ -197,7 +185,6 @@ class Child:
         """Take the transport: the process has started."""
         self.pid = transport.pid
         self._pipes = transport.pipes
-        self._pipes[0].registerProducer(self.protocol, True)
 
     def write(self, line: bytes, *, now: bool = False) -> None:
         """Queue one line for the child's stdin, or with ``now`` write it at once if nothing is queued.
@@ -210,12 +197,8 @@ class Child:
             raise BackendGone(f"{self.server} is not running")
         if self.is_asleep:
             self.thaw()
-        if pipe.producerPaused:
-            self.queued += len(line)
-            if self.queued > STDIN_LIMIT:
-                raise Overloaded(
-                    f"{self.server} does not read its input; {STDIN_LIMIT >> 20} MiB wait for it"
-                )
+        if (waiting := pipe.size) and waiting + len(line) > STDIN_LIMIT:
+            raise Overloaded(f"{self.server} does not read its input; {STDIN_LIMIT >> 20} MiB wait for it")
         if now:
             pipe.write_now(line)
         else:
@@ -326,7 +309,6 @@ class Child:
             self._climbing = True
             writer = self._pipes.get(0)
             if writer is not None:
-                writer.unregisterProducer()
                 writer.loseConnection()
             self._look(0.0, 0)
         return done

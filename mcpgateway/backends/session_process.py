@@ -63,6 +63,11 @@ class PipeWriter(ProcessWriter):
         else:
             super(ProcessWriter, self).write(data)
 
+    @property
+    def size(self) -> int:
+        """The number of queued bytes."""
+        return len(self.dataBuffer) - self.offset + self._tempDataLen
+
     def unwritten(self) -> bytes:
         """Return the queued bytes."""
         return b"".join((self.dataBuffer[self.offset :], *self._tempDataBuffer))

@@ -195,6 +195,20 @@ class TalkTests:
         await child.stop()
 
     @pytest_twisted.ensureDeferred
+    async def test_a_busy_child(self, nursery: Nursery) -> None:
+        """A child that reads gets any number of lines, though some of them wait for it all the time."""
+        child, recorder = nursery.start("exec cat")
+        line, read, written = b"y" * 2**18 + b"\n", 0, 0
+        while written < 2 * STDIN_LIMIT:
+            while written - read < STDIN_LIMIT // 4:
+                child.write(line)
+                written += len(line)
+            await until(lambda: recorder.lines)
+            read += len(line) * len(recorder.lines)
+            recorder.lines.clear()
+        await child.stop()
+
+    @pytest_twisted.ensureDeferred
     async def test_a_line_without_end(self, nursery: Nursery) -> None:
         """A child that never ends its line is killed at the limit, and our memory stays bounded."""
         _, recorder = nursery.start("echo -n start; exec cat /dev/zero")
