@@ -27,6 +27,7 @@ YAML := build/yaml-ls/.made
 # A checkout without npm runs and is tested without the dashboard.
 UI_IF_NPM := $(if $(shell command -v npm),$(UI))
 PYPI_REMOTES := build/remotes-pypi/.made
+FORKED_SERVERS := build/forked-servers/.made
 PROMTOOL := build/promtool/.made
 
 FUNCTIONAL := tests/functional tests/contracts tests/cluster tests/deploy tests/release
@@ -52,7 +53,7 @@ DEFER :=
 pytest = $(PYTEST) -p tests.support.again --target=$@ $1 $(if $(DEFER),|| $(BIN)/python -m tests.support.again defer $@ $$?)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers run test tests lint structure roads types imports unit unit-outer unit-inner coverage functional test-long soak conformance test-clients test-remotes test-browser test-cluster cluster-tools test-release release ui ui-units ui-pages test-ui vsix test-vscode bench pictures docs package clean format
+.PHONY: help venv servers run test tests lint structure roads types imports unit unit-outer unit-inner coverage functional test-long soak conformance test-clients test-remotes test-forked test-browser test-cluster cluster-tools test-release release ui ui-units ui-pages test-ui vsix test-vscode bench pictures docs package clean format
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -211,6 +212,9 @@ test-clients: $(VENV) servers $(NPM_CLIENTS) $(PYPI_CLIENTS) ## real MCP clients
 test-remotes: $(VENV) servers $(NPM_REMOTES) $(PYPI_REMOTES) ## signing in and APIs, with what others have made; installs 450 MB on first use
 	$(BIN)/python -m pytest --numprocesses=2 tests/remotes
 
+test-forked: $(VENV) servers $(FORKED_SERVERS) ## Python servers forked from a template, beside the same servers started; installs 210 MB on first use
+	$(BIN)/python -m pytest tests/functional/test_forked_servers.py
+
 test-browser: $(VENV) $(UI_IF_NPM) $(NPM_BROWSER) ## hostile pages, and the documentation, in a real Chromium, which apt-get installs
 	command -v chromium >/dev/null || $(APT) install --yes --no-install-recommends chromium
 	$(BIN)/python -m pytest tests/browser
@@ -259,6 +263,14 @@ $(PYPI_CLIENTS): tests/clients/pypi/requirements.txt
 $(PYPI_REMOTES): tests/remotes/requirements.txt
 	test -x build/remotes-pypi/bin/python || $(PYTHON) -m venv build/remotes-pypi
 	$(call pip,build/remotes-pypi,-r $<)
+	touch $@
+
+# The servers need different major versions of the SDK.
+$(FORKED_SERVERS): tests/servers/forked/sdk-1.txt tests/servers/forked/sdk-2.txt
+	for sdk in sdk-1 sdk-2; do \
+		test -x build/forked-servers/$$sdk/bin/python || $(PYTHON) -m venv build/forked-servers/$$sdk || exit 1; \
+		build/forked-servers/$$sdk/bin/python -m pip install --quiet --disable-pip-version-check -r tests/servers/forked/$$sdk.txt || exit 1; \
+	done
 	touch $@
 
 bench: $(VENV) ## measure the gateway beside others and beside the floor (not a test)
