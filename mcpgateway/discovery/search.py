@@ -2,9 +2,9 @@
 
 # Note [Ranking]
 SQLite's FTS5 ranks by BM25, one word of the query at a time.  A word counts with the best of its alternatives: itself,
-words that begin with it, synonyms, a known word of which it is a misspelling.  So a word with many alternatives counts
-no more than one with none.  The scores of the words are added; an entry that matches more of them, and whose name has
-few other words, precedes others.
+words that begin with it, synonyms, words of similar meaning, a known word of which it is a misspelling.  So a word with
+many alternatives counts no more than one with none.  The scores of the words are added; an entry that matches more of
+them, whose name has few other words, and whose server is named in the query, precedes others.
 
 # Note [Kept texts]
 The index stores no texts.  To remove an entry, SQLite needs its indexed texts, which are computed from the entry a
@@ -15,16 +15,19 @@ from __future__ import annotations
 
 import heapq
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
+from itertools import chain
 
 from attrs import frozen
 
 from mcpgateway.discovery.columns import COLUMNS, columns
 from mcpgateway.discovery.records import Item
 from mcpgateway.discovery.stopwords import forms, related
+from mcpgateway.discovery.thesaurus import Thesaurus
 from mcpgateway.discovery.vocabulary import WordIndex
-from mcpgateway.discovery.words import Indexed, Word, asked, indexed
+from mcpgateway.discovery.words import Indexed, Word, asked, indexed, words
 from mcpgateway.errors import GatewayFault
 
 MOST = 50  # hits of one search; a longer answer would be a list
@@ -32,9 +35,11 @@ MOST = 50  # hits of one search; a longer answer would be a list
 # The weights were set with one half of the queries in tests/search; docs/explanation/search.rst has the figures.
 BEGINNING = 0.4  # weight of a word that only begins with the typed one
 RELATED = 0.35  # weight of a synonym
+SIMILAR = 0.45  # weight of a word of similar meaning
 SLIP = 0.6  # weight of a misspelt word
 SHARE_ASKED = 0.3  # exponent of the share of the query's words that an entry matches
 SHARE_NAMED = 0.6  # gain of an entry whose name has no other words than the query's
+SERVER_NAMED = 0.5  # gain of an entry whose server the query names
 AT_LEAST = (
     0.1  # least score of a word that so many entries have that BM25 returns none, as in a small catalog
 )
@@ -42,7 +47,8 @@ AT_LEAST = (
 SHORTEST_BEGINNING = 3  # letters; fewer are the beginning of too many words
 # A word of many entries distinguishes none, and takes time: this share of them is many, above a few.
 RARE = 16  # a word of fewer entries may be the beginning of the intended one
-COMMON = 8  # a synonym of more entries is not searched
+COMMON = 8  # a synonym of more entries is not searched, and no word of similar meaning to one of more
+SIMILAR_COMMON = 16  # as COMMON, of a word of similar meaning
 FEW = 16
 
 
@@ -55,7 +61,7 @@ class SearchHit:
     """A search result.
 
     :ivar score: the higher the better; 0 for an empty query.
-    :ivar share: the share of the query's significant words that the entry matches.
+    :ivar share: the share of the query's significant words that the entry matches itself or by a synonym.
     """
 
     item: Item
@@ -66,10 +72,12 @@ class SearchHit:
 class SearchIndex:
     """The index of servers' entries by their words; entries of a server are added and removed together.
 
+    :param thesaurus: words of similar meaning; none by default.
     :raise SearchUnavailable: SQLite was built without FTS5.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, thesaurus: Thesaurus | None = None) -> None:
+        self._thesaurus = thesaurus or Thesaurus()
         self._file = sqlite3.connect(":memory:", isolation_level=None)
         try:
             self._file.execute(_CREATE)
@@ -125,18 +133,25 @@ class SearchIndex:
         return [SearchHit(self._items[row], scores[row], shares.get(row, 1.0)) for row in best]
 
     def _scores(
-        self, words: Sequence[Word], limit: int, server: str
+        self, asked_words: Sequence[Word], limit: int, server: str
     ) -> tuple[dict[int, float], dict[int, float]]:
         sums: dict[int, float] = defaultdict(float)
-        answered: dict[int, int] = defaultdict(int)
+        answered: Counter[int] = Counter()
+        literally: Counter[int] = Counter()
         meant: set[str] = set()
-        for word in words:
-            for row, score in self._found(word, meant).items():
+        for word in asked_words:
+            found = self._found(word, meant)
+            literally.update(found.keys())
+            self._add_similar(found, word.whole)
+            answered.update(found.keys())
+            for row, score in found.items():
                 sums[row] += score
-                answered[row] += 1
         mine = self._rows_of(server)
-        shares = {count: (count / len(words)) ** SHARE_ASKED for count in set(answered.values())}
+        shares = {count: (count / len(asked_words)) ** SHARE_ASKED for count in set(answered.values())}
         scores = {row: score * shares[answered[row]] for row, score in sums.items() if row in mine}
+        for row in self._rows_of_named(asked_words) if not server else ():
+            if row in scores:
+                scores[row] *= 1 + SERVER_NAMED
         # Names are compared only if that can move an entry among the best.
         enough = min(heapq.nlargest(limit, scores.values()), default=0.0) / (1 + SHARE_NAMED)
         best = {
@@ -144,7 +159,15 @@ class SearchIndex:
             for row, score in scores.items()
             if score >= enough
         }
-        return best, {row: answered[row] / len(words) for row in best}
+        return best, {row: literally[row] / len(asked_words) for row in best}
+
+    def _rows_of_named(self, asked_words: Sequence[Word]) -> Iterable[int]:
+        said = {word.whole for word in asked_words}
+        return chain.from_iterable(
+            rows
+            for rows in self._servers.values()
+            if any(each.whole in said for each in words(self._items[rows[0]].server))
+        )
 
     def _rows_of(self, server: str) -> Collection[int]:
         return self._servers.get(server, range(0)) if server else self._items
@@ -169,6 +192,12 @@ class SearchIndex:
         meant.update(others)
         return found
 
+    def _add_similar(self, found: dict[int, float], word: str) -> None:
+        if self._are_few(len(found), COMMON):
+            near = self._thesaurus.near(word)
+            rare = [other for other in near if self._are_few(self._vocabulary.count(other), SIMILAR_COMMON)]
+            _raise(found, self._matching(rare), SIMILAR)
+
     def _are_few(self, count: int, share: int) -> bool:
         return count <= max(FEW, len(self._items) // share)
 
@@ -187,8 +216,13 @@ def _place(item: Item) -> tuple[str, str, str]:
 
 def _share(name: str, meant: set[str]) -> float:
     """Return the share of a name's words that are meant."""
-    parts = indexed([name]).words
+    parts = _words_of(name)
     return sum(part in meant for part in parts) / len(parts) if parts else 0.0
+
+
+@lru_cache(maxsize=2048)
+def _words_of(name: str) -> frozenset[str]:
+    return frozenset(indexed([name]).words)
 
 
 def _raise(best: dict[int, float], found: dict[int, float], share: float) -> None:

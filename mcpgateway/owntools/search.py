@@ -86,8 +86,10 @@ class Index(Protocol):
 def make_index() -> Index:
     """Return an empty index."""
     from mcpgateway.discovery.search import SearchIndex  # loaded for the first search
+    from mcpgateway.discovery.thesaurus import Thesaurus
+    from mcpgateway.system import package_data
 
-    made: SearchIndex = SearchIndex()
+    made: SearchIndex = SearchIndex(Thesaurus(package_data.thesaurus()))
     return made
 
 

@@ -1,4 +1,4 @@
-"""The package's own data: recipes of known servers, and topics of the gateway's documentation."""
+"""The package's own data: recipes of known servers, topics of the gateway's documentation, words for the search."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ def recipes() -> dict[str, Any]:
 def topics() -> str:
     """Return the documentation for models, topic by topic."""
     return _text("topics.md")
+
+
+def thesaurus() -> bytes:
+    """Return the table of words of similar meaning, as `mcpgateway.discovery.thesaurus.Thesaurus` takes it."""
+    with open(os.path.join(DATA, "thesaurus.txt"), "rb") as stream:
+        return stream.read()
 
 
 def _text(name: str) -> str:

@@ -24,7 +24,18 @@ from mcpgateway.discovery.search import SearchIndex
 from tests.bench.procs import memory_kib
 from tests.bench.tables import Table, rst, text
 from tests.bench.tools import CACHE, HERE, ROOT, npm_packages
-from tests.search.evaluation import Figures, Question, catalogue, figures, halves, indexed, ours
+from tests.search.evaluation import (
+    UNSEEN,
+    Figures,
+    Question,
+    catalogue,
+    empty_index,
+    figures,
+    halves,
+    indexed,
+    ours,
+    unseen,
+)
 
 MINISEARCH = {"minisearch": "7.2.0"}
 NODE_LIMIT_S = 120
@@ -53,6 +64,8 @@ def measured(*, write: bool = False) -> Table:
     rows += [row("MiniSearch", "final", final, figures(final, plain))] if callable(plain) else []
     rows += [row("ours", "tuning", tuning, figures(tuning, ours(index)))]
     rows += [row("MiniSearch", "tuning", tuning, figures(tuning, plain))] if callable(plain) else []
+    for half, asked in zip(("tuning", "final"), unseen(), strict=True):
+        rows.append(row("unseen servers", half, asked, figures(asked, ours(indexed(UNSEEN)))))
     why = "" if callable(plain) else f" MiniSearch was not measured: {plain}."
     table = Table(f"Search: {len(index)} tools of {len(catalogue())} servers", HEAD, rows, speed() + why)
     if write:
@@ -124,7 +137,7 @@ def many() -> dict[str, list[Item]]:
 
 def built(servers: dict[str, list[Item]]) -> SearchIndex:
     """An index of all of them, made as the gateway makes it: server by server."""
-    index = SearchIndex()
+    index = empty_index()
     for server, items in servers.items():
         index.replace(server, items)
     return index

@@ -11,6 +11,7 @@ from msgspec import Raw
 from mcpgateway.discovery import search
 from mcpgateway.discovery.records import ListKind, read_items
 from mcpgateway.discovery.search import MOST, SearchIndex, SearchUnavailable
+from mcpgateway.discovery.thesaurus import Thesaurus
 
 
 def items(server, *tools):
@@ -146,6 +147,22 @@ class FindingTests:
     def test_a_hit_has_a_score_in_the_smallest_catalog(self):
         """A word that all entries have still counts."""
         assert index_of(one=[tool("file")]).search("file")[0].score > 0
+
+    def test_a_word_of_similar_meaning_finds_less_than_the_word_itself(self):
+        """A thesaurus finds entries whose words mean the same; an entry with the word itself precedes them."""
+        index = SearchIndex(Thesaurus(b"film movie\n"))
+        index.replace("one", items("one", tool("play_movie"), tool("play_film"), tool("play_song")))
+        assert found(index, "film") == ["play_film", "play_movie"]
+        assert [hit.share for hit in index.search("film")] == [1.0, 0.0]
+
+    def test_a_named_server_precedes_others(self):
+        """Of two equal entries, that of the server that the query names comes first."""
+        index = index_of(
+            alpha=[tool("add_card", "To the board.")], trello=[tool("add_card", "To the board.")]
+        )
+        hits = index.search("trello card board")
+        assert [hit.item.server for hit in hits] == ["trello", "alpha"]
+        assert hits[0].score > 1.5 * hits[1].score
 
     def test_prompts_and_resources_are_found_too(self):
         """Anything that is listed can be indexed."""

@@ -2,7 +2,17 @@
 
 from mcpgateway.discovery.stopwords import SAYS_NOTHING
 from mcpgateway.discovery.words import words
-from tests.search.evaluation import catalogue, figures, halves, indexed, ours, place, questions
+from tests.search.evaluation import (
+    UNSEEN,
+    catalogue,
+    figures,
+    halves,
+    indexed,
+    ours,
+    place,
+    questions,
+    unseen,
+)
 
 
 def telling(text):
@@ -59,6 +69,12 @@ class RecallTests:
         five cases.
         """
         measured = figures(halves()[0], ours(indexed()))
-        assert measured.first >= 0.47
-        assert measured.first_five >= 0.79
-        assert measured.reciprocal >= 0.61
+        assert measured.first >= 0.55
+        assert measured.first_five >= 0.81
+        assert measured.reciprocal >= 0.66
+
+    def test_recall_stays_above_a_floor_for_words_that_no_tool_has(self):
+        """A right tool is among five for most everyday questions about servers that the weights were not set with."""
+        measured = figures(unseen()[0], ours(indexed(UNSEEN)))
+        assert measured.first >= 0.32
+        assert measured.first_five >= 0.56

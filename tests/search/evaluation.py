@@ -11,9 +11,12 @@ from msgspec import Raw
 
 from mcpgateway.discovery.records import Item, ListKind, read_items
 from mcpgateway.discovery.search import SearchIndex
+from mcpgateway.discovery.thesaurus import Thesaurus
+from mcpgateway.system import package_data
 
 HERE = Path(__file__).resolve().parent
-CATALOGUE = HERE / "catalogue"
+CATALOGUE, UNSEEN = HERE / "catalogue", HERE / "unseen"
+UNSEEN_QUESTIONS = UNSEEN / "questions.json"
 SEED = 20260  # of the split; it was drawn before there were questions
 
 RANKED = 10  # hits that are looked at
@@ -41,14 +44,16 @@ class Figures:
     reciprocal: float
 
 
-def catalogue() -> dict[str, tuple[Item, ...]]:
+def catalogue(folder: Path = CATALOGUE) -> dict[str, tuple[Item, ...]]:
     """The tools of each server."""
-    return {path.stem: read_items(path.stem, ListKind.TOOL, [Raw(path.read_bytes())]) for path in files()}
+    return {
+        path.stem: read_items(path.stem, ListKind.TOOL, [Raw(path.read_bytes())]) for path in files(folder)
+    }
 
 
-def files() -> list[Path]:
+def files(folder: Path = CATALOGUE) -> list[Path]:
     """Return the files of the catalog, one for each server."""
-    return sorted(CATALOGUE.glob("*.json"))
+    return sorted(path for path in folder.glob("*.json") if path.name != UNSEEN_QUESTIONS.name)
 
 
 def questions() -> list[Question]:
@@ -69,10 +74,23 @@ def halves() -> tuple[list[Question], list[Question]]:
     return drawn[: len(drawn) // 2], drawn[len(drawn) // 2 :]
 
 
-def indexed() -> SearchIndex:
+def unseen() -> tuple[list[Question], list[Question]]:
+    """Return the questions about the unseen servers: those for tuning, and those that are only measured with."""
+    drawn = json.loads(UNSEEN_QUESTIONS.read_text())
+    return tuple(  # type: ignore[return-value]
+        [Question(line["text"], tuple(line["right"])) for line in drawn[part]] for part in ("tuning", "final")
+    )
+
+
+def empty_index() -> SearchIndex:
+    """Ours, as the gateway makes it."""
+    return SearchIndex(Thesaurus(package_data.thesaurus()))
+
+
+def indexed(folder: Path = CATALOGUE) -> SearchIndex:
     """Ours, with the whole catalogue."""
-    index = SearchIndex()
-    for server, items in catalogue().items():
+    index = empty_index()
+    for server, items in catalogue(folder).items():
         index.replace(server, items)
     return index
 
