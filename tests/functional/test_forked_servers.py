@@ -208,9 +208,7 @@ def test_kills(gateway: Gateway) -> None:
         while time.monotonic() < until:
             try:
                 client = await Client.open(gateway.url, name)
-            except AssertionError as why:
-                if "ended during the handshake" not in str(why):
-                    raise
+            except AssertionError:  # its process was killed meanwhile
                 counts["killed in its handshake"] += 1
                 continue
             for _ in range(random.randrange(1, 30)):
