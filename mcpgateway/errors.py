@@ -101,6 +101,19 @@ class ToolOff(InvalidParams):
         super().__init__(f"{tool} of {server} is switched off by {key}", hint)
 
 
+class ToolHeld(InvalidParams):
+    """The requested tool is held back, because its definition has changed without an upgrade of its server.
+
+    :param change: the change, in words.
+    """
+
+    def __init__(self, server: str, tool: str, change: str) -> None:
+        hint = f"{cli('servers approve {} {}', server, tool)} shows the change, and lets you approve it"
+        super().__init__(
+            f"{tool} of {server} is held back, since no upgrade explains its change: {change}", hint
+        )
+
+
 class NameTaken(InvalidParams):
     """The requested name is in use."""
 

@@ -110,6 +110,21 @@ class Placement(FrozenRecord, frozen=True):
     workspace: str = ""
 
 
+class InstalledPackage(FrozenRecord, frozen=True):
+    """The package of a program that a package runner has installed.
+
+    :ivar runner: the kind of the runner, such as ``npm``.
+    :ivar requested: the version, range or tag in the server's entry; empty for none.
+    :ivar integrity: the digest of its files; empty where unknown.
+    """
+
+    runner: str
+    name: str
+    requested: str
+    version: str
+    integrity: str = ""
+
+
 @frozen
 class Launch:
     """The launch of one backend: its command and environment, or its address.
@@ -131,6 +146,7 @@ class Launch:
     :ivar prefork: true if it may be forked from a template; None: the launcher's own setting.
     :ivar inherited: the running child of the former program of this process, in place of a start; None for a start.
     :ivar started: how the program is started and why, for people, as its launcher has decided; empty before.
+    :ivar package: the package of the program, where a package runner has installed it; else None.
     """
 
     server: str
@@ -150,6 +166,7 @@ class Launch:
     prefork: bool | None = False
     inherited: InheritedChild | None = field(default=None, repr=False, eq=False)
     started: str = field(default="", eq=False)
+    package: InstalledPackage | None = field(default=None, eq=False)
 
 
 class Ran(FrozenRecord, frozen=True):

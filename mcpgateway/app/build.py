@@ -27,6 +27,7 @@ from mcpgateway.app.hub import (
 from mcpgateway.app.keys import Keys
 from mcpgateway.app.log import LogPipeline
 from mcpgateway.app.nodes import drain_of
+from mcpgateway.app.packages import hold_back, newest, quarantine_of, resolver_of
 from mcpgateway.app.restart import InPlaceRestart
 from mcpgateway.app.shared import SharedParts, grants_of, share
 from mcpgateway.backends.factory import Backends
@@ -48,7 +49,7 @@ from mcpgateway.hub.health.faults import Faults
 from mcpgateway.hub.health.former_failures import FormerFailures
 from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.hub.owners.reaper import Reaper
-from mcpgateway.interfaces import GatewayRun, IResolver, OwnAddress
+from mcpgateway.interfaces import GatewayRun, OwnAddress
 from mcpgateway.manage.credentials import CredentialStore
 from mcpgateway.manage.departed_principals import DepartedPrincipals
 from mcpgateway.manage.enrolment import Enrolment
@@ -62,6 +63,7 @@ from mcpgateway.system.disk_space import DiskSpace
 from mcpgateway.system.instance_lock import START, InstanceLock
 from mcpgateway.system.job_files import JobFiles
 from mcpgateway.system.journal import Journal
+from mcpgateway.system.launch.lock import VersionLock
 from mcpgateway.system.logs.gateway_log import LOG_VARIABLE
 from mcpgateway.system.logs.server_log import ServerLogFile, path_of
 from mcpgateway.system.oauth_tokens import OAuthTokenFiles
@@ -126,12 +128,13 @@ def make_gateway(
     keys = clusters.keys_of(node, own_keys)
     processes.raise_nofile()
     ward = handover.make_ward(home, reactor, _afterwards(home, claim))
+    lock = VersionLock(home, reactor.seconds)
     holders = SocketSearch(reactor)
     logs = observation.serve(reactor, lambda name: ServerLogFile(path_of(f"{home}/logs", name)))
     launcher = Launcher(
         reactor,
         ward,
-        partial(_resolver_of, home, reactor),
+        partial(resolver_of, home, reactor, lock, lambda: parts),
         logs.hearing,
         observation.redactor,
         prefork=settings.gateway.prefork,
@@ -170,8 +173,9 @@ def make_gateway(
         redactor=observation.redactor,
         looks=True,
         written=written_by,
+        quarantine=quarantine_of(lock, snapshots),
     )
-    hub = make_hub(settings, dependencies)
+    hub = hold_back(make_hub(settings, dependencies), dependencies.quarantine, reactor)
     logins = backends.make_heard = _logins_of(hub, reactor, backends)
     dispatcher = hub.dispatcher
     table = processes.ProcessTable()
@@ -214,7 +218,7 @@ def make_gateway(
         lambda: listeners.words,
     )
     renewal = InPlaceRestart(reactor, command, handover=handover)
-    parts = ControlParts(
+    parts: ControlParts = ControlParts(
         dispatcher=dispatcher,
         owners=owners,
         clock=reactor,
@@ -244,6 +248,7 @@ def make_gateway(
         launcher=backends,
         tag_key=keys.tag_key(),
         web=lambda: backends.web,
+        newest=partial(newest, launcher),
         connections=lambda: factory.connections,
         is_disabled=lambda: root.is_disabled,
         restart=renewal.begin_soon,
@@ -314,14 +319,6 @@ def make_gateway(
         () if origin.is_managed or node is not None else _restorer(home, origin),
         node,
     )
-
-
-def _resolver_of(home: str, clock: Any) -> IResolver:
-    from mcpgateway.system.launch.resolver import (
-        Resolver,  # only where a package runner is in front of a server
-    )
-
-    return Resolver(home, clock.seconds)
 
 
 def _locks_of(home: str, holders: SocketSearch) -> DaemonLocks:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from mcpgateway.manage.reload import Reload
     from mcpgateway.manage.servers import ServerOperations
     from mcpgateway.manage.tokens import TokenIssuer
+    from mcpgateway.manage.versions.upgrades import AskNewest, ServerUpgrades
     from mcpgateway.manage.views import ViewOperations
     from mcpgateway.observe.attention import Attention
     from mcpgateway.observe.census import Census
@@ -96,6 +97,7 @@ class ControlParts:
     :ivar access_tokens: returns the verifier of an authorization server's tokens.
     :ivar tag_key: key of entries' entity tags.
     :ivar web: returns the HTTP client.
+    :ivar newest: asks for the newest version of a server's package.
     :ivar shared: returns what a node shares with others; None for a gateway that is alone.
     """
 
@@ -132,9 +134,24 @@ class ControlParts:
     access_tokens: Callable[[], AccessTokens | None]
     tag_key: bytes = field(repr=False)
     web: Callable[[], Web]
+    newest: AskNewest
     node: ClusterNode | None = None
     drain: Drain | None = None
     shared: Callable[[], SharedParts | None] = lambda: None
+
+    @cached_property
+    def upgrades(self) -> ServerUpgrades:
+        """The upgrades of servers' packages."""
+        from mcpgateway.manage.versions.upgrades import ServerUpgrades  # few gateways upgrade any
+
+        return ServerUpgrades(
+            self.dispatcher,
+            self.operating,
+            self.launcher,
+            self.clock,
+            self.newest,
+            lambda: self.reload.settings.gateway,
+        )
 
     @cached_property
     def operating(self) -> ServerOperations:
@@ -239,6 +256,7 @@ def groups_of(parts: ControlParts) -> Groups:
         _tokens,
         _tools,
         _tracing,
+        _versions,
         _views,
     )
     return {each.__name__.removeprefix("_"): _made_by(each, parts) for each in makers}
@@ -381,6 +399,12 @@ def _jobs(parts: ControlParts) -> Any:
     return JobRoutes(jobs)
 
 
+def _versions(parts: ControlParts) -> Any:
+    from mcpgateway.frontends.rest.versions import VersionRoutes
+
+    return VersionRoutes(parts.upgrades)
+
+
 def _views(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.views import ViewRoutes
 
@@ -444,6 +468,7 @@ def _roster(parts: ControlParts) -> Roster:
     from mcpgateway.observe.roster import Roster
 
     nodes, of_server = _nodes(parts), parts.figures().of_server
+    quarantine = parts.dispatcher.permits.quarantine
 
     def counts(name: str) -> Mapping[str, Any]:
         if nodes is None:
@@ -459,6 +484,7 @@ def _roster(parts: ControlParts) -> Roster:
         parts.overview.judged,
         partial(_of_project, parts.dispatcher),
         counts,
+        quarantine.shown if quarantine is not None else lambda _: {},
     )
 
 

@@ -32,6 +32,7 @@ from mcpgateway.manage.discovery import Discovery
 from mcpgateway.system import files
 from mcpgateway.system.daemon_locks import DaemonLocks
 from mcpgateway.system.journal import Journal
+from mcpgateway.system.launch.lock import VersionLock
 from mcpgateway.system.launch.resolver import Resolver
 from mcpgateway.system.oauth_tokens import OAuthTokenFiles
 from mcpgateway.system.process.children import ChildGuard
@@ -119,7 +120,8 @@ async def _run(
 ) -> None:
     instance = secrets.token_hex(8)
     ward = ChildGuard(ChildRegistry(home, instance), Guardian(reactor, instance))
-    launcher = Launcher(reactor, ward, lambda: Resolver(home, reactor.seconds))
+    lock = VersionLock(home, reactor.seconds)
+    launcher = Launcher(reactor, ward, lambda: Resolver(home, reactor.seconds, lock.pin))
     holders = SocketSearch(reactor)
     # The gateway's tokens are used; users sign in through a running gateway.
     backends = Backends(

@@ -26,6 +26,7 @@ from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.config.settings import Settings
 from mcpgateway.config.surface import ShieldLimits
 from mcpgateway.errors import BackendError
+from mcpgateway.hub.catalog.quarantine import Quarantine
 from mcpgateway.hub.catalog.recorded import Snapshots
 from mcpgateway.hub.children.start_limiter import StartLimiter
 from mcpgateway.hub.client_requests import Questions
@@ -211,6 +212,7 @@ class HubDependencies(FrozenRecord, frozen=True):
     :ivar redactor: removes secrets from texts.
     :ivar written: checks the files that processes have written; None without a watch.
     :ivar looks: True if new servers are asked for their tools before several clients share them.
+    :ivar quarantine: knows the versions and tools of servers; None if none are kept.
     """
 
     launcher: ILauncher
@@ -227,6 +229,7 @@ class HubDependencies(FrozenRecord, frozen=True):
     redactor: Redactor = msgspec.field(default_factory=Redactor)
     looks: bool = False
     written: Written | None = None
+    quarantine: Quarantine | None = None
 
 
 def make_hub(settings: Settings, dependencies: HubDependencies) -> Hub:
@@ -329,11 +332,12 @@ def _pool_of(parts: SlotEnvironment, dependencies: HubDependencies, questions: Q
     if dependencies.written is not None:
         pool.traits.looks, pool.traits.sees = True, bool(dependencies.written((os.getpid(),)))
     parts.limiters = Limiters(pool, parts.meters, dependencies.written, questions.is_asked)
+    parts.quarantine = dependencies.quarantine
     if dependencies.looks:
         look = FirstLook(pool, parts.clock)
         parts.on_handshake = look.on_handshake
         if parts.snapshots is not None:
-            parts.snapshots.listed = look.listed
+            parts.snapshots.on_listed.append(look.listed)
     return pool
 
 

@@ -32,6 +32,7 @@ from mcpgateway.interfaces import GatewayRun, OwnAddress
 from mcpgateway.policy.proxies import NONE, Proxies
 from mcpgateway.system import files, paths, printing
 from mcpgateway.system.daemon_locks import DaemonLocks
+from mcpgateway.system.launch.lock import VersionLock
 from mcpgateway.system.launch.resolver import Resolver
 from mcpgateway.system.oauth_tokens import OAuthTokenFiles
 from mcpgateway.system.process.children import ChildGuard
@@ -127,7 +128,8 @@ async def _run(
 ) -> None:
     instance = secrets.token_hex(8)
     ward = ChildGuard(ChildRegistry(home, instance), Guardian(reactor, instance))
-    launcher = Launcher(reactor, ward, lambda: Resolver(home, reactor.seconds))
+    lock = VersionLock(home, reactor.seconds)
+    launcher = Launcher(reactor, ward, lambda: Resolver(home, reactor.seconds, lock.pin))
     # The gateway's tokens are used; users sign in through a running gateway.
     locks = DaemonLocks(home, S002_HOME, SocketSearch(reactor))
     backends = Backends(

@@ -24,6 +24,7 @@ from mcpgateway.backends.tape import Tape
 from mcpgateway.backends.validation_advice import advice_on
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Remote, Rest
+from mcpgateway.discovery.records import Item, ListKind, read_items
 from mcpgateway.discovery.tokens import estimate
 from mcpgateway.errors import (
     BackendTimeout,
@@ -85,6 +86,7 @@ class ValidationReport:
     """The steps of a validation, in order; it ends after a failure to connect.
 
     :ivar tools: the names of the listed tools.
+    :ivar items: these tools with their definitions.
     :ivar tool_tokens: the size of their definitions in a model's context.
     :ivar words: the end of the server's output on stderr.
     """
@@ -94,6 +96,7 @@ class ValidationReport:
     tools: tuple[str, ...] = ()
     tool_tokens: int = 0
     words: str = field(default="", repr=False)
+    items: tuple[Item, ...] = field(default=(), repr=False)
 
     @property
     def passed(self) -> bool:
@@ -180,6 +183,7 @@ class _Trial:
         self._tape: Tape | None = None
         self._tools: list[str] = []
         self._tokens = 0
+        self._pages: list[Raw] = []
         self._words = ""
 
     async def run(self) -> ValidationReport:
@@ -196,7 +200,12 @@ class _Trial:
         else:
             await self._leave()
         return ValidationReport(
-            self._server.name, tuple(self._steps), tuple(self._tools), self._tokens, self._words
+            self._server.name,
+            tuple(self._steps),
+            tuple(self._tools),
+            self._tokens,
+            self._words,
+            read_items(self._server.name, ListKind.TOOL, self._pages),
         )
 
     def _said(self) -> str:
@@ -304,6 +313,7 @@ class _Trial:
                 listed = jsonrpc.read_list(result["tools"], "tools")
             except (KeyError, GatewayError):
                 raise _Failed("the answer to tools/list has no list of tools") from None
+            self._pages.append(jsonrpc.raw(result))
             names = (peek.text(peek.members({"tool": each}, "tool"), "name") for each in listed)
             self._tools += [each or "" for each in names]
             self._tokens += sum(estimate(bytes(each)) for each in listed)

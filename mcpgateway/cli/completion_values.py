@@ -83,6 +83,15 @@ def own_tool_names(
     return _items(_tools_of(context, _tools(context)) if is_first else (), begun)
 
 
+def held_tool_names(
+    context: click.Context, parameter: click.Parameter | None, begun: str
+) -> list[CompletionItem]:
+    """Complete the name of a tool that is held back, behind that of its server."""
+    server = quote(str(context.params.get("name") or ""), safe="")
+    held = _member(_member(_asked(context, f"/api/v1/servers/{server}"), "lock"), "held") or ()
+    return _items((str(each.get("tool")) for each in held), begun)
+
+
 def argument_names(
     context: click.Context, parameter: click.Parameter | None, begun: str
 ) -> list[CompletionItem]:

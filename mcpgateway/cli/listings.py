@@ -38,6 +38,8 @@ SERVER = (
         "errors_1h",
         "p95_ms",
         "reason",
+        "version",
+        "newer_version",
         "endpoint",
         "restart_count",
     ),

@@ -23,7 +23,7 @@ from mcpgateway.config.fields import (
     Texts,
     WholeNumber,
 )
-from mcpgateway.config.model import BRIDGES, PREFORKS, Bridge
+from mcpgateway.config.model import BRIDGES, PREFORKS, QUARANTINES, UPGRADES, Bridge
 from mcpgateway.config.section import Counts, Key, Section, keyed, keys_of, part, same, setting
 from mcpgateway.config.security import Address, PublicUrl, Security
 from mcpgateway.config.sleep import SLEEP, SleepSettings
@@ -247,6 +247,15 @@ class GatewaySettings:
         " it, where this cannot harm it (``auto``), or always started (``off``).",
         "off",
         counts=Counts.AT_START,
+    )
+    upgrade_checks: bool = setting(
+        "upgrade_checks", Flag(), "Whether newer versions of packages are looked for.", default=True
+    )
+    auto_upgrade: str = setting(
+        "auto_upgrade", UPGRADES, "The newer versions that new sessions get by themselves.", "off"
+    )
+    quarantine: bool = setting(
+        "quarantine", QUARANTINES, "Whether tools that have changed without an upgrade are held back.", "off"
     )
     auth_mcp_transport: str = setting(
         "auth_mcp_transport",

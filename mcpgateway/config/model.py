@@ -188,6 +188,8 @@ BRIDGES = Switch({each.value: each for each in Bridge}, {False: Bridge.OFF})  # 
 FREEZES = Switch({each.value: each for each in Freeze}, {False: Freeze.OFF})
 
 PREFORKS = Switch({"auto": True, "off": False}, {False: False})
+QUARANTINES = Switch({"changed": True, "off": False}, {False: False})
+UPGRADES = Switch({each: each for each in ("off", "patch", "any")}, {False: "off"})
 
 SHIELD = Section(
     "The shield of a server",
@@ -241,6 +243,8 @@ class ServerSettings:
         finds
         out.
     :ivar resolve: the program that a package runner fetches is started without the runner.
+    :ivar auto_upgrade: the newer versions that it gets by itself; None: the gateway's setting holds.
+    :ivar quarantine: its changed tools are held back until they are approved; None: the gateway's setting holds.
     :ivar prefork: its children may be forked from a template; None: the gateway's setting holds.
     :ivar freeze: its idle children may be frozen; None: the gateway's setting holds.
     :ivar inject: arguments that are added to calls of tools that take them, where the call has none.
@@ -400,6 +404,23 @@ class ServerSettings:
         " or works on its own), ``always`` or ``off``; without it, what ``gateway.sleep.freeze`` says.",
         is_ours=True,
         is_harmless=True,
+        value=None,
+    )
+    auto_upgrade: str | None = setting(
+        "auto_upgrade",
+        UPGRADES,
+        "Newer versions of its package that new sessions get by themselves: none (``off``), those with another last"
+        " number and the same tools (``patch``), or every one that starts (``any``); without it, as"
+        " ``gateway.auto_upgrade`` says.",
+        is_ours=True,
+        value=None,
+    )
+    quarantine: bool | None = setting(
+        "quarantine",
+        QUARANTINES,
+        "Whether tools that have changed without an upgrade are held back until they are approved (``changed``) or not"
+        " (``off``); without it, as ``gateway.quarantine`` says.",
+        is_ours=True,
         value=None,
     )
     inject: Mapping[str, str] = setting(

@@ -3,6 +3,7 @@
     a request to a server      `Permits.check`, also for requests from views and from the gateway's own tools
     a list for a client        `Permits.narrow` removes the tools that the client may not call
     a tool in ``tools_off``    is refused and removed alike, for every principal
+    a changed tool             likewise, while it is held back (`mcpgateway.hub.catalog.quarantine`)
     a view                     shows no more than the scope allows (`mcpgateway.views.view.View.scope`)
 
 # Note [Tiers]
@@ -32,6 +33,7 @@ from mcpgateway.records import Record
 
 if TYPE_CHECKING:
     from mcpgateway.hub.catalog.listed import ServerLists
+    from mcpgateway.hub.catalog.quarantine import Quarantine
 
 CALL, LIST = "tools/call", "tools/list"
 KNOWN_LIMIT = 1000  # servers, per workspace
@@ -46,6 +48,8 @@ class Permits(Record):
     """The rights of principals.
 
     :ivar scopes: the scopes of limited principals, by name.
+    :ivar quarantine: knows which tools are held back; None where none are.
+    :ivar holds: true if changed tools of any server are held back.
     :ivar server_lists: returns the keeper of the servers' lists; needed for scopes with a tier only.
     :ivar on_refusal: called with refused requests; None without a listener.
     :ivar admit_call: called with the principal of each request that a client sends; raises the error that refuses it;
@@ -53,11 +57,13 @@ class Permits(Record):
     """
 
     scopes: Mapping[str, TokenScope] = msgspec.field(default_factory=dict)
+    quarantine: Quarantine | None = None
+    holds: bool = False
     server_lists: Callable[[], ServerLists | None] = lambda: None
     on_refusal: Refused | None = None
     admit_call: Callable[[str], None] | None = None
-    _offered: dict[tuple[int, tuple[str, ...]], tuple[tuple[Item, ...], tuple[Item, ...]]] = msgspec.field(
-        default_factory=lambda: Bounded(KNOWN_LIMIT)
+    _offered: dict[tuple[int, tuple[str, ...], int], tuple[tuple[Item, ...], tuple[Item, ...]]] = (
+        msgspec.field(default_factory=lambda: Bounded(KNOWN_LIMIT))
     )
     _tiers: dict[Place, dict[str, str]] = msgspec.field(default_factory=lambda: Bounded(KNOWN_LIMIT))
 
@@ -74,18 +80,28 @@ class Permits(Record):
         if scope is not None and not server.view and not scope.admits_server(server.name):
             raise OutOfScope(f"this token may not use {server.name}", "ask for one whose scope has it")
 
+    def look(self, servers: Iterable[ServerSpec]) -> None:
+        """Find out whether changed tools of any server are held back."""
+        self.holds = any(map(self._is_held, servers))
+
+    def _is_held(self, server: ServerSpec) -> bool:
+        return self.quarantine is not None and self.quarantine.is_on(server)
+
     def check(self, principal: str, server: ServerSpec, request: Request) -> None:
         """Check that a principal may send a request to a server.
 
         :raise OutOfScope: the scope excludes the server, the method or the tool.
         :raise ToolOff: no client is offered the tool.
+        :raise ToolHeld: the tool is held back.
         """
         scope = self.scopes.get(principal)
-        if (scope is None and not server.tools_off) or server.view:
+        if server.view or not (scope is not None or server.tools_off or self.holds):
             return
         tool = (peek.text(request.message.params, "name") or "") if request.method == CALL else ""
         if tool and is_off(server.tools_off, tool):
             raise ToolOff(server.name, tool)
+        if tool and self.quarantine is not None:
+            self.quarantine.check(server, tool)
         if scope is None:
             return
         try:
@@ -115,20 +131,25 @@ class Permits(Record):
         if request.method != LIST or server.view:
             return
         scope = self.scopes.get(principal, WHOLE)
-        if scope.names_tools or server.tools_off:
+        if scope.names_tools or server.tools_off or self._is_held(server):
             is_first = "cursor" not in (request.message.params or {})
             request.sink = _Narrowed(request.sink, self, scope, server, is_first)
 
     def offered(self, server: ServerSpec, items: tuple[Item, ...]) -> tuple[Item, ...]:
-        """Return those of a server's tools that are not off: the same objects for the same list and patterns."""
-        if not server.tools_off:
+        """Return those of a server's tools that are neither off nor held back: the same objects for the same list."""
+        held = self.quarantine.generation if self.quarantine is not None and self._is_held(server) else -1
+        if not server.tools_off and held < 0:
             return items
-        key = (id(items), server.tools_off)
+        key = (id(items), server.tools_off, held)
         known = self._offered.get(key)
         if known is None:
-            left = tuple(each for each in items if not is_off(server.tools_off, each.own))
+            left = tuple(each for each in self.known(server, items) if not is_off(server.tools_off, each.own))
             known = self._offered[key] = (items, left)  # the list is kept, so that its id stays its own
         return known[1]
+
+    def known(self, server: ServerSpec, items: tuple[Item, ...]) -> tuple[Item, ...]:
+        """Return those of a server's tools that are not held back."""
+        return self.quarantine.left(server, items) if self.quarantine is not None else items
 
     def narrowed(self, scope: TokenScope, server: ServerSpec, items: Iterable[Item]) -> tuple[Item, ...]:
         """Return those of a server's tools that the scope allows."""
@@ -176,7 +197,7 @@ class _Narrowed(SinkFilter):
         self.permits.note(self.server, items, is_first=self.is_first)
         listed = [
             jsonrpc.raw(each.raw)
-            for each in items
+            for each in self.permits.known(self.server, items)
             if self.scope.admits_tool(self.server.name, each.own, each.tier)
             and not is_off(self.server.tools_off, each.own)
         ]

@@ -126,6 +126,10 @@ class LegacyDispatcher(Lifecycle):
             self._change(each)
         if self._view_sessions is not None:
             self._view_sessions.apply(change)
+        if self.permits.quarantine is not None:
+            self.permits.look(self.servers.values())
+        if change.concerns("quarantine"):
+            self.refresh_views()
 
     def refresh_views(self) -> None:
         """Let the views show their present servers, and forget the former ones."""
@@ -160,9 +164,30 @@ class LegacyDispatcher(Lifecycle):
         has_other_tools = change.before.tools_off != change.after.tools_off
         for session in self.sessions.of(change.before):
             session.server = self.scopes.of_principal(change.of(session.server), session.principal)
-            if has_other_tools and session.id and session.outer is None:
-                session.announce(ListKind.TOOL.news)
+        if has_other_tools:
+            self._announce_tools(change.after)
         self.pool.apply(change)
+
+    def set_aside(self, server: ServerSpec) -> None:
+        """Leave the shared children of a server to their present sessions; new sessions get new ones."""
+        self.sessions.forget_anonymous(server)
+        self.pool.set_aside(server)
+
+    def _announce_tools(self, server: ServerSpec) -> None:
+        for session in self.sessions.of(server):
+            if session.id and session.outer is None:
+                session.announce(ListKind.TOOL.news)
+
+    def offer_others(self, name: str) -> None:
+        """Notify the clients of a server that other tools of it are offered now, and let the views show these."""
+        server = self.servers.get(name)
+        if server is None:
+            return
+        self._announce_tools(server)
+        for slot in self.pool:
+            if slot.server.name == name and slot.listening is not None:
+                slot.listening.announce(ListKind.TOOL.news)
+        self.refresh_views()
 
     def _drop(self, server: ServerSpec) -> None:
         self.sessions.forget_anonymous(server)
@@ -279,7 +304,7 @@ class LegacyDispatcher(Lifecycle):
         :raise GatewayError: the request is refused; its sink receives nothing.
         """
         session: Session = request.session
-        if self.permits.scopes or session.server.tools_off:
+        if self.permits.scopes or session.server.tools_off or self.permits.holds:
             self.permits.check(session.principal, session.server, request)
         if session.era is Era.MODERN:
             self._bridge(request)
@@ -311,7 +336,7 @@ class LegacyDispatcher(Lifecycle):
             self.sending_away.attend(request)
         if self.permits.admit_call is not None:
             self.permits.admit_call(session.principal)
-        if self.permits.scopes or request.session.server.tools_off:
+        if self.permits.scopes or request.session.server.tools_off or self.permits.holds:
             self.permits.narrow(request.session.principal, request.session.server, request)
         if not request.session.server.has_shield or not self.view_sessions.direct.serves(request):
             self.submit(request)

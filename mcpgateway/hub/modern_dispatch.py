@@ -191,7 +191,7 @@ class ModernDispatcher:
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
         caller: Caller = request.caller
-        if self.permits.scopes or caller.server.tools_off:
+        if self.permits.scopes or caller.server.tools_off or self.permits.holds:
             self.permits.check(caller.principal, caller.server, request)
         path = self._known_path(caller) if not caller.server.view else None
         if path is None or request.method == modern.DISCOVER:
@@ -232,7 +232,7 @@ class ModernDispatcher:
         self._count(request.caller, request.method)
         if self.permits.admit_call is not None:
             self.permits.admit_call(request.caller.principal)
-        if self.permits.scopes or server.tools_off:
+        if self.permits.scopes or server.tools_off or self.permits.holds:
             self.permits.narrow(request.caller.principal, server, request)
         if shows_urls(peek.mapping(request.message.meta, modern.CAPABILITIES_KEY)):
             self.sending_away.attend_modern(request, self.resubmit)

@@ -149,6 +149,18 @@ class Pool(SharingVerdicts):
             if key.server == server.name and slot.shared and not key.roots and "roots" in slot.offer:
                 self._part(key, slot)
 
+    def set_aside(self, server: ServerSpec) -> None:
+        """Leave the shared children of a server that run to their present sessions; all others get new ones."""
+        number = 1 + max((each.former for each in self._slots), default=0)
+        for key, slot in list(self._slots.items()):
+            if key.server == server.name and slot.shared and slot.is_up and not key.former:
+                former = replace(key, former=number)
+                self._slots[former] = self._slots.pop(key)
+                self._idle.pop(key, None)
+                self._idle[former] = 0
+                slot.snapshot = None  # the records are those of the next children
+                slot.update_limit()
+
     def place_anew(self, session: Session) -> None:
         """Give a session the slot of its present roots; its calls under way stay where they are.
 
@@ -459,7 +471,8 @@ class Pool(SharingVerdicts):
         self._let_part()
         for key, ticks in list(self._idle.items()):
             self._idle[key] = 0 if _is_used(self._slots[key]) else ticks + 1
-            if self._idle[key] > IDLE_TICKS and (key.value or key.roots or self._has_twin(key)):
+            is_optional = key.former or key.value or key.roots or self._has_twin(key)
+            if self._idle[key] > (0 if key.former else IDLE_TICKS) and is_optional:
                 self._let_go(key, "no client uses the child")
 
     def _has_twin(self, key: SlotKey) -> bool:

@@ -21,6 +21,7 @@ from mcpgateway.records import Record
 
 if TYPE_CHECKING:
     from mcpgateway.backends.tape import Tape, Tapes
+    from mcpgateway.hub.catalog.quarantine import Quarantine
     from mcpgateway.hub.catalog.recorded import Snapshot, Snapshots
     from mcpgateway.hub.limits.call_limiter import Limiter
     from mcpgateway.hub.limits.call_limiters import Limiters
@@ -43,6 +44,7 @@ class SlotEnvironment(Record):
     :ivar snapshots: the recorded answers of servers; None if none are kept.
     :ivar locks: the search for errors of servers that name a lock; None if it is off.
     :ivar tapes: the recordings of messages from and to servers; None if none are kept.
+    :ivar quarantine: the versions and tools of servers that are known; None if none are kept.
     :ivar limiters: the limits of servers' calls; None without limits.
     :ivar on_handshake: called after a child's handshake; the child gets no requests until its Deferred has fired.
     """
@@ -59,6 +61,7 @@ class SlotEnvironment(Record):
     locks: Locks | None = None
     tapes: Tapes | None = None
     limiters: Limiters | None = None
+    quarantine: Quarantine | None = None
     hurry_s: float = math.inf
     on_handshake: Callable[[Upstream, Conversation, Envelope], Deferred[None] | None] = lambda *_: None
 

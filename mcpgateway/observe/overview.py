@@ -24,7 +24,7 @@ from mcpgateway.observe.census import Census
 from mcpgateway.observe.unreadable_files import UnreadableFile
 from mcpgateway.observe.why import Diagnoser
 from mcpgateway.policy.access import LOCAL, is_client
-from mcpgateway.policy.diagnosis import CRASHES, MANY_CRASHES, SIGN_IN, UNKNOWN
+from mcpgateway.policy.diagnosis import CRASHES, HELD_BACK, MANY_CRASHES, SIGN_IN, UNKNOWN
 from mcpgateway.policy.health import HealthState
 from mcpgateway.policy.readiness import login, shown_state
 from mcpgateway.records import FrozenRecord
@@ -112,7 +112,10 @@ class OpenNeed(Struct, frozen=True):
     def level(self) -> str:
         """``error`` for what does not work, ``warning`` for what waits for its user's word."""
         return (
-            "error" if (self.kind == SERVER and self.action != SIGN_IN) or self.cause in BROKEN else "warning"
+            "error"
+            if (self.kind == SERVER and self.action != SIGN_IN and self.cause != HELD_BACK)
+            or self.cause in BROKEN
+            else "warning"
         )
 
     def actions(self) -> list[NeedAction]:
@@ -124,6 +127,8 @@ class OpenNeed(Struct, frozen=True):
             f"/api/v1/servers/{quote(self.name, safe='')}",
         )
         why = NeedAction("Why", page=page)
+        if self.cause == HELD_BACK:
+            return [why]
         if self.action == SIGN_IN:
             return [why, NeedAction("Sign in", "POST", f"{route}/login")]
         again = NeedAction("Try now", "POST", f"{route}/restart?reset=true&wait=30s")
@@ -232,12 +237,13 @@ class Overview(FrozenRecord, frozen=True):
         :param server: the numbers of `Census.server`.
         """
         status, name = server["status"], server["name"]
+        held = self._held_back(name)
         if status in _WELL and not server["last_error"] and server["crashes_1h"] < MANY_CRASHES:
-            return {"status": status, "state": status}, None
+            return {"status": status, "state": status}, held
         now, definition = self.why.health.now, self.why.dispatcher.servers.get(name)
         rests = status in _AT_REST and not server["last_error"] and not server["crashes_1h"]
         if rests and (fine := self.fine.get(name)) and fine[0] is definition and now < fine[1]:
-            return {"status": status, "state": shown_state(status, is_faulty=False)}, None
+            return {"status": status, "state": shown_state(status, is_faulty=False)}, held
         troubles = self.why.troubles(name)
         first = troubles[0] if troubles else None
         need = None
@@ -257,7 +263,11 @@ class Overview(FrozenRecord, frozen=True):
             self.fine[name] = (definition, now + FINE_S)
         # A server that crashes again and again is started by its next call all the same.
         is_faulty = need is not None and need.cause != CRASHES
-        return {"status": status, "state": shown_state(status, is_faulty=is_faulty)}, need
+        return {"status": status, "state": shown_state(status, is_faulty=is_faulty)}, need or held
+
+    def _held_back(self, name: str) -> OpenNeed | None:
+        held = next((each for each in self.why.notes(name) if each.cause == HELD_BACK), None)
+        return OpenNeed(SERVER, name, HELD_BACK, held.says, held.remedy, held.run) if held else None
 
 
 def lost_entries(files: Sequence[ClientFile], served: Container[str]) -> Iterator[OpenNeed]:

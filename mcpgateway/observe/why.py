@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mcpgateway.backends.spawn import find_program
 from mcpgateway.backends.tape import Tapes
@@ -39,6 +39,7 @@ from mcpgateway.hub.health.history import Crash, History
 from mcpgateway.hub.health.record import HealthRecord
 from mcpgateway.hub.slot import Slot
 from mcpgateway.interfaces import Launch
+from mcpgateway.observe.version_notes import notes_of
 from mcpgateway.policy.diagnosis import Advice, ConcurrencyFacts, Failure, ServerFacts, Trip, advise, verdict
 from mcpgateway.policy.health import HealthState
 from mcpgateway.policy.readiness import FAILED, NO_REMEDY, Remedy
@@ -107,6 +108,12 @@ class Diagnoser:
             launch = _Launched.of(server, self.health.histories.of(name))
             advice = map(_advised, advise(self._facts(server, slots, shown, charts, launch)))
         return [self._masked(each) for each in advice if each["trouble"]]
+
+    def notes(self, name: str) -> tuple[Advice, ...]:
+        """Return the remarks on the version of a server's package and on its tools; none for an unknown server."""
+        server = self.dispatcher.servers.get(name)
+        found = notes_of(server, self.dispatcher.permits.quarantine) if server is not None else ()
+        return tuple(evolve(each, says=self.redact(each.says)) for each in found)
 
     def _served(self, name: str) -> tuple[ServerSpec | None, list[Slot]]:
         slots = [each for each in self.dispatcher.pool if each.server.name == name]
@@ -253,6 +260,7 @@ class Diagnoser:
             problems=self._problems(True, server.name, server.title),
             warnings=self._problems(False, server.name, server.title),
             is_former=history.is_former,
+            notes=self.notes(server.name),
         )
 
     def _switching(self, server: ServerSpec) -> str:

@@ -33,9 +33,9 @@ MANY_RESTARTS = MANY_CRASHES = 3
 HEADER = "header Authorization"  # in the hint of a server that may want a token
 MISSING = frozenset(("command-not-found", "not-executable", "found-since", "missing-directory"))
 NOT_FOUND_WORDS = ("not found", "does not exist", "not executable")
-SIGN_IN, CRASHES, UNKNOWN = "sign-in", "crashes", "failed"
+SIGN_IN, CRASHES, UNKNOWN, HELD_BACK = "sign-in", "crashes", "failed", "tools-held"
 """An action; the cause that the children of a server end again and again, though it is always started anew;
-and that of a failure which nothing explains."""
+that of a failure which nothing explains, and that of tools which wait for their user's approval."""
 
 
 class Failure(Enum):
@@ -125,6 +125,7 @@ class ServerFacts:
     :ivar warnings: further observations.
     :ivar unapproved: the file of a repository that defines it and is not approved.
     :ivar is_former: its failure is that of a former run of the gateway, since which it was not started.
+    :ivar notes: remarks that other parts of the gateway have.
     """
 
     server: str
@@ -164,6 +165,7 @@ class ServerFacts:
     warnings: tuple[str, ...] = ()
     unapproved: str = ""
     is_former: bool = False
+    notes: tuple[Advice, ...] = ()
 
     @property
     def has_failed(self) -> bool:
@@ -506,6 +508,7 @@ def _unsteady(facts: ServerFacts) -> Iterator[Advice]:
 
 
 def _notes(facts: ServerFacts) -> Iterator[Advice]:
+    yield from facts.notes
     for each in facts.warnings:
         yield Advice("warning", f"the configuration: {each}", "", is_trouble=False)
     if facts.stray and facts.failure is Failure.NONE:
@@ -520,13 +523,9 @@ def _notes(facts: ServerFacts) -> Iterator[Advice]:
     if facts.excess:
         yield Advice("replaced-soon", f"it is about to be replaced: {facts.excess}", "", is_trouble=False)
     if facts.retired:
-        yield Advice(
-            "replaced",
-            f"a process of it hangs with calls under way and gets no new ones ({facts.retired[0]}); another works",
-            "nothing has to be done; to end these calls",
-            is_trouble=False,
-            run=cli("servers restart {}", facts.server),
-        )
+        says = f"a process of it hangs with calls under way and gets no new ones ({facts.retired[0]}); another works"
+        run = cli("servers restart {}", facts.server)
+        yield Advice("replaced", says, "nothing has to be done; to end these calls", False, run)
     if facts.too_long:
         yield Advice(
             "list-too-long",

@@ -25,6 +25,9 @@ _CLEARED_BY: dict[Wrapper, tuple[str, ...]] = {Wrapper.PIPX: ("PYTHON", "__PYVEN
 _DECIDING = re.compile(r"(?i:npm_config_)|NODE|UV_|PIP|BUN_|XDG_|PYTHON|VIRTUAL_ENV$|HOME$")
 _SECRET = re.compile(r"(?i)auth|token|passw|secret|_key$|otp$")
 _CREDENTIAL = re.compile(r"://[^/\s]*@")
+_PEP_440 = re.compile(
+    r"(?:\d+!)?\d+(?:\.\d+)*(?:(?:a|b|rc)\d+)?(?:\.post\d+)?(?:\.dev\d+)?(?:\+[\w.]+)?", re.ASCII
+)
 
 
 class Doubt(Exception):
@@ -159,8 +162,8 @@ def newest(wrapper: Wrapper, output: str) -> str:
 
     :raise Doubt: the output is something else.
     """
-    if wrapper is Wrapper.BUN:
-        return _version(output.strip())
+    if wrapper is not Wrapper.NPM:
+        return _version((output.strip().splitlines() or [""])[-1].strip())
     try:
         members = json.loads(output)
         versions = members if isinstance(members, list) else [members]
@@ -171,7 +174,12 @@ def newest(wrapper: Wrapper, output: str) -> str:
     return _version(latest if latest in found else found[-1])  # as npm chooses within a range
 
 
+def is_version(text: str) -> bool:
+    """True if a text is one exact version, of npm or of PyPI."""
+    return bool(EXACT.fullmatch(text) or _PEP_440.fullmatch(text))
+
+
 def _version(text: str) -> str:
-    if not EXACT.fullmatch(text):
+    if not is_version(text):
         raise Doubt("the registry's answer is no version")
     return text

@@ -40,11 +40,13 @@ class Package:
     """The requested program, as the command names it.
 
     :ivar version: the requested version, as written: a version, a range or a tag; empty for none.
+    :ivar extras: the requested extras of a Python package, in brackets; empty for none.
     """
 
     name: str
     version: str
     age: Age
+    extras: str = ""
 
 
 @frozen
@@ -120,15 +122,17 @@ class Wrapped:
             case _:
                 assert_never(self.wrapper)
 
-    def _naming(self, option: str, *command: str) -> tuple[str, ...]:
+    def _naming(self, option: str, *command: str, first: tuple[str, ...] = ()) -> tuple[str, ...]:
+        program = (*self.program, *first)
         if self.is_named:
-            return (*self.program, *self.options, *command)
+            return (*program, *self.options, *command)
         options = self.options[:-1] if self.options[-1:] == ("--",) else self.options
-        return (*self.program, *options, option, self.command, *self.options[len(options) :], *command)
+        return (*program, *options, option, self.command, *self.options[len(options) :], *command)
 
     def pinned(self, version: str) -> Wrapped:
         """Return the same command line with one exact version of the package."""
-        exact = f"{self.package.name}@{version}"
+        between = "==" if self.wrapper is Wrapper.PIPX else "@"
+        exact = f"{self.package.name}{self.package.extras}{between}{version}"
         if not self.is_named:
             return evolve(self, command=exact)
         grammar = HEADS[_names(self.program)]
@@ -140,10 +144,11 @@ class Wrapped:
                 options[at] = f"{word.partition('=')[0]}={exact}"
         return evolve(self, options=tuple(options))
 
-    def asking(self) -> tuple[str, ...] | None:
-        """Return the command that prints the newest of the requested versions; None where the runner has none.
+    def asking(self) -> tuple[str, ...]:
+        """Return the command that prints the newest of the requested versions, from the index of the entry.
 
-        `mcpgateway.policy.launch_probe.newest` reads its answer.
+        `mcpgateway.policy.launch_probe.newest` reads its answer.  The runners for Python have no such command: they
+        install that version beside others, and Python prints it.
         """
         package = self.package
         wanted = f"{package.name}@{package.version or 'latest'}"
@@ -154,8 +159,14 @@ class Wrapped:
                 return (f"{folder}{slash}npm", "view", wanted, "version", "dist-tags.latest", *words)
             case Wrapper.BUN:
                 return (f"{folder}{slash}bun", "info", wanted, "version", *self._options_among(BUN_SETTINGS))
+            case Wrapper.UV:
+                return self._naming(
+                    "--from", *_telling(package.name), first=("--refresh-package", package.name)
+                )
+            case Wrapper.PIPX:
+                return self._naming("--spec", *_telling(package.name), first=("--no-cache",))
             case _:
-                return None
+                assert_never(self.wrapper)
 
     def _options_among(self, settings: frozenset[str]) -> tuple[str, ...]:
         # Options for the source of packages; not for the choice of one, nor for the consent to install it.
@@ -173,6 +184,17 @@ class Wrapped:
     def mutates(self) -> bool:
         """True if the runner brings a package up to date by writing over the files that a server may be using."""
         return self.wrapper in {Wrapper.NPM, Wrapper.BUN}
+
+
+def _telling(name: str) -> tuple[str, ...]:
+    """Return the command of an environment's Python that prints the version of a distribution."""
+    return ("python", "-I", "-c", f"import importlib.metadata; print(importlib.metadata.version({name!r}))")
+
+
+def is_patch(before: str, after: str) -> bool:
+    """True if two versions differ by their third number only, and the second one is the later."""
+    old, new = (re.fullmatch(r"(\d+\.\d+)\.(\d+)", each, re.ASCII) for each in (before, after))
+    return old is not None and new is not None and old[1] == new[1] and int(old[2]) < int(new[2])
 
 
 def take_apart(argv: tuple[str, ...]) -> Wrapped | None:
@@ -259,9 +281,7 @@ def _own_binary(wrapper: Wrapper, package: Package) -> str:
 
 BINARY = re.compile(r"[A-Za-z0-9_][\w.+-]*", re.ASCII)
 _NPM = re.compile(r"((?:@[a-z0-9~][\w.~-]*/)?[A-Za-z0-9~][\w.~-]*)(?:@([\w.^~<>=|*+ -]+))?", re.ASCII)
-_PYPI = re.compile(
-    r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)(?:\[[\w, .-]*\])? *(@?)([\w.<>=!~*+, -]*)", re.ASCII
-)
+_PYPI = re.compile(r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)(\[[\w, .-]*\])? *(@?)([\w.<>=!~*+, -]*)", re.ASCII)
 EXACT = re.compile(r"[v=]?\d+\.\d+\.\d+(?:[-+][\w.+-]+)?", re.ASCII)
 _TAG = re.compile(r"[A-Za-z][\w.-]*", re.ASCII)
 _PYTHONS = re.compile(r"(?:python|pypy|cpython|graalpy|pythonw)[\d.]*t?")
@@ -286,24 +306,24 @@ def _uv_package(text: str, is_named: bool) -> Package | None:  # noqa: FBT001 - 
     found = _PYPI.fullmatch(text)
     if found is None or _PYTHONS.fullmatch(found[1].lower()):
         return None
-    name, at, version = found[1], found[2], found[3].strip()
+    name, extras, at, version = found[1], found[2] or "", found[3], found[4].strip()
     if at:
         if not re.fullmatch(r"latest|\d[\w.+]*", version):
             return None
-        return Package(name, version, Age.TAGGED if version == "latest" else Age.PINNED)
+        return Package(name, version, Age.TAGGED if version == "latest" else Age.PINNED, extras)
     if version and not (is_named and version[0] in "<>=!~"):
         return None
-    return Package(name, version, _requirement_age(version))
+    return Package(name, version, _requirement_age(version), extras)
 
 
 def _pipx_package(text: str, is_named: bool) -> Package | None:  # noqa: FBT001 - as above
     found = _PYPI.fullmatch(text)
-    if found is None or found[2]:
+    if found is None or found[3]:
         return None
-    name, version = found[1], found[3].strip()
+    name, extras, version = found[1], found[2] or "", found[4].strip()
     if (version and version[0] not in "<>=!~") or not (is_named or _is_canonical(name)):
         return None
-    return Package(name, version, _requirement_age(version))
+    return Package(name, version, _requirement_age(version), extras)
 
 
 def _requirement_age(version: str) -> Age:

@@ -235,6 +235,7 @@ class View:
         """Check that an unknown name is not one of a tool that is off, or of a server that cannot be used.
 
         :raise ToolOff: no client is offered that tool.
+        :raise ToolHeld: it is held back.
         :raise AboveTier: the profile or the token does not allow tools of that tier.
         :raise GatewayError: the server cannot be used now.
         """
@@ -245,6 +246,8 @@ class View:
                     continue
                 if is_off(server.tools_off, own):
                     raise ToolOff(server.name, own)
+                if self._permits.quarantine is not None:
+                    self._permits.quarantine.check(server, own)
                 if matches_any(self.spec.tools_off, server.name, own):
                     raise ToolOff(server.name, own, profile_of(self.spec))
                 self._check_tier(server, own)

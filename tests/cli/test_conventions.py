@@ -36,6 +36,7 @@ FREE = {
         "--definition",
     },
     "servers rename": {"new"},
+    "servers upgrade": {"--to"},
     "servers search": {"words", "--registry"},
     "servers install": {"--name", "--registry", "-e"},
     "servers test": {"--command", "--args", "--env"},
@@ -169,6 +170,7 @@ class QuestionTests:
             "commands/servers/added.py",
             "commands/servers/edit.py",
             "commands/servers/install.py",
+            "commands/servers/versions.py",
         }
 
 

@@ -857,6 +857,28 @@ def _tools_off(gateway: Edited) -> None:
     assert "a__x" in listed(gateway, "/mcp/full", **TOOLS)
 
 
+@proves(
+    *("gateway.quarantine", "servers.NAME.quarantine"),
+    *("gateway.auto_upgrade", "servers.NAME.auto_upgrade", "gateway.upgrade_checks"),
+)
+def _versions(gateway: Edited) -> None:
+    # They are looked up at each list, call and version; `tests.functional.test_server_versions` has these.
+    caller(gateway).call(1)
+    children = len(gateway.launcher.children)
+    gateway.put("gateway.quarantine", "changed")
+    gateway.put("gateway.upgrade_checks", False)
+    for mode in ("any", "patch", "off"):
+        gateway.put("gateway.auto_upgrade", mode)
+        gateway.put("servers.a.auto_upgrade", mode)
+        assert gateway.dispatcher.servers["a"].auto_upgrade == mode
+        assert gateway.following.settings.gateway.auto_upgrade == mode
+    settings = gateway.hub.views_config.gateway
+    assert (settings.quarantine, settings.upgrade_checks) == (True, False)
+    gateway.put("servers.a.quarantine", "off")
+    assert gateway.dispatcher.servers["a"].quarantine is False
+    assert len(gateway.launcher.children) == children
+
+
 @proves("servers.NAME.shield", "servers.NAME.shield.level", "servers.NAME.shield.tools")
 def _server_shield(gateway: Edited) -> None:
     many = json.dumps([f"item {number}" for number in range(100)])

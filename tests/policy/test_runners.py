@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.policy.runners import HEADS, Age, Wrapper, take_apart
+from mcpgateway.policy.runners import HEADS, Age, take_apart
 
 WORDS = st.sampled_from(
     "-y --yes -q -p --package --package=x --from --from=a==1 --with --spec --python 3.12 -c --call -- --json true"
@@ -12,6 +12,10 @@ WORDS = st.sampled_from(
     " --registry http://u:p@h/ $HOME ; name[extra]>=1 npm:x@1 sh exec".split()
 ) | st.text(max_size=12)
 COMMANDS = st.sampled_from([*HEADS, ("/usr/bin/npx",), ("npm", "run"), ("uv", "run"), ("node",)])
+
+
+TELLING = "python -I -c import importlib.metadata; print(importlib.metadata.version('b'))"
+"""The program by which the environment of a package tells its version."""
 
 
 class UnderstandingTests:
@@ -176,6 +180,9 @@ class AskingTests:
             ("npx -p b@latest prog", "npx -p b@1.5.0 prog"),
             ("npx --package=b prog x", "npx --package=b@1.5.0 prog x"),
             ("bunx b", "bunx b@1.5.0"),
+            ("uvx --from b[x]>=1 prog y", "uvx --from b[x]@1.5.0 prog y"),
+            ("uvx b[x] y", "uvx b[x]@1.5.0 y"),
+            ("pipx run --spec b[x] prog", "pipx run --spec b[x]==1.5.0 prog"),
         ],
     )
     def test_pinned(self, line, pinned):
@@ -195,16 +202,14 @@ class AskingTests:
                 "npm view b@latest version dist-tags.latest --prefer-offline --json",
             ),
             ("bunx --silent --registry=http://r @a/b@next", "bun info @a/b@next version --registry=http://r"),
+            (
+                "uvx --index http://r -- b[x]",
+                f"uvx --refresh-package b --index http://r --from b[x] -- {TELLING}",
+            ),
+            ("uvx --from b>=1 prog", f"uvx --refresh-package b --from b>=1 {TELLING}"),
+            ("pipx run -i http://r b", f"pipx run --no-cache -i http://r --spec b {TELLING}"),
         ],
     )
     def test_asking(self, line, question):
         """The newest version is asked for where the entry takes its package from."""
         assert " ".join(take_apart(tuple(line.split())).asking()) == question
-
-    @pytest.mark.parametrize("line", ["uvx b", "pipx run b"])
-    def test_nothing_to_ask(self, line):
-        """Runners that never write over what is in use are simply asked again."""
-        found = take_apart(tuple(line.split()))
-        assert found.asking() is None
-        assert not found.mutates
-        assert found.wrapper in {Wrapper.UV, Wrapper.PIPX}

@@ -500,6 +500,7 @@ class MemoryGateway:
             port=lambda: 9100,
             tag_key=b"of a test",
             web=lambda: Web(self.net),
+            newest=_no_package,
             connections=lambda: self.factory.connections,
             is_disabled=lambda: self.root.is_disabled,
             restart=lambda: False,
@@ -587,6 +588,10 @@ class MemoryGateway:
 
 def _no_helper(*words: str) -> Deferred[Any]:
     return fail(ClientFilesFailed("there is no helper program here"))
+
+
+async def _no_package(launch: Launch) -> str:
+    raise AssertionError("no server here is a package")
 
 
 def _no_accounts() -> Any:

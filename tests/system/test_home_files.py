@@ -46,6 +46,7 @@ from mcpgateway.system.instance_lock import InstanceLock
 from mcpgateway.system.job_files import JobFiles
 from mcpgateway.system.journal import Journal
 from mcpgateway.system.launch.cache import LaunchCache, ResolvedProgram
+from mcpgateway.system.launch.lock import LockedServer, VersionLock
 from mcpgateway.system.logs.server_log import ServerLogFile
 from mcpgateway.system.oauth_tokens import OAuthTokenFiles
 from mcpgateway.system.process.orphans import ChildRegistry, instances, reap_leftovers
@@ -165,6 +166,12 @@ def of_journal(home: str) -> None:
 def of_launches(home: str) -> None:
     """``launch-cache.json``."""
     LaunchCache(home).keep("key", ResolvedProgram("/bin/true"))
+
+
+def of_versions(home: str) -> None:
+    """``lock.json``."""
+    VersionLock(home, time).put("s", LockedServer("p"))
+    assert VersionLock(home, time).servers is not None
 
 
 def of_rebuilt(home: str) -> None:
@@ -291,6 +298,7 @@ HOME: dict[str, Callable[[str], None]] = {
     "sessions/journal.db-wal": of_journal,
     "sessions/journal.db-shm": of_journal,
     "launch-cache.json": of_launches,
+    "lock.json": of_versions,
     "rebuilt.json": of_rebuilt,
     "environment.json": of_login,
     "approvals.json": of_approvals,

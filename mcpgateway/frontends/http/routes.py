@@ -175,8 +175,7 @@ ROUTES: tuple[Route, ...] = (
           "Each of the latest minutes: requests, calls of tools, failures, memory, processes and sessions.",
           {200: "Series"}, query=(
               Query("minutes", "how many; 60 without it, 1440 at most", "integer"),
-              Query("server", "only the requests to this server"),
-          )),
+              Query("server", "only the requests to this server"))),
     Route("GET", "/api/v1/savings", WATCH, "figures.savings", "The savings of sharing: processes, memory, tokens.",
           {200: "Savings"}),
     # Clients' own files; the gateway runs the servers of a file once it is enrolled
@@ -227,8 +226,7 @@ ROUTES: tuple[Route, ...] = (
           {200: "EndedSome"}, query=(
               Query("pid", "those of this process", "integer"), Query("all", "all of them", "boolean"),
           )),
-    Route("POST", "/api/sessions/{id}/kill", MUTATE, "sessions.kill_named",
-          "End a session.", {200: "EndedNamed"}),
+    Route("POST", "/api/sessions/{id}/kill", MUTATE, "sessions.kill_named", "End a session.", {200: "EndedNamed"}),
     Route("POST", "/api/sessions/kill-all", MUTATE, "sessions.kill_all", "End all sessions.", {200: "EndedSome"}),
     # The routes of immorterm-mcp-gateway
     Route("POST", "/api/servers/install", ADMIN, "older.install",
@@ -278,27 +276,31 @@ ROUTES: tuple[Route, ...] = (
           "Remove a server from the configuration; its entry is kept.", {200: "Removed"}, heeds=(IF_MATCH,)),
     Route("GET", "/api/v1/servers/{name}/login", LOOK, "logins.look", "Whether its caller has signed in at a server, "
           "and the address of the sign-in.", {200: "Login"}, query=(
-              Query("wait", "how long to wait for the sign-in, such as 10s; 60s at most"),
-          )),
+              Query("wait", "how long to wait for the sign-in, such as 10s; 60s at most"),)),
     Route("POST", "/api/v1/servers/{name}/login", USE, "logins.login",
           "Return the address or the device code of a sign-in at a server, or take the return address of a browser.",
           {200: "Login"}, takes="AskLogin"),
     Route("DELETE", "/api/v1/servers/{name}/login", USE, "logins.logout",
           "Revoke and delete the caller's grant at a server.", {200: "LoggedOut"}, query=(
-              Query("forget", "true: delete the gateway's registration there, too", "boolean"),
-          )),
+              Query("forget", "true: delete the gateway's registration there, too", "boolean"),)),
     Route("POST", "/api/v1/servers/{name}/start", MUTATE, "servers.start", "Start a server.",
           {202: "Operated", 200: "Operated"}, query=WAIT),
     Route("POST", "/api/v1/servers/{name}/stop", MUTATE, "servers.stop",
           "Stop a server; its next request starts it again.", {200: "Operated"}),
     Route("POST", "/api/v1/servers/{name}/restart", MUTATE, "servers.restart",
           "Restart a server, or start it.", {200: "Operated"}, query=(
-              *WAIT, Query("reset", "true: close its circuit breaker before", "boolean"),
-          )),
+              *WAIT, Query("reset", "true: close its circuit breaker before", "boolean"))),
     Route("POST", "/api/v1/servers/{name}/reset-circuit", MUTATE, "servers.reset_circuit",
           "Close the circuit breaker of a server.", {200: "Operated"}, query=(
-              Query("passed", "true: a test of it has passed, so that its last fault is forgotten, too", "boolean"),
-          )),
+              Query("passed", "true: a test of it has passed, so that its last fault is forgotten, too", "boolean"),)),
+    Route("POST", "/api/v1/servers/{name}/check-upgrade", ADMIN, "versions.check",
+          "Compare a newer version of its package, started beside it.", {200: "Lock"}, takes="ServerVersion"),
+    Route("POST", "/api/v1/servers/{name}/upgrade", ADMIN, "versions.upgrade",
+          "Give its new sessions a version that was compared.", {200: "Lock"}, takes="ServerVersion"),
+    Route("POST", "/api/v1/servers/{name}/rollback", ADMIN, "versions.rollback",
+          "Give its new sessions the version before its upgrade.", {200: "Lock"}),
+    Route("POST", "/api/v1/servers/{name}/approve", ADMIN, "versions.approve",
+          "Offer tools again that are held back because they have changed.", {200: "Lock"}, takes="ApproveTools"),
     Route("POST", "/api/v1/servers/validate", ADMIN, "servers.validate",
           "Try a server that is not configured yet, or a change of one that is; nothing is written.",
           {200: "Validated"}, takes="ValidateServer"),

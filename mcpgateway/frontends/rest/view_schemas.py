@@ -16,6 +16,19 @@ from mcpgateway.frontends.rest.schema_parts import (
     ref,
 )
 
+TOOL_CHANGE = made_of(
+    {
+        "tool": TEXT,
+        "kind": {"enum": ["added", "removed", "changed"]},
+        "parts": {**NAMES, "description": "The changed members of its definition."},
+        "breaks": {**NAMES, "description": "The changes of its schemas that break callers."},
+        "before": {"type": "string", "description": "The former description, if that has changed."},
+        "after": TEXT,
+        "words": TEXT,
+    },
+    digest=TEXT,
+    since=NUMBER,
+)
 VIEW_SCHEMAS: dict[str, dict[str, Any]] = {
     "Views": made_of({"items": listing(ref("View"))}),
     "View": made_of(
@@ -56,6 +69,35 @@ VIEW_SCHEMAS: dict[str, dict[str, Any]] = {
     ),
     "PutProfile": made_of({}, include=NAMES, tools_off=NAMES, capabilities=NAMES, description=TEXT),
     "ProfileDeleted": made_of({"deleted": TEXT}),
+    "ServerVersion": made_of({}, version=TEXT),
+    "ApproveTools": made_of({"tools": {"type": "object", "additionalProperties": TEXT}}),
+    "Lock": made_of(
+        {
+            "package": TEXT,
+            "runner": TEXT,
+            "requested": TEXT,
+            "version": TEXT,
+            "integrity": TEXT,
+            "seen_at": NUMBER,
+            "tools": {"type": "object", "description": "The digest of each known tool."},
+            "rollback": {"type": "string", "description": "The version before the upgrade, or empty."},
+            "republished": {
+                "type": "string",
+                "description": "The integrity of the same version as it is now, if that is another one.",
+            },
+            "held": listing(TOOL_CHANGE),
+        },
+        newer=made_of(
+            {
+                "version": TEXT,
+                "integrity": TEXT,
+                "found_at": NUMBER,
+                "compared": FLAG,
+                "fault": {"type": "string", "description": "Why it could not be compared, or empty."},
+                "changes": listing(TOOL_CHANGE),
+            }
+        ),
+    ),
     "Cluster": made_of(
         {
             "node": {"type": "string", "description": "The node that answers; empty: the gateway is alone."},

@@ -104,7 +104,7 @@ class Snapshots:
     """The recorded answers of all servers, on disk and for a while in memory; see Note [What is held].
 
     :ivar kept: called with every list that differs from its record.
-    :ivar listed: called with every list of tools that a slot's server answers with.
+    :ivar on_listed: called with every list of tools that a slot's server answers with, before it is recorded.
     :ivar shown: the recorded lists that were shown without asking the server, to be asked for again.
     :ivar limit: the limit of the size of a kept list.
     :param seconds: the wall clock.
@@ -114,7 +114,7 @@ class Snapshots:
         self._store = store
         self._seconds = seconds
         self.kept: Kept = _unheard
-        self.listed: Listed = _unlisted
+        self.on_listed: list[Listed] = []
         self.limit = ListLimit()
         self.shown: set[tuple[str, AnswerKey, str]] = set()
         self._held: dict[str, _Held] = {}  # in the order of their use
@@ -137,6 +137,10 @@ class Snapshots:
     def held_bytes(self) -> int:
         """The bytes of the catalogs in memory."""
         return sum(each.size for each in self._held.values())
+
+    def place_of(self, server: ServerSpec) -> str:
+        """Return the key of the place in which the records of a server are."""
+        return self._known.of(server)
 
     def is_known(self, server: ServerSpec) -> bool:
         """True if clients can be answered in the place of a server before it runs."""
@@ -396,9 +400,10 @@ class Snapshot(Record):
 
     def keep(self, method: str, handshake: str, pages: tuple[Raw, ...]) -> None:
         """Record a complete answer."""
-        self.snapshots.keep(self.slot.server.name, self._key(handshake), method, pages)
         if method == LIST_TOOLS:
-            self.snapshots.listed(self.slot, pages)
+            for each in self.snapshots.on_listed:
+                each(self.slot, pages)
+        self.snapshots.keep(self.slot.server.name, self._key(handshake), method, pages)
 
     def changed(self, method: str) -> None:
         """Take a notification of the server; if it tells of a changed list, mark the recorded one as out of date."""
@@ -439,10 +444,6 @@ class Snapshot(Record):
 
 def _unheard(name: str, key: AnswerKey, method: str, pages: tuple[Raw, ...]) -> None:
     """Ignore the list."""
-
-
-def _unlisted(slot: Upstream, pages: tuple[Raw, ...]) -> None:
-    """Ignore the list of tools."""
 
 
 def _raw(members: dict[str, Any]) -> Envelope:

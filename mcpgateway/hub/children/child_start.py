@@ -117,6 +117,8 @@ class ChildStart(Record):
         if conversation is not owner.speaking:
             return  # the start was called off while the launch was prepared
         owner.watch.launching(launch)
+        if environment.quarantine is not None:
+            environment.quarantine.launching(owner, launch)
         try:
             conversation.backend = environment.launcher.launch(launch, conversation)
         except GatewayError as why:

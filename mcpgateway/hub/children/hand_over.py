@@ -1,7 +1,7 @@
 """Hand children and sessions over to the next program of this process: the side of the program that ends.
 
-A child goes on if it is an idle process on stdin and stdout.  All others end: those with calls under way, replicas, and
-those that are reached over the network or under a lease.
+A child goes on if it is an idle process on stdin and stdout.  All others end: those with calls under way, replicas,
+those of an earlier version, and those that are reached over the network or under a lease.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ def _slot(key: SlotKey, slot: Slot) -> SlotState | None:
         conversation is None
         or slot.hello is None
         or slot.is_replica
+        or key.former
         or slot.calls()
         or conversation.questions
     ):

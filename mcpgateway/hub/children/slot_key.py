@@ -16,6 +16,7 @@ class SlotKey(Struct, frozen=True):
     :ivar offer: a name for the capabilities that the clients offer.
     :ivar roots: the key of the roots that the sessions share; empty where these do not count, or there are none.
     :ivar nth: the number of the replica; 0 for the home.
+    :ivar former: the number of a slot that keeps the child of an earlier version for its sessions; 0 for others.
     """
 
     server: str
@@ -25,3 +26,4 @@ class SlotKey(Struct, frozen=True):
     offer: str = ""
     roots: str = ""
     nth: int = 0
+    former: int = 0

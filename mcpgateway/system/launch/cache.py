@@ -32,6 +32,7 @@ class ResolvedProgram:
     :ivar removed: the variables that the runner removes.
     :ivar package: the name of the package.
     :ivar version: its version; empty where unknown.
+    :ivar integrity: the digest of its files; empty where unknown.
     :ivar checked_at: the time when it was last found to be what the runner starts.
     :ivar saved_kib: the memory that the runner took, in KiB; 0 where unknown.
     :ivar shy_until: the time until which the entry is run as written, because the program did not work by itself.
@@ -46,6 +47,7 @@ class ResolvedProgram:
     checked_at: float = 0.0
     saved_kib: int = 0
     shy_until: float = 0.0
+    integrity: str = ""
 
 
 @frozen

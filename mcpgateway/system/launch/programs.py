@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -17,6 +18,9 @@ MAGIC = (
     b"\xca\xfe\xba\xbe",
 )  # scripts, Linux, macOS, macOS for two machines
 MANIFEST_BYTES = 2**20
+RECORD_BYTES = (
+    16 * 2**20
+)  # the installer's record of all files of a package, or of all packages of a directory
 CLIMB_LIMIT = 12  # directories between a program and the manifest of its package
 
 
@@ -57,9 +61,18 @@ def node_version(program: str, name: str) -> str:
     return ""
 
 
-def _manifest(path: str) -> dict[str, Any]:
+def node_integrity(program: str, name: str) -> str:
+    """Return the ``dist.integrity`` of the package of a program in a ``.bin``, as npm has checked it; else empty."""
+    packages = _manifest(f"{os.path.dirname(os.path.dirname(program))}/.package-lock.json", RECORD_BYTES)
+    listed = packages.get("packages")
+    found = listed.get(f"node_modules/{name}") if isinstance(listed, dict) else None
+    integrity = found.get("integrity") if isinstance(found, dict) else None
+    return integrity if isinstance(integrity, str) else ""
+
+
+def _manifest(path: str, limit: int = MANIFEST_BYTES) -> dict[str, Any]:
     with suppress(OSError, ValueError), open(path, "rb") as stream:
-        found = json.loads(stream.read(MANIFEST_BYTES))
+        found = json.loads(stream.read(limit))
         if isinstance(found, dict):
             return found
     return {}
@@ -67,13 +80,36 @@ def _manifest(path: str) -> dict[str, Any]:
 
 def python_version(program: str, name: str) -> str:
     """Return the version of a distribution in the environment of a program in its ``bin``; empty where unknown."""
+    return _distribution(program, name)[1]
+
+
+def python_integrity(program: str, name: str) -> str:
+    """Return a digest of the files of a distribution, from its ``RECORD``; empty where unknown.
+
+    Files that differ between two installations of one wheel do not count: scripts, and the notes of installers.
+    """
+    folder, _ = _distribution(program, name)
+    with suppress(OSError), open(os.path.join(folder, "RECORD"), "rb") as stream:
+        own = os.path.basename(folder).encode()
+        listed = sorted(stream.read(RECORD_BYTES).splitlines())
+        fixed = [each for each in listed if each.startswith(own + b"/METADATA") or not _varies(each, own)]
+        return "sha256-" + hashlib.sha256(b"\n".join(fixed)).hexdigest() if fixed else ""
+    return ""
+
+
+def _varies(line: bytes, own: bytes) -> bool:
+    return line.startswith((b"../", own + b"/")) or b".pyc," in line
+
+
+def _distribution(program: str, name: str) -> tuple[str, str]:
+    """Return the ``dist-info`` of a distribution in the environment of a program, and its version; empty for none."""
     wanted = re.sub(r"[-_.]+", "_", name).lower()
     for folder in _site_packages(program):
         for each in _listed(folder):
             found, _, version = each.removesuffix(".dist-info").rpartition("-")
             if each.endswith(".dist-info") and re.sub(r"[-_.]+", "_", found).lower() == wanted:
-                return version
-    return ""
+                return os.path.join(folder, each), version
+    return "", ""
 
 
 def has_entry_points(program: str, group: str) -> bool:

@@ -7,8 +7,12 @@ chosen, the others take the name of a program.  The probe reports its arguments 
 itself is not started.  From then on the program is started directly, as the runner's shell would have.
 
 # Note [Newer versions beside the old]
-npm and bun update a package by overwriting its files, which a running server may be using for weeks.  So a newer
-version is requested by its number, which gives it a directory of its own.
+npm and bun update a package by overwriting its files, which a running server may be using for weeks.  So every version
+but the first is requested by its number, which gives it a directory of its own.
+
+# Note [Pins]
+The version that was found first stays: new processes run the version of the lock (`mcpgateway.system.launch.lock`),
+also where a runner by itself would take a newer one, or its cache was cleaned.
 """
 
 from __future__ import annotations
@@ -27,7 +31,14 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from mcpgateway.errors import ConfigError, GatewayError
-from mcpgateway.interfaces import CHILD_MARKER, INSTANCE_MARKER, Launch, Ran, RunProgram
+from mcpgateway.interfaces import (
+    CHILD_MARKER,
+    INSTANCE_MARKER,
+    InstalledPackage,
+    Launch,
+    Ran,
+    RunProgram,
+)
 from mcpgateway.policy.launch_probe import (
     SCRIPT_SHELL,
     Doubt,
@@ -40,7 +51,7 @@ from mcpgateway.policy.launch_probe import (
     read_probe,
     surroundings,
 )
-from mcpgateway.policy.runners import Age, Wrapped, Wrapper, take_apart
+from mcpgateway.policy.runners import Age, Package, Wrapped, Wrapper, take_apart
 from mcpgateway.protocol.versions import Era
 from mcpgateway.system import home_files
 from mcpgateway.system.launch import probe as launch_probe
@@ -58,13 +69,26 @@ REFRESH_RETRY_S = 3600.0
 NPX_CACHE = f"{os.sep}_npx{os.sep}"
 
 
+Pins = Callable[[str, Package], str]
+"""Returns the version of its package that a server runs; empty where its entry decides."""
+FoundNewer = Callable[[str, Package, str], object]
+"""Takes the newest requested version of a server's package."""
+
+
 @frozen
 class _Entry:
-    """One entry that is being resolved."""
+    """One entry that is being resolved.
+
+    :ivar launch: its launch, with the pinned version in its words.
+    :ivar written: its words without the pin.
+    :ivar pin: the pinned version; empty for none.
+    """
 
     launch: Launch = field(repr=False)
     wrapped: Wrapped
+    written: Wrapped
     run: RunProgram = field(repr=False)
+    pin: str = ""
 
     @property
     def runner(self) -> str:
@@ -78,13 +102,26 @@ class Resolver:
 
     :param home: the gateway's own directory.
     :param seconds: a clock, in seconds since the epoch.
+    :param pins: returns the versions that servers run.
+    :param found_newer: takes newer versions; None: none is looked for.
+    :param looks: returns False while newer versions are not looked for.
     """
 
     log = Logger()
 
-    def __init__(self, home: str, seconds: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        home: str,
+        seconds: Callable[[], float],
+        pins: Pins | None = None,
+        found_newer: FoundNewer | None = None,
+        looks: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._looks = looks
         self._home = home
         self._seconds = seconds
+        self._pins = pins or _no_pin
+        self._found_newer = found_newer
         self._cache = LaunchCache(home)
         self._finding = WaitingByKey[str, ResolvedProgram | None]()
         self._not_before: dict[str, float] = {}  # the time of the next try, after a failure
@@ -99,13 +136,28 @@ class Resolver:
         key = "" if wrapped is None else _key(launch, wrapped)
         if wrapped is None or not key:
             return succeed(launch)
-        entry = _Entry(launch, wrapped, run)
+        entry = self._pinned(key, _Entry(launch, wrapped, wrapped, run))
+        launch, key = entry.launch, _key(launch, entry.wrapped)
         found = self._known(key, entry)
         if found is not None:
             return succeed(self._launch(key, entry, found))
         if self._not_before.get(key, 0.0) > self._seconds():
-            return succeed(launch)
+            return succeed(self._launch(key, entry, None))
         return self._found(key, entry).addCallback(partial(self._launch, key, entry))
+
+    def _pinned(self, key: str, entry: _Entry) -> _Entry:
+        written, found = entry.written, self._known(key, entry)
+        pin = self._pins(entry.launch.server, written.package)
+        if not pin or (found is not None and not _is_cached_by_runner(written, found.program)):
+            return entry
+        if found is not None and found.program and _version(written, found.program) == pin:
+            return evolve(entry, pin=pin)
+        wrapped = written.pinned(pin)
+        pinned = evolve(entry, launch=evolve(entry.launch, argv=wrapped.words), wrapped=wrapped, pin=pin)
+        key = _key(pinned.launch, wrapped)
+        if found is not None and not found.program and self._cache.find(key) is None:
+            self._cache.keep(key, found)  # no version of it works without its runner
+        return pinned
 
     def _known(self, key: str, entry: _Entry) -> ResolvedProgram | None:
         found = self._cache.find(key)
@@ -127,10 +179,10 @@ class Resolver:
 
     def _launch(self, key: str, entry: _Entry, found: ResolvedProgram | None) -> Launch:
         launch = entry.launch
-        if found is None:
-            return launch
-        if not found.program:
-            return evolve(launch, told=partial(self._ran_as_written, key))
+        if found is None or not found.program:
+            package = _package(entry.written, entry.pin) if entry.wrapped is not entry.written else None
+            told = None if found is None else partial(self._ran_as_written, key)
+            return evolve(launch, told=told, package=package) if told or package else launch
         self.log.info(
             "{server} is started as {program}, without {runner}",
             event="launch.direct",
@@ -141,12 +193,14 @@ class Resolver:
             version=found.version,
             saved_kib=found.saved_kib,
         )
+        is_ours = bool(found.version) and _is_cached_by_runner(entry.written, found.program)
         around = RunnerEnvironment(found.path, found.added, found.removed)
         return evolve(
             launch,
             argv=(found.program, *entry.wrapped.args),
             env=around.applied(launch.env),
             told=partial(self._ran, key, entry),
+            package=_package(entry.written, found.version, found.integrity) if is_ours else None,
         )
 
     # Whether it works.
@@ -174,8 +228,13 @@ class Resolver:
             )
             return
         self._silences.pop(key, None)
-        age = entry.wrapped.package.age.value
-        is_due = age is not None and now - found.checked_at >= age
+        age = entry.written.package.age.value
+        is_due = (
+            self._found_newer is not None
+            and age is not None
+            and self._looks()
+            and now - found.checked_at >= age
+        )
         if is_due and self._not_before.get(key, 0.0) <= now:
             self._waiting[key] = entry
             self._refresh_next()
@@ -248,6 +307,7 @@ class Resolver:
             _version(wrapped, program),
             self._seconds(),
             seen.kib,
+            integrity=_integrity(wrapped, program),
         )
 
     async def _check_npm(self, entry: _Entry, *, is_idle: bool) -> None:
@@ -306,33 +366,50 @@ class Resolver:
         self._refresh_next()
 
     async def _look_for_newer(self, key: str, entry: _Entry) -> None:
-        found = self._cache.find(key)
-        if found is None or not found.program:
+        found, written = self._cache.find(key), entry.written
+        if found is None or not found.program or self._found_newer is None:
             return
-        wrapped = entry.wrapped
-        question = wrapped.asking() if _is_cached_by_runner(wrapped, found.program) else None
-        if question is not None:
-            ran = await entry.run(evolve(entry.launch, argv=question), is_idle=True)
-            if ran.code != 0:
-                raise Doubt(_failed(ran))
-            version = newest(wrapped.wrapper, ran.output)
-            if version == found.version:
-                self._cache.keep(key, evolve(found, checked_at=self._seconds()))
-                return
-            wrapped = wrapped.pinned(version)
-        fresh = await self._ask(entry, wrapped, is_idle=True)
-        if self._cache.find(key) is not found:
-            return  # the program has failed meanwhile
-        self._cache.keep(key, fresh)
-        if fresh.program != found.program:
-            self.log.info(
-                "the next start of {server} is {package} {version}, after {former}",
-                event="launch.newer",
-                server=entry.launch.server,
-                package=fresh.package,
-                version=fresh.version,
-                former=found.version,
-            )
+        if not _is_cached_by_runner(written, found.program):
+            fresh = await self._ask(entry, written, is_idle=True)
+            if self._cache.find(key) is found:  # else the program has failed meanwhile
+                self._cache.keep(key, fresh)
+            return
+        version = await _newest(entry.launch, written, entry.run)
+        if self._cache.find(key) is found:
+            self._cache.keep(key, evolve(found, checked_at=self._seconds()))
+        self._found_newer(entry.launch.server, written.package, version)
+
+
+async def newest_of(launch: Launch, run: RunProgram) -> str:
+    """Return the newest requested version of the package that a launch names.
+
+    :raise GatewayError: its program is no package of a package runner, or the index cannot be asked.
+    """
+    written = take_apart(launch.argv)
+    if written is None:
+        raise GatewayError(
+            f"{launch.server} is not run by npx, uvx, bunx or pipx in a known form, so it has no versions"
+        )
+    try:
+        return await _newest(launch, written, run)
+    except Doubt as why:
+        raise GatewayError(f"the versions of {written.package.name} cannot be asked for: {why}") from why
+
+
+async def _newest(launch: Launch, written: Wrapped, run: RunProgram) -> str:
+    ran = await run(evolve(launch, argv=written.asking()), is_idle=True)
+    if ran.code != 0:
+        raise Doubt(_failed(ran))
+    return newest(written.wrapper, ran.output)
+
+
+def _no_pin(server: str, package: Package) -> str:
+    return ""
+
+
+def _package(written: Wrapped, version: str, integrity: str = "") -> InstalledPackage:
+    package = written.package
+    return InstalledPackage(written.wrapper.value, package.name, package.version, version, integrity)
 
 
 def _key(launch: Launch, wrapped: Wrapped) -> str:
@@ -390,6 +467,11 @@ def _version(wrapped: Wrapped, program: str) -> str:
     return read(program, wrapped.package.name)
 
 
+def _integrity(wrapped: Wrapped, program: str) -> str:
+    read = programs.node_integrity if wrapped.mutates else programs.python_integrity
+    return read(program, wrapped.package.name)
+
+
 def _is_cached_by_runner(wrapped: Wrapped, program: str) -> bool:
     # npm also finds packages that are installed in the project or globally; they are not npm's to update here.
-    return wrapped.wrapper is Wrapper.BUN or NPX_CACHE in program
+    return wrapped.wrapper is not Wrapper.NPM or not program or NPX_CACHE in program

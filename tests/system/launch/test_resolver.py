@@ -81,6 +81,8 @@ class Runners:
             return self._npx(launch, words[-1])
         if words[0] == "bunx":
             return self._bunx(launch, words[words.index("-p") + 1])
+        if words[-2:-1] == ("-c",):
+            return Ran(0, f"noise\n{self.versions[-1]}\n")
         if words[0] == "pipx":
             return self._pipx(launch, words[words.index("--spec") + 1])
         return self._uvx(launch, words[words.index("--from") + 1])
@@ -156,11 +158,18 @@ class House:
         self.runners = Runners(root)
         self.clock = Clock()
         self.clock.advance(1000 * DAY_S)
-        self.resolver = Resolver(str(self.home), self.clock.seconds)
+        self.pins: dict[str, str] = {}
+        self.newer: list[tuple[str, str]] = []
+        self.again()
 
     def again(self) -> None:
         """The gateway is started anew."""
-        self.resolver = Resolver(str(self.home), self.clock.seconds)
+        self.resolver = Resolver(
+            str(self.home),
+            self.clock.seconds,
+            lambda server, _: self.pins.get(server, ""),
+            lambda server, _, version: self.newer.append((server, version)),
+        )
 
     def resolve(self, line: str, era: Era = Era.LEGACY, **env: str) -> Launch:
         """Return the launch of an entry, which must be known at once."""
@@ -452,26 +461,34 @@ class RefreshTests:
         assert house.resolve("npx -y b").argv == first.argv
 
     def test_a_newer_one(self, house):
-        """A newer version is installed beside the one that runs, for the next start."""
+        """A newer version is told of; the next start is that of the known one."""
         first = house.resolve("npx -y b x")
         house.clock.advance(8 * DAY_S)
         house.runners.versions.append("1.1.0")
-        running = house.resolve("npx -y b x")
-        assert running.argv == first.argv
-        with capturedLogs() as events:
-            running.told(has_spoken=True)
-        assert [each["version"] for each in events if each.get("event") == "launch.newer"] == ["1.1.0"]
-        assert house.resolve("npx -y b x").argv == (first.argv[0].replace("/b/", "/b@1.1.0/"), "x")
+        house.resolve("npx -y b x").told(has_spoken=True)
+        assert house.newer == [("s", "1.1.0")]
+        assert house.resolve("npx -y b x").argv == first.argv
 
-    def test_uv(self, house):
-        """uv is simply asked again: it never touches what is in use."""
-        house.resolve("uvx m")
+    @pytest.mark.parametrize("line", ["uvx m", "pipx run m"])
+    def test_python(self, house, line):
+        """The runners for Python install the newest version beside others, and its Python prints it."""
+        first = house.resolve(line)
         house.clock.advance(8 * DAY_S)
-        house.runners.versions.append("1.1.0")
+        house.runners.versions.append("1.1.0.post1")
         house.asked()
-        house.resolve("uvx m").told(has_spoken=True)
-        assert house.asked() == [f"uvx --from m {house.home}/launch-probe"]
-        assert "/1.1.0/" in house.resolve("uvx m").argv[0]
+        house.resolve(line).told(has_spoken=True)
+        assert house.newer == [("s", "1.1.0.post1")]
+        assert house.asked()[0].endswith("print(importlib.metadata.version('m'))")
+        assert house.resolve(line).argv == first.argv
+
+    def test_switched_off(self, house):
+        """Without a taker of newer versions no registry is asked."""
+        house.resolve("npx -y b")
+        house.resolver = Resolver(str(house.home), house.clock.seconds)
+        house.clock.advance(8 * DAY_S)
+        house.asked()
+        house.resolve("npx -y b").told(has_spoken=True)
+        assert house.asked() == []
 
     def test_without_a_network(self, house):
         """A version that cannot be looked for is looked for later; the program stays."""
@@ -526,6 +543,59 @@ class RefreshTests:
         assert len(house.asked()) == 1
         house.runners.release()
         assert len(house.asked()) == 2
+
+
+class PinTests:
+    """Versions of the lock."""
+
+    def test_as_found(self, house):
+        """The version that was found first is started from where it is."""
+        first = house.resolve("npx -y b")
+        assert (first.package.version, first.package.requested) == ("1.0.0", "")
+        house.pins["s"] = "1.0.0"
+        house.asked()
+        assert house.resolve("npx -y b").argv == first.argv
+        assert house.asked() == []
+
+    def test_another(self, house):
+        """Another version is asked for by its number, and keeps the age of the entry."""
+        house.resolve("npx -y b x")
+        house.runners.versions.append("1.1.0")
+        house.pins["s"] = "1.1.0"
+        launch = house.resolve("npx -y b x")
+        assert "/b@1.1.0/" in launch.argv[0]
+        assert launch.argv[1:] == ("x",)
+        assert launch.package.version == "1.1.0"
+        house.runners.versions.append("1.2.0")
+        house.clock.advance(8 * DAY_S)
+        launch.told(has_spoken=True)
+        assert house.newer == [("s", "1.2.0")]
+
+    def test_overwritten(self, house):
+        """A version that its runner has overwritten meanwhile is asked for by its number."""
+        first = house.resolve("npx -y b")
+        house.pins["s"] = "1.0.0"
+        install(Path(first.argv[0]).parent.parent, "b", "2.0.0")
+        assert "/b@1.0.0/" in house.resolve("npx -y b").argv[0]
+
+    def test_as_written(self, house):
+        """An entry that is run as it is written gets the version into its words, and its program is not tried again."""
+        first = house.resolve("npx -y b x")
+        house.pins["s"] = "1.0.0"
+        first.told(has_spoken=False)
+        assert house.resolve("npx -y b x").argv == ("npx", "-y", "b@1.0.0", "x")
+
+    def test_installed_elsewhere(self, house):
+        """A package that npm has found in a project is the project's."""
+        house.resolve("npx -y b")
+        os.rename(house.runners.root / "cache/_npx", house.runners.root / "cache/project")
+        house.pins["s"] = "0.9.0"
+        text = (house.home / FILE).read_text().replace("_npx", "project")
+        (house.home / FILE).write_text(text)
+        house.again()
+        launch = house.resolve("npx -y b")
+        assert "/project/b/" in launch.argv[0]
+        assert launch.package is None
 
 
 class CacheTests:

@@ -54,6 +54,12 @@ VERBS = {
     "start": CommandInfo("servers.servers:start", "start one, or all that clients share"),
     "stop": CommandInfo("servers.servers:stop", "stop one, or all; the next who needs it starts it again"),
     "restart": CommandInfo("servers.servers:restart", "replace what runs of one, or start it"),
+    "upgrade": CommandInfo(
+        "servers.versions:upgrade", "compare a newer version of one, and give it to new sessions"
+    ),
+    "approve": CommandInfo(
+        "servers.versions:approve", "offer tools again that are held back since they have changed"
+    ),
     "test": CommandInfo("servers.validate:validate", "try one: connect, list its tools, ping it, end it"),
     "reset-circuit": CommandInfo("servers.servers:reset_circuit", "forget what one has done wrong"),
     "set": CommandInfo("servers.edit:set_keys", "give keys of one's entry values"),
@@ -189,6 +195,7 @@ def _tell(found: dict[str, Any]) -> None:
         ("next try", f"in {duration(found['next_try_s'])}" if found.get("next_try_s") is not None else ""),
         ("runs", str(found.get("runs") or _runs(found.get("config")))),
         ("transport", found["transport"]),
+        ("version", _version(found)),
         ("group", ": ".join(filter(None, (found.get("group_title"), found.get("group"))))),
         ("share", found.get("share")),
         ("pids", ", ".join(map(str, found.get("pids") or ()))),
@@ -206,6 +213,11 @@ def _tell(found: dict[str, Any]) -> None:
     for title, value in rows:
         if value not in ("", None):
             paragraph(f"{title:<10} ", value if isinstance(value, Styled) else str(value))
+
+
+def _version(found: Mapping[str, Any]) -> str:
+    newer = f"; {found['newer_version']} is there" if found.get("newer_version") else ""
+    return f"{found['version']}{newer}" if found.get("version") else ""
 
 
 def _settings(found: dict[str, Any]) -> list[tuple[str, str]]:

@@ -1,0 +1,1 @@
+"""Upgrades of servers, and the approval of changed tools."""
