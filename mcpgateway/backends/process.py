@@ -341,6 +341,7 @@ class Child:
         is_ending = self.has_exited or self.is_dismissed or self._overflowed or self._cut_off is not None
         if is_ending or self.leased is not None or not {0, 1} <= pipes.keys():
             return None
+        self.thaw()
         for pipe in pipes.values():
             pipe.stopReading()
             pipe.stopWriting()
