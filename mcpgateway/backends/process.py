@@ -21,7 +21,7 @@ from mcpgateway.escaping import one_line
 from mcpgateway.interfaces import Gone, ILineReceiver, InheritedChild, IWard
 from mcpgateway.policy.secrets.shapes import without
 from mcpgateway.protocol.framing import LineFramer, LineTooLong
-from mcpgateway.system.process.handover import kept_open
+from mcpgateway.system.process.handover import left_open
 from mcpgateway.system.process.procfs import start_time
 from mcpgateway.waiting import Waiting
 
@@ -348,7 +348,7 @@ class Child:
         unregisterReapProcessHandler(self.pid, self.protocol.transport)
         self._pipes = {}
         stdin, stdout, stderr = (
-            kept_open(pipes[each].fileno()) if each in pipes else -1 for each in range(3)
+            left_open(pipes[each].fileno()) if each in pipes else -1 for each in range(3)
         )
         return InheritedChild(
             self.pid,

@@ -130,10 +130,15 @@ def make_home(path: str) -> None:
 
 def _read(descriptor: int, path: str, limit: int) -> bytes:
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             raise ConfigError(f"{path}: is not a regular file")
         with os.fdopen(descriptor, "rb", closefd=False) as stream:
-            data = stream.read(limit + 1)
+            data = stream.read(
+                min(limit, found.st_size) + 1
+            )  # Python makes room for all that it is asked for
+            if len(data) > found.st_size:
+                data += stream.read(limit + 1 - len(data))
     except OSError as why:
         raise ConfigError(f"{path}: cannot be read: {_reason(why)}") from why
     if len(data) > limit:

@@ -22,7 +22,7 @@ from time import monotonic, sleep  # noqa: TID251 - the reactor has ended
 from mcpgateway.records import FrozenRecord
 from mcpgateway.system.instance_lock import DESCRIPTOR, STARTED_VARIABLE
 from mcpgateway.system.process import processes
-from mcpgateway.system.process.handover import FIRST, Handover, kept_open
+from mcpgateway.system.process.handover import FIRST, Handover, left_open
 from mcpgateway.system.process.handover import VARIABLE as HANDOVER_VARIABLE
 from mcpgateway.system.process.procfs import parent, pids
 
@@ -77,7 +77,7 @@ class ReexecCommand(FrozenRecord, frozen=True):
         :raise OSError: the program cannot be executed.
         """
         _reap(REAP_S, handover.pids if handover is not None else set())
-        copies = [kept_open(each) for each in sockets]
+        copies = [left_open(each) for each in sockets]
         named = {VARIABLE: " ".join(map(str, copies))}
         if handover is not None:
             file = handover.write()

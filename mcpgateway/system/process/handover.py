@@ -76,6 +76,14 @@ def kept_open(descriptor: int) -> int:
     return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, FIRST)
 
 
+def left_open(descriptor: int) -> int:
+    """Return a descriptor for the next program in place of one that this program closes no more.
+
+    There may be hundreds, and no room for a copy of each.
+    """
+    return descriptor if descriptor >= FIRST else kept_open(descriptor)
+
+
 def received(environ: MutableMapping[str, str]) -> Handover | None:
     """Return the state that the former program has handed over, and remove the variable that names it."""
     word = environ.pop(VARIABLE, "")
@@ -84,7 +92,10 @@ def received(environ: MutableMapping[str, str]) -> Handover | None:
     try:
         with open(int(word), "rb") as file:
             file.seek(0)
-            handover = msgspec.msgpack.decode(file.read(LIMIT), type=Handover)
+            size = min(
+                LIMIT, os.fstat(file.fileno()).st_size
+            )  # Python makes room for all that it is asked for
+            handover = msgspec.msgpack.decode(file.read(size), type=Handover)
     except (OSError, msgspec.MsgspecError) as why:
         Logger().error(
             "the state of the former program cannot be read, and its servers are started again: {why}",
