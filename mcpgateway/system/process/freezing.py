@@ -75,6 +75,8 @@ class Freezer:
                     stopped[each] = began
             if not fresh:
                 break
+        if pid not in stopped:
+            self.thaw(pid)
         return pid in stopped
 
     def thaw(self, pid: int) -> None:
