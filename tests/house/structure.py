@@ -40,7 +40,7 @@ CEILINGS = {
     DOUBLED: 0,
     UNUSED: 0,
     UNDECLARED: 0,
-    PACKAGE_LINES: 100_000,  # 88,400 before the cluster, 95,000 before the editor, 96,500 before fewer tokens
+    PACKAGE_LINES: 104_000,  # 88,400 before the cluster, 95,000 before the editor, 97,000 before servers that are kept
 }
 
 # Requirements that are run by name, by other programs or as parts of them.
