@@ -309,6 +309,7 @@ def _profiles(
             tuple(profile.get("tools_off", ())),
             profile.get("env", {}),
             profile.get("tier", "").replace("destructive", ""),
+            profile.get("budget", 0),
         )
     return found
 

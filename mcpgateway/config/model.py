@@ -503,6 +503,7 @@ class ServerSpec(ServerSettings):
     :ivar principal: the only principal for which it is run; empty for any.
     :ivar view: the name of the view that stands in its place; empty for servers.
     :ivar tier: the highest tier of the tools that the view has; empty for any, and for servers.
+    :ivar budget: the tokens of results that the view gives one client; 0 for any number, and for servers.
     :ivar project: the directory of the clients to which it is offered; empty for all clients.
     :ivar is_everywhere: the view has the servers of all projects.
     """
@@ -523,6 +524,7 @@ class ServerSpec(ServerSettings):
     principal: str = field(default="", kw_only=True)
     view: str = field(default="", kw_only=True)
     tier: str = field(default="", kw_only=True)
+    budget: int = field(default=0, kw_only=True)
     project: str = field(default="", kw_only=True)
     is_everywhere: bool = field(default=False, kw_only=True)
 
@@ -570,6 +572,7 @@ class Profile:
     :ivar tools_off: patterns of tools that its endpoint neither lists nor calls.
     :ivar env: values for the variables of its own servers, as written.
     :ivar tier: the highest tier of the tools that its endpoint lists and calls; empty for any.
+    :ivar budget: the tokens of results that its endpoint gives one client; 0 for any number.
     """
 
     name: str
@@ -579,6 +582,7 @@ class Profile:
     tools_off: tuple[str, ...] = ()
     env: Mapping[str, str] = field(factory=dict, repr=False)
     tier: str = ""
+    budget: int = 0
 
 
 class Workspace(Struct, frozen=True):

@@ -19,12 +19,14 @@ from mcpgateway.config.fields import (
     Text,
     Texts,
     VariableMap,
+    WholeNumber,
 )
 from mcpgateway.config.gateway_settings import CLIENTS, COMPAT, ENV_POLICY, GATEWAY, MANHOLE, SECRETS
 from mcpgateway.config.model import Dialect
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.section import Counts, Key, Section, same
 from mcpgateway.config.security import SETTINGS
+from mcpgateway.config.surface import GIB
 from mcpgateway.records import FrozenRecord
 
 
@@ -69,6 +71,13 @@ PROFILE = Section(
             "The highest tier of tools that ``/mcp/p/PROFILE`` lists and calls, by annotations. ``read``: those that "
             "change nothing. ``write``: also those that destroy nothing.",
             "destructive",
+        ),
+        Key(
+            "budget",
+            WholeNumber(0, GIB),
+            "Tokens of tools' results that ``/mcp/p/PROFILE`` gives one session, estimated; 0: any number. After "
+            "four fifths it warns; larger results are cut to what is left, and ``gateway_get_result`` shows the rest.",
+            0,
         ),
         Key("env", VariableMap(), "Values for the variables of servers.", {}, counts=Counts.NEW_PROCESS),
         Key("description", Text(), "A note.", counts=Counts.NEVER),

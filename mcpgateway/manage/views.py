@@ -188,6 +188,7 @@ def _profile(profile: Profile, places: Iterable[Place]) -> dict[str, Any]:
         "include": list(include),
         "tools_off": list(profile.tools_off),
         "tier": profile.tier or DESTRUCTIVE,
+        "budget": profile.budget,
         "capabilities": list(profile.capabilities),
         "variables": sorted(profile.env),
         "description": next(

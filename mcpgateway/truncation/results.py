@@ -363,8 +363,13 @@ def note_block(note: dict[str, Any]) -> Raw:
 
 def with_note(result: Raw, masked: int) -> Raw:
     """Return a result of which nothing is cut, with a note on masked secrets."""
+    return told(result, notes.note([], "", masked=masked))
+
+
+def told(result: Raw, words: str) -> Raw:
+    """Return a result of which nothing is cut, with a sentence for its reader."""
     members = values.members(result) or {}
-    note = {"_note": notes.note([], "", masked=masked)}
+    note = {"_note": words}
     content = values.items(members.get("content", jsonrpc.NULL)) or []
     return jsonrpc.raw(
         members

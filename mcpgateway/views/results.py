@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.surface import Level
 from mcpgateway.discovery.records import Item
+from mcpgateway.hub.results.budgets import BudgetFilter, Budgets
 from mcpgateway.interfaces import Request
 from mcpgateway.views.kept_results import KeptResults
 
@@ -28,13 +29,21 @@ class Outcomes:
     """Counts calls, shortens their results, and merges identical ones; each as far as it is configured.
 
     :ivar kept: the originals of what was shortened; None where none are kept.
+    :ivar budgets: the tokens that clients have been given at profiles.
     :param own: the numbers of the gateway's own tools.
+    :param seconds: a clock.
     """
 
     def __init__(
-        self, usage: Usage | None, shielding: Shielding | None, flights: SingleFlight | None, own: Meter
+        self,
+        usage: Usage | None,
+        shielding: Shielding | None,
+        flights: SingleFlight | None,
+        own: Meter,
+        seconds: Callable[[], float],
     ) -> None:
         self.own = own
+        self.budgets = Budgets(seconds)
         self.usage = usage
         self.shielding = shielding
         self.flights = flights
@@ -76,9 +85,16 @@ class Outcomes:
         """
         server, tool = target
         self.called(server, tool)
+        most = self._budgeted(request, view) if view.spec.budget else 0
         if self.shielding is not None:
             chosen = self.shielding.level(view.servers[server], tool, level)
-            self.shielding.over(request, item or view.tool(server, tool), chosen, principal)
+            self.shielding.over(request, item or view.tool(server, tool), chosen, principal, most=most)
+
+    def _budgeted(self, request: Request, view: View) -> int:
+        # Under the shield, whose shorter result counts.
+        account = self.budgets.account(view.spec.name, view.spec.budget, request)
+        request.sink = BudgetFilter(request.sink, account)
+        return account.most_bytes
 
     def shield(
         self, spec: ServerSpec, request: Request, item: Item | None, level: Level | None, principal: str

@@ -50,14 +50,16 @@ def view_specs(views_config: ViewsConfig) -> tuple[ServerSpec, ...]:
     """Return the entries of all views; their names are their paths."""
     kinds = {MAIN: views_config.gateway.views.expose.value, **_FIXED}
     profiles = (
-        _entry(f"{_PROFILES}{name}", FULL, each.tools_off, each.tier)
+        _entry(f"{_PROFILES}{name}", FULL, each.tools_off, each.tier, each.budget)
         for name, each in views_config.profiles.items()
     )
     return (*(_entry(name, kind) for name, kind in kinds.items()), *profiles)
 
 
 @lru_cache(maxsize=VIEWS_LIMIT)
-def _entry(name: str, kind: str, tools_off: tuple[str, ...] = (), tier: str = "") -> ServerSpec:
+def _entry(
+    name: str, kind: str, tools_off: tuple[str, ...] = (), tier: str = "", budget: int = 0
+) -> ServerSpec:
     # The same object each time, since facts about servers are kept by the identity of the entry.
     return ServerSpec(
         name,
@@ -70,6 +72,7 @@ def _entry(name: str, kind: str, tools_off: tuple[str, ...] = (), tier: str = ""
         view=kind,
         tools_off=tools_off,
         tier=tier,
+        budget=budget,
     )
 
 

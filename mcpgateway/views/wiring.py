@@ -88,7 +88,7 @@ def _outcomes(hub: HubParts, parts: ViewParts) -> Outcomes:
     shielding = Shielding(hub.vault, limits, parts.mask) if hub.vault is not None else None
     if shielding is not None and hub.usage is not None:
         shielding.saved = _saved_in(hub.usage)
-    return Outcomes(hub.usage, shielding, SingleFlight(), hub.meters.of(OURS.name))
+    return Outcomes(hub.usage, shielding, SingleFlight(), hub.meters.of(OURS.name), parts.clock.seconds)
 
 
 def _saved_in(usage: Usage) -> Callable[[str, int, int], None]:

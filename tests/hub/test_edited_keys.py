@@ -628,15 +628,17 @@ def _profiles(gateway: Edited) -> None:
         assert answer(gateway, "/mcp/p/base").status == 404
 
 
-@proves("profiles.NAME.include", "profiles.NAME.tools_off", "profiles.NAME.tier")
+@proves("profiles.NAME.include", "profiles.NAME.tools_off", "profiles.NAME.tier", "profiles.NAME.budget")
 def _profiles_of_others(gateway: Edited) -> None:
     gateway.put("servers.c", {"command": "run"})
     registry = cast(ViewRegistry, gateway.dispatcher.view_sessions)
-    for include, off, tier in ((["c"], [], "read"), ([], ["clear"], "write")):
-        gateway.put("profiles", {"base": {"include": include, "tools_off": off, "tier": tier}})
+    for include, off, tier, budget in ((["c"], [], "read", 7), ([], ["clear"], "write", 0)):
+        profile = {"include": include, "tools_off": off, "tier": tier, "budget": budget}
+        gateway.put("profiles", {"base": profile})
         (view,) = (each for each in view_specs(registry.views_config) if each.name == "mcp/p/base")
         assert [each.name for each in registry.members(view)] == include
         assert (registry.current(view).tools_off, registry.current(view).tier) == (tuple(off), tier)
+        assert registry.current(view).budget == budget
 
 
 def served_with(gateway: Edited, **headers: str) -> str:

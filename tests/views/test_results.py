@@ -25,7 +25,7 @@ class FlyingTests:
     @pytest.fixture
     def outcomes(self) -> Outcomes:
         """With nothing else to do."""
-        return Outcomes(None, None, None, Meters(lambda: 0.0).of("a"))
+        return Outcomes(None, None, None, Meters(lambda: 0.0).of("a"), lambda: 0.0)
 
     def test_the_list_in_force(self, outcomes: Outcomes) -> None:
         """The list that was asked for last counts, whatever another said of that tool before."""

@@ -62,6 +62,7 @@ VIEW_SCHEMAS: dict[str, dict[str, Any]] = {
             "include": NAMES,
             "tools_off": NAMES,
             "tier": TIER,
+            "budget": WHOLE,
             "capabilities": NAMES,
             "variables": NAMES,
             "description": TEXT,

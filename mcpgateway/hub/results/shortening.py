@@ -47,19 +47,25 @@ class _Shield(SinkFilter):
     principal: str
     is_direct: bool
     is_own: bool
+    most: int = 0
     former: Any = None  # the holder of its call before; still in charge of a tool of the gateway's own
 
     def answered(self, request: Request, reply: Envelope) -> None:
         """Take the server's response, and pass it on, shortened if it is too large."""
         result = reply.get("result")
-        if result is None or self.shielding.passes(result, self.level) or kind_of(result) != COMPLETE:
-            self.sink.answered(request, reply)  # an error, an input request, or a task
-            return
+        if result is not None:
+            limits = self.shielding.limits(result, self.level, self.most)
+            if not self.shielding.passes(result, limits) and kind_of(result) == COMPLETE:
+                self._shorten(request, reply, result, limits)
+                return
+        self.sink.answered(request, reply)  # small, or an error, an input request, or a task
+
+    def _shorten(self, request: Request, reply: Envelope, result: Raw, limits: ShieldLimits) -> None:
         self.shielding.hold(request, self, reply)
         if request.marks is not None:
             request.marks.shielding = perf_counter()
         done = self.shielding.shield(
-            result, self.item, self.level, self.principal, is_direct=self.is_direct, is_own=self.is_own
+            result, self.item, limits, self.principal, is_direct=self.is_direct, is_own=self.is_own
         )
         done.addCallback(self._pass_on, request)
 
@@ -104,9 +110,21 @@ class Shielding:
         self._held: dict[Request, tuple[_Shield, Envelope]] = {}
         self._by_level = {each: evolve(limits, level=each) for each in Level}
 
-    def passes(self, result: Raw, level: Level) -> bool:
+    def limits(self, result: Raw, level: Level, most: int) -> ShieldLimits:
+        """Return the limits of a result.
+
+        :param most: its bytes, where a budget allows no more; 0 for any.
+        """
+        limits = self._by_level[level]
+        if not 0 < most < len(bytes(result)):
+            return limits
+        total = most if level is Level.OFF else min(most, limits.total_bytes)
+        return evolve(limits, level=Level.LEAN if level is Level.LEAN else Level.BOUNDED, total_bytes=total)
+
+    def passes(self, result: Raw, limits: ShieldLimits) -> bool:
         """True if a result is passed on unchanged, as most are; needed with every call."""
-        return not self._limits.mask_secrets and is_small(result, self._by_level[level])
+        is_off = limits.level is Level.OFF
+        return not self._limits.mask_secrets and (is_off or is_small(result, limits))
 
     def configure(self, limits: ShieldLimits) -> None:
         """Use changed limits."""
@@ -127,6 +145,7 @@ class Shielding:
         *,
         is_direct: bool = False,
         is_own: bool = False,
+        most: int = 0,
     ) -> None:
         """Put the filter between a call of a tool and the call's sink.
 
@@ -134,15 +153,16 @@ class Shielding:
         :param principal: the caller's principal, for whom the original is kept.
         :param is_direct: True for a call at its server's own endpoint, which has no tools of the gateway.
         :param is_own: True for a tool of the gateway's own, whose lists keep whole items.
+        :param most: the bytes that a budget allows; 0 for any.
         """
-        if request.method == "tools/call" and (level is not Level.OFF or self._limits.mask_secrets):
-            request.sink = _Shield(request.sink, self, item, level, principal, is_direct, is_own)
+        if request.method == "tools/call" and (level is not Level.OFF or self._limits.mask_secrets or most):
+            request.sink = _Shield(request.sink, self, item, level, principal, is_direct, is_own, most)
 
     def shield(
         self,
         result: Raw,
         item: Item | None,
-        level: Level,
+        limits: ShieldLimits,
         principal: str,
         *,
         is_direct: bool = False,
@@ -150,7 +170,7 @@ class Shielding:
     ) -> Deferred[Raw]:
         """Shorten a result; fires with the result for the caller, unchanged after an error, and never fails."""
         elsewhere = PAGES if is_direct else ""
-        shielded = self._shielded(result, item, level, principal, elsewhere, is_own=is_own)
+        shielded = self._shielded(result, item, limits, principal, elsewhere, is_own=is_own)
         done = Deferred.fromCoroutine(shielded)
         return done.addErrback(self._broken, result)
 
@@ -193,7 +213,14 @@ class Shielding:
         return result
 
     async def _shielded(
-        self, result: Raw, item: Item | None, level: Level, principal: str, elsewhere: str, *, is_own: bool
+        self,
+        result: Raw,
+        item: Item | None,
+        limits: ShieldLimits,
+        principal: str,
+        elsewhere: str,
+        *,
+        is_own: bool,
     ) -> Raw:
         count = 0
         size = len(bytes(result))
@@ -201,7 +228,7 @@ class Shielding:
             result, count = await self.vault.do(size, masked, result, self._mask)
         schema = item.output_schema if item is not None else None
         cut = partial(shorten, keeps_items=is_own)
-        found = await self.vault.do(size, cut, result, evolve(self._limits, level=level), schema)
+        found = await self.vault.do(size, cut, result, limits, schema)
         if found is not None:
             shown = await self._kept(principal, result, item, found, count, elsewhere)
             if shown is not None:
