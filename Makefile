@@ -153,7 +153,7 @@ lint: $(VENV) ## formatting, ruff, import contracts, docstrings, spelling
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/interrogate --quiet mcpgateway
-	$(BIN)/codespell --skip mcpgateway/data/ui mcpgateway tests docs tap twisted tools install.sh $(wildcard *.md) Makefile setup.cfg pyproject.toml
+	$(BIN)/codespell --skip mcpgateway/data/ui,mcpgateway/data/thesaurus.txt mcpgateway tests docs tap twisted tools install.sh $(wildcard *.md) Makefile setup.cfg pyproject.toml
 
 format: $(VENV) ## let ruff put the code in order
 	$(BIN)/ruff check --fix .

@@ -51,6 +51,8 @@ OTHERS = {
     "shield_tools": {"t": Level.OFF},
     "prefork": True,
     "freeze": Freeze.ALWAYS,
+    "auto_upgrade": "patch",
+    "quarantine": True,
 }
 
 
