@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
+import random
 import signal
 import socket
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 
 from mcpgateway.system.process.tree_sizes import owners_of
 from tests.support.browser import CHROMIUM
-from tests.support.gateway import Gateway, eventually, server
+from tests.support.gateway import IS_SOAK, Gateway, eventually, server
 from tests.support.http_client import Client
 from tests.support.processes import is_alive
 from tests.support.real_servers import fixture, memory, playwright, sequential_thinking
@@ -222,6 +224,35 @@ class BrowserTests:
 
         with Gateway(tmp_path, servers, settings={"sleep": {"after": "3s"}}) as gateway:
             asyncio.run(scene(gateway))
+
+
+class StormTests:
+    """Many servers that fall asleep and are woken all the time."""
+
+    def test_storm(self, tmp_path):
+        """No call is lost or answered wrongly, and no server is started twice, whenever a call comes."""
+        count, lasts_s = (8, 300.0) if IS_SOAK else (4, 15.0)
+        names, chance = [f"server{number}" for number in range(count)], random.Random(7)
+        settings = {"sleep": {"after": "1s"}, "ping_interval": "2s", "limits": {"stuck": "3s"}}
+
+        async def use(gateway, name, ends):
+            client, number = await Client.open(gateway.url, name), 0
+            await client.text("run", code="x = 0")
+            while time.monotonic() < ends:
+                number += 1
+                assert await client.text("run", code="x += 1; answer = x") == str(number)
+                await asyncio.sleep(chance.choice((0.0, 1.0, 2.0, 3.0, 3.5, 4.0, 8.0)))
+            client.close()
+
+        async def scene(gateway):
+            ends = time.monotonic() + lasts_s
+            await asyncio.gather(*(use(gateway, each, ends) for each in names))
+            health = {each["name"]: each for each in gateway.health()["backends"]}
+            assert {(health[each]["starts"], health[each]["restart_count"]) for each in names} == {(1, 0)}
+
+        with Gateway(tmp_path, {each: server(repl()) for each in names}, settings=settings) as gateway:
+            asyncio.run(scene(gateway))
+            assert "is asleep" in gateway.log
 
 
 class GatewayEndTests:
