@@ -74,6 +74,43 @@ class InheritedChild(Struct, frozen=True):
         return {theirs: ours for theirs, ours in enumerate(self.pipes) if ours >= 0}
 
 
+class SentCall(Struct, frozen=True):
+    """A call that a child has been sent and has not answered.
+
+    :ivar arrived: the time at which its request arrived, in seconds of `time.perf_counter`.
+    :ivar id: the client's own request id, as JSON.
+    :ivar number: the request id on the child's connection.
+    :ivar age: ticks since the call was sent, or since its latest progress.
+    """
+
+    arrived: float
+    id: bytes
+    number: int
+    age: int
+
+
+class ConnectionState(Struct, frozen=True):
+    """A connection with a request under way.
+
+    :ivar descriptor: its socket.
+    :ivar head: the head of the request, as received.
+    :ivar began: the time of its arrival, in seconds of `time.perf_counter`, which goes on over a restart.
+    :ivar is_streaming: true if the head of an answer in events was sent.
+    :ivar is_last: true if the connection is closed after the answer.
+    :ivar held: bytes of the next request.
+    :ivar is_sent: true if its server has been sent the call.
+    """
+
+    descriptor: int
+    head: bytes
+    body: bytes
+    began: float
+    is_streaming: bool
+    is_last: bool
+    held: bytes
+    is_sent: bool
+
+
 class ConversationState(Struct, frozen=True):
     """The state of the messages with a running child (`mcpgateway.backends.conversation.Conversation`).
 
@@ -83,6 +120,7 @@ class ConversationState(Struct, frozen=True):
     :ivar cancelled: number of cancelled calls.
     :ivar strays: number of lines that belong to nothing.
     :ivar is_known: true if no cancelled call may still ask.
+    :ivar calls: the calls under way.
     """
 
     number: int
@@ -91,6 +129,7 @@ class ConversationState(Struct, frozen=True):
     cancelled: int
     strays: int
     is_known: bool
+    calls: tuple[SentCall, ...] = ()
 
 
 class Placement(FrozenRecord, frozen=True):

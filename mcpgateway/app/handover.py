@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 from twisted.logger import Logger
 
+from mcpgateway.interfaces import ConnectionState
 from mcpgateway.records import Record
 from mcpgateway.system.process.children import ChildGuard
 from mcpgateway.system.process.guardian import Guardian
@@ -17,6 +18,7 @@ from mcpgateway.system.process.orphans import ChildRegistry
 from mcpgateway.views.specs import view_specs
 
 if TYPE_CHECKING:
+    from mcpgateway.frontends.http.inherited_connections import LeavingExchange
     from mcpgateway.hub.children.records import HubState
 
 
@@ -24,12 +26,15 @@ class GatewayHandover(Record):
     """Both ends of the hand-over of one program.
 
     :ivar received: the state of the former program, until it is taken over; None at an ordinary start.
+    :ivar is_wanted: True if the next program reads such a record.
     :ivar record: the state for the next program, once it is complete; None where all children end.
     """
 
     received: Handover | None = None
     record: Handover | None = None
+    is_wanted: bool = False
     _state: HubState | None = None
+    _connections: tuple[ConnectionState, ...] = ()
 
     log = Logger()
 
@@ -69,13 +74,51 @@ class GatewayHandover(Record):
             self.log.failure("children could not be taken over", event="handover.failed")
             for child in former.children:
                 service.launcher.dismiss(child)
+        self._resume(service, former.connections)
+
+    def _resume(self, service: Any, connections: tuple[ConnectionState, ...]) -> None:
+        from mcpgateway.frontends.http.inherited_connections import resume
+
+        talks = (slot.conversation for slot in service.dispatcher.pool)
+        found = {each for talk in talks if talk is not None for each in talk.awaited.arrivals()}
+        # A limit of calls counts those first that their servers have.
+        for each in sorted(connections, key=lambda each: not each.is_sent):
+            try:
+                resume(
+                    service.reactor, service.factory, each, is_lost=each.is_sent and each.began not in found
+                )
+            except Exception:  # noqa: BLE001 - the other connections go on
+                self.log.failure("a connection could not be taken over", event="handover.connection")
+
+    def leaving(self, service: Any) -> list[LeavingExchange]:
+        """Return the requests under way that go on in the next program, if that can take over anything."""
+        if (
+            not self.is_wanted
+            or not IS_POSSIBLE
+            or service.node is not None
+            or service.ward.guardian.pid is None
+        ):
+            return []
+        from mcpgateway.frontends.http.inherited_connections import leaving
+        from mcpgateway.hub.children.hand_over import goes_on
+
+        return list(leaving(service.mcp.streams, service.dispatcher.calls.under_way(), goes_on))
 
     def begin(self, service: Any) -> None:
-        """Take the children that go on out of the hub, if the next program can take them over."""
-        if not IS_POSSIBLE or service.node is not None or service.ward.guardian.pid is None:
+        """Take what goes on out of the hub, if the next program can take it over."""
+        if (
+            not self.is_wanted
+            or not IS_POSSIBLE
+            or service.node is not None
+            or service.ward.guardian.pid is None
+        ):
             return
         from mcpgateway.hub.children.hand_over import hand_over
 
+        going = self.leaving(service)
+        channels = [each.channel for each in going]
+        self._connections = tuple(each.leave() for each in going)
+        service.factory.leave(channels)
         self._state = hand_over(service.dispatcher.pool, service.dispatcher.sessions)
 
     def end(self, service: Any) -> bool:
@@ -91,11 +134,13 @@ class GatewayHandover(Record):
             guardian[1],
             tuple(each.child for each in state.slots),
             msgspec.msgpack.encode(state),
+            self._connections,
         )
         self.log.info(
-            "{children} servers and {sessions} sessions are handed over",
+            "{children} servers, {sessions} sessions and {requests} requests under way are handed over",
             event="handover.complete",
             children=len(state.slots),
             sessions=len(state.sessions),
+            requests=len(self._connections),
         )
         return True

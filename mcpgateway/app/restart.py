@@ -2,13 +2,14 @@
 
 # Note [How it begins anew]
 phase            actions                                                             end by a signal
-``waiting``      all requests are served; those under way at the beginning may end   SIGTERM: it stops
+``waiting``      all requests are served; those under way at the beginning that      SIGTERM: it stops
+                 cannot go on may end, others have `SHORT_S`
 ``pausing``      new connections wait in the kernel's queue; the answers under way   SIGTERM: it stops
-                 are sent, streams end in order
-``over``         the reactor shuts down: idle servers are left alone, others are     SIGTERM: it ends, without
-                 stopped, files are closed                                           a restart
-then             the program is executed again, with the listening sockets and the
-                 pipes of the idle servers
+                 that cannot go on are sent, streams end in order
+``over``         the reactor shuts down: servers that go on are left alone, others   SIGTERM: it ends, without
+                 are stopped, files are closed                                       a restart
+then             the program is executed again, with the listening sockets, the
+                 pipes of servers and the connections with requests under way
 
 All preconditions are checked first, and the program is loaded for a test: it may be another release by now.  If it
 could not start, this process goes on.  The test also tells which servers' state the program can take over
@@ -30,8 +31,9 @@ from twisted.python.failure import Failure
 
 from mcpgateway.app.handover import GatewayHandover
 from mcpgateway.errors import LaunchFailed
+from mcpgateway.frontends.http.channel import Channel
 from mcpgateway.frontends.http.listeners import unusable
-from mcpgateway.interfaces import Launch
+from mcpgateway.interfaces import Launch, Request
 from mcpgateway.records import Record
 from mcpgateway.system.process.handover import FORMAT
 from mcpgateway.system.reexec import ReexecCommand
@@ -39,10 +41,11 @@ from mcpgateway.system.settings import kept_path
 
 POLL_S = 0.02
 ANSWERED_S = 0.05
+SHORT_S = 1.0  # most calls end by then, and need not be handed over
 READING_S = 2.0  # a client may take so long to send the rest of its request, or to read its answer
 PAUSE_S = 10.0  # the least time for requests that begin meanwhile, while new clients wait
 LOGGED_LIMIT = 20  # problems
-TRIAL_S = 20.0
+TRIAL_S = 60.0  # of a busy machine
 PLUGIN = "mcpgateway"
 TRIAL = """
 import sys, mcpgateway.app.build
@@ -71,7 +74,6 @@ class InPlaceRestart(Record):
     command: ReexecCommand | None
     refused: int = 0
     handover: GatewayHandover = msgspec.field(default_factory=GatewayHandover)
-    _may_hand_over: bool = False
     _service: Any = None
     _phase: int = NOT_ASKED
     _path: str = ""
@@ -151,7 +153,7 @@ class InPlaceRestart(Record):
         except LaunchFailed as why:
             return [str(why)]
         if ran.code == 0:
-            self._may_hand_over = ran.output.split()[-1:] == [str(FORMAT)]
+            self.handover.is_wanted = ran.output.split()[-1:] == [str(FORMAT)]
             return []
         lines = [each.strip() for each in ran.complaint.splitlines() if each.strip()]
         return [lines[-1] if lines else "the program does not load"]
@@ -178,7 +180,8 @@ class InPlaceRestart(Record):
             limit=limit,
         )
         ends = self.reactor.seconds() + limit
-        await self._until(lambda: not before & dispatcher.calls.under_way(), limit)
+        await self._until(lambda: not before & dispatcher.calls.under_way(), min(limit, SHORT_S))
+        await self._until(lambda: not before & self._tied(), ends - self.reactor.seconds())
         if self._phase != WAITING or not dispatcher.is_open:
             return
         self._phase = PAUSING
@@ -186,20 +189,26 @@ class InPlaceRestart(Record):
             service.manager.reloading()
         service.listeners.pause()
         service.observation.dismiss()  # followers reconnect; the restart would wait for them otherwise
-        service.mcp.streams.close()
+        service.mcp.streams.close({each.exchange for each in self.handover.leaving(service)})
         service.hub.close()
         service.factory.park()
-        dispatcher.calls.cut_off(
-            before & dispatcher.calls.under_way()
-        )  # their time is over, and no client waits for them
+        dispatcher.calls.cut_off(before & self._tied())  # their time is over, and no client waits for them
         rest = max(ends - self.reactor.seconds(), min(limit, PAUSE_S))
-        await self._until(lambda: not service.factory.is_busy, min(rest, READING_S))
-        await self._until(lambda: not (service.factory.is_answering or dispatcher.calls.awaited()), rest)
+        await self._until(lambda: not service.factory.is_busy(self._leaving()), min(rest, READING_S))
+        await self._until(lambda: not (service.factory.is_answering(self._leaving()) or self._tied()), rest)
         if self._phase != PAUSING or not dispatcher.is_open:
             return
         self.reactor.addSystemEventTrigger("after", "shutdown", self._execute)
         self.reactor.stop()
         self._phase = OVER
+
+    def _leaving(self) -> set[Channel]:
+        return {each.channel for each in self.handover.leaving(self._service)}
+
+    def _tied(self) -> set[Request]:
+        # The calls under way that end with this program.
+        going = {each.exchange.began for each in self.handover.leaving(self._service)}
+        return {each for each in self._service.dispatcher.calls.under_way() if each.arrived not in going}
 
     async def _until(self, holds: Callable[[], bool], limit_s: float) -> None:
         ends = self.reactor.seconds() + limit_s
@@ -223,7 +232,7 @@ class InPlaceRestart(Record):
 
     def release(self) -> None:
         """Keep the children running that the next program takes over."""
-        if self.is_due and self._may_hand_over:
+        if self.is_due:
             self.handover.begin(self._service)
 
     def _execute(self) -> None:

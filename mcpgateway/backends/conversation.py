@@ -24,6 +24,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from mcpgateway.backends.awaited import SENT, AwaitedCalls, sent_calls
 from mcpgateway.backends.own_question import OwnQuestion
 from mcpgateway.backends.stray_lines import beginning, number_at_head
 from mcpgateway.backends.tape import Tape
@@ -65,9 +66,6 @@ GREETINGS = frozenset(("initialize", modern.DISCOVER))  # no server sends these
 GARBAGE_SHOWN = 20  # such lines in a row; the following ones are not logged
 GARBAGE_LIMIT = 10_000  # such lines in a row; then the child is killed, since it is no MCP server
 
-SENT = Message(MessageKind.REQUEST, {})
-"""Takes the place of a request's message once it is sent: large parameters are not kept until the answer comes."""
-
 
 class Conversation:
     """The requests under way on one child, each under a unique number of the gateway's.
@@ -81,6 +79,7 @@ class Conversation:
     :ivar strays: number of lines that are neither JSON-RPC nor the answer to a request.
     :ivar unasked: number of notifications of the child's, progress left out.
     :ivar questions: the ids of the child's own requests that have no answer yet.
+    :ivar awaited: the calls of the former program of this process whose requests are not back.
     :ivar give_back: takes the calls that have not reached a server that has ended; None: no call is given back.
     """
 
@@ -108,6 +107,7 @@ class Conversation:
         self.questions: set[bytes] = set()
         self.ended: Gone | None = None
         self.give_back: Callable[[Request], None] | None = None
+        self.awaited = AwaitedCalls(())
         self._listener = listener
         self._on_gone = on_gone
         self._tape = tape
@@ -143,9 +143,8 @@ class Conversation:
     def hand_over(self) -> ConversationState:
         """Return the state for the next program of this process; answers to the gateway's own requests go astray."""
         is_known = self._are_all_known and not self._left
-        return ConversationState(
-            self._number, self.sent, self.answered, self.cancelled, self.strays, is_known
-        )
+        counts = (self.sent, self.answered, self.cancelled, self.strays)
+        return ConversationState(self._number, *counts, is_known, sent_calls(self.pending))
 
     def take_over(self, state: ConversationState, hello: Envelope, greeting: dict[str, Any]) -> None:
         """Go on where the former program of this process has ended.
@@ -157,6 +156,7 @@ class Conversation:
             self._meta = {"_meta": greeting}
         else:
             self._met(hello)
+        self.awaited = AwaitedCalls(state.calls)
         self._number, self.sent, self.answered = state.number, state.sent, state.answered
         self.cancelled, self.strays, self._are_all_known = state.cancelled, state.strays, state.is_known
 
@@ -204,6 +204,11 @@ class Conversation:
         queue.append(request)
 
     def _send(self, request: Request) -> None:
+        if self.awaited and self.awaited.take(request):
+            self.pending[request.number] = request
+            if (line := self.awaited.early(request.number)) is not None:
+                self._take(line)
+            return
         number = self._take_number()
         message = request.message
         jsonrpc.splice_request(message, number)
@@ -335,6 +340,7 @@ class Conversation:
 
     def expire(self, ticks: float) -> None:
         """Count one tick of age for every call, and answer those older than ``ticks`` (0: no limit)."""
+        self.awaited.tick()
         if not ticks:
             return
         for call in list(self.pending.values()):
@@ -371,6 +377,8 @@ class Conversation:
             self._heard(envelope, line)
             return
         number = jsonrpc.integer(envelope.get("id"))
+        if self.awaited and number is not None and self.awaited.holds(number, line):
+            return
         call = self._settle(number) if number is not None else None
         if call is None and number is None and "error" in envelope:
             call = self._only_call(envelope)

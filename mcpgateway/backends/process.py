@@ -335,12 +335,15 @@ class Child:
             self.leased.end()
         self._stopped.over(None)
 
-    def hand_over(self) -> InheritedChild | None:
-        """Return the child for the next program of this process, and leave it alone; None where it has to end."""
-        pipes = self._pipes
+    @property
+    def goes_on(self) -> bool:
+        """True if the next program of this process can take it over."""
         is_ending = self.has_exited or self.is_dismissed or self._overflowed or self._cut_off is not None
-        if is_ending or self.leased is not None or not {0, 1} <= pipes.keys():
-            return None
+        return not is_ending and self.leased is None and {0, 1} <= self._pipes.keys()
+
+    def hand_over(self) -> InheritedChild:
+        """Return the child for the next program of this process, and leave it alone."""
+        pipes = self._pipes
         self.thaw()
         for pipe in pipes.values():
             pipe.stopReading()

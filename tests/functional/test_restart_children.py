@@ -12,11 +12,12 @@ from tests.support.gateway import eventually, server
 from tests.support.home import Home
 from tests.support.processes import children_of, command_line, is_alive
 from tests.support.real_servers import PYPI_BIN, ROOT
-from tests.support.restarting import Client, hung_up, renewed, state
+from tests.support.restarting import Client, InBackground, asked, hung_up, renewed, state
 
 pytestmark = pytest.mark.functional
 
 FIXTURE = (sys.executable, "-I", "-S", str(ROOT / "tests" / "servers" / "fixture.py"))
+REPL = (str(PYPI_BIN / "python"), str(ROOT / "tests" / "servers" / "repl.py"))
 SERVERS = {
     "shared": server(FIXTURE, share="global"),
     "own": server(FIXTURE, share="session"),
@@ -35,6 +36,11 @@ def again(home):
     """Restart the gateway; it is the same process."""
     before = hung_up(home)
     assert renewed(home, before)["pid"] == before["pid"]
+
+
+def calls_of(home):
+    """The number of calls under way."""
+    return json.loads(asked(home.port, "GET", "/health")[2])["calls"]
 
 
 def servers_of(home):
@@ -68,8 +74,7 @@ class GoingOnTests:
 
     def test_real_servers(self, tmp_path):
         """A thinking pad of npm and a Python interpreter of PyPI keep what they were told."""
-        repl = (str(PYPI_BIN / "python"), str(ROOT / "tests" / "servers" / "repl.py"))
-        servers = {"pad": server(real_servers.sequential_thinking()), "repl": server(repl, share="session")}
+        servers = {"pad": server(real_servers.sequential_thinking()), "repl": server(REPL, share="session")}
         with Home(tmp_path, servers) as home:
             home.json("start", "--adopt", "never")
             pad, ours, theirs = (Client(home.port, f"/{each}/mcp") for each in ("pad", "repl", "repl"))
@@ -103,6 +108,66 @@ class GoingOnTests:
         (home.path / "wanted").unlink()
         os.kill(state(home)["pid"], signal.SIGKILL)
         eventually(lambda: not any(map(is_alive, ours)), "no server is left")
+
+
+class UnderWayTests:
+    """Calls that are not over within a moment."""
+
+    def test_calls(self, tmp_path):
+        """Calls are answered on their connections, as JSON and as events, once; the restart does not wait for them."""
+        gate = tmp_path / "gate"
+        code = (
+            f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.1)\nit = 1"
+        )
+        servers = {**SERVERS, "repl": server(REPL, share="session")}
+        with Home(tmp_path, servers) as home:
+            home.json("start", "--adopt", "never")
+            clients = [Client(home.port, each) for each in ("/repl/mcp", "/repl/mcp", "/mcp/full")]
+            names = ("run", "run", "repl__run")
+            calls = [
+                InBackground(lambda _, c=client, n=name: c.said(n, code=code))
+                for client, name in zip(clients, names, strict=True)
+            ]
+            told, listener = Client(home.port, "/own/mcp"), Client(home.port)
+            listener.said("count")
+            steps = {
+                "name": "progress",
+                "arguments": {"steps": 12, "ms": 1000},
+                "_meta": {"progressToken": 7},
+            }
+            progress = InBackground(lambda _: told.post("tools/call", **steps))
+            stream = listener.stream()
+            eventually(lambda: calls_of(home) == 4, "the calls are under way")
+            before = servers_of(home)
+            again(home)
+            assert calls_of(home) >= 3
+            gate.touch()
+            assert [each.result() for each in calls] == ["1"] * 3
+            _, headers, text = progress.result()
+            assert headers["Content-Type"] == "text/event-stream"
+            messages = [json.loads(line[5:]) for line in text.splitlines() if line.startswith("data: {")]
+            assert [each["params"]["progress"] for each in messages[:-1]] == list(range(1, 13))
+            assert "result" in messages[-1]
+            assert listener.said("count") == "2"
+            assert servers_of(home) == before
+            news = {"method": "notifications/tools/list_changed"}
+            listener.post("tools/call", name="notify", arguments=news)
+            assert any(b"list_changed" in line for line in stream)
+            assert "Traceback" not in home.log, home.log
+
+    def test_killed_meanwhile(self, home):
+        """A call whose server is killed during the restart gets an error, and is not sent to the next one."""
+        client = Client(home.port)
+        call = InBackground(lambda _: client.said("sleep", ms=60_000))
+        eventually(lambda: calls_of(home) == 1, "the call is under way")
+        (ours,) = servers_of(home)
+        os.kill(ours, signal.SIGSTOP)
+        before = hung_up(home)
+        eventually(lambda: "are handed over" in home.log, "it is handed over")
+        os.kill(ours, signal.SIGKILL)
+        renewed(home, before)
+        assert "may have had effects" in call.result()["message"]
+        assert client.said("count") == "1"
 
 
 class NotGoingOnTests:

@@ -25,8 +25,6 @@ counts the age of each phase, so a suspended machine or a corrected clock ends n
 from __future__ import annotations
 
 import contextlib
-import secrets
-import sys
 from collections.abc import Callable, Hashable
 from typing import Any, ClassVar
 
@@ -52,8 +50,9 @@ from mcpgateway.frontends.http.request_head import (
 )
 from mcpgateway.frontends.http.shared_state import KNOWN_HEAD_LIMIT, SharedState
 from mcpgateway.frontends.http.write_buffer import WriteBuffer
-from mcpgateway.interfaces import IRequestHandler
-from mcpgateway.system.process.processes import TOO_MANY, out_of_files
+from mcpgateway.interfaces import ConnectionState, IRequestHandler
+from mcpgateway.system.process.handover import left_open
+from mcpgateway.system.process.processes import TOO_MANY
 
 CONNECTIONS_LIMIT = 10_000
 REFUSALS_LIMIT = 256  # connections beyond the limit that get an error answer; further ones are aborted
@@ -321,13 +320,15 @@ class Channel:
             self.outlet.write(CONTINUE)
         return rest
 
-    def _serve(self, head: Head, body: bytes) -> None:
+    def _serve(self, head: Head, body: bytes, state: ConnectionState | None = None) -> None:
         """Serve a request that has arrived in one piece."""
         self.age = 0
         self.phase = BUSY
         exchange = self._exchange = Exchange(self, head)
         if head.is_last:
             self.is_last = True
+        if state is not None:
+            exchange.inherit(state)
         limit = self._ask_handler(exchange)
         if exchange.answered or exchange.gone:
             return
@@ -337,6 +338,24 @@ class Channel:
         exchange.body = body
         exchange.limit = limit
         self._handle(exchange)
+
+    def leave(self, *, is_sent: bool) -> ConnectionState:
+        """Return the request under way for the next program of this process; nothing is sent or read any more."""
+        assert self._exchange is not None
+        state = self._exchange.leave(left_open(self.transport.fileno()), self._held, is_sent=is_sent)
+        self.hold(is_held=True)
+        self._exchange, self._held, self.phase, self.is_last = None, b"", IDLE, False
+        return state
+
+    def resume(self, state: ConnectionState, handler: IRequestHandler | None = None) -> None:
+        """Serve the request that the former program of this process has received.
+
+        :param handler: serves it, and further ones, in place of the usual handler.
+        """
+        self._handler = handler or self._handler
+        self._serve(read_head(state.head), state.body, state)
+        if state.held:
+            self.dataReceived(state.held)
 
     def _take_body(self, data: bytes) -> bytes:
         exchange, body = self._exchange, self._body
@@ -380,21 +399,9 @@ class Channel:
             self._confess(exchange)
 
     def _confess(self, exchange: Exchange) -> None:
-        """Answer an exception of the frontend: the client gets a number, the log the traceback."""
-        full = out_of_files(sys.exc_info()[1] or Exception())
-        if full is not None and not exchange.answered and not exchange.streaming:
-            self.shared.shortages += 1
-            exchange.answer(503, self._handler.refusal(exchange.method, exchange.path, full.message))
-            return
-        incident = secrets.token_hex(4)
-        self.log.failure("incident {incident}: a request broke", event="http.incident", incident=incident)
-        if exchange.streaming and not exchange.answered:
-            exchange.abort()
-        elif not exchange.answered:
-            data = {"incident": incident}
-            exchange.answer(
-                500, self._handler.refusal(exchange.method, exchange.path, "Internal error", data)
-            )
+        self.shared.shortages += exchange.confess(
+            lambda why, data: self._handler.refusal(exchange.method, exchange.path, why, data)
+        )
 
     # Answers
 

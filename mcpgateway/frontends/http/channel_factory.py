@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 
 from twisted.internet.interfaces import IAddress, IProtocolFactory, IReactorTime
 from zope.interface import implementer
@@ -56,15 +56,18 @@ class ChannelFactory:
         for channel in list(self.connections):
             channel.tick()
 
-    @property
-    def is_answering(self) -> bool:
-        """True if a request waits for its answer."""
-        return any(channel.phase == BUSY for channel in self.connections)
+    def is_answering(self, but: Container[Channel]) -> bool:
+        """True if a request waits for its answer, on connections other than these."""
+        return any(channel.phase == BUSY for channel in self.connections if channel not in but)
 
-    @property
-    def is_busy(self) -> bool:
-        """True if a request is being read or answered, or received bytes wait to be parsed."""
-        return any(channel.phase < CLOSING and not channel.is_parked for channel in self.connections)
+    def is_busy(self, but: Container[Channel]) -> bool:
+        """True if a request is being read or answered, or received bytes wait to be parsed, but for these."""
+        others = (channel for channel in self.connections if channel not in but)
+        return any(channel.phase < CLOSING and not channel.is_parked for channel in others)
+
+    def leave(self, channels: Iterable[Channel]) -> None:
+        """Forget connections, whose next reader is the next program of this process."""
+        self.connections.difference_update(channels)
 
     def park(self) -> None:
         """Answer the requests under way and read no others; the connections stay open for the next process."""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import secrets
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
 from time import perf_counter
 from typing import Any, Protocol
 
+from twisted.logger import Logger
+
 from mcpgateway.frontends.http.peers import HttpPeer
 from mcpgateway.frontends.http.request_head import Head
 from mcpgateway.frontends.http.write_buffer import LARGE, WriteBuffer
+from mcpgateway.interfaces import ConnectionState
+from mcpgateway.system.process.processes import out_of_files
 
 JSON = b"application/json"
 TOO_MUCH = "The gateway holds too many answers that you do not take: take these first"
@@ -102,7 +108,10 @@ class Exchange:
     :ivar limit: the number of bytes of a body, or of a message of another protocol, that the frontend accepts.
     :ivar on_data: receives the client's bytes while another protocol has the connection; else None.
     :ivar hung_up: True once the client has closed the connection in order.
+    :ivar is_inherited: True if the former program of this process has begun the stream, and this one has not yet.
     """
+
+    log = Logger()
 
     __slots__ = (
         "answered",
@@ -114,6 +123,7 @@ class Exchange:
         "head",
         "headers",
         "hung_up",
+        "is_inherited",
         "limit",
         "method",
         "on_data",
@@ -146,6 +156,49 @@ class Exchange:
         self.limit = 0
         self.on_data: Callable[[bytes], None] | None = None
         self.hung_up = False
+        self.is_inherited = False
+
+    def inherit(self, state: ConnectionState) -> None:
+        """Take the state of the request that the former program of this process has received."""
+        self.began = state.began
+        self.streaming = self.is_inherited = state.is_streaming
+        self.channel.is_last = self.channel.is_last or state.is_last
+
+    def leave(self, descriptor: int, held: bytes, *, is_sent: bool) -> ConnectionState:
+        """Return its state for the next program of this process, and send nothing any more.
+
+        :param descriptor: the socket.
+        :param held: bytes of the next request.
+        :param is_sent: its server has been sent the call.
+        """
+        self.gone, self.on_gone = True, None
+        is_last = self.channel.is_last
+        return ConnectionState(
+            descriptor, self.head.raw, self.body, self.began, self.streaming, is_last, held, is_sent
+        )
+
+    def let_go(self) -> None:
+        """Forget a large body, which its receiver keeps until it is sent on."""
+        if len(self.body) >= LARGE:
+            self.body = b""
+
+    def confess(self, refusal: Callable[[str, dict[str, Any] | None], bytes]) -> int:
+        """Answer an exception of the frontend: the client gets a number, the log the traceback.
+
+        :param refusal: makes the body of the answer.
+        :return: 1 if the process has too many files open, else 0.
+        """
+        full = out_of_files(sys.exc_info()[1] or Exception())
+        if full is not None and not self.answered and not self.streaming:
+            self.answer(503, refusal(full.message, None))
+            return 1
+        incident = secrets.token_hex(4)
+        self.log.failure("incident {incident}: a request broke", event="http.incident", incident=incident)
+        if self.streaming and not self.answered:
+            self.abort()
+        elif not self.answered:
+            self.answer(500, refusal("Internal error", {"incident": incident}))
+        return 0
 
     @property
     def principal(self) -> str:
@@ -179,6 +232,9 @@ class Exchange:
 
         :raise RuntimeError: an answer was begun already.
         """
+        if self.is_inherited:
+            self.is_inherited = False
+            return  # the former program has begun it
         if self.answered or self.streaming:
             raise RuntimeError("this exchange has an answer already")
         self.streaming = True

@@ -170,7 +170,7 @@ class LegacyEndpoint:
             return
         if message.kind is MessageKind.REQUEST:
             sink = PostStream(self.streams, exchange, session, message.id, headers.accepted)
-            exchange.body = b""  # a large request is kept once, until the child has read it
+            exchange.let_go()
             sink.token = self._submit(exchange, headers, session, message, sink)
         else:
             self._take(session, message)

@@ -150,7 +150,7 @@ class ModernEndpoint:
         if self._router is not None and message.method == "tools/call" and modern.has_tasks(message.meta):
             call.sink = PlacedTask(sink, self._router.places.begun)
         sink.token = token
-        exchange.body = b""  # a large request is kept once, until the child has read it
+        exchange.let_go()
         try:
             self._modern_dispatcher.accept(call)
         except GatewayError as why:

@@ -13,6 +13,8 @@ broken connection ends the stream.
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterator
+from itertools import chain
 from typing import Any
 
 from mcpgateway.errors import Cancelled, GatewayError
@@ -86,11 +88,20 @@ class Streams:
         for stream in list(self._wheel[self._turn]):
             stream.beat()
 
-    def close(self) -> None:
-        """End the standing streams: the gateway is stopping."""
+    def open(self) -> Iterator[PostStream | GetStream]:
+        """Return the POSTs whose answers are under way, and the standing streams."""
+        every = chain(self.waiting, *self._wheel)
+        return (each for each in list(every) if isinstance(each, PostStream | GetStream))
+
+    def close(self, but: Container[Any] = ()) -> None:
+        """End the standing streams: the gateway is stopping.
+
+        :param but: the exchanges of those that go on in the next program.
+        """
         for spoke in self._wheel:
             for stream in list(spoke):
-                stream.close()
+                if getattr(stream, "exchange", None) not in but:
+                    stream.close()
 
 
 class PostStream:
@@ -127,6 +138,13 @@ class PostStream:
         self.silent = 0
         exchange.on_gone = self.gone
         streams.waiting.add(self)
+        if exchange.streaming:
+            self._commit()  # the former program has begun it
+
+    @property
+    def exchange(self) -> Any:
+        """The request with its connection."""
+        return self._exchange
 
     def answered(self, request: Request, reply: Envelope) -> None:
         """Send the response to the client, under the client's own id."""
@@ -253,6 +271,11 @@ class GetStream:
         self._session = session
         self._spoke = spoke
         exchange.on_gone = self.gone
+
+    @property
+    def exchange(self) -> Any:
+        """The request with its connection."""
+        return self._exchange
 
     def begin(self, replayed: list[tuple[sse.EventId, bytes]]) -> None:
         """Send the head, and the events that the client has missed."""

@@ -87,6 +87,12 @@ class WriteBuffer:
         """True while the reader has to read before more bytes may be sent."""
         return self.is_congested or bool(self._backlog or self._last)
 
+    @property
+    def is_empty(self) -> bool:
+        """True if all bytes have been sent."""
+        transport = self._transport
+        return not (self.is_behind or transport._tempDataLen or transport.dataBuffer)  # noqa: SLF001
+
     def write(self, data: bytes) -> None:
         """Send bytes; see Note [Sending at once]."""
         transport = self._transport

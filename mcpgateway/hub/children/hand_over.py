@@ -1,7 +1,8 @@
 """Hand children and sessions over to the next program of this process: the side of the program that ends.
 
-A child goes on if it is an idle process on stdin and stdout.  All others end: those with calls under way, replicas,
-those of an earlier version, and those that are reached over the network or under a lease.
+A child goes on if it is a process on stdin and stdout, with its calls under way.  All others end: those that have asked
+their client a question, replicas, those of an earlier version, and those that are reached over the network or under a
+lease.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from mcpgateway.hub.children.slot_key import SlotKey
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, modern
 
 SEPARATOR = " "  # in the key of a member session for another directory
@@ -30,30 +32,41 @@ def digest_of(server: ServerSpec) -> str:
 
 def hand_over(pool: Pool, sessions: Sessions) -> HubState:
     """Return the state of the children that go on, and of all sessions; these children leave their slots."""
-    known = tuple(_session(each, sessions) for each in sessions if each.issued is not None)
+    known = tuple(_session(each, sessions) for each in sessions if each.is_on_record and each.issued)
     slots = [_slot(key, slot) for key, slot in pool.keyed()]
     return HubState(tuple(each for each in slots if each is not None), known)
 
 
+def goes_on(call: Request) -> bool:
+    """Return whether the next program can go on with a call, or has to send it first."""
+    slot = call.holder
+    if not isinstance(slot, Slot):
+        return False
+    if not call.number:
+        return True
+    conversation = slot.conversation
+    return (
+        conversation is not None and conversation.pending.get(call.number) is call and bool(_going_on(slot))
+    )
+
+
+def _going_on(slot: Slot) -> Child | None:
+    conversation = slot.conversation
+    if conversation is None or conversation.questions or slot.is_replica:
+        return None
+    child = conversation.backend
+    return child if isinstance(child, Child) and child.goes_on else None
+
+
 def _slot(key: SlotKey, slot: Slot) -> SlotState | None:
     conversation, server = slot.conversation, slot.server
-    if (
-        conversation is None
-        or slot.hello is None
-        or slot.is_replica
-        or key.former
-        or slot.calls()
-        or conversation.questions
-    ):
+    child = _going_on(slot)
+    if child is None or conversation is None or slot.hello is None or key.former:
         return None
     for call in [each for each in conversation.pending.values() if each.method == modern.LISTEN]:
         conversation.cancel(call, "the gateway restarts")
-    backend = conversation.backend
-    child = backend.hand_over() if isinstance(backend, Child) else None
-    if child is None:
-        return None
     state = SlotState(
-        child,
+        child.hand_over(),
         key,
         slot.shared,
         digest_of(server),
@@ -74,8 +87,6 @@ def _slot(key: SlotKey, slot: Slot) -> SlotState | None:
 
 
 def _session(session: Session, sessions: Sessions) -> SessionState:
-    if not session.is_on_record:
-        sessions.remember(session)
     members = session.members.sessions if session.members is not None else ()
     return SessionState(
         session.id,

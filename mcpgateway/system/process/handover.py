@@ -17,9 +17,9 @@ import msgspec
 from msgspec import Struct
 from twisted.logger import Logger
 
-from mcpgateway.interfaces import InheritedChild
+from mcpgateway.interfaces import ConnectionState, InheritedChild
 
-FORMAT = 1
+FORMAT = 2
 VARIABLE = "MCPGATEWAY_HANDOVER"
 IS_POSSIBLE = hasattr(os, "memfd_create") and hasattr(fcntl, "F_ADD_SEALS")
 LIMIT = 256 * 2**20  # bytes; lines under way are of 32 MiB at most
@@ -33,6 +33,7 @@ class Handover(Struct, frozen=True):
     :ivar starts: the number of children that it has started, which is a part of their markers.
     :ivar guardian: the guardian's process id.
     :ivar guardian_pipe: the gateway's end of the guardian's stdin.
+    :ivar connections: the connections with requests under way.
     :ivar hub: the state of children and sessions (`mcpgateway.hub.children.records.HubState`).
     """
 
@@ -42,6 +43,7 @@ class Handover(Struct, frozen=True):
     guardian_pipe: int
     children: tuple[InheritedChild, ...]
     hub: bytes
+    connections: tuple[ConnectionState, ...] = ()
     format: int = FORMAT
 
     def descriptors(self) -> Iterator[int]:
@@ -49,6 +51,8 @@ class Handover(Struct, frozen=True):
         yield self.guardian_pipe
         for child in self.children:
             yield from child.open_pipes().values()
+        for connection in self.connections:
+            yield connection.descriptor
 
     @property
     def pids(self) -> set[int]:
