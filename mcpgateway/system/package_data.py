@@ -28,6 +28,11 @@ def thesaurus() -> bytes:
         return stream.read()
 
 
+def wordpieces() -> str:
+    """Return the vocabulary of the sentence model (of BERT, Apache-2.0), one piece a line."""
+    return _text("wordpieces.txt")
+
+
 def _text(name: str) -> str:
     with open(os.path.join(DATA, name), encoding="utf-8") as stream:
         return stream.read()

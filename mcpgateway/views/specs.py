@@ -17,7 +17,7 @@ from mcpgateway.records import FrozenRecord
 if TYPE_CHECKING:
     from mcpgateway.hub.results.originals import Vault
     from mcpgateway.hub.usage import Usage
-    from mcpgateway.interfaces import IOtherNodes
+    from mcpgateway.interfaces import IOtherNodes, Launch
     from mcpgateway.owntools.job_records import JobStore
 
 MAIN = "mcp"
@@ -35,12 +35,14 @@ class ViewStorage(FrozenRecord, frozen=True):
     :ivar usage: makes the counter of tool calls.
     :ivar vault: makes the storage of originals of shortened results.
     :ivar others: fetches jobs and originals of other nodes; None for a gateway that is alone.
+    :ivar semantic: makes the launch of the program that ranks tools by meaning and keeps their vectors.
     """
 
     jobs: JobStore | None = None
     usage: Callable[[], Usage] | None = None
     vault: Callable[[ShieldLimits], Vault] | None = None
     others: IOtherNodes | None = None
+    semantic: Callable[[], Launch | None] | None = None
 
 
 NOTHING_KEPT = ViewStorage()

@@ -22,6 +22,7 @@ from mcpgateway.interfaces import ILauncher, Request
 from mcpgateway.owntools import family
 from mcpgateway.owntools.job_records import NoJobStore
 from mcpgateway.owntools.jobs import Jobs
+from mcpgateway.owntools.semantic_search import SemanticSearch
 from mcpgateway.owntools.status import GatewayStatus
 from mcpgateway.owntools.tool import Access, Builtin, Tool
 from mcpgateway.views.results import Outcomes
@@ -110,5 +111,7 @@ def _builtin(hub: HubParts, parts: ViewParts, server_lists: ServerLists, outcome
     hub.jobs = Jobs(clock, parts.storage.jobs or NoJobStore(), shield, hub.vault, parts.storage.others)
     sight = family.sight_of(dispatcher, parts.health, server_lists, hub.config)
     own = hub.manage(sight, parts.launcher, clock)
-    tool_parts = family.OwnToolParts(server_lists, hub.vault, hub.jobs, sight, clock, shield)
+    launch = parts.storage.semantic
+    semantic = SemanticSearch(parts.launcher, launch, clock) if launch is not None else None
+    tool_parts = family.OwnToolParts(server_lists, hub.vault, hub.jobs, sight, clock, shield, semantic)
     return family.make_builtin(tool_parts, own)

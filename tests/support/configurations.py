@@ -310,6 +310,7 @@ def written(gateway, specs):
             "expose": gateway.views.expose.value,
             "compress_schemas": gateway.views.compress_schemas,
             "search_format": gateway.views.search_format.value,
+            "semantic_search": gateway.views.semantic_search.value,
             "tool_filter": {
                 "mode": gateway.views.mode.value,
                 "include_servers": list(gateway.views.include),
