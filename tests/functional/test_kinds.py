@@ -19,6 +19,7 @@ from tests.support import engines, real_servers
 from tests.support.engines import Engine
 from tests.support.gateway import Gateway, eventually
 from tests.support.ports import free_port
+from tests.support.processes import is_alive
 
 pytestmark = pytest.mark.functional
 
@@ -103,6 +104,7 @@ class WholeTests:
             assert gateway.log.count("was started for port") == 1
             assert (gateway.home / "daemons" / "daemon.lock").exists()
             os.kill(pid, signal.SIGKILL)
+            eventually(lambda: not is_alive(pid), "its connections are closed")
             again = int(use(gateway, "daemon", said("pid")))
             assert again != pid
         assert not is_open(port)

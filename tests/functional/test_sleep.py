@@ -314,6 +314,7 @@ class CgroupTests:
         async def scene(gateway):
             client = await Client.open(gateway.url, "repl")
             helper = int(await client.text("run", code="x = 41; answer = helper.pid"))
+            (delegated / "cgroup.procs").write_text(str(helper))  # as if it were older than the cgroup
             pid = sleeping(gateway, "repl")
             group = delegated / f"child-{pid}"
             assert sorted(map(int, (group / "cgroup.procs").read_text().split())) == sorted((pid, helper))

@@ -60,12 +60,13 @@ class Freezer:
 
         :param marker: an entry of the environment of all its processes.
         """
-        if self._base and _has_process(self._group(pid), pid):
+        marked = bearing(marker)  # once: it reads the environments of all processes
+        if self._base and pid in _processes_of(self._group(pid)):
+            self._gather(pid, marked)
             with suppress(OSError):
                 _write(f"{self._group(pid)}/cgroup.freeze", "1")
                 return True
         stopped = self._stopped.setdefault(pid, {})
-        marked = bearing(marker)  # once: it reads the environments of all processes
         for _ in range(PASSES):
             fresh = [each for each in _running(pid, marked) if each not in stopped]
             for each in fresh:
@@ -78,6 +79,14 @@ class Freezer:
         if pid not in stopped:
             self.thaw(pid)
         return pid in stopped
+
+    def _gather(self, pid: int, marked: list[int]) -> None:
+        # A child may have started processes before it was moved, and these have stayed where it was.
+        known = _processes_of(self._group(pid))
+        for each in _running(pid, marked):
+            if each not in known:
+                with suppress(OSError):  # it has ended
+                    _write(f"{self._group(pid)}/cgroup.procs", str(each))
 
     def thaw(self, pid: int) -> None:
         """Let a frozen child go on."""
@@ -161,12 +170,12 @@ def _is_delegated(group: str) -> bool:
         return False
 
 
-def _has_process(group: str, pid: int) -> bool:
+def _processes_of(group: str) -> set[int]:
     try:
         with open(f"{group}/cgroup.procs") as pids:
-            return str(pid) in pids.read().split()
+            return set(map(int, pids))
     except OSError:
-        return False
+        return set()
 
 
 def _write(path: str, text: str) -> None:
