@@ -1,14 +1,16 @@
 """Servers that go on while the gateway is restarted in place, with all that they keep in memory."""
 
+import http.client
 import json
 import os
 import signal
 import sys
+import time
 
 import pytest
 
 from tests.support import real_servers
-from tests.support.gateway import eventually, server
+from tests.support.gateway import IS_SOAK, LIMIT_S, eventually, server
 from tests.support.home import Home
 from tests.support.processes import children_of, command_line, is_alive
 from tests.support.real_servers import PYPI_BIN, ROOT
@@ -18,6 +20,7 @@ pytestmark = pytest.mark.functional
 
 FIXTURE = (sys.executable, "-I", "-S", str(ROOT / "tests" / "servers" / "fixture.py"))
 REPL = (str(PYPI_BIN / "python"), str(ROOT / "tests" / "servers" / "repl.py"))
+STORM_S, RESTART_S = (300, 5) if IS_SOAK else (6, 1)
 SERVERS = {
     "shared": server(FIXTURE, share="global"),
     "own": server(FIXTURE, share="session"),
@@ -168,6 +171,51 @@ class UnderWayTests:
         renewed(home, before)
         assert "may have had effects" in call.result()["message"]
         assert client.said("count") == "1"
+
+
+def counting(port, path):
+    """Count in a session on one connection until nobody wants it any more; how often, and the longest pause."""
+    client = Client(port, path)
+    headers = {name.replace("_", "-"): value for name, value in client.headers.items()}
+
+    def work(background):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)
+        connection.connect()
+        connection.auto_open = 0
+        count, longest = 0, 0.0
+        while background.is_wanted:
+            count += 1
+            began = time.monotonic()
+            for name, arguments in (("count", {}), ("sleep", {"ms": 300 * (count % 8), "text": str(count)})):
+                params = {"name": name, "arguments": arguments}
+                body = {"jsonrpc": "2.0", "id": count, "method": "tools/call", "params": params}
+                connection.request("POST", path, json.dumps(body), headers)
+                answer = json.loads(connection.getresponse().read())
+                assert answer["id"] == count
+                assert answer["result"]["content"][0]["text"] == str(count)
+            longest = max(longest, time.monotonic() - began - 0.3 * (count % 8))
+        return count, longest
+
+    return InBackground(work)
+
+
+class StormTests:
+    """A restart after the other, under load."""
+
+    def test_every_call_once(self, home):
+        """No connection is closed; each call is carried out once and answered, by the same processes all the time."""
+        clients = [counting(home.port, "/own/mcp") for _ in range(4)]
+        eventually(lambda: len(servers_of(home)) == 4, "all servers run")
+        before = servers_of(home)
+        ends = time.monotonic() + STORM_S
+        restarts = 0
+        while time.monotonic() < ends:
+            again(home)
+            restarts += 1
+            time.sleep(RESTART_S)
+        found = [each.result() for each in clients]
+        assert servers_of(home) == before
+        print(f"{restarts} restarts, {sum(count for count, _ in found)} calls; longest pauses:", found)
 
 
 class NotGoingOnTests:
