@@ -112,6 +112,18 @@ class GoingOnTests:
         os.kill(state(home)["pid"], signal.SIGKILL)
         eventually(lambda: not any(map(is_alive, ours)), "no server is left")
 
+    @pytest.mark.parametrize("pause_s", [0, 0.3, 1])
+    def test_kill_on_the_way(self, home, pause_s):
+        """A gateway that is killed while its servers go from one program to the next leaves none of them."""
+        Client(home.port).said("count")
+        ours = servers_of(home)
+        before = hung_up(home)
+        eventually(lambda: "are handed over" in home.log, "they are on their way")
+        time.sleep(pause_s)
+        (home.path / "wanted").unlink()
+        os.kill(before["pid"], signal.SIGKILL)
+        eventually(lambda: not any(map(is_alive, ours)), "no server is left")
+
 
 class UnderWayTests:
     """Calls that are not over within a moment."""
