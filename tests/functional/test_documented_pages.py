@@ -29,6 +29,7 @@ PAGES = {
 # A test has no such server, session, database or approval, and other tests run those that never end or install.
 ELSEWHERE = re.compile(
     r"^(?!mcpgateway )|--follow|wait github playwright|sessions kill|import-kdbx|config import .*old-gateway"
+    r"|servers upgrade notes|servers approve hub|servers set (?:browser|reminders)|--server notes-next"
     r"|gateway_install_server|servers (?:search|install)|config approve|=-|--env-file|servers set NAME|--past"
 )
 CODES = {

@@ -76,11 +76,16 @@ class Quarantine(Record):
             raise ToolHeld(server.name, tool, held.change.words)
 
     def left(self, server: ServerSpec, items: Iterable[Item]) -> tuple[Item, ...]:
-        """Return those of a server's tools whose definitions are known."""
+        """Return those of a server's tools whose definitions are known; the others are held back from now on."""
+        found = tuple(items)
         known = self.lock.servers.get(server.name) if self.is_on(server) else None
         if known is None or known.current.tools is None:
-            return tuple(items)
-        return tuple(each for each in items if known.knows(each.own, digest_of(each)))
+            return found
+        news = self._news(server, known, found)
+        present = {each.own for each in found}  # of one page, perhaps
+        others = {name: each for name, each in known.held.items() if name not in present}
+        self._hold(server.name, known, others | news)
+        return tuple(each for each in found if each.own not in news)
 
     def shown(self, server: ServerSpec) -> dict[str, Any]:
         """Return the entry of a server as JSON; empty without one."""
@@ -167,15 +172,9 @@ class Quarantine(Record):
             known.current.tools = {each.own: [digest_of(each)] for each in items}
             self.lock.put(server.name, known)
             return
-        found = {each.own: HeldTool(digest_of(each), self.lock.seconds(), _added(each)) for each in items}
-        news = {name: each for name, each in found.items() if not known.knows(name, each.digest)}
+        news = self._news(server, known, items)
         if not news and not known.held:
             return
-        former = {each.own: each for each in self._recorded(slot)}
-        present = {each.own: each for each in items}
-        for name, each in news.items():
-            if before := former.get(name):
-                each.change = change_of(before, present[name]) or each.change
         if self.is_on(server):
             self._hold(server.name, known, news)
         else:
@@ -189,15 +188,26 @@ class Quarantine(Record):
                 changes=_in_words(news) or "none",
             )
 
+    def _news(self, server: ServerSpec, known: LockedServer, items: tuple[Item, ...]) -> dict[str, HeldTool]:
+        """Return the tools whose definitions are not known, with their difference from the recorded ones."""
+        digests = {each: digest_of(each) for each in items}
+        strange = [each for each, digest in digests.items() if not known.knows(each.own, digest)]
+        former = {each.own: each for each in self._recorded(server)} if strange else {}
+        found: dict[str, HeldTool] = {}
+        for each in strange:
+            held = known.held.get(each.own)
+            if held is None or held.digest != digests[each]:
+                before = former.get(each.own)
+                change = (change_of(before, each) if before is not None else None) or _added(each)
+                held = HeldTool(digests[each], self.lock.seconds(), change)
+            found[each.own] = held
+        return found
+
     def _hold(self, name: str, known: LockedServer, news: dict[str, HeldTool]) -> None:
-        held = {
-            each: known.held[each] if each in known.held and known.held[each].digest == new.digest else new
-            for each, new in news.items()
-        }
-        if held == known.held:
+        if news == known.held:
             return
-        fresh = {each: new for each, new in held.items() if known.held.get(each) is not new}
-        known.held = held
+        fresh = {each: new for each, new in news.items() if known.held.get(each) is not new}
+        known.held = news
         self.settle(name, known)
         if fresh:
             self.log.warn(
@@ -213,10 +223,10 @@ class Quarantine(Record):
         self.generation += 1
         self.changed(name)
 
-    def _recorded(self, slot: Upstream) -> tuple[Item, ...]:
-        place = self.snapshots.place_of(slot.server)
-        known = self.snapshots.newest(slot.server.name, place, ListKind.TOOL.method)
-        return () if known is None else read_items(slot.server.name, ListKind.TOOL, known.pages)
+    def _recorded(self, server: ServerSpec) -> tuple[Item, ...]:
+        place = self.snapshots.place_of(server)
+        known = self.snapshots.newest(server.name, place, ListKind.TOOL.method)
+        return () if known is None else read_items(server.name, ListKind.TOOL, known.pages)
 
 
 def learn(version: SeenVersion, digests: Mapping[str, str]) -> None:
