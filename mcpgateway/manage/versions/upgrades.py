@@ -25,8 +25,10 @@ from mcpgateway.hints import cli
 from mcpgateway.hub.catalog.quarantine import Quarantine
 from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.interfaces import ILauncher, Launch
+from mcpgateway.manage.discovery import OURSELVES
 from mcpgateway.manage.install import CONNECT_S, INSTALL_S
 from mcpgateway.manage.servers import ServerOperations
+from mcpgateway.manage.tools.family import list_tools
 from mcpgateway.observe.roster import named
 from mcpgateway.policy.launch_probe import is_version
 from mcpgateway.policy.runners import Age, Package, Wrapped, is_patch, take_apart
@@ -227,13 +229,15 @@ class ServerUpgrades:
         known = self._known(server, written)
         if known is None:
             raise Conflict(f"{server.name} is run as its entry is written, so its version is not known")
+        if known.current.tools is None:
+            await list_tools(self._dispatcher, self._clock, server, OURSELVES)
         return known
 
     def _known(self, server: ServerSpec, written: Wrapped) -> LockedServer | None:
         known, package = self._quarantine.lock.servers.get(server.name), written.package
         if known is None or (known.package, known.requested) != (package.name, package.version):
             return None
-        return known if known.current.tools is not None else None
+        return known
 
     async def _compared(self, server: ServerSpec, version: str) -> NewerVersion:
         known, seconds = self._quarantine.lock.servers[server.name], self._quarantine.lock.seconds()
