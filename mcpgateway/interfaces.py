@@ -637,6 +637,9 @@ class IWard(Protocol):
     def added(self, pid: int, server: str) -> None:
         """Record a child that runs, the leader of the process group ``pid``."""
 
+    def kept(self, pid: int, server: str) -> None:
+        """Record a child of the former program of this process, which that has recorded on disk."""
+
     def removed(self, pid: int) -> None:
         """Record that no process of a child is left."""
 

@@ -125,7 +125,7 @@ class Launcher:
         pid = inherited.pid
         if not is_own_child(pid) or start_time(pid) != inherited.start_time:
             raise LaunchFailed(f"{launch.server}: its process has ended while the gateway restarted")
-        self._ward.added(pid, launch.server)
+        self._ward.kept(pid, launch.server)
         child = self._child(launch, receiver, inherited.marker, (CLOSE_STDIN_S, TERM_S), is_server=True)
         InheritedServer(self._reactor, pid, inherited.open_pipes(), child.protocol)
         child.take_over(inherited)

@@ -255,6 +255,8 @@ class Lifecycle(ABC):
         session.era = era
         if prepare is not None:
             prepare(session)
+        else:
+            self.log.info("a session of {server} is restored", event="session.revived", server=server.name)
         if server.view:
             self.view_sessions.revived(session)
         else:

@@ -347,7 +347,6 @@ class Sessions:
         if record.uris:
             session.uris = set(record.uris)
         self._by_id[identifier] = session
-        self.log.info("a session of {server} is restored", event="session.revived", server=server.name)
         return session
 
     def anonymous(

@@ -56,6 +56,12 @@ class ChildGuard(FrozenRecord, frozen=True):
         self.guardian.added(pid)
         self.freezer.added(pid)
 
+    def kept(self, pid: int, server: str) -> None:
+        """Record a child of the former program of this process."""
+        self.registry.kept(pid, server)
+        self.guardian.added(pid)
+        self.freezer.added(pid)
+
     def removed(self, pid: int) -> None:
         """Forget a child of whose process group no process is left."""
         self.registry.removed(pid)

@@ -51,8 +51,12 @@ class ChildRegistry(Record):
 
     def added(self, pid: int, server: str) -> None:
         """Record a child that has been started."""
-        self._entries[pid] = ChildRecord(pid, start_time(pid), server)
+        self.kept(pid, server)
         self._save()
+
+    def kept(self, pid: int, server: str) -> None:
+        """Record a child that the file names already, since the former program of this process has started it."""
+        self._entries[pid] = ChildRecord(pid, start_time(pid), server)
 
     def removed(self, pid: int) -> None:
         """Remove the record of a child of which no process is left."""
