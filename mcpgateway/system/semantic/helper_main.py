@@ -30,7 +30,7 @@ from mcpgateway.system.semantic.wordpieces import WordPieces
 PIECES = 64  # of a text; the name and the beginning of a description
 TOLD_EACH = 16  # vectors
 READ_BYTES = 262_144
-NICE = 10  # questions are short, and vectors can wait
+NICE = 5  # vectors can wait; a question has to be answered in a moment on a busy machine too
 
 
 class Ranking:
