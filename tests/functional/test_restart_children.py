@@ -12,6 +12,7 @@ import pytest
 from tests.support import real_servers
 from tests.support.gateway import IS_SOAK, LIMIT_S, eventually, server
 from tests.support.home import Home
+from tests.support.modern_client import headers_of, request
 from tests.support.processes import children_of, command_line, is_alive
 from tests.support.real_servers import PYPI_BIN, ROOT
 from tests.support.restarting import Client, InBackground, asked, hung_up, renewed, state
@@ -169,6 +170,31 @@ class UnderWayTests:
             listener.post("tools/call", name="notify", arguments=news)
             assert any(b"list_changed" in line for line in stream)
             assert "Traceback" not in home.log, home.log
+
+    def test_modern_call(self, tmp_path):
+        """A call of a modern client goes on, too."""
+        gate = tmp_path / "gate"
+        code = (
+            f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.1)\nit = 1"
+        )
+        with Home(tmp_path, {"repl": server(REPL, share="global")}) as home:
+            home.json("start", "--adopt", "never")
+            body = request(5, "tools/call", name="run", arguments={"code": code})
+            headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+            call = InBackground(
+                lambda _: asked(
+                    home.port, "POST", "/repl/mcp", json.dumps(body), **headers, **headers_of(body)
+                )
+            )
+            eventually(lambda: calls_of(home) == 1, "the call is under way")
+            eventually(lambda: servers_of(home), "its server runs")
+            before = servers_of(home)
+            again(home)
+            assert calls_of(home) == 1
+            gate.touch()
+            status, _, text = call.result()
+            assert (status, '"text":"1"' in text.replace(" ", "")) == (200, True), text
+            assert servers_of(home) == before
 
     def test_killed_meanwhile(self, home):
         """A call whose server is killed during the restart gets an error, and is not sent to the next one."""
