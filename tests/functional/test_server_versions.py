@@ -290,7 +290,7 @@ class PublicTests:
         tools = tmp_path / "tools"
         pip = [sys.executable, "-m", "pip", "install", "-q", "--target", str(tools), "uv"]
         subprocess.run(pip, check=True, timeout=LIMIT_S * 5)
-        self._upgraded(tmp_path, f"{tools}/bin/uvx mcp-server-time", "2025.8.4")
+        self._upgraded(tmp_path, f"{tools}/bin/uvx mcp-server-time", "2026.10.10")
 
     def _upgraded(self, directory: Path, line: str, former: str) -> None:
         """An earlier version is compared with the newest; new sessions get that, and the earlier again."""

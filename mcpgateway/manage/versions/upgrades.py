@@ -38,7 +38,7 @@ AskNewest = Callable[[Launch], Awaitable[str]]
 """Asks the index of a launch's package for the newest requested version."""
 
 ROLLED_BACK = "it was rolled back"
-ONE_PROCESS = "the server may have one process only, so a second version is not started beside it"
+ONE_PROCESS = "its entry allows one process only, so a second version is not started beside it"
 
 
 class ServerUpgrades:
@@ -267,7 +267,7 @@ class ServerUpgrades:
         if launch.package is None or launch.package.version != newer.version:
             raise GatewayError(f"it cannot be installed as {' '.join(words[:1])} installs it")
         newer.integrity = launch.package.integrity
-        if self._dispatcher.pool.is_single(server):
+        if server.is_sole:
             raise GatewayError(ONE_PROCESS)
         report = without_secrets(
             await validate(trial, self._launcher, self._clock, INSTALL_S, CONNECT_S), server
@@ -314,7 +314,7 @@ class ServerUpgrades:
 
 
 def _package_of(server: ServerSpec) -> Wrapped:
-    written = take_apart(server.command) if server.resolve else None
+    written = take_apart(server.command) if server.resolve and server.reach is None else None
     if written is None:
         raise Conflict(
             f"{server.name} is not run by npx, uvx, bunx or pipx in a known form, so it has no versions"

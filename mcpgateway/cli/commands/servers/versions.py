@@ -143,5 +143,6 @@ def _tell_changes(changes: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _tell_upgrade(name: str, before: str, after: str) -> None:
-    paragraph(f"New sessions of {name} get {after}; those that are open keep {before} until they end.")
+    kept = f"those that are open keep {before} until they end, if two processes may run"
+    paragraph(f"New sessions of {name} get {after}; {kept}.")
     paragraph(f"  {cli('servers upgrade {} --rollback', name)} goes back.")
