@@ -306,7 +306,7 @@ def make_gateway(
         hub,
         owners,
         reaper,
-        MemoryUpkeep(dispatcher, factory.shared.heads.clear),
+        MemoryUpkeep(dispatcher, factory.shared.heads.clear, renewal.begin_soon),
         ward,
         launcher,
         Admission(root, guard, callers, bearers, trust, rerouting(backends, settings), leaving),

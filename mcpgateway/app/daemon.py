@@ -413,7 +413,7 @@ class GatewayService(Service):
 
     def _tidy(self) -> None:
         if self.dispatcher.sessions.now % TIDY_TICKS == 0:
-            self.housekeeping.look_around()
+            self.housekeeping.look_around(may_restart=self.settings.gateway.free_memory_by_restart)
 
     def _leave(self) -> None:
         # A gateway that a shim has started has no operator to stop it.

@@ -257,6 +257,9 @@ class GatewaySettings:
     quarantine: bool = setting(
         "quarantine", QUARANTINES, "Whether tools that have changed without an upgrade are held back.", "off"
     )
+    free_memory_by_restart: bool = setting(
+        "free_memory_by_restart", Flag(), "Whether it restarts in place to free memory.", default=False
+    )
     auth_mcp_transport: str = setting(
         "auth_mcp_transport",
         Choice.of("", "loopback-only", "bearer-required"),

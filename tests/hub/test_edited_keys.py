@@ -896,6 +896,13 @@ def _versions(gateway: Edited) -> None:
     assert len(gateway.launcher.children) == children
 
 
+@proves("gateway.free_memory_by_restart")
+def _memory(gateway: Edited) -> None:
+    # It is looked up when memory is; `tests.manage.test_memory` has that.
+    gateway.put("gateway.free_memory_by_restart", True)
+    assert gateway.following.settings.gateway.free_memory_by_restart is True
+
+
 @proves("servers.NAME.shield", "servers.NAME.shield.level", "servers.NAME.shield.tools")
 def _server_shield(gateway: Edited) -> None:
     many = json.dumps([f"item {number}" for number in range(100)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.manage import memory as housekeeping
-from mcpgateway.manage.memory import WORTHWHILE, MemoryUpkeep
+from mcpgateway.manage.memory import QUIET_LOOKS, WORTHWHILE, YOUNG_LOOKS, MemoryUpkeep
 from mcpgateway.system.process import memory
 
 MIB = 2**20
@@ -60,12 +62,12 @@ class Machine:
         self.forgotten += 1
 
 
-def keeper(machine: Machine) -> MemoryUpkeep:
+def keeper(machine: Machine, restart: Callable[[], bool] = lambda: False) -> MemoryUpkeep:
     """The housekeeping of a gateway on that machine."""
     dispatcher: Any = type("Dispatcher", (), {"calls": property(lambda self: range(machine.calls))})()
     for name in ("resident_bytes", "allocated_bytes", "give_back"):
         setattr(housekeeping, name, getattr(machine, name))
-    return MemoryUpkeep(dispatcher, machine.forget)
+    return MemoryUpkeep(dispatcher, machine.forget, restart)
 
 
 @pytest.fixture(autouse=True)
@@ -180,6 +182,59 @@ class LookTests:
         before = machine.given
         house.look_around()
         assert machine.given == before
+
+
+class RestartTests:
+    """Memory that only a restart returns."""
+
+    @pytest.fixture
+    def asked(self, machine: Machine) -> tuple[MemoryUpkeep, list[int]]:
+        """The housekeeping of a process with 80 MiB that cannot be given back, and the restarts that it asks for."""
+        restarts: list[int] = []
+        house = keeper(machine, lambda: not restarts.append(machine.resident_bytes()))
+        house.look_around(may_restart=True)
+        machine.stuck = 80 * MIB
+        return house, restarts
+
+    def test_once(self, asked: tuple[MemoryUpkeep, list[int]]) -> None:
+        """It is asked for after ten minutes, and not again at once where it is refused."""
+        house, restarts = asked
+        for _ in range(YOUNG_LOOKS - 2):
+            house.look_around(may_restart=True)
+        assert restarts == []
+        for _ in range(YOUNG_LOOKS):
+            house.look_around(may_restart=True)
+        assert restarts == [CODE + 80 * MIB]
+
+    def test_never_unasked(self, asked: tuple[MemoryUpkeep, list[int]]) -> None:
+        """Without the setting there is none."""
+        house, restarts = asked
+        for _ in range(2 * YOUNG_LOOKS):
+            house.look_around()
+        assert restarts == []
+
+    def test_after_a_quiet_minute(self, machine: Machine, asked: tuple[MemoryUpkeep, list[int]]) -> None:
+        """It waits until no call has been under way for a minute."""
+        house, restarts = asked
+        for nth in range(2 * YOUNG_LOOKS):
+            machine.calls = int(nth % (QUIET_LOOKS - 1) == 0)
+            house.look_around(may_restart=True)
+        assert restarts == []
+        machine.calls = 0
+        for _ in range(QUIET_LOOKS):
+            house.look_around(may_restart=True)
+        assert len(restarts) == 1
+
+    def test_memory_that_is_used(self, machine: Machine, asked: tuple[MemoryUpkeep, list[int]]) -> None:
+        """A process that has grown with what it keeps goes on."""
+        house, restarts = asked
+        machine.stuck = 0
+        kept = [object() for _ in range(4 * sys.getallocatedblocks())]
+        machine.stuck = 80 * MIB
+        for _ in range(2 * YOUNG_LOOKS):
+            house.look_around(may_restart=True)
+        assert restarts == []
+        assert kept
 
 
 class MemoryTests:
