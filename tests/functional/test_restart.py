@@ -246,14 +246,14 @@ class RefusedTests:
 
 
 class CutOffTests:
-    """A call that takes longer than it may."""
+    """A call that cannot go on, and takes longer than it may."""
 
     def test_it_is_told_the_truth(self, tmp_path):
         """The client of a cut call is told that the gateway was restarted, and that the call may have had effects."""
         with Home(tmp_path, SERVERS, limits={"drain_ms": 1000}) as home:
             home.json("start", "--adopt", "never")
             client = Client(home.port)
-            call = InBackground(lambda _: client.said("sleep", ms=60_000, text="never"))
+            call = InBackground(lambda _: client.said("sleep", ms=60_000, text="long" * 20_000))
             eventually(
                 lambda: json.loads(asked(home.port, "GET", "/health")[2])["calls"], "the call is under way"
             )
