@@ -24,8 +24,13 @@ def kinds(of: type[GatewayError] = GatewayError) -> Iterator[type[GatewayError]]
 def all_kinds() -> list[type[GatewayError]]:
     """All classes of errors there are, whichever modules other tests have imported."""
     for module in pkgutil.walk_packages(mcpgateway.__path__, "mcpgateway."):
-        if not module.name.endswith("__main__"):
+        if module.name.endswith("__main__"):
+            continue
+        try:
             importlib.import_module(module.name)
+        except ModuleNotFoundError as missing:
+            if missing.name != "numpy":  # of the extra `semantic`
+                raise
     return list(kinds())
 
 
