@@ -471,8 +471,8 @@ class Pool(SharingVerdicts):
         self._let_part()
         for key, ticks in list(self._idle.items()):
             self._idle[key] = 0 if _is_used(self._slots[key]) else ticks + 1
-            is_optional = key.former or key.value or key.roots or self._has_twin(key)
-            if self._idle[key] > (0 if key.former else IDLE_TICKS) and is_optional:
+            limit = 0 if key.former else IDLE_TICKS
+            if self._idle[key] > limit and (key.former or key.value or key.roots or self._has_twin(key)):
                 self._let_go(key, "no client uses the child")
 
     def _has_twin(self, key: SlotKey) -> bool:
