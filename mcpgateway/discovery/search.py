@@ -50,6 +50,7 @@ RARE = 16  # a word of fewer entries may be the beginning of the intended one
 COMMON = 8  # a synonym of more entries is not searched, and no word of similar meaning to one of more
 SIMILAR_COMMON = 16  # as COMMON, of a word of similar meaning
 FEW = 16
+NAMES_LIMIT = 2048  # names of tools or of servers whose words are kept
 
 
 class SearchUnavailable(GatewayFault):
@@ -166,7 +167,7 @@ class SearchIndex:
         return chain.from_iterable(
             rows
             for rows in self._servers.values()
-            if any(each.whole in said for each in words(self._items[rows[0]].server))
+            if not said.isdisjoint(_wholes_of(self._items[rows[0]].server))
         )
 
     def _rows_of(self, server: str) -> Collection[int]:
@@ -220,9 +221,14 @@ def _share(name: str, meant: set[str]) -> float:
     return sum(part in meant for part in parts) / len(parts) if parts else 0.0
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=NAMES_LIMIT)
 def _words_of(name: str) -> frozenset[str]:
     return frozenset(indexed([name]).words)
+
+
+@lru_cache(maxsize=NAMES_LIMIT)
+def _wholes_of(server: str) -> frozenset[str]:
+    return frozenset(each.whole for each in words(server))
 
 
 def _raise(best: dict[int, float], found: dict[int, float], share: float) -> None:
