@@ -90,14 +90,13 @@ class GatewayHandover(Record):
             except Exception:  # noqa: BLE001 - the other connections go on
                 self.log.failure("a connection could not be taken over", event="handover.connection")
 
+    def _may_begin(self, service: Any) -> bool:
+        is_read = self.is_wanted and IS_POSSIBLE
+        return is_read and service.node is None and service.ward.guardian.pid is not None
+
     def leaving(self, service: Any) -> list[LeavingExchange]:
         """Return the requests under way that go on in the next program, if that can take over anything."""
-        if (
-            not self.is_wanted
-            or not IS_POSSIBLE
-            or service.node is not None
-            or service.ward.guardian.pid is None
-        ):
+        if not self._may_begin(service):
             return []
         from mcpgateway.frontends.http.inherited_connections import leaving
         from mcpgateway.hub.children.hand_over import goes_on
@@ -106,12 +105,7 @@ class GatewayHandover(Record):
 
     def begin(self, service: Any) -> None:
         """Take what goes on out of the hub, if the next program can take it over."""
-        if (
-            not self.is_wanted
-            or not IS_POSSIBLE
-            or service.node is not None
-            or service.ward.guardian.pid is None
-        ):
+        if not self._may_begin(service):
             return
         from mcpgateway.hub.children.hand_over import hand_over
 

@@ -12,7 +12,7 @@ from hashlib import sha256
 
 from mcpgateway.backends.process import Child
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.hub.children.records import HubState, SessionState, SlotState, WaitingMessage
+from mcpgateway.hub.children.records import HubState, SessionState, SlotState, WaitingMessage, written
 from mcpgateway.hub.children.slot_key import SlotKey
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.sessions import Session, Sessions
@@ -78,7 +78,7 @@ def _slot(key: SlotKey, slot: Slot) -> SlotState | None:
         slot.levels.agreed,
         slot.starts - 1,
         slot.requests - conversation.sent,
-        (slot.roots.key, bytes(slot.roots.result)) if slot.roots is not None else None,
+        written(slot.roots),
         *slot.tasks.records,
         slot.elicitations,
     )
@@ -99,7 +99,7 @@ def _session(session: Session, sessions: Sessions) -> SessionState:
         session.is_stale,
         session.is_unmet,
         sessions.now - session.seen,
-        (session.roots.key, bytes(session.roots.result)) if session.roots is not None else None,
+        written(session.roots),
         tuple(each for each in members if SEPARATOR not in each),
         tuple(WaitingMessage(message, _key(key)) for key, message in session.mailbox.waiting()),
     )

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import msgspec
-from msgspec import Raw
 from twisted.logger import Logger
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import ConfigError, GatewayError
 from mcpgateway.hub.children.hand_over import digest_of
-from mcpgateway.hub.children.records import HubState, SessionState, SlotState
+from mcpgateway.hub.children.records import HubState, SessionState, SlotState, read
 from mcpgateway.hub.children.slot_key import SlotKey
 from mcpgateway.hub.lifecycle import Lifecycle
 from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import InheritedChild
-from mcpgateway.policy.client_requests import DeclaredRoots
 from mcpgateway.records import Record
 
 
@@ -72,7 +70,7 @@ class Inheritance(Record):
             session.names_owner, session.has_called = state.names_owner, state.has_called
             session.has_reached, session.is_unmet = state.has_reached, state.is_unmet
             session.is_stale = state.is_stale
-            session.roots = _roots(state.roots)
+            session.roots = read(state.roots)
             session.seen = hub.sessions.now - state.silent
             for each in state.mailbox:
                 session.mailbox.put(each.message, each.key)
@@ -100,8 +98,4 @@ class Inheritance(Record):
         except (ConfigError, GatewayError):
             return
         if digest_of(server) == state.digest:
-            hub.pool.open_shared(server, state.key, msgspec.json.decode(state.offer), _roots(state.roots))
-
-
-def _roots(written: tuple[str, bytes] | None) -> DeclaredRoots | None:
-    return DeclaredRoots(written[0], Raw(written[1])) if written is not None else None
+            hub.pool.open_shared(server, state.key, msgspec.json.decode(state.offer), read(state.roots))

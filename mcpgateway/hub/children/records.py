@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from mcpgateway.hub.children.slot_key import SlotKey
 from mcpgateway.hub.tasks import TaskOwner
 from mcpgateway.interfaces import ConversationState, InheritedChild
+from mcpgateway.policy.client_requests import DeclaredRoots
 
 WrittenRoots = tuple[str, bytes] | None
 """The key and the result of `mcpgateway.policy.client_requests.DeclaredRoots`."""
+
+
+def written(roots: DeclaredRoots | None) -> WrittenRoots:
+    """Return roots as a record has them."""
+    return None if roots is None else (roots.key, bytes(roots.result))
+
+
+def read(roots: WrittenRoots) -> DeclaredRoots | None:
+    """Return the roots of a record."""
+    return None if roots is None else DeclaredRoots(roots[0], Raw(roots[1]))
 
 
 class SlotState(Struct, frozen=True):
