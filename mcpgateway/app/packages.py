@@ -9,6 +9,7 @@ from mcpgateway.backends.spawn import Launcher
 from mcpgateway.hub.catalog.quarantine import Quarantine
 from mcpgateway.hub.catalog.recorded import Snapshots
 from mcpgateway.interfaces import IResolver, Launch
+from mcpgateway.policy.runners import Wrapped
 from mcpgateway.system.launch.lock import VersionLock
 
 if TYPE_CHECKING:
@@ -51,11 +52,12 @@ def hold_back(hub: Hub, quarantine: Quarantine | None, clock: Any) -> Hub:
     return hub
 
 
-async def newest(launcher: Launcher, launch: Launch) -> str:
+async def newest(launcher: Launcher, launch: Launch, written: Wrapped) -> str:
     """Return the newest requested version of the package that a launch names.
 
-    :raise GatewayError: its program is no package of a package runner, or the index cannot be asked.
+    :param written: its words.
+    :raise GatewayError: the index cannot be asked.
     """
     from mcpgateway.system.launch.resolver import newest_of
 
-    return await newest_of(launch, launcher.run)
+    return await newest_of(launch, written, launcher.run)

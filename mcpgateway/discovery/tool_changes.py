@@ -15,7 +15,7 @@ from mcpgateway.escaping import one_line
 PARTS = ("title", "description", "inputSchema", "outputSchema", "annotations")
 """The members of a tool's definition that a model or a client acts on, beside its name."""
 
-ADDED, REMOVED, CHANGED = "added", "removed", "changed"
+KINDS = ADDED, REMOVED, CHANGED = "added", "removed", "changed"
 CHANGES_LIMIT = 500
 TEXT_LIMIT = 2000  # characters of a description that is shown
 BREAKS_LIMIT = 20  # of one tool
@@ -59,12 +59,13 @@ def compare(before: Iterable[Item], after: Iterable[Item]) -> tuple[ToolChange, 
     found = [ToolChange(name, REMOVED) for name in old if name not in new]
     changed = (change_of(old[name], new[name]) for name in old if name in new)
     found += [each for each in changed if each is not None]
-    found += [
-        ToolChange(name, ADDED, after=each.description[:TEXT_LIMIT])
-        for name, each in new.items()
-        if name not in old
-    ]
+    found += [addition_of(each) for name, each in new.items() if name not in old]
     return tuple(found[:CHANGES_LIMIT])
+
+
+def addition_of(item: Item) -> ToolChange:
+    """Return the difference that a tool makes which was not there before."""
+    return ToolChange(item.own, ADDED, after=item.description[:TEXT_LIMIT])
 
 
 def change_of(before: Item, after: Item) -> ToolChange | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mcpgateway.discovery.tool_changes import KINDS
 from mcpgateway.frontends.rest.schema_parts import (
     FLAG,
     NAMES,
@@ -19,7 +20,7 @@ from mcpgateway.frontends.rest.schema_parts import (
 TOOL_CHANGE = made_of(
     {
         "tool": TEXT,
-        "kind": {"enum": ["added", "removed", "changed"]},
+        "kind": {"enum": list(KINDS)},
         "parts": {**NAMES, "description": "The changed members of its definition."},
         "breaks": {**NAMES, "description": "The changes of its schemas that break callers."},
         "before": {"type": "string", "description": "The former description, if that has changed."},

@@ -18,18 +18,10 @@ from twisted.logger import Logger
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.records import Item, ListKind, read_items
-from mcpgateway.discovery.tool_changes import TEXT_LIMIT, ToolChange, change_of, digest_of
+from mcpgateway.discovery.tool_changes import ToolChange, addition_of, change_of, digest_of
 from mcpgateway.errors import ToolHeld
 from mcpgateway.records import Record
-from mcpgateway.system.launch.lock import (
-    DIGESTS_LIMIT,
-    TOOLS_LIMIT,
-    HeldTool,
-    LockedServer,
-    SeenVersion,
-    Tools,
-    VersionLock,
-)
+from mcpgateway.system.launch.lock import HeldTool, LockedServer, SeenVersion, VersionLock
 
 if TYPE_CHECKING:
     from mcpgateway.hub.catalog.recorded import Snapshots
@@ -132,15 +124,12 @@ class Quarantine(Record):
             return
         known = self.lock.servers.get(name)
         seen = SeenVersion(package.version, package.integrity, seen_at=self.lock.seconds())
-        is_same = known is not None and (known.package, known.requested) == (package.name, package.requested)
-        if (
-            is_same
-            and known is not None
-            and known.former is not None
-            and known.former.version == package.version
-        ):
+        if known is None or not known.is_of(package.name, package.requested):
+            self.lock.put(name, LockedServer(package.name, package.runner, package.requested, seen))
+            return
+        if known.former is not None and known.former.version == package.version:
             return  # it was prepared before an upgrade
-        if known is None or not is_same or known.current.version != package.version:
+        if known.current.version != package.version:
             self.lock.put(name, LockedServer(package.name, package.runner, package.requested, seen))
             return
         former = known.current.integrity
@@ -178,7 +167,7 @@ class Quarantine(Record):
         if self.is_on(server):
             self._hold(server.name, known, news)
         else:
-            learn(known.current, {name: each.digest for name, each in news.items()})
+            known.current.learn({name: each.digest for name, each in news.items()})
             known.held.clear()
             self.lock.put(server.name, known)
             self.log.info(
@@ -198,7 +187,7 @@ class Quarantine(Record):
             held = known.held.get(each.own)
             if held is None or held.digest != digests[each]:
                 before = former.get(each.own)
-                change = (change_of(before, each) if before is not None else None) or _added(each)
+                change = (change_of(before, each) if before is not None else None) or addition_of(each)
                 held = HeldTool(digests[each], self.lock.seconds(), change)
             found[each.own] = held
         return found
@@ -229,21 +218,9 @@ class Quarantine(Record):
         return () if known is None else read_items(server.name, ListKind.TOOL, known.pages)
 
 
-def learn(version: SeenVersion, digests: Mapping[str, str]) -> None:
-    """Count definitions of tools as known for a version, beside those that are."""
-    tools: Tools = version.tools if version.tools is not None else {}
-    news = {name: [digest, *tools.get(name, ())][:DIGESTS_LIMIT] for name, digest in digests.items()}
-    kept = {name: each for name, each in tools.items() if name not in news} | news
-    version.tools = dict(list(kept.items())[-TOOLS_LIMIT:])
-
-
 def _in_words(news: Mapping[str, HeldTool]) -> str:
     words = [each.change.words for each in news.values()]
     return "; ".join(words[:NAMED]) + (f" and {len(words) - NAMED} more" if len(words) > NAMED else "")
-
-
-def _added(item: Item) -> ToolChange:
-    return ToolChange(item.own, "added", after=item.description[:TEXT_LIMIT])
 
 
 def _shown(held: HeldTool) -> dict[str, Any]:

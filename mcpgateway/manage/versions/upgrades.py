@@ -34,8 +34,8 @@ from mcpgateway.policy.launch_probe import is_version
 from mcpgateway.policy.runners import Age, Package, Wrapped, is_patch, take_apart
 from mcpgateway.system.launch.lock import LockedServer, NewerVersion, SeenVersion
 
-AskNewest = Callable[[Launch], Awaitable[str]]
-"""Asks the index of a launch's package for the newest requested version."""
+AskNewest = Callable[[Launch, Wrapped], Awaitable[str]]
+"""Asks the index of a launch's package, whose command line was taken apart, for the newest requested version."""
 
 ROLLED_BACK = "it was rolled back"
 ONE_PROCESS = "its entry allows one process only, so a second version is not started beside it"
@@ -79,7 +79,7 @@ class ServerUpgrades:
     def found(self, name: str, package: Package, version: str) -> None:
         """Take the newest version of a server's package: one that is not known is compared."""
         known = self._quarantine.lock.servers.get(name)
-        if known is None or (known.package, known.requested) != (package.name, package.version):
+        if known is None or not known.is_of(package.name, package.version):
             return
         newer = known.newer
         if version == known.current.version:
@@ -141,10 +141,11 @@ class ServerUpgrades:
     async def _check(self, server: ServerSpec, version: str) -> dict[str, Any]:
         if version and not is_version(version):
             raise InvalidParams(f"{version[:80]!r} is no version", "name one version, such as 1.2.3")
-        known = await self._present(server)
+        written = _package_of(server)
+        known = await self._present(server, written)
         if not version:
             launch = Launch(server.name, server.command, server.env, server.cwd, server.reach)
-            version = await self._newest(launch)
+            version = await self._newest(launch, written)
         if version != known.current.version:
             await self._compared(server, version)
         elif known.newer is not None:
@@ -163,7 +164,7 @@ class ServerUpgrades:
         return self._turn.run(lambda: Deferred.fromCoroutine(self._upgrade(server, version)))
 
     async def _upgrade(self, server: ServerSpec, version: str) -> dict[str, Any]:
-        newer = (await self._present(server)).newer
+        newer = (await self._present(server, _package_of(server))).newer
         if newer is None or newer.version != version or not newer.is_judged:
             raise Outdated(
                 f"{version} of {server.name} has not been compared",
@@ -184,7 +185,7 @@ class ServerUpgrades:
         return self._turn.run(lambda: Deferred.fromCoroutine(self._rollback(server)))
 
     async def _rollback(self, server: ServerSpec) -> dict[str, Any]:
-        known = await self._present(server)
+        known = await self._present(server, _package_of(server))
         if known.former is None:
             raise Conflict(f"{server.name} was not upgraded, so there is no version to go back to")
         left, seconds = known.current, self._quarantine.lock.seconds()
@@ -216,9 +217,8 @@ class ServerUpgrades:
 
     # The work
 
-    async def _present(self, server: ServerSpec) -> LockedServer:
+    async def _present(self, server: ServerSpec, written: Wrapped) -> LockedServer:
         """Return the entry of a server, which is started if its version is not known yet."""
-        written = _package_of(server)
         if written.package.age is Age.PINNED:
             raise Conflict(
                 f"the entry of {server.name} names one version of {written.package.name}",
@@ -235,9 +235,7 @@ class ServerUpgrades:
 
     def _known(self, server: ServerSpec, written: Wrapped) -> LockedServer | None:
         known, package = self._quarantine.lock.servers.get(server.name), written.package
-        if known is None or (known.package, known.requested) != (package.name, package.version):
-            return None
-        return known
+        return known if known is not None and known.is_of(package.name, package.version) else None
 
     async def _compared(self, server: ServerSpec, version: str) -> NewerVersion:
         known, seconds = self._quarantine.lock.servers[server.name], self._quarantine.lock.seconds()

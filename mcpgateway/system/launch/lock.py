@@ -45,6 +45,13 @@ class SeenVersion(Struct, omit_defaults=True):
     tools: Tools | None = None
     seen_at: float = 0.0
 
+    def learn(self, digests: Mapping[str, str]) -> None:
+        """Count definitions of tools as known, beside those that are."""
+        tools = self.tools or {}
+        news = {name: [digest, *tools.get(name, ())][:DIGESTS_LIMIT] for name, digest in digests.items()}
+        kept = {name: each for name, each in tools.items() if name not in news} | news
+        self.tools = dict(list(kept.items())[-TOOLS_LIMIT:])
+
 
 class NewerVersion(SeenVersion, omit_defaults=True):
     """A version that is newer than the one in use.
@@ -93,6 +100,10 @@ class LockedServer(Struct, omit_defaults=True):
     held: dict[str, HeldTool] = msgspec.field(default_factory=dict)
     republished: str = ""
 
+    def is_of(self, package: str, requested: str) -> bool:
+        """True if it is the entry of this package, as it is requested."""
+        return (self.package, self.requested) == (package, requested)
+
     def knows(self, tool: str, digest: str) -> bool:
         """True if this definition of a tool is known, of the version in use or of the one before it."""
         versions = (self.current, self.former)
@@ -100,10 +111,7 @@ class LockedServer(Struct, omit_defaults=True):
 
     def approve(self, tools: Iterable[str]) -> None:
         """Count the present definitions of tools that are held back as known."""
-        known = self.current.tools = self.current.tools if self.current.tools is not None else {}
-        for each in tools:
-            held = self.held.pop(each)
-            known[each] = [held.digest, *known.get(each, ())][:DIGESTS_LIMIT]
+        self.current.learn({each: self.held.pop(each).digest for each in tools})
 
 
 class _Content(Struct):
@@ -137,8 +145,7 @@ class VersionLock:
         found = self.servers.get(name)
         if found is None or package.age is Age.PINNED:
             return ""
-        is_same = (found.package, found.requested) == (package.name, package.version)
-        return found.current.version if is_same else ""
+        return found.current.version if found.is_of(package.name, package.version) else ""
 
     def put(self, name: str, server: LockedServer) -> None:
         """Write the entry of a server."""

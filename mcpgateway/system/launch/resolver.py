@@ -380,16 +380,12 @@ class Resolver:
         self._found_newer(entry.launch.server, written.package, version)
 
 
-async def newest_of(launch: Launch, run: RunProgram) -> str:
+async def newest_of(launch: Launch, written: Wrapped, run: RunProgram) -> str:
     """Return the newest requested version of the package that a launch names.
 
-    :raise GatewayError: its program is no package of a package runner, or the index cannot be asked.
+    :param written: its words.
+    :raise GatewayError: the index cannot be asked.
     """
-    written = take_apart(launch.argv)
-    if written is None:
-        raise GatewayError(
-            f"{launch.server} is not run by npx, uvx, bunx or pipx in a known form, so it has no versions"
-        )
     try:
         return await _newest(launch, written, run)
     except Doubt as why:
