@@ -468,7 +468,6 @@ def _roster(parts: ControlParts) -> Roster:
     from mcpgateway.observe.roster import Roster
 
     nodes, of_server = _nodes(parts), parts.figures().of_server
-    quarantine = parts.dispatcher.permits.quarantine
 
     def counts(name: str) -> Mapping[str, Any]:
         if nodes is None:
@@ -484,7 +483,7 @@ def _roster(parts: ControlParts) -> Roster:
         parts.overview.judged,
         partial(_of_project, parts.dispatcher),
         counts,
-        quarantine.shown if quarantine is not None else lambda _: {},
+        parts.dispatcher.permits.quarantine,
     )
 
 

@@ -21,6 +21,7 @@ from mcpgateway.policy.secrets.masking import address, arguments
 
 if TYPE_CHECKING:
     from mcpgateway.config.merge import Blueprint
+    from mcpgateway.hub.catalog.quarantine import Quarantine
     from mcpgateway.observe.overview import OpenNeed
 
 NEED = ("cause", "says", "do", "run", "action", "key")
@@ -57,7 +58,7 @@ class Roster:
     :ivar tools: returns the known tools of a server (`mcpgateway.hub.catalog.listed.ServerLists.tools`).
     :ivar sizes: returns the bytes of each child's process tree (`mcpgateway.observe.savings.Savings.sizes`).
     :ivar judged: the words for a server's state, and its need (`mcpgateway.observe.overview.Overview.judged`).
-    :ivar locked: returns the versions and tools of a server (`mcpgateway.hub.catalog.quarantine.Quarantine.shown`).
+    :ivar quarantine: knows the versions and tools of servers; None if none are kept.
     :ivar counts: returns the latest calls of a server (`mcpgateway.observe.figures.ServerFigures.of_server`).
     :ivar of_project: returns the server of that name of a project's approved file.
     """
@@ -70,7 +71,7 @@ class Roster:
     judged: Callable[[Mapping[str, Any]], tuple[dict[str, str], OpenNeed | None]] = _not_judged
     of_project: Callable[[str], ServerSpec | None] = _of_no_project
     counts: Callable[[str], Mapping[str, Any]] = _not_counted
-    locked: Callable[[ServerSpec], Mapping[str, Any]] = lambda _: {}
+    quarantine: Quarantine | None = None
 
     def server(self, name: str) -> ServerSpec:
         """Return the server of that name, also one of a project's approved file, which is in no list.
@@ -92,12 +93,8 @@ class Roster:
         :raise UnknownServer: no server has that name.
         """
         server = self.server(name)
-        lock = self.locked(server)
+        lock = self.quarantine.shown(server) if self.quarantine is not None else None
         return {**self._view(server, self.sizes()), **({"lock": lock} if lock else {})}
-
-    def _versions(self, server: ServerSpec) -> dict[str, str]:
-        lock = self.locked(server)
-        return {"version": lock.get("version", ""), "newer_version": lock.get("newer", {}).get("version", "")}
 
     def _view(
         self, server: ServerSpec, sizes: Mapping[int, int], *, with_tools: bool = True
@@ -106,6 +103,7 @@ class Roster:
         words, need = self.judged(found)
         found = {**found, **words}
         pids, tools = list(found.get("pids", ())), self.tools(server)
+        version, newer = self.quarantine.versions(server) if self.quarantine is not None else ("", "")
         shown = {each: found[each] for each in SHOWN}
         shown |= {
             "state": found.get("state", found["status"]),
@@ -127,7 +125,8 @@ class Roster:
             "pids": pids,
             "memory_mb": _memory_mb(server, pids, sizes),
             "runs": _runs(server),
-            **self._versions(server),
+            "version": version,
+            "newer_version": newer,
             "source": server.source,
             "is_own": self._is_own(server),
             "project": server.project,

@@ -79,6 +79,13 @@ class Quarantine(Record):
         self._hold(server.name, known, others | news)
         return tuple(each for each in found if each.own not in news)
 
+    def versions(self, server: ServerSpec) -> tuple[str, str]:
+        """Return the version of a server's package in use, and a newer one; each empty where there is none."""
+        known = self.lock.servers.get(server.name)
+        if known is None:
+            return "", ""
+        return known.current.version, known.newer.version if known.newer is not None else ""
+
     def shown(self, server: ServerSpec) -> dict[str, Any]:
         """Return the entry of a server as JSON; empty without one."""
         known = self.lock.servers.get(server.name)
