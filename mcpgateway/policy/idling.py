@@ -132,19 +132,21 @@ class Drowsiness(Record):
         if former is None:
             self._seen_at, self._unasked = now, use.unasked
             return False
-        idle_s = CPU_NOISE_S + CPU_SHARE * (now - self._seen_at)
-        why = work.sockets
-        if not why and work.cpu_s - former.cpu_s > idle_s:
-            why = WORKS
-        elif not why and use.unasked != self._unasked:
-            why = SPEAKS
-        elif not why and use.is_subscribed:
-            why = HEARD
+        why = self._sign(work, work.cpu_s - former.cpu_s, use, now)
         is_due = freeze is Freeze.ALWAYS or (freeze is Freeze.AUTO and not why)
         self.awake_for = "" if is_due else why
         if not is_due:
             self.begin(use, now)
         return is_due
+
+    def _sign(self, work: OwnWork, cpu_s: float, use: SleepUse, now: float) -> str:
+        if work.sockets:
+            return work.sockets
+        if cpu_s > CPU_NOISE_S + CPU_SHARE * (now - self._seen_at):
+            return WORKS
+        if use.unasked != self._unasked:
+            return SPEAKS
+        return HEARD if use.is_subscribed else ""
 
 
 class ReliefCandidate(Struct, frozen=True):

@@ -61,8 +61,9 @@ class Freezer:
         :param marker: an entry of the environment of all its processes.
         """
         marked = bearing(marker)  # once: it reads the environments of all processes
-        if self._base and pid in _processes_of(self._group(pid)):
-            self._gather(pid, marked)
+        inside = _processes_of(self._group(pid)) if self._base else set()
+        if pid in inside:
+            self._gather(pid, marked, inside)
             with suppress(OSError):
                 _write(f"{self._group(pid)}/cgroup.freeze", "1")
                 return True
@@ -80,11 +81,10 @@ class Freezer:
             self.thaw(pid)
         return pid in stopped
 
-    def _gather(self, pid: int, marked: list[int]) -> None:
+    def _gather(self, pid: int, marked: list[int], inside: set[int]) -> None:
         # A child may have started processes before it was moved, and these have stayed where it was.
-        known = _processes_of(self._group(pid))
         for each in _running(pid, marked):
-            if each not in known:
+            if each not in inside:
                 with suppress(OSError):  # it has ended
                     _write(f"{self._group(pid)}/cgroup.procs", str(each))
 
@@ -140,9 +140,8 @@ def own_work(leader: int) -> OwnWork | None:
 def delegated_cgroup(proc: str = PROC) -> str:
     """Return the cgroup below which this process may make others (cgroup v2); empty where there is none."""
     group = own_cgroup(proc)
-    for each in (
-        (group, os.path.dirname(group)) if group else ()
-    ):  # with DelegateSubgroup= it is the one above
+    # With DelegateSubgroup= it is the one above.
+    for each in (group, os.path.dirname(group)) if group else ():
         if _is_delegated(each):
             if each != group:
                 with suppress(OSError):
