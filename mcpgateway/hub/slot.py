@@ -82,9 +82,8 @@ class Slot(Upstream):
         self.dismissed: Conversation | None = None
         self.start_marks: StartMarks | None = None
         self._taken_over: SlotState | None = None  # until the child gets requests
-        self._start: ChildStart | ChildInheritance | None = (
-            None  # of a child that has not answered the handshake
-        )
+        # Of a child that has not answered the handshake.
+        self._start: ChildStart | ChildInheritance | None = None
         self._why: GatewayError = HandshakeFailed(f"{server.name} has not been started")
         self._waiting = StartQueue()
         self._resting = Waiting[None]()

@@ -52,9 +52,8 @@ class SemanticSearch:
         self._launcher, self._make_launch, self._clock = launcher, make_launch, clock
         self.reason = ""
         self._backend: IBackend | None = None
-        self._lists: dict[
-            str, tuple[Item, ...]
-        ] = {}  # those that the program has, the most recently used last
+        # Those that the program has, the most recently used last.
+        self._lists: dict[str, tuple[Item, ...]] = {}
         self._questions: dict[int, Deferred[Sequence[SimilarTool]]] = {}
         self._numbers = count(1)
         self._left = 1  # vectors that are not computed yet

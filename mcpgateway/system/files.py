@@ -134,9 +134,8 @@ def _read(descriptor: int, path: str, limit: int) -> bytes:
         if not stat.S_ISREG(found.st_mode):
             raise ConfigError(f"{path}: is not a regular file")
         with os.fdopen(descriptor, "rb", closefd=False) as stream:
-            data = stream.read(
-                min(limit, found.st_size) + 1
-            )  # Python makes room for all that it is asked for
+            # Python makes room for all that it is asked for.
+            data = stream.read(min(limit, found.st_size) + 1)
             if len(data) > found.st_size:
                 data += stream.read(limit + 1 - len(data))
     except OSError as why:

@@ -182,23 +182,23 @@ class Exchange:
         if len(self.body) >= LARGE:
             self.body = b""
 
-    def confess(self, refusal: Callable[[str, dict[str, Any] | None], bytes]) -> int:
+    def confess(self, refusal: Callable[[str, dict[str, Any] | None], bytes]) -> bool:
         """Answer an exception of the frontend: the client gets a number, the log the traceback.
 
         :param refusal: makes the body of the answer.
-        :return: 1 if the process has too many files open, else 0.
+        :return: True if the process has too many files open.
         """
         full = out_of_files(sys.exc_info()[1] or Exception())
         if full is not None and not self.answered and not self.streaming:
             self.answer(503, refusal(full.message, None))
-            return 1
+            return True
         incident = secrets.token_hex(4)
         self.log.failure("incident {incident}: a request broke", event="http.incident", incident=incident)
         if self.streaming and not self.answered:
             self.abort()
         elif not self.answered:
             self.answer(500, refusal("Internal error", {"incident": incident}))
-        return 0
+        return False
 
     @property
     def principal(self) -> str:

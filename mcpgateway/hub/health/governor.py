@@ -35,9 +35,7 @@ class MemoryGovernor:
         self._pressure = pressure
         self._weigh = weigh
         self._is_stateless = is_stateless
-        self._paging: dict[
-            int, int
-        ] = {}  # the child whose memory is being moved to swap, and its size before
+        self._paging: dict[int, int] = {}  # a child whose memory is being moved to swap, and its size before
 
     def look(self, world: SleepWorld, children: Collection[ChildHealth], now: int) -> None:
         """Measure, and free the memory of one child where there is too little."""

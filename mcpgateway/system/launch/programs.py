@@ -18,9 +18,7 @@ MAGIC = (
     b"\xca\xfe\xba\xbe",
 )  # scripts, Linux, macOS, macOS for two machines
 MANIFEST_BYTES = 2**20
-RECORD_BYTES = (
-    16 * 2**20
-)  # the installer's record of all files of a package, or of all packages of a directory
+RECORD_BYTES = 16 * 2**20  # of an installer's record of a package's files, or of a directory's packages
 CLIMB_LIMIT = 12  # directories between a program and the manifest of its package
 
 

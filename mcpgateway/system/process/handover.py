@@ -96,9 +96,8 @@ def received(environ: MutableMapping[str, str]) -> Handover | None:
     try:
         with open(int(word), "rb") as file:
             file.seek(0)
-            size = min(
-                LIMIT, os.fstat(file.fileno()).st_size
-            )  # Python makes room for all that it is asked for
+            # Python makes room for all that it is asked for.
+            size = min(LIMIT, os.fstat(file.fileno()).st_size)
             handover = msgspec.msgpack.decode(file.read(size), type=Handover)
     except (OSError, msgspec.MsgspecError) as why:
         Logger().error(

@@ -27,11 +27,8 @@ class MemoryPressure(Struct, frozen=True):
         """Return how short memory is, in words; empty while there is enough, or where the system does not tell."""
         stalls = [each for file in self.files if (each := _stalled(file)) is not None]
         if stalls:
-            return (
-                f"processes wait for memory for {max(stalls):.0f} % of the time"
-                if max(stalls) >= STALLED
-                else ""
-            )
+            most = max(stalls)
+            return f"processes wait for memory for {most:.0f} % of the time" if most >= STALLED else ""
         left = _left(self.meminfo)
         return f"{left:.1%} of the machine's memory is left" if left is not None and left < FLOOR else ""
 

@@ -137,9 +137,8 @@ def main() -> None:
         serve(ranking)
     except (BrokenPipeError, KeyboardInterrupt):
         return
-    except (
-        ConfigError
-    ) as why:  # the disk is full: the vectors in memory are of use all the same, but not for long
+    except ConfigError as why:
+        # The disk is full: the vectors in memory are of use all the same, but not for long.
         sys.exit(str(why))
 
 

