@@ -12,10 +12,10 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall, react
 
+from mcpgateway.app.backends_alone import backends_alone
 from mcpgateway.app.hub import Hub, HubDependencies, make_hub, proxies_of, settle
 from mcpgateway.app.keys import Keys
 from mcpgateway.backends.factory import Backends
-from mcpgateway.backends.spawn import Launcher
 from mcpgateway.cli.commands.servers.discover import progress, report
 from mcpgateway.cli.console import fail
 from mcpgateway.cli.handover import request_of
@@ -27,22 +27,12 @@ from mcpgateway.config.settings import Settings
 from mcpgateway.discovery.naming import server_hint
 from mcpgateway.errors import ConfigError
 from mcpgateway.hub.catalog.recorded import Snapshots
-from mcpgateway.interfaces import GatewayRun, OwnAddress
 from mcpgateway.manage.discovery import Discovery
 from mcpgateway.system import files
-from mcpgateway.system.daemon_locks import DaemonLocks
 from mcpgateway.system.journal import Journal
-from mcpgateway.system.launch.lock import VersionLock
-from mcpgateway.system.launch.resolver import Resolver
-from mcpgateway.system.oauth_tokens import OAuthTokenFiles
-from mcpgateway.system.process.children import ChildGuard
-from mcpgateway.system.process.guardian import Guardian
-from mcpgateway.system.process.orphans import ChildRegistry
 from mcpgateway.system.process.socket_owners import SocketSearch
 from mcpgateway.system.recorded_lists import RecordedListFiles
 
-NOWHERE = OwnAddress("")  # no browser returns to this program
-S002_HOME = os.path.expanduser("~/.mcp-session-manager")
 TELL_S = 0.2
 
 Tell = Callable[[dict[str, Any]], None]
@@ -118,23 +108,9 @@ async def _run(
     request: DiscoveryRequest,
     shown: list[dict[str, Any]],
 ) -> None:
-    instance = secrets.token_hex(8)
-    ward = ChildGuard(ChildRegistry(home, instance), Guardian(reactor, instance))
-    lock = VersionLock(home, reactor.seconds)
-    launcher = Launcher(reactor, ward, lambda: Resolver(home, reactor.seconds, lock.pin))
     holders = SocketSearch(reactor)
-    # The gateway's tokens are used; users sign in through a running gateway.
-    backends = Backends(
-        reactor,
-        launcher,
-        OAuthTokenFiles(home),
-        lambda: NOWHERE,
-        GatewayRun(home, instance),
-        lambda: DaemonLocks(home, S002_HOME, holders),
-        asks=False,
-    )
-    backends.proxies = proxies_of(settings)
-    hub = _hub_of(reactor, home, settings, backends, holders)
+    alone = backends_alone(reactor, home, holders, proxies_of(settings))
+    hub = _hub_of(reactor, home, settings, alone.backends, holders)
     discovery = Discovery(hub.dispatcher, reactor)
     telling = LoopingCall(lambda: request.tell(discovery.shown()))
     telling.clock = reactor
@@ -147,8 +123,7 @@ async def _run(
         if telling.running:
             telling.stop()
         await hub.dispatcher.close()
-        await launcher.close()
-        ward.close()
+        await alone.close()
         if hub.snapshots is not None:
             hub.snapshots.close()
 

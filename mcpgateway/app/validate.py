@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from typing import Any
 from urllib.parse import quote
@@ -12,8 +11,7 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
-from mcpgateway.backends.factory import Backends
-from mcpgateway.backends.spawn import Launcher
+from mcpgateway.app.backends_alone import backends_alone
 from mcpgateway.backends.validation import ValidationReport, validate, without_secrets
 from mcpgateway.cli.client import GatewayClient, NoGateway
 from mcpgateway.cli.console import fail, spinner
@@ -28,23 +26,13 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.naming import server_hint
 from mcpgateway.errors import ConfigError
 from mcpgateway.hints import cli
-from mcpgateway.interfaces import GatewayRun, OwnAddress
 from mcpgateway.policy.proxies import NONE, Proxies
 from mcpgateway.system import files, paths, printing
-from mcpgateway.system.daemon_locks import DaemonLocks
-from mcpgateway.system.launch.lock import VersionLock
-from mcpgateway.system.launch.resolver import Resolver
-from mcpgateway.system.oauth_tokens import OAuthTokenFiles
-from mcpgateway.system.process.children import ChildGuard
-from mcpgateway.system.process.guardian import Guardian
-from mcpgateway.system.process.orphans import ChildRegistry
 from mcpgateway.system.process.socket_owners import SocketSearch
 from mcpgateway.system.settings import LoadOptions, look, server_of
 
 FILE_LIMIT = 1_048_576  # of the file with values
-NOWHERE = OwnAddress("")  # no browser returns to this program
 FAULTY = frozenset(("error", "restarting", "unreachable", "disabled", "stopped", "idle"))
-S002_HOME = os.path.expanduser("~/.mcp-session-manager")
 
 
 @frozen
@@ -126,27 +114,11 @@ async def _run(
     timeout_s: float,
     reports: list[ValidationReport],
 ) -> None:
-    instance = secrets.token_hex(8)
-    ward = ChildGuard(ChildRegistry(home, instance), Guardian(reactor, instance))
-    lock = VersionLock(home, reactor.seconds)
-    launcher = Launcher(reactor, ward, lambda: Resolver(home, reactor.seconds, lock.pin))
-    # The gateway's tokens are used; users sign in through a running gateway.
-    locks = DaemonLocks(home, S002_HOME, SocketSearch(reactor))
-    backends = Backends(
-        reactor,
-        launcher,
-        OAuthTokenFiles(home),
-        lambda: NOWHERE,
-        GatewayRun(home, instance),
-        lambda: locks,
-        asks=False,
-    )
-    backends.proxies = proxies
+    alone = backends_alone(reactor, home, SocketSearch(reactor), proxies)
     try:
-        reports.append(await validate(server, backends, reactor, timeout_s))
+        reports.append(await validate(server, alone.backends, reactor, timeout_s))
     finally:
-        await launcher.close()
-        ward.close()
+        await alone.close()
 
 
 def _forgiven(globals_: Globals, name: str) -> str:
