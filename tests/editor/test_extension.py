@@ -239,8 +239,8 @@ class ChatTests:
         """The chat lists the gateway's tools and calls them, in a session of the window and its folder."""
         window.has_row("This window, ", "tools")
         window.begin("startChat")
-        eventually(lambda: _tools(window), "it has the gateway's tools")
-        (search,) = (each for each in _tools(window) if each.endswith("gateway_search"))
+        eventually(window.chat_tools, "it has the gateway's tools")
+        (search,) = (each for each in window.chat_tools() if each.endswith("gateway_search"))
         found = window.run(f"""
             const options = {{ input: {{ query: "echo" }}, toolInvocationToken: undefined }}
             return JSON.stringify((await vscode.lm.invokeTool({json.dumps(search)}, options)).content)""")
@@ -314,11 +314,6 @@ INITIALIZE = {
     "capabilities": {},
     "clientInfo": {"name": "in-a-terminal", "version": "1"},
 }
-
-
-def _tools(window: Window) -> list[str]:
-    found: list[str] = window.run("return vscode.lm.tools.map(each => each.name)")
-    return [each for each in found if "gateway" in each]
 
 
 def _pids(gateway: Gateway) -> list[int]:

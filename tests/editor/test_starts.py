@@ -112,6 +112,18 @@ class StartTests:
         finally:
             _cli(gateway, "stop")
 
+    def test_by_its_chat(self, editor: Editor, browser: Browser, gateway: Gateway) -> None:
+        """A chat that needs the gateway starts it, but for one that its user has stopped."""
+        (gateway.home / "stopped").unlink(missing_ok=True)
+        window = _open(editor, browser, "chat")
+        window.has_row("This window, ")
+        try:
+            window.begin("startChat")
+            eventually(window.chat_tools, "the chat has the gateway's tools")
+            assert _cli(gateway, "status")
+        finally:
+            _cli(gateway, "stop")
+
     def test_with_the_window(self, editor: Editor, browser: Browser, gateway: Gateway) -> None:
         """With its setting it is started when a window opens, and goes on when the window ends."""
         (gateway.home / "stopped").unlink(missing_ok=True)
@@ -200,6 +212,19 @@ class AddressTests:
             again = _open(editor, browser, "far-again")
             again.has_row("far, running")
             assert "admin" not in (editor.directory / "data" / "Machine" / "settings.json").read_text()
+        editor.settings({})
+
+    def test_the_chat(self, editor: Editor, browser: Browser, tmp_path: Path) -> None:
+        """The chat gets the tools of a gateway that wants a token, with that of the window."""
+        with Gateway(tmp_path, {"far": server(fixture())}) as far:
+            _cli(far, "token", "enable")
+            editor.settings(
+                {"mcpGateway.apiUrl": far.url, "mcpGateway.authTokenPath": str(far.home / "admin.token")}
+            )
+            window = _open(editor, browser, "far-chat")
+            window.has_row("far, ready")
+            window.begin("startChat")
+            eventually(window.chat_tools, "the chat has the gateway's tools")
         editor.settings({})
 
     def test_a_token_file(self, editor: Editor, browser: Browser, tmp_path: Path) -> None:

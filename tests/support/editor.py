@@ -229,6 +229,11 @@ class Window:
         given = "".join(f", {json.dumps(each)}" for each in arguments)
         self.run(f"void vscode.commands.executeCommand('mcpgateway.{name}'{given})")
 
+    def chat_tools(self) -> list[str]:
+        """The tools of the gateway that the chat has."""
+        found: list[str] = self.run("return vscode.lm.tools.map(each => each.name)")
+        return [each for each in found if "gateway" in each]
+
     def text(self) -> str:
         """Return the text of the file that is edited; empty where none is."""
         found: str = self.run("return vscode.window.activeTextEditor?.document.getText() ?? ''")

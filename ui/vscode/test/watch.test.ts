@@ -61,6 +61,67 @@ test("a gateway is here with its overview, its servers and its events", async ()
   server.close();
 });
 
+/** Answer polls, and count them; events are answered by a function. */
+function counted(events: RequestListener): { answer: RequestListener; polls: () => number } {
+  let polls = 0;
+  return {
+    polls: () => polls,
+    answer: (request, reply) => {
+      if (request.url === "/api/v1/events") return events(request, reply);
+      if (request.url !== "/api/v1/overview") return void reply.end("[]");
+      polls += 1;
+      reply.end(JSON.stringify(OVERVIEW));
+    },
+  };
+}
+
+test("a window that is left for five minutes gives its stream to others, and takes one again when it is back", async (t) => {
+  let open = 0;
+  const { answer } = counted((request, reply) => {
+    open += 1;
+    request.socket.once("close", () => (open -= 1));
+    reply.writeHead(200, { "Content-Type": "text/event-stream" }).write(": here\n\n");
+  });
+  const { server, place } = await listening(answer);
+  const transport = transportTo(place);
+  const api = new Api({ base: place.base, token: () => "", fetch: transport.fetch, limit_ms: 200 });
+  let known: Known | undefined;
+  const watch = new Watch({
+    api,
+    failure: transport.failure,
+    pollMs: () => 20,
+    changed: (now) => (known = now),
+  });
+  const until = async (holds: () => boolean) => {
+    while (!holds()) await new Promise((resume) => setImmediate(resume));
+  };
+  watch.start();
+  await until(() => open === 1 && known?.isStreaming === true);
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  watch.focus(false);
+  t.mock.timers.tick(299_000);
+  assert.equal(known?.isStreaming, true);
+  t.mock.timers.tick(1000);
+  await until(() => open === 0);
+  assert.equal(known?.isStreaming, false);
+  t.mock.timers.reset();
+  watch.focus(true);
+  await until(() => open === 1 && known?.isStreaming === true);
+  watch.end();
+  await until(() => open === 0);
+  server.closeAllConnections();
+  server.close();
+});
+
+test("a gateway without a stream to spare is asked again and again", async () => {
+  const { answer, polls } = counted((_request, reply) => void reply.writeHead(503).end());
+  const { server, place } = await listening(answer);
+  const known = await watched(place, ({ phase }) => phase === "here" && polls() > 3);
+  assert.equal(known.isStreaming, false);
+  server.closeAllConnections();
+  server.close();
+});
+
 test("the uptime goes on while nothing else changes", async () => {
   const { server, place } = await listening((request, reply) => {
     if (request.headers["if-none-match"]) reply.writeHead(304).end();
