@@ -49,7 +49,7 @@ class ILease(Protocol):
         """Note that no process of a child is left."""
 
 
-class InheritedChild(Struct, frozen=True):
+class InheritedChild(Struct, frozen=True, tag=True):
     """A running child.
 
     :ivar start_time: in clock ticks since boot; with the pid it identifies the process.
@@ -72,6 +72,35 @@ class InheritedChild(Struct, frozen=True):
     def open_pipes(self) -> dict[int, int]:
         """Return the open ends, by the child's own descriptors."""
         return {theirs: ours for theirs, ours in enumerate(self.pipes) if ours >= 0}
+
+    @property
+    def children(self) -> tuple[InheritedChild, ...]:
+        """The processes that belong to it."""
+        return (self,)
+
+
+class InheritedSession(Struct, frozen=True, tag=True):
+    """A session at a server that is reached by Streamable HTTP.
+
+    :ivar url: its address, after redirects.
+    :ivar id: the server's id of the session; empty for none.
+    :ivar version: the revision that was agreed; empty for none.
+    :ivar last_event: the id of the latest event of its standing stream; None if it has no such stream.
+    """
+
+    url: str
+    id: str
+    version: str
+    last_event: bytes | None
+
+    @property
+    def children(self) -> tuple[InheritedChild, ...]:
+        """The processes that belong to it: none."""
+        return ()
+
+
+Inherited = InheritedChild | InheritedSession
+"""A running backend, for the next program of this process."""
 
 
 class SentCall(Struct, frozen=True):
@@ -183,7 +212,7 @@ class Launch:
     :ivar placed: the place where it runs, as its launcher has decided; None here.
     :ivar lease: the right to run the program, with which it ends; None for a program that needs none.
     :ivar prefork: true if it may be forked from a template; None: the launcher's own setting.
-    :ivar inherited: the running child of the former program of this process, in place of a start; None for a start.
+    :ivar inherited: the running backend of the former program of this process, in place of a start; None for a start.
     :ivar started: how the program is started and why, for people, as its launcher has decided; empty before.
     :ivar package: the package of the program, where a package runner has installed it; else None.
     """
@@ -203,7 +232,7 @@ class Launch:
     placed: Any = field(default=None, repr=False, eq=False)
     lease: ILease | None = field(default=None, repr=False, eq=False)
     prefork: bool | None = False
-    inherited: InheritedChild | None = field(default=None, repr=False, eq=False)
+    inherited: Inherited | None = field(default=None, repr=False, eq=False)
     started: str = field(default="", eq=False)
     package: InstalledPackage | None = field(default=None, eq=False)
 
@@ -307,6 +336,21 @@ class IBackend(Protocol):
 
     def stderr_tail(self) -> str:
         """Return the last lines of the child's stderr, cut to a readable length; empty for a remote server."""
+
+
+@runtime_checkable
+class IInheritable(Protocol):
+    """A backend that the next program of this process can take over."""
+
+    keeps_calls: bool
+    """True if the calls under way go on with it."""
+
+    @property
+    def goes_on(self) -> bool:
+        """True if it can be taken over now."""
+
+    def hand_over(self) -> Inherited:
+        """Return its state, and leave the server alone: the backend is not used any more."""
 
 
 @runtime_checkable

@@ -53,8 +53,8 @@ class GatewayHandover(Record):
         former = self.received
         instance = former.instance if former is not None else secrets.token_hex(8)
         guardian = Guardian(reactor, instance, afterwards)
-        if former is not None:
-            guardian.take_over(former.guardian, former.guardian_pipe)
+        if former is not None and former.guardian is not None:
+            guardian.take_over(*former.guardian)
         return ChildGuard(ChildRegistry(home, instance), guardian)
 
     def take_over(self, service: Any) -> None:
@@ -91,8 +91,8 @@ class GatewayHandover(Record):
                 self.log.failure("a connection could not be taken over", event="handover.connection")
 
     def _may_begin(self, service: Any) -> bool:
-        is_read = self.is_wanted and IS_POSSIBLE
-        return is_read and service.node is None and service.ward.guardian.pid is not None
+        is_read, guardian = self.is_wanted and IS_POSSIBLE, service.ward.guardian
+        return is_read and service.node is None and (guardian.pid is not None or not guardian.is_wanted)
 
     def leaving(self, service: Any) -> list[LeavingExchange]:
         """Return the requests under way that go on in the next program, if that can take over anything."""
@@ -118,15 +118,17 @@ class GatewayHandover(Record):
     def end(self, service: Any) -> bool:
         """Complete the record when all other children have ended; return False where none goes on."""
         state, self._state = self._state, None
-        guardian = service.ward.hand_over() if state is not None else None
-        if state is None or guardian is None:
+        if state is None:
+            return False
+        children = tuple(child for each in state.slots for child in each.backend.children)
+        guardian = service.ward.hand_over()
+        if children and guardian is None:
             return False
         self.record = Handover(
             service.ward.instance,
             service.launcher.count,
-            guardian[0],
-            guardian[1],
-            tuple(each.child for each in state.slots),
+            guardian,
+            children,
             msgspec.msgpack.encode(state),
             self._connections,
         )

@@ -191,7 +191,7 @@ class Backends:
                 from mcpgateway.backends.websocket import WebSocket
 
                 return WebSocket(reactor, self.web.dialler, launch, remote, receiver)
-            case Transport.STREAMABLE_HTTP if remote.is_guess:
+            case Transport.STREAMABLE_HTTP if remote.is_guess and launch.inherited is None:
                 from mcpgateway.backends.legacy_sse import GuessedTransport
 
                 return GuessedTransport(reactor, self.web, launch, remote, receiver, authorizer)

@@ -49,23 +49,31 @@ class ServerStream:
     """The standing stream of a session, opened again whenever it is lost.
 
     :ivar is_open: True while the stream stands.
+    :param last_id: the id of the latest event of a stream that the former program of this process had; None for none.
     """
 
     log = Logger()
 
-    def __init__(self, owner: IStreamListener) -> None:
+    def __init__(self, owner: IStreamListener, last_id: bytes | None = None) -> None:
         self.is_open = False
         self._owner = owner
         self._doing: Deferred[Any] | None = None
         self._events: EventBody | None = None
         self._later: Any = None
-        self._was_open = False
+        self._was_open = last_id is not None
         self._since = 0.0
         self._is_useful = False  # an event has come since it was opened
-        self._last_id = b""
+        self._last_id = last_id or b""
         self._wait_s = RETURN_S
         self._failures = 0
         self._is_closed = False
+
+    @property
+    def last_id(self) -> bytes | None:
+        """The id of its latest event, empty for none; None if it was never open."""
+        if not self._was_open:
+            return None
+        return self._last_id if self._events is None else self._events.reader.last_id
 
     def open(self) -> None:
         """Request the stream."""

@@ -32,7 +32,7 @@ from mcpgateway.errors import (
     Unreachable,
     named,
 )
-from mcpgateway.interfaces import Gone, IBackend, ILineReceiver, Launch
+from mcpgateway.interfaces import Gone, ILineReceiver, InheritedSession, Launch
 from mcpgateway.policy import urls
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.sse_reader import MESSAGE, Event
@@ -311,7 +311,8 @@ class GuessedTransport:
     """
 
     pid = heard = 0
-    _backend: IBackend
+    keeps_calls = False
+    _backend: Streamable | SseConnection
 
     def __init__(
         self,
@@ -331,6 +332,16 @@ class GuessedTransport:
     def write(self, line: bytes, *, now: bool = False) -> None:
         """Send one message to the server."""
         self._backend.write(line, now=now)
+
+    @property
+    def goes_on(self) -> bool:
+        """True if the next program of this process can take the session over."""
+        return isinstance(self._backend, Streamable) and self._backend.goes_on
+
+    def hand_over(self) -> InheritedSession:
+        """Return the session for the next program of this process, and close its connections."""
+        assert isinstance(self._backend, Streamable)
+        return self._backend.hand_over()
 
     def stop(self) -> Deferred[None]:
         """End the session and its connections; fires when it has ended."""

@@ -140,6 +140,7 @@ class Child:
     """
 
     log = Logger()
+    keeps_calls = True
 
     def __init__(
         self,

@@ -107,7 +107,7 @@ class Launcher:
 
         :raise LaunchFailed: the program is missing or may not be executed; the text says which and why.
         """
-        if launch.inherited is not None:
+        if isinstance(launch.inherited, InheritedChild):
             return self._take_over(launch, launch.inherited, receiver)
         template = self.templates.find(launch)
         told = launch.told if template is None else partial(_judge_fork, template, launch.told)

@@ -38,7 +38,7 @@ from mcpgateway.errors import (
     named,
 )
 from mcpgateway.hints import cli, with_command
-from mcpgateway.interfaces import Gone, ILineReceiver, Launch
+from mcpgateway.interfaces import Gone, ILineReceiver, InheritedSession, Launch
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek, trace_context
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import LEGACY, Era
@@ -49,6 +49,7 @@ NOTICE_S = 30.0  # for each of them
 LINGERING = 64  # streams that the server does not end after the answer
 FAREWELL_S = 2.0
 SESSION_LIMIT = 1024  # characters
+SESSION, VERSION = "Mcp-Session-Id", "MCP-Protocol-Version"
 
 INITIALIZE, INITIALIZED, CANCELLED = "initialize", "notifications/initialized", "notifications/cancelled"
 GREETINGS = frozenset((INITIALIZE, modern.DISCOVER))
@@ -74,6 +75,7 @@ class Streamable:
 
     log = Logger()
     pid = heard = 0
+    keeps_calls = False
 
     def __init__(
         self,
@@ -103,6 +105,17 @@ class Streamable:
         self._checking: Deferred[Any] | None = None
         self._stopped = Waiting[None]()
         self._farewell: Deferred[Any] | None = None
+        if isinstance(launch.inherited, InheritedSession):
+            self._take_over(launch.inherited)
+
+    def _take_over(self, former: InheritedSession) -> None:
+        self.access.url, self._session = former.url, former.id
+        if former.id:
+            self._headers[SESSION] = former.id
+        if former.version:
+            self._headers[VERSION] = former.version
+        if self._mirror is None:
+            self._listen(former.last_event)
 
     # What the hub asks
 
@@ -144,6 +157,18 @@ class Streamable:
     def stderr_tail(self) -> str:
         """Return an empty text: a remote server has no stderr."""
         return ""
+
+    @property
+    def goes_on(self) -> bool:
+        """True if the next program of this process can take the session over."""
+        return not (self._has_ended or self._is_stopping or self._turns.is_held)
+
+    def hand_over(self) -> InheritedSession:
+        """Return the session for the next program of this process, and close its connections."""
+        last_event = self._standing.last_id if self._standing is not None else None
+        self._has_ended = True
+        self._drop()
+        return InheritedSession(self.access.url, self._session, self._headers.get(VERSION, ""), last_event)
 
     # Requests
 
@@ -193,7 +218,7 @@ class Streamable:
         if len(session) > SESSION_LIMIT or not _SESSION.fullmatch(session):
             self._lose(BadReply("the id of its session is not visible ASCII"))
             return
-        self._session = self._headers["Mcp-Session-Id"] = session.decode()
+        self._session = self._headers[SESSION] = session.decode()
 
     def hear(self, message: bytes) -> None:
         """Pass a message on to the receiver."""
@@ -210,7 +235,7 @@ class Streamable:
         elif post.method == INITIALIZE:
             version = peek.text(peek.members(envelope, "result"), "protocolVersion")
             if version in LEGACY:
-                self._headers["MCP-Protocol-Version"] = version
+                self._headers[VERSION] = version
         self._lingering[post] = None
         if len(self._lingering) > LINGERING:
             oldest = next(iter(self._lingering))
@@ -346,12 +371,15 @@ class Streamable:
     def _went_on(self, _: object, telling: Deferred[Any], method: str) -> None:
         self._notices.discard(telling)
         if method == INITIALIZED and not self._has_ended and not self._is_stopping:
-            self._standing = ServerStream(self)
-            self._standing.open()
+            self._listen(None)
             self._turns.is_held = False
             self._turns.go_on()
 
     # The standing stream (`IStreamListener`)
+
+    def _listen(self, last_event: bytes | None) -> None:
+        self._standing = ServerStream(self, last_event)
+        self._standing.open()
 
     def headers_to_listen(self, last_id: bytes) -> dict[str, str]:
         """Return the headers of the GET stream."""

@@ -168,7 +168,7 @@ class ChildInheritance(Record):
         """Go on with the child: it has answered the handshake of the former program."""
         owner, state = self._owner, self._state
         conversation, params = owner.spawning()
-        launch = evolve(launch_of(owner), inherited=state.child)
+        launch = evolve(launch_of(owner), inherited=state.backend)
         owner.watch.launching(launch)
         hello = jsonrpc.decode(state.hello)
         conversation.take_over(state.conversation, hello, params)

@@ -1,7 +1,7 @@
 """Hand children and sessions over to the next program of this process: the side of the program that ends.
 
-A child goes on if it is a process on stdin and stdout, with its calls under way.  All others end: those that have asked
-their client a question, replicas, those of an earlier version, and those that are reached over the network or under a
+A child goes on if it is a process on stdin and stdout, with its calls under way, or a session by Streamable HTTP.  All
+others end: those that have asked their client a question, replicas, those of an earlier version, and those under a
 lease.
 """
 
@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Hashable
 from hashlib import sha256
 
-from mcpgateway.backends.process import Child
+from attrs import asdict
+
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.hub.children.records import HubState, SessionState, SlotState, WaitingMessage, written
 from mcpgateway.hub.children.slot_key import SlotKey
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
-from mcpgateway.interfaces import Request
+from mcpgateway.interfaces import IInheritable, Request
 from mcpgateway.protocol import jsonrpc, modern
 
 SEPARATOR = " "  # in the key of a member session for another directory
@@ -26,7 +27,8 @@ SEPARATOR = " "  # in the key of a member session for another directory
 def digest_of(server: ServerSpec) -> str:
     """Return the digest of all by which a child of a server is started and shared."""
     env = sorted(server.env.items())
-    parts = (server.command, env, server.cwd, server.workspace, server.principal, server.share, server.reach)
+    reach = asdict(server.reach) if server.reach is not None else None  # its secrets included
+    parts = (server.command, env, server.cwd, server.workspace, server.principal, server.share, reach)
     return sha256(repr(parts).encode(errors="surrogatepass")).hexdigest()
 
 
@@ -44,29 +46,30 @@ def goes_on(call: Request) -> bool:
         return False
     if not call.number:
         return True
-    conversation = slot.conversation
-    return (
-        conversation is not None and conversation.pending.get(call.number) is call and bool(_going_on(slot))
-    )
+    conversation, backend = slot.conversation, _going_on(slot)
+    is_pending = conversation is not None and conversation.pending.get(call.number) is call
+    return is_pending and backend is not None and backend.keeps_calls
 
 
-def _going_on(slot: Slot) -> Child | None:
+def _going_on(slot: Slot) -> IInheritable | None:
     conversation = slot.conversation
     if conversation is None or conversation.questions or slot.is_replica:
         return None
-    child = conversation.backend
-    return child if isinstance(child, Child) and child.goes_on else None
+    backend = conversation.backend
+    if backend is None or not isinstance(backend, IInheritable):
+        return None
+    return backend if backend.goes_on else None
 
 
 def _slot(key: SlotKey, slot: Slot) -> SlotState | None:
     conversation, server = slot.conversation, slot.server
-    child = _going_on(slot)
-    if child is None or conversation is None or slot.hello is None or key.former:
+    backend = _going_on(slot)
+    if backend is None or conversation is None or slot.hello is None or key.former:
         return None
     for call in [each for each in conversation.pending.values() if each.method == modern.LISTEN]:
         conversation.cancel(call, "the gateway restarts")
     state = SlotState(
-        child.hand_over(),
+        backend.hand_over(),
         key,
         slot.shared,
         digest_of(server),

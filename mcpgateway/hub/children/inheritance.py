@@ -50,12 +50,12 @@ class Inheritance(Record):
                 self._slots[slot.inherited.key], slot.inherited = slot.inherited, None
         for each in self._slots.values():
             self.log.info(
-                "{server} (pid {pid}) does not fit its settings any more, and is stopped",
+                "{server} does not fit its settings any more, and is begun anew",
                 event="handover.unclaimed",
-                server=each.child.server,
-                pid=each.child.pid,
+                server=each.key.server,
             )
-            self._dismiss(each.child)
+            for child in each.backend.children:
+                self._dismiss(child)
 
     def claim(self, key: SlotKey, server: ServerSpec) -> SlotState | None:
         """Return the child for a slot of this server; None where there is none, or one of other settings."""

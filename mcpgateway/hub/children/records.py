@@ -6,7 +6,7 @@ from msgspec import Raw, Struct
 
 from mcpgateway.hub.children.slot_key import SlotKey
 from mcpgateway.hub.tasks import TaskOwner
-from mcpgateway.interfaces import ConversationState, InheritedChild
+from mcpgateway.interfaces import ConversationState, Inherited
 from mcpgateway.policy.client_requests import DeclaredRoots
 
 WrittenRoots = tuple[str, bytes] | None
@@ -24,7 +24,7 @@ def read(roots: WrittenRoots) -> DeclaredRoots | None:
 
 
 class SlotState(Struct, frozen=True):
-    """A slot with an idle child.
+    """A slot with a running child.
 
     :ivar digest: the digest of the launch (`mcpgateway.hub.children.hand_over.digest_of`).
     :ivar workspace: the workspace of its server's variant.
@@ -36,7 +36,7 @@ class SlotState(Struct, frozen=True):
     :ivar answered: number of requests that those were sent.
     """
 
-    child: InheritedChild
+    backend: Inherited
     key: SlotKey
     shared: bool
     digest: str

@@ -65,6 +65,11 @@ class Guardian:
         """The guardian's process id, while it runs; else None."""
         return self._helper.transport.pid if self._helper is not None else None
 
+    @property
+    def is_wanted(self) -> bool:
+        """Return whether there are children that need it."""
+        return self._wanted
+
     def start(self) -> None:
         """Keep the guardian running from now on."""
         if not self._wanted:

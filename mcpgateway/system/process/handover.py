@@ -19,7 +19,7 @@ from twisted.logger import Logger
 
 from mcpgateway.interfaces import ConnectionState, InheritedChild
 
-FORMAT = 2
+FORMAT = 3
 VARIABLE = "MCPGATEWAY_HANDOVER"
 IS_POSSIBLE = hasattr(os, "memfd_create") and hasattr(fcntl, "F_ADD_SEALS")
 LIMIT = 256 * 2**20  # bytes; lines under way are of 32 MiB at most
@@ -31,16 +31,14 @@ class Handover(Struct, frozen=True):
 
     :ivar instance: the value of the variable that marks its children.
     :ivar starts: the number of children that it has started, which is a part of their markers.
-    :ivar guardian: the guardian's process id.
-    :ivar guardian_pipe: the gateway's end of the guardian's stdin.
+    :ivar guardian: the guardian's process id, and the gateway's end of its stdin; None where none was needed.
     :ivar connections: the connections with requests under way.
     :ivar hub: the state of children and sessions (`mcpgateway.hub.children.records.HubState`).
     """
 
     instance: str
     starts: int
-    guardian: int
-    guardian_pipe: int
+    guardian: tuple[int, int] | None
     children: tuple[InheritedChild, ...]
     hub: bytes
     connections: tuple[ConnectionState, ...] = ()
@@ -48,7 +46,8 @@ class Handover(Struct, frozen=True):
 
     def descriptors(self) -> Iterator[int]:
         """Return the descriptors that it names."""
-        yield self.guardian_pipe
+        if self.guardian is not None:
+            yield self.guardian[1]
         for child in self.children:
             yield from child.open_pipes().values()
         for connection in self.connections:
@@ -57,7 +56,8 @@ class Handover(Struct, frozen=True):
     @property
     def pids(self) -> set[int]:
         """The process ids that it names."""
-        return {self.guardian, *(child.pid for child in self.children)}
+        guardian = () if self.guardian is None else self.guardian[:1]
+        return {*guardian, *(child.pid for child in self.children)}
 
     def write(self) -> int:
         """Return the descriptor of a file with this record, which nothing can change; the program inherits it.

@@ -15,7 +15,7 @@ def handover():
     """The state of a gateway with one server, whose stderr is closed."""
     pipe = os.pipe()
     child = InheritedChild(7, 70, "s", "M=1", (*pipe, -1), b'{"half":', b'{"id":1}\n', (b"last",))
-    yield Handover("i", 3, 8, pipe[0], (child,), b"\x00hub")
+    yield Handover("i", 3, (8, pipe[0]), (child,), b"\x00hub")
     for each in pipe:
         os.close(each)
 
