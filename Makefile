@@ -136,7 +136,7 @@ $(YAML):
 	npm install --prefix build/yaml-ls --ignore-scripts --no-audit --no-fund --loglevel=error yaml-language-server@2.0.0
 	touch $@
 
-test-vscode: $(VENV) $(VSIX) $(VSCODE) $(YAML) ## the extension in a real VS Code, which npm and apt-get install
+test-vscode: $(VENV) $(VSIX) $(VSCODE) $(YAML) $(NPM_BROWSER) ## the extension in a real VS Code, which npm and apt-get install
 	command -v chromium >/dev/null || $(APT) install --yes --no-install-recommends chromium
 	$(BIN)/python -m pytest tests/editor
 

@@ -176,14 +176,19 @@ export function startChat(chat: Chat): Command {
     const extension = bench.context.extension.id.toLowerCase();
     const missing = () => chat.offers.filter(({ label }) => !chat.begun.has(label));
     let wanted = chat.offers;
-    // In its first seconds a window takes the command and does nothing.
-    for (let tries = 0; tries < TRIES && wanted.length; tries++) {
+    // In its first seconds a window has no offers yet, or takes the command and does nothing.
+    for (let tries = 0; tries < TRIES && (wanted.length || !chat.offers.length); tries++) {
       for (const { label } of wanted)
         void vscode.commands.executeCommand("workbench.mcp.startServer", `${extension}/${label}`);
       await new Promise((resume) => setTimeout(resume, TRY_MS));
       wanted = missing();
     }
-    if (wanted.length)
+    if (!chat.offers.length)
+      bench.failed(
+        "",
+        new Error("This window does not use the gateway's tools: see its settings, and mcp.json"),
+      );
+    else if (wanted.length)
       bench.failed(
         "",
         new Error("VS Code does not start the gateway's tools: see its setting chat.mcp.access"),
