@@ -227,7 +227,7 @@ class Pool(SharingVerdicts):
         """Return the roots by which a session shares a child; None where they do not count."""
         if session.era is Era.MODERN or not self.goes_by_roots(session.server):
             return None
-        if session.stands_for_many or "roots" not in self._offer_of(session):
+        if "roots" not in self._offer_of(session):
             return UNDECLARED
         return (session.outer or session).roots or UNKNOWN
 

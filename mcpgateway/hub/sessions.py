@@ -28,7 +28,7 @@ from mcpgateway.hub.mailbox import Mailbox
 from mcpgateway.hub.recent_clients import ClientKey, RecentClient
 from mcpgateway.hub.replay import Replay, ReplayBudget
 from mcpgateway.interfaces import ISessionStore, Request, SessionRecord
-from mcpgateway.policy.client_requests import DeclaredRoots, Offer, name_of
+from mcpgateway.policy.client_requests import UNDECLARED, DeclaredRoots, Offer, name_of
 from mcpgateway.policy.routing import DEFAULT_LEVEL
 from mcpgateway.policy.sharing import Variant, variant_of
 from mcpgateway.protocol import jsonrpc, peek
@@ -251,7 +251,7 @@ class Sessions:
         self._by_id: dict[bytes, Session] = {}
         self._inner: dict[bytes, Session] = {}  # member sessions, not counted
         self._ended: Bounded[bytes, None] = Bounded(ENDED_LIMIT)
-        self._anonymous: dict[tuple[Variant, str, str, str, Era, str], Session] = {}
+        self._anonymous: dict[tuple[Variant, str, str, str, Era, str, str], Session] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -356,18 +356,28 @@ class Sessions:
         version: str,
         era: Era = Era.LEGACY,
         offer: Offer | None = None,
+        roots: DeclaredRoots = UNDECLARED,
     ) -> Session:
         """Return the session that the requests of a principal without an id share on a shared server.
 
         :param offer: the capabilities of their clients, if known.
+        :param roots: the roots that their clients have told.
         """
-        key = (variant_of(server), server.workspace, principal, version, era, name_of(offer or {}))
+        key = (
+            variant_of(server),
+            server.workspace,
+            principal,
+            version,
+            era,
+            name_of(offer or {}),
+            roots.key,
+        )
         session = self._anonymous.get(key)
         if session is None or session.server is not server or _is_outlived(session):
             if len(self._anonymous) >= ANONYMOUS_LIMIT:
                 self._forget_anonymous()
             session = self._anonymous[key] = Session(b"", server, principal, version, era=era)
-            session.stands_for_many = True
+            session.stands_for_many, session.roots = True, roots
             if offer:
                 session.params = {"capabilities": jsonrpc.raw(offer)}
         return session

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from mcp import Client, types
 
+from mcpgateway.protocol.versions import LATEST_MODERN
 from tests.support import real_servers
 from tests.support.gateway import IS_SOAK, Gateway, server
 
@@ -56,9 +57,9 @@ class Window:
         return types.ListRootsResult(roots=[types.Root(uri=self.path.as_uri())])  # type: ignore[arg-type]
 
     @asynccontextmanager
-    async def at(self, url: str) -> AsyncIterator[Client]:
-        """Begin a session."""
-        async with Client(url, mode="legacy", list_roots_callback=self.roots) as client:
+    async def at(self, url: str, mode: str = "legacy") -> AsyncIterator[Client]:
+        """Begin a session, or requests of the modern era."""
+        async with Client(url, mode=mode, list_roots_callback=self.roots) as client:  # type: ignore[arg-type]
             yield client
 
     async def move(self, client: Client, project: str) -> None:
@@ -158,6 +159,72 @@ class ProjectTests:
         assert why(gateway, "everything")["share"] == "roots"
         for told, own in zip(found, PROJECTS * 2, strict=True):
             assert [each for each in PROJECTS if f"/{each}" in told] == [own]
+
+
+class ModernTests:
+    """Clients without sessions, who are asked for their roots with each call."""
+
+    def test_projects(self, gateway: Gateway) -> None:
+        """They share the children of legacy clients with the same roots, and see what these see."""
+        url = f"{gateway.url}/filesystem/mcp"
+
+        async def one(number: int, arrived: asyncio.Barrier) -> None:
+            window = Window(gateway.directory, PROJECTS[number % len(PROJECTS)])
+            mode = "legacy" if number >= len(PROJECTS) else LATEST_MODERN
+            async with window.at(url, mode) as client:
+                await sees_its_own(client, window)
+                await arrived.wait()
+                window.path = gateway.directory / PROJECTS[(number + 1) % len(PROJECTS)]
+                if mode == "legacy":
+                    await client.send_roots_list_changed()
+                await sees_its_own(client, window)
+
+        async def all_of_them() -> None:
+            async with asyncio.timeout(LIMIT_S):
+                arrived = asyncio.Barrier(SESSIONS)
+                await asyncio.gather(*(one(number, arrived) for number in range(SESSIONS)))
+
+        asyncio.run(all_of_them())
+        assert len(why(gateway, "filesystem")["pids"]) <= len(PROJECTS) + 1  # one for those without roots
+
+    def test_other_requests(self, gateway: Gateway) -> None:
+        """Lists, which cannot be answered by a question, and the endpoint for all servers work as well."""
+
+        async def one() -> str:
+            window = Window(gateway.directory, "blog")
+            async with window.at(f"{gateway.url}/filesystem/mcp", LATEST_MODERN) as client:
+                assert "read_text_file" in {each.name for each in (await client.list_tools()).tools}
+            async with window.at(f"{gateway.url}/mcp", LATEST_MODERN) as client:
+                said = {"path": str(window.path / "note.txt")}
+                result = await client.call_tool("filesystem__read_text_file", said)
+                return str(result.content[0].text)  # type: ignore[union-attr]
+
+        assert asyncio.run(asyncio.wait_for(one(), LIMIT_S)) == "of blog"
+
+    def test_one_that_asks_more(self, gateway: Gateway) -> None:
+        """A server that asks for other things, too, knows the roots of each call's client."""
+
+        async def sampled(*_: Any) -> types.CreateMessageResult:
+            content = types.TextContent(type="text", text="a model")
+            return types.CreateMessageResult(role="assistant", content=content, model="m")
+
+        async def told(project: str) -> str:
+            window = Window(gateway.directory, project)
+            url = f"{gateway.url}/everything/mcp"
+            async with Client(
+                url, mode=LATEST_MODERN, list_roots_callback=window.roots, sampling_callback=sampled
+            ) as client:
+                result = await client.call_tool("trigger-sampling-request", {"prompt": "x"})
+                assert "a model" in str(result.content[0].text)  # type: ignore[union-attr]
+                result = await client.call_tool("get-roots-list", {})
+                return str(result.content[0].text)  # type: ignore[union-attr]
+
+        async def all_of_them() -> list[str]:
+            async with asyncio.timeout(LIMIT_S):
+                return [await told(each) for each in PROJECTS]
+
+        for found, own in zip(asyncio.run(all_of_them()), PROJECTS, strict=True):
+            assert [each for each in PROJECTS if f"/{each}" in found] == [own]
 
 
 class MovingTests:

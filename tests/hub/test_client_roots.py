@@ -10,6 +10,7 @@ from attrs import evolve
 
 from mcpgateway.config.model import Concurrency, ServerSpec, Share
 from mcpgateway.errors import Overloaded
+from mcpgateway.hub.bridge.bridged_request import ROOTS_QUESTION
 from mcpgateway.hub.pool import IDLE_TICKS
 from mcpgateway.hub.probes.client_roots import ANSWER_TICKS
 from mcpgateway.hub.probes.sharing import ROOTS_S, SETTLE_S, USE_ROOTS_S
@@ -20,13 +21,14 @@ from mcpgateway.protocol.versions import Era
 from mcpgateway.system.journal import Journal
 from tests.support.agents import agent
 from tests.support.gateway_in_memory import MemoryChild, MemoryGateway
-from tests.support.modern_client import PREFIX, call, meta
+from tests.support.modern_client import PREFIX, call, done, meta, post, refusal, reply, request
 from tests.support.remembering import Home
 
 AUTO = ServerSpec("auto", ("run",), {}, "/", share=Share.AUTO, title="auto", protocol=Era.LEGACY)
 FILES = evolve(AUTO, command=("npx", "@modelcontextprotocol/server-filesystem", "/tmp"))
 ROOTS, CHANGED = "roots/list", "notifications/roots/list_changed"
 DECLARED: dict[str, Any] = {"roots": {"listChanged": True}}
+MODERN = meta(**{f"{PREFIX}clientCapabilities": {"roots": {}}})
 
 
 def gateway_of(spec: ServerSpec = AUTO, store: ISessionStore | None = None, **said: Any) -> MemoryGateway:
@@ -418,15 +420,66 @@ class LearnedTests:
 
 
 class ModernTests:
-    """Clients of the other era, who would have to be asked with every request."""
+    """Clients of the other era, who are asked for their roots with each call."""
 
-    def test_without_roots(self, gateway: MemoryGateway) -> None:
-        """They share a child that is told of no roots, whatever they can be asked."""
-        envelope = meta(**{f"{PREFIX}clientCapabilities": {"roots": {}}})
-        for nth in range(2):
-            call(gateway, gateway.client("auto"), nth, f"m{nth}", envelope)
-        assert child_of(gateway, "m0") is child_of(gateway, "m1")
-        assert declared(child_of(gateway, "m0")) == {}
+    def test_by_roots(self, gateway: MemoryGateway) -> None:
+        """They share a child if they have the same roots; it is told those."""
+        marks = []
+        for nth, root in enumerate(("/p", "/q", "/p")):
+            call(gateway, gateway.client("auto"), nth, f"m{nth}", MODERN, inputResponses=told_at_once(root))
+            marks.append(child_of(gateway, f"m{nth}"))
+        assert marks[0] is marks[2]
+        assert [told(each) for each in marks[:2]] == [["/p"], ["/q"]]
+        assert "inputResponses" not in marks[0].asked("tools/call")[0]["params"]
+
+    def test_question(self, gateway: MemoryGateway) -> None:
+        """A call without the answer is answered by the question, and starts nothing."""
+        client = gateway.client("auto")
+        post(client, request(1, "tools/call", MODERN, name="x"))
+        result = reply(client)["result"]
+        assert result["inputRequests"] == {ROOTS_QUESTION: {"method": ROOTS}}
+        assert "requestState" not in result
+        assert gateway.launcher.children == []
+
+    def test_none(self, gateway: MemoryGateway) -> None:
+        """Clients that declare no roots, or answer with none, share a child that is told of none."""
+        call(gateway, gateway.client("auto"), 1, "m0")
+        nothing = {ROOTS_QUESTION: {}}
+        call(gateway, gateway.client("auto"), 2, "m1", MODERN, inputResponses=nothing)
+        post(gateway.client("auto"), request(3, "resources/list", MODERN))
+        child = child_of(gateway, "m0")
+        assert child is child_of(gateway, "m1")
+        assert child.asked("resources/list")
+        assert declared(child) == {}
+
+    def test_with_a_legacy_client(self, gateway: MemoryGateway) -> None:
+        """Clients of both eras share a child."""
+        child = Person(gateway, "/p").call()
+        call(gateway, gateway.client("auto"), 1, "m0", MODERN, inputResponses=told_at_once("/p"))
+        assert child_of(gateway, "m0") is child
+
+    def test_something_else_too(self) -> None:
+        """A server that asks other things has a child for one call at a time, which knows the roots of its client."""
+        gateway = known(asked=f"{ROOTS} sampling/createMessage")
+        envelope = meta(**{f"{PREFIX}clientCapabilities": {"roots": {}, "sampling": {}}})
+        for nth, root in enumerate(("/p", "/q")):
+            call(gateway, gateway.client("auto"), nth, f"m{nth}", envelope, inputResponses=told_at_once(root))
+            child = child_of(gateway, f"m{nth}")
+            assert declared(child) == {"roots": {}, "sampling": {}}
+            assert told(child) == [root]
+            done(child, child.asked("tools/call")[0])
+
+    @pytest.mark.parametrize("answers", [5, {ROOTS_QUESTION: 5}])
+    def test_malformed(self, gateway: MemoryGateway, answers: Any) -> None:
+        """An answer that is no object is refused."""
+        client = gateway.client("auto")
+        post(client, request(1, "tools/call", MODERN, name="x", inputResponses=answers))
+        assert refusal(client)[1] == -32602
+
+
+def told_at_once(root: str) -> dict[str, Any]:
+    """The answer to the question for roots, as it comes with a repeated request."""
+    return {ROOTS_QUESTION: {"roots": [{"uri": f"file://{root}"}]}}
 
 
 class RecordedTests:

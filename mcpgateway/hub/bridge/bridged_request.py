@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
 
-from mcpgateway.errors import GatewayError, InvalidParams
+from mcpgateway.errors import GatewayError, InvalidParams, UserDeclined
 from mcpgateway.hub import param_headers
 from mcpgateway.hub.bridge.exclusive import ChildGroup, ExclusiveChild
 from mcpgateway.hub.parking import StateKey
@@ -16,13 +17,17 @@ from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.upstream import Upstream
 from mcpgateway.interfaces import Request
 from mcpgateway.policy import routing
-from mcpgateway.protocol import jsonrpc, legacy, peek, translate
-from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.policy.client_requests import ROOTS, UNDECLARED, DeclaredRoots, roots_in
+from mcpgateway.protocol import jsonrpc, legacy, modern, peek, translate
+from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 
 ASKING = frozenset(("tools/call", "prompts/get", "resources/read"))
 """The methods during which a server may ask its client, and whose results may hold questions (MCP 2026-07-28)."""
 
 LOG_MESSAGE = "notifications/message"
+
+ROOTS_QUESTION = "mcpgateway.roots"
+"""The key of the gateway's own question for roots in ``inputRequests``; it needs no state, since nothing is parked."""
 
 
 class BridgeOwner(Protocol):
@@ -101,6 +106,31 @@ class BridgedRequest:
             return self.exclusive_child.current is self
         return self.slot is not None and self.slot.shared and self.request.method in ASKING
 
+    def responses_in(self, answers: Envelope) -> Iterator[Message]:
+        """Take the client's answers to open questions; yield each as the response that the server gets."""
+        for number in list(self.asked):
+            result = answers.get(f"q{number}")
+            if result is not None:
+                del self.asked[number]
+                envelope = {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.raw(number), "result": result}
+                yield Message(MessageKind.RESPONSE, envelope, id=b"%d" % number)
+
+    def pages_shown(self, answers: Envelope) -> None:
+        """Take the client's answers to questions that were to open pages.
+
+        :raise UserDeclined: a page was not opened.
+        """
+        results = {number: peek.members(answers, f"q{number}") for number in self.asked}
+        if any(action and peek.text(action, "action") != "accept" for action in results.values()):
+            raise UserDeclined("the user did not go where the server wanted them to")
+        self.asked = {number: each for number, each in self.asked.items() if not results[number]}
+
+    def in_modern_form(self, reply: Envelope) -> Envelope:
+        """Translate a result of the server to the form of a modern client."""
+        hello = self.slot.introduction if self.slot is not None else None
+        info = (hello or {}).get("serverInfo")
+        return reply | {"result": translate.modern_result(self.request.method, reply["result"], info)}
+
     def answered(self, request: Request, reply: Envelope) -> None:
         """Take the response of the server."""
         self.owner.ended(self, reply)
@@ -156,6 +186,26 @@ def answers_in(params: Envelope) -> Envelope:
     if bytes(responses)[:1] != b"{" or any(bytes(each)[:1] != b"{" for each in answers.values()):
         raise InvalidParams("Invalid params: inputResponses and each of its members must be an object")
     return answers
+
+
+def roots_told(message: Message) -> DeclaredRoots | None:
+    """Return the roots that a request brings; None if its client is still to be asked for them.
+
+    `UNDECLARED` is returned for a request whose client cannot be asked.
+
+    :raise InvalidParams: the answers are malformed.
+    """
+    if message.method not in ASKING:
+        return UNDECLARED
+    answers = answers_in(message.params) if message.params and "inputResponses" in message.params else {}
+    told = answers.get(ROOTS_QUESTION)
+    return None if told is None else roots_in(jsonrpc.value(told, dict))
+
+
+def question_for_roots() -> Envelope:
+    """Return the response that asks a client for its roots; the client repeats its request with the answer."""
+    asked = {"resultType": modern.INPUT_REQUIRED, "inputRequests": {ROOTS_QUESTION: {"method": ROOTS}}}
+    return jsonrpc.result(jsonrpc.NULL, asked)
 
 
 def in_legacy_form(message: Message) -> Message:

@@ -2,7 +2,7 @@
 
 # Note [One call at an exclusive child]
 A legacy server's question does not name the call that it belongs to, so a child that may ask serves one call at a
-time.  Exclusive children are separate by principal, by what the client can be asked, and by the client's
+time.  Exclusive children are separate by principal, by what the client can be asked, by its roots, and by the client's
 process where the server keeps state; exclusive children that differ in none of these are a group, and a call takes
 any free exclusive child of its group.  An exclusive child is closed while its call is parked; other calls then get
 further exclusive children, up to `CHILDREN_LIMIT`; the parked calls of one client close at most `PARKED_SHARE` of them.
@@ -43,7 +43,7 @@ from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions.modern_clients import ListenStreams
 from mcpgateway.interfaces import Request
-from mcpgateway.policy.client_requests import ROOTS
+from mcpgateway.policy.client_requests import ROOTS, DeclaredRoots
 from mcpgateway.policy.sharing import Variant, variant_of
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope
@@ -107,6 +107,7 @@ class ChildGroup:
 
     :ivar offered: the client capabilities that its children get at ``initialize``.
     :ivar info: the ``clientInfo`` that they get; None for the gateway's own.
+    :ivar roots: the roots that they are told; None where the client of each is asked.
     :ivar queue: the calls that wait, in the order in which they came.
     """
 
@@ -115,6 +116,7 @@ class ChildGroup:
     peer: int
     offered: dict[str, Any]
     info: Raw | None
+    roots: DeclaredRoots | None = None
     children: list[ExclusiveChild] = field(factory=list)
     queue: deque[Any] = field(factory=deque)
     is_advancing: bool = False
@@ -138,7 +140,7 @@ class ExclusiveChildren:
         self._sessions = sessions
         self._listen_streams = listen_streams
         self._end = end
-        self._groups: dict[tuple[Variant, str, int, str], ChildGroup] = {}
+        self._groups: dict[tuple[Variant, str, int, str, str], ChildGroup] = {}
         self._leaving: list[ExclusiveChild] = []
 
     def __iter__(self) -> Any:
@@ -158,24 +160,32 @@ class ExclusiveChildren:
         pool = self._pool
         if server.interactive or pool.reason(server) or pool.keeps_state(server):
             return True
-        # An exclusive child would keep the roots of the first client that it serves: clients share one without any.
+        # Clients with the same roots share a child, which the gateway tells them.
         asked = pool.asks(server) - ({ROOTS} if pool.goes_by_roots(server) else set())
         return bool(asked) and not pool.is_single(server)
 
     def group(
-        self, server: ServerSpec, principal: str, peer: int, offered: dict[str, Any], meta: Envelope
+        self,
+        server: ServerSpec,
+        principal: str,
+        peer: int,
+        offered: dict[str, Any],
+        meta: Envelope,
+        roots: DeclaredRoots | None = None,
     ) -> ChildGroup:
         """Return the group of exclusive children that a client may use; a new one where it has none.
 
         :param peer: the client's process, where the server keeps state for each; else 0.
         :param offered: the client's capabilities, in the form of ``initialize``.
         :param meta: the ``_meta`` of its request.
+        :param roots: its roots; None where its server asks for them itself.
         """
-        key = (variant_of(server), principal, peer, json.dumps(offered, sort_keys=True))
+        offers, at = json.dumps(offered, sort_keys=True), roots.key if roots is not None else ""
+        key = (variant_of(server), principal, peer, offers, at)
         found = self._groups.get(key)
         if found is None:
             info = _info(meta)
-            found = self._groups[key] = ChildGroup(server, principal, peer, offered, info)
+            found = self._groups[key] = ChildGroup(server, principal, peer, offered, info, roots)
         self._check(found)
         return found
 
@@ -246,6 +256,7 @@ class ExclusiveChildren:
             session.owner = group.peer
             self.claim(session, group.peer, 0)
         slot = self._pool.slot_for(session)
+        slot.roots = group.roots
         aside = Session(b"", server, group.principal, LATEST_LEGACY, slot=slot, stands_for_many=True)
         child = ExclusiveChild(session, slot, aside)
         group.children.append(child)

@@ -8,6 +8,11 @@ request.  So the call is parked (`mcpgateway.hub.parking`), and the request that
 Until a server has been seen asking, its calls run side by side on the child that clients with the same capabilities
 share, and a question belongs to the only call under way (`mcpgateway.hub.server_messages`).  From then on each call
 whose client can be asked has an exclusive child (`mcpgateway.hub.bridge.exclusive`).
+
+# Note [Roots with each call]
+A server that has asked for roots gets each call of a client that declares them on a child of these roots.  The client
+is asked with each call, since in its era nothing tells of a change.  Requests that cannot be answered by a question,
+as for lists, go to a child that is told of no roots.
 """
 
 from __future__ import annotations
@@ -33,7 +38,6 @@ from mcpgateway.errors import (
     ShuttingDown,
     UnknownMethod,
     UnknownServer,
-    UserDeclined,
 )
 from mcpgateway.hub.bridge import task_tools
 from mcpgateway.hub.bridge.bridged_request import (
@@ -44,6 +48,8 @@ from mcpgateway.hub.bridge.bridged_request import (
     check_headers,
     in_legacy_form,
     page_questions,
+    question_for_roots,
+    roots_told,
 )
 from mcpgateway.hub.bridge.exclusive import QUEUE_LIMIT, ChildGroup, ExclusiveChild, ExclusiveChildren
 from mcpgateway.hub.bridge.levelled_sessions import LevelledSessions
@@ -57,11 +63,11 @@ from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions.modern_clients import ListenStreams
 from mcpgateway.interfaces import Request
 from mcpgateway.policy import routing
-from mcpgateway.policy.client_requests import modern_offer_to, offers_something
+from mcpgateway.policy.client_requests import DeclaredRoots, modern_offer_to, offers_something
 from mcpgateway.policy.recorded_answers import legacy_handshake
 from mcpgateway.policy.sharing import name_in_workspace, variant_of
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek, translate
-from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
+from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.request_states import RequestStates, digest_of
 from mcpgateway.protocol.versions import LATEST_LEGACY, LATEST_MODERN
 
@@ -139,6 +145,8 @@ class ToLegacy:
     def handshake_of(self, server: ServerSpec, meta: Envelope) -> str:
         """Return the key of what a server's child learns, at its handshake, of clients with this ``_meta``."""
         offer = modern_offer_to(server, meta)
+        if self._pool.asks_with_each_call(server):
+            offer.pop("roots", None)  # what is looked up has no child of anybody's roots
         if not (offers_something(offer) and self.exclusive.asks(server)):
             return self._pool.handshake_of(server, offer)
         info = peek.mapping(meta, modern.INFO_KEY) or {"name": "mcpgateway"}
@@ -162,17 +170,26 @@ class ToLegacy:
             return known
         request.caller.server = self._current(request.caller.server)
         server, principal = request.caller.server, request.caller.principal
-        if self._pool.keeps_state(server) and not peer:
+        keeps_state = self._pool.keeps_state(server)
+        if keeps_state and not peer:
             # The server was found to keep state only after the request had been routed.
             raise SharedOtherwise(f"{server.name} has a child for each client")
         offer = modern_offer_to(server, request.message.meta)
+        roots: DeclaredRoots | None = None
+        if "roots" in offer and self._pool.asks_with_each_call(server):
+            roots = roots_told(request.message)
+            if roots is None:
+                request.sink.answered(request, question_for_roots())
+                return None
+            if not roots.is_told:
+                del offer["roots"]
         can_be_asked = offers_something(offer) and self.exclusive.asks(server)
-        if can_be_asked or self._pool.keeps_state(server):
+        if can_be_asked or keeps_state:
             can = offer if self.exclusive.asks(server) else {}
-            group = self.exclusive.group(server, principal, peer, can, request.message.meta or {})
+            group = self.exclusive.group(server, principal, peer, can, request.message.meta or {}, roots)
             self._begin(request, self.exclusive.any_of(group).aside, peer, group)
             return None
-        session = self._levelled.session(server, principal, request.level, offer)
+        session = self._levelled.session(server, principal, request.level, offer, roots)
         self._begin(request, session, peer)
         return session if not self._pool.asks(server) else None
 
@@ -273,8 +290,8 @@ class ToLegacy:
         # See Note [What questions hold up].
         if self._pool.keeps_state(group.server):
             return group.children[0].aside
-        offer, level = modern_offer_to(group.server, bridged.message.meta), bridged.request.level
-        return self._levelled.session(group.server, group.principal, level, offer)
+        level = bridged.request.level
+        return self._levelled.session(group.server, group.principal, level, group.offered, group.roots)
 
     def _is_parked_at(self, beside: Session) -> bool:
         slot = beside.slot or self._pool.slot_for(beside)
@@ -349,9 +366,7 @@ class ToLegacy:
                 return
             reply = reply | {"error": translate.modern_error(reply["error"])}
         else:
-            hello = bridged.slot.introduction if bridged.slot is not None else None
-            info = (hello or {}).get("serverInfo")
-            reply = reply | {"result": translate.modern_result(client.method, reply["result"], info)}
+            reply = bridged.in_modern_form(reply)
         client.sink.answered(client, reply)
 
     def _sent_elsewhere(
@@ -432,20 +447,12 @@ class ToLegacy:
             self._park(bridged, client)  # with questions that are unanswered, or were asked meanwhile
 
     def _pass_on(self, bridged: BridgedRequest, answers: Envelope) -> None:
-        for number in list(bridged.asked):
-            result = answers.get(f"q{number}")
-            if result is not None:
-                del bridged.asked[number]
-                envelope = {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.raw(number), "result": result}
-                response = Message(MessageKind.RESPONSE, envelope, id=b"%d" % number)
-                self._questions.answered(bridged.request.session, response)
+        for response in bridged.responses_in(answers):
+            self._questions.answered(bridged.request.session, response)
 
     def _opened(self, bridged: BridgedRequest, client: Request, answers: Envelope, peer: int) -> None:
         # The client has opened the pages, and repeats its request.
-        results = {number: peek.members(answers, f"q{number}") for number in bridged.asked}
-        if any(action and peek.text(action, "action") != "accept" for action in results.values()):
-            raise UserDeclined("the user did not go where the server wanted them to")
-        bridged.asked = {number: each for number, each in bridged.asked.items() if not results[number]}
+        bridged.pages_shown(answers)
         if bridged.asked:
             self._park(bridged, client)
         else:
@@ -509,9 +516,7 @@ class ToLegacy:
         return (
             each
             for each in self._parked
-            if each.group is group
-            and each.exclusive_child is not None
-            and each.exclusive_child.current is each
+            if each.group is group and each.exclusive_child and each.exclusive_child.current is each
         )
 
     def _give_up(self, bridged: BridgedRequest, why: str) -> None:

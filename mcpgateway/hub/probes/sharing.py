@@ -68,7 +68,7 @@ class FirstLook(Record):
         traits.introduced(slot.server, hello)
         told = self._told_roots(slot)
         if not slot.shared or slot.is_replica:
-            return None
+            return told
         # The name in its ``serverInfo`` may tell that the server may have no second child.
         self._pool.unite(slot.server, slot)
         if not traits.is_unknown(slot.server) and not self._may_ask(slot):

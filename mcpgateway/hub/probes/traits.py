@@ -311,6 +311,14 @@ class SharingVerdicts:
             return False
         return ROOTS in self.asks(server) and not self.reason(server)
 
+    def asks_with_each_call(self, server: ServerSpec) -> bool:
+        """True if each call of a client without a session goes to a child of the client's roots.
+
+        A child of a server that keeps state has one client, and asks it itself.
+        """
+        may_have_several = self.goes_by_roots(server) or not self.is_single(server)
+        return ROOTS in self.asks(server) and may_have_several and not self.keeps_state(server)
+
     def tell_moved(self, server: ServerSpec, why: str) -> None:
         """Log that a server has one child for each new session from now on."""
         self.log.warn(
