@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -46,7 +47,7 @@ from mcpgateway.waiting import Waiting
 OPEN_S = 10.0  # from the first packet to the end of the upgrade
 CLOSE_S = 2.0  # for the server's close frame
 MESSAGE_LIMIT = 32 * 2**20  # bytes
-QUEUE_LIMIT = 16 * 2**20  # bytes written and not yet taken by the connection
+QUEUE_LIMIT = 16 * 2**20  # bytes of the messages that wait for the connection
 SUBPROTOCOL = "mcp"
 
 
@@ -85,13 +86,12 @@ class _Wire(Protocol):
         self._owner.lost(reason)
 
     def pauseProducing(self) -> None:
-        """The connection is full; `WebSocket.write` counts."""
+        """The connection is full; further messages wait."""
         self._owner.is_full = True
 
     def resumeProducing(self) -> None:
         """All bytes have been written."""
-        self._owner.is_full = False
-        self._owner.queued = 0
+        self._owner.go_on()
 
     def stopProducing(self) -> None:
         """The connection has closed."""
@@ -101,7 +101,7 @@ class WebSocket:
     """A WebSocket connection to a server; messages wait until it is open.
 
     :ivar is_full: True while the connection takes no more bytes.
-    :ivar queued: bytes written since it became full, or since the beginning.
+    :ivar queued: bytes of the messages that wait.
     """
 
     pid = heard = 0
@@ -121,7 +121,7 @@ class WebSocket:
         self._is_stopping = False
         self._has_ended = False
         self._fault: BackendError | None = None
-        self._waiting: list[bytes] = []
+        self._waiting: deque[bytes] = deque()
         self._message: list[bytes] = []
         self._size = 0
         self._stopped = Waiting[None]()
@@ -146,16 +146,15 @@ class WebSocket:
         """
         if self._has_ended or self._is_stopping:
             raise BackendGone(f"{self._server} is not connected")
-        if self.is_full:
-            self.queued += len(line)
-            if self.queued > QUEUE_LIMIT:
-                raise Overloaded(
-                    f"{self._server} does not take its messages; {QUEUE_LIMIT >> 20} MiB wait for it"
-                )
-        if self._is_open:
+        if not self.is_full:
             self._send(line)
-        else:
-            self._waiting.append(line)
+            return
+        if self.queued and self.queued + len(line) > QUEUE_LIMIT:
+            raise Overloaded(
+                f"{self._server} does not take its messages; {QUEUE_LIMIT >> 20} MiB wait for it"
+            )
+        self.queued += len(line)
+        self._waiting.append(line)
 
     def stop(self) -> Deferred[None]:
         """Close the connection in order; fires when it is closed."""
@@ -166,6 +165,8 @@ class WebSocket:
             return done
         self._is_stopping = True
         if self._is_open:
+            while self._waiting:
+                self._send(self._waiting.popleft())
             self._transport.write(self._ws.send(CloseConnection(1000)))
             self._late = self._reactor.callLater(CLOSE_S, self._drop)
         else:
@@ -182,6 +183,14 @@ class WebSocket:
         return ""
 
     # Calls of `_Wire`
+
+    def go_on(self) -> None:
+        """Send the messages that wait, until the connection is full again."""
+        self.is_full = not self._is_open
+        while self._waiting and not self.is_full:
+            line = self._waiting.popleft()
+            self.queued -= len(line)
+            self._send(line)
 
     def received(self, data: bytes) -> None:
         """Take bytes of the connection."""
@@ -220,10 +229,7 @@ class WebSocket:
     def _opened(self) -> None:
         self._call_off()
         self._is_open = True
-        self.is_full, self.queued = False, 0
-        waiting, self._waiting = self._waiting, []
-        for line in waiting:
-            self._send(line)
+        self.go_on()
 
     def _send(self, line: bytes) -> None:
         self._transport.write(self._ws.send(TextMessage(line.rstrip(b"\n").decode())))

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,9 @@ from twisted.internet.task import deferLater
 
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.backends.http.connect import Dialler
-from mcpgateway.backends.websocket import WebSocket
+from mcpgateway.backends.websocket import QUEUE_LIMIT, WebSocket
 from mcpgateway.config.reach_settings import Remote, Transport
-from mcpgateway.errors import BackendGone, GatewayError
+from mcpgateway.errors import BackendGone, GatewayError, Overloaded
 from mcpgateway.interfaces import Gone, Launch
 from mcpgateway.protocol import jsonrpc, legacy
 from mcpgateway.protocol.versions import Era
@@ -146,6 +147,32 @@ class ServerTests:
         answer = await talk.call("big", bytes=3_000_000)
         assert len(answer["content"][0]["text"]) == 3_000_000
         await talk.backend.stop()
+
+    @pytest_twisted.ensureDeferred
+    async def test_busy(self, serving: Callable[..., Port]) -> None:
+        """A server that takes its messages gets any number of them, though some wait for it all the time."""
+        talk = Talk(f"ws://127.0.0.1:{serving().number}/")
+        await talk.meet()
+        text, calls = "y" * 2**18, deque[Deferred[Any]]()
+        for _ in range(2 * QUEUE_LIMIT // len(text)):
+            while len(calls) < QUEUE_LIMIT * 3 // 4 // len(text):
+                calls.append(Deferred.fromCoroutine(talk.call("echo", text=text)))
+            assert (await calls.popleft())["content"]
+        for each in calls:
+            await each
+        await talk.backend.stop()
+
+    @pytest_twisted.ensureDeferred
+    async def test_full(self) -> None:
+        """A server that takes no messages gets so many at most; the error says so."""
+        with socket.create_server(("127.0.0.1", 0)) as deaf:
+            talk = Talk(f"ws://127.0.0.1:{deaf.getsockname()[1]}/")
+            line = b"y" * 2**20 + b"\n"
+            for _ in range(QUEUE_LIMIT // len(line)):
+                talk.backend.write(line)
+            with pytest.raises(Overloaded, match="ws does not take its messages; 16 MiB wait for it"):
+                talk.backend.write(line)
+            await talk.backend.stop()
 
     @pytest_twisted.ensureDeferred
     async def test_questions(self, serving: Callable[..., Port]) -> None:
