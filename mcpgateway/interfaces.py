@@ -99,7 +99,41 @@ class InheritedSession(Struct, frozen=True, tag=True):
         return ()
 
 
-Inherited = InheritedChild | InheritedSession
+class InheritedContainer(Struct, frozen=True, tag=True):
+    """A container, which the command line of its engine runs.
+
+    :ivar child: the command line.
+    :ivar engine: the path of its program.
+    :ivar name: the name of the container.
+    """
+
+    child: Inherited
+    engine: str
+    name: str
+
+    @property
+    def children(self) -> tuple[InheritedChild, ...]:
+        """The processes that belong to it."""
+        return self.child.children
+
+
+class InheritedDaemon(Struct, frozen=True, tag=True):
+    """A session at a server with a port of its own.
+
+    :ivar child: its process, which all its sessions share; None where it was adopted.
+    """
+
+    session: Inherited
+    port: int
+    child: Inherited | None
+
+    @property
+    def children(self) -> tuple[InheritedChild, ...]:
+        """The processes that belong to it."""
+        return () if self.child is None else self.child.children
+
+
+Inherited = InheritedChild | InheritedSession | InheritedContainer | InheritedDaemon
 """A running backend, for the next program of this process."""
 
 
@@ -351,6 +385,13 @@ class IInheritable(Protocol):
 
     def hand_over(self) -> Inherited:
         """Return its state, and leave the server alone: the backend is not used any more."""
+
+
+def going_on(backend: IBackend | None) -> IInheritable | None:
+    """Return a backend that the next program of this process can take over now; None for any other."""
+    if backend is None or not isinstance(backend, IInheritable):
+        return None
+    return backend if backend.goes_on else None
 
 
 @runtime_checkable

@@ -294,7 +294,7 @@ def make_gateway(
     trust = trusting(settings.gateway.security.oauth, guard, backends, reactor, factory)
     listeners = bind(reactor, settings.gateway, home, factory, is_alone=claim.is_held, inherited=sockets)
     clusters.join(node, reactor, root, mcp, hub)
-    backends.own_ports = listeners.numbers
+    backends.own_ports, handover.dismiss = listeners.numbers, backends.dismiss
     return GatewayService(
         settings,
         home,

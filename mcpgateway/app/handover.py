@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 from twisted.logger import Logger
 
-from mcpgateway.interfaces import ConnectionState
+from mcpgateway.interfaces import ConnectionState, Inherited
 from mcpgateway.records import Record
 from mcpgateway.system.process.children import ChildGuard
 from mcpgateway.system.process.guardian import Guardian
@@ -26,12 +26,14 @@ class GatewayHandover(Record):
     """Both ends of the hand-over of one program.
 
     :ivar received: the state of the former program, until it is taken over; None at an ordinary start.
+    :ivar dismiss: stops a server of the former program for which there is no use.
     :ivar is_wanted: True if the next program reads such a record.
     :ivar record: the state for the next program, once it is complete; None where all children end.
     """
 
     received: Handover | None = None
     record: Handover | None = None
+    dismiss: Callable[[str, Inherited], None] | None = None
     is_wanted: bool = False
     _state: HubState | None = None
     _connections: tuple[ConnectionState, ...] = ()
@@ -60,7 +62,7 @@ class GatewayHandover(Record):
     def take_over(self, service: Any) -> None:
         """Take over the children and sessions of the former program; those that fail are started again."""
         former, self.received = self.received, None
-        if former is None:
+        if former is None or self.dismiss is None:
             return
         from mcpgateway.hub.children.inheritance import Inheritance  # after a restart only
         from mcpgateway.hub.children.records import HubState
@@ -69,11 +71,11 @@ class GatewayHandover(Record):
         views = {each.name: each for each in view_specs(hub.views_config)}
         try:
             state = msgspec.msgpack.decode(former.hub, type=HubState)
-            Inheritance(hub.dispatcher, state, service.launcher.dismiss, views).settle()
+            Inheritance(hub.dispatcher, state, self.dismiss, views).settle()
         except Exception:  # noqa: BLE001 - a gateway without its former children serves all the same
             self.log.failure("children could not be taken over", event="handover.failed")
             for child in former.children:
-                service.launcher.dismiss(child)
+                self.dismiss(child.server, child)
         self._resume(service, former.connections)
 
     def _resume(self, service: Any, connections: tuple[ConnectionState, ...]) -> None:
@@ -120,7 +122,7 @@ class GatewayHandover(Record):
         state, self._state = self._state, None
         if state is None:
             return False
-        children = tuple(child for each in state.slots for child in each.backend.children)
+        children = {child.pid: child for each in state.slots for child in each.backend.children}
         guardian = service.ward.hand_over()
         if children and guardian is None:
             return False
@@ -128,7 +130,7 @@ class GatewayHandover(Record):
             service.ward.instance,
             service.launcher.count,
             guardian,
-            children,
+            tuple(children.values()),
             msgspec.msgpack.encode(state),
             self._connections,
         )

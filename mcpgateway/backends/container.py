@@ -25,7 +25,17 @@ from twisted.python.failure import Failure
 from mcpgateway.backends.run_once import TOO_LATE, ProgramOutcome, run
 from mcpgateway.config.reach_settings import Container
 from mcpgateway.errors import GatewayError, LaunchFailed
-from mcpgateway.interfaces import GatewayRun, Gone, IBackend, ILauncher, ILineReceiver, Launch
+from mcpgateway.interfaces import (
+    GatewayRun,
+    Gone,
+    IBackend,
+    ILauncher,
+    ILineReceiver,
+    Inherited,
+    InheritedContainer,
+    Launch,
+    going_on,
+)
 
 ENGINES = ("docker", "podman")
 INSTANCE_LABEL, SERVER_LABEL, HOME_LABEL = "mcpgateway.instance", "mcpgateway.server", "mcpgateway.home"
@@ -57,18 +67,23 @@ OURS_WITH_VALUE = frozenset("--name --cidfile --attach -a --detach-keys --restar
 
 @frozen
 class _Run:
-    """The computed command line of one container."""
+    """The computed command line of one container.
+
+    :ivar inherited: the same, if the former program of this process has started it.
+    """
 
     engine: str
     name: str
     argv: tuple[str, ...]
     launch: Launch
+    inherited: Inherited | None = None
 
 
 class ContainerBackend:
     """A running container, whose messages pass through the stdin and stdout of its command line."""
 
     log = Logger()
+    keeps_calls = True
 
     def __init__(self, reactor: Any, programs: ILauncher, todo: _Run, receiver: ILineReceiver) -> None:
         self._reactor = reactor
@@ -76,7 +91,8 @@ class ContainerBackend:
         self._todo = todo
         self._receiver = receiver
         self._removing: Deferred[None] | None = None
-        self._child: IBackend = programs.launch(evolve(todo.launch, argv=todo.argv, reach=None), self)
+        launch = evolve(todo.launch, argv=todo.argv, reach=None, inherited=todo.inherited)
+        self._child: IBackend = programs.launch(launch, self)
 
     @property
     def pid(self) -> int:
@@ -130,6 +146,17 @@ class ContainerBackend:
                 why=why.message,
             )
 
+    @property
+    def goes_on(self) -> bool:
+        """True if the next program of this process can take it over."""
+        return going_on(self._child) is not None
+
+    def hand_over(self) -> InheritedContainer:
+        """Return the container for the next program of this process, and leave it alone."""
+        child = going_on(self._child)
+        assert child is not None
+        return InheritedContainer(child.hand_over(), self._todo.engine, self._todo.name)
+
     def stop(self) -> Deferred[None]:
         """Stop the command line by the stop ladder, then remove the container if it is left."""
         return Deferred.fromCoroutine(self._stop())
@@ -166,11 +193,15 @@ def _remove_argv(engine: str, *names: str) -> tuple[str, ...]:
 def launch_container(
     reactor: Any, programs: ILauncher, launch: Launch, receiver: ILineReceiver, whose: GatewayRun
 ) -> IBackend:
-    """Start a container for a server.
+    """Start a container for a server, or take over the one that the launch names.
 
     :raise LaunchFailed: neither engine is installed, or the command line cannot be started.
     """
-    reach = _reach_of(launch)
+    reach, former = _reach_of(launch), launch.inherited
+    if isinstance(former, InheritedContainer):
+        around = evolve(launch, env=engine_environment(launch), inherited=None)
+        todo = _Run(former.engine, former.name, (), around, former.child)
+        return ContainerBackend(reactor, programs, todo, receiver)
     if not reach.image or reach.image.startswith("-"):
         raise LaunchFailed(f"{launch.server}: {reach.image!r} is no name of an image")
     engine = find_engine(launch)

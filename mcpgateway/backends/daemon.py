@@ -27,7 +27,17 @@ from mcpgateway.backends.probe import is_open, speaks_mcp
 from mcpgateway.config.reach_settings import Daemon, Remote
 from mcpgateway.errors import BackendError, BackendGone, GatewayError, LaunchFailed, Overloaded, Unreachable
 from mcpgateway.escaping import one_line
-from mcpgateway.interfaces import Gone, IBackend, IDaemonLocks, ILauncher, ILineReceiver, Launch
+from mcpgateway.interfaces import (
+    Gone,
+    IBackend,
+    IDaemonLocks,
+    ILauncher,
+    ILineReceiver,
+    Inherited,
+    InheritedDaemon,
+    Launch,
+    going_on,
+)
 from mcpgateway.policy.secrets.masking import secrets_of
 from mcpgateway.policy.secrets.redaction import quoted
 from mcpgateway.units import duration
@@ -122,6 +132,7 @@ class _Daemon:
         self._is_stopping = False
         self._is_cleared = False
         self._is_locked = False
+        self._left: Inherited | None = None
         self._hidden = secrets_of(launch.env, launch.argv)
         self._stopped = Waiting[None]()
 
@@ -148,6 +159,36 @@ class _Daemon:
             self._starting = Deferred.fromCoroutine(self._bring_up())
             self._starting.addCallbacks(self._came_up, self._failed)
         return ready
+
+    @property
+    def goes_on(self) -> bool:
+        """True if the next program of this process can take it over."""
+        is_lasting = self.child is None or self._left is not None or going_on(self.child) is not None
+        return self._is_up and not self.is_over and is_lasting
+
+    def hand_over(self) -> Inherited | None:
+        """Return its process for the next program of this process, and leave it alone; None if it was adopted."""
+        child = going_on(self.child) if self._left is None else None
+        if child is not None:
+            self._left = child.hand_over()
+        return self._left
+
+    def take_over(self, user: DaemonBackend, child: Inherited | None) -> None:
+        """Count in a backend of the former program of this process, and take over the process with the first.
+
+        :raise LaunchFailed: the process has ended.
+        """
+        if not self._is_up and child is not None:
+            launch = evolve(self.launch, reach=None, is_heard=False, told=None, inherited=child)
+            try:
+                self.child = self._all.programs.launch(launch, self)
+            except GatewayError:
+                self.is_over = True
+                self._all.forget(self)
+                raise
+            self._note(self.child)
+        self._users.append(user)
+        self._came_up(None)
 
     def leave(self, user: DaemonBackend) -> Deferred[None]:
         """Count a backend out; after the last one the gateway stops its own daemon, and this fires at its end."""
@@ -233,7 +274,7 @@ class _Daemon:
         )
 
     async def _start(self) -> None:
-        locks, server, port = self._all.locks, self.launch.server, self.reach.port
+        server, port = self.launch.server, self.reach.port
         # `prepare_daemon` has found the program already, so this takes no time.
         prepared: Launch = await self._all.programs.prepare(evolve(self.launch, reach=None))
         works = prepared.told or _nobody
@@ -246,7 +287,7 @@ class _Daemon:
             self._unlock()
             works(has_spoken=False)
             raise
-        locks.started(server, self.child.pid, port, self.reach.transport.value)
+        self._note(self.child)
         self.log.info(
             "{server} was started for port {port}", event="daemon.started", server=server, port=port
         )
@@ -264,6 +305,10 @@ class _Daemon:
             await deferLater(self._all.reactor, pause)
             pause = min(1.5 * pause, LOOK_LIMIT_S)
         works(has_spoken=True)
+
+    def _note(self, child: IBackend) -> None:
+        self._is_locked = True
+        self._all.locks.started(self.launch.server, child.pid, self.reach.port, self.reach.transport.value)
 
     async def _is_open(self) -> bool:
         found = await is_open(self._all.reactor, self.reach.url, self.reach.port)
@@ -292,7 +337,7 @@ class _Daemon:
             self._is_stopping = True
             if self._starting is not None and not self._starting.called:
                 self._starting.cancel()
-            ending = self.child.stop() if self.child is not None else succeed(None)
+            ending = self.child.stop() if self.child is not None and self._left is None else succeed(None)
             ending.addBoth(self._cleared)
         if self._is_cleared:
             return succeed(None)
@@ -306,7 +351,7 @@ class _Daemon:
 
     def _unlock(self) -> None:
         # A refused start must not release the lock of the running one.
-        if self._is_locked:
+        if self._is_locked and self._left is None:
             self._is_locked = False
             self._all.locks.release(self.launch.server)
 
@@ -344,6 +389,8 @@ class _Daemon:
 class DaemonBackend:
     """A session at a daemon."""
 
+    keeps_calls = False
+
     def __init__(
         self, daemons: Daemons, reach_remote: ReachRemote, launch: Launch, receiver: ILineReceiver
     ) -> None:
@@ -360,7 +407,11 @@ class DaemonBackend:
         self._is_told = False
         self._lines = 0
         self._daemon = daemons.of(launch, launch.reach)
-        self._entering = self._daemon.enter(self).addCallbacks(self._entered, self._refused)
+        if isinstance(launch.inherited, InheritedDaemon):
+            self._daemon.take_over(self, launch.inherited.child)
+            self._begin(launch.inherited.session)
+        else:
+            self._daemon.enter(self).addCallbacks(self._entered, self._refused)
 
     @property
     def pid(self) -> int:
@@ -377,15 +428,31 @@ class DaemonBackend:
     def _entered(self, _: None) -> None:
         if self._is_stopping or self._is_told:
             return
-        reach = self._daemon.reach
-        remote = Remote(reach.url, reach.transport)
         try:
-            self._remote = self._reach_remote(evolve(self._launch, reach=remote), self)
+            remote = self._begin(None)
             waiting, self._waiting = self._waiting, []
             for line in waiting:
-                self._remote.write(line)
+                remote.write(line)
         except GatewayError as why:
             self._lose(Gone(fault=why.message))
+
+    def _begin(self, former: Inherited | None) -> IBackend:
+        reach = self._daemon.reach
+        launch = evolve(self._launch, reach=Remote(reach.url, reach.transport), inherited=former)
+        self._remote = remote = self._reach_remote(launch, self)
+        return remote
+
+    @property
+    def goes_on(self) -> bool:
+        """True if the next program of this process can take the session over."""
+        is_lasting = going_on(self._remote) is not None and self._daemon.goes_on
+        return is_lasting and not self._is_stopping
+
+    def hand_over(self) -> InheritedDaemon:
+        """Return the session for the next program of this process, with the daemon's process, and leave both alone."""
+        remote, self._remote, self._is_stopping = going_on(self._remote), None, True
+        assert remote is not None
+        return InheritedDaemon(remote.hand_over(), self._daemon.reach.port, self._daemon.hand_over())
 
     def _refused(self, why: Failure) -> None:
         why.trap(GatewayError)

@@ -6,12 +6,14 @@ The module of a transport that few servers use is loaded by the first of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.config.reach_settings import Container, Daemon, Remote, Rest, Transport
+from mcpgateway.config.reach_settings import Container, Daemon, Reach, Remote, Rest, Transport
+from mcpgateway.errors import GatewayError
 from mcpgateway.interfaces import (
     GatewayRun,
     IBackend,
@@ -19,6 +21,11 @@ from mcpgateway.interfaces import (
     IGrants,
     ILauncher,
     ILineReceiver,
+    Inherited,
+    InheritedChild,
+    InheritedContainer,
+    InheritedDaemon,
+    InheritedSession,
     Launch,
     OwnAddress,
     Returned,
@@ -183,6 +190,24 @@ class Backends:
                 from mcpgateway.backends.rest.backend import RestBackend
 
                 return RestBackend(self._reactor, self.web, launch, receiver)
+
+    def dismiss(self, server: str, inherited: Inherited) -> None:
+        """Stop a backend of the former program of this process, for which there is no use."""
+        from mcpgateway.backends.spawn import ProgramOutput  # after a restart only
+
+        reach: Reach | None = None
+        match inherited:
+            case InheritedSession(url=url):
+                reach = Remote(url)
+            case InheritedContainer(engine=engine):
+                reach = Container(engine=engine)
+            case InheritedDaemon(session=InheritedSession(url=url), port=port):
+                reach = Daemon(port, url)
+            case InheritedChild():
+                pass
+        launch = Launch(server, (), {}, "/", reach, inherited=inherited)
+        with suppress(GatewayError):  # it has ended already
+            self.launch(launch, ProgramOutput()).stop()
 
     def _remote(self, launch: Launch, remote: Remote, receiver: ILineReceiver) -> IBackend:
         reactor, authorizer = self._reactor, self._authorizer(launch, remote)

@@ -340,7 +340,8 @@ class Child:
     def goes_on(self) -> bool:
         """True if the next program of this process can take it over."""
         is_ending = self.has_exited or self.is_dismissed or self._overflowed or self._cut_off is not None
-        return not is_ending and self.leased is None and {0, 1} <= self._pipes.keys()
+        is_open = {0, 1} <= self._pipes.keys() or not self.is_heard
+        return not is_ending and self.leased is None and is_open
 
     def hand_over(self) -> InheritedChild:
         """Return the child for the next program of this process, and leave it alone."""
@@ -361,7 +362,7 @@ class Child:
             self._marker,
             (stdin, stdout, stderr),
             self._framer.rest(),
-            pipes[0].unwritten(),
+            pipes[0].unwritten() if 0 in pipes else b"",
             self.stderr.lines(),
         )
 

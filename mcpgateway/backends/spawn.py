@@ -131,14 +131,6 @@ class Launcher:
         child.take_over(inherited)
         return child
 
-    def dismiss(self, inherited: InheritedChild) -> None:
-        """Stop a child of the former program of this process, for which there is no use."""
-        launch = Launch(inherited.server, (), {}, "/", inherited=inherited)
-        with suppress(LaunchFailed):  # it has ended already
-            child = self._take_over(launch, inherited, ProgramOutput())
-            self._running.add(child)
-            child.stop().addCallback(lambda _: self._running.discard(child))
-
     def _child(
         self,
         launch: Launch,

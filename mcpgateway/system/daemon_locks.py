@@ -73,7 +73,8 @@ class DaemonLocks:
         return True
 
     def started(self, server: str, pid: int, port: int, transport: str) -> None:
-        """Record the process that serves in the lock."""
+        """Record the process that serves in the lock, which this gateway has from now on."""
+        self._ours.add(server)
         path = self._path(server)
         try:
             make_directory(os.path.dirname(path))

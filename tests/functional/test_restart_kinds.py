@@ -1,12 +1,16 @@
 """Servers of other kinds than plain processes on stdin and stdout, over a restart of the gateway in place."""
 
 import json
+import os
 import sys
 
 import pytest
 
 from tests.support.far import Server
+from tests.support.gateway import eventually, server
 from tests.support.home import Home
+from tests.support.ports import free_port
+from tests.support.processes import is_alive
 from tests.support.real_servers import ROOT
 from tests.support.restarting import Client, hung_up, renewed
 
@@ -48,3 +52,68 @@ class RemoteTests:
                 assert after[-1]["seen"].count("initialize") == before[-1]["seen"].count("initialize")
                 assert "DELETE" not in after[-1]["seen"]
                 home.run("stop")
+
+
+class DaemonTests:
+    """Programs with a port of their own."""
+
+    def test_process_and_sessions_are_kept(self, tmp_path):
+        """The process goes on with all its sessions; the last of them ends it."""
+        port = free_port()
+        entry = server((sys.executable, SESSIONS, str(port)), port=port, share="session")
+        with Home(tmp_path, {"far": entry}) as home:
+            begun(home)
+            clients = [Client(home.port, "/far/mcp") for _ in range(2)]
+            before = [json.loads(each.said("facts")) for each in clients]
+            assert [each.said("count") for each in clients] == ["1", "1"]
+            again(home)
+            assert [each.said("count") for each in clients] == ["2", "2"]
+            after = [json.loads(each.said("facts")) for each in clients]
+            for name in ("pid", "session"):
+                assert [each[name] for each in after] == [each[name] for each in before]
+            assert after[-1]["seen"].count("initialize") == before[-1]["seen"].count("initialize")
+            home.run("stop")
+            assert not is_alive(after[0]["pid"])
+
+    def test_another_command(self, tmp_path):
+        """A process whose command has changed ends, and the next one gets its port."""
+        port = free_port()
+        entry = server((sys.executable, SESSIONS, str(port)), port=port)
+        with Home(tmp_path, {"far": entry}) as home:
+            begun(home)
+            client = Client(home.port, "/far/mcp")
+            before = json.loads(client.said("facts"))
+            config = home.path / "config.json"
+            document = json.loads(config.read_text())
+            document["servers"]["far"]["args"].append("--events")
+            config.write_text(json.dumps(document))
+            again(home)
+            after = json.loads(client.said("facts"))
+            assert after["pid"] != before["pid"]
+            eventually(lambda: not is_alive(before["pid"]), "the former process has ended")
+
+
+class ContainerTests:
+    """Containers, with a program in the place of the engine's command line."""
+
+    def test_container_is_kept(self, tmp_path):
+        """The command line goes on, and the container is removed under its name at the end."""
+        programs, told = tmp_path / "bin", tmp_path / "told"
+        programs.mkdir()
+        (programs / "docker").write_text(
+            f'#!/bin/sh\necho "$@" >> {told}\n[ "$1" = run ] || exit 0\n'
+            f"exec {sys.executable} {ROOT}/tests/servers/fixture.py\n"
+        )
+        (programs / "docker").chmod(0o755)
+        entry = {"docker": {"image": "there:1"}, "share": "global"}
+        with Home(tmp_path, {"box": entry}, PATH=f"{programs}:{os.environ['PATH']}") as home:
+            begun(home)
+            client = Client(home.port, "/box/mcp")
+            assert client.said("count") == "1"
+            again(home)
+            assert client.said("count") == "2"
+            (run,) = [each.split() for each in told.read_text().splitlines() if each.startswith("run ")]
+            name = run[run.index("--name") + 1]
+            assert f"rm --force {name}" not in told.read_text()
+            home.run("stop")
+            assert f"rm --force {name}" in told.read_text()

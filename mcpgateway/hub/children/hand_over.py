@@ -1,8 +1,8 @@
 """Hand children and sessions over to the next program of this process: the side of the program that ends.
 
-A child goes on if it is a process on stdin and stdout, with its calls under way, or a session by Streamable HTTP.  All
-others end: those that have asked their client a question, replicas, those of an earlier version, and those under a
-lease.
+A child goes on if it is a process on stdin and stdout, of a container too, with its calls under way, or a session by
+Streamable HTTP.  All others end: those that have asked their client a question, replicas, those of an earlier version,
+and those under a lease.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mcpgateway.hub.children.slot_key import SlotKey
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
-from mcpgateway.interfaces import IInheritable, Request
+from mcpgateway.interfaces import IInheritable, Request, going_on
 from mcpgateway.protocol import jsonrpc, modern
 
 SEPARATOR = " "  # in the key of a member session for another directory
@@ -55,10 +55,7 @@ def _going_on(slot: Slot) -> IInheritable | None:
     conversation = slot.conversation
     if conversation is None or conversation.questions or slot.is_replica:
         return None
-    backend = conversation.backend
-    if backend is None or not isinstance(backend, IInheritable):
-        return None
-    return backend if backend.goes_on else None
+    return going_on(conversation.backend)
 
 
 def _slot(key: SlotKey, slot: Slot) -> SlotState | None:

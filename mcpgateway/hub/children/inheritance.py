@@ -14,20 +14,20 @@ from mcpgateway.hub.children.records import HubState, SessionState, SlotState, r
 from mcpgateway.hub.children.slot_key import SlotKey
 from mcpgateway.hub.lifecycle import Lifecycle
 from mcpgateway.hub.sessions import Session
-from mcpgateway.interfaces import InheritedChild
+from mcpgateway.interfaces import Inherited
 from mcpgateway.records import Record
 
 
 class Inheritance(Record):
     """The children and sessions of the former program, until each has its place.
 
-    :ivar dismiss: stops a child for which there is no use.
+    :ivar dismiss: stops a server for which there is no use.
     :ivar views: the views, by name.
     """
 
     _hub: Lifecycle
     _state: HubState
-    _dismiss: Callable[[InheritedChild], None]
+    _dismiss: Callable[[str, Inherited], None]
     _views: Mapping[str, ServerSpec]
     _slots: dict[SlotKey, SlotState] = msgspec.field(default_factory=dict)
 
@@ -48,14 +48,22 @@ class Inheritance(Record):
                 slot.want()
             if slot.inherited is not None:  # its server may not be started now
                 self._slots[slot.inherited.key], slot.inherited = slot.inherited, None
+        used = {
+            child.pid
+            for each in self._state.slots
+            if each.key not in self._slots
+            for child in each.backend.children
+        }
         for each in self._slots.values():
             self.log.info(
                 "{server} does not fit its settings any more, and is begun anew",
                 event="handover.unclaimed",
                 server=each.key.server,
             )
-            for child in each.backend.children:
-                self._dismiss(child)
+            pids = {child.pid for child in each.backend.children}
+            if not pids & used:  # sessions may share a process
+                self._dismiss(each.key.server, each.backend)
+            used |= pids
 
     def claim(self, key: SlotKey, server: ServerSpec) -> SlotState | None:
         """Return the child for a slot of this server; None where there is none, or one of other settings."""
