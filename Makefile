@@ -296,6 +296,7 @@ package: $(VENV) $(UI_IF_NPM) $(if $(UI_IF_NPM),$(CARRIED)) ## build sdist and w
 	$(BIN)/python -m pip --python build/wheel-venv/bin/python install --quiet --no-compile --disable-pip-version-check dist/*.whl
 	cd build && wheel-venv/bin/python -c "from mcpgateway.system import package_data as data; assert data.recipes() and data.topics()"
 	tar -tzf dist/*.tar.gz | grep "/mcpgateway/data/recipes.json" >/dev/null
+	for each in LICENSE LICENSE.Apache-2.0 NOTICE; do tar -tzf dist/*.tar.gz | grep "^mcpgateway-[^/]*/$$each$$" >/dev/null && test -s build/wheel-venv/lib/python3*/site-packages/mcpgateway-*.dist-info/licenses/$$each || exit 1; done
 	cd build && wheel-venv/bin/twistd --help | grep "mcpgateway  *Share one set" >/dev/null
 	cd build && wheel-venv/bin/twist --help | grep "mcpgateway  *Share one set" >/dev/null
 

@@ -23,7 +23,7 @@ from tests.support.real_servers import ROOT
 pytestmark = pytest.mark.functional
 
 OLD = "0.0.1"
-SOURCES = ("README.md", "LICENSE", "pyproject.toml", "setup.cfg")
+SOURCES = ("README.md", "LICENSE", "LICENSE.Apache-2.0", "NOTICE", "pyproject.toml", "setup.cfg")
 LIMIT_S = 300.0
 INITIALIZE = {
     "protocolVersion": "2025-06-18",

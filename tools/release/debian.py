@@ -155,7 +155,10 @@ def _units(source: Path, root: Path) -> None:
 def _documents(source: Path, root: Path) -> None:
     folder = root / "usr" / "share" / "doc" / "mcpgateway"
     folder.mkdir(parents=True)
-    shutil.copy(source / "LICENSE", folder / "copyright")
+    texts = [
+        (source / name).read_text(encoding="utf-8") for name in ("LICENSE", "NOTICE", "LICENSE.Apache-2.0")
+    ]
+    (folder / "copyright").write_text("\n".join(texts), encoding="utf-8")
     changes = (source / "CHANGELOG.md").read_bytes()
     (folder / "changelog.gz").write_bytes(gzip.compress(changes, mtime=0))
 
