@@ -58,6 +58,8 @@ class InheritedChild(Struct, frozen=True, tag=True):
     :ivar half_line: the beginning of a line of its stdout, whose rest it has not written.
     :ivar unwritten: lines for its stdin that it has not read.
     :ivar last_words: the last lines of its stderr.
+    :ivar is_asleep: true if it is frozen.
+    :ivar stopped: the processes that SIGSTOP has frozen, with their start times.
     """
 
     pid: int
@@ -68,6 +70,8 @@ class InheritedChild(Struct, frozen=True, tag=True):
     half_line: bytes = b""
     unwritten: bytes = b""
     last_words: tuple[bytes, ...] = ()
+    is_asleep: bool = False
+    stopped: dict[int, int] = {}
 
     def open_pipes(self) -> dict[int, int]:
         """Return the open ends, by the child's own descriptors."""
@@ -77,6 +81,20 @@ class InheritedChild(Struct, frozen=True, tag=True):
     def children(self) -> tuple[InheritedChild, ...]:
         """The processes that belong to it."""
         return (self,)
+
+
+class InheritedTemplate(Struct, frozen=True):
+    """A template of a Python server (`mcpgateway.backends.templates`).
+
+    :ivar key: the digest of its launch.
+    :ivar control: the gateway's end of its socket.
+    :ivar forks: number of its forks.
+    """
+
+    key: str
+    child: InheritedChild
+    control: int
+    forks: int
 
 
 class InheritedSession(Struct, frozen=True, tag=True):
@@ -722,8 +740,8 @@ class IWard(Protocol):
     def added(self, pid: int, server: str) -> None:
         """Record a child that runs, the leader of the process group ``pid``."""
 
-    def kept(self, pid: int, server: str) -> None:
-        """Record a child of the former program of this process, which that has recorded on disk."""
+    def kept(self, pid: int, server: str, stopped: dict[int, int]) -> None:
+        """Record a child of the former program of this process, with what `stopped` has returned there."""
 
     def removed(self, pid: int) -> None:
         """Record that no process of a child is left."""
@@ -745,6 +763,9 @@ class IWard(Protocol):
 
     def group_is_alive(self, pgid: int) -> bool:
         """True if a process group has a living process."""
+
+    def stopped(self, pid: int) -> dict[int, int]:
+        """Return the processes of a frozen child that SIGSTOP has frozen, with their start times."""
 
     def freeze(self, pid: int, marker: str) -> bool:
         """Freeze all processes of a child; false where that is not possible.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 from twisted.logger import Logger
 
-from mcpgateway.interfaces import ConnectionState, Inherited
+from mcpgateway.interfaces import ConnectionState, Inherited, InheritedTemplate
 from mcpgateway.records import Record
 from mcpgateway.system.process.children import ChildGuard
 from mcpgateway.system.process.guardian import Guardian
@@ -37,6 +37,7 @@ class GatewayHandover(Record):
     is_wanted: bool = False
     _state: HubState | None = None
     _connections: tuple[ConnectionState, ...] = ()
+    _templates: tuple[InheritedTemplate, ...] = ()
 
     log = Logger()
 
@@ -64,6 +65,7 @@ class GatewayHandover(Record):
         former, self.received = self.received, None
         if former is None or self.dismiss is None:
             return
+        service.launcher.take_over(former.templates)
         from mcpgateway.hub.children.inheritance import Inheritance  # after a restart only
         from mcpgateway.hub.children.records import HubState
 
@@ -115,6 +117,7 @@ class GatewayHandover(Record):
         channels = [each.channel for each in going]
         self._connections = tuple(each.leave() for each in going)
         service.factory.leave(channels)
+        self._templates = tuple(service.launcher.templates.hand_over())
         self._state = hand_over(service.dispatcher.pool, service.dispatcher.sessions)
 
     def end(self, service: Any) -> bool:
@@ -124,7 +127,7 @@ class GatewayHandover(Record):
             return False
         children = {child.pid: child for each in state.slots for child in each.backend.children}
         guardian = service.ward.hand_over()
-        if children and guardian is None:
+        if (children or self._templates) and guardian is None:
             return False
         self.record = Handover(
             service.ward.instance,
@@ -133,6 +136,7 @@ class GatewayHandover(Record):
             tuple(children.values()),
             msgspec.msgpack.encode(state),
             self._connections,
+            self._templates,
         )
         self.log.info(
             "{children} servers, {sessions} sessions and {requests} requests under way are handed over",

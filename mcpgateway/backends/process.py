@@ -346,7 +346,6 @@ class Child:
     def hand_over(self) -> InheritedChild:
         """Return the child for the next program of this process, and leave it alone."""
         pipes = self._pipes
-        self.thaw()
         for pipe in pipes.values():
             pipe.stopReading()
             pipe.stopWriting()
@@ -364,10 +363,13 @@ class Child:
             self._framer.rest(),
             pipes[0].unwritten() if 0 in pipes else b"",
             self.stderr.lines(),
+            self.is_asleep,
+            self._ward.stopped(self.pid),
         )
 
     def take_over(self, inherited: InheritedChild) -> None:
         """Go on where the former program of this process has ended, once the process is connected."""
+        self.is_asleep = inherited.is_asleep and not self.has_exited
         self._framer.feed(inherited.half_line)
         self.stderr.feed(b"".join(each + b"\n" for each in inherited.last_words))
         if inherited.unwritten and not self.has_exited:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -25,6 +25,7 @@ from mcpgateway.interfaces import (
     Gone,
     ILineReceiver,
     InheritedChild,
+    InheritedTemplate,
     IResolver,
     IWard,
     Launch,
@@ -102,13 +103,23 @@ class Launcher:
     def _start_template(self, launch: Launch, receiver: ILineReceiver, control: int) -> Child:
         return self._start(launch, receiver, control=control)
 
+    def take_over(self, templates: Iterable[InheritedTemplate]) -> None:
+        """Take over the templates of the former program of this process."""
+
+        def begin(inherited: InheritedTemplate, receiver: ILineReceiver) -> Child:
+            launch = Launch(inherited.child.server, (), {}, "/")
+            return self._take_over(launch, inherited.child, receiver, is_server=False)
+
+        for each in templates:
+            self.templates.take_over(each, begin)
+
     def launch(self, launch: Launch, receiver: ILineReceiver) -> Child:
         """Start a child, or take over the one that the launch names.
 
         :raise LaunchFailed: the program is missing or may not be executed; the text says which and why.
         """
         if isinstance(launch.inherited, InheritedChild):
-            return self._take_over(launch, launch.inherited, receiver)
+            return self._take_over(launch, launch.inherited, receiver, is_server=True)
         template = self.templates.find(launch)
         told = launch.told if template is None else partial(_judge_fork, template, launch.told)
         if told is None:
@@ -121,12 +132,15 @@ class Launcher:
             raise
         return trial.child
 
-    def _take_over(self, launch: Launch, inherited: InheritedChild, receiver: ILineReceiver) -> Child:
+    def _take_over(
+        self, launch: Launch, inherited: InheritedChild, receiver: ILineReceiver, *, is_server: bool
+    ) -> Child:
         pid = inherited.pid
         if not is_own_child(pid) or start_time(pid) != inherited.start_time:
             raise LaunchFailed(f"{launch.server}: its process has ended while the gateway restarted")
-        self._ward.kept(pid, launch.server)
-        child = self._child(launch, receiver, inherited.marker, (CLOSE_STDIN_S, TERM_S), is_server=True)
+        self._ward.kept(pid, launch.server, inherited.stopped)
+        ladder = (CLOSE_STDIN_S, TERM_S)
+        child = self._child(launch, receiver, inherited.marker, ladder, is_server=is_server)
         InheritedServer(self._reactor, pid, inherited.open_pipes(), child.protocol)
         child.take_over(inherited)
         return child

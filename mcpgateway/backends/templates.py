@@ -12,7 +12,8 @@ import os
 import socket
 import sys
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
 from typing import Any, Protocol
 
 from attrs import define, evolve, field
@@ -21,8 +22,9 @@ from twisted.logger import Logger
 
 from mcpgateway.backends.process import Child
 from mcpgateway.errors import LaunchFailed
-from mcpgateway.interfaces import Gone, ILineReceiver, IWard, Launch
+from mcpgateway.interfaces import Gone, ILineReceiver, InheritedTemplate, IWard, Launch
 from mcpgateway.system.launch.python_entry import PythonEntry, python_entry
+from mcpgateway.system.process.handover import left_open
 from mcpgateway.waiting import Waiting
 
 IMPORT_S = 60.0  # a large server on a busy machine
@@ -47,6 +49,16 @@ class StartTemplate(Protocol):
         """
 
 
+class TakeOverTemplate(Protocol):
+    """Takes over a template of the former program of this process."""
+
+    def __call__(self, inherited: InheritedTemplate, receiver: ILineReceiver) -> Child:
+        """Go on with its process.
+
+        :raise LaunchFailed: it has ended.
+        """
+
+
 class Template:
     """A template, from its start to its end; receives what its process reports.
 
@@ -54,9 +66,16 @@ class Template:
     :ivar is_ready: True while it can be forked.
     :ivar forks: number of its forks.
     :param ended: called once, with the reason, when it can no longer be forked.
+    :param control: the socket of a template that runs; None for a new one.
     """
 
-    def __init__(self, reactor: Any, server: str, ended: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        server: str,
+        ended: Callable[[str], None],
+        control: socket.socket | None = None,
+    ) -> None:
         self.server = server
         self.child: Child | None = None
         self.is_ready = False
@@ -64,18 +83,41 @@ class Template:
         self._reactor = reactor
         self._ended: Callable[[str], None] | None = ended
         self._waiting = Waiting[None]()
-        self._socket, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._theirs: socket.socket | None = None
+        if control is None:
+            control, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket = control
         self._socket.settimeout(FORK_S)
         self._timer = reactor.callLater(IMPORT_S, self.end, f"its import takes longer than {IMPORT_S:.0f} s")
 
     def begin(self, launch: Launch, start: StartTemplate) -> None:
         """Start the process."""
+        assert self._theirs is not None
         try:
             self.child = start(launch, self, self._theirs.fileno())
         except LaunchFailed as why:
             self.end(str(why))
         finally:
             self._theirs.close()
+
+    def take_over(self, inherited: InheritedTemplate, begin: TakeOverTemplate) -> None:
+        """Go on with a process that can be forked."""
+        self.forks = inherited.forks
+        try:
+            self.child = begin(inherited, self)
+        except LaunchFailed:
+            self.end()
+        else:
+            self.line_received(b"ready")
+
+    def hand_over(self, key: str) -> InheritedTemplate | None:
+        """Return it for the next program of this process; None where it cannot be forked."""
+        child = self.child
+        if child is None or not (self.is_ready and child.goes_on):
+            return None
+        self._ended, self.child = None, None
+        self._timer.cancel()
+        return InheritedTemplate(key, child.hand_over(), left_open(self._socket.detach()), self.forks)
 
     def settled(self) -> Deferred[None]:
         """Fire when it is known whether it can be forked."""
@@ -173,7 +215,7 @@ class Templates:
 
     def __init__(self, reactor: Any, ward: IWard, start: StartTemplate) -> None:
         self._reactor, self._ward, self._start = reactor, ward, start
-        self._all: dict[object, _Launches] = {}
+        self._all: dict[str, _Launches] = {}
         self._is_closed = False
 
     def all(self) -> list[Template]:
@@ -210,7 +252,7 @@ class Templates:
 
         return known.template.settled().addCallback(settled)
 
-    def _known(self, key: object) -> _Launches:
+    def _known(self, key: str) -> _Launches:
         while len(self._all) >= LAUNCHES_LIMIT and key not in self._all:
             oldest = min(self._all, key=lambda each: self._all[each].asked_at)
             forgotten = self._all.pop(oldest)
@@ -219,6 +261,26 @@ class Templates:
         return self._all.setdefault(key, _Launches())
 
     def _begin(self, launch: Launch, entry: PythonEntry, known: _Launches) -> None:
+        ended = self._end_of(launch.server, known)
+        known.template = template = Template(self._reactor, launch.server, ended)
+        command = evolve(launch, argv=entry.template, told=None, is_heard=True)
+        template.begin(command, self._start)
+
+    def take_over(self, inherited: InheritedTemplate, begin: TakeOverTemplate) -> None:
+        """Take over a template of the former program of this process."""
+        known, server = self._known(inherited.key), inherited.child.server
+        control = socket.socket(fileno=inherited.control)
+        known.template = template = Template(self._reactor, server, self._end_of(server, known), control)
+        template.take_over(inherited, begin)
+
+    def hand_over(self) -> Iterator[InheritedTemplate]:
+        """Return the templates that can be forked, for the next program of this process."""
+        for key, known in self._all.items():
+            if known.template is not None and (inherited := known.template.hand_over(key)) is not None:
+                known.template = None
+                yield inherited
+
+    def _end_of(self, server: str, known: _Launches) -> Callable[[str], None]:
         def ended(reason: str) -> None:
             known.template = None
             known.reason, known.refused_until = reason, self._reactor.seconds() + REFUSAL_S
@@ -226,13 +288,11 @@ class Templates:
                 self.log.info(
                     "{server} is started plainly, not forked: {why}",
                     event="template.refused",
-                    server=launch.server,
+                    server=server,
                     why=reason,
                 )
 
-        known.template = template = Template(self._reactor, launch.server, ended)
-        command = evolve(launch, argv=entry.template, told=None, is_heard=True)
-        template.begin(command, self._start)
+        return ended
 
     def find(self, launch: Launch) -> Template | None:
         """Return the template that a launch is forked from; None where it is started plainly."""
@@ -253,5 +313,6 @@ class Templates:
         return gatherResults([each.end() for each in found])
 
 
-def _key(launch: Launch) -> object:
-    return (launch.argv, launch.cwd, frozenset(launch.env.items()))
+def _key(launch: Launch) -> str:
+    parts = (launch.argv, launch.cwd, sorted(launch.env.items()))
+    return sha256(repr(parts).encode(errors="surrogatepass")).hexdigest()

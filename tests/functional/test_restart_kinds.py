@@ -3,16 +3,18 @@
 import json
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
+from tests.support import real_servers
 from tests.support.far import Server
 from tests.support.gateway import eventually, server
 from tests.support.home import Home
 from tests.support.ports import free_port
-from tests.support.processes import is_alive
+from tests.support.processes import children_of, command_line, is_alive
 from tests.support.real_servers import ROOT
-from tests.support.restarting import Client, hung_up, renewed
+from tests.support.restarting import Client, hung_up, renewed, state
 
 pytestmark = pytest.mark.functional
 
@@ -117,3 +119,68 @@ class ContainerTests:
             assert f"rm --force {name}" not in told.read_text()
             home.run("stop")
             assert f"rm --force {name}" in told.read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="templates are of Linux")
+class TemplateTests:
+    """Python servers that are forked from a template."""
+
+    def test_children_and_template_are_kept(self, tmp_path):
+        """Forked processes go on, and the next one is forked from the same template."""
+        path = str(ROOT / "tests")
+        entry = server(
+            (sys.executable, "-m", "servers.fixture_server"), share="session", env={"PYTHONPATH": path}
+        )
+        with Home(tmp_path, {"many": {**entry, "prefork": "auto"}}) as home:
+            begun(home)
+            clients = [Client(home.port, "/many/mcp") for _ in range(3)]
+            assert [each.said("count") for each in clients] == ["1"] * 3
+            before = processes(home)
+            (template,) = [pid for pid, line in before.items() if b"template_main" in line]
+            assert sum(space_of(each) == space_of(template) for each in before) >= 2
+            again(home)
+            assert [each.said("count") for each in clients] == ["2"] * 3
+            assert processes(home) == before
+            assert Client(home.port, "/many/mcp").said("count") == "1"
+            (new,) = processes(home).keys() - before.keys()
+            assert space_of(new) == space_of(template)
+            home.run("stop")
+            assert not is_alive(template)
+
+
+def processes(home):
+    """The command lines of the gateway's children, without the guardian, by pid."""
+    found = {each: command_line(each) for each in children_of(state(home)["pid"])}
+    return {pid: line for pid, line in found.items() if b"guardian_main" not in line}
+
+
+def space_of(pid):
+    """Where the kernel has put a process's own code, by chance: a fork has the same place."""
+    return Path(f"/proc/{pid}/auxv").read_bytes()
+
+
+class AsleepTests:
+    """Servers that are frozen since nobody uses them."""
+
+    def test_they_sleep_on(self, tmp_path):
+        """A frozen server stays frozen over the restart, and goes on with the next message."""
+        with Home(tmp_path, {"calm": server(real_servers.fixture(), share="global")}) as home:
+            config = home.path / "config.json"
+            document = json.loads(config.read_text())
+            document["gateway"]["sleep"] = {"after": "2s"}
+            config.write_text(json.dumps(document))
+            begun(home)
+            client = Client(home.port, "/calm/mcp")
+            assert client.said("count") == "1"
+            (pid,) = processes(home)
+            eventually(lambda: run_state(pid) == "T", "it sleeps")
+            again(home)
+            assert run_state(pid) == "T"
+            assert client.said("count") == "2"
+            assert list(processes(home)) == [pid]
+            eventually(lambda: run_state(pid) == "T", "it sleeps once more")
+
+
+def run_state(pid):
+    """The state of a process: T if it is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

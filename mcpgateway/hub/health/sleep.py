@@ -75,7 +75,7 @@ class ChildSleep:
         self._record = record
         self._world = world
         self._drowsiness = Drowsiness(now)
-        self._asleep_at: int | None = None
+        self._asleep_at = now if self.is_asleep else None  # a child that was taken over may sleep
 
     @property
     def is_asleep(self) -> bool:

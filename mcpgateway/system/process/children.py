@@ -56,11 +56,11 @@ class ChildGuard(FrozenRecord, frozen=True):
         self.guardian.added(pid)
         self.freezer.added(pid)
 
-    def kept(self, pid: int, server: str) -> None:
-        """Record a child of the former program of this process."""
+    def kept(self, pid: int, server: str, stopped: dict[int, int]) -> None:
+        """Record a child of the former program of this process, with what `stopped` has returned there."""
         self.registry.kept(pid, server)
         self.guardian.added(pid)
-        self.freezer.added(pid)
+        self.freezer.added(pid, stopped)
 
     def removed(self, pid: int) -> None:
         """Forget a child of whose process group no process is left."""
@@ -89,6 +89,10 @@ class ChildGuard(FrozenRecord, frozen=True):
     def group_is_alive(self, pgid: int) -> bool:
         """True if a process group has a process left."""
         return processes.group_is_alive(pgid)
+
+    def stopped(self, pid: int) -> dict[int, int]:
+        """Return the processes of a frozen child that SIGSTOP has frozen, with their start times."""
+        return self.freezer.stopped(pid)
 
     def freeze(self, pid: int, marker: str) -> bool:
         """Freeze all processes of a child, those that bear the marker among them; false where that is not possible."""

@@ -39,8 +39,13 @@ class Freezer:
         self._base = base
         self._stopped: dict[int, dict[int, int]] = {}  # by child: its processes, with their start times
 
-    def added(self, pid: int) -> None:
-        """Give a child that was just started a cgroup of its own, where that may be."""
+    def added(self, pid: int, stopped: dict[int, int] | None = None) -> None:
+        """Give a child a cgroup of its own, where that may be.
+
+        :param stopped: the processes of it that SIGSTOP has frozen already, with their start times.
+        """
+        if stopped:
+            self._stopped[pid] = stopped
         if self._base is None:
             self._base = delegated_cgroup()
         if self._base:
@@ -54,6 +59,10 @@ class Freezer:
         if self._base:
             with suppress(OSError):  # a process of it may still be ending
                 os.rmdir(self._group(pid))
+
+    def stopped(self, pid: int) -> dict[int, int]:
+        """Return the processes of a frozen child that SIGSTOP has frozen, with their start times."""
+        return self._stopped.get(pid, {})
 
     def freeze(self, pid: int, marker: str) -> bool:
         """Freeze a child; false where none of its processes can be frozen.

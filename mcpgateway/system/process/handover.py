@@ -2,8 +2,8 @@
 
 # Note [Who reads it]
 The former program asks the new one, before it begins, which format it reads (`mcpgateway.app.restart`), and hands over
-nothing where that is another one.  `FORMAT` counts up with every change of a record that is handed over, and of the
-lines that the guardian reads.
+nothing where that is another one.  `FORMAT` counts up with every change of a record that is handed over, of the lines
+that the guardian reads, and of the packets of templates.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import msgspec
 from msgspec import Struct
 from twisted.logger import Logger
 
-from mcpgateway.interfaces import ConnectionState, InheritedChild
+from mcpgateway.interfaces import ConnectionState, InheritedChild, InheritedTemplate
 
-FORMAT = 4
+FORMAT = 5
 VARIABLE = "MCPGATEWAY_HANDOVER"
 IS_POSSIBLE = hasattr(os, "memfd_create") and hasattr(fcntl, "F_ADD_SEALS")
 LIMIT = 256 * 2**20  # bytes; lines under way are of 32 MiB at most
@@ -33,6 +33,7 @@ class Handover(Struct, frozen=True):
     :ivar starts: the number of children that it has started, which is a part of their markers.
     :ivar guardian: the guardian's process id, and the gateway's end of its stdin; None where none was needed.
     :ivar connections: the connections with requests under way.
+    :ivar templates: the templates of Python servers.
     :ivar hub: the state of children and sessions (`mcpgateway.hub.children.records.HubState`).
     """
 
@@ -42,14 +43,17 @@ class Handover(Struct, frozen=True):
     children: tuple[InheritedChild, ...]
     hub: bytes
     connections: tuple[ConnectionState, ...] = ()
+    templates: tuple[InheritedTemplate, ...] = ()
     format: int = FORMAT
 
     def descriptors(self) -> Iterator[int]:
         """Return the descriptors that it names."""
         if self.guardian is not None:
             yield self.guardian[1]
-        for child in self.children:
+        for child in (*self.children, *(each.child for each in self.templates)):
             yield from child.open_pipes().values()
+        for template in self.templates:
+            yield template.control
         for connection in self.connections:
             yield connection.descriptor
 
@@ -57,7 +61,8 @@ class Handover(Struct, frozen=True):
     def pids(self) -> set[int]:
         """The process ids that it names."""
         guardian = () if self.guardian is None else self.guardian[:1]
-        return {*guardian, *(child.pid for child in self.children)}
+        children = (*self.children, *(each.child for each in self.templates))
+        return {*guardian, *(child.pid for child in children)}
 
     def write(self) -> int:
         """Return the descriptor of a file with this record, which nothing can change; the program inherits it.
