@@ -178,10 +178,10 @@ unit: $(VENV) ## unit and property tests; no sockets, no servers
 	$(MAKE) --jobs=2 --output-sync=target unit-outer unit-inner
 
 unit-outer: $(VENV)
-	$(call pytest,$(OUTER))
+	$(call pytest,-m "not soak" $(OUTER))
 
 unit-inner: $(VENV)
-	$(call pytest,$(UNIT) $(addprefix --ignore=,$(OUTER)))
+	$(call pytest,-m "not soak" $(UNIT) $(addprefix --ignore=,$(OUTER)))
 
 # Apart from the others, since watching every branch takes two and a half times as long.
 coverage: $(VENV) ## the unit tests under branch coverage
@@ -195,8 +195,9 @@ functional: $(VENV) servers | $(TOOLS:%=cluster-tools-%) ## real sockets, real p
 	$(call compiled,$(FUNCTIONAL))
 	$(call pytest,-m "not soak" --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(FUNCTIONAL))
 
-test-long: $(VENV) servers ## the functional tests that take too long for every day
+test-long: $(VENV) servers ## the tests that take too long for every day
 	$(PYTEST) -m soak --numprocesses=$(JOBS) --dist=loadfile $(FUNCTIONAL)
+	$(PYTEST) -m soak $(UNIT)
 
 soak: $(VENV) servers ## the long form of the functional and of the property tests
 	MCPGATEWAY_SOAK=1 $(PYTEST) --numprocesses=auto --dist=worksteal $(UNIT)
