@@ -417,6 +417,21 @@ def _view_operations(parts: ControlParts) -> ViewOperations:
     return ViewOperations(parts.reload, partial(_registry, parts), parts.tag_key)
 
 
+def _search(parts: ControlParts) -> dict[str, str]:
+    from mcpgateway.config.surface import SemanticMode
+    from mcpgateway.owntools.semantic_search import search_state
+    from mcpgateway.system.semantic.launch import model_path
+
+    is_on = parts.reload.settings.gateway.views.semantic_search is SemanticMode.AUTO
+    return search_state(parts.hub.semantic, is_on=is_on, is_installed=bool(model_path()))
+
+
+def _budgets(parts: ControlParts) -> list[dict[str, Any]]:
+    if not any(each.budget for each in parts.reload.settings.profiles.values()):
+        return []  # few have any, and it takes the views
+    return _view_operations(parts).budgets()
+
+
 def _registry(parts: ControlParts) -> ViewRegistry:
     return cast("ViewRegistry", parts.dispatcher.view_sessions)
 
@@ -504,7 +519,9 @@ def _overview(parts: ControlParts) -> Overview:
 
     hub = parts.hub
     why = Diagnoser(parts.dispatcher, hub.health, hub.tapes, parts.problems, parts.redact, overlays)
-    figures = PageFigures(parts.hub.timeline, parts.savings, _book(parts)).shown
+    figures = PageFigures(
+        hub.timeline, parts.savings, _book(parts), partial(_search, parts), partial(_budgets, parts)
+    ).shown
     learn = hub.timeline.learn
     nodes = _nodes(parts)
     return Overview(

@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from mcpgateway.observe.tracing import Tracer
     from mcpgateway.owntools.job_records import JobStore
     from mcpgateway.owntools.jobs import Jobs
+    from mcpgateway.owntools.semantic_search import SemanticSearch
     from mcpgateway.owntools.status import GatewayStatus
     from mcpgateway.owntools.tool import Tool
     from mcpgateway.views.modern import ModernViewRequests
@@ -311,9 +312,7 @@ def make_hub(settings: Settings, dependencies: HubDependencies) -> Hub:
         made.is_open = dispatcher.is_open
         made.permits, made.states = dispatcher.permits, ServerStates(states, store, clock.seconds)
         made.sending_away = dispatcher.sending_away
-        made.make_views = lambda modern_dispatcher: _views_of(
-            modern_dispatcher, make_view_sessions(), dependencies
-        )
+        made.make_views = lambda modern: _views_of(modern, make_view_sessions(), dependencies)
         made.direct = lambda: dispatcher.view_sessions.direct
         return made
 
@@ -474,6 +473,7 @@ class Hub:
     :ivar views_config: the settings of views.
     :ivar tapes: the recorded messages to and from servers.
     :ivar jobs: calls in the background; None until the first client that could make one.
+    :ivar semantic: the search for tools by meaning; None before the first client that could search.
     :ivar tracer: tracer of calls; None without tracing.
     :ivar config: returns the state of the configuration.
     :ivar catch_up: reads configuration files that were edited; fires when they are in force.
@@ -497,6 +497,7 @@ class Hub:
     manage: Callable[[GatewayStatus, ILauncher, Any], Iterable[Tool]] = _none
     usage: Usage | None = None
     vault: Vault | None = None
+    semantic: SemanticSearch | None = None
     tracer: Tracer | None = None
     _modern_dispatcher: ModernDispatcher | None = None
     savings: Savings = field(init=False)

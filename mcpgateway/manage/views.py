@@ -102,8 +102,17 @@ class ViewOperations:
 
     def profiles(self) -> list[dict[str, Any]]:
         """Return all profiles, without the values of their variables."""
-        files = self._files()
-        return [_profile(each, _places_of(files, each.name)) for each in self._known().values()]
+        files, budgets = self._files(), {each.pop("profile"): each for each in self.budgets()}
+        shown = [_profile(each, _places_of(files, each.name)) for each in self._known().values()]
+        return [{**each, "budget_use": budgets[each["name"]]} if each["budget"] else each for each in shown]
+
+    def budgets(self) -> list[dict[str, Any]]:
+        """Return for each profile with a budget how its clients have used that (`Budgets.use_of`)."""
+        limited = [each for each in self._known().values() if each.budget]
+        if not limited:
+            return []  # the registry is not built for this
+        use_of = self.registry().outcomes.budgets.use_of
+        return [{"profile": each.name, "budget": each.budget, **use_of(_view_of(each))} for each in limited]
 
     def _tag(self, places: Sequence[Place]) -> str | None:
         return entity_tag([each.value for each in places], self.key) if places else None
@@ -177,12 +186,16 @@ def _places_of(files: Files | None, name: str) -> list[Place]:
     return places_in(files, (PROFILES, name)) if files is not None else []
 
 
+def _view_of(profile: Profile) -> str:
+    return f"mcp/p/{profile.name}"
+
+
 def _profile(profile: Profile, places: Iterable[Place]) -> dict[str, Any]:
     include = profile.include
     written = [each.value for each in places if isinstance(each.value, dict)]
     return {
         "name": profile.name,
-        "path": f"/mcp/p/{profile.name}",
+        "path": f"/{_view_of(profile)}",
         "servers": list(profile.servers),
         "own": [each for each in profile.servers if each not in include],
         "include": list(include),

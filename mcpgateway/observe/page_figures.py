@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from mcpgateway.observe.savings import Savings
@@ -15,11 +16,17 @@ RECENT_S = 600  # a client without a session counts as here for so long
 
 
 class PageFigures(FrozenRecord, frozen=True):
-    """Computes them on request."""
+    """Computes them on request.
+
+    :ivar _search: returns the state of the semantic search (`mcpgateway.owntools.semantic_search.search_state`).
+    :ivar _budgets: returns the use of the profiles' budgets (`mcpgateway.manage.views.ViewOperations.budgets`).
+    """
 
     _timeline: Timeline
     _savings: Savings
     _sessions: SessionDirectory
+    _search: Callable[[], dict[str, str]] = dict
+    _budgets: Callable[[], list[dict[str, Any]]] = list
 
     def shown(self) -> dict[str, Any]:
         """Return all of them; they change with what happens, and the hour with each minute."""
@@ -27,6 +34,8 @@ class PageFigures(FrozenRecord, frozen=True):
             "calls60": self._timeline.calls(HOUR),
             "saved": self._savings.brief(),
             "who": self._who(),
+            "search": self._search(),
+            "budgets": self._budgets(),
         }
 
     def _who(self) -> list[dict[str, Any]]:

@@ -200,6 +200,20 @@ class _Said(msgspec.Struct):
     left: int = 0
 
 
+def search_state(search: SemanticSearch | None, *, is_on: bool, is_installed: bool) -> dict[str, str]:
+    """Return the state of the semantic search, and why the words rank alone; for ``status`` and ``doctor``.
+
+    :param search: None before the first search.
+    :return: ``state`` (``off``, ``missing``, ``failed`` or ``ready``) and ``reason``.
+    """
+    reason = search.reason if search is not None else ""
+    if not is_on:
+        return {"state": "off", "reason": "semantic_search is off"}
+    if not is_installed or reason == MISSING:
+        return {"state": "missing", "reason": MISSING}
+    return {"state": "failed" if reason else "ready", "reason": reason}
+
+
 def text_of(item: Item) -> str:
     """Return the text of a tool of which the program computes the vector."""
     name = " ".join(part for word in words(item.own) for part in word.parts or (word.whole,))

@@ -47,6 +47,7 @@ class HubParts(Protocol):
     jobs: Jobs | None
     usage: Usage | None
     vault: Vault | None
+    semantic: SemanticSearch | None
 
 
 @frozen
@@ -112,6 +113,6 @@ def _builtin(hub: HubParts, parts: ViewParts, server_lists: ServerLists, outcome
     sight = family.sight_of(dispatcher, parts.health, server_lists, hub.config)
     own = hub.manage(sight, parts.launcher, clock)
     launch = parts.storage.semantic
-    semantic = SemanticSearch(parts.launcher, launch, clock) if launch is not None else None
-    tool_parts = family.OwnToolParts(server_lists, hub.vault, hub.jobs, sight, clock, shield, semantic)
+    hub.semantic = SemanticSearch(parts.launcher, launch, clock) if launch is not None else None
+    tool_parts = family.OwnToolParts(server_lists, hub.vault, hub.jobs, sight, clock, shield, hub.semantic)
     return family.make_builtin(tool_parts, own)

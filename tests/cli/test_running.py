@@ -181,12 +181,19 @@ class RemarkTests:
                 {"name": "two", "retired": [{"pid": 7, "calls": 2, "why": "x", "seconds": 3}]},
                 {"name": "three", "long_calls": [{"what": "dig", "seconds": 360, "session": "s"}]},
                 {"name": "four"},
-            ]
+            ],
+            "search": {"state": "failed", "reason": "its program has ended"},
+            "budgets": [
+                {"profile": "docs", "budget": 2000, "clients": 3, "most": 1900, "warned": 2, "cut": 1},
+                {"profile": "quiet", "budget": 2000, "clients": 3, "most": 9, "warned": 0, "cut": 0},
+            ],
         }
         assert remarks(found) == [
             "one is stuck: it is stopped; mcpgateway servers restart one",
             "two: process 7 is stuck with 2 calls, and another takes the new ones",
             "three: a call of dig has been under way for 6 min",
+            "gateway_search ranks by words alone for now: its program has ended",
+            "profile docs: 2 of 3 clients have used most of their 2,000 tokens, and 1 get cut results",
         ]
 
 

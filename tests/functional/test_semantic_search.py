@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +44,13 @@ def search(gateway: Gateway, times: int = 1) -> list[str]:
         return [hit["id"] for hit in answer["results"]]
 
     found: list[str] = run(use)
+    return found
+
+
+def search_state(gateway: Gateway) -> dict[str, str]:
+    """What the overview tells of the search."""
+    with urllib.request.urlopen(f"{gateway.url}/api/v1/overview") as answer:
+        found: dict[str, str] = json.load(answer)["search"]
     return found
 
 
@@ -83,6 +92,9 @@ def test_a_tool_is_found_by_its_meaning(gateway: Gateway) -> None:
     assert helpers(gateway) == []  # it is not started again at once
     assert len(re.findall("searched by words alone", gateway.log)) == 1
     assert "killed by signal 9" in gateway.log
+    state = search_state(gateway)
+    assert state["state"] == "failed"
+    assert "killed by signal 9" in state["reason"]
     assert NAME not in str(gateway.health()["backends"])
 
 
@@ -101,6 +113,7 @@ def test_nothing_starts_where_it_is_off(tmp_path: Path) -> None:
         search(gateway, 2)
         assert helpers(gateway) == []
         assert "words alone" not in gateway.log
+        assert search_state(gateway)["state"] == "off"
 
 
 def test_the_program_ends_with_a_killed_gateway(gateway: Gateway) -> None:

@@ -94,6 +94,25 @@ def test_warned_and_cut(desk: Desk) -> None:
     assert "item 2999" in text(whole.json["result"])
 
 
+def test_its_use_is_told(desk: Desk) -> None:
+    """The overview and the list of profiles tell how many clients are near the end of their budget, or beyond it."""
+
+    def told(path: str) -> Any:
+        admin = desk.stage.gateway.client(Authorization="Bearer admin-token")
+        return admin.ask(b"", "GET", f"/api/v1/{path}").json
+
+    clients = [desk.session() for _ in range(3)]
+    for client, calls in zip(clients, (1, 2, 3), strict=True):
+        for _ in range(calls):
+            desk.called(client, SMALL)
+    (found,) = told("overview")["budgets"]
+    most = found.pop("most")
+    assert found == {"profile": "docs", "budget": BUDGET, "clients": 3, "warned": 2, "cut": 1}
+    assert most > 0.8 * BUDGET
+    (profile,) = told("profiles")["items"]
+    assert profile["budget_use"] == {"budget": BUDGET, "clients": 3, "most": most, "warned": 2, "cut": 1}
+
+
 def test_each_has_its_own(desk: Desk) -> None:
     """Another session has a budget of its own, and other views have none."""
     first = desk.session()

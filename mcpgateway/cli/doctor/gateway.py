@@ -151,6 +151,11 @@ OTHER = problem(
     f"{cli('--home HOME stop')} ends the other one; or choose another port: {cli('start --port N')}",
 )
 STOPPING = note("health.stopping", "The gateway is about to end.")
+WORDS_ALONE = note(
+    "health.search",
+    "The semantic search is installed and does not work; gateway_search ranks tools by words alone.",
+    f"{cli('logs --gateway')} shows more; a search tries it again after ten minutes",
+)
 WELL = frozenset(("running", "asleep", "stopped", "idle", "starting", "restarting"))
 
 
@@ -179,6 +184,7 @@ def health(world: DoctorContext) -> Iterator[DoctorFinding]:
     memory = size(float(body.get("memory_mb") or 0) * MB)
     numbers = f"{counted(len(servers), 'server')}, {_children(children)}, {memory}"
     yield fine("health", f"the gateway answers: {numbers}", map(_server, servers))
+    yield from _search(body.get("search") or {})
     for each in servers:
         if each.get("name") in world.needs:
             yield _in_need(world.needs[str(each["name"])])
@@ -198,6 +204,12 @@ def _stranger(world: DoctorContext) -> int:
             return 0
     # A gateway that could write neither its state nor its socket still holds the lock.
     return 0 if _has_holder(world) else pid
+
+
+def _search(found: Mapping[str, str]) -> Iterator[DoctorFinding]:
+    if why := found.get("reason"):
+        words = f"gateway_search ranks by words alone: {why}"
+        yield WORDS_ALONE.found(words) if found["state"] == "failed" else fine("health", words)
 
 
 def _in_need(need: Mapping[str, str]) -> DoctorFinding:
@@ -264,6 +276,11 @@ def ports(world: DoctorContext) -> Iterator[DoctorFinding]:
 FIRST = (
     Check("lock", "the lock", lock, (FREE, UNREADABLE, MUTE)),
     Check("state", "the state on disk", state, (NONE, STALE, DAMAGED, CRASHED)),
-    Check("health", "what the gateway says", health, (AWAY, MUTE_PORT, REFUSED, OTHER, SICK, STOPPING)),
+    Check(
+        "health",
+        "what the gateway says",
+        health,
+        (AWAY, MUTE_PORT, REFUSED, OTHER, SICK, STOPPING, WORDS_ALONE),
+    ),
 )
 CHECKS = (Check("ports", "the port", ports, (CLOSED, FOREIGN)),)

@@ -201,6 +201,10 @@ FIGURE_SCHEMAS: dict[str, dict[str, Any]] = {
             ),
             "saved": made_of({"processes": WHOLE, "memory_mb": OR_NULL, "tokens_today": WHOLE}),
             "who": listing(made_of({"name": TEXT, "sessions": WHOLE, "places": listing(TEXT)})),
+            "search": made_of({"state": {"enum": ["off", "missing", "failed", "ready"]}, "reason": TEXT}),
+            "budgets": listing(
+                made_of({"profile": TEXT, **dict.fromkeys("budget clients most warned cut".split(), WHOLE)})
+            ),
         },
         servers=WHOLE,
         backends=listing(OBJECT),

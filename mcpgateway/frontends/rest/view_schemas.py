@@ -67,7 +67,8 @@ VIEW_SCHEMAS: dict[str, dict[str, Any]] = {
             "capabilities": NAMES,
             "variables": NAMES,
             "description": TEXT,
-        }
+        },
+        budget_use=made_of({}, budget=WHOLE, clients=WHOLE, most=WHOLE, warned=WHOLE, cut=WHOLE),
     ),
     "PutProfile": made_of({}, include=NAMES, tools_off=NAMES, capabilities=NAMES, description=TEXT),
     "ProfileDeleted": made_of({"deleted": TEXT}),

@@ -39,18 +39,28 @@ class ClientBudget:
     seen: float = 0.0
 
     @property
+    def is_warned(self) -> bool:
+        """True if most of the budget is used."""
+        return self.used >= self.budget * WARNED_AT
+
+    @property
+    def is_spent(self) -> bool:
+        """True if results are cut to their beginnings."""
+        return self.used > self.budget - LEAST_BYTES // CHARACTERS_PER_TOKEN
+
+    @property
     def most_bytes(self) -> int:
         """The bytes that the next result may have."""
         return max(LEAST_BYTES, (self.budget - self.used) * CHARACTERS_PER_TOKEN)
 
     def take(self, tokens: int) -> str:
         """Count a result; return the sentence for its reader, empty for most."""
-        before, self.used = self.used, self.used + tokens
-        spent = self.budget - LEAST_BYTES // CHARACTERS_PER_TOKEN
+        was_warned, was_spent = self.is_warned, self.is_spent
+        self.used += tokens
         said = f"{self.used} of the {self.budget} tokens that {self.view} gives one client"
-        if before <= spent < self.used:
+        if self.is_spent and not was_spent:
             return f"{said} are used. Results are cut to their beginnings now; gateway_get_result shows the rest."
-        return f"{said} are used." if before < self.budget * WARNED_AT <= self.used else ""
+        return f"{said} are used." if self.is_warned and not was_warned else ""
 
 
 class Budgets:
@@ -61,7 +71,7 @@ class Budgets:
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
-        self._accounts: dict[Hashable, ClientBudget] = {}
+        self._accounts: dict[tuple[str, Hashable], ClientBudget] = {}
 
     def account(self, view: str, budget: int, request: Request) -> ClientBudget:
         """Return the account of a request's client; the one that was used longest ago makes room for a new one."""
@@ -74,6 +84,21 @@ class Budgets:
         self._accounts[key] = found
         found.budget, found.seen = budget, now
         return found
+
+    def use_of(self, view: str) -> dict[str, int]:
+        """Return how the clients of the last hour have used the budget of a profile.
+
+        :return: the number of ``clients``, of those that are ``warned``, and of those whose results are ``cut``; the
+            tokens of the client with the ``most``.
+        """
+        since = self._seconds() - QUIET_S
+        lately = [each for (name, _), each in self._accounts.items() if name == view and each.seen >= since]
+        return {
+            "clients": len(lately),
+            "most": max((each.used for each in lately), default=0),
+            "warned": sum(each.is_warned for each in lately),
+            "cut": sum(each.is_spent for each in lately),
+        }
 
 
 def _client(request: Request) -> tuple[Any, ...]:

@@ -169,6 +169,13 @@ class HealthTests:
         _, sick = found("health", world(tmp_path, socket=told, health=told))
         assert (sick.id, sick.text) == ("health.server", "x does not work: exit code 3")
 
+    @pytest.mark.parametrize(("state", "kind"), [("missing", "health"), ("failed", "health.search")])
+    def test_search(self, tmp_path: Path, state: str, kind: str) -> None:
+        """Why tools are searched by words alone is told, and is a finding of its own if that should work."""
+        told = answers(search={"state": state, "reason": "no memory"})
+        _, search = found("health", world(tmp_path, socket=told, health=told))
+        assert (search.id, search.text) == (kind, "gateway_search ranks by words alone: no memory")
+
     def test_somebody_has_to_sign_in(self, tmp_path: Path) -> None:
         """A server that waits for its user is told with the command that helps, and its name once."""
         servers = [backend(status="needs login", last_error="x: it wants its user to sign in")]

@@ -271,6 +271,8 @@ def _value(found: _Found) -> dict[str, Any]:
         "paused_until": found.paused_until or None,
         "problems": problems(found.body),
         "remarks": remarks(found.body),
+        "search": found.body.get("search"),
+        "budgets": found.body.get("budgets"),
         "clients": [each for each in found.clients if not each.get("restored")],
         "restored": [each for each in found.clients if each.get("restored")],
         "restores_in_seconds": None if found.restores_in is None else round(found.restores_in),
@@ -347,7 +349,7 @@ def tell_problems(body: dict[str, Any]) -> None:
 
 
 def remarks(body: dict[str, Any]) -> list[str]:
-    """Return remarks on running servers: stuck processes, and calls that take long."""
+    """Return remarks: on stuck processes, calls that take long, a failed semantic search, and used budgets."""
     made = []
     for each in body.get("backends", ()):
         name = each.get("name")
@@ -362,6 +364,15 @@ def remarks(body: dict[str, Any]) -> list[str]:
             f"{name}: a call of {call['what']} has been under way for {duration(float(call['seconds']))}"
             for call in each.get("long_calls", ())
         ]
+    search = body.get("search") or {}
+    if search.get("state") == "failed":
+        made.append(f"gateway_search ranks by words alone for now: {search['reason']}")
+    made += [
+        f"profile {each['profile']}: {each['warned']} of {each['clients']} clients have used most of their"
+        f" {each['budget']:,} tokens, and {each['cut']} get cut results"
+        for each in body.get("budgets", ())
+        if each["warned"]
+    ]
     return made
 
 
