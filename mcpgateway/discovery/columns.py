@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from mcpgateway.discovery.records import Item
-from mcpgateway.discovery.words import Indexed, indexed
+from mcpgateway.discovery.words import indexed
 
 COLUMNS = {
     "name": 8,
@@ -21,6 +21,9 @@ COLUMNS = {
     "notes": 0.2,  # the descriptions of parameters
 }
 """The weight of a word in each column."""
+UNIT = 5
+"""The weight 1 in `WEIGHTS`, which are whole numbers."""
+WEIGHTS = tuple(round(weight * UNIT) for weight in COLUMNS.values())
 
 TEXT_LIMIT = 4000  # characters of one text; the rest of a longer description is not indexed
 DEPTH_LIMIT = 6  # of nested schemas
@@ -29,15 +32,16 @@ PARAMETERS_LIMIT = 200
 _SENTENCE = re.compile(r"(?<=[.!?])\s|\n")
 
 
-def columns(item: Item) -> Indexed:
-    """Return the words of an entry for each of `COLUMNS`; equal entries always have equal ones."""
+def columns(item: Item) -> list[list[str]]:
+    """Return the words of an entry for each of `COLUMNS`."""
     schema = _value(item.input_schema)
     parameters: list[tuple[str, str]] = []
     _parameters(schema, DEPTH_LIMIT, parameters)
     names = " ".join(name for name, _ in parameters)
     notes = " ".join(note for _, note in parameters)[:TEXT_LIMIT]
     lead, *rest = _SENTENCE.split(item.description[:TEXT_LIMIT].strip(), maxsplit=1)
-    return indexed((item.own, item.title, lead, *(rest or [""]), item.server, names, notes))
+    texts = (item.own, item.title, lead, *(rest or [""]), item.server, names, notes)
+    return list(map(indexed, texts))
 
 
 def _value(raw: Raw | None) -> Any:

@@ -1,34 +1,28 @@
 """Full-text search for entries of lists.
 
 # Note [Ranking]
-SQLite's FTS5 ranks by BM25, one word of the query at a time.  A word counts with the best of its alternatives: itself,
+Entries are ranked by BM25, one word of the query at a time.  A word counts with the best of its alternatives: itself,
 words that begin with it, synonyms, words of similar meaning, a known word of which it is a misspelling.  So a word with
 many alternatives counts no more than one with none.  The scores of the words are added; an entry that matches more of
 them, whose name has few other words, and whose server is named in the query, precedes others.
-
-# Note [Kept texts]
-The index stores no texts.  To remove an entry, SQLite needs its indexed texts, which are computed from the entry a
-second time: entries do not change.
 """
 
 from __future__ import annotations
 
 import heapq
-import sqlite3
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 
 from attrs import frozen
 
-from mcpgateway.discovery.columns import COLUMNS, columns
+from mcpgateway.discovery.columns import UNIT, WEIGHTS, columns
+from mcpgateway.discovery.postings import InvertedIndex, weighed
 from mcpgateway.discovery.records import Item
 from mcpgateway.discovery.stopwords import forms, related
 from mcpgateway.discovery.thesaurus import Thesaurus
-from mcpgateway.discovery.vocabulary import WordIndex
-from mcpgateway.discovery.words import Indexed, Word, asked, indexed, words
-from mcpgateway.errors import GatewayFault
+from mcpgateway.discovery.words import Word, asked, indexed, words
 
 MOST = 50  # hits of one search; a longer answer would be a list
 
@@ -40,9 +34,6 @@ SLIP = 0.6  # weight of a misspelt word
 SHARE_ASKED = 0.3  # exponent of the share of the query's words that an entry matches
 SHARE_NAMED = 0.6  # gain of an entry whose name has no other words than the query's
 SERVER_NAMED = 0.5  # gain of an entry whose server the query names
-AT_LEAST = (
-    0.1  # least score of a word that so many entries have that BM25 returns none, as in a small catalog
-)
 
 SHORTEST_BEGINNING = 3  # letters; fewer are the beginning of too many words
 # A word of many entries distinguishes none, and takes time: this share of them is many, above a few.
@@ -51,10 +42,6 @@ COMMON = 8  # a synonym of more entries is not searched, and no word of similar 
 SIMILAR_COMMON = 16  # as COMMON, of a word of similar meaning
 FEW = 16
 NAMES_LIMIT = 2048  # names of tools or of servers whose words are kept
-
-
-class SearchUnavailable(GatewayFault):
-    """SQLite was built without FTS5, so entries cannot be searched."""
 
 
 @frozen
@@ -74,50 +61,38 @@ class SearchIndex:
     """The index of servers' entries by their words; entries of a server are added and removed together.
 
     :param thesaurus: words of similar meaning; none by default.
-    :raise SearchUnavailable: SQLite was built without FTS5.
     """
 
     def __init__(self, thesaurus: Thesaurus | None = None) -> None:
         self._thesaurus = thesaurus or Thesaurus()
-        self._file = sqlite3.connect(":memory:", isolation_level=None)
-        try:
-            self._file.execute(_CREATE)
-        except sqlite3.OperationalError as why:
-            self._file.close()
-            raise SearchUnavailable(
-                f"Tools cannot be searched: the SQLite {sqlite3.sqlite_version} of this Python has no FTS5 ({why}).",
-                hint="Use a Python whose SQLite has it, as those of python.org, Linux distributions and Homebrew have.",
-            ) from None
-        # Never committed: a database in memory loses nothing by that, and each commit would make SQLite sort anew.
-        self._file.execute("BEGIN")
+        self._words = InvertedIndex(WEIGHTS, UNIT)
         self._items: dict[int, Item] = {}
         self._servers: dict[str, range] = {}
-        self._vocabulary = WordIndex()
         self._next = 1
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def replace(self, server: str, items: Sequence[Item]) -> None:
-        """Index the entries of a server, in place of its former ones."""
+    def replacing(self, server: str, items: Sequence[Item]) -> Iterator[None]:
+        """Index the entries of a server in steps, each of a fraction of a millisecond; the last one replaces them."""
+        texts = []
+        for item in items:
+            texts.append(weighed(columns(item), WEIGHTS))
+            yield
         self.remove(server)
         added = range(self._next, self._next + len(items))
         self._next = added.stop
-        texts = [columns(item) for item in items]
-        self._write(_INSERT, added, texts)
-        self._items.update(zip(added, items, strict=True))
-        for text in texts:
-            self._vocabulary.add(text.words)
+        for row, item, text in zip(added, items, texts, strict=True):
+            self._items[row] = item
+            self._words.add(row, text)
         if items:
             self._servers[server] = added
 
     def remove(self, server: str) -> None:
         """Remove the entries of a server, if it has any."""
-        removed = self._servers.pop(server, range(0))
-        texts = [columns(self._items.pop(row)) for row in removed]
-        self._write(_DELETE, removed, texts)
-        for text in texts:
-            self._vocabulary.remove(text.words)
+        for row in self._servers.pop(server, ()):
+            self._words.remove(row)
+            del self._items[row]
 
     def search(self, query: str, limit: int = 10, server: str = "") -> list[SearchHit]:
         """Return the entries that match a query best; all of them for an empty one.
@@ -136,20 +111,19 @@ class SearchIndex:
     def _scores(
         self, asked_words: Sequence[Word], limit: int, server: str
     ) -> tuple[dict[int, float], dict[int, float]]:
-        sums: dict[int, float] = defaultdict(float)
-        answered: Counter[int] = Counter()
-        literally: Counter[int] = Counter()
         meant: set[str] = set()
-        for word in asked_words:
-            found = self._found(word, meant)
-            literally.update(found.keys())
-            self._add_similar(found, word.whole)
-            answered.update(found.keys())
-            for row, score in found.items():
+        literal = [self._found(word, meant) for word in asked_words]
+        found = [
+            self._with_similar(each, word.whole) for each, word in zip(literal, asked_words, strict=True)
+        ]
+        answered = Counter(chain.from_iterable(found))
+        shares = {count: (count / len(found)) ** SHARE_ASKED for count in set(answered.values())}
+        sums = dict.fromkeys(answered, 0.0)
+        for each in found:
+            for row, score in each.items():
                 sums[row] += score
-        mine = self._rows_of(server)
-        shares = {count: (count / len(asked_words)) ** SHARE_ASKED for count in set(answered.values())}
-        scores = {row: score * shares[answered[row]] for row, score in sums.items() if row in mine}
+        mine = self._servers.get(server, range(0)) if server else sums
+        scores = {row: sums[row] * shares[answered[row]] for row in mine if row in sums}
         for row in self._rows_of_named(asked_words) if not server else ():
             if row in scores:
                 scores[row] *= 1 + SERVER_NAMED
@@ -160,7 +134,7 @@ class SearchIndex:
             for row, score in scores.items()
             if score >= enough
         }
-        return best, {row: literally[row] / len(asked_words) for row in best}
+        return best, {row: sum(row in each for each in literal) / len(literal) for row in best}
 
     def _rows_of_named(self, asked_words: Sequence[Word]) -> Iterable[int]:
         said = {word.whole for word in asked_words}
@@ -176,39 +150,36 @@ class SearchIndex:
     def _found(self, word: Word, meant: set[str]) -> dict[int, float]:
         """Return the rows that match one word; its matching alternatives are added to ``meant``."""
         whole = word.whole
-        found = self._matching([whole])
+        found = self._words.scores([whole])
         meant.update(forms(whole), word.parts)
         if word.parts:
-            _raise(found, self._matching([" ".join(word.parts)]), 1.0)
+            _raise(found, self._words.scores([" ".join(word.parts)]), 1.0)
         if not found:
-            near = self._vocabulary.near(whole)
-            _raise(found, self._matching(near), SLIP)
+            near = self._words.near(whole)
+            _raise(found, self._words.scores(near), SLIP)
             meant.update(near)
         # A plural is searched as its singular, which may be the beginning of a word.
         if len(whole.rstrip("s")) >= SHORTEST_BEGINNING and self._are_few(len(found), RARE):
-            _raise(found, self._matching([whole], "*"), BEGINNING)
+            _raise(found, self._words.scores_of_beginning(whole), BEGINNING)
         others = related(whole)
-        rare = [other for other in others if self._are_few(self._vocabulary.count(other), COMMON)]
-        _raise(found, self._matching(rare), RELATED)
+        rare = [other for other in others if self._are_few(self._words.count(other), COMMON)]
+        _raise(found, self._words.scores(rare), RELATED)
         meant.update(others)
         return found
 
-    def _add_similar(self, found: dict[int, float], word: str) -> None:
-        if self._are_few(len(found), COMMON):
-            near = self._thesaurus.near(word)
-            rare = [other for other in near if self._are_few(self._vocabulary.count(other), SIMILAR_COMMON)]
-            _raise(found, self._matching(rare), SIMILAR)
+    def _with_similar(self, found: dict[int, float], word: str) -> dict[int, float]:
+        if not self._are_few(len(found), COMMON):
+            return found
+        near = self._thesaurus.near(word)
+        rare = [other for other in near if self._are_few(self._words.count(other), SIMILAR_COMMON)]
+        similar = self._words.scores(rare)
+        if similar:
+            found = found.copy()
+            _raise(found, similar, SIMILAR)
+        return found
 
     def _are_few(self, count: int, share: int) -> bool:
         return count <= max(FEW, len(self._items) // share)
-
-    def _matching(self, phrases: Iterable[str], mark: str = "") -> dict[int, float]:
-        # A phrase has letters, digits and spaces only (see `words`), and is plain text in quotes.
-        expression = " OR ".join(f'"{phrase}"{mark}' for phrase in phrases)
-        return dict(self._file.execute(_SEARCH, (expression,))) if expression else {}
-
-    def _write(self, statement: str, rows: Iterable[int], texts: Iterable[Indexed]) -> None:
-        self._file.executemany(statement, ((row, *text.texts) for row, text in zip(rows, texts, strict=True)))
 
 
 def _place(item: Item) -> tuple[str, str, str]:
@@ -223,7 +194,7 @@ def _share(name: str, meant: set[str]) -> float:
 
 @lru_cache(maxsize=NAMES_LIMIT)
 def _words_of(name: str) -> frozenset[str]:
-    return frozenset(indexed([name]).words)
+    return frozenset(indexed(name))
 
 
 @lru_cache(maxsize=NAMES_LIMIT)
@@ -234,18 +205,5 @@ def _wholes_of(server: str) -> frozenset[str]:
 def _raise(best: dict[int, float], found: dict[int, float], share: float) -> None:
     """Set the score of each row to the better one of two."""
     for row, score in found.items():
-        if score * share > best.get(row, 0.0):
+        if row not in best or score * share > best[row]:
             best[row] = score * share
-
-
-_NAMES = ", ".join(COLUMNS)
-_VALUES = ", ".join("?" * len(COLUMNS))
-_WEIGHTS = ", ".join(map(str, COLUMNS.values()))
-_CREATE = (
-    f"CREATE VIRTUAL TABLE entries USING fts5({_NAMES},"
-    " content='', tokenize='porter unicode61 remove_diacritics 2')"
-)
-# Only the gateway's own names and numbers are inserted into the statements; all other values are bound.
-_INSERT = f"INSERT INTO entries(rowid, {_NAMES}) VALUES (?, {_VALUES})"  # noqa: S608
-_DELETE = f"INSERT INTO entries(entries, rowid, {_NAMES}) VALUES ('delete', ?, {_VALUES})"  # noqa: S608
-_SEARCH = f"SELECT rowid, {AT_LEAST} - bm25(entries, {_WEIGHTS}) FROM entries WHERE entries MATCH ?"  # noqa: S608

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import unicodedata
 from functools import lru_cache
 
 from attrs import frozen
@@ -16,10 +16,15 @@ REMEMBERED = 2048  # words whose parts are known: the tools of one server have m
 
 # Underscores separate words, as all characters do that are neither letters nor digits; lone surrogates are neither.
 _WHOLE = re.compile(r"[^\W_]+")
-_SPACED = {code: " " for code in range(128) if not chr(code).isalnum()}
+_SPACED = bytes(code if chr(code).isalnum() else ord(" ") for code in range(256))
 _ASCII_PARTS = re.compile(r"[A-Z]+s?(?![a-z])|[A-Z]?[a-z]+(?:[0-9]+[a-z]*)*|[0-9]+[a-z]*|[A-Z]+")
+_CAPITAL_WITHIN = re.compile(
+    "[A-Z](?:(?<=[a-z0-9].)|[A-Z0-9]+[a-z])"
+)  # all words with parts have one, but few others
 # Scripts without spaces: Han, kana and Thai are indexed letter by letter, and searched as phrases.
 _UNSPACED = re.compile("([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])")
+_ACCENTS = re.compile("[\u0300-\u036f]")
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 @frozen
@@ -34,47 +39,37 @@ class Word:
     parts: tuple[str, ...] = ()
 
 
-@frozen
-class Indexed:
-    """Texts in the form for the index, whose tokenizer splits words in the same way.
-
-    :ivar words: all indexed words, in lower case.
-    """
-
-    texts: tuple[str, ...]
-    words: set[str]
-
-
 def words(text: str) -> list[Word]:
     """Return the words of a text in their order: ``readFile`` is one of two parts, ``read_file`` is two words."""
-    return [Word(written.lower(), _parts(written)) for written in _whole(text)]
+    return [Word(written.lower(), _parts(written)) for written in _whole(_plain(text))]
 
 
-def indexed(texts: Sequence[str]) -> Indexed:
-    """Return the indexed form of texts: each as it is, and then the parts of its words."""
-    everything = " ".join(texts)
-    different = suspects = set(_whole(everything))
-    if everything.isascii():
-        known = set(_whole(everything.lower()))
-        suspects = different - known  # a word without capitals has no parts
-    else:
-        known = {written.lower() for written in different}
-    odd = {written: parts for written in suspects if (parts := _parts(written))}
-    known.update(*odd.values())
-    if not odd:
-        return Indexed(tuple(texts), known)
-    return Indexed(tuple(_with_parts(text, odd) for text in texts), known)
+def indexed(text: str) -> list[str]:
+    """Return the words of a text in lower case, in their order; then the parts of those that have some."""
+    text = _plain(text)
+    if text.isascii() and not _CAPITAL_WITHIN.search(text):
+        return _whole(text.lower())
+    written = _whole(text)
+    lower = [each.lower() for each in written]
+    odd = {each: parts for each in set(written).difference(lower) if (parts := _parts(each))}
+    if not text.isascii():
+        odd |= {each: parts for each in set(written) if not each.isascii() and (parts := _parts(each))}
+    return lower + [part for each in written for part in odd.get(each, ())] if odd else lower
 
 
-def _with_parts(text: str, odd: Mapping[str, Sequence[str]]) -> str:
-    if not any(written in text for written in odd):
-        return text  # most texts have no such words, which are slower to process
-    return " ".join([text, *(part for written in _whole(text) for part in odd.get(written, ()))])
+def _plain(text: str) -> str:
+    """Return a text without accents, and in ASCII where it has no other letters."""
+    if text.isascii():
+        return text
+    others = "".join(_BEYOND_ASCII.findall(text))
+    if not (any(map(str.isalnum, others)) or _ACCENTS.search(others)):
+        return text.encode("ascii", "replace").decode()
+    return unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFD", text)))
 
 
 def _whole(text: str) -> list[str]:
-    # The short way takes a third of the time, and is sufficient for nearly all texts.
-    return text.translate(_SPACED).split() if text.isascii() else _WHOLE.findall(text)
+    # The short way takes a fraction of the time, and is sufficient for nearly all texts.
+    return text.encode().translate(_SPACED).decode().split() if text.isascii() else _WHOLE.findall(text)
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
 from attrs import define, frozen
 from msgspec import Raw
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from mcpgateway.config.surface import SearchFormat, SemanticMode
@@ -35,6 +36,7 @@ ARGS_CHARACTERS = 70  # of them for the names of arguments
 _FORMS = [each.value for each in SearchFormat]
 INSTRUCTIONS_CHARACTERS = 600  # of a server, beside the description of a tool
 LISTS_LIMIT = 1000
+SLICE_S = 0.005  # of the reactor's time, for which no other request is served
 IDLE_S = 900.0  # an index is rebuilt in a fraction of a second, and takes megabytes
 LOOKED_AT = 5  # first hits, of which one is probably meant
 HALF = 0.5  # of a query's words
@@ -75,8 +77,8 @@ class _Hit:
 class Index(Protocol):
     """A search index (`mcpgateway.discovery.search.SearchIndex`)."""
 
-    def replace(self, server: str, items: Sequence[Item]) -> None:
-        """Replace the entries of a server."""
+    def replacing(self, server: str, items: Sequence[Item]) -> Iterator[None]:
+        """Replace the entries of a server in short steps."""
 
     def remove(self, server: str) -> None:
         """Remove the entries of a server."""
@@ -113,6 +115,17 @@ class Finder:
         self._index: Index | None = None
         self._lists: dict[str, tuple[Item, ...]] = {}  # indexed lists, by key, the most recently used last
         self._timer: Any = None
+        self._turns = DeferredLock()
+
+    async def index(self, lists: Mapping[str, tuple[Item, ...]]) -> None:
+        """Index those of the lists that are not, in slices between which other requests are served."""
+        async with self._turns:
+            index, until = self._ready(), self._clock.seconds() + SLICE_S
+            for key, items in lists.items():
+                for _ in self._indexing(index, key, items):
+                    if self._clock.seconds() >= until:
+                        await deferLater(self._clock, 0.0)
+                        until = self._clock.seconds() + SLICE_S
 
     def search(
         self, query: str, limit: int, lists: Mapping[str, tuple[Item, ...]], server: str = ""
@@ -156,25 +169,30 @@ class Finder:
             self._timer.reset(IDLE_S)
         if self._index is None:
             self._index = self._make()
-            self._index.replace(OWN_NAME, [own_item(each) for each in self._own])
+            _all(self._index.replacing(OWN_NAME, [own_item(each) for each in self._own]))
         return self._index
 
     def _indexed(self, index: Index, key: str, items: tuple[Item, ...]) -> str:
-        # The key under which these are indexed.
+        # Returns the key under which these are indexed.
+        _all(self._indexing(index, key, items))
+        return key if self._lists.get(key) is items else key.partition(SEPARATOR)[0]
+
+    def _indexing(self, index: Index, key: str, items: tuple[Item, ...]) -> Iterator[None]:
         if self._lists.get(key) is items:
             self._lists[key] = self._lists.pop(key)
-            return key
+            return
         plain = key.partition(SEPARATOR)[0]
         if plain != key and self._lists.get(plain) == items:
-            return plain
-        index.replace(key, items)
+            return
+        yield from index.replacing(key, items)
+        if index is not self._index:
+            return  # it was freed meanwhile
         self._lists.pop(key, None)
         self._lists[key] = items
         while len(self._lists) > LISTS_LIMIT:
             oldest = next(iter(self._lists))
             index.remove(oldest)
             del self._lists[oldest]
-        return key
 
     def forget(self) -> None:
         """Free the index."""
@@ -182,6 +200,11 @@ class Finder:
             self._timer.cancel()
         self._timer = self._index = None
         self._lists = {}
+
+
+def _all(steps: Iterator[None]) -> None:
+    for _ in steps:
+        pass
 
 
 def is_about_us(query: str, server: str = "") -> bool:
@@ -338,6 +361,7 @@ class Search:
     async def _ranked(self, asked: SearchQuery, access: Access) -> tuple[list[tuple[Item, float]], bool]:
         # Returns the best hits with their scores, and whether it is doubtful that one is meant.
         lists = self.means.directory.lists(access)
+        await self.means.finder.index(lists)
         hits = self.means.finder.search(asked.query, FOUND_MOST, lists, asked.server)
         hits = [each for each in hits if _is_admitted(each.item, access)]
         found, doubt = [(each.item, each.score) for each in hits], is_doubtful(hits[: asked.limit])

@@ -139,7 +139,8 @@ def built(servers: dict[str, list[Item]]) -> SearchIndex:
     """An index of all of them, made as the gateway makes it: server by server."""
     index = empty_index()
     for server, items in servers.items():
-        index.replace(server, items)
+        for _ in index.replacing(server, items):
+            pass
     return index
 
 

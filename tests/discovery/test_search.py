@@ -1,16 +1,14 @@
 """Finding entries by what somebody types."""
 
 import json
-import sqlite3
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from mcpgateway.discovery import search
 from mcpgateway.discovery.records import ListKind, read_items
-from mcpgateway.discovery.search import MOST, SearchIndex, SearchUnavailable
+from mcpgateway.discovery.search import MOST, SearchIndex
 from mcpgateway.discovery.thesaurus import Thesaurus
 
 
@@ -26,11 +24,17 @@ def tool(name, description="", title="", **parameters):
     return {"name": name, "description": description, "title": title, "inputSchema": schema}
 
 
+def fill(index, server, entries):
+    """Index the entries of a server."""
+    for _ in index.replacing(server, entries):
+        pass
+
+
 def index_of(**servers):
     """An index of servers' tools."""
     index = SearchIndex()
     for server, tools in servers.items():
-        index.replace(server, items(server, *tools))
+        fill(index, server, items(server, *tools))
     return index
 
 
@@ -151,7 +155,7 @@ class FindingTests:
     def test_a_word_of_similar_meaning_finds_less_than_the_word_itself(self):
         """A thesaurus finds entries whose words mean the same; an entry with the word itself precedes them."""
         index = SearchIndex(Thesaurus(b"film movie\n"))
-        index.replace("one", items("one", tool("play_movie"), tool("play_film"), tool("play_song")))
+        fill(index, "one", items("one", tool("play_movie"), tool("play_film"), tool("play_song")))
         assert found(index, "film") == ["play_film", "play_movie"]
         assert [hit.share for hit in index.search("film")] == [1.0, 0.0]
 
@@ -168,7 +172,7 @@ class FindingTests:
         """Anything that is listed can be indexed."""
         page = Raw(b'{"resources": [{"uri": "file:///notes/today.md", "name": "Notes"}]}')
         index = SearchIndex()
-        index.replace("notes", read_items("notes", ListKind.RESOURCE, [page]))
+        fill(index, "notes", read_items("notes", ListKind.RESOURCE, [page]))
         assert found(index, "today") == ["file:///notes/today.md"]
 
     def test_strange_schemas_are_no_obstacle(self):
@@ -195,7 +199,7 @@ class ChangingTests:
     def test_a_server_is_replaced_as_a_whole(self):
         """The former entries of a replaced server are not found any more, those of other servers are."""
         index = index_of(one=[tool("former")], two=[tool("other")])
-        index.replace("one", items("one", tool("present")))
+        fill(index, "one", items("one", tool("present")))
         assert found(index, "former") == []
         assert found(index, "present") == ["present"]
         assert found(index, "other") == ["other"]
@@ -208,18 +212,6 @@ class ChangingTests:
         index.remove("one")
         assert found(index, "") == ["other"]
         assert found(index, "formr") == []
-
-    def test_an_installation_without_fts5_is_told_so(self, monkeypatch):
-        """The error says what is missing, and what to use."""
-        monkeypatch.setattr(search, "_CREATE", "CREATE VIRTUAL TABLE entries USING fts9000(name)")
-        with pytest.raises(SearchUnavailable, match="FTS5") as caught:
-            SearchIndex()
-        assert "python.org" in caught.value.hint
-
-    def test_this_python_can_search(self):
-        """The SQLite that the tests run with was built with what is needed."""
-        with sqlite3.connect(":memory:") as file:
-            assert file.execute("SELECT sqlite_compileoption_used('ENABLE_FTS5')").fetchone() == (1,)
 
 
 texts = st.one_of(
@@ -247,11 +239,11 @@ class PropertyTests:
                 index.remove(name)
                 left.pop(name, None)
             else:
-                index.replace(name, items(name, *listed))
+                fill(index, name, items(name, *listed))
                 left[name] = items(name, *listed)
         fresh = SearchIndex()
         for name in sorted(left):
-            fresh.replace(name, left[name])
+            fill(fresh, name, left[name])
         answer = index.search(query, limit, server)
         assert answer == fresh.search(query, limit, server) == index.search(query, limit, server)
         assert len(index) == len(fresh) == sum(map(len, left.values()))

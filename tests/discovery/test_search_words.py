@@ -4,13 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.discovery.stopwords import RELATED, SAYS_NOTHING, related
-from mcpgateway.discovery.vocabulary import WordIndex, slips_between
+from mcpgateway.discovery.vocabulary import KnownWords, slips_between
 from mcpgateway.discovery.words import LONGEST_QUERY, MOST_WORDS, Word, asked, indexed, words
 
 
 def by(text):
     """Return the words by which a text is found."""
-    return indexed([text]).words
+    return set(indexed(text))
 
 
 class WordTests:
@@ -46,7 +46,7 @@ class WordTests:
     @given(st.text())
     def test_what_is_asked_is_what_is_indexed(self, text):
         """A text is asked for by the words that it is indexed with."""
-        assert {word.whole for word in words(text)} <= indexed([text]).words
+        assert {word.whole for word in words(text)} <= by(text)
 
 
 class AskingTests:
@@ -125,40 +125,42 @@ def distance(one, other):
     return found
 
 
+def vocabulary_of(*known):
+    """Return a vocabulary of words."""
+    vocabulary = KnownWords()
+    for word in known:
+        vocabulary.add(word)
+    return vocabulary
+
+
 class VocabularyTests:
     """The words that are known."""
 
     def test_the_commonest_of_the_nearest_words_is_first(self):
         """A word with one slip comes before one with two; of equally near words the more frequent one comes first."""
-        vocabulary = WordIndex()
-        vocabulary.add(["branch", "brunch", "branches", "brunch"])
-        assert vocabulary.near("brxnch") == ["brunch", "branch"]
-        assert vocabulary.near("repository") == []
+        counts = {"branch": 1, "brunch": 2, "branches": 1}
+        vocabulary = vocabulary_of(*counts)
+        assert vocabulary.near("brxnch", counts.__getitem__) == ["brunch", "branch"]
+        assert vocabulary.near("repository", counts.__getitem__) == []
 
     def test_short_words_and_numbers_are_no_slips(self):
         """Short words and numbers are too near to many others to be taken for one of them."""
-        vocabulary = WordIndex()
-        vocabulary.add(["tab", "2025"])
-        assert vocabulary.near("tag") == []
-        assert vocabulary.near("2026") == []
+        vocabulary = vocabulary_of("tab", "2025")
+        assert vocabulary.near("tag", len) == []
+        assert vocabulary.near("2026", len) == []
 
-    @given(st.lists(st.text("abc", min_size=1, max_size=9)), st.lists(st.text("abc", min_size=1, max_size=9)))
+    @given(st.sets(st.text("abc", min_size=1, max_size=9)), st.sets(st.text("abc", min_size=1, max_size=9)))
     def test_what_is_removed_was_never_there(self, stay, go):
         """Removing words leaves what adding the others alone would have made."""
-        vocabulary, alone = WordIndex(), WordIndex()
-        vocabulary.add(stay + go)
-        vocabulary.remove(go)
-        alone.add(stay)
-        assert set(vocabulary) == set(alone) == set(stay)
-        assert len(vocabulary) == len(alone)
-        for word in {*stay, *go}:
-            assert (word in vocabulary) == (word in alone)
-            assert vocabulary.near(word) == alone.near(word)
+        vocabulary, alone = vocabulary_of(*stay, *go), vocabulary_of(*(stay - go))
+        for word in go:
+            vocabulary.remove(word)
+        for word in stay | go:
+            assert vocabulary.near(word, len) == alone.near(word, len)
 
     @given(st.text("abcdef", min_size=4, max_size=10), st.text("abcdef", min_size=3, max_size=11))
     def test_every_word_within_reach_is_near(self, typed, known):
         """No shortcut loses a word that is within reach."""
-        vocabulary = WordIndex()
-        vocabulary.add([known])
         reach = 2 if len(typed) >= 8 else 1
-        assert vocabulary.near(typed) == ([known] if slips_between(typed, known, reach) <= reach else [])
+        found = [known] if slips_between(typed, known, reach) <= reach else []
+        assert vocabulary_of(known).near(typed, len) == found

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
 from attrs import define, field
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from mcpgateway.config.model import ServerSpec
@@ -71,7 +72,8 @@ class WordIndex:
     lists: dict[str, list[Item]] = field(factory=dict)
     fills: list[str] = field(factory=list)
 
-    def replace(self, server: str, found: Iterable[Item]) -> None:
+    def replacing(self, server: str, found: Iterable[Item]) -> Iterator[None]:
+        yield
         self.fills.append(server)
         self.lists[server] = list(found)
 
@@ -291,6 +293,30 @@ class SearchTests:
         assert world.search("issue")["found"] == 0
         (index,) = world.made
         assert index.fills == ["gateway", "files", "db", "db"]
+
+    def test_other_requests_are_served_while_lists_are_indexed(self) -> None:
+        """Lists are indexed in slices; a second search waits for the first one's index and makes none of its own."""
+        world = World()
+
+        class SlowIndex(WordIndex):
+            def replacing(self, server: str, found: Iterable[Item]) -> Iterator[None]:
+                for _ in range(10):
+                    world.clock.rightNow += finding.SLICE_S
+                    yield
+                yield from super().replacing(server, found)
+
+        index = SlowIndex()
+        finder = Finder(world.own, world.clock, lambda: index)
+        lists = {"files": items("files", READ_FILE), "db": items("db", DROP)}
+        first, second = (Deferred.fromCoroutine(finder.index(lists)) for _ in range(2))
+        served = []
+        world.clock.callLater(0, lambda: served.append((first.called, list(index.fills))))
+        world.clock.advance(0)
+        assert served == [(False, ["gateway"])]
+        assert first.called
+        assert second.called
+        assert index.fills == ["gateway", "files", "db"]
+        finder.forget()
 
     def test_a_workspace_finds_its_own(self) -> None:
         """A server that lists otherwise for a workspace is found there as it is there, and elsewhere as it is there."""

@@ -91,7 +91,8 @@ def indexed(folder: Path = CATALOGUE) -> SearchIndex:
     """Ours, with the whole catalogue."""
     index = empty_index()
     for server, items in catalogue(folder).items():
-        index.replace(server, items)
+        for _ in index.replacing(server, items):
+            pass
     return index
 
 
