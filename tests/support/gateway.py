@@ -31,6 +31,8 @@ RUNNERS = {
     "twist": (str(BIN / "twist"), "mcpgateway"),
 }
 IS_SOAK = os.environ.get("MCPGATEWAY_SOAK") == "1"
+# For all gateways that tests start, below what each of them wants itself.
+SETTINGS: dict[str, Any] = json.loads(os.environ.get("MCPGATEWAY_TEST_SETTINGS", "{}"))
 
 
 def pause_s(waited_s: float) -> float:
@@ -104,7 +106,7 @@ class Gateway:
     ) -> str:
         """The text of a configuration of its, with these servers."""
         entries = {name: self._marked(each) for name, each in servers.items()}
-        return json.dumps({"gateway": settings or {}, "servers": entries})
+        return json.dumps({"gateway": {**SETTINGS, **(settings or {})}, "servers": entries})
 
     def _marked(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         return {**entry, "env": {**entry.get("env", {}), MARKER: self._marker}}
