@@ -46,7 +46,7 @@ def is_returning(home: str) -> bool:
         if any(each.endswith("/revive_main.py") for each in words) and home in words:
             return True
         # A guardian outlives its gateway for as long as children have to be ended.
-        if any(each.endswith("/guardian_main.py") for each in words) and not _is_gateways(parent(pid)):
+        if any("/guardian_main." in each for each in words) and not _is_gateways(parent(pid)):
             return True
     return False
 
