@@ -211,7 +211,10 @@ def make_gateway(
         lambda: root.is_disabled,
         lambda: hub.usage.shown() if hub.usage is not None else {},
         Faults(
-            DiskSpace(home, reactor.seconds).lack, lambda: reload.state.problems, lambda: root.is_disabled
+            DiskSpace(home, reactor.seconds).lack,
+            lambda: reload.state.problems,
+            lambda: renewal.refusal,
+            lambda: root.is_disabled,
         ),
         lambda: reload.settings.gateway.groups.rules,
         lambda: reload.settings.paused_until,

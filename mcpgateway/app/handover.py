@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 from twisted.logger import Logger
 
+# At once: an upgrade may have replaced their files when they are needed.
+from mcpgateway.frontends.http.inherited_connections import LeavingExchange, leaving, resume
+from mcpgateway.hub.children.hand_over import goes_on, hand_over
 from mcpgateway.interfaces import ConnectionState, Inherited, InheritedTemplate
 from mcpgateway.records import Record
 from mcpgateway.system.process.children import ChildGuard
@@ -18,7 +21,6 @@ from mcpgateway.system.process.orphans import ChildRegistry
 from mcpgateway.views.specs import view_specs
 
 if TYPE_CHECKING:
-    from mcpgateway.frontends.http.inherited_connections import LeavingExchange
     from mcpgateway.hub.children.records import HubState
 
 
@@ -81,8 +83,6 @@ class GatewayHandover(Record):
         self._resume(service, former.connections)
 
     def _resume(self, service: Any, connections: tuple[ConnectionState, ...]) -> None:
-        from mcpgateway.frontends.http.inherited_connections import resume
-
         talks = (slot.conversation for slot in service.dispatcher.pool)
         found = {each for talk in talks if talk is not None for each in talk.awaited.arrivals()}
         # A limit of calls counts those first that their servers have.
@@ -102,17 +102,12 @@ class GatewayHandover(Record):
         """Return the requests under way that go on in the next program, if that can take over anything."""
         if not self._may_begin(service):
             return []
-        from mcpgateway.frontends.http.inherited_connections import leaving
-        from mcpgateway.hub.children.hand_over import goes_on
-
         return list(leaving(service.mcp.streams, service.dispatcher.calls.under_way(), goes_on))
 
     def begin(self, service: Any) -> None:
         """Take what goes on out of the hub, if the next program can take it over."""
         if not self._may_begin(service):
             return
-        from mcpgateway.hub.children.hand_over import hand_over
-
         going = self.leaving(service)
         channels = [each.channel for each in going]
         self._connections = tuple(each.leave() for each in going)

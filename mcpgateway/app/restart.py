@@ -11,9 +11,9 @@ phase            actions                                                        
 then             the program is executed again, with the listening sockets, the
                  pipes of servers and the connections with requests under way
 
-All preconditions are checked first, and the program is loaded for a test: it may be another release by now.  If it
-could not start, this process goes on.  The test also tells which servers' state the program can take over
-(`mcpgateway.system.process.handover`).
+All preconditions are checked first, and the program is started for a test: it may be another release by now
+(`mcpgateway.app.trial`).  If it cannot start, this process goes on, and its health says why.  The test also tells which
+servers' state the program can take over (`mcpgateway.system.process.handover`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -31,6 +32,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.app.handover import GatewayHandover
 from mcpgateway.errors import LaunchFailed
+from mcpgateway.escaping import one_line
 from mcpgateway.frontends.http.channel import Channel
 from mcpgateway.frontends.http.listeners import unusable
 from mcpgateway.interfaces import Launch, Request
@@ -45,17 +47,14 @@ SHORT_S = 1.0  # most calls end by then, and need not be handed over
 READING_S = 2.0  # a client may take so long to send the rest of its request, or to read its answer
 PAUSE_S = 10.0  # the least time for requests that begin meanwhile, while new clients wait
 LOGGED_LIMIT = 20  # problems
+REASON_CHARS = 500
 TRIAL_S = 60.0  # of a busy machine
 PLUGIN = "mcpgateway"
 TRIAL = """
-import sys, mcpgateway.app.build
-from mcpgateway.tap import Options
-Options().parseOptions(sys.argv[1:])
-try:
-    from mcpgateway.system.process.handover import FORMAT
-except ImportError:
-    FORMAT = 0
-print(FORMAT)
+import sys
+from twisted.plugins import mcpgateway_dropin
+from mcpgateway.app.trial import main
+main(mcpgateway_dropin.mcpgateway, sys.argv[1:])
 """
 NOT_ASKED, WAITING, PAUSING, OVER, STOPPED = range(5)
 
@@ -66,6 +65,7 @@ class InPlaceRestart(Record):
     :ivar command: the command line to execute; None if that is not possible.
     :ivar handover: the children that outlive a program.
     :ivar refused: number of restarts that were requested and refused.
+    :ivar refusal: time and reason of the latest of these, in words; empty if there was none.
     """
 
     log = Logger()
@@ -73,6 +73,7 @@ class InPlaceRestart(Record):
     reactor: Any
     command: ReexecCommand | None
     refused: int = 0
+    refusal: str = ""
     handover: GatewayHandover = msgspec.field(default_factory=GatewayHandover)
     _service: Any = None
     _phase: int = NOT_ASKED
@@ -122,6 +123,8 @@ class InPlaceRestart(Record):
         for number, former in self._former.items():
             signal.signal(number, former)
         self.refused += 1
+        at = datetime.fromtimestamp(self.reactor.seconds(), UTC)
+        self.refusal = f"{at:%Y-%m-%d %H:%M:%S} UTC: {one_line(why[0])[:REASON_CHARS]}"
         for each in why[:LOGGED_LIMIT]:
             self.log.error("{problem}", event="renewal.problem", problem=each)
         self.log.error(
@@ -142,7 +145,7 @@ class InPlaceRestart(Record):
         return [str(each) for each in examined.problems if each.is_error] or ["there are no settings"]
 
     async def _tried(self) -> list[str]:
-        """Load the program as it is now, and let it parse its options; return its objections."""
+        """Start the program as it is now for a test; return its objections."""
         assert self.command is not None
         words = self.command.argv
         at = words.index(PLUGIN) + 1 if PLUGIN in words else len(words)
@@ -156,7 +159,7 @@ class InPlaceRestart(Record):
             self.handover.is_wanted = ran.output.split()[-1:] == [str(FORMAT)]
             return []
         lines = [each.strip() for each in ran.complaint.splitlines() if each.strip()]
-        return [lines[-1] if lines else "the program does not load"]
+        return [lines[-1] if lines else f"the program does not start within {TRIAL_S:g} s"]
 
     async def _prepare(self) -> None:
         service = self._service

@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 from time import monotonic, sleep
 
-from mcpgateway.cli.client import GatewayClient
+from mcpgateway.cli.client import GatewayClient, NoGateway
 from mcpgateway.cli.console import fail
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.start import Begun, StartLog, answers
@@ -38,16 +38,22 @@ def renew(globals_: Globals, pid: int, limit_s: float) -> Begun | None:
         now = read_state(home)
         if now.refused > before.refused and now.started_at == before.started_at:
             _tell_errors(home)
-            fail(
-                "the gateway goes on as it was: it could not start again with its configuration as it is now",
-                f"{cli('servers test NAME')} tells what is wrong; so does its log, {log.path}",
-            )
+            fail(_refusal(remote), f"its log tells more: {log.path}")
         if now.pid == pid and now.started_at > before.started_at and answers(remote):
             return Begun(is_new=True, is_ours=True, took_s=monotonic() - began)
         if not is_alive(pid) or start_time(pid) != born:
             return None
         sleep(POLL_S)
     return None
+
+
+def _refusal(remote: GatewayClient) -> str:
+    """Return the sentence of the gateway that it has refused the restart."""
+    with suppress(NoGateway):
+        for each in remote.ask("/health").value.get("problems", ()):
+            if each["code"] == "restart":
+                return str(each["message"])
+    return "the gateway goes on as it was: it could not start again"
 
 
 def _keep_path(home: str) -> None:

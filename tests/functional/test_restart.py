@@ -199,24 +199,43 @@ class RefusedTests:
         assert home.json("restart")["pid"] == before["pid"]
         assert state(home)["started_at"] > before["started_at"]
 
-    def test_a_broken_release(self, tmp_path):
-        """An upgrade that does not load is not begun; when it is mended, it is."""
+    @pytest.mark.parametrize("kind", ["import", "start"])
+    def test_a_broken_release(self, tmp_path, kind):
+        """An upgrade that does not load, or not start, is not begun, and ``status`` says so until it is mended."""
         package = tmp_path / "release"
         shutil.copytree(
             ROOT / "mcpgateway", package / "mcpgateway", ignore=shutil.ignore_patterns("__pycache__")
         )
-        module = package / "mcpgateway" / "app" / "build.py"
+        module = package / "mcpgateway" / "app" / ("build.py" if kind == "import" else "daemon.py")
         good = module.read_text()
+        start = "super().startService()\n"
+        broken, says = {
+            "import": ("import no_such_module\n", "No module named 'no_such_module'"),
+            "start": (
+                good.replace(start, f"{start}        raise OSError('no start')\n"),
+                "OSError: no start",
+            ),
+        }[kind]
         with Home(tmp_path, SERVERS, PYTHONPATH=str(package)) as home:
             home.json("start", "--adopt", "never")
-            module.write_text("import no_such_module\n")
-            before = hung_up(home)
-            eventually(lambda: "keeps running" in home.log, "it says so")
-            assert "No module named 'no_such_module'" in home.log
-            assert Client(home.port).said("echo", text="still") == "still"
+            client = Client(home.port)
+            client.said("count")
+            servers = children_of(state(home)["pid"])
+            module.write_text(broken)
+            before = state(home)
+            done = home.run("restart")
+            assert (done.returncode, says in " ".join(done.stderr.split())) == (1, True), done.stderr
+            assert says in home.log
+            (problem,) = home.json("status")["problems"]
+            assert problem["code"] == "restart"
+            assert problem["message"].endswith(says)
+            assert client.said("count") == "2"
             module.write_text(good)
             hung_up(home)
             assert renewed(home, before)["pid"] == before["pid"]
+            assert home.json("status")["problems"] == []
+            assert client.said("count") == "3"
+            assert children_of(before["pid"]) == servers
 
     def test_twice(self, home):
         """A second signal while it is under way changes nothing."""

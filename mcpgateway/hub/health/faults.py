@@ -10,7 +10,7 @@ from msgspec.structs import asdict
 from mcpgateway.hints import cli
 from mcpgateway.records import FrozenRecord
 
-DISK, CONFIGURATION, DISABLED = "disk", "configuration", "disabled"
+DISK, CONFIGURATION, RESTART, DISABLED = "disk", "configuration", "restart", "disabled"
 
 
 class Fault(Struct, frozen=True):
@@ -35,11 +35,13 @@ class Faults(FrozenRecord, frozen=True):
 
     :ivar lack: returns the reason why the home cannot be written to; empty where it can.
     :ivar problems: returns the errors for which the current configuration is not in force; empty where it is.
+    :ivar refusal: returns time and reason of the latest restart, if it was refused; empty if it was not.
     :ivar is_disabled: returns True if the gateway is disabled (``mcpgateway clients pause``).
     """
 
     lack: Callable[[], str]
     problems: Callable[[], Sequence[object]]
+    refusal: Callable[[], str]
     is_disabled: Callable[[], bool]
 
     def __call__(self) -> list[Fault]:
@@ -60,6 +62,14 @@ class Faults(FrozenRecord, frozen=True):
                     CONFIGURATION,
                     f"the configuration cannot be used, and what runs goes on as before: {problems[0]}{more}",
                     f"{cli('config check')} says all that is wrong with it",
+                )
+            )
+        if refusal := self.refusal():
+            found.append(
+                Fault(
+                    RESTART,
+                    f"what runs goes on as before, since a restart was refused on {refusal}",
+                    f"mend that, and {cli('restart')} tries again",
                 )
             )
         if self.is_disabled():

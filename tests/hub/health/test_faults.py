@@ -8,9 +8,9 @@ from mcpgateway.hub.health.faults import Faults
 from tests.support.gateway_in_memory import MemoryGateway
 
 
-def faults(lack: str = "", *problems: str, is_disabled: bool = False) -> Faults:
+def faults(lack: str = "", *problems: str, refusal: str = "", is_disabled: bool = False) -> Faults:
     """Some faults of a gateway."""
-    return Faults(lambda: lack, lambda: problems, lambda: is_disabled)
+    return Faults(lambda: lack, lambda: problems, lambda: refusal, lambda: is_disabled)
 
 
 class FaultTests:
@@ -27,15 +27,24 @@ class FaultTests:
         """Each has a code, a sentence that names the place, and what helps; the worst comes first."""
         census = replace(
             MemoryGateway().census,
-            faults=faults("/h: full", "c.yaml: gone", "d.yaml: gone", is_disabled=True),
+            faults=faults(
+                "/h: full",
+                "c.yaml: gone",
+                "d.yaml: gone",
+                refusal="12:00 UTC: no such module",
+                is_disabled=True,
+            ),
         )
-        assert census.alive() == {"status": "degraded", "problems": ["disk", "configuration", "disabled"]}
+        codes = ["disk", "configuration", "restart", "disabled"]
+        assert census.alive() == {"status": "degraded", "problems": codes}
         body = census.health()
         assert body["status"] == "degraded"
-        disk, configuration, disabled = body["problems"]
+        disk, configuration, restart, disabled = body["problems"]
         assert "/h: full" in disk["message"]
         assert "c.yaml: gone (and 1 more)" in configuration["message"]
         assert "config check" in configuration["hint"]
+        assert "on 12:00 UTC: no such module" in restart["message"]
+        assert "mcpgateway restart" in restart["hint"]
         assert "mcpgateway clients resume" in disabled["hint"]
 
     def test_stopping(self) -> None:
