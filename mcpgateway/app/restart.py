@@ -53,8 +53,8 @@ PLUGIN = "mcpgateway"
 TRIAL = """
 import sys
 from twisted.plugins import mcpgateway_dropin
-from mcpgateway.app.trial import main
-main(mcpgateway_dropin.mcpgateway, sys.argv[1:])
+from mcpgateway.app.trial import start
+print(start(mcpgateway_dropin.mcpgateway, sys.argv[1:]))
 """
 NOT_ASKED, WAITING, PAUSING, OVER, STOPPED = range(5)
 

@@ -1,8 +1,7 @@
 """Start the program for a test, before a gateway that runs gives way to it.
 
 The options and the configuration are read as at a start. Then the program starts in a home of its own, without servers
-and without anything of its user's, answers a request, and stops. It prints the format of the states that it takes over
-(`mcpgateway.system.process.handover`); an exception says why it could not start.
+and without anything of its user's, answers a request, and stops. An exception says why it could not start.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ ANSWER_S = 30.0  # of a busy machine
 NOTHING = ("--port", "0", "--no-adopt", "--managed")
 
 
-def main(maker: IServiceMaker, words: Sequence[str]) -> None:
-    """Try to start the program of a plugin with the options of a gateway.
+def start(maker: IServiceMaker, words: Sequence[str]) -> int:
+    """Try to start a program with the options of a gateway; return the format of the states that it takes over.
 
     :raise Exception: the program cannot start.
     """
@@ -38,11 +37,11 @@ def main(maker: IServiceMaker, words: Sequence[str]) -> None:
         for name in {*os.environ} - {"PATH", "LANG"}:
             del os.environ[name]
         os.environ["HOME"] = home
-        start(maker, home)
-    print(FORMAT)  # noqa: T201 - its reader is the gateway that runs
+        start_in(maker, home)
+    return FORMAT
 
 
-def start(maker: IServiceMaker, home: str) -> None:
+def start_in(maker: IServiceMaker, home: str) -> None:
     """Start a gateway without servers, have it answer a request, and stop it.
 
     :param home: its home, an empty directory.

@@ -226,14 +226,15 @@ class RefusedTests:
             done = home.run("restart")
             assert (done.returncode, says in " ".join(done.stderr.split())) == (1, True), done.stderr
             assert says in home.log
-            (problem,) = home.json("status")["problems"]
+            eventually(lambda: home.json("status")["problems"], "its status says so")
+            (problem,) = json.loads(asked(home.port, "GET", "/health")[2])["problems"]
             assert problem["code"] == "restart"
             assert problem["message"].endswith(says)
             assert client.said("count") == "2"
             module.write_text(good)
             hung_up(home)
             assert renewed(home, before)["pid"] == before["pid"]
-            assert home.json("status")["problems"] == []
+            assert json.loads(asked(home.port, "GET", "/health")[2])["problems"] == []
             assert client.said("count") == "3"
             assert children_of(before["pid"]) == servers
 

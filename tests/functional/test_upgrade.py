@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import sysconfig
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +17,14 @@ from typing import Any
 
 import pytest
 
+import twisted
 from mcpgateway import __version__
+from tests.support import real_servers
+from tests.support.gateway import server
 from tests.support.ports import free_port
-from tests.support.real_servers import ROOT
+from tests.support.processes import children_of
+from tests.support.real_servers import PYPI_BIN, ROOT
+from tests.support.restarting import Client, InBackground, asked
 
 pytestmark = pytest.mark.functional
 
@@ -41,8 +47,13 @@ def ran(*argv: str, **more: Any) -> str:
     return done.stdout
 
 
-def wheel(folder: Path, version: str) -> Path:
-    """Build the wheel of this checkout, with a version of its own."""
+def wheel(folder: Path, version: str, module: str = "", before: str = "", line: str = "") -> Path:
+    """Build the wheel of this checkout, with a version of its own.
+
+    :param module: a module that is changed.
+    :param before: the line of it after which there is one more.
+    :param line: that one.
+    """
     copy = folder / version
     for name in ("mcpgateway", "twisted"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -52,6 +63,11 @@ def wheel(folder: Path, version: str) -> Path:
     shutil.copy(ROOT / "ui" / "backend.py", copy / "ui")
     path = copy / "mcpgateway" / "__init__.py"
     path.write_text(path.read_text().replace(__version__, version))
+    if module:
+        path = copy / "mcpgateway" / module
+        text = path.read_text()
+        assert text.count(before) == 1
+        path.write_text(text.replace(before, f"{before}\n{line}"))
     ran(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(copy / "dist"), str(copy))
     (found,) = (copy / "dist").glob("*.whl")
     return found
@@ -113,14 +129,15 @@ class Machine:
         """Run a program as the user."""
         return ran(*argv, env=self.environ, cwd=self.home)
 
-    def configure(self) -> None:
-        """Write the configuration of a gateway with one server."""
-        program = shutil.which("mcpgateway", path=self.environ["PATH"])
-        assert program is not None
-        (python,) = re.findall(r"^#!(\S+)", Path(program).read_text())
+    def configure(self, **servers: dict[str, Any]) -> None:
+        """Write the configuration of a gateway; without servers, it has one."""
+        if not servers:
+            program = shutil.which("mcpgateway", path=self.environ["PATH"])
+            assert program is not None
+            (python,) = re.findall(r"^#!(\S+)", Path(program).read_text())
+            servers = {"clock": {"command": [python, "-P", "-m", "mcpgateway.demo.clock"]}}
         home = self.home / ".mcp-gateway"
         home.mkdir(mode=0o700)
-        servers = {"clock": {"command": [python, "-P", "-m", "mcpgateway.demo.clock"]}}
         document = {"gateway": {"http_port": self.port}, "servers": servers}
         (home / "config.json").write_text(json.dumps(document))
 
@@ -149,6 +166,15 @@ def machine(tmp_path: Path, tools: Path) -> Iterator[Machine]:
     yield made
     if shutil.which("mcpgateway", path=f"{tmp_path}/.local/bin"):
         made.run("mcpgateway", "stop")
+
+
+def environment_of(machine: Machine, release: Path) -> Path:
+    """Install a release, without what it requires, in an environment of pip; return its interpreter."""
+    python = bare(machine.home / "environment")
+    install(python, "--no-deps", str(release), env=machine.environ, cwd=machine.home)
+    (packages,) = python.parents[1].glob("lib/python*/site-packages")
+    (packages / "requirements.pth").write_text(f"{Path(twisted.__file__).parents[1]}\n")
+    return python
 
 
 class UpgradeTests:
@@ -205,11 +231,9 @@ class UpgradeTests:
 
     def test_elsewhere(self, machine: Machine, wheels: tuple[Path, Path]) -> None:
         """In an environment of pip nothing is changed; the command for it is named."""
-        environment = machine.home / "environment"
-        python = bare(environment)
-        install(python, "--no-deps", str(wheels[0]), env=machine.environ, cwd=machine.home)
+        python = environment_of(machine, wheels[0])
+        environment = python.parents[1]
         (packages,) = environment.glob("lib/python*/site-packages")
-        (packages / "requirements.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
         argv = [str(environment / "bin" / "mcpgateway"), "upgrade"]
         done = subprocess.run(argv, env=machine.environ, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout) == (1, "")
@@ -231,3 +255,111 @@ class UpgradeTests:
         told = machine.run(*argv, "--check")
         assert "The package index has no release of mcpgateway." in told
         assert "--upgrade" not in told
+
+
+BUILDS = {
+    "0.0.2": (
+        # All that a restart needs of the former build is loaded before its files are replaced.
+        "hub/children/hand_over.py",
+        "from __future__ import annotations",
+        'if __import__("mcpgateway").__version__ != "0.0.2": raise ImportError("this is of another build")',
+    ),
+    "0.0.3": (
+        "app/build.py",
+        "from __future__ import annotations",
+        "import no_such_module",
+    ),
+    "0.0.4": (
+        "app/daemon.py",
+        "        super().startService()",
+        "        raise OSError('it starts nothing')",
+    ),
+}
+SAYS = {"0.0.3": "No module named 'no_such_module'", "0.0.4": "OSError: it starts nothing"}
+THOUGHT = {"thought": "t", "thoughtNumber": 1, "totalThoughts": 9, "nextThoughtNeeded": True}
+
+
+class BuildTests:
+    """Builds that differ, installed one over the other by pip, with ``mcpgateway restart`` after each."""
+
+    @pytest.mark.soak
+    def test_servers_go_on(
+        self, machine: Machine, wheels: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        """Servers, their state and connections go on in the next build, and in the former where that one crashes."""
+        folder = tmp_path_factory.mktemp("builds")
+        python = environment_of(machine, wheels[0])
+        program = str(python.parent / "mcpgateway")
+        graph = {"MEMORY_FILE_PATH": str(machine.home / "graph.json")}
+        machine.configure(
+            memory=server(real_servers.memory(), env=graph),
+            pad=server(real_servers.sequential_thinking()),
+            repl=server(
+                [str(PYPI_BIN / "python"), str(ROOT / "tests" / "servers" / "repl.py")], share="session"
+            ),
+        )
+        machine.run(program, "start", "--adopt", "never")
+
+        def status() -> dict[str, Any]:
+            found: dict[str, Any] = json.loads(asked(machine.port, "GET", "/health")[2])
+            return found
+
+        def upgraded(release: Path) -> subprocess.CompletedProcess[str]:
+            install(python, "--no-deps", "--force-reinstall", str(release), env=machine.environ)
+            argv = [program, "restart"]
+            return subprocess.run(argv, env=machine.environ, capture_output=True, text=True, check=False)
+
+        try:
+            memory, pad, repl = (Client(machine.port, f"/{each}/mcp") for each in ("memory", "pad", "repl"))
+            memory.said("create_entities", entities=[{"name": "a", "entityType": "b", "observations": []}])
+            repl.said("run", code="it = counted = 0")
+            pid, thoughts = status()["pid"], 0
+            servers = sorted(children_of(pid))
+            posts = InBackground(lambda background: posted(machine.port, repl, background))
+
+            def goes_on(version: str) -> None:
+                nonlocal thoughts
+                thoughts += 1
+                assert (
+                    json.loads(pad.said("sequentialthinking", **THOUGHT))["thoughtHistoryLength"] == thoughts
+                )
+                assert json.loads(memory.said("read_graph"))["entities"][0]["name"] == "a"
+                found = status()
+                assert (found["pid"], found["version"]) == (pid, version)
+                assert sorted(children_of(pid)) == servers
+
+            goes_on(OLD)
+            for version, (module, before, line) in BUILDS.items():
+                done = upgraded(wheel(folder, version, module, before, line))
+                says = SAYS.get(version, "")
+                assert (bool(done.returncode), says in done.stderr) == (bool(says), True), done.stderr
+                goes_on("0.0.2")
+                refused = [each["message"] for each in status()["problems"] if each["code"] == "restart"]
+                assert [each.endswith(says) for each in refused] == ([True] if says else [])
+            done = upgraded(wheels[1])
+            assert done.returncode == 0, done.stderr
+            goes_on(__version__)
+            assert status()["problems"] == []
+            assert posts.result() == int(repl.said("run", code="it = counted"))
+        finally:
+            print((machine.home / ".mcp-gateway" / "logs" / "gateway.log").read_text())
+            machine.run(program, "stop")
+
+
+def posted(port: int, client: Client, background: InBackground) -> int:
+    """Count in a session, on one connection that is never opened again, until told to stop; return how far."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)
+    connection.connect()
+    connection.auto_open = 0
+    headers = {name.replace("_", "-"): value for name, value in client.headers.items()}
+    params = {"name": "run", "arguments": {"code": "counted += 1; it = counted"}}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+    count = 0
+    while background.is_wanted:
+        count += 1
+        connection.request("POST", client.path, body, headers)
+        text = connection.getresponse().read().decode()
+        assert f'"text":"{count}"' in text.replace(" ", ""), text
+        time.sleep(0.05)
+    connection.close()
+    return count
