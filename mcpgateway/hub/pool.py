@@ -268,7 +268,9 @@ class Pool(SharingVerdicts):
     def open_shared(
         self, server: ServerSpec, key: SlotKey, offer: Offer, roots: DeclaredRoots | None
     ) -> Slot:
-        """Add a slot that sessions share, and return it."""
+        """Return the slot of a key that sessions share, added if there is none."""
+        if (known := self._slots.get(key)) is not None:
+            return known
         self._idle[key] = 0
         handshake = legacy.shared_params(__version__, dict(offer))
         params = handshake if key.era is Era.LEGACY else modern.own_meta(__version__)
@@ -485,16 +487,14 @@ class Pool(SharingVerdicts):
         self.log.info(
             "the gateway gives up a child of {server}: {why}", event="place.left", server=key.server, why=why
         )
-        if slot.replicas is not None:
-            self._replicated.remove(slot.replicas)
-            for each in slot.replicas:
-                self._drop(each)
-        self._drop(slot)
+        for each in (*(slot.replicas or ()), slot):
+            self._drop(each)
 
     def _drop(self, slot: Upstream) -> None:
         for key in [each for each, known in self._slots.items() if known is slot]:
             del self._slots[key]
         slot.is_over = True
+        self._replicated = [each for each in self._replicated if each.home is not slot]
         if slot.listening is not None:
             slot.listening.close()
         self._close(slot)
@@ -518,8 +518,6 @@ class Pool(SharingVerdicts):
             self._parting.remove(slot)
             self._drop(slot)
         for slot in {slot for key, slot in self._slots.items() if key.server == server.name}:
-            if slot.replicas is not None:
-                self._replicated.remove(slot.replicas)
             self._drop(slot)
         self._idle = {key: ticks for key, ticks in self._idle.items() if key.server != server.name}
 

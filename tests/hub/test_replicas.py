@@ -105,6 +105,13 @@ class LoadTests:
         gateway.session("r").call(1, name="t", task={})
         assert calls(gateway) == [2, 1, 1]
 
+    def test_removed(self, gateway: MemoryGateway) -> None:
+        """A server that is removed while its replicas are busy ends with all of them."""
+        busy(gateway, N)
+        gateway.serve(*(each for name, each in gateway.dispatcher.servers.items() if name != "r"))
+        assert all(each.is_stopping for each in gateway.launcher.children)
+        assert list(gateway.dispatcher.pool) == []
+
     def test_idle(self, gateway: MemoryGateway) -> None:
         """Replicas without work are let go of; the home stays."""
         busy(gateway, N)
