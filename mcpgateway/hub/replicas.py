@@ -14,6 +14,7 @@ only.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -82,8 +83,11 @@ class Replicas:
         return iter(list(self._others.values()))
 
     def submit(self, request: Request) -> None:
-        """Send a call to the child with the fewest calls."""
-        slot = self._least()
+        """Send a call to the child with the fewest calls, or to the one that has it from the former program."""
+        slot = (
+            next(filter(partial(_awaits, request), (self.home, *self._others.values())), None)
+            or self._least()
+        )
         if slot is not self.home and slot.conversation is None:
             request.sink = _StartingReplica(request.sink, self)
         slot.submit(request)
@@ -99,9 +103,14 @@ class Replicas:
         others = (each for each in self._others.values() if each.is_up or not self._pause_ticks)
         least = min((self.home, *others), key=_load)
         if _load(least) and not self._pause_ticks and len(self._others) + 1 < self._limit:
-            nth = next(each for each in range(1, self._limit) if each not in self._others)
-            least = self._others[nth] = self._make(nth)
+            least = self.add(next(each for each in range(1, self._limit) if each not in self._others))
         return least
+
+    def add(self, nth: int) -> Upstream:
+        """Add a replica, or return the one of that number."""
+        if nth not in self._others:
+            self._others[nth] = self._make(nth)
+        return self._others[nth]
 
     def elsewhere(self, request: Request) -> None:
         """Send a call, whose replica could not be started, to a child that runs."""
@@ -148,6 +157,10 @@ def _over(news: dict[str, _Announcement]) -> list[str]:
     for method in over:
         del news[method]
     return over
+
+
+def _awaits(request: Request, slot: Upstream) -> bool:
+    return slot.conversation is not None and request in slot.conversation.awaited
 
 
 def _load(slot: Upstream) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.functional.test_sleep import repl
 from tests.support import real_servers
 from tests.support.far import Server
 from tests.support.gateway import eventually, server
@@ -14,7 +15,7 @@ from tests.support.home import Home
 from tests.support.ports import free_port
 from tests.support.processes import children_of, command_line, is_alive
 from tests.support.real_servers import ROOT
-from tests.support.restarting import Client, hung_up, renewed, state
+from tests.support.restarting import Client, InBackground, asked, hung_up, renewed, state
 
 pytestmark = pytest.mark.functional
 
@@ -26,6 +27,11 @@ def again(home):
     before = hung_up(home)
     assert renewed(home, before)["pid"] == before["pid"]
     assert "Traceback" not in home.log, home.log
+
+
+def calls_of(home):
+    """The number of calls under way."""
+    return json.loads(asked(home.port, "GET", "/health")[2])["calls"]
 
 
 def begun(home):
@@ -184,3 +190,28 @@ class AsleepTests:
 def run_state(pid):
     """The state of a process: T if it is stopped."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+class ReplicaTests:
+    """Several processes of one server."""
+
+    def test_replicas_and_their_calls_are_kept(self, tmp_path):
+        """Each process goes on with its call, and takes further ones."""
+        gate, begun_calls = tmp_path / "gate", [tmp_path / f"call-{nth}" for nth in range(3)]
+        wait = f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.1)\nanswer = "
+        with Home(tmp_path, {"many": server(repl(), share="global", replicas=3)}) as home:
+            begun(home)
+            client = Client(home.port, "/many/mcp")
+            assert client.said("run", code="answer = known = 1") == "1"
+            calls = [
+                InBackground(lambda _, c=f"open({str(path)!r}, 'w')\n{wait}{nth}": client.said("run", code=c))
+                for nth, path in enumerate(begun_calls)
+            ]
+            eventually(lambda: all(each.exists() for each in begun_calls), "each replica has a call")
+            before = processes(home)
+            again(home)
+            assert calls_of(home) == 3
+            gate.touch()
+            assert [each.result() for each in calls] == ["0", "1", "2"]
+            assert client.said("run", code="answer = known") == "1"
+            assert processes(home) == before

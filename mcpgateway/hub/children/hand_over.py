@@ -1,8 +1,8 @@
 """Hand children and sessions over to the next program of this process: the side of the program that ends.
 
 A child goes on if it is a process on stdin and stdout, of a container too, with its calls under way, or a session by
-Streamable HTTP.  All others end: those that have asked their client a question, replicas, those of an earlier version,
-and those under a lease.
+Streamable HTTP.  All others end: those that have asked their client a question, those of an earlier version, and those
+under a lease.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def goes_on(call: Request) -> bool:
 
 def _going_on(slot: Slot) -> IInheritable | None:
     conversation = slot.conversation
-    if conversation is None or conversation.questions or slot.is_replica:
+    if conversation is None or conversation.questions:
         return None
     return going_on(conversation.backend)
 

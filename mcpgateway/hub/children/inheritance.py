@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import msgspec
+from msgspec.structs import replace
 from twisted.logger import Logger
 
 from mcpgateway.config.model import ServerSpec
@@ -40,7 +41,8 @@ class Inheritance(Record):
         pool.inherited = self.claim
         for session in self._state.sessions:
             self._restore(session)
-        for each in [each for each in self._slots.values() if each.shared]:
+        shared = (each for each in self._slots.values() if each.shared)
+        for each in sorted(shared, key=lambda each: each.key.nth):  # homes first
             self._open(each)
         pool.inherited = None
         for slot in pool:
@@ -106,4 +108,7 @@ class Inheritance(Record):
         except (ConfigError, GatewayError):
             return
         if digest_of(server) == state.digest:
-            hub.pool.open_shared(server, state.key, msgspec.json.decode(state.offer), read(state.roots))
+            offer, nth = msgspec.json.decode(state.offer), state.key.nth
+            home = hub.pool.open_shared(server, replace(state.key, nth=0), offer, read(state.roots))
+            if home.replicas is not None and 0 < nth < server.replicas:
+                home.replicas.add(nth)
