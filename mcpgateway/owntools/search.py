@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, TypeVar
 
-import msgspec
 from attrs import define, frozen
 from msgspec import Raw
 from twisted.internet.defer import Deferred, DeferredLock
@@ -21,18 +20,16 @@ from mcpgateway.interfaces import Request
 from mcpgateway.owntools import answers, arguments
 from mcpgateway.owntools.answers import Shield, unshielded
 from mcpgateway.owntools.directory import SEPARATOR, Directory, UnknownTool
+from mcpgateway.owntools.hits import camel_case, compact, field_names, shortened
 from mcpgateway.owntools.missing_servers import hint as not_all
 from mcpgateway.owntools.news import ToolNews
 from mcpgateway.owntools.semantic_search import SemanticSearch, fused
 from mcpgateway.owntools.status import GatewayStatus
 from mcpgateway.owntools.tool import OWN_NAME, READ, UNDERSCORED, Access, Builtin, Tool, argument, define_tool
-from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Envelope
 
 FOUND, FOUND_MOST = 10, 50
-DESCRIPTION_CHARACTERS = 120
-HIT_CHARACTERS = 179  # of the JSON of a compact hit, so that it costs 45 tokens with its comma
-ARGS_CHARACTERS = 70  # of them for the names of arguments
 _FORMS = [each.value for each in SearchFormat]
 INSTRUCTIONS_CHARACTERS = 600  # of a server, beside the description of a tool
 LISTS_LIMIT = 1000
@@ -48,7 +45,6 @@ _ABOUT_US = re.compile(
     re.IGNORECASE,
 )
 T = TypeVar("T")
-_WORD_BREAKS = re.compile(r"[^0-9A-Za-z]+(.)?")
 
 
 class Hit(Protocol):
@@ -552,33 +548,3 @@ def not_found(why: Failure, request: Request) -> None:
     if not why.check(GatewayError):
         why.raiseException()
     answers.failed_by(request, reason(why))
-
-
-def compact(item: Item, identifier: str) -> dict[str, str]:
-    """Return a hit of at most `HIT_CHARACTERS`: the id, the arguments, optional ones with ``?``, the description."""
-    hit = {"id": identifier}
-    names = arguments.signature(item.input_schema, ARGS_CHARACTERS)
-    if names:
-        hit["args"] = names
-    hit["description"] = text = " ".join(item.description.split())[: HIT_CHARACTERS + 1]
-    while text and (excess := len(msgspec.json.encode(hit).decode()) - HIT_CHARACTERS) > 0:
-        text = text[: -max(excess // 6, 1)].rstrip()  # a character has up to six in JSON
-        hit["description"] = f"{text}…"
-    return hit
-
-
-def camel_case(name: str) -> str:
-    """Return a tool's name in S004's spelling: ``get_issue`` as ``getIssue``."""
-    return _WORD_BREAKS.sub(lambda found: (found[1] or "").upper(), name)
-
-
-def shortened(description: str) -> str:
-    """Return the beginning of a description."""
-    if len(description) <= DESCRIPTION_CHARACTERS:
-        return description
-    return description[:DESCRIPTION_CHARACTERS].rstrip() + "..."
-
-
-def field_names(schema: Raw | None) -> list[str]:
-    """Return the names of a tool's arguments."""
-    return list(peek.members(peek.members({"schema": schema}, "schema"), "properties")) if schema else []

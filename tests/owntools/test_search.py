@@ -19,6 +19,7 @@ from mcpgateway.discovery.tokens import estimate
 from mcpgateway.errors import InvalidParams, LaunchFailed
 from mcpgateway.owntools import search as finding
 from mcpgateway.owntools.directory import Directory
+from mcpgateway.owntools.hits import compact
 from mcpgateway.owntools.news import ToolNews
 from mcpgateway.owntools.search import (
     Describe,
@@ -27,7 +28,6 @@ from mcpgateway.owntools.search import (
     ListTools,
     Search,
     SearchParts,
-    compact,
     make_index,
 )
 from mcpgateway.owntools.status import GatewayStatus, Status
