@@ -82,6 +82,11 @@ class InheritedChild(Struct, frozen=True, tag=True):
         """The processes that belong to it."""
         return (self,)
 
+    @property
+    def sockets(self) -> tuple[int, ...]:
+        """The descriptors that belong to it, beside those of its processes: none."""
+        return ()
+
 
 class InheritedTemplate(Struct, frozen=True):
     """A template of a Python server (`mcpgateway.backends.templates`).
@@ -97,6 +102,23 @@ class InheritedTemplate(Struct, frozen=True):
     forks: int
 
 
+class InheritedPost(Struct, frozen=True):
+    """A request under way at a server that is reached by Streamable HTTP.
+
+    :ivar id: its JSON-RPC id, as encoded.
+    :ivar descriptor: the socket of its connection; -1 where the rest of its answer is fetched by another one.
+    :ivar received: the bytes of the answer so far.
+    :ivar heard: number of events of these that have been passed on.
+    :ivar last_event: the id of the latest event.
+    """
+
+    id: bytes
+    descriptor: int
+    received: bytes
+    heard: int
+    last_event: bytes
+
+
 class InheritedSession(Struct, frozen=True, tag=True):
     """A session at a server that is reached by Streamable HTTP.
 
@@ -110,11 +132,17 @@ class InheritedSession(Struct, frozen=True, tag=True):
     id: str
     version: str
     last_event: bytes | None
+    posts: tuple[InheritedPost, ...] = ()
 
     @property
     def children(self) -> tuple[InheritedChild, ...]:
         """The processes that belong to it: none."""
         return ()
+
+    @property
+    def sockets(self) -> tuple[int, ...]:
+        """The descriptors that belong to it, beside those of its processes."""
+        return tuple(each.descriptor for each in self.posts if each.descriptor >= 0)
 
 
 class InheritedContainer(Struct, frozen=True, tag=True):
@@ -134,6 +162,11 @@ class InheritedContainer(Struct, frozen=True, tag=True):
         """The processes that belong to it."""
         return self.child.children
 
+    @property
+    def sockets(self) -> tuple[int, ...]:
+        """The descriptors that belong to it, beside those of its processes."""
+        return self.child.sockets
+
 
 class InheritedDaemon(Struct, frozen=True, tag=True):
     """A session at a server with a port of its own.
@@ -149,6 +182,11 @@ class InheritedDaemon(Struct, frozen=True, tag=True):
     def children(self) -> tuple[InheritedChild, ...]:
         """The processes that belong to it."""
         return () if self.child is None else self.child.children
+
+    @property
+    def sockets(self) -> tuple[int, ...]:
+        """The descriptors that belong to it, beside those of its processes."""
+        return self.session.sockets
 
 
 Inherited = InheritedChild | InheritedSession | InheritedContainer | InheritedDaemon
@@ -394,12 +432,12 @@ class IBackend(Protocol):
 class IInheritable(Protocol):
     """A backend that the next program of this process can take over."""
 
-    keeps_calls: bool
-    """True if the calls under way go on with it."""
-
     @property
     def goes_on(self) -> bool:
         """True if it can be taken over now."""
+
+    def keeps(self, number: int) -> bool:
+        """Return whether a call under way goes on with it."""
 
     def hand_over(self) -> Inherited:
         """Return its state, and leave the server alone: the backend is not used any more."""

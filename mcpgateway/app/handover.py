@@ -132,6 +132,7 @@ class GatewayHandover(Record):
             msgspec.msgpack.encode(state),
             self._connections,
             self._templates,
+            tuple(each for slot in state.slots for each in slot.backend.sockets),
         )
         self.log.info(
             "{children} servers, {sessions} sessions and {requests} requests under way are handed over",

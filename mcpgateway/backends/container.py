@@ -83,7 +83,6 @@ class ContainerBackend:
     """A running container, whose messages pass through the stdin and stdout of its command line."""
 
     log = Logger()
-    keeps_calls = True
 
     def __init__(self, reactor: Any, programs: ILauncher, todo: _Run, receiver: ILineReceiver) -> None:
         self._reactor = reactor
@@ -150,6 +149,10 @@ class ContainerBackend:
     def goes_on(self) -> bool:
         """True if the next program of this process can take it over."""
         return going_on(self._child) is not None
+
+    def keeps(self, number: int) -> bool:
+        """Return whether a call under way goes on with it: each does."""
+        return True
 
     def hand_over(self) -> InheritedContainer:
         """Return the container for the next program of this process, and leave it alone."""

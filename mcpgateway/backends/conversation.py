@@ -140,11 +140,15 @@ class Conversation:
         self._has_met = True
         self._has_batches = has_batches(jsonrpc.read_string(hello["protocolVersion"], "protocolVersion"))
 
-    def hand_over(self) -> ConversationState:
-        """Return the state for the next program of this process; answers to the gateway's own requests go astray."""
+    def hand_over(self, keeps: Callable[[int], bool]) -> ConversationState:
+        """Return the state for the next program of this process; answers to the gateway's own requests go astray.
+
+        :param keeps: returns true for a call that goes on.
+        """
         is_known = self._are_all_known and not self._left
         counts = (self.sent, self.answered, self.cancelled, self.strays)
-        return ConversationState(self._number, *counts, is_known, sent_calls(self.pending))
+        going = {number: call for number, call in self.pending.items() if keeps(number)}
+        return ConversationState(self._number, *counts, is_known, sent_calls(going))
 
     def take_over(self, state: ConversationState, hello: Envelope, greeting: dict[str, Any]) -> None:
         """Go on where the former program of this process has ended.

@@ -389,8 +389,6 @@ class _Daemon:
 class DaemonBackend:
     """A session at a daemon."""
 
-    keeps_calls = False
-
     def __init__(
         self, daemons: Daemons, reach_remote: ReachRemote, launch: Launch, receiver: ILineReceiver
     ) -> None:
@@ -447,6 +445,11 @@ class DaemonBackend:
         """True if the next program of this process can take the session over."""
         is_lasting = going_on(self._remote) is not None and self._daemon.goes_on
         return is_lasting and not self._is_stopping
+
+    def keeps(self, number: int) -> bool:
+        """Return whether a call under way goes on with the session."""
+        remote = going_on(self._remote)
+        return remote is not None and remote.keeps(number)
 
     def hand_over(self) -> InheritedDaemon:
         """Return the session for the next program of this process, with the daemon's process, and leave both alone."""

@@ -311,7 +311,6 @@ class GuessedTransport:
     """
 
     pid = heard = 0
-    keeps_calls = False
     _backend: Streamable | SseConnection
 
     def __init__(
@@ -337,6 +336,10 @@ class GuessedTransport:
     def goes_on(self) -> bool:
         """True if the next program of this process can take the session over."""
         return isinstance(self._backend, Streamable) and self._backend.goes_on
+
+    def keeps(self, number: int) -> bool:
+        """Return whether a call under way goes on with the session."""
+        return isinstance(self._backend, Streamable) and self._backend.keeps(number)
 
     def hand_over(self) -> InheritedSession:
         """Return the session for the next program of this process, and close its connections."""

@@ -140,7 +140,6 @@ class Child:
     """
 
     log = Logger()
-    keeps_calls = True
 
     def __init__(
         self,
@@ -342,6 +341,10 @@ class Child:
         is_ending = self.has_exited or self.is_dismissed or self._overflowed or self._cut_off is not None
         is_open = {0, 1} <= self._pipes.keys() or not self.is_heard
         return not is_ending and self.leased is None and is_open
+
+    def keeps(self, number: int) -> bool:
+        """Return whether a call under way goes on with it: each does."""
+        return True
 
     def hand_over(self) -> InheritedChild:
         """Return the child for the next program of this process, and leave it alone."""

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from mcpgateway.backends.http.client import Web, check_headers
 from mcpgateway.backends.http.connect import CertificateTrust
+from mcpgateway.backends.http.http1 import HttpConnection
 from mcpgateway.backends.http.response import WebAnswer, WebStream, take_whole
 from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import BackendError, BadReply, LaunchFailed
@@ -70,6 +71,14 @@ class RemoteAccess:
         if self._authorizer is None:
             return self._send(method, headers, body, url)
         return Deferred.fromCoroutine(self._let_in(self._authorizer, method, headers, body, url, asks=asks))
+
+    def connection_of(self, body: bytes) -> HttpConnection | None:
+        """Return the connection of the request with this very body, which has no answer yet; None if it has none."""
+        return self._web.connection_of(body)
+
+    def adopt(self, body: bytes, descriptor: int, received: bytes) -> Deferred[WebStream]:
+        """Go on with a request of the former program of this process; fires as of `open`."""
+        return self._web.adopt(self.url, body, descriptor, received)
 
     def request(
         self, method: str, headers: Mapping[str, str], body: bytes = b"", url: str = "", *, asks: bool = True

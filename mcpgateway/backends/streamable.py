@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from msgspec import Raw
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -75,7 +76,6 @@ class Streamable:
 
     log = Logger()
     pid = heard = 0
-    keeps_calls = False
 
     def __init__(
         self,
@@ -116,6 +116,10 @@ class Streamable:
             self._headers[VERSION] = former.version
         if self._mirror is None:
             self._listen(former.last_event)
+        for each in former.posts:
+            # It is not sent: the body is an object of its own, by which its connection is found.
+            post = self._posts[each.id] = PostRequest(self, {"id": Raw(each.id)}, "", each.id + b"\n")
+            post.take_over(each)
 
     # What the hub asks
 
@@ -163,12 +167,19 @@ class Streamable:
         """True if the next program of this process can take the session over."""
         return not (self._has_ended or self._is_stopping or self._turns.is_held)
 
+    def keeps(self, number: int) -> bool:
+        """Return whether a call under way goes on with the session."""
+        post = self._posts.get(b"%d" % number)
+        return post is not None and post.goes_on
+
     def hand_over(self) -> InheritedSession:
-        """Return the session for the next program of this process, and close its connections."""
+        """Return the session for the next program of this process, and close the connections that do not go on."""
         last_event = self._standing.last_id if self._standing is not None else None
+        posts = tuple(each.hand_over() for each in self._posts.values() if each.goes_on)
         self._has_ended = True
         self._drop()
-        return InheritedSession(self.access.url, self._session, self._headers.get(VERSION, ""), last_event)
+        version = self._headers.get(VERSION, "")
+        return InheritedSession(self.access.url, self._session, version, last_event, posts)
 
     # Requests
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.functional.test_sleep import repl
 from tests.support import real_servers
+from tests.support.certificates import Authority
 from tests.support.far import Server
 from tests.support.gateway import eventually, server
 from tests.support.home import Home
@@ -61,6 +62,33 @@ class RemoteTests:
                 assert "DELETE" not in after[-1]["seen"]
                 home.run("stop")
 
+    @pytest.mark.parametrize("options", [(), ("--events",), ("--events", "--resumable", "--certificate")])
+    def test_calls_go_on(self, tmp_path, options):
+        """A call under way is answered on its client's connection, and not sent again.
+
+        Its own connection goes on; with TLS, the rest of the answer is fetched by another one.
+        """
+        authority, gate = Authority(tmp_path), tmp_path / "gate"
+        is_secure = "--certificate" in options
+        words = (*options, authority.issue("127.0.0.1")) if is_secure else options
+        with Server([sys.executable, SESSIONS, "PORT", *words]) as remote:
+            url = remote.url.replace("http:", "https:") if is_secure else remote.url
+            far = {"type": "http", "url": url, "share": "session", "ca_file": authority.file}
+            with Home(tmp_path, {"far": far}) as home:
+                begun(home)
+                client = Client(home.port, "/far/mcp")
+                assert client.said("count") == "1"
+                call = InBackground(lambda _: client.said("wait", file=str(gate)))
+                eventually(gate.with_suffix(".begun").exists, "it is under way")
+                for _ in range(2):
+                    again(home)
+                    assert calls_of(home) == 1
+                gate.touch()
+                assert call.result() == "waited"
+                assert client.said("count") == "2"
+                seen = json.loads(client.said("facts"))["seen"]
+                assert [seen.count(each) for each in ("initialize", "tools/call", "DELETE")] == [1, 4, 0]
+
 
 class DaemonTests:
     """Programs with a port of their own."""
@@ -74,7 +102,12 @@ class DaemonTests:
             clients = [Client(home.port, "/far/mcp") for _ in range(2)]
             before = [json.loads(each.said("facts")) for each in clients]
             assert [each.said("count") for each in clients] == ["1", "1"]
+            gate = tmp_path / "gate"
+            call = InBackground(lambda _: clients[0].said("wait", file=str(gate)))
+            eventually(gate.with_suffix(".begun").exists, "a call is under way")
             again(home)
+            gate.touch()
+            assert call.result() == "waited"
             assert [each.said("count") for each in clients] == ["2", "2"]
             after = [json.loads(each.said("facts")) for each in clients]
             for name in ("pid", "session"):

@@ -1,6 +1,8 @@
 """A program that serves MCP at a port of its own, and counts for each session: JSON, or with --events in events.
 
-python sessions.py PORT [--events]
+python sessions.py PORT [--events] [--resumable] [--certificate FILE]
+
+With --resumable, the rest of an answer in events can be fetched by another connection.
 """
 
 from __future__ import annotations
@@ -8,10 +10,12 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import ssl
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 HELLO = {
@@ -22,6 +26,8 @@ HELLO = {
 TOOLS = [{"name": each, "inputSchema": {"type": "object"}} for each in ("count", "facts", "wait")]
 STREAM_S = 0.1  # between two looks whether a session has ended
 COUNTS: dict[str, int] = {}
+ANSWERS: dict[str, bytes] = {}
+"""The answers in events, by the ids of the events before them; empty until they are known."""
 SEEN: list[str] = []
 """The methods of all requests, those of HTTP for others than POST."""
 
@@ -53,8 +59,13 @@ class Mcp(BaseHTTPRequestHandler):
         elif "id" not in message or method == "answer":
             self.put(202)
         elif "--events" in sys.argv:
+            begun = secrets.token_hex(8)
+            ANSWERS[begun] = b""
+            Thread(target=lambda: ANSWERS.update({begun: self.answer(message, session)}), daemon=True).start()
             self.begin("text/event-stream", session)
-            self.wfile.write(b"data: " + self.answer(message, session) + b"\n\n")
+            if "--resumable" in sys.argv:
+                self.wfile.write(f"id: {begun}\ndata: \n\n".encode())
+            self.follow(begun)
         else:
             self.put(200, self.answer(message, session), session)
 
@@ -75,7 +86,9 @@ class Mcp(BaseHTTPRequestHandler):
                 COUNTS[session] += 1
                 return str(COUNTS[session])
             case "wait":
-                while not Path(params["arguments"]["file"]).exists():
+                file = Path(params["arguments"]["file"])
+                file.with_suffix(".begun").touch()
+                while not file.exists():
                     time.sleep(STREAM_S)
                 return "waited"
         return json.dumps({"pid": os.getpid(), "session": session, "seen": SEEN})
@@ -88,10 +101,21 @@ class Mcp(BaseHTTPRequestHandler):
             self.put(404)
             return
         self.begin("text/event-stream", session)
+        if (begun := self.headers.get("Last-Event-ID", "")) in ANSWERS:
+            self.follow(begun)
+            return
         while session in COUNTS:
             self.wfile.write(b": \n\n")
             self.wfile.flush()
             time.sleep(STREAM_S)
+
+    def follow(self, begun: str) -> None:
+        """Send the answer that follows an event, once it is known."""
+        while not ANSWERS[begun]:
+            self.wfile.write(b": \n\n")
+            self.wfile.flush()
+            time.sleep(STREAM_S)
+        self.wfile.write(b"data: " + ANSWERS[begun] + b"\n\n")
 
     def do_DELETE(self) -> None:
         """End a session."""
@@ -129,4 +153,9 @@ class Server(ThreadingHTTPServer):
         """The client has gone."""
 
 
-Server(("127.0.0.1", int(sys.argv[1])), Mcp).serve_forever()
+server = Server(("127.0.0.1", int(sys.argv[1])), Mcp)
+if "--certificate" in sys.argv:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[sys.argv.index("--certificate") + 1])
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+server.serve_forever()

@@ -13,6 +13,7 @@ from typing import Any
 
 from attrs import define
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from mcpgateway import __version__
@@ -71,6 +72,7 @@ class Web:
         self.room = FairMemory()
         self._places: dict[str, UrlPlace] = {}
         self._idle: dict[_Key, list[_Idle]] = {}  # the latest last
+        self._requests: set[_Request] = set()  # those without an answer
         self._sweep: Any = None
 
     @property
@@ -100,7 +102,33 @@ class Web:
         :raise Unreachable: (through the Deferred) no connection to that address is possible.
         :raise BackendError: (through the Deferred) the connection broke, or requests to the URL are not permitted.
         """
-        return _Request(self, method, headers, body, trust, named_by, follows).send(url)
+        request = _Request(self, method, headers, body, trust, named_by, follows)
+        return self._await(request, request.send(url))
+
+    def _await(self, request: _Request, opening: Deferred[WebStream]) -> Deferred[WebStream]:
+        if not opening.called:
+            self._requests.add(request)
+            opening.addBoth(self._opened, request)
+        return opening
+
+    def _opened(self, result: Any, request: _Request) -> Any:
+        self._requests.discard(request)
+        return result
+
+    def connection_of(self, body: bytes) -> HttpConnection | None:
+        """Return the connection of the request with this very body, which has no answer yet; None if it has none."""
+        return next((each.connection for each in self._requests if each.body is body), None)
+
+    def adopt(self, url: str, body: bytes, descriptor: int, received: bytes) -> Deferred[WebStream]:
+        """Go on with a request of the former program of this process, at a server without TLS; fires as of `open`.
+
+        :param body: stands for the request in `connection_of`.
+        :param descriptor: the socket of its connection.
+        :param received: the bytes of the answer so far.
+        :raise BackendError: (through the Deferred) the connection broke.
+        """
+        request = _Request(self, "POST", {}, body, PLAIN, "", False)
+        return self._await(request, request.adopt(url, descriptor, received))
 
     def request(  # noqa: PLR0913 - as `open`
         self,
@@ -170,6 +198,11 @@ class Web:
 
     def dial(self, place: UrlPlace, trust: CertificateTrust, named_by: str) -> Deferred[HttpConnection]:
         """Open a new connection to a place."""
+        by = self.place(named_by) if named_by else None
+        return self.dialler.dial(place, lambda: self.connection(place, trust, named_by), trust, by)
+
+    def connection(self, place: UrlPlace, trust: CertificateTrust, named_by: str) -> HttpConnection:
+        """Return the protocol of a connection to a place, which is kept for others after each request."""
         key = self._key(place, trust, named_by)
 
         def freed(connection: HttpConnection) -> None:
@@ -178,8 +211,7 @@ class Web:
         def lost(connection: HttpConnection) -> None:
             self._forget(key, connection)
 
-        by = self.place(named_by) if named_by else None
-        return self.dialler.dial(place, lambda: HttpConnection(place, freed, lost), trust, by)
+        return HttpConnection(place, freed, lost)
 
     def proxy(self, place: UrlPlace, named_by: str) -> Proxy | None:
         """Return the proxy for connections to a place; None for a direct connection.
@@ -237,7 +269,11 @@ def _has_ended(transport: Any) -> bool:
 
 
 class _Request:
-    """A request, with all its redirects."""
+    """A request, with all its redirects.
+
+    :ivar body: its complete body.
+    :ivar connection: its connection; None before.
+    """
 
     def __init__(
         self,
@@ -252,20 +288,36 @@ class _Request:
         self._web = web
         self._method = method
         self._headers = headers
-        self._body = body
+        self.body = body
         self._trust = trust
         self._named_by = named_by
         self._follows = follows
         self._url = ""
         self._hops = 0
         self._dialling: Deferred[Any] | None = None
-        self._connection: HttpConnection | None = None
+        self.connection: HttpConnection | None = None
         self._stream: WebStream | None = None
         self._done: Deferred[WebStream] = Deferred(lambda _: self._give_up())
 
     def send(self, url: str) -> Deferred[WebStream]:
         """Send the request; fires with the answer once its head has come."""
         self._try(url)
+        return self._done
+
+    def adopt(self, url: str, descriptor: int, received: bytes) -> Deferred[WebStream]:
+        """Go on with the request that the former program has sent; fires as of `send`."""
+        self._url, web = url, self._web
+        with socket.socket(fileno=descriptor) as inherited:
+            inherited.setblocking(False)
+            try:
+                connection = web.connection(web.place(url), self._trust, "")
+                factory = Factory.forProtocol(lambda: connection)
+                web.reactor.adoptStreamConnection(descriptor, inherited.family, factory)
+            except (OSError, BackendError) as why:
+                self._done.errback(BackendError(f"the connection broke while the gateway restarted: {why}"))
+                return self._done
+        self.connection = connection
+        connection.adopt(received, self)
         return self._done
 
     def _try(self, url: str) -> None:
@@ -286,7 +338,7 @@ class _Request:
 
     def _send(self, connection: HttpConnection, request: bytes) -> None:
         self._dialling = None
-        self._connection = connection
+        self.connection = connection
         connection.send(request, self)
 
     def _not_sent(self, why: Failure) -> None:
@@ -297,8 +349,8 @@ class _Request:
     def _give_up(self) -> None:
         if self._dialling is not None:
             self._dialling.cancel()
-        elif self._connection is not None:
-            self._connection.abort()
+        elif self.connection is not None:
+            self.connection.abort()
 
     def _render(self, place: UrlPlace) -> bytes:
         proxy = None if place.is_secure else self._web.proxy(place, self._named_by)
@@ -309,19 +361,19 @@ class _Request:
             lines.append(f"Proxy-Authorization: {proxy.credentials}")
         for name, value in self._headers.items():
             lines.append(f"{name}: {value}")
-        if self._body or self._method in {"POST", "PUT", "PATCH"}:
-            lines.append(f"Content-Length: {len(self._body)}")
+        if self.body or self._method in {"POST", "PUT", "PATCH"}:
+            lines.append(f"Content-Length: {len(self.body)}")
         head = "\r\n".join(lines)
         ends = len(lines) - 1
         if head.count("\n") != ends or head.count("\r") != ends or "\0" in head:
             raise BackendError("a header has a line break in it")  # the server would read two headers
-        return f"{head}\r\n\r\n".encode() + self._body
+        return f"{head}\r\n\r\n".encode() + self.body
 
     # Calls of the connection (`IResponseReceiver`)
 
     def began(self, status: int, headers: Mapping[bytes, bytes]) -> None:
         """Receive the head of the answer."""
-        connection = self._connection
+        connection = self.connection
         assert connection is not None
         location = headers.get(b"location")
         if self._follows and status in urls.REDIRECTS and location is not None:

@@ -31,12 +31,14 @@ class EventBody:
 
     :param skips: an event that is too long does not end the stream (`mcpgateway.protocol.sse_reader`).
     :ivar reader: parser of the stream, with the id and the delay for resuming it.
+    :ivar connection: the connection of the stream.
     """
 
     def __init__(
         self, stream: WebStream, receiver: IEventReceiver, last_id: bytes = b"", *, skips: bool = False
     ) -> None:
         self.reader = SseReader(EVENT_LIMIT, last_id, skips=skips)
+        self.connection = stream.connection
         self._stream = stream
         self._receiver: IEventReceiver | None = receiver
 

@@ -16,7 +16,9 @@ from zope.interface import implementer
 
 from mcpgateway.errors import BackendError
 from mcpgateway.policy.urls import UrlPlace
+from mcpgateway.system.process.handover import kept_open
 
+RECORD_LIMIT = 65_536  # bytes of an answer under way that the next program of this process would read again
 HEAD_LIMIT = 65_536  # bytes of an answer that are not its body: its head, the sizes of chunks, its trailer
 BODILESS = frozenset((204, 304))
 LOST = Failure(error.ConnectionLost())
@@ -73,6 +75,9 @@ class HttpConnection(TwistedProtocol):
         self._keeps = False
         self._is_surplus = False
         self._overhead = 0
+        # All bytes of the answer, while there are few; None where the next program cannot go on with the connection.
+        self._record: list[bytes] | None = None
+        self._recorded = 0
 
     def connectionMade(self) -> None:
         """Fire ``made``: the connection is open."""
@@ -89,8 +94,31 @@ class HttpConnection(TwistedProtocol):
 
     def send(self, request: bytes, taker: IResponseReceiver) -> None:
         """Send a request, whose answer goes to ``taker``."""
-        self._taker = taker
+        self._take(taker)
         _write(self.transport, request, is_secure=self.place.is_secure)
+
+    def _take(self, taker: IResponseReceiver) -> None:
+        self._taker = taker
+        self._record = [] if isinstance(self.transport, Connection) and not self.place.is_secure else None
+
+    def adopt(self, received: bytes, taker: IResponseReceiver) -> None:
+        """Go on with a request of the former program of this process, which has received a part of the answer."""
+        self._take(taker)
+        if received:
+            self.dataReceived(received)
+
+    @property
+    def goes_on(self) -> bool:
+        """Return whether the next program of this process can go on with the request under way."""
+        is_open = self._taker is not None and self.transport is not None and not self.transport.disconnecting
+        return is_open and self._record is not None and not _has_rest(self.transport)
+
+    def hand_over(self) -> tuple[int, bytes]:
+        """Return a descriptor of the socket and the answer so far, for the next program; the taker gets no more."""
+        transport, record = self.transport, self._record or []
+        self._taker = self.transport = None
+        transport.stopReading()
+        return kept_open(transport.fileno()), b"".join(record)
 
     def pause(self) -> None:
         """Pause reading, so that the sender waits."""
@@ -118,6 +146,11 @@ class HttpConnection(TwistedProtocol):
             self.abort()  # bytes without a request are no answer
             return
         self._overhead += len(data)
+        if self._record is not None:
+            self._recorded += len(data)
+            self._record.append(data)
+            if self._recorded > RECORD_LIMIT:
+                self._record = None
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:

@@ -14,10 +14,12 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mcpgateway.backends.http.event_stream import EventBody, content_type, is_stream
+from mcpgateway.backends.http.event_stream import EVENT_LIMIT, EventBody, content_type, is_stream
+from mcpgateway.backends.http.http1 import HttpConnection
 from mcpgateway.backends.http.response import ANSWER_LIMIT, WebAnswer, WebStream, take_whole
 from mcpgateway.backends.remote_access import RemoteAccess
 from mcpgateway.errors import BackendError, BadReply, GatewayError
+from mcpgateway.interfaces import InheritedPost
 from mcpgateway.protocol import jsonrpc, modern
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.sse_reader import MESSAGE, Event, SseReader
@@ -82,9 +84,11 @@ class PostRequest:
         "_attempts",
         "_doing",
         "_events",
+        "_heard",
         "_is_over",
         "_later",
         "_owner",
+        "_skips",
         "body",
         "envelope",
         "has_permit",
@@ -109,6 +113,9 @@ class PostRequest:
         self._events: EventBody | None = None
         self._later: Any = None
         self._attempts = 0
+        self._heard = self._skips = (
+            0  # events of the present stream: those passed on, and those the former program had
+        )
         self._is_over = False
 
     def send(self) -> None:
@@ -117,6 +124,43 @@ class PostRequest:
             return
         owner = self._owner
         self._do(owner.access.open("POST", owner.headers_for(self), self.body), self._opened, self._failed)
+
+    @property
+    def goes_on(self) -> bool:
+        """True if the next program of this process can get the rest of the answer."""
+        connection = self._connection
+        is_kept = connection is not None and connection.goes_on
+        return not (self._is_over or self.is_answered or self.is_held) and (is_kept or self._can_resume)
+
+    @property
+    def _connection(self) -> HttpConnection | None:
+        if self._events is not None:
+            return self._events.connection
+        return self._owner.access.connection_of(self.body)
+
+    @property
+    def _can_resume(self) -> bool:
+        events = self._events
+        is_named = events is not None and bool(events.reader.last_id)
+        return is_named and self._owner.headers_to_resume(b"") is not None
+
+    def hand_over(self) -> InheritedPost:
+        """Return it for the next program of this process; its owner gets no further call."""
+        connection = self._connection
+        is_kept = connection is not None and connection.goes_on
+        descriptor, received = connection.hand_over() if connection is not None and is_kept else (-1, b"")
+        last_id = self._events.reader.last_id if self._events is not None else b""
+        self._is_over = True
+        return InheritedPost(self.id, descriptor, received, self._heard, last_id)
+
+    def take_over(self, former: InheritedPost) -> None:
+        """Go on with a request of the former program of this process."""
+        if former.descriptor < 0:
+            self._resume(SseReader(EVENT_LIMIT, former.last_event))
+            return
+        self._skips = former.heard
+        adopted = self._owner.access.adopt(self.body, former.descriptor, former.received)
+        self._do(adopted, self._opened, self._failed)
 
     def abort(self) -> None:
         """Abort the request; its owner gets no further call."""
@@ -234,12 +278,14 @@ class PostRequest:
     # The stream of the response
 
     def _read(self, stream: WebStream, last_id: bytes) -> None:
+        self._heard = 0
         self._events = EventBody(stream, self, last_id)
         self._events.begin()
 
     def event(self, event: Event) -> None:
         """Receive a message of the stream."""
-        if event.kind == MESSAGE:
+        self._heard += 1
+        if event.kind == MESSAGE and self._heard > self._skips:
             self._take_all(event.data)
 
     def ended(self, why: BackendError | None) -> None:
@@ -275,6 +321,7 @@ class PostRequest:
         headers = self._owner.headers_to_resume(reader.last_id) or {}
 
         def opened(stream: WebStream) -> None:
+            self._skips = 0
             if stream.status == 200 and is_stream(stream):
                 self._attempts = 0
                 self._read(stream, reader.last_id)

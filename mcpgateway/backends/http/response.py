@@ -45,12 +45,13 @@ class WebStream:
     """An answer whose body comes in parts.
 
     :ivar url: the URL that has answered, after all redirects.
+    :ivar connection: the connection that the body comes by.
     """
 
     status: int
     headers: Mapping[bytes, bytes] = field(repr=False)
     url: str = field(repr=False)
-    _connection: HttpConnection = field(repr=False)
+    connection: HttpConnection = field(repr=False)
     _room: FairMemory = field(factory=FairMemory, repr=False)
     _receiver: IBodyReceiver | None = field(default=None, repr=False)
     _early: list[bytes] = field(factory=list, repr=False)  # bytes before the first receiver
@@ -67,17 +68,17 @@ class WebStream:
         if self._has_ended:
             self.ended(self._why)
         else:
-            self._connection.resume()
+            self.connection.resume()
 
     def pause(self) -> None:
         """Pause reading, so that the sender waits."""
         if not self._has_ended:
-            self._connection.pause()
+            self.connection.pause()
 
     def resume(self) -> None:
         """Continue to read the body."""
         if not self._has_ended:
-            self._connection.resume()
+            self.connection.resume()
 
     def abort(self) -> None:
         """Drop the connection; the receiver gets no further call."""
@@ -85,7 +86,7 @@ class WebStream:
         self._room.leave(self)
         if not self._has_ended:
             self._has_ended = True
-            self._connection.abort()
+            self.connection.abort()
 
     # The memory that the body takes
 
@@ -122,7 +123,7 @@ class WebStream:
             self._receiver.data(data)
         else:
             self._early.append(data)
-            self._connection.pause()
+            self.connection.pause()
 
     def ended(self, why: BackendError | None) -> None:
         """Receive the end of the body: None if it is complete."""

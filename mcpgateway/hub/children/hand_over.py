@@ -1,7 +1,7 @@
 """Hand children and sessions over to the next program of this process: the side of the program that ends.
 
-A child goes on if it is a process on stdin and stdout, of a container too, with its calls under way, or a session by
-Streamable HTTP.  All others end: those that have asked their client a question, those of an earlier version, and those
+A child goes on if it is a process on stdin and stdout, of a container too, or a session by Streamable HTTP, with its
+calls under way.  All others end: those that have asked their client a question, those of an earlier version, and those
 under a lease.
 """
 
@@ -48,7 +48,7 @@ def goes_on(call: Request) -> bool:
         return True
     conversation, backend = slot.conversation, _going_on(slot)
     is_pending = conversation is not None and conversation.pending.get(call.number) is call
-    return is_pending and backend is not None and backend.keeps_calls
+    return is_pending and backend is not None and backend.keeps(call.number)
 
 
 def _going_on(slot: Slot) -> IInheritable | None:
@@ -65,6 +65,7 @@ def _slot(key: SlotKey, slot: Slot) -> SlotState | None:
         return None
     for call in [each for each in conversation.pending.values() if each.method == modern.LISTEN]:
         conversation.cancel(call, "the gateway restarts")
+    talk = conversation.hand_over(backend.keeps)
     state = SlotState(
         backend.hand_over(),
         key,
@@ -74,7 +75,7 @@ def _slot(key: SlotKey, slot: Slot) -> SlotState | None:
         server.principal,
         bytes(jsonrpc.raw(slot.offer)),
         jsonrpc.encode(slot.hello),
-        conversation.hand_over(),
+        talk,
         slot.levels.agreed,
         slot.starts - 1,
         slot.requests - conversation.sent,

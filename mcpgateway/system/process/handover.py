@@ -19,7 +19,7 @@ from twisted.logger import Logger
 
 from mcpgateway.interfaces import ConnectionState, InheritedChild, InheritedTemplate
 
-FORMAT = 6
+FORMAT = 7
 VARIABLE = "MCPGATEWAY_HANDOVER"
 IS_POSSIBLE = hasattr(os, "memfd_create") and hasattr(fcntl, "F_ADD_SEALS")
 LIMIT = 256 * 2**20  # bytes; lines under way are of 32 MiB at most
@@ -33,6 +33,7 @@ class Handover(Struct, frozen=True):
     :ivar starts: the number of children that it has started, which is a part of their markers.
     :ivar guardian: the guardian's process id, and the gateway's end of its stdin; None where none was needed.
     :ivar connections: the connections with requests under way.
+    :ivar sockets: the connections to servers with requests under way.
     :ivar templates: the templates of Python servers.
     :ivar hub: the state of children and sessions (`mcpgateway.hub.children.records.HubState`).
     """
@@ -44,6 +45,7 @@ class Handover(Struct, frozen=True):
     hub: bytes
     connections: tuple[ConnectionState, ...] = ()
     templates: tuple[InheritedTemplate, ...] = ()
+    sockets: tuple[int, ...] = ()
     format: int = FORMAT
 
     def descriptors(self) -> Iterator[int]:
@@ -54,6 +56,7 @@ class Handover(Struct, frozen=True):
             yield from child.open_pipes().values()
         for template in self.templates:
             yield template.control
+        yield from self.sockets
         for connection in self.connections:
             yield connection.descriptor
 
