@@ -18,25 +18,26 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from tests.bench import tables
 from tests.bench.crowd_client import CLAUDE_CODE, VS_CODE, Person, Visit, request
+from tests.bench.crowd_programs import OTHERS, OURS, Server, Shared, in_environment
 from tests.bench.http1 import BadAnswer
 from tests.bench.loads import Loader
 from tests.bench.phases import SETTLE_S, Bench, Plan
 from tests.bench.procs import MIB, memory_kib, tree
 from tests.bench.report import crowd_tables
-from tests.bench.results import Results, Weight
-from tests.bench.subjects import STATE, Command, Place, Program, Starter, environment
+from tests.bench.results import Results, ServerOfMany, Weight, median
+from tests.bench.subjects import Starter, environment
 from tests.bench.tools import CACHE, prepare
 
 Ask = Callable[[int, str, dict[str, Any]], dict[str, Any]]
@@ -45,6 +46,7 @@ Ask = Callable[[int, str, dict[str, Any]], dict[str, Any]]
 START_LIMIT_S = 300.0
 AT_ONCE = 4
 ROOTS_TAKE_S = 0.05  # in which a server uses the answer for its client's roots
+ANOTHER_TRY_S = 1.0  # after which a wrong answer is final: roots may come later than the first call
 AUTHORITIES = (
     "SSL_CERT_FILE",
     "NODE_EXTRA_CA_CERTS",
@@ -59,21 +61,6 @@ PROJECT = "{project}"  # in arguments of a call: the directory of the session's 
 
 class WrongAnswer(BadAnswer):
     """The answer of a tool is not that which the session gets without a gateway."""
-
-
-@frozen
-class Server:
-    """A real server, as an entry of a configuration names it, and a call of one of its tools.
-
-    :ivar is_offline: it answers without the internet; else the answer of a tool may be that it has failed.
-    """
-
-    name: str
-    argv: tuple[str, ...]
-    tool: str
-    arguments: dict[str, Any]
-    env: dict[str, str] = field(factory=dict)
-    is_offline: bool = True
 
 
 THOUGHT = {
@@ -151,20 +138,10 @@ def is_right(server: Server, person: Person, result: str) -> bool:
     return right.get(server.name, "") in result
 
 
-def launchers() -> str:
-    """The directory with ``uvx``, installed once."""
-    place = CACHE / "uv"
-    if not (place / "bin" / "uvx").exists():
-        subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
-        pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "uv"]
-        subprocess.run(pip, check=True, timeout=START_LIMIT_S)
-    return str(place / "bin")
-
-
 def variables() -> dict[str, str]:
-    """The variables that the servers get in both ways: packages are downloaded once, and found there ever after."""
+    """The variables that the servers get in all ways: packages are downloaded once, and found there ever after."""
     return {
-        "PATH": f"{launchers()}:{os.environ.get('PATH', os.defpath)}",
+        "PATH": f"{in_environment('uv')}:{os.environ.get('PATH', os.defpath)}",
         "npm_config_cache": str(CACHE / "npm-cache"),
         "UV_CACHE_DIR": str(CACHE / "uv-cache"),
         "npm_config_update_notifier": "false",
@@ -244,7 +221,7 @@ def measure_crowd(bench: Bench, sessions: int) -> None:
     if _free_mib() < NEEDED_MIB * sessions * len(SERVERS):
         bench.results.problems.append(f"the crowd: too little memory is free for {sessions} sessions")
         return
-    bench.try_to("the crowd, shared", partial(_shared, bench, sessions))
+    _share(bench, sessions, (OURS, *OTHERS))
     for label, servers in (("launched", SERVERS), ("direct", unwrapped())):
         bench.try_to(f"the crowd, {label}", partial(_directly, bench, sessions, label, servers))
 
@@ -323,64 +300,78 @@ def _spawn(server: Server, person: Person, env: dict[str, str]) -> Direct:
     )
 
 
-def _shared(bench: Bench, sessions: int) -> None:
+def _share(bench: Bench, sessions: int, programs: Sequence[Shared]) -> None:
+    for program in programs:
+        if program.needs_npm and isinstance(bench.starter.tools.npm, str):
+            bench.results.problems.append(f"{program.name}: {bench.starter.tools.npm}")
+            continue
+        bench.try_to(f"the crowd, {program.name}", partial(_shared, bench, sessions, program))
+
+
+def _shared(bench: Bench, sessions: int, shared: Shared) -> None:
+    programs = shared.programs(SERVERS, variables())
     with tempfile.TemporaryDirectory(prefix="mcpgateway-bench-") as home:
-        running = bench.starter.start(Program("mcpgateway-crowd", _gateway))
+        running = {program: bench.starter.start(program) for program in dict.fromkeys(programs.values())}
+        urls = {
+            name: f"{running[program].url}{shared.path.format(name)}" for name, program in programs.items()
+        }
         visits: list[Visit] = []
-        took: dict[str, list[float]] = {}
+        took: dict[str, list[float]] = {each.name: [] for each in SERVERS}
+        wrong = dict.fromkeys(took, 0)
 
         def visit(wanted: tuple[Person, Server]) -> None:
             person, server = wanted
-            url = f"http://127.0.0.1:{running.port}/{server.name}/mcp"
-            visits.append(one := Visit(url, person, START_LIMIT_S))
+            visits.append(one := Visit(urls[server.name], person, START_LIMIT_S))
             begun = time.monotonic()
-            one.begin()
             try:
-                use(server, person, one.ask)
-            except WrongAnswer:
-                bench.results.crowd.wrong[server.name] = bench.results.crowd.wrong.get(server.name, 0) + 1
-            took.setdefault(server.name, []).append(time.monotonic() - begun)
+                one.begin()
+                _use_twice(server, person, one.ask)
+                took[server.name].append(time.monotonic() - begun)
+            except (OSError, ValueError, BadAnswer, HTTPException):
+                wrong[server.name] += 1
 
         try:
-            running.wait_until_listening()
+            for each in running.values():
+                each.wait_until_listening()
             _a_few_at_once(visit, crowd_of(sessions, Path(home)), SERVERS)
             time.sleep(SETTLE_S)
-            pids = tree(running.pid)
-            found = bench.results.crowd.shared = weight(pids)
-            bench.say(f"shared: {found.processes} processes, {found.pss_mib:.0f} MB PSS")
-            bench.results.crowd.by_server = _by_server(pids, took)
+            fronts = {each.pid for each in running.values()}
+            pids = [pid for front in fronts for pid in tree(front)]
+            found = bench.results.crowd.shared[shared.name] = weight(pids)
+            bench.say(
+                f"{shared.name}: {found.processes} processes, {found.pss_mib:.0f} MB PSS, wrong: {wrong}"
+            )
+            behind = [pid for pid in pids if pid not in fronts]
+            bench.results.crowd.by_server[shared.name] = _by_server(behind, took, wrong)
         finally:
             for one in visits:
                 one.end()
-            bench.starter.stop(running)
+            for each in running.values():
+                bench.starter.stop(each)
 
 
-def _by_server(pids: Sequence[int], took: dict[str, list[float]]) -> dict[str, tuple[int, float, float]]:
-    # The processes of each server, their PSS, and the median time of a session from its beginning to its first answer.
-    found: dict[str, tuple[int, float, float]] = {}
+def _use_twice(server: Server, person: Person, ask: Ask) -> None:
+    try:
+        use(server, person, ask)
+    except WrongAnswer:
+        time.sleep(ANOTHER_TRY_S)
+        use(server, person, ask)
+
+
+def _by_server(
+    pids: Sequence[int], took: Mapping[str, Sequence[float]], wrong: Mapping[str, int]
+) -> dict[str, ServerOfMany]:
+    found: dict[str, ServerOfMany] = {}
     lines = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids if Path(f"/proc/{pid}").exists()}
     for server in SERVERS:
         own = [pid for pid, line in lines.items() if _package(server).encode() in line]
-        found[server.name] = (len(own), weight(own).pss_mib, median(took[server.name]))
+        first = median(took[server.name])
+        found[server.name] = ServerOfMany(len(own), weight(own).pss_mib, first, wrong[server.name])
     return found
 
 
 def _package(server: Server) -> str:
     return server.argv[2 if server.argv[0] == "npx" else 1].rpartition("/")[2]
-
-
-def _gateway(place: Place) -> Command:
-    env = variables()
-    servers = {
-        each.name: {"command": each.argv[0], "args": each.argv[1:], "env": env | each.env} for each in SERVERS
-    }
-    config = place.write(
-        "config.json", json.dumps({"servers": servers, "gateway": {"limits": {"handshake": 120}}})
-    )
-    source = place.write("source.json", "{}")
-    twistd = [str(place.python.parent / "twistd"), "-n", "--pidfile=", "mcpgateway"]
-    options = ["--port", str(place.port), "--config", config, "--source", source]
-    return Command([*twistd, *options, "--home", str(place.home / STATE)], "/everything/mcp")
 
 
 def weight(pids: Sequence[int]) -> Weight:
@@ -397,15 +388,16 @@ def main() -> None:
     options = argparse.ArgumentParser(prog="python -m tests.bench.crowd", description=__doc__.split("\n")[0])
     options.add_argument("--sessions", type=int, default=20)
     options.add_argument("--python", default=sys.executable, help="of the environment to measure")
-    options.add_argument("--shared", action="store_true", help="only through the gateway")
+    names = {each.name: each for each in (OURS, *OTHERS)}
+    options.add_argument("--through", choices=names, nargs="+", help="only through these programs")
     chosen = options.parse_args()
-    tools = prepare(with_npm=False)
+    tools = prepare(with_npm=True)
     starter, results = Starter(tools, Path(os.path.abspath(chosen.python))), Results("", "", "")
     bench = Bench(Plan(1.0, 1, 1, 1, 1, math.inf), starter, Loader(tools.wrk, 1.0), results, [], print)
     try:
-        if chosen.shared:
+        if chosen.through:
             results.crowd.sessions, results.crowd.servers = chosen.sessions, len(SERVERS)
-            bench.try_to("the crowd, shared", partial(_shared, bench, chosen.sessions))
+            _share(bench, chosen.sessions, [names[each] for each in chosen.through])
         else:
             measure_crowd(bench, chosen.sessions)
     finally:

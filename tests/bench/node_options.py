@@ -19,8 +19,9 @@ from typing import Any
 from attrs import frozen
 
 from tests.bench import tables
-from tests.bench.crowd import Direct, Server
+from tests.bench.crowd import Direct
 from tests.bench.crowd_client import CLAUDE_CODE, Person
+from tests.bench.crowd_programs import Server
 from tests.bench.procs import MIB
 from tests.bench.subjects import environment
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tests.bench import tables, verdicts
 from tests.bench.eras import KEPT, LEGACY, ROADS
 from tests.bench.procs import Account
-from tests.bench.results import Life, Results, median
+from tests.bench.results import Life, Results, ServerOfMany, Weight, median
 from tests.bench.subjects import COPY, EMPTY, OURS, PIPE, RAW, RIVALS
 from tests.bench.tables import Table, number
 
@@ -203,32 +203,42 @@ def _stdio(results: Results) -> Table:
 
 
 def crowd_tables(results: Results) -> list[Table]:
-    """Return the tables of the crowd: all its processes, and those of each server behind the gateway."""
+    """Return the tables of the crowd: all its processes, and those of each server behind each program."""
     crowd = results.crowd
-    rows = [
-        (what, str(found.processes), number(found.pss_mib), number(found.rss_mib))
-        for what, found in (
-            ("each session starts its own, by npx and uvx", crowd.launched),
-            ("each session starts its own, without a launcher", crowd.direct),
-            ("through mcpgateway", crowd.shared),
-        )
-        if found is not None
+    none = (
+        ("each session starts its own, by npx and uvx", crowd.launched),
+        ("each session starts its own, without a launcher", crowd.direct),
+    )
+    rows = [(what, *_weighed(found), "0", "\\-") for what, found in none if found is not None]
+    rows += [
+        (name, *_weighed(found), str(crowd.wrong(name)), _ms(crowd.first_s(name)))
+        for name, found in crowd.shared.items()
     ]
     note = (
         f"{crowd.sessions} sessions at each of {crowd.servers} servers from npm and PyPI, in three projects, with the"
-        " capabilities of Claude Code and VS Code; each has called a tool, and its answer was right. One of the servers"
-        " keeps state for each session, and has a process for each behind the gateway too. The processes of the"
-        " gateway are counted."
+        " capabilities of Claude Code and VS Code; each calls a tool. One of the servers keeps state for each session,"
+        " and has a process for each behind the gateway too. The processes of the programs are counted."
     )
-    own = [
-        (name, str(count), number(pss), number(seconds * 1000), str(crowd.wrong.get(name, 0)))
-        for name, (count, pss, seconds) in crowd.by_server.items()
-    ]
+    head = ("", "processes", "PSS, MB", "RSS, MB", "wrong answers", "begin to first answer, ms")
     return [
-        Table("Many sessions, the same servers", ("", "processes", "PSS, MB", "RSS, MB"), rows, note),
-        Table(
-            "The servers of many sessions behind the gateway",
-            ("", "processes", "PSS, MB", "begin to first answer, ms", "wrong answers"),
-            own,
-        ),
+        Table("Many sessions, the same servers", head, rows, note),
+        *map(_servers, crowd.by_server.items()),
     ]
+
+
+def _weighed(found: Weight) -> tuple[str, str, str]:
+    return str(found.processes), number(found.pss_mib), number(found.rss_mib)
+
+
+def _servers(found: tuple[str, dict[str, ServerOfMany]]) -> Table:
+    program, servers = found
+    rows = [
+        (name, str(each.processes), number(each.pss_mib), _ms(each.first_s), str(each.wrong))
+        for name, each in servers.items()
+    ]
+    head = ("", "processes", "PSS, MB", "begin to first answer, ms", "wrong answers")
+    return Table(f"The servers of many sessions behind {program}", head, rows)
+
+
+def _ms(seconds: float | None) -> str:
+    return number(None if seconds is None else seconds * 1000)

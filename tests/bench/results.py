@@ -91,24 +91,44 @@ class Weight:
     pss_mib: float
 
 
+@frozen
+class ServerOfMany:
+    """A server that sessions share: its processes, their memory, and its answers.
+
+    :ivar first_s: the median time from the beginning of a session to its first answer.
+    :ivar wrong: calls whose answer was missing, or was not that of the session's own server.
+    """
+
+    processes: int
+    pss_mib: float
+    first_s: float | None
+    wrong: int
+
+
 @define
 class Crowd:
-    """The same real servers for many sessions: started by each of them, and shared by all (the gateway included).
+    """The same real servers for many sessions: started by each of them, and shared by all through programs.
 
     :ivar launched: each session starts its own, by ``npx`` and ``uvx``.
     :ivar direct: each session starts its own, without a launcher.
-    :ivar by_server: behind the gateway, the processes of each server, their PSS, and the seconds from the beginning of
-        a session to its first answer.
-    :ivar wrong: behind the gateway, the calls of each server whose answer was not that of the session's own server.
+    :ivar shared: behind each program, by its name; its own processes count.
+    :ivar by_server: the servers behind each program.
     """
 
     sessions: int = 0
     servers: int = 0
     launched: Weight | None = None
     direct: Weight | None = None
-    shared: Weight | None = None
-    by_server: dict[str, tuple[int, float, float]] = field(factory=dict)
-    wrong: dict[str, int] = field(factory=dict)
+    shared: dict[str, Weight] = field(factory=dict)
+    by_server: dict[str, dict[str, ServerOfMany]] = field(factory=dict)
+
+    def wrong(self, program: str) -> int:
+        """Count the wrong answers behind a program."""
+        return sum(each.wrong for each in self.by_server[program].values())
+
+    def first_s(self, program: str) -> float | None:
+        """The median over the servers of the time until a session has its first answer."""
+        return median(each.first_s for each in self.by_server[program].values() if each.first_s is not None)
 
 
 @define

@@ -12,7 +12,7 @@ from attrs import frozen
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 CACHE = ROOT / "build" / "bench"
-NPM_PACKAGES = {"immorterm-mcp-gateway": "0.1.4", "supergateway": "4.0.0"}
+NPM_PACKAGES = {"immorterm-mcp-gateway": "0.1.4", "supergateway": "4.0.0", "mcp-proxy": "6.7.19"}
 INSTALL_LIMIT_S = 180
 
 
