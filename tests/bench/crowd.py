@@ -332,7 +332,7 @@ def _shared(bench: Bench, sessions: int, shared: Shared) -> None:
 
         try:
             for each in running.values():
-                each.wait_until_listening()
+                each.wait_until_listening(START_LIMIT_S)
             _a_few_at_once(visit, crowd_of(sessions, Path(home)), SERVERS)
             time.sleep(SETTLE_S)
             fronts = {each.pid for each in running.values()}

@@ -199,9 +199,9 @@ class Running:
         """The use of the program so far."""
         return account(self._process.pid, self.child)
 
-    def wait_until_listening(self) -> float:
+    def wait_until_listening(self, limit_s: float = LISTENING_LIMIT_S) -> float:
         """Milliseconds from exec until the port accepts."""
-        while time.perf_counter() - self.began < LISTENING_LIMIT_S:
+        while time.perf_counter() - self.began < limit_s:
             if self._process.poll() is not None:
                 raise NotServing(f"{self.program.name} exited: {self.last_words()}")
             with suppress(OSError):
