@@ -209,7 +209,7 @@ def crowd_tables(results: Results) -> list[Table]:
         ("each session starts its own, by npx and uvx", crowd.launched),
         ("each session starts its own, without a launcher", crowd.direct),
     )
-    rows = [(what, *_weighed(found), "0", "\\-") for what, found in none if found is not None]
+    rows = [(what, *_weighed(found), "0", number(None)) for what, found in none if found is not None]
     rows += [
         (name, *_weighed(found), str(crowd.wrong(name)), _ms(crowd.first_s(name)))
         for name, found in crowd.shared.items()
