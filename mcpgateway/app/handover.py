@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, MutableMapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -102,7 +103,8 @@ class GatewayHandover(Record):
         """Return the requests under way that go on in the next program, if that can take over anything."""
         if not self._may_begin(service):
             return []
-        return list(leaving(service.mcp.streams, service.dispatcher.calls.under_way(), goes_on))
+        may_leave = partial(goes_on, service.dispatcher.questions)
+        return list(leaving(service.mcp.streams, service.dispatcher.calls.under_way(), may_leave))
 
     def begin(self, service: Any) -> None:
         """Take what goes on out of the hub, if the next program can take it over."""
@@ -113,7 +115,8 @@ class GatewayHandover(Record):
         self._connections = tuple(each.leave() for each in going)
         service.factory.leave(channels)
         self._templates = tuple(service.launcher.templates.hand_over())
-        self._state = hand_over(service.dispatcher.pool, service.dispatcher.sessions)
+        hub = service.dispatcher
+        self._state = hand_over(hub.pool, hub.sessions, hub.questions)
 
     def end(self, service: Any) -> bool:
         """Complete the record when all other children have ended; return False where none goes on."""

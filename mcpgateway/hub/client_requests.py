@@ -127,6 +127,14 @@ class Questions:
                 question, Overloaded("the client does not listen, and too many messages wait for it")
             )
 
+    def of(self, backend: Any) -> list[ClientQuestion]:
+        """Return the questions of a conversation."""
+        return [each for each in self._asked.values() if each.backend is backend]
+
+    def restore(self, question: ClientQuestion) -> None:
+        """Take a question that the former program of this process has asked."""
+        self._asked[question.number] = question
+
     def answered(self, session: Session, message: Message) -> bool:
         """Pass a client's response on to the child; false if this session has no such question."""
         question = self._asked.get(jsonrpc.integer(Raw(message.id)) or 0)
@@ -157,7 +165,7 @@ class Questions:
 
     def called_off(self, backend: Any, reason: str) -> None:
         """Take back the questions of a conversation whose answers are not needed any more."""
-        for question in [each for each in self._asked.values() if each.backend is backend]:
+        for question in self.of(backend):
             self._call_off(question, reason)
 
     def owns_token(self, session: Session) -> bool:

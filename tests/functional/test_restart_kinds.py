@@ -1,5 +1,6 @@
 """Servers of other kinds than plain processes on stdin and stdout, over a restart of the gateway in place."""
 
+import http.client
 import json
 import os
 import sys
@@ -11,7 +12,7 @@ from tests.functional.test_sleep import repl
 from tests.support import real_servers
 from tests.support.certificates import Authority
 from tests.support.far import Server
-from tests.support.gateway import eventually, server
+from tests.support.gateway import LIMIT_S, eventually, server
 from tests.support.home import Home
 from tests.support.ports import free_port
 from tests.support.processes import children_of, command_line, is_alive
@@ -247,4 +248,46 @@ class ReplicaTests:
             gate.touch()
             assert [each.result() for each in calls] == ["0", "1", "2"]
             assert client.said("run", code="answer = known") == "1"
+            assert processes(home) == before
+
+
+class AskingClient(Client):
+    """A client that can be asked, in the middle of a call."""
+
+    offer = {"elicitation": {}}
+
+    def begin_call(self, name, **arguments):
+        """Call a tool; its messages as they come."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT_S)
+        params = {"name": name, "arguments": arguments}
+        body = json.dumps({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params})
+        headers = {name.replace("_", "-"): value for name, value in self.headers.items()}
+        connection.request("POST", self.path, body, headers)
+        answer = connection.getresponse()
+        assert answer.headers["Content-Type"] == "text/event-stream"
+        return (json.loads(line[5:]) for line in answer if line.startswith(b"data: {"))
+
+
+class QuestionTests:
+    """Servers that wait for the answer of a client."""
+
+    @pytest.mark.parametrize("path", ["/own/mcp", "/mcp/full"])
+    def test_answer_arrives(self, tmp_path, path):
+        """The question is asked once, its answer reaches the same process, and the call is answered on its stream."""
+        with Home(tmp_path, {"own": server(real_servers.fixture(), share="session")}) as home:
+            begun(home)
+            client, prefix = AskingClient(home.port, path), "" if path.startswith("/own") else "own__"
+            assert client.said(f"{prefix}count") == "1"
+            before = processes(home)
+            form = {"message": "Which?", "requestedSchema": {"type": "object", "properties": {}}}
+            messages = client.begin_call(f"{prefix}ask", method="elicitation/create", params=form)
+            question = next(messages)
+            assert question["method"] == "elicitation/create"
+            again(home)
+            chosen = {"action": "accept", "content": {"which": "this"}}
+            answer = {"jsonrpc": "2.0", "id": question["id"], "result": chosen}
+            assert asked(home.port, "POST", path, json.dumps(answer), **client.headers)[0] == 202
+            result = next(messages)["result"]["content"][0]["text"]
+            assert json.loads(result)["result"] == chosen
+            assert client.said(f"{prefix}count") == "2"
             assert processes(home) == before

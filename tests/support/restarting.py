@@ -44,13 +44,18 @@ def asked(port, method, path, body=None, **headers):
 
 
 class Client:
-    """A client with a session and a connection for each request."""
+    """A client with a session and a connection for each request.
+
+    :cvar offer: its capabilities.
+    """
+
+    offer = {}
 
     def __init__(self, port, path="/shared/mcp"):
         self.port = port
         self.path = path
         self.headers = {"Content_Type": JSON, "Accept": f"{JSON}, text/event-stream"}
-        status, headers, _ = self.post("initialize", **INITIALIZE)
+        status, headers, _ = self.post("initialize", **INITIALIZE | {"capabilities": self.offer})
         assert status == 200
         self.headers |= {"Mcp_Session_Id": headers["Mcp-Session-Id"], "MCP_Protocol_Version": "2025-11-25"}
 

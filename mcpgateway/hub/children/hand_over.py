@@ -1,8 +1,8 @@
 """Hand children and sessions over to the next program of this process: the side of the program that ends.
 
 A child goes on if it is a process on stdin and stdout, of a container too, or a session by Streamable HTTP, with its
-calls under way.  All others end: those that have asked their client a question, those of an earlier version, and those
-under a lease.
+calls under way and its questions to clients.  All others end: those that have asked a modern client a question, those
+of an earlier version, and those under a lease.
 """
 
 from __future__ import annotations
@@ -13,8 +13,16 @@ from hashlib import sha256
 from attrs import asdict
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.hub.children.records import HubState, SessionState, SlotState, WaitingMessage, written
+from mcpgateway.hub.children.records import (
+    HubState,
+    QuestionState,
+    SessionState,
+    SlotState,
+    WaitingMessage,
+    written,
+)
 from mcpgateway.hub.children.slot_key import SlotKey
+from mcpgateway.hub.client_requests import ClientQuestion, Questions
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
@@ -32,35 +40,54 @@ def digest_of(server: ServerSpec) -> str:
     return sha256(repr(parts).encode(errors="surrogatepass")).hexdigest()
 
 
-def hand_over(pool: Pool, sessions: Sessions) -> HubState:
+def hand_over(pool: Pool, sessions: Sessions, questions: Questions) -> HubState:
     """Return the state of the children that go on, and of all sessions; these children leave their slots."""
     known = tuple(_session(each, sessions) for each in sessions if each.is_on_record and each.issued)
-    slots = [_slot(key, slot) for key, slot in pool.keyed()]
+    slots = [_slot(key, slot, questions) for key, slot in pool.keyed()]
     return HubState(tuple(each for each in slots if each is not None), known)
 
 
-def goes_on(call: Request) -> bool:
+def goes_on(questions: Questions, call: Request) -> bool:
     """Return whether the next program can go on with a call, or has to send it first."""
     slot = call.holder
     if not isinstance(slot, Slot):
         return False
     if not call.number:
         return True
-    conversation, backend = slot.conversation, _going_on(slot)
+    conversation, backend = slot.conversation, _going_on(slot, questions)
     is_pending = conversation is not None and conversation.pending.get(call.number) is call
     return is_pending and backend is not None and backend.keeps(call.number)
 
 
-def _going_on(slot: Slot) -> IInheritable | None:
+def _going_on(slot: Slot, questions: Questions) -> IInheritable | None:
     conversation = slot.conversation
-    if conversation is None or conversation.questions:
+    if conversation is None or not _are_known(conversation.questions, questions.of(conversation)):
         return None
     return going_on(conversation.backend)
 
 
-def _slot(key: SlotKey, slot: Slot) -> SlotState | None:
+def _are_known(identifiers: set[bytes], asked: list[ClientQuestion]) -> bool:
+    # A question that belongs to a call is a part of the call's answer to a modern client.
+    is_of_client = all(each.request is None and each.session.issued is not None for each in asked)
+    return is_of_client and identifiers <= {bytes(each.child_id) for each in asked}
+
+
+def _question(asked: ClientQuestion) -> QuestionState:
+    return QuestionState(
+        asked.number,
+        bytes(asked.child_id),
+        asked.session.id,
+        asked.at is not asked.session,
+        asked.method,
+        None if asked.token is None else bytes(asked.token),
+        asked.is_heard,
+        asked.ticks,
+    )
+
+
+def _slot(key: SlotKey, slot: Slot, questions: Questions) -> SlotState | None:
     conversation, server = slot.conversation, slot.server
-    backend = _going_on(slot)
+    backend = _going_on(slot, questions)
     if backend is None or conversation is None or slot.hello is None or key.former:
         return None
     for call in [each for each in conversation.pending.values() if each.method == modern.LISTEN]:
@@ -82,6 +109,7 @@ def _slot(key: SlotKey, slot: Slot) -> SlotState | None:
         written(slot.roots),
         *slot.tasks.records,
         slot.elicitations,
+        tuple(map(_question, questions.of(conversation))),
     )
     slot.left()
     return state
@@ -106,10 +134,10 @@ def _session(session: Session, sessions: Sessions) -> SessionState:
     )
 
 
-def _key(key: Hashable) -> str | tuple[str, str] | None:
+def _key(key: Hashable) -> str | tuple[str, str | int] | None:
     match key:
         case str(text):
             return text
-        case (str(method), str(what)):
+        case (str(method), str(what) | int(what)):
             return method, what
     return None

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import msgspec
+from msgspec import Raw
 from msgspec.structs import replace
 from twisted.logger import Logger
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.errors import ConfigError, GatewayError
+from mcpgateway.errors import ClientGone, ConfigError, GatewayError
 from mcpgateway.hub.children.hand_over import digest_of
-from mcpgateway.hub.children.records import HubState, SessionState, SlotState, read
+from mcpgateway.hub.children.records import HubState, QuestionState, SessionState, SlotState, read
 from mcpgateway.hub.children.slot_key import SlotKey
+from mcpgateway.hub.client_requests import ClientQuestion
 from mcpgateway.hub.lifecycle import Lifecycle
 from mcpgateway.hub.sessions import Session
+from mcpgateway.hub.slot import Slot
 from mcpgateway.interfaces import Inherited
+from mcpgateway.protocol import jsonrpc
 from mcpgateway.records import Record
 
 
@@ -45,17 +49,17 @@ class Inheritance(Record):
         for each in sorted(shared, key=lambda each: each.key.nth):  # homes first
             self._open(each)
         pool.inherited = None
-        for slot in pool:
+        slots = dict(pool.keyed())
+        for slot in slots.values():
             if slot.inherited is not None:
                 slot.want()
             if slot.inherited is not None:  # its server may not be started now
                 self._slots[slot.inherited.key], slot.inherited = slot.inherited, None
-        used = {
-            child.pid
-            for each in self._state.slots
-            if each.key not in self._slots
-            for child in each.backend.children
-        }
+        claimed = [each for each in self._state.slots if each.key not in self._slots]
+        for each in claimed:
+            for question in each.questions:
+                self._ask(slots[each.key], question)
+        used = {child.pid for each in claimed for child in each.backend.children}
         for each in self._slots.values():
             self.log.info(
                 "{server} does not fit its settings any more, and is begun anew",
@@ -71,6 +75,34 @@ class Inheritance(Record):
         """Return the child for a slot of this server; None where there is none, or one of other settings."""
         found = self._slots.get(key)
         return self._slots.pop(key) if found is not None and found.digest == digest_of(server) else None
+
+    def _ask(self, slot: Slot, state: QuestionState) -> None:
+        conversation = slot.conversation
+        if conversation is None:  # the child has ended
+            return
+        session = at = self._hub.sessions.named(state.session)
+        if session is not None and state.is_of_view:
+            at = session.members.sessions.get(slot.server.name) if session.members is not None else None
+        child_id = Raw(state.child_id)
+        if session is None or at is None:
+            conversation.notify(jsonrpc.error(child_id, ClientGone("the client has disconnected")))
+            return
+        conversation.questions.add(state.child_id)
+        token = None if state.token is None else Raw(state.token)
+        self._hub.questions.restore(
+            ClientQuestion(
+                state.number,
+                slot,
+                conversation,
+                child_id,
+                session,
+                at,
+                state.method,
+                token=token,
+                is_heard=state.is_heard,
+                ticks=state.ticks,
+            )
+        )
 
     def _restore(self, state: SessionState) -> None:
         hub = self._hub

@@ -23,6 +23,23 @@ def read(roots: WrittenRoots) -> DeclaredRoots | None:
     return None if roots is None else DeclaredRoots(roots[0], Raw(roots[1]))
 
 
+class QuestionState(Struct, frozen=True):
+    """A question of a child that its client has not answered (`mcpgateway.hub.client_requests.ClientQuestion`).
+
+    :ivar session: the id of the client's session, or of that of its view.
+    :ivar is_of_view: true for the latter.
+    """
+
+    number: int
+    child_id: bytes
+    session: bytes
+    is_of_view: bool
+    method: str
+    token: bytes | None
+    is_heard: bool
+    ticks: int
+
+
 class SlotState(Struct, frozen=True):
     """A slot with a running child.
 
@@ -52,13 +69,14 @@ class SlotState(Struct, frozen=True):
     tasks: dict[str, TaskOwner]
     numbered_tasks: dict[int, TaskOwner]
     elicitations: dict[str, bytes]
+    questions: tuple[QuestionState, ...]
 
 
 class WaitingMessage(Struct, frozen=True):
     """A message that waits in a session's mailbox, with its key."""
 
     message: bytes
-    key: str | tuple[str, str] | None
+    key: str | tuple[str, str | int] | None
 
 
 class SessionState(Struct, frozen=True):
