@@ -4,7 +4,6 @@ import asyncio
 import glob
 import os
 import resource
-import signal
 import subprocess
 import time
 
@@ -13,6 +12,7 @@ import pytest
 from tests.functional.test_sleep import repl, sleeping
 from tests.support.gateway import Gateway, eventually, server
 from tests.support.http_client import Client
+from tests.support.restarting import restarted
 
 pytestmark = pytest.mark.functional
 
@@ -63,7 +63,7 @@ def through(gateway, hardship, *, again=None):
         hardship()
         await same()
         sleeping(gateway, names[0])
-        renewed(gateway)
+        restarted(gateway)
         await same()
         if again is not None:
             again()
@@ -73,26 +73,6 @@ def through(gateway, hardship, *, again=None):
             each.close()
 
     asyncio.run(scene())
-
-
-def renewed(gateway):
-    """Restart the gateway in place; a trial of the next program that takes too long is repeated."""
-    done, refused = "are handed over", "the gateway cannot restart and keeps running"
-    for _ in range(3):
-        before = gateway.log.count(refused)
-        os.kill(gateway.pid, signal.SIGHUP)
-        eventually(lambda: done in gateway.log or gateway.log.count(refused) > before, "it has tried")  # noqa: B023
-        if done in gateway.log:
-            break
-    assert done in gateway.log
-    eventually(lambda: _answers(gateway), "it answers again")
-
-
-def _answers(gateway):
-    try:
-        return gateway.health()
-    except OSError:
-        return False
 
 
 @pytest.mark.parametrize("kind", ["full", "read-only"])

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import signal
 import socket
 import sys
@@ -19,6 +20,7 @@ from tests.support.gateway import IS_SOAK, Gateway, eventually, server
 from tests.support.http_client import Client
 from tests.support.processes import is_alive
 from tests.support.real_servers import fixture, memory, playwright, sequential_thinking
+from tests.support.restarting import restarted
 
 pytestmark = pytest.mark.functional
 
@@ -190,6 +192,14 @@ class SleepTests:
         asyncio.run(scene())
 
 
+async def begin(gateway, name):
+    """Return a client of a server with a browser, whose page has a variable."""
+    client = await Client.open(gateway.url, name)
+    await client.call("browser_navigate", {"url": "data:text/html,<title>one</title>"})
+    await client.call("browser_evaluate", {"function": "() => { window.x = 41 }"})
+    return client
+
+
 @pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed")
 class BrowserTests:
     """A server with a browser."""
@@ -201,12 +211,6 @@ class BrowserTests:
             "auto": server(browser, env=environment),
             "always": server(browser, env=environment, freeze="always"),
         }
-
-        async def begin(gateway, name):
-            client = await Client.open(gateway.url, name)
-            await client.call("browser_navigate", {"url": "data:text/html,<title>one</title>"})
-            await client.call("browser_evaluate", {"function": "() => { window.x = 41 }"})
-            return client
 
         async def scene(gateway):
             auto, always = [await begin(gateway, each) for each in servers]
@@ -225,34 +229,75 @@ class BrowserTests:
         with Gateway(tmp_path, servers, settings={"sleep": {"after": "3s"}}) as gateway:
             asyncio.run(scene(gateway))
 
+    def test_restart_in_place(self, tmp_path):
+        """A browser, its page and what the page knows are there after a restart in place, those of a frozen one too."""
+        browser, environment = playwright(CHROMIUM), {"HOME": str(tmp_path)}
+        servers = {
+            "used": server(browser, env=environment, freeze="off"),
+            "asleep": server(browser, env=environment, freeze="always"),
+        }
+
+        async def scene(gateway):
+            clients = [await begin(gateway, each) for each in servers]
+            sleeping(gateway, "asleep")
+            before = [owners_of(gateway.backend(each)["pids"]) for each in servers]
+            assert all(len(each) > 3 for each in before)
+            await asyncio.to_thread(restarted, gateway)
+            for client in clients:
+                assert "42" in await client.text("browser_evaluate", function="() => window.x + 1")
+                assert "one" in await client.text("browser_snapshot")
+            assert [owners_of(gateway.backend(each)["pids"]) for each in servers] == before
+            for client in clients:
+                client.close()
+
+        gateway = Gateway(tmp_path, servers, settings={"sleep": {"after": "3s"}}, is_forked=False)
+        with gateway:
+            asyncio.run(scene(gateway))
+
 
 class StormTests:
     """Many servers that fall asleep and are woken all the time."""
 
     def test_storm(self, tmp_path):
         """No call is lost or answered wrongly, and no server is started twice, whenever a call comes."""
-        count, lasts_s = (8, 300.0) if IS_SOAK else (4, 15.0)
-        names, chance = [f"server{number}" for number in range(count)], random.Random(7)
+        count, lasts_s = (6, 300.0) if IS_SOAK else (3, 15.0)
+        interpreters = [f"repl{number}" for number in range(count)]
+        pads, chance = [f"pad{number}" for number in range(count // 3)], random.Random(7)
         settings = {"sleep": {"after": "1s"}, "ping_interval": "2s", "limits": {"stuck": "3s"}}
+
+        async def counted(client):
+            return int(await client.text("run", code="x = globals().get('x', 0) + 1; answer = x"))
+
+        async def thought(client):
+            return json.loads(await client.text("sequentialthinking", thought="t", **THOUGHT))[
+                "thoughtHistoryLength"
+            ]
 
         async def use(gateway, name, ends):
             client, number = await Client.open(gateway.url, name), 0
-            await client.text("run", code="x = 0")
+            step = thought if name in pads else counted
             while time.monotonic() < ends:
                 number += 1
-                assert await client.text("run", code="x += 1; answer = x") == str(number)
-                await asyncio.sleep(chance.choice((0.0, 1.0, 2.0, 3.0, 3.5, 4.0, 8.0)))
+                assert await step(client) == number
+                await asyncio.sleep(chance.choice((0.0, 1.0, 2.0, 3.0, 3.5, 4.0, 5.0, 8.0)))
             client.close()
+            return number
 
         async def scene(gateway):
             ends = time.monotonic() + lasts_s
-            await asyncio.gather(*(use(gateway, each, ends) for each in names))
+            numbers = await asyncio.gather(*(use(gateway, each, ends) for each in servers))
             health = {each["name"]: each for each in gateway.health()["backends"]}
-            assert {(health[each]["starts"], health[each]["restart_count"]) for each in names} == {(1, 0)}
+            assert {(health[each]["starts"], health[each]["restart_count"]) for each in servers} == {(1, 0)}
+            print(f"{sum(numbers)} calls of {len(servers)} servers")
 
-        with Gateway(tmp_path, {each: server(repl()) for each in names}, settings=settings) as gateway:
+        servers = {
+            **{each: server(repl(), freeze="always") for each in interpreters},
+            **{each: server(sequential_thinking(), freeze="always") for each in pads},
+        }
+        with Gateway(tmp_path, servers, settings=settings) as gateway:
             asyncio.run(scene(gateway))
-            assert "is asleep" in gateway.log
+            print(f"{gateway.log.count('is asleep')} times asleep")
+            assert all(re.search(rf"{each} \(pid \d+\) is asleep", gateway.log) for each in servers)
 
 
 class GatewayEndTests:

@@ -32,6 +32,30 @@ def hung_up(home):
     return before
 
 
+def restarted(gateway):
+    """Restart a gateway that keeps its servers; a trial of the next program that takes too long is repeated."""
+    done, refused = "are handed over", "the gateway cannot restart and keeps running"
+    already = gateway.log.count(done)
+    for _ in range(3):
+        before = gateway.log.count(refused)
+        os.kill(gateway.pid, signal.SIGHUP)
+        eventually(
+            lambda: gateway.log.count(done) > already or gateway.log.count(refused) > before,  # noqa: B023
+            "it has tried",
+        )
+        if gateway.log.count(done) > already:
+            break
+    assert gateway.log.count(done) > already
+    eventually(lambda: _answers(gateway), "it answers again")
+
+
+def _answers(gateway):
+    try:
+        return gateway.health()
+    except OSError:
+        return False
+
+
 def asked(port, method, path, body=None, **headers):
     """Send a request on a connection of its own; return status, headers and body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)

@@ -20,7 +20,7 @@ from mcpgateway.backends.validation import validate, without_secrets
 from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.tool_changes import compare, digest_of
-from mcpgateway.errors import Conflict, GatewayError, InvalidParams, Outdated
+from mcpgateway.errors import Conflict, GatewayError, GatewayFault, InvalidParams, Outdated
 from mcpgateway.hints import cli
 from mcpgateway.hub.catalog.quarantine import Quarantine
 from mcpgateway.hub.dispatch import LegacyDispatcher
@@ -159,6 +159,7 @@ class ServerUpgrades:
         :raise UnknownServer: no server has that name.
         :raise Outdated: (through the Deferred) that version has not been compared.
         :raise Conflict: (through the Deferred) it does not work.
+        :raise GatewayFault: (through the Deferred) the home takes no record of it; the version in use stays.
         """
         server = named(self._dispatcher.servers, name)
         return self._turn.run(lambda: Deferred.fromCoroutine(self._upgrade(server, version)))
@@ -192,7 +193,8 @@ class ServerUpgrades:
         known.current, known.former = known.former, left
         # Else an automatic upgrade would bring it back.
         known.newer = NewerVersion(left.version, left.integrity, None, seconds, fault=ROLLED_BACK)
-        await self._begin(server, known)
+        self._quarantine.settle(server.name, known)
+        await self._begin(server)
         return self._quarantine.shown(server)
 
     def approve(self, name: str, digests: Mapping[str, str]) -> dict[str, Any]:
@@ -285,7 +287,12 @@ class ServerUpgrades:
         known.former, known.newer, known.republished = before[0], None, ""
         known.held.clear()
         try:
-            await self._begin(server, known)
+            self._quarantine.settle(server.name, known)
+            if (
+                why_not := self._quarantine.lock.unwritten
+            ):  # the next start would bring the former version back
+                raise GatewayFault(f"the version cannot be kept: {why_not}", why_not.hint)
+            await self._begin(server)
         except GatewayError as why:
             known.current, known.former, known.newer = before
             newer.fault = why.message
@@ -301,9 +308,8 @@ class ServerUpgrades:
             former=before[0].version,
         )
 
-    async def _begin(self, server: ServerSpec, known: LockedServer) -> None:
+    async def _begin(self, server: ServerSpec) -> None:
         """Let new sessions begin with the version that is current now."""
-        self._quarantine.settle(server.name, known)
         if self._dispatcher.pool.is_single(server) or server.replicas > 1:
             await self._operations.stop(server.name)
         else:

@@ -122,6 +122,7 @@ class _Content(Struct):
 class VersionLock:
     """The locked versions of all servers, in memory and on disk.
 
+    :ivar unwritten: the reason why the file does not have the latest change; None where it has.
     :param seconds: a clock, in seconds since the epoch.
     """
 
@@ -130,6 +131,7 @@ class VersionLock:
     def __init__(self, home: str, seconds: Callable[[], float]) -> None:
         self._path = os.path.join(home, FILE)
         self.seconds = seconds
+        self.unwritten: ConfigError | None = None
         self._is_foreign = False  # written by a newer gateway, and not replaced
         self._servers: dict[str, LockedServer] | None = None
 
@@ -143,6 +145,8 @@ class VersionLock:
     def pin(self, name: str, package: Package) -> str:
         """Return the version of its package that a server's new processes run; empty where its entry decides."""
         found = self.servers.get(name)
+        if self.unwritten:  # the disk may have room again
+            self._write(dict(self.servers))
         if found is None or package.age is Age.PINNED:
             return ""
         return found.current.version if found.is_of(package.name, package.version) else ""
@@ -180,7 +184,9 @@ class VersionLock:
         try:
             content = msgspec.json.encode(_Content(FORMAT, servers))
             home_files.keep(self._path, msgspec.json.format(content, indent=1), lasting=False)
+            self.unwritten = None
         except ConfigError as why:
+            self.unwritten = why
             self.log.warn(
                 "the versions of servers cannot be kept: {why}",
                 event="lock.unwritten",

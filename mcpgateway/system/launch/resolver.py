@@ -233,7 +233,7 @@ class Resolver:
             self._found_newer is not None
             and age is not None
             and self._looks()
-            and now - found.checked_at >= age
+            and not 0 <= now - found.checked_at < age  # a clock that was ahead is no reason to wait
         )
         if is_due and self._not_before.get(key, 0.0) <= now:
             self._waiting[key] = entry

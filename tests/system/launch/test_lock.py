@@ -62,6 +62,16 @@ class FileTests:
         lock.put("s", entry())
         assert (tmp_path / FILE).read_text() == '{"format": 9}'
 
+    def test_unwritten(self, lock, tmp_path):
+        """A change that cannot be written counts nevertheless, and is written before the next start of a server."""
+        (tmp_path / FILE).mkdir()
+        lock.put("s", entry())
+        assert FILE in str(lock.unwritten)
+        (tmp_path / FILE).rmdir()
+        assert lock.pin("s", Package("teller", "latest", Age.TAGGED)) == "1.0.0"
+        assert lock.unwritten is None
+        assert VersionLock(str(tmp_path), lambda: 8.0).servers == {"s": entry()}
+
     def test_too_many(self, lock, monkeypatch):
         """Beyond the limit the servers that were seen longest ago are dropped."""
         monkeypatch.setattr(locking, "SERVERS_LIMIT", 2)
