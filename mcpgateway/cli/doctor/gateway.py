@@ -209,7 +209,7 @@ def _stranger(world: DoctorContext) -> int:
 def _search(found: Mapping[str, str]) -> Iterator[DoctorFinding]:
     if why := found.get("reason"):
         words = f"gateway_search ranks by words alone: {why}"
-        yield WORDS_ALONE.found(words) if found["state"] == "failed" else fine("health", words)
+        yield WORDS_ALONE.found(words) if found["state"] == "failed" else fine("health.search", words)
 
 
 def _in_need(need: Mapping[str, str]) -> DoctorFinding:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from mcpgateway.cli.doctor.context import DoctorContext
+from mcpgateway.cli.doctor.finding import Severity
 from mcpgateway.shim import startup
 from mcpgateway.system import state
 from mcpgateway.system.gateway_health import HealthReply, ask_port, ask_socket
@@ -169,12 +170,13 @@ class HealthTests:
         _, sick = found("health", world(tmp_path, socket=told, health=told))
         assert (sick.id, sick.text) == ("health.server", "x does not work: exit code 3")
 
-    @pytest.mark.parametrize(("state", "kind"), [("missing", "health"), ("failed", "health.search")])
-    def test_search(self, tmp_path: Path, state: str, kind: str) -> None:
+    @pytest.mark.parametrize(("state", "level"), [("missing", Severity.OK), ("failed", Severity.NOTE)])
+    def test_search(self, tmp_path: Path, state: str, level: Severity) -> None:
         """Why tools are searched by words alone is told, and is a finding of its own if that should work."""
         told = answers(search={"state": state, "reason": "no memory"})
         _, search = found("health", world(tmp_path, socket=told, health=told))
-        assert (search.id, search.text) == (kind, "gateway_search ranks by words alone: no memory")
+        assert (search.id, search.level) == ("health.search", level)
+        assert search.text == "gateway_search ranks by words alone: no memory"
 
     def test_somebody_has_to_sign_in(self, tmp_path: Path) -> None:
         """A server that waits for its user is told with the command that helps, and its name once."""
