@@ -111,11 +111,7 @@ def write_record(descriptor: int, word: str, tries: int = 0) -> None:
 
 def argv(home: str | None, options: list[str], *, logger: str = "") -> list[str]:
     """Return the command line of a gateway, with the interpreter that runs this program."""
-    runner = sys.executable.rpartition("/")[0] + "/twistd"
-    if posix.access(runner, posix.X_OK):
-        started = [sys.executable, runner]
-    else:
-        started = [sys.executable, "-P", "-c", "from twisted.scripts.twistd import run; run()"]
+    started = [sys.executable, "-P", "-m", "mcpgateway.app.twisted_runner", "twistd"]
     log = [f"--logger={logger}"] if logger else []
     chosen = ["--home", home] if home is not None else []
     return [*started, "-n", "--pidfile=", *log, "mcpgateway", *chosen, *options]

@@ -98,7 +98,7 @@ class ReexecCommand(FrozenRecord, frozen=True):
 def _stays(words: tuple[str, ...]) -> bool:
     # `python -m twisted` is twist, which does not daemonize.
     is_module = "-m" in words[:3] and words[words.index("-m") + 1 : words.index("-m") + 2] == ("twisted",)
-    is_twist = is_module or any(os.path.basename(each) == "twist" for each in words[:4])
+    is_twist = is_module or any(os.path.basename(each) == "twist" for each in words[:5])
     return is_twist or ("--pidfile=" in words and ("-n" in words or "--nodaemon" in words))
 
 

@@ -67,7 +67,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as directory,
         # Not forked from the tests' own process, with which it would share memory.
-        Gateway(Path(directory), {"fix": server(fixture())}, is_forked=False) as gateway,
+        Gateway(Path(directory), {"fix": server(fixture())}, runner="start", is_forked=False) as gateway,
     ):
         time.sleep(SETTLED_S)
         tell("idle", gateway)

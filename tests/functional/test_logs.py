@@ -113,7 +113,7 @@ def log_of(gateway: Gateway, name: str) -> str:
 class LogTests:
     """The log of a server."""
 
-    @pytest.mark.parametrize("runner", ["twistd", "twist"])
+    @pytest.mark.parametrize("runner", ["twistd", "twist", "start"])
     def test_a_child_that_prints_secrets(self, tmp_path: Path, runner: str) -> None:
         """A secret is neither in the stream, on the disk nor in the gateway's own log, and each line stays one line."""
         with Gateway(tmp_path, {"talker": talker(tmp_path)}, runner=runner) as gateway:

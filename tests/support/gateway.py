@@ -18,6 +18,7 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any, Self
 
+from mcpgateway.shim import startup
 from tests.support import forkserver
 from tests.support.processes import bearing, children_of, is_alive, open_files, resident_kib
 
@@ -29,6 +30,7 @@ LIMIT_S = 60.0  # no step of a test takes as long
 RUNNERS = {
     "twistd": (str(BIN / "twistd"), "-n", "--pidfile=", "mcpgateway"),
     "twist": (str(BIN / "twist"), "mcpgateway"),
+    "start": tuple(startup.argv(None, [])),
 }
 IS_SOAK = os.environ.get("MCPGATEWAY_SOAK") == "1"
 # For all gateways that tests start, below what each of them wants itself.

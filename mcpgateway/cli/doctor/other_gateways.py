@@ -79,7 +79,7 @@ def _others(world: DoctorContext) -> Iterator[tuple[int, str]]:
         if each.is_of_gateway or each.pid in (0, world.pid):
             continue
         names = {os.path.basename(word) for word in each.argv[:3]}
-        if "mcpgateway" in each.argv and names & {"twistd", "twist"}:
+        if _is_gateway(each):
             home = _home(each, world)
             if home != world.home:
                 yield each.pid, f"the gateway of {home}"
@@ -89,13 +89,13 @@ def _others(world: DoctorContext) -> Iterator[tuple[int, str]]:
 
 def homes_of_others(world: DoctorContext) -> tuple[str, ...]:
     """Return the homes of other gateways that run on this machine, each once."""
-    found = (
-        _home(each, world)
-        for each in world.programs
-        if "mcpgateway" in each.argv
-        and {"twistd", "twist"} & {os.path.basename(word) for word in each.argv[:3]}
-    )
+    found = (_home(each, world) for each in world.programs if _is_gateway(each))
     return tuple(dict.fromkeys(home for home in found if home != world.home))
+
+
+def _is_gateway(program: UserProcess) -> bool:
+    names = {os.path.basename(word) for word in program.argv[:5]}
+    return "mcpgateway" in program.argv and bool(names & {"twistd", "twist"})
 
 
 def _home(program: UserProcess, world: DoctorContext) -> str:

@@ -47,7 +47,7 @@ class ServiceSettings:
     def gateway(self) -> list[str]:
         """The command line of the gateway, ``twist mcpgateway``."""
         return [
-            *(self.python, "-P", "-m", "twisted", "--log-format=text"),
+            *(self.python, "-P", "-m", "mcpgateway.app.twisted_runner", "twist", "--log-format=text"),
             *("mcpgateway", "--home", self.home),
         ]
 

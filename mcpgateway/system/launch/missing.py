@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from difflib import get_close_matches
 from itertools import takewhile
 
 from mcpgateway.hints import cli
@@ -93,6 +92,8 @@ def _meant(program: str, path: str, cwd: str) -> str:
 
 
 def _nearest(name: str, names: Iterable[str], path: str) -> str:
+    from difflib import get_close_matches  # needed for a slip of the pen only
+
     near = {each for each in names if is_slip(name, each) and shutil.which(each, path=path)}
     return "".join(get_close_matches(name, sorted(near), 1, 0))
 

@@ -75,7 +75,8 @@ class SystemdTests:
         """The interpreter and the home stand in the place of those in the template."""
         gateway, deadman, timer = (unit.text for unit in systemd_units(PLACE, "/units"))
         assert (
-            "\nExecStart=/venv/bin/python -P -m twisted --log-format=text mcpgateway --home /h\n" in gateway
+            "\nExecStart=/venv/bin/python -P -m mcpgateway.app.twisted_runner twist --log-format=text"
+            " mcpgateway --home /h\n" in gateway
         )
         assert "clients deadman\n" in deadman
         assert "%h" not in gateway + deadman + timer
