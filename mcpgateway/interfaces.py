@@ -208,6 +208,44 @@ class SentCall(Struct, frozen=True):
     age: int
 
 
+class CarriedRequest(Struct, frozen=True):
+    """A request under way on a client's connection that carries many of them.
+
+    :ivar line: the request as its client sent it.
+    :ivar arrived: the time of its arrival, in seconds of `time.perf_counter`.
+    :ivar is_admin: true if it came with admin rights.
+    :ivar is_sent: true if its server has been sent the call.
+    :ivar honoured: the acknowledgement that the client of a listening has got; empty for none.
+    :ivar is_lost: true if its call was sent to a server that has ended since.
+    """
+
+    line: bytes
+    arrived: float
+    is_admin: bool = False
+    is_sent: bool = False
+    honoured: bytes = b""
+    is_lost: bool = False
+
+
+class StreamState(Struct, frozen=True):
+    """The stream of a client whose requests share a connection, or of a client that listens.
+
+    :ivar requests: its requests under way.
+    :ivar id: the id of a stream of HTTP with SSE.
+    :ivar session: the id of its session; empty for none.
+    :ivar taken: the number of lines that were taken from it.
+    :ivar unread: the bytes that follow them.
+    :ivar is_skipping: true if these continue a line that is too long.
+    """
+
+    requests: tuple[CarriedRequest, ...]
+    id: bytes = b""
+    session: bytes = b""
+    taken: int = 0
+    unread: bytes = b""
+    is_skipping: bool = False
+
+
 class ConnectionState(Struct, frozen=True):
     """A connection with a request under way.
 
@@ -218,6 +256,7 @@ class ConnectionState(Struct, frozen=True):
     :ivar is_last: true if the connection is closed after the answer.
     :ivar held: bytes of the next request.
     :ivar is_sent: true if its server has been sent the call.
+    :ivar stream: the state of the client's stream, where its frontend keeps any.
     """
 
     descriptor: int
@@ -228,6 +267,7 @@ class ConnectionState(Struct, frozen=True):
     is_last: bool
     held: bytes
     is_sent: bool
+    stream: StreamState | None = None
 
 
 class ConversationState(Struct, frozen=True):
@@ -584,6 +624,7 @@ class Request:
     :ivar is_verbatim: true if the result is passed on whatever its type, as on the endpoint of a single server; else it
         must be an object, as MCP demands (most clients ignore a response with another result, and go on waiting).
     :ivar sends_user: true if the client can send its user to the URL of a sign-in that the server demands.
+    :ivar honoured: the acknowledgement that the client of a listening has got, as JSON; empty before.
     """
 
     session: Any
@@ -610,6 +651,7 @@ class Request:
     caller: Any = field(default=None, repr=False)
     is_verbatim: bool = False
     sends_user: bool = False
+    honoured: bytes = b""
 
     def follow(self, other: Request) -> None:
         """Copy client, principal and trace of the request that this one replaces."""

@@ -81,14 +81,15 @@ class Collected(Generic[K, T]):
     def add(self, receiver: K, news: T) -> None:
         """Add news; the first of a moment begins it."""
         if not self._news:
-            self._clock.callLater(self._delay_s, self._over)
+            self._clock.callLater(self._delay_s, self.deliver)
         self._news.setdefault(receiver, {})[news] = None
 
     def withdraw(self, receiver: K, news: T) -> None:
         """Remove news that the receiver knows by now."""
         self._news.get(receiver, {}).pop(news, None)
 
-    def _over(self) -> None:
+    def deliver(self) -> None:
+        """Deliver all news now."""
         collected, self._news = self._news, {}
         for receiver, news in collected.items():
             self._deliver(receiver, news)

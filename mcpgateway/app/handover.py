@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Container, MutableMapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,7 +11,13 @@ import msgspec
 from twisted.logger import Logger
 
 # At once: an upgrade may have replaced their files when they are needed.
-from mcpgateway.frontends.http.inherited_connections import LeavingExchange, leaving, resume
+from mcpgateway.frontends.http.inherited_connections import (
+    LeavingStream,
+    leaving,
+    may_leave,
+    resume,
+    staying,
+)
 from mcpgateway.hub.children.hand_over import goes_on, hand_over
 from mcpgateway.interfaces import ConnectionState, Inherited, InheritedTemplate
 from mcpgateway.records import Record
@@ -72,11 +78,13 @@ class GatewayHandover(Record):
         from mcpgateway.hub.children.inheritance import Inheritance  # after a restart only
         from mcpgateway.hub.children.records import HubState
 
+        if former.events:
+            service.observation.events.precede(former.events)
         hub = service.hub
         views = {each.name: each for each in view_specs(hub.views_config)}
         try:
             state = msgspec.msgpack.decode(former.hub, type=HubState)
-            Inheritance(hub.dispatcher, state, self.dismiss, views).settle()
+            Inheritance(hub.dispatcher, state, self.dismiss, views, lambda: hub.modern_dispatcher).settle()
         except Exception:  # noqa: BLE001 - a gateway without its former children serves all the same
             self.log.failure("children could not be taken over", event="handover.failed")
             for child in former.children:
@@ -89,9 +97,7 @@ class GatewayHandover(Record):
         # A limit of calls counts those first that their servers have.
         for each in sorted(connections, key=lambda each: not each.is_sent):
             try:
-                resume(
-                    service.reactor, service.factory, each, is_lost=each.is_sent and each.began not in found
-                )
+                resume(service.reactor, service.factory, each, found)
             except Exception:  # noqa: BLE001 - the other connections go on
                 self.log.failure("a connection could not be taken over", event="handover.connection")
 
@@ -99,12 +105,20 @@ class GatewayHandover(Record):
         is_read, guardian = self.is_wanted and IS_POSSIBLE, service.ward.guardian
         return is_read and service.node is None and (guardian.pid is not None or not guardian.is_wanted)
 
-    def leaving(self, service: Any) -> list[LeavingExchange]:
-        """Return the requests under way that go on in the next program, if that can take over anything."""
+    def may_leave(self, service: Any) -> Callable[[Any], bool]:
+        """Return whether a stream may go on in the next program, once calls on it that cannot have ended."""
+        return may_leave if self._may_begin(service) else lambda _: False
+
+    def staying(self, service: Any) -> Container[float]:
+        """Return the times of arrival of the requests that may go on in the next program."""
+        return staying(service.mcp.streams) if self._may_begin(service) else ()
+
+    def leaving(self, service: Any) -> list[LeavingStream]:
+        """Return the streams that go on in the next program, if that can take over anything."""
         if not self._may_begin(service):
             return []
-        may_leave = partial(goes_on, service.dispatcher.questions)
-        return list(leaving(service.mcp.streams, service.dispatcher.calls.under_way(), may_leave))
+        may_go_on = partial(goes_on, service.dispatcher.questions)
+        return list(leaving(service.mcp.streams, service.dispatcher.calls.under_way(), may_go_on))
 
     def begin(self, service: Any) -> None:
         """Take what goes on out of the hub, if the next program can take it over."""
@@ -116,7 +130,12 @@ class GatewayHandover(Record):
         service.factory.leave(channels)
         self._templates = tuple(service.launcher.templates.hand_over())
         hub = service.dispatcher
-        self._state = hand_over(hub.pool, hub.sessions, hub.questions)
+        self._state = hand_over(hub.pool, hub.sessions, hub.questions, service.hub.apart)
+
+    def whole(self, service: Any) -> Handover | None:
+        """Return the state for the next program, with the events up to now."""
+        events = service.observation.events.written()
+        return self.record and msgspec.structs.replace(self.record, events=events)
 
     def end(self, service: Any) -> bool:
         """Complete the record when all other children have ended; return False where none goes on."""

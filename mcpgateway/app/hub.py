@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from contextlib import suppress
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -574,12 +574,18 @@ class Hub:
             self.timeline.logged = activity.ask
         self.dispatcher.permits.on_refusal = activity.refused if activity is not None else None
 
-    def close(self) -> None:
-        """End all parts, in order."""
-        if self.jobs is not None:
-            self.jobs.close()
+    @property
+    def apart(self) -> tuple[Any, ...]:
+        """The sessions with children apart of modern clients (`ModernDispatcher.apart`)."""
+        return tuple(self._modern_dispatcher.apart()) if self._modern_dispatcher is not None else ()
+
+    def close(self, staying: Container[float] = ()) -> None:
+        """End all parts, in order.
+
+        :param staying: the times of arrival of the listenings with which the next program goes on.
+        """
         if self._modern_dispatcher is not None:
-            self._modern_dispatcher.close()
-        for each in (self.usage, self.vault, self.tracer):
+            self._modern_dispatcher.close(staying)
+        for each in (self.jobs, self.usage, self.vault, self.tracer):
             if each is not None:
                 each.close()

@@ -192,13 +192,16 @@ class InPlaceRestart(Record):
             service.manager.reloading()
         service.listeners.pause()
         service.observation.dismiss()  # followers reconnect; the restart would wait for them otherwise
-        service.mcp.streams.close({each.exchange for each in self.handover.leaving(service)})
-        service.hub.close()
+        service.mcp.streams.close(self.handover.may_leave(service))
+        service.hub.close(self.handover.staying(service))
         service.factory.park()
         dispatcher.calls.cut_off(before & self._tied())  # their time is over, and no client waits for them
         rest = max(ends - self.reactor.seconds(), min(limit, PAUSE_S))
         await self._until(lambda: not service.factory.is_busy(self._leaving()), min(rest, READING_S))
         await self._until(lambda: not (service.factory.is_answering(self._leaving()) or self._tied()), rest)
+        if tied := self._tied():
+            dispatcher.calls.cut_off(tied)
+            await deferLater(self.reactor, POLL_S)  # the answers are sent
         if self._phase != PAUSING or not dispatcher.is_open:
             return
         self.reactor.addSystemEventTrigger("after", "shutdown", self._execute)
@@ -210,7 +213,7 @@ class InPlaceRestart(Record):
 
     def _tied(self) -> set[Request]:
         # The calls under way that end with this program.
-        going = {each.exchange.began for each in self.handover.leaving(self._service)}
+        going = {arrival for each in self.handover.leaving(self._service) for arrival in each.arrivals}
         return {each for each in self._service.dispatcher.calls.under_way() if each.arrived not in going}
 
     async def _until(self, holds: Callable[[], bool], limit_s: float) -> None:
@@ -246,7 +249,7 @@ class InPlaceRestart(Record):
         assert self.command is not None
         try:
             descriptors = [*service.listeners.descriptors, *service.factory.parked()]
-            self.command.execute(descriptors, service.claim.lock, self._path, self.handover.record)
+            self.command.execute(descriptors, service.claim.lock, self._path, self.handover.whole(service))
         except OSError as why:
             self.log.critical(
                 "the gateway cannot be executed again: {why}", event="renewal.not_executed", why=why.strerror

@@ -23,7 +23,8 @@ connections share; notifications to it are lost while more than `BEHIND_LIMIT` b
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from time import perf_counter
 from typing import Any
 
 from msgspec import Raw
@@ -43,7 +44,7 @@ from mcpgateway.errors import (
 )
 from mcpgateway.frontends.http.batches import Batch, UnreadableMember, read_batch
 from mcpgateway.frontends.http.statuses import status_of
-from mcpgateway.frontends.http.streams import Accepted, Streams
+from mcpgateway.frontends.http.streams import Accepted, MovableStream, Streams
 from mcpgateway.frontends.http.workspace_detection import (
     WorkspaceDetector,
     claimed_owner,
@@ -53,13 +54,13 @@ from mcpgateway.frontends.http.workspace_detection import (
     known_id,
     trace_of,
 )
-from mcpgateway.frontends.requests_under_way import RequestsUnderWay, error_for
+from mcpgateway.frontends.requests_under_way import RequestsUnderWay, error_for, lost
 from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.modern_dispatch import ModernDispatcher
 from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.hub.sessions import Session
-from mcpgateway.interfaces import Request
+from mcpgateway.interfaces import CarriedRequest, Request, StreamState
 from mcpgateway.policy.ownership import owner_of
 from mcpgateway.protocol import jsonrpc, modern
 from mcpgateway.protocol.framing import LineFramer, LineTooLong
@@ -67,7 +68,9 @@ from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 from mcpgateway.protocol.versions import LATEST_LEGACY, LATEST_MODERN, has_batches
 
 PROTOCOL = b"mcp-stdio"
-CALLS_LIMIT = 512  # requests under way; further requests of the client wait
+# Requests under way; further ones of the client wait.  Fewer than may wait for their turn at a server, so that those
+# of a pause are not refused.
+CALLS_LIMIT = 256
 BEHIND_LIMIT = 4 * 1024 * 1024  # bytes that wait for a client before it misses notifications
 INITIALIZE, INITIALIZED, CANCELLED = "initialize", "notifications/initialized", "notifications/cancelled"
 WHOLE = Accepted(json=True, sse=False)
@@ -88,6 +91,7 @@ class _BatchAnswer:
 
     def __init__(self, pipe: ShimConnection) -> None:
         self._pipe = pipe
+        pipe.batches += 1
 
     @property
     def gone(self) -> bool:
@@ -97,15 +101,17 @@ class _BatchAnswer:
     def answer(self, status: int, body: bytes = b"") -> None:
         """Send the client all answers at once."""
         self.answered = True
+        self._pipe.batches -= 1
         if body:
             self._pipe.say(body)
 
 
 @implementer(IPushProducer)
-class ShimConnection:
+class ShimConnection(MovableStream):
     """A shim's connection.
 
     :ivar session: the session that its client has begun; None before, and for requests that need none.
+    :ivar batches: the number of batches without an answer.
     """
 
     def __init__(
@@ -116,9 +122,10 @@ class ShimConnection:
         principal: str,
         session: Session | None,
     ) -> None:
+        super().__init__(exchange)
         self.session = session
+        self.batches = 0
         self._endpoint = endpoint
-        self._exchange = exchange
         self._server = server
         self._principal = principal
         self._framer = LineFramer(exchange.limit)
@@ -129,18 +136,46 @@ class ShimConnection:
         self._is_taking = False
         self._is_beginning = False
         self._is_congested = False
-        self._is_last = False
+        self._is_last = self._is_pausing = False
         self._waiting_size = 0
         self._spoke = endpoint.streams.keep(self)
         exchange.on_gone = self.gone
 
     def open(self) -> None:
-        """Answer the request, and resume the session that it names."""
+        """Answer the request, and resume the session that it names, or go on where the former program has ended."""
+        inherited: StreamState | None = self._exchange.inherited
+        if inherited is not None:
+            self._taken, self._is_skipping = inherited.taken, inherited.is_skipping
         self._exchange.upgrade(
             PROTOCOL, self._came, self, b"X-Mcpgateway-Line-Limit: %d\r\n" % self._exchange.limit
         )
         if self.session is not None:
             self._listen(self.session)
+        if inherited is not None:
+            for each in inherited.requests:
+                self._request(each.line, jsonrpc.read_client(each.line), each)
+            self._came(inherited.unread)
+
+    # The restart
+
+    def arrivals(self) -> dict[float, bool] | None:
+        """Return the times of arrival of its requests, with true for calls; None if one of them cannot go on."""
+        is_tied = self._is_beginning or self.batches or self._is_last
+        return None if is_tied else self._requests.arrivals()
+
+    def pause(self) -> None:
+        """Take no more lines: the next program does."""
+        self._is_pausing = True
+        self._exchange.hold(is_held=True)
+
+    def state(self, sent: Container[float]) -> StreamState | None:
+        """Return its state for the next program, with the lines that were not taken."""
+        unread = (
+            b"".join((b"{" if each is None else each) + b"\n" for each in self._lines) + self._framer.rest()
+        )
+        session = self.session.id if self.session is not None else b""
+        requests = self._requests.carried(sent)
+        return StreamState(requests, b"", session, self._taken, unread, self._is_skipping)
 
     # Lines from the client
 
@@ -161,7 +196,7 @@ class ShimConnection:
     @property
     def _must_wait(self) -> bool:
         busy = self._is_beginning or len(self._requests) >= CALLS_LIMIT
-        return busy or self._is_congested or self._is_last or self.is_gone
+        return busy or self._is_congested or self._is_last or self._is_pausing or self.is_gone
 
     def _go_on(self) -> None:
         """Read as many lines as permitted; see Note [Back pressure]."""
@@ -195,17 +230,21 @@ class ShimConnection:
             return
         if message.kind is not MessageKind.REQUEST:
             self._hear(message)
-        elif self._endpoint.is_disabled():
+        else:
+            self._request(line, message)
+
+    def _request(self, line: bytes, message: Message, carried: CarriedRequest | None = None) -> None:
+        if self._endpoint.is_disabled():
             self.say(jsonrpc.error_bytes(message.id, DISABLED))
         elif self._requests.find(message.id) is not None:
             taken = MalformedMessage("Invalid Request: a request with this id is under way already")
             self.say(jsonrpc.error_bytes(message.id, taken))
         elif modern.is_modern(message, None):
-            self._submit_modern(message)
+            self._submit_modern(line, message, carried)
         elif message.method == INITIALIZE:
             self._initialize(message)
         else:
-            self._submit(message, self)
+            self._submit(message, self, line, carried)
 
     def _session(self) -> Session:
         session, dispatcher = self.session, self._endpoint.dispatcher
@@ -220,13 +259,17 @@ class ShimConnection:
             self._listen(known)
         return known
 
-    def _submit(self, message: Message, sink: Any) -> None:
+    def _submit(
+        self, message: Message, sink: Any, line: bytes = b"", carried: CarriedRequest | None = None
+    ) -> None:
         session = self._session_for(message, sink)
         if session is None:
             return
-        call = self._call(session, message, sink)
+        call = self._call(session, message, sink, carried)
         if sink is self:
-            self._requests.add(call)
+            self._requests.add(call, line)
+        if carried is not None and lost(carried, call):
+            return
         try:
             call.token = message.token
             self._endpoint.dispatcher.accept(call)
@@ -240,11 +283,13 @@ class ShimConnection:
             sink.failed(Request(None, message, None, sink), why)
             return None
 
-    def _submit_modern(self, message: Message) -> None:
+    def _submit_modern(self, line: bytes, message: Message, carried: CarriedRequest | None) -> None:
         endpoint, exchange = self._endpoint, self._exchange
-        call = self._call(None, message, self)
+        call = self._call(None, message, self, carried)
         call.principal = self._principal
-        self._requests.add(call)
+        self._requests.add(call, line)
+        if carried is not None and lost(carried, call):
+            return
         pid = endpoint.owners.living(claimed_pid(exchange, None))
         server = self._server
         if owner_of(self._principal, server):
@@ -260,11 +305,15 @@ class ShimConnection:
         except GatewayError as why:
             call.sink.failed(call, why)
 
-    def _call(self, session: Session | None, message: Message, sink: Any) -> Request:
+    def _call(
+        self, session: Session | None, message: Message, sink: Any, carried: CarriedRequest | None = None
+    ) -> Request:
         call = Request(session, message, None, sink, is_admin=is_admin(self._exchange))
         call.is_verbatim = not self._server.view
         call.is_dotted = is_dotted(self._exchange)
         call.trace = trace_of(self._exchange)
+        call.arrived = carried.arrived if carried is not None else perf_counter()
+        call.honoured = carried.honoured if carried is not None else b""
         return call
 
     def _batch(self, line: bytes) -> bool:
@@ -498,7 +547,9 @@ class ShimEndpoint:
 
     def open(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         """Serve a request that asks for such a connection."""
-        identifier = exchange.headers.get(b"mcp-session-id", b"")
+        inherited: StreamState | None = exchange.inherited
+        named = exchange.headers.get(b"mcp-session-id", b"")
+        identifier = inherited.session if inherited is not None else named
         try:
             session = self.dispatcher.session(identifier, server, principal) if identifier else None
         except GatewayError as why:

@@ -15,7 +15,7 @@ that speaks only the other era is reached through `mcpgateway.hub.bridge.to_lega
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
@@ -40,6 +40,7 @@ from mcpgateway.hub.authorization import Permits
 from mcpgateway.hub.bridge.bridged_request import ASKING
 from mcpgateway.hub.bridge.to_legacy import ToLegacy
 from mcpgateway.hub.caller import Caller
+from mcpgateway.hub.children.records import ApartState
 from mcpgateway.hub.filters import SinkFilter, reason, resubmit
 from mcpgateway.hub.meters import CALL_TOOL
 from mcpgateway.hub.owners.peers import Claim, Neighbours, unclaimed
@@ -51,7 +52,7 @@ from mcpgateway.hub.result_cache import ResultCache
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot, slot_of
 from mcpgateway.hub.subscriptions.interest import TOOLS_CHANGED, narrowed, read_interest
-from mcpgateway.hub.subscriptions.modern_clients import ClientListener
+from mcpgateway.hub.subscriptions.modern_clients import ClientListener, close_all
 from mcpgateway.hub.tasks import Learner
 from mcpgateway.hub.url_elicitation import SendingAway
 from mcpgateway.interfaces import Request
@@ -368,15 +369,39 @@ class ModernDispatcher:
         key = (variant_of(server), principal, peer)
         session = self._of_peers.get(key)
         if session is None or self._sessions.named(session.id) is not session:
-            session = self._sessions.synthetic(server, principal, era=Era.MODERN, is_apart=True)
-            session.owner = peer
-            self.claim(session, peer, 0)
             self._of_peers = {
                 at: each for at, each in self._of_peers.items() if self._sessions.named(each.id) is each
             }
-            self._of_peers[key] = session
+            session = self._of_peers[key] = self._of_peer(server, principal, peer)
         session.seen = self._sessions.now
         return session
+
+    def _of_peer(self, server: ServerSpec, principal: str, peer: int, identifier: bytes = b"") -> Session:
+        made = self._sessions.synthetic(server, principal, era=Era.MODERN, is_apart=True)
+        if identifier:
+            self._sessions.rename(made, identifier)
+        made.owner = peer
+        self.claim(made, peer, 0)
+        return made
+
+    # The restart
+
+    def apart(self) -> Iterator[ApartState]:
+        """Return the sessions with children apart, for the next program of this process."""
+        for (_, principal, peer), each in self._of_peers.items():
+            server = each.server
+            if self._sessions.named(each.id) is each:
+                yield ApartState(each.id, Era.MODERN, server.name, server.workspace, principal, peer)
+        yield from self.to_legacy.exclusive.apart()
+
+    def restore(self, state: ApartState, server: ServerSpec) -> None:
+        """Restore one of these sessions, for a variant of its server."""
+        if state.era is Era.LEGACY:
+            self.to_legacy.exclusive.restore(state, server)
+            return
+        session = self._of_peer(server, state.principal, state.peer, state.id)
+        self._of_peers[variant_of(server), state.principal, state.peer] = session
+        self._pool.slot_for(session)
 
     def session_of(self, caller: Caller) -> Session | None:
         """Return the session of a request; None if that is not known yet, or if the server needs the bridge."""
@@ -457,16 +482,18 @@ class ModernDispatcher:
         if self._views is not None:
             self._views.warmed(slot)
 
-    def close(self) -> None:
-        """End all streams of listening clients in order, and take no more requests."""
+    def close(self, staying: Container[float] = ()) -> None:
+        """End the streams of listening clients in order, and take no more requests.
+
+        :param staying: the times of arrival of the listenings with which the next program goes on.
+        """
         self.is_open = False
         if self._views is not None:
-            self._views.close()
+            self._views.close(staying)
         for slot in self._pool:
             listeners = slot.listening.subscribers.interests if slot.listening is not None else ()
-            for listener in [each for each in listeners if isinstance(each, ClientListener)]:
-                listener.over({})
-        self.to_legacy.close()
+            close_all((each for each in listeners if isinstance(each, ClientListener)), staying)
+        self.to_legacy.close(staying)
 
 
 def _send(request: Request, slot: Slot) -> None:
@@ -481,7 +508,7 @@ def _send(request: Request, slot: Slot) -> None:
 
 
 def _check_headers(request: Request, slot: Slot) -> Deferred[None] | None:
-    if slot.mirrored == {} or request.caller.headers is None:
+    if slot.mirrored == {} or request.caller.headers is None or slot.awaits(request.arrived):
         return None  # the usual case: no header repeats an argument
     return param_headers.check(slot, request.message, request.caller.headers)
 

@@ -414,7 +414,7 @@ class Sessions:
         is_apart: bool = False,
         stands_for_many: bool = False,
     ) -> Session:
-        """Begin a session for requests without one; its id is sent to no client, and it does not outlive a restart.
+        """Begin a session for requests without one; its id is sent to no client.
 
         :param params: the parameters of the server's ``initialize``.
         :param era: the era of the server; the session's revision is the latest of that era.
@@ -431,6 +431,12 @@ class Sessions:
         session.seen = self.now
         self._by_id[identifier] = session
         return session
+
+    def rename(self, session: Session, identifier: bytes) -> None:
+        """Give a session of the gateway's own the id that it had in the former program of this process."""
+        del self._by_id[session.id]
+        session.id = identifier
+        self._by_id[identifier] = session
 
     def open_inner(self, outer: Session, server: ServerSpec, identifier: bytes) -> Session:
         """Begin a member session at one server; it ends with the session of the view."""
@@ -480,6 +486,14 @@ class Sessions:
             workspace=session.server.workspace,
         )
         self.store.keep(record, issued.issued)
+
+    def record_all(self, session: Session) -> None:
+        """Record a session that was kept off the record, so that the next program of this process can restore it."""
+        if session.issued is None:
+            session.issued = self._ids.read(session.id)
+            self.remember(session, jsonrpc.encode(session.params or {}))
+        for uri in session.uris or ():
+            self.record(session, uri, is_on=True)
 
     def subscribed(self, session: Session, uri: str, is_on: bool) -> None:  # noqa: FBT001 - a plain callback
         """Record that a session has subscribed to, or unsubscribed from, a resource."""

@@ -476,8 +476,12 @@ class Slot(Upstream):
 
                 self.clock.callLater(0, ListRefresh(self.snapshot, conversation).begin)
         self._waiting.greet(self.hello or {})
+        taken_over, self._taken_over = self._taken_over, None
+        self.is_taken_over = taken_over is not None
         if self.listening is not None:
-            if conversation is not None:
+            if conversation is not None and taken_over is not None and taken_over.listening is not None:
+                self.listening.take_over(conversation, taken_over.listening)
+            elif conversation is not None:
                 self.listening.resume(conversation)
             self._send(lambda _: True)
             self._environment.listener.warmed(self, ())
@@ -485,7 +489,6 @@ class Slot(Upstream):
         # If one session has unsubscribed from a resource and another has subscribed to it since, the unsubscription
         # must not follow the subscription.
         self._send(lambda call: call.method in {SUBSCRIBE, UNSUBSCRIBE})
-        taken_over, self._taken_over = self._taken_over, None
         self.levels.begin(conversation if self.has_levels else None, taken_over.level if taken_over else None)
         self._restore(self.subscriptions.uris() if taken_over is None else [])
         if not self.is_replica:  # clients know the server from the home's child

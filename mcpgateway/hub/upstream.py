@@ -83,6 +83,7 @@ class Upstream(ABC):
     :ivar watch: the observer of its child's life.
     :ivar starts: the number of children that were spawned.
     :ivar inherited: the child to take over in place of the next start; None for a start.
+    :ivar is_taken_over: true if its child is one that the former program of this process has started.
     :ivar scope: the key of the sessions that share its child; empty where all share it.
     :ivar roots: the roots of its sessions, which its child is told; None if they do not count.
     :ivar told_roots: fires when its child has asked for them; None if that is not awaited.
@@ -123,6 +124,7 @@ class Upstream(ABC):
         self.starts = 0
         self.scope = b""
         self.inherited: SlotState | None = None
+        self.is_taken_over = False
         self.sharer = ""
         self.roots: DeclaredRoots | None = None
         self.told_roots: Deferred[None] | None = None
@@ -189,6 +191,11 @@ class Upstream(ABC):
 
     def _sent(self) -> Iterable[Request]:
         return self._current.calls() if self._current is not None else ()
+
+    def awaits(self, arrived: float) -> bool:
+        """Return whether its child has got a call, which arrived then, from the former program of this process."""
+        talk = self.conversation
+        return talk is not None and bool(talk.awaited) and arrived in talk.awaited.arrivals()
 
     def restore(self, state: SlotState) -> None:
         """Take what the former program of this process knew of the slot."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Raw, Struct
@@ -145,5 +145,5 @@ class ModernViews(Protocol):
     def warmed(self, slot: Slot) -> None:
         """Listen to the lists of a slot's child, which has just completed its handshake."""
 
-    def close(self) -> None:
-        """End all open streams in order."""
+    def close(self, staying: Container[float]) -> None:
+        """End the open streams in order, but for those whose request has arrived at one of these times."""

@@ -63,6 +63,16 @@ class EventHistory(Record):
         while len(self.entries) > self.most or (self._chars > self.most_chars and len(self.entries) > 1):
             self._chars -= len(self.entries.popleft().text)
 
+    def written(self) -> bytes:
+        """Return the kept entries for the next program of this process."""
+        return msgspec.msgpack.encode(list(self.entries))
+
+    def precede(self, written: bytes) -> None:
+        """Put the entries of the former program before its own."""
+        own, self.entries, self._chars = self.entries, deque(), 0
+        for each in (*msgspec.msgpack.decode(written, type=list[FeedEntry]), *own):
+            self.keep(each)
+
     def tell(self, entry: FeedEntry) -> None:
         """Pass an entry to the followers."""
         for each in tuple(self._followers):

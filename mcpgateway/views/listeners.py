@@ -13,7 +13,7 @@ whole listening regularly, since a part of an acknowledged filter cannot be revo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from typing import Protocol
 
 from attrs import define, field, frozen
@@ -24,8 +24,8 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.errors import GatewayError, Overloaded
 from mcpgateway.hub.slot import Slot
-from mcpgateway.hub.subscriptions.interest import KINDS, UPDATED, Interest, lists_of, read_interest
-from mcpgateway.hub.subscriptions.modern_clients import ClientListener
+from mcpgateway.hub.subscriptions.interest import KINDS, UPDATED, Interest, lists_of, read_interest, read_text
+from mcpgateway.hub.subscriptions.modern_clients import ClientListener, close_all
 from mcpgateway.hub.subscriptions.registry import LISTENERS_LIMIT, SubscriberRegistry
 from mcpgateway.hub.subscriptions.upstream_modern import UpstreamListener
 from mcpgateway.interfaces import Request
@@ -58,6 +58,11 @@ class ListenWish:
     server: ServerSpec
     interest: Interest
     names: Mapping[str, Collection[str]] = field(factory=dict)
+
+    def part_of(self, known: Interest) -> Interest:
+        """Return the part of it that belongs to a client's interest."""
+        own = (uri for uri in self.interest.uris if not known.uris.isdisjoint(self.names.get(uri, ())))
+        return Interest(uris=frozenset(own), tasks=self.interest.tasks & known.tasks)
 
     def called(self, uri: str, view: View) -> list[str]:
         """Return the client's URIs of a resource of the server."""
@@ -211,12 +216,17 @@ class ViewSubscriptions:
             raise Overloaded(f"{LISTENERS_LIMIT} requests listen to views already")
         own, is_nowhere = view().own, not request.caller.server.workspace
         subscription = ViewSubscription(request, self._ended, self, view, own, is_nowhere)
-        self.subscribers.put(subscription, Interest(wanted.lists))
+        known = read_text(request.honoured)  # what the former program has acknowledged
+        self.subscribers.put(subscription, known or Interest(wanted.lists))
         for wish in wishes:
             inner = Request(None, _listen_to(request.message, wish.interest), None, None)
             inner.caller = replace(request.caller, server=wish.server, headers=None)
+            inner.arrived = request.arrived
             inner.sink = subscription.parts[inner] = ServerListening(subscription, wish)
-            subscription.open.add(inner)
+            if known:
+                inner.honoured = wish.part_of(known).text()
+            else:
+                subscription.open.add(inner)
         if subscription.open:
             subscription.patience = self._clock.callLater(PATIENCE_S, subscription.give_up)
         for inner, part in list(subscription.parts.items()):
@@ -296,10 +306,13 @@ class ViewSubscriptions:
         if slot.listening is not None and slot.shared and lists:
             slot.listening.overhear(UpstreamListener(), Interest(lists))
 
-    def close(self) -> None:
-        """End all listening, with a response to each client."""
-        for subscription in list(self.subscribers.interests):
-            subscription.over({})
+    def close(self, staying: Container[float] = ()) -> None:
+        """End the listening, with a response to each client.
+
+        :param staying: the times of arrival of those with which the next program goes on.
+        """
+        self.news.deliver()
+        close_all(self.subscribers.interests, staying)
 
 
 def _listen_to(message: Message, interest: Interest) -> Message:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Container
 from typing import TYPE_CHECKING
 
 from attrs import evolve
@@ -146,7 +147,10 @@ class ModernViewRequests(ModernRegistry):
 
     # The end
 
-    def close(self) -> None:
-        """End all listening, and give up the parked calls of the gateway's own tools."""
-        self._subscriptions.close()
+    def close(self, staying: Container[float]) -> None:
+        """End the listening, and give up the parked calls of the gateway's own tools.
+
+        :param staying: the times of arrival of the listenings with which the next program goes on.
+        """
+        self._subscriptions.close(staying)
         self.own_calls.close()

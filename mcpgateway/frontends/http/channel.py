@@ -50,7 +50,7 @@ from mcpgateway.frontends.http.request_head import (
 )
 from mcpgateway.frontends.http.shared_state import KNOWN_HEAD_LIMIT, SharedState
 from mcpgateway.frontends.http.write_buffer import WriteBuffer
-from mcpgateway.interfaces import ConnectionState, IRequestHandler
+from mcpgateway.interfaces import ConnectionState, IRequestHandler, StreamState
 from mcpgateway.system.process.handover import left_open
 from mcpgateway.system.process.processes import TOO_MANY
 
@@ -339,10 +339,10 @@ class Channel:
         exchange.limit = limit
         self._handle(exchange)
 
-    def leave(self, *, is_sent: bool) -> ConnectionState:
+    def leave(self, stream: StreamState | None, *, is_sent: bool) -> ConnectionState:
         """Return the request under way for the next program of this process; nothing is sent or read any more."""
         assert self._exchange is not None
-        state = self._exchange.leave(left_open(self.transport.fileno()), self._held, is_sent=is_sent)
+        state = self._exchange.leave(left_open(self.transport.fileno()), self._held, stream, is_sent=is_sent)
         self.hold(is_held=True)
         self._exchange, self._held, self.phase, self.is_last = None, b"", IDLE, False
         return state

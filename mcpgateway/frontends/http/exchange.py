@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from mcpgateway.frontends.http.peers import HttpPeer
 from mcpgateway.frontends.http.request_head import Head
 from mcpgateway.frontends.http.write_buffer import LARGE, WriteBuffer
-from mcpgateway.interfaces import ConnectionState
+from mcpgateway.interfaces import ConnectionState, StreamState
 from mcpgateway.system.process.processes import out_of_files
 
 JSON = b"application/json"
@@ -109,6 +109,7 @@ class Exchange:
     :ivar on_data: receives the client's bytes while another protocol has the connection; else None.
     :ivar hung_up: True once the client has closed the connection in order.
     :ivar is_inherited: True if the former program of this process has begun the stream, and this one has not yet.
+    :ivar inherited: the state of the client's stream in that program; None where there is none.
     """
 
     log = Logger()
@@ -123,6 +124,7 @@ class Exchange:
         "head",
         "headers",
         "hung_up",
+        "inherited",
         "is_inherited",
         "limit",
         "method",
@@ -157,24 +159,28 @@ class Exchange:
         self.on_data: Callable[[bytes], None] | None = None
         self.hung_up = False
         self.is_inherited = False
+        self.inherited: StreamState | None = None
 
     def inherit(self, state: ConnectionState) -> None:
         """Take the state of the request that the former program of this process has received."""
-        self.began = state.began
+        self.began, self.inherited = state.began, state.stream
         self.streaming = self.is_inherited = state.is_streaming
         self.channel.is_last = self.channel.is_last or state.is_last
 
-    def leave(self, descriptor: int, held: bytes, *, is_sent: bool) -> ConnectionState:
+    def leave(
+        self, descriptor: int, held: bytes, stream: StreamState | None, *, is_sent: bool
+    ) -> ConnectionState:
         """Return its state for the next program of this process, and send nothing any more.
 
         :param descriptor: the socket.
         :param held: bytes of the next request.
+        :param stream: the state of the client's stream.
         :param is_sent: its server has been sent the call.
         """
         self.gone, self.on_gone = True, None
         is_last = self.channel.is_last
         return ConnectionState(
-            descriptor, self.head.raw, self.body, self.began, self.streaming, is_last, held, is_sent
+            descriptor, self.head.raw, self.body, self.began, self.streaming, is_last, held, is_sent, stream
         )
 
     def let_go(self) -> None:
@@ -274,7 +280,8 @@ class Exchange:
         :param producer: paused while the client does not read (`IPushProducer`).
         :raise RuntimeError: an answer was begun already.
         """
-        if self.answered or self.streaming:
+        is_begun, self.is_inherited = self.is_inherited, False
+        if self.answered or (self.streaming and not is_begun):
             raise RuntimeError("this exchange has an answer already")
         self.streaming = True
         self.on_data = on_data
@@ -282,7 +289,8 @@ class Exchange:
             return
         head = STATUS_LINES[101] + b"Connection: Upgrade\r\nUpgrade: " + protocol + b"\r\n" + extra + b"\r\n"
         self.channel.outlet.producer = producer
-        self.channel.outlet.write(head)
+        if not is_begun:
+            self.channel.outlet.write(head)
         self.channel.upgraded()
 
     def say(self, data: bytes) -> bool:

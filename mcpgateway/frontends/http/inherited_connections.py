@@ -7,11 +7,12 @@ goes on without its head.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any
 
 from attrs import define, field
 from msgspec import Struct
+from msgspec.structs import replace
 from twisted.internet.interfaces import IAddress, IProtocolFactory
 from zope.interface import implementer
 
@@ -20,7 +21,7 @@ from mcpgateway.frontends.http.channel import Channel
 from mcpgateway.frontends.http.channel_factory import ChannelFactory
 from mcpgateway.frontends.http.exchange import Exchange
 from mcpgateway.frontends.http.phases import BUSY
-from mcpgateway.frontends.http.streams import Streams
+from mcpgateway.frontends.http.streams import MovableStream, Streams
 from mcpgateway.frontends.http.workspace_detection import known_id
 from mcpgateway.frontends.http.write_buffer import LARGE
 from mcpgateway.hub.calls import CUT_OFF
@@ -28,43 +29,53 @@ from mcpgateway.interfaces import ConnectionState, Request
 from mcpgateway.protocol import jsonrpc, sse
 
 
-class LeavingExchange(Struct, frozen=True):
-    """A request under way that the next program can serve.
+class LeavingStream(Struct, frozen=True):
+    """A stream, or the answer to a request, with which the next program can go on.
 
-    :ivar is_sent: true if its server has been sent the call.
+    :ivar arrivals: the times of arrival of its requests.
+    :ivar sent: those of the requests whose calls their servers have been sent.
     """
 
-    exchange: Exchange
-    is_sent: bool
+    stream: MovableStream
+    arrivals: frozenset[float]
+    sent: frozenset[float]
 
     @property
     def channel(self) -> Channel:
         """Its connection."""
-        found: Channel = self.exchange.channel  # type: ignore[assignment]  # it is declared as far as it is used
+        found: Channel = self.stream.exchange.channel
         return found
 
     def leave(self) -> ConnectionState:
         """Return its state for the next program, and send nothing any more."""
-        return self.channel.leave(is_sent=self.is_sent)
+        return self.channel.leave(self.stream.state(self.sent), is_sent=bool(self.sent))
 
 
 def leaving(
     streams: Streams, calls: Iterable[Request], goes_on: Callable[[Request], bool]
-) -> Iterator[LeavingExchange]:
-    """Return the requests under way that the next program can serve: calls of MCP, and standing streams.
+) -> Iterator[LeavingStream]:
+    """Return the streams with which the next program can go on, those of single calls included.
 
     :param calls: all calls under way.
     :param goes_on: returns true for a call that the next program can find again, or was not sent.
     """
-    of_exchange: dict[float, list[Request]] = {}
+    by_arrival: dict[float, list[Request]] = {}
     for call in calls:
-        of_exchange.setdefault(call.arrived, []).append(call)
+        by_arrival.setdefault(call.arrived, []).append(call)
     for stream in streams.open():
-        exchange = stream.exchange
-        found = of_exchange.get(exchange.began, [])
-        is_whole = exchange.method == b"GET" or (exchange.body and found)
-        if is_whole and _may_leave(exchange) and all(map(goes_on, found)):
-            yield LeavingExchange(exchange, any(each.number for each in found))
+        arrivals = stream.arrivals()
+        if arrivals is None or not may_leave(stream):
+            continue
+        found = {each: by_arrival.get(each, []) for each, is_call in arrivals.items() if is_call}
+        if all(those and all(map(goes_on, those)) for those in found.values()):
+            sent = (each for each, those in found.items() if any(call.number for call in those))
+            yield LeavingStream(stream, frozenset(arrivals), frozenset(sent))
+
+
+def staying(streams: Streams) -> frozenset[float]:
+    """Return the times of arrival of all requests on streams with which the next program may go on."""
+    kept = (stream.arrivals() for stream in streams.open() if may_leave(stream))
+    return frozenset(arrival for arrivals in kept for arrival in arrivals or ())
 
 
 @implementer(IProtocolFactory)
@@ -90,11 +101,20 @@ class _Heir:
         return self.channel
 
 
-def resume(reactor: Any, factory: ChannelFactory, state: ConnectionState, *, is_lost: bool) -> None:
+def resume(reactor: Any, factory: ChannelFactory, state: ConnectionState, found: Container[float]) -> None:
     """Serve the request of a connection that the former program has served.
 
-    :param is_lost: true if its call was sent to a server that has ended since; it is not sent again.
+    :param found: the times of arrival of the calls that their servers have and go on with; others are not sent again.
     """
+    is_lost = False
+    if state.stream is not None:
+        requests = (
+            replace(each, is_lost=each.is_sent and each.arrived not in found)
+            for each in state.stream.requests
+        )
+        state = replace(state, stream=replace(state.stream, requests=tuple(requests)))
+    else:
+        is_lost = state.is_sent and state.began not in found
     heir = _Heir(factory)
     with socket.socket(fileno=state.descriptor) as inherited:
         reactor.adoptStreamConnection(inherited.fileno(), inherited.family, heir)
@@ -102,8 +122,11 @@ def resume(reactor: Any, factory: ChannelFactory, state: ConnectionState, *, is_
         heir.channel.resume(state, _Lost() if is_lost else None)
 
 
-def _may_leave(exchange: Exchange) -> bool:
-    channel: Any = exchange.channel
+def may_leave(stream: object) -> bool:
+    """Return whether the connection of a stream can be handed over; that of TLS cannot."""
+    if not isinstance(stream, MovableStream):
+        return False
+    channel = stream.exchange.channel
     return bool(channel.phase == BUSY and channel.outlet.is_empty) and not channel.secure
 
 

@@ -6,12 +6,14 @@ POST    /{server}/messages      one JSON-RPC message, or a batch (2025-03-26): 2
 # Note [A session that lives as long as its stream]
 The id in the POST's address is the stream's own, because a client gets it before it has sent ``initialize``; the id of
 the hub's session is not published.  When the connection ends, so does the session: no other connection could resume it,
-so it is not recorded.  No event has an id, in any revision.
+so it is not recorded.  No event has an id, in any revision.  A restart in place keeps the connection, and only for it
+the session is recorded.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote
 
@@ -32,7 +34,7 @@ from mcpgateway.errors import (
 from mcpgateway.frontends.http.batches import UnreadableMember, read_batch
 from mcpgateway.frontends.http.mcp import ALLOW_POST, refuse
 from mcpgateway.frontends.http.mcp_headers import accepted, is_json
-from mcpgateway.frontends.http.streams import Streams
+from mcpgateway.frontends.http.streams import MovableStream, Streams
 from mcpgateway.frontends.http.workspace_detection import (
     WorkspaceDetector,
     claimed_owner,
@@ -41,11 +43,11 @@ from mcpgateway.frontends.http.workspace_detection import (
     known_id,
     trace_of,
 )
-from mcpgateway.frontends.requests_under_way import RequestsUnderWay, error_for
+from mcpgateway.frontends.requests_under_way import RequestsUnderWay, error_for, lost
 from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.hub.sessions import Session
-from mcpgateway.interfaces import PARAMS_LIMIT, Request
+from mcpgateway.interfaces import PARAMS_LIMIT, CarriedRequest, Request, StreamState
 from mcpgateway.protocol import jsonrpc, legacy, modern, sse
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 from mcpgateway.protocol.versions import UNSUPPORTED, has_batches
@@ -59,7 +61,7 @@ INITIALIZE = "initialize"
 ALLOW_GET = b"Allow: GET\r\n"
 
 
-class SseClient:
+class SseClient(MovableStream):
     """The stream of a client, and the session that lives as long as the stream.
 
     :ivar server: the variant of the server for its client's workspace.
@@ -68,7 +70,6 @@ class SseClient:
     """
 
     __slots__ = (
-        "_exchange",
         "_frontend",
         "_is_last",
         "_spoke",
@@ -84,14 +85,16 @@ class SseClient:
     def __init__(
         self, frontend: LegacySse, exchange: Any, endpoint: ServerSpec, server: ServerSpec, principal: str
     ) -> None:
-        self.id = frontend.prefix + secrets.token_urlsafe(ID_BYTES).encode()
+        super().__init__(exchange)
+        inherited: StreamState | None = exchange.inherited
+        fresh = frontend.prefix + secrets.token_urlsafe(ID_BYTES).encode()
+        self.id = inherited.id if inherited is not None else fresh
         self.endpoint = endpoint
         self.server = server
         self.principal = principal
         self.session: Session | None = None
         self.is_over = False
         self._frontend = frontend
-        self._exchange = exchange
         self.requests = RequestsUnderWay(self, frontend.streams)
         self._is_last = False
         self._spoke = frontend.streams.keep(self)
@@ -100,9 +103,30 @@ class SseClient:
     def open(self) -> None:
         """Send the head, and the address for POST."""
         self._exchange.begin_stream()
+        if self._exchange.inherited is not None:
+            return  # its client has got it
         base = quote(sse_base(self.server.name, is_view=bool(self.server.view)))
         address = b"%b/messages?sessionId=%b" % (base.encode(), self.id)
         self._exchange.send(b"event: endpoint\ndata: " + address + b"\n\n")
+
+    # The restart
+
+    def arrivals(self) -> dict[float, bool] | None:
+        """Return the times of arrival of its requests, with true for calls; None if one of them cannot go on."""
+        return self.requests.arrivals()
+
+    def state(self, sent: Container[float]) -> StreamState | None:
+        """Return its state for the next program, with its session, which is on record until that has ended."""
+        if self.session is not None:
+            self._frontend.record(self.session)
+        session = self.session.id if self.session is not None else b""
+        return StreamState(self.requests.carried(sent), self.id, session)
+
+    def resumed(self, session: Session) -> None:
+        """Go on with the session of the former program."""
+        self.session = session
+        self._frontend.claim(session, self._exchange.caller)
+        session.mailbox.attach(self)
 
     # Requests under way
 
@@ -224,15 +248,40 @@ class LegacySse:
             refuse(exchange, 405, "Method not allowed.", ALLOW_GET)
         elif not accepted(exchange.headers.get(b"accept")).sse:
             refuse(exchange, 406, "Not Acceptable: Client must accept text/event-stream")
+        elif exchange.inherited is not None:
+            self._resume(exchange, server, principal)
         else:
             self._placing.find(
                 exchange, server, lambda variant: self._open(exchange, server, variant, principal)
             )
 
     def _open(self, exchange: Any, endpoint: ServerSpec, server: ServerSpec, principal: str) -> None:
+        self._linked(exchange, endpoint, server, principal).open()
+
+    def _linked(self, exchange: Any, endpoint: ServerSpec, server: ServerSpec, principal: str) -> SseClient:
         link = SseClient(self, exchange, endpoint, server, principal)
         self._links[link.id] = link
+        return link
+
+    def _resume(self, exchange: Any, server: ServerSpec, principal: str) -> None:
+        """Go on with a stream of the former program; at once, since its client may send messages already."""
+        state: StreamState = exchange.inherited
+        link = self._linked(exchange, server, server, principal)
         link.open()
+
+        def go_on(variant: ServerSpec) -> None:
+            link.server = variant
+            for each in state.requests:
+                self._submit(link, jsonrpc.read_client(each.line), exchange, each)
+
+        session = self._dispatcher.sessions.find(state.session, server, principal)
+        if session is not None:
+            link.resumed(session)
+            go_on(session.server)
+        elif state.session:
+            link.close()
+        else:
+            self._placing.find(exchange, server, go_on)
 
     def serves(self, exchange: Any, server: str) -> bool:
         """Return whether a request names a stream of a server."""
@@ -295,13 +344,19 @@ class LegacySse:
         except GatewayError as why:
             self.log.debug("a notification was lost: {why}", event="notification.lost", why=why)
 
-    def _submit(self, link: SseClient, message: Message, exchange: Any) -> None:
+    def _submit(
+        self, link: SseClient, message: Message, exchange: Any, carried: CarriedRequest | None = None
+    ) -> None:
         call = Request(None, message, None, link, is_admin=is_admin(exchange))
         call.is_verbatim = not link.endpoint.view
-        call.trace = trace_of(exchange)
-        link.requests.add(call)
+        call.trace, call.arrived = trace_of(exchange), exchange.began
+        if carried is not None:
+            call.is_admin, call.arrived = carried.is_admin, carried.arrived
+        link.requests.add(call, jsonrpc.encode(message.envelope))
         try:
             call.session = self._session(link)
+            if carried is not None and lost(carried, call):
+                return
             call.token = message.token
             self._dispatcher.accept(call)
         except GatewayError as why:
@@ -350,6 +405,10 @@ class LegacySse:
     def claim(self, session: Session, caller: Any) -> None:
         """Determine the owner of a session, by the process of its stream's connection."""
         self._owners.claim(session, caller.pid, caller.inode)
+
+    def record(self, session: Session) -> None:
+        """Record a session for the next program of this process."""
+        self._dispatcher.sessions.record_all(session)
 
     def has_lost(self, session: Session | None) -> bool:
         """Return whether a session was ended or suspended meanwhile."""

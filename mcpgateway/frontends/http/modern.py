@@ -11,7 +11,7 @@ depends on it, and two proxies between the client and the gateway cannot be made
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any
 
 from mcpgateway.config.model import ServerSpec
@@ -23,7 +23,7 @@ from mcpgateway.frontends.http.workspace_detection import is_admin
 from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.hub.modern_dispatch import TASK_METHODS, ModernDispatcher
-from mcpgateway.interfaces import Request
+from mcpgateway.interfaces import CarriedRequest, Request, StreamState
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 
@@ -49,6 +49,19 @@ class ModernPost(PostStream):
         super().__init__(*waiting)
         self._modern_dispatcher = modern_dispatcher
         self._call: Request | None = request
+
+    def arrivals(self) -> dict[float, bool] | None:
+        """Return the time at which the request has arrived, with true for a call; None if its body is forgotten."""
+        found = super().arrivals()
+        is_call = self._call is None or self._call.method != modern.LISTEN
+        return found if is_call or found is None else dict.fromkeys(found, False)
+
+    def state(self, sent: Container[float]) -> StreamState | None:
+        """Return the acknowledgement that the client of a listening has got."""
+        call = self._call
+        if call is None or not call.honoured:
+            return None
+        return StreamState((CarriedRequest(b"", call.arrived, honoured=call.honoured),))
 
     def answered(self, request: Request, reply: Envelope) -> None:
         """Send the response to the client; some errors have a status of their own."""
@@ -141,6 +154,8 @@ class ModernEndpoint:
     ) -> None:
         call = Request(None, message, token, None, is_admin=is_admin(exchange))
         call.arrived = exchange.began
+        if exchange.inherited is not None:
+            call.honoured = exchange.inherited.requests[0].honoured
         call.caller, call.is_verbatim = caller, not caller.server.view
         call.is_dotted = headers.is_dotted
         call.trace, call.principal = headers.trace, caller.principal

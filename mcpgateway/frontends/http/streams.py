@@ -13,7 +13,7 @@ broken connection ends the stream.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from itertools import chain
 from typing import Any
 
@@ -22,7 +22,7 @@ from mcpgateway.frontends.http.statuses import status_of
 from mcpgateway.hub.keepalive import ProgressKeepalive
 from mcpgateway.hub.replay import Replay, ReplayStream
 from mcpgateway.hub.sessions import Session, Sessions
-from mcpgateway.interfaces import Request
+from mcpgateway.interfaces import Request, StreamState
 from mcpgateway.protocol import jsonrpc, sse
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.records import FrozenRecord
@@ -31,6 +31,34 @@ PATIENCE_TICKS = 30
 HEARTBEAT_TICKS = 15
 RETRY_MS = 1000  # delay before a client resumes
 NO_SESSION = 404  # a client whose request names a session takes any 404 for the session's end
+
+
+class MovableStream:
+    """A stream with which the next program of this process can go on."""
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: Any) -> None:
+        self._exchange = exchange
+
+    @property
+    def exchange(self) -> Any:
+        """The request with its connection."""
+        return self._exchange
+
+    def arrivals(self) -> dict[float, bool] | None:
+        """Return the times of arrival of its requests, with true for calls; None if one of them cannot go on."""
+        return {}
+
+    def pause(self) -> None:
+        """Take no more requests: the gateway is about to restart."""
+
+    def state(self, sent: Container[float]) -> StreamState | None:
+        """Return its state for the next program; None if the request has all of it.
+
+        :param sent: the times of arrival of the requests whose calls their servers have been sent.
+        """
+        return None
 
 
 class Accepted(FrozenRecord, frozen=True):
@@ -88,30 +116,31 @@ class Streams:
         for stream in list(self._wheel[self._turn]):
             stream.beat()
 
-    def open(self) -> Iterator[PostStream | GetStream]:
+    def open(self) -> Iterator[MovableStream]:
         """Return the POSTs whose answers are under way, and the standing streams."""
-        every = chain(self.waiting, *self._wheel)
-        return (each for each in list(every) if isinstance(each, PostStream | GetStream))
+        every = dict.fromkeys(chain(self.waiting, *self._wheel))
+        return (each for each in every if isinstance(each, MovableStream))
 
-    def close(self, but: Container[Any] = ()) -> None:
+    def close(self, may_go_on: Callable[[Any], bool] = lambda _: False) -> None:
         """End the standing streams: the gateway is stopping.
 
-        :param but: the exchanges of those that go on in the next program.
+        :param may_go_on: returns true for a stream that the next program goes on with.
         """
         for spoke in self._wheel:
             for stream in list(spoke):
-                if getattr(stream, "exchange", None) not in but:
+                if may_go_on(stream):
+                    stream.pause()
+                else:
                     stream.close()
 
 
-class PostStream:
+class PostStream(MovableStream):
     """A POST whose answer is under way.
 
     :ivar token: the client's progress token, as bytes; None if the client wants no progress.
     """
 
     __slots__ = (
-        "_exchange",
         "_identifier",
         "_progress",
         "_session",
@@ -126,8 +155,8 @@ class PostStream:
     def __init__(
         self, streams: Streams, exchange: Any, session: Session, identifier: bytes, takes: Accepted
     ) -> None:
+        super().__init__(exchange)
         self._streams = streams
-        self._exchange = exchange
         self._session = session
         self._identifier = identifier
         self._takes = takes
@@ -141,10 +170,9 @@ class PostStream:
         if exchange.streaming:
             self._commit()  # the former program has begun it
 
-    @property
-    def exchange(self) -> Any:
-        """The request with its connection."""
-        return self._exchange
+    def arrivals(self) -> dict[float, bool] | None:
+        """Return the time at which the request has arrived; None if its large body is forgotten."""
+        return {self._exchange.began: True} if self._exchange.body else None
 
     def answered(self, request: Request, reply: Envelope) -> None:
         """Send the response to the client, under the client's own id."""
@@ -260,22 +288,17 @@ class PostStream:
             former.finish()
 
 
-class GetStream:
+class GetStream(MovableStream):
     """The stream of a GET: a session's messages that belong to no call."""
 
-    __slots__ = ("_exchange", "_session", "_spoke", "_streams")
+    __slots__ = ("_session", "_spoke", "_streams")
 
     def __init__(self, streams: Streams, exchange: Any, session: Session, spoke: int) -> None:
+        super().__init__(exchange)
         self._streams = streams
-        self._exchange = exchange
         self._session = session
         self._spoke = spoke
         exchange.on_gone = self.gone
-
-    @property
-    def exchange(self) -> Any:
-        """The request with its connection."""
-        return self._exchange
 
     def begin(self, replayed: list[tuple[sse.EventId, bytes]]) -> None:
         """Send the head, and the events that the client has missed."""

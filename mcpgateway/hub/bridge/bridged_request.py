@@ -246,5 +246,7 @@ def check_headers(request: Request, slot: Slot) -> Deferred[None] | None:
     headers = request.caller.headers
     if slot.mirrored is not None and (not slot.mirrored or headers is None):
         return None  # as of nearly all servers: no header repeats an argument
+    if slot.awaits(request.arrived):
+        return None  # the former program of this process has checked it
     has_to_know = legacy.has_tasks(slot.introduction)
     return param_headers.check(slot, request.message, headers, has_to_know=has_to_know)

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from attrs import define, field
@@ -37,6 +37,7 @@ from mcpgateway import __version__
 from mcpgateway.config.diff import Change
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import Overloaded
+from mcpgateway.hub.children.records import ApartState
 from mcpgateway.hub.owners.peers import Claim, unclaimed
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.sessions import Session, Sessions
@@ -47,7 +48,7 @@ from mcpgateway.policy.client_requests import ROOTS, DeclaredRoots
 from mcpgateway.policy.sharing import Variant, variant_of
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope
-from mcpgateway.protocol.versions import LATEST_LEGACY
+from mcpgateway.protocol.versions import LATEST_LEGACY, Era
 
 CHILDREN_LIMIT = 8  # exclusive children of one group
 PARKED_SHARE = 4  # exclusive children of a group that the parked calls of one client may close
@@ -82,6 +83,14 @@ class ExclusiveChild:
     slot: Slot
     aside: Session
     current: ExclusiveCall | None = None
+
+    def awaits(self, arrived: float) -> bool:
+        """Return whether its child has got a call from the former program of this process."""
+        return self.slot.awaits(arrived)
+
+    def takes(self, arrived: float) -> bool:
+        """Return whether its child awaits the requests of no other calls."""
+        return self.awaits(arrived) or self.slot.conversation is None or not self.slot.conversation.awaited
 
     @property
     def is_closed(self) -> bool:
@@ -198,16 +207,20 @@ class ExclusiveChildren:
         child.session.seen = self._sessions.now
         return child
 
-    def free(self, group: ChildGroup, client_key: Any, *, past_share: bool = False) -> ExclusiveChild | None:
+    def free(
+        self, group: ChildGroup, client_key: Any, arrived: float, *, past_share: bool = False
+    ) -> ExclusiveChild | None:
         """Return an exclusive child for the next call of a client; None if none is free and none may be added.
 
+        :param arrived: the time of the call's arrival, by which the child is found that has got it already.
         :param past_share: allow one exclusive child more than the client's share.
         :raise Overloaded: the principal has `PRINCIPAL_LIMIT` exclusive children at the server, all in use.
         """
         self._check(group)
         if self.has_its_share(group, client_key) and not past_share:
             return None
-        child = next((each for each in group.children if each.current is None), None)
+        free = [each for each in group.children if each.current is None and each.takes(arrived)]
+        child = max(free, key=lambda each: each.awaits(arrived), default=None)
         if child is None:
             is_moving = any(not each.is_closed for each in group.children)
             is_alone = bool(group.children) and self._pool.keeps_state(group.server)
@@ -243,7 +256,21 @@ class ExclusiveChildren:
     def _is_open(self, child: ExclusiveChild) -> bool:
         return self._sessions.named(child.session.id) is child.session
 
-    def _new(self, group: ChildGroup) -> ExclusiveChild:
+    def apart(self) -> Iterator[ApartState]:
+        """Return the sessions of the children, for the next program of this process."""
+        for group in self:
+            server, offered, info = group.server, jsonrpc.raw(group.offered), group.info or b""
+            common = (Era.LEGACY, server.name, server.workspace, group.principal, group.peer)
+            for child in filter(self._is_open, group.children):
+                yield ApartState(child.session.id, *common, bytes(offered), bytes(info))
+
+    def restore(self, state: ApartState, server: ServerSpec) -> None:
+        """Restore a child of the former program, for a variant of its server."""
+        meta = {modern.INFO_KEY: Raw(state.info)} if state.info else {}
+        offered = json.loads(state.offered)
+        self._new(self.group(server, state.principal, state.peer, offered, meta), state.id)
+
+    def _new(self, group: ChildGroup, identifier: bytes = b"") -> ExclusiveChild:
         self._make_room(group)
         server = group.server
         params = {
@@ -252,6 +279,8 @@ class ExclusiveChildren:
             "clientInfo": group.info or jsonrpc.raw({"name": "mcpgateway", "version": __version__}),
         }
         session = self._sessions.synthetic(server, group.principal, params, is_apart=True)
+        if identifier:
+            self._sessions.rename(session, identifier)
         if group.peer:
             session.owner = group.peer
             self.claim(session, group.peer, 0)

@@ -17,7 +17,7 @@ as for lists, go to a child that is told of no roots.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -301,11 +301,10 @@ class ToLegacy:
         self, group: ChildGroup, bridged: BridgedRequest, *, past_share: bool = False
     ) -> ExclusiveChild | None:
         try:
-            return (
-                self.exclusive.free(group, bridged.client_key, past_share=past_share)
-                if self._is_open
-                else None
-            )
+            if not self._is_open:
+                return None
+            key, arrived = bridged.client_key, bridged.request.arrived
+            return self.exclusive.free(group, key, arrived, past_share=past_share)
         except Overloaded as why:
             if not group.children:
                 self._refuse_queue(group, why)
@@ -523,10 +522,10 @@ class ToLegacy:
         self._parked.remove(bridged)
         self._drop(bridged, why)
 
-    def close(self) -> None:
-        """Refuse all waiting calls and give up the parked ones, since the gateway stops."""
+    def close(self, staying: Container[float] = ()) -> None:
+        """Refuse all waiting calls, give up the parked ones, and end the listenings, but for those that go on."""
         self._is_open = False
-        self._listen_streams.close()
+        self._listen_streams.close(staying)
         for group in self.exclusive:
             self._refuse_queue(group, ShuttingDown("the gateway is stopping"))
         for bridged in self._parked:

@@ -14,6 +14,7 @@ from attrs import asdict
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.hub.children.records import (
+    ApartState,
     HubState,
     QuestionState,
     SessionState,
@@ -40,11 +41,16 @@ def digest_of(server: ServerSpec) -> str:
     return sha256(repr(parts).encode(errors="surrogatepass")).hexdigest()
 
 
-def hand_over(pool: Pool, sessions: Sessions, questions: Questions) -> HubState:
-    """Return the state of the children that go on, and of all sessions; these children leave their slots."""
+def hand_over(
+    pool: Pool, sessions: Sessions, questions: Questions, apart: tuple[ApartState, ...]
+) -> HubState:
+    """Return the state of the children that go on, and of all sessions; these children leave their slots.
+
+    :param apart: the sessions of the gateway's own (`mcpgateway.hub.modern_dispatch.ModernDispatcher.apart`).
+    """
     known = tuple(_session(each, sessions) for each in sessions if each.is_on_record and each.issued)
     slots = [_slot(key, slot, questions) for key, slot in pool.keyed()]
-    return HubState(tuple(each for each in slots if each is not None), known)
+    return HubState(tuple(each for each in slots if each is not None), known, apart)
 
 
 def goes_on(questions: Questions, call: Request) -> bool:
@@ -90,8 +96,10 @@ def _slot(key: SlotKey, slot: Slot, questions: Questions) -> SlotState | None:
     backend = _going_on(slot, questions)
     if backend is None or conversation is None or slot.hello is None or key.former:
         return None
+    listening = slot.listening.hand_over(backend.keeps) if slot.listening is not None else None
     for call in [each for each in conversation.pending.values() if each.method == modern.LISTEN]:
-        conversation.cancel(call, "the gateway restarts")
+        if listening is None or call.number != listening.number:
+            conversation.cancel(call, "the gateway restarts")
     talk = conversation.hand_over(backend.keeps)
     state = SlotState(
         backend.hand_over(),
@@ -110,6 +118,7 @@ def _slot(key: SlotKey, slot: Slot, questions: Questions) -> SlotState | None:
         *slot.tasks.records,
         slot.elicitations,
         tuple(map(_question, questions.of(conversation))),
+        listening,
     )
     slot.left()
     return state

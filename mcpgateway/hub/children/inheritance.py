@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Raw
@@ -12,7 +13,14 @@ from twisted.logger import Logger
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import ClientGone, ConfigError, GatewayError
 from mcpgateway.hub.children.hand_over import digest_of
-from mcpgateway.hub.children.records import HubState, QuestionState, SessionState, SlotState, read
+from mcpgateway.hub.children.records import (
+    ApartState,
+    HubState,
+    QuestionState,
+    SessionState,
+    SlotState,
+    read,
+)
 from mcpgateway.hub.children.slot_key import SlotKey
 from mcpgateway.hub.client_requests import ClientQuestion
 from mcpgateway.hub.lifecycle import Lifecycle
@@ -22,18 +30,23 @@ from mcpgateway.interfaces import Inherited
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.records import Record
 
+if TYPE_CHECKING:
+    from mcpgateway.hub.modern_dispatch import ModernDispatcher
+
 
 class Inheritance(Record):
     """The children and sessions of the former program, until each has its place.
 
     :ivar dismiss: stops a server for which there is no use.
     :ivar views: the views, by name.
+    :ivar modern: returns the dispatch of modern requests, which is built on first use.
     """
 
     _hub: Lifecycle
     _state: HubState
     _dismiss: Callable[[str, Inherited], None]
     _views: Mapping[str, ServerSpec]
+    _modern: Callable[[], ModernDispatcher]
     _slots: dict[SlotKey, SlotState] = msgspec.field(default_factory=dict)
 
     log = Logger()
@@ -43,8 +56,7 @@ class Inheritance(Record):
         pool = self._hub.pool
         self._slots = {each.key: each for each in self._state.slots}
         pool.inherited = self.claim
-        for session in self._state.sessions:
-            self._restore(session)
+        self._restore_sessions()
         shared = (each for each in self._slots.values() if each.shared)
         for each in sorted(shared, key=lambda each: each.key.nth):  # homes first
             self._open(each)
@@ -104,6 +116,12 @@ class Inheritance(Record):
             )
         )
 
+    def _restore_sessions(self) -> None:
+        for session in self._state.sessions:
+            self._restore(session)
+        for apart in self._state.apart:
+            self._set_apart(apart)
+
     def _restore(self, state: SessionState) -> None:
         hub = self._hub
         known = (self._views if state.is_view else hub.servers).get(state.server)
@@ -131,15 +149,23 @@ class Inheritance(Record):
                 why=str(why),
             )
 
-    def _open(self, state: SlotState) -> None:
-        hub, known = self._hub, self._hub.servers.get(state.key.server)
+    def _set_apart(self, state: ApartState) -> None:
+        server = self._variant(state.server, state.workspace, state.principal)
+        if server is not None:
+            self._modern().restore(state, server)
+
+    def _variant(self, name: str, workspace: str, principal: str) -> ServerSpec | None:
+        hub, known = self._hub, self._hub.servers.get(name)
         if known is None:
-            return
+            return None
         try:
-            server = hub.scopes.of_principal(hub.scopes.again(known, state.workspace), state.principal)
+            return hub.scopes.of_principal(hub.scopes.again(known, workspace), principal)
         except (ConfigError, GatewayError):
-            return
-        if digest_of(server) == state.digest:
+            return None
+
+    def _open(self, state: SlotState) -> None:
+        hub, server = self._hub, self._variant(state.key.server, state.workspace, state.principal)
+        if server is not None and digest_of(server) == state.digest:
             offer, nth = msgspec.json.decode(state.offer), state.key.nth
             home = hub.pool.open_shared(server, replace(state.key, nth=0), offer, read(state.roots))
             if home.replicas is not None and 0 < nth < server.replicas:

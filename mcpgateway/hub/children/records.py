@@ -5,9 +5,11 @@ from __future__ import annotations
 from msgspec import Raw, Struct
 
 from mcpgateway.hub.children.slot_key import SlotKey
+from mcpgateway.hub.subscriptions.upstream_modern import ListeningState
 from mcpgateway.hub.tasks import TaskOwner
 from mcpgateway.interfaces import ConversationState, Inherited
 from mcpgateway.policy.client_requests import DeclaredRoots
+from mcpgateway.protocol.versions import Era
 
 WrittenRoots = tuple[str, bytes] | None
 """The key and the result of `mcpgateway.policy.client_requests.DeclaredRoots`."""
@@ -51,6 +53,7 @@ class SlotState(Struct, frozen=True):
     :ivar level: the log level that the child uses; None if unknown.
     :ivar starts: number of children of the slot before.
     :ivar answered: number of requests that those were sent.
+    :ivar listening: the open request for the notifications of a modern child.
     """
 
     backend: Inherited
@@ -70,6 +73,7 @@ class SlotState(Struct, frozen=True):
     numbered_tasks: dict[int, TaskOwner]
     elicitations: dict[str, bytes]
     questions: tuple[QuestionState, ...]
+    listening: ListeningState | None = None
 
 
 class WaitingMessage(Struct, frozen=True):
@@ -102,8 +106,30 @@ class SessionState(Struct, frozen=True):
     mailbox: tuple[WaitingMessage, ...]
 
 
+class ApartState(Struct, frozen=True):
+    """A session of the gateway's own with a child apart, for the requests of modern clients.
+
+    :ivar era: the era of its server.
+    :ivar workspace: the workspace of its server's variant.
+    :ivar principal: the principal of its clients.
+    :ivar peer: the process of its client, where the server keeps state for each; else 0.
+    :ivar offered: the capabilities that the child was offered, as JSON.
+    :ivar info: the ``clientInfo`` that it was given, as JSON; empty for the gateway's own.
+    """
+
+    id: bytes
+    era: Era
+    server: str
+    workspace: str
+    principal: str
+    peer: int
+    offered: bytes = b"{}"
+    info: bytes = b""
+
+
 class HubState(Struct, frozen=True):
     """The children and the sessions."""
 
     slots: tuple[SlotState, ...]
     sessions: tuple[SessionState, ...]
+    apart: tuple[ApartState, ...]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import frozen
+from msgspec import Raw
 
 from mcpgateway.errors import Overloaded
-from mcpgateway.protocol import legacy, peek
+from mcpgateway.protocol import jsonrpc, legacy, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 
 URIS_LIMIT = 1000  # resources of one subscriber; also its tasks
@@ -58,6 +59,10 @@ class Interest:
             members["taskIds"] = sorted(self.tasks)
         return members
 
+    def text(self) -> bytes:
+        """Return the same as JSON."""
+        return bytes(jsonrpc.raw(self.written()))
+
 
 NOTHING = Interest()
 
@@ -70,6 +75,11 @@ def read_interest(params: Envelope | None) -> Interest:
         _texts(members.get("resourceSubscriptions")),
         _texts(members.get("taskIds")),
     )
+
+
+def read_text(text: bytes) -> Interest:
+    """Read the JSON of `Interest.text`; nothing from an empty text."""
+    return read_interest({"notifications": Raw(text)} if text else None)
 
 
 def _texts(found: Any) -> frozenset[str]:

@@ -10,7 +10,7 @@ the server keeps state: the first is the child of its own request, whose end end
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 from weakref import WeakSet
 
@@ -32,6 +32,7 @@ from mcpgateway.hub.subscriptions.interest import (
     lists_of,
     narrowed,
     read_interest,
+    read_text,
 )
 from mcpgateway.hub.subscriptions.registry import LISTENERS_LIMIT
 from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE
@@ -61,7 +62,15 @@ class ClientListener(UpstreamListener):
         self.request.holder = self
 
     def acknowledged(self, honoured: Interest) -> None:
-        """Send the acknowledgement, the first message of the stream."""
+        """Send the acknowledgement, the first message of the stream, unless the former program has sent it.
+
+        A part of an acknowledged filter cannot be revoked: if it differs now, the client has to listen again.
+        """
+        former, self.request.honoured = self.request.honoured, honoured.text()
+        if former:
+            if former != self.request.honoured:
+                self.over({})
+            return
         params = {"notifications": honoured.written()}
         self.told(modern.ACKNOWLEDGED, jsonrpc.notification(modern.ACKNOWLEDGED, params))
 
@@ -169,6 +178,8 @@ class ListenStreams:
         if sum(stream.slot is slot for stream in self._streams()) >= LISTENERS_LIMIT:
             raise Overloaded(f"{LISTENERS_LIMIT} requests listen to this server already")
         session = self._sessions.synthetic(slot.server, client_key[1], level="")
+        if slot.is_taken_over:  # its child has these subscriptions
+            session.uris = set(read_text(request.honoured).uris) or None
         stream = ListenStream(request, self._ended, wanted, session, slot, client_key)
         self.listening.setdefault(client_key, {})[stream] = None
         slot.join(session)
@@ -184,11 +195,14 @@ class ListenStreams:
                 stream.acknowledged(stream.honoured)
             if not stream.has_ended:  # the acknowledgement may have failed, and ended it
                 stream.session.mailbox.attach(stream)
-                for each in list(self._used[client_key]):
+                for each in list(self._used[stream.client_key]):
                     if each.is_up:
                         self._hear_beside(stream, each)
 
-        client_key, uris = stream.client_key, stream.wanted.uris
+        if stream.session.uris:
+            done(frozenset(stream.session.uris))
+            return
+        uris = stream.wanted.uris
         if not legacy.has_subscriptions(hello):
             uris = frozenset()
         _subscribe(stream.session, stream.slot, uris).addCallback(done)
@@ -253,10 +267,19 @@ class ListenStreams:
         for client_key in [each for each, slots in self._used.items() if not slots]:
             del self._used[client_key]
 
-    def close(self) -> None:
-        """End all listening, with a response to each client."""
-        for stream in self._streams():
-            stream.close()
+    def close(self, staying: Container[float]) -> None:
+        """End the listening, with a response to each client, but for those that go on."""
+        close_all(self._streams(), staying)
+
+
+def close_all(listeners: Iterable[ClientListener], staying: Container[float]) -> None:
+    """End listenings, with a response to each client.
+
+    :param staying: the times of arrival of those with which the next program goes on.
+    """
+    for each in list(listeners):
+        if each.request.arrived not in staying:
+            each.over({})
 
 
 def _subscribe(session: Session, slot: Slot, uris: frozenset[str]) -> Deferred[frozenset[str]]:

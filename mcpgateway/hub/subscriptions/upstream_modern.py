@@ -3,9 +3,10 @@
 # Note [One for all]
 The child has one open request whose filter is the union of all listeners' interests.  When that grows or shrinks, a new
 request replaces the former, which is cancelled once the new one is acknowledged, so that no notification is lost in
-between.  Each listener gets the notifications that it wants, as far as the server honours it.  The end of a child
-ends no listening: its successor is asked again, and since changes meanwhile are not known, all listened lists are
-notified as changed.
+between.  A request that the former program of this process has sent stays as long as it covers all interests, since
+listeners come back one after the other.  Each listener gets the notifications that it wants, as far as the server
+honours it.  The end of a child ends no listening: its successor is asked again, and since changes meanwhile are not
+known, all listened lists are notified as changed.
 
 # Note [Who is to blame]
 A server that refuses a filter has refused the union of several.  Former listeners keep their listening; the interests
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
-from msgspec import Raw
+from msgspec import Raw, Struct
 from twisted.logger import Logger
 
 from mcpgateway.backends.conversation import Conversation
@@ -31,11 +32,26 @@ from mcpgateway.hub.subscriptions.interest import (
     UPDATED,
     Interest,
     read_interest,
+    read_text,
 )
 from mcpgateway.hub.subscriptions.registry import LISTENERS_LIMIT, SubscriberRegistry
 from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
+
+
+class ListeningState(Struct, frozen=True):
+    """The open request of a child's listeners, as one program of the gateway hands it over to the next.
+
+    :ivar number: its number on the child's connection.
+    :ivar asked: its filter, as JSON.
+    :ivar honoured: the part that the child has acknowledged.
+    """
+
+    number: int
+    asked: bytes
+    honoured: bytes
+
 
 HURRIED_LIMIT = 10  # unacknowledged requests replaced in a row at most, so that an acknowledgement comes
 
@@ -65,7 +81,7 @@ class _Upstream:
     message: Message = field(repr=False)
     request: Request = field(init=False)
     honoured: Interest = NOTHING
-    is_gone: bool = False
+    is_inherited: bool = False
 
     def __attrs_post_init__(self) -> None:
         self.request = Request(None, self.message, None, self)
@@ -150,6 +166,28 @@ class Listening:
         self._granted.remove(listener)
         return self.subscribers.remove(listener)
 
+    def hand_over(self, keeps: Callable[[int], bool]) -> ListeningState | None:
+        """Return the open request for the next program of this process.
+
+        :param keeps: returns true for a request that goes on.
+        """
+        found = self._open
+        if found is None or not keeps(found.request.number):
+            return None
+        return ListeningState(found.request.number, found.asked.text(), found.honoured.text())
+
+    def take_over(self, conversation: Conversation, state: ListeningState) -> None:
+        """Go on with the request of the former program."""
+        self._conversation, self._was_open = conversation, True
+        message = Message(MessageKind.REQUEST, {}, modern.LISTEN)
+        self._open = _Upstream(
+            self, read_text(state.asked), message, read_text(state.honoured), is_inherited=True
+        )
+        self._open.request.number = state.number
+        conversation.pending[state.number] = self._open.request
+        if self.subscribers:
+            self._settle()
+
     def resume(self, conversation: Conversation) -> None:
         """Ask a new child, and notify all listeners that their lists and resources may have changed."""
         self._conversation = conversation
@@ -191,6 +229,8 @@ class Listening:
         union = self._union()
         asked = self._coming or self._open
         if asked is not None and asked.asked == union:
+            return
+        if asked is not None and asked.is_inherited and union and union <= asked.asked:
             return
         if self._coming is not None:
             if self._hurried >= HURRIED_LIMIT and self._covered_by(self._coming):

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 
 from mcpgateway.interfaces import ConnectionState, InheritedChild, InheritedTemplate
 
-FORMAT = 8
+FORMAT = 9
 VARIABLE = "MCPGATEWAY_HANDOVER"
 IS_POSSIBLE = hasattr(os, "memfd_create") and hasattr(fcntl, "F_ADD_SEALS")
 LIMIT = 256 * 2**20  # bytes; lines under way are of 32 MiB at most
@@ -35,6 +35,7 @@ class Handover(Struct, frozen=True):
     :ivar connections: the connections with requests under way.
     :ivar sockets: the connections to servers with requests under way.
     :ivar templates: the templates of Python servers.
+    :ivar events: the latest events (`mcpgateway.observe.event_feed.EventHistory`).
     :ivar hub: the state of children and sessions (`mcpgateway.hub.children.records.HubState`).
     """
 
@@ -46,6 +47,7 @@ class Handover(Struct, frozen=True):
     connections: tuple[ConnectionState, ...] = ()
     templates: tuple[InheritedTemplate, ...] = ()
     sockets: tuple[int, ...] = ()
+    events: bytes = b""
     format: int = FORMAT
 
     def descriptors(self) -> Iterator[int]:

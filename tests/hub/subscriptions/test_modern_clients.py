@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from mcpgateway.hub.subscriptions import modern_clients, upstream_legacy
-from mcpgateway.hub.subscriptions.interest import URIS_LIMIT
+from mcpgateway.hub.subscriptions.interest import URIS_LIMIT, Interest
+from mcpgateway.interfaces import Request
 from mcpgateway.policy.reaping import IDLE_TICKS
+from mcpgateway.protocol import jsonrpc
 from tests.hub.bridge.test_to_legacy import (
     ACCEPT,
     PARKED_TICKS,
@@ -29,6 +32,7 @@ from tests.hub.bridge.test_to_legacy import (
 )
 from tests.support.gateway_in_memory import HELLO, Client, MemoryChild, MemoryGateway
 from tests.support.modern_client import PREFIX, request
+from tests.support.sinks import Sink
 
 LISTEN, ACKNOWLEDGED = "subscriptions/listen", "notifications/subscriptions/acknowledged"
 SUBSCRIBE, UNSUBSCRIBE = "resources/subscribe", "resources/unsubscribe"
@@ -417,3 +421,28 @@ class LaneTests:
         gateway.tick()
         assert news(one) == [UPDATED, "complete"]
         assert children(gateway) == [second]
+
+
+class RestartTests:
+    """A listening that the former program of this process has acknowledged."""
+
+    @staticmethod
+    def acknowledged(before: Interest, now: Interest) -> Sink:
+        """What the client of such a listening hears when its servers honour this much now."""
+        sink = Sink()
+        message = jsonrpc.read_client(json.dumps(request("l", LISTEN)).encode())
+        call = Request(None, message, None, sink, honoured=before.text())
+        modern_clients.ClientListener(call, lambda _: None).acknowledged(now)
+        return sink
+
+    def test_the_same(self) -> None:
+        """The client hears nothing: it has its acknowledgement."""
+        interest = Interest(frozenset(("toolsListChanged",)), frozenset((A,)))
+        sink = self.acknowledged(interest, interest)
+        assert (sink.messages, sink.replies) == ([], [])
+
+    def test_another(self) -> None:
+        """The listening ends in order, since no part of an acknowledged filter can be revoked."""
+        sink = self.acknowledged(Interest(uris=frozenset((A, B))), Interest(uris=frozenset((A,))))
+        assert sink.messages == []
+        assert [each["result"]["resultType"] for each in sink.replies] == ["complete"]
