@@ -187,6 +187,7 @@ class InPlaceRestart(Record):
         await self._until(lambda: not before & self._tied(), ends - self.reactor.seconds())
         if self._phase != WAITING or not dispatcher.is_open:
             return
+        service.reload.close()  # before the pause: the kernel takes its time to remove watches of files
         self._phase = PAUSING
         if service.manager is not None:
             service.manager.reloading()

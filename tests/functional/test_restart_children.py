@@ -53,6 +53,12 @@ def servers_of(home):
     return sorted(each for each in found if b"guardian_main" not in command_line(each))
 
 
+class SamplingClient(Client):
+    """A client that offers sampling."""
+
+    offer = {"sampling": {}}
+
+
 class GoingOnTests:
     """Idle servers and sessions."""
 
@@ -75,6 +81,20 @@ class GoingOnTests:
         assert len(told["handshakes"]) == 1
         assert servers_of(home) == before
         assert "Traceback" not in home.log, home.log
+
+    def test_many_sessions_of_a_server(self, home):
+        """Of many sessions those with equal capabilities share the same server as before, and no others do."""
+        plain = [Client(home.port) for _ in range(5)]
+        asking = [SamplingClient(home.port) for _ in range(4)]
+        assert [each.said("count") for each in plain] == ["1", "2", "3", "4", "5"]
+        assert [each.said("count") for each in asking] == ["1", "2", "3", "4"]
+        before = servers_of(home)
+        assert len(before) == 2
+        again(home)
+        assert servers_of(home) == before
+        assert [each.said("count") for each in plain] == ["6", "7", "8", "9", "10"]
+        assert [each.said("count") for each in asking] == ["5", "6", "7", "8"]
+        assert servers_of(home) == before
 
     def test_real_servers(self, tmp_path):
         """A thinking pad of npm and a Python interpreter of PyPI keep what they were told."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,9 +25,10 @@ from mcpgateway.hub.children.slot_key import SlotKey
 from mcpgateway.hub.client_requests import ClientQuestion
 from mcpgateway.hub.lifecycle import Lifecycle
 from mcpgateway.hub.sessions import Session
-from mcpgateway.hub.slot import Slot
+from mcpgateway.hub.slot import Slot, slot_of
 from mcpgateway.interfaces import Inherited
 from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol.versions import Era
 from mcpgateway.records import Record
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Inheritance(Record):
     _views: Mapping[str, ServerSpec]
     _modern: Callable[[], ModernDispatcher]
     _slots: dict[SlotKey, SlotState] = msgspec.field(default_factory=dict)
+    _joined: dict[Hashable, Session] = msgspec.field(default_factory=dict)
 
     log = Logger()
 
@@ -134,6 +136,7 @@ class Inheritance(Record):
             session.seen = hub.sessions.now - state.silent
             for each in state.mailbox:
                 session.mailbox.put(each.message, each.key)
+            self._join_alike(session)
 
         if known is None:
             return
@@ -141,6 +144,11 @@ class Inheritance(Record):
             session = hub.revive(state.id, known, state.principal, prepare)
             for name in state.members:
                 hub.view_sessions.open_now(session, name)
+            slot = slot_of(session)
+            # The first two of a slot decide whether a third one may share it.
+            is_settled = session.era is Era.LEGACY and not session.awaits_roots
+            if is_settled and slot is not None and slot.shared and len(slot.sessions) > 1:
+                self._joined[_kind(session)] = session
         except GatewayError as why:
             self.log.info(
                 "a session of {server} is not restored yet: {why}",
@@ -148,6 +156,14 @@ class Inheritance(Record):
                 server=state.server,
                 why=str(why),
             )
+
+    def _join_alike(self, session: Session) -> None:
+        """Have a session share the slot of one that is alike, without deciding that anew: there may be hundreds."""
+        alike = self._joined.get(_kind(session))
+        if alike is not None and (slot := slot_of(alike)) is not None:
+            if alike.params is None:
+                session.params = None
+            slot.join(session)
 
     def _set_apart(self, state: ApartState) -> None:
         server = self._variant(state.server, state.workspace, state.principal)
@@ -170,3 +186,10 @@ class Inheritance(Record):
             home = hub.pool.open_shared(server, replace(state.key, nth=0), offer, read(state.roots))
             if home.replicas is not None and 0 < nth < server.replicas:
                 home.replicas.add(nth)
+
+
+def _kind(session: Session) -> Hashable:
+    """Return all of a session that decides on its slot."""
+    offer = bytes((session.params or {}).get("capabilities") or b"")
+    roots = session.roots.key if session.roots is not None else None
+    return id(session.server), session.era, session.principal, session.version, offer, roots

@@ -204,6 +204,8 @@ class Redactor(Record):
             half a
             secret is not found.
         """
+        if len(text) < SHORTEST:
+            return text if shown is None else text[:shown]
         spans = sorted((*self._spans_of_known(text), *shaped(text), *generic(text), *_named(text)))
         if not spans:
             return text if shown is None else text[:shown]

@@ -75,3 +75,13 @@ def permanent_generation() -> Iterator[None]:
         gc.collect(0)  # the decorators of classes leave some garbage
         gc.freeze()
         gc.set_threshold(*thresholds)
+
+
+@contextmanager
+def without_collections() -> Iterator[None]:
+    """Create many objects that last: no garbage is looked for meanwhile."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
