@@ -106,13 +106,15 @@ class InheritedPost(Struct, frozen=True):
     """A request under way at a server that is reached by Streamable HTTP.
 
     :ivar id: its JSON-RPC id, as encoded.
+    :ivar method: its method.
     :ivar descriptor: the socket of its connection; -1 where the rest of its answer is fetched by another one.
-    :ivar received: the bytes of the answer so far.
+    :ivar received: the bytes of the answer so far, or its head and the bytes since an event.
     :ivar heard: number of events of these that have been passed on.
     :ivar last_event: the id of the latest event.
     """
 
     id: bytes
+    method: str
     descriptor: int
     received: bytes
     heard: int
@@ -143,6 +145,33 @@ class InheritedSession(Struct, frozen=True, tag=True):
     def sockets(self) -> tuple[int, ...]:
         """The descriptors that belong to it, beside those of its processes."""
         return tuple(each.descriptor for each in self.posts if each.descriptor >= 0)
+
+
+class InheritedStream(Struct, frozen=True, tag=True):
+    """A connection to a server with HTTP+SSE, which is the session.
+
+    :ivar url: the address of the stream, after redirects.
+    :ivar endpoint: the address for messages.
+    :ivar descriptor: the socket of the stream.
+    :ivar received: the head of the answer, and the bytes since an event.
+    :ivar heard: number of events of these that have been passed on.
+    """
+
+    url: str
+    endpoint: str
+    descriptor: int
+    received: bytes
+    heard: int
+
+    @property
+    def children(self) -> tuple[InheritedChild, ...]:
+        """The processes that belong to it: none."""
+        return ()
+
+    @property
+    def sockets(self) -> tuple[int, ...]:
+        """The descriptors that belong to it."""
+        return (self.descriptor,)
 
 
 class InheritedContainer(Struct, frozen=True, tag=True):
@@ -189,7 +218,7 @@ class InheritedDaemon(Struct, frozen=True, tag=True):
         return self.session.sockets
 
 
-Inherited = InheritedChild | InheritedSession | InheritedContainer | InheritedDaemon
+Inherited = InheritedChild | InheritedSession | InheritedStream | InheritedContainer | InheritedDaemon
 """A running backend, for the next program of this process."""
 
 

@@ -26,6 +26,7 @@ from mcpgateway.interfaces import (
     InheritedContainer,
     InheritedDaemon,
     InheritedSession,
+    InheritedStream,
     Launch,
     OwnAddress,
     Returned,
@@ -197,11 +198,11 @@ class Backends:
 
         reach: Reach | None = None
         match inherited:
-            case InheritedSession(url=url):
+            case InheritedSession(url=url) | InheritedStream(url=url):
                 reach = Remote(url)
             case InheritedContainer(engine=engine):
                 reach = Container(engine=engine)
-            case InheritedDaemon(session=InheritedSession(url=url), port=port):
+            case InheritedDaemon(session=InheritedSession(url=url) | InheritedStream(url=url), port=port):
                 reach = Daemon(port, url)
             case InheritedChild():
                 pass
@@ -211,7 +212,8 @@ class Backends:
 
     def _remote(self, launch: Launch, remote: Remote, receiver: ILineReceiver) -> IBackend:
         reactor, authorizer = self._reactor, self._authorizer(launch, remote)
-        match remote.transport:
+        is_stream = isinstance(launch.inherited, InheritedStream)
+        match Transport.SSE if is_stream else remote.transport:
             case Transport.WEBSOCKET:
                 from mcpgateway.backends.websocket import WebSocket
 

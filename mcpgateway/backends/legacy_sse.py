@@ -32,7 +32,7 @@ from mcpgateway.errors import (
     Unreachable,
     named,
 )
-from mcpgateway.interfaces import Gone, ILineReceiver, InheritedSession, Launch
+from mcpgateway.interfaces import Gone, ILineReceiver, Inherited, InheritedStream, Launch
 from mcpgateway.policy import urls
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.sse_reader import MESSAGE, Event
@@ -81,6 +81,13 @@ class SseConnection:
         self._is_stopping = False
         self._has_ended = False
         self._stopped = Waiting[None]()
+        self._heard = 0  # events that the former program of this process has passed on
+        if isinstance(launch.inherited, InheritedStream):
+            self._take_over(launch.inherited)
+
+    def _take_over(self, former: InheritedStream) -> None:
+        self._access.url, self._endpoint, self._heard = former.url, former.endpoint, former.heard
+        self._follow(self._access.adopt(b"", former.descriptor, former.received))
 
     # What the hub asks
 
@@ -105,6 +112,24 @@ class SseConnection:
         self._waiting.append(body)
         if self._opening is None and self._events is None:
             self._open()
+
+    @property
+    def goes_on(self) -> bool:
+        """True if the next program of this process can take the stream over."""
+        is_open = self._events is not None and self._events.connection.goes_on and bool(self._endpoint)
+        return is_open and not (self._has_ended or self._is_stopping)
+
+    def keeps(self, number: int) -> bool:
+        """Return whether a call under way goes on: each does, once the server has taken the messages."""
+        return not self._posts
+
+    def hand_over(self) -> InheritedStream:
+        """Return the stream for the next program of this process, and leave it open."""
+        events, self._has_ended = self._events, True
+        assert events is not None
+        left = events.connection.hand_over()
+        self._drop()
+        return InheritedStream(self._access.url, self._endpoint, *left, events.heard)
 
     def stop(self) -> Deferred[None]:
         """End the stream, and the session with it; fires when it has ended."""
@@ -139,7 +164,11 @@ class SseConnection:
 
     def _open(self) -> None:
         self._late = self._clock.callLater(ENDPOINT_S, self._too_late)
-        self._opening = self._access.open("GET", {"Accept": "text/event-stream", "Cache-Control": "no-store"})
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        self._follow(self._access.open("GET", headers))
+
+    def _follow(self, opening: Deferred[WebStream]) -> None:
+        self._opening = opening
         self._opening.addCallbacks(self._opened, self._not_opened).addErrback(self._broken)
 
     def _opened(self, stream: WebStream) -> None:
@@ -147,7 +176,7 @@ class SseConnection:
         if self._has_ended or self._is_stopping:
             stream.abort()
         elif stream.status == 200 and is_stream(stream):
-            self._events = EventBody(stream, self, skips=True)
+            self._events = EventBody(stream, self, heard=self._heard, skips=True)
             self._events.begin()
         else:
             stream.abort()
@@ -335,15 +364,14 @@ class GuessedTransport:
     @property
     def goes_on(self) -> bool:
         """True if the next program of this process can take the session over."""
-        return isinstance(self._backend, Streamable) and self._backend.goes_on
+        return self._backend.goes_on
 
     def keeps(self, number: int) -> bool:
         """Return whether a call under way goes on with the session."""
-        return isinstance(self._backend, Streamable) and self._backend.keeps(number)
+        return self._backend.keeps(number)
 
-    def hand_over(self) -> InheritedSession:
-        """Return the session for the next program of this process, and close its connections."""
-        assert isinstance(self._backend, Streamable)
+    def hand_over(self) -> Inherited:
+        """Return the session for the next program of this process."""
         return self._backend.hand_over()
 
     def stop(self) -> Deferred[None]:

@@ -118,7 +118,8 @@ class Streamable:
             self._listen(former.last_event)
         for each in former.posts:
             # It is not sent: the body is an object of its own, by which its connection is found.
-            post = self._posts[each.id] = PostRequest(self, {"id": Raw(each.id)}, "", each.id + b"\n")
+            body = each.id + b"\n"
+            post = self._posts[each.id] = PostRequest(self, {"id": Raw(each.id)}, each.method, body)
             post.take_over(each)
 
     # What the hub asks

@@ -81,6 +81,12 @@ class SseReader:
         self._id = last_id
         self._data: list[bytes] = []
 
+    @property
+    def is_between(self) -> bool:
+        """True if no event has begun, so that another reader can go on."""
+        has_begun = self.size or self._kind or self._id != self.last_id or self._skipped is not None
+        return not (has_begun or self._is_behind_cr)
+
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that these bytes complete.
 

@@ -63,6 +63,26 @@ class RemoteTests:
                 assert "DELETE" not in after[-1]["seen"]
                 home.run("stop")
 
+    def test_stream_is_kept(self, tmp_path):
+        """The stream of HTTP with SSE, which is the session, stays open, and answers arrive by it."""
+        with Server([sys.executable, SESSIONS, "PORT", "--sse"]) as remote:
+            url, gate = f"http://127.0.0.1:{remote.port}/sse", tmp_path / "gate"
+            with Home(tmp_path, {"far": {"type": "sse", "url": url, "share": "session"}}) as home:
+                begun(home)
+                client = Client(home.port, "/far/mcp")
+                assert client.said("count") == "1"
+                before = json.loads(client.said("facts"))
+                call = InBackground(lambda _: client.said("wait", file=str(gate)))
+                eventually(gate.with_suffix(".begun").exists, "it is under way")
+                for nth in (2, 3):
+                    again(home)
+                    assert client.said("count") == str(nth)
+                gate.touch()
+                assert call.result() == "waited"
+                after = json.loads(client.said("facts"))
+                assert after["session"] == before["session"]
+                assert [after["seen"].count(each) for each in ("initialize", "GET")] == [1, 1]
+
     @pytest.mark.parametrize("options", [(), ("--events",), ("--events", "--resumable", "--certificate")])
     def test_calls_go_on(self, tmp_path, options):
         """A call under way is answered on its client's connection, and not sent again.
@@ -94,10 +114,13 @@ class RemoteTests:
 class DaemonTests:
     """Programs with a port of their own."""
 
-    def test_process_and_sessions_are_kept(self, tmp_path):
+    @pytest.mark.parametrize(
+        ("options", "more"), [((), {}), (("--sse",), {"transport": "sse", "path": "/sse"})]
+    )
+    def test_process_and_sessions_are_kept(self, tmp_path, options, more):
         """The process goes on with all its sessions; the last of them ends it."""
         port = free_port()
-        entry = server((sys.executable, SESSIONS, str(port)), port=port, share="session")
+        entry = server((sys.executable, SESSIONS, str(port), *options), port=port, share="session", **more)
         with Home(tmp_path, {"far": entry}) as home:
             begun(home)
             clients = [Client(home.port, "/far/mcp") for _ in range(2)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mcpgateway.protocol import sse
@@ -53,6 +53,19 @@ class ReaderTests:
         cut, bit_by_bit = read(*pieces)
         assert cut == whole
         assert (bit_by_bit.last_id, bit_by_bit.retry_ms) == (at_once.last_id, at_once.retry_ms)
+
+    @given(chunkings(streams()))
+    def test_another_goes_on(self, drawn: tuple[bytes, list[bytes]]) -> None:
+        """Between two events another reader can go on, and the same events come out."""
+        data, pieces = drawn
+        assume(BOM not in data[1:])
+        reader = SseReader(10**6)
+        events: list[Event] = []
+        for piece in pieces:
+            events += reader.feed(piece)
+            if reader.is_between:
+                reader = SseReader(10**6, reader.last_id)
+        assert events == read(data)[0]
 
     @given(
         chunkings(

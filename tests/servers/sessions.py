@@ -1,8 +1,8 @@
 """A program that serves MCP at a port of its own, and counts for each session: JSON, or with --events in events.
 
-python sessions.py PORT [--events] [--resumable] [--certificate FILE]
+python sessions.py PORT [--events] [--resumable] [--certificate FILE] [--sse]
 
-With --resumable, the rest of an answer in events can be fetched by another connection.
+With --resumable, the rest of an answer in events can be fetched by another connection; --sse is HTTP with SSE, at /sse.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
@@ -28,6 +29,8 @@ STREAM_S = 0.1  # between two looks whether a session has ended
 COUNTS: dict[str, int] = {}
 ANSWERS: dict[str, bytes] = {}
 """The answers in events, by the ids of the events before them; empty until they are known."""
+STREAMS: dict[str, SimpleQueue[bytes]] = {}
+"""The answers for the streams of HTTP with SSE, by session."""
 SEEN: list[str] = []
 """The methods of all requests, those of HTTP for others than POST."""
 
@@ -51,6 +54,15 @@ class Mcp(BaseHTTPRequestHandler):
         message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         method, session = message.get("method", "answer"), self.session
         SEEN.append(method)
+        if "--sse" in sys.argv:
+            session = self.path.rpartition("=")[2]
+            self.put(202)
+            if "id" in message:
+                answer = Thread(
+                    target=lambda: STREAMS[session].put(self.answer(message, session)), daemon=True
+                )
+                answer.start()
+            return
         if method == "initialize":
             session = secrets.token_hex(8)
             COUNTS[session] = 0
@@ -64,7 +76,7 @@ class Mcp(BaseHTTPRequestHandler):
             Thread(target=lambda: ANSWERS.update({begun: self.answer(message, session)}), daemon=True).start()
             self.begin("text/event-stream", session)
             if "--resumable" in sys.argv:
-                self.wfile.write(f"id: {begun}\ndata: \n\n".encode())
+                self.say(f"id: {begun}\ndata: \n\n".encode())
             self.follow(begun)
         else:
             self.put(200, self.answer(message, session), session)
@@ -97,6 +109,9 @@ class Mcp(BaseHTTPRequestHandler):
         """Keep the stream of a session open; it has no events."""
         session = self.session
         SEEN.append("GET")
+        if "--sse" in sys.argv:
+            self.stream(secrets.token_hex(8))
+            return
         if not session:
             self.put(404)
             return
@@ -105,17 +120,33 @@ class Mcp(BaseHTTPRequestHandler):
             self.follow(begun)
             return
         while session in COUNTS:
-            self.wfile.write(b": \n\n")
-            self.wfile.flush()
+            self.say(b": \n\n")
             time.sleep(STREAM_S)
+        self.wfile.write(b"0\r\n\r\n")
 
     def follow(self, begun: str) -> None:
         """Send the answer that follows an event, once it is known."""
         while not ANSWERS[begun]:
-            self.wfile.write(b": \n\n")
-            self.wfile.flush()
+            self.say(b": \n\n")
             time.sleep(STREAM_S)
-        self.wfile.write(b"data: " + ANSWERS[begun] + b"\n\n")
+        self.say(b"data: " + ANSWERS[begun] + b"\n\n")
+        self.wfile.write(b"0\r\n\r\n")
+
+    def stream(self, session: str) -> None:
+        """Send all answers of a session as events, until its client has gone."""
+        COUNTS[session], STREAMS[session] = 0, SimpleQueue()
+        self.begin("text/event-stream", session)
+        self.say(f"event: endpoint\ndata: /message?session={session}\n\n".encode())
+        while True:
+            try:
+                self.say(b"event: message\ndata: " + STREAMS[session].get(timeout=STREAM_S) + b"\n\n")
+            except Empty:
+                self.say(b": \n\n")
+
+    def say(self, data: bytes) -> None:
+        """Send a part of an answer."""
+        self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
+        self.wfile.flush()
 
     def do_DELETE(self) -> None:
         """End a session."""
@@ -124,11 +155,12 @@ class Mcp(BaseHTTPRequestHandler):
         self.put(404 if found is None else 204)
 
     def begin(self, content_type: str, session: str) -> None:
-        """Begin an answer that ends with its connection."""
+        """Begin an answer in parts."""
         self.close_connection = True
         self.send_response(200)
         self.send_header("Content-Type", content_type)
         self.send_header("Mcp-Session-Id", session)
+        self.send_header("Transfer-Encoding", "chunked")
         self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.flush()

@@ -29,16 +29,26 @@ class IEventReceiver(Protocol):
 class EventBody:
     """Reads the server-sent events of one response.
 
+    :param heard: number of events at the beginning that the former program of this process has passed on.
     :param skips: an event that is too long does not end the stream (`mcpgateway.protocol.sse_reader`).
     :ivar reader: parser of the stream, with the id and the delay for resuming it.
     :ivar connection: the connection of the stream.
+    :ivar heard: number of events that were passed on since the connection was trimmed.
     """
 
     def __init__(
-        self, stream: WebStream, receiver: IEventReceiver, last_id: bytes = b"", *, skips: bool = False
+        self,
+        stream: WebStream,
+        receiver: IEventReceiver,
+        last_id: bytes = b"",
+        heard: int = 0,
+        *,
+        skips: bool = False,
     ) -> None:
         self.reader = SseReader(EVENT_LIMIT, last_id, skips=skips)
         self.connection = stream.connection
+        self.heard = 0
+        self._former = heard
         self._stream = stream
         self._receiver: IEventReceiver | None = receiver
 
@@ -58,7 +68,11 @@ class EventBody:
         for each in events:
             if self._receiver is None:
                 return
-            self._receiver.event(each)
+            self.heard += 1
+            if self.heard > self._former:
+                self._receiver.event(each)
+        if self.reader.is_between and self.connection.trim():
+            self.heard = self._former = 0
 
     def ended(self, why: BackendError | None) -> None:
         """Receive the end of the body: None if it is complete."""

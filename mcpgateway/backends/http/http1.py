@@ -20,6 +20,7 @@ from mcpgateway.system.process.handover import kept_open
 
 RECORD_LIMIT = 65_536  # bytes of an answer under way that the next program of this process would read again
 HEAD_LIMIT = 65_536  # bytes of an answer that are not its body: its head, the sizes of chunks, its trailer
+END = b"\r\n\r\n"
 BODILESS = frozenset((204, 304))
 LOST = Failure(error.ConnectionLost())
 
@@ -78,6 +79,8 @@ class HttpConnection(TwistedProtocol):
         # All bytes of the answer, while there are few; None where the next program cannot go on with the connection.
         self._record: list[bytes] | None = None
         self._recorded = 0
+        self._head = b""  # of an answer that is trimmed
+        self._is_in_chunk = self._is_interim = False
 
     def connectionMade(self) -> None:
         """Fire ``made``: the connection is open."""
@@ -107,6 +110,15 @@ class HttpConnection(TwistedProtocol):
         if received:
             self.dataReceived(received)
 
+    def trim(self) -> bool:
+        """Forget the body so far, which the next program need not read again; false where it has to."""
+        if not self._head and self._record is not None and not self._is_interim:
+            self._head = b"".join(self._record).partition(END)[0] + END
+        is_possible = bool(self._head) and not self._is_in_chunk and b"content-length" not in self._headers
+        if is_possible:
+            self._record, self._recorded = [], 0
+        return is_possible
+
     @property
     def goes_on(self) -> bool:
         """Return whether the next program of this process can go on with the request under way."""
@@ -115,7 +127,7 @@ class HttpConnection(TwistedProtocol):
 
     def hand_over(self) -> tuple[int, bytes]:
         """Return a descriptor of the socket and the answer so far, for the next program; the taker gets no more."""
-        transport, record = self.transport, self._record or []
+        transport, record = self.transport, [self._head, *(self._record or ())]
         self._taker = self.transport = None
         transport.stopReading()
         return kept_open(transport.fileno()), b"".join(record)
@@ -201,6 +213,15 @@ class HttpConnection(TwistedProtocol):
             self._status = status
         else:
             self._headers = {}
+            self._is_interim = True
+
+    def on_chunk_header(self) -> None:
+        """Note the start of a chunk."""
+        self._is_in_chunk = True
+
+    def on_chunk_complete(self) -> None:
+        """Note the end of a chunk."""
+        self._is_in_chunk = False
 
     def on_body(self, data: bytes) -> None:
         """Keep a part of the body."""

@@ -84,11 +84,10 @@ class PostRequest:
         "_attempts",
         "_doing",
         "_events",
-        "_heard",
+        "_former",
         "_is_over",
         "_later",
         "_owner",
-        "_skips",
         "body",
         "envelope",
         "has_permit",
@@ -113,9 +112,7 @@ class PostRequest:
         self._events: EventBody | None = None
         self._later: Any = None
         self._attempts = 0
-        self._heard = self._skips = (
-            0  # events of the present stream: those passed on, and those the former program had
-        )
+        self._former: InheritedPost | None = None  # until the head of its answer is there
         self._is_over = False
 
     def send(self) -> None:
@@ -149,16 +146,17 @@ class PostRequest:
         connection = self._connection
         is_kept = connection is not None and connection.goes_on
         descriptor, received = connection.hand_over() if connection is not None and is_kept else (-1, b"")
-        last_id = self._events.reader.last_id if self._events is not None else b""
         self._is_over = True
-        return InheritedPost(self.id, descriptor, received, self._heard, last_id)
+        events = self._events
+        heard, last_id = (events.heard, events.reader.last_id) if events is not None else (0, b"")
+        return InheritedPost(self.id, self.method, descriptor, received, heard, last_id)
 
     def take_over(self, former: InheritedPost) -> None:
         """Go on with a request of the former program of this process."""
         if former.descriptor < 0:
             self._resume(SseReader(EVENT_LIMIT, former.last_event))
             return
-        self._skips = former.heard
+        self._former = former
         adopted = self._owner.access.adopt(self.body, former.descriptor, former.received)
         self._do(adopted, self._opened, self._failed)
 
@@ -207,7 +205,10 @@ class PostRequest:
         if self._is_over:
             stream.abort()
         elif is_good and is_stream(stream):
-            self._read(stream, b"")
+            former, self._former = self._former, None
+            self._read(
+                stream, b"" if former is None else former.last_event, 0 if former is None else former.heard
+            )
         else:
             self._do(take_whole(stream, ANSWER_LIMIT), self._whole, self._failed)
 
@@ -277,15 +278,13 @@ class PostRequest:
 
     # The stream of the response
 
-    def _read(self, stream: WebStream, last_id: bytes) -> None:
-        self._heard = 0
-        self._events = EventBody(stream, self, last_id)
+    def _read(self, stream: WebStream, last_id: bytes, heard: int = 0) -> None:
+        self._events = EventBody(stream, self, last_id, heard)
         self._events.begin()
 
     def event(self, event: Event) -> None:
         """Receive a message of the stream."""
-        self._heard += 1
-        if event.kind == MESSAGE and self._heard > self._skips:
+        if event.kind == MESSAGE:
             self._take_all(event.data)
 
     def ended(self, why: BackendError | None) -> None:
@@ -321,7 +320,6 @@ class PostRequest:
         headers = self._owner.headers_to_resume(reader.last_id) or {}
 
         def opened(stream: WebStream) -> None:
-            self._skips = 0
             if stream.status == 200 and is_stream(stream):
                 self._attempts = 0
                 self._read(stream, reader.last_id)
