@@ -67,9 +67,9 @@ def client(gateway: Gateway, path: str = "teller/mcp") -> Client:
     return Client(f"{gateway.url}/{path}", mode="legacy")
 
 
-async def version(session: Client) -> str:
+async def version(session: Client, tool: str = "tell") -> str:
     """Return the version of the child of a session."""
-    result: Any = await session.call_tool("tell", {"key": ""})
+    result: Any = await session.call_tool(tool, {"key": ""})
     found: str = json.loads(result.content[0].text)["version"]
     return found
 

@@ -67,9 +67,13 @@ class Upgrade:
         """
 
         async def scene():
-            async with asyncio.timeout(LIMIT_S * 5), client(self.gateway) as first:
-                assert await version(first) == "1.0.0"
-                pids = self.gateway.backend("teller")["pids"]
+            async with (
+                asyncio.timeout(LIMIT_S * 5),
+                client(self.gateway) as first,
+                client(self.gateway, "mcp/full") as view,
+            ):
+                assert [await version(first), await version(view, "teller__tell")] == ["1.0.0", "1.0.0"]
+                first_pids = self.gateway.backend("teller")["pids"]
                 self._registry.publish("teller", "1.1.0")
                 await asyncio.to_thread(hardship)
                 done = await asyncio.to_thread(self.asked)
@@ -85,9 +89,12 @@ class Upgrade:
                 assert self.written() == "1.1.0"
                 assert await version(first) == "1.0.0"
                 assert await version_of_new(self.gateway) == "1.1.0"
-                assert set(pids) < set(self.gateway.backend("teller")["pids"])
-            await asyncio.to_thread(restarted, self.gateway)
-            assert await version_of_new(self.gateway) == "1.1.0"
+                pids = set(self.gateway.backend("teller")["pids"])
+                assert len(pids) > len(first_pids)
+                await asyncio.to_thread(restarted, self.gateway)
+                assert [await version(first), await version(view, "teller__tell")] == ["1.0.0", "1.0.0"]
+                assert await version_of_new(self.gateway) == "1.1.0"
+                assert set(self.gateway.backend("teller")["pids"]) == pids > set(first_pids)
 
         with self.gateway:
             asyncio.run(scene())

@@ -1,13 +1,13 @@
 """Hand children and sessions over to the next program of this process: the side of the program that ends.
 
 A child goes on if it is a process on stdin and stdout, of a container too, or a session by Streamable HTTP, with its
-calls under way and its questions to clients.  All others end: those that have asked a modern client a question, those
-of an earlier version, and those under a lease.
+calls under way and its questions to clients.  All others end: those that have asked a modern client a question, and
+those under a lease.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from hashlib import sha256
 
 from attrs import asdict
@@ -26,7 +26,7 @@ from mcpgateway.hub.children.slot_key import SlotKey
 from mcpgateway.hub.client_requests import ClientQuestion, Questions
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.sessions import Session, Sessions
-from mcpgateway.hub.slot import Slot
+from mcpgateway.hub.slot import Slot, slot_of
 from mcpgateway.interfaces import IInheritable, Request, going_on
 from mcpgateway.protocol import jsonrpc, modern
 
@@ -48,7 +48,8 @@ def hand_over(
 
     :param apart: the sessions of the gateway's own (`mcpgateway.hub.modern_dispatch.ModernDispatcher.apart`).
     """
-    known = tuple(_session(each, sessions) for each in sessions if each.is_on_record and each.issued)
+    aside = {slot: key for key, slot in pool.keyed() if key.former}
+    known = tuple(_session(each, sessions, aside) for each in sessions if each.is_on_record and each.issued)
     slots = [_slot(key, slot, questions) for key, slot in pool.keyed()]
     return HubState(tuple(each for each in slots if each is not None), known, apart)
 
@@ -94,7 +95,7 @@ def _question(asked: ClientQuestion) -> QuestionState:
 def _slot(key: SlotKey, slot: Slot, questions: Questions) -> SlotState | None:
     conversation, server = slot.conversation, slot.server
     backend = _going_on(slot, questions)
-    if backend is None or conversation is None or slot.hello is None or key.former:
+    if backend is None or conversation is None or slot.hello is None:
         return None
     listening = slot.listening.hand_over(backend.keeps) if slot.listening is not None else None
     for call in [each for each in conversation.pending.values() if each.method == modern.LISTEN]:
@@ -124,8 +125,9 @@ def _slot(key: SlotKey, slot: Slot, questions: Questions) -> SlotState | None:
     return state
 
 
-def _session(session: Session, sessions: Sessions) -> SessionState:
-    members = session.members.sessions if session.members is not None else ()
+def _session(session: Session, sessions: Sessions, aside: Mapping[Slot, SlotKey]) -> SessionState:
+    members = session.members.sessions if session.members is not None else {}
+    slots = {name: slot_of(each) for name, each in (members | {session.server.name: session}).items()}
     return SessionState(
         session.id,
         session.server.name,
@@ -140,6 +142,7 @@ def _session(session: Session, sessions: Sessions) -> SessionState:
         written(session.roots),
         tuple(each for each in members if SEPARATOR not in each),
         tuple(WaitingMessage(message, _key(key)) for key, message in session.mailbox.waiting()),
+        {name: aside[slot] for name, slot in slots.items() if slot is not None and slot in aside},
     )
 
 

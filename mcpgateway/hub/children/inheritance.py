@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -50,6 +50,7 @@ class Inheritance(Record):
     _modern: Callable[[], ModernDispatcher]
     _slots: dict[SlotKey, SlotState] = msgspec.field(default_factory=dict)
     _joined: dict[Hashable, Session] = msgspec.field(default_factory=dict)
+    _aside: dict[SlotKey, Slot] = msgspec.field(default_factory=dict)
 
     log = Logger()
 
@@ -58,6 +59,9 @@ class Inheritance(Record):
         pool = self._hub.pool
         self._slots = {each.key: each for each in self._state.slots}
         pool.inherited = self.claim
+        for each in [each for each in self._state.slots if each.key.former]:
+            self._open(each)
+        self._aside = dict(pool.keyed())
         self._restore_sessions()
         shared = (each for each in self._slots.values() if each.shared)
         for each in sorted(shared, key=lambda each: each.key.nth):  # homes first
@@ -73,6 +77,9 @@ class Inheritance(Record):
         for each in claimed:
             for question in each.questions:
                 self._ask(slots[each.key], question)
+        self._dismiss_others(claimed)
+
+    def _dismiss_others(self, claimed: Iterable[SlotState]) -> None:
         used = {child.pid for each in claimed for child in each.backend.children}
         for each in self._slots.values():
             self.log.info(
@@ -137,16 +144,17 @@ class Inheritance(Record):
             for each in state.mailbox:
                 session.mailbox.put(each.message, each.key)
             self._join_alike(session)
+            self._set_aside(session, state)
 
         if known is None:
             return
         try:
             session = hub.revive(state.id, known, state.principal, prepare)
             for name in state.members:
-                hub.view_sessions.open_now(session, name)
+                self._set_aside(hub.view_sessions.open_now(session, name), state)
             slot = slot_of(session)
             # The first two of a slot decide whether a third one may share it.
-            is_settled = session.era is Era.LEGACY and not session.awaits_roots
+            is_settled = session.era is Era.LEGACY and not session.awaits_roots and not state.aside
             if is_settled and slot is not None and slot.shared and len(slot.sessions) > 1:
                 self._joined[_kind(session)] = session
         except GatewayError as why:
@@ -156,6 +164,16 @@ class Inheritance(Record):
                 server=state.server,
                 why=str(why),
             )
+
+    def _set_aside(self, session: Session, state: SessionState) -> None:
+        """Give a session the child of an earlier version that it used."""
+        key = state.aside.get(session.server.name)
+        kept = self._aside.get(key) if key is not None else None
+        if kept is None:
+            return
+        if (slot := slot_of(session)) is not None:
+            slot.leave(session)
+        kept.join(session)
 
     def _join_alike(self, session: Session) -> None:
         """Have a session share the slot of one that is alike, without deciding that anew: there may be hundreds."""
@@ -184,6 +202,9 @@ class Inheritance(Record):
         if server is not None and digest_of(server) == state.digest:
             offer, nth = msgspec.json.decode(state.offer), state.key.nth
             home = hub.pool.open_shared(server, replace(state.key, nth=0), offer, read(state.roots))
+            if state.key.former:
+                home.snapshot = None  # as of `Pool.set_aside`
+                home.update_limit()
             if home.replicas is not None and 0 < nth < server.replicas:
                 home.replicas.add(nth)
 

@@ -89,6 +89,7 @@ class SessionState(Struct, frozen=True):
     :ivar is_view: true if its server is a view.
     :ivar silent: ticks since its last request.
     :ivar members: the servers of its member sessions.
+    :ivar aside: the keys of slots with the child of an earlier version that it or a member session uses, by server.
     """
 
     id: bytes
@@ -104,6 +105,7 @@ class SessionState(Struct, frozen=True):
     roots: WrittenRoots
     members: tuple[str, ...]
     mailbox: tuple[WaitingMessage, ...]
+    aside: dict[str, SlotKey]
 
 
 class ApartState(Struct, frozen=True):
