@@ -165,8 +165,8 @@ class OwnToolCalls:
             self._under_way.pop(client, None)
 
     def calls(self) -> list[Request]:
-        """Return the requests of clients that wait for the gateway's own tools."""
-        return list(self._under_way)
+        """Return the requests of clients at the gateway's own tools, but for those that a server has by now."""
+        return [client for client, call in self._under_way.items() if not call.is_elsewhere]
 
     def withdraw(self, client: Request, reason: str) -> bool:
         """Cancel a client's request; return False when it is none for a tool of the gateway's own."""
