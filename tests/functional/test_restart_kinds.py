@@ -63,6 +63,23 @@ class RemoteTests:
                 assert "DELETE" not in after[-1]["seen"]
                 home.run("stop")
 
+    def test_another_header(self, tmp_path):
+        """A session of other settings is ended at the server, and another one begun."""
+        with Server([sys.executable, SESSIONS, "PORT"]) as remote:
+            far = {"url": remote.url, "share": "session", "headers": {"X-Who": "me"}}
+            with Home(tmp_path, {"far": far}) as home:
+                begun(home)
+                client = Client(home.port, "/far/mcp")
+                assert client.said("count") == "1"
+                far["headers"]["X-Who"] = "another"
+                config = home.path / "config.json"
+                document = json.loads(config.read_text())
+                config.write_text(json.dumps({**document, "servers": {"far": far}}))
+                again(home)
+                assert client.said("count") == "1"
+                seen = json.loads(client.said("facts"))["seen"]
+                assert [seen.count(each) for each in ("initialize", "DELETE")] == [2, 1]
+
     def test_stream_is_kept(self, tmp_path):
         """The stream of HTTP with SSE, which is the session, stays open, and answers arrive by it."""
         with Server([sys.executable, SESSIONS, "PORT", "--sse"]) as remote:
