@@ -128,6 +128,7 @@ class SseConnection:
         events, self._has_ended = self._events, True
         assert events is not None
         left = events.connection.hand_over()
+        self._posts.clear()  # they are written: a reset of their connections could take them back
         self._drop()
         return InheritedStream(self._access.url, self._endpoint, *left, events.heard)
 

@@ -178,6 +178,7 @@ class Streamable:
         last_event = self._standing.last_id if self._standing is not None else None
         posts = tuple(each.hand_over() for each in self._posts.values() if each.goes_on)
         self._has_ended = True
+        self._notices.clear()  # they are written: a reset of their connections could take them back
         self._drop()
         version = self._headers.get(VERSION, "")
         return InheritedSession(self.access.url, self._session, version, last_event, posts)
