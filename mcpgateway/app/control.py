@@ -419,11 +419,10 @@ def _view_operations(parts: ControlParts) -> ViewOperations:
 
 def _search(parts: ControlParts) -> dict[str, str]:
     from mcpgateway.config.surface import SemanticMode
-    from mcpgateway.owntools.semantic_search import search_state
-    from mcpgateway.system.semantic.launch import model_path
+    from mcpgateway.system.semantic.launch import search_state
 
-    is_on = parts.reload.settings.gateway.views.semantic_search is SemanticMode.AUTO
-    return search_state(parts.hub.semantic, is_on=is_on, is_installed=bool(model_path()))
+    search, wanted = parts.hub.semantic, parts.reload.settings.gateway.views.semantic_search
+    return search_state(search.reason if search else "", is_on=wanted is SemanticMode.AUTO)
 
 
 def _budgets(parts: ControlParts) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
     python -P -m mcpgateway.app.twisted_runner twistd -n --pidfile= mcpgateway --port 9100
 
 # Note [Modules for later]
-Twisted and asyncio import modules of the standard library for names that a gateway does not use: the client of HTTP,
+Twisted and asyncio import modules of the standard library for names that a gateway does not use: the clients of HTTP,
 with TLS, and the debugger.  The list of plugins imports the test framework.  These take 3.9 MB, and 0.03 s of a start.
 So they are imported at the first use of a name in them; asyncio goes without TLS, which Twisted has of its own; and the
 list of plugins has only the gateway and Twisted's reactors.
@@ -16,7 +16,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-LATER = ("http.cookiejar", "pdb")
+LATER = ("http.cookiejar", "pdb", "urllib.request")
 
 
 class LaterModule(ModuleType):

@@ -18,7 +18,7 @@ RECENT_S = 600  # a client without a session counts as here for so long
 class PageFigures(FrozenRecord, frozen=True):
     """Computes them on request.
 
-    :ivar _search: returns the state of the semantic search (`mcpgateway.owntools.semantic_search.search_state`).
+    :ivar _search: returns the state of the semantic search (`mcpgateway.system.semantic.launch.search_state`).
     :ivar _budgets: returns the use of the profiles' budgets (`mcpgateway.manage.views.ViewOperations.budgets`).
     """
 

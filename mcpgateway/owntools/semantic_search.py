@@ -19,6 +19,7 @@ from mcpgateway.discovery.records import Item
 from mcpgateway.discovery.words import words
 from mcpgateway.errors import GatewayError
 from mcpgateway.interfaces import Gone, IBackend, ILauncher, Launch
+from mcpgateway.system.semantic.launch import MISSING
 
 ASK_S = 0.25  # a question takes 15 ms on an idle machine; an agent waits no longer than a call takes
 SILENCE_S = 60.0  # a vector takes 50 ms, and every sixteenth is told
@@ -28,7 +29,6 @@ LISTS_LIMIT = 1000
 NEAREST = 50  # hits of one ranking
 DESCRIPTION_CHARACTERS = 200  # a sentence model reads no more of a text with profit
 FUSED = 10  # how little the first places count more than the next ones
-MISSING = "mcpgateway[semantic] is not installed"
 
 
 @frozen
@@ -198,20 +198,6 @@ class _Said(msgspec.Struct):
     id: int = 0
     hits: list[tuple[str, int, float]] = []
     left: int = 0
-
-
-def search_state(search: SemanticSearch | None, *, is_on: bool, is_installed: bool) -> dict[str, str]:
-    """Return the state of the semantic search, and why the words rank alone; for ``status`` and ``doctor``.
-
-    :param search: None before the first search.
-    :return: ``state`` (``off``, ``missing``, ``failed`` or ``ready``) and ``reason``.
-    """
-    reason = search.reason if search is not None else ""
-    if not is_on:
-        return {"state": "off", "reason": "semantic_search is off"}
-    if not is_installed or reason == MISSING:
-        return {"state": "missing", "reason": MISSING}
-    return {"state": "failed" if reason else "ready", "reason": reason}
 
 
 def text_of(item: Item) -> str:

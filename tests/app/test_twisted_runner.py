@@ -17,7 +17,7 @@ from twisted.application.twist._options import TwistOptions
 from twisted.scripts.twistd import ServerOptions
 """
 SERVICES = "assert [each[0] for each in ServerOptions().subCommands] == [*TwistOptions().plugins] == ['mcpgateway']\n"
-LATER = ("_ssl", "bdb", "email", "http.client", "unittest", "urllib.request")
+LATER = ("_ssl", "bdb", "email", "http.client", "unittest", "urllib.error")
 
 
 def told(code: str) -> str:
@@ -39,7 +39,7 @@ def test_what_is_left_for_later() -> None:
         "import http.cookiejar; print(len(http.cookiejar.CookieJar()))",
         "from http.cookiejar import CookieJar; print(len(CookieJar()))",
         "import pdb; print(pdb.Pdb().lastcmd or 0)",
-        "import ssl, urllib.request; print(ssl.create_default_context().check_hostname - 1)",
+        "import ssl, urllib.request; urllib.request.urlopen; print(ssl.create_default_context().check_hostname - 1)",
         "import asyncio; print(asyncio.run(asyncio.sleep(0, 0)))",
         "from twisted.web.client import CookieAgent; print(0)",
         "from twisted.application.reactors import getReactorTypes; print(0 if list(getReactorTypes()) else 1)",

