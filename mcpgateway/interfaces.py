@@ -654,6 +654,7 @@ class Request:
         must be an object, as MCP demands (most clients ignore a response with another result, and go on waiting).
     :ivar sends_user: true if the client can send its user to the URL of a sign-in that the server demands.
     :ivar honoured: the acknowledgement that the client of a listening has got, as JSON; empty before.
+    :ivar was_sent: true if the former program of this process has sent it, so that it may not be sent again.
     """
 
     session: Any
@@ -681,11 +682,13 @@ class Request:
     is_verbatim: bool = False
     sends_user: bool = False
     honoured: bytes = b""
+    was_sent: bool = False
 
     def follow(self, other: Request) -> None:
         """Copy client, principal and trace of the request that this one replaces."""
         self.trace, self.principal, self.caller = other.trace, other.principal, other.caller
         self.sends_user, self.arrived = other.sends_user, other.arrived
+        self.was_sent = other.was_sent
 
     def withdraw(self, reason: str) -> bool:
         """Take the request back from its holder; false without a holder, or if the request has been answered."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from mcpgateway.errors import ShuttingDown
 from mcpgateway.interfaces import Request, SentCall
 from mcpgateway.protocol.jsonrpc import Message, MessageKind
 
@@ -46,10 +47,18 @@ class AwaitedCalls:
         return (request.arrived, request.id) in self._calls
 
     def take(self, request: Request) -> bool:
-        """Give a request the number of its call; false where it was not sent."""
+        """Give a request the number of its call; false where it was not sent.
+
+        :raise ShuttingDown: it was sent to another server's process, or that one has not awaited it so long.
+        """
         found = self._calls.pop((request.arrived, request.id), None)
+        if found is None and request.was_sent:
+            raise ShuttingDown(
+                "the gateway was restarted before the server answered; the call may have had effects"
+            )
         if found is None:
             return False
+        request.was_sent = False
         del self._numbers[found.number]
         request.number, request.age, request.message = found.number, found.age, SENT
         return True

@@ -208,7 +208,7 @@ class Conversation:
         queue.append(request)
 
     def _send(self, request: Request) -> None:
-        if self.awaited and self.awaited.take(request):
+        if (self.awaited or request.was_sent) and self.awaited.take(request):
             self.pending[request.number] = request
             if (line := self.awaited.early(request.number)) is not None:
                 self._take(line)

@@ -102,6 +102,14 @@ class RequestsUnderWay:
                     yield sign
 
 
+def inherit(request: Request, carried: CarriedRequest | None, arrived: float) -> None:
+    """Give a request the time of its arrival, and all that the former program knew of it."""
+    request.arrived = arrived
+    if carried is not None:
+        request.arrived, request.is_admin = carried.arrived, carried.is_admin
+        request.honoured, request.was_sent = carried.honoured, carried.is_sent
+
+
 def lost(carried: CarriedRequest, request: Request) -> bool:
     """Answer a request whose call was sent to a server that has ended since; return false for any other."""
     if carried.is_lost:

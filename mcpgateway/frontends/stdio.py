@@ -54,7 +54,7 @@ from mcpgateway.frontends.http.workspace_detection import (
     known_id,
     trace_of,
 )
-from mcpgateway.frontends.requests_under_way import RequestsUnderWay, error_for, lost
+from mcpgateway.frontends.requests_under_way import RequestsUnderWay, error_for, inherit, lost
 from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.modern_dispatch import ModernDispatcher
@@ -312,8 +312,7 @@ class ShimConnection(MovableStream):
         call.is_verbatim = not self._server.view
         call.is_dotted = is_dotted(self._exchange)
         call.trace = trace_of(self._exchange)
-        call.arrived = carried.arrived if carried is not None else perf_counter()
-        call.honoured = carried.honoured if carried is not None else b""
+        inherit(call, carried, perf_counter())
         return call
 
     def _batch(self, line: bytes) -> bool:

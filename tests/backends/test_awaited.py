@@ -1,6 +1,9 @@
 """Calls of the former program, until their requests are back."""
 
+import pytest
+
 from mcpgateway.backends.awaited import LIMIT_TICKS, AwaitedCalls
+from mcpgateway.errors import ShuttingDown
 from mcpgateway.interfaces import Request, SentCall
 from mcpgateway.protocol import jsonrpc
 
@@ -32,6 +35,15 @@ class AwaitedCallsTests:
         assert awaited.take(request(1.5, b"1"))
         assert awaited.early(40) == b"answer"
         assert not awaited.holds(40, b"again")
+
+    def test_never_twice(self):
+        """A request that was sent is refused by the conversation of any other process, and later by its own."""
+        mine = request(1.5, b"1")
+        mine.was_sent = True
+        with pytest.raises(ShuttingDown, match="may have had effects"):
+            AwaitedCalls([SentCall(2.5, b"1", 41, 0)]).take(mine)
+        assert AwaitedCalls([SentCall(1.5, b"1", 40, 0)]).take(mine)
+        assert not mine.was_sent  # a further round of the same call is sent
 
     def test_given_up(self):
         """Requests that do not come back are not waited for without end."""

@@ -110,6 +110,7 @@ class Exchange:
     :ivar hung_up: True once the client has closed the connection in order.
     :ivar is_inherited: True if the former program of this process has begun the stream, and this one has not yet.
     :ivar inherited: the state of the client's stream in that program; None where there is none.
+    :ivar was_sent: True if that program has sent the call to its server.
     """
 
     log = Logger()
@@ -136,6 +137,7 @@ class Exchange:
         "secure",
         "streaming",
         "version",
+        "was_sent",
     )
 
     def __init__(self, channel: ExchangeConnection, head: Head) -> None:
@@ -160,10 +162,11 @@ class Exchange:
         self.hung_up = False
         self.is_inherited = False
         self.inherited: StreamState | None = None
+        self.was_sent = False
 
     def inherit(self, state: ConnectionState) -> None:
         """Take the state of the request that the former program of this process has received."""
-        self.began, self.inherited = state.began, state.stream
+        self.began, self.inherited, self.was_sent = state.began, state.stream, state.is_sent
         self.streaming = self.is_inherited = state.is_streaming
         self.channel.is_last = self.channel.is_last or state.is_last
 

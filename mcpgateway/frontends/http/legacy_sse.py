@@ -43,7 +43,7 @@ from mcpgateway.frontends.http.workspace_detection import (
     known_id,
     trace_of,
 )
-from mcpgateway.frontends.requests_under_way import RequestsUnderWay, error_for, lost
+from mcpgateway.frontends.requests_under_way import RequestsUnderWay, error_for, inherit, lost
 from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.hub.sessions import Session
@@ -349,9 +349,8 @@ class LegacySse:
     ) -> None:
         call = Request(None, message, None, link, is_admin=is_admin(exchange))
         call.is_verbatim = not link.endpoint.view
-        call.trace, call.arrived = trace_of(exchange), exchange.began
-        if carried is not None:
-            call.is_admin, call.arrived = carried.is_admin, carried.arrived
+        call.trace = trace_of(exchange)
+        inherit(call, carried, exchange.began)
         link.requests.add(call, jsonrpc.encode(message.envelope))
         try:
             call.session = self._session(link)

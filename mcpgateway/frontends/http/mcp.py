@@ -197,7 +197,7 @@ class LegacyEndpoint:
     ) -> bytes | None:
         """Submit a request; return the client's progress token."""
         request = Request(session, message, None, sink, is_admin=is_admin(exchange))
-        request.arrived = exchange.began
+        request.arrived, request.was_sent = exchange.began, exchange.was_sent
         request.is_verbatim = not session.server.view
         request.is_dotted = headers.is_dotted
         request.trace = headers.trace

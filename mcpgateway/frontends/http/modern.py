@@ -153,7 +153,7 @@ class ModernEndpoint:
         self, exchange: Any, message: Message, caller: Caller, token: bytes | None, headers: McpHeaders
     ) -> None:
         call = Request(None, message, token, None, is_admin=is_admin(exchange))
-        call.arrived = exchange.began
+        call.arrived, call.was_sent = exchange.began, exchange.was_sent
         if exchange.inherited is not None:
             call.honoured = exchange.inherited.requests[0].honoured
         call.caller, call.is_verbatim = caller, not caller.server.view
