@@ -3,12 +3,20 @@
 import json
 import os
 import signal
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.functional.test_restart_children import FIXTURE, again, calls_of, servers_of
+from tests.functional.test_restart_children import (
+    FIXTURE,
+    RESTART_S,
+    STORM_S,
+    again,
+    calls_of,
+    servers_of,
+)
 from tests.shim.driver import MODERN as MODERN_META
 from tests.shim.driver import Shim
 from tests.support.gateway import eventually, server
@@ -276,3 +284,42 @@ class RestTests:
             texts.append(stream.event()[1])
         assert sum("are handed over" in each for each in texts) == 1
         assert not {text for _, text in events} & set(texts)
+
+
+def counting(client, size):
+    """Count in portions of calls until nobody wants it any more; how often."""
+
+    def work(background):
+        count = 0
+        while background.is_wanted:
+            numbers = [client.begin("tools/call", name="count", arguments={}) for _ in range(size)]
+            found = [text_in(client.answer(each)) for each in numbers]
+            assert found == [str(count + nth + 1) for nth in range(size)]
+            count += size
+        return count
+
+    return InBackground(work)
+
+
+class StormTests:
+    """A restart after the other, under load."""
+
+    def test_every_call_once(self, home):
+        """Each call of clients on stdio and of HTTP with SSE is carried out once, in order, by the same processes."""
+        environ = {**home.environ, "MCPGATEWAY_HOME": str(home.path)}
+        with (
+            Shim("connect", "own", cwd=home.directory, environ=environ) as one,
+            Shim("connect", "own", cwd=home.directory, environ=environ) as other,
+        ):
+            clients = [one, other, *(SseClient(home.port, "/own/sse") for _ in range(2))]
+            for each in clients:
+                each.open()
+            works = [counting(each, size) for each, size in zip(clients, (7, 30, 1, 3), strict=True)]
+            eventually(lambda: len(servers_of(home)) == 4, "all servers run")
+            before = servers_of(home)
+            ends = time.monotonic() + STORM_S
+            while time.monotonic() < ends:
+                again(home)
+                time.sleep(RESTART_S)
+            print("calls:", [each.result() for each in works])
+            assert servers_of(home) == before
