@@ -273,7 +273,7 @@ class ReplicaTests:
         """Each process goes on with its call, and takes further ones."""
         gate, begun_calls = tmp_path / "gate", [tmp_path / f"call-{nth}" for nth in range(3)]
         wait = f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.1)\nanswer = "
-        with Home(tmp_path, {"many": server(repl(), share="global", replicas=3)}) as home:
+        with Home(tmp_path, {"many": server(repl(), share="global", replicas=3, concurrency="none")}) as home:
             begun(home)
             client = Client(home.port, "/many/mcp")
             assert client.said("run", code="answer = known = 1") == "1"
