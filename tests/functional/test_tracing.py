@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import sys
 import threading
@@ -132,6 +133,11 @@ class WhyTests:
         ):
             assert each.lower() in out.lower()
         assert "import no_such_module_at_all" in out
+
+    def test_shared(self, gateway):
+        """A server that works is said to be shared by all clients, too."""
+        code, out, _ = ran(gateway.home, "why", "quiet")
+        assert (code, re.search(r"^  share +global", out, re.MULTILINE) is not None) == (0, True)
 
     def test_all_of_them(self, gateway):
         """Without a name, each server that needs its user is explained, in the order of status."""

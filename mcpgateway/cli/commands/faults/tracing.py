@@ -207,8 +207,7 @@ def _line(words: Any) -> str:
 
 
 def _share(found: Mapping[str, Any]) -> str:
-    reason = found.get("share_reason")
-    return f"{found.get('share')}: {reason}" if reason else ""
+    return ": ".join(str(found[key]) for key in ("share", "share_reason") if found.get(key))
 
 
 def _at_once(found: Mapping[str, Any]) -> str:
