@@ -24,6 +24,7 @@ from mcpgateway.records import Record
 from mcpgateway.system.process.children import ChildGuard
 from mcpgateway.system.process.guardian import Guardian
 from mcpgateway.system.process.handover import IS_POSSIBLE, Handover, received
+from mcpgateway.system.process.memory import without_collections
 from mcpgateway.system.process.orphans import ChildRegistry
 from mcpgateway.views.specs import view_specs
 
@@ -84,7 +85,11 @@ class GatewayHandover(Record):
         views = {each.name: each for each in view_specs(hub.views_config)}
         try:
             state = msgspec.msgpack.decode(former.hub, type=HubState)
-            Inheritance(hub.dispatcher, state, self.dismiss, views, lambda: hub.modern_dispatcher).settle()
+            inheritance = Inheritance(
+                hub.dispatcher, state, self.dismiss, views, lambda: hub.modern_dispatcher
+            )
+            with without_collections():
+                inheritance.settle()
         except Exception:  # noqa: BLE001 - a gateway without its former children serves all the same
             self.log.failure("children could not be taken over", event="handover.failed")
             for child in former.children:
