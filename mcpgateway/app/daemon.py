@@ -436,6 +436,7 @@ class GatewayService(Service):
 
     async def _stop(self) -> None:
         super().stopService()
+        self.renewal.handover.finish()
         if self.node is not None and self.node.farewell is not None and not self.renewal.is_due:
             await self.node.farewell(self.settings.gateway.limits.drain_s)
         self._bequeath()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Container, MutableMapping, Sequence
+from collections.abc import Callable, Container, Iterator, MutableMapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -31,6 +31,8 @@ from mcpgateway.views.specs import view_specs
 if TYPE_CHECKING:
     from mcpgateway.hub.children.records import HubState
 
+SLICE_S = 0.005  # of the reactor's time, in which no request is served
+
 
 class GatewayHandover(Record):
     """Both ends of the hand-over of one program.
@@ -48,6 +50,7 @@ class GatewayHandover(Record):
     _state: HubState | None = None
     _connections: tuple[ConnectionState, ...] = ()
     _templates: tuple[InheritedTemplate, ...] = ()
+    _steps: Iterator[None] = iter(())
 
     log = Logger()
 
@@ -89,12 +92,28 @@ class GatewayHandover(Record):
                 hub.dispatcher, state, self.dismiss, views, lambda: hub.modern_dispatcher
             )
             with without_collections():
-                inheritance.settle()
+                self._steps = inheritance.settle()
         except Exception:  # noqa: BLE001 - a gateway without its former children serves all the same
             self.log.failure("children could not be taken over", event="handover.failed")
             for child in former.children:
                 self.dismiss(child.server, child)
         self._resume(service, former.connections)
+        self._go_on(service.reactor)
+
+    def _go_on(self, reactor: Any) -> None:
+        until = reactor.seconds() + SLICE_S
+        try:
+            for _ in self._steps:
+                if reactor.seconds() >= until:
+                    reactor.callLater(0, self._go_on, reactor)
+                    return
+        except Exception:  # noqa: BLE001 - as above
+            self.log.failure("children could not be taken over", event="handover.failed")
+
+    def finish(self) -> None:
+        """Take over the children of the former program that have not been taken over yet."""
+        for _ in self._steps:
+            pass
 
     def _resume(self, service: Any, connections: tuple[ConnectionState, ...]) -> None:
         talks = (slot.conversation for slot in service.dispatcher.pool)

@@ -96,6 +96,21 @@ class GoingOnTests:
         assert [each.said("count") for each in asking] == ["5", "6", "7", "8"]
         assert servers_of(home) == before
 
+    def test_many_servers(self, tmp_path):
+        """Of many servers all are kept, whether a request or the gateway takes them over first."""
+        names = [f"server-{nth}" for nth in range(20)]
+        with Home(tmp_path, {each: server(FIXTURE, share="global") for each in names}) as home:
+            home.json("start", "--adopt", "never")
+            clients = [Client(home.port, f"/{each}/mcp") for each in names]
+            assert {each.said("count") for each in clients} == {"1"}
+            before = servers_of(home)
+            assert len(before) == len(names)
+            for nth in range(2, 4):
+                again(home)
+                assert {each.said("count") for each in reversed(clients)} == {str(nth)}
+                assert servers_of(home) == before
+            assert "Traceback" not in home.log, home.log
+
     def test_real_servers(self, tmp_path):
         """A thinking pad of npm and a Python interpreter of PyPI keep what they were told."""
         servers = {"pad": server(real_servers.sequential_thinking()), "repl": server(REPL, share="session")}

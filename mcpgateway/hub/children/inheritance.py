@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,13 +26,15 @@ from mcpgateway.hub.client_requests import ClientQuestion
 from mcpgateway.hub.lifecycle import Lifecycle
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import Slot, slot_of
-from mcpgateway.interfaces import Inherited
+from mcpgateway.interfaces import Inherited, InheritedChild
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.versions import Era
 from mcpgateway.records import Record
 
 if TYPE_CHECKING:
     from mcpgateway.hub.modern_dispatch import ModernDispatcher
+
+AT_ONCE = 8  # children that are taken over before the first request is answered, each in a millisecond or two
 
 
 class Inheritance(Record):
@@ -54,8 +56,12 @@ class Inheritance(Record):
 
     log = Logger()
 
-    def settle(self) -> None:
-        """Restore the sessions, give each child its slot, and stop the children that have none any more."""
+    def settle(self) -> Iterator[None]:
+        """Restore the sessions and give each child its slot; return the steps that take over the children.
+
+        The first steps are made at once: those of children with calls or questions under way, and a few more.  A
+        request takes over its child itself.  After the last step the children that have no slot any more are stopped.
+        """
         pool = self._hub.pool
         self._slots = {each.key: each for each in self._state.slots}
         pool.inherited = self.claim
@@ -68,15 +74,22 @@ class Inheritance(Record):
             self._open(each)
         pool.inherited = None
         slots = dict(pool.keyed())
+        later = [slot for slot in slots.values() if _can_wait(slot)][AT_ONCE:]
+        deferred = set(later)
         for slot in slots.values():
-            if slot.inherited is not None:
-                slot.want()
-            if slot.inherited is not None:  # its server may not be started now
-                self._slots[slot.inherited.key], slot.inherited = slot.inherited, None
+            if slot not in deferred:
+                self._take_over(slot)
+        for each in self._state.slots:
+            if each.key not in self._slots:
+                for question in each.questions:
+                    self._ask(slots[each.key], question)
+        return self._rest(later)
+
+    def _rest(self, slots: Iterable[Slot]) -> Iterator[None]:
+        for slot in slots:
+            yield
+            self._take_over(slot)
         claimed = [each for each in self._state.slots if each.key not in self._slots]
-        for each in claimed:
-            for question in each.questions:
-                self._ask(slots[each.key], question)
         self._dismiss_others(claimed)
 
     def _dismiss_others(self, claimed: Iterable[SlotState]) -> None:
@@ -91,6 +104,12 @@ class Inheritance(Record):
             if not pids & used:  # sessions may share a process
                 self._dismiss(each.key.server, each.backend)
             used |= pids
+
+    def _take_over(self, slot: Slot) -> None:
+        if slot.inherited is not None and not slot.is_over:
+            slot.want()
+        if slot.inherited is not None:  # its server may not be started now
+            self._slots[slot.inherited.key], slot.inherited = slot.inherited, None
 
     def claim(self, key: SlotKey, server: ServerSpec) -> SlotState | None:
         """Return the child for a slot of this server; None where there is none, or one of other settings."""
@@ -207,6 +226,15 @@ class Inheritance(Record):
                 home.update_limit()
             if home.replicas is not None and 0 < nth < server.replicas:
                 home.replicas.add(nth)
+
+
+def _can_wait(slot: Slot) -> bool:
+    state = slot.inherited
+    return (
+        state is not None
+        and isinstance(state.backend, InheritedChild)
+        and not (state.key.former or state.questions or state.conversation.calls)
+    )
 
 
 def _kind(session: Session) -> Hashable:
