@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -95,6 +96,22 @@ class GoingOnTests:
         assert [each.said("count") for each in plain] == ["6", "7", "8", "9", "10"]
         assert [each.said("count") for each in asking] == ["5", "6", "7", "8"]
         assert servers_of(home) == before
+
+    def test_path_of_another_shell(self, tmp_path):
+        """Servers that run are kept where the restart takes over another PATH; servers started later get that."""
+        with Home(tmp_path, SERVERS, SHLVL="1", TERM="dumb") as home:
+            home.json("start", "--adopt", "never")
+            asking = Client(home.port, "/shared/mcp")
+            assert asking.said("count") == "1"
+            before = servers_of(home)
+            home.environ["PATH"] = f"{tmp_path}:{home.environ['PATH']}"
+            home.json("restart")
+            assert asking.said("count") == "2"
+            assert servers_of(home) == before
+            assert Client(home.port, "/own/mcp").said("count") == "1"
+            (later,) = set(servers_of(home)) - set(before)
+            environ = Path(f"/proc/{later}/environ").read_bytes().split(b"\0")
+            assert f"PATH={home.environ['PATH']}".encode() in environ
 
     def test_many_servers(self, tmp_path):
         """Of many servers all are kept, whether a request or the gateway takes them over first."""

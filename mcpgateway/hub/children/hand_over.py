@@ -34,8 +34,11 @@ SEPARATOR = " "  # in the key of a member session for another directory
 
 
 def digest_of(server: ServerSpec) -> str:
-    """Return the digest of all by which a child of a server is started and shared."""
-    env = sorted(server.env.items())
+    """Return the digest of all by which a child of a server is started and shared, but for its PATH.
+
+    A restart takes over the PATH of the shell that asks for it, where programs for later starts may be.
+    """
+    env = sorted((name, value) for name, value in server.env.items() if name != "PATH")
     reach = asdict(server.reach) if server.reach is not None else None  # its secrets included
     parts = (server.command, env, server.cwd, server.workspace, server.principal, server.share, reach)
     return sha256(repr(parts).encode(errors="surrogatepass")).hexdigest()

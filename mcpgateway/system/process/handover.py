@@ -19,7 +19,7 @@ from twisted.logger import Logger
 
 from mcpgateway.interfaces import ConnectionState, InheritedChild, InheritedTemplate
 
-FORMAT = 11
+FORMAT = 12
 VARIABLE = "MCPGATEWAY_HANDOVER"
 IS_POSSIBLE = hasattr(os, "memfd_create") and hasattr(fcntl, "F_ADD_SEALS")
 LIMIT = 256 * 2**20  # bytes; lines under way are of 32 MiB at most
