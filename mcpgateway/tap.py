@@ -23,6 +23,7 @@ from mcpgateway.system.process.memory import permanent_generation
 
 if TYPE_CHECKING:
     from mcpgateway.config.load import Files
+    from mcpgateway.config.problems import Problem
     from mcpgateway.system.secret_providers import ProvidedValues
     from mcpgateway.system.settings import ExaminedSettings
 
@@ -73,6 +74,7 @@ class Options(usage.Options):
     home: str
     log_level: str
     files: tuple[str, ...]
+    warnings: tuple[Problem, ...]
     config_file: str
     busy_files: tuple[str, ...]
     read_at: float
@@ -130,6 +132,7 @@ class Options(usage.Options):
             raise SystemExit(_told(why)) from None
         assert examined.settings is not None
         self.settings, self.files = examined.settings, examined.files
+        self.warnings = tuple(each for each in examined.problems if not each.is_error)
         self.examine = lambda: self._said_here(examine(options, os.environ, self.brought), more)
         self.gather = lambda: gather(options, os.environ)
         self.values_file = lambda: values_file(options, os.environ)
@@ -252,6 +255,7 @@ def makeService(options: Options) -> IService:
         bool(options["managed"]) or service_manager.is_managed(os.environ),
         options.port,
         options.values_file,
+        options.warnings,
     )
     try:
         gateway = make_gateway(options.settings, options.home, reactor, origin, command, observation)

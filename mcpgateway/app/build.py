@@ -488,7 +488,7 @@ def make_reload(settings: Settings, origin: SettingsOrigin, clock: Any) -> Reloa
     """Build the part that applies changed configuration files."""
     from mcpgateway.system.fingerprint import Fingerprints
 
-    begun = ReloadState(origin.read_at, origin.files)
+    begun = ReloadState(origin.read_at, origin.files, warnings=origin.warnings)
     return Reload(
         settings,
         begun,

@@ -57,6 +57,7 @@ from mcpgateway.system.watch import FileWatch, inotify
 if TYPE_CHECKING:
     from mcpgateway.cluster.node import ClusterNode
     from mcpgateway.config.load import Files
+    from mcpgateway.config.problems import Problem
     from mcpgateway.frontends.manhole.listener import Manhole
     from mcpgateway.owntools.status import GatewayStatus
     from mcpgateway.owntools.tool import Tool
@@ -81,6 +82,7 @@ class SettingsOrigin(FrozenRecord, frozen=True):
     :ivar is_managed: True if a service manager restarts the gateway when it ends.
     :ivar port: the port on the command line.
     :ivar values_file: returns the path of the gateway's own file of values.
+    :ivar warnings: those about the files that were read at the start.
     """
 
     examine: Callable[[], ExaminedSettings]
@@ -95,6 +97,7 @@ class SettingsOrigin(FrozenRecord, frozen=True):
     is_managed: bool = False
     port: int | None = None
     values_file: Callable[[], str] | None = None
+    warnings: tuple[Problem, ...] = ()
 
 
 @define(eq=False, repr=False)

@@ -90,6 +90,15 @@ class Session:
 class StartTests:
     """``mcpgateway start``."""
 
+    def test_an_unknown_key(self, home):
+        """A start says that the configuration has a warning, and the gateway counts it."""
+        config = home.path / "config.json"
+        written = json.loads(config.read_text())
+        config.write_text(json.dumps({**written, "gateway": {**written.get("gateway", {}), "porrt": 1}}))
+        done = home.run("start", "--adopt", "never")
+        assert done.returncode == 0, done.stderr
+        assert "its configuration has a warning: mcpgateway config check shows more" in done.stderr
+
     def test_it_runs_when_start_returns(self, home):
         """The gateway answers at once, is detached, and start says where it is and what it serves."""
         done = home.run("start")

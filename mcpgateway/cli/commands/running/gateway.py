@@ -260,6 +260,7 @@ def _facts(globals_: Globals, begun: Begun) -> dict[str, Any]:
         "port": port,
         "url": f"http://localhost:{port}",
         "servers": servers,
+        "warnings": (body.get("config") or {}).get("warnings", 0),
         "took_s": round(begun.took_s, 3),
     }
 
@@ -278,6 +279,9 @@ def _tell(value: dict[str, Any], did: str = "started", *, keeps: Sequence[str] =
             )
     else:
         say(f"Gateway {did} {where} in {duration(value['took_s'])}: {value['url']}")
+        if number := value.get("warnings"):
+            what = "a warning" if number == 1 else f"{number} warnings"
+            _remark(f"its configuration has {what}: {cli('config check')} shows more")
 
 
 def _tell_extension(begun: Begun) -> None:
