@@ -19,7 +19,7 @@ from mcpgateway.frontends.http.inherited_connections import (
     staying,
 )
 from mcpgateway.hub.children.hand_over import goes_on, hand_over
-from mcpgateway.interfaces import ConnectionState, Inherited, InheritedTemplate
+from mcpgateway.inherited import ConnectionState, Inherited, InheritedTemplate
 from mcpgateway.records import Record
 from mcpgateway.system.process.children import ChildGuard
 from mcpgateway.system.process.guardian import Guardian

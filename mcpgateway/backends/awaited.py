@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from mcpgateway.errors import ShuttingDown
-from mcpgateway.interfaces import Request, SentCall
+from mcpgateway.inherited import SentCall
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol.jsonrpc import Message, MessageKind
 
 LIMIT_TICKS = 60  # in which all requests are back

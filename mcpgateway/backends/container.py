@@ -25,17 +25,8 @@ from twisted.python.failure import Failure
 from mcpgateway.backends.run_once import TOO_LATE, ProgramOutcome, run
 from mcpgateway.config.reach_settings import Container
 from mcpgateway.errors import GatewayError, LaunchFailed
-from mcpgateway.interfaces import (
-    GatewayRun,
-    Gone,
-    IBackend,
-    ILauncher,
-    ILineReceiver,
-    Inherited,
-    InheritedContainer,
-    Launch,
-    going_on,
-)
+from mcpgateway.inherited import Inherited, InheritedContainer
+from mcpgateway.interfaces import GatewayRun, Gone, IBackend, ILauncher, ILineReceiver, Launch, going_on
 
 ENGINES = ("docker", "podman")
 INSTANCE_LABEL, SERVER_LABEL, HOME_LABEL = "mcpgateway.instance", "mcpgateway.server", "mcpgateway.home"

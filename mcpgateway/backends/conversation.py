@@ -38,14 +38,8 @@ from mcpgateway.errors import (
     Overloaded,
     UnknownMethod,
 )
-from mcpgateway.interfaces import (
-    TIMED_OUT,
-    ConversationState,
-    Gone,
-    IBackend,
-    IConversationListener,
-    Request,
-)
+from mcpgateway.inherited import ConversationState
+from mcpgateway.interfaces import TIMED_OUT, Gone, IBackend, IConversationListener, Request
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 from mcpgateway.protocol.versions import Era, has_batches

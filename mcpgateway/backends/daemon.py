@@ -27,17 +27,8 @@ from mcpgateway.backends.probe import is_open, speaks_mcp
 from mcpgateway.config.reach_settings import Daemon, Remote
 from mcpgateway.errors import BackendError, BackendGone, GatewayError, LaunchFailed, Overloaded, Unreachable
 from mcpgateway.escaping import one_line
-from mcpgateway.interfaces import (
-    Gone,
-    IBackend,
-    IDaemonLocks,
-    ILauncher,
-    ILineReceiver,
-    Inherited,
-    InheritedDaemon,
-    Launch,
-    going_on,
-)
+from mcpgateway.inherited import Inherited, InheritedDaemon
+from mcpgateway.interfaces import Gone, IBackend, IDaemonLocks, ILauncher, ILineReceiver, Launch, going_on
 from mcpgateway.policy.secrets.masking import secrets_of
 from mcpgateway.policy.secrets.redaction import quoted
 from mcpgateway.units import duration

@@ -14,6 +14,14 @@ from twisted.internet.defer import Deferred, succeed
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Container, Daemon, Reach, Remote, Rest, Transport
 from mcpgateway.errors import GatewayError
+from mcpgateway.inherited import (
+    Inherited,
+    InheritedChild,
+    InheritedContainer,
+    InheritedDaemon,
+    InheritedSession,
+    InheritedStream,
+)
 from mcpgateway.interfaces import (
     GatewayRun,
     IBackend,
@@ -21,12 +29,6 @@ from mcpgateway.interfaces import (
     IGrants,
     ILauncher,
     ILineReceiver,
-    Inherited,
-    InheritedChild,
-    InheritedContainer,
-    InheritedDaemon,
-    InheritedSession,
-    InheritedStream,
     Launch,
     OwnAddress,
     Returned,

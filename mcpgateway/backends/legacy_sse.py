@@ -32,7 +32,8 @@ from mcpgateway.errors import (
     Unreachable,
     named,
 )
-from mcpgateway.interfaces import Gone, ILineReceiver, Inherited, InheritedStream, Launch
+from mcpgateway.inherited import Inherited, InheritedStream
+from mcpgateway.interfaces import Gone, ILineReceiver, Launch
 from mcpgateway.policy import urls
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.sse_reader import MESSAGE, Event

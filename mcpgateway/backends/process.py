@@ -18,7 +18,8 @@ from twisted.python.failure import Failure
 from mcpgateway.backends.leased import LeasedChild
 from mcpgateway.errors import BackendGone, Overloaded
 from mcpgateway.escaping import one_line
-from mcpgateway.interfaces import Gone, ILineReceiver, InheritedChild, IWard
+from mcpgateway.inherited import InheritedChild
+from mcpgateway.interfaces import Gone, ILineReceiver, IWard
 from mcpgateway.policy.secrets.shapes import without
 from mcpgateway.protocol.framing import LineFramer, LineTooLong
 from mcpgateway.system.process.handover import left_open

@@ -18,14 +18,13 @@ from mcpgateway.backends.process import CLOSE_STDIN_S, TERM_S, Child, StderrSink
 from mcpgateway.backends.session_process import ForkedProcess, InheritedServer, SessionProcess
 from mcpgateway.backends.templates import CONTROL, Template, Templates
 from mcpgateway.errors import LaunchFailed
+from mcpgateway.inherited import InheritedChild, InheritedTemplate
 from mcpgateway.interfaces import (
     CHILD_MARKER,
     FENCE_VARIABLE,
     INSTANCE_MARKER,
     Gone,
     ILineReceiver,
-    InheritedChild,
-    InheritedTemplate,
     IResolver,
     IWard,
     Launch,

@@ -39,7 +39,8 @@ from mcpgateway.errors import (
     named,
 )
 from mcpgateway.hints import cli, with_command
-from mcpgateway.interfaces import Gone, ILineReceiver, InheritedSession, Launch
+from mcpgateway.inherited import InheritedSession
+from mcpgateway.interfaces import Gone, ILineReceiver, Launch
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek, trace_context
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import LEGACY, Era

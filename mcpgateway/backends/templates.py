@@ -22,7 +22,8 @@ from twisted.logger import Logger
 
 from mcpgateway.backends.process import Child
 from mcpgateway.errors import LaunchFailed
-from mcpgateway.interfaces import Gone, ILineReceiver, InheritedTemplate, IWard, Launch
+from mcpgateway.inherited import InheritedTemplate
+from mcpgateway.interfaces import Gone, ILineReceiver, IWard, Launch
 from mcpgateway.system.launch.python_entry import PythonEntry, python_entry
 from mcpgateway.system.process.handover import left_open
 from mcpgateway.waiting import Waiting

@@ -12,7 +12,8 @@ from mcpgateway.errors import Cancelled, GatewayError, ShuttingDown
 from mcpgateway.frontends.http.streams import Streams
 from mcpgateway.hub.calls import CUT_OFF
 from mcpgateway.hub.keepalive import ProgressKeepalive
-from mcpgateway.interfaces import CarriedRequest, Request
+from mcpgateway.inherited import CarriedRequest
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, modern
 
 LINES_LIMIT = 256 * 1024  # bytes of requests that are kept for the next program, for each connection

@@ -60,7 +60,8 @@ from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.modern_dispatch import ModernDispatcher
 from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.hub.sessions import Session
-from mcpgateway.interfaces import CarriedRequest, Request, StreamState
+from mcpgateway.inherited import CarriedRequest, StreamState
+from mcpgateway.interfaces import Request
 from mcpgateway.policy.ownership import owner_of
 from mcpgateway.protocol import jsonrpc, modern
 from mcpgateway.protocol.framing import LineFramer, LineTooLong

@@ -4,7 +4,8 @@ import pytest
 
 from mcpgateway.backends.awaited import LIMIT_TICKS, AwaitedCalls
 from mcpgateway.errors import ShuttingDown
-from mcpgateway.interfaces import Request, SentCall
+from mcpgateway.inherited import SentCall
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc
 
 

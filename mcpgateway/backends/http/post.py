@@ -19,7 +19,7 @@ from mcpgateway.backends.http.http1 import HttpConnection
 from mcpgateway.backends.http.response import ANSWER_LIMIT, WebAnswer, WebStream, take_whole
 from mcpgateway.backends.remote_access import RemoteAccess
 from mcpgateway.errors import BackendError, BadReply, GatewayError
-from mcpgateway.interfaces import InheritedPost
+from mcpgateway.inherited import InheritedPost
 from mcpgateway.protocol import jsonrpc, modern
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.sse_reader import MESSAGE, Event, SseReader

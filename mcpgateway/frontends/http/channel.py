@@ -50,7 +50,8 @@ from mcpgateway.frontends.http.request_head import (
 )
 from mcpgateway.frontends.http.shared_state import KNOWN_HEAD_LIMIT, SharedState
 from mcpgateway.frontends.http.write_buffer import WriteBuffer
-from mcpgateway.interfaces import ConnectionState, IRequestHandler, StreamState
+from mcpgateway.inherited import ConnectionState, StreamState
+from mcpgateway.interfaces import IRequestHandler
 from mcpgateway.system.process.handover import left_open
 from mcpgateway.system.process.processes import TOO_MANY
 

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from mcpgateway.frontends.http.peers import HttpPeer
 from mcpgateway.frontends.http.request_head import Head
 from mcpgateway.frontends.http.write_buffer import LARGE, WriteBuffer
-from mcpgateway.interfaces import ConnectionState, StreamState
+from mcpgateway.inherited import ConnectionState, StreamState
 from mcpgateway.system.process.processes import out_of_files
 
 JSON = b"application/json"

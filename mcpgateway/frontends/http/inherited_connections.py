@@ -25,7 +25,8 @@ from mcpgateway.frontends.http.streams import MovableStream, Streams
 from mcpgateway.frontends.http.workspace_detection import known_id
 from mcpgateway.frontends.http.write_buffer import LARGE
 from mcpgateway.hub.calls import CUT_OFF
-from mcpgateway.interfaces import ConnectionState, Request
+from mcpgateway.inherited import ConnectionState
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, sse
 
 

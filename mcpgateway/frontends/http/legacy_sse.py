@@ -47,7 +47,8 @@ from mcpgateway.frontends.requests_under_way import RequestsUnderWay, error_for,
 from mcpgateway.hub.dispatch import LegacyDispatcher
 from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.hub.sessions import Session
-from mcpgateway.interfaces import PARAMS_LIMIT, CarriedRequest, Request, StreamState
+from mcpgateway.inherited import CarriedRequest, StreamState
+from mcpgateway.interfaces import PARAMS_LIMIT, Request
 from mcpgateway.protocol import jsonrpc, legacy, modern, sse
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 from mcpgateway.protocol.versions import UNSUPPORTED, has_batches

@@ -23,7 +23,8 @@ from mcpgateway.frontends.http.workspace_detection import is_admin
 from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.filters import SinkFilter
 from mcpgateway.hub.modern_dispatch import TASK_METHODS, ModernDispatcher
-from mcpgateway.interfaces import CarriedRequest, Request, StreamState
+from mcpgateway.inherited import CarriedRequest, StreamState
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 

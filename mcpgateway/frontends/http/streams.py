@@ -22,7 +22,8 @@ from mcpgateway.frontends.http.statuses import status_of
 from mcpgateway.hub.keepalive import ProgressKeepalive
 from mcpgateway.hub.replay import Replay, ReplayStream
 from mcpgateway.hub.sessions import Session, Sessions
-from mcpgateway.interfaces import Request, StreamState
+from mcpgateway.inherited import StreamState
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, sse
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.records import FrozenRecord

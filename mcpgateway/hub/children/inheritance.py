@@ -26,7 +26,7 @@ from mcpgateway.hub.client_requests import ClientQuestion
 from mcpgateway.hub.lifecycle import Lifecycle
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import Slot, slot_of
-from mcpgateway.interfaces import Inherited, InheritedChild
+from mcpgateway.inherited import Inherited, InheritedChild
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.versions import Era
 from mcpgateway.records import Record

@@ -7,7 +7,7 @@ from msgspec import Raw, Struct
 from mcpgateway.hub.children.slot_key import SlotKey
 from mcpgateway.hub.subscriptions.upstream_modern import ListeningState
 from mcpgateway.hub.tasks import TaskOwner
-from mcpgateway.interfaces import ConversationState, Inherited
+from mcpgateway.inherited import ConversationState, Inherited
 from mcpgateway.policy.client_requests import DeclaredRoots
 from mcpgateway.protocol.versions import Era
 

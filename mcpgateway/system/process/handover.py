@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 from twisted.logger import Logger
 
-from mcpgateway.interfaces import ConnectionState, InheritedChild, InheritedTemplate
+from mcpgateway.inherited import ConnectionState, InheritedChild, InheritedTemplate
 
 FORMAT = 12
 VARIABLE = "MCPGATEWAY_HANDOVER"

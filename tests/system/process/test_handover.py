@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from mcpgateway.interfaces import InheritedChild
+from mcpgateway.inherited import InheritedChild
 from mcpgateway.system.process.handover import IS_POSSIBLE, VARIABLE, Handover, received
 
 pytestmark = pytest.mark.skipif(not IS_POSSIBLE, reason="this system has no sealed memory")
