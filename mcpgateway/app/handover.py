@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
+from twisted.internet.task import cooperate
 from twisted.logger import Logger
 
 # At once: an upgrade may have replaced their files when they are needed.
@@ -30,8 +31,6 @@ from mcpgateway.views.specs import view_specs
 
 if TYPE_CHECKING:
     from mcpgateway.hub.children.records import HubState
-
-SLICE_S = 0.005  # of the reactor's time, in which no request is served
 
 
 class GatewayHandover(Record):
@@ -92,22 +91,18 @@ class GatewayHandover(Record):
                 hub.dispatcher, state, self.dismiss, views, lambda: hub.modern_dispatcher
             )
             with without_collections():
-                self._steps = inheritance.settle()
+                self._steps = self._going_on(inheritance.settle())
         except Exception:  # noqa: BLE001 - a gateway without its former children serves all the same
             self.log.failure("children could not be taken over", event="handover.failed")
             for child in former.children:
                 self.dismiss(child.server, child)
         self._resume(service, former.connections)
-        self._go_on(service.reactor)
+        cooperate(self._steps)
 
-    def _go_on(self, reactor: Any) -> None:
-        until = reactor.seconds() + SLICE_S
+    def _going_on(self, steps: Iterator[None]) -> Iterator[None]:
         try:
-            for _ in self._steps:
-                if reactor.seconds() >= until:
-                    reactor.callLater(0, self._go_on, reactor)
-                    return
-        except Exception:  # noqa: BLE001 - as above
+            yield from steps
+        except Exception:  # noqa: BLE001 - as in `take_over`
             self.log.failure("children could not be taken over", event="handover.failed")
 
     def finish(self) -> None:
