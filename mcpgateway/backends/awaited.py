@@ -44,9 +44,6 @@ class AwaitedCalls:
         """Return the times at which their requests have arrived."""
         return {arrived for arrived, _ in self._calls}
 
-    def __contains__(self, request: Request) -> bool:
-        return (request.arrived, request.id) in self._calls
-
     def take(self, request: Request) -> bool:
         """Give a request the number of its call; false where it was not sent.
 

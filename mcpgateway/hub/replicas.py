@@ -14,7 +14,6 @@ only.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -84,10 +83,8 @@ class Replicas:
 
     def submit(self, request: Request) -> None:
         """Send a call to the child with the fewest calls, or to the one that has it from the former program."""
-        slot = (
-            next(filter(partial(_awaits, request), (self.home, *self._others.values())), None)
-            or self._least()
-        )
+        awaiting = (each for each in (self.home, *self._others.values()) if each.awaits(request.arrived))
+        slot = next(awaiting, None) or self._least()
         if slot is not self.home and slot.conversation is None:
             request.sink = _StartingReplica(request.sink, self)
         slot.submit(request)
@@ -157,10 +154,6 @@ def _over(news: dict[str, _Announcement]) -> list[str]:
     for method in over:
         del news[method]
     return over
-
-
-def _awaits(request: Request, slot: Upstream) -> bool:
-    return slot.conversation is not None and request in slot.conversation.awaited
 
 
 def _load(slot: Upstream) -> int:
