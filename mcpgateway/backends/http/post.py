@@ -206,9 +206,8 @@ class PostRequest:
             stream.abort()
         elif is_good and is_stream(stream):
             former, self._former = self._former, None
-            self._read(
-                stream, b"" if former is None else former.last_event, 0 if former is None else former.heard
-            )
+            last_id, heard = (former.last_event, former.heard) if former is not None else (b"", 0)
+            self._read(stream, last_id, heard)
         else:
             self._do(take_whole(stream, ANSWER_LIMIT), self._whole, self._failed)
 
