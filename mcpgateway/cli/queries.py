@@ -237,6 +237,11 @@ class RouteVerb(NamedTuple):
         return click.command(word, help=says)(made)
 
 
+def sharing(found: Mapping[str, Any]) -> str:
+    """Return in words by what a server is shared, and why (``GET /api/v1/servers/NAME/why``)."""
+    return ": ".join(str(found[key]) for key in ("share", "share_reason") if found.get(key))
+
+
 def report(sentence: str, found: Any) -> None:
     """Print the sentence of success, and the hint in the gateway's answer."""
     paragraph(sentence)

@@ -139,6 +139,14 @@ class WhyTests:
         code, out, _ = ran(gateway.home, "why", "quiet")
         assert (code, re.search(r"^  share +global", out, re.MULTILINE) is not None) == (0, True)
 
+    def test_key_of_the_share(self, gateway):
+        """The key is explained with the sharing at work and the questions; of no server, with the command for both."""
+        code, out, _ = ran(gateway.home, "config", "explain", "servers.quiet.share")
+        assert code == 0
+        assert re.search(r"^  at work: global.*; it has asked its clients: nothing$", out, re.MULTILINE)
+        _, out, _ = ran(gateway.home, "config", "explain", "servers.absent.share")
+        assert "mcpgateway why absent says by what it is shared" in out
+
     def test_all_of_them(self, gateway):
         """Without a name, each server that needs its user is explained, in the order of status."""
         ran(gateway.home, "why", "module")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mcpgateway.cli.local.show import values_of
@@ -17,9 +17,17 @@ from mcpgateway.system import printing
 from mcpgateway.system.settings import LoadOptions
 
 
-def explain(asked: str, options: LoadOptions, environ: Mapping[str, str], *, as_json: bool = False) -> int:
+def explain(
+    asked: str,
+    options: LoadOptions,
+    environ: Mapping[str, str],
+    at_work: Callable[[str], str],
+    *,
+    as_json: bool = False,
+) -> int:
     """Print the description of a key, and its value with the place it comes from; for a bare name, of all such keys.
 
+    :param at_work: returns by what a server is shared and what it has asked, in words; empty without a gateway.
     :raise ConfigError: no such key exists.
     """
     known = list(known_keys())
@@ -36,18 +44,16 @@ def explain(asked: str, options: LoadOptions, environ: Mapping[str, str], *, as_
         printing.put_json({"items": [{**_value(each), **values} for each in found]})
         return 0
     shown = "".join(f"  now: {each.key} = {_json(each.value)}, from {each.source}\n" for each in now)
-    printing.put_text("\n".join(_text_of(each) for each in found) + shown + _at_work(steps))
+    printing.put_text("\n".join(_text_of(each) for each in found) + shown + _at_work(steps, at_work))
     return 0
 
 
-def _at_work(steps: tuple[str, ...]) -> str:
+def _at_work(steps: tuple[str, ...], at_work: Callable[[str], str]) -> str:
     # A scope that an entry leaves open is found out by the running gateway.
-    is_scope = steps[-1] == "share" and len(steps) == len(("servers", "name", "share"))
-    return (
-        f"  {cli('why {}', steps[1])} says by what it is shared, and what it has asked its clients\n"
-        if is_scope
-        else ""
-    )
+    if steps[-1] != "share" or len(steps) != len(("servers", "name", "share")):
+        return ""
+    by_command = f"{cli('why {}', steps[1])} says by what it is shared, and what it has asked its clients"
+    return f"  {at_work(steps[1]) or by_command}\n"
 
 
 def _values(steps: tuple[str, ...], options: LoadOptions, environ: Mapping[str, str]) -> list[ConfigValue]:

@@ -16,7 +16,7 @@ from mcpgateway.cli.console import show as show_text
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.lazy import SuggestingGroup
 from mcpgateway.cli.pager import paged
-from mcpgateway.cli.queries import TableQuery, text
+from mcpgateway.cli.queries import TableQuery, sharing, text
 from mcpgateway.cli.values import pairs
 from mcpgateway.hints import cli
 
@@ -206,9 +206,27 @@ def explain(globals_: Globals, *, key: str, config: str | None, env_file: str | 
     def work() -> int:
         from mcpgateway.cli.local.explain import explain as carry_out
 
-        return carry_out(key, load_options(globals_, config, env_file), os.environ, as_json=globals_.as_json)
+        options = load_options(globals_, config, env_file)
+        return carry_out(
+            key, options, os.environ, functools.partial(_at_work, globals_), as_json=globals_.as_json
+        )
 
     return done(work)
+
+
+def _at_work(globals_: Globals, server: str) -> str:
+    from urllib.parse import quote
+
+    from mcpgateway.cli.client import GatewayClient, NoGateway
+
+    try:
+        reply = GatewayClient(globals_).ask(f"/api/v1/servers/{quote(server, safe='')}/why")
+    except NoGateway:
+        return ""
+    if reply.status != 200 or not (shared := sharing(reply.value)):
+        return ""
+    asked = ", ".join(reply.value.get("asked") or ["nothing"])
+    return f"at work: {shared}; it has asked its clients: {asked}"
 
 
 _KEY = click.argument("key", metavar="KEY", shell_complete=config_keys)

@@ -27,7 +27,7 @@ from mcpgateway.cli.console import (
 )
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.lazy import SuggestingGroup
-from mcpgateway.cli.queries import ask
+from mcpgateway.cli.queries import ask, sharing
 from mcpgateway.hints import cli
 from mcpgateway.units import duration
 
@@ -192,7 +192,7 @@ def _tell_launch(found: Mapping[str, Any], *, is_whole: bool) -> None:
         "looked in": looked_in,
         "directory": shortened(str(launch.get("cwd") or "")),
         "entry": shortened(str(found.get("source") or "")),
-        "share": _share(found),
+        "share": sharing(found),
         "has asked": ", ".join(map(str, found.get("asked") or ())),
         "at once": _at_once(found),
         "processes": ", ".join(map(str, found.get("pids") or ())),
@@ -204,10 +204,6 @@ def _tell_launch(found: Mapping[str, Any], *, is_whole: bool) -> None:
 
 def _line(words: Any) -> str:
     return shlex.join(map(str, words)) if words else ""
-
-
-def _share(found: Mapping[str, Any]) -> str:
-    return ": ".join(str(found[key]) for key in ("share", "share_reason") if found.get(key))
 
 
 def _at_once(found: Mapping[str, Any]) -> str:
