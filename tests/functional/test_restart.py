@@ -199,9 +199,9 @@ class RefusedTests:
         assert home.json("restart")["pid"] == before["pid"]
         assert state(home)["started_at"] > before["started_at"]
 
-    @pytest.mark.parametrize("kind", ["import", "start"])
+    @pytest.mark.parametrize("kind", ["import", "settings"])
     def test_a_broken_release(self, tmp_path, kind):
-        """An upgrade that does not load, or not start, is not begun, and ``status`` says so until it is mended."""
+        """An upgrade that does not load, or not start with these settings, is not begun; ``status`` says so."""
         package = tmp_path / "release"
         shutil.copytree(
             ROOT / "mcpgateway", package / "mcpgateway", ignore=shutil.ignore_patterns("__pycache__")
@@ -211,12 +211,15 @@ class RefusedTests:
         start = "super().startService()\n"
         broken, says = {
             "import": ("import no_such_module\n", "No module named 'no_such_module'"),
-            "start": (
-                good.replace(start, f"{start}        raise OSError('no start')\n"),
-                "OSError: no start",
+            "settings": (
+                good.replace(
+                    start,
+                    f"{start}        if self.settings.gateway.limits.drain_s == 7:\n            1 / 0\n",
+                ),
+                "ZeroDivisionError: division by zero",
             ),
         }[kind]
-        with Home(tmp_path, SERVERS, PYTHONPATH=str(package)) as home:
+        with Home(tmp_path, SERVERS, limits={"drain": "7s"}, PYTHONPATH=str(package)) as home:
             home.json("start", "--adopt", "never")
             client = Client(home.port)
             client.said("count")
