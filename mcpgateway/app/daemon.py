@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.error import ReactorNotRunning
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import LoopingCall, cooperate, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -187,7 +187,12 @@ class GatewayService(Service):
                 event="config.written",
                 file=self.reload.config_file,
             )
-        self._announce()
+        if self.renewal.handover.received is None:
+            self._announce()
+        else:
+            cooperate(
+                map(self._say_served, self.settings.servers)
+            )  # after the first requests, which have waited
         self.claim.up()
         if self.claim.started_by == START:
             self.ward.guardian.start()  # the guardian restarts a killed gateway, also without children
@@ -243,7 +248,8 @@ class GatewayService(Service):
         self.hub.apply(change)
         self._say_ready()
         self.hub.health.begin(change.latter)
-        self._say_served(change.added)
+        for server in change.added:
+            self._say_served(server)
         for server in change.removed:
             self.log.info("{name} is not served any more", event="server.removed", name=server.name)
             self.observation.forget(server.name)
@@ -311,28 +317,27 @@ class GatewayService(Service):
     def _base(self) -> str:
         return f"http://localhost:{self.listeners.http_port}"
 
-    def _say_served(self, servers: Iterable[ServerSpec]) -> None:
-        for server in servers:
-            self.log.info(
-                "{name} is served at {base}/{name}/mcp ({source})",
-                event="server.served",
-                name=server.name,
-                base=self._base,
-                source=server.source,
-            )
+    def _say_served(self, server: ServerSpec) -> None:
+        self.log.info(
+            "{name} is served at {base}/{name}/mcp ({source})",
+            event="server.served",
+            name=server.name,
+            base=self._base,
+            source=server.source,
+        )
 
     def _announce(self) -> None:
-        self._say_served(self.settings.servers)
-        if not self.settings.servers:
+        for server in self.settings.servers:
+            self._say_served(server)
+        if self.settings.servers:
+            curl = _curl(self._base, self.settings.servers[0].name)
+            self.log.info("try: {curl}", event="service.try", curl=curl)
+        else:
             self.log.warn(
                 "no servers to serve: name some in {home}/config.yaml or in ~/.claude.json",
                 event="server.none",
                 home=self.home,
             )
-            return
-        self.log.info(
-            "try: {curl}", event="service.try", curl=_curl(self._base, self.settings.servers[0].name)
-        )
 
     def _reap_containers(self) -> None:
         boxed = [

@@ -9,7 +9,7 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Daemon, Reach, Remote, Rest
 from mcpgateway.config.settings import Settings
 from mcpgateway.policy.secrets.masking import secret_words
-from mcpgateway.policy.secrets.shapes import is_secret, secrets_in
+from mcpgateway.policy.secrets.shapes import is_secret, secret_lines, secrets_in
 
 DIGEST = "sha256:"  # the prefix of a digest that is kept instead of a key
 # The values of these headers are no secrets.
@@ -45,9 +45,13 @@ def configured(settings: Settings) -> Iterator[str]:
         yield from settings.world.outside.values()  # of any form
     for profile in settings.profiles.values():
         yield from written(profile.env)
+    # Most variables are those of the gateway, which all servers have.
+    variables = dict.fromkeys(each for server in settings.servers for each in server.env.items())
+    for name, value in variables:
+        yield from secret_lines(name, value)
     for server in settings.servers:
         blueprint = settings.blueprints.get(server.name)
-        yield from secrets_of_server(server, blueprint.whole.env if blueprint is not None else ())
+        yield from _of_entry(server, blueprint.whole.env if blueprint is not None else ())
 
 
 def secrets_of_server(server: ServerSpec, names: Iterable[str] = ()) -> Iterator[str]:
@@ -56,6 +60,10 @@ def secrets_of_server(server: ServerSpec, names: Iterable[str] = ()) -> Iterator
     :param names: the variables that its entry itself sets.
     """
     yield from secrets_in(server.env)
+    yield from _of_entry(server, names)
+
+
+def _of_entry(server: ServerSpec, names: Iterable[str]) -> Iterator[str]:
     yield from written({name: server.env[name] for name in names if name in server.env})
     yield from secret_words(server.command)
     yield from _of_reach(server.reach)
