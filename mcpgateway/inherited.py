@@ -129,6 +129,24 @@ class InheritedStream(InheritedBackend, frozen=True, tag=True):
         return (self.descriptor,)
 
 
+class InheritedWebSocket(InheritedBackend, frozen=True, tag=True):
+    """A WebSocket to a server, which is the session.
+
+    :ivar descriptor: its socket.
+    :ivar received: the frames of a message whose last one has not come.
+    :ivar unwritten: the frames for the server that the socket has not taken.
+    """
+
+    descriptor: int
+    received: bytes
+    unwritten: bytes
+
+    @property
+    def sockets(self) -> tuple[int, ...]:
+        """The descriptors that belong to it."""
+        return (self.descriptor,)
+
+
 class InheritedContainer(InheritedBackend, frozen=True, tag=True):
     """A container, which the command line of its engine runs.
 
@@ -173,7 +191,14 @@ class InheritedDaemon(InheritedBackend, frozen=True, tag=True):
         return self.session.sockets
 
 
-Inherited = InheritedChild | InheritedSession | InheritedStream | InheritedContainer | InheritedDaemon
+Inherited = (
+    InheritedChild
+    | InheritedSession
+    | InheritedStream
+    | InheritedWebSocket
+    | InheritedContainer
+    | InheritedDaemon
+)
 """A running backend, for the next program of this process."""
 
 

@@ -21,6 +21,7 @@ from mcpgateway.inherited import (
     InheritedDaemon,
     InheritedSession,
     InheritedStream,
+    InheritedWebSocket,
 )
 from mcpgateway.interfaces import (
     GatewayRun,
@@ -202,6 +203,8 @@ class Backends:
         match inherited:
             case InheritedSession(url=url) | InheritedStream(url=url):
                 reach = Remote(url)
+            case InheritedWebSocket():
+                reach = Remote("", Transport.WEBSOCKET)
             case InheritedContainer(engine=engine):
                 reach = Container(engine=engine)
             case InheritedDaemon(session=InheritedSession(url=url) | InheritedStream(url=url), port=port):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IHandshakeListener
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.tcp import Connection as TcpConnection
 from twisted.python.failure import Failure
 from wsproto import ConnectionType, WSConnection
+from wsproto.connection import Connection, ConnectionState
 from wsproto.events import (
     AcceptConnection,
     BytesMessage,
@@ -37,11 +40,14 @@ from mcpgateway.errors import (
     Unreachable,
     named,
 )
+from mcpgateway.inherited import InheritedWebSocket
 from mcpgateway.interfaces import Gone, ILineReceiver, Launch
 from mcpgateway.policy import urls
 from mcpgateway.policy.urls import UrlPlace
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.sse_reader import END_BYTES
+from mcpgateway.protocol.websocket_frames import UnfinishedMessage
+from mcpgateway.system.process.handover import kept_open
 from mcpgateway.waiting import Waiting
 
 OPEN_S = 10.0  # from the first packet to the end of the upgrade
@@ -115,7 +121,8 @@ class WebSocket:
         self._server = launch.server
         self._remote = remote
         self._receiver = receiver
-        self._ws = WSConnection(ConnectionType.CLIENT)
+        self._ws: WSConnection | Connection = WSConnection(ConnectionType.CLIENT)
+        self._unfinished = UnfinishedMessage(follows_head=True)
         self._transport: Any = None
         self._is_open = False
         self._is_stopping = False
@@ -126,8 +133,12 @@ class WebSocket:
         self._size = 0
         self._stopped = Waiting[None]()
         self._late = reactor.callLater(OPEN_S, self._too_late)
-        self._connecting: Deferred[None] | None = Deferred.fromCoroutine(self._connect(dialler))
-        self._connecting.addErrback(self._not_connected)
+        self._connecting: Deferred[None] | None = None
+        if isinstance(launch.inherited, InheritedWebSocket):
+            self._take_over(launch.inherited)
+        else:
+            self._connecting = Deferred.fromCoroutine(self._connect(dialler))
+            self._connecting.addErrback(self._not_connected)
 
     async def _connect(self, dialler: Dialler) -> None:
         place = urls.read(self._remote.url)
@@ -135,6 +146,27 @@ class WebSocket:
         wire = await dialler.dial(place, lambda: _Wire(self), trust)
         wire.transport.registerProducer(wire, True)
         self._connected(place, wire.transport)
+
+    def _take_over(self, former: InheritedWebSocket) -> None:
+        self._call_off()
+        wire, self._ws = (
+            _Wire(self),
+            Connection(ConnectionType.CLIENT),
+        )  # without extensions, as it was agreed
+        self._unfinished = UnfinishedMessage()
+        with socket.socket(fileno=former.descriptor) as inherited:
+            inherited.setblocking(False)
+            try:
+                factory = Factory.forProtocol(lambda: wire)
+                self._reactor.adoptStreamConnection(inherited.fileno(), inherited.family, factory)
+            except OSError as why:
+                broke = BackendError(f"the connection broke while the gateway restarted: {sentence(why)}")
+                self._reactor.callLater(0, self._ended, broke)
+                return
+        self._transport, self._is_open, self.is_full = wire.transport, True, False
+        self._transport.registerProducer(wire, True)
+        self._transport.write(former.unwritten)
+        self.received(former.received)
 
     # What the hub asks
 
@@ -182,6 +214,29 @@ class WebSocket:
         """Return an empty text: a remote server has no stderr."""
         return ""
 
+    @property
+    def goes_on(self) -> bool:
+        """True if the next program of this process can take the connection over, which it cannot with TLS."""
+        is_ending = self._has_ended or self._is_stopping or self._fault is not None
+        is_open = self._is_open and self._ws.state is ConnectionState.OPEN and not is_ending
+        return is_open and isinstance(self._transport, TcpConnection) and self._unfinished.is_kept
+
+    def keeps(self, number: int) -> bool:
+        """Return whether a call under way goes on with the connection: each does."""
+        return True
+
+    def hand_over(self) -> InheritedWebSocket:
+        """Return the connection for the next program of this process, and leave it open."""
+        transport, self._has_ended = self._transport, True
+        transport.stopReading()
+        transport.stopWriting()
+        # All that Twisted has queued is in these two.
+        queued = (transport.dataBuffer[transport.offset :], *transport._tempDataBuffer)  # noqa: SLF001
+        waiting = map(self._framed, self._waiting)
+        return InheritedWebSocket(
+            kept_open(transport.fileno()), self._unfinished.rest(), b"".join((*queued, *waiting))
+        )
+
     # Calls of `_Wire`
 
     def go_on(self) -> None:
@@ -194,6 +249,7 @@ class WebSocket:
 
     def received(self, data: bytes) -> None:
         """Take bytes of the connection."""
+        self._unfinished.feed(data)
         try:
             self._ws.receive_data(data)
             for event in self._ws.events():
@@ -232,7 +288,10 @@ class WebSocket:
         self.go_on()
 
     def _send(self, line: bytes) -> None:
-        self._transport.write(self._ws.send(TextMessage(line.rstrip(b"\n").decode())))
+        self._transport.write(self._framed(line))
+
+    def _framed(self, line: bytes) -> bytes:
+        return self._ws.send(TextMessage(line.rstrip(b"\n").decode()))
 
     def _add(self, event: Message[Any]) -> None:
         if self._has_ended or self._fault is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.functional.test_sleep import repl
+from tests.functional.test_websocket import Port
 from tests.support import real_servers
 from tests.support.certificates import Authority
 from tests.support.far import Server
@@ -126,6 +127,93 @@ class RemoteTests:
                 assert client.said("count") == "2"
                 seen = json.loads(client.said("facts"))["seen"]
                 assert [seen.count(each) for each in ("initialize", "tools/call", "DELETE")] == [1, 4, 0]
+
+
+@pytest.fixture
+def websocket():
+    """A server behind a WebSocket; it is ended afterwards."""
+    port = Port()
+    yield port
+    port.stop()
+
+
+def pid_of(client):
+    """The process behind a client's connection."""
+    return json.loads(client.said("pid"))["pid"]
+
+
+class WebSocketTests:
+    """Servers behind a WebSocket, whose sessions are connections."""
+
+    @pytest.mark.parametrize("kind", ["late", "halves"])
+    def test_connections_and_calls_go_on(self, tmp_path, websocket, kind):
+        """The connections stay open; an answer that has not begun arrives, and one of which a half has come."""
+        hold = tmp_path / "hold"
+        far = {"url": f"ws://127.0.0.1:{websocket.number}/{kind}?{hold}", "share": "session"}
+        with Home(tmp_path, {"far": far}) as home:
+            begun(home)
+            clients = [Client(home.port, "/far/mcp") for _ in range(2)]
+            before = [pid_of(each) for each in clients]
+            assert [each.said("count") for each in clients] == ["1", "1"]
+            hold.touch()
+            call = InBackground(lambda _: clients[0].said("count"))
+            eventually(hold.with_suffix(".begun").exists, "the call is under way")
+            for _ in range(2):
+                again(home)
+                assert calls_of(home) == 1
+            hold.unlink()
+            assert call.result() == "2"
+            assert [each.said("count") for each in clients] == ["3", "2"]
+            assert [pid_of(each) for each in clients] == before
+            home.run("stop")
+
+    def test_long_message(self, tmp_path, websocket):
+        """A message of which more than 64 KiB have come is waited for, and the connection goes on after it."""
+        hold, text = tmp_path / "hold", "x" * 200_000
+        far = {"url": f"ws://127.0.0.1:{websocket.number}/halves?{hold}", "share": "session"}
+        with Home(tmp_path, {"far": far}) as home:
+            begun(home)
+            client = Client(home.port, "/far/mcp")
+            before = pid_of(client)
+            hold.touch()
+            call = InBackground(lambda _: client.said("echo", text=text))
+            eventually(hold.with_suffix(".begun").exists, "a half has come")
+            former = hung_up(home)
+            eventually(lambda: "the gateway restarts; 1 calls" in home.log, "it waits")
+            hold.unlink()
+            assert call.result() == text
+            renewed(home, former)
+            assert pid_of(client) == before
+
+    def test_tls(self, tmp_path):
+        """A connection with TLS is begun anew, and its client's session goes on with another process."""
+        authority = Authority(tmp_path)
+        port = Port("--certificate", authority.issue("127.0.0.1"))
+        far = {"url": f"wss://127.0.0.1:{port.number}/", "share": "session", "ca_file": authority.file}
+        try:
+            with Home(tmp_path, {"far": far}) as home:
+                begun(home)
+                client = Client(home.port, "/far/mcp")
+                before = pid_of(client)
+                again(home)
+                assert pid_of(client) != before
+        finally:
+            port.stop()
+
+    def test_another_path(self, tmp_path, websocket):
+        """A connection of other settings is closed, and the next one is opened."""
+        far = {"url": f"ws://127.0.0.1:{websocket.number}/", "share": "session"}
+        with Home(tmp_path, {"far": far}) as home:
+            begun(home)
+            client = Client(home.port, "/far/mcp")
+            before = pid_of(client)
+            config = home.path / "config.json"
+            document = json.loads(config.read_text())
+            document["servers"]["far"]["url"] += "binary"
+            config.write_text(json.dumps(document))
+            again(home)
+            assert pid_of(client) != before
+            eventually(lambda: not is_alive(before), "the former one is closed")
 
 
 class DaemonTests:

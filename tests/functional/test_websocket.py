@@ -17,6 +17,8 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, TextMessage
 
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.backends.http.connect import Dialler
@@ -220,6 +222,66 @@ class TlsTests:
         misnamed = Talk(Remote(other, Transport.WEBSOCKET, ca_file=authority.file))
         with pytest.raises(GatewayError, match="certificate"):
             await misnamed.meet()
+
+
+class HandOverTests:
+    """Connections that the next program goes on with."""
+
+    @pytest_twisted.ensureDeferred
+    async def test_unwritten(self) -> None:
+        """What a server has not taken yet reaches it once, in order, from the next program."""
+        with socket.create_server(("127.0.0.1", 0)) as slow:
+            slow.setblocking(False)
+            url = f"ws://127.0.0.1:{slow.getsockname()[1]}/"
+            talk = Talk(url)
+            end = await accepted(slow)
+            server = WSConnection(ConnectionType.SERVER)
+            with end:
+                end.setblocking(False)
+                await taken(server, end, 1)
+                end.sendall(server.send(AcceptConnection(subprotocol="mcp")))
+                await until(lambda: not talk.backend.is_full)
+                lines = [b"%d %b\n" % (nth, b"y" * 2**20) for nth in range(8)]
+                for each in lines:
+                    talk.backend.write(each)
+                await until(lambda: talk.backend.is_full)
+                talk.backend.write(b"last\n")
+                assert talk.backend.goes_on
+                record = talk.backend.hand_over()
+                remote = Remote(url, Transport.WEBSOCKET)
+                launch = Launch("ws", (), {}, "/", remote, Era.LEGACY, inherited=record)
+                heir = WebSocket(reactor, Dialler(reactor), launch, remote, talk.lines)
+                got = await taken(server, end, 9)
+                assert [each.encode() + b"\n" for each in got] == [*lines, b"last\n"]
+                assert heir.goes_on
+                heir.kill()
+        assert not talk.backend.goes_on
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    end = reactor.seconds() + PATIENCE_S
+    while not holds():
+        assert reactor.seconds() < end
+        await deferLater(reactor, 0.01)
+
+
+async def taken(server: WSConnection, end: socket.socket, count: int) -> list[str]:
+    """Read so many requests or messages at the server's end of a connection."""
+    found, parts = [], []
+    until_s = reactor.seconds() + PATIENCE_S
+    while len(found) < count:
+        assert reactor.seconds() < until_s
+        try:
+            server.receive_data(end.recv(65_536))
+        except BlockingIOError:
+            await deferLater(reactor, 0.01)
+        for event in server.events():
+            parts.append(event.data if isinstance(event, TextMessage) else "")
+            if getattr(event, "message_finished", True):
+                found.append("".join(parts))
+                parts = []
+    return found
 
 
 class TroubleTests:

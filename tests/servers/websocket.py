@@ -3,7 +3,9 @@
     python websocket.py [--certificate PEM] [--token TOKEN]      prints its port, then serves until it is killed
 
 What a path asks for: ``/`` the fixture, ``/huge`` a message without end, ``/mute`` nothing at all, ``/slam`` a closed
-connection after the first message, ``/binary`` the fixture with binary messages.
+connection after the first message, ``/binary`` the fixture with binary messages, ``/late?FILE`` the fixture with
+messages that wait while there is that file, ``/halves?FILE`` the same after the half of a message.  With the first that
+waits, ``FILE.begun`` is made.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.frames import Frame, Opcode
 
 FIXTURE = str(Path(__file__).with_name("fixture.py"))
 HUGE = 40 * 2**20
@@ -64,9 +67,34 @@ async def relay(connection: ServerConnection, *, binary: bool) -> None:
 
 async def answers(child: Any, connection: ServerConnection, *, binary: bool) -> None:
     """Pass on what a child says."""
+    kind, _, hold = (connection.request.path if connection.request else "/").partition("?")
     async for line in child.stdout:
-        await connection.send(line.strip() if binary else line.strip().decode())
+        if kind in ("/late", "/halves"):
+            await hesitate(connection, line.strip(), Path(hold), 2 if kind == "/halves" else 0)
+        else:
+            await connection.send(line.strip() if binary else line.strip().decode())
     await connection.close(1011, "the server has ended")
+
+
+def is_held(hold: Path) -> bool:
+    """Return whether a message waits, and make known that one does."""
+    if found := hold.exists():
+        hold.with_suffix(".begun").touch()
+    return found
+
+
+async def hesitate(connection: ServerConnection, line: bytes, hold: Path, parts: int) -> None:
+    """Send a message in two frames, of which so many quarters are sent at first."""
+    frames = [
+        Frame(Opcode.TEXT, line[: len(line) // 4], fin=False).serialize(mask=False),
+        Frame(Opcode.CONT, line[len(line) // 4 :]).serialize(mask=False),
+    ]
+    data = b"".join(frames)
+    middle = len(data) * parts // 4
+    connection.transport.write(data[:middle])
+    while is_held(hold):  # noqa: ASYNC110 - another process removes the file
+        await asyncio.sleep(0.05)
+    connection.transport.write(data[middle:])
 
 
 async def main() -> None:

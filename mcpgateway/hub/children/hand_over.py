@@ -1,6 +1,6 @@
 """Hand children and sessions over to the next program of this process: the side of the program that ends.
 
-A child goes on if it is a process on stdin and stdout, of a container too, or a session by Streamable HTTP, with its
+A child goes on if it is a process on stdin and stdout, of a container too, or a session at a remote server, with its
 calls under way and its questions to clients.  All others end: those that have asked a modern client a question, and
 those under a lease.
 """

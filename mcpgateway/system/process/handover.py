@@ -19,7 +19,7 @@ from twisted.logger import Logger
 
 from mcpgateway.inherited import ConnectionState, InheritedChild, InheritedTemplate
 
-FORMAT = 12
+FORMAT = 13
 VARIABLE = "MCPGATEWAY_HANDOVER"
 IS_POSSIBLE = hasattr(os, "memfd_create") and hasattr(fcntl, "F_ADD_SEALS")
 LIMIT = 256 * 2**20  # bytes; lines under way are of 32 MiB at most
@@ -33,7 +33,7 @@ class Handover(Struct, frozen=True):
     :ivar starts: the number of children that it has started, which is a part of their markers.
     :ivar guardian: the guardian's process id, and the gateway's end of its stdin; None where none was needed.
     :ivar connections: the connections with requests under way.
-    :ivar sockets: the connections to servers with requests under way.
+    :ivar sockets: the connections to servers that go on.
     :ivar templates: the templates of Python servers.
     :ivar events: the latest events (`mcpgateway.observe.event_feed.EventHistory`).
     :ivar hub: the state of children and sessions (`mcpgateway.hub.children.records.HubState`).
