@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Container, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -82,10 +83,11 @@ class GatewayHandover(Record):
         from mcpgateway.hub.children.records import HubState
 
         if former.events:
-            service.observation.events.precede(former.events)
+            with self._apart("the events of the former program"):
+                service.observation.events.precede(former.events)
         hub = service.hub
-        views = {each.name: each for each in view_specs(hub.views_config)}
         try:
+            views = {each.name: each for each in view_specs(hub.views_config)}
             state = msgspec.msgpack.decode(former.hub, type=HubState)
             inheritance = Inheritance(
                 hub.dispatcher, state, self.dismiss, views, lambda: hub.modern_dispatcher
@@ -100,10 +102,15 @@ class GatewayHandover(Record):
         cooperate(self._steps)
 
     def _going_on(self, steps: Iterator[None]) -> Iterator[None]:
-        try:
+        with self._apart("a part of the children"):
             yield from steps
-        except Exception:  # noqa: BLE001 - as in `take_over`
-            self.log.failure("children could not be taken over", event="handover.failed")
+
+    @contextmanager
+    def _apart(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception:  # noqa: BLE001 - the others go on
+            self.log.failure("{what} could not be taken over", event="handover.part", what=what)
 
     def finish(self) -> None:
         """Take over the children of the former program that have not been taken over yet."""
@@ -115,10 +122,8 @@ class GatewayHandover(Record):
         found = {each for talk in talks if talk is not None for each in talk.awaited.arrivals()}
         # A limit of calls counts those first that their servers have.
         for each in sorted(connections, key=lambda each: not each.is_sent):
-            try:
+            with self._apart("a connection"):
                 resume(service.reactor, service.factory, each, found)
-            except Exception:  # noqa: BLE001 - the other connections go on
-                self.log.failure("a connection could not be taken over", event="handover.connection")
 
     def _may_begin(self, service: Any) -> bool:
         is_read, guardian = self.is_wanted and IS_POSSIBLE, service.ward.guardian

@@ -103,14 +103,21 @@ class Launcher:
         return self._start(launch, receiver, control=control)
 
     def take_over(self, templates: Iterable[InheritedTemplate]) -> None:
-        """Take over the templates of the former program of this process."""
+        """Take over the templates of the former program of this process; one that fails is made anew."""
 
         def begin(inherited: InheritedTemplate, receiver: ILineReceiver) -> Child:
             launch = Launch(inherited.child.server, (), {}, "/")
             return self._take_over(launch, inherited.child, receiver, is_server=False)
 
         for each in templates:
-            self.templates.take_over(each, begin)
+            try:
+                self.templates.take_over(each, begin)
+            except Exception:  # noqa: BLE001 - the others go on
+                self.log.failure(
+                    "the template of {server} could not be taken over",
+                    event="handover.template",
+                    server=each.child.server,
+                )
 
     def launch(self, launch: Launch, receiver: ILineReceiver) -> Child:
         """Start a child, or take over the one that the launch names.

@@ -164,19 +164,31 @@ class ChildInheritance(Record):
     _environment: SlotEnvironment
     _state: SlotState
 
+    log = Logger()
+
     def begin(self) -> None:
         """Go on with the child: it has answered the handshake of the former program."""
+        conversation, params = self._owner.spawning()
+        try:
+            self._go_on(conversation, params)
+        except GatewayError as why:
+            self._owner.give_up(conversation, why)
+        except Exception:  # noqa: BLE001 - the other children go on
+            server = self._owner.server.name
+            self.log.failure("{server} could not be taken over", event="handover.child", server=server)
+            if conversation.backend is not None:
+                conversation.backend.kill()
+                return
+            self._owner.inherited = self._state  # whose process has to be stopped
+            self._owner.give_up(conversation, HandshakeFailed(f"{server}: it could not be taken over"))
+
+    def _go_on(self, conversation: Conversation, params: dict[str, Any]) -> None:
         owner, state = self._owner, self._state
-        conversation, params = owner.spawning()
         launch = evolve(launch_of(owner), inherited=state.backend)
         owner.watch.launching(launch)
         hello = jsonrpc.decode(state.hello)
         conversation.take_over(state.conversation, hello, params)
-        try:
-            conversation.backend = self._environment.launcher.launch(launch, conversation)
-        except GatewayError as why:
-            owner.give_up(conversation, why)
-            return
+        conversation.backend = self._environment.launcher.launch(launch, conversation)
         if conversation.ended is None:  # else the slot knows
             owner.restore(state)
             owner.greeted(hello, conversation, state)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -34,6 +35,7 @@ from mcpgateway.records import Record
 if TYPE_CHECKING:
     from mcpgateway.hub.modern_dispatch import ModernDispatcher
 
+State = TypeVar("State")
 AT_ONCE = 8  # children that are taken over before the first request is answered, each in a millisecond or two
 
 
@@ -65,30 +67,35 @@ class Inheritance(Record):
         pool = self._hub.pool
         self._slots = {each.key: each for each in self._state.slots}
         pool.inherited = self.claim
-        for each in [each for each in self._state.slots if each.key.former]:
-            self._open(each)
+        self._each(self._open, [each for each in self._state.slots if each.key.former])
         self._aside = dict(pool.keyed())
         self._restore_sessions()
         shared = (each for each in self._slots.values() if each.shared)
-        for each in sorted(shared, key=lambda each: each.key.nth):  # homes first
-            self._open(each)
+        self._each(self._open, sorted(shared, key=lambda each: each.key.nth))  # homes first
         pool.inherited = None
         slots = dict(pool.keyed())
         later = [slot for slot in slots.values() if _can_wait(slot)][AT_ONCE:]
         deferred = set(later)
-        for slot in slots.values():
-            if slot not in deferred:
-                self._take_over(slot)
+        self._each(self._take_over, [each for each in slots.values() if each not in deferred])
         for each in self._state.slots:
-            if each.key not in self._slots:
-                for question in each.questions:
-                    self._ask(slots[each.key], question)
+            if each.key not in self._slots and each.key in slots:
+                self._each(partial(self._ask, slots[each.key]), each.questions)
         return self._rest(later)
+
+    def _each(self, take: Callable[[State], object], states: Iterable[State]) -> None:
+        """Take over one after the other; a failure costs that one only."""
+        for each in states:
+            try:
+                take(each)
+            except Exception:  # noqa: BLE001 - whatever the fault is, the others go on
+                self.log.failure(
+                    "a part of the former program could not be taken over", event="handover.part"
+                )
 
     def _rest(self, slots: Iterable[Slot]) -> Iterator[None]:
         for slot in slots:
             yield
-            self._take_over(slot)
+            self._each(self._take_over, (slot,))
         claimed = [each for each in self._state.slots if each.key not in self._slots]
         self._dismiss_others(claimed)
 
@@ -96,13 +103,13 @@ class Inheritance(Record):
         used = {child.pid for each in claimed for child in each.backend.children}
         for each in self._slots.values():
             self.log.info(
-                "{server} does not fit its settings any more, and is begun anew",
+                "{server} does not go on, and begins anew",
                 event="handover.unclaimed",
                 server=each.key.server,
             )
             pids = {child.pid for child in each.backend.children}
             if not pids & used:  # sessions may share a process
-                self._dismiss(each.key.server, each.backend)
+                self._each(partial(self._dismiss, each.key.server), (each.backend,))
             used |= pids
 
     def _take_over(self, slot: Slot) -> None:
@@ -145,10 +152,8 @@ class Inheritance(Record):
         )
 
     def _restore_sessions(self) -> None:
-        for session in self._state.sessions:
-            self._restore(session)
-        for apart in self._state.apart:
-            self._set_apart(apart)
+        self._each(self._restore, self._state.sessions)
+        self._each(self._set_apart, self._state.apart)
 
     def _restore(self, state: SessionState) -> None:
         hub = self._hub
