@@ -565,8 +565,11 @@ class ISessionStore(Protocol):
     def settle(self) -> None:
         """Write the records that could not be written before; cheap without any."""
 
-    def close(self) -> None:
-        """Close the files."""
+    def close(self, *, is_followed: bool = False) -> None:
+        """Close the files.
+
+        :param is_followed: true if the next program of this process opens them at once.
+        """
 
 
 class IWard(Protocol):

@@ -467,7 +467,7 @@ class GatewayService(Service):
         self.owners.close()
         if self.hub.snapshots is not None:
             self.hub.snapshots.close()
-        self.dispatcher.sessions.store.close()
+        self.dispatcher.sessions.store.close(is_followed=self.renewal.is_due)
         if self.node is not None:
             await self.node.close()
         if not self.renewal.is_due:

@@ -169,12 +169,15 @@ class SessionStore:
         if self._owed and self._timer is None:
             self._write_soon()
 
-    def close(self) -> None:
-        """Close the files; `flush` is called before."""
+    def close(self, *, is_followed: bool = False) -> None:
+        """Close the files; `flush` is called before.
+
+        :param is_followed: true if the next program of this process opens them at once.
+        """
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._journal.close()
+        self._journal.close(is_followed=is_followed)
 
     def flush(self) -> Deferred[None]:
         """Write what waits, as far as the store can be reached; fires when that is done."""

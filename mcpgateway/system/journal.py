@@ -247,10 +247,16 @@ class Journal:
         )
         self._complained = False
 
-    def close(self) -> None:
-        """Write the waiting changes, as far as possible, and close the file."""
+    def close(self, *, is_followed: bool = False) -> None:
+        """Write the waiting changes, as far as possible, and close the file.
+
+        :param is_followed: true if the next program of this process opens it at once: SQLite's log stays beside the
+            file, because to merge them waits for the disk, while clients wait.
+        """
         if self._owed:
             self._pay()
+        if is_followed:
+            return
         with suppress(sqlite3.Error):
             self._file.close()
 

@@ -139,6 +139,16 @@ class RecordTests:
         assert journal.find(serial + b"x") is None
         journal.close()
 
+    def test_the_next_program_finds_it_in_the_log(self, journal: Journal, path: str, clock: Clock) -> None:
+        """A journal that is followed at once is not merged with its log, which has what was recorded."""
+        kept = record(server="in-the-log")
+        journal.keep(kept, START)
+        journal.close(is_followed=True)
+        assert b"in-the-log" not in Path(path).read_bytes()
+        followed = Journal(path, clock.seconds)
+        assert followed.find(kept.serial) == kept
+        followed.close()
+
     def test_what_changes(self, journal: Journal) -> None:
         """Level and owner follow the session; what its client said in the beginning and its resources stay."""
         journal.keep(record(params=SECRET), START)
