@@ -19,7 +19,7 @@ MASK = "•"
 _FIRST_KEY = re.compile(r"""[\s{\[-]*(?:[A-Za-z_][\w.-]*|"[^"]*"|'[^']*')\s*[:=]|\s*\[\[?[\w.-]+\]?\]?\s*$""")
 _KNOWN = re.compile(
     r"""(?:(?<=[\s"'{\[,])|^)(?:mcpServers|mcp_servers|servers|mcp|gateway|clients|command|args|env|url|headers|type|transport
-    |cwd|share|timeout|enabled|disabled|name|inputs|true|false|null)(?=[\s"':=,}\]]|$)""",
+    |cwd|port|share|timeout|enabled|disabled|name|inputs|true|false|null)(?=[\s"':=,}\]]|$)""",
     re.VERBOSE,
 )
 _WORD = re.compile(r"\w")

@@ -66,6 +66,7 @@ class GetResult:
         """Answer with the page; as a table if the call requests one."""
         from mcpgateway.truncation.queries import read_query  # loaded on the first use
 
+        given = arguments.checked(self.definition, given)
         ref = arguments.needed(given, "ref", "a result that was cut names it").removeprefix(URI)
         style = arguments.text(given, "format") or "json"
         if style not in ("json", "table"):

@@ -91,5 +91,6 @@ class ExcerptTests:
         assert excerpt('{"mcpServers" {"a": {"command": "hunter2"}}', 0) == (
             '{"mcpServers" {"•": {"command": "•••••••"}}'
         )
+        assert excerpt('{"gateway": {"port" 9100}}', 0) == '{"gateway": {"port" ••••}}'
         assert excerpt("timeout: 9x # x", 10, ["9x"]) == "timeout: 9x # •\n         ^"
         assert (value_column('  "timeout": 9', "timeout"), value_column("b: 1", "timeout")) == (14, 0)

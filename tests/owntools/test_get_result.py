@@ -80,6 +80,9 @@ class GetResultTests:
             shown(ref="")
         with pytest.raises(InvalidParams, match="colour"):
             shown(colour="red")
+        with pytest.raises(InvalidParams) as refused:
+            shown(formatt="table")
+        assert 'did you mean "format"?' in refused.value.hint
 
     def test_nothing_may_be_kept(self) -> None:
         """Where no originals are kept, no reference is good."""
