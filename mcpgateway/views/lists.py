@@ -45,6 +45,7 @@ from mcpgateway.errors import (
     GatewayError,
     ShuttingDown,
     UnknownSession,
+    UnsupportedVersion,
     of_server,
 )
 from mcpgateway.hub.filters import reason
@@ -206,7 +207,7 @@ class ListFetcher(ABC, Generic[Client]):
             if self._server_lists.known(server, kind, key.handshake) is None and self.may_list(
                 server, client
             ):
-                fault = self._fault(key, server)
+                fault = self._last_fault(key, server)
                 found[server.name] = fault.message if fault is not None else NOT_YET
         return found
 
@@ -409,6 +410,11 @@ class ListFetcher(ABC, Generic[Client]):
 
     def _fault(self, key: ListKey, server: ServerSpec) -> GatewayError | None:
         # The failure for which a server is not asked for lists now; None where it may be asked.
+        # A client that is not served, such as one whose process nothing tells, says nothing about the next one.
+        why = self._last_fault(key, server)
+        return None if isinstance(why, UnsupportedVersion) else why
+
+    def _last_fault(self, key: ListKey, server: ServerSpec) -> GatewayError | None:
         until, why = self._paused.get(key, (0.0, None))
         return why if until > self._clock.seconds() else self._view_sessions.pause(server)
 

@@ -9,12 +9,15 @@ import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.address import IPv4Address
 
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.discovery.records import ListKind
+from mcpgateway.frontends.http.peers import HttpPeer
 from mcpgateway.hub.caller import Caller
 from mcpgateway.owntools.missing_servers import KEY, NOT_YET
-from mcpgateway.protocol.versions import Era
+from mcpgateway.policy.access import Reach
+from mcpgateway.protocol.versions import UNSUPPORTED, Era
 from mcpgateway.views.listeners import DEBOUNCE_S
 from mcpgateway.views.lists import ANSWER_S, LIST_S, PATIENCE_S, PAUSE_S, SOON_S, TRIES
 from mcpgateway.views.modern_lists import ModernLists
@@ -291,6 +294,17 @@ class ListTests:
         assert {"m__echo", "old__echo"} <= set(listed)
         assert "n__echo" not in listed
         assert "ended" in result["_meta"][KEY]["n"]
+
+    def test_a_client_whose_process_is_unknown(self) -> None:
+        """A server that keeps state for each process is missing for such a client, and not for the next one."""
+        stage = Stage(modern("mine", share=Share.SESSION), mine=[tool("echo")])
+        known = stage.gateway.factory.shared.introduce
+        address = IPv4Address("TCP", "127.0.0.1", 404)
+        stage.gateway.factory.shared.introduce = lambda _: HttpPeer(address, Reach.LOOPBACK, inode=404)
+        assert stage.listed()["_meta"][KEY] == {"mine": UNSUPPORTED}
+        stage.gateway.factory.shared.introduce = known
+        client = stage.client(**{"X-Client-Pid": "11"})
+        assert [each["name"] for each in stage.listed(client=client)["tools"] if "mine" in each["name"]]
 
     @pytest.mark.parametrize("name", ["n", "old"])
     def test_its_error(self, stage: Stage, name: str) -> None:
