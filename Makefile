@@ -35,8 +35,10 @@ FUNCTIONAL := tests/functional tests/contracts tests/cluster tests/deploy tests/
 # Hundreds of processes import the same modules, which are compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
-# The pip that comes with Python takes three times as long as today's to choose versions.
-pip = $1/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip && $1/bin/python -m pip install --quiet --disable-pip-version-check $2
+# The pip that comes with Python takes three times as long as today's to choose versions.  To compile all modules, of
+# which few are ever imported, takes as long as the rest.
+install = install --quiet --no-compile --disable-pip-version-check
+pip = $1/bin/python -m pip $(install) --upgrade pip && $1/bin/python -m pip $(install) $2
 
 UNIT := $(addprefix --ignore=tests/,bench clients remotes browser editor functional contracts cluster deploy release) tests
 # The unit tests as two processes, each of which collects its half only.  pytest-xdist has every process collect all of
@@ -50,6 +52,8 @@ PYTEST := $(BIN)/python -m pytest --quiet
 TOOLS :=
 TESTED := functional ui-pages unit-outer unit-inner
 DEFER :=
+# Unit tests show the values of a failed assertion then: to prepare that takes half a minute.
+PLAIN = $(if $(DEFER),--assert=plain)
 pytest = $(PYTEST) -p tests.support.again --target=$@ $1 $(if $(DEFER),|| $(BIN)/python -m tests.support.again defer $@ $$?)
 
 .DEFAULT_GOAL := help
@@ -65,7 +69,7 @@ $(VENV): setup.cfg pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it with PYTHON=..." >&2; exit 1; }
 	@echo "Installing the gateway and its tools in .venv; this takes a few minutes the first time."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(call pip,.venv,--no-compile --editable '.[dev]')
+	@$(call pip,.venv,--editable '.[dev]')
 	@$(BIN)/twistd --help >/dev/null
 	@touch $@
 
@@ -76,9 +80,9 @@ $(NPM_SERVERS) $(DUAL_SERVER) $(CONFORMANCE): %/node_modules/.made: %/package.js
 	touch $@
 
 # In a virtual environment of their own: the servers and the client that drives them need different versions of mcp.
-$(PYPI_SERVERS): tests/servers/pypi-requirements.txt
-	test -x build/pypi-servers/bin/python || $(PYTHON) -m venv build/pypi-servers
-	$(call pip,build/pypi-servers,-r $<)
+$(PYPI_SERVERS): tests/servers/pypi-requirements.txt | $(VENV)
+	test -x build/pypi-servers/bin/python || $(PYTHON) -m venv --without-pip build/pypi-servers
+	$(BIN)/python -m pip --python build/pypi-servers/bin/python $(install) -r $<
 	touch $@
 
 # Without npm, or without its registry, the gateway runs without the dashboard, whose page then says how it is built.
@@ -89,7 +93,7 @@ run: $(VENV) ## serve ~/.claude.json and two demo servers on http://localhost:91
 # Tests that wait for processes leave time for all that computes, one after the other, beside them.
 test: ## everything that must hold before a change lands
 	rm -rf build/again
-	$(MAKE) --jobs=3 --output-sync=target $(VENV) $(UI) $(NPM_SERVERS) $(DUAL_SERVER) $(CONFORMANCE) $(PYPI_SERVERS)
+	$(MAKE) --jobs=3 --output-sync=target $(VENV) $(UI) $(NPM_SERVERS) $(DUAL_SERVER) $(CONFORMANCE)
 	$(MAKE) --jobs=3 --output-sync=target DEFER=yes TOOLS=if-to-be-had $(UI) functional unit-outer unit-inner lint types docs ui-units ui-pages package
 	$(BIN)/python -m tests.support.again run $(TESTED)
 
@@ -178,10 +182,10 @@ unit: $(VENV) ## unit and property tests; no sockets, no servers
 	$(MAKE) --jobs=2 --output-sync=target unit-outer unit-inner
 
 unit-outer: $(VENV)
-	$(call pytest,-m "not soak" $(OUTER))
+	$(call pytest,$(PLAIN) -m "not soak" $(OUTER))
 
 unit-inner: $(VENV)
-	$(call pytest,-m "not soak" $(UNIT) $(addprefix --ignore=,$(OUTER)))
+	$(call pytest,$(PLAIN) -m "not soak" $(UNIT) $(addprefix --ignore=,$(OUTER)))
 
 # Apart from the others, since watching every branch takes two and a half times as long.
 coverage: $(VENV) ## the unit tests under branch coverage
@@ -287,14 +291,14 @@ pictures: $(VENV) servers $(UI) $(VSIX) $(VSCODE) ## draw mcpgateway status, the
 	$(BIN)/python -m docs.pictures.editor
 
 docs: $(VENV) ## build the documentation; any warning is an error
-	$(BIN)/python -m sphinx -q -W -n -b html docs build/docs
+	$(BIN)/python -m sphinx -q -W -n -b html $(if $(DEFER),-t plain) docs build/docs
 
 package: $(VENV) $(UI_IF_NPM) $(if $(UI_IF_NPM),$(CARRIED)) ## build sdist and wheel, check them, install the wheel and see that twistd lists us
 	rm -rf dist build/wheel-venv
 	$(BIN)/python -m build --no-isolation --outdir dist . >build/package.log 2>&1 || { cat build/package.log; exit 1; }
 	$(BIN)/python -m twine check --strict dist/*
 	$(PYTHON) -m venv --without-pip build/wheel-venv
-	$(BIN)/python -m pip --python build/wheel-venv/bin/python install --quiet --no-compile --disable-pip-version-check dist/*.whl
+	$(BIN)/python -m pip --python build/wheel-venv/bin/python $(install) dist/*.whl
 	cd build && wheel-venv/bin/python -c "from mcpgateway.system import package_data as data; assert data.recipes() and data.topics()"
 	tar -tzf dist/*.tar.gz | grep "/mcpgateway/data/recipes.json" >/dev/null
 	for each in LICENSE LICENSE.Apache-2.0 NOTICE; do tar -tzf dist/*.tar.gz | grep "^mcpgateway-[^/]*/$$each$$" >/dev/null && test -s build/wheel-venv/lib/python3*/site-packages/mcpgateway-*.dist-info/licenses/$$each || exit 1; done

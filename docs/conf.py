@@ -36,14 +36,17 @@ copybutton_prompt_text = "$ "
 copybutton_line_continuation_character = "\\"
 
 # Everything that a page needs is beside it: no font, script or style comes from another host.
-html_theme = "furo"
+# The usual theme writes the titles of all pages on each page, half of the work: the tag `plain` leaves that out.
+IS_PLAIN = tags.has("plain")  # noqa: F821 - of Sphinx
+html_theme = "basic" if IS_PLAIN else "furo"
 html_title = "mcpgateway"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_theme_options = {
+colours = {
     "light_css_variables": {"color-brand-primary": "#0b5fa5", "color-brand-content": "#0b5fa5"},
     "dark_css_variables": {"color-brand-primary": "#7cc0ff", "color-brand-content": "#7cc0ff"},
 }
+html_theme_options = {} if IS_PLAIN else colours
 html_show_copyright = False
 html_show_sphinx = False
 html_copy_source = False
