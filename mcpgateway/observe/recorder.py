@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from heapq import merge
 from typing import Any
 
 import msgspec
@@ -20,6 +21,8 @@ from mcpgateway.policy.secrets.scrubbing import scrubbed
 AT_ONCE = 25  # lines between two turns of the reactor, so that no client waits
 CUT = re.compile(r'\s*\{\s*"jsonrpc"\s*:\s*"2\.0"\s*,\s*"id"\s*:\s*(\d{1,18})\b')
 DOUBTFUL = 1024  # bytes before the end of a cut line: a cut secret is not recognised
+
+_Told = tuple[float, Callable[[str, Any], dict[str, Any]], Any]
 
 
 @frozen(eq=False, repr=False)
@@ -45,12 +48,13 @@ class Recording:
         if is_exact:
             return await evolve(self, redact=None).export(name, most)
         tape, history = self.tapes.find(name), self.histories.find(name)
-        taken = [(each[0], self._message, each) for each in (tape.lines() if tape is not None else ())]
-        happened = [
+        taken: list[_Told] = [
+            (each[0], self._message, each) for each in (tape.lines() if tape is not None else ())
+        ]
+        happened: list[_Told] = [
             (each.at, self._event, each) for each in (history.happenings() if history is not None else ())
         ]
-        row: list[tuple[float, Callable[[str, Any], dict[str, Any]], Any]] = [*happened, *taken]
-        row.sort(key=lambda each: each[0])
+        row = [*merge(happened, taken, key=lambda each: each[0])]  # no sort: the clock may be set back
         found = []
         for number, (_, tell, each) in enumerate(row if most is None else row[max(0, len(row) - most) :], 1):
             found.append(tell(name, each))

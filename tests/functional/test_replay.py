@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mcpgateway.cli.commands.faults.replay import BEGINNINGS, CANCELLED, TOO_LONG, UNANSWERED
 from tests.functional.test_tools_cli import ran
 from tests.support.gateway import Gateway, server
 
@@ -28,7 +29,7 @@ for line in sys.stdin:
     elif asked["method"] == "tools/list":
         result = {"tools": [{"name": "say", "description": word, "inputSchema": {"type": "object"}}]}
     else:
-        result = {"content": [{"type": "text", "text": word + str(sorted(params["arguments"]))}]}
+        result = {"content": [{"type": "text", "text": word + str(params["arguments"])}]}
     print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}), flush=True)
 """
 
@@ -63,16 +64,49 @@ def test_same_and_different(gateway: Gateway, tmp_path: Path) -> None:
     (tmp_path / "word").write_text("two")
     code, out, _ = ran(gateway.home, "debug", "replay", str(file))
     assert code == 1
-    assert "result.content[0].text: \"two['a']\", and \"one['a']\" before" in out
+    assert "result.content[0].text: \"two{'a': '1'}\", and \"one{'a': '1'}\" before" in out
 
 
 def test_exact(gateway: Gateway) -> None:
-    """With the secrets, every request is sent again; the answers are compared with secrets, or without them."""
+    """With the secrets, every request is sent again, and the answers are compared with them."""
     file = recorded(gateway, "--exact")
-    assert "hunter2hunter2" in file.read_text()
+    assert file.read_text().count("hunter2hunter2") == 2
     code, out, _ = ran(gateway.home, "--json", "debug", "replay", "--exact", str(file))
     assert code == 0
     assert {each["outcome"] for each in json.loads(out)["items"]} == {"same"}
+    code, out, _ = ran(gateway.home, "debug", "replay", str(file))
+    assert code == 1
+    assert "--exact compares them" in out
+
+
+def test_long_lines(gateway: Gateway, tmp_path: Path) -> None:
+    """A request of which the recording has the beginning is left out; so is the comparison of such an answer."""
+    (tmp_path / "word").write_text("word " * 2000)
+    assert ran(gateway.home, "tools", "call", "words__say", f"a={'long ' * 2000}")[0] == 0
+    code, out, err = ran(gateway.home, "debug", "replay", str(recorded(gateway)))
+    assert (code, err) == (0, "")
+    assert f"tools/call say: left out ({TOO_LONG})" in out
+    assert f"tools/call say: {UNANSWERED} ({BEGINNINGS})" in out
+
+
+def test_cancelled(gateway: Gateway, tmp_path: Path) -> None:
+    """A request that its client has cancelled has no answer to compare, and is left out."""
+    call = {"id": 7, "method": "tools/call", "params": {"name": "say", "arguments": {}}}
+    said = {"method": "notifications/cancelled", "params": {"requestId": 7}}
+    file = tmp_path / "cancelled.jsonl"
+    file.write_text(
+        "".join(
+            json.dumps({"server": "words", "child": 1, "direction": way, "message": each}) + "\n"
+            for way, each in (
+                ("to-server", call),
+                ("to-server", said),
+                ("from-server", {"id": 7, "error": {"code": 0, "message": "Request cancelled"}}),
+            )
+        )
+    )
+    code, out, _ = ran(gateway.home, "debug", "replay", str(file))
+    assert code == 0
+    assert f"tools/call say: left out ({CANCELLED})" in out
 
 
 def test_refusals(gateway: Gateway, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from mcpgateway.backends.tape import Tapes
 from mcpgateway.observe.recorder import AT_ONCE, Recording
 from mcpgateway.policy.secrets.redaction import Redactor
 from tests.support.gateway_in_memory import MemoryGateway
@@ -14,11 +15,15 @@ from tests.support.gateway_in_memory import MemoryGateway
 SECRET = "s3cr3t-of-the-entry"
 
 
-def exported(gateway: MemoryGateway, most: int | None = None) -> list[dict[str, Any]]:
+def exported(
+    gateway: MemoryGateway, most: int | None = None, tapes: Tapes | None = None
+) -> list[dict[str, Any]]:
     """Return the exported recording of the shared server."""
     redactor = Redactor()
     redactor.learn([SECRET])
-    recording = Recording(gateway.hub.tapes, gateway.health.histories, gateway.clock, redactor.redact)
+    recording = Recording(
+        tapes or gateway.hub.tapes, gateway.health.histories, gateway.clock, redactor.redact
+    )
     found: list[list[dict[str, Any]]] = []
     Deferred.fromCoroutine(recording.export("shared", most)).addCallback(found.append)
     while not found:
@@ -83,6 +88,19 @@ class RecordingTests:
         found = exported(gateway, 2)
         assert [each["message"]["params"]["n"] for each in found] == [AT_ONCE * 3 - 2, AT_ONCE * 3 - 1]
         assert exported(gateway, 0) == []
+
+    def test_the_clock_is_set_back(self) -> None:
+        """Lines stand in the order in which they were said, whatever the clock says."""
+        gateway, times = MemoryGateway(), [2000000000.0, 2000000001.0, 1600000000.0, 1600000001.0]
+        gateway.session()
+        tapes = Tapes(iter(times).__next__)
+        tape = tapes.of("shared")
+        assert tape is not None
+        for number in range(len(times)):
+            tape.keep(1, b'{"id": %d}' % number)
+        found = [each["message"]["id"] for each in exported(gateway, tapes=tapes) if "message" in each]
+        assert found == [0, 1, 2, 3]
+        assert exported(gateway, 1, tapes)[0]["message"]["id"] == 3
 
     def test_nothing_was_said(self) -> None:
         """The recording of a server that was never started is empty."""

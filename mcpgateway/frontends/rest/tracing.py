@@ -105,7 +105,7 @@ class TracingRoutes:
             raise InvalidParams(f'"requests" must be a list of recorded requests: {why}', REPLAYED) from None
         if len(requests) > REQUESTS_MOST:
             raise InvalidParams(f'"requests" has {len(requests)} entries; at most {REQUESTS_MOST} are taken')
-        redact = None if members.get("exact") == b"true" else self._recording.redact
+        redact = None if bytes(members.get("exact", b"")) == b"true" else self._recording.redact
         answers = await replay(
             self._dispatcher, self._recording.clock, server, asked.principal, requests, redact
         )

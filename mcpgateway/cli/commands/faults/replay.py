@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, TextIO
@@ -23,6 +24,10 @@ TEXT = 60  # characters of a value
 OF_SESSIONS = frozenset(("initialize", "ping", "server/discover", "subscriptions/listen"))
 """The requests that begin or keep a session, which a replay does by itself."""
 SAME, DIFFERENT, UNANSWERED, LEFT_OUT = "same", "different", "no answer was recorded", "left out"
+BEGINNINGS = "or its beginning only, since it is long"
+CANCELLED = "its client has cancelled it"
+TOO_LONG = "the recording has only its beginning, since it is long"
+CUT = re.compile(r'"method"\s*:\s*"([^"\\]+)"(?:\s*,\s*"params"\s*:\s*\{\s*"name"\s*:\s*"([^"\\]+)")?')
 
 
 @define
@@ -30,6 +35,7 @@ class Replayed:
     """A recorded request.
 
     :ivar outcome: one of the words above.
+    :ivar may_be_cut: true if its answer may be one of which the recording has only the beginning.
     :ivar differences: where the answers differ, and the recorded value and the new one, as JSON.
     """
 
@@ -39,6 +45,7 @@ class Replayed:
     recorded: Any = None
     outcome: str = LEFT_OUT
     reason: str = ""
+    may_be_cut: bool = False
     differences: list[tuple[str, str, str]] = field(factory=list)
 
     def shown(self) -> dict[str, Any]:
@@ -89,17 +96,36 @@ def _requests(lines: Iterable[Mapping[str, Any]]) -> list[list[Replayed]]:
     """Return the requests of each child, with their recorded answers."""
     children: dict[int, dict[str, Replayed]] = {}
     for line in lines:
-        message = line.get("message")
-        if not isinstance(message, dict) or "id" not in message:
-            continue
         requests = children.setdefault(line.get("child", 0), {})
-        key = json.dumps(message["id"])
-        if line.get("direction") == "to-server" and isinstance(message.get("method"), str):
-            if message["method"] not in OF_SESSIONS:
-                requests[key] = _request(message)
-        elif key in requests and "method" not in message:
-            requests[key].recorded = _told(message)
+        if line.get("direction") == "to-server":
+            _add_request(requests, line)
+        else:
+            _add_answer(requests, line)
     return [[*requests.values()] for requests in children.values() if requests]
+
+
+def _add_request(requests: dict[str, Replayed], line: Mapping[str, Any]) -> None:
+    message = line.get("message")
+    if line.get("cut") and (found := CUT.search(str(line.get("text")))):
+        requests[f"cut {len(requests)}"] = Replayed(found[1], found[2] or "", {}, reason=TOO_LONG)
+    if not isinstance(message, dict) or not isinstance(message.get("method"), str):
+        return
+    if message["method"] == "notifications/cancelled" and isinstance(message.get("params"), dict):
+        if cancelled := requests.get(json.dumps(message["params"].get("requestId"))):
+            cancelled.reason = CANCELLED
+    elif "id" in message and message["method"] not in OF_SESSIONS:
+        requests[json.dumps(message["id"])] = _request(message)
+
+
+def _add_answer(requests: dict[str, Replayed], line: Mapping[str, Any]) -> None:
+    message = line.get("message")
+    if line.get("cut"):  # its id may stand behind its end
+        for each in requests.values():
+            each.may_be_cut = True
+    elif not isinstance(message, dict) or "method" in message:
+        return
+    elif answered := requests.get(json.dumps(message.get("id"))):
+        answered.recorded = _told(message)
 
 
 def _request(message: Mapping[str, Any]) -> Replayed:
@@ -140,7 +166,7 @@ def _ask(globals_: Globals, name: str, requests: list[Replayed], *, is_exact: bo
     )["answers"]
     for each, now in zip(requests, answers, strict=True):
         if each.recorded is None:
-            each.outcome = UNANSWERED
+            each.outcome, each.reason = UNANSWERED, BEGINNINGS if each.may_be_cut else ""
             continue
         each.differences = [*islice(differences("", each.recorded, _told(now)), SHOWN)]
         each.outcome = DIFFERENT if each.differences else SAME
@@ -190,3 +216,5 @@ def _tell(name: str, found: list[Replayed]) -> None:
     }
     told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     say(f"{name}: {told}." if told else f"The recording has no request to {name} that can be sent again.")
+    if any(MASK in now and MASK not in then for each in found for _, then, now in each.differences):
+        say("The recording has secrets, which the new answers are shown without: --exact compares them.")
