@@ -100,6 +100,7 @@ class Options(usage.Options):
         """Read the configuration, and leave OpenSSL out of the process unless something needs it."""
         from mcpgateway.clientfiles.reader import enrolled_files
         from mcpgateway.system import paths
+        from mcpgateway.system.process.fall_back import arm
         from mcpgateway.system.settings import (
             LoadOptions,
             brought_of,
@@ -110,6 +111,7 @@ class Options(usage.Options):
             values_file,
         )
 
+        arm(os.environ)  # first, so that no setting has a variable that is not for it
         self.home = paths.gateway_home(os.environ, self["home"])
         sources = tuple(self["source"]) or None
         options = LoadOptions(

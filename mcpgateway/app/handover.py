@@ -24,6 +24,7 @@ from mcpgateway.hub.children.hand_over import goes_on, hand_over
 from mcpgateway.inherited import ConnectionState, Inherited, InheritedTemplate
 from mcpgateway.records import Record
 from mcpgateway.system.process.children import ChildGuard
+from mcpgateway.system.process.fall_back import is_armed
 from mcpgateway.system.process.guardian import Guardian
 from mcpgateway.system.process.handover import IS_POSSIBLE, Handover, received
 from mcpgateway.system.process.memory import without_collections
@@ -94,7 +95,9 @@ class GatewayHandover(Record):
             )
             with without_collections():
                 self._steps = self._going_on(inheritance.settle())
-        except Exception:  # noqa: BLE001 - a gateway without its former children serves all the same
+        except Exception:  # a gateway without its former children serves all the same
+            if is_armed():  # the former program keeps them
+                raise
             self.log.failure("children could not be taken over", event="handover.failed")
             for child in former.children:
                 self.dismiss(child.server, child)

@@ -22,11 +22,13 @@ import os
 import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -37,6 +39,7 @@ from mcpgateway.frontends.http.channel import Channel
 from mcpgateway.frontends.http.listeners import unusable
 from mcpgateway.interfaces import Launch, Request
 from mcpgateway.records import Record
+from mcpgateway.system.process.fall_back import FAILED_VARIABLE, disarm, keep
 from mcpgateway.system.process.handover import FORMAT
 from mcpgateway.system.reexec import ReexecCommand
 from mcpgateway.system.settings import kept_path
@@ -49,6 +52,7 @@ PAUSE_S = 10.0  # the least time for requests that begin meanwhile, while new cl
 LOGGED_LIMIT = 20  # problems
 REASON_CHARS = 500
 TRIAL_S = 60.0  # of a busy machine
+KEEP_S, KEEP_VARIABLE = 10.0, "MCPGATEWAY_KEEP_AFTER"  # a gateway of a moment needs no copy of its program
 PLUGIN = "mcpgateway"
 TRIAL = """
 import sys
@@ -78,6 +82,7 @@ class InPlaceRestart(Record):
     _service: Any = None
     _phase: int = NOT_ASKED
     _path: str = ""
+    _kept: str = ""
     _former: dict[int, Any] = msgspec.field(default_factory=dict)
 
     @property
@@ -91,11 +96,27 @@ class InPlaceRestart(Record):
         return self._phase == OVER
 
     def offer(self, service: Any) -> None:
-        """Restart on SIGHUP from now on, if a restart is possible."""
+        """Restart on SIGHUP from now on, if a restart is possible; this program has started when the reactor runs."""
+        self.reactor.callLater(0, disarm)
         if self.command is None or self.command.pid != os.getpid():
             return
         self._service = service
+        if why := os.environ.pop(FAILED_VARIABLE, ""):
+            self._note([f"the new program fails at its start: {why}"])
+        keep_s = float(os.environ.get(KEEP_VARIABLE, KEEP_S))
+        self.reactor.callLater(keep_s, self._keep, service.home, service.origin.read_at)
         signal.signal(signal.SIGHUP, lambda *_: self.reactor.callFromThread(self.asked))
+
+    def _keep(self, home: str, since: float) -> None:
+        kept = deferToThreadPool(self.reactor, self.reactor.getThreadPool(), keep, home, since)
+        kept.addCallbacks(partial(setattr, self, "_kept"), self._not_kept)
+
+    def _not_kept(self, why: Failure) -> None:
+        self.log.warn(
+            "no copy of the program is kept for a failing upgrade: {why}",
+            event="renewal.not_kept",
+            why=why.value,
+        )
 
     def begin_soon(self) -> bool:
         """Start the restart when the answer to a request is sent; return False where this process cannot restart."""
@@ -122,6 +143,10 @@ class InPlaceRestart(Record):
         self._phase = NOT_ASKED
         for number, former in self._former.items():
             signal.signal(number, former)
+        self._note(why)
+        self._service.say_that_it_runs()
+
+    def _note(self, why: list[str]) -> None:
         self.refused += 1
         at = datetime.fromtimestamp(self.reactor.seconds(), UTC)
         self.refusal = f"{at:%Y-%m-%d %H:%M:%S} UTC: {one_line(why[0])[:REASON_CHARS]}"
@@ -132,7 +157,6 @@ class InPlaceRestart(Record):
             event="renewal.refused",
             count=len(why),
         )
-        self._service.say_that_it_runs()
 
     def _obstacles(self) -> list[str]:
         if self.command is None or not self.command.is_there():
@@ -250,7 +274,8 @@ class InPlaceRestart(Record):
         assert self.command is not None
         try:
             descriptors = [*service.listeners.descriptors, *service.factory.parked()]
-            self.command.execute(descriptors, service.claim.lock, self._path, self.handover.whole(service))
+            state = self.handover.whole(service)
+            self.command.execute(descriptors, service.claim.lock, self._path, state, self._kept)
         except OSError as why:
             self.log.critical(
                 "the gateway cannot be executed again: {why}", event="renewal.not_executed", why=why.strerror

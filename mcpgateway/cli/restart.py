@@ -36,7 +36,8 @@ def renew(globals_: Globals, pid: int, limit_s: float) -> Begun | None:
     send(home, pid, signal.SIGHUP)
     while monotonic() - began < limit_s:
         now = read_state(home)
-        if now.refused > before.refused and now.started_at == before.started_at:
+        # A program that goes on since the next one has failed counts anew.
+        if now.refused > (before.refused if now.started_at == before.started_at else 0):
             _tell_errors(home)
             fail(_refusal(remote), f"its log tells more: {log.path}")
         if now.pid == pid and now.started_at > before.started_at and answers(remote):

@@ -21,7 +21,7 @@ from time import monotonic, sleep  # noqa: TID251 - the reactor has ended
 
 from mcpgateway.records import FrozenRecord
 from mcpgateway.system.instance_lock import DESCRIPTOR, STARTED_VARIABLE
-from mcpgateway.system.process import processes
+from mcpgateway.system.process import fall_back, processes
 from mcpgateway.system.process.handover import FIRST, Handover, left_open
 from mcpgateway.system.process.handover import VARIABLE as HANDOVER_VARIABLE
 from mcpgateway.system.process.procfs import parent, pids
@@ -67,18 +67,21 @@ class ReexecCommand(FrozenRecord, frozen=True):
         is_file = script.startswith("/")
         return os.access(self.program, os.X_OK) and (not is_file or os.access(script, os.R_OK))
 
-    def execute(self, sockets: Iterable[int], lock: int, path: str, handover: Handover | None = None) -> None:
+    def execute(
+        self, sockets: Iterable[int], lock: int, path: str, handover: Handover | None = None, former: str = ""
+    ) -> None:
         """Execute the program in place of the present one; returns only by an exception.
 
         :param sockets: the descriptors of listening sockets and of connections.
         :param lock: the descriptor of the home's lock; negative for none.
         :param path: the PATH of the program.
         :param handover: the state that the next program takes over.
+        :param former: the directory of the present program, for the case that the next one does not start.
         :raise OSError: the program cannot be executed.
         """
         _reap(REAP_S, handover.pids if handover is not None else set())
         copies = [left_open(each) for each in sockets]
-        named = {VARIABLE: " ".join(map(str, copies))}
+        named = {VARIABLE: " ".join(map(str, copies)), fall_back.VARIABLE: former}
         if handover is not None:
             file = handover.write()
             named[HANDOVER_VARIABLE] = str(file)

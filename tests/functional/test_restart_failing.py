@@ -11,9 +11,9 @@ import pytest
 
 from tests.support.gateway import eventually, server
 from tests.support.home import Home
-from tests.support.processes import is_alive
+from tests.support.processes import children_of, is_alive
 from tests.support.real_servers import ROOT
-from tests.support.restarting import Client, hung_up, renewed
+from tests.support.restarting import Client, InBackground, asked, hung_up, renewed, state
 
 pytestmark = pytest.mark.functional
 
@@ -36,6 +36,7 @@ class Release:
         last = before.splitlines()[-1]
         indent = " " * (len(last) - len(last.lstrip()))
         planted = f"{indent}if {where}:\n{indent}    raise RuntimeError('planted')\n"
+        path.unlink()  # as installers replace a file
         path.write_text(text.replace(before, f"{before}\n{planted}"))
 
 
@@ -70,3 +71,39 @@ def test_one_server_fails(tmp_path: Path) -> None:
             lambda: [each for each, pid in pids.items() if is_alive(pid)] == ["sound"],
             "the others are stopped",
         )
+
+
+PLACES = {
+    "having started": ("app/daemon.py", "        self.renewal.offer(self)"),
+    "reading the state": ("system/process/handover.py", '        with open(int(word), "rb") as file:'),
+    "listening": ("app/build.py", "    guard.changed = lambda: factory.hang_up_where(root.would_refuse)"),
+}
+REAL = "'mcpgateway-trial' not in __import__('os').environ['HOME']"
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_whole_program_fails(tmp_path: Path, place: str) -> None:
+    """The former program goes on, with its servers, sessions, connections and calls, and says why."""
+    servers = {"shared": server(FIXTURE, share="global"), "own": server(FIXTURE, share="session")}
+    release = Release(tmp_path)
+    with Home(tmp_path, servers, PYTHONPATH=str(release.path), MCPGATEWAY_KEEP_AFTER="0") as home:
+        home.json("start", "--adopt", "never")
+        clients = [Client(home.port, f"/{each}/mcp") for each in servers]
+        assert [client.said("count") for client in clients] == ["1"] * len(clients)
+        eventually((home.path / "program").exists, "the program is kept")
+        pid = state(home)["pid"]
+        children = children_of(pid)
+        call = InBackground(lambda _: clients[0].said("sleep", ms=8_000, text="slept"))
+        eventually(lambda: json.loads(asked(home.port, "GET", "/health")[2])["calls"], "it is under way")
+        for number in ("2", "3"):
+            if number == "2":
+                release.fail(*PLACES[place], REAL)
+            done = home.run("restart")
+            assert done.returncode == 1
+            assert "RuntimeError: planted" in " ".join(done.stderr.split())
+            (problem,) = json.loads(asked(home.port, "GET", "/health")[2])["problems"]
+            assert problem["message"].endswith("the new program fails at its start: RuntimeError: planted")
+            assert [client.said("count") for client in clients] == [number] * len(clients)
+            assert state(home)["pid"] == pid
+            assert children_of(pid) == children
+        assert call.result() == "slept"

@@ -274,8 +274,18 @@ BUILDS = {
         "        super().startService()",
         "        raise OSError('it starts nothing')",
     ),
+    "0.0.5": (
+        # The test before a restart has no file for its settings.
+        "app/daemon.py",
+        "        self.renewal.handover.take_over(self)",
+        "        if self.reload.config_file: raise OSError('it cannot go on')",
+    ),
 }
-SAYS = {"0.0.3": "No module named 'no_such_module'", "0.0.4": "OSError: it starts nothing"}
+SAYS = {
+    "0.0.3": "No module named 'no_such_module'",
+    "0.0.4": "OSError: it starts nothing",
+    "0.0.5": "OSError: it cannot go on",
+}
 THOUGHT = {"thought": "t", "thoughtNumber": 1, "totalThoughts": 9, "nextThoughtNeeded": True}
 
 
@@ -298,6 +308,7 @@ class BuildTests:
                 [str(PYPI_BIN / "python"), str(ROOT / "tests" / "servers" / "repl.py")], share="session"
             ),
         )
+        machine.environ["MCPGATEWAY_KEEP_AFTER"] = "0"
         machine.run(program, "start", "--adopt", "never")
 
         def status() -> dict[str, Any]:

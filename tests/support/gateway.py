@@ -133,7 +133,7 @@ class Gateway:
     def start(self) -> Self:
         """Start it and wait until it answers."""
         environ = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "LANG": "C.UTF-8"}
-        environ |= {"MCPGATEWAY_RESTORE_AFTER": "0", **self._environ}
+        environ |= {"MCPGATEWAY_RESTORE_AFTER": "0", "MCPGATEWAY_KEEP_AFTER": "86400", **self._environ}
         with self._log.open("ab") as log:
             at = log.tell()
             if self._is_forked and forkserver.can_fork(self.argv, environ):

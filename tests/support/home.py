@@ -40,6 +40,7 @@ class Home:
             "LANG": "C.UTF-8",
             MARKER: self._marker,
             "MCPGATEWAY_RESTORE_AFTER": "0",
+            "MCPGATEWAY_KEEP_AFTER": "86400",
             **environ,
         }
         document = {"gateway": {"http_port": self.port, "limits": limits or {}}, "servers": servers or {}}

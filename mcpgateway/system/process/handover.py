@@ -18,6 +18,7 @@ from msgspec import Struct
 from twisted.logger import Logger
 
 from mcpgateway.inherited import ConnectionState, InheritedChild, InheritedTemplate
+from mcpgateway.system.process.fall_back import is_armed
 
 FORMAT = 13
 VARIABLE = "MCPGATEWAY_HANDOVER"
@@ -99,7 +100,11 @@ def left_open(descriptor: int) -> int:
 
 
 def received(environ: MutableMapping[str, str]) -> Handover | None:
-    """Return the state that the former program has handed over, and remove the variable that names it."""
+    """Return the state that the former program has handed over, and remove the variable that names it.
+
+    :raise OSError: it cannot be read, and the former program can go on.
+    :raise msgspec.MsgspecError: the same of its content.
+    """
     word = environ.pop(VARIABLE, "")
     if not (word.isascii() and word.isdigit() and int(word) >= FIRST):
         return None
@@ -110,6 +115,8 @@ def received(environ: MutableMapping[str, str]) -> Handover | None:
             size = min(LIMIT, os.fstat(file.fileno()).st_size)
             handover = msgspec.msgpack.decode(file.read(size), type=Handover)
     except (OSError, msgspec.MsgspecError) as why:
+        if is_armed():  # the former program can read it
+            raise
         Logger().error(
             "the state of the former program cannot be read, and its servers are started again: {why}",
             event="handover.unreadable",
