@@ -93,7 +93,7 @@ def test_the_whole_program_fails(tmp_path: Path, place: str) -> None:
         eventually((home.path / "program").exists, "the program is kept")
         pid = state(home)["pid"]
         children = children_of(pid)
-        call = InBackground(lambda _: clients[0].said("sleep", ms=8_000, text="slept"))
+        call = InBackground(lambda _: clients[0].said("sleep", ms=3_000, text="slept"))
         eventually(lambda: json.loads(asked(home.port, "GET", "/health")[2])["calls"], "it is under way")
         for number in ("2", "3"):
             if number == "2":

@@ -29,6 +29,7 @@ VARIABLE = "MCPGATEWAY_FORMER"
 FAILED_VARIABLE = "MCPGATEWAY_FAILED"  # the reason why the next program has not started, for the former one
 PATH_VARIABLE, OWN_PATH_VARIABLE = "PYTHONPATH", "MCPGATEWAY_PYTHONPATH"
 DIRECTORY, PACKAGE = "program", "mcpgateway"  # the former is in the home
+ROOM = 256 * 2**20  # bytes of the disk, of which a copy takes a tenth
 FIRST = 3
 REASON_CHARS = 500
 
@@ -39,7 +40,7 @@ def keep(home: str, since: float) -> str:
     """Keep the package of this program in a home; return the directory that it can be imported from.
 
     :param since: the time in epoch seconds when the program was loaded.
-    :return: "" where its files have changed since then.
+    :return: "" where its files have changed since then, or the disk is nearly full.
     :raise OSError: it cannot be kept.
     """
     kept = os.path.join(os.path.realpath(home), DIRECTORY)
@@ -48,16 +49,25 @@ def keep(home: str, since: float) -> str:
         return kept
     for each in (made := f"{kept}.new", kept):
         shutil.rmtree(each, ignore_errors=True)
-    copy = shutil.copytree(package, os.path.join(made, PACKAGE), copy_function=_link)
-    with open(os.path.join(copy, "__init__.py"), encoding="utf-8") as file:
-        is_this = repr(mcpgateway.__version__)[1:-1] in file.read()
-    if not is_this or any(
-        os.stat(each).st_mtime > since for each in iglob(f"{copy}/**/*.py", recursive=True)
-    ):
-        shutil.rmtree(made)
+    if shutil.disk_usage(home).free < ROOM:
         return ""
-    os.rename(made, kept)
-    return kept
+    try:
+        copy = shutil.copytree(package, os.path.join(made, PACKAGE), copy_function=_link)
+        if not _is_of(copy, since):
+            return ""
+        os.rename(made, kept)
+        return kept
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _is_of(copy: str, since: float) -> bool:
+    """Return whether the files of a copy are those that this process has loaded; some installers keep their times."""
+    with open(os.path.join(copy, "__init__.py"), encoding="utf-8") as file:
+        is_release = repr(mcpgateway.__version__)[1:-1] in file.read()
+    return is_release and all(
+        os.stat(each).st_mtime <= since for each in iglob(f"{copy}/**/*.py", recursive=True)
+    )
 
 
 def _link(source: str, target: str) -> None:
