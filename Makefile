@@ -6,11 +6,13 @@ RUN_ARGS ?= --demo --welcome
 JOBS ?= 5
 
 BIN := .venv/bin
+PIP := .venv/.pip
 VENV := .venv/.made
 NPM_SERVERS := tests/servers/npm/node_modules/.made
 DUAL_SERVER := tests/servers/dual/node_modules/.made
 CONFORMANCE := tests/servers/conformance-npm/node_modules/.made
 PYPI_SERVERS := build/pypi-servers/.made
+SERVERS := $(NPM_SERVERS) $(DUAL_SERVER) $(PYPI_SERVERS)
 NPM_CLIENTS := tests/clients/npm/node_modules/.made
 PYPI_CLIENTS := build/clients-pypi/.made
 NPM_REMOTES := tests/remotes/npm/node_modules/.made
@@ -35,10 +37,8 @@ FUNCTIONAL := tests/functional tests/contracts tests/cluster tests/deploy tests/
 # Hundreds of processes import the same modules, which are compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
-# The pip that comes with Python takes three times as long as today's to choose versions.  To compile all modules, of
-# which few are ever imported, takes as long as the rest.
-install = install --quiet --no-compile --disable-pip-version-check
-pip = $1/bin/python -m pip $(install) --upgrade pip && $1/bin/python -m pip $(install) $2
+# To compile all modules, of which few are ever imported, takes as long as the rest.
+pip = $(BIN)/python -m pip --python $1/bin/python install --quiet --no-compile --disable-pip-version-check $2
 
 UNIT := $(addprefix --ignore=tests/,bench clients remotes browser editor functional contracts cluster deploy release) tests
 # The unit tests as two processes, each of which collects its half only.  pytest-xdist has every process collect all of
@@ -48,8 +48,6 @@ PYTEST := $(BIN)/python -m pytest --quiet
 
 # A red run of everything costs more than a second look: with DEFER, few failed tests of a target are run again at the
 # end, when nothing else runs.
-# With TOOLS, the programs that tests of a cluster run are installed first.
-TOOLS :=
 TESTED := functional ui-pages unit-outer unit-inner
 DEFER :=
 # Unit tests show the values of a failed assertion then: to prepare that takes half a minute.
@@ -64,25 +62,30 @@ help: ## list these commands
 
 venv: $(VENV) ## make .venv with the package (editable) and everything for working on it
 
-# Twisted imports all plugins to list them for the first time; what comes later reads the list.
-$(VENV): setup.cfg pyproject.toml
+# The pip that comes with Python takes three times as long as today's to choose versions.
+$(PIP):
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it with PYTHON=..." >&2; exit 1; }
-	@echo "Installing the gateway and its tools in .venv; this takes a few minutes the first time."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(call pip,.venv,--upgrade pip)
+	@touch $@
+
+# Twisted imports all plugins to list them for the first time; what comes later reads the list.
+$(VENV): setup.cfg pyproject.toml | $(PIP)
+	@echo "Installing the gateway and its tools in .venv; this takes a few minutes the first time."
 	@$(call pip,.venv,--editable '.[dev]')
 	@$(BIN)/twistd --help >/dev/null
 	@touch $@
 
-servers: $(NPM_SERVERS) $(DUAL_SERVER) $(CONFORMANCE) $(PYPI_SERVERS) ## install what functional tests run: real MCP servers, and the conformance suite
+servers: $(SERVERS) $(CONFORMANCE) ## install what functional tests run: real MCP servers, and the conformance suite
 
 $(NPM_SERVERS) $(DUAL_SERVER) $(CONFORMANCE): %/node_modules/.made: %/package.json %/package-lock.json
 	cd $* && npm ci --no-audit --no-fund --loglevel=error
 	touch $@
 
 # In a virtual environment of their own: the servers and the client that drives them need different versions of mcp.
-$(PYPI_SERVERS): tests/servers/pypi-requirements.txt | $(VENV)
+$(PYPI_SERVERS): tests/servers/pypi-requirements.txt | $(PIP)
 	test -x build/pypi-servers/bin/python || $(PYTHON) -m venv --without-pip build/pypi-servers
-	$(BIN)/python -m pip --python build/pypi-servers/bin/python $(install) -r $<
+	$(call pip,build/pypi-servers,-r $<)
 	touch $@
 
 # Without npm, or without its registry, the gateway runs without the dashboard, whose page then says how it is built.
@@ -90,11 +93,13 @@ run: $(VENV) ## serve ~/.claude.json and two demo servers on http://localhost:91
 	@command -v npm >/dev/null && $(MAKE) --silent ui >/dev/null 2>&1 || true
 	@exec $(BIN)/twistd -n --pidfile= mcpgateway --port $(PORT) $(RUN_ARGS)
 
-# Tests that wait for processes leave time for all that computes, one after the other, beside them.
+# Tests that wait for processes leave time for all that computes, one after the other, beside them.  A target with
+# a prerequisite to be made would begin after all others.
 test: ## everything that must hold before a change lands
 	rm -rf build/again
-	$(MAKE) --jobs=3 --output-sync=target $(VENV) $(UI) $(NPM_SERVERS) $(DUAL_SERVER) $(CONFORMANCE)
-	$(MAKE) --jobs=3 --output-sync=target DEFER=yes TOOLS=if-to-be-had $(UI) functional unit-outer unit-inner lint types docs ui-units ui-pages package
+	$(MAKE) --jobs=3 --output-sync=target $(PIP) $(UI_TOOLS) $(NPM_SERVERS) $(DUAL_SERVER)
+	$(MAKE) --jobs=3 --output-sync=target $(VENV) $(PYPI_SERVERS) $(VSCE) $(UI) $(NPM_BROWSER) cluster-tools-if-to-be-had ui-units
+	$(MAKE) --jobs=3 --output-sync=target DEFER=yes functional unit-outer unit-inner lint types docs ui-pages package
 	$(BIN)/python -m tests.support.again run $(TESTED)
 
 ui: $(UI) ## build the dashboard's pages, with npm
@@ -195,9 +200,10 @@ coverage: $(VENV) ## the unit tests under branch coverage
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-functional: $(VENV) servers | $(TOOLS:%=cluster-tools-%) ## real sockets, real processes, real MCP servers
+# The plugin of Hypothesis has each process read the whole package for constants, which few of these tests take.
+functional: $(VENV) $(SERVERS) ## real sockets, real processes, real MCP servers
 	$(call compiled,$(FUNCTIONAL))
-	$(call pytest,-m "not soak" --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(FUNCTIONAL))
+	$(call pytest,-p no:hypothesispytest -m "not soak" --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(FUNCTIONAL))
 
 test-long: $(VENV) servers ## the tests that take too long for every day
 	$(PYTEST) -m soak --numprocesses=$(JOBS) --dist=loadfile $(FUNCTIONAL)
@@ -269,8 +275,8 @@ $(PYPI_CLIENTS): tests/clients/pypi/requirements.txt
 	done
 	touch $@
 
-$(PYPI_REMOTES): tests/remotes/requirements.txt
-	test -x build/remotes-pypi/bin/python || $(PYTHON) -m venv build/remotes-pypi
+$(PYPI_REMOTES): tests/remotes/requirements.txt | $(PIP)
+	test -x build/remotes-pypi/bin/python || $(PYTHON) -m venv --without-pip build/remotes-pypi
 	$(call pip,build/remotes-pypi,-r $<)
 	touch $@
 
@@ -298,7 +304,7 @@ package: $(VENV) $(UI_IF_NPM) $(if $(UI_IF_NPM),$(CARRIED)) ## build sdist and w
 	$(BIN)/python -m build --no-isolation --outdir dist . >build/package.log 2>&1 || { cat build/package.log; exit 1; }
 	$(BIN)/python -m twine check --strict dist/*
 	$(PYTHON) -m venv --without-pip build/wheel-venv
-	$(BIN)/python -m pip --python build/wheel-venv/bin/python $(install) dist/*.whl
+	$(call pip,build/wheel-venv,dist/*.whl)
 	cd build && wheel-venv/bin/python -c "from mcpgateway.system import package_data as data; assert data.recipes() and data.topics()"
 	tar -tzf dist/*.tar.gz | grep "/mcpgateway/data/recipes.json" >/dev/null
 	for each in LICENSE LICENSE.Apache-2.0 NOTICE; do tar -tzf dist/*.tar.gz | grep "^mcpgateway-[^/]*/$$each$$" >/dev/null && test -s build/wheel-venv/lib/python3*/site-packages/mcpgateway-*.dist-info/licenses/$$each || exit 1; done
