@@ -75,7 +75,7 @@ def test_one_server_fails(tmp_path: Path) -> None:
 
 PLACES = {
     "having started": ("app/daemon.py", "        self.renewal.offer(self)"),
-    "reading the state": ("system/process/handover.py", '        with open(int(word), "rb") as file:'),
+    "reading the state": ("system/process/handover.py", "            file.seek(0)"),
     "listening": ("app/build.py", "    guard.changed = lambda: factory.hang_up_where(root.would_refuse)"),
 }
 REAL = "'mcpgateway-trial' not in __import__('os').environ['HOME']"
