@@ -84,6 +84,12 @@ PYTHON_MODULE = Complaint(
     "its Python has no module {x}",
     "install it for the very Python that runs the server, or have the server started by uvx",
 )
+FORMER_MCP = Complaint(
+    "former-mcp",
+    "it was written for version 1 of Python's package mcp, and runs with version 2",
+    "let it have version 1: uvx --with 'mcp<2' PACKAGE in its entry, or pip install 'mcp<2' for its Python",
+    EDIT,
+)
 NODE_MODULE = Complaint(
     "missing-module",
     "Node finds no module {x}",
@@ -217,6 +223,7 @@ KEYS = {
     "missing-file": "args",
     "no-such-package": "args",
     "no-fitting-version": "args",
+    "former-mcp": "args",
     "ended-at-once": "args",
 }
 """The key of a server's entry that the remedy of a cause changes."""
@@ -224,7 +231,11 @@ KEYS = {
 _LOCKS = {LockError.PROFILE: PROFILE, LockError.STORE: STORE, LockError.PORT: PORT}
 
 _WORDS: tuple[tuple[Complaint, str], ...] = (
-    (PYTHON_MODULE, r"No module named '?(?P<x>[\w.]+)"),
+    (
+        FORMER_MCP,
+        r"No module named 'mcp\.server\.fastmcp|'Server' object has no attribute '(?:list|call|get|read)_",
+    ),
+    (PYTHON_MODULE, r"No module named '?(?P<x>(?!mcp\.server\.fastmcp)[\w.]+)"),
     (NODE_MODULE, r"Cannot find (?:module|package) '(?P<x>[^'\n]{1,200})'"),
     (DOCKER, r"(?i:cannot connect to the docker daemon|docker\.sock)"),
     (IMAGE, r"(?i:pull access denied for|manifest for|repository) (?P<x>[\w./:-]+)[^\n]{0,40}(?:not|denied)"),

@@ -181,6 +181,36 @@ class UpgradeTests:
             eventually(lambda: end in gateway.log, "it is compared")
             assert asyncio.run(version_of_new(gateway)) == (newer if switches else "1.0.0")
 
+    def test_looked_at_again(self, tmp_path: Path, registry: Registry) -> None:
+        """Later looks compare a version again that could not be, and mind the settings of now and a way back."""
+        missing = tmp_path / "missing"
+        missing.touch()
+        check = f"if (require('fs').existsSync({json.dumps(str(missing))})) process.exit(3);\n"
+        shebang, _, rest = PROGRAM.partition("\n")
+        with gateway_of(tmp_path, registry) as gateway:
+            home = gateway.home
+
+            def looked(for_: str) -> None:
+                gateway.stop()
+                grown_old(gateway)
+                gateway.start()
+                asyncio.run(version_of_new(gateway))
+                eventually(lambda: for_ in gateway.log, "it is looked at")
+
+            assert asyncio.run(version_of_new(gateway)) == "1.0.0"
+            registry.publish("teller", "1.0.1", f"{shebang}\n{check}{rest}")
+            looked("1.0.1 was compared with 1.0.0: connect")
+            missing.unlink()
+            looked("1.0.1 was compared with 1.0.0: the same tools")
+            assert ran(home, "set", "teller", "auto_upgrade=patch")[0] == 0
+            looked("new sessions of teller get teller 1.0.1")
+            assert asyncio.run(version_of_new(gateway)) == "1.0.1"
+
+            assert ran(home, "upgrade", "teller", "--to", "1.0.0", "--yes")[0] == 0
+            looked("teller: teller 1.0.1 is there, after 1.0.0")
+            looked("1.0.0 was compared with 1.0.1: the same tools")
+            assert asyncio.run(version_of_new(gateway)) == "1.0.0"
+
 
 class Changing:
     """A gateway with a server that changes its tools by itself."""

@@ -10,6 +10,15 @@ from mcpgateway.policy.error_hints import complaints
 
 WORDS = [
     ("ModuleNotFoundError: No module named 'mcp'", "missing-module", "mcp"),
+    (
+        (
+            "ModuleNotFoundError: No module named 'mcp.server.fastmcp'. This is mcp 2.x, where FastMCP was renamed to"
+            " MCPServer and other APIs changed; pin 'mcp<2' to keep running v1 code."
+        ),
+        "former-mcp",
+        "",
+    ),
+    ("AttributeError: 'Server' object has no attribute 'list_tools'", "former-mcp", ""),
     ("/usr/bin/python3: No module named mcp_server_git", "missing-module", "mcp_server_git"),
     (
         "Error: Cannot find module '/srv/dist/index.js'\nRequire stack:",
@@ -112,6 +121,11 @@ class ComplaintTests:
     def test_no_complaint(self, text: str) -> None:
         """A line that every server prints is no complaint."""
         assert complaints(text) == []
+
+    def test_former_library(self) -> None:
+        """A server for another version of a library is not said to lack one."""
+        text = "ModuleNotFoundError: No module named 'mcp.server.fastmcp'"
+        assert [each.complaint.cause for each in complaints(text)] == ["former-mcp"]
 
     def test_several(self) -> None:
         """A cause is named once, with the line that it was found in."""

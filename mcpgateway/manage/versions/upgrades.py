@@ -99,7 +99,7 @@ class ServerUpgrades:
                 former=known.current.version,
                 command=cli("servers upgrade {} --check", name),
             )
-        elif newer.is_judged:
+        elif newer.is_judged and not (_has_failed(newer) or self._switches(name, known, newer)):
             return
         done = self._turn.run(lambda: Deferred.fromCoroutine(self._consider(name, version)))
         done.addErrback(lambda why: self.log.failure("a version could not be compared", why))
@@ -109,10 +109,7 @@ class ServerUpgrades:
         if server is None or not server.enabled or not self._dispatcher.is_open:
             return
         newer = await self._compared(server, version)
-        mode = self._settings().auto_upgrade if server.auto_upgrade is None else server.auto_upgrade
-        former = self._quarantine.lock.servers[name].current.version
-        is_small = is_patch(former, version) and not newer.changes
-        if newer.fault or not (mode == "any" or (mode == "patch" and is_small)):
+        if not self._switches(name, self._quarantine.lock.servers[name], newer):
             return
         try:
             await self._switch(server, newer)
@@ -124,6 +121,16 @@ class ServerUpgrades:
                 version=version,
                 why=why.message,
             )
+
+    def _switches(self, name: str, known: LockedServer, newer: NewerVersion) -> bool:
+        """True if a version that was compared is given to new sessions without a request."""
+        if newer.fault or (known.former is not None and known.former.version == newer.version):
+            return False  # its user has left that version
+        server = self._dispatcher.servers.get(name)
+        set_ = None if server is None else server.auto_upgrade
+        mode = self._settings().auto_upgrade if set_ is None else set_
+        is_small = is_patch(known.current.version, newer.version) and not newer.changes
+        return mode == "any" or (mode == "patch" and is_small)
 
     # On request
 
@@ -171,7 +178,7 @@ class ServerUpgrades:
                 f"{version} of {server.name} has not been compared",
                 f"{cli('servers upgrade {} --check', server.name)} does that",
             )
-        if newer.tools is None and newer.fault not in (ONE_PROCESS, ROLLED_BACK):
+        if _has_failed(newer):
             raise Conflict(f"{version} of {server.name} does not work: {newer.fault}")
         await self._switch(server, newer)
         return self._quarantine.shown(server)
@@ -264,9 +271,10 @@ class ServerUpgrades:
         launch = await self._launcher.prepare(
             Launch(server.name, words, server.env, server.cwd, server.reach)
         )
-        if launch.package is None or launch.package.version != newer.version:
-            raise GatewayError(f"it cannot be installed as {' '.join(words[:1])} installs it")
-        newer.integrity = launch.package.integrity
+        if launch.package is not None:  # else the runner starts it, and tells what fails
+            if launch.package.version != newer.version:
+                raise GatewayError(f"its package calls that version {launch.package.version}")
+            newer.integrity = launch.package.integrity
         if server.is_sole:
             raise GatewayError(ONE_PROCESS)
         report = without_secrets(
@@ -315,6 +323,11 @@ class ServerUpgrades:
         else:
             self._dispatcher.set_aside(server)
         await self._operations.start(server.name)
+
+
+def _has_failed(newer: NewerVersion) -> bool:
+    """True if a version could not be compared, which may pass: an index that did not answer, for instance."""
+    return newer.tools is None and newer.fault not in ("", ONE_PROCESS, ROLLED_BACK)
 
 
 def _package_of(server: ServerSpec) -> Wrapped:
