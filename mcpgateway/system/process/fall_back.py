@@ -16,14 +16,14 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from glob import iglob
 
 import mcpgateway
 from mcpgateway.escaping import one_line
 from mcpgateway.system.printing import put
-from mcpgateway.system.process.processes import raise_nofile, restore_nofile
+from mcpgateway.system.process.processes import files_left, raise_nofile, restore_nofile
 
 VARIABLE = "MCPGATEWAY_FORMER"
 FAILED_VARIABLE = "MCPGATEWAY_FAILED"  # the reason why the next program has not started, for the former one
@@ -89,16 +89,18 @@ def arm(environ: MutableMapping[str, str]) -> None:
     if not (former := environ.pop(VARIABLE, "")):
         return
     raise_nofile()
-    atexit.register(_fall_back, former, dict(environ))
-    try:
+    inherited = list(_inherited())
+    if inherited and files_left() > 2 * len(inherited):  # the start opens files, too
+        atexit.register(_fall_back, former, dict(environ))
+        _copies.update((each, fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, FIRST)) for each in inherited)
+
+
+def _inherited() -> Iterator[int]:
+    with suppress(FileNotFoundError):  # a system without /dev
         for each in map(int, os.listdir("/dev/fd")):
             with suppress(OSError):  # that of the listing
                 if each >= FIRST and os.get_inheritable(each):
-                    _copies[each] = -1
-        for each in _copies:
-            _copies[each] = fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, FIRST)
-    except OSError:  # there may be too many
-        disarm()
+                    yield each
 
 
 def is_armed() -> bool:
@@ -110,8 +112,7 @@ def disarm() -> None:
     """Go on with this program, which has started."""
     atexit.unregister(_fall_back)
     for each in _copies.values():
-        if each >= 0:
-            os.close(each)
+        os.close(each)
     _copies.clear()
 
 

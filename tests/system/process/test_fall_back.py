@@ -36,14 +36,14 @@ def kept_in(home: Path) -> str:
     return keep(str(home), time.time())
 
 
-def ran(home: Path, then: str, **environ: str) -> tuple[int, list[str], str]:
+def ran(home: Path, then: str, first: str = "", **environ: str) -> tuple[int, list[str], str]:
     """Run a program that goes on with that code; return its exit status, the lines it prints, and its errors."""
     ours, theirs = os.pipe()
     os.write(theirs, b"unread")
     os.close(theirs)
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-c", f"{NEXT}\n{then}", str(ours)],
+            [sys.executable, "-P", "-c", f"{first}\n{NEXT}\n{then}", str(ours)],
             env={"MCPGATEWAY_FORMER": kept_in(home), **environ},
             pass_fds=(ours,),
             capture_output=True,
@@ -88,6 +88,14 @@ def test_a_start(tmp_path: Path) -> None:
         3,
         ["next"],
     )
+
+
+def test_few_files(tmp_path: Path) -> None:
+    """Where copies of its descriptors would leave too few for its start, a program has no fallback, and starts."""
+    limit = "import os, resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (50, 50))"
+    opened = "for _ in range(20):\n    os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)"
+    code, lines, _ = ran(tmp_path, "sys.exit(3)", f"{limit}\n{opened}")
+    assert (code, lines) == (3, ["next"])
 
 
 def test_what_is_kept(tmp_path: Path) -> None:
