@@ -30,6 +30,7 @@ class InheritedChild(InheritedBackend, frozen=True, tag=True):
     :ivar last_words: the last lines of its stderr.
     :ivar is_asleep: true if it is frozen.
     :ivar stopped: the processes that SIGSTOP has frozen, with their start times.
+    :ivar lease: the name and the fence of the lease of the cluster under which it runs; None for none.
     """
 
     pid: int
@@ -42,6 +43,7 @@ class InheritedChild(InheritedBackend, frozen=True, tag=True):
     last_words: tuple[bytes, ...] = ()
     is_asleep: bool = False
     stopped: dict[int, int] = {}
+    lease: tuple[str, int] | None = None
 
     def open_pipes(self) -> dict[int, int]:
         """Return the open ends, by the child's own descriptors."""
@@ -147,6 +149,27 @@ class InheritedWebSocket(InheritedBackend, frozen=True, tag=True):
         return (self.descriptor,)
 
 
+class InheritedLink(InheritedBackend, frozen=True, tag=True):
+    """A session at a server that another node of the cluster runs (`mcpgateway.backends.link.Link`).
+
+    :ivar node: the octets of that node.
+    :ivar incarnation: its process.
+    :ivar lease: the name of the lease that it holds; empty for none.
+    :ivar fence: the number of the lease; 0 for none.
+    """
+
+    session: InheritedSession
+    node: bytes
+    incarnation: str
+    lease: str
+    fence: int
+
+    @property
+    def sockets(self) -> tuple[int, ...]:
+        """The descriptors that belong to it."""
+        return self.session.sockets
+
+
 class InheritedContainer(InheritedBackend, frozen=True, tag=True):
     """A container, which the command line of its engine runs.
 
@@ -196,6 +219,7 @@ Inherited = (
     | InheritedSession
     | InheritedStream
     | InheritedWebSocket
+    | InheritedLink
     | InheritedContainer
     | InheritedDaemon
 )

@@ -29,6 +29,7 @@ class ProbeListener(Protocol):
 class ILease(Protocol):
     """The right to run a child, which may end before the child does.
 
+    :ivar name: its name in the cluster.
     :ivar fence: the number of the lease, larger with each new holder.
     :ivar deadline: the time at which the child has to have ended, in seconds by a clock that goes on while the machine
         sleeps.
@@ -37,6 +38,7 @@ class ILease(Protocol):
     :ivar on_lost: functions that are called once, when the lease is lost.
     """
 
+    name: str
     fence: int
     deadline: float
     is_held: bool

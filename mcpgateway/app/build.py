@@ -30,7 +30,7 @@ from mcpgateway.app.nodes import drain_of
 from mcpgateway.app.packages import hold_back, newest, quarantine_of, resolver_of
 from mcpgateway.app.restart import InPlaceRestart
 from mcpgateway.app.shared import SharedParts, grants_of, share
-from mcpgateway.backends.factory import Backends
+from mcpgateway.backends.factory import Backends, dismiss
 from mcpgateway.backends.spawn import Launcher
 from mcpgateway.clientfiles.reader import has_instructions
 from mcpgateway.config.gateway_settings import GatewaySettings
@@ -124,7 +124,9 @@ def make_gateway(
     claim = _claim_of(home)
     observation = observation or LogPipeline()
     bearers, own_keys = _secrets_of(home, settings.gateway, reactor, observation.redactor)
-    node = clusters.node_of(settings.gateway.cluster, os.environ, reactor, observation.redactor, home)
+    node = clusters.node_of(
+        settings.gateway.cluster, os.environ, reactor, observation.redactor, home, handover.node
+    )
     keys = clusters.keys_of(node, own_keys)
     processes.raise_nofile()
     ward = handover.make_ward(home, reactor, _afterwards(home, claim))
@@ -296,8 +298,8 @@ def make_gateway(
     guard.changed = lambda: factory.hang_up_where(root.would_refuse)
     trust = trusting(settings.gateway.security.oauth, guard, backends, reactor, factory)
     listeners = bind(reactor, settings.gateway, home, factory, is_alone=claim.is_held, inherited=sockets)
-    clusters.join(node, reactor, root, mcp, hub)
-    backends.own_ports, handover.dismiss = listeners.numbers, backends.dismiss
+    clusters.join(node, reactor, root, mcp, hub, handover.sockets_of(node))
+    backends.own_ports, handover.dismiss = listeners.numbers, partial(dismiss, dependencies.launcher)
     return GatewayService(
         settings,
         home,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from mcpgateway.app.hub import Hub
 from mcpgateway.app.keys import Keys
 from mcpgateway.config.cluster import ClusterSettings
+from mcpgateway.frontends.http.listeners import NOTHING, Inheritance
 from mcpgateway.frontends.http.mcp import LegacyEndpoint
 from mcpgateway.frontends.http.router import Root
 from mcpgateway.hub.dispatch import LegacyDispatcher
@@ -27,10 +28,16 @@ LIFE_FILE, LIFE_LIMIT = "cluster-life", 100
 
 
 def node_of(
-    settings: ClusterSettings, environ: Mapping[str, str], reactor: Any, redactor: Redactor, home: str
+    settings: ClusterSettings,
+    environ: Mapping[str, str],
+    reactor: Any,
+    redactor: Redactor,
+    home: str,
+    former: bytes = b"",
 ) -> ClusterNode | None:
     """Return this gateway as a node of a cluster; None for a gateway that is alone.
 
+    :param former: the node that the former program of this process was; empty at an ordinary start.
     :raise ConfigError: the key of the cluster, or the client library of its store, is missing.
     """
     if not settings.is_on:
@@ -46,6 +53,8 @@ def node_of(
     node = ClusterNode(settings, keys, reactor, home)
     node.store.admit = lambda cursor: agree(cursor, keys)
     node.unready.append(node.joining)
+    if former:
+        node.restore(former)
     return node
 
 
@@ -59,6 +68,8 @@ def sessions_of(node: ClusterNode | None, journal: ISessionStore, reactor: Any) 
     node.sessions = SessionStore(journal, node.store, node.octets, reactor)
     node.sessions.verdicts = verdicts = SharedVerdicts(node.documents, journal, reactor.seconds)
     node.add(verdicts)
+    if node.former is not None:
+        node.sessions.restore(node.former.sessions)
     return node.sessions
 
 
@@ -73,6 +84,8 @@ def launcher_of(node: ClusterNode | None, backends: ILauncher, reactor: Any, hom
     leases = Leases(node.store, node.membership, reactor, node.settings.lease_s, former)
     node.placing = placing = Placing(reactor, backends, node.membership, leases)
     node.add(leases, placing)
+    if node.former is not None:
+        placing.restore(node.former.leases)
     return placing
 
 
@@ -90,9 +103,17 @@ def _former_life(home: str, incarnation: str) -> str:
     return former
 
 
-def join(node: ClusterNode | None, reactor: Any, root: Root, mcp: LegacyEndpoint, hub: Hub) -> None:
+def join(
+    node: ClusterNode | None,
+    reactor: Any,
+    root: Root,
+    mcp: LegacyEndpoint,
+    hub: Hub,
+    inherited: Inheritance = NOTHING,
+) -> None:
     """Let a gateway serve the sessions of a cluster, and listen for its other nodes.
 
+    :param inherited: the sockets for other nodes that the former program of this process has left.
     :raise ConfigError: the port for other nodes cannot be listened on.
     """
     if node is None:
@@ -129,8 +150,8 @@ def join(node: ClusterNode | None, reactor: Any, root: Root, mcp: LegacyEndpoint
     door = NodeRoot(root, credentials, node.membership.me.incarnation, ThingServer(vault, jobs))
     node.placing.nodes = NodeLinks(client, node.membership)
     door.links = LinkJudge(root, node.membership, node.placing.leases)
-    port = NodePort(reactor, node.settings, door, node.membership, passing)
-    node.add(sessions, places, port)
+    node.port = NodePort(reactor, node.settings, door, node.membership, passing, inherited)
+    node.add(sessions, places, node.port)
 
 
 def _let_go_of(dispatcher: LegacyDispatcher) -> Callable[[Collection[bytes]], None]:

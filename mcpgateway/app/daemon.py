@@ -458,7 +458,7 @@ class GatewayService(Service):
         self.renewal.release()
         await self.dispatcher.close()
         await self.launcher.close()
-        if not self.renewal.handover.end(self):
+        if not (goes_on := self.renewal.handover.end(self)):
             self.ward.close()
         await deferLater(self.reactor, 0)  # the answers to cut-off calls leave in the next turn
         if self._heart.running:
@@ -469,7 +469,7 @@ class GatewayService(Service):
             self.hub.snapshots.close()
         self.dispatcher.sessions.store.close(is_followed=self.renewal.is_due)
         if self.node is not None:
-            await self.node.close()
+            await (self.node.pause() if goes_on else self.node.close())
         if not self.renewal.is_due:
             self.forget()
         self.observation.end()

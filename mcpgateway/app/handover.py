@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Callable, Container, Iterator, MutableMapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
+from msgspec.structs import replace
 from twisted.internet.task import cooperate
 from twisted.logger import Logger
 
 # At once: an upgrade may have replaced their files when they are needed.
+from mcpgateway.frontends.http.channel_factory import ChannelFactory
 from mcpgateway.frontends.http.inherited_connections import (
     LeavingStream,
     leaving,
@@ -20,18 +23,22 @@ from mcpgateway.frontends.http.inherited_connections import (
     resume,
     staying,
 )
+from mcpgateway.frontends.http.listeners import NOTHING, Inheritance
 from mcpgateway.hub.children.hand_over import goes_on, hand_over
 from mcpgateway.inherited import ConnectionState, Inherited, InheritedTemplate
 from mcpgateway.records import Record
 from mcpgateway.system.process.children import ChildGuard
 from mcpgateway.system.process.fall_back import is_armed
 from mcpgateway.system.process.guardian import Guardian
-from mcpgateway.system.process.handover import IS_POSSIBLE, Handover, received
+from mcpgateway.system.process.handover import IS_POSSIBLE, Handover, NodeHandover, left_open, received
 from mcpgateway.system.process.memory import without_collections
 from mcpgateway.system.process.orphans import ChildRegistry
+from mcpgateway.system.reexec import taken_over
 from mcpgateway.views.specs import view_specs
 
 if TYPE_CHECKING:
+    from mcpgateway.cluster.node import ClusterNode
+    from mcpgateway.frontends.http.node_port import NodePort
     from mcpgateway.hub.children.records import HubState
 
 
@@ -50,6 +57,7 @@ class GatewayHandover(Record):
     is_wanted: bool = False
     _state: HubState | None = None
     _connections: tuple[ConnectionState, ...] = ()
+    _node_connections: tuple[ConnectionState, ...] = ()
     _templates: tuple[InheritedTemplate, ...] = ()
     _steps: Iterator[None] = iter(())
 
@@ -64,6 +72,23 @@ class GatewayHandover(Record):
     def starts(self) -> int:
         """The number of children that the former program has started; 0 at an ordinary start."""
         return self.received.starts if self.received is not None else 0
+
+    @property
+    def node(self) -> bytes:
+        """The node of a cluster that the former program was; empty for a gateway that was alone."""
+        former = self.received.node if self.received is not None else None
+        return former.state if former is not None else b""
+
+    def sockets_of(self, node: ClusterNode | None) -> Inheritance:
+        """Return the sockets for other nodes that the former program has left, if this one is the same node."""
+        if self.received is None or self.received.node is None:
+            return NOTHING
+        if node is not None and node.former is not None:
+            return taken_over(self.received.node.sockets)
+        for each in (*self.received.node.sockets, *(c.descriptor for c in self.received.node.connections)):
+            os.close(each)
+        self.received = replace(self.received, node=None)
+        return NOTHING
 
     def make_ward(self, home: str, reactor: Any, afterwards: Sequence[str]) -> ChildGuard:
         """Return the guard of children, with the guardian and the name of the former program's."""
@@ -101,7 +126,7 @@ class GatewayHandover(Record):
             self.log.failure("children could not be taken over", event="handover.failed")
             for child in former.children:
                 self.dismiss(child.server, child)
-        self._resume(service, former.connections)
+        self._resume(service, former)
         cooperate(self._steps)
 
     def _going_on(self, steps: Iterator[None]) -> Iterator[None]:
@@ -120,17 +145,26 @@ class GatewayHandover(Record):
         for _ in self._steps:
             pass
 
-    def _resume(self, service: Any, connections: tuple[ConnectionState, ...]) -> None:
+    def _resume(self, service: Any, former: Handover) -> None:
         talks = (slot.conversation for slot in service.dispatcher.pool)
         found = {each for talk in talks if talk is not None for each in talk.awaited.arrivals()}
+        going = [(each, service.factory) for each in former.connections]
+        if former.node is not None:
+            going += [(each, service.node.port.factory) for each in former.node.connections]
         # A limit of calls counts those first that their servers have.
-        for each in sorted(connections, key=lambda each: not each.is_sent):
-            with self._apart("a connection"):
-                resume(service.reactor, service.factory, each, found)
+        for each, factory in sorted(going, key=lambda each: not each[0].is_sent):
+            with self._apart("a connection"), suppress(OSError):  # its client may have disconnected
+                resume(service.reactor, factory, each, found)
 
     def _may_begin(self, service: Any) -> bool:
         is_read, guardian = self.is_wanted and IS_POSSIBLE, service.ward.guardian
-        return is_read and service.node is None and (guardian.pid is not None or not guardian.is_wanted)
+        may_go_on = service.node is None or service.node.membership.may_go_on
+        return is_read and may_go_on and (guardian.pid is not None or not guardian.is_wanted)
+
+    def node_port(self, service: Any) -> NodePort | None:
+        """Return the port for other nodes, if it goes on; None for a gateway that is alone."""
+        port: NodePort | None = service.node.port if service.node is not None else None
+        return port if port is not None and self._may_begin(service) else None
 
     def may_leave(self, service: Any) -> Callable[[Any], bool]:
         """Return whether a stream may go on in the next program, once calls on it that cannot have ended."""
@@ -152,17 +186,22 @@ class GatewayHandover(Record):
         if not self._may_begin(service):
             return
         going = self.leaving(service)
-        channels = [each.channel for each in going]
-        self._connections = tuple(each.leave() for each in going)
-        service.factory.leave(channels)
+        self._connections = _leave(going, service.factory)
+        if service.node is not None:
+            self._node_connections = _leave(going, service.node.port.factory)
         self._templates = tuple(service.launcher.templates.hand_over())
         hub = service.dispatcher
         self._state = hand_over(hub.pool, hub.sessions, hub.questions, service.hub.apart)
 
     def whole(self, service: Any) -> Handover | None:
-        """Return the state for the next program, with the events up to now."""
-        events = service.observation.events.written()
-        return self.record and msgspec.structs.replace(self.record, events=events)
+        """Return the state for the next program, with the events and the leases up to now."""
+        if self.record is None:
+            return None
+        node = None
+        if service.node is not None:
+            sockets = tuple(map(left_open, service.node.port.sockets))
+            node = NodeHandover(service.node.written(), sockets, self._node_connections)
+        return replace(self.record, events=service.observation.events.written(), node=node)
 
     def end(self, service: Any) -> bool:
         """Complete the record when all other children have ended; return False where none goes on."""
@@ -191,3 +230,10 @@ class GatewayHandover(Record):
             requests=len(self._connections),
         )
         return True
+
+
+def _leave(streams: Iterable[LeavingStream], factory: ChannelFactory) -> tuple[ConnectionState, ...]:
+    going = [each for each in streams if each.channel in factory.connections]
+    left = tuple(each.leave() for each in going)
+    factory.leave([each.channel for each in going])
+    return left

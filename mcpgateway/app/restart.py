@@ -36,6 +36,7 @@ from mcpgateway.app.handover import GatewayHandover
 from mcpgateway.errors import LaunchFailed
 from mcpgateway.escaping import one_line
 from mcpgateway.frontends.http.channel import Channel
+from mcpgateway.frontends.http.channel_factory import ChannelFactory
 from mcpgateway.frontends.http.listeners import unusable
 from mcpgateway.interfaces import Launch, Request
 from mcpgateway.records import Record
@@ -199,7 +200,7 @@ class InPlaceRestart(Record):
         if why:
             self._refuse(why)
             return
-        before = dispatcher.calls.under_way()
+        before, passed = dispatcher.calls.under_way(), self._passed()
         self.log.info(
             "the gateway restarts; {calls} calls under way have up to {limit:g} s",
             event="renewal.begun",
@@ -208,7 +209,9 @@ class InPlaceRestart(Record):
         )
         ends = self.reactor.seconds() + limit
         await self._until(lambda: not before & dispatcher.calls.under_way(), min(limit, SHORT_S))
-        await self._until(lambda: not before & self._tied(), ends - self.reactor.seconds())
+        await self._until(
+            lambda: not (before & self._tied() or passed & self._passed()), ends - self.reactor.seconds()
+        )
         if self._phase != WAITING or not dispatcher.is_open:
             return
         service.reload.close()  # before the pause: the kernel takes its time to remove watches of files
@@ -220,10 +223,12 @@ class InPlaceRestart(Record):
         service.mcp.streams.close(self.handover.may_leave(service))
         service.hub.close(self.handover.staying(service))
         service.factory.park()
+        if (port := self.handover.node_port(service)) is not None:
+            port.hush()
         dispatcher.calls.cut_off(before & self._tied())  # their time is over, and no client waits for them
         rest = max(ends - self.reactor.seconds(), min(limit, PAUSE_S))
-        await self._until(lambda: not service.factory.is_busy(self._leaving()), min(rest, READING_S))
-        await self._until(lambda: not (service.factory.is_answering(self._leaving()) or self._tied()), rest)
+        await self._until(lambda: not self._is_busy(), min(rest, READING_S))
+        await self._until(lambda: not (self._is_answering() or self._tied()), rest)
         if tied := self._tied():
             dispatcher.calls.cut_off(tied)
             await deferLater(self.reactor, POLL_S)  # the answers are sent
@@ -235,6 +240,22 @@ class InPlaceRestart(Record):
 
     def _leaving(self) -> set[Channel]:
         return {each.channel for each in self.handover.leaving(self._service)}
+
+    def _factories(self) -> list[ChannelFactory]:
+        port = self.handover.node_port(self._service)
+        return [self._service.factory, *([port.factory] if port is not None else [])]
+
+    def _is_busy(self) -> bool:
+        leaving = self._leaving()
+        return any(each.is_busy(leaving) for each in self._factories())
+
+    def _is_answering(self) -> bool:
+        leaving = self._leaving()
+        return any(each.is_answering(leaving) for each in self._factories())
+
+    def _passed(self) -> frozenset[object]:
+        port = self.handover.node_port(self._service)
+        return port.passed if port is not None else frozenset()
 
     def _tied(self) -> set[Request]:
         # The calls under way that end with this program.

@@ -19,6 +19,7 @@ from mcpgateway.inherited import (
     InheritedChild,
     InheritedContainer,
     InheritedDaemon,
+    InheritedLink,
     InheritedSession,
     InheritedStream,
     InheritedWebSocket,
@@ -195,26 +196,6 @@ class Backends:
 
                 return RestBackend(self._reactor, self.web, launch, receiver)
 
-    def dismiss(self, server: str, inherited: Inherited) -> None:
-        """Stop a backend of the former program of this process, for which there is no use."""
-        from mcpgateway.backends.spawn import ProgramOutput  # after a restart only
-
-        reach: Reach | None = None
-        match inherited:
-            case InheritedSession(url=url) | InheritedStream(url=url):
-                reach = Remote(url)
-            case InheritedWebSocket():
-                reach = Remote("", Transport.WEBSOCKET)
-            case InheritedContainer(engine=engine):
-                reach = Container(engine=engine)
-            case InheritedDaemon(session=InheritedSession(url=url) | InheritedStream(url=url), port=port):
-                reach = Daemon(port, url)
-            case InheritedChild():
-                pass
-        launch = Launch(server, (), {}, "/", reach, inherited=inherited)
-        with suppress(GatewayError):  # it has ended already
-            self.launch(launch, ProgramOutput()).stop()
-
     def _remote(self, launch: Launch, remote: Remote, receiver: ILineReceiver) -> IBackend:
         reactor, authorizer = self._reactor, self._authorizer(launch, remote)
         is_stream = isinstance(launch.inherited, InheritedStream)
@@ -244,3 +225,26 @@ class Backends:
 
 def _returned(sign_in: SignIn) -> Returned:
     return Returned(sign_in.account.name, sign_in.account.owner, sign_in.key)
+
+
+def dismiss(launcher: ILauncher, server: str, inherited: Inherited) -> None:
+    """Stop a backend of the former program of this process, for which there is no use."""
+    from mcpgateway.backends.spawn import ProgramOutput  # after a restart only
+
+    reach: Reach | None = None
+    if isinstance(inherited, InheritedLink):
+        inherited = inherited.session
+    match inherited:
+        case InheritedSession(url=url) | InheritedStream(url=url):
+            reach = Remote(url)
+        case InheritedWebSocket():
+            reach = Remote("", Transport.WEBSOCKET)
+        case InheritedContainer(engine=engine):
+            reach = Container(engine=engine)
+        case InheritedDaemon(session=InheritedSession(url=url) | InheritedStream(url=url), port=port):
+            reach = Daemon(port, url)
+        case InheritedChild():
+            pass
+    launch = Launch(server, (), {}, "/", reach, inherited=inherited)
+    with suppress(GatewayError):  # it has ended already
+        launcher.launch(launch, ProgramOutput()).stop()

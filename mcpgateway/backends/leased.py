@@ -35,6 +35,16 @@ class LeasedChild(Record):
     _marker: str
     _child: ILeasedChild
 
+    @property
+    def named(self) -> tuple[str, int]:
+        """The name and the fence of the lease."""
+        return self._lease.name, self._lease.fence
+
+    @property
+    def is_held(self) -> bool:
+        """True while the child may run."""
+        return self._lease.is_held
+
     def begin(self) -> None:
         """Supervise the child that is about to start.
 

@@ -16,6 +16,7 @@ from mcpgateway.backends.http.connect import CertificateTrust
 from mcpgateway.backends.http.post import PostRequest
 from mcpgateway.backends.streamable import GREETINGS, Streamable
 from mcpgateway.errors import BackendError, Unavailable, Unreachable
+from mcpgateway.inherited import InheritedLink
 from mcpgateway.interfaces import Gone
 from mcpgateway.protocol.jsonrpc import Envelope
 
@@ -54,10 +55,16 @@ class Link(Streamable):
 
     :ivar gives_back: its requests that have not reached the server are given back with its end.
     :ivar on_end: called with the link at its end.
+    :ivar place: the other node, its process, and the lease that it holds (`mcpgateway.inherited.InheritedLink`).
     """
 
     gives_back = True
     on_end: Callable[[Link], object] = staticmethod(_ignore)
+    place: tuple[bytes, str, str, int] = (b"", "", "", 0)
+
+    def hand_over(self) -> InheritedLink:  # type: ignore[override]  # of a session, the record has its place as well
+        """Return the session for the next program of this process, with its place."""
+        return InheritedLink(super().hand_over(), *self.place)
 
     def move(self) -> None:
         """End the link: another node runs the server. Calls under way are lost with the child there."""

@@ -341,7 +341,8 @@ class Child:
         """True if the next program of this process can take it over."""
         is_ending = self.has_exited or self.is_dismissed or self._overflowed or self._cut_off is not None
         is_open = {0, 1} <= self._pipes.keys() or not self.is_heard
-        return not is_ending and self.leased is None and is_open
+        may_run = self.leased is None or self.leased.is_held
+        return not is_ending and may_run and is_open
 
     def keeps(self, number: int) -> bool:
         """Return whether a call under way goes on with it: each does."""
@@ -369,6 +370,7 @@ class Child:
             self.stderr.lines(),
             self.is_asleep,
             self._ward.stopped(self.pid),
+            self.leased.named if self.leased is not None else None,
         )
 
     def take_over(self, inherited: InheritedChild) -> None:

@@ -147,8 +147,21 @@ class Launcher:
         self._ward.kept(pid, launch.server, inherited.stopped)
         ladder = (CLOSE_STDIN_S, TERM_S)
         child = self._child(launch, receiver, inherited.marker, ladder, is_server=is_server)
+        lease = launch.lease
+        if lease is not None:
+            child.leased = LeasedChild(self._reactor, self._ward, lease, inherited.marker, child)
         InheritedServer(self._reactor, pid, inherited.open_pipes(), child.protocol)
         child.take_over(inherited)
+        if child.has_exited:
+            return child
+        try:
+            if inherited.lease != (lease and (lease.name, lease.fence)):
+                raise OSError(0, "its lease has ended")
+            if child.leased is not None:
+                child.leased.begin()
+                child.leased.started()
+        except OSError:  # nor may it be left to itself for as long as a stop takes
+            child.kill()
         return child
 
     def _child(

@@ -12,7 +12,7 @@ not given out twice, even if the database was restored from a backup that knows 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from attrs import define, field, frozen
@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.cluster.membership import Membership
+from mcpgateway.cluster.node_state import LeaseState
 from mcpgateway.cluster.part import NodePart
 from mcpgateway.cluster.store import Store
 from mcpgateway.errors import StoreLost
@@ -226,6 +227,23 @@ class Leases(NodePart):
             self.release(lease)
         closed = DeferredList(list(self._releasing), consumeErrors=True)
         return closed.addCallback(lambda _: None)
+
+    def pause(self) -> Deferred[None]:
+        """Renew all leases once more, and keep them for the next program; fires when that is done, or has failed."""
+        if self._loop.running:
+            self._loop.stop()
+        self._is_closing = True
+        return self.renew()
+
+    def written(self) -> tuple[LeaseState, ...]:
+        """Return the leases for the next program of this process."""
+        return tuple(LeaseState(each.name, each.fence, each.deadline) for each in self)
+
+    def restore(self, states: Iterable[LeaseState]) -> None:
+        """Go on with the leases of the former program of this process, which counts no more."""
+        for each in states:
+            self._held[each.name] = Lease(each.name, each.fence, each.deadline)
+        self._set_timer()
 
     def renew(self) -> Deferred[None]:
         """Renew all leases of this node in one statement; fires when that is done."""

@@ -142,6 +142,22 @@ class Membership:
         return cls(store, Member(name, octets_of(name), secrets.token_hex(8), address, labels=labels))
 
     @property
+    def may_go_on(self) -> bool:
+        """True if the next program of this process can be this node: it has joined, and is not drained."""
+        return self._has_begun and not self.is_usurped and self.me.state == SERVING
+
+    def written(self) -> tuple[tuple[Member, ...], tuple[float, float]]:
+        """Return the nodes for the next program of this process, this one first, and the time that others have."""
+        return (self.me, *self._known.values()), (self._spared_until, self._spared_since)
+
+    def restore(self, members: tuple[Member, ...], spared: tuple[float, float]) -> None:
+        """Go on as the node that the former program of this process was."""
+        self.me = evolve(members[0], version=__version__)
+        self._known = {each.octets: each for each in members[1:]} | {self.me.octets: self.me}
+        self._spared_until, self._spared_since = spared
+        self._has_begun = self._was_member = True
+
+    @property
     def is_member(self) -> bool:
         """True while this node's row counts, by its own clock."""
         return self._clock() < self.me.until and not self.is_usurped

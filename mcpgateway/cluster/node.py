@@ -7,6 +7,8 @@ import hmac
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+import msgspec
+from attrs import asdict
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.logger import Logger
 
@@ -14,6 +16,7 @@ from mcpgateway.cluster.counts_on import Acknowledgements
 from mcpgateway.cluster.document_files import DocumentFiles
 from mcpgateway.cluster.documents import Documents
 from mcpgateway.cluster.membership import NEWS, Membership
+from mcpgateway.cluster.node_state import NodeState
 from mcpgateway.cluster.part import NodePart
 from mcpgateway.cluster.sealing import Sealing
 from mcpgateway.cluster.session_store import SessionStore
@@ -63,6 +66,8 @@ class ClusterNode:
     :ivar client: sends requests to other nodes (`mcpgateway.frontends.http.node_client.NodeClient`); set before the
         start.
     :ivar placing: places servers on nodes (`mcpgateway.hub.placing.Placing`); set before the start.
+    :ivar port: the port for other nodes (`mcpgateway.frontends.http.node_port.NodePort`); set before the start.
+    :ivar former: the state of the node in the former program of this process, as which it goes on; None at a new start.
     :ivar parts: the parts that agree through the store, in the order of their start.
     """
 
@@ -88,6 +93,8 @@ class ClusterNode:
         self.passed: Callable[[], int] = int
         self.farewell: Callable[[float], Awaitable[None]] | None = None
         self.placing: Any = None
+        self.port: Any = None
+        self.former: NodeState | None = None
         self.store.on_change = self._store_changed
         self._is_begun = False
 
@@ -130,6 +137,31 @@ class ClusterNode:
         for each in self.parts:
             each.tick()
 
+    def written(self) -> bytes:
+        """Return the state of the node for the next program of this process."""
+        held = tuple(self.sessions.held) if self.sessions is not None else ()
+        leases = self.placing.leases.written() if self.placing is not None else ()
+        return msgspec.msgpack.encode(
+            NodeState(_digest(self.settings, self.keys), *self.membership.written(), leases, held)
+        )
+
+    def restore(self, written: bytes) -> None:
+        """Go on as the node of the former program of this process, unless the settings are of another node."""
+        former = msgspec.msgpack.decode(written, type=NodeState)
+        if former.settings != _digest(self.settings, self.keys):
+            self.log.info(
+                "the settings of the cluster have changed: the node begins anew", event="cluster.anew"
+            )
+            return
+        self.former = former
+        self.membership.restore(former.members, former.spared)
+
+    def pause(self) -> Deferred[Any]:
+        """End in this program; fires when the next one can go on as this node."""
+        renewed = self.membership.renew()  # for the time without a program
+        ended = DeferredList([renewed, *(each.pause() for each in reversed(self.parts))], consumeErrors=True)
+        return ended.addBoth(lambda _: self.store.close())
+
     def close(self) -> Deferred[Any]:
         """Leave the cluster; fires when the store knows, or cannot be told."""
         if not self._is_begun:
@@ -148,6 +180,10 @@ class ClusterNode:
     def _store_changed(self, is_up: bool) -> None:  # noqa: FBT001 - a plain callback
         if is_up and self._is_begun:
             self.membership.renew()
+
+
+def _digest(settings: ClusterSettings, keys: ClusterKeys) -> str:
+    return hashlib.sha256(repr((asdict(settings), keys.newest, keys.former)).encode()).hexdigest()
 
 
 def read_keys(lines: Iterable[str]) -> ClusterKeys | None:

@@ -99,6 +99,11 @@ class SessionStore:
         """Return the record of a session, or None."""
         return self._journal.find(serial)
 
+    def restore(self, serials: Iterable[bytes]) -> None:
+        """Go on serving the sessions that the former program of this process has served."""
+        for each in serials:
+            self.held[each] = None
+
     def take(self, record: SessionRecord, issued: int) -> None:
         """Put a session on record that this node serves from now on."""
         self.held[record.serial] = None

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -27,9 +27,11 @@ from mcpgateway.backends.http.connect import CertificateTrust
 from mcpgateway.backends.link import Link, LinkAuthorizer
 from mcpgateway.cluster.leases import Lease, LeaseHolder, Leases
 from mcpgateway.cluster.membership import DRAINING, SERVING, Member, Membership, in_order
+from mcpgateway.cluster.node_state import LeaseState
 from mcpgateway.cluster.part import NodePart
 from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import GatewayError, StoreLost, Unavailable
+from mcpgateway.inherited import Inherited, InheritedLink
 from mcpgateway.interfaces import IBackend, ILauncher, ILineReceiver, Launch, Placement
 from mcpgateway.protocol.links import HEADER, SaidLink, link_header
 from mcpgateway.system.process.boot_clock import boot_seconds
@@ -135,6 +137,8 @@ class Placing(NodePart):
 
         :raise GatewayError: it cannot be started, no node may run it, or none can be reached.
         """
+        if launch.inherited is not None:
+            return self._take_over(launch, launch.inherited, receiver)
         match launch.placed:
             case _Refused(why):
                 raise why
@@ -151,7 +155,28 @@ class Placing(NodePart):
             local.child, local.receiver = child, receiver
         return child
 
+    def _take_over(self, launch: Launch, former: Inherited, receiver: ILineReceiver) -> IBackend:
+        if isinstance(former, InheritedLink):
+            member = self._membership.find(former.node)
+            if member is None:
+                raise lacking(launch.server, ())
+            linked = _Linked(evolve(member, incarnation=former.incarnation), former.lease, former.fence)
+            return self._link(linked, evolve(launch, inherited=former.session), receiver)
+        named = next((each.lease for each in former.children if each.lease is not None), None)
+        lease = self.leases.find(named[0]) if named is not None else None
+        child: IBackend = self._inner.launch(evolve(launch, lease=lease), receiver)
+        if lease is not None:
+            local = self._own(lease)
+            local.child, local.receiver = child, receiver
+        return child
+
     # The part of the node
+
+    def restore(self, leases: Iterable[LeaseState]) -> None:
+        """Go on with the leases of the former program of this process; their children are taken over later."""
+        self.leases.restore(leases)
+        for each in self.leases:
+            self._own(each)
 
     def tick(self) -> None:
         """End links to nodes that are gone, and give up leases without a child, or without a call while draining."""
@@ -289,6 +314,7 @@ class Placing(NodePart):
         authorizer = LinkAuthorizer(lambda: {HEADER: said, **nodes.credential(linked.member)}, nodes.trust)
         remote = Remote(nodes.url(linked.member, f"/{launch.server}/mcp"))
         link = Link(self._reactor, nodes.web, launch, remote, receiver, authorizer)
+        link.place = (linked.member.octets, linked.member.incarnation, linked.name, linked.fence)
         self._links[link] = linked
         link.on_end = lambda ended: self._links.pop(ended, None)
         self.log.info(

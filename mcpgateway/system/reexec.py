@@ -132,12 +132,17 @@ def _own_children(but: Container[int]) -> list[int]:
 def inherited(environ: MutableMapping[str, str]) -> tuple[list[socket.socket], list[socket.socket]]:
     """Return the inherited sockets, listening ones and connections, and remove the variable that names them."""
     words = environ.pop(VARIABLE, "").split()[:LIMIT]
+    return taken_over(int(each) for each in words if each.isascii() and each.isdigit())
+
+
+def taken_over(descriptors: Iterable[int]) -> tuple[list[socket.socket], list[socket.socket]]:
+    """Return the sockets of descriptors, listening ones and connections; those that are none are left out."""
     listening: list[socket.socket] = []
     connected: list[socket.socket] = []
-    for word in words:
-        if word.isascii() and word.isdigit() and int(word) >= FIRST:
+    for each in descriptors:
+        if each >= FIRST:
             with suppress(OSError):
-                made = _taken_over(int(word))
+                made = _taken_over(each)
                 listens = made.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
                 (listening if listens else connected).append(made)
     return listening, connected

@@ -8,6 +8,8 @@ the code was made by hand, and turned the test red:
 * ``_TAKE`` of `mcpgateway.cluster.leases` takes a lease before its time is over: `test_nodes` finds two holders.
 * ``_NUMBER`` of `mcpgateway.cluster.documents` gives numbers by the clock alone, without the lock of the row that it
   updates: `test_overlap` finds a mirror that had to be read anew.
+* ``restore`` of `mcpgateway.cluster.leases` gives the leases of the former program a new time: `test_nodes` finds two
+  holders.
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ TABLES = "TRUNCATE nodes, sessions, documents, leases, places"
 
 
 class Agreement(RuleBasedStateMachine):
-    """Four nodes that die, come back, are cut off, and do all that they agree on.
+    """Four nodes that die, come back, restart in place, are cut off, and do all that they agree on.
 
     :cvar store: the store of all runs.
     :cvar directory: a directory for the homes of all runs.
@@ -104,16 +106,27 @@ class Agreement(RuleBasedStateMachine):
     @rule(name=NODES)
     def kill(self, name: str) -> None:
         """A node ends with its processes."""
-        node = self._node(name)
-        if node is not None:
-            node.kill()
+        self.peers.every[name].kill()
 
     @rule(name=NODES)
     def begin(self, name: str) -> None:
         """A node that has ended begins again."""
-        if self._node(name) is None:
+        if self._node(name) is None and not self.peers.every[name].is_restarting:
             self.peers.every[name] = node = self.peers.every[name].reborn()
             node.tick()
+
+    @rule(name=NODES)
+    def leave(self, name: str) -> None:
+        """The former program of a restart in place ends."""
+        node = self._node(name)
+        if node is not None and node.membership.may_go_on:
+            node.leave()
+
+    @rule(name=NODES)
+    def resume(self, name: str) -> None:
+        """The next program of a restart in place begins, after any time."""
+        if self.peers.every[name].is_restarting:
+            self.peers.every[name] = self.peers.every[name].resumed()
 
     @rule(name=NODES, is_cut=st.booleans())
     def cut(self, name: str, is_cut: bool) -> None:  # noqa: FBT001 - drawn
@@ -222,8 +235,9 @@ class Agreement(RuleBasedStateMachine):
     @rule()
     def settle(self) -> None:
         """All nodes that live reach the store and go on: they agree on everything."""
-        for each in self.peers.every.values():
+        for name, each in self.peers.every.items():
             each.way.is_cut = False
+            self.resume(name)
         for _ in range(2):
             for each in self.peers.live():
                 each.tick()

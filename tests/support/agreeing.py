@@ -81,7 +81,10 @@ class BegunSession:
 
 
 class Peer:
-    """A node: its row, its sessions, its leases and its mirror of documents."""
+    """A node: its row, its sessions, its leases and its mirror of documents.
+
+    :ivar is_restarting: between two programs of its process, which listens all the time.
+    """
 
     def __init__(
         self,
@@ -108,6 +111,8 @@ class Peer:
         self.parts = NodeSessions(way, self.membership, self.sessions, lambda _: None)
         self.homes = self.parts.homes
         self.is_alive = True
+        self.is_restarting = False
+        self._left: tuple[Any, ...] = ()
 
     def tick(self) -> None:
         """Do what a node does within five seconds."""
@@ -131,8 +136,27 @@ class Peer:
 
     def kill(self) -> None:
         """End its process, with its children."""
-        self.is_alive = False
+        if self.is_alive:
+            self.sessions.close()
+        self.is_alive = self.is_restarting = False
+
+    def leave(self) -> None:
+        """Do what the former program of a restart in place does."""
+        self.is_alive, self.is_restarting = False, True
+        now(self.sessions.flush())
+        now(self.leases.pause())
+        self._left = (self.membership.written(), self.leases.written(), list(self.sessions.held))
         self.sessions.close()
+
+    def resumed(self) -> Peer:
+        """The next program of a restart in place."""
+        self.is_restarting = False
+        made = self.reborn()
+        members, leases, sessions = self._left
+        made.membership.restore(*members)
+        made.leases.restore(leases)
+        made.sessions.restore(sessions)
+        return made
 
     def reborn(self) -> Peer:
         """The next life of a killed node, on the same home."""
@@ -191,6 +215,8 @@ class Peers:
                 return at
             assert found.member.octets != at.membership.me.octets
             other = self.every[found.member.name]
+            if other.is_restarting:
+                return None
             if other.is_alive:
                 at = other
             elif not at.membership.refused(found.member):

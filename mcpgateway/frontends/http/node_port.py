@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -16,6 +17,8 @@ from mcpgateway.cluster.part import NodePart
 from mcpgateway.config.cluster import ClusterSettings, address_of
 from mcpgateway.errors import BackendError, ConfigError, LaunchFailed
 from mcpgateway.frontends.http.channel_factory import ChannelFactory
+from mcpgateway.frontends.http.inherited_sockets import InheritedSockets, adopt_connections
+from mcpgateway.frontends.http.listeners import NOTHING, Inheritance, Listeners
 from mcpgateway.frontends.http.node_client import NODE, REACH, SCHEME
 from mcpgateway.frontends.http.node_links import WHO as WHO_PATH
 from mcpgateway.frontends.http.node_links import LinkJudge
@@ -51,7 +54,8 @@ class NodeRoot:
     def opened(self, exchange: Any) -> int:
         """Judge a request by its head; return the number of body bytes that it may have."""
         headers = exchange.headers
-        name = self._credentials.judge(headers.get(NODE.lower().encode(), b""))
+        age_s = perf_counter() - exchange.began  # the former program of this process may have got the request
+        name = self._credentials.judge(headers.get(NODE.lower().encode(), b""), age_s)
         if not name:
             exchange.answer(403, REFUSED)
             return 0
@@ -85,7 +89,9 @@ class NodeRoot:
 class NodePort(NodePart):
     """The listening port, as a part of the node.
 
+    :param inherited: the listening sockets and the connections of the former program of this process.
     :ivar factory: the connections of other nodes.
+    :ivar listeners: the port.
     """
 
     log = Logger()
@@ -97,12 +103,15 @@ class NodePort(NodePart):
         root: NodeRoot,
         membership: Membership,
         passing: Passing,
+        inherited: Inheritance = NOTHING,
     ) -> None:
         self.factory = ChannelFactory(root, reactor)
         self._membership = membership
         self._passing = passing
         self._client = passing.client
-        self._port = listen(reactor, settings, self.factory)
+        port = listen(InheritedSockets(reactor, inherited[0]), settings, self.factory)
+        self.listeners = Listeners([port], 0)
+        adopt_connections(reactor, inherited[1], self.factory)
         self._is_asking = False
 
     def begin(self) -> None:
@@ -120,7 +129,30 @@ class NodePort(NodePart):
         """Take no more requests; fires when the port is closed."""
         self.factory.drain()
         self._client.close()
-        return maybeDeferred(self._port.stopListening).addCallback(lambda _: None)
+        closed = [maybeDeferred(each.stopListening) for each in self.listeners.ports]
+        return gatherResults(closed).addCallback(lambda _: None)
+
+    def pause(self) -> Deferred[None]:
+        """Leave the port, and the connections that are parked, to the next program of this process."""
+        self.factory.abort_all()
+        self._client.close()
+        return succeed(None)
+
+    @property
+    def passed(self) -> frozenset[object]:
+        """The requests that were passed on to other nodes, and are not answered yet."""
+        return self._passing.under_way()
+
+    def hush(self) -> None:
+        """Take no further connections and requests for now, and end the streams that were passed on."""
+        self.listeners.pause()
+        self.factory.park()
+        self._passing.end_streams()
+
+    @property
+    def sockets(self) -> list[int]:
+        """The descriptors of the port and of the connections that are parked."""
+        return [*self.listeners.descriptors, *self.factory.parked()]
 
     def _verify(self) -> None:
         if self._is_asking:

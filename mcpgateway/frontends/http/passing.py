@@ -75,6 +75,16 @@ class Passing:
         )
         opened.addErrback(self._broken, exchange)
 
+    def under_way(self) -> frozenset[object]:
+        """Return the requests that are not answered yet, but for streams that have no end."""
+        return frozenset(each for each in self._under_way if each.exchange.method != b"GET")
+
+    def end_streams(self) -> None:
+        """End the streams that have no end, in order; their clients open them again."""
+        for each in [each for each in self._under_way if each.answer is not None]:
+            if each.exchange.method == b"GET":
+                each.give_up()
+
     def look(self, membership: Membership) -> None:
         """Give up what was passed on to nodes that count as gone; called once a second."""
         for each in list(self._under_way):

@@ -1,8 +1,7 @@
 """Hand children and sessions over to the next program of this process: the side of the program that ends.
 
 A child goes on if it is a process on stdin and stdout, of a container too, or a session at a remote server, with its
-calls under way and its questions to clients.  All others end: those that have asked a modern client a question, and
-those under a lease.
+calls under way and its questions to clients.  All others end: those that have asked a modern client a question.
 """
 
 from __future__ import annotations
@@ -40,7 +39,8 @@ def digest_of(server: ServerSpec) -> str:
     """
     env = sorted((name, value) for name, value in server.env.items() if name != "PATH")
     reach = asdict(server.reach) if server.reach is not None else None  # its secrets included
-    parts = (server.command, env, server.cwd, server.workspace, server.principal, server.share, reach)
+    place = (server.is_sole, server.on)
+    parts = (server.command, env, server.cwd, server.workspace, server.principal, server.share, reach, place)
     return sha256(repr(parts).encode(errors="surrogatepass")).hexdigest()
 
 

@@ -238,6 +238,7 @@ def _can_wait(slot: Slot) -> bool:
     return (
         state is not None
         and isinstance(state.backend, InheritedChild)
+        and state.backend.lease is None  # of which the guardian has to hear soon
         and not (state.key.former or state.questions or state.conversation.calls)
     )
 

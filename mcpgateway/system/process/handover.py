@@ -20,11 +20,24 @@ from twisted.logger import Logger
 from mcpgateway.inherited import ConnectionState, InheritedChild, InheritedTemplate
 from mcpgateway.system.process.fall_back import is_armed
 
-FORMAT = 13
+FORMAT = 14
 VARIABLE = "MCPGATEWAY_HANDOVER"
 IS_POSSIBLE = hasattr(os, "memfd_create") and hasattr(fcntl, "F_ADD_SEALS")
 LIMIT = 256 * 2**20  # bytes; lines under way are of 32 MiB at most
 FIRST = 10  # lower descriptors have other meanings
+
+
+class NodeHandover(Struct, frozen=True):
+    """The node of a cluster that a gateway is.
+
+    :ivar state: what other nodes know it by (`mcpgateway.cluster.node_state.NodeState`).
+    :ivar sockets: its port for other nodes, and the connections to it.
+    :ivar connections: the connections to it with requests under way.
+    """
+
+    state: bytes
+    sockets: tuple[int, ...]
+    connections: tuple[ConnectionState, ...]
 
 
 class Handover(Struct, frozen=True):
@@ -37,6 +50,7 @@ class Handover(Struct, frozen=True):
     :ivar sockets: the connections to servers that go on.
     :ivar templates: the templates of Python servers.
     :ivar events: the latest events (`mcpgateway.observe.event_feed.EventHistory`).
+    :ivar node: None for a gateway that is alone.
     :ivar hub: the state of children and sessions (`mcpgateway.hub.children.records.HubState`).
     """
 
@@ -49,6 +63,7 @@ class Handover(Struct, frozen=True):
     templates: tuple[InheritedTemplate, ...] = ()
     sockets: tuple[int, ...] = ()
     events: bytes = b""
+    node: NodeHandover | None = None
     format: int = FORMAT
 
     def descriptors(self) -> Iterator[int]:
@@ -60,7 +75,11 @@ class Handover(Struct, frozen=True):
         for template in self.templates:
             yield template.control
         yield from self.sockets
-        for connection in self.connections:
+        connections = self.connections
+        if self.node is not None:
+            yield from self.node.sockets
+            connections += self.node.connections
+        for connection in connections:
             yield connection.descriptor
 
     @property
