@@ -7,11 +7,12 @@ import signal
 import sys
 from contextlib import suppress
 from time import monotonic, sleep
+from typing import NamedTuple
 
 from mcpgateway.cli.client import GatewayClient, NoGateway
 from mcpgateway.cli.console import fail
 from mcpgateway.cli.context import Globals
-from mcpgateway.cli.start import Begun, StartLog, answers
+from mcpgateway.cli.start import ANSWER_S, Begun, StartLog, answers
 from mcpgateway.cli.stop import send
 from mcpgateway.hints import cli
 from mcpgateway.shim import startup
@@ -19,6 +20,14 @@ from mcpgateway.system.process.procfs import command_of, is_alive, start_time
 from mcpgateway.system.state import GatewayState, read_state
 
 POLL_S = 0.02
+LOOK_S = 0.5  # between two questions to the gateway itself, whose state file a full disk does not take
+
+
+class _Account(NamedTuple):
+    """The start of a gateway, and its sentence on the latest restart that it has refused; empty for none."""
+
+    started_at: str = ""
+    refusal: str = ""
 
 
 def renew(globals_: Globals, pid: int, limit_s: float) -> Begun | None:
@@ -31,30 +40,41 @@ def renew(globals_: Globals, pid: int, limit_s: float) -> Begun | None:
     if before.pid != pid or not hasattr(signal, "SIGHUP") or not _can(before, pid):
         return None
     log, remote, began, born = StartLog(home), GatewayClient(globals_), monotonic(), start_time(pid)
-    startup.forget(home, startup.CRASHED)
+    next_look, former = began + LOOK_S, _account(remote)
+    with suppress(OSError):  # of a home that cannot be written
+        startup.forget(home, startup.CRASHED)
     _keep_path(home)
     send(home, pid, signal.SIGHUP)
     while monotonic() - began < limit_s:
         now = read_state(home)
-        # A program that goes on since the next one has failed counts anew.
-        if now.refused > (before.refused if now.started_at == before.started_at else 0):
-            _tell_errors(home)
-            fail(_refusal(remote), f"its log tells more: {log.path}")
-        if now.pid == pid and now.started_at > before.started_at and answers(remote):
+        is_new = now.pid == pid and now.started_at != before.started_at  # the clock may be set back
+        is_refused = now.refused > before.refused and not is_new
+        if not is_new and former.started_at and monotonic() >= next_look:
+            next_look, account = monotonic() + LOOK_S, _account(remote)
+            is_new = account.started_at not in ("", former.started_at)
+            is_refused = is_refused or account.refusal not in ("", former.refusal)
+        if is_new and answers(remote):
             return Begun(is_new=True, is_ours=True, took_s=monotonic() - began)
+        if is_refused and not is_new:
+            _tell_errors(home)
+            refusal = _account(remote).refusal or "the gateway goes on as it was: it could not start again"
+            fail(refusal, f"its log tells more: {log.path}")
         if not is_alive(pid) or start_time(pid) != born:
             return None
         sleep(POLL_S)
     return None
 
 
-def _refusal(remote: GatewayClient) -> str:
-    """Return the sentence of the gateway that it has refused the restart."""
+def _account(remote: GatewayClient) -> _Account:
+    """Return the gateway's own account of itself; an empty one where it does not answer."""
     with suppress(NoGateway):
-        for each in remote.ask("/health").value.get("problems", ()):
-            if each["code"] == "restart":
-                return str(each["message"])
-    return "the gateway goes on as it was: it could not start again"
+        found = remote.ask("/health", limit_s=ANSWER_S).value
+        if isinstance(found, dict):
+            refusals = [
+                str(each["message"]) for each in found.get("problems", ()) if each["code"] == "restart"
+            ]
+            return _Account(str(found.get("started_at", "")), *refusals[:1])
+    return _Account()
 
 
 def _keep_path(home: str) -> None:

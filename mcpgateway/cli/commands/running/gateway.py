@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from mcpgateway.clientfiles.report import Report
 
 HEALTH_S = 5.0
+ROOM = f"make room there, or make it writable for you; then: {cli('restart')}"
 Command = TypeVar("Command", bound=Callable[..., Any])
 SERVED = "/api/v1/servers?tools=false"
 AGAIN = f"The next start enrols the same servers again; {cli('clients undo')} keeps them out."
@@ -446,6 +447,10 @@ def _begun_again(globals_: Globals, options: list[str], wait: float, timeout: fl
     pid = gateway_pid(home)
     former = _former(home, pid)
     if pid:
+        try:
+            startup.write_wanted(home, options)
+        except OSError as why:
+            fail(f"the gateway goes on as it was: {home}: nothing can be written: {why.strerror}", ROOM)
         end(home, pid, timeout)
         clear_up(home)
     try:
