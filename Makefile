@@ -213,7 +213,7 @@ soak: $(VENV) servers ## the long form of the functional and of the property tes
 	MCPGATEWAY_SOAK=1 $(PYTEST) --numprocesses=auto --dist=worksteal $(UNIT)
 	MCPGATEWAY_SOAK=1 MCPGATEWAY_CLUSTER=1 $(PYTEST) tests/cluster tests/functional
 
-# The everyday tests run a part of it. With ARGS='--help' it says how to have less.
+# `make test-long` runs a part of it. With ARGS='--help' it says how to have less.
 conformance: $(VENV) servers ## both official suites, one by one, both ways, at servers alone and through the gateway
 	$(BIN)/python -m tests.conformance $(ARGS)
 

@@ -1,4 +1,4 @@
-"""The part of the official conformance suite that the everyday tests run; ``make conformance`` runs all of it.
+"""The part of the official conformance suite that ``make test-long`` runs; ``make conformance`` runs all of it.
 
 # Note [What counts]
 A scenario counts when something in it succeeded and nothing failed, was skipped or was warned of.  Nothing is

@@ -105,6 +105,7 @@ class WholeTests:
             assert (gateway.home / "daemons" / "daemon.lock").exists()
             os.kill(pid, signal.SIGKILL)
             eventually(lambda: not is_alive(pid), "its connections are closed")
+            gateway.health()  # the gateway has seen that, too
             again = int(use(gateway, "daemon", said("pid")))
             assert again != pid
         assert not is_open(port)
