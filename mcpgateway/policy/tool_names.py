@@ -34,6 +34,9 @@ _OPENING = frozenset(
     "start stop create new open close end resume kill attach detach launch initialize init".split()
 )
 _KEPT_OPEN = frozenset("session browser process shell terminal repl kernel debugger".split())
+# A server that runs code, and keeps its variables, offers to begin anew: restart_python_worker, reset_kernel.
+_RESETTING = frozenset(("restart", "reset", "interrupt"))
+_INTERPRETERS = frozenset((*_KEPT_OPEN, "python", "interpreter"))
 # Creating a page mostly makes a page of a wiki; a page that is new, or closed, is one of a browser.
 _LEAFING = frozenset((verb, thing) for verb in ("new", "close") for thing in ("page", "tab"))
 _READING = frozenset(
@@ -107,7 +110,10 @@ def _keeps_open(words: list[str]) -> bool:
         return True
     pairs = pairwise(words)
     return any(
-        (verb in _OPENING and thing in _KEPT_OPEN) or (verb, thing) in _LEAFING for verb, thing in pairs
+        (verb in _OPENING and thing in _KEPT_OPEN)
+        or (verb in _RESETTING and thing in _INTERPRETERS)
+        or (verb, thing) in _LEAFING
+        for verb, thing in pairs
     )
 
 

@@ -25,7 +25,8 @@ class StateTests:
         "git_set_working_dir set_working_directory setCwd set_project_path use_database use_notebook select_device"
         " kubectl_use_context switch_context switch_account activate_project connect disconnect connect_to_database"
         " login logout sign_in navigate navigate_page browser_click page_goto begin begin_transaction start_process"
-        " session_set_defaults start_session close_session open_browser new_page close_page".split(),
+        " session_set_defaults start_session close_session open_browser new_page close_page"
+        " restart_python_worker reset_kernel".split(),
     )
     def test_told(self, name: str) -> None:
         """A single tool is enough to show that a server keeps state."""
@@ -36,6 +37,7 @@ class StateTests:
         "search list_sessions get_session search_sessions use_tool select_rows set_value set_config_value set_note"
         " create_page notion_create_page connect_nodes list_connections rollback_release helm_rollback commit"
         " git_checkout create_directory read_file user_settings useful_hints selection processes"
+        " restart_service reset_password"
         " beginner_guide".split(),
     )
     def test_not_told(self, name: str) -> None:
