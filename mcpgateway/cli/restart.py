@@ -53,7 +53,7 @@ def renew(globals_: Globals, pid: int, limit_s: float) -> Begun | None:
             next_look, account = monotonic() + LOOK_S, _account(remote)
             is_new = account.started_at not in ("", former.started_at)
             is_refused = is_refused or account.refusal not in ("", former.refusal)
-        if is_new and answers(remote):
+        if is_new and (answers(remote) or _account(remote).started_at):  # /healthz fails on a full disk
             return Begun(is_new=True, is_ours=True, took_s=monotonic() - began)
         if is_refused and not is_new:
             _tell_errors(home)

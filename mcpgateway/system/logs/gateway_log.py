@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import Any, BinaryIO, cast
 
 from twisted.logger import ILogObserver, textFileLogObserver
 from twisted.python.logfile import LogFile
 
+from mcpgateway.errors import ConfigError
 from mcpgateway.system import home_files
 
 LOG_VARIABLE = "MCPGATEWAY_LOG"
@@ -37,6 +39,7 @@ def observer() -> ILogObserver:
     path = os.environ.get(LOG_VARIABLE)
     out: Any = sys.stdout
     if path:
-        out = PrivateLog.fromFullPath(path, rotateLength=ROTATE_BYTES, maxRotatedFiles=KEPT)
+        with suppress(ConfigError):  # of a home that is read-only by now: stdout leads to the former log
+            out = PrivateLog.fromFullPath(path, rotateLength=ROTATE_BYTES, maxRotatedFiles=KEPT)
     made: ILogObserver = textFileLogObserver(out)
     return made
