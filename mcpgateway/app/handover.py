@@ -227,7 +227,7 @@ class GatewayHandover(Record):
             event="handover.complete",
             children=len(state.slots),
             sessions=len(state.sessions),
-            requests=len(self._connections),
+            requests=len(self._connections) + len(self._node_connections),
         )
         return True
 
