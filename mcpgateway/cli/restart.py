@@ -48,17 +48,18 @@ def renew(globals_: Globals, pid: int, limit_s: float) -> Begun | None:
     while monotonic() - began < limit_s:
         now = read_state(home)
         is_new = now.pid == pid and now.started_at != before.started_at  # the clock may be set back
-        is_refused = now.refused > before.refused and not is_new
+        # A program that goes on since the next one has failed counts anew.
+        is_refused = now.refused > (0 if is_new else before.refused)
         if not is_new and former.started_at and monotonic() >= next_look:
             next_look, account = monotonic() + LOOK_S, _account(remote)
             is_new = account.started_at not in ("", former.started_at)
             is_refused = is_refused or account.refusal not in ("", former.refusal)
-        if is_new and (answers(remote) or _account(remote).started_at):  # /healthz fails on a full disk
-            return Begun(is_new=True, is_ours=True, took_s=monotonic() - began)
-        if is_refused and not is_new:
+        if is_refused:
             _tell_errors(home)
             refusal = _account(remote).refusal or "the gateway goes on as it was: it could not start again"
             fail(refusal, f"its log tells more: {log.path}")
+        if is_new and (answers(remote) or _account(remote).started_at):  # /healthz fails on a full disk
+            return Begun(is_new=True, is_ours=True, took_s=monotonic() - began)
         if not is_alive(pid) or start_time(pid) != born:
             return None
         sleep(POLL_S)
