@@ -551,13 +551,16 @@ class Pool(SharingVerdicts):
     def _close(self, slot: Upstream) -> None:
         leaving = slot.close()
         self._leaving.add(leaving)
-        leaving.addErrback(self._not_closed).addBoth(self._left, leaving)
-
-    def _left(self, _: None, leaving: Deferred[None]) -> None:
-        self._leaving.discard(leaving)
+        leaving.addErrback(self._not_closed).addBoth(lambda _: self._leaving.discard(leaving))
 
     def _not_closed(self, why: Failure) -> None:
         self.log.failure("a child could not be stopped", why, event="child.not_stopped")
+
+    def left(self, key: SlotKey) -> None:
+        """Forget a slot whose child the next program takes over, so that `close` does not report its end."""
+        if not self._slots[key].retired:
+            self._idle.pop(key, None)
+            del self._slots[key]
 
     def close(self) -> Deferred[list[tuple[bool, None]]]:
         """Stop every child; the Deferred fires when none of their processes is left."""

@@ -271,7 +271,11 @@ class RestTests:
         assert (status, "slept" in text) == (200, True), text
 
     def test_no_event_is_lost(self, home):
-        """A follower of the events reconnects after its last one, and has those that came while it was away."""
+        """A follower of the events reconnects after its last one, and has those that came while it was away.
+
+        No server that goes on is said to have stopped.
+        """
+        Client(home.port).call("counter")
         stream = Stream(home.port, "GET", "/api/v1/events?after=2000-01-01T00:00:00.000000Z")
         events = [stream.event()]
         again(home)
@@ -284,6 +288,7 @@ class RestTests:
             texts.append(stream.event()[1])
         assert sum("are handed over" in each for each in texts) == 1
         assert not {text for _, text in events} & set(texts)
+        assert not any("is now idle" in each or "is now stopped" in each for each in texts)
 
 
 def counting(client, size):

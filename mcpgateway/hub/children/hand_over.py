@@ -53,8 +53,10 @@ def hand_over(
     """
     aside = {slot: key for key, slot in pool.keyed() if key.former}
     known = tuple(_session(each, sessions, aside) for each in sessions if each.is_on_record and each.issued)
-    slots = [_slot(key, slot, questions) for key, slot in pool.keyed()]
-    return HubState(tuple(each for each in slots if each is not None), known, apart)
+    slots = [state for key, slot in pool.keyed() if (state := _slot(key, slot, questions)) is not None]
+    for state in slots:
+        pool.left(state.key)
+    return HubState(tuple(slots), known, apart)
 
 
 def goes_on(questions: Questions, call: Request) -> bool:
