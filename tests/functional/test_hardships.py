@@ -117,8 +117,7 @@ def test_disk(tmp_path, kind):
         eventually(lambda: gateway.health()["problems"] == [], "it is well again")
 
     with gateway:
-        restart = (lambda _: commanded(inside)) if kind == "full" else restarted
-        through(gateway, gives_way, again=mended, restart=restart)
+        through(gateway, gives_way, again=mended, restart=lambda _: commanded(inside))
 
 
 @pytest.mark.skipif(not FAKETIME, reason="faketime of Debian is not installed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterable
@@ -67,12 +68,20 @@ class InheritedSockets:
             return made
         from twisted.internet import unix
 
-        if wantPID:
-            _forget_own_lock(f"{address}.lock")
+        wantPID = wantPID and _forget_own_lock(f"{address}.lock")  # noqa: N806
         # adoptStreamPort would open the socket to all addresses, and shorten its queue.
         port = unix.Port(os.fsencode(address), factory, backlog, mode, self._reactor, wantPID)
         port._preexistingSocket = found  # noqa: SLF001 - as adoptStreamPort does it
-        port.startListening()
+        try:
+            port.startListening()
+        except OSError as why:
+            if why.errno != errno.EROFS:
+                raise
+            # The mode of the socket, which is as it was, cannot be set; the steps that follow in `Port.startListening`.
+            found.listen(backlog)
+            port.socket, port.connected, port.numberAccepts = found, True, 100
+            port.fileno = found.fileno  # type: ignore[method-assign]
+            port.startReading()
         return port
 
     def _take_tcp(self, port: int, interface: str) -> socket.socket | None:
@@ -137,8 +146,16 @@ def _numeric(interface: str) -> str:
         return interface
 
 
-def _forget_own_lock(path: str) -> None:
+def _forget_own_lock(path: str) -> bool:
+    """Remove the lock of this process; return False where it stays, in a home that cannot be written."""
     # Twisted's lock is a link that names a process; after the restart that is this process itself.
-    with suppress(OSError):
-        if os.readlink(path) == str(os.getpid()):
+    try:
+        is_own = os.readlink(path) == str(os.getpid())
+    except OSError:
+        return True
+    if is_own:
+        try:
             os.unlink(path)
+        except OSError:
+            return False
+    return True
