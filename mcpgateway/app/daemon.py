@@ -190,9 +190,8 @@ class GatewayService(Service):
         if self.renewal.handover.received is None:
             self._announce()
         else:
-            cooperate(
-                map(self._say_served, self.settings.servers)
-            )  # after the first requests, which have waited
+            # The first requests, which have waited, come first.
+            cooperate(map(self._say_served, self.settings.servers))
         self.claim.up()
         if self.claim.started_by == START:
             self.ward.guardian.start()  # the guardian restarts a killed gateway, also without children

@@ -149,10 +149,8 @@ class WebSocket:
 
     def _take_over(self, former: InheritedWebSocket) -> None:
         self._call_off()
-        wire, self._ws = (
-            _Wire(self),
-            Connection(ConnectionType.CLIENT),
-        )  # without extensions, as it was agreed
+        wire = _Wire(self)
+        self._ws = Connection(ConnectionType.CLIENT)  # without extensions, as it was agreed
         self._unfinished = UnfinishedMessage()
         with socket.socket(fileno=former.descriptor) as inherited:
             inherited.setblocking(False)

@@ -150,12 +150,8 @@ def _forget_own_lock(path: str) -> bool:
     """Remove the lock of this process; return False where it stays, in a home that cannot be written."""
     # Twisted's lock is a link that names a process; after the restart that is this process itself.
     try:
-        is_own = os.readlink(path) == str(os.getpid())
-    except OSError:
-        return True
-    if is_own:
-        try:
+        if os.readlink(path) == str(os.getpid()):
             os.unlink(path)
-        except OSError:
-            return False
+    except OSError as why:
+        return why.errno in (errno.ENOENT, errno.EINVAL)  # there is no lock
     return True

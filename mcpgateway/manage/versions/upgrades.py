@@ -127,8 +127,8 @@ class ServerUpgrades:
         if newer.fault or (known.former is not None and known.former.version == newer.version):
             return False  # its user has left that version
         server = self._dispatcher.servers.get(name)
-        set_ = None if server is None else server.auto_upgrade
-        mode = self._settings().auto_upgrade if set_ is None else set_
+        own = None if server is None else server.auto_upgrade
+        mode = self._settings().auto_upgrade if own is None else own
         is_small = is_patch(known.current.version, newer.version) and not newer.changes
         return mode == "any" or (mode == "patch" and is_small)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Daemon, Reach, Remote, Rest
 from mcpgateway.config.settings import Settings
 from mcpgateway.policy.secrets.masking import secret_words
-from mcpgateway.policy.secrets.shapes import is_secret, secret_lines, secrets_in
+from mcpgateway.policy.secrets.shapes import is_secret, secrets_in
 
 DIGEST = "sha256:"  # the prefix of a digest that is kept instead of a key
 # The values of these headers are no secrets.
@@ -45,25 +46,22 @@ def configured(settings: Settings) -> Iterator[str]:
         yield from settings.world.outside.values()  # of any form
     for profile in settings.profiles.values():
         yield from written(profile.env)
-    # Most variables are those of the gateway, which all servers have.
-    variables = dict.fromkeys(each for server in settings.servers for each in server.env.items())
-    for name, value in variables:
-        yield from secret_lines(name, value)
+    known = set[tuple[str, str]]()  # most variables are those of the gateway, which all servers have
     for server in settings.servers:
         blueprint = settings.blueprints.get(server.name)
-        yield from _of_entry(server, blueprint.whole.env if blueprint is not None else ())
+        yield from secrets_of_server(server, blueprint.whole.env if blueprint is not None else (), known)
+        known |= server.env.items()
 
 
-def secrets_of_server(server: ServerSpec, names: Iterable[str] = ()) -> Iterator[str]:
+def secrets_of_server(
+    server: ServerSpec, names: Iterable[str] = (), known: AbstractSet[tuple[str, str]] = frozenset()
+) -> Iterator[str]:
     """Iterate over the secret values of one server.
 
     :param names: the variables that its entry itself sets.
+    :param known: variables, with their values, whose secrets are known.
     """
-    yield from secrets_in(server.env)
-    yield from _of_entry(server, names)
-
-
-def _of_entry(server: ServerSpec, names: Iterable[str]) -> Iterator[str]:
+    yield from secrets_in(dict(server.env.items() - known))
     yield from written({name: server.env[name] for name in names if name in server.env})
     yield from secret_words(server.command)
     yield from _of_reach(server.reach)

@@ -191,12 +191,11 @@ def merged(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 
 def secrets_in(env: Mapping[str, str]) -> tuple[str, ...]:
     """Return the values of an environment that are never shown, by line, the longest first."""
-    found = {line for name, value in env.items() for line in secret_lines(name, value)}
+    found = {line for name, value in env.items() for line in _secret_lines(name, value)}
     return tuple(sorted(found, key=lambda each: (-len(each), each)))
 
 
-def secret_lines(name: str, value: str) -> Iterator[str]:
-    """Iterate over the lines of a variable that are never shown."""
+def _secret_lines(name: str, value: str) -> Iterator[str]:
     is_named = is_secret(name)
     for line in map(str.strip, value.splitlines()):
         is_address = "://" in line and "@" not in line  # an error message is useless without it
